@@ -1,0 +1,306 @@
+"""From a rendered prompt to token ids, exactly as llama.cpp would for the text the template wrote.
+
+The rule, for all vocabularies:
+
+1. Cut only at the special tokens that stand in the template's own text, honouring LSTRIP and
+   RSTRIP (``llama_vocab::impl::tokenizer_st_partition`` in llama-vocab.cpp).
+2. All between two cuts is one ``llama_tokenize(add_special=False, parse_special=False)`` call.
+3. On SentencePiece a fragment that follows no special token must not get the space that
+   ``llama_tokenize`` puts in front: tokenize a newline before it and drop the newline's ids.
+4. Where no piece of the vocabulary joins a newline with other text, a newline is a further cut.
+5. Ids that were generated earlier go in as they are and end a fragment.
+
+A special string that a person typed is hidden from (1) behind a private-use character, and what it
+stands for is tokenized so that no control token and no marker comes out.
+
+Promised and tested: ids tokenized turn by turn equal the ids from scratch; without earlier ids and
+without special strings in contents they equal ``llama_tokenize(whole, parse_special=True)``; the
+bytes of the ids are the rendered text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Protocol
+
+_SPACES = " \t\n\v\f\r"
+"""What C's ``isspace`` takes in the C locale."""
+_FIRST_STAND_IN = 0xF0000
+_LAST_STAND_IN = 0x10FFFD
+_MEMORY_OF_FRAGMENTS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialToken:
+    """A control, unknown or user-defined token of the vocabulary."""
+
+    id: int
+    text: str
+    control: bool
+    lstrip: bool = False
+    rstrip: bool = False
+
+    @property
+    def is_marker(self) -> bool:
+        """Whether typed text must not become this token.
+
+        Every control token is one. Of the user-defined tokens, runs of blanks and single letters
+        are ordinary text (GPT-NeoX, DeepSeek); all others may be turn or tool markers.
+        """
+        return self.control or (len(self.text) > 1 and not self.text.isspace())
+
+
+class Tokenizer(Protocol):
+    """What the rule needs of a vocabulary."""
+
+    specials: Sequence[SpecialToken]
+    """Longest text first, in bytes."""
+    is_sentencepiece: bool
+    newline_is_cut: bool
+
+    def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]: ...
+
+
+# --- spans --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """Template text: special strings in it are tokens."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Typed or generated text: special strings in it are text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ids:
+    """Tokens generated earlier, kept as generated."""
+
+    ids: tuple[int, ...]
+
+
+Span = Literal | Content | Ids
+
+
+@dataclass(slots=True)
+class MarkedText:
+    """A rendered prompt with stand-ins: private-use characters for what must not be parsed."""
+
+    text: str
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    """Stand-in to the typed special string it hides."""
+    earlier: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """Stand-in to ids generated earlier."""
+
+    def __add__(self, other: MarkedText) -> MarkedText:
+        return MarkedText(
+            self.text + other.text,
+            {**self.hidden, **other.hidden},
+            {**self.earlier, **other.earlier},
+        )
+
+
+class StandIns:
+    """Hands out private-use characters that occur in none of the texts of one prompt."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        used = {char for text in texts if not text.isascii() for char in text}
+        self._free = (
+            char
+            for char in map(chr, range(_FIRST_STAND_IN, _LAST_STAND_IN + 1))
+            if char not in used
+        )
+        self.hidden: dict[str, str] = {}
+        self.earlier: dict[str, tuple[int, ...]] = {}
+        self._for_string: dict[str, str] = {}
+
+    def hide(self, content: str, specials: Sequence[SpecialToken]) -> str:
+        """``content`` with each marker string, and each half of one at its edges, hidden.
+
+        A half at an edge could otherwise become whole with the template's text beside it.
+        """
+        for special in specials:
+            if special.is_marker and special.text in content:
+                content = content.replace(special.text, self._stand_in(special.text))
+        core = content.strip()
+        if core and any(_begins_inside(core, s.text) for s in specials if s.is_marker):
+            at = content.index(core)
+            content = content[:at] + self._stand_in(core[0]) + content[at + 1 :]
+            core = content.strip()
+        if core and any(_ends_inside(core, s.text) for s in specials if s.is_marker):
+            at = content.rindex(core) + len(core) - 1
+            content = content[:at] + self._stand_in(core[-1]) + content[at + 1 :]
+        return content
+
+    def keep(self, ids: Sequence[int]) -> str:
+        """A stand-in for ids that were generated earlier."""
+        char = next(self._free)
+        self.earlier[char] = tuple(ids)
+        return char
+
+    def _stand_in(self, hidden: str) -> str:
+        if hidden in self.hidden:  # a stand-in already, at the edge
+            return hidden
+        if hidden not in self._for_string:
+            char = next(self._free)
+            self._for_string[hidden] = char
+            self.hidden[char] = hidden
+        return self._for_string[hidden]
+
+
+def _ends_inside(text: str, special: str) -> bool:
+    last = text[-1]
+    return last in special and any(
+        text.endswith(special[:k]) for k in range(1, len(special)) if special[k - 1] == last
+    )
+
+
+def _begins_inside(text: str, special: str) -> bool:
+    first = text[0]
+    return first in special and any(
+        text.startswith(special[k:]) for k in range(1, len(special)) if special[k] == first
+    )
+
+
+def marked_text(spans: Iterable[Span], specials: Sequence[SpecialToken]) -> MarkedText:
+    """The spans as one text with stand-ins."""
+    spans = list(spans)
+    stand_ins = StandIns(span.text for span in spans if not isinstance(span, Ids))
+    parts: list[str] = []
+    for span in spans:
+        if isinstance(span, Ids):
+            parts.append(stand_ins.keep(span.ids))
+        elif isinstance(span, Content):
+            parts.append(stand_ins.hide(span.text, specials))
+        else:
+            parts.append(span.text)
+    return MarkedText("".join(parts), stand_ins.hidden, stand_ins.earlier)
+
+
+# --- the partition at special tokens ------------------------------------------------------------
+
+
+def partition(text: str, specials: Sequence[SpecialToken]) -> list[SpecialToken | str]:
+    """``text`` cut at every special token in it, in llama.cpp's order: the longest first."""
+    parts: list[SpecialToken | str] = [text] if text else []
+    for special in specials:
+        if not special.text or special.text not in text:
+            continue
+        parts = [
+            piece
+            for part in parts
+            for piece in (_cut_at(part, special) if isinstance(part, str) else (part,))
+        ]
+    return parts
+
+
+def _cut_at(text: str, special: SpecialToken) -> Iterator[SpecialToken | str]:
+    pieces = text.split(special.text)
+    for i, piece in enumerate(pieces):
+        if i > 0:
+            yield special
+            if special.rstrip:
+                piece = piece.lstrip(_SPACES)
+        if i < len(pieces) - 1 and special.lstrip:
+            piece = piece.rstrip(_SPACES)
+        if piece:
+            yield piece
+
+
+# --- the ids ------------------------------------------------------------------------------------
+
+
+class PromptTokenizer:
+    """Turns marked text into ids, and remembers the fragments it has seen."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._by_id = {special.id: special for special in tokenizer.specials if special.is_marker}
+        self._user_defined = [s for s in tokenizer.specials if s.is_marker and not s.control]
+        # Asked of the tokenizer itself: on SentencePiece with a space prefix, "x" and its form
+        # after a newline differ.
+        self._guard = "\n" if tokenizer.newline_is_cut else "\x02"
+        self._guard_ids = len(tokenizer.tokenize(self._guard))
+        self._adds_space = tokenizer.is_sentencepiece and (
+            tokenizer.tokenize("x") != tokenizer.tokenize(self._guard + "x")[self._guard_ids :]
+        )
+        self._plain = lru_cache(_MEMORY_OF_FRAGMENTS)(self._tokenize_plain)
+
+    def ids(self, marked: MarkedText) -> list[int]:
+        """Token ids of a whole prompt, without a BOS that the text does not have."""
+        ids: list[int] = []
+        after_special = True
+        for part in partition(marked.text, self._tokenizer.specials):
+            if isinstance(part, SpecialToken):
+                ids.append(part.id)
+                after_special = True
+                continue
+            for piece in _split_at_earlier(part, marked.earlier):
+                if isinstance(piece, tuple):
+                    ids.extend(piece)
+                    after_special = False
+                    continue
+                for line in self._lines(piece):
+                    ids.extend(self._plain(_restore(line, marked.hidden), after_special))
+                    after_special = False
+        return ids
+
+    def plain(self, text: str, *, after_special: bool = False) -> list[int]:
+        """Ids of text in which nothing is special."""
+        return list(self._plain(text, after_special)) if text else []
+
+    def _lines(self, text: str) -> list[str]:
+        if not self._tokenizer.newline_is_cut:
+            return [text]
+        lines = text.split("\n")
+        ended = [line + "\n" for line in lines[:-1]]
+        return [*ended, lines[-1]] if lines[-1] else ended
+
+    def _tokenize_plain(self, text: str, after_special: bool) -> tuple[int, ...]:
+        """Ids of a fragment, none of them a marker that the text spells."""
+        # parse_special=False still parses user-defined tokens: cut inside each of them.
+        for special in self._user_defined:
+            if special.text in text:
+                return self._halves(text, special.text, after_special)
+        if after_special or not self._adds_space:
+            ids = self._tokenizer.tokenize(text)
+        else:
+            ids = self._tokenizer.tokenize(self._guard + text)[self._guard_ids :]
+        # The merges of SentencePiece can put a control token together from its letters.
+        for token in ids:
+            spelled = self._by_id.get(token)
+            if spelled is not None and len(spelled.text) > 1 and spelled.text in text:
+                return self._halves(text, spelled.text, after_special)
+        return tuple(ids)
+
+    def _halves(self, text: str, special: str, after_special: bool) -> tuple[int, ...]:
+        cut = text.index(special) + len(special) // 2
+        return self._plain(text[:cut], after_special) + self._plain(text[cut:], False)
+
+
+def _split_at_earlier(
+    text: str, earlier: Mapping[str, tuple[int, ...]]
+) -> Iterator[str | tuple[int, ...]]:
+    start = 0
+    for at, char in enumerate(text) if earlier else ():
+        if char in earlier:
+            if start < at:
+                yield text[start:at]
+            yield earlier[char]
+            start = at + 1
+    if start < len(text):
+        yield text[start:]
+
+
+def _restore(text: str, hidden: Mapping[str, str]) -> str:
+    if not hidden or text.isascii():
+        return text
+    return "".join(hidden.get(char, char) for char in text)

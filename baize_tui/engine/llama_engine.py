@@ -1,0 +1,312 @@
+"""One GGUF model that answers: prefill with progress, decode, stop, and the KV cache reused."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from baize_tui.engine.bindings import (
+    Aborted,
+    AbortFlag,
+    Context,
+    EngineError,
+    Model,
+    ModelFileError,
+    Sampler,
+    backend,
+    read_header,
+)
+from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.protocol import (
+    Count,
+    Delta,
+    Finished,
+    FinishReason,
+    Generate,
+    Load,
+    LoadedModel,
+    Prefilling,
+    Prompt,
+    Stats,
+)
+from baize_tui.engine.stop_strings import AnswerText
+from baize_tui.engine.templates import TemplateError, render
+
+BATCH = 128
+"""Tokens of one decode call while reading the prompt: progress and cancel come between calls. At
+most 2 % slower than 512 on a CPU."""
+EVENTS_PER_SECOND = 30
+
+
+class TooLongError(EngineError):
+    """The prompt leaves too little of the context for an answer."""
+
+    def __init__(self, tokens: int, reserve: int, n_ctx: int) -> None:
+        super().__init__(
+            f"the prompt has {tokens} tokens, with {reserve} kept for the answer; "
+            f"the context of this model holds {n_ctx}"
+        )
+        self.tokens = tokens
+        self.n_ctx = n_ctx
+
+
+def cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def default_threads() -> int:
+    """One thread a core, less one for the screen.
+
+    With as many decoding threads as cores, one busy neighbour makes every thread wait for the one
+    that lost its core: on 2 cores 190 tokens/s fall to 12. One thread fewer loses a fifth.
+    """
+    return max(1, cores() - 1)
+
+
+@dataclass(slots=True)
+class _Answer:
+    """Tokens and text of the answer while it grows."""
+
+    text: AnswerText
+    ids: list[int]
+    unsent: list[int]
+
+
+class LlamaEngine:
+    """A loaded model and its one KV cache; not thread-safe, except ``cancel``."""
+
+    def __init__(
+        self, request: Load, abort: AbortFlag, progress: Callable[[float], bool] | None = None
+    ) -> None:
+        """Load the model of ``request``.
+
+        Raises:
+            ModelFileError: the file is not a model llama.cpp can run.
+            EngineError: too little memory.
+        """
+        header = read_header(request.path)
+        self._abort = abort
+        self._model = Model(request.path, gpu_layers=request.gpu_layers, progress=progress)
+        if not self._model.can_generate:
+            self._model.close()
+            raise ModelFileError(
+                f"{request.path} is an encoder ({header.architecture}): it cannot chat"
+            )
+        self.vocabulary = self._model.vocabulary
+        self._tokenizer = PromptTokenizer(self.vocabulary)
+        self._template = self._model.chat_template
+        trained = self._model.n_ctx_train
+        self._threads = request.threads or default_threads()
+        self._threads_batch = request.threads_batch or cores()
+        try:
+            self._context = Context(
+                self._model,
+                n_ctx=min(request.context, trained) if request.context and trained else trained,
+                n_batch=BATCH,
+                threads=self._threads,
+                threads_batch=self._threads_batch,
+                abort=abort,
+            )
+        except EngineError:
+            self._model.close()
+            raise
+        self._cached: list[int] = []
+        versions = backend()
+        self.loaded = LoadedModel(
+            path=request.path,
+            file_bytes=header.file_bytes,
+            name=header.name,
+            description=self._model.description,
+            n_ctx=self._context.n_ctx,
+            n_ctx_train=trained,
+            n_vocab=self.vocabulary.size,
+            threads=self._threads,
+            threads_batch=self._threads_batch,
+            gpu_layers=request.gpu_layers,
+            tokenizer=self.vocabulary.fingerprint,
+            has_template=bool(self._template),
+            backend=f"llama-cpp-python {versions.llama_cpp_python}, {versions.llama_cpp}",
+        )
+
+    def close(self) -> None:
+        self._context.close()
+        self._model.close()
+
+    # --- prompts --------------------------------------------------------------------------------
+
+    def prompt_ids(self, prompt: Prompt) -> list[int]:
+        """Token ids of ``prompt``, with a BOS in front where the vocabulary wants one.
+
+        Raises:
+            TemplateError: the chat template failed.
+        """
+        source = prompt.template if prompt.template is not None else self._template
+        if not source:
+            raise TemplateError("the file has none; choose a prompt format in the settings")
+        vocabulary = self.vocabulary
+        marked = render(
+            prompt,
+            source,
+            vocabulary.specials,
+            {
+                "bos_token": vocabulary.special_text(vocabulary.bos),
+                "eos_token": vocabulary.special_text(vocabulary.eos),
+            },
+        )
+        ids = self._tokenizer.ids(marked)
+        if vocabulary.add_bos and ids[:1] != [vocabulary.bos]:
+            ids.insert(0, vocabulary.bos)
+        return ids
+
+    def count(self, request: Count) -> int:
+        return len(self.prompt_ids(request.prompt))
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def generate(
+        self, request: Generate, rendered: Callable[[], None] = lambda: None
+    ) -> Iterator[Prefilling | Delta | Finished]:
+        """Answer ``request``; events come at most 30 times a second, the last is ``Finished``.
+
+        ``rendered`` is called once the template has run. When the abort flag is set, the answer
+        ends as ``cancelled`` with all that came before.
+
+        Raises:
+            TemplateError: the chat template failed.
+            TooLongError: prompt and reserve exceed the context; nothing was computed.
+            EngineError: llama.cpp failed.
+        """
+        started = time.monotonic()
+        ids = self.prompt_ids(request.prompt)
+        rendered()
+        n_ctx = self._context.n_ctx
+        if len(ids) + request.reserve > n_ctx or not ids:
+            raise TooLongError(len(ids), request.reserve, n_ctx)
+
+        # The last prompt token is decoded alone, so that regenerating takes the same path.
+        reused = self._reuse(ids[:-1])
+        seed = request.sampling.seed
+        if seed is None:
+            seed = random.SystemRandom().randrange(2**31)
+        answer = _Answer(AnswerText(request.stop, trim_at_stop=request.trim_at_stop), [], [])
+        reason: FinishReason = "length"
+        prefilled = first = last = started
+
+        def stats() -> Stats:
+            return Stats(
+                prompt_tokens=len(ids),
+                reused_tokens=reused,
+                completion_tokens=len(answer.ids),
+                ttft_s=first - started if answer.ids else 0.0,
+                prefill_s=prefilled - started,
+                decode_s=last - first if answer.ids else 0.0,
+                seed=seed,
+                threads=self._threads,
+                threads_batch=self._threads_batch,
+            )
+
+        sampler = Sampler(request.sampling, self.vocabulary, seed)
+        try:
+            for token in ids[-max(request.sampling.penalty_last_n, 1) :]:
+                sampler.accept(token)
+            yield Prefilling(request.request, reused, len(ids), reused)
+            for done in self._prefill(ids[:-1], reused):
+                yield Prefilling(request.request, done, len(ids), reused)
+            self._decode(ids[-1:])
+            prefilled = first = last = time.monotonic()
+            sent_at = 0.0
+            unsent_text = ""
+            while True:
+                token = sampler.sample(self._context)
+                last = time.monotonic()
+                if not answer.ids:
+                    first = last
+                if self.vocabulary.is_end_of_generation(token):
+                    reason = "stop"
+                    break
+                answer.ids.append(token)
+                answer.unsent.append(token)
+                unsent_text += answer.text.feed(self.vocabulary.piece(token))
+                if answer.text.stopped:
+                    reason = "stop"
+                    break
+                if last - sent_at >= 1 / EVENTS_PER_SECOND:
+                    yield Delta(request.request, unsent_text, answer.unsent)
+                    sent_at, unsent_text, answer.unsent = last, "", []
+                if len(answer.ids) >= request.max_tokens:
+                    reason = "length"
+                    break
+                if len(self._cached) >= n_ctx:
+                    reason = "context"
+                    break
+                self._decode([token])
+        except Aborted:
+            reason = "cancelled"
+        finally:
+            sampler.close()
+        measured = stats()
+        answer.text.finish()
+        if answer.text.stopped:
+            self._cut_at_stop(answer, len(ids))
+        yield Finished(request.request, reason, answer.text.text, answer.ids, measured)
+
+    def _reuse(self, ids: Sequence[int]) -> int:
+        """Cut the KV cache to the longest prefix it shares with ``ids``; its length."""
+        shared = 0
+        for cached, wanted in zip(self._cached, ids, strict=False):
+            if cached != wanted:
+                break
+            shared += 1
+        if shared < len(self._cached) and not self._context.truncate(shared):
+            self._context.clear()
+            shared = 0
+        del self._cached[shared:]
+        return shared
+
+    def _prefill(self, ids: Sequence[int], start: int) -> Iterator[int]:
+        """Decode ``ids[start:]`` batch by batch; yields how many are done."""
+        for at in range(start, len(ids), BATCH):
+            self._decode(ids[at : at + BATCH], logits=False)
+            yield len(self._cached)
+
+    def _decode(self, tokens: Sequence[int], *, logits: bool = True) -> None:
+        """Append ``tokens`` to the KV cache, whose ids stay known whatever happens.
+
+        Raises:
+            Aborted: the abort flag is set.
+        """
+        if self._abort.is_set():
+            raise Aborted
+        try:
+            self._context.decode(tokens, len(self._cached), logits=logits)
+        except (Aborted, EngineError):
+            kept = self._context.last_position() + 1 - len(self._cached)
+            self._cached.extend(tokens[: max(kept, 0)])
+            raise
+        self._cached.extend(tokens)
+
+    def _cut_at_stop(self, answer: _Answer, prompt_length: int) -> None:
+        """Drop what the stop string took, and its cells in the KV cache.
+
+        A token that straddles the cut is dropped, and its kept bytes are tokenized again.
+        """
+        kept, room = 0, answer.text.kept_bytes
+        while kept < len(answer.ids):
+            size = len(self.vocabulary.piece(answer.ids[kept]))
+            if size > room:
+                break
+            room -= size
+            kept += 1
+        rest = b""
+        if room:
+            rest = self.vocabulary.piece(answer.ids[kept])[:room]
+        answer.ids = answer.ids[:kept]
+        self._reuse(self._cached[: prompt_length + kept])
+        if rest:
+            answer.ids += self._tokenizer.plain(rest.decode("utf-8", "ignore"))

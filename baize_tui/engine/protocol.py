@@ -1,0 +1,277 @@
+"""What the client and the worker say to each other: one JSON object a line, as msgspec structs.
+
+Requests travel on the worker's stdin, events on its stdout. Every event that answers a request
+carries that request's number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from baize_tui.settings import Sampling
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+FailureKind = Literal["load", "template", "too_long", "engine", "request"]
+
+LINE_LIMIT = 64 * 1024 * 1024
+"""Longest line either side accepts, in bytes; asyncio's own limit of 64 KiB is too small."""
+
+
+class PromptMessage(Struct, frozen=True, omit_defaults=True):
+    """One turn as the engine sees it.
+
+    ``ids`` are the tokens that were generated for this text with this very vocabulary: they go
+    into the prompt as they are, never tokenized again.
+    """
+
+    role: Role
+    content: str
+    ids: list[int] | None = None
+
+
+class Prompt(Struct, frozen=True, omit_defaults=True):
+    """A conversation and the Jinja template that turns it into text.
+
+    ``template`` None takes the one in the GGUF file. ``markers`` are plain-text strings that the
+    format uses as turn markers: no token protects them, so a zero-width break goes into each
+    marker found in a content. ``partial`` is the beginning of the answer when going on with it.
+    """
+
+    messages: list[PromptMessage]
+    template: str | None = None
+    template_name: str = "the model's own chat template"
+    variables: dict[str, Any] = {}
+    markers: list[str] = []
+    partial: PromptMessage | None = None
+
+
+# --- requests ---------------------------------------------------------------------------------
+
+
+class Load(Struct, frozen=True, tag="load"):
+    """Load a GGUF file in place of whatever is loaded."""
+
+    request: int
+    path: str
+    context: int = 4096
+    threads: int = 0
+    threads_batch: int = 0
+    gpu_layers: int = 0
+
+
+class Generate(Struct, frozen=True, tag="generate"):
+    """Render and tokenize ``prompt``, prefill what the KV cache lacks, and generate an answer.
+
+    ``reserve`` tokens must be left for the answer, else the answer is ``Failed("too_long")``
+    before anything is computed. ``trim_at_stop`` removes whitespace before a stop string.
+    """
+
+    request: int
+    prompt: Prompt
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 1024
+    reserve: int = 1
+    stop: list[str] = []
+    trim_at_stop: bool = False
+
+
+class Count(Struct, frozen=True, tag="count"):
+    """How many tokens ``prompt`` has."""
+
+    request: int
+    prompt: Prompt
+
+
+class Inspect(Struct, frozen=True, tag="inspect"):
+    """Read the header of a GGUF file, without loading it."""
+
+    request: int
+    path: str
+
+
+class Diagnose(Struct, frozen=True, tag="diagnose"):
+    """What llama.cpp is on this machine."""
+
+    request: int
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """Stop computing request ``request`` now; a number that is not running is ignored."""
+
+    request: int
+
+
+Request = Load | Generate | Count | Inspect | Diagnose | Cancel
+
+# --- events -----------------------------------------------------------------------------------
+
+
+class GgufHeader(Struct, frozen=True):
+    """What the header of a GGUF file says; the texts are as found, not cleaned."""
+
+    path: str
+    file_bytes: int
+    architecture: str
+    name: str
+    quantization: str
+    parameters: int
+    context_length: int
+    layers: int
+    embedding: int
+    heads: int
+    heads_kv: int
+    vocabulary: int
+    tokenizer: str
+    chat_template: str
+    license: str
+    metadata: dict[str, str]
+
+
+class LoadedModel(Struct, frozen=True):
+    """A model ready to generate."""
+
+    path: str
+    file_bytes: int
+    name: str
+    description: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    threads: int
+    threads_batch: int
+    gpu_layers: int
+    tokenizer: str
+    """Fingerprint of the vocabulary: ids generated under one are meaningless under another."""
+    has_template: bool
+    backend: str
+    """Versions of llama-cpp-python and llama.cpp."""
+
+
+class Stats(Struct, frozen=True):
+    """Counts in tokens, times in seconds."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    completion_tokens: int
+    ttft_s: float
+    prefill_s: float
+    decode_s: float
+    seed: int
+    threads: int
+    threads_batch: int
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding speed: tokens after the first over the time between first and last."""
+        if self.completion_tokens < 2 or self.decode_s <= 0:
+            return 0.0
+        return (self.completion_tokens - 1) / self.decode_s
+
+
+class Loading(Struct, frozen=True, tag="loading"):
+    request: int
+    progress: float
+
+
+class Loaded(Struct, frozen=True, tag="loaded"):
+    request: int
+    model: LoadedModel
+
+
+class Rendering(Struct, frozen=True, tag="rendering"):
+    """A chat template runs from now; the client kills the worker when it takes too long."""
+
+    request: int
+
+
+class Rendered(Struct, frozen=True, tag="rendered"):
+    request: int
+
+
+class Prefilling(Struct, frozen=True, tag="prefilling"):
+    """``done`` of ``total`` prompt tokens are in the KV cache, ``reused`` of them from before."""
+
+    request: int
+    done: int
+    total: int
+    reused: int
+
+
+class Delta(Struct, frozen=True, tag="delta"):
+    """More of the answer: text that is final, and the ids generated since the last delta."""
+
+    request: int
+    text: str
+    ids: list[int]
+
+
+class Finished(Struct, frozen=True, tag="finished"):
+    """The whole answer. ``text`` and ``ids`` stand in for what the deltas gave."""
+
+    request: int
+    reason: FinishReason
+    text: str
+    ids: list[int]
+    stats: Stats
+    notices: list[str] = []
+
+
+class Counted(Struct, frozen=True, tag="counted"):
+    request: int
+    tokens: int
+    n_ctx: int
+
+
+class Inspected(Struct, frozen=True, tag="inspected"):
+    request: int
+    header: GgufHeader
+
+
+class Diagnosis(Struct, frozen=True, tag="diagnosis"):
+    request: int
+    llama_cpp_python: str
+    llama_cpp: str
+    system_info: str
+    gpu_offload: bool
+    mmap: bool
+    threads: int
+    threads_batch: int
+    devices: list[str]
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """One clear line about what went wrong; ``tokens`` and ``n_ctx`` with ``too_long``."""
+
+    request: int
+    kind: FailureKind
+    why: str
+    tokens: int = 0
+    n_ctx: int = 0
+
+
+Event = (
+    Loading
+    | Loaded
+    | Rendering
+    | Rendered
+    | Prefilling
+    | Delta
+    | Finished
+    | Counted
+    | Inspected
+    | Diagnosis
+    | Failed
+)
+
+_encoder = msgspec.json.Encoder()
+decode_request = msgspec.json.Decoder(Request).decode
+decode_event = msgspec.json.Decoder(Event).decode
+
+
+def encode_line(message: Request | Event) -> bytes:
+    """``message`` as one line of JSON with its newline."""
+    return _encoder.encode(message) + b"\n"

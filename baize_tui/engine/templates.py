@@ -1,0 +1,327 @@
+"""Chat templates: sandboxed Jinja, as Hugging Face models carry them in their GGUF.
+
+A template is a program from a stranger. It runs in the worker process, inside Jinja's immutable
+sandbox, with bounds on what one operation may build and on the memory it may take; a template that
+loops is ended by the client, which kills the worker (no bound from inside reaches a loop in C).
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+
+from baize_tui.engine.fragments import MarkedText, SpecialToken, StandIns
+from baize_tui.engine.protocol import Prompt, PromptMessage
+
+LARGEST_OUTPUT = 32 * 1024 * 1024
+"""Characters a template may write; a context of a million tokens is a fraction of it."""
+_MOST_MEMORY = 1024 * 1024 * 1024
+_LARGEST_REPEAT = 1_000_000
+_LARGEST_POWER_BITS = 4096
+_THINK_TAGS = ("<think>", "</think>")
+_ZERO_WIDTH_BREAK = "\N{WORD JOINER}"
+
+
+class TemplateError(Exception):
+    """A chat template failed; the message is one line that says how."""
+
+
+class _Sandbox(ImmutableSandboxedEnvironment):
+    """Jinja's sandbox that also refuses to build huge values in one operation."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        if operator == "**" and isinstance(left, int) and isinstance(right, int):
+            if left.bit_length() * abs(right) > _LARGEST_POWER_BITS:
+                raise SecurityError("a power too large to compute")
+        elif operator == "*":
+            for count, value in ((left, right), (right, left)):
+                if isinstance(count, int) and isinstance(value, str | bytes | list | tuple):
+                    if count * len(value) > _LARGEST_REPEAT:
+                        raise SecurityError("a text too long to repeat")
+                elif isinstance(count, int) and isinstance(value, int):
+                    if count.bit_length() + value.bit_length() > _LARGEST_POWER_BITS:
+                        raise SecurityError("a product too large to compute")
+        elif operator == "%" and isinstance(left, str):
+            raise SecurityError("printf-style formatting")
+        return super().call_binop(context, operator, left, right)
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str) and attr in ("format", "format_map", "zfill"):
+            return False
+        return super().is_safe_attribute(obj, attr, value)
+
+
+class _Generation(Extension):
+    """``{% generation %}`` of transformers: marks the answer for training, prints its body."""
+
+    tags = {"generation"}
+
+    def parse(self, parser: Parser) -> nodes.Node | list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _raise_exception(message: str) -> None:
+    raise jinja2.TemplateError(message)
+
+
+def _to_json(
+    value: Any,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    return json.dumps(
+        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+    )
+
+
+def _bounded(method: Callable[..., str]) -> Callable[..., str]:
+    def pad(value: str, width: int = 80, *rest: Any, **named: Any) -> str:
+        if isinstance(width, int) and width > _LARGEST_REPEAT:
+            raise SecurityError("a text too wide to pad")
+        return method(value, width, *rest, **named)
+
+    return pad
+
+
+def _strftime_now(pattern: str) -> str:
+    return datetime.datetime.now().strftime(pattern)
+
+
+def _environment() -> _Sandbox:
+    # The options of transformers' utils/chat_template_utils.py.
+    environment = _Sandbox(
+        trim_blocks=True,
+        lstrip_blocks=True,
+        extensions=[loopcontrols, _Generation],
+    )
+    environment.filters["tojson"] = _to_json
+    for name in ("center", "indent"):
+        environment.filters[name] = _bounded(environment.filters[name])
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = _strftime_now
+    return environment
+
+
+@lru_cache(maxsize=8)
+def _compile(source: str) -> jinja2.Template:
+    return _environment().from_string(source)
+
+
+@contextmanager
+def _memory_bound() -> Iterator[None]:
+    """Bounds what this process may allocate meanwhile; mapped model files do not count."""
+    try:
+        import resource
+    except ImportError:  # no such bound on this system; the deadline of the client stays
+        yield
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    in_use = _data_bytes()
+    if in_use is None:
+        yield
+        return
+    bound = in_use + _MOST_MEMORY
+    if soft != resource.RLIM_INFINITY:
+        bound = min(bound, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _data_bytes() -> int | None:
+    """Private writable memory of this process, from Linux's /proc; None elsewhere."""
+    try:
+        with open("/proc/self/status", encoding="ascii") as status:
+            for line in status:
+                if line.startswith("VmData:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        return None
+    return None
+
+
+def _run(source: str, variables: Mapping[str, Any]) -> str:
+    try:
+        with _memory_bound():
+            parts: list[str] = []
+            length = 0
+            for part in _compile(source).generate(**variables):
+                length += len(part)
+                if length > LARGEST_OUTPUT:
+                    raise TemplateError(f"it writes more than {LARGEST_OUTPUT} characters")
+                parts.append(part)
+            return "".join(parts)
+    except SecurityError as error:
+        raise TemplateError(f"it does what no template may: {error}") from error
+    except jinja2.TemplateSyntaxError as error:
+        raise TemplateError(f"line {error.lineno}: {error.message}") from error
+    except jinja2.TemplateError as error:
+        raise TemplateError(str(error.message or "it raised an error")) from error
+    except MemoryError as error:
+        raise TemplateError("it takes more than 1 GB of memory") from error
+    except RecursionError as error:
+        raise TemplateError("it calls itself without end") from error
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        TypeError,
+        ValueError,
+    ) as error:  # a template's own expression failed
+        raise TemplateError(f"{type(error).__name__}: {error}") from error
+
+
+# --- the life of a conversation inside a template -------------------------------------------------
+
+
+def _with_system_in_first_turn(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
+    """For templates that know no system turn: its text goes in front of the first question."""
+    if not messages or messages[0].role != "system":
+        return list(messages)
+    system, *rest = messages
+    for i, message in enumerate(rest):
+        if message.role == "user":
+            joined = f"{system.content}\n\n{message.content}"
+            rest[i] = PromptMessage(role="user", content=joined)
+            return rest
+    return rest
+
+
+def break_markers(content: str, markers: Sequence[str]) -> str:
+    """``content`` with a zero-width break inside each plain-text marker of the format in it."""
+    for marker in markers:
+        middle = len(marker) // 2
+        content = content.replace(
+            marker, marker[:middle] + _ZERO_WIDTH_BREAK + marker[middle:]
+        )
+    return content
+
+
+def _answer_keeps_ids(message: PromptMessage) -> bool:
+    # Templates cut an answer at its think tags; a stand-in would hide them.
+    return bool(message.ids) and not any(tag in message.content for tag in _THINK_TAGS)
+
+
+def render(
+    prompt: Prompt, source: str, specials: Sequence[SpecialToken], variables: Mapping[str, Any]
+) -> MarkedText:
+    """Render ``prompt`` with the Jinja template ``source``, ready for ``PromptTokenizer``.
+
+    ``variables`` are added to the prompt's own (``bos_token`` and ``eos_token``). Where the
+    template refuses a system turn, its text goes into the first question; where it drops plain
+    text contents, contents are given in the typed form ``[{"type": "text", "text": …}]``.
+
+    Raises:
+        TemplateError: the template failed, or left out what was said.
+    """
+    messages = prompt.messages
+    attempts: list[tuple[Sequence[PromptMessage], bool]] = [(messages, False)]
+    merged = _with_system_in_first_turn(messages)
+    if len(merged) != len(messages):
+        attempts.append((merged, False))
+    attempts.append((messages, True))
+    first_error: TemplateError | None = None
+    for turns, typed in attempts:
+        try:
+            marked = _render_once(prompt, turns, typed, source, specials, variables)
+        except TemplateError as error:
+            first_error = first_error or error
+            continue
+        if marked is not None:
+            return marked
+    raise first_error or TemplateError("it leaves out the last message")
+
+
+def _render_once(
+    prompt: Prompt,
+    messages: Sequence[PromptMessage],
+    typed: bool,
+    source: str,
+    specials: Sequence[SpecialToken],
+    variables: Mapping[str, Any],
+) -> MarkedText | None:
+    """The rendered prompt, or None where the last message is not in it."""
+    stand_ins = StandIns([source, *(message.content for message in messages)])
+    in_answers = [s for s in specials if s.text not in _THINK_TAGS]
+    rows: list[dict[str, Any]] = []
+    kept: list[str] = []
+    for message in messages:
+        content = break_markers(message.content, prompt.markers)
+        if message.role == "assistant" and message.ids and _answer_keeps_ids(message):
+            content = stand_ins.keep(message.ids)
+            kept.append(content)
+        else:
+            guarded = in_answers if message.role == "assistant" else specials
+            content = stand_ins.hide(content, guarded)
+        body = [{"type": "text", "text": content}] if typed else content
+        rows.append({"role": message.role, "content": body})
+    text = _run(
+        source,
+        {
+            "messages": rows,
+            "add_generation_prompt": True,
+            "tools": None,
+            **variables,
+            **prompt.variables,
+        },
+    )
+    if messages and not _holds(text, rows[-1]["content"]):
+        return None
+    if any(text.count(char) != 1 for char in kept):
+        # The template rewrites or drops earlier answers: give it their text.
+        plain = [
+            PromptMessage(message.role, message.content)
+            if message.ids and text.count(char) != 1
+            else message
+            for message, char in _pair_answers(messages, kept)
+        ]
+        return _render_once(prompt, plain, typed, source, specials, variables)
+    marked = MarkedText(text, stand_ins.hidden, stand_ins.earlier)
+    if prompt.partial is not None:
+        marked += _begun_answer(prompt.partial, specials, marked)
+    return marked
+
+
+def _pair_answers(
+    messages: Sequence[PromptMessage], kept: Sequence[str]
+) -> Iterator[tuple[PromptMessage, str]]:
+    chars = iter(kept)
+    for message in messages:
+        has_stand_in = message.role == "assistant" and bool(message.ids)
+        if has_stand_in and _answer_keeps_ids(message):
+            yield message, next(chars)
+        else:
+            yield PromptMessage(message.role, message.content), ""
+
+
+def _holds(text: str, content: str | list[dict[str, str]]) -> bool:
+    said = content if isinstance(content, str) else content[0]["text"]
+    return said.strip() in text
+
+
+def _begun_answer(
+    partial: PromptMessage, specials: Sequence[SpecialToken], before: MarkedText
+) -> MarkedText:
+    """The answer as far as it came, after the text that opens it."""
+    stand_ins = StandIns([before.text, partial.content])
+    if partial.ids:
+        char = stand_ins.keep(partial.ids)
+        return MarkedText(char, {}, stand_ins.earlier)
+    return MarkedText(stand_ins.hide(partial.content, specials), stand_ins.hidden, {})

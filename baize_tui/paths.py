@@ -1,0 +1,60 @@
+"""Where files lie: config, data, cache and logs, all below ``BAIZE_HOME`` when it is set."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+APP_NAME = "baize-tui"
+HOME_VARIABLE = "BAIZE_HOME"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The four folders of the program; none needs to exist yet."""
+
+    config: Path
+    data: Path
+    cache: Path
+    logs: Path
+
+    @property
+    def settings_file(self) -> Path:
+        return self.config / "config.toml"
+
+    @property
+    def conversations_file(self) -> Path:
+        return self.data / "conversations.db"
+
+    @property
+    def models_folder(self) -> Path:
+        return self.data / "models"
+
+    @property
+    def worker_log(self) -> Path:
+        return self.logs / "worker.log"
+
+
+def project_paths() -> Paths:
+    """The folders of this user: ``$BAIZE_HOME/{config,data,cache,logs}`` or the platform's own."""
+    home = os.environ.get(HOME_VARIABLE)
+    if home:
+        root = Path(home).expanduser().absolute()
+        return Paths(root / "config", root / "data", root / "cache", root / "logs")
+    import platformdirs
+
+    dirs = platformdirs.PlatformDirs(APP_NAME, appauthor=False)
+    return Paths(
+        dirs.user_config_path, dirs.user_data_path, dirs.user_cache_path, dirs.user_log_path
+    )
+
+
+def private_folder(folder: Path) -> Path:
+    """Create ``folder`` readable by its owner alone (0700); parents too where they are missing.
+
+    Raises:
+        OSError: the folder cannot be created.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return folder

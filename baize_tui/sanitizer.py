@@ -1,0 +1,38 @@
+"""The one sanitizer: text is data, never a command to the terminal.
+
+Textual, Rich and plain ``print`` pass OSC, CSI, C1 and bidi overrides through to the terminal. So
+every text passes here where it enters the program: answers, pastes, titles, model names, file
+metadata, error messages of the engine. The mapping is per character, so that a stream may be
+cleaned piece by piece: what was an escape sequence stays readable and does nothing.
+"""
+
+from __future__ import annotations
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+
+# C0 controls become their visible pictures (ESC shows as ␛); newline and tab stay.
+_TABLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if code not in (9, 10)}
+_TABLE[0x7F] = "\N{SYMBOL FOR DELETE}"
+# C1 controls act as ESC plus a letter in terminals that honour them.
+_TABLE |= {code: REPLACEMENT for code in range(0x80, 0xA0)}
+# Embeddings, overrides and isolates reorder what follows, beyond the text they stand in. The
+# plain marks (LRM, RLM, ALM) stay: right-to-left writing needs them and they reorder nothing.
+_TABLE |= {code: REPLACEMENT for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_TABLE |= {0x2028: "\n", 0x2029: "\n"}
+# A lone surrogate cannot be written as UTF-8.
+_TABLE |= {code: REPLACEMENT for code in range(0xD800, 0xE000)}
+
+
+def clean_text(text: str) -> str:
+    """``text`` with every character that a terminal could obey made visible or harmless.
+
+    Line ends become ``\\n``. The result holds no C0 control but newline and tab, no C1 control, no
+    bidi embedding, override or isolate, and no lone surrogate; all else is as it was.
+    """
+    return text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
+
+
+def clean_line(text: str, limit: int = 200) -> str:
+    """One clean line of at most ``limit`` characters, for titles, names and messages."""
+    line = " ".join(clean_text(text).split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
