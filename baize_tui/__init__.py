@@ -1,1 +1,3 @@
-"""Chat with a model you own."""
+"""Chat with a model you own, in the terminal, offline."""
+
+__version__ = "0.1.0"

@@ -14,13 +14,13 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _TABLE: dict[int, str] = {code: chr(0x2400 + code) for code in range(0x20) if code not in (9, 10)}
 _TABLE[0x7F] = "\N{SYMBOL FOR DELETE}"
 # C1 controls act as ESC plus a letter in terminals that honour them.
-_TABLE |= {code: REPLACEMENT for code in range(0x80, 0xA0)}
+_TABLE |= dict.fromkeys(range(128, 160), REPLACEMENT)
 # Embeddings, overrides and isolates reorder what follows, beyond the text they stand in. The
 # plain marks (LRM, RLM, ALM) stay: right-to-left writing needs them and they reorder nothing.
-_TABLE |= {code: REPLACEMENT for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+_TABLE |= dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), REPLACEMENT)
 _TABLE |= {0x2028: "\n", 0x2029: "\n"}
 # A lone surrogate cannot be written as UTF-8.
-_TABLE |= {code: REPLACEMENT for code in range(0xD800, 0xE000)}
+_TABLE |= dict.fromkeys(range(55296, 57344), REPLACEMENT)
 
 
 def clean_text(text: str) -> str:

@@ -6,8 +6,9 @@ value out of range, is refused with its name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -91,7 +92,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 
     model: ModelSettings = field(default_factory=ModelSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
-    sampling: Sampling = field(default_factory=Sampling)
+    sampling: dict[str, Any] = {}
+    """Fields of ``Sampling``; only what is written here overrides a model's recipe."""
     look: LookSettings = field(default_factory=LookSettings)
 
 
@@ -108,6 +110,21 @@ def load_settings(file: Path) -> Settings:
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     try:
-        return msgspec.toml.decode(raw, type=Settings)
+        settings = msgspec.toml.decode(raw, type=Settings)
+        msgspec.convert(settings.sampling, Sampling)
+        return settings
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from error
+
+
+def sampling_of(*choices: Mapping[str, Any]) -> Sampling:
+    """The defaults with each of ``choices`` laid over the one before.
+
+    Raises:
+        SettingsError: a value is out of its range; the message names the key.
+    """
+    merged = {key: value for choice in choices for key, value in choice.items()}
+    try:
+        return msgspec.convert(merged, Sampling)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"sampling: {error}") from error

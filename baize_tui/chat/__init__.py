@@ -1,1 +1,1 @@
-"""Chat."""
+"""A turn from question to saved answer: prompt formats, context budget, branches."""

@@ -1,1 +1,1 @@
-"""A model running: the llama.cpp engine, the process it lives in, and the client of that process."""
+"""A model running: the llama.cpp engine, the process it lives in, and that process's client."""

@@ -315,9 +315,7 @@ class Vocabulary:
         room = len(raw) + 2
         while True:
             ids = (lib.llama_token * room)()
-            n: int = lib.llama_tokenize(
-                self._vocab, raw, len(raw), ids, room, False, parse_special
-            )
+            n: int = lib.llama_tokenize(self._vocab, raw, len(raw), ids, room, False, parse_special)
             if n >= 0:
                 return ids[:n]
             if n == -(2**31):
@@ -480,7 +478,9 @@ class Context:
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
             reason = _reason_from_log("too little memory for the KV cache")
-            raise EngineError(f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context")
+            raise EngineError(
+                f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context"
+            )
         self._memory = lib.llama_get_memory(self._context)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self.n_batch: int = lib.llama_n_batch(self._context)
@@ -519,7 +519,9 @@ class Context:
             raise Aborted
         if result == 1:
             raise EngineError("the KV cache has no room for this batch")
-        raise EngineError(f"llama_decode failed with {result}: {_reason_from_log('no reason given')}")
+        raise EngineError(
+            f"llama_decode failed with {result}: {_reason_from_log('no reason given')}"
+        )
 
     def last_position(self) -> int:
         """Position of the last token in the cache, -1 when it is empty."""

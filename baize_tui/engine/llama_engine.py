@@ -6,7 +6,8 @@ import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from baize_tui.engine.bindings import (
     Aborted,
@@ -69,13 +70,16 @@ def default_threads() -> int:
     return max(1, cores() - 1)
 
 
-@dataclass(slots=True)
-class _Answer:
-    """Tokens and text of the answer while it grows."""
-
-    text: AnswerText
-    ids: list[int]
-    unsent: list[int]
+def _notices(prompt: Prompt) -> list[str]:
+    """What was changed in the contents, to be said to the person."""
+    typed = [
+        marker
+        for marker in prompt.markers
+        if any(marker in message.content for message in prompt.messages)
+    ]
+    if not typed:
+        return []
+    return [f"{' and '.join(typed)} in the text would end a turn: a zero-width break was put in"]
 
 
 class LlamaEngine:
@@ -146,6 +150,19 @@ class LlamaEngine:
         Raises:
             TemplateError: the chat template failed.
         """
+        return self._prompt_ids(self._with_partial_ids(prompt))
+
+    def _with_partial_ids(self, prompt: Prompt) -> Prompt:
+        """``prompt`` with the begun answer as ids, so that it can be told apart from the rest."""
+        partial = prompt.partial
+        if partial is None or partial.ids:
+            return prompt
+        ids = self._tokenizer.plain(partial.content)
+        return msgspec.structs.replace(
+            prompt, partial=msgspec.structs.replace(partial, ids=ids) if ids else None
+        )
+
+    def _prompt_ids(self, prompt: Prompt) -> list[int]:
         source = prompt.template if prompt.template is not None else self._template
         if not source:
             raise TemplateError("the file has none; choose a prompt format in the settings")
@@ -183,7 +200,8 @@ class LlamaEngine:
             EngineError: llama.cpp failed.
         """
         started = time.monotonic()
-        ids = self.prompt_ids(request.prompt)
+        prompt = self._with_partial_ids(request.prompt)
+        ids = self._prompt_ids(prompt)
         rendered()
         n_ctx = self._context.n_ctx
         if len(ids) + request.reserve > n_ctx or not ids:
@@ -194,7 +212,12 @@ class LlamaEngine:
         seed = request.sampling.seed
         if seed is None:
             seed = random.SystemRandom().randrange(2**31)
-        answer = _Answer(AnswerText(request.stop, trim_at_stop=request.trim_at_stop), [], [])
+        begun = (prompt.partial.ids or []) if prompt.partial is not None else []
+        answer = AnswerText(request.stop, trim_at_stop=request.trim_at_stop)
+        unsent_text = "".join(answer.feed(self.vocabulary.piece(token)) for token in begun)
+        answer_ids, unsent_ids = list(begun), list(begun)
+        generated = 0
+        notices = _notices(prompt)
         reason: FinishReason = "length"
         prefilled = first = last = started
 
@@ -202,10 +225,10 @@ class LlamaEngine:
             return Stats(
                 prompt_tokens=len(ids),
                 reused_tokens=reused,
-                completion_tokens=len(answer.ids),
-                ttft_s=first - started if answer.ids else 0.0,
+                completion_tokens=generated,
+                ttft_s=first - started if generated else 0.0,
                 prefill_s=prefilled - started,
-                decode_s=last - first if answer.ids else 0.0,
+                decode_s=last - first if generated else 0.0,
                 seed=seed,
                 threads=self._threads,
                 threads_batch=self._threads_batch,
@@ -221,25 +244,25 @@ class LlamaEngine:
             self._decode(ids[-1:])
             prefilled = first = last = time.monotonic()
             sent_at = 0.0
-            unsent_text = ""
-            while True:
+            while not answer.stopped:
                 token = sampler.sample(self._context)
                 last = time.monotonic()
-                if not answer.ids:
+                if not generated:
                     first = last
                 if self.vocabulary.is_end_of_generation(token):
                     reason = "stop"
                     break
-                answer.ids.append(token)
-                answer.unsent.append(token)
-                unsent_text += answer.text.feed(self.vocabulary.piece(token))
-                if answer.text.stopped:
+                generated += 1
+                answer_ids.append(token)
+                unsent_ids.append(token)
+                unsent_text += answer.feed(self.vocabulary.piece(token))
+                if answer.stopped:
                     reason = "stop"
                     break
                 if last - sent_at >= 1 / EVENTS_PER_SECOND:
-                    yield Delta(request.request, unsent_text, answer.unsent)
-                    sent_at, unsent_text, answer.unsent = last, "", []
-                if len(answer.ids) >= request.max_tokens:
+                    yield Delta(request.request, unsent_text, unsent_ids)
+                    sent_at, unsent_text, unsent_ids = last, "", []
+                if generated >= request.max_tokens:
                     reason = "length"
                     break
                 if len(self._cached) >= n_ctx:
@@ -251,10 +274,10 @@ class LlamaEngine:
         finally:
             sampler.close()
         measured = stats()
-        answer.text.finish()
-        if answer.text.stopped:
-            self._cut_at_stop(answer, len(ids))
-        yield Finished(request.request, reason, answer.text.text, answer.ids, measured)
+        answer.finish()
+        if answer.stopped:
+            answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, len(ids) - len(begun))
+        yield Finished(request.request, reason, answer.text, answer_ids, measured, notices)
 
     def _reuse(self, ids: Sequence[int]) -> int:
         """Cut the KV cache to the longest prefix it shares with ``ids``; its length."""
@@ -291,22 +314,16 @@ class LlamaEngine:
             raise
         self._cached.extend(tokens)
 
-    def _cut_at_stop(self, answer: _Answer, prompt_length: int) -> None:
-        """Drop what the stop string took, and its cells in the KV cache.
+    def _cut_at_stop(self, ids: list[int], kept_bytes: int, start: int) -> list[int]:
+        """The ids of the first ``kept_bytes`` of an answer that begins at position ``start``.
 
-        A token that straddles the cut is dropped, and its kept bytes are tokenized again.
+        A token that straddles the cut is dropped, and its kept bytes are tokenized again; the
+        cells of all that was dropped leave the KV cache.
         """
-        kept, room = 0, answer.text.kept_bytes
-        while kept < len(answer.ids):
-            size = len(self.vocabulary.piece(answer.ids[kept]))
-            if size > room:
-                break
-            room -= size
+        kept = 0
+        while kept < len(ids) and (size := len(self.vocabulary.piece(ids[kept]))) <= kept_bytes:
+            kept_bytes -= size
             kept += 1
-        rest = b""
-        if room:
-            rest = self.vocabulary.piece(answer.ids[kept])[:room]
-        answer.ids = answer.ids[:kept]
-        self._reuse(self._cached[: prompt_length + kept])
-        if rest:
-            answer.ids += self._tokenizer.plain(rest.decode("utf-8", "ignore"))
+        rest = self.vocabulary.piece(ids[kept])[:kept_bytes] if kept_bytes else b""
+        self._reuse(self._cached[: start + kept])
+        return ids[:kept] + self._tokenizer.plain(rest.decode("utf-8", "ignore"))

@@ -35,9 +35,7 @@ class AnswerText:
     def feed(self, piece: bytes) -> str:
         """The text that ``piece`` makes final."""
         self._held += piece
-        found = min(
-            (at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1
-        )
+        found = min((at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1)
         if found >= 0:
             self.stopped = True
             kept = self._held[:found]

@@ -208,9 +208,7 @@ def break_markers(content: str, markers: Sequence[str]) -> str:
     """``content`` with a zero-width break inside each plain-text marker of the format in it."""
     for marker in markers:
         middle = len(marker) // 2
-        content = content.replace(
-            marker, marker[:middle] + _ZERO_WIDTH_BREAK + marker[middle:]
-        )
+        content = content.replace(marker, marker[:middle] + _ZERO_WIDTH_BREAK + marker[middle:])
     return content
 
 

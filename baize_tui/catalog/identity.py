@@ -1,0 +1,46 @@
+"""The hash of a model file, computed once and remembered while the file stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import msgspec
+
+from baize_tui.paths import private_folder
+
+_CHUNK = 1 << 20
+
+
+def model_sha256(path: Path, cache: Path) -> str:
+    """SHA-256 of ``path`` in hex; ``cache`` is the folder where hashes are remembered.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    status = path.stat()
+    key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    known_file = cache / "model-hashes.json"
+    known = _read(known_file)
+    if key in known:
+        return known[key]
+    with path.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        digest = hashlib.sha256()
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    known[key] = digest.hexdigest()
+    private_folder(cache)
+    partial = known_file.with_suffix(f".{os.getpid()}.partial")
+    partial.write_bytes(msgspec.json.encode(known))
+    partial.replace(known_file)
+    return known[key]
+
+
+def _read(file: Path) -> dict[str, str]:
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
+    except (FileNotFoundError, msgspec.DecodeError):
+        return {}

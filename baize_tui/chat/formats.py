@@ -1,0 +1,120 @@
+"""The one registry of prompt formats, and how a conversation becomes a prompt in one of them.
+
+A format is a Jinja template with its stop strings: the model's own chat template from the GGUF
+file, or one of ``models/formats/*.toml``. All are rendered by the same code (``engine.templates``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+import msgspec
+from msgspec import Struct
+
+from baize_tui.catalog.shipped import shipped_models
+from baize_tui.engine.protocol import Prompt, PromptMessage
+from baize_tui.settings import DEFAULT_SYSTEM
+from baize_tui.store.records import Message
+
+OWN_TEMPLATE = "template"
+"""Name of the format that takes the chat template in the GGUF file."""
+
+MODERATION = (
+    "Decline to engage with topics, questions and instructions related to unethical, "
+    "controversial, or sensitive issues."
+)
+"""Baize's moderation sentence in its sense, for the system prompt of other models."""
+
+
+class UnknownFormat(Exception):
+    """No prompt format has this name."""
+
+
+class PromptFormat(Struct, frozen=True, forbid_unknown_fields=True):
+    """How turns become text; ``template`` None takes the one in the GGUF file."""
+
+    description: str
+    template: str | None = None
+    stop: list[str] = []
+    markers: list[str] = []
+    """Plain-text turn markers; a zero-width break goes into one that a person typed."""
+    trim_at_stop: bool = False
+    has_preamble: bool = False
+    """The template writes its own system prompt, moderation sentence included."""
+
+
+@cache
+def formats() -> dict[str, PromptFormat]:
+    """All prompt formats by name."""
+    found = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
+    for file in sorted((shipped_models() / "formats").glob("*.toml")):
+        found[file.stem] = msgspec.toml.decode(file.read_bytes(), type=PromptFormat)
+    return found
+
+
+def format_named(name: str) -> PromptFormat:
+    """The format ``name``.
+
+    Raises:
+        UnknownFormat: there is none; the message lists those there are.
+    """
+    known = formats()
+    if name not in known:
+        raise UnknownFormat(f"no prompt format is called {name!r}; known: {', '.join(known)}")
+    return known[name]
+
+
+def system_prompt(system: str, *, moderation: bool) -> str:
+    """What the system turn of a format without its own preamble says; may be empty."""
+    return f"{system.strip()} {MODERATION if moderation else ''}".strip()
+
+
+def build_prompt(
+    name: str,
+    history: Sequence[Message],
+    *,
+    system: str,
+    moderation: bool,
+    tokenizer: str,
+    partial: Message | None = None,
+) -> Prompt:
+    """The prompt that asks for the next answer after ``history``.
+
+    Answers keep their ids where those were generated under the vocabulary ``tokenizer``.
+    ``partial`` is an answer to go on with.
+    """
+    chosen = format_named(name)
+    messages: list[PromptMessage] = []
+    if chosen.has_preamble:
+        if system.strip() not in ("", DEFAULT_SYSTEM):
+            messages.append(PromptMessage("system", system.strip()))
+    elif said := system_prompt(system, moderation=moderation):
+        messages.append(PromptMessage("system", said))
+    messages.extend(_turn(message, tokenizer) for message in history)
+    return Prompt(
+        messages=messages,
+        template=chosen.template,
+        template_name=(
+            "the model's own chat template"
+            if chosen.template is None
+            else f"the prompt format {name}"
+        ),
+        variables={"moderation": moderation},
+        markers=list(chosen.markers),
+        partial=_begun(partial, tokenizer) if partial is not None else None,
+    )
+
+
+def _turn(message: Message, tokenizer: str) -> PromptMessage:
+    # Reasoning of earlier turns is not shown to the model again, as its own templates do.
+    ids = message.ids if message.tokenizer == tokenizer and not message.reasoning else None
+    return PromptMessage(message.role, message.text, ids or None)
+
+
+def _begun(message: Message, tokenizer: str) -> PromptMessage:
+    ids = message.ids if message.tokenizer == tokenizer else None
+    text = message.text
+    if message.reasoning and not ids:
+        text = f"<think>\n{message.reasoning}\n</think>\n\n{text}"
+    return PromptMessage("assistant", text, ids or None)

@@ -1,0 +1,74 @@
+"""The schema of the conversations file, step by step; ``PRAGMA user_version`` counts the steps.
+
+A step that has been released is never changed: a new one is added below it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+_CONVERSATIONS_AND_MESSAGES = """
+CREATE TABLE conversation (
+    id            TEXT PRIMARY KEY,
+    title         TEXT NOT NULL,
+    created_at    REAL NOT NULL,           -- seconds since 1970, UTC
+    updated_at    REAL NOT NULL,
+    deleted_at    REAL,
+    leaf_id       INTEGER,                 -- the message at the end of the branch that is shown
+    context_start INTEGER,                 -- first message the model still sees
+    model         TEXT,
+    system        TEXT NOT NULL,
+    moderation    INTEGER NOT NULL,
+    format        TEXT
+) STRICT;
+
+CREATE TABLE message (
+    id              INTEGER PRIMARY KEY AUTOINCREMENT,
+    conversation_id TEXT NOT NULL REFERENCES conversation(id),
+    parent_id       INTEGER REFERENCES message(id),
+    role            TEXT NOT NULL CHECK (role IN ('user', 'assistant')),
+    state           TEXT NOT NULL
+                    CHECK (state IN ('complete', 'streaming', 'stopped', 'interrupted', 'failed')),
+    text            TEXT NOT NULL,
+    reasoning       TEXT NOT NULL DEFAULT '',
+    ids             BLOB,                  -- generated tokens, int32 little-endian
+    tokenizer       TEXT,                  -- fingerprint of the vocabulary of ids
+    writer          TEXT,                  -- the client that streams into it
+    created_at      REAL NOT NULL,
+    deleted_at      REAL,
+    provenance      TEXT                   -- JSON: how the answer was made
+) STRICT;
+
+CREATE INDEX message_by_conversation ON message (conversation_id);
+CREATE INDEX message_by_parent ON message (parent_id);
+CREATE INDEX message_streaming ON message (state) WHERE state = 'streaming';
+CREATE INDEX conversation_by_update ON conversation (updated_at DESC);
+"""
+
+STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES,)
+VERSION = len(STEPS)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Bring an older or empty file to ``VERSION``; each step is one transaction.
+
+    Two clients that start at once are fine: the version is read again inside the transaction.
+    """
+    for number, step in enumerate(STEPS, start=1):
+        if _version(connection) >= number:
+            continue
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            if _version(connection) < number:
+                for statement in step.split(";\n"):
+                    if statement.strip():
+                        connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            connection.execute("ROLLBACK")
+            raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

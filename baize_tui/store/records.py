@@ -1,0 +1,66 @@
+"""The rows of the store."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+MessageRole = Literal["user", "assistant"]
+MessageState = Literal["complete", "streaming", "stopped", "interrupted", "failed"]
+
+
+class Conversation(Struct, frozen=True):
+    """A tree of messages with its own system prompt; times are seconds since 1970, UTC."""
+
+    id: str
+    title: str
+    created_at: float
+    updated_at: float
+    leaf_id: int | None
+    context_start: int | None
+    model: str | None
+    system: str
+    moderation: bool
+    format: str | None
+
+
+class Message(Struct, frozen=True):
+    """One turn. ``ids`` are the tokens it was generated as, under vocabulary ``tokenizer``."""
+
+    id: int
+    conversation_id: str
+    parent_id: int | None
+    role: MessageRole
+    state: MessageState
+    text: str
+    reasoning: str
+    ids: list[int] | None
+    tokenizer: str | None
+    created_at: float
+    provenance: dict[str, Any] | None
+
+
+class Provenance(Struct, frozen=True):
+    """How an answer was made; enough to try it again."""
+
+    model: str
+    model_path: str
+    model_bytes: int
+    model_sha256: str | None
+    format: str
+    adapters: dict[str, float]
+    sampling: dict[str, Any]
+    seed: int
+    threads: int
+    threads_batch: int
+    gpu_layers: int
+    prompt_tokens: int
+    reused_tokens: int
+    completion_tokens: int
+    ttft_s: float
+    prefill_s: float
+    decode_s: float
+    finish_reason: str
+    backend: str
+    baize_tui: str
