@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,7 +131,7 @@ class Chat:
 
     async def ask(
         self, conversation_id: str, text: str, sampling: Sampling | None = None
-    ) -> AsyncIterator[ChatEvent]:
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Say ``text`` at the end of the conversation's branch, and answer it."""
         text = clean_text(text)
         try:
@@ -151,7 +151,7 @@ class Chat:
 
     async def regenerate(
         self, message_id: int, sampling: Sampling | None = None
-    ) -> AsyncIterator[ChatEvent]:
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Answer again: a sibling of answer ``message_id``, or the first answer to a question."""
         message = await self.run(self.store.message, message_id)
         if message.role == "assistant" and message.parent_id is not None:
@@ -162,7 +162,7 @@ class Chat:
 
     async def continue_answer(
         self, message_id: int, sampling: Sampling | None = None
-    ) -> AsyncIterator[ChatEvent]:
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Go on with an answer from its last token."""
         message = await self.run(self.store.message, message_id)
         assert message.role == "assistant"
@@ -174,7 +174,7 @@ class Chat:
 
     async def edit(
         self, message_id: int, text: str, sampling: Sampling | None = None
-    ) -> AsyncIterator[ChatEvent]:
+    ) -> AsyncGenerator[ChatEvent, None]:
         """A branch with other words: a new question is answered, a new answer stands as it is."""
         old = await self.run(self.store.message, message_id)
         try:
@@ -210,43 +210,48 @@ class Chat:
 
     async def _answer(
         self, question: Message, partial: Message | None, sampling: Sampling | None
-    ) -> AsyncIterator[ChatEvent]:
+    ) -> AsyncGenerator[ChatEvent, None]:
         """Generate the answer to ``question``, or go on with ``partial``."""
         answer: _GrowingAnswer | None = None
         sampling = sampling or self.sampling
         try:
             loaded, model = self._require_model()
             conversation = await self.run(self.store.conversation, question.conversation_id)
-            history = await self.run(self.store.path, question.id)
-            request = None
-            async for step in self._fit(conversation, history, partial, sampling):
-                if isinstance(step, TurnsLeft):
-                    yield step
-                else:
-                    request = step
-            assert request is not None
-            generation = self._engine.generate(request)
-            self._running[conversation.id] = generation
-            async for event in generation:
-                if isinstance(event, Prefilling):
-                    yield event
-                    continue
-                if answer is None:
-                    answer = await self._begin(conversation, question, partial, loaded)
-                    yield Answering(answer.message)
-                if isinstance(event, protocol.Delta):
-                    answer.add(event)
-                    yield Delta(event.text, answer.text, answer.reasoning)
-                    if why := answer.journal.take_problem():
-                        yield NotSaved(why)
-                else:
-                    yield await self._finish(answer, event, conversation, model, sampling)
+            path = await self.run(self.store.path, question.id)
+            history = _in_context(conversation, path)
+            fitted = False
+            while answer is None:
+                request = self._request(conversation, history, partial, sampling)
+                generation = self._engine.generate(request)
+                self._running[conversation.id] = generation
+                try:
+                    async for event in generation:
+                        if isinstance(event, Prefilling):
+                            yield event
+                            continue
+                        if answer is None:
+                            answer = await self._begin(conversation, question, partial, loaded)
+                            yield Answering(answer.message)
+                        if isinstance(event, protocol.Delta):
+                            answer.add(event)
+                            yield Delta(event.text, answer.text, answer.reasoning)
+                            if why := answer.journal.take_problem():
+                                yield NotSaved(why)
+                        else:
+                            yield await self._finish(answer, event, conversation, model, sampling)
+                except EngineFailure as failure:
+                    if failure.kind != "too_long" or fitted:
+                        raise
+                    fitted = True
+                    kept = await self._fit(conversation, history, partial, sampling, failure)
+                    yield TurnsLeft(kept[0], len(path) - len(kept))
+                    history = kept
         except (EngineFailure, StoreError, NoModel, UnknownFormat) as error:
-            kept = None
+            left = None
             if answer is not None:
                 died = isinstance(error, WorkerDied)
-                kept = await self._keep(answer, "interrupted" if died else "failed")
-            yield Failed(str(error), kept)
+                left = await self._keep(answer, "interrupted" if died else "failed")
+            yield Failed(str(error), left)
         finally:
             self._running.pop(question.conversation_id, None)
             if answer is not None and not answer.kept:
@@ -258,64 +263,68 @@ class Chat:
             raise NoModel("no model is loaded")
         return self.loaded, self.model
 
+    def _request(
+        self,
+        conversation: Conversation,
+        history: Sequence[Message],
+        partial: Message | None,
+        sampling: Sampling,
+    ) -> protocol.Generate:
+        loaded, _ = self._require_model()
+        name = self.format_of(conversation)
+        chosen = format_named(name)
+        return protocol.Generate(
+            request=0,
+            prompt=build_prompt(
+                name,
+                history,
+                system=conversation.system,
+                moderation=conversation.moderation,
+                tokenizer=loaded.tokenizer,
+                partial=partial,
+            ),
+            sampling=sampling,
+            max_tokens=self.max_tokens,
+            reserve=reserve_for_answer(self.max_tokens, loaded.n_ctx),
+            stop=list(chosen.stop),
+            trim_at_stop=chosen.trim_at_stop,
+        )
+
     async def _fit(
         self,
         conversation: Conversation,
         history: Sequence[Message],
         partial: Message | None,
         sampling: Sampling,
-    ) -> AsyncIterator[TurnsLeft | protocol.Generate]:
-        """The request for an answer that fits the context; whole oldest turns may leave first."""
+        failure: EngineFailure,
+    ) -> Sequence[Message]:
+        """``history`` without the oldest turns that the context has no room for.
+
+        Raises:
+            EngineFailure: even the last question alone is too long.
+        """
         loaded, _ = self._require_model()
-        start = next(
-            (i for i, message in enumerate(history) if message.id == conversation.context_start), 0
-        )
-        kept = list(history[start:])
-        name = self.format_of(conversation)
-        chosen = format_named(name)
         reserve = reserve_for_answer(self.max_tokens, loaded.n_ctx)
 
-        def request(messages: Sequence[Message]) -> protocol.Generate:
-            prompt = build_prompt(
-                name,
-                messages,
-                system=conversation.system,
-                moderation=conversation.moderation,
-                tokenizer=loaded.tokenizer,
-                partial=partial,
-            )
-            return protocol.Generate(
-                request=0,
-                prompt=prompt,
-                sampling=sampling,
-                max_tokens=self.max_tokens,
-                reserve=reserve,
-                stop=list(chosen.stop),
-                trim_at_stop=chosen.trim_at_stop,
-            )
-
         async def count(first: int) -> int:
-            prompt = request(kept[first:]).prompt
-            return await self._engine.count(protocol.Count(request=0, prompt=prompt))
+            request = self._request(conversation, history[first:], partial, sampling)
+            return await self._engine.count(protocol.Count(request=0, prompt=request.prompt))
 
-        tokens = await count(0)
-        if tokens + reserve > loaded.n_ctx:
-            first = await first_kept(kept, int((loaded.n_ctx - reserve) * FILL_AFTER_CUT), count)
-            if first is None:
-                first = await first_kept(kept, loaded.n_ctx - reserve, count)
-            if first is None:
-                raise EngineFailure(
-                    f"the message is too long: with its system prompt it has {tokens} tokens and "
-                    f"{reserve} are kept for the answer, but the context holds {loaded.n_ctx}. "
-                    "Shorten it, or set a larger model.context",
-                    "too_long",
-                    tokens,
-                    loaded.n_ctx,
-                )
-            kept = kept[first:]
-            await self.run(self.store.set_context_start, conversation.id, kept[0].id)
-            yield TurnsLeft(kept[0], start + first)
-        yield request(kept)
+        room = loaded.n_ctx - reserve
+        first = await first_kept(history, int(room * FILL_AFTER_CUT), count)
+        if first is None:
+            first = await first_kept(history, room, count)
+        if first is None:
+            raise EngineFailure(
+                f"the message is too long: with the system prompt {failure.tokens} tokens, and "
+                f"{reserve} are kept for the answer, but the context holds {loaded.n_ctx}. "
+                "Shorten it, or set a larger model.context",
+                "too_long",
+                failure.tokens,
+                loaded.n_ctx,
+            )
+        await self.run(self.store.set_context_start, conversation.id, history[first].id)
+        return history[first:]
 
     async def _begin(
         self,
@@ -505,3 +514,11 @@ def title_from(text: str) -> str:
     """A title for a conversation: the first line that says something."""
     first = next((line for line in text.splitlines() if line.strip()), "")
     return clean_line(first.lstrip("#>*- "), TITLE_LENGTH) or NEW_TITLE
+
+
+def _in_context(conversation: Conversation, path: Sequence[Message]) -> Sequence[Message]:
+    """The part of a branch that the model still sees."""
+    start = next(
+        (i for i, message in enumerate(path) if message.id == conversation.context_start), 0
+    )
+    return path[start:]

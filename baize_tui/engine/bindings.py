@@ -164,8 +164,8 @@ def read_header(path: str) -> GgufHeader:
         ModelFileError: missing, not a GGUF, cut short, or with a header that cannot be true.
     """
     try:
-        size = os.stat(path).st_size
-        with open(path, "rb") as file:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
             start = file.read(_GGUF_FIXED_HEADER.size)
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, not a GGUF file") from None
@@ -317,7 +317,7 @@ class Vocabulary:
             ids = (lib.llama_token * room)()
             n: int = lib.llama_tokenize(self._vocab, raw, len(raw), ids, room, False, parse_special)
             if n >= 0:
-                return ids[:n]
+                return list(ids[:n])
             if n == -(2**31):
                 raise EngineError("the text has more than 2**31 tokens")
             room = -n

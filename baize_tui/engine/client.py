@@ -11,7 +11,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -155,7 +155,7 @@ class _Worker:
             raise self._death()
         self._process.stdin.write(encode_line(request))
 
-    async def events(self, request: Request) -> AsyncIterator[Event]:
+    async def events(self, request: Request) -> AsyncGenerator[Event, None]:
         """Send ``request`` and yield its events, until the caller has had enough.
 
         Raises:
@@ -284,7 +284,7 @@ class _WorkerGeneration:
         if self._worker is not None and self._worker.alive:
             self._worker.send(Cancel(self._request.request))
 
-    async def __aiter__(self) -> AsyncIterator[GenerationEvent]:
+    async def __aiter__(self) -> AsyncGenerator[GenerationEvent, None]:
         self._worker = worker = await self._engine.ready()
         finished = False
         try:

@@ -244,7 +244,7 @@ class LlamaEngine:
             self._decode(ids[-1:])
             prefilled = first = last = time.monotonic()
             sent_at = 0.0
-            while not answer.stopped:
+            while not answer.stopped():
                 token = sampler.sample(self._context)
                 last = time.monotonic()
                 if not generated:
@@ -256,7 +256,7 @@ class LlamaEngine:
                 answer_ids.append(token)
                 unsent_ids.append(token)
                 unsent_text += answer.feed(self.vocabulary.piece(token))
-                if answer.stopped:
+                if answer.stopped():
                     reason = "stop"
                     break
                 if last - sent_at >= 1 / EVENTS_PER_SECOND:
@@ -275,7 +275,7 @@ class LlamaEngine:
             sampler.close()
         measured = stats()
         answer.finish()
-        if answer.stopped:
+        if answer.stopped():
             answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, len(ids) - len(begun))
         yield Finished(request.request, reason, answer.text, answer_ids, measured, notices)
 

@@ -24,8 +24,11 @@ class AnswerText:
         self._given = 0
         self.text = ""
         """All text given out so far."""
-        self.stopped = False
+        self._stopped = False
+
+    def stopped(self) -> bool:
         """Whether a stop string was found; no more bytes are wanted then."""
+        return self._stopped
 
     @property
     def kept_bytes(self) -> int:
@@ -37,14 +40,14 @@ class AnswerText:
         self._held += piece
         found = min((at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1)
         if found >= 0:
-            self.stopped = True
+            self._stopped = True
             kept = self._held[:found]
             return self._give(len(kept.rstrip(_BLANKS) if self._trim else kept), last=True)
         return self._give(len(self._held) - self._may_be_stop())
 
     def finish(self) -> str:
         """The rest of the text, when no stop string came."""
-        if self.stopped:
+        if self._stopped:
             return ""
         return self._give(len(self._held), last=True)
 

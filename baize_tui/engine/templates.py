@@ -12,13 +12,15 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import jinja2
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from baize_tui.engine.fragments import MarkedText, SpecialToken, StandIns
 from baize_tui.engine.protocol import Prompt, PromptMessage
@@ -50,9 +52,12 @@ class _Sandbox(ImmutableSandboxedEnvironment):
                 if isinstance(count, int) and isinstance(value, str | bytes | list | tuple):
                     if count * len(value) > _LARGEST_REPEAT:
                         raise SecurityError("a text too long to repeat")
-                elif isinstance(count, int) and isinstance(value, int):
-                    if count.bit_length() + value.bit_length() > _LARGEST_POWER_BITS:
-                        raise SecurityError("a product too large to compute")
+                elif (
+                    isinstance(count, int)
+                    and isinstance(value, int)
+                    and count.bit_length() + value.bit_length() > _LARGEST_POWER_BITS
+                ):
+                    raise SecurityError("a product too large to compute")
         elif operator == "%" and isinstance(left, str):
             raise SecurityError("printf-style formatting")
         return super().call_binop(context, operator, left, right)
@@ -148,7 +153,7 @@ def _memory_bound() -> Iterator[None]:
 def _data_bytes() -> int | None:
     """Private writable memory of this process, from Linux's /proc; None elsewhere."""
     try:
-        with open("/proc/self/status", encoding="ascii") as status:
+        with Path("/proc/self/status").open(encoding="ascii") as status:
             for line in status:
                 if line.startswith("VmData:"):
                     return int(line.split()[1]) * 1024
