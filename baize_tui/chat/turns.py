@@ -118,13 +118,16 @@ class Chat:
         own = None if self.loaded is None or self.loaded.has_template else "chatml"
         return conversation.format or recipe or self.settings.chat.format or own or OWN_TEMPLATE
 
-    async def new_conversation(self, *, system: str | None = None) -> Conversation:
+    async def new_conversation(
+        self, *, system: str | None = None, format: str | None = None
+    ) -> Conversation:
         chat = self.settings.chat
         return await self.run(
             self.store.new_conversation,
             system=chat.system if system is None else system,
             moderation=chat.moderation,
             model=self.model.name if self.model is not None else None,
+            format=format,
         )
 
     # --- turns ----------------------------------------------------------------------------------

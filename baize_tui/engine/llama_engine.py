@@ -274,7 +274,9 @@ class LlamaEngine:
         finally:
             sampler.close()
         measured = stats()
-        answer.finish()
+        unsent_text += answer.finish()
+        if unsent_text:
+            yield Delta(request.request, unsent_text, unsent_ids)
         if answer.stopped():
             answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, len(ids) - len(begun))
         yield Finished(request.request, reason, answer.text, answer_ids, measured, notices)

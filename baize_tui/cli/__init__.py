@@ -1,0 +1,1 @@
+"""The command line: one-shot questions, and everything that needs no screen."""

@@ -1,0 +1,179 @@
+"""``baize-tui ask``: one question, one answer, for a person or a pipe."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from baize_tui.catalog.recipes import find_model
+from baize_tui.chat.events import (
+    Asked,
+    Delta,
+    Failed,
+    Finished,
+    NotSaved,
+    TurnsLeft,
+)
+from baize_tui.chat.formats import format_named
+from baize_tui.chat.turns import Chat
+from baize_tui.cli.failures import DONE, INTERRUPTED, CommandError, tell
+from baize_tui.cli.output import Progress, prepare_stdout, print_json
+from baize_tui.engine.client import WorkerEngine
+from baize_tui.engine.protocol import Prefilling
+from baize_tui.paths import project_paths
+from baize_tui.settings import load_settings, sampling_of
+from baize_tui.store.conversations import Store
+
+STDIN = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class AskOptions:
+    """The flags of ``ask``; None is not given."""
+
+    model: str | None = None
+    system: str | None = None
+    session: str | None = None
+    format: str | None = None
+    save: bool = True
+    json: bool = False
+    seed: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+
+
+def question_from(prompt: str | None) -> str:
+    """The question: the argument, stdin, or the argument and below it what stdin holds.
+
+    Raises:
+        CommandError: nothing was asked, or stdin is not text.
+    """
+    given = prompt if prompt != STDIN else None
+    piped = ""
+    if prompt == STDIN or not sys.stdin.isatty():
+        raw = sys.stdin.buffer.read()
+        try:
+            piped = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CommandError(
+                f"stdin is not UTF-8 text (byte 0x{raw[error.start]:02x} at {error.start})"
+            ) from error
+        if "\x00" in piped:
+            raise CommandError(f"stdin is not text (a zero byte at {piped.index(chr(0))})")
+    question = "\n\n".join(part.strip("\n") for part in (given, piped) if part and part.strip())
+    if not question:
+        raise CommandError("nothing to ask: give a question, or pipe a text in")
+    return question
+
+
+def ask(prompt: str | None, options: AskOptions) -> int:
+    """Ask and print the answer; the exit code."""
+    question = question_from(prompt)
+    prepare_stdout()
+    try:
+        return asyncio.run(_ask(question, options))
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+async def _ask(question: str, options: AskOptions) -> int:
+    paths = project_paths()
+    settings = load_settings(paths.settings_file)
+    model = find_model(options.model or settings.model.default, paths)
+    if options.format is not None:
+        format_named(options.format)
+    store = Store(paths.conversations_file if options.save else None)
+    if store.set_aside is not None:
+        tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
+    chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache)
+    progress = Progress()
+    try:
+        if options.session is not None:
+            conversation = await chat.run(store.conversation, options.session)
+        else:
+            conversation = None
+        await chat.use_model(model, lambda done: progress.show(f"loading {done:.0%}"))
+        if conversation is None:
+            conversation = await chat.new_conversation(system=options.system, format=options.format)
+        chat.max_tokens = options.max_tokens or chat.max_tokens
+        flags = {
+            key: value
+            for key, value in (("temperature", options.temperature), ("seed", options.seed))
+            if value is not None
+        }
+        sampling = sampling_of(model.recipe.sampling, settings.sampling, flags)
+
+        interrupted = False
+
+        def interrupt() -> None:
+            nonlocal interrupted
+            interrupted = True
+            if not chat.stop(conversation.id):
+                raise KeyboardInterrupt
+
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+        finished: Finished | None = None
+        printed = 0
+        async with contextlib.aclosing(chat.ask(conversation.id, question, sampling)) as events:
+            async for event in events:
+                match event:
+                    case Prefilling(done=done, total=total):
+                        progress.show(f"reading the prompt {done / max(total, 1):.0%}")
+                    case Delta(text=text) if not options.json:
+                        text = text.lstrip()
+                        if len(text) > printed:
+                            progress.clear()
+                            sys.stdout.write(text[printed:])
+                            sys.stdout.flush()
+                            printed = len(text)
+                    case TurnsLeft(messages_dropped=dropped):
+                        progress.clear()
+                        tell(f"the context is full: the oldest {dropped} messages left it")
+                    case NotSaved(why=why):
+                        tell(f"not saved yet: {why}")
+                    case Failed(why=why):
+                        progress.clear()
+                        raise CommandError(why)
+                    case Finished():
+                        finished = event
+                    case Asked() | _:
+                        pass
+        progress.clear()
+        if finished is None:
+            return INTERRUPTED if interrupted else DONE
+        if options.json:
+            print_json(_as_json(finished, chat, options))
+        else:
+            if not finished.message.text.endswith("\n"):
+                sys.stdout.write("\n")
+            sys.stdout.flush()
+        if not finished.saved:
+            raise CommandError("the answer could not be saved: no space left on the disk")
+        return INTERRUPTED if finished.reason == "cancelled" else DONE
+    finally:
+        progress.clear()
+        await chat.close()
+
+
+def _as_json(finished: Finished, chat: Chat, options: AskOptions) -> dict[str, Any]:
+    stats, message = finished.stats, finished.message
+    assert chat.model is not None
+    return {
+        "text": message.text.strip(),
+        "reasoning": message.reasoning,
+        "model": chat.model.name,
+        "session_id": message.conversation_id if options.save else None,
+        "finish_reason": finished.reason,
+        "prompt_tokens": stats.prompt_tokens,
+        "reused_tokens": stats.reused_tokens,
+        "completion_tokens": stats.completion_tokens,
+        "ttft_s": round(stats.ttft_s, 4),
+        "tokens_per_second": round(stats.tokens_per_second, 2),
+        "seed": stats.seed,
+        "saved": finished.saved and options.save,
+    }

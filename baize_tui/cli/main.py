@@ -1,0 +1,109 @@
+"""The commands and their flags; each command's work is in the module of its name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from baize_tui import __version__
+from baize_tui.cli.ask import AskOptions, ask
+from baize_tui.cli.doctor import doctor
+from baize_tui.cli.failures import DONE, exit_code_of
+from baize_tui.cli.models import complete_model, models
+from baize_tui.cli.sessions import Json, complete_session, sessions
+from baize_tui.cli.start import start_client
+
+commands = typer.Typer(
+    name="baize-tui",
+    help="Chat with a model you own, in the terminal, offline.",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+commands.add_typer(sessions, name="sessions")
+commands.add_typer(models, name="models")
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", "-m", help="A model's name or a GGUF file.", autocompletion=complete_model
+    ),
+]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", "-s", help="A conversation's id.", autocompletion=complete_session),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@commands.callback()
+def client(
+    context: typer.Context,
+    model: Model = None,
+    session: Session = None,
+    newest: Annotated[
+        bool, typer.Option("--continue", "-c", help="Open the conversation used last.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version),
+    ] = False,
+) -> None:
+    """Chat with a model you own, in the terminal, offline."""
+    if context.invoked_subcommand is None:
+        raise typer.Exit(start_client(model=model, session=session, newest=newest))
+
+
+@commands.command("ask")
+def ask_command(
+    prompt: Annotated[
+        str | None, typer.Argument(help="The question; '-' or nothing reads it from stdin.")
+    ] = None,
+    model: Model = None,
+    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    session: Session = None,
+    format: Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.")] = None,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Keep no trace of it.")] = False,
+    json: Json = False,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
+    temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+) -> None:
+    """Ask one question. What is piped in goes below the question."""
+    options = AskOptions(
+        model=model,
+        system=system,
+        session=session,
+        format=format,
+        save=not no_save,
+        json=json,
+        seed=seed,
+        temperature=temperature,
+        max_tokens=max_tokens,
+    )
+    raise typer.Exit(ask(prompt, options))
+
+
+@commands.command("doctor")
+def doctor_command(json: Json = False) -> None:
+    """What this machine offers, where files lie, and what stands in the way."""
+    raise typer.Exit(doctor(json=json))
+
+
+def run(arguments: list[str]) -> int:
+    """Run the command line; the exit code."""
+
+    def command() -> int:
+        try:
+            commands(args=arguments, prog_name="baize-tui")
+        except SystemExit as end:  # how typer ends every command; wrong usage is 2
+            return end.code if isinstance(end.code, int) else DONE
+        return DONE
+
+    return exit_code_of(command)

@@ -1,0 +1,137 @@
+"""``baize-tui sessions``: the conversations, without the client."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from baize_tui.cli.failures import tell
+from baize_tui.cli.output import prepare_stdout, print_json
+from baize_tui.paths import project_paths
+from baize_tui.store.conversations import Store
+from baize_tui.store.records import Conversation
+
+sessions = typer.Typer(no_args_is_help=True, help="List, show, rename and delete conversations.")
+
+
+@contextmanager
+def _store() -> Iterator[Store]:
+    store = Store(project_paths().conversations_file)
+    try:
+        if store.set_aside is not None:
+            tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
+        yield store
+    finally:
+        store.close()
+
+
+def complete_session(incomplete: str) -> list[tuple[str, str]]:
+    """Ids that begin with ``incomplete``, for shell completion."""
+    with _store() as store:
+        return [(c.id, c.title) for c in store.conversations() if c.id.startswith(incomplete)]
+
+
+SessionId = Annotated[
+    str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_session)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def _time(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+
+
+def _as_json(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "title": conversation.title,
+        "created_at": _iso(conversation.created_at),
+        "updated_at": _iso(conversation.updated_at),
+        "model": conversation.model,
+        "moderation": conversation.moderation,
+    }
+
+
+@sessions.command("list")
+def list_sessions(
+    deleted: Annotated[bool, typer.Option(help="Those that were deleted.")] = False,
+    json: Json = False,
+) -> None:
+    """The conversations, the last used first."""
+    with _store() as store:
+        found = store.conversations(deleted=deleted)
+    if json:
+        print_json({"sessions": [_as_json(conversation) for conversation in found]})
+        return
+    prepare_stdout()
+    for conversation in found:
+        print(f"{conversation.id}  {_time(conversation.updated_at)}  {conversation.title}")
+    if not found:
+        tell("no conversation is deleted" if deleted else "no conversations yet")
+
+
+@sessions.command()
+def show(session: SessionId, json: Json = False) -> None:
+    """One conversation, as its current branch reads."""
+    with _store() as store:
+        conversation = store.conversation(session)
+        messages = store.messages(conversation.id)
+    if json:
+        print_json(
+            {
+                **_as_json(conversation),
+                "system": conversation.system,
+                "messages": [
+                    {
+                        "id": message.id,
+                        "role": message.role,
+                        "text": message.text,
+                        "reasoning": message.reasoning,
+                        "state": message.state,
+                        "created_at": _iso(message.created_at),
+                        "provenance": message.provenance,
+                    }
+                    for message in messages
+                ],
+            }
+        )
+        return
+    prepare_stdout()
+    print(f"# {conversation.title}")
+    for message in messages:
+        note = "" if message.state == "complete" else f" ({message.state})"
+        name = "You" if message.role == "user" else "Model"
+        print(f"\n## {name}{note}\n\n{message.text.strip()}")
+
+
+@sessions.command()
+def rename(
+    session: SessionId, title: Annotated[str, typer.Argument(help="The new title.")]
+) -> None:
+    """Give a conversation another title."""
+    with _store() as store:
+        store.rename(store.conversation(session).id, title)
+
+
+@sessions.command()
+def delete(session: SessionId) -> None:
+    """Delete a conversation; 'undelete' brings it back."""
+    with _store() as store:
+        conversation = store.conversation(session)
+        store.delete(conversation.id)
+    tell(f"deleted; to bring it back: baize-tui sessions undelete {conversation.id}")
+
+
+@sessions.command()
+def undelete(session: Annotated[str, typer.Argument(help="The id, or its beginning.")]) -> None:
+    """Bring a deleted conversation back."""
+    with _store() as store:
+        store.undelete(store.conversation(session).id)

@@ -1,0 +1,64 @@
+"""Starting the client: open the store, choose the model, hand over to the screen."""
+
+from __future__ import annotations
+
+import codecs
+import locale
+import sys
+
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
+from baize_tui.chat.turns import Chat
+from baize_tui.cli.failures import CommandError
+from baize_tui.engine.client import WorkerEngine
+from baize_tui.paths import project_paths
+from baize_tui.settings import load_settings
+from baize_tui.store.conversations import Store
+
+
+def speaks_utf8() -> bool:
+    """Whether the locale's encoding is UTF-8."""
+    return codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8"
+
+
+def start_client(
+    *, model: str | None = None, session: str | None = None, newest: bool = False
+) -> int:
+    """Run the client until it is quit.
+
+    ``session`` opens the conversation with this id, ``newest`` the one used last.
+
+    Raises:
+        CommandError: not a terminal, or one that does not speak UTF-8.
+        StoreError, SettingsError, CatalogError: as their messages say.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandError("the client needs a terminal; for scripts there is 'baize-tui ask'")
+    if not speaks_utf8():
+        raise CommandError(
+            f"the locale's encoding is {locale.getpreferredencoding(False)}, the screen needs "
+            "UTF-8: start with LC_ALL=C.UTF-8, or set a UTF-8 locale"
+        )
+    paths = project_paths()
+    settings = load_settings(paths.settings_file)
+    chosen: CatalogModel | None = None
+    problem = ""
+    try:
+        chosen = find_model(model or settings.model.default, paths)
+    except CatalogError as error:
+        if model is not None:
+            raise
+        problem = str(error)  # the screen shows it, with the next step
+    store = Store(paths.conversations_file)
+    if newest and session is None:
+        session = next((conversation.id for conversation in store.conversations()), None)
+    elif session is not None:
+        session = store.conversation(session).id
+    chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache)
+
+    from baize_tui.app.client import BaizeApp
+
+    app = BaizeApp(chat, chosen, open_session=session, problem=problem)
+    app.run()
+    if chat.unsaved:
+        raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")
+    return app.return_code or 0
