@@ -1,0 +1,418 @@
+"""The client: conversations at the left, the transcript, the prompt, the status line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterable
+from typing import ClassVar
+
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import OptionList
+
+from baize_tui.app.actions import ACTIONS
+from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.prompt import Prompt
+from baize_tui.app.status_line import StatusLine, bar
+from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
+from baize_tui.app.transcript import Transcript, Turn
+from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.chat.events import (
+    Answering,
+    Asked,
+    ChatEvent,
+    Delta,
+    Failed,
+    Finished,
+    NotSaved,
+    TurnsLeft,
+)
+from baize_tui.chat.formats import format_named, system_prompt
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.store.conversations import StoreError
+from baize_tui.store.records import Conversation, Message
+
+FLUSHES_PER_SECOND = 12
+"""How often a growing answer is drawn; drawing more often takes cores from the model."""
+WATCH_EVERY_S = 2.0
+NARROW = 60
+
+Events = AsyncGenerator[ChatEvent, None]
+
+
+class BaizeApp(App[int]):
+    """Shows what ``chat`` tells; never writes to the store itself."""
+
+    TITLE = "Baize"
+    CSS_PATH = "baize.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [
+        (0, "-narrow"),
+        (NARROW, "-wide"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
+        for action in ACTIONS
+    ]
+
+    def __init__(
+        self,
+        chat: Chat,
+        model: CatalogModel | None,
+        *,
+        open_session: str | None = None,
+        problem: str = "",
+    ) -> None:
+        """``problem`` says why there is no model, with the next step."""
+        super().__init__()
+        self._chat = chat
+        self._model = model
+        self._open_session = open_session
+        self._problem = problem
+        self._conversation: Conversation | None = None
+        self._growing: dict[str, Turn | None] = {}
+        self._texts: dict[str, tuple[Message, str]] = {}
+        self._context_used = 0
+        self._store_version = 0
+        self._flush_timer: Timer | None = None
+        for theme in (BAIZE_DARK, BAIZE_LIGHT):
+            self.register_theme(theme)
+        wanted = chat.settings.look.theme
+        self.theme = wanted if wanted in self.available_themes else BAIZE_DARK.name
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine()
+        yield ConversationList()
+        with Vertical(id="column"):
+            yield Transcript()
+            yield Prompt()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        for action in ACTIONS:
+            if action.id != "quit":  # Textual has its own
+                method: Callable[[], object] = getattr(self, f"action_{action.id}")
+                yield SystemCommand(action.title, action.help, method)
+
+    # --- start and end --------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        self._prompt.focus()
+        if self._chat.store.set_aside is not None:
+            self.notify(
+                f"The conversations file was damaged. It is kept as {self._chat.store.set_aside}",
+                severity="warning",
+                timeout=20,
+                markup=False,
+            )
+        self._refresh_list()
+        if self._open_session is not None:
+            await self._show_conversation(self._chat.store.conversation(self._open_session))
+        else:
+            await self._transcript.welcome(self._welcome())
+        self._flush_timer = self.set_interval(
+            1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
+        )
+        self.set_interval(WATCH_EVERY_S, self._watch_store)
+        self._show_idle()
+        # After the first frame: a process to start must not delay it.
+        self.call_after_refresh(lambda: self.run_worker(self._load_model(), name="load"))
+
+    def _welcome(self) -> str:
+        if self._model is None:
+            return f"There is no model yet.\n\n{self._problem}"
+        lines = [f"白泽 Baize · {self._model.title}", ""]
+        if self._model.recipe.description:
+            lines += [self._model.recipe.description, ""]
+        if self._model.recipe.notice:
+            lines += [self._model.recipe.notice, ""]
+        lines.append("Write below and press Enter. Everything stays on this computer.")
+        return "\n".join(lines)
+
+    async def _load_model(self) -> None:
+        if self._model is None:
+            self._status.show("no model", "problem")
+            return
+        name = self._model.name
+
+        def progress(done: float) -> None:
+            self._status.show(f"loading {name} {bar(done)} {done:.0%}", "busy")
+
+        progress(0.0)
+        try:
+            await self._chat.use_model(self._model, progress)
+        except EngineFailure as error:
+            self._status.show(str(error), "problem")
+            self.notify(str(error), title="The model", severity="error", timeout=30, markup=False)
+            return
+        self._show_idle()
+        if self._conversation is not None and not self._growing:
+            await self._show_conversation(self._conversation)
+
+    async def action_quit(self) -> None:
+        for conversation in list(self._growing):
+            self._chat.stop(conversation)
+        # Answers on their way end as stopped and are written down by their own tasks.
+        with contextlib.suppress(Exception):
+            await self.workers.wait_for_complete(
+                [worker for worker in self.workers if worker.group.startswith("turn ")]
+            )
+        await self._chat.close()
+        self.exit(0)
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    @property
+    def _prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    @property
+    def _transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def _status(self) -> StatusLine:
+        return self.query_one(StatusLine)
+
+    @property
+    def _list(self) -> ConversationList:
+        return self.query_one(ConversationList)
+
+    @property
+    def _open_id(self) -> str | None:
+        return self._conversation.id if self._conversation is not None else None
+
+    def _refresh_list(self) -> None:
+        self._store_version = self._chat.store.version()
+        self._list.show(self._chat.store.conversations(), self._open_id, self._chat.busy)
+
+    async def _watch_store(self) -> None:
+        """What another client wrote, and what could not be written before."""
+        if self._chat.unsaved and await self._chat.save_pending() == 0:
+            self._status.show("all is saved again")
+        if self._chat.store.version() != self._store_version:
+            self._refresh_list()
+
+    def _show_idle(self, stats: Stats | None = None) -> None:
+        parts: list[str] = []
+        if self._chat.loaded is not None and self._chat.model is not None:
+            parts.append(self._chat.model.name)
+            if stats is not None:
+                self._context_used = stats.prompt_tokens + stats.completion_tokens
+                parts.append(f"{stats.tokens_per_second:.0f} tokens/s")
+            if self._context_used:
+                parts.append(f"context {self._context_used}/{self._chat.loaded.n_ctx}")
+        elif self._model is not None:
+            parts.append(self._model.name)
+        moderated = (
+            self._conversation.moderation
+            if self._conversation is not None
+            else self._chat.settings.chat.moderation
+        )
+        parts.append("moderated" if moderated else "not moderated")
+        self._status.show(" · ".join(parts))
+
+    def _head(self, conversation: Conversation) -> str:
+        """What the model is told before the first turn."""
+        if format_named(self._chat.format_of(conversation)).has_preamble:
+            on = "with" if conversation.moderation else "without"
+            return f"Baize's own preamble, {on} its moderation sentence"
+        return system_prompt(conversation.system, moderation=conversation.moderation)
+
+    # --- conversations --------------------------------------------------------------------------
+
+    async def _show_conversation(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._context_used = 0
+        messages = await self._chat.run(self._chat.store.messages, conversation.id)
+        await self._transcript.show(messages, self._head(conversation), conversation.context_start)
+        if conversation.id in self._growing:
+            turn = next((t for t in self._transcript.turns if t.message.state == "streaming"), None)
+            self._growing[conversation.id] = turn
+            if turn is not None and conversation.id in self._texts:
+                turn.want(self._texts[conversation.id][1])
+        last = messages[-1] if messages else None
+        if last is not None and last.provenance is not None:
+            made = last.provenance
+            self._context_used = made["prompt_tokens"] + made["completion_tokens"]
+        self._refresh_list()
+        self._show_idle()
+
+    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_list is not self._list or event.option.id is None:
+            return
+        conversation = await self._chat.run(self._chat.store.conversation, event.option.id)
+        await self._show_conversation(conversation)
+        self._list.remove_class("-summoned")
+        self._prompt.focus()
+
+    async def action_new_conversation(self) -> None:
+        self._conversation = None
+        self._context_used = 0
+        await self._transcript.welcome(self._welcome())
+        self._refresh_list()
+        self._show_idle()
+        self._list.remove_class("-summoned")
+        self._prompt.focus()
+
+    def action_conversations(self) -> None:
+        if self._list.has_focus:
+            self._list.remove_class("-summoned")
+            self._prompt.focus()
+            return
+        self._list.add_class("-summoned")
+        self._list.focus()
+
+    async def action_toggle_moderation(self) -> None:
+        conversation = self._conversation
+        if conversation is None:
+            conversation = await self._chat.new_conversation()
+        store = self._chat.store
+        await self._chat.run(store.set_moderation, conversation.id, not conversation.moderation)
+        await self._show_conversation(await self._chat.run(store.conversation, conversation.id))
+
+    # --- turns ----------------------------------------------------------------------------------
+
+    async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        if not self._can_start():
+            return
+        try:
+            if self._conversation is None:
+                self._conversation = await self._chat.new_conversation()
+                await self._transcript.show([], self._head(self._conversation), None)
+        except StoreError as error:
+            self._status.show(str(error), "problem")
+            return
+        self._start(self._conversation, self._chat.ask(self._conversation.id, event.text))
+
+    def _can_start(self) -> bool:
+        """Whether a turn can start in the open conversation; says why not."""
+        if self._chat.loaded is None:
+            if self._model is None:
+                self._status.show("there is no model to ask", "problem")
+            return False
+        return not (self._conversation is not None and self._conversation.id in self._growing)
+
+    def action_stop(self) -> None:
+        if self._list.has_focus:
+            self._list.remove_class("-summoned")
+            self._prompt.focus()
+        elif self._conversation is not None:
+            self._chat.stop(self._conversation.id)
+
+    async def action_regenerate(self) -> None:
+        last = self._last_turn()
+        if last is None or not self._can_start() or self._conversation is None:
+            return
+        if last.message.role == "assistant":
+            await self._transcript.remove_from(last.message.id)
+        self._start(self._conversation, self._chat.regenerate(last.message.id))
+
+    async def action_continue_answer(self) -> None:
+        last = self._last_turn()
+        if last is None or not self._can_start() or self._conversation is None:
+            return
+        if last.message.role == "user":
+            self._start(self._conversation, self._chat.regenerate(last.message.id))
+        else:
+            self._start(self._conversation, self._chat.continue_answer(last.message.id))
+
+    def _last_turn(self) -> Turn | None:
+        turns = self._transcript.turns
+        return turns[-1] if turns else None
+
+    def _start(self, conversation: Conversation, events: Events) -> None:
+        self._growing[conversation.id] = None
+        self.run_worker(
+            self._follow(conversation.id, events),
+            group=f"turn {conversation.id}",
+            exit_on_error=True,
+        )
+
+    async def _follow(self, conversation_id: str, events: Events) -> None:
+        """Show a turn from question to answer; the person may look elsewhere meanwhile."""
+        assert self._flush_timer is not None
+        self._flush_timer.resume()
+        self._refresh_list()
+        try:
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await self._show_event(conversation_id, event)
+        finally:
+            self._growing.pop(conversation_id, None)
+            self._texts.pop(conversation_id, None)
+            if not self._growing:
+                self._flush_timer.pause()
+        self._refresh_list()
+
+    async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
+        here = conversation_id == self._open_id
+        turn = self._growing.get(conversation_id) if here else None
+        match event:
+            case Asked(message):
+                if here:
+                    self._prompt.clear()
+                    await self._transcript.add(message)
+                    self._status.show("reading the prompt", "busy")
+                self._refresh_list()
+            case Prefilling(done=done, total=total) if here:
+                part = done / max(total, 1)
+                self._status.show(f"reading the prompt {bar(part)} {done} of {total}", "busy")
+            case TurnsLeft(first=first) if here:
+                await self._transcript.draw_context_line(first)
+            case Answering(message):
+                self._texts[conversation_id] = (message, message.text)
+                if here:
+                    last = self._last_turn()
+                    going_on = last is not None and last.message.id == message.id
+                    turn = last if going_on else await self._transcript.add(message)
+                    assert turn is not None
+                    turn.show_state(message, " ")
+                    self._growing[conversation_id] = turn
+                    self._status.show("answering", "busy")
+            case Delta(text=text, reasoning=reasoning):
+                if conversation_id in self._texts:
+                    self._texts[conversation_id] = (self._texts[conversation_id][0], text)
+                if turn is not None:
+                    turn.want(text)
+                    if reasoning:
+                        turn.show_reasoning(reasoning, thinking=not text)
+            case NotSaved(why=why):
+                self._status.show(f"not saved yet: {why}", "problem")
+            case Finished(message=message, stats=stats, saved=saved):
+                if turn is not None:
+                    turn.want(message.text)
+                    await turn.flush()
+                    turn.show_reasoning(message.reasoning, thinking=False)
+                    turn.show_state(message)
+                if here:
+                    self._show_idle(stats)
+                if not saved:
+                    self._status.show("not saved: the disk is full; it is tried again", "problem")
+            case Failed(why=why, message=kept):
+                if turn is not None and kept is not None:
+                    turn.want(kept.text)
+                    await turn.flush()
+                    turn.show_state(kept)
+                if here:
+                    self._status.show(why, "problem")
+                else:
+                    self.notify(why, severity="error", markup=False)
+            case _:
+                pass
+
+    async def _draw_growing(self) -> None:
+        for turn in list(self._growing.values()):
+            if turn is not None and turn.is_attached:
+                await turn.flush()
+
+    def on_prompt_scroll_transcript(self, event: Prompt.ScrollTranscript) -> None:
+        if event.direction < 0:
+            self._transcript.scroll_page_up()
+        else:
+            self._transcript.scroll_page_down()

@@ -1,0 +1,59 @@
+"""Where a person writes."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.message import Message
+from textual.widgets import TextArea
+
+from baize_tui.sanitizer import clean_text
+
+
+class Prompt(TextArea):
+    """A text area that sends with Enter; Shift+Enter and Ctrl+J make a new line."""
+
+    class Submitted(Message):
+        """The person sends ``text``."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class ScrollTranscript(Message):
+        """The person pages through the conversation; ``direction`` is -1 or 1."""
+
+        def __init__(self, direction: int) -> None:
+            super().__init__()
+            self.direction = direction
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="prompt",
+            placeholder="Ask something…  (Enter sends, Ctrl+J makes a new line)",
+            compact=True,
+            show_line_numbers=False,
+            highlight_cursor_line=False,
+        )
+
+    async def _on_key(self, event: events.Key) -> None:
+        # Here and not in bindings: a binding of the screen could overtake keys typed before it.
+        match event.key:
+            case "enter":
+                text = clean_text(self.text).strip()
+                if text:
+                    self.post_message(self.Submitted(text))
+            case "shift+enter" | "ctrl+j":
+                self.insert("\n")
+            case "pageup":
+                self.post_message(self.ScrollTranscript(-1))
+            case "pagedown":
+                self.post_message(self.ScrollTranscript(1))
+            case _:
+                await super()._on_key(event)
+                return
+        event.stop()
+        event.prevent_default()
+
+    async def _on_paste(self, event: events.Paste) -> None:
+        event.text = clean_text(event.text)
+        await super()._on_paste(event)

@@ -1,0 +1,156 @@
+"""The conversation as it reads: a turn a widget, the answer streaming as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
+
+from baize_tui.store.records import Message
+
+if TYPE_CHECKING:
+    from textual.widgets import Markdown
+
+MOUNTED_TURNS = 40
+"""Turns mounted at once; the cost of each update grows with the widgets on the screen."""
+STATE_NOTES = {
+    "stopped": "stopped · ^g goes on",
+    "interrupted": "interrupted · ^g goes on",
+    "failed": "failed · ^r answers again",
+}
+
+
+class Turn(Vertical):
+    """One message: the person's as plain text, the model's as Markdown."""
+
+    def __init__(self, message: Message) -> None:
+        super().__init__(classes=f"turn -{message.role}")
+        self.message = message
+        self._markdown: Markdown | None = None
+        self._shown = ""
+        self._wanted = ""
+
+    def compose(self) -> ComposeResult:
+        if self.message.role == "user":
+            yield Static(self.message.text.strip(), classes="said", markup=False)
+            return
+        yield Static("", classes="thought", markup=False)
+        # Imported when the first answer is shown: it costs a start without one 40 ms.
+        from textual.widgets import Markdown
+
+        self._shown = self._wanted = self.message.text.lstrip()
+        self._markdown = Markdown(self._shown, open_links=False, classes="said")
+        yield self._markdown
+        yield Static("", classes="note", markup=False)
+
+    def on_mount(self) -> None:
+        if self.message.role == "assistant":
+            self.show_state(self.message)
+            self.show_reasoning(self.message.reasoning, thinking=False)
+
+    @property
+    def text(self) -> str:
+        """The text on the screen, as Markdown source."""
+        return self._shown if self.message.role == "assistant" else self.message.text
+
+    def want(self, text: str) -> None:
+        """The text that the next ``flush`` shows."""
+        self._wanted = text.lstrip()
+
+    async def flush(self) -> None:
+        """Bring the screen up to date: append what is new, or show the whole text anew."""
+        if self._markdown is None or self._wanted == self._shown:
+            return
+        before, self._shown = self._shown, self._wanted
+        if before and self._shown.startswith(before):
+            await self._markdown.append(self._shown[len(before) :])
+        else:
+            await self._markdown.update(self._shown)
+
+    def show_reasoning(self, reasoning: str, *, thinking: bool) -> None:
+        """A dim line that the model thinks, or thought, before the answer."""
+        line = self.query_one(".thought", Static)
+        words = len(reasoning.split())
+        line.display = bool(reasoning) or thinking
+        if line.display:
+            line.update(f"{'thinking' if thinking else 'thought'} · {words} words")
+
+    def show_state(self, message: Message, note: str = "") -> None:
+        """A dim line below an answer that is not whole."""
+        self.message = message
+        line = self.query_one(".note", Static)
+        text = note or STATE_NOTES.get(message.state, "")
+        line.display = bool(text)
+        line.update(text)
+
+
+class Transcript(VerticalScroll):
+    """The turns of the open conversation; keeps to the end unless the person scrolled away."""
+
+    can_focus = False
+
+    def __init__(self) -> None:
+        super().__init__(id="transcript")
+        # At least as high as the screen: anchored to the end, a short text would stand at the
+        # bottom otherwise.
+        self._page = Vertical(id="page")
+
+    def compose(self) -> ComposeResult:
+        yield self._page
+
+    async def show(self, messages: Sequence[Message], head: str, left_before: int | None) -> None:
+        """Show a branch. ``head`` stands above it; ``left_before`` is the first message that the
+        model still sees, when older ones have left its context."""
+        await self._page.remove_children()
+        hidden = max(0, len(messages) - MOUNTED_TURNS)
+        widgets: list[Static | Turn] = [Static(head, classes="head", markup=False)]
+        if hidden:
+            widgets.append(
+                Static(f"{hidden} earlier messages · baize-tui sessions show", classes="line")
+            )
+        for message in messages[hidden:]:
+            if message.id == left_before:
+                widgets.append(self._line_of_context())
+            widgets.append(Turn(message))
+        await self._page.mount_all(widgets)
+        self.anchor()
+
+    @staticmethod
+    def _line_of_context() -> Static:
+        return Static("── the model no longer sees what is above ──", classes="line", markup=False)
+
+    async def add(self, message: Message) -> Turn:
+        """Add a turn at the end, in sight."""
+        for welcome in self.query(".welcome"):
+            await welcome.remove()
+        turn = Turn(message)
+        await self._page.mount(turn)
+        self.anchor()
+        return turn
+
+    async def draw_context_line(self, first: Message) -> None:
+        """Draw where the context now begins."""
+        for line in self.query(".line"):
+            if "no longer sees" in str(line.render()):
+                await line.remove()
+        for turn in self.turns:
+            if turn.message.id == first.id:
+                await self._page.mount(self._line_of_context(), before=turn)
+
+    async def remove_from(self, message_id: int) -> None:
+        """Take a turn and all below it off the screen."""
+        for turn in self.turns:
+            if turn.message.id >= message_id:
+                await turn.remove()
+
+    @property
+    def turns(self) -> list[Turn]:
+        return list(self.query(Turn))
+
+    async def welcome(self, text: str) -> None:
+        """An empty conversation says what to do."""
+        await self._page.remove_children()
+        await self._page.mount(Static(text, classes="welcome", markup=False))
