@@ -11,6 +11,7 @@ import datetime
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -61,11 +62,6 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         elif operator == "%" and isinstance(left, str):
             raise SecurityError("printf-style formatting")
         return super().call_binop(context, operator, left, right)
-
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        if isinstance(obj, str) and attr in ("format", "format_map", "zfill"):
-            return False
-        return super().is_safe_attribute(obj, attr, value)
 
 
 class _Generation(Extension):
@@ -228,22 +224,16 @@ def render(
     """Render ``prompt`` with the Jinja template ``source``, ready for ``PromptTokenizer``.
 
     ``variables`` are added to the prompt's own (``bos_token`` and ``eos_token``). Where the
-    template refuses a system turn, its text goes into the first question; where it drops plain
-    text contents, contents are given in the typed form ``[{"type": "text", "text": …}]``.
+    template refuses this form, others are tried: the system text in the first question, typed
+    contents, an empty list of tools.
 
     Raises:
         TemplateError: the template failed, or left out what was said.
     """
-    messages = prompt.messages
-    attempts: list[tuple[Sequence[PromptMessage], bool]] = [(messages, False)]
-    merged = _with_system_in_first_turn(messages)
-    if len(merged) != len(messages):
-        attempts.append((merged, False))
-    attempts.append((messages, True))
     first_error: TemplateError | None = None
-    for turns, typed in attempts:
+    for form in _forms(prompt.messages):
         try:
-            marked = _render_once(prompt, turns, typed, source, specials, variables)
+            marked = _render_once(prompt, form, source, specials, variables)
         except TemplateError as error:
             first_error = first_error or error
             continue
@@ -252,15 +242,41 @@ def render(
     raise first_error or TemplateError("it leaves out the last message")
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A way to hand messages to a template."""
+
+    messages: Sequence[PromptMessage]
+    typed: bool = False
+    """Contents as ``[{"type": "text", "text": …}]``, which multimodal templates want."""
+    tools: tuple[()] | None = None
+    """None is "no tools"; templates for tool use alone iterate over it unasked."""
+
+
+def _for_tool_templates() -> dict[str, str]:
+    """What firefunction's template takes for granted."""
+    return {"functions": "[]", "datetime": _strftime_now("%Y-%m-%d %H:%M")}
+
+
+def _forms(messages: Sequence[PromptMessage]) -> Iterator[_Form]:
+    """The usual form first; the others are for templates that refuse it."""
+    yield _Form(messages)
+    merged = _with_system_in_first_turn(messages)
+    if len(merged) != len(messages):
+        yield _Form(merged)
+    yield _Form(messages, typed=True)
+    yield _Form(messages, tools=())
+
+
 def _render_once(
     prompt: Prompt,
-    messages: Sequence[PromptMessage],
-    typed: bool,
+    form: _Form,
     source: str,
     specials: Sequence[SpecialToken],
     variables: Mapping[str, Any],
 ) -> MarkedText | None:
     """The rendered prompt, or None where the last message is not in it."""
+    messages = form.messages
     stand_ins = StandIns([source, *(message.content for message in messages)])
     in_answers = [s for s in specials if s.text not in _THINK_TAGS]
     rows: list[dict[str, Any]] = []
@@ -273,14 +289,15 @@ def _render_once(
         else:
             guarded = in_answers if message.role == "assistant" else specials
             content = stand_ins.hide(content, guarded)
-        body = [{"type": "text", "text": content}] if typed else content
+        body = [{"type": "text", "text": content}] if form.typed else content
         rows.append({"role": message.role, "content": body})
     text = _run(
         source,
         {
             "messages": rows,
             "add_generation_prompt": True,
-            "tools": None,
+            "tools": form.tools if form.tools is None else list(form.tools),
+            **(_for_tool_templates() if form.tools is not None else {}),
             **variables,
             **prompt.variables,
         },
@@ -295,7 +312,7 @@ def _render_once(
             else message
             for message, char in _pair_answers(messages, kept)
         ]
-        return _render_once(prompt, plain, typed, source, specials, variables)
+        return _render_once(prompt, replace(form, messages=plain), source, specials, variables)
     marked = MarkedText(text, stand_ins.hidden, stand_ins.earlier)
     if prompt.partial is not None:
         marked += _begun_answer(prompt.partial, specials, marked)

