@@ -32,11 +32,16 @@ from tests.conftest import wait_until
 from tests.engine.model_files import broken_files
 
 GREEDY = Sampling(temperature=0)
-PARIS = Prompt([PromptMessage("user", "What is the capital of France?")])
+PARIS = Prompt(
+    [
+        PromptMessage("system", "You are a helpful AI assistant."),
+        PromptMessage("user", "What is the capital of France?"),
+    ]
+)
 
 
 def request(prompt: Prompt = PARIS, **options: object) -> Generate:
-    return Generate(0, prompt, GREEDY, **options)  # type: ignore[arg-type]
+    return Generate(0, prompt, GREEDY, **{"max_tokens": 40, **options})  # type: ignore[arg-type]
 
 
 def long_prompt(words: int = 2000) -> Prompt:

@@ -1,0 +1,124 @@
+"""An engine without a model: it says what a test tells it to, and keeps what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from baize_tui.catalog.recipes import CatalogModel, Recipe
+from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
+from baize_tui.engine.protocol import (
+    Count,
+    Delta,
+    Finished,
+    FinishReason,
+    Generate,
+    LoadedModel,
+    Prefilling,
+    Prompt,
+    Stats,
+)
+
+TOKENIZER = "scripted"
+
+
+def model(tmp_file: str = "/nowhere/scripted.gguf") -> CatalogModel:
+    from pathlib import Path
+
+    path = Path(tmp_file)
+    return CatalogModel("scripted", path, Recipe(file=tmp_file, title="A scripted model"))
+
+
+class _Answer:
+    def __init__(self, engine: ScriptedEngine, request: Generate) -> None:
+        self._engine = engine
+        self._request = request
+        self._cancelled = asyncio.Event()
+
+    def cancel(self) -> None:
+        self._cancelled.set()
+
+    async def __aiter__(self) -> AsyncIterator[GenerationEvent]:
+        engine, request = self._engine, self._request
+        tokens = engine.tokens_of(request.prompt)
+        if tokens + request.reserve > engine.n_ctx:
+            raise EngineFailure("too long", "too_long", tokens, engine.n_ctx)
+        yield Prefilling(0, 0, tokens, 0)
+        begun = request.prompt.partial
+        said = begun.content if begun is not None else ""
+        ids = list(begun.ids or []) if begun is not None else []
+        reason: FinishReason = "stop"
+        if said:
+            yield Delta(0, said, ids)
+        for step, piece in enumerate(engine.script):
+            if engine.pause_at is not None and step == engine.pause_at:
+                engine.paused.set()
+                waits = {
+                    asyncio.ensure_future(engine.go_on.wait()),
+                    asyncio.ensure_future(self._cancelled.wait()),
+                }
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in waits:
+                    wait.cancel()
+            if self._cancelled.is_set():
+                reason = "cancelled"
+                break
+            if isinstance(piece, EngineFailure):
+                raise piece
+            said += piece
+            ids = [*ids, step]
+            yield Delta(0, piece, [step])
+            await asyncio.sleep(0)
+        yield Finished(0, reason, said, ids, Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2))
+
+
+class ScriptedEngine:
+    """Answers with ``script``; an exception in it is raised there."""
+
+    def __init__(self, *script: str | EngineFailure, n_ctx: int = 1000) -> None:
+        self.script: list[str | EngineFailure] = list(script or ("Hello ", "there."))
+        self.n_ctx = n_ctx
+        self.requests: list[Generate] = []
+        self.pause_at: int | None = None
+        self.paused = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.load_failure: EngineFailure | None = None
+        self.closed = False
+
+    @staticmethod
+    def tokens_of(prompt: Prompt) -> int:
+        """A token a word."""
+        return sum(len(message.content.split()) for message in prompt.messages)
+
+    async def load(
+        self, spec: ModelSpec, progress: Callable[[float], None] | None = None
+    ) -> LoadedModel:
+        if self.load_failure is not None:
+            raise self.load_failure
+        if progress is not None:
+            progress(1.0)
+        return LoadedModel(
+            path=spec.path,
+            file_bytes=1,
+            name="scripted",
+            description="scripted",
+            n_ctx=self.n_ctx,
+            n_ctx_train=self.n_ctx,
+            n_vocab=10,
+            threads=1,
+            threads_batch=2,
+            gpu_layers=0,
+            tokenizer=TOKENIZER,
+            has_template=True,
+            backend="scripted",
+        )
+
+    def generate(self, request: Generate) -> Generation:
+        self.requests.append(request)
+        return _Answer(self, request)
+
+    async def count(self, request: Count) -> int:
+        return self.tokens_of(request.prompt)
+
+    async def close(self) -> None:
+        self.closed = True

@@ -1,0 +1,373 @@
+"""The life of a message, with an engine that says what the test tells it."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from baize_tui.chat.events import (
+    Answering,
+    Asked,
+    ChatEvent,
+    Delta,
+    Failed,
+    Finished,
+    NotSaved,
+    TurnsLeft,
+)
+from baize_tui.chat.formats import MODERATION
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.client import EngineFailure, WorkerDied
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+from baize_tui.store.conversations import Store
+from baize_tui.store.records import Message
+from tests.chat.scripted_engine import TOKENIZER, ScriptedEngine, model
+from tests.conftest import wait_until
+
+E = TypeVar("E")
+MakeChat = Callable[[ScriptedEngine], Awaitable[Chat]]
+
+
+@pytest.fixture
+async def make_chat(paths: Paths, tmp_path: Path) -> AsyncIterator[MakeChat]:
+    made: list[Chat] = []
+    file = tmp_path / "scripted.gguf"
+    file.write_bytes(b"weights")
+
+    async def make(engine: ScriptedEngine) -> Chat:
+        chat = Chat(Store(paths.conversations_file), engine, Settings(), paths.cache)
+        await chat.use_model(model(str(file)))
+        made.append(chat)
+        return chat
+
+    yield make
+    for chat in made:
+        await chat.close()
+
+
+async def collect(events: AsyncIterator[ChatEvent]) -> list[ChatEvent]:
+    return [event async for event in events]
+
+
+def only(events: list[ChatEvent], kind: type[E]) -> E:
+    found = [event for event in events if isinstance(event, kind)]
+    assert len(found) == 1, events
+    return found[0]
+
+
+async def test_a_question_and_its_answer_are_kept(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine("The capital ", "is Paris."))
+    conversation = await chat.new_conversation()
+    events = await collect(chat.ask(conversation.id, "What is the capital\nof France?"))
+    assert isinstance(events[0], Asked)
+    assert [event.added for event in events if isinstance(event, Delta)] == [
+        "The capital ",
+        "is Paris.",
+    ]
+    finished = only(events, Finished)
+    assert finished.saved
+    question, answer = chat.store.messages(conversation.id)
+    assert (question.role, question.text) == ("user", "What is the capital\nof France?")
+    assert (answer.text, answer.state, answer.ids) == ("The capital is Paris.", "complete", [0, 1])
+    assert answer.tokenizer == TOKENIZER
+    assert chat.store.conversation(conversation.id).title == "What is the capital"
+
+
+async def test_an_answer_says_how_it_was_made(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine())
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    answer = chat.store.messages(conversation.id)[-1]
+    assert answer.provenance is not None
+    wanted = {"model": "scripted", "seed": 42, "threads": 1, "format": "template"}
+    assert wanted.items() <= answer.provenance.items()
+    assert answer.provenance["sampling"]["temperature"] == 0.7
+
+    def hashed() -> bool:
+        made = chat.store.message(answer.id).provenance
+        return made is not None and made["model_sha256"] == hashlib.sha256(b"weights").hexdigest()
+
+    await wait_until(hashed, "the model's hash")
+
+
+async def test_the_next_turn_takes_the_ids_as_they_were_generated(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("Hello ", "there.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    await collect(chat.ask(conversation.id, "And?"))
+    messages = engine.requests[-1].prompt.messages
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2].ids == [0, 1]
+
+
+async def test_another_vocabulary_takes_the_text(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine()
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    question = chat.store.add_message(conversation.id, None, "user", "Hi")
+    chat.store.add_message(
+        conversation.id, question.id, "assistant", "Yo", ids=[7], tokenizer="another"
+    )
+    await collect(chat.ask(conversation.id, "And?"))
+    assert engine.requests[-1].prompt.messages[2].ids is None
+
+
+async def test_regenerating_branches_and_loses_nothing(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    first = chat.store.messages(conversation.id)[-1]
+    engine.script = ["Two."]
+    await collect(chat.regenerate(first.id))
+    second = chat.store.messages(conversation.id)[-1]
+    assert second.text == "Two."
+    assert chat.store.siblings(second.id) == [first.id, second.id]
+    assert chat.store.message(first.id).text == "One."
+
+
+async def test_editing_a_question_branches_and_answers(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    old = chat.store.messages(conversation.id)[0]
+    await collect(chat.edit(old.id, "Hello"))
+    texts = [message.text for message in chat.store.messages(conversation.id)]
+    assert texts == ["Hello", "One."]
+    assert chat.store.path(old.id)[-1].text == "Hi"
+
+
+async def test_editing_an_answer_stands_as_written(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    await collect(chat.edit(chat.store.messages(conversation.id)[-1].id, "My own words"))
+    assert len(engine.requests) == 1
+    answer = chat.store.messages(conversation.id)[-1]
+    assert (answer.role, answer.text, answer.ids) == ("assistant", "My own words", None)
+
+
+async def test_stopping_keeps_what_came_and_going_on_adds_to_it(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    engine.pause_at = 2
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    events: list[ChatEvent] = []
+    async for event in chat.ask(conversation.id, "Count"):
+        events.append(event)
+        if isinstance(event, Delta) and event.text == "One two ":
+            assert chat.stop(conversation.id)
+    assert only(events, Finished).reason == "cancelled"
+    stopped = chat.store.messages(conversation.id)[-1]
+    assert (stopped.text, stopped.state) == ("One two ", "stopped")
+    engine.pause_at, engine.script = None, ["three."]
+    await collect(chat.continue_answer(stopped.id))
+    answer = chat.store.messages(conversation.id)[-1]
+    assert (answer.id, answer.text, answer.state) == (stopped.id, "One two three.", "complete")
+    assert engine.requests[-1].prompt.partial is not None
+    assert engine.requests[-1].prompt.partial.ids == [0, 1]
+
+
+async def test_a_dead_worker_leaves_the_partial_answer(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One ", "two ", WorkerDied("the model process was ended by SIGKILL"))
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    events = await collect(chat.ask(conversation.id, "Count"))
+    failed = only(events, Failed)
+    assert "SIGKILL" in failed.why
+    kept = chat.store.messages(conversation.id)[-1]
+    assert (kept.text, kept.state, kept.ids) == ("One two ", "interrupted", [0, 1])
+    engine.script = ["three."]
+    events = await collect(chat.ask(conversation.id, "And?"))
+    assert only(events, Finished)
+
+
+async def test_a_face_that_goes_away_leaves_a_stopped_answer(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine("One ", "two ", "three."))
+    conversation = await chat.new_conversation()
+    events = chat.ask(conversation.id, "Count")
+    async for event in events:
+        if isinstance(event, Delta):
+            break
+    await events.aclose()
+    kept = chat.store.messages(conversation.id)[-1]
+    assert (kept.text, kept.state) == ("One ", "stopped")
+    assert not chat.busy
+
+
+async def test_an_answer_is_journaled_while_it_streams(make_chat: MakeChat, paths: Paths) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    engine.pause_at = 2
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+
+    def on_disk() -> list[Message]:
+        other = Store(paths.conversations_file)
+        try:
+            return other.messages(conversation.id)
+        finally:
+            other.close()
+
+    async for event in chat.ask(conversation.id, "Count"):
+        if isinstance(event, Delta) and event.text == "One two ":
+            await wait_until(lambda: on_disk()[-1].text == "One two ", "the journal")
+            streaming = on_disk()[-1]
+            # Another client sees that its writer lives, and leaves it alone.
+            assert (streaming.state, streaming.ids) == ("streaming", [0, 1])
+            engine.go_on.set()
+    assert chat.store.messages(conversation.id)[-1].state == "complete"
+
+
+async def test_reasoning_is_kept_apart_and_not_told_again(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("<think>", "hmm ", "well</think>\n\n", "Yes.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    events = await collect(chat.ask(conversation.id, "Is it?"))
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert deltas[1].reasoning == "hmm"
+    assert deltas[1].text == ""
+    answer = chat.store.messages(conversation.id)[-1]
+    assert (answer.reasoning, answer.text) == ("hmm well", "Yes.")
+    await collect(chat.ask(conversation.id, "Sure?"))
+    told = engine.requests[-1].prompt.messages[2]
+    assert (told.content, told.ids) == ("Yes.", None)
+
+
+async def test_moderation_is_in_the_system_prompt_and_can_be_switched(
+    make_chat: MakeChat,
+) -> None:
+    engine = ScriptedEngine()
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hi"))
+    assert MODERATION in engine.requests[-1].prompt.messages[0].content
+    chat.store.set_moderation(conversation.id, False)
+    await collect(chat.ask(conversation.id, "Hi"))
+    assert MODERATION not in engine.requests[-1].prompt.messages[0].content
+
+
+async def test_typed_control_characters_never_reach_the_store(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine())
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "a\x1b]0;x\x07b\x9b\u202e"))
+    question = chat.store.messages(conversation.id)[0]
+    assert question.text == "a␛]0;x␇b\ufffd\ufffd"
+    assert "\x1b" not in chat.store.conversation(conversation.id).title
+
+
+# --- the context ----------------------------------------------------------------------------------
+
+
+async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("word " * 60, n_ctx=1000)
+    chat = await make_chat(engine)
+    chat.max_tokens = 200
+    conversation = await chat.new_conversation()
+    left: list[TurnsLeft] = []
+    for number in range(12):
+        events = await collect(chat.ask(conversation.id, f"question{number} " + "word " * 60))
+        left += [event for event in events if isinstance(event, TurnsLeft)]
+        assert only(events, Finished)
+    assert left
+    messages = engine.requests[-1].prompt.messages
+    assert messages[0].role == "system"
+    assert messages[1].role == "user"
+    assert engine.tokens_of(engine.requests[-1].prompt) + 200 <= 1000
+    # The cut holds: the next question does not cut again at once, so its prefix can be reused.
+    assert len(left) < 6
+    assert chat.store.conversation(conversation.id).context_start == left[-1].first.id
+    assert len(chat.store.messages(conversation.id)) == 24
+
+
+async def test_a_message_too_long_for_the_context_is_kept_and_named(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine(n_ctx=300))
+    conversation = await chat.new_conversation()
+    events = await collect(chat.ask(conversation.id, "word " * 500))
+    failed = only(events, Failed)
+    assert "too long" in failed.why
+    assert "300" in failed.why
+    assert len(chat.store.messages(conversation.id)[0].text.split()) == 500
+    assert not any(isinstance(event, Answering) for event in events)
+
+
+# --- disk -----------------------------------------------------------------------------------------
+
+
+def fill_disk(store: Store) -> None:
+    """What SQLite says when the disk is full, from SQLite itself."""
+    pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def free_disk(store: Store) -> None:
+    store._connection.execute("PRAGMA max_page_count = 1000000")
+
+
+async def test_a_full_disk_loses_no_answer(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One ", "x" * 200_000, " end.")
+    engine.pause_at = 2
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    events: list[ChatEvent] = []
+    async for event in chat.ask(conversation.id, "Count"):
+        events.append(event)
+        if isinstance(event, Answering):
+            fill_disk(chat.store)
+        if isinstance(event, Delta) and len(event.text) > 200_000 and not engine.go_on.is_set():
+            engine.go_on.set()
+    finished = only(events, Finished)
+    assert not finished.saved
+    assert finished.message.text.endswith(" end.")
+    assert chat.unsaved == 1
+    assert await chat.save_pending() == 1
+    free_disk(chat.store)
+    assert await chat.save_pending() == 0
+    saved = chat.store.messages(conversation.id)[-1]
+    assert (saved.text, saved.state) == (finished.message.text, "complete")
+
+
+async def test_a_full_disk_is_said_while_the_answer_streams(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("x" * 200_000, *["more "] * 2000)
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    told: list[str] = []
+    async for event in chat.ask(conversation.id, "Count"):
+        if isinstance(event, Answering):
+            fill_disk(chat.store)
+        if isinstance(event, NotSaved):
+            told.append(event.why)
+    assert all("no space left" in why for why in told)
+    free_disk(chat.store)
+    await chat.save_pending()
+
+
+async def test_a_question_that_cannot_be_saved_is_not_asked(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine()
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    fill_disk(chat.store)
+    events = await collect(chat.ask(conversation.id, "y" * 100_000))
+    assert "no space left" in only(events, Failed).why
+    assert not engine.requests
+    free_disk(chat.store)
+
+
+async def test_a_failure_of_the_engine_is_one_event(make_chat: MakeChat) -> None:
+    chat = await make_chat(ScriptedEngine(EngineFailure("the chat template failed", "template")))
+    conversation = await chat.new_conversation()
+    events = await collect(chat.ask(conversation.id, "Hi"))
+    assert only(events, Failed).why == "the chat template failed"
+    assert [message.role for message in chat.store.messages(conversation.id)] == ["user"]
+
+
+def test_sqlite_is_new_enough() -> None:
+    assert sqlite3.sqlite_version_info >= (3, 37)  # STRICT tables

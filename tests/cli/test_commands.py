@@ -1,0 +1,297 @@
+"""The commands as a person or a script runs them: a process, its output, its exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from tests.engine.model_files import broken_files
+
+SHORT = ("--max-tokens", "24")
+PARIS = "What is the capital of France?"
+
+
+def run(
+    *arguments: str, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "baize_tui", *arguments],
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def run_json(*arguments: str, stdin: bytes = b"") -> dict[str, Any]:
+    done = run(*arguments, "--json", stdin=stdin)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)  # exactly one object and nothing else
+    assert isinstance(found, dict)
+    return found
+
+
+def one_line(done: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
+    """The one clear line a failure ends in."""
+    text = done.stderr.decode()
+    assert done.returncode == code, text
+    assert "Traceback" not in text
+    assert done.stdout == b""
+    assert text.count("\n") == 1, text
+    return text
+
+
+# --- ask ------------------------------------------------------------------------------------------
+
+
+def test_ask_answers_with_all_fields() -> None:
+    found = run_json("ask", PARIS, "--temperature", "0")
+    assert "Paris" in found["text"]
+    assert found["model"] == "smollm2-135m"
+    assert found["finish_reason"] == "stop"
+    assert found["prompt_tokens"] > 10
+    assert found["reused_tokens"] == 0
+    assert found["completion_tokens"] == 7
+    assert found["ttft_s"] > 0
+    assert found["tokens_per_second"] > 0
+    assert isinstance(found["seed"], int)
+    assert found["session_id"]
+
+
+def test_ask_writes_the_answer_and_a_line_end() -> None:
+    done = run("ask", PARIS, "--temperature", "0")
+    assert (done.returncode, done.stdout) == (0, b"The capital of France is Paris.\n")
+    assert done.stderr == b""
+
+
+def test_a_conversation_goes_on() -> None:
+    first = run_json("ask", PARIS, "--temperature", "0")
+    run_json("ask", "And of Italy?", "--session", first["session_id"], *SHORT)
+    shown = run_json("sessions", "show", first["session_id"])
+    assert [message["role"] for message in shown["messages"]] == ["user", "assistant"] * 2
+    assert shown["messages"][0]["text"] == PARIS
+    assert shown["messages"][1]["provenance"]["model"] == "smollm2-135m"
+
+
+def test_what_is_piped_in_goes_below_the_question() -> None:
+    found = run_json("ask", "Repeat this text:", *SHORT, stdin="Grüße, 你好\n".encode())
+    shown = run_json("sessions", "show", found["session_id"])
+    assert shown["messages"][0]["text"] == "Repeat this text:\n\nGrüße, 你好"
+
+
+@pytest.mark.parametrize("prompt", [("-",), ()])
+def test_the_question_may_come_from_stdin(prompt: tuple[str, ...]) -> None:
+    found = run_json("ask", *prompt, *SHORT, stdin=b"Hello?\n")
+    shown = run_json("sessions", "show", found["session_id"])
+    assert shown["messages"][0]["text"] == "Hello?"
+
+
+def test_the_same_seed_gives_the_same_text() -> None:
+    flags = ("--seed", "5", "--temperature", "1", "--no-save", *SHORT)
+    first = run_json("ask", "Tell a joke", *flags)
+    second = run_json("ask", "Tell a joke", *flags)
+    assert first["seed"] == second["seed"] == 5
+    assert first["text"] == second["text"]
+
+
+def test_no_save_keeps_no_trace(paths: Paths) -> None:
+    found = run_json("ask", "My secret", "--no-save", *SHORT)
+    assert found["session_id"] is None
+    assert not paths.conversations_file.exists()
+
+
+def test_the_baize_format_can_be_asked_for() -> None:
+    found = run_json("ask", "Hi", "--format", "baize", "--temperature", "0", *SHORT)
+    shown = run_json("sessions", "show", found["session_id"])
+    assert shown["messages"][1]["provenance"]["format"] == "baize"
+    assert "[|" not in found["text"]
+
+
+def test_binary_on_stdin_is_refused() -> None:
+    assert "not UTF-8 text (byte 0xff at 3)" in one_line(run("ask", stdin=b"abc\xff\xfe"))
+    assert "zero byte at 1" in one_line(run("ask", stdin=b"a\x00b"))
+
+
+def test_nothing_to_ask_is_said() -> None:
+    assert "nothing to ask" in one_line(run("ask", stdin=b"\n"))
+
+
+def test_a_question_longer_than_the_context_is_named_and_kept(paths: Paths) -> None:
+    line = one_line(run("ask", stdin=b"word " * 6000))
+    assert "too long" in line
+    assert "4096" in line
+    store = Store(paths.conversations_file)
+    assert len(store.messages(store.conversations()[0].id)[0].text.split()) == 6000
+
+
+def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "baize_tui", "ask", "Write a very long story.", "--temperature=0"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+    assert process.stdout is not None
+    said = process.stdout.read(12)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate()
+    assert process.returncode == 130, errors
+    assert b"Traceback" not in errors
+    store = Store(paths.conversations_file)
+    kept = store.messages(store.conversations()[0].id)[-1]
+    assert kept.state == "stopped"
+    assert (said + rest).decode().strip() == kept.text.strip()
+
+
+def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m baize_tui ask 'Write a long story' --max-tokens 80 | head -c 5",
+        shell=True,
+        capture_output=True,
+        check=False,
+    )
+    assert len(done.stdout) == 5
+    assert b"Traceback" not in done.stderr
+
+
+def test_ask_without_a_utf8_locale_escapes_and_says_so() -> None:
+    done = run(
+        *("ask", "Repeat: café", "--temperature", "0", *SHORT),
+        PYTHONIOENCODING="ascii",
+        PYTHONUTF8="0",
+    )
+    assert done.returncode == 0
+    assert b"not UTF-8" in done.stderr
+    done.stdout.decode("ascii")
+
+
+def test_json_without_a_utf8_locale_is_still_json() -> None:
+    run_json("ask", "Hi", *SHORT)
+    done = run("sessions", "list", "--json", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
+    done.stdout.decode("ascii")
+    assert json.loads(done.stdout)["sessions"]
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+def test_models_list_and_info() -> None:
+    (model,) = run_json("models", "list")["models"]
+    assert (model["name"], model["installed"], model["license"]) == (
+        "smollm2-135m",
+        True,
+        "Apache-2.0",
+    )
+    info = run_json("models", "info", "smollm2-135m")
+    assert info["header"]["parameters"] == 134_515_008
+    assert "49152 tokens" in run("models", "info", "smollm2-135m").stdout.decode()
+
+
+def test_a_model_is_imported_and_talked_with(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
+    file = tmp_path / "My Model.Q4_1.gguf"
+    shutil.copyfile(smollm2, file)
+    assert run("models", "import", str(file)).returncode == 0
+    found = run_json("ask", PARIS, "--model", "my-model.q4-1", "--temperature", "0", *SHORT)
+    assert found["model"] == "my-model.q4-1"
+    assert "already" in one_line(run("models", "import", str(file)))
+    assert run("models", "import", str(file), "--name", "copied", "--copy").returncode == 0
+    assert (paths.models_folder / "copied.gguf").stat().st_size == file.stat().st_size
+    file.unlink()
+    assert "gone" in one_line(run("ask", "Hi", "--model", "my-model.q4-1"))
+    assert run_json("ask", "Hi", "--model", "copied", *SHORT)["text"]
+
+
+def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
+    for file, named in broken_files(tmp_path / "broken", smollm2).values():
+        assert named in one_line(run("ask", "Hi", "--model", str(file)))
+    (tmp_path / "broken" / "text.gguf").exists()
+    assert "not a GGUF" in one_line(run("models", "import", str(tmp_path / "broken/text.gguf")))
+    assert "no model is called" in one_line(run("ask", "Hi", "--model", "nope"))
+
+
+# --- sessions -------------------------------------------------------------------------------------
+
+
+def test_sessions_are_listed_renamed_deleted_and_brought_back(paths: Paths) -> None:
+    assert run_json("sessions", "list") == {"sessions": []}
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=True, title="Old")
+    store.add_message(conversation.id, None, "user", "Hi \x1b[31m")
+    store.close()
+    assert run("sessions", "rename", conversation.id, "New \x1b]0;x\x07 name").returncode == 0
+    (listed,) = run_json("sessions", "list")["sessions"]
+    assert (listed["id"], listed["title"]) == (conversation.id, "New ␛]0;x␇ name")
+    assert run("sessions", "delete", conversation.id[:5]).returncode == 0
+    assert run_json("sessions", "list")["sessions"] == []
+    assert len(run_json("sessions", "list", "--deleted")["sessions"]) == 1
+    assert run("sessions", "undelete", conversation.id).returncode == 0
+    shown = run("sessions", "show", conversation.id).stdout.decode()
+    assert "New ␛]0;x␇ name" in shown
+    assert "Hi ␛[31m" in shown
+
+
+def test_an_unknown_session_is_named() -> None:
+    for command in (("show", "zz"), ("rename", "zz", "t"), ("delete", "zz"), ("undelete", "zz")):
+        assert "'zz'" in one_line(run("sessions", *command))
+
+
+# --- the rest -------------------------------------------------------------------------------------
+
+
+def test_doctor_says_what_is_there(home: Path) -> None:
+    found = run_json("doctor")
+    assert found["versions"]["llama-cpp-python"] == "0.3.36"
+    assert found["machine"]["threads"] >= 1
+    assert found["models"] == ["smollm2-135m"]
+    assert all(str(home) in path for path in found["files"].values())
+    assert found["problems"] == []
+    assert "all is well" in run("doctor").stdout.decode()
+
+
+def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:
+    paths.config.mkdir(parents=True)
+    paths.settings_file.write_text("[chat]\nsytem = 'x'\n")
+    done = run("doctor")
+    assert done.returncode == 1
+    assert "sytem" in done.stdout.decode()
+    assert "sytem" in one_line(run("ask", "Hi"))
+
+
+def test_a_newer_and_a_damaged_store_end_in_one_line(paths: Paths) -> None:
+    paths.data.mkdir(parents=True)
+    paths.conversations_file.write_bytes(b"not a database at all, but long enough" * 50)
+    done = run("sessions", "list")
+    assert done.returncode == 0
+    assert "damaged" in done.stderr.decode()
+    assert list(paths.data.glob("conversations.damaged-*.db"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [("nonsense",), ("ask", "--temperature", "-1", "x"), ("ask", "--seed", "x", "y")]
+)
+def test_wrong_usage_is_2(arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+
+
+def test_the_client_wants_a_terminal() -> None:
+    assert "needs a terminal" in one_line(run())
+
+
+def test_shell_completion_is_offered() -> None:
+    done = run(
+        _BAIZE_TUI_COMPLETE="complete_bash", COMP_WORDS="baize-tui ask --model ", COMP_CWORD="3"
+    )
+    assert b"smollm2-135m" in done.stdout

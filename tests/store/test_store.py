@@ -1,0 +1,285 @@
+"""The conversations file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from baize_tui.store.conversations import Store, StoreError, UnknownConversation
+from baize_tui.store.migrations import VERSION
+from baize_tui.store.records import Conversation
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "conversations.db"
+
+
+@pytest.fixture
+def store(file: Path) -> Store:
+    return Store(file)
+
+
+def talk(store: Store, title: str = "A talk") -> Conversation:
+    return store.new_conversation(system="S", moderation=True, title=title)
+
+
+def test_messages_form_a_tree(store: Store) -> None:
+    conversation = talk(store)
+    question = store.add_message(conversation.id, None, "user", "Q")
+    one = store.add_message(conversation.id, question.id, "assistant", "1")
+    two = store.add_message(conversation.id, question.id, "assistant", "2")
+    assert [m.text for m in store.messages(conversation.id)] == ["Q", "2"]
+    store.set_leaf(conversation.id, one.id)
+    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1"]
+    assert store.siblings(one.id) == [one.id, two.id]
+    other_question = store.add_message(conversation.id, None, "user", "Q2")
+    assert store.siblings(question.id) == [question.id, other_question.id]
+
+
+def test_ids_come_back_as_they_were(store: Store) -> None:
+    conversation = talk(store)
+    message = store.add_message(
+        conversation.id, None, "assistant", "x", ids=[0, 1, 128_255, 2**31 - 1], tokenizer="t"
+    )
+    assert store.message(message.id).ids == [0, 1, 128_255, 2**31 - 1]
+
+
+def test_the_last_used_comes_first(store: Store) -> None:
+    first, second = talk(store, "first"), talk(store, "second")
+    assert [c.id for c in store.conversations()] == [second.id, first.id]
+    store.add_message(first.id, None, "user", "again")
+    assert [c.id for c in store.conversations()] == [first.id, second.id]
+
+
+def test_delete_can_be_undone(store: Store) -> None:
+    conversation = talk(store)
+    store.add_message(conversation.id, None, "user", "kept")
+    store.delete(conversation.id)
+    assert store.conversations() == []
+    assert [c.id for c in store.conversations(deleted=True)] == [conversation.id]
+    store.undelete(conversation.id)
+    assert store.messages(conversation.id)[0].text == "kept"
+
+
+def test_the_beginning_of_an_id_is_enough(store: Store) -> None:
+    conversation = talk(store)
+    assert store.conversation(conversation.id[:6]).id == conversation.id
+    for unknown in ("", "zzz", "%", "_"):
+        with pytest.raises(UnknownConversation):
+            store.conversation(unknown)
+
+
+def test_an_ambiguous_beginning_is_refused(store: Store) -> None:
+    seen: dict[str, str] = {}
+    while True:  # 17 ids share a first letter at the latest
+        conversation = talk(store)
+        if conversation.id[0] in seen:
+            break
+        seen[conversation.id[0]] = conversation.id
+    with pytest.raises(UnknownConversation, match="more than one"):
+        store.conversation(conversation.id[0])
+
+
+def test_files_are_private(store: Store, file: Path) -> None:
+    talk(store)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+
+
+def test_in_memory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store(None)
+    conversation = talk(store)
+    store.add_message(conversation.id, None, "user", "secret")
+    assert store.messages(conversation.id)[0].text == "secret"
+    store.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- files that are not as they should be ---------------------------------------------------------
+
+
+def test_a_newer_file_is_left_alone(store: Store, file: Path) -> None:
+    talk(store)
+    store.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(StoreError, match="newer baize-tui") as caught:
+        Store(file)
+    assert str(file) in str(caught.value)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda raw: b"this is no database" * 100,
+        lambda raw: raw[:100] + b"\xff" * 3000 + raw[3100:],
+        lambda raw: raw[: len(raw) // 2],
+    ],
+    ids=["text", "pages", "cut"],
+)
+def test_a_damaged_file_is_set_aside(file: Path, damage: object) -> None:
+    store = Store(file)
+    conversation = talk(store)
+    for _ in range(50):
+        store.add_message(conversation.id, None, "user", "x" * 500)
+    store.close()
+    damaged = damage(file.read_bytes())  # type: ignore[operator]
+    file.write_bytes(damaged)
+    opened = Store(file)
+    assert opened.set_aside is not None
+    assert opened.set_aside.read_bytes() == damaged
+    talk(opened)
+    assert len(opened.conversations()) == 1
+
+
+def test_a_file_of_another_program_is_set_aside(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    with sqlite3.connect(file) as connection:
+        connection.execute("CREATE TABLE conversation (something TEXT)")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+    connection.close()
+    assert Store(file).set_aside is not None
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Root may write everywhere: be somebody else meanwhile."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_no_permission_is_named(file: Path) -> None:
+    file.parent.mkdir(parents=True, mode=0o500)
+    with as_nobody(), pytest.raises(StoreError, match="ermission denied") as caught:
+        Store(file)
+    assert str(file.parent) in str(caught.value)
+
+
+def test_a_file_that_may_only_be_read_is_named() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody in
+        file = Path(name) / "conversations.db"
+        store = Store(file)
+        conversation = talk(store)
+        store.close()
+        for folder in (file.parent, file.parent / "clients"):
+            folder.chmod(0o777)
+        file.chmod(0o444)
+        with as_nobody(), pytest.raises(StoreError, match="no permission to write"):
+            Store(file)
+        file.chmod(0o600)
+        assert Store(file).conversation(conversation.id)
+
+
+def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
+    blocker = tmp_path / "data"
+    blocker.write_text("a file where the folder should be")
+    with pytest.raises(StoreError, match=str(blocker)):
+        Store(blocker / "conversations.db")
+
+
+def test_an_empty_file_is_a_new_one(file: Path) -> None:
+    file.parent.mkdir(parents=True)
+    file.touch()
+    store = Store(file)
+    assert store.set_aside is None
+    assert store.conversations() == []
+
+
+# --- several clients ------------------------------------------------------------------------------
+
+
+def test_two_clients_see_each_others_work(store: Store, file: Path) -> None:
+    other = Store(file)
+    before = other.version()
+    conversation = talk(store, "by the first")
+    assert other.version() != before
+    assert [c.title for c in other.conversations()] == ["by the first"]
+    other.add_message(conversation.id, None, "user", "by the second")
+    assert [m.text for m in store.messages(conversation.id)] == ["by the second"]
+
+
+def test_two_clients_write_at_once(store: Store, file: Path) -> None:
+    other = Store(file)
+    conversation = talk(store)
+    errors: list[Exception] = []
+
+    def write(client: Store) -> None:
+        try:
+            for number in range(100):
+                client.add_message(conversation.id, None, "user", str(number))
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(client,)) for client in (store, other)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    first = store.messages(conversation.id)[0]
+    assert len(store.siblings(first.id)) == 200
+
+
+def test_two_clients_may_start_at_once(file: Path) -> None:
+    found: list[object] = []
+
+    def start() -> None:
+        try:
+            found.append(Store(file))
+        except StoreError as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=start) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(isinstance(client, Store) for client in found)
+    assert all(client.set_aside is None for client in found if isinstance(client, Store))
+
+
+def test_an_answer_of_a_killed_client_is_marked_as_interrupted(file: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from baize_tui.store.conversations import Store\n"
+        f"store = Store(Path({str(file)!r}))\n"
+        "c = store.new_conversation(system='', moderation=True)\n"
+        "m = store.add_message(c.id, None, 'assistant', '', state='streaming')\n"
+        "store.journal(m.id, 'half an ans', '', [1, 2], 't')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=False)
+    store = Store(file)
+    assert store.interrupted == 1
+    (message,) = store.messages(store.conversations()[0].id)
+    assert (message.state, message.text, message.ids) == ("interrupted", "half an ans", [1, 2])
+
+
+def test_an_answer_of_a_living_client_is_left_alone(store: Store, file: Path) -> None:
+    conversation = talk(store)
+    message = store.add_message(conversation.id, None, "assistant", "", state="streaming")
+    other = Store(file)
+    assert other.interrupted == 0
+    assert other.message(message.id).state == "streaming"
