@@ -104,6 +104,9 @@ class Store:
                 os.close(os.open(self.file, os.O_RDWR | os.O_CREAT, 0o600))
             except OSError as error:
                 raise StoreError(f"{self.file}: {error.strerror}") from error
+        if self.file is not None and not _may_write(self.file):
+            # SQLite would open it for reading and fail at the first question asked.
+            raise StoreError(f"{self.file}: no permission to write")
         connection = sqlite3.connect(
             self.file or ":memory:",
             isolation_level=None,
@@ -420,6 +423,11 @@ class Store:
                 "WHERE id = ? AND provenance IS NOT NULL",
                 (sha256, message_id),
             )
+
+
+def _may_write(file: Path) -> bool:
+    effective = os.access in os.supports_effective_ids
+    return os.access(file, os.W_OK, effective_ids=effective)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:

@@ -1,0 +1,53 @@
+# make chat   talk with the small model that comes along, offline
+# make test   the whole test suite
+# make check  style, types, layers
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: chat test check bench pictures clean
+
+chat: $(VENV)/demo
+	@$(BIN)/baize-tui
+
+test: $(VENV)/test
+	@$(BIN)/python tests/vocabularies.py
+	$(BIN)/python -m pytest
+
+check: $(VENV)/check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/test
+	$(BIN)/python benchmarks/decode.py
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/cancel.py
+
+pictures: $(VENV)/test
+	$(BIN)/python docs/pictures.py
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "baize-tui needs Python 3.11 or newer; say which: make chat PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+# Stamps: each is made anew when what to install has changed.
+$(VENV)/demo: pyproject.toml | $(BIN)/python
+	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || \
+	  echo "Compiling llama.cpp for this machine: some minutes, this once."
+	@$(PIP) install --quiet --editable '.[demo]'
+	@touch $@
+
+$(VENV)/test: pyproject.toml | $(VENV)/demo
+	@$(PIP) install --quiet --editable '.[demo,test]'
+	@touch $@
+
+$(VENV)/check: pyproject.toml | $(VENV)/test
+	@$(PIP) install --quiet --editable '.[demo,test,check]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache

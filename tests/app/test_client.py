@@ -1,0 +1,252 @@
+"""The screen with a scripted engine: what a person sees and what their keys do."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Markdown
+
+from baize_tui.app.client import BaizeApp
+from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.prompt import Prompt
+from baize_tui.app.status_line import StatusLine, key_hints
+from baize_tui.app.transcript import Transcript, Turn
+from baize_tui.chat.formats import MODERATION
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.client import EngineFailure, WorkerDied
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+from baize_tui.store.conversations import Store
+from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.conftest import wait_until
+
+Running = AbstractAsyncContextManager[Pilot[int]]
+RunApp = Callable[..., Running]
+
+
+@pytest.fixture
+def run_app(paths: Paths, tmp_path: Path) -> RunApp:
+    file = tmp_path / "scripted.gguf"
+    file.write_bytes(b"weights")
+
+    @asynccontextmanager
+    async def run(
+        engine: ScriptedEngine, size: tuple[int, int] = (100, 30), **options: object
+    ) -> AsyncIterator[Pilot[int]]:
+        chat = Chat(Store(paths.conversations_file), engine, Settings(), paths.cache)
+        app = BaizeApp(chat, model(str(file)), **options)  # type: ignore[arg-type]
+        async with app.run_test(size=size) as pilot:
+            await wait_until(
+                lambda: chat.loaded is not None or engine.load_failure is not None, "the load"
+            )
+            await pilot.pause()
+            yield pilot
+            if not engine.closed:
+                await app.action_quit()
+
+    return run
+
+
+async def say(pilot: Pilot[int], text: str) -> None:
+    pilot.app.query_one(Prompt).insert(text)
+    await pilot.press("enter")
+
+
+def transcript(pilot: Pilot[int]) -> Transcript:
+    return pilot.app.query_one(Transcript)
+
+
+def texts(pilot: Pilot[int]) -> list[str]:
+    return [turn.text for turn in transcript(pilot).turns]
+
+
+def status(pilot: Pilot[int]) -> str:
+    return pilot.app.query_one(StatusLine).text
+
+
+def titles(pilot: Pilot[int]) -> list[str]:
+    options = pilot.app.query_one(ConversationList)
+    return [str(options.get_option_at_index(i).prompt) for i in range(options.option_count)]
+
+
+async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("The capital ", "is **Paris**.")) as pilot:
+        await say(pilot, "What is the capital of France?")
+        wanted = ["What is the capital of France?", "The capital is **Paris**."]
+        await wait_until(lambda: texts(pilot) == wanted, "the answer")
+        assert titles(pilot) == ["What is the capital of France?"]
+        assert pilot.app.query_one(Prompt).text == ""
+        await wait_until(lambda: "tokens/s" in status(pilot), "the speed")
+        assert transcript(pilot).query_one(Markdown).source == wanted[1]
+
+
+async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+    async with run_app(ScriptedEngine("Two.")) as pilot:
+        assert titles(pilot) == ["Hi"]
+        assert texts(pilot) == []
+        await pilot.press("ctrl+b", "down", "enter")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the conversation")
+        await say(pilot, "And?")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One.", "And?", "Two."], "the answer")
+
+
+async def test_continue_opens_the_conversation(run_app: RunApp, paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, title="T")
+    store.add_message(conversation.id, None, "user", "Earlier")
+    store.close()
+    async with run_app(ScriptedEngine(), open_session=conversation.id) as pilot:
+        await wait_until(lambda: texts(pilot) == ["Earlier"], "the conversation")
+
+
+async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    engine.pause_at = 2
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One two "], "half the answer")
+        await pilot.press("escape")
+        await wait_until(lambda: not pilot.app._growing, "the stop")  # type: ignore[attr-defined]
+        assert texts(pilot)[-1] == "One two "
+        assert "stopped" in str(transcript(pilot).turns[-1].query_one(".note").render())  # type: ignore[attr-defined]
+        engine.pause_at, engine.script = None, ["three."]
+        await pilot.press("ctrl+g")
+        await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the rest")
+
+
+async def test_typing_goes_on_while_the_model_answers(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One "], "half the answer")
+        await pilot.press(*"next")
+        assert pilot.app.query_one(Prompt).text == "next"
+        await pilot.press("enter")  # not yet: the draft stays
+        assert pilot.app.query_one(Prompt).text == "next"
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot)[-1:] == ["One two."], "the answer")
+
+
+async def test_switching_away_and_back_while_it_streams(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    engine.pause_at = 2
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One two "], "half the answer")
+        await pilot.press("ctrl+n")
+        await wait_until(lambda: texts(pilot) == [], "a new conversation")
+        assert titles(pilot) == ["● Count"]
+        await pilot.press("ctrl+b", "down", "enter")
+        await wait_until(lambda: texts(pilot) == ["Count", "One two "], "the one before")
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the answer")
+        await wait_until(lambda: titles(pilot) == ["Count"], "the mark to go")
+
+
+async def test_answer_again(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        engine.script = ["Two."]
+        await pilot.press("ctrl+r")
+        await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
+
+
+async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+        assert MODERATION in str(transcript(pilot).query_one(".head").render())  # type: ignore[attr-defined]
+        await pilot.press("ctrl+t")
+        await wait_until(lambda: "not moderated" in status(pilot), "the switch")
+        assert MODERATION not in str(transcript(pilot).query_one(".head").render())  # type: ignore[attr-defined]
+
+
+async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", WorkerDied("the model process was ended by SIGKILL"))
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: "SIGKILL" in status(pilot), "the message")
+        assert texts(pilot) == ["Count", "One "]
+        assert "interrupted" in str(transcript(pilot).turns[-1].query_one(".note").render())  # type: ignore[attr-defined]
+        engine.script = ["Fine."]
+        await say(pilot, "Still there?")
+        await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
+
+
+async def test_a_model_that_does_not_load_is_named(run_app: RunApp) -> None:
+    engine = ScriptedEngine()
+    engine.load_failure = EngineFailure("x.gguf is not a GGUF file", "load")
+    async with run_app(engine) as pilot:
+        await wait_until(lambda: "not a GGUF" in status(pilot), "the message")
+
+
+async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
+    chat = Chat(Store(paths.conversations_file), ScriptedEngine(), Settings(), paths.cache)
+    app = BaizeApp(chat, None, problem="no model is installed. Import one with …")
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        welcome = app.query_one(Transcript).query_one(".welcome")
+        assert "Import one" in str(welcome.render())  # type: ignore[attr-defined]
+        await say(pilot, "Hi")
+        await wait_until(lambda: "no model" in status(pilot), "the message")
+        assert app.query_one(Prompt).text == "Hi"
+        await app.action_quit()
+
+
+async def test_enter_comes_after_the_letters_before_it(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await pilot.press(*"one two", "ctrl+j", *"three", "enter")
+        await wait_until(lambda: texts(pilot)[:1] == ["one two\nthree"], "the question")
+
+
+async def test_another_client_is_seen(run_app: RunApp, paths: Paths) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        other = Store(paths.conversations_file)
+        other.new_conversation(system="", moderation=True, title="From elsewhere")
+        other.close()
+        await wait_until(lambda: titles(pilot) == ["From elsewhere"], "the other's conversation")
+
+
+async def test_a_narrow_terminal_hides_the_list(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), size=(50, 20)) as pilot:
+        listed = pilot.app.query_one(ConversationList)
+        assert not listed.display
+        await pilot.press("ctrl+b")
+        await wait_until(lambda: listed.display, "the list")
+        await pilot.press("escape")
+        await wait_until(lambda: not listed.display, "the list to go")
+
+
+async def test_long_conversations_mount_a_window(run_app: RunApp, paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, title="T")
+    parent: int | None = None
+    for number in range(100):
+        parent = store.add_message(conversation.id, parent, "user", f"m{number}").id
+    store.close()
+    async with run_app(ScriptedEngine(), open_session=conversation.id) as pilot:
+        await wait_until(lambda: len(texts(pilot)) == 40, "the window")
+        assert texts(pilot)[-1] == "m99"
+
+
+async def test_four_key_hints_at_most() -> None:
+    assert len(key_hints().split("  ")) == 4
+
+
+async def test_every_turn_has_its_mark(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+        question, answer = transcript(pilot).query(Turn)
+        assert question.has_class("-user")
+        assert answer.has_class("-assistant")
