@@ -19,7 +19,7 @@ from baize_tui.paths import Paths, project_paths
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")
 
-PATIENCE_S = 120.0
+PATIENCE_S = 60.0
 """How long a condition may take before a test gives up; no test measures time."""
 
 

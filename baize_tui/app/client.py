@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import ClassVar
@@ -78,8 +79,10 @@ class BaizeApp(App[int]):
         self._growing: dict[str, Turn | None] = {}
         self._texts: dict[str, tuple[Message, str]] = {}
         self._context_used = 0
+        self._asked = ""
         self._store_version = 0
         self._flush_timer: Timer | None = None
+        self._load_ended = asyncio.Event()
         for theme in (BAIZE_DARK, BAIZE_LIGHT):
             self.register_theme(theme)
         wanted = chat.settings.look.theme
@@ -102,7 +105,7 @@ class BaizeApp(App[int]):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        self._prompt.focus()
+        self.screen.set_focus(self._prompt)
         if self._chat.store.set_aside is not None:
             self.notify(
                 f"The conversations file was damaged. It is kept as {self._chat.store.set_aside}",
@@ -119,7 +122,8 @@ class BaizeApp(App[int]):
             1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
         )
         self.set_interval(WATCH_EVERY_S, self._watch_store)
-        self._show_idle()
+        if self._model is not None:
+            self._status.show(f"loading {self._model.name}", "busy")
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(lambda: self.run_worker(self._load_model(), name="load"))
 
@@ -135,6 +139,12 @@ class BaizeApp(App[int]):
         return "\n".join(lines)
 
     async def _load_model(self) -> None:
+        try:
+            await self._use_model()
+        finally:
+            self._load_ended.set()
+
+    async def _use_model(self) -> None:
         if self._model is None:
             self._status.show("no model", "problem")
             return
@@ -150,9 +160,8 @@ class BaizeApp(App[int]):
             self._status.show(str(error), "problem")
             self.notify(str(error), title="The model", severity="error", timeout=30, markup=False)
             return
-        self._show_idle()
-        if self._conversation is not None and not self._growing:
-            await self._show_conversation(self._conversation)
+        if not self._growing:
+            self._show_idle()
 
     async def action_quit(self) -> None:
         for conversation in list(self._growing):
@@ -249,7 +258,7 @@ class BaizeApp(App[int]):
         conversation = await self._chat.run(self._chat.store.conversation, event.option.id)
         await self._show_conversation(conversation)
         self._list.remove_class("-summoned")
-        self._prompt.focus()
+        self.screen.set_focus(self._prompt)
 
     async def action_new_conversation(self) -> None:
         self._conversation = None
@@ -258,15 +267,15 @@ class BaizeApp(App[int]):
         self._refresh_list()
         self._show_idle()
         self._list.remove_class("-summoned")
-        self._prompt.focus()
+        self.screen.set_focus(self._prompt)
 
     def action_conversations(self) -> None:
         if self._list.has_focus:
             self._list.remove_class("-summoned")
-            self._prompt.focus()
+            self.screen.set_focus(self._prompt)
             return
         self._list.add_class("-summoned")
-        self._list.focus()
+        self.screen.set_focus(self._list)
 
     async def action_toggle_moderation(self) -> None:
         conversation = self._conversation
@@ -288,20 +297,21 @@ class BaizeApp(App[int]):
         except StoreError as error:
             self._status.show(str(error), "problem")
             return
+        self._prompt.clear()
+        self._asked = event.text
         self._start(self._conversation, self._chat.ask(self._conversation.id, event.text))
 
     def _can_start(self) -> bool:
         """Whether a turn can start in the open conversation; says why not."""
-        if self._chat.loaded is None:
-            if self._model is None:
-                self._status.show("there is no model to ask", "problem")
+        if self._model is None or (self._load_ended.is_set() and self._chat.loaded is None):
+            self._status.show("there is no model to ask", "problem")
             return False
         return not (self._conversation is not None and self._conversation.id in self._growing)
 
     def action_stop(self) -> None:
         if self._list.has_focus:
             self._list.remove_class("-summoned")
-            self._prompt.focus()
+            self.screen.set_focus(self._prompt)
         elif self._conversation is not None:
             self._chat.stop(self._conversation.id)
 
@@ -340,6 +350,8 @@ class BaizeApp(App[int]):
         self._flush_timer.resume()
         self._refresh_list()
         try:
+            # A question may come while the model loads: it waits its turn.
+            await self._load_ended.wait()
             async with contextlib.aclosing(events):
                 async for event in events:
                     await self._show_event(conversation_id, event)
@@ -355,8 +367,8 @@ class BaizeApp(App[int]):
         turn = self._growing.get(conversation_id) if here else None
         match event:
             case Asked(message):
+                self._asked = ""
                 if here:
-                    self._prompt.clear()
                     await self._transcript.add(message)
                     self._status.show("reading the prompt", "busy")
                 self._refresh_list()
@@ -399,6 +411,9 @@ class BaizeApp(App[int]):
                     turn.want(kept.text)
                     await turn.flush()
                     turn.show_state(kept)
+                if self._asked and not self._prompt.text:
+                    self._prompt.text = self._asked  # it was not saved: it is not lost either
+                self._asked = ""
                 if here:
                     self._status.show(why, "problem")
                 else:

@@ -1,0 +1,105 @@
+"""A program in a real pseudo-terminal: keys in, every byte out, and the screen as pyte sees it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Self
+
+import pexpect
+import pyte
+
+from tests.conftest import PATIENCE_S
+
+PROGRAM = [sys.executable, "-m", "baize_tui"]
+
+
+class PtySession:
+    """``baize-tui`` with ``arguments`` in a terminal of ``columns`` by ``lines``."""
+
+    def __init__(
+        self,
+        *arguments: str,
+        columns: int = 100,
+        lines: int = 30,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.written = b""
+        self._screen = pyte.Screen(columns, lines)
+        self._stream = pyte.ByteStream(self._screen)
+        self._child = pexpect.spawn(
+            PROGRAM[0],
+            [*PROGRAM[1:], *arguments],
+            dimensions=(lines, columns),
+            env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+            | dict(environment or {}),
+            timeout=PATIENCE_S,
+        )
+
+    @property
+    def pid(self) -> int:
+        return int(self._child.pid)
+
+    def read(self) -> None:
+        """Take in what has been written so far."""
+        try:
+            while True:
+                chunk = self._child.read_nonblocking(1 << 16, timeout=0.02)
+                self.written += chunk
+                self._stream.feed(chunk)
+        except (pexpect.TIMEOUT, pexpect.EOF):
+            return
+
+    @property
+    def screen(self) -> str:
+        self.read()
+        return "\n".join(line.rstrip() for line in self._screen.display)
+
+    def wait_for(self, wanted: str | Callable[[str], bool]) -> str:
+        """Wait until the screen shows a text, or a condition on it holds."""
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            screen = self.screen
+            if wanted(screen) if callable(wanted) else wanted in screen:
+                return screen
+            assert time.monotonic() < end, f"{wanted!r} did not come:\n{screen}"
+
+    def type(self, keys: str) -> None:
+        self._child.send(keys)
+
+    def wait_for_end(self) -> int:
+        """The exit code, or minus the signal."""
+        end = time.monotonic() + PATIENCE_S
+        while self._child.isalive():
+            self.read()
+            assert time.monotonic() < end, f"it did not end:\n{self.screen}"
+        self.read()
+        self._child.close()
+        if self._child.signalstatus is not None:
+            return -int(self._child.signalstatus)
+        return int(self._child.exitstatus or 0)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        os.kill(self.pid, number)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._child.isalive():
+            self._child.kill(signal.SIGKILL)
+        self._child.close()
+
+
+CTRL_B, CTRL_G, CTRL_N, CTRL_Q, ESCAPE, ENTER, DOWN = (
+    "\x02",
+    "\x07",
+    "\x0e",
+    "\x11",
+    "\x1b",
+    "\r",
+    "\x1b[B",
+)

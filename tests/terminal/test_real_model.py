@@ -1,0 +1,160 @@
+"""A person's path through the client on the real model, in a real terminal, keys only."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from tests.conftest import PATIENCE_S
+from tests.terminal.pty_session import (
+    CTRL_B,
+    CTRL_G,
+    CTRL_Q,
+    DOWN,
+    ENTER,
+    ESCAPE,
+    PtySession,
+)
+
+READY = "moderated"
+
+
+def children_of(pid: int) -> list[int]:
+    """Process ids whose parent is ``pid``."""
+    found: list[int] = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    import time
+
+    end = time.monotonic() + PATIENCE_S
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        assert time.monotonic() < end, "a worker is left"
+
+
+def loaded(screen: str) -> bool:
+    return READY in screen and "loading" not in screen
+
+
+def test_ask_quit_come_back_and_go_on() -> None:
+    with PtySession() as client:
+        client.wait_for(loaded)
+        client.type("What is the capital of France?" + ENTER)
+        client.wait_for("The capital of France is Paris.")
+        client.wait_for("tokens/s")
+        workers = children_of(client.pid)
+        assert workers
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+        wait_until_gone(workers)
+    with PtySession() as client:
+        client.wait_for(loaded)
+        assert "What is the capital" in client.screen
+        assert "is Paris" not in client.screen
+        client.type(CTRL_B + DOWN + ENTER)
+        client.wait_for("The capital of France is Paris.")
+        client.type("Thank you. And of Italy?" + ENTER)
+        client.wait_for(lambda screen: "tokens/s" in screen and "And of Italy?" in screen)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    with PtySession("--continue") as client:
+        client.wait_for("And of Italy?")
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+
+
+def test_escape_stops_the_real_model_and_going_on_adds(paths: Paths) -> None:
+    with PtySession() as client:
+        client.wait_for(loaded)
+        client.type("Write a very long story about a dragon and a knight." + ENTER)
+        client.wait_for("answering")
+        client.wait_for(lambda screen: "dragon" in screen.split("knight.", 1)[-1])
+        client.type(ESCAPE)
+        client.wait_for("stopped")
+        store = Store(paths.conversations_file)
+        (conversation,) = store.conversations()
+        stopped = store.messages(conversation.id)[-1]
+        assert stopped.state == "stopped"
+        assert stopped.ids
+        client.type(CTRL_G)
+        client.wait_for("answering")
+        client.wait_for(lambda _: len(store.messages(conversation.id)[-1].text) > len(stopped.text))
+        assert store.messages(conversation.id)[-1].text.startswith(stopped.text)
+        client.type(ESCAPE)
+        client.wait_for("stopped")
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+
+
+def test_a_killed_worker_leaves_the_client_and_the_next_question_starts_another() -> None:
+    with PtySession() as client:
+        client.wait_for(loaded)
+        client.type("Write a very long story about a dragon and a knight." + ENTER)
+        client.wait_for("answering")
+        (worker,) = children_of(client.pid)
+        os.kill(worker, signal.SIGKILL)
+        client.wait_for("SIGKILL")
+        client.type("What is the capital of France?" + ENTER)
+        client.wait_for("Paris")
+        assert children_of(client.pid) != [worker]
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+
+
+@pytest.mark.parametrize("moment", range(20))
+def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> None:
+    """At 20 moments of a streaming answer: the store opens clean, no worker is left, and what was
+    on the screen before the last write is on disk."""
+    random_words = random.Random(moment).randrange(1, 120)
+    with PtySession("--continue") as client:
+        client.wait_for(loaded)
+        client.type("Write a very long story about a dragon and a knight." + ENTER)
+
+        def words(_: str) -> bool:
+            return _count_words(paths) >= random_words
+
+        client.wait_for(words)
+        seen = _last_text(paths)
+        workers = children_of(client.pid)
+        client.kill()
+        assert client.wait_for_end() == -signal.SIGKILL
+        wait_until_gone(workers)
+    with sqlite3.connect(paths.conversations_file) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+    store = Store(paths.conversations_file)
+    assert store.set_aside is None
+    assert store.interrupted == 1
+    kept = store.messages(store.conversations()[0].id)[-1]
+    assert kept.state == "interrupted"
+    assert kept.text.startswith(seen)
+    assert kept.ids
+    store.close()
+
+
+def _last_text(paths: Paths) -> str:
+    with sqlite3.connect(f"file:{paths.conversations_file}?mode=ro", uri=True) as connection:
+        row = connection.execute(
+            "SELECT text FROM message WHERE role = 'assistant' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+    connection.close()
+    return str(row[0]) if row else ""
+
+
+def _count_words(paths: Paths) -> int:
+    return len(_last_text(paths).split())
