@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, Callable, Iterable
 from typing import ClassVar
 
@@ -125,7 +126,12 @@ class BaizeApp(App[int]):
         if self._model is not None:
             self._status.show(f"loading {self._model.name}", "busy")
         # After the first frame: a process to start must not delay it.
-        self.call_after_refresh(lambda: self.run_worker(self._load_model(), name="load"))
+        self.call_after_refresh(self._after_first_frame)
+
+    def _after_first_frame(self) -> None:
+        gc.freeze()
+        gc.enable()
+        self.run_worker(self._load_model(), name="load")
 
     def _welcome(self) -> str:
         if self._model is None:
@@ -416,6 +422,7 @@ class BaizeApp(App[int]):
                 self._asked = ""
                 if here:
                     self._status.show(why, "problem")
+                    await self._transcript.tell(why)
                 else:
                     self.notify(why, severity="error", markup=False)
             case _:

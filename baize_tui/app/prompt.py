@@ -49,11 +49,9 @@ class Prompt(TextArea):
             case "pagedown":
                 self.post_message(self.ScrollTranscript(1))
             case _:
-                await super()._on_key(event)
-                return
+                return  # Textual goes on to TextArea's own handler
         event.stop()
         event.prevent_default()
 
     async def _on_paste(self, event: events.Paste) -> None:
-        event.text = clean_text(event.text)
-        await super()._on_paste(event)
+        event.text = clean_text(event.text)  # TextArea's own handler comes next

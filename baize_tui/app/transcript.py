@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.widget import Widget
 from textual.widgets import Static
 
 from baize_tui.store.records import Message
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 MOUNTED_TURNS = 40
 """Turns mounted at once; the cost of each update grows with the widgets on the screen."""
+TURNS_AT_ONCE = 6
+"""A screen of turns: opening a conversation shows them first, the others come after."""
 STATE_NOTES = {
     "stopped": "stopped · ^g goes on",
     "interrupted": "interrupted · ^g goes on",
@@ -106,17 +109,38 @@ class Transcript(VerticalScroll):
         model still sees, when older ones have left its context."""
         await self._page.remove_children()
         hidden = max(0, len(messages) - MOUNTED_TURNS)
-        widgets: list[Static | Turn] = [Static(head, classes="head", markup=False)]
+        widgets: list[Widget] = [Static(head, classes="head", markup=False)]
         if hidden:
             widgets.append(
                 Static(f"{hidden} earlier messages · baize-tui sessions show", classes="line")
             )
-        for message in messages[hidden:]:
+        late = max(hidden, len(messages) - TURNS_AT_ONCE)
+        await self._page.mount_all([*widgets, *self._turns_of(messages[late:], left_before)])
+        self.anchor()
+        earlier = messages[hidden:late]
+        self.run_worker(
+            self._mount_earlier(earlier, left_before, after=len(widgets)),
+            group="earlier turns",
+            exclusive=True,
+        )
+
+    def _turns_of(self, messages: Sequence[Message], left_before: int | None) -> list[Widget]:
+        widgets: list[Widget] = []
+        for message in messages:
             if message.id == left_before:
                 widgets.append(self._line_of_context())
             widgets.append(Turn(message))
-        await self._page.mount_all(widgets)
-        self.anchor()
+        return widgets
+
+    async def _mount_earlier(
+        self, messages: Sequence[Message], left_before: int | None, *, after: int
+    ) -> None:
+        """The turns above those that are in sight, a few at a time, the latest first."""
+        while messages:
+            some, messages = messages[-TURNS_AT_ONCE:], messages[:-TURNS_AT_ONCE]
+            children = self._page.children
+            place = children[after] if after < len(children) else None
+            await self._page.mount_all(self._turns_of(some, left_before), before=place)
 
     @staticmethod
     def _line_of_context() -> Static:
@@ -124,12 +148,16 @@ class Transcript(VerticalScroll):
 
     async def add(self, message: Message) -> Turn:
         """Add a turn at the end, in sight."""
-        for welcome in self.query(".welcome"):
-            await welcome.remove()
+        await self.query(".welcome, .-problem").remove()
         turn = Turn(message)
         await self._page.mount(turn)
         self.anchor()
         return turn
+
+    async def tell(self, text: str) -> None:
+        """A line about what went wrong, at the end, whole; it goes with the next turn."""
+        await self._page.mount(Static(text, classes="line -problem", markup=False))
+        self.anchor()
 
     async def draw_context_line(self, first: Message) -> None:
         """Draw where the context now begins."""

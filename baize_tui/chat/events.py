@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from baize_tui.engine.protocol import FinishReason, Prefilling, Stats
 from baize_tui.store.records import Message
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """The question is saved."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class TurnsLeft:
+class TurnsLeft(Struct, frozen=True):
     """The oldest turns no longer fit: the model sees the conversation from ``first`` on."""
 
     first: Message
     messages_dropped: int
 
 
-@dataclass(frozen=True, slots=True)
-class Answering:
+class Answering(Struct, frozen=True):
     """The answer has its place; ``message`` holds what is already there when going on with it."""
 
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Delta:
+class Delta(Struct, frozen=True):
     """The answer so far is ``text``, and what the model thought before it ``reasoning``."""
 
     added: str
@@ -39,15 +35,13 @@ class Delta:
     reasoning: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotSaved:
+class NotSaved(Struct, frozen=True):
     """The journal could not be written; the answer goes on, and saving is tried again."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(Struct, frozen=True):
     """The answer is whole or was stopped; ``message`` is what is kept of it."""
 
     message: Message
@@ -56,8 +50,7 @@ class Finished:
     saved: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(Struct, frozen=True):
     """No more comes; what came before is kept, marked as failed or interrupted."""
 
     why: str

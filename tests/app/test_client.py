@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Markdown
 
@@ -207,6 +208,13 @@ async def test_enter_comes_after_the_letters_before_it(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await pilot.press(*"one two", "ctrl+j", *"three", "enter")
         await wait_until(lambda: texts(pilot)[:1] == ["one two\nthree"], "the question")
+
+
+async def test_a_paste_comes_once_and_clean(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        prompt = pilot.app.query_one(Prompt)
+        prompt.post_message(events.Paste("two\r\nlines\x1b[31m"))
+        await wait_until(lambda: prompt.text == "two\nlines␛[31m", "the paste")
 
 
 async def test_another_client_is_seen(run_app: RunApp, paths: Paths) -> None:

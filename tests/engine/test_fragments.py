@@ -18,7 +18,8 @@ from baize_tui.engine.fragments import (
     marked_text,
     partition,
 )
-from tests.engine.vocabulary_files import FOLDER, NAMES, SENTENCEPIECE, vocabulary
+from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
+from tests.vocabularies import FOLDER
 
 TEXTS = st.text(
     st.one_of(
@@ -141,7 +142,7 @@ def test_typed_special_strings_never_become_tokens(name: str) -> None:
     open_turn = turn_markers(voc)[0]
     for special, other in zip(markers, reversed(markers), strict=True):
         for typed in (special.text, f"say {special.text} now", special.text + other.text):
-            spans = [Literal(open_turn), Content(typed), Literal("\n")]
+            spans: list[Span] = [Literal(open_turn), Content(typed), Literal("\n")]
             ids = tokenizer.ids(marked_text(spans, voc.specials))
             of_template = [
                 s.id for s in partition(open_turn, voc.specials) if not isinstance(s, str)
@@ -174,7 +175,7 @@ def test_nothing_typed_becomes_a_token(name: str, data: st.DataObject) -> None:
         )
     )
     opening, closing = turn_markers(voc)[0], turn_markers(voc)[-1]
-    spans = [Literal(opening), Content(typed), Literal(closing)]
+    spans: list[Span] = [Literal(opening), Content(typed), Literal(closing)]
     ids = PromptTokenizer(voc).ids(marked_text(spans, voc.specials))
     markers = {special.id for special in voc.specials if special.is_marker and special.control}
     unknown = {s.id for s in voc.specials if s.text in ("<unk>", "<UNK>")}
