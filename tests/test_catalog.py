@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.catalog import recipes
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.recipes import (
     CatalogError,
@@ -70,7 +69,7 @@ def test_an_unknown_model_is_named(paths: Paths, wanted: str, named: str) -> Non
 def test_without_any_model_the_next_step_is_named(
     paths: Paths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipes.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(CatalogError, match="models import"):
         find_model(None, paths)
 

@@ -114,9 +114,9 @@ async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
         await say(pilot, "Count")
         await wait_until(lambda: texts(pilot)[-1:] == ["One two "], "half the answer")
         await pilot.press("escape")
-        await wait_until(lambda: not pilot.app._growing, "the stop")  # type: ignore[attr-defined]
+        await wait_until(lambda: not pilot.app._growing, "the stop")
         assert texts(pilot)[-1] == "One two "
-        assert "stopped" in str(transcript(pilot).turns[-1].query_one(".note").render())  # type: ignore[attr-defined]
+        assert "stopped" in str(transcript(pilot).turns[-1].query_one(".note").render())
         engine.pause_at, engine.script = None, ["three."]
         await pilot.press("ctrl+g")
         await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the rest")
@@ -166,10 +166,10 @@ async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await say(pilot, "Hi")
         await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
-        assert MODERATION in str(transcript(pilot).query_one(".head").render())  # type: ignore[attr-defined]
+        assert MODERATION in str(transcript(pilot).query_one(".head").render())
         await pilot.press("ctrl+t")
         await wait_until(lambda: "not moderated" in status(pilot), "the switch")
-        assert MODERATION not in str(transcript(pilot).query_one(".head").render())  # type: ignore[attr-defined]
+        assert MODERATION not in str(transcript(pilot).query_one(".head").render())
 
 
 async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
@@ -178,7 +178,7 @@ async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
         await say(pilot, "Count")
         await wait_until(lambda: "SIGKILL" in status(pilot), "the message")
         assert texts(pilot) == ["Count", "One "]
-        assert "interrupted" in str(transcript(pilot).turns[-1].query_one(".note").render())  # type: ignore[attr-defined]
+        assert "interrupted" in str(transcript(pilot).turns[-1].query_one(".note").render())
         engine.script = ["Fine."]
         await say(pilot, "Still there?")
         await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
@@ -197,7 +197,7 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
     async with app.run_test() as pilot:
         await pilot.pause()
         welcome = app.query_one(Transcript).query_one(".welcome")
-        assert "Import one" in str(welcome.render())  # type: ignore[attr-defined]
+        assert "Import one" in str(welcome.render())
         await say(pilot, "Hi")
         await wait_until(lambda: "no model" in status(pilot), "the message")
         assert app.query_one(Prompt).text == "Hi"
@@ -213,7 +213,7 @@ async def test_enter_comes_after_the_letters_before_it(run_app: RunApp) -> None:
 async def test_a_paste_comes_once_and_clean(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         prompt = pilot.app.query_one(Prompt)
-        prompt.post_message(events.Paste("two\r\nlines\x1b[31m"))
+        pilot.app.post_message(events.Paste("two\r\nlines\x1b[31m"))
         await wait_until(lambda: prompt.text == "two\nlines␛[31m", "the paste")
 
 

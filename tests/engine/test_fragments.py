@@ -195,10 +195,11 @@ def test_half_a_special_string_does_not_join_the_templates_text(name: str) -> No
     special = next(s for s in voc.specials if s.control and len(s.text) > 3)
     for cut in range(1, len(special.text)):
         head, tail = special.text[:cut], special.text[cut:]
-        for spans in (
+        beside: list[list[Span]] = [
             [Literal("x"), Content(head), Literal(tail)],
             [Literal(head), Content(tail), Literal("x")],
-        ):
+        ]
+        for spans in beside:
             ids = PromptTokenizer(voc).ids(marked_text(spans, voc.specials))
             assert special.id not in ids
 

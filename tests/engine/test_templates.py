@@ -98,7 +98,7 @@ def freeze_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
             return cls(2026, 1, 2, tzinfo=tz)
 
-    monkeypatch.setattr(templates.datetime, "datetime", Frozen)
+    monkeypatch.setattr("baize_tui.engine.templates.datetime.datetime", Frozen)
 
 
 # --- ids generated earlier ------------------------------------------------------------------------
