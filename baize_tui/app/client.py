@@ -19,6 +19,7 @@ from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, bar
+from baize_tui.app.terminal_driver import QuickEscapeDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
 from baize_tui.app.transcript import Transcript, Turn
 from baize_tui.catalog.recipes import CatalogModel
@@ -72,6 +73,8 @@ class BaizeApp(App[int]):
     ) -> None:
         """``problem`` says why there is no model, with the next step."""
         super().__init__()
+        if issubclass(QuickEscapeDriver, self.driver_class):
+            self.driver_class = QuickEscapeDriver
         self._chat = chat
         self._model = model
         self._open_session = open_session

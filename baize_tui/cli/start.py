@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import locale
-import os
 import sys
 
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
@@ -56,10 +55,6 @@ def start_client(
         session = store.conversation(session).id
     chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache)
 
-    # Esc begins the sequences of other keys too, so a terminal program waits before it takes an Esc
-    # for one. Sequences come in one piece even over ssh; Textual's 100 ms would double the time in
-    # which Esc stops an answer. Read when textual is imported.
-    os.environ.setdefault("ESCDELAY", "30")
     from baize_tui.app.client import BaizeApp
 
     app = BaizeApp(chat, chosen, open_session=session, problem=problem)
