@@ -224,7 +224,7 @@ class BaizeApp(App[int]):
                 self._context_used = stats.prompt_tokens + stats.completion_tokens
                 parts.append(f"{stats.tokens_per_second:.0f} tokens/s")
             if self._context_used:
-                parts.append(f"context {self._context_used}/{self._chat.loaded.n_ctx}")
+                parts.append(f"{self._context_used}/{self._chat.loaded.n_ctx}")
         elif self._model is not None:
             parts.append(self._model.name)
         moderated = (

@@ -29,7 +29,7 @@ class Prompt(TextArea):
     def __init__(self) -> None:
         super().__init__(
             id="prompt",
-            placeholder="Ask something…  (Enter sends, Ctrl+J makes a new line)",
+            placeholder="Ask something…  (Enter sends, ^J new line)",
             compact=True,
             show_line_numbers=False,
             highlight_cursor_line=False,

@@ -10,11 +10,15 @@ from textual.widgets import Static
 from baize_tui.app.actions import ACTIONS
 
 BAR_CELLS = 12
+WIDE, NARROW = 90, 60
+"""Columns from which there is room for all key hints, and for any."""
 
 
-def key_hints() -> str:
-    """At most four keys with a short word each."""
+def key_hints(columns: int) -> str:
+    """At most four keys with a short word each; the first and last where there is little room."""
     shown = [action for action in ACTIONS if action.hint][:4]
+    if columns < WIDE:
+        shown = [shown[0], shown[-1]] if columns >= NARROW else []
     names = {"escape": "esc"}
     return "  ".join(
         f"{names.get(action.key, action.key.replace('ctrl+', '^'))} {action.hint}"
@@ -38,7 +42,7 @@ class StatusLine(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static("", id="status-text", markup=False)
-        yield Static(key_hints(), id="status-keys", markup=False)
+        yield Static("", id="status-keys", markup=False)
 
     @property
     def text(self) -> str:
@@ -59,5 +63,6 @@ class StatusLine(Horizontal):
         line.update(shown, layout=False)
 
     def on_resize(self) -> None:
+        self.query_one("#status-keys", Static).update(key_hints(self.size.width))
         text, self._text = self._text, ""
         self.show(text, self._kind)

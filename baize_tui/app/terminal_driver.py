@@ -1,8 +1,8 @@
 """Textual's terminal driver with a quick Esc.
 
 Textual 8.2 looks at the clock every 100 ms only (``LinuxDriver.run_input_thread``), whatever
-``ESCDELAY`` says. Right after input this driver looks again after ``ESCAPE_S``; an idle client still
-wakes up ten times a second.
+``ESCDELAY`` says. Right after input this driver looks again after ``ESCAPE_S``; an idle client
+still wakes up ten times a second.
 """
 
 from __future__ import annotations

@@ -248,7 +248,9 @@ async def test_long_conversations_mount_a_window(run_app: RunApp, paths: Paths) 
 
 
 async def test_four_key_hints_at_most() -> None:
-    assert len(key_hints().split("  ")) == 4
+    assert key_hints(120) == "esc stop  ^n new  ^b list  ^q quit"
+    assert key_hints(80) == "esc stop  ^q quit"
+    assert key_hints(40) == ""
 
 
 async def test_every_turn_has_its_mark(run_app: RunApp) -> None:
