@@ -12,8 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parent
-sys.path.insert(0, str(FOLDER.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.prompt import Prompt
@@ -25,6 +24,7 @@ from baize_tui.paths import project_paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
 
+FOLDER = Path(__file__).resolve().parent
 TALKS = (
     ("Give me three tips for a good night's sleep",),
     ("What is photosynthesis?",),
@@ -41,7 +41,7 @@ async def _ask(app: BaizeApp, question: str) -> None:
     app.query_one(Prompt).insert(question)
     await app._press_keys(["enter"])
     await asyncio.sleep(0.2)
-    while "tokens/s" not in status.text:
+    while "tokens/s" not in status.text:  # noqa: ASYNC110 - the status line tells the end
         await asyncio.sleep(0.1)
 
 
