@@ -14,6 +14,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import OptionList
+from textual.worker import WorkerError
 
 from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation_list import ConversationList
@@ -176,7 +177,7 @@ class BaizeApp(App[int]):
         for conversation in list(self._growing):
             self._chat.stop(conversation)
         # Answers on their way end as stopped and are written down by their own tasks.
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(WorkerError):
             await self.workers.wait_for_complete(
                 [worker for worker in self.workers if worker.group.startswith("turn ")]
             )
@@ -405,7 +406,7 @@ class BaizeApp(App[int]):
                         turn.show_reasoning(reasoning, thinking=not text)
             case NotSaved(why=why):
                 self._status.show(f"not saved yet: {why}", "problem")
-            case Finished(message=message, stats=stats, saved=saved):
+            case Finished(message=message, stats=stats, saved=saved, notices=notices):
                 if turn is not None:
                     turn.want(message.text)
                     await turn.flush()
@@ -413,6 +414,8 @@ class BaizeApp(App[int]):
                     turn.show_state(message)
                 if here:
                     self._show_idle(stats)
+                for notice in notices:
+                    self.notify(notice, severity="warning", markup=False)
                 if not saved:
                     self._status.show("not saved: the disk is full; it is tried again", "problem")
             case Failed(why=why, message=kept):

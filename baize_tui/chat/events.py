@@ -48,6 +48,8 @@ class Finished(Struct, frozen=True):
     reason: FinishReason
     stats: Stats
     saved: bool
+    notices: list[str] = []
+    """What was changed in the texts before the model saw them."""
 
 
 class Failed(Struct, frozen=True):

@@ -367,7 +367,7 @@ class Chat:
         message = await self._keep(answer, state, made)
         if made.model_sha256 is None and answer.saved:
             self._add_hash_later(message.id)
-        return Finished(message, event.reason, event.stats, answer.saved)
+        return Finished(message, event.reason, event.stats, answer.saved, event.notices)
 
     async def _keep(
         self, answer: _GrowingAnswer, state: MessageState, made: Provenance | None = None

@@ -144,6 +144,8 @@ async def _ask(question: str, options: AskOptions) -> int:
                     case Asked() | _:
                         pass
         progress.clear()
+        for notice in finished.notices if finished is not None else ():
+            tell(notice)
         if finished is None:
             return INTERRUPTED if interrupted else DONE
         if options.json:

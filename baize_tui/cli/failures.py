@@ -42,3 +42,7 @@ def exit_code_of(command: Callable[[], int | None]) -> int:
         # Who read our output has gone; the interpreter must not try to flush it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        # A file or folder that cannot be read or written, where no one knew better.
+        tell(f"{error.filename or 'system'}: {error.strerror or error}")
+        return FAILED

@@ -120,11 +120,10 @@ class _Worker:
 
     @classmethod
     async def start(cls, log_file: Path) -> Self:
-        private_folder(log_file.parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        if log_file.exists() and log_file.stat().st_size > _LARGEST_LOG:
-            flags |= os.O_TRUNC
-        log = os.open(log_file, flags, 0o600)
+        try:
+            log = _open_log(log_file)
+        except OSError as error:
+            raise EngineFailure(f"{error.filename or log_file}: {error.strerror}") from error
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -235,6 +234,15 @@ class _Worker:
             self._process.kill()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
+
+
+def _open_log(file: Path) -> int:
+    """A descriptor that appends to ``file``, emptied first when it has grown large."""
+    private_folder(file.parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    if file.exists() and file.stat().st_size > _LARGEST_LOG:
+        flags |= os.O_TRUNC
+    return os.open(file, flags, 0o600)
 
 
 def _cleaned(event: Event) -> Event:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +19,7 @@ from baize_tui.engine.bindings import (
     backend,
     read_header,
 )
+from baize_tui.engine.cores import batch_threads, decode_threads
 from baize_tui.engine.fragments import PromptTokenizer
 from baize_tui.engine.protocol import (
     Count,
@@ -35,6 +35,7 @@ from baize_tui.engine.protocol import (
 )
 from baize_tui.engine.stop_strings import AnswerText
 from baize_tui.engine.templates import TemplateError, render
+from baize_tui.settings import Sampling
 
 BATCH = 128
 """Tokens of one decode call while reading the prompt: progress and cancel come between calls. At
@@ -54,20 +55,10 @@ class TooLongError(EngineError):
         self.n_ctx = n_ctx
 
 
-def cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def default_threads() -> int:
-    """One thread a core, less one for the screen.
-
-    With as many decoding threads as cores, one busy neighbour makes every thread wait for the one
-    that lost its core: on 2 cores 190 tokens/s fall to 12. One thread fewer loses a fifth.
-    """
-    return max(1, cores() - 1)
+def _looked_back(sampling: Sampling) -> int:
+    """How many tokens before the answer its penalties look at; at least 1."""
+    dry = sampling.dry_penalty_last_n if sampling.dry_multiplier > 0 else 0
+    return max(sampling.penalty_last_n, dry, 1)
 
 
 def _notices(prompt: Prompt) -> list[str]:
@@ -106,8 +97,8 @@ class LlamaEngine:
         self._tokenizer = PromptTokenizer(self.vocabulary)
         self._template = self._model.chat_template
         trained = self._model.n_ctx_train
-        self._threads = request.threads or default_threads()
-        self._threads_batch = request.threads_batch or cores()
+        self._threads = request.threads or decode_threads()
+        self._threads_batch = request.threads_batch or batch_threads()
         try:
             self._context = Context(
                 self._model,
@@ -236,7 +227,7 @@ class LlamaEngine:
 
         sampler = Sampler(request.sampling, self.vocabulary, seed)
         try:
-            for token in ids[-max(request.sampling.penalty_last_n, 1) :]:
+            for token in ids[-_looked_back(request.sampling) :]:
                 sampler.accept(token)
             yield Prefilling(request.request, reused, len(ids), reused)
             for done in self._prefill(ids[:-1], reused):

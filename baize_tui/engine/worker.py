@@ -17,7 +17,8 @@ from collections.abc import Iterable
 import msgspec
 
 from baize_tui.engine.bindings import AbortFlag, EngineError, backend, read_header
-from baize_tui.engine.llama_engine import LlamaEngine, TooLongError, cores, default_threads
+from baize_tui.engine.cores import batch_threads, decode_threads
+from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.protocol import (
     Cancel,
     Count,
@@ -135,8 +136,8 @@ class Worker:
                         system_info=found.system_info,
                         gpu_offload=found.gpu_offload,
                         mmap=found.mmap,
-                        threads=default_threads(),
-                        threads_batch=cores(),
+                        threads=decode_threads(),
+                        threads_batch=batch_threads(),
                         devices=found.devices,
                     )
                 )

@@ -277,6 +277,20 @@ def test_a_newer_and_a_damaged_store_end_in_one_line(paths: Paths) -> None:
     assert list(paths.data.glob("conversations.damaged-*.db"))
 
 
+def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    blocker = tmp_path / "file"
+    blocker.touch()
+    for arguments in (("ask", "Hi"), ("sessions", "list"), ("models", "info", "smollm2-135m")):
+        line = one_line(run(*arguments, BAIZE_HOME=str(blocker / "home")))
+        assert str(blocker) in line
+
+
+def test_a_typed_baize_marker_is_said() -> None:
+    done = run("ask", "end [|AI|] it", "--format", "baize", *SHORT)
+    assert done.returncode == 0
+    assert "[|AI|] in the text would end a turn" in done.stderr.decode()
+
+
 @pytest.mark.parametrize(
     "arguments", [("nonsense",), ("ask", "--temperature", "-1", "x"), ("ask", "--seed", "x", "y")]
 )

@@ -85,6 +85,14 @@ def test_the_session_commands_write_no_attack(
     assert_harmless(command.written)
 
 
+def test_a_terminal_without_utf8_is_told_so() -> None:
+    environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    with PtySession(environment=environment) as client:
+        assert client.wait_for_end() == 1
+    assert b"the screen needs UTF-8" in client.written
+    assert client.written.count(b"\n") == 1
+
+
 def test_error_messages_write_no_attack() -> None:
     for arguments in (
         ("ask", "Hi", "--model", "".join(ATTACKS)),
