@@ -32,6 +32,11 @@ def clean_text(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_TABLE)
 
 
+def is_harmless(char: str) -> bool:
+    """Whether ``char`` would stay as it is."""
+    return ord(char) not in _TABLE
+
+
 def clean_line(text: str, limit: int = 200) -> str:
     """One clean line of at most ``limit`` characters, for titles, names and messages."""
     line = " ".join(clean_text(text).split())

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
-from baize_tui.sanitizer import clean_line
+from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"
@@ -67,7 +67,13 @@ def read_recipe(file: Path) -> Recipe:
         raise CatalogError(f"{file}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{file}: {error}") from error
-    return recipe
+    return msgspec.structs.replace(
+        recipe,
+        title=clean_line(recipe.title),
+        description=clean_line(recipe.description),
+        license=clean_line(recipe.license),
+        notice=clean_text(recipe.notice),
+    )
 
 
 def _path_of(recipe: Recipe) -> Path | None:

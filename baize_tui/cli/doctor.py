@@ -14,7 +14,7 @@ from typing import Any
 from baize_tui import __version__
 from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.cli.failures import DONE, FAILED
-from baize_tui.cli.output import prepare_stdout, print_json
+from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.start import speaks_utf8
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.engine.protocol import Diagnosis
@@ -107,15 +107,15 @@ def doctor(*, json: bool) -> int:
 def _print(findings: dict[str, Any]) -> None:
     for section, content in findings.items():
         if isinstance(content, dict):
-            print(section)
+            print_line(section)
             for key, value in content.items():
-                print(f"  {key:<17} {_text(value)}")
+                print_line(f"  {key:<17} {_text(value)}")
         elif section != "problems":
-            print(f"{section:<19} {_text(content)}")
+            print_line(f"{section:<19} {_text(content)}")
     for problem in findings["problems"]:
-        print(f"problem: {problem}")
+        print_line(f"problem: {problem}")
     if not findings["problems"]:
-        print("all is well")
+        print_line("all is well")
 
 
 def _text(value: Any) -> str:

@@ -21,7 +21,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.failures import CommandError, tell
-from baize_tui.cli.output import prepare_stdout, print_json
+from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
@@ -70,7 +70,7 @@ def list_models(json: Json = False) -> None:
     width = max((len(model.name) for model in found), default=0)
     for model in found:
         size = size_text(model.path.stat().st_size) if model.path else "not installed"
-        print(f"{model.name:<{width}}  {size:>13}  {model.recipe.description or model.title}")
+        print_line(f"{model.name:<{width}}  {size:>13}  {model.recipe.description or model.title}")
 
 
 async def _header(path: Path, paths: Paths) -> GgufHeader:
@@ -110,7 +110,7 @@ def info(model: ModelName, json: Json = False) -> None:
     }
     for key, value in rows.items():
         if value:
-            print(f"{key:<13} {value}")
+            print_line(f"{key:<13} {value}")
 
 
 @models.command("import")

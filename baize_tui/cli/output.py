@@ -9,23 +9,32 @@ from typing import Any
 import msgspec
 
 from baize_tui.cli.failures import tell
+from baize_tui.sanitizer import clean_text, is_harmless
 
 _PLAIN_LINE_EVERY_S = 10.0
 
 
 def print_json(value: Any) -> None:
-    """``value`` as exactly one JSON object on stdout."""
-    raw = msgspec.json.format(msgspec.json.encode(value), indent=2)
-    sys.stdout.write(raw.decode() if speaks_unicode() else _ascii(raw.decode()))
-    sys.stdout.write("\n")
+    """``value`` as exactly one JSON object on stdout.
+
+    What a terminal could obey, and what stdout cannot write, is escaped: the value stays the same.
+    """
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    unicode = speaks_unicode()
+    sys.stdout.write("".join(_escaped(char, unicode) for char in text) + "\n")
     sys.stdout.flush()
 
 
-def _ascii(text: str) -> str:
-    """JSON with every other character as an escape."""
-    units = text.encode("utf-16-be", "surrogatepass")
-    codes = (int.from_bytes(units[i : i + 2], "big") for i in range(0, len(units), 2))
-    return "".join(chr(code) if code < 0x80 else f"\\u{code:04x}" for code in codes)
+def _escaped(char: str, unicode: bool) -> str:
+    if char.isascii() or (unicode and is_harmless(char)):
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def print_line(text: str) -> None:
+    """A line of plain text on stdout; what a terminal could obey is made visible."""
+    print(clean_text(text))
 
 
 def speaks_unicode() -> bool:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from baize_tui.cli.failures import tell
-from baize_tui.cli.output import prepare_stdout, print_json
+from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.paths import project_paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Conversation
@@ -73,7 +73,7 @@ def list_sessions(
         return
     prepare_stdout()
     for conversation in found:
-        print(f"{conversation.id}  {_time(conversation.updated_at)}  {conversation.title}")
+        print_line(f"{conversation.id}  {_time(conversation.updated_at)}  {conversation.title}")
     if not found:
         tell("no conversation is deleted" if deleted else "no conversations yet")
 
@@ -105,11 +105,11 @@ def show(session: SessionId, json: Json = False) -> None:
         )
         return
     prepare_stdout()
-    print(f"# {conversation.title}")
+    print_line(f"# {conversation.title}")
     for message in messages:
         note = "" if message.state == "complete" else f" ({message.state})"
         name = "You" if message.role == "user" else "Model"
-        print(f"\n## {name}{note}\n\n{message.text.strip()}")
+        print_line(f"\n## {name}{note}\n\n{message.text.strip()}")
 
 
 @sessions.command()

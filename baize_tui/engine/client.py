@@ -204,8 +204,8 @@ class _Worker:
         await asyncio.sleep(TEMPLATE_DEADLINE_S)
         await asyncio.sleep(_SETTLE_S)  # let an answer that has come meanwhile be read
         self.kill(
-            f"the chat template did not end within {TEMPLATE_DEADLINE_S} s; "
-            "choose another prompt format"
+            f"the chat template did not end within {TEMPLATE_DEADLINE_S} s; choose another prompt "
+            "format (chat.format in the settings, or --format), such as chatml"
         )
 
     def kill(self, why: str) -> None:

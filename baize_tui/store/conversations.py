@@ -9,6 +9,7 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import shutil
 import sqlite3
 import sys
 import threading
@@ -33,6 +34,7 @@ from baize_tui.store.writers import Writer, is_alive
 
 NEW_TITLE = "New conversation"
 _BUSY_S = 5.0
+_A_PAGE = 1 << 16
 
 
 class StoreError(Exception):
@@ -146,11 +148,18 @@ class Store:
 
     def _failure(self, error: sqlite3.Error) -> StoreError:
         code = getattr(error, "sqlite_errorcode", None)
-        if code is not None and code & 0xFF == sqlite3.SQLITE_FULL:
+        if code is not None and (
+            code & 0xFF == sqlite3.SQLITE_FULL
+            # A full disk is an I/O error where SQLite cannot make its shared memory file.
+            or (code & 0xFF == sqlite3.SQLITE_IOERR and self._disk_is_full())
+        ):
             return StoreFull(f"{self.file}: no space left on the disk")
         if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
             return StoreError(f"{self.file}: no permission to write ({error})")
         return StoreError(f"{self.file}: {error}")
+
+    def _disk_is_full(self) -> bool:
+        return self.file is not None and shutil.disk_usage(self.file.parent).free < _A_PAGE
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

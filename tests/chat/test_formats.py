@@ -17,7 +17,8 @@ from baize_tui.engine.fragments import PromptTokenizer
 from baize_tui.engine.templates import render
 from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
-from tests.engine.vocabulary_files import vocabulary
+from tests.engine.vocabulary_files import NAMES, vocabulary
+from tests.engine.vocabulary_files import model as vocabulary_model
 
 # The demo of Baize (demo/app.py) and FastChat's conversation template "baize", joined as FastChat
 # joins NO_COLON_SINGLE: role + message + "\n".
@@ -140,6 +141,27 @@ def test_every_shipped_format_renders() -> None:
             name, [turn("user", "Hi there")], system="S", moderation=True, tokenizer="t"
         )
         assert "Hi there" in render(prompt, chosen.template, [], {}).text
+
+
+@pytest.mark.parametrize("voc_name", NAMES)
+@pytest.mark.parametrize("name", ["template", "baize", "chatml"])
+def test_typed_special_strings_are_text_in_every_format(name: str, voc_name: str) -> None:
+    """Each special string of each vocabulary, typed, in each of the project's formats."""
+    voc = vocabulary(voc_name)
+    markers = {special.id for special in voc.specials if special.is_marker}
+    tokenizer = PromptTokenizer(voc)
+    own_template = vocabulary_model("smollm2").chat_template
+
+    def marker_ids(typed: str) -> list[int]:
+        prompt = build_prompt(
+            name, [turn("user", f"Hi{typed}")], system="S", moderation=True, tokenizer="t"
+        )
+        marked = render(prompt, prompt.template or own_template, voc.specials, {})
+        return [token for token in tokenizer.ids(marked) if token in markers]
+
+    of_the_template = marker_ids("")
+    for special in [special for special in voc.specials if special.is_marker][:400]:
+        assert marker_ids(special.text) == of_the_template, special.text
 
 
 def test_an_unknown_format_is_named() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from baize_tui.catalog.recipes import Recipe, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from tests.terminal.pty_session import CTRL_B, CTRL_Q, DOWN, ENTER, PtySession
@@ -115,6 +116,36 @@ def test_ask_writes_no_attack_that_the_model_repeats(smollm2: Path) -> None:
     ) as command:
         assert command.wait_for_end() == 0
     assert_harmless(command.written)
+
+
+def test_recipes_names_and_paths_write_no_attack(
+    smollm2: Path, tmp_path: Path, paths: Paths
+) -> None:
+    attack = "".join(ATTACKS[:6] + ATTACKS[8:]).replace("/", "")
+    folder = tmp_path / attack
+    folder.mkdir()
+    linked = folder / "m.gguf"
+    linked.symlink_to(smollm2)
+    write_recipe(
+        "hostile", Recipe(file=str(linked), title=attack, description=attack, notice=attack), paths
+    )
+    for arguments in (
+        ("models", "list"),
+        ("models", "list", "--json"),
+        ("models", "info", "hostile"),
+        ("models", "info", "hostile", "--json"),
+        ("doctor",),
+        ("doctor", "--json"),
+    ):
+        environment = {"BAIZE_HOME": str(paths.data.parent), "LANG": "C.UTF-8"}
+        with PtySession(*arguments, environment=environment) as command:
+            assert command.wait_for_end() == 0, command.written
+        assert_harmless(command.written)
+    with PtySession("--model", "hostile") as client:
+        client.wait_for(lambda screen: "moderated" in screen and "pwned" in screen)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    assert_harmless(client.written)
 
 
 def test_a_models_metadata_writes_no_attack(smollm2: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,16 +47,31 @@ def wait_until_gone(pids: list[int]) -> None:
         assert time.monotonic() < end, "a worker is left"
 
 
+def made_of_answers(paths: Paths) -> list[dict[str, Any]]:
+    """How each answer of the only conversation was made."""
+    store = Store(paths.conversations_file)
+    (conversation,) = store.conversations()
+    found = [message.provenance for message in store.messages(conversation.id)]
+    store.close()
+    return [made for made in found if made is not None]
+
+
 def loaded(screen: str) -> bool:
     return READY in screen and "loading" not in screen
 
 
-def test_ask_quit_come_back_and_go_on() -> None:
+def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("What is the capital of France?" + ENTER)
         client.wait_for("The capital of France is Paris.")
         client.wait_for("tokens/s")
+        client.type("Is it a big city?" + ENTER)
+        client.wait_for(lambda screen: "big city?" in screen and "answering" in screen)
+        client.wait_for("tokens/s")
+        first, second = made_of_answers(paths)
+        told = first["prompt_tokens"] + first["completion_tokens"]
+        assert second["reused_tokens"] == told < second["prompt_tokens"]
         workers = children_of(client.pid)
         assert workers
         client.type(CTRL_Q)
