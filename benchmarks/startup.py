@@ -9,6 +9,7 @@ shows one word. All run in turn, in a pseudo-terminal of 100 by 30; medians are 
 
 from __future__ import annotations
 
+import compileall
 import statistics
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import baize_tui
 from baize_tui.store.conversations import Store
 from benchmarks.terminal import TimedTerminal
 
@@ -55,6 +57,8 @@ def first_frame(arguments: list[str], home: str, *wanted: bytes) -> float:
 
 
 def main() -> int:
+    # As pip does for an installed package, and did for textual; some machines write no bytecode.
+    compileall.compile_dir(Path(baize_tui.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as home:
         fill_store(home)
         cases = {

@@ -55,10 +55,10 @@ async def picture(name: str, size: tuple[int, int], theme: str) -> None:
         chat = Chat(
             Store(paths.conversations_file), WorkerEngine(paths.worker_log), settings, paths.cache
         )
-        app = BaizeApp(chat, find_model(None, paths))
+        app = BaizeApp(chat, lambda: find_model(None, paths))
         async with app.run_test(size=size) as pilot:
             for questions in TALKS:
-                await app.action_new_conversation()
+                await app.action_new()
                 for question in questions:
                     await _ask(app, question)
             await pilot.pause(0.5)

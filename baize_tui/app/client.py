@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import ClassVar
 
-from textual.app import App, ComposeResult, SystemCommand
+from textual import events
+from textual.app import App, ComposeResult, SuspendNotSupported, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen
 from textual.timer import Timer
 from textual.widgets import OptionList
 from textual.worker import WorkerError
@@ -23,7 +24,7 @@ from baize_tui.app.status_line import StatusLine, bar
 from baize_tui.app.terminal_driver import QuickEscapeDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
 from baize_tui.app.transcript import Transcript, Turn
-from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.events import (
     Answering,
     Asked,
@@ -54,11 +55,8 @@ class BaizeApp(App[int]):
 
     TITLE = "Baize"
     CSS_PATH = "baize.tcss"
+    AUTO_FOCUS = "#prompt"
     ENABLE_COMMAND_PALETTE = True
-    HORIZONTAL_BREAKPOINTS = [
-        (0, "-narrow"),
-        (NARROW, "-wide"),
-    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
         for action in ACTIONS
@@ -67,31 +65,37 @@ class BaizeApp(App[int]):
     def __init__(
         self,
         chat: Chat,
-        model: CatalogModel | None,
+        find_model: Callable[[], CatalogModel],
         *,
         open_session: str | None = None,
-        problem: str = "",
     ) -> None:
-        """``problem`` says why there is no model, with the next step."""
+        """``find_model`` is called after the first frame; its ``CatalogError`` is shown."""
         super().__init__()
         if issubclass(QuickEscapeDriver, self.driver_class):
             self.driver_class = QuickEscapeDriver
         self._chat = chat
-        self._model = model
+        self._find_model = find_model
+        self._model: CatalogModel | None = None
         self._open_session = open_session
-        self._problem = problem
+        self._problem = ""
         self._conversation: Conversation | None = None
         self._growing: dict[str, Turn | None] = {}
         self._texts: dict[str, tuple[Message, str]] = {}
         self._context_used = 0
         self._asked = ""
+        self._editing: Message | None = None
+        self._history_place = -1
+        self._undo: list[Callable[[], Awaitable[None]]] = []
         self._store_version = 0
         self._flush_timer: Timer | None = None
         self._load_ended = asyncio.Event()
         for theme in (BAIZE_DARK, BAIZE_LIGHT):
             self.register_theme(theme)
         wanted = chat.settings.look.theme
-        self.theme = wanted if wanted in self.available_themes else BAIZE_DARK.name
+        # Not through the watcher: it would read all styles twice before the first frame.
+        self.set_reactive(
+            BaizeApp.theme, wanted if wanted in self.available_themes else BAIZE_DARK.name
+        )
 
     def compose(self) -> ComposeResult:
         yield StatusLine()
@@ -99,6 +103,10 @@ class BaizeApp(App[int]):
         with Vertical(id="column"):
             yield Transcript()
             yield Prompt()
+
+    def on_resize(self, event: events.Resize) -> None:
+        # Not HORIZONTAL_BREAKPOINTS: a class on the screen styles every widget anew.
+        self._list.set_class(event.size.width < NARROW, "-narrow")
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         yield from super().get_system_commands(screen)
@@ -110,7 +118,6 @@ class BaizeApp(App[int]):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        self.screen.set_focus(self._prompt)
         if self._chat.store.set_aside is not None:
             self.notify(
                 f"The conversations file was damaged. It is kept as {self._chat.store.set_aside}",
@@ -127,8 +134,7 @@ class BaizeApp(App[int]):
             1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
         )
         self.set_interval(WATCH_EVERY_S, self._watch_store)
-        if self._model is not None:
-            self._status.show(f"loading {self._model.name}", "busy")
+        self._status.show("loading", "busy")
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(self._after_first_frame)
 
@@ -138,15 +144,14 @@ class BaizeApp(App[int]):
         self.run_worker(self._load_model(), name="load")
 
     def _welcome(self) -> str:
-        if self._model is None:
+        if self._problem:
             return f"There is no model yet.\n\n{self._problem}"
-        lines = [f"白泽 Baize · {self._model.title}", ""]
-        if self._model.recipe.description:
-            lines += [self._model.recipe.description, ""]
-        if self._model.recipe.notice:
-            lines += [self._model.recipe.notice, ""]
-        lines.append("Write below and press Enter. Everything stays on this computer.")
-        return "\n".join(lines)
+        parts = ["Write below and press Enter. Everything stays on this computer."]
+        if self._model is not None:
+            recipe = self._model.recipe
+            parts = [self._model.title, recipe.description, recipe.notice, *parts]
+        parts[0] = f"白泽 Baize · {parts[0]}"
+        return "\n\n".join(part for part in parts if part)
 
     async def _load_model(self) -> None:
         try:
@@ -155,8 +160,14 @@ class BaizeApp(App[int]):
             self._load_ended.set()
 
     async def _use_model(self) -> None:
-        if self._model is None:
+        try:
+            self._model = self._find_model()
+        except CatalogError as error:
+            self._problem = str(error)
             self._status.show("no model", "problem")
+        if self._conversation is None:
+            await self._transcript.welcome(self._welcome())
+        if self._model is None:
             return
         name = self._model.name
 
@@ -255,6 +266,10 @@ class BaizeApp(App[int]):
             self._growing[conversation.id] = turn
             if turn is not None and conversation.id in self._texts:
                 turn.want(self._texts[conversation.id][1])
+        self._editing = None
+        self._transcript.show_branches(
+            await self._chat.run(self._chat.store.branches, conversation.id)
+        )
         last = messages[-1] if messages else None
         if last is not None and last.provenance is not None:
             made = last.provenance
@@ -270,7 +285,7 @@ class BaizeApp(App[int]):
         self._list.remove_class("-summoned")
         self.screen.set_focus(self._prompt)
 
-    async def action_new_conversation(self) -> None:
+    async def action_new(self) -> None:
         self._conversation = None
         self._context_used = 0
         await self._transcript.welcome(self._welcome())
@@ -279,7 +294,7 @@ class BaizeApp(App[int]):
         self._list.remove_class("-summoned")
         self.screen.set_focus(self._prompt)
 
-    def action_conversations(self) -> None:
+    def action_list(self) -> None:
         if self._list.has_focus:
             self._list.remove_class("-summoned")
             self.screen.set_focus(self._prompt)
@@ -287,7 +302,7 @@ class BaizeApp(App[int]):
         self._list.add_class("-summoned")
         self.screen.set_focus(self._list)
 
-    async def action_toggle_moderation(self) -> None:
+    async def action_moderation(self) -> None:
         conversation = self._conversation
         if conversation is None:
             conversation = await self._chat.new_conversation()
@@ -298,6 +313,10 @@ class BaizeApp(App[int]):
     # --- turns ----------------------------------------------------------------------------------
 
     async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        if event.text.startswith("/") and "\n" not in event.text:
+            self._prompt.clear()
+            await self._run_command(event.text)
+            return
         if not self._can_start():
             return
         try:
@@ -308,24 +327,46 @@ class BaizeApp(App[int]):
             self._status.show(str(error), "problem")
             return
         self._prompt.clear()
+        self._history_place = -1
+        edited, self._editing = self._editing, None
+        if edited is not None:
+            await self._transcript.remove_from(edited.id)
+            self._start(self._conversation, self._chat.edit(edited.id, event.text))
+            return
         self._asked = event.text
         self._start(self._conversation, self._chat.ask(self._conversation.id, event.text))
 
+    async def _run_command(self, line: str) -> None:
+        for action in ACTIONS:
+            if action.command == line.strip():
+                await self.run_action(action.id)
+                return
+        self._prompt.put(line)
+        self._status.show(f"there is no command {line}; /help lists them", "problem")
+
     def _can_start(self) -> bool:
         """Whether a turn can start in the open conversation; says why not."""
-        if self._model is None or (self._load_ended.is_set() and self._chat.loaded is None):
+        if self._load_ended.is_set() and self._chat.loaded is None:
             self._status.show("there is no model to ask", "problem")
             return False
         return not (self._conversation is not None and self._conversation.id in self._growing)
 
     def action_stop(self) -> None:
-        if self._list.has_focus:
+        if isinstance(self.screen, ModalScreen):
+            self.screen.dismiss(None)
+        elif self._list.has_focus:
             self._list.remove_class("-summoned")
             self.screen.set_focus(self._prompt)
-        elif self._conversation is not None:
-            self._chat.stop(self._conversation.id)
+        elif self._conversation is not None and self._chat.stop(self._conversation.id):
+            return
+        elif self._editing is not None:
+            self._editing = None
+            self._prompt.clear()
+            self._show_idle()
+        else:
+            self._transcript.choose(None)
 
-    async def action_regenerate(self) -> None:
+    async def action_again(self) -> None:
         last = self._last_turn()
         if last is None or not self._can_start() or self._conversation is None:
             return
@@ -333,7 +374,7 @@ class BaizeApp(App[int]):
             await self._transcript.remove_from(last.message.id)
         self._start(self._conversation, self._chat.regenerate(last.message.id))
 
-    async def action_continue_answer(self) -> None:
+    async def action_go_on(self) -> None:
         last = self._last_turn()
         if last is None or not self._can_start() or self._conversation is None:
             return
@@ -341,6 +382,176 @@ class BaizeApp(App[int]):
             self._start(self._conversation, self._chat.regenerate(last.message.id))
         else:
             self._start(self._conversation, self._chat.continue_answer(last.message.id))
+
+    # --- working on messages --------------------------------------------------------------------
+
+    def action_previous(self) -> None:
+        self._transcript.choose_beside(-1)
+
+    def action_next(self) -> None:
+        self._transcript.choose_beside(1)
+
+    def on_turn_chosen(self, event: Turn.Chosen) -> None:
+        chosen = event.turn if event.turn is not self._transcript.chosen else None
+        self._transcript.choose(chosen)
+        self.screen.set_focus(self._prompt)
+
+    def _turn_to_work_on(self, role: str | None = None) -> Turn | None:
+        """The chosen turn, or the last one (of ``role``)."""
+        chosen = self._transcript.chosen
+        if chosen is not None:
+            return chosen
+        fitting = [t for t in self._transcript.turns if role in (None, t.message.role)]
+        return fitting[-1] if fitting else None
+
+    def _idle_here(self) -> bool:
+        return self._conversation is not None and self._conversation.id not in self._growing
+
+    def action_edit(self) -> None:
+        turn = self._turn_to_work_on("user")
+        if turn is None or not self._idle_here():
+            return
+        self._editing = turn.message
+        self._prompt.put(turn.message.text)
+        self.screen.set_focus(self._prompt)
+        self._status.show("editing · enter makes a branch of it · esc gives up", "busy")
+
+    def on_prompt_edit_last(self) -> None:
+        self._transcript.choose(None)
+        self.action_edit()
+
+    async def action_branch_back(self) -> None:
+        await self._walk_branches(-1)
+
+    async def action_branch_on(self) -> None:
+        await self._walk_branches(1)
+
+    async def _walk_branches(self, step: int) -> None:
+        if self._conversation is None or not self._idle_here():
+            return
+        branching = await self._chat.run(self._chat.store.branches, self._conversation.id)
+        chosen = self._transcript.chosen
+        turns = [chosen] if chosen is not None else reversed(self._transcript.turns)
+        for turn in turns:
+            if turn.message.id in branching:
+                if await self._chat.walk_branches(turn.message.id, step):
+                    await self._show_conversation(self._conversation)
+                return
+
+    def action_copy(self) -> None:
+        turn = self._turn_to_work_on("assistant")
+        if turn is not None:
+            self._copy(turn.text)
+
+    def action_copy_code(self) -> None:
+        from baize_tui.app.clipboard import last_code_block
+
+        turn = self._turn_to_work_on("assistant")
+        code = last_code_block(turn.text) if turn is not None else None
+        if code is None:
+            self.notify("There is no code block in this message.")
+        else:
+            self._copy(code)
+
+    def _copy(self, text: str) -> None:
+        from baize_tui.app.clipboard import copy_to_file, system_copy
+
+        self.copy_to_clipboard(text)
+        said = f"{len(text)} characters are copied"
+        if not system_copy(text):
+            # The terminal may not take OSC 52, and does not tell.
+            try:
+                said += f"; also in {copy_to_file(text, self._chat.cache)}"
+            except OSError as error:
+                said += f" (no file: {error.strerror})"
+        self.notify(said, markup=False)
+
+    async def action_delete(self) -> None:
+        turn = self._turn_to_work_on()
+        conversation = self._conversation
+        if turn is None or conversation is None or not self._idle_here():
+            return
+        store, message_id = self._chat.store, turn.message.id
+        await self._chat.run(store.delete_message, message_id)
+        await self._show_conversation(conversation)
+
+        async def undo() -> None:
+            await self._chat.run(store.undelete_message, message_id)
+            await self._show_conversation(store.conversation(conversation.id))
+
+        self._undo.append(undo)
+        self.notify("Deleted. alt+z brings it back.")
+
+    async def action_undo(self) -> None:
+        if self._undo:
+            await self._undo.pop()()
+        else:
+            self.notify("There is nothing to undo.")
+
+    def on_conversation_list_delete_asked(self, event: ConversationList.DeleteAsked) -> None:
+        self._status.show(f"press delete again to delete {event.title}", "problem")
+
+    async def on_conversation_list_deleted(self, event: ConversationList.Deleted) -> None:
+        store, conversation_id = self._chat.store, event.conversation_id
+        self._chat.stop(conversation_id)
+        await self._chat.run(store.delete, conversation_id)
+        if conversation_id == self._open_id:
+            await self.action_new()
+            self.screen.set_focus(self._list)
+
+        async def undo() -> None:
+            await self._chat.run(store.undelete, conversation_id)
+            await self._show_conversation(store.conversation(conversation_id))
+
+        self._undo.append(undo)
+        self._refresh_list()
+        self._show_idle()
+        self.notify("Deleted. alt+z brings it back.")
+
+    def action_rename(self) -> None:
+        from baize_tui.app.dialogs import LineDialog
+
+        conversation_id = self._list.chosen_id if self._list.has_focus else self._open_id
+        if conversation_id is None:
+            return
+
+        async def rename(title: str | None) -> None:
+            if title:
+                await self._chat.run(self._chat.store.rename, conversation_id, title)
+                self._refresh_list()
+
+        current = self._chat.store.conversation(conversation_id).title
+        self.push_screen(LineDialog("Title of this conversation", current), rename)
+
+    def action_help(self) -> None:
+        from baize_tui.app.dialogs import HelpScreen
+
+        self.push_screen(HelpScreen())
+
+    async def on_prompt_history_wanted(self, event: Prompt.HistoryWanted) -> None:
+        questions = await self._chat.run(self._chat.store.questions)
+        place = min(self._history_place + event.step, len(questions) - 1)
+        self._history_place = max(place, -1)
+        self._prompt.put(questions[place] if place >= 0 else "")
+
+    def action_editor(self) -> None:
+        """Write the draft in the person's own editor."""
+        from baize_tui.app.external_editor import edited, editor_command
+
+        try:
+            with self.suspend():
+                text = edited(self._prompt.text)
+        except (OSError, SuspendNotSupported) as error:
+            self._status.show(f"{editor_command()} cannot be started: {error}", "problem")
+            return
+        if text is not None:
+            self._prompt.put(text)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        # What lies below a dialog does not hear its keys.
+        if isinstance(self.screen, ModalScreen) and any(a.id == action for a in ACTIONS):
+            return action in ("stop", "quit")
+        return True
 
     def _last_turn(self) -> Turn | None:
         turns = self._transcript.turns
@@ -371,6 +582,11 @@ class BaizeApp(App[int]):
             if not self._growing:
                 self._flush_timer.pause()
         self._refresh_list()
+        if conversation_id == self._open_id:
+            places = await self._chat.run(self._chat.store.branches, conversation_id)
+            self._transcript.show_branches(places)
+            if self._status.text == "reading the prompt":
+                self._show_idle()  # an edited answer stands as it is: nothing was generated
 
     async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
         here = conversation_id == self._open_id

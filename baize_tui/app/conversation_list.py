@@ -1,51 +1,144 @@
-"""The conversations at the left, the last used first."""
+"""The conversations at the left: by day, the last used first, found by typing."""
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Sequence
 
-from rich.text import Text
+from textual import events
+from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
 from baize_tui.store.records import Conversation
 
 
+def day_name(seconds: float, today: datetime.date) -> str:
+    """The group a conversation of this time stands in: Today, Yesterday, This week, a month."""
+    day = datetime.datetime.fromtimestamp(seconds).date()
+    age = (today - day).days
+    if age <= 0:
+        return "Today"
+    if age == 1:
+        return "Yesterday"
+    if age < 7:
+        return "This week"
+    return day.strftime("%B %Y")
+
+
 class ConversationList(OptionList):
     """One row a conversation; choosing one posts ``OptionSelected`` with its id."""
 
+    class Deleted(Message):
+        """The person pressed Delete twice on a conversation."""
+
+        def __init__(self, conversation_id: str) -> None:
+            super().__init__()
+            self.conversation_id = conversation_id
+
+    class DeleteAsked(Message):
+        """The person pressed Delete once."""
+
+        def __init__(self, title: str) -> None:
+            super().__init__()
+            self.title = title
+
     def __init__(self) -> None:
         super().__init__(id="conversations", compact=True, markup=False)
-        self._shown: list[tuple[str, str, bool]] = []
+        self._conversations: list[Conversation] = []
+        self._open_id: str | None = None
+        self._busy: set[str] = set()
+        self._shown: list[tuple[str | None, str]] = []
+        self._wanted = ""
+        self._delete_asked: str | None = None
 
     def show(
         self, conversations: Sequence[Conversation], open_id: str | None, busy: set[str]
     ) -> None:
         """Show the list; a dot marks those whose answer is on its way."""
-        rows = [(c.id, c.title, c.id in busy) for c in conversations]
+        self._conversations = list(conversations)
+        self._open_id, self._busy = open_id, set(busy)
+        self._fill()
+
+    @property
+    def chosen_id(self) -> str | None:
+        """The conversation the cursor is on."""
+        option = self.highlighted_option
+        return option.id if option is not None else None
+
+    def _fill(self) -> None:
+        rows = self._found() if self._wanted else self._by_day()
         if rows != self._shown:
+            kept = self.chosen_id
             self._shown = rows
-            highlighted = self.highlighted_option
-            kept = highlighted.id if highlighted is not None else None
             self.clear_options()
-            self.add_options(
-                Option(
-                    Text(f"{'● ' if busy else ''}{title}", no_wrap=True, overflow="ellipsis"), id=id
-                )
-                for id, title, busy in rows
-            )
+            self.add_options(Option(text, id=id, disabled=id is None) for id, text in rows)
             self._highlight(kept)
         if not self.has_focus:
-            self._highlight(open_id)
-        self.set_class(not rows, "-empty")
+            self._highlight(self._open_id)
+        elif self.highlighted is None:
+            self.action_first()
+
+    def _row(self, conversation: Conversation) -> tuple[str, str]:
+        mark = "● " if conversation.id in self._busy else ""
+        return conversation.id, f"{mark}{conversation.title}"
+
+    def _by_day(self) -> list[tuple[str | None, str]]:
+        rows: list[tuple[str | None, str]] = []
+        today = datetime.datetime.now().date()
+        group = ""
+        for conversation in self._conversations:
+            name = day_name(conversation.updated_at, today)
+            if name != group:
+                group = name
+                rows.append((None, name))
+            rows.append(self._row(conversation))
+        return rows
+
+    def _found(self) -> list[tuple[str | None, str]]:
+        """Fuzzy matches, the best first."""
+        from textual.fuzzy import Matcher
+
+        matcher = Matcher(self._wanted)
+        scored = [(matcher.match(c.title), c) for c in self._conversations]
+        best = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: -pair[0])
+        return [(None, f"find: {self._wanted}"), *(self._row(c) for _, c in best)]
 
     def _highlight(self, conversation_id: str | None) -> None:
-        for index, (id, _, _) in enumerate(self._shown):
-            if id == conversation_id:
+        for index, (id, _) in enumerate(self._shown):
+            if id is not None and id == conversation_id:
                 self.highlighted = index
                 return
         self.highlighted = None
 
+    def on_focus(self) -> None:
+        if self.highlighted is None:
+            self.action_first()
 
-def _row(title: str, working: bool) -> Text:
-    return Text(f"{'● ' if working else ''}{title}", no_wrap=True, overflow="ellipsis")
+    def on_blur(self) -> None:
+        self._wanted = ""
+        self._delete_asked = None
+        self._fill()
+
+    async def _on_key(self, event: events.Key) -> None:
+        asked, self._delete_asked = self._delete_asked, None
+        option = self.highlighted_option
+        if event.key == "delete" and option is not None and option.id is not None:
+            if asked == option.id:
+                self.post_message(self.Deleted(option.id))
+            else:
+                self._delete_asked = option.id
+                self.post_message(self.DeleteAsked(str(option.prompt)))
+        elif event.key == "backspace" and self._wanted:
+            self._find(self._wanted[:-1])
+        elif event.is_printable and event.character is not None:
+            self._find(self._wanted + event.character)
+        else:
+            return
+        event.stop()
+        event.prevent_default()
+
+    def _find(self, wanted: str) -> None:
+        self._wanted = wanted
+        self._fill()
+        self.action_first()

@@ -26,6 +26,16 @@ class Prompt(TextArea):
             super().__init__()
             self.direction = direction
 
+    class EditLast(Message):
+        """The person pressed Up on an empty prompt."""
+
+    class HistoryWanted(Message):
+        """The person walks through what they wrote before: 1 is further back, -1 forth."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
     def __init__(self) -> None:
         super().__init__(
             id="prompt",
@@ -48,10 +58,21 @@ class Prompt(TextArea):
                 self.post_message(self.ScrollTranscript(-1))
             case "pagedown":
                 self.post_message(self.ScrollTranscript(1))
+            case "up" if not self.text:
+                self.post_message(self.EditLast())
+            case "ctrl+up":
+                self.post_message(self.HistoryWanted(1))
+            case "ctrl+down":
+                self.post_message(self.HistoryWanted(-1))
             case _:
                 return  # Textual goes on to TextArea's own handler
         event.stop()
         event.prevent_default()
+
+    def put(self, text: str) -> None:
+        """Have ``text`` in the prompt, with the cursor at its end."""
+        self.text = text
+        self.move_cursor(self.document.end)
 
     async def _on_paste(self, event: events.Paste) -> None:
         event.text = clean_text(event.text)  # TextArea's own handler comes next

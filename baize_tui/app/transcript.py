@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
+from textual.message import Message as TextualMessage
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -29,6 +30,13 @@ STATE_NOTES = {
 class Turn(Vertical):
     """One message: the person's as plain text, the model's as Markdown."""
 
+    class Chosen(TextualMessage):
+        """The person clicked on a turn."""
+
+        def __init__(self, turn: Turn) -> None:
+            super().__init__()
+            self.turn = turn
+
     def __init__(self, message: Message) -> None:
         super().__init__(classes=f"turn -{message.role}")
         self.message = message
@@ -39,6 +47,7 @@ class Turn(Vertical):
     def compose(self) -> ComposeResult:
         if self.message.role == "user":
             yield Static(self.message.text.strip(), classes="said", markup=False)
+            yield Static("", classes="branch", markup=False)
             return
         yield Static("", classes="thought", markup=False)
         # Imported when the first answer is shown: it costs a start without one 40 ms.
@@ -48,8 +57,20 @@ class Turn(Vertical):
         self._markdown = Markdown(self._shown, open_links=False, classes="said")
         yield self._markdown
         yield Static("", classes="note", markup=False)
+        yield Static("", classes="branch", markup=False)
+
+    def on_click(self) -> None:
+        self.post_message(self.Chosen(self))
+
+    def show_branch(self, place: tuple[int, int] | None) -> None:
+        """A dim line with the turn's place among its siblings, where it has any."""
+        line = self.query_one(".branch", Static)
+        line.display = place is not None
+        if place is not None:
+            line.update(f"‹ {place[0]}/{place[1]} ›")
 
     def on_mount(self) -> None:
+        self.query_one(".branch", Static).display = False
         if self.message.role == "assistant":
             self.show_state(self.message)
             self.show_reasoning(self.message.reasoning, thinking=False)
@@ -167,6 +188,31 @@ class Transcript(VerticalScroll):
         for turn in self.turns:
             if turn.message.id == first.id:
                 await self._page.mount(self._line_of_context(), before=turn)
+
+    @property
+    def chosen(self) -> Turn | None:
+        """The turn the person chose to work on."""
+        return next((turn for turn in self.turns if turn.has_class("-chosen")), None)
+
+    def choose(self, wanted: Turn | None) -> None:
+        for turn in self.turns:
+            turn.set_class(turn is wanted, "-chosen")
+        if wanted is not None:
+            wanted.scroll_visible(animate=False)
+
+    def choose_beside(self, step: int) -> None:
+        """Choose the turn above (-1) or below (1); below the last, none."""
+        turns, chosen = self.turns, self.chosen
+        place = turns.index(chosen) + step if chosen is not None else len(turns) - 1
+        if 0 <= place < len(turns):
+            self.choose(turns[place])
+        elif place >= len(turns):
+            self.choose(None)
+            self.anchor()
+
+    def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
+        for turn in self.turns:
+            turn.show_branch(places.get(turn.message.id))
 
     async def remove_from(self, message_id: int) -> None:
         """Take a turn and all below it off the screen."""

@@ -57,7 +57,7 @@ class Chat:
         self.store = store
         self.settings = settings
         self._engine = engine
-        self._cache = cache
+        self.cache = cache
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._running: dict[str, Generation] = {}
         self._unsaved: dict[int, Callable[[], None]] = {}
@@ -105,7 +105,7 @@ class Chat:
 
         def compute() -> None:
             try:
-                future.set_result(model_sha256(path, self._cache))
+                future.set_result(model_sha256(path, self.cache))
             except OSError as error:
                 future.set_exception(error)
 
@@ -196,6 +196,17 @@ class Chat:
             async with contextlib.aclosing(self._answer(message, None, sampling)) as events:
                 async for event in events:
                     yield event
+
+    async def walk_branches(self, message_id: int, step: int) -> bool:
+        """Show the branch ``step`` beside the one of ``message_id``; False where there is none."""
+        siblings = await self.run(self.store.siblings, message_id)
+        place = siblings.index(message_id) + step if message_id in siblings else -1
+        if not 0 <= place < len(siblings):
+            return False
+        message = await self.run(self.store.message, message_id)
+        leaf = await self.run(self.store.leaf_below, siblings[place])
+        await self.run(self.store.set_leaf, message.conversation_id, leaf)
+        return True
 
     def stop(self, conversation_id: str) -> bool:
         """Stop the answer that is on its way; what came is kept. False when none is."""

@@ -6,7 +6,7 @@ import codecs
 import locale
 import sys
 
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
+from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.turns import Chat
 from baize_tui.cli.failures import CommandError
 from baize_tui.engine.client import WorkerEngine
@@ -40,14 +40,9 @@ def start_client(
         )
     paths = project_paths()
     settings = load_settings(paths.settings_file)
-    chosen: CatalogModel | None = None
-    problem = ""
-    try:
-        chosen = find_model(model or settings.model.default, paths)
-    except CatalogError as error:
-        if model is not None:
-            raise
-        problem = str(error)  # the screen shows it, with the next step
+    wanted = model or settings.model.default
+    if model is not None:
+        find_model(model, paths)  # a wrong name ends here; else the screen says what is missing
     store = Store(paths.conversations_file)
     if newest and session is None:
         session = next((conversation.id for conversation in store.conversations()), None)
@@ -57,7 +52,7 @@ def start_client(
 
     from baize_tui.app.client import BaizeApp
 
-    app = BaizeApp(chat, chosen, open_session=session, problem=problem)
+    app = BaizeApp(chat, lambda: find_model(wanted, paths), open_session=session)
     app.run()
     if chat.unsaved:
         raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")

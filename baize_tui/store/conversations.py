@@ -9,7 +9,6 @@ from __future__ import annotations
 import array
 import contextlib
 import os
-import shutil
 import sqlite3
 import sys
 import threading
@@ -159,7 +158,10 @@ class Store:
         return StoreError(f"{self.file}: {error}")
 
     def _disk_is_full(self) -> bool:
-        return self.file is not None and shutil.disk_usage(self.file.parent).free < _A_PAGE
+        if self.file is None:
+            return False
+        disk = os.statvfs(self.file.parent)
+        return disk.f_bavail * disk.f_frsize < _A_PAGE
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -286,6 +288,67 @@ class Store:
 
     def set_context_start(self, conversation_id: str, message_id: int | None) -> None:
         self._set(conversation_id, "context_start", message_id)
+
+    def leaf_below(self, message_id: int) -> int:
+        """The latest end of a branch that goes through ``message_id``; itself where none does."""
+        rows = self._rows(
+            "WITH RECURSIVE below(id) AS ("
+            "  SELECT ? UNION ALL "
+            "  SELECT message.id FROM message JOIN below ON message.parent_id = below.id "
+            "  WHERE message.deleted_at IS NULL"
+            ") SELECT max(id) FROM below",
+            message_id,
+        )
+        return int(rows[0][0])
+
+    def delete_message(self, message_id: int) -> None:
+        """Take a message and all below it out of sight; ``undelete_message`` brings them back.
+
+        Shown is then another answer to the same message, or what stood before.
+        """
+        message = self.message(message_id)
+        others = [sibling for sibling in self.siblings(message_id) if sibling != message_id]
+        leaf = self.leaf_below(others[-1]) if others else message.parent_id
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE message SET deleted_at = ? WHERE id = ?", (time.time(), message_id)
+            )
+            connection.execute(
+                "UPDATE conversation SET leaf_id = ? WHERE id = ?", (leaf, message.conversation_id)
+            )
+
+    def undelete_message(self, message_id: int) -> None:
+        """Bring a deleted message back, and show it."""
+        message = self.message(message_id)
+        with self._transaction() as connection:
+            connection.execute("UPDATE message SET deleted_at = NULL WHERE id = ?", (message_id,))
+        self.set_leaf(message.conversation_id, self.leaf_below(message_id))
+
+    def branches(self, conversation_id: str) -> dict[int, tuple[int, int]]:
+        """Messages with siblings: the place among them, from 1, and how many they are."""
+        rows = self._rows(
+            "SELECT id, parent_id FROM message "
+            "WHERE conversation_id = ? AND deleted_at IS NULL ORDER BY id",
+            conversation_id,
+        )
+        children: dict[int | None, list[int]] = {}
+        for row in rows:
+            children.setdefault(row["parent_id"], []).append(row["id"])
+        return {
+            message: (place, len(siblings))
+            for siblings in children.values()
+            if len(siblings) > 1
+            for place, message in enumerate(siblings, start=1)
+        }
+
+    def questions(self, limit: int = 200) -> list[str]:
+        """What the person wrote last, in all conversations, the latest first."""
+        rows = self._rows(
+            "SELECT text FROM message WHERE role = 'user' AND deleted_at IS NULL "
+            "ORDER BY id DESC LIMIT ?",
+            limit,
+        )
+        return list(dict.fromkeys(row["text"] for row in rows))
 
     def set_leaf(self, conversation_id: str, message_id: int) -> None:
         """Show the branch that ends in ``message_id``."""

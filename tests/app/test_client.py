@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -9,13 +10,16 @@ from pathlib import Path
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Markdown
+from textual.widgets import Markdown, Static
 
+from baize_tui.app.actions import ACTIONS, keys_table
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.dialogs import HelpScreen, LineDialog
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, key_hints
 from baize_tui.app.transcript import Transcript, Turn
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.formats import MODERATION
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied
@@ -39,7 +43,7 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
         engine: ScriptedEngine, size: tuple[int, int] = (100, 30), **options: object
     ) -> AsyncIterator[Pilot[int]]:
         chat = Chat(Store(paths.conversations_file), engine, Settings(), paths.cache)
-        app = BaizeApp(chat, model(str(file)), **options)  # type: ignore[arg-type]
+        app = BaizeApp(chat, lambda: model(str(file)), **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
             await wait_until(
                 lambda: chat.loaded is not None or engine.load_failure is not None, "the load"
@@ -71,7 +75,8 @@ def status(pilot: Pilot[int]) -> str:
 
 def titles(pilot: Pilot[int]) -> list[str]:
     options = pilot.app.query_one(ConversationList)
-    return [str(options.get_option_at_index(i).prompt) for i in range(options.option_count)]
+    rows = (options.get_option_at_index(i) for i in range(options.option_count))
+    return [str(row.prompt) for row in rows if not row.disabled]
 
 
 async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:
@@ -162,6 +167,174 @@ async def test_answer_again(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
 
 
+async def test_branches_are_shown_and_walked(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        engine.script = ["Two."]
+        await pilot.press("ctrl+r")
+        await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
+        await wait_until(lambda: "2/2" in branch_of(pilot), "the branch")
+        await pilot.press("alt+left")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the first answer")
+        assert "1/2" in branch_of(pilot)
+        await pilot.press("alt+left")  # there is none before
+        await pilot.press("alt+right")
+        await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "the second answer")
+
+
+def branch_of(pilot: Pilot[int]) -> str:
+    return str(transcript(pilot).turns[-1].query_one(".branch", Static).render())
+
+
+async def test_editing_the_last_question_branches(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("up")
+        assert pilot.app.query_one(Prompt).text == "Hi"
+        await pilot.press(*" you", "enter")
+        await wait_until(lambda: texts(pilot) == ["Hi you", "One."], "the new branch")
+        await pilot.press("alt+up", "alt+up", "alt+left")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the old branch")
+
+
+async def test_editing_an_answer_stands_as_written(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("alt+up", "alt+e", *" Two.", "enter")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One. Two."], "the edited answer")
+        assert len(engine.requests) == 1
+
+
+async def test_giving_up_an_edit_changes_nothing(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("up", *" no", "escape")
+        assert pilot.app.query_one(Prompt).text == ""
+        assert texts(pilot) == ["Hi", "One."]
+
+
+async def test_deleting_a_message_can_be_undone(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("alt+d")
+        await wait_until(lambda: texts(pilot) == ["Hi"], "the deletion")
+        await pilot.press("alt+z")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the undo")
+
+
+async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("ctrl+b", "delete")
+        assert titles(pilot) == ["Hi"]
+        assert "press delete again" in status(pilot)
+        await pilot.press("delete")
+        await wait_until(lambda: titles(pilot) == [], "the deletion")
+        await pilot.press("alt+z")
+        await wait_until(lambda: titles(pilot) == ["Hi"], "the undo")
+        assert texts(pilot) == ["Hi", "One."]
+
+
+async def test_another_key_between_two_deletes_saves_the_conversation(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("ctrl+b", "delete", "down", "delete")
+        await pilot.pause()
+        assert titles(pilot) == ["Hi"]
+
+
+async def test_conversations_are_found_by_typing(run_app: RunApp, paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    for title in ("Baking bread", "Perl regexes", "Bread and butter"):
+        store.new_conversation(system="", moderation=True, title=title)
+    store.close()
+    async with run_app(ScriptedEngine()) as pilot:
+        await pilot.press("ctrl+b", *"bread")
+        await wait_until(lambda: len(titles(pilot)) == 2, "the search")
+        assert set(titles(pilot)) == {"Baking bread", "Bread and butter"}
+        await pilot.press("enter")
+        await wait_until(lambda: len(titles(pilot)) == 3, "the whole list")
+
+
+async def test_renaming(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await pilot.press("f2")
+        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the dialog")
+        await pilot.press(*"!", "enter")
+        await wait_until(lambda: titles(pilot) == ["Hi!"], "the new title")
+
+
+async def test_commands_mirror_the_actions(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "/help")
+        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await pilot.press("escape")
+        await wait_until(lambda: not isinstance(pilot.app.screen, HelpScreen), "its end")
+        await say(pilot, "/nonsense")
+        await wait_until(lambda: "no command /nonsense" in status(pilot), "the message")
+        assert pilot.app.query_one(Prompt).text == "/nonsense"
+
+
+async def test_what_was_written_before_comes_back(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        for question in ("first", "second"):
+            await say(pilot, question)
+            await wait_until(lambda: "tokens/s" in status(pilot), "the answer")
+        prompt = pilot.app.query_one(Prompt)
+        for key, text in (("ctrl+up", "second"), ("ctrl+up", "first"), ("ctrl+down", "second")):
+            await pilot.press(key)
+            await wait_until(lambda text=text: prompt.text == text, text)
+
+
+async def test_copying_a_code_block_as_written(
+    run_app: RunApp, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")  # no clipboard program
+    long_line = "x = " + "1 + " * 60 + "1\n"
+    async with run_app(ScriptedEngine(f"Look:\n\n```python\n{long_line}```\n")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: "tokens/s" in status(pilot), "the answer")
+        await pilot.press("alt+k")
+        await pilot.pause()
+        assert pilot.app.clipboard == long_line
+        assert (paths.cache / "copied.txt").read_text() == long_line
+
+
+async def test_the_draft_goes_through_the_editor(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VISUAL", "sed -i s/draft/text/")
+    monkeypatch.setattr(BaizeApp, "suspend", lambda self: contextlib.nullcontext())
+    async with run_app(ScriptedEngine()) as pilot:
+        prompt = pilot.app.query_one(Prompt)
+        prompt.insert("my draft")
+        await pilot.press("ctrl+o")
+        await wait_until(lambda: prompt.text == "my text", "the editor")
+
+
+async def test_every_action_has_a_method_and_its_own_key() -> None:
+    assert all(callable(getattr(BaizeApp, f"action_{action.id}")) for action in ACTIONS)
+    keys = [action.key for action in ACTIONS]
+    assert len(set(keys)) == len(keys)
+
+
+def test_the_keys_page_is_the_table() -> None:
+    """Made by: python -m baize_tui.app.actions > docs/keys.md"""
+    page = Path(__file__).parents[2] / "docs" / "keys.md"
+    assert page.read_text(encoding="utf-8") == keys_table()
+
+
 async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await say(pilot, "Hi")
@@ -193,9 +366,13 @@ async def test_a_model_that_does_not_load_is_named(run_app: RunApp) -> None:
 
 async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
     chat = Chat(Store(paths.conversations_file), ScriptedEngine(), Settings(), paths.cache)
-    app = BaizeApp(chat, None, problem="no model is installed. Import one with …")
+
+    def find_none() -> CatalogModel:
+        raise CatalogError("no model is installed. Import one with …")
+
+    app = BaizeApp(chat, find_none)
     async with app.run_test() as pilot:
-        await pilot.pause()
+        await wait_until(lambda: status(pilot) == "no model", "the search")
         welcome = app.query_one(Transcript).query_one(".welcome")
         assert "Import one" in str(welcome.render())
         await say(pilot, "Hi")

@@ -47,6 +47,35 @@ def test_messages_form_a_tree(store: Store) -> None:
     assert store.siblings(question.id) == [question.id, other_question.id]
 
 
+def test_branches_are_counted_and_walked(store: Store) -> None:
+    conversation = talk(store)
+    question = store.add_message(conversation.id, None, "user", "Q")
+    one = store.add_message(conversation.id, question.id, "assistant", "1")
+    more = store.add_message(conversation.id, one.id, "user", "more")
+    two = store.add_message(conversation.id, question.id, "assistant", "2")
+    assert store.branches(conversation.id) == {one.id: (1, 2), two.id: (2, 2)}
+    assert store.questions() == ["more", "Q"]
+    assert store.leaf_below(one.id) == more.id
+    store.set_leaf(conversation.id, store.leaf_below(one.id))
+    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+
+
+def test_a_deleted_message_comes_back_with_all_below_it(store: Store) -> None:
+    conversation = talk(store)
+    question = store.add_message(conversation.id, None, "user", "Q")
+    one = store.add_message(conversation.id, question.id, "assistant", "1")
+    store.add_message(conversation.id, one.id, "user", "more")
+    store.delete_message(one.id)
+    assert [m.text for m in store.messages(conversation.id)] == ["Q"]
+    store.undelete_message(one.id)
+    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+    two = store.add_message(conversation.id, question.id, "assistant", "2")
+    store.delete_message(two.id)
+    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+    store.delete_message(question.id)
+    assert store.messages(conversation.id) == []
+
+
 def test_ids_come_back_as_they_were(store: Store) -> None:
     conversation = talk(store)
     message = store.add_message(
