@@ -32,6 +32,8 @@ from baize_tui.store.records import (
 from baize_tui.store.writers import Writer, is_alive
 
 NEW_TITLE = "New conversation"
+_LATEST = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
+"""Now, and after all others whatever the clock did: what was used last stands first."""
 _BUSY_S = 5.0
 _A_PAGE = 1 << 16
 
@@ -81,11 +83,18 @@ class Store:
     # --- opening --------------------------------------------------------------------------------
 
     def _open(self, file: Path) -> sqlite3.Connection:
-        try:
-            return self._connect()
-        except sqlite3.Error as error:
-            if not _is_damage(error):
-                raise self._failure(error) from error
+        end = time.monotonic() + _BUSY_S
+        while True:
+            try:
+                return self._connect()
+            except sqlite3.Error as error:
+                # Making a new file a WAL one does not wait for another client that does the same.
+                if _is_busy(error) and time.monotonic() < end:
+                    time.sleep(0.01)
+                    continue
+                if not _is_damage(error):
+                    raise self._failure(error) from error
+                break
         stamp = time.strftime("%Y%m%d-%H%M%S")
         self.set_aside = file.with_name(f"{file.stem}.damaged-{stamp}{file.suffix}")
         try:
@@ -431,7 +440,7 @@ class Store:
                 ),
             ).lastrowid
             connection.execute(
-                "UPDATE conversation SET leaf_id = ?, updated_at = ? WHERE id = ?",
+                f"UPDATE conversation SET leaf_id = ?, updated_at = {_LATEST} WHERE id = ?",
                 (number, now, conversation_id),
             )
         assert number is not None
@@ -482,7 +491,7 @@ class Store:
                 ),
             )
             connection.execute(
-                "UPDATE conversation SET updated_at = ? "
+                f"UPDATE conversation SET updated_at = {_LATEST} "
                 "WHERE id = (SELECT conversation_id FROM message WHERE id = ?)",
                 (now, message_id),
             )
@@ -500,6 +509,11 @@ class Store:
 def _may_write(file: Path) -> bool:
     effective = os.access in os.supports_effective_ids
     return os.access(file, os.W_OK, effective_ids=effective)
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
 def _is_damage(error: sqlite3.Error) -> bool:
