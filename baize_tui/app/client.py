@@ -367,12 +367,13 @@ class BaizeApp(App[int]):
             self._transcript.choose(None)
 
     async def action_again(self) -> None:
-        last = self._last_turn()
-        if last is None or not self._can_start() or self._conversation is None:
+        turn = self._turn_to_work_on()
+        if turn is None or not self._can_start() or self._conversation is None:
             return
-        if last.message.role == "assistant":
-            await self._transcript.remove_from(last.message.id)
-        self._start(self._conversation, self._chat.regenerate(last.message.id))
+        message = turn.message
+        # Numbers grow along a branch: what stands below an answer's question goes with it.
+        await self._transcript.remove_from(message.id + (message.role == "user"))
+        self._start(self._conversation, self._chat.regenerate(message.id))
 
     async def action_go_on(self) -> None:
         last = self._last_turn()

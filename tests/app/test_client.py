@@ -184,6 +184,20 @@ async def test_branches_are_shown_and_walked(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "the second answer")
 
 
+async def test_answering_an_earlier_question_again(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        for question in ("first", "second"):
+            await say(pilot, question)
+            await wait_until(lambda q=question: texts(pilot)[-2:] == [q, "One."], "the answer")
+        engine.script = ["Two."]
+        await pilot.press("alt+up", "alt+up", "alt+up", "ctrl+r")
+        await wait_until(lambda: texts(pilot) == ["first", "Two."], "another answer")
+        await wait_until(lambda: "2/2" in branch_of(pilot), "the branch")
+        await pilot.press("alt+left")
+        await wait_until(lambda: texts(pilot) == ["first", "One.", "second", "One."], "the other")
+
+
 def branch_of(pilot: Pilot[int]) -> str:
     return str(transcript(pilot).turns[-1].query_one(".branch", Static).render())
 
