@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import ClassVar
 
@@ -125,6 +126,10 @@ class BaizeApp(App[int]):
                 timeout=20,
                 markup=False,
             )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGHUP, signal.SIGTERM):
+            # The terminal was closed, or the system goes down: save, and leave no process.
+            loop.add_signal_handler(number, lambda: self.run_worker(self.action_quit()))
         self._refresh_list()
         if self._open_session is not None:
             await self._show_conversation(self._chat.store.conversation(self._open_session))

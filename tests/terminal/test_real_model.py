@@ -131,6 +131,22 @@ def test_a_killed_worker_leaves_the_client_and_the_next_question_starts_another(
         assert client.wait_for_end() == 0
 
 
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_closed_terminal_saves_and_leaves_no_process(number: int, paths: Paths) -> None:
+    with PtySession() as client:
+        client.wait_for(loaded)
+        client.type("Write a very long story about a dragon and a knight." + ENTER)
+        client.wait_for(lambda _: _count_words(paths) > 3)
+        workers = children_of(client.pid)
+        client.kill(number)
+        client.wait_for_end()
+        wait_until_gone(workers)
+    store = Store(paths.conversations_file)
+    assert store.interrupted == 0
+    assert store.messages(store.conversations()[0].id)[-1].state == "stopped"
+    store.close()
+
+
 @pytest.mark.parametrize("moment", range(20))
 def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> None:
     """At 20 moments of a streaming answer: the store opens clean, no worker is left, and what was
