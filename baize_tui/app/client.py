@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import os
 import signal
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from typing import ClassVar
@@ -127,9 +128,8 @@ class BaizeApp(App[int]):
                 markup=False,
             )
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGHUP, signal.SIGTERM):
-            # The terminal was closed, or the system goes down: save, and leave no process.
-            loop.add_signal_handler(number, lambda: self.run_worker(self.action_quit()))
+        loop.add_signal_handler(signal.SIGTERM, lambda: self.run_worker(self.action_quit()))
+        loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._terminal_closed()))
         self._refresh_list()
         if self._open_session is not None:
             await self._show_conversation(self._chat.store.conversation(self._open_session))
@@ -189,7 +189,16 @@ class BaizeApp(App[int]):
         if not self._growing:
             self._show_idle()
 
+    async def _terminal_closed(self) -> None:
+        """Save and go at once: writing to a terminal that is gone would wait for ever."""
+        await self._save_all()
+        os._exit(128 + signal.SIGHUP)
+
     async def action_quit(self) -> None:
+        await self._save_all()
+        self.exit(0)
+
+    async def _save_all(self) -> None:
         for conversation in list(self._growing):
             self._chat.stop(conversation)
         # Answers on their way end as stopped and are written down by their own tasks.
@@ -198,7 +207,6 @@ class BaizeApp(App[int]):
                 [worker for worker in self.workers if worker.group.startswith("turn ")]
             )
         await self._chat.close()
-        self.exit(0)
 
     # --- parts ----------------------------------------------------------------------------------
 

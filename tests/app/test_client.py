@@ -386,9 +386,12 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
 
     app = BaizeApp(chat, find_none)
     async with app.run_test() as pilot:
-        await wait_until(lambda: status(pilot) == "no model", "the search")
-        welcome = app.query_one(Transcript).query_one(".welcome")
-        assert "Import one" in str(welcome.render())
+
+        def shown() -> str:
+            return " ".join(str(text.render()) for text in app.query(".welcome").results(Static))
+
+        await wait_until(lambda: "Import one" in shown(), "the next step")
+        assert status(pilot) == "no model"
         await say(pilot, "Hi")
         await wait_until(lambda: "no model" in status(pilot), "the message")
         assert app.query_one(Prompt).text == "Hi"

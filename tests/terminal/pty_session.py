@@ -28,6 +28,7 @@ class PtySession:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.written = b""
+        self._terminal_closed = False
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._child = pexpect.spawn(
@@ -82,6 +83,11 @@ class PtySession:
             return -int(self._child.signalstatus)
         return int(self._child.exitstatus or 0)
 
+    def close_terminal(self) -> None:
+        """The window is closed: the program hears SIGHUP, and has nowhere to write."""
+        os.close(self._child.child_fd)
+        self._terminal_closed = True
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
 
@@ -89,6 +95,9 @@ class PtySession:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._terminal_closed:
+            os.waitpid(self.pid, 0)
+            return
         if self._child.isalive():
             self._child.kill(signal.SIGKILL)
         self._child.close()

@@ -41,9 +41,17 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
+def runs(pid: int) -> bool:
+    """Whether the process exists and is not a zombie that only waits to be reaped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def wait_until_gone(pids: list[int]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+    while any(runs(pid) for pid in pids):
         assert time.monotonic() < end, "a worker is left"
 
 
@@ -131,16 +139,20 @@ def test_a_killed_worker_leaves_the_client_and_the_next_question_starts_another(
         assert client.wait_for_end() == 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
-def test_a_closed_terminal_saves_and_leaves_no_process(number: int, paths: Paths) -> None:
+@pytest.mark.parametrize("way", ["terminal closed", "SIGTERM"])
+def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
         client.wait_for(lambda _: _count_words(paths) > 3)
         workers = children_of(client.pid)
-        client.kill(number)
-        client.wait_for_end()
-        wait_until_gone(workers)
+        pids = [client.pid, *workers]
+        if way == "SIGTERM":
+            client.kill(signal.SIGTERM)
+            assert client.wait_for_end() == 0
+        else:
+            client.close_terminal()
+        wait_until_gone(pids)
     store = Store(paths.conversations_file)
     assert store.interrupted == 0
     assert store.messages(store.conversations()[0].id)[-1].state == "stopped"
