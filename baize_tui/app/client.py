@@ -93,11 +93,17 @@ class BaizeApp(App[int]):
         self._load_ended = asyncio.Event()
         for theme in (BAIZE_DARK, BAIZE_LIGHT):
             self.register_theme(theme)
-        wanted = chat.settings.look.theme
-        # Not through the watcher: it would read all styles twice before the first frame.
-        self.set_reactive(
-            BaizeApp.theme, wanted if wanted in self.available_themes else BAIZE_DARK.name
-        )
+        self._begin_with_theme(chat.settings.look.theme)
+
+    def _begin_with_theme(self, wanted: str) -> None:
+        """What ``App._watch_theme`` does, before any style is read: setting ``theme`` here would
+        read all of them twice before the first frame."""
+        name = wanted if wanted in self.available_themes else BAIZE_DARK.name
+        self.set_reactive(BaizeApp.theme, name)
+        dark = self.current_theme.dark
+        classes = {f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}
+        self.update_classes(classes, update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
 
     def compose(self) -> ComposeResult:
         yield StatusLine()

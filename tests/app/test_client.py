@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.color import Color
 from textual.pilot import Pilot
+from textual.theme import Theme
 from textual.widgets import Markdown, Static
 
 from baize_tui.app.actions import ACTIONS, keys_table
@@ -18,13 +20,14 @@ from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.dialogs import HelpScreen, LineDialog
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, key_hints
+from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
 from baize_tui.app.transcript import Transcript, Turn
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.formats import MODERATION
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
-from baize_tui.settings import Settings
+from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
 from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
@@ -445,6 +448,27 @@ async def test_four_key_hints_at_most() -> None:
     assert key_hints(120) == "esc stop  ^n new  ^b list  ^q quit"
     assert key_hints(80) == "esc stop  ^q quit"
     assert key_hints(40) == ""
+
+
+@pytest.mark.parametrize("theme", [BAIZE_DARK, BAIZE_LIGHT])
+async def test_the_theme_of_the_settings_is_on_the_screen(
+    theme: Theme, run_app: RunApp, paths: Paths
+) -> None:
+    chat = Chat(
+        Store(paths.conversations_file),
+        ScriptedEngine(),
+        Settings(look=LookSettings(theme=theme.name)),
+        paths.cache,
+    )
+    app = BaizeApp(chat, lambda: model())
+    async with app.run_test() as pilot:
+        await pilot.pause()
+        assert app.screen.styles.background == Color.parse(theme.background or "")
+        _, colour = app.query_one(Prompt).styles.border_left
+        assert colour == Color.parse(theme.primary)
+        assert app.has_class("-dark-mode") == theme.dark
+        assert app.has_class("-light-mode") != theme.dark
+        await app.action_quit()
 
 
 async def test_every_turn_has_its_mark(run_app: RunApp) -> None:
