@@ -6,7 +6,7 @@ import hashlib
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -25,7 +25,7 @@ from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from baize_tui.store.conversations import Store
+from baize_tui.store.conversations import Store, StoreFull
 from baize_tui.store.records import Message
 from tests.chat.scripted_engine import TOKENIZER, ScriptedEngine, model
 from tests.conftest import wait_until
@@ -335,16 +335,30 @@ async def test_a_full_disk_loses_no_answer(make_chat: MakeChat) -> None:
     assert (saved.text, saved.state) == (finished.message.text, "complete")
 
 
-async def test_a_full_disk_is_said_while_the_answer_streams(make_chat: MakeChat) -> None:
-    engine = ScriptedEngine("x" * 200_000, *["more "] * 2000)
+async def test_a_full_disk_is_said_while_the_answer_streams(
+    make_chat: MakeChat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine("x" * 200_000, *["more "] * 200)
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
-    told: list[str] = []
+    journal, failed, told = chat.store.journal, [], []
+
+    def watched(*values: Any) -> None:
+        try:
+            journal(*values)
+        except StoreFull as error:
+            failed.append(str(error))
+            raise
+
+    monkeypatch.setattr(chat.store, "journal", watched)
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, Answering):
             fill_disk(chat.store)
+        if isinstance(event, Delta):
+            await wait_until(lambda: failed, "the failed write")
         if isinstance(event, NotSaved):
             told.append(event.why)
+    assert told
     assert all("no space left" in why for why in told)
     free_disk(chat.store)
     await chat.save_pending()
