@@ -24,6 +24,10 @@ class Paths:
         return self.config / "config.toml"
 
     @property
+    def themes_folder(self) -> Path:
+        return self.config / "themes"
+
+    @property
     def conversations_file(self) -> Path:
         return self.data / "conversations.db"
 

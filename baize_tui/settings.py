@@ -1,90 +1,123 @@
 """The one schema of all settings: defaults, validation with the key named, and the file.
 
 ``config.toml`` holds only what differs from the defaults below; a key that is not known, or a
-value out of range, is refused with its name.
+value out of range, is refused with its name. The settings screen and the settings page of the docs
+are made from this schema (``setting_fields.py``), descriptions and bounds included.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct, field
 
-Probability = Annotated[float, Meta(ge=0.0, le=1.0)]
-NonNegative = Annotated[float, Meta(ge=0.0)]
-Count = Annotated[int, Meta(ge=0)]
-
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
+Overflow = Literal["drop", "stop"]
+Reasoning = Literal["folded", "open"]
 
 
 class SettingsError(Exception):
     """The settings file cannot be used; the message names the file and the key."""
 
 
+def _about(description: str, **bounds: Any) -> Meta:
+    meta: Meta = Meta(description=description, **bounds)
+    return meta
+
+
 class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     """How the next token is chosen; the names are llama.cpp's."""
 
-    temperature: NonNegative = 0.7
-    """0 takes the likeliest token every time."""
-    top_k: Count = 40
-    """Keep the k likeliest; 0 keeps all (a top-k of 1024 still stands before top-p, for speed)."""
-    top_p: Probability = 0.95
-    min_p: Probability = 0.05
-    repeat_penalty: Annotated[float, Meta(gt=0.0)] = 1.0
-    frequency_penalty: float = 0.0
-    presence_penalty: float = 0.0
-    penalty_last_n: Count = 64
-    """How many of the last tokens the three penalties look at."""
-    dry_multiplier: NonNegative = 0.0
-    """Strength of DRY (no verbatim repetition); 0 turns it off."""
-    dry_base: Annotated[float, Meta(ge=1.0)] = 1.75
-    dry_allowed_length: Count = 2
-    dry_penalty_last_n: Count = 1024
-    xtc_probability: Probability = 0.0
-    """Chance to exclude top choices (XTC); 0 turns it off."""
-    xtc_threshold: Probability = 0.1
-    mirostat: Annotated[int, Meta(ge=0, le=2)] = 0
-    """1 or 2 replaces top-k, top-p, min-p and XTC by Mirostat of that version."""
-    mirostat_tau: Annotated[float, Meta(gt=0.0)] = 5.0
-    mirostat_eta: Annotated[float, Meta(gt=0.0)] = 0.1
-    seed: Annotated[int, Meta(ge=0, lt=2**32)] | None = None
-    """None draws a new seed for each answer; the seed used is kept with the answer."""
+    temperature: Annotated[
+        float, _about("How freely it chooses; 0 takes the likeliest token every time", ge=0)
+    ] = 0.7
+    top_k: Annotated[
+        int, _about("Keep the k likeliest tokens; 0 keeps all (1024 before top-p, for speed)", ge=0)
+    ] = 40
+    top_p: Annotated[
+        float, _about("Keep the likeliest tokens up to this probability in sum", ge=0, le=1)
+    ] = 0.95
+    min_p: Annotated[
+        float, _about("Keep tokens at least this likely, relative to the likeliest", ge=0, le=1)
+    ] = 0.05
+    repeat_penalty: Annotated[
+        float, _about("Make tokens that came before less likely; 1 does not", gt=0)
+    ] = 1.0
+    frequency_penalty: Annotated[float, _about("… the more often they came; 0 does not")] = 0.0
+    presence_penalty: Annotated[float, _about("… if they came at all; 0 does not")] = 0.0
+    penalty_last_n: Annotated[
+        int, _about("How many of the last tokens these penalties look at", ge=0)
+    ] = 64
+    dry_multiplier: Annotated[
+        float, _about("Strength of DRY, against verbatim repetition; 0 is off", ge=0)
+    ] = 0.0
+    dry_base: Annotated[float, _about("How fast DRY grows with the repeated length", ge=1)] = 1.75
+    dry_allowed_length: Annotated[int, _about("Repetitions up to this are free of DRY", ge=0)] = 2
+    dry_penalty_last_n: Annotated[int, _about("How many tokens DRY looks back", ge=0)] = 1024
+    xtc_probability: Annotated[
+        float, _about("Chance to exclude the top choices (XTC); 0 is off", ge=0, le=1)
+    ] = 0.0
+    xtc_threshold: Annotated[
+        float, _about("How likely a token must be for XTC to exclude it", ge=0, le=1)
+    ] = 0.1
+    mirostat: Annotated[
+        int, _about("1 or 2: Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
+    ] = 0
+    mirostat_tau: Annotated[float, _about("Surprise that Mirostat aims at", gt=0)] = 5.0
+    mirostat_eta: Annotated[float, _about("How fast Mirostat gets there", gt=0)] = 0.1
+    seed: Annotated[
+        Annotated[int, Meta(ge=0, lt=2**32)] | None,
+        _about("The same seed gives the same answer; empty draws a new one each time"),
+    ] = None
 
 
 class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model, and how llama.cpp runs it."""
 
-    default: str | None = None
-    """A model name or a path to a GGUF file; None takes the first model found."""
-    context: Count = 4096
-    """Tokens of context; never more than the model was trained with. 0 takes all of those."""
-    threads: Count = 0
-    """Threads that decode; 0 leaves one core to the screen."""
-    threads_batch: Count = 0
-    """Threads that read the prompt; 0 takes every core."""
-    gpu_layers: Annotated[int, Meta(ge=-1)] = 0
-    """Layers on the GPU; -1 is all of them."""
+    default: Annotated[
+        str | None, _about("A model's name or a GGUF file; empty takes the first model found")
+    ] = None
+    context: Annotated[
+        int, _about("Tokens of context; 0 takes all that the model was trained with", ge=0)
+    ] = 4096
+    threads: Annotated[
+        int, _about("Threads that write the answer; 0 leaves one core to the screen", ge=0)
+    ] = 0
+    threads_batch: Annotated[
+        int, _about("Threads that read the prompt; 0 takes every core", ge=0)
+    ] = 0
+    gpu_layers: Annotated[int, _about("Layers on the GPU; -1 is all of them", ge=-1)] = 0
 
 
 class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a new conversation starts with."""
 
-    system: str = DEFAULT_SYSTEM
-    moderation: bool = True
-    """Ask the model to decline unethical, controversial or sensitive topics."""
-    format: str | None = None
-    """Prompt format; None takes the model's own chat template."""
-    max_tokens: Annotated[int, Meta(ge=1)] = 1024
-    """Most tokens of one answer."""
+    system: Annotated[str, _about("What the model is told before the first turn")] = DEFAULT_SYSTEM
+    moderation: Annotated[
+        bool, _about("Ask the model to decline unethical, controversial or sensitive topics")
+    ] = True
+    format: Annotated[
+        str | None, _about("Prompt format; empty takes the model's own chat template")
+    ] = None
+    max_tokens: Annotated[int, _about("Most tokens of one answer", ge=1)] = 1024
+    overflow: Annotated[
+        Overflow,
+        _about("When the context is full: drop the oldest turns that are not pinned, or stop"),
+    ] = "drop"
 
 
 class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How the screen looks."""
 
-    theme: str = "baize-dark"
+    theme: Annotated[
+        str, _about("baize-dark, baize-light, one of Textual's, or one from the folder themes")
+    ] = "baize-dark"
+    reasoning: Annotated[
+        Reasoning, _about("Whether what a model thinks before it answers is folded or open")
+    ] = "folded"
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,6 +128,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     sampling: dict[str, Any] = {}
     """Fields of ``Sampling``; only what is written here overrides a model's recipe."""
     look: LookSettings = field(default_factory=LookSettings)
+    keys: dict[str, str] = {}
+    """Keys of actions, by the action's id; ``app.actions`` knows the defaults."""
 
 
 def load_settings(file: Path) -> Settings:
@@ -109,6 +144,15 @@ def load_settings(file: Path) -> Settings:
         return Settings()
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    return decoded_settings(raw, file)
+
+
+def decoded_settings(raw: bytes, file: Path) -> Settings:
+    """The content of ``file``, checked.
+
+    Raises:
+        SettingsError: not TOML, an unknown key, or a value out of its range.
+    """
     try:
         settings = msgspec.toml.decode(raw, type=Settings)
         msgspec.convert(settings.sampling, Sampling)

@@ -53,12 +53,16 @@ async def picture(name: str, size: tuple[int, int], theme: str) -> None:
             sampling={"seed": 3, "temperature": 0.0}, look=LookSettings(theme=theme)
         )
         chat = Chat(
-            Store(paths.conversations_file), WorkerEngine(paths.worker_log), settings, paths.cache
+            Store(paths.conversations_file),
+            WorkerEngine(paths.worker_log),
+            settings,
+            paths.cache,
+            lambda name: find_model(name, paths),
         )
-        app = BaizeApp(chat, lambda: find_model(None, paths))
+        app = BaizeApp(chat, paths)
         async with app.run_test(size=size) as pilot:
             for questions in TALKS:
-                await app.action_new()
+                app.conversation_screen.action_new()
                 for question in questions:
                     await _ask(app, question)
             await pilot.pause(0.5)

@@ -6,7 +6,6 @@ The client also asks the terminal (OSC 52), which works over ssh but never says 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -19,14 +18,15 @@ _COMMANDS = (
     ("xsel", ("--clipboard", "--input"), "DISPLAY"),
     ("pbcopy", (), ""),
 )
-_FENCE = re.compile(r"^(`{3,}|~{3,})[^\n]*\n(.*?)^\1[ \t]*$", re.MULTILINE | re.DOTALL)
 _PATIENCE_S = 2.0
 
 
-def last_code_block(markdown: str) -> str | None:
-    """The content of the last fenced block, as written; None where there is none."""
-    blocks = [match.group(2) for match in _FENCE.finditer(markdown)]
-    return blocks[-1] if blocks else None
+def code_blocks(markdown: str) -> list[str]:
+    """The contents of the code blocks, as written."""
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    return [token.content for token in tokens if token.type in ("fence", "code_block")]
 
 
 def system_copy(text: str) -> bool:

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from baize_tui.app.fuzzy import best_matches
 from baize_tui.store.records import Conversation
 
 
@@ -96,13 +97,8 @@ class ConversationList(OptionList):
         return rows
 
     def _found(self) -> list[tuple[str | None, str]]:
-        """Fuzzy matches, the best first."""
-        from textual.fuzzy import Matcher
-
-        matcher = Matcher(self._wanted)
-        scored = [(matcher.match(c.title), c) for c in self._conversations]
-        best = sorted((pair for pair in scored if pair[0] > 0), key=lambda pair: -pair[0])
-        return [(None, f"find: {self._wanted}"), *(self._row(c) for _, c in best)]
+        found = best_matches(self._wanted, self._conversations, lambda c: c.title)
+        return [(None, f"find: {self._wanted}"), *map(self._row, found)]
 
     def _highlight(self, conversation_id: str | None) -> None:
         for index, (id, _) in enumerate(self._shown):

@@ -5,54 +5,76 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, TypeVar
 
+from rich.cells import cell_len
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from baize_tui.app.actions import ACTIONS, LIST_KEYS, PROMPT_KEYS
+from baize_tui.app.actions import LIST_KEYS, PROMPT_KEYS, Action
 from baize_tui.sanitizer import clean_line
 
 Result = TypeVar("Result")
 
 
 class Dialog(ModalScreen[Result]):
-    """What both share: a panel in the middle. Its style is read when the first one opens."""
+    """What all share: a panel in the middle that Esc closes. Its style is read when the first one
+    opens."""
 
     AUTO_FOCUS = "*"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", priority=True)]
     DEFAULT_CSS = """
     Dialog {
         align: center middle;
         background: $background 60%;
 
         .dialog {
-            width: 70;
-            max-width: 90%;
+            width: 76;
+            max-width: 96%;
             height: auto;
+            max-height: 94%;
             padding: 1 2;
             background: $panel;
+            scrollbar-size-vertical: 1;
         }
         .dialog.-tall {
-            width: 84;
-            max-height: 90%;
+            width: 92;
         }
         .title {
             color: $primary;
+            margin: 0 0 1 0;
+        }
+        .part {
+            color: $primary;
             margin: 1 0 0 0;
         }
-        Input {
-            margin: 1 0 0 0;
+        .about {
+            color: $foreground 60%;
+        }
+        Input, TextArea, Select > SelectCurrent {
             background: $surface;
+        }
+        OptionList {
+            height: auto;
+            max-height: 14;
+            margin: 1 0 0 0;
+            background: $panel;
         }
     }
     """
 
+    async def action_close(self) -> None:
+        self.dismiss(None)
+
+    async def on_click(self, event: events.Click) -> None:
+        if event.widget is self:
+            await self.run_action("close")  # beside the panel
+
 
 class LineDialog(Dialog[str | None]):
     """Asks for one line; None when the person gives up."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "give_up", priority=True)]
 
     def __init__(self, question: str, value: str = "") -> None:
         super().__init__()
@@ -61,36 +83,40 @@ class LineDialog(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self._question, markup=False)
+            yield Static(self._question, classes="title", markup=False)
             yield Input(self._value, compact=True, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(clean_line(event.value) or None)
 
-    def action_give_up(self) -> None:
-        self.dismiss(None)
-
 
 class HelpScreen(Dialog[None]):
     """All keys and commands, from the one table."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,f1,q", "close", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("f1,q", "close", priority=True)]
+
+    def __init__(self, actions: Sequence[Action]) -> None:
+        super().__init__()
+        self._actions = actions
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
             yield Static("Keys and commands", classes="title")
-            rows = [(action.key, action.command, action.help) for action in ACTIONS]
+            rows = [(action.key, action.command, action.help) for action in self._actions]
             yield Static(_columns(rows), markup=False)
             for title, keys in (("In the prompt", PROMPT_KEYS), ("In the list", LIST_KEYS)):
-                yield Static(title, classes="title")
+                yield Static(title, classes="part")
                 yield Static(_columns(keys), markup=False)
-
-    def action_close(self) -> None:
-        self.dismiss(None)
+            yield Static("With the mouse", classes="part")
+            yield Static(
+                "Click a message to choose it, a folded line to open it, ‹ › to walk branches,\n"
+                "copy above a code block, a key in the status line to press it.",
+                markup=False,
+            )
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
         for row in rows

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 from textual.message import Message
 from textual.widgets import TextArea
 
+from baize_tui.app.pastes import Pastes, is_large
 from baize_tui.sanitizer import clean_text
 
 
@@ -36,7 +39,8 @@ class Prompt(TextArea):
             super().__init__()
             self.step = step
 
-    def __init__(self) -> None:
+    def __init__(self, commands: Sequence[str]) -> None:
+        """``commands`` are completed after a slash."""
         super().__init__(
             id="prompt",
             placeholder="Ask something…  (Enter sends, ^J new line)",
@@ -44,16 +48,25 @@ class Prompt(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
         )
+        self._commands = commands
+        self._pastes = Pastes()
+
+    @property
+    def draft(self) -> str:
+        """What would be sent: the text with its pastes in full."""
+        return clean_text(self._pastes.expand(self.text)).strip()
 
     async def _on_key(self, event: events.Key) -> None:
         # Here and not in bindings: a binding of the screen could overtake keys typed before it.
         match event.key:
             case "enter":
-                text = clean_text(self.text).strip()
-                if text:
-                    self.post_message(self.Submitted(text))
+                if draft := self.draft:
+                    self.post_message(self.Submitted(draft))
             case "shift+enter" | "ctrl+j":
                 self.insert("\n")
+            case "tab":
+                if self.suggestion:
+                    self.insert(self.suggestion)
             case "pageup":
                 self.post_message(self.ScrollTranscript(-1))
             case "pagedown":
@@ -64,15 +77,40 @@ class Prompt(TextArea):
                 self.post_message(self.HistoryWanted(1))
             case "ctrl+down":
                 self.post_message(self.HistoryWanted(-1))
+            case "ctrl+underscore":
+                self.undo()
+            case "backspace" if mark := self._mark_at_cursor():
+                row, column = self.cursor_location
+                self.delete((row, column - len(mark)), (row, column))
             case _:
                 return  # Textual goes on to TextArea's own handler
         event.stop()
         event.prevent_default()
 
+    def _mark_at_cursor(self) -> str | None:
+        row, column = self.cursor_location
+        if not self.selection.is_empty:
+            return None
+        return self._pastes.mark_before(self.document.get_line(row)[:column])
+
+    def update_suggestion(self) -> None:
+        """The rest of the command that begins as the draft does."""
+        text = self.text
+        matching = [c for c in self._commands if c.startswith(text) and c != text]
+        self.suggestion = matching[0][len(text) :] if text.startswith("/") and matching else ""
+
     def put(self, text: str) -> None:
         """Have ``text`` in the prompt, with the cursor at its end."""
-        self.text = text
+        self._pastes.forget()
+        self.text = self._pastes.collapse(text) if is_large(text) else text
         self.move_cursor(self.document.end)
 
+    def clear_draft(self) -> None:
+        """Empty the prompt, pastes too."""
+        self._pastes.forget()
+        self.clear()
+
     async def _on_paste(self, event: events.Paste) -> None:
-        event.text = clean_text(event.text)  # TextArea's own handler comes next
+        text = clean_text(event.text)
+        # TextArea's own handler comes next and inserts it.
+        event.text = self._pastes.collapse(text) if is_large(text) else text

@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from time import monotonic
+
 from rich.cells import cell_len, set_cell_size
+from rich.style import Style
+from rich.text import Text
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Static
 
-from baize_tui.app.actions import ACTIONS
+from baize_tui.app.actions import Action, key_name
 
 BAR_CELLS = 12
 WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
+_SPEED_AFTER_S = 0.7
+"""Work that goes on for so long tells how long it still takes."""
 
 
-def key_hints(columns: int) -> str:
-    """At most four keys with a short word each; the first and last where there is little room."""
-    shown = [action for action in ACTIONS if action.hint][:4]
+def key_hints(actions: Sequence[Action], columns: int, *, busy: bool) -> list[Action]:
+    """At most four actions to name with their keys; two where there is little room."""
+    wanted = ("stop", "new", "list", "quit") if busy else ("new", "list", "help", "quit")
+    shown = [action for id in wanted for action in actions if action.id == id]
     if columns < WIDE:
-        shown = [shown[0], shown[-1]] if columns >= NARROW else []
-    names = {"escape": "esc"}
-    return "  ".join(
-        f"{names.get(action.key, action.key.replace('ctrl+', '^'))} {action.hint}"
-        for action in shown
-    )
+        shown = [shown[0 if busy else 2], shown[-1]] if columns >= NARROW else []
+    return shown
 
 
 def bar(done: float) -> str:
@@ -32,13 +36,34 @@ def bar(done: float) -> str:
     return "━" * full + "╌" * (BAR_CELLS - full)
 
 
+class TimeLeft:
+    """How long work still takes, from how fast it has gone so far."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+
+    def after(self, done: float) -> str:
+        """Words such as ``12 s left`` for work that is ``done`` (0.0 to 1.0); empty at first."""
+        now = monotonic()
+        if self._began is None or done < self._began[1]:
+            self._began = (now, done)
+            return ""
+        began, before = self._began
+        if now - began < _SPEED_AFTER_S or done <= before:
+            return ""
+        seconds = (now - began) / (done - before) * (1 - done)
+        return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
+
+
 class StatusLine(Horizontal):
     """Fixed in size, so that an update lays nothing out again."""
 
-    def __init__(self) -> None:
+    def __init__(self, actions: Sequence[Action]) -> None:
         super().__init__(id="status")
+        self._actions = actions
         self._text = ""
         self._kind = ""
+        self._can_stop = False
 
     def compose(self) -> ComposeResult:
         yield Static("", id="status-text", markup=False)
@@ -47,6 +72,11 @@ class StatusLine(Horizontal):
     @property
     def text(self) -> str:
         return self._text
+
+    @property
+    def hints(self) -> str:
+        """The keys named at the right."""
+        return self._hints().plain
 
     def show(self, text: str, kind: str = "") -> None:
         """Say ``text``; ``kind`` is "", "busy" or "problem"."""
@@ -62,7 +92,24 @@ class StatusLine(Horizontal):
         )
         line.update(shown, layout=False)
 
+    def show_stop(self, can_stop: bool) -> None:
+        """Name the key that stops, while there is something to stop."""
+        if can_stop != self._can_stop:
+            self._can_stop = can_stop
+            self._show_hints()
+
+    def _hints(self) -> Text:
+        hints = Text()
+        for action in key_hints(self._actions, self.size.width, busy=self._can_stop):
+            hints.append("  " if hints else "")
+            click = Style(meta={"@click": f"screen.{action.id}"})
+            hints.append(f"{key_name(action.key)} {action.hint}", click)
+        return hints
+
+    def _show_hints(self) -> None:
+        self.query_one("#status-keys", Static).update(self._hints())
+
     def on_resize(self) -> None:
-        self.query_one("#status-keys", Static).update(key_hints(self.size.width))
+        self._show_hints()
         text, self._text = self._text, ""
         self.show(text, self._kind)

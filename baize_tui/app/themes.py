@@ -1,8 +1,15 @@
-"""The two themes of the project: the jade green of baize cloth on dark and on light."""
+"""The two themes of the project, jade green as baize cloth on dark and on light, and own ones."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from textual.color import Color, ColorParseError
 from textual.theme import Theme
+
+from baize_tui.sanitizer import clean_line
 
 BAIZE_DARK = Theme(
     name="baize-dark",
@@ -47,3 +54,41 @@ BAIZE_LIGHT = Theme(
         "border-blurred": "#e8eeea",
     },
 )
+
+
+class _ThemeFile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a theme file of the person may say: colours as ``#rrggbb`` or names."""
+
+    primary: str
+    dark: bool = True
+    secondary: str | None = None
+    accent: str | None = None
+    foreground: str | None = None
+    background: str | None = None
+    surface: str | None = None
+    panel: str | None = None
+    success: str | None = None
+    warning: str | None = None
+    error: str | None = None
+    variables: dict[str, str] = {}
+
+
+def own_themes(folder: Path) -> list[Theme | str]:
+    """The person's own themes, ``NAME.toml`` each; a text says what is wrong with one."""
+    found: list[Theme | str] = []
+    for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
+        try:
+            read = msgspec.toml.decode(file.read_bytes(), type=_ThemeFile)
+            fields = msgspec.structs.asdict(read)
+            for key, colour in fields.items():
+                if key not in ("dark", "variables") and colour is not None:
+                    Color.parse(colour)
+        except OSError as error:
+            found.append(f"{file}: {error.strerror}")
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            found.append(f"{file}: {error}")
+        except ColorParseError as error:
+            found.append(f"{file}: {clean_line(str(error))}")
+        else:
+            found.append(Theme(name=clean_line(file.stem), **fields))
+    return found

@@ -1,34 +1,50 @@
-"""The conversation as it reads: a turn a widget, the answer streaming as Markdown."""
+"""The conversation as it reads: one widget with lines, drawn when they come in sight.
+
+A conversation may have thousands of turns. Each knows its height, estimated until it is drawn;
+what is above the screen may turn out higher or lower without moving what is read.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from bisect import bisect_right
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
+from typing import ClassVar
 
-from textual.app import ComposeResult
-from textual.containers import Vertical, VerticalScroll
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
 from textual.message import Message as TextualMessage
-from textual.widget import Widget
-from textual.widgets import Static
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
 
+from baize_tui.app.look import Look
+from baize_tui.app.turn import Entry, Note, Turn
 from baize_tui.store.records import Message
 
-if TYPE_CHECKING:
-    from textual.widgets import Markdown
-
-MOUNTED_TURNS = 40
-"""Turns mounted at once; the cost of each update grows with the widgets on the screen."""
-TURNS_AT_ONCE = 6
-"""A screen of turns: opening a conversation shows them first, the others come after."""
-STATE_NOTES = {
-    "stopped": "stopped · ^g goes on",
-    "interrupted": "interrupted · ^g goes on",
-    "failed": "failed · ^r answers again",
-}
+TEXT_COLUMN = 100
+"""Most cells of a line: longer ones are hard to read."""
+KEPT_DRAWN = 200
+"""Turns whose lines are kept once they are out of sight."""
+CUT = "── the model no longer sees what is above ──"
+CUT_BUT_PINNED = "── of what is above the model sees pinned turns alone ──"
 
 
-class Turn(Vertical):
-    """One message: the person's as plain text, the model's as Markdown."""
+class Transcript(ScrollView):
+    """The turns of the open conversation; keeps to the end unless the person scrolled away."""
+
+    can_focus = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "transcript--dim",
+        "transcript--accent",
+        "transcript--warning",
+        "transcript--problem",
+        "transcript--code",
+        "transcript--chosen",
+    }
 
     class Chosen(TextualMessage):
         """The person clicked on a turn."""
@@ -37,168 +53,177 @@ class Turn(Vertical):
             super().__init__()
             self.turn = turn
 
-    def __init__(self, message: Message) -> None:
-        super().__init__(classes=f"turn -{message.role}")
-        self.message = message
-        self._markdown: Markdown | None = None
-        self._shown = ""
-        self._wanted = ""
+    class Moved(TextualMessage):
+        """What is in sight has changed: scrolled, or more has come."""
 
-    def compose(self) -> ComposeResult:
-        if self.message.role == "user":
-            yield Static(self.message.text.strip(), classes="said", markup=False)
-            yield Static("", classes="branch", markup=False)
-            return
-        yield Static("", classes="thought", markup=False)
-        # Imported when the first answer is shown: it costs a start without one 40 ms.
-        from textual.widgets import Markdown
-
-        self._shown = self._wanted = self.message.text.lstrip()
-        self._markdown = Markdown(self._shown, open_links=False, classes="said")
-        yield self._markdown
-        yield Static("", classes="note", markup=False)
-        yield Static("", classes="branch", markup=False)
-
-    def on_click(self) -> None:
-        self.post_message(self.Chosen(self))
-
-    def show_branch(self, place: tuple[int, int] | None) -> None:
-        """A dim line with the turn's place among its siblings, where it has any."""
-        line = self.query_one(".branch", Static)
-        line.display = place is not None
-        if place is not None:
-            line.update(f"‹ {place[0]}/{place[1]} ›")
-
-    def on_mount(self) -> None:
-        self.query_one(".branch", Static).display = False
-        if self.message.role == "assistant":
-            self.show_state(self.message)
-            self.show_reasoning(self.message.reasoning, thinking=False)
-
-    @property
-    def text(self) -> str:
-        """The text on the screen, as Markdown source."""
-        return self._shown if self.message.role == "assistant" else self.message.text
-
-    def want(self, text: str) -> None:
-        """The text that the next ``flush`` shows."""
-        self._wanted = text.lstrip()
-
-    async def flush(self) -> None:
-        """Bring the screen up to date: append what is new, or show the whole text anew."""
-        if self._markdown is None or self._wanted == self._shown:
-            return
-        before, self._shown = self._shown, self._wanted
-        if before and self._shown.startswith(before):
-            await self._markdown.append(self._shown[len(before) :])
-        else:
-            await self._markdown.update(self._shown)
-
-    def show_reasoning(self, reasoning: str, *, thinking: bool) -> None:
-        """A dim line that the model thinks, or thought, before the answer."""
-        line = self.query_one(".thought", Static)
-        words = len(reasoning.split())
-        line.display = bool(reasoning) or thinking
-        if line.display:
-            line.update(f"{'thinking' if thinking else 'thought'} · {words} words")
-
-    def show_state(self, message: Message, note: str = "") -> None:
-        """A dim line below an answer that is not whole."""
-        self.message = message
-        line = self.query_one(".note", Static)
-        text = note or STATE_NOTES.get(message.state, "")
-        line.display = bool(text)
-        line.update(text)
-
-
-class Transcript(VerticalScroll):
-    """The turns of the open conversation; keeps to the end unless the person scrolled away."""
-
-    can_focus = False
-
-    def __init__(self) -> None:
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """``keys`` are the names of the keys of actions."""
         super().__init__(id="transcript")
-        # At least as high as the screen: anchored to the end, a short text would stand at the
-        # bottom otherwise.
-        self._page = Vertical(id="page")
+        self._keys = dict(keys)
+        self._entries: list[Entry] = []
+        self._starts: list[int] = []
+        self._drawn: OrderedDict[int, Entry] = OrderedDict()
+        self._look: Look | None = None
+        self._width = 0
+        self._following = True
+        self._settling = False
+        self.unfold_reasoning = False
+        """Whether reasoning is shown open."""
 
-    def compose(self) -> ComposeResult:
-        yield self._page
+    # --- what stands in it ----------------------------------------------------------------------
 
-    async def show(self, messages: Sequence[Message], head: str, left_before: int | None) -> None:
+    def show(self, messages: Sequence[Message], head: str, left_before: int | None) -> None:
         """Show a branch. ``head`` stands above it; ``left_before`` is the first message that the
         model still sees, when older ones have left its context."""
-        await self._page.remove_children()
-        hidden = max(0, len(messages) - MOUNTED_TURNS)
-        widgets: list[Widget] = [Static(head, classes="head", markup=False)]
-        if hidden:
-            widgets.append(
-                Static(f"{hidden} earlier messages · baize-tui sessions show", classes="line")
-            )
-        late = max(hidden, len(messages) - TURNS_AT_ONCE)
-        await self._page.mount_all([*widgets, *self._turns_of(messages[late:], left_before)])
-        self.anchor()
-        earlier = messages[hidden:late]
-        self.run_worker(
-            self._mount_earlier(earlier, left_before, after=len(widgets)),
-            group="earlier turns",
-            exclusive=True,
-        )
+        self._entries = [Note(text=head, kind="head")] if head else []
+        self._entries += [self._turn(message) for message in messages]
+        self._cut_before(left_before)
+        self._estimate()
+        self.follow()
 
-    def _turns_of(self, messages: Sequence[Message], left_before: int | None) -> list[Widget]:
-        widgets: list[Widget] = []
-        for message in messages:
-            if message.id == left_before:
-                widgets.append(self._line_of_context())
-            widgets.append(Turn(message))
-        return widgets
+    def show_earlier(self, messages: Sequence[Message], left_before: int | None) -> None:
+        """Put messages that stand before the first one above it; what is in sight stays."""
+        at = next((i for i, entry in enumerate(self._entries) if isinstance(entry, Turn)), 0)
+        added = [self._turn(message) for message in messages]
+        for turn in added:
+            turn.height = turn.estimate(self._text_width)
+        self._entries[at:at] = added
+        self._cut_before(left_before)
+        if not self._following:
+            self._put_scroll(self.scroll_y + sum(turn.height for turn in added))
+        self._settle()
 
-    async def _mount_earlier(
-        self, messages: Sequence[Message], left_before: int | None, *, after: int
-    ) -> None:
-        """The turns above those that are in sight, a few at a time, the latest first."""
-        while messages:
-            some, messages = messages[-TURNS_AT_ONCE:], messages[:-TURNS_AT_ONCE]
-            children = self._page.children
-            place = children[after] if after < len(children) else None
-            await self._page.mount_all(self._turns_of(some, left_before), before=place)
+    def welcome(self, text: str) -> None:
+        """An empty conversation says what to do."""
+        self._entries = [Note(text=text, kind="welcome")]
+        self._estimate()
+        self.follow()
 
-    @staticmethod
-    def _line_of_context() -> Static:
-        return Static("── the model no longer sees what is above ──", classes="line", markup=False)
+    def set_head(self, head: str) -> None:
+        """Change what stands above the first turn."""
+        for entry in self._entries:
+            if isinstance(entry, Note) and entry.kind == "head":
+                entry.text = head
+                self._changed(entry)
 
-    async def add(self, message: Message) -> Turn:
+    def add(self, message: Message) -> Turn:
         """Add a turn at the end, in sight."""
-        await self.query(".welcome, .-problem").remove()
-        turn = Turn(message)
-        await self._page.mount(turn)
-        self.anchor()
+        self._entries = [
+            entry
+            for entry in self._entries
+            if not (isinstance(entry, Note) and entry.kind in ("welcome", "problem"))
+        ]
+        turn = self._turn(message)
+        turn.height = turn.estimate(self._text_width)
+        self._entries.append(turn)
+        self.follow()
         return turn
 
-    async def tell(self, text: str) -> None:
+    def tell(self, text: str) -> None:
         """A line about what went wrong, at the end, whole; it goes with the next turn."""
-        await self._page.mount(Static(text, classes="line -problem", markup=False))
-        self.anchor()
+        self._entries.append(Note(text=text, kind="problem"))
+        self._estimate()
+        self.follow()
 
-    async def draw_context_line(self, first: Message) -> None:
+    def draw_context_line(self, first: Message) -> None:
         """Draw where the context now begins."""
-        for line in self.query(".line"):
-            if "no longer sees" in str(line.render()):
-                await line.remove()
+        self._cut_before(first.id)
+        self._estimate()
+        self._settle()
+
+    def remove_from(self, message_id: int) -> None:
+        """Take a turn and all below it off the screen."""
+        at = next(
+            (
+                place
+                for place, entry in enumerate(self._entries)
+                if isinstance(entry, Turn) and entry.message.id >= message_id
+            ),
+            len(self._entries),
+        )
+        del self._entries[at:]
+        self._settle()
+
+    def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
+        """Say at each turn with siblings which of them it is."""
         for turn in self.turns:
-            if turn.message.id == first.id:
-                await self._page.mount(self._line_of_context(), before=turn)
+            place = places.get(turn.message.id)
+            if turn.branch != place:
+                turn.branch = place
+                self._forget(turn)
+        self._settle()
+
+    def _turn(self, message: Message) -> Turn:
+        return Turn(
+            message=message,
+            growing=message.state == "streaming",
+            unfold_reasoning=self.unfold_reasoning,
+            keys=self._keys,
+        )
+
+    def _cut_before(self, message_id: int | None) -> None:
+        entries = [e for e in self._entries if not (isinstance(e, Note) and e.kind == "cut")]
+        at = next(
+            (
+                place
+                for place, entry in enumerate(entries)
+                if isinstance(entry, Turn) and entry.message.id == message_id
+            ),
+            None,
+        )
+        if at is not None:
+            pinned = any(isinstance(entry, Turn) and entry.message.pinned for entry in entries[:at])
+            entries.insert(at, Note(text=CUT_BUT_PINNED if pinned else CUT, kind="cut"))
+        self._entries = entries
+
+    @property
+    def turns(self) -> list[Turn]:
+        return [entry for entry in self._entries if isinstance(entry, Turn)]
+
+    @property
+    def notes(self) -> list[str]:
+        """The texts of the client itself, from above."""
+        return [entry.text for entry in self._entries if isinstance(entry, Note)]
+
+    def turn_of(self, message_id: int) -> Turn | None:
+        return next((turn for turn in self.turns if turn.message.id == message_id), None)
+
+    # --- changing a turn ------------------------------------------------------------------------
+
+    def update_turn(self, turn: Turn, message: Message) -> None:
+        """Show ``message`` in place of what the turn showed."""
+        turn.message = message
+        self._changed(turn)
+
+    def redraw(self, turn: Turn) -> None:
+        """A field of ``turn`` has changed."""
+        self._changed(turn)
+
+    def _changed(self, entry: Entry) -> None:
+        self._forget(entry)
+        self._settle()
+        self.refresh()
+        self.post_message(self.Moved())
+
+    def _forget(self, entry: Entry) -> None:
+        entry.strips = None
+        self._drawn.pop(id(entry), None)
+
+    # --- the chosen turn ------------------------------------------------------------------------
 
     @property
     def chosen(self) -> Turn | None:
         """The turn the person chose to work on."""
-        return next((turn for turn in self.turns if turn.has_class("-chosen")), None)
+        return next((turn for turn in self.turns if turn.chosen), None)
 
     def choose(self, wanted: Turn | None) -> None:
         for turn in self.turns:
-            turn.set_class(turn is wanted, "-chosen")
+            if turn.chosen != (turn is wanted):
+                turn.chosen = turn is wanted
+                self._forget(turn)
         if wanted is not None:
-            wanted.scroll_visible(animate=False)
+            self.bring_in_sight(wanted)
+        self.refresh()
 
     def choose_beside(self, step: int) -> None:
         """Choose the turn above (-1) or below (1); below the last, none."""
@@ -208,23 +233,238 @@ class Transcript(VerticalScroll):
             self.choose(turns[place])
         elif place >= len(turns):
             self.choose(None)
-            self.anchor()
+            self.follow()
 
-    def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
-        for turn in self.turns:
-            turn.show_branch(places.get(turn.message.id))
+    def bring_in_sight(self, turn: Turn) -> None:
+        """Scroll as little as shows the turn, from its first line."""
+        self._draw_entry(turn)
+        top = self._starts[self._entries.index(turn)]
+        bottom, height = top + turn.height, self._height
+        if top < self.scroll_y or turn.height > height:
+            self._go(top)
+        elif bottom > self.scroll_y + height:
+            self._go(bottom - height)
 
-    async def remove_from(self, message_id: int) -> None:
-        """Take a turn and all below it off the screen."""
-        for turn in self.turns:
-            if turn.message.id >= message_id:
-                await turn.remove()
+    # --- drawing --------------------------------------------------------------------------------
 
     @property
-    def turns(self) -> list[Turn]:
-        return list(self.query(Turn))
+    def _text_width(self) -> int:
+        return max(min(self.size.width - 1, TEXT_COLUMN + 2), 8)
 
-    async def welcome(self, text: str) -> None:
-        """An empty conversation says what to do."""
-        await self._page.remove_children()
-        await self._page.mount(Static(text, classes="welcome", markup=False))
+    @property
+    def _height(self) -> int:
+        return max(self.size.height, 1)
+
+    @property
+    def look(self) -> Look:
+        """The styles of the theme in use."""
+        if self._look is None:
+            part: Callable[[str], Style] = self.get_component_rich_style
+            foreground = {
+                name: Style(color=part(f"transcript--{name}").color)
+                for name in ("dim", "accent", "warning", "problem")
+            }
+            background = {
+                name: Style(bgcolor=part(f"transcript--{name}").bgcolor)
+                for name in ("code", "chosen")
+            }
+            self._look = Look(
+                text=self.rich_style, **foreground, **background, dark=self.app.current_theme.dark
+            )
+        return self._look
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._look = None
+        for entry in self._entries:
+            entry.strips = None
+        self._drawn.clear()
+
+    def _estimate(self) -> None:
+        """Give every entry that is not drawn a height, and have ``_starts`` right."""
+        width = self._text_width
+        for entry in self._entries:
+            if entry.strips is None and not entry.height:
+                entry.height = entry.estimate(width)
+        self._sum_up()
+
+    def _sum_up(self) -> None:
+        self._starts = [0, *accumulate(entry.height for entry in self._entries)]
+
+    def _draw_entry(self, entry: Entry) -> int:
+        """Draw what is not drawn; by how many lines it is higher than it was."""
+        if entry.strips is not None:
+            if id(entry) in self._drawn:
+                self._drawn.move_to_end(id(entry))
+            return 0
+        before = entry.height
+        # One blank line below each.
+        entry.strips = entry.draw(self._text_width, self.look)
+        entry.height = len(entry.strips) + 1
+        self._drawn[id(entry)] = entry
+        if len(self._drawn) > KEPT_DRAWN:
+            self._drawn.popitem(last=False)[1].strips = None
+        return entry.height - before
+
+    def _settle(self) -> None:
+        """Draw what is in sight, with all heights and the place on the screen right."""
+        if self._settling or not self.size.height:
+            return
+        self._settling = True
+        try:
+            self._estimate()
+            if self._following:
+                self._settle_at_end()
+            else:
+                self._settle_here()
+        finally:
+            self._settling = False
+        self.refresh()
+
+    def _settle_at_end(self) -> None:
+        height = 0
+        for entry in reversed(self._entries):
+            if height >= self._height:
+                break
+            self._draw_entry(entry)
+            height += entry.height
+        self._sum_up()
+        self._put_virtual_height()
+        self._put_scroll(self.max_scroll_y)
+
+    def _settle_here(self) -> None:
+        top = round(self.scroll_y)
+        at = self._entry_at(top)
+        while at < len(self._entries):
+            entry = self._entries[at]
+            start = self._starts[at]
+            if start >= top + self._height:
+                break
+            if grown := self._draw_entry(entry):
+                if start < top:  # what is read stays where it is
+                    top = max(top + grown, start)
+                self._sum_up()
+            at += 1
+        self._put_virtual_height()
+        self._put_scroll(top)
+
+    def _put_virtual_height(self) -> None:
+        wanted = Size(self.size.width, self._starts[-1] if self._starts else 0)
+        if self.virtual_size != wanted:
+            self.virtual_size = wanted
+
+    def _put_scroll(self, y: float) -> None:
+        y = max(0, min(round(y), self.max_scroll_y))
+        self.scroll_y = y
+        self.scroll_target_y = y
+
+    def _entry_at(self, y: int) -> int:
+        return max(bisect_right(self._starts, y) - 1, 0)
+
+    def render_line(self, y: int) -> Strip:
+        line = round(self.scroll_y) + y
+        at = self._entry_at(line)
+        base = self.rich_style
+        strip = Strip.blank(self.size.width, base)
+        if at < len(self._entries):
+            entry = self._entries[at]
+            if entry.strips is None:
+                self._draw_entry(entry)
+            drawn = entry.strips or []
+            within = line - self._starts[at]
+            if within < len(drawn):
+                strip = drawn[within].adjust_cell_length(self.size.width, base)
+        selection = self.text_selection
+        if selection is not None and (span := selection.get_span(line)) is not None:
+            strip = _marked(strip, span, self.screen.get_component_rich_style("screen--selection"))
+        return strip.apply_offsets(0, line)
+
+    # --- selecting with the mouse ---------------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        lines: list[str] = []
+        for entry in self._entries:
+            self._draw_entry(entry)
+            lines += [strip.text.rstrip() for strip in entry.strips or []]
+            lines.append("")
+        return selection.extract("\n".join(lines)), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    # --- scrolling ------------------------------------------------------------------------------
+
+    @property
+    def following(self) -> bool:
+        """Whether the end stays in sight as more comes."""
+        return self._following
+
+    def follow(self) -> None:
+        """To the end, and stay there."""
+        self._following = True
+        self._settle()
+        self.post_message(self.Moved())
+
+    def _go(self, y: float) -> None:
+        self._following = y >= self.max_scroll_y
+        self._put_scroll(y)
+        self._settle()
+
+    def page(self, direction: int) -> None:
+        """A screen up (-1) or down (1), with a line of the one before."""
+        self._go(self.scroll_y + direction * max(self._height - 2, 1))
+
+    def to_start(self) -> None:
+        self._go(0)
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._settling and round(old_value) != round(new_value):
+            self._following = round(new_value) >= self.max_scroll_y
+            self._settle()
+            self.post_message(self.Moved())
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._text_width != self._width:
+            self._width = self._text_width
+            self._keep_place()
+        self._settle()
+
+    def _keep_place(self) -> None:
+        """After a change of width: the entry at the top of the screen stays there."""
+        at = self._entry_at(round(self.scroll_y)) if self._starts else 0
+        for entry in self._entries:
+            entry.strips, entry.height = None, 0
+        self._drawn.clear()
+        self._estimate()
+        if not self._following and at < len(self._starts):
+            self._settling = True  # only the number: what is in sight is drawn next
+            self._put_virtual_height()
+            self._put_scroll(self._starts[at])
+            self._settling = False
+
+    def on_click(self, event: events.Click) -> None:
+        if event.style.meta.get("@click"):
+            return
+        at = self._entry_at(round(self.scroll_y) + event.y)
+        if at < len(self._entries) and isinstance(turn := self._entries[at], Turn):
+            self.post_message(self.Chosen(turn))
+
+
+def _marked(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
+    """``strip`` with the characters of ``span`` in ``style``; an end of -1 is the line's end."""
+    start, end = span
+    marked: list[Segment] = []
+    at = 0
+    for segment in strip:
+        text = segment.text
+        first = min(max(start - at, 0), len(text))
+        last = len(text) if end == -1 else min(max(end - at, first), len(text))
+        own = segment.style or Style()
+        marked += [
+            Segment(text[:first], own),
+            Segment(text[first:last], own + style),
+            Segment(text[last:], own),
+        ]
+        at += len(text)
+    return Strip([segment for segment in marked if segment.text], strip.cell_length)

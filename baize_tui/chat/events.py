@@ -21,6 +21,13 @@ class TurnsLeft(Struct, frozen=True):
     messages_dropped: int
 
 
+class LoadingModel(Struct, frozen=True):
+    """The conversation's own model is loaded first; ``progress`` is 0.0 to 1.0."""
+
+    model: str
+    progress: float
+
+
 class Answering(Struct, frozen=True):
     """The answer has its place; ``message`` holds what is already there when going on with it."""
 
@@ -59,4 +66,6 @@ class Failed(Struct, frozen=True):
     message: Message | None
 
 
-ChatEvent = Asked | TurnsLeft | Answering | Prefilling | Delta | NotSaved | Finished | Failed
+ChatEvent = (
+    Asked | LoadingModel | TurnsLeft | Answering | Prefilling | Delta | NotSaved | Finished | Failed
+)

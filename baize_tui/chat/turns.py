@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,8 +18,15 @@ import msgspec
 
 from baize_tui import __version__
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.recipes import CatalogModel
-from baize_tui.chat.budget import FILL_AFTER_CUT, first_kept, reserve_for_answer
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.budget import (
+    FILL_AFTER_CUT,
+    first_kept,
+    in_context,
+    reserve_for_answer,
+    without_oldest,
+)
+from baize_tui.chat.engine_turn import EngineTurn, StoppedWaiting
 from baize_tui.chat.events import (
     Answering,
     Asked,
@@ -27,21 +34,21 @@ from baize_tui.chat.events import (
     Delta,
     Failed,
     Finished,
+    LoadingModel,
     NotSaved,
     TurnsLeft,
 )
 from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, build_prompt, format_named
-from baize_tui.chat.journal import Journal
-from baize_tui.chat.reasoning import split_reasoning
+from baize_tui.chat.growing_answer import GrowingAnswer
+from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
-from baize_tui.engine.client import Engine, EngineFailure, Generation, ModelSpec, WorkerDied
+from baize_tui.engine.client import Engine, EngineFailure, ModelSpec, WorkerDied
 from baize_tui.engine.protocol import LoadedModel, Prefilling
-from baize_tui.sanitizer import clean_line, clean_text
-from baize_tui.settings import Sampling, Settings, sampling_of
+from baize_tui.sanitizer import clean_text
+from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, sampling_of
 from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
-from baize_tui.store.records import Conversation, Message, MessageState, Provenance
+from baize_tui.store.records import Conversation, Mark, Message, MessageState, Provenance
 
-TITLE_LENGTH = 60
 T = TypeVar("T")
 
 
@@ -49,23 +56,46 @@ class NoModel(Exception):
     """A turn needs a model and none is loaded."""
 
 
+class ContextFull(Exception):
+    """The conversation no longer fits, and it was chosen that nothing leaves it."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """The model that is loaded."""
+
+    loaded: LoadedModel
+    model: CatalogModel
+
+
 class Chat:
     """Conversations over one store and one engine; every method belongs to one event loop."""
 
-    def __init__(self, store: Store, engine: Engine, settings: Settings, cache: Path) -> None:
-        """``cache`` is the folder where hashes of model files are remembered."""
+    def __init__(
+        self,
+        store: Store,
+        engine: Engine,
+        settings: Settings,
+        cache: Path,
+        find_model: Callable[[str | None], CatalogModel],
+        *,
+        one_model: bool = False,
+    ) -> None:
+        """``cache`` is the folder where hashes of model files are remembered; ``find_model`` knows
+        the models by name (``CatalogError`` where it does not). With ``one_model`` the model given
+        to ``use_model`` answers everywhere, whatever a conversation was begun with."""
         self.store = store
         self.settings = settings
         self._engine = engine
         self.cache = cache
+        self.find_model = find_model
+        self._one_model = one_model
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._running: dict[str, Generation] = {}
+        self._turns: dict[str, EngineTurn] = {}
+        self._engine_lock = asyncio.Lock()
         self._unsaved: dict[int, Callable[[], None]] = {}
         self._hash: Future[str] = Future()
         self._later: set[asyncio.Task[None]] = set()
-        self.model: CatalogModel | None = None
-        self.loaded: LoadedModel | None = None
-        self.sampling = sampling_of(settings.sampling)
+        self.running: Running | None = None
         self.max_tokens = settings.chat.max_tokens
 
     async def run(self, work: Callable[..., T], *args: Any, **named: Any) -> T:
@@ -78,11 +108,17 @@ class Chat:
     async def use_model(
         self, model: CatalogModel, progress: Callable[[float], None] | None = None
     ) -> LoadedModel:
-        """Load ``model``; its recipe's sampling lies under what the settings say.
+        """Load ``model`` in place of the one before, once the answer on its way has ended.
 
         Raises:
             EngineFailure: the file cannot be loaded.
         """
+        async with self._engine_lock:
+            return await self._load(model, progress)
+
+    async def _load(
+        self, model: CatalogModel, progress: Callable[[float], None] | None
+    ) -> LoadedModel:
         assert model.path is not None
         chosen = self.settings.model
         spec = ModelSpec(
@@ -92,12 +128,55 @@ class Chat:
             threads_batch=chosen.threads_batch,
             gpu_layers=chosen.gpu_layers,
         )
-        self.loaded = None
-        self.loaded = await self._engine.load(spec, progress)
-        self.model = model
-        self.sampling = sampling_of(model.recipe.sampling, self.settings.sampling)
+        self.running = None
+        loaded = await self._engine.load(spec, progress)
+        self.running = Running(loaded, model)
         self._hash = self._start_hash(model.path)
-        return self.loaded
+        return loaded
+
+    @property
+    def loaded(self) -> LoadedModel | None:
+        return self.running.loaded if self.running is not None else None
+
+    @property
+    def model(self) -> CatalogModel | None:
+        return self.running.model if self.running is not None else None
+
+    def other_model(self, conversation: Conversation) -> CatalogModel | None:
+        """The model to load before ``conversation`` can go on; None where the right one is.
+
+        Raises:
+            CatalogError: the conversation's model is not on this machine.
+        """
+        name = conversation.model
+        if self._one_model or name is None or (self.model is not None and self.model.name == name):
+            return None
+        return self.find_model(name)
+
+    def sampling_for(self, conversation: Conversation | None, **here: Any) -> Sampling:
+        """What counts in ``conversation``: defaults, the model's recipe, the settings, what the
+        conversation sets, and ``here``, each over the one before.
+
+        Raises:
+            SettingsError: a value is out of its range; the message names the key.
+        """
+        recipe = self.model.recipe.sampling if self.model is not None else {}
+        own = conversation.sampling if conversation is not None else {}
+        return sampling_of(recipe, self.settings.sampling, own, here)
+
+    def overflow_of(self, conversation: Conversation | None) -> Overflow:
+        """What happens when the context is full."""
+        own = conversation.overflow if conversation is not None else None
+        return own or self.settings.chat.overflow
+
+    def reserve(self, n_ctx: int) -> int:
+        """Tokens of a context of ``n_ctx`` that are kept for the answer."""
+        return reserve_for_answer(self.max_tokens, n_ctx)
+
+    def change_settings(self, settings: Settings) -> None:
+        """Have ``settings`` count from now on; those of the model when it is next loaded."""
+        self.settings = settings
+        self.max_tokens = settings.chat.max_tokens
 
     def _start_hash(self, path: Path) -> Future[str]:
         # A daemon thread: quitting must not wait until a large file is read.
@@ -114,8 +193,9 @@ class Chat:
 
     def format_of(self, conversation: Conversation) -> str:
         """Name of the prompt format in use: the conversation's, the recipe's, or the settings'."""
-        recipe = self.model.recipe.format if self.model is not None else None
-        own = None if self.loaded is None or self.loaded.has_template else "chatml"
+        running = self.running
+        recipe = running.model.recipe.format if running is not None else None
+        own = None if running is None or running.loaded.has_template else "chatml"
         return conversation.format or recipe or self.settings.chat.format or own or OWN_TEMPLATE
 
     async def new_conversation(
@@ -133,9 +213,10 @@ class Chat:
     # --- turns ----------------------------------------------------------------------------------
 
     async def ask(
-        self, conversation_id: str, text: str, sampling: Sampling | None = None
+        self, conversation_id: str, text: str, sampling: Mapping[str, Any] = {}
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Say ``text`` at the end of the conversation's branch, and answer it."""
+        """Say ``text`` at the end of the conversation's branch, and answer it; ``sampling`` are
+        fields of ``Sampling`` that count for this answer alone."""
         text = clean_text(text)
         try:
             conversation = await self.run(self.store.conversation, conversation_id)
@@ -153,7 +234,7 @@ class Chat:
                 yield event
 
     async def regenerate(
-        self, message_id: int, sampling: Sampling | None = None
+        self, message_id: int, sampling: Mapping[str, Any] = {}
     ) -> AsyncGenerator[ChatEvent, None]:
         """Answer again: a sibling of answer ``message_id``, or the first answer to a question."""
         message = await self.run(self.store.message, message_id)
@@ -164,7 +245,7 @@ class Chat:
                 yield event
 
     async def continue_answer(
-        self, message_id: int, sampling: Sampling | None = None
+        self, message_id: int, sampling: Mapping[str, Any] = {}
     ) -> AsyncGenerator[ChatEvent, None]:
         """Go on with an answer from its last token."""
         message = await self.run(self.store.message, message_id)
@@ -176,7 +257,7 @@ class Chat:
                 yield event
 
     async def edit(
-        self, message_id: int, text: str, sampling: Sampling | None = None
+        self, message_id: int, text: str, sampling: Mapping[str, Any] = {}
     ) -> AsyncGenerator[ChatEvent, None]:
         """A branch with other words: a new question is answered, a new answer stands as it is."""
         old = await self.run(self.store.message, message_id)
@@ -210,72 +291,107 @@ class Chat:
 
     def stop(self, conversation_id: str) -> bool:
         """Stop the answer that is on its way; what came is kept. False when none is."""
-        running = self._running.get(conversation_id)
-        if running is not None:
-            running.cancel()
-        return running is not None
+        turn = self._turns.get(conversation_id)
+        if turn is not None:
+            turn.stop()
+        return turn is not None
 
     @property
     def busy(self) -> set[str]:
         """Conversations with an answer on its way."""
-        return set(self._running)
+        return set(self._turns)
 
     # --- the one streaming path -----------------------------------------------------------------
 
     async def _answer(
-        self, question: Message, partial: Message | None, sampling: Sampling | None
+        self, question: Message, partial: Message | None, overrides: Mapping[str, Any]
     ) -> AsyncGenerator[ChatEvent, None]:
         """Generate the answer to ``question``, or go on with ``partial``."""
-        answer: _GrowingAnswer | None = None
-        sampling = sampling or self.sampling
+        answer: GrowingAnswer | None = None
+        turn = self._turns[question.conversation_id] = EngineTurn()
         try:
-            loaded, model = self._require_model()
-            conversation = await self.run(self.store.conversation, question.conversation_id)
-            path = await self.run(self.store.path, question.id)
-            history = _in_context(conversation, path)
-            fitted = False
-            while answer is None:
-                request = self._request(conversation, history, partial, sampling)
-                generation = self._engine.generate(request)
-                self._running[conversation.id] = generation
+            async with turn.holding(self._engine_lock):
+                conversation = await self.run(self.store.conversation, question.conversation_id)
+                notices: list[str] = []
                 try:
-                    async for event in generation:
-                        if isinstance(event, Prefilling):
-                            yield event
-                            continue
-                        if answer is None:
-                            answer = await self._begin(conversation, question, partial, loaded)
-                            yield Answering(answer.message)
-                        if isinstance(event, protocol.Delta):
-                            answer.add(event)
-                            yield Delta(event.text, answer.text, answer.reasoning)
-                            if why := answer.journal.take_problem():
-                                yield NotSaved(why)
-                        else:
-                            yield await self._finish(answer, event, conversation, model, sampling)
-                except EngineFailure as failure:
-                    if failure.kind != "too_long" or fitted:
-                        raise
-                    fitted = True
-                    kept = await self._fit(conversation, history, partial, sampling, failure)
-                    yield TurnsLeft(kept[0], len(path) - len(kept))
-                    history = kept
-        except (EngineFailure, StoreError, NoModel, UnknownFormat) as error:
+                    other = self.other_model(conversation)
+                except CatalogError as error:
+                    notices.append(f"{error}. Another model answered")
+                else:
+                    if other is not None:
+                        async for step in self._loading(other):
+                            yield step
+                running = self._require_model()
+                sampling = self.sampling_for(conversation, **overrides)
+                path = await self.run(self.store.path, question.id)
+                history = in_context(path, conversation.context_start)
+                fitted = False
+                while answer is None:
+                    request = self._request(conversation, history, partial, sampling)
+                    generation = turn.drive(self._engine.generate(request))
+                    try:
+                        async for event in generation:
+                            if isinstance(event, Prefilling):
+                                yield event
+                                continue
+                            if answer is None:
+                                answer = await self._begin(
+                                    conversation, question, partial, running.loaded
+                                )
+                                yield Answering(answer.message)
+                            if isinstance(event, protocol.Delta):
+                                answer.add(event)
+                                yield Delta(event.text, answer.text, answer.reasoning)
+                                if why := answer.journal.take_problem():
+                                    yield NotSaved(why)
+                            else:
+                                made = self._provenance(event, conversation, running, sampling)
+                                notices += event.notices
+                                yield await self._finish(answer, event, made, notices)
+                    except EngineFailure as failure:
+                        if failure.kind != "too_long" or fitted:
+                            raise
+                        fitted = True
+                        kept = await self._fit(conversation, history, partial, failure)
+                        yield TurnsLeft(kept.first, len(path) - len(kept.history))
+                        history = kept.history
+        except _EXPECTED as error:
             left = None
             if answer is not None:
                 died = isinstance(error, WorkerDied)
                 left = await self._keep(answer, "interrupted" if died else "failed")
             yield Failed(str(error), left)
         finally:
-            self._running.pop(question.conversation_id, None)
+            if self._turns.get(question.conversation_id) is turn:
+                del self._turns[question.conversation_id]
             if answer is not None and not answer.kept:
                 # The face went away in mid-answer: what came is kept as stopped.
                 await asyncio.shield(self._keep(answer, "stopped"))
 
-    def _require_model(self) -> tuple[LoadedModel, CatalogModel]:
-        if self.loaded is None or self.model is None:
+    async def _loading(self, model: CatalogModel) -> AsyncGenerator[LoadingModel, None]:
+        """Load ``model`` and tell how far it is; this turn holds the engine.
+
+        Raises:
+            EngineFailure: the file cannot be loaded.
+        """
+        progress: asyncio.Queue[float] = asyncio.Queue()
+        load = asyncio.create_task(self._load(model, progress.put_nowait))
+        yield LoadingModel(model.name, 0.0)
+        try:
+            while not load.done():
+                step = asyncio.ensure_future(progress.get())
+                await asyncio.wait({load, step}, return_when=asyncio.FIRST_COMPLETED)
+                if step.done():
+                    yield LoadingModel(model.name, step.result())
+                else:
+                    step.cancel()
+        finally:
+            await load
+
+    def _require_model(self) -> Running:
+        if self.running is None:
             raise NoModel("no model is loaded")
-        return self.loaded, self.model
+        return self.running
 
     def _request(
         self,
@@ -284,7 +400,7 @@ class Chat:
         partial: Message | None,
         sampling: Sampling,
     ) -> protocol.Generate:
-        loaded, _ = self._require_model()
+        loaded = self._require_model().loaded
         name = self.format_of(conversation)
         chosen = format_named(name)
         return protocol.Generate(
@@ -299,7 +415,7 @@ class Chat:
             ),
             sampling=sampling,
             max_tokens=self.max_tokens,
-            reserve=reserve_for_answer(self.max_tokens, loaded.n_ctx),
+            reserve=self.reserve(loaded.n_ctx),
             stop=list(chosen.stop),
             trim_at_stop=chosen.trim_at_stop,
         )
@@ -309,19 +425,26 @@ class Chat:
         conversation: Conversation,
         history: Sequence[Message],
         partial: Message | None,
-        sampling: Sampling,
         failure: EngineFailure,
-    ) -> Sequence[Message]:
-        """``history`` without the oldest turns that the context has no room for.
+    ) -> _Kept:
+        """``history`` without the oldest turns that the context has no room for; pinned ones stay.
 
         Raises:
-            EngineFailure: even the last question alone is too long.
+            ContextFull: nothing is to leave this conversation.
+            EngineFailure: even the last question with the pinned turns is too long.
         """
-        loaded, _ = self._require_model()
-        reserve = reserve_for_answer(self.max_tokens, loaded.n_ctx)
+        loaded = self._require_model().loaded
+        if self.overflow_of(conversation) == "stop":
+            raise ContextFull(
+                f"the context is full: {failure.tokens} of {loaded.n_ctx} tokens, and room for the "
+                "answer. Delete or branch earlier, start a new conversation, or set overflow to "
+                "drop"
+            )
+        reserve = self.reserve(loaded.n_ctx)
 
         async def count(first: int) -> int:
-            request = self._request(conversation, history[first:], partial, sampling)
+            kept = without_oldest(history, first)
+            request = self._request(conversation, kept, partial, Sampling())
             return await self._engine.count(protocol.Count(request=0, prompt=request.prompt))
 
         room = loaded.n_ctx - reserve
@@ -329,16 +452,81 @@ class Chat:
         if first is None:
             first = await first_kept(history, room, count)
         if first is None:
+            pinned = "the pinned turns and " if any(m.pinned for m in history[:-1]) else ""
             raise EngineFailure(
-                f"the message is too long: with the system prompt {failure.tokens} tokens, and "
-                f"{reserve} are kept for the answer, but the context holds {loaded.n_ctx}. "
+                f"the message is too long: with {pinned}the system prompt {failure.tokens} tokens, "
+                f"and {reserve} are kept for the answer, but the context holds {loaded.n_ctx}. "
                 "Shorten it, or set a larger model.context",
                 "too_long",
                 failure.tokens,
                 loaded.n_ctx,
             )
         await self.run(self.store.set_context_start, conversation.id, history[first].id)
-        return history[first:]
+        return _Kept(history[first], without_oldest(history, first))
+
+    async def prompt_tokens(
+        self, conversation: Conversation | None, leaf_id: int | None, draft: str
+    ) -> int | None:
+        """Tokens of the prompt that sending ``draft`` would make; None where that is not known:
+        no model, another one than the conversation's, or it is at work.
+
+        Raises:
+            EngineFailure: the chat template failed, or the worker died.
+        """
+        if self.running is None or self._engine_lock.locked():
+            return None
+        if conversation is None:
+            chat = self.settings.chat
+            conversation = Conversation(
+                "", "", 0, 0, None, None, None, chat.system, chat.moderation, chat.format
+            )
+        try:
+            if self.other_model(conversation) is not None:
+                return None
+        except CatalogError:
+            pass
+        path = await self.run(self.store.path, leaf_id) if leaf_id is not None else []
+        history = list(in_context(path, conversation.context_start))
+        asked = Message(
+            0, conversation.id, leaf_id, "user", "complete", clean_text(draft), "", None, None, 0,
+            None,
+        )  # fmt: skip
+        request = self._request(conversation, [*history, asked], None, Sampling())
+        return await self._engine.count(protocol.Count(request=0, prompt=request.prompt))
+
+    async def suggest_title(self, conversation_id: str) -> str:
+        """A title that the model finds for a conversation; nothing is changed.
+
+        Raises:
+            EngineFailure: the model cannot be asked, or finds none.
+            NoModel, StoreError: as their messages say.
+        """
+        turn = EngineTurn()
+        async with turn.holding(self._engine_lock):
+            self._require_model()
+            conversation = await self.run(self.store.conversation, conversation_id)
+            messages = await self.run(self.store.messages, conversation_id)
+            chosen = format_named(self.format_of(conversation))
+            request = title_request(messages, chosen.template, list(chosen.stop))
+            async for event in self._engine.generate(request):
+                if isinstance(event, protocol.Finished) and (title := title_of_answer(event.text)):
+                    return title
+        raise EngineFailure("the model found no title; f2 lets you write one")
+
+    async def set_mark(self, message_id: int, mark: Mark | None) -> Message:
+        """Keep what the person thinks of an answer."""
+        await self.run(self.store.set_mark, message_id, mark)
+        return await self.run(self.store.message, message_id)
+
+    async def pin(self, message: Message, pinned: bool) -> list[int]:
+        """Have the turn of ``message`` stay in the context, an answer with its question; the
+        numbers of the messages that are now, or no longer, pinned."""
+        numbers = [message.id]
+        if message.role == "assistant" and message.parent_id is not None:
+            numbers.append(message.parent_id)
+        for number in numbers:
+            await self.run(self.store.set_pinned, number, pinned)
+        return numbers
 
     async def _begin(
         self,
@@ -346,7 +534,7 @@ class Chat:
         question: Message,
         partial: Message | None,
         loaded: LoadedModel,
-    ) -> _GrowingAnswer:
+    ) -> GrowingAnswer:
         if partial is None:
             message = await self.run(
                 self.store.add_message,
@@ -362,26 +550,24 @@ class Chat:
             await self.run(self.store.begin_streaming, partial.id)
             await self.run(self.store.set_leaf, conversation.id, partial.id)
             message = partial
-        return _GrowingAnswer(message, loaded.tokenizer, self.store, self.run)
+        return GrowingAnswer(message, loaded.tokenizer, self.store, self.run)
 
     async def _finish(
         self,
-        answer: _GrowingAnswer,
+        answer: GrowingAnswer,
         event: protocol.Finished,
-        conversation: Conversation,
-        model: CatalogModel,
-        sampling: Sampling,
+        made: Provenance,
+        notices: list[str],
     ) -> Finished:
         answer.replace(event.text, event.ids)
         state: MessageState = "stopped" if event.reason == "cancelled" else "complete"
-        made = self._provenance(event, conversation, model, sampling)
         message = await self._keep(answer, state, made)
         if made.model_sha256 is None and answer.saved:
             self._add_hash_later(message.id)
-        return Finished(message, event.reason, event.stats, answer.saved, event.notices)
+        return Finished(message, event.reason, event.stats, answer.saved, notices)
 
     async def _keep(
-        self, answer: _GrowingAnswer, state: MessageState, made: Provenance | None = None
+        self, answer: GrowingAnswer, state: MessageState, made: Provenance | None = None
     ) -> Message:
         """Write the answer down as it is; what cannot be written now is tried again later."""
         answer.kept = True
@@ -402,20 +588,19 @@ class Chat:
         )
         try:
             await self.run(write)
-        except StoreError as error:
+        except StoreError:
             answer.saved = False
             self._unsaved[answer.message.id] = write
-            answer.problem = str(error)
         return message
 
     def _provenance(
         self,
         event: protocol.Finished,
         conversation: Conversation,
-        model: CatalogModel,
+        running: Running,
         sampling: Sampling,
     ) -> Provenance:
-        loaded, _ = self._require_model()
+        loaded, model = running.loaded, running.model
         stats = event.stats
         known = self._hash.done() and self._hash.exception() is None
         return Provenance(
@@ -473,8 +658,8 @@ class Chat:
 
     async def close(self) -> None:
         """Stop what runs, save what is left, end the worker."""
-        for running in list(self._running.values()):
-            running.cancel()
+        for turn in list(self._turns.values()):
+            turn.stop()
         await self.save_pending()
         for task in list(self._later):
             task.cancel()
@@ -483,56 +668,20 @@ class Chat:
         self.store.close()
 
 
-class _GrowingAnswer:
-    """An answer while it streams, and its journal."""
+class _Kept(msgspec.Struct, frozen=True):
+    """What is left of a history: all of it, and where its part that is not pinned begins."""
 
-    def __init__(
-        self,
-        message: Message,
-        tokenizer: str,
-        store: Store,
-        run: Callable[..., Coroutine[Any, Any, None]],
-    ) -> None:
-        self.message = message
-        self.tokenizer = tokenizer
-        self.ids: list[int] = []
-        self.kept = False
-        self.saved = True
-        self.problem = ""
-        self._generated = ""
-        self.reasoning, self.text = "", ""
-
-        async def write() -> None:
-            await run(
-                store.journal,
-                message.id,
-                self.text,
-                self.reasoning,
-                list(self.ids),
-                tokenizer,
-            )
-
-        self.journal = Journal(write)
-
-    def add(self, event: protocol.Delta) -> None:
-        self.replace(self._generated + event.text, [*self.ids, *event.ids])
-        self.journal.note()
-
-    def replace(self, generated: str, ids: Sequence[int]) -> None:
-        self._generated = generated
-        self.ids = list(ids)
-        self.reasoning, self.text = split_reasoning(generated)
+    first: Message
+    history: Sequence[Message]
 
 
-def title_from(text: str) -> str:
-    """A title for a conversation: the first line that says something."""
-    first = next((line for line in text.splitlines() if line.strip()), "")
-    return clean_line(first.lstrip("#>*- "), TITLE_LENGTH) or NEW_TITLE
-
-
-def _in_context(conversation: Conversation, path: Sequence[Message]) -> Sequence[Message]:
-    """The part of a branch that the model still sees."""
-    start = next(
-        (i for i, message in enumerate(path) if message.id == conversation.context_start), 0
-    )
-    return path[start:]
+_EXPECTED = (
+    EngineFailure,
+    StoreError,
+    NoModel,
+    ContextFull,
+    UnknownFormat,
+    SettingsError,
+    StoppedWaiting,
+)
+"""What may end a turn; each has one clear line."""

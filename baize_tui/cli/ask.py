@@ -25,7 +25,7 @@ from baize_tui.cli.output import Progress, prepare_stdout, print_json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import Prefilling
 from baize_tui.paths import project_paths
-from baize_tui.settings import load_settings, sampling_of
+from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
 
 STDIN = "-"
@@ -89,7 +89,14 @@ async def _ask(question: str, options: AskOptions) -> int:
     store = Store(paths.conversations_file if options.save else None)
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-    chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache)
+    chat = Chat(
+        store,
+        WorkerEngine(paths.worker_log),
+        settings,
+        paths.cache,
+        lambda name: find_model(name, paths),
+        one_model=True,
+    )
     progress = Progress()
     try:
         if options.session is not None:
@@ -105,7 +112,7 @@ async def _ask(question: str, options: AskOptions) -> int:
             for key, value in (("temperature", options.temperature), ("seed", options.seed))
             if value is not None
         }
-        sampling = sampling_of(model.recipe.sampling, settings.sampling, flags)
+        chat.sampling_for(conversation, **flags)  # a flag out of range ends here
 
         interrupted = False
 
@@ -119,7 +126,7 @@ async def _ask(question: str, options: AskOptions) -> int:
         loop.add_signal_handler(signal.SIGINT, interrupt)
         finished: Finished | None = None
         printed = 0
-        async with contextlib.aclosing(chat.ask(conversation.id, question, sampling)) as events:
+        async with contextlib.aclosing(chat.ask(conversation.id, question, flags)) as events:
             async for event in events:
                 match event:
                     case Prefilling(done=done, total=total):

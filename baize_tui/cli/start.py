@@ -6,6 +6,7 @@ import codecs
 import locale
 import sys
 
+from baize_tui.app.actions import check_keys
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.turns import Chat
 from baize_tui.cli.failures import CommandError
@@ -40,6 +41,7 @@ def start_client(
         )
     paths = project_paths()
     settings = load_settings(paths.settings_file)
+    check_keys(settings.keys, paths.settings_file)
     wanted = model or settings.model.default
     if model is not None:
         find_model(model, paths)  # a wrong name ends here; else the screen says what is missing
@@ -48,11 +50,18 @@ def start_client(
         session = next((conversation.id for conversation in store.conversations()), None)
     elif session is not None:
         session = store.conversation(session).id
-    chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache)
+    chat = Chat(
+        store,
+        WorkerEngine(paths.worker_log),
+        settings,
+        paths.cache,
+        lambda name: find_model(name, paths),
+        one_model=model is not None,
+    )
 
     from baize_tui.app.client import BaizeApp
 
-    app = BaizeApp(chat, lambda: find_model(wanted, paths), open_session=session)
+    app = BaizeApp(chat, paths, model=wanted, open_session=session)
     app.run()
     if chat.unsaved:
         raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")

@@ -24,6 +24,7 @@ from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.store.migrations import VERSION, migrate
 from baize_tui.store.records import (
     Conversation,
+    Mark,
     Message,
     MessageRole,
     MessageState,
@@ -34,6 +35,10 @@ from baize_tui.store.writers import Writer, is_alive
 NEW_TITLE = "New conversation"
 _LATEST = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 """Now, and after all others whatever the clock did: what was used last stands first."""
+_SHOWN = (
+    "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
+    "NULL AS tokenizer, created_at, NULL AS provenance, mark, pinned"
+)
 _BUSY_S = 5.0
 _A_PAGE = 1 << 16
 
@@ -289,11 +294,23 @@ class Store:
     def undelete(self, conversation_id: str) -> None:
         self._set(conversation_id, "deleted_at", None)
 
-    def set_moderation(self, conversation_id: str, moderation: bool) -> None:
-        self._set(conversation_id, "moderation", moderation)
-
-    def set_model(self, conversation_id: str, model: str) -> None:
-        self._set(conversation_id, "model", model)
+    def set_options(self, conversation: Conversation) -> None:
+        """Keep what a person chooses for a conversation: model, system prompt, moderation, format,
+        sampling and overflow of ``conversation``; nothing else of it."""
+        with self._transaction() as connection:
+            connection.execute(
+                "UPDATE conversation SET model = ?, system = ?, moderation = ?, format = ?, "
+                "sampling = ?, overflow = ? WHERE id = ?",
+                (
+                    conversation.model,
+                    clean_text(conversation.system),
+                    conversation.moderation,
+                    conversation.format,
+                    msgspec.json.encode(conversation.sampling).decode(),
+                    conversation.overflow,
+                    conversation.id,
+                ),
+            )
 
     def set_context_start(self, conversation_id: str, message_id: int | None) -> None:
         self._set(conversation_id, "context_start", message_id)
@@ -384,14 +401,14 @@ class Store:
 
     def path(self, message_id: int) -> list[Message]:
         """``message_id`` and all before it, the oldest first."""
-        rows = self._rows(
-            "WITH RECURSIVE path(id, depth) AS ("
-            "  SELECT ?, 0 UNION ALL "
-            "  SELECT message.parent_id, depth + 1 FROM message JOIN path ON message.id = path.id "
-            "  WHERE message.parent_id IS NOT NULL"
-            ") SELECT message.* FROM path JOIN message ON message.id = path.id ORDER BY depth DESC",
-            message_id,
-        )
+        return [_message(row) for row in self._rows(_path("message.*"), message_id, -1)]
+
+    def texts(self, message_id: int, limit: int) -> list[Message]:
+        """The last ``limit`` messages of ``path``, as a screen shows them: no ids, no provenance.
+
+        Thousands of them are read in the time in which one is drawn.
+        """
+        rows = self._rows(_path(_SHOWN), message_id, limit)
         return [_message(row) for row in rows]
 
     def message(self, message_id: int) -> Message:
@@ -399,6 +416,19 @@ class Store:
         if not rows:
             raise StoreError(f"no message has the number {message_id}")
         return _message(rows[0])
+
+    def set_mark(self, message_id: int, mark: Mark | None) -> None:
+        """Keep what the person thinks of an answer; None takes it back."""
+        number = {"good": 1, "bad": -1, None: None}[mark]
+        self._set_of_message(message_id, "mark", number)
+
+    def set_pinned(self, message_id: int, pinned: bool) -> None:
+        """Have the message's turn stay in the context, or no longer."""
+        self._set_of_message(message_id, "pinned", pinned)
+
+    def _set_of_message(self, message_id: int, column: str, value: object) -> None:
+        with self._transaction() as connection:
+            connection.execute(f"UPDATE message SET {column} = ? WHERE id = ?", (value, message_id))
 
     def siblings(self, message_id: int) -> list[int]:
         """Numbers of the messages that answer the same one, this one among them, by age."""
@@ -506,6 +536,17 @@ class Store:
             )
 
 
+def _path(columns: str) -> str:
+    """A query for a message (first value) and at most so many (second value) up to its root."""
+    return (
+        "WITH RECURSIVE path(id, depth) AS ("
+        "  SELECT ?, 1 UNION ALL "
+        "  SELECT message.parent_id, depth + 1 FROM message JOIN path ON message.id = path.id "
+        "  WHERE message.parent_id IS NOT NULL LIMIT ?"
+        f") SELECT {columns} FROM path JOIN message ON message.id = path.id ORDER BY depth DESC"
+    )
+
+
 def _may_write(file: Path) -> bool:
     effective = os.access in os.supports_effective_ids
     return os.access(file, os.W_OK, effective_ids=effective)
@@ -557,6 +598,8 @@ def _conversation(row: sqlite3.Row) -> Conversation:
         system=row["system"],
         moderation=bool(row["moderation"]),
         format=row["format"],
+        sampling=msgspec.json.decode(row["sampling"]),
+        overflow=row["overflow"],
     )
 
 
@@ -573,4 +616,6 @@ def _message(row: sqlite3.Row) -> Message:
         tokenizer=row["tokenizer"],
         created_at=row["created_at"],
         provenance=msgspec.json.decode(row["provenance"]) if row["provenance"] else None,
+        mark={1: "good", -1: "bad", None: None}[row["mark"]],
+        pinned=bool(row["pinned"]),
     )

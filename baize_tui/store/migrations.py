@@ -45,7 +45,17 @@ CREATE INDEX message_streaming ON message (state) WHERE state = 'streaming';
 CREATE INDEX conversation_by_update ON conversation (updated_at DESC);
 """
 
-STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES,)
+_OPTIONS_MARKS_AND_PINS = """
+-- JSON: the fields of the sampler that are set for this conversation
+ALTER TABLE conversation ADD COLUMN sampling TEXT NOT NULL DEFAULT '{}';
+-- 'drop' or 'stop'; NULL: as in the settings
+ALTER TABLE conversation ADD COLUMN overflow TEXT;
+-- 1 good, -1 bad
+ALTER TABLE message ADD COLUMN mark INTEGER;
+ALTER TABLE message ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+"""
+
+STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES, _OPTIONS_MARKS_AND_PINS)
 VERSION = len(STEPS)
 
 

@@ -6,8 +6,11 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from baize_tui.settings import Overflow
+
 MessageRole = Literal["user", "assistant"]
 MessageState = Literal["complete", "streaming", "stopped", "interrupted", "failed"]
+Mark = Literal["good", "bad"]
 
 
 class Conversation(Struct, frozen=True):
@@ -23,6 +26,9 @@ class Conversation(Struct, frozen=True):
     system: str
     moderation: bool
     format: str | None
+    sampling: dict[str, Any] = {}
+    """Fields of ``Sampling`` that are set for this conversation."""
+    overflow: Overflow | None = None
 
 
 class Message(Struct, frozen=True):
@@ -39,6 +45,10 @@ class Message(Struct, frozen=True):
     tokenizer: str | None
     created_at: float
     provenance: dict[str, Any] | None
+    mark: Mark | None = None
+    """What the person thinks of an answer."""
+    pinned: bool = False
+    """Its turn stays in the context when older ones leave."""
 
 
 class Provenance(Struct, frozen=True):

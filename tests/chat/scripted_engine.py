@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 from baize_tui.catalog.recipes import CatalogModel, Recipe
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
@@ -22,11 +23,8 @@ from baize_tui.engine.protocol import (
 TOKENIZER = "scripted"
 
 
-def model(tmp_file: str = "/nowhere/scripted.gguf") -> CatalogModel:
-    from pathlib import Path
-
-    path = Path(tmp_file)
-    return CatalogModel("scripted", path, Recipe(file=tmp_file, title="A scripted model"))
+def model(tmp_file: str = "/nowhere/scripted.gguf", name: str = "scripted") -> CatalogModel:
+    return CatalogModel(name, Path(tmp_file), Recipe(file=tmp_file, title="A scripted model"))
 
 
 class _Answer:

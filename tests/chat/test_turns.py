@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
 
 from baize_tui.chat.events import (
@@ -41,7 +42,13 @@ async def make_chat(paths: Paths, tmp_path: Path) -> AsyncIterator[MakeChat]:
     file.write_bytes(b"weights")
 
     async def make(engine: ScriptedEngine) -> Chat:
-        chat = Chat(Store(paths.conversations_file), engine, Settings(), paths.cache)
+        chat = Chat(
+            Store(paths.conversations_file),
+            engine,
+            Settings(),
+            paths.cache,
+            lambda name: model(str(file), name or "scripted"),
+        )
         await chat.use_model(model(str(file)))
         made.append(chat)
         return chat
@@ -250,7 +257,7 @@ async def test_moderation_is_in_the_system_prompt_and_can_be_switched(
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
     assert MODERATION in engine.requests[-1].prompt.messages[0].content
-    chat.store.set_moderation(conversation.id, False)
+    chat.store.set_options(msgspec.structs.replace(conversation, moderation=False))
     await collect(chat.ask(conversation.id, "Hi"))
     assert MODERATION not in engine.requests[-1].prompt.messages[0].content
 

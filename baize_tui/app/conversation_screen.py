@@ -1,0 +1,889 @@
+"""The screen of a conversation: list, transcript, prompt and status line."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import msgspec
+from textual import events
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.timer import Timer
+from textual.widgets import OptionList, Static, TextArea
+
+from baize_tui.app.actions import ACTIONS, Action, key_name
+from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.prompt import Prompt
+from baize_tui.app.status_line import StatusLine, TimeLeft, bar
+from baize_tui.app.transcript import Transcript
+from baize_tui.app.turn import Turn
+from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.events import (
+    Answering,
+    Asked,
+    ChatEvent,
+    Delta,
+    Failed,
+    Finished,
+    LoadingModel,
+    NotSaved,
+    TurnsLeft,
+)
+from baize_tui.chat.formats import format_named, system_prompt
+from baize_tui.chat.turns import Chat, NoModel
+from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.settings import LookSettings
+from baize_tui.store.conversations import StoreError
+from baize_tui.store.records import Conversation, Mark, Message
+
+if TYPE_CHECKING:
+    from baize_tui.app.client import BaizeApp
+
+FLUSHES_PER_SECOND = 12
+"""How often a growing answer is drawn; drawing more often takes cores from the model."""
+WATCH_EVERY_S = 2.0
+COUNT_AFTER_S = 0.3
+"""A draft is counted when nothing was typed for so long."""
+NARROW = 60
+SMALLEST = (30, 8)
+"""Columns and lines below which nothing can be shown."""
+FIRST_SHOWN, THEN_SHOWN = 60, 500
+"""Messages read to open a conversation, and those above them at a time afterwards."""
+
+Events = AsyncGenerator[ChatEvent, None]
+
+
+@dataclass
+class LiveAnswer:
+    """An answer on its way, and whether the screen shows all of it."""
+
+    message: Message
+    drawn: bool = True
+
+
+class ConversationScreen(Screen[None]):
+    """Shows what ``chat`` tells; never writes to the store itself."""
+
+    AUTO_FOCUS = "#prompt"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
+        for action in ACTIONS
+    ]
+    app: BaizeApp
+
+    def __init__(
+        self, chat: Chat, actions: Sequence[Action], *, open_session: str | None, id: str
+    ) -> None:
+        super().__init__(id=id)
+        self._chat = chat
+        self._actions = actions
+        self._keys = {action.id: key_name(action.key) for action in actions}
+        self._open_session = open_session
+        self._conversation: Conversation | None = None
+        self._live: dict[str, LiveAnswer | None] = {}
+        self._asked = ""
+        self._editing: Message | None = None
+        self._history_place = -1
+        self._undo: list[Callable[[], Awaitable[None]]] = []
+        self._store_version = 0
+        self._flush_timer: Timer | None = None
+        self._count_timer: Timer | None = None
+        self._last_stats: Stats | None = None
+        self._context_used = 0
+        self._draft_tokens: int | None = None
+        self._time_left = TimeLeft()
+
+    def compose(self) -> ComposeResult:
+        yield StatusLine(self._actions)
+        yield ConversationList()
+        with Vertical(id="column"):
+            yield Transcript(self._keys)
+            yield Static(f"↓ more has come · {self._keys['end']}", id="more", markup=False)
+            yield Prompt([action.command for action in self._actions])
+        yield Static("", id="too-small", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        # Not HORIZONTAL_BREAKPOINTS: a class on the screen styles every widget anew.
+        columns, lines = event.size
+        self.conversation_list.set_class(columns < NARROW, "-narrow")
+        too_small = columns < SMALLEST[0] or lines < SMALLEST[1]
+        notice = self.query_one("#too-small", Static)
+        notice.display = too_small
+        if too_small:
+            notice.update(
+                f"{columns}x{lines} is too small: {SMALLEST[0]}x{SMALLEST[1]} at least. "
+                "All goes on."
+            )
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def status(self) -> StatusLine:
+        return self.query_one(StatusLine)
+
+    @property
+    def conversation_list(self) -> ConversationList:
+        return self.query_one(ConversationList)
+
+    @property
+    def _open_id(self) -> str | None:
+        return self._conversation.id if self._conversation is not None else None
+
+    # --- start ----------------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        self.query_one("#more").display = False
+        self.query_one("#too-small").display = False
+        self._flush_timer = self.set_interval(
+            1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
+        )
+        self.set_interval(WATCH_EVERY_S, self._watch_store)
+        self._refresh_list()
+        self.transcript.unfold_reasoning = self._chat.settings.look.reasoning == "open"
+        if self._open_session is not None:
+            await self._show_conversation(self._chat.store.conversation(self._open_session))
+        else:
+            self.transcript.welcome(self._welcome())
+        self.status.show("loading", "busy")
+
+    def model_found(self) -> None:
+        """The first model was looked for."""
+        if self.app.problem:
+            self.status.show("no model", "problem")
+        if self._conversation is None:
+            self.transcript.welcome(self._welcome())
+
+    def model_loaded(self) -> None:
+        if not self._live:
+            self._show_idle()
+        self._count_soon()
+
+    def _welcome(self) -> str:
+        if self.app.problem:
+            return (
+                f"There is no model yet.\n\n{self.app.problem}\n\n"
+                "Nothing is ever downloaded unasked, and all else works without a network: "
+                f"reading, finding and copying what you have. {self._keys['help']} shows all keys."
+            )
+        parts = ["Write below and press Enter. Everything stays on this computer."]
+        if self.app.model is not None:
+            recipe = self.app.model.recipe
+            parts = [self.app.model.title, recipe.description, recipe.notice, *parts]
+        parts[0] = f"白泽 Baize · {parts[0]}"
+        parts.append(
+            f"{self._keys['help']} shows all keys, {self._keys['conversation']} sets system prompt "
+            "and sampling."
+        )
+        return "\n\n".join(part for part in parts if part)
+
+    # --- the status line ------------------------------------------------------------------------
+
+    def _refresh_list(self) -> None:
+        self._store_version = self._chat.store.version()
+        self.conversation_list.show(
+            self._chat.store.conversations(), self._open_id, self._chat.busy
+        )
+
+    async def _watch_store(self) -> None:
+        """What another client wrote, and what could not be written before."""
+        if self._chat.unsaved and await self._chat.save_pending() == 0:
+            self.status.show("all is saved again")
+        if self._chat.store.version() != self._store_version:
+            self._refresh_list()
+
+    def _show_idle(self) -> None:
+        parts: list[str] = []
+        running = self._chat.running
+        if running is not None:
+            parts.append(running.model.name)
+            if self._last_stats is not None:
+                parts.append(f"{self._last_stats.tokens_per_second:.0f} tokens/s")
+            parts.append(self._gauge(running.loaded.n_ctx))
+        elif self.app.model is not None:
+            parts.append(self.app.model.name)
+        moderated = (
+            self._conversation.moderation
+            if self._conversation is not None
+            else self._chat.settings.chat.moderation
+        )
+        parts.append("moderated" if moderated else "not moderated")
+        self.status.show(" · ".join(part for part in parts if part))
+
+    def _gauge(self, n_ctx: int) -> str:
+        """How full the context is, with the draft where one is written."""
+        if self._draft_tokens is None:
+            return f"{self._context_used}/{n_ctx}" if self._context_used else ""
+        said = f"{self._draft_tokens}/{n_ctx} with this"
+        if self._draft_tokens > n_ctx - self._chat.reserve(n_ctx):
+            stops = self._chat.overflow_of(self._conversation) == "stop"
+            said += ": too full" if stops else ": oldest turns leave"
+        return said
+
+    def on_text_area_changed(self, event: TextArea.Changed) -> None:
+        if event.text_area is self.prompt:
+            self._count_soon()
+
+    def _count_soon(self) -> None:
+        if self._count_timer is not None:
+            self._count_timer.stop()
+        self._count_timer = self.set_timer(COUNT_AFTER_S, self._count_draft)
+
+    def _count_draft(self) -> None:
+        self.run_worker(self._count(), group="count", exclusive=True)
+
+    async def _count(self) -> None:
+        draft, before = self.prompt.draft, self._draft_tokens
+        self._draft_tokens = None
+        if draft and not (draft.startswith("/") and "\n" not in draft):
+            leaf = self._conversation.leaf_id if self._conversation is not None else None
+            if self._editing is not None:
+                leaf = self._editing.parent_id
+            # Where it cannot be counted, sending it says why.
+            with contextlib.suppress(EngineFailure, StoreError):
+                self._draft_tokens = await self._chat.prompt_tokens(self._conversation, leaf, draft)
+        if self._draft_tokens != before and self._is_idle:
+            self._show_idle()
+
+    @property
+    def _is_idle(self) -> bool:
+        """Nothing goes on here that the status line tells of."""
+        return (
+            self._chat.running is not None
+            and self._open_id not in self._live
+            and self._editing is None
+        )
+
+    def _head(self, conversation: Conversation) -> str:
+        """What the model is told before the first turn."""
+        if format_named(self._chat.format_of(conversation)).has_preamble:
+            on = "with" if conversation.moderation else "without"
+            return f"Baize's own preamble, {on} its moderation sentence"
+        return system_prompt(conversation.system, moderation=conversation.moderation)
+
+    # --- conversations --------------------------------------------------------------------------
+
+    async def _show_conversation(self, conversation: Conversation) -> None:
+        chat, transcript = self._chat, self.transcript
+        self._conversation = conversation
+        self._context_used, self._last_stats, self._editing = 0, None, None
+        messages: list[Message] = []
+        leaf = conversation.leaf_id
+        if leaf is not None:
+            messages = await chat.run(chat.store.texts, leaf, FIRST_SHOWN)
+        live = self._live.get(conversation.id)
+        if live is not None:
+            messages = [live.message if m.id == live.message.id else m for m in messages]
+        transcript.show(messages, self._head(conversation), conversation.context_start)
+        self._refresh_list()
+        self._show_idle()
+        self.status.show_stop(conversation.id in self._live)
+        self.run_worker(
+            self._show_rest(conversation, messages), group="rest of the turns", exclusive=True
+        )
+
+    async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
+        """What need not be there at once: the turns above, the branches, the context's use."""
+        chat, store, transcript = self._chat, self._chat.store, self.transcript
+        first = messages[0] if messages else None
+        if messages:
+            last = await chat.run(store.message, messages[-1].id)
+            if (made := last.provenance) is not None:
+                self._context_used = made["prompt_tokens"] + made["completion_tokens"]
+                if self._is_idle:
+                    self._show_idle()
+        while first is not None and first.parent_id is not None:
+            earlier = await chat.run(store.texts, first.parent_id, THEN_SHOWN)
+            if self._open_id != conversation.id:
+                return
+            transcript.show_earlier(earlier, conversation.context_start)
+            first = earlier[0]
+        await self._show_branches()
+        self._count_soon()
+
+    async def _show_branches(self) -> None:
+        if self._conversation is not None:
+            places = await self._chat.run(self._chat.store.branches, self._conversation.id)
+            self.transcript.show_branches(places)
+
+    async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option_list is not self.conversation_list or event.option.id is None:
+            return
+        conversation = await self._chat.run(self._chat.store.conversation, event.option.id)
+        await self._show_conversation(conversation)
+        self._back_to_prompt()
+
+    def _back_to_prompt(self) -> None:
+        self.conversation_list.remove_class("-summoned")
+        self.set_focus(self.prompt)
+
+    def action_new(self) -> None:
+        self._conversation, self._editing = None, None
+        self._context_used, self._last_stats = 0, None
+        self.workers.cancel_group(self, "rest of the turns")
+        self.transcript.welcome(self._welcome())
+        self._refresh_list()
+        self._show_idle()
+        self.status.show_stop(False)
+        self._back_to_prompt()
+        self._count_soon()
+
+    def action_list(self) -> None:
+        if self.conversation_list.has_focus:
+            self._back_to_prompt()
+            return
+        self.conversation_list.add_class("-summoned")
+        self.set_focus(self.conversation_list)
+
+    async def _begun(self) -> Conversation:
+        """The open conversation; a new one where none is open."""
+        if self._conversation is None:
+            self._conversation = await self._chat.new_conversation()
+            self.transcript.show([], self._head(self._conversation), None)
+            self._refresh_list()
+        return self._conversation
+
+    async def change_options(self, changed: Conversation) -> None:
+        """Keep what the person chose for a conversation, and show it."""
+        await self._chat.run(self._chat.store.set_options, changed)
+        if changed.id == self._open_id:
+            self._conversation = await self._chat.run(self._chat.store.conversation, changed.id)
+            self.transcript.set_head(self._head(changed))
+            self._show_idle()
+            self._count_soon()
+
+    async def action_moderation(self) -> None:
+        conversation = await self._begun()
+        moderation = not conversation.moderation
+        await self.change_options(msgspec.structs.replace(conversation, moderation=moderation))
+
+    async def action_conversation(self) -> None:
+        from baize_tui.app.options_screen import ConversationOptions
+
+        conversation = await self._begun()
+        self.app.push_screen(ConversationOptions(self._chat, conversation, self.change_options))
+
+    def action_settings(self) -> None:
+        from baize_tui.app.options_screen import SettingsScreen
+
+        self.app.push_screen(SettingsScreen())
+
+    def show_look(self, look: LookSettings) -> None:
+        self.transcript.unfold_reasoning = look.reasoning == "open"
+
+    def show_settings(self) -> None:
+        """Settings have changed: what is shown of them too."""
+        if self._conversation is None:
+            self.transcript.welcome(self._welcome())
+        if self._is_idle:
+            self._show_idle()
+
+    def action_model(self) -> None:
+        from baize_tui.app.picker import Choice, Picker
+        from baize_tui.catalog.recipes import known_models
+
+        try:
+            models = known_models(self.app.paths)
+        except CatalogError as error:
+            self.status.show(str(error), "problem")
+            return
+        choices = [
+            Choice(m.name, m.title if m.installed else f"{m.title} · not installed", m.installed)
+            for m in models
+        ]
+
+        def chosen(name: str | None) -> None:
+            if name is not None:
+                self.run_worker(self._use_model(name), group="load", exclusive=True)
+
+        current = self._chat.model.name if self._chat.model is not None else None
+        self.app.push_screen(Picker("Model of this conversation", choices, current), chosen)
+
+    async def _use_model(self, name: str) -> None:
+        try:
+            model = self._chat.find_model(name)
+        except CatalogError as error:
+            self.status.show(str(error), "problem")
+            return
+        conversation = self._conversation
+        if conversation is not None:
+            await self.change_options(msgspec.structs.replace(conversation, model=name))
+        await self.app.load(model)
+        if self._conversation is None:
+            self.transcript.welcome(self._welcome())
+
+    def action_rename(self) -> None:
+        from baize_tui.app.dialogs import LineDialog
+
+        conversation_id = (
+            self.conversation_list.chosen_id if self.conversation_list.has_focus else self._open_id
+        )
+        if conversation_id is None:
+            return
+        current = self._chat.store.conversation(conversation_id).title
+
+        async def rename(title: str | None) -> None:
+            if title:
+                await self._rename(conversation_id, title)
+
+        self.app.push_screen(LineDialog("Title of this conversation", current), rename)
+
+    async def _rename(self, conversation_id: str, title: str) -> None:
+        store = self._chat.store
+        before = (await self._chat.run(store.conversation, conversation_id)).title
+        await self._chat.run(store.rename, conversation_id, title)
+        self._refresh_list()
+
+        async def undo() -> None:
+            await self._chat.run(store.rename, conversation_id, before)
+            self._refresh_list()
+
+        self._undo.append(undo)
+
+    def action_title(self) -> None:
+        if self._conversation is not None and self._can_start():
+            self.run_worker(self._suggest_title(self._conversation.id), group="title")
+
+    async def _suggest_title(self, conversation_id: str) -> None:
+        self.status.show("finding a title", "busy")
+        try:
+            title = await self._chat.suggest_title(conversation_id)
+            await self._rename(conversation_id, title)
+        except (EngineFailure, NoModel, StoreError) as error:
+            self.status.show(str(error), "problem")
+        else:
+            self.status.show(f"titled: {title} · {self._keys['undo']} takes it back")
+
+    def on_conversation_list_delete_asked(self, event: ConversationList.DeleteAsked) -> None:
+        self.status.show(f"press delete again to delete {event.title}", "problem")
+
+    async def on_conversation_list_deleted(self, event: ConversationList.Deleted) -> None:
+        store, conversation_id = self._chat.store, event.conversation_id
+        self._chat.stop(conversation_id)
+        await self._chat.run(store.delete, conversation_id)
+        if conversation_id == self._open_id:
+            self.action_new()
+            self.set_focus(self.conversation_list)
+
+        async def undo() -> None:
+            await self._chat.run(store.undelete, conversation_id)
+            await self._show_conversation(store.conversation(conversation_id))
+
+        self._undo.append(undo)
+        self._refresh_list()
+        self._show_idle()
+        self.notify(f"Deleted. {self._keys['undo']} brings it back.")
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    async def on_prompt_submitted(self, event: Prompt.Submitted) -> None:
+        if event.text.startswith("/") and "\n" not in event.text:
+            self.prompt.clear_draft()
+            await self._run_command(event.text)
+            return
+        if not self._can_start():
+            return
+        try:
+            conversation = await self._begun()
+        except StoreError as error:
+            self.status.show(str(error), "problem")
+            return
+        self.prompt.clear_draft()
+        self._history_place = -1
+        edited, self._editing = self._editing, None
+        if edited is not None:
+            self.transcript.remove_from(edited.id)
+            self._start(conversation, self._chat.edit(edited.id, event.text))
+            return
+        self._asked = event.text
+        self._start(conversation, self._chat.ask(conversation.id, event.text))
+
+    async def _run_command(self, line: str) -> None:
+        for action in self._actions:
+            if action.command == line.strip():
+                await self.run_action(action.id)
+                return
+        self.prompt.put(line)
+        self.status.show(f"there is no command {line}; /help lists them", "problem")
+
+    def _can_start(self) -> bool:
+        """Whether a turn can start in the open conversation; says why not."""
+        if self.app.load_ended.is_set() and self._chat.loaded is None and self.app.model is None:
+            self.status.show("there is no model to ask", "problem")
+            return False
+        return self._open_id not in self._live
+
+    def action_stop(self) -> None:
+        if self.conversation_list.has_focus:
+            self._back_to_prompt()
+        elif self._conversation is not None and self._chat.stop(self._conversation.id):
+            return
+        elif self._editing is not None:
+            self._editing = None
+            self.prompt.clear_draft()
+            self._show_idle()
+        else:
+            self.transcript.choose(None)
+
+    def action_again(self) -> None:
+        turn = self._turn_to_work_on()
+        if turn is None or not self._can_start() or self._conversation is None:
+            return
+        message = turn.message
+        # Numbers grow along a branch: what stands below an answer's question goes with it.
+        self.transcript.remove_from(message.id + (message.role == "user"))
+        self._start(self._conversation, self._chat.regenerate(message.id))
+
+    def action_go_on(self) -> None:
+        turns = self.transcript.turns
+        if not turns or not self._can_start() or self._conversation is None:
+            return
+        last = turns[-1].message
+        if last.role == "user":
+            self._start(self._conversation, self._chat.regenerate(last.id))
+        else:
+            self._start(self._conversation, self._chat.continue_answer(last.id))
+
+    # --- working on messages --------------------------------------------------------------------
+
+    def action_previous(self) -> None:
+        self.transcript.choose_beside(-1)
+
+    def action_next(self) -> None:
+        self.transcript.choose_beside(1)
+
+    def action_start(self) -> None:
+        self.transcript.to_start()
+
+    def action_end(self) -> None:
+        self.transcript.follow()
+
+    def on_transcript_chosen(self, event: Transcript.Chosen) -> None:
+        self.transcript.choose(None if event.turn.chosen else event.turn)
+        self.set_focus(self.prompt)
+
+    def on_transcript_moved(self) -> None:
+        more = not self.transcript.following and self._open_id in self._live
+        mark = self.query_one("#more")
+        if mark.display != more:
+            mark.display = more
+
+    async def on_click(self, event: events.Click) -> None:
+        if event.widget is not None and event.widget.id == "more":
+            self.action_end()
+
+    def _turn_to_work_on(self, role: str | None = None) -> Turn | None:
+        """The chosen turn, or the last one (of ``role``)."""
+        chosen = self.transcript.chosen
+        if chosen is not None:
+            return chosen
+        turns = reversed(self.transcript.turns)
+        return next((turn for turn in turns if role in (None, turn.message.role)), None)
+
+    def _idle_here(self) -> bool:
+        return self._conversation is not None and self._conversation.id not in self._live
+
+    def action_edit(self) -> None:
+        turn = self._turn_to_work_on("user")
+        if turn is None or not self._idle_here():
+            return
+        self._editing = turn.message
+        self.prompt.put(turn.message.text)
+        self.set_focus(self.prompt)
+        self.status.show("editing · enter makes a branch of it · esc gives up", "busy")
+
+    def on_prompt_edit_last(self) -> None:
+        self.transcript.choose(None)
+        self.action_edit()
+
+    async def action_branch_back(self) -> None:
+        await self._walk_branches(-1)
+
+    async def action_branch_on(self) -> None:
+        await self._walk_branches(1)
+
+    async def action_walk(self, message_id: int, step: int) -> None:
+        """The arrows beside a turn were clicked."""
+        if self._idle_here():
+            await self._walk(message_id, step)
+
+    async def _walk_branches(self, step: int) -> None:
+        if not self._idle_here():
+            return
+        chosen = self.transcript.chosen
+        turns = [chosen] if chosen is not None else reversed(self.transcript.turns)
+        branching = next((turn for turn in turns if turn.branch is not None), None)
+        if branching is not None:
+            await self._walk(branching.message.id, step)
+
+    async def _walk(self, message_id: int, step: int) -> None:
+        assert self._conversation is not None
+        if await self._chat.walk_branches(message_id, step):
+            await self._reload()
+
+    async def _reload(self) -> None:
+        """Show the open conversation as the store has it now."""
+        if self._conversation is not None:
+            store = self._chat.store
+            conversation = await self._chat.run(store.conversation, self._conversation.id)
+            await self._show_conversation(conversation)
+
+    def action_unfold(self) -> None:
+        turn = self._turn_to_work_on()
+        turns = [turn] if turn is not None and turn.chosen else reversed(self.transcript.turns)
+        foldable = (t for t in turns if t.message.reasoning or t.lies_folded or t.unfolded)
+        if (found := next(foldable, None)) is not None:
+            self.action_unfold_of(found.message.id)
+
+    def action_unfold_of(self, message_id: int) -> None:
+        """The line of a folded part was clicked."""
+        turn = self.transcript.turn_of(message_id)
+        if turn is not None:
+            if turn.message.role == "user":
+                turn.unfolded = not turn.unfolded
+            else:
+                turn.unfold_reasoning = not turn.unfold_reasoning
+            self.transcript.redraw(turn)
+
+    async def action_good(self) -> None:
+        await self._mark("good")
+
+    async def action_bad(self) -> None:
+        await self._mark("bad")
+
+    async def _mark(self, mark: Mark) -> None:
+        turn = self._turn_to_work_on("assistant")
+        if turn is None or turn.message.role != "assistant" or turn.growing:
+            return
+        wanted = None if turn.message.mark == mark else mark
+        await self._chat.set_mark(turn.message.id, wanted)
+        self.transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=wanted))
+
+    async def action_pin(self) -> None:
+        turn = self._turn_to_work_on()
+        if turn is None or turn.growing:
+            return
+        pinned = not turn.message.pinned
+        for id in await self._chat.pin(turn.message, pinned):
+            if (shown := self.transcript.turn_of(id)) is not None:
+                changed = msgspec.structs.replace(shown.message, pinned=pinned)
+                self.transcript.update_turn(shown, changed)
+        self._count_soon()
+
+    def action_copy(self) -> None:
+        turn = self._turn_to_work_on("assistant")
+        if turn is not None:
+            self._copy(turn.text)
+
+    def action_copy_code(self) -> None:
+        turn = self._turn_to_work_on("assistant")
+        if turn is not None:
+            self.action_copy_block(turn.message.id, -1)
+
+    def action_copy_block(self, message_id: int, number: int) -> None:
+        """Copy a code block of a message, counted from 0; -1 is the last."""
+        from baize_tui.app.clipboard import code_blocks
+
+        turn = self.transcript.turn_of(message_id)
+        blocks = code_blocks(turn.text) if turn is not None else []
+        if not blocks or number >= len(blocks):
+            self.notify("There is no code block in this message.")
+        else:
+            self._copy(blocks[number])
+
+    def _copy(self, text: str) -> None:
+        from baize_tui.app.clipboard import copy_to_file, system_copy
+
+        self.app.copy_to_clipboard(text)
+        said = f"{len(text)} characters are copied"
+        if not system_copy(text):
+            # The terminal may not take OSC 52, and does not tell.
+            try:
+                said += f"; also in {copy_to_file(text, self._chat.cache)}"
+            except OSError as error:
+                said += f" (no file: {error.strerror})"
+        self.notify(said, markup=False)
+
+    async def action_delete(self) -> None:
+        turn = self._turn_to_work_on()
+        if turn is None or self._conversation is None or not self._idle_here():
+            return
+        store, message_id = self._chat.store, turn.message.id
+        await self._chat.run(store.delete_message, message_id)
+        await self._reload()
+
+        async def undo() -> None:
+            await self._chat.run(store.undelete_message, message_id)
+            message = await self._chat.run(store.message, message_id)
+            await self._show_conversation(store.conversation(message.conversation_id))
+
+        self._undo.append(undo)
+        self.notify(f"Deleted. {self._keys['undo']} brings it back.")
+
+    async def action_undo(self) -> None:
+        if self._undo:
+            await self._undo.pop()()
+        else:
+            self.notify("There is nothing to undo.")
+
+    # --- the rest of the actions ----------------------------------------------------------------
+
+    def action_help(self) -> None:
+        from baize_tui.app.dialogs import HelpScreen
+
+        self.app.push_screen(HelpScreen(self._actions))
+
+    async def action_quit(self) -> None:
+        await self.app.action_quit()
+
+    def action_suspend(self) -> None:
+        self.app.action_suspend_process()
+
+    async def on_prompt_history_wanted(self, event: Prompt.HistoryWanted) -> None:
+        questions = await self._chat.run(self._chat.store.questions)
+        place = min(self._history_place + event.step, len(questions) - 1)
+        self._history_place = max(place, -1)
+        self.prompt.put(questions[place] if place >= 0 else "")
+
+    def on_prompt_scroll_transcript(self, event: Prompt.ScrollTranscript) -> None:
+        self.transcript.page(event.direction)
+
+    def action_editor(self) -> None:
+        """Write the draft in the person's own editor."""
+        from baize_tui.app.external_editor import edited, editor_command
+
+        try:
+            with self.app.suspend():
+                text = edited(self.prompt.draft)
+        except (OSError, SuspendNotSupported) as error:
+            self.status.show(f"{editor_command()} cannot be started: {error}", "problem")
+            return
+        if text is not None:
+            self.prompt.put(text)
+
+    # --- following an answer --------------------------------------------------------------------
+
+    def _start(self, conversation: Conversation, events: Events) -> None:
+        self._live[conversation.id] = None
+        self.status.show_stop(True)
+        self.run_worker(
+            self._follow(conversation.id, events),
+            group=f"turn {conversation.id}",
+            exit_on_error=True,
+        )
+
+    async def _follow(self, conversation_id: str, events: Events) -> None:
+        """Show a turn from question to answer; the person may look elsewhere meanwhile."""
+        assert self._flush_timer is not None
+        self._flush_timer.resume()
+        self._refresh_list()
+        self._time_left = TimeLeft()
+        try:
+            # A question may come while the model is looked for: it waits its turn.
+            await self.app.load_ended.wait()
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await self._show_event(conversation_id, event)
+        finally:
+            self._live.pop(conversation_id, None)
+            if not self._live:
+                self._flush_timer.pause()
+        self._refresh_list()
+        if conversation_id == self._open_id:
+            store = self._chat.store
+            self._conversation = await self._chat.run(store.conversation, conversation_id)
+            self.status.show_stop(False)
+            self.on_transcript_moved()
+            await self._show_branches()
+            if self.status.text == "reading the prompt":
+                self._show_idle()  # an edited answer stands as it is: nothing was generated
+            self._count_soon()
+
+    async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
+        here = conversation_id == self._open_id
+        match event:
+            case Asked(message):
+                self._asked = ""
+                if here:
+                    self.transcript.add(message)
+                    self.status.show("reading the prompt", "busy")
+                self._refresh_list()
+            case LoadingModel(model=model, progress=progress) if here:
+                self._show_progress(f"loading {model}", progress)
+            case Prefilling(done=done, total=total) if here:
+                part = done / max(total, 1)
+                self._show_progress("reading the prompt", part, f"{done} of {total}")
+            case TurnsLeft(first=first) if here:
+                self.transcript.draw_context_line(first)
+            case Answering(message):
+                self._live[conversation_id] = LiveAnswer(message)
+                if here:
+                    turn = self.transcript.turn_of(message.id) or self.transcript.add(message)
+                    turn.growing = True
+                    self.transcript.redraw(turn)
+                    self.status.show("answering", "busy")
+            case Delta(text=text, reasoning=reasoning):
+                if (live := self._live.get(conversation_id)) is not None:
+                    live.message = msgspec.structs.replace(
+                        live.message, text=text, reasoning=reasoning
+                    )
+                    live.drawn = False
+            case NotSaved(why=why):
+                self.status.show(f"not saved yet: {why}", "problem")
+            case Finished(message=message, stats=stats, saved=saved, notices=notices):
+                if here:
+                    self._end_answer(message)
+                    self._last_stats = stats
+                    self._context_used = stats.prompt_tokens + stats.completion_tokens
+                    self._show_idle()
+                for notice in notices:
+                    self.notify(notice, severity="warning", markup=False)
+                if not saved:
+                    self.status.show("not saved: the disk is full; it is tried again", "problem")
+            case Failed(why=why, message=kept):
+                if here and kept is not None:
+                    self._end_answer(kept)
+                if self._asked and not self.prompt.text:
+                    self.prompt.put(self._asked)  # it was not saved: it is not lost either
+                self._asked = ""
+                if here:
+                    self.status.show(why, "problem")
+                    self.transcript.tell(why)
+                else:
+                    self.notify(why, severity="error", markup=False)
+            case _:
+                pass
+
+    def _show_progress(self, what: str, done: float, count: str = "") -> None:
+        words = [f"{what} {bar(done)} {count or f'{done:.0%}'}", self._time_left.after(done)]
+        self.status.show(" · ".join(word for word in words if word), "busy")
+
+    def _end_answer(self, message: Message) -> None:
+        turn = self.transcript.turn_of(message.id)
+        if turn is not None:
+            turn.growing = turn.thinking = False
+            self.transcript.update_turn(turn, message)
+
+    def _draw_growing(self) -> None:
+        """Bring the answer that grows here up to date on the screen."""
+        live = self._live.get(self._open_id) if self._open_id is not None else None
+        if live is None or live.drawn:
+            return
+        live.drawn = True
+        turns = self.transcript.turns
+        if turns and turns[-1].message.id == live.message.id:
+            turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
+            self.transcript.update_turn(turns[-1], live.message)

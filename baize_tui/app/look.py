@@ -1,0 +1,89 @@
+"""The styles of a transcript, and plain texts as finished lines in them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console, RenderableType
+from rich.style import Style
+from rich.text import Text
+from rich.theme import Theme
+from textual.strip import Strip
+
+TAB = 4
+"""Cells between two stops of the tabulator."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The styles of a transcript, from the theme in use."""
+
+    text: Style
+    dim: Style
+    accent: Style
+    warning: Style
+    problem: Style
+    code: Style
+    chosen: Style
+    dark: bool
+
+    @property
+    def code_theme(self) -> str:
+        """Name of the Pygments style that goes with it."""
+        return "github-dark" if self.dark else "friendly"
+
+    def console(self, width: int) -> Console:
+        """Where Rich draws lines of ``width`` cells; nothing is written."""
+        theme = Theme(
+            {
+                "markdown.paragraph": Style(),
+                "markdown.code": Style(color=self.accent.color),
+                "markdown.code_block": self.code,
+                "markdown.block_quote": self.dim,
+                "markdown.list": Style(),
+                "markdown.item.bullet": self.accent,
+                "markdown.item.number": self.accent,
+                "markdown.hr": self.dim,
+                "markdown.h1": self.accent + Style(bold=True, underline=True),
+                "markdown.h2": self.accent + Style(bold=True),
+                "markdown.h3": Style(bold=True),
+                "markdown.h4": Style(bold=True, italic=True),
+                "markdown.h5": Style(italic=True),
+                "markdown.h6": Style(italic=True),
+                "markdown.link": Style(underline=True),
+                "markdown.link_url": self.dim,
+                "markdown.table.border": self.dim,
+                "markdown.table.header": Style(bold=True),
+            }
+        )
+        return Console(
+            file=io.StringIO(),
+            width=width,
+            theme=theme,
+            color_system="truecolor",
+            force_terminal=True,
+            legacy_windows=False,
+        )
+
+
+def strips_of(renderable: RenderableType, console: Console, look: Look) -> list[Strip]:
+    """What Rich draws, on the transcript's own style."""
+    lines = console.render_lines(renderable, console.options, style=look.text, pad=True)
+    return [Strip(line, console.width) for line in lines]
+
+
+def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Strip]:
+    """A text as it is, wrapped."""
+    return strips_of(Text(text, style, tab_size=TAB), look.console(width), look)
+
+
+def wrapped_height(text: str, width: int) -> int:
+    """About how many lines a text will have; drawing it tells."""
+    return sum(1 + len(line) // max(width, 1) for line in text.split("\n"))
+
+
+def join_words(parts: Sequence[str]) -> str:
+    """Short words of a dim line, with dots between."""
+    return " · ".join(part for part in parts if part)

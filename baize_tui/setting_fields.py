@@ -1,0 +1,114 @@
+"""The schema of the settings as data: screens and the page of the docs are made from it."""
+
+from __future__ import annotations
+
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from baize_tui.settings import ChatSettings, LookSettings, ModelSettings, Sampling, SettingsError
+
+
+class SettingField(Struct, frozen=True):
+    """One key that can be set; ``kind`` is the Python type of its value."""
+
+    table: str
+    key: str
+    kind: type
+    type: Any
+    optional: bool
+    default: Any
+    description: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return f"{self.table}.{self.key}"
+
+    def parsed(self, text: str) -> Any:
+        """The value that a person wrote; empty is None where that is allowed.
+
+        Raises:
+            SettingsError: it is of another type, or out of range.
+        """
+        value: Any = text
+        if self.optional and not text.strip():
+            value = None
+        elif self.kind in (int, float):
+            try:
+                value = self.kind(text)
+            except ValueError:
+                kind = "a whole number" if self.kind is int else "a number"
+                raise SettingsError(f"{self.key}: {text!r} is not {kind}") from None
+        try:
+            return msgspec.convert(value, self.type, strict=True)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{self.key}: {error}") from error
+
+
+TABLES: dict[str, type[Struct]] = {
+    "model": ModelSettings,
+    "chat": ChatSettings,
+    "sampling": Sampling,
+    "look": LookSettings,
+}
+
+
+def setting_fields() -> list[SettingField]:
+    """All keys in the order of the schema."""
+    return [found for table in TABLES for found in fields_of(table)]
+
+
+def fields_of(table: str) -> list[SettingField]:
+    """The keys of one table."""
+    struct = TABLES[table]
+    hints = get_type_hints(struct, include_extras=True)
+    found = []
+    for info in msgspec.structs.fields(struct):
+        annotated = hints[info.name]
+        inner, *notes = get_args(annotated)
+        about = next(note for note in notes if isinstance(note, Meta))
+        arms = get_args(inner) if isinstance(inner, UnionType) else (inner,)
+        kind = next(arm for arm in arms if arm is not NoneType)
+        if get_origin(kind) is Annotated:
+            kind = get_args(kind)[0]
+        is_choice = get_origin(kind) is Literal
+        found.append(
+            SettingField(
+                table=table,
+                key=info.name,
+                kind=str if is_choice else kind,
+                type=annotated,
+                optional=NoneType in arms,
+                default=info.default,
+                description=about.description or "",
+                choices=get_args(kind) if is_choice else (),
+            )
+        )
+    return found
+
+
+def settings_page() -> str:
+    """The settings page of the docs, as Markdown."""
+    lines = ["# Settings", "", "`config.toml`; every key is optional.", ""]
+    for table, struct in TABLES.items():
+        about = (struct.__doc__ or "").strip()
+        lines += [f"## [{table}]", "", about, "", "| Key | Default | What it is |", "|---|---|---|"]
+        for one in fields_of(table):
+            default = "" if one.default is None else str(msgspec.json.encode(one.default), "utf-8")
+            lines.append(f"| {one.key} | {default} | {one.description} |")
+        lines.append("")
+    lines += [
+        "## [keys]",
+        "",
+        'An action\'s id and its key, such as `again = "ctrl+e"`; the ids are the names of the',
+        "commands in [keys.md](keys.md), with `_` for `-`.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(settings_page(), end="")

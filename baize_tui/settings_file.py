@@ -1,0 +1,64 @@
+"""Writing one setting into the file, with all else as the person wrote it."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from baize_tui.settings import Settings, SettingsError, decoded_settings
+
+
+def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
+    """Set one key in ``file``, or take it out where ``value`` is None.
+
+    All else stays as it is written, comments included. The new file is checked, written beside the
+    old one and renamed over it, so that a full disk loses nothing; a link stays a link.
+
+    Raises:
+        SettingsError: the file, or what it would become, is not valid, or cannot be written.
+    """
+    target = file.resolve()
+    try:
+        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        document = tomlkit.parse(before)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+    except (TOMLKitError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: {error}") from error
+    section = document.get(table)
+    if value is None:
+        if section is not None and key in section:
+            del section[key]
+    else:
+        if section is None:
+            section = document[table] = tomlkit.table()
+        section[key] = value
+    after = tomlkit.dumps(document).encode()
+    settings = decoded_settings(after, file)
+    try:
+        _replace(target, after)
+    except OSError as error:
+        raise SettingsError(f"{file}: cannot be written: {error.strerror}") from error
+    return settings
+
+
+def _replace(target: Path, content: bytes) -> None:
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
+    descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as handle:
+            handle.write(content)
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.chmod(partial, mode)  # noqa: PTH101 - a plain name from mkstemp
+        os.replace(partial, target)  # noqa: PTH105
+    except OSError:
+        Path(partial).unlink(missing_ok=True)
+        raise
