@@ -38,9 +38,12 @@ class TimedTerminal:
             assert time.perf_counter() < end, f"{wanted} did not come: {self._written[-2000:]!r}"
         return time.perf_counter() - self.started
 
-    def read(self, wait_s: float = 0.0) -> None:
-        if select.select([self._terminal], [], [], wait_s)[0]:
-            self._written += os.read(self._terminal, 1 << 16)
+    def read(self, wait_s: float = 0.0) -> bool:
+        """Take in what is written; whether anything was."""
+        if not select.select([self._terminal], [], [], wait_s)[0]:
+            return False
+        self._written += os.read(self._terminal, 1 << 16)
+        return True
 
     def forget(self) -> None:
         """Only what is written from now on counts."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -311,6 +312,8 @@ class ConversationScreen(Screen[None]):
                 return
             transcript.show_earlier(earlier, conversation.context_start)
             first = earlier[0]
+        # What stays is not looked through for garbage again and again: that would show as a jerk.
+        gc.freeze()
         await self._show_branches()
         self._count_soon()
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rich.console import Console, RenderableType
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from rich.theme import Theme
-from textual.strip import Strip
 
+Line = list[Segment]
+"""A line as it is kept; a ``Strip`` of Textual, with caches of its own, is made to show it."""
 TAB = 4
 """Cells between two stops of the tabulator."""
 
@@ -36,47 +39,55 @@ class Look:
 
     def console(self, width: int) -> Console:
         """Where Rich draws lines of ``width`` cells; nothing is written."""
-        theme = Theme(
-            {
-                "markdown.paragraph": Style(),
-                "markdown.code": Style(color=self.accent.color),
-                "markdown.code_block": self.code,
-                "markdown.block_quote": self.dim,
-                "markdown.list": Style(),
-                "markdown.item.bullet": self.accent,
-                "markdown.item.number": self.accent,
-                "markdown.hr": self.dim,
-                "markdown.h1": self.accent + Style(bold=True, underline=True),
-                "markdown.h2": self.accent + Style(bold=True),
-                "markdown.h3": Style(bold=True),
-                "markdown.h4": Style(bold=True, italic=True),
-                "markdown.h5": Style(italic=True),
-                "markdown.h6": Style(italic=True),
-                "markdown.link": Style(underline=True),
-                "markdown.link_url": self.dim,
-                "markdown.table.border": self.dim,
-                "markdown.table.header": Style(bold=True),
-            }
-        )
-        return Console(
-            file=io.StringIO(),
-            width=width,
-            theme=theme,
-            color_system="truecolor",
-            force_terminal=True,
-            legacy_windows=False,
-        )
+        return _console(self, width)
 
 
-def strips_of(renderable: RenderableType, console: Console, look: Look) -> list[Strip]:
+@lru_cache(maxsize=16)
+def _console(look: Look, width: int) -> Console:
+    theme = Theme(
+        {
+            "markdown.paragraph": Style(),
+            "markdown.code": Style(color=look.accent.color),
+            "markdown.code_block": look.code,
+            "markdown.block_quote": look.dim,
+            "markdown.list": Style(),
+            "markdown.item.bullet": look.accent,
+            "markdown.item.number": look.accent,
+            "markdown.hr": look.dim,
+            "markdown.h1": look.accent + Style(bold=True, underline=True),
+            "markdown.h2": look.accent + Style(bold=True),
+            "markdown.h3": Style(bold=True),
+            "markdown.h4": Style(bold=True, italic=True),
+            "markdown.h5": Style(italic=True),
+            "markdown.h6": Style(italic=True),
+            "markdown.link": Style(underline=True),
+            "markdown.link_url": look.dim,
+            "markdown.table.border": look.dim,
+            "markdown.table.header": Style(bold=True),
+        }
+    )
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        theme=theme,
+        color_system="truecolor",
+        force_terminal=True,
+        legacy_windows=False,
+    )
+
+
+def lines_of(renderable: RenderableType, console: Console, look: Look) -> list[Line]:
     """What Rich draws, on the transcript's own style."""
-    lines = console.render_lines(renderable, console.options, style=look.text, pad=True)
-    return [Strip(line, console.width) for line in lines]
+    return console.render_lines(renderable, console.options, style=look.text, pad=True)
 
 
-def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Strip]:
+def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Line]:
     """A text as it is, wrapped."""
-    return strips_of(Text(text, style, tab_size=TAB), look.console(width), look)
+    return lines_of(Text(text, style, tab_size=TAB), look.console(width), look)
+
+
+def text_of(line: Line) -> str:
+    return "".join(segment.text for segment in line)
 
 
 def wrapped_height(text: str, width: int) -> int:

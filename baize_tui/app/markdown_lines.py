@@ -7,7 +7,9 @@ leaves the processor to the model.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
+from functools import cache
 from typing import ClassVar
 
 from markdown_it import MarkdownIt
@@ -28,9 +30,8 @@ from rich.style import Style
 from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
-from textual.strip import Strip
 
-from baize_tui.app.look import TAB, Look, strips_of
+from baize_tui.app.look import TAB, Line, Look, lines_of, text_of
 
 # Tags in an answer are text to read; Rich would leave them out.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
@@ -113,7 +114,7 @@ class _QuietTable(TableElement):
 
 
 class _Block(Markdown):
-    """One block of a text, already parsed."""
+    """One block of a text, already parsed; ``of`` makes more of the same look."""
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,
@@ -124,15 +125,25 @@ class _Block(Markdown):
         "list_item_open": _NumberedItem,
     }
 
-    def __init__(self, tokens: list[Token], look: Look, message_id: int, fence: int) -> None:
-        super().__init__("", code_theme=look.code_theme, hyperlinks=False)
-        self.parsed = tokens
-        self.message_id = message_id
-        self.fence_number = fence
+    message_id = 0
+    fence_number = 0
+
+    @classmethod
+    def of(cls, tokens: list[Token], code_theme: str, message_id: int, fence: int) -> _Block:
+        """The block of ``tokens``, the first fence in it having the number ``fence``."""
+        block = copy(_empty_block(code_theme))
+        block.parsed, block.message_id, block.fence_number = tokens, message_id, fence
+        return block
 
     def take_fence_number(self) -> int:
         self.fence_number += 1
         return self.fence_number - 1
+
+
+@cache
+def _empty_block(code_theme: str) -> _Block:
+    # Making one compiles the patterns of a parser each time.
+    return _Block("", code_theme=code_theme, hyperlinks=False)
 
 
 @dataclass
@@ -144,14 +155,14 @@ class GrowingMarkdown:
     message_id: int = 0
     _source: str = ""
     _drawn_to: int = 0
-    _drawn: list[Strip] = field(default_factory=list)
+    _drawn: list[Line] = field(default_factory=list)
     _fences: int = 0
     _open_fence: _OpenFence | None = None
 
     def __post_init__(self) -> None:
         self._console = self.look.console(self.width)
 
-    def lines(self, source: str, *, whole: bool = False) -> list[Strip]:
+    def lines(self, source: str, *, whole: bool = False) -> list[Line]:
         """The lines of ``source``; ``whole`` says that no more comes."""
         if whole or not source.startswith(self._source):
             self._drawn_to, self._drawn, self._fences = 0, [], 0
@@ -177,23 +188,18 @@ class GrowingMarkdown:
             return [*self._drawn, *growing.lines(tail)]
         return [*self._drawn, *_without_last_blank(self._draw(blocks[-1]))]
 
-    def _draw(self, block: _Tokens) -> list[Strip]:
-        drawn = _Block(block.tokens, self.look, self.message_id, self._fences)
-        lines = strips_of(drawn, self._console, self.look)
+    def _draw(self, block: _Tokens) -> list[Line]:
+        drawn = _Block.of(block.tokens, self.look.code_theme, self.message_id, self._fences)
+        lines = lines_of(drawn, self._console, self.look)
         if not block.fences:  # Rich stands some blocks off, others not
-            while lines and not lines[0].text.strip():
+            while lines and not text_of(lines[0]).strip():
                 del lines[0]
-            while lines and not lines[-1].text.strip():
+            while lines and not text_of(lines[-1]).strip():
                 del lines[-1]
-        return [*lines, strip_of(Segment(" " * self.width, self.look.text))]
+        return [*lines, [Segment(" " * self.width, self.look.text)]]
 
 
-def strip_of(*segments: Segment) -> Strip:
-    """One line."""
-    return Strip(segments)
-
-
-def _without_last_blank(lines: list[Strip]) -> list[Strip]:
+def _without_last_blank(lines: list[Line]) -> list[Line]:
     return lines[:-1] if lines else lines
 
 
@@ -240,7 +246,7 @@ class _OpenFence:
     look: Look
     width: int
     _seen: int = 0
-    _lines: list[Strip] = field(default_factory=list)
+    _lines: list[Line] = field(default_factory=list)
 
     @classmethod
     def at(cls, text: str, look: Look, width: int) -> _OpenFence | None:
@@ -252,13 +258,9 @@ class _OpenFence:
             if length >= 3 and newline:
                 info = bare[length:].strip().partition(" ")[0]
                 made = cls(char * length, head + newline, look, width)
-                style = look.code
-                made._lines = [
-                    Strip(list(line), width)
-                    for line in Segment.split_lines(
-                        look.console(width).render(_open_head(info or "text", width, style))
-                    )
-                ]
+                style = look.text + look.code
+                words = f" {(info or 'text')[: max(width - 2, 0)]}".ljust(width)
+                made._lines = [[Segment(words, style + Style(dim=True))]]
                 made._seen = len(made.head)
                 return made
         return None
@@ -272,25 +274,20 @@ class _OpenFence:
             for line in text[self._seen :].splitlines()
         )
 
-    def lines(self, text: str) -> list[Strip]:
+    def lines(self, text: str) -> list[Line]:
         end = text.rfind("\n") + 1
         if end > self._seen:
             for line in text[self._seen : end].splitlines():
-                self._lines += self._strips(line)
+                self._lines += self._wrapped(line)
             self._seen = end
         rest = text[self._seen :]
-        return [*self._lines, *(self._strips(rest) if rest else [])]
+        return [*self._lines, *(self._wrapped(rest) if rest else [])]
 
-    def _strips(self, line: str) -> list[Strip]:
-        style = self.look.code
+    def _wrapped(self, line: str) -> list[Line]:
+        style = self.look.text + self.look.code
         inner = max(self.width - 2, 1)
         pieces = chop_cells(line.expandtabs(TAB), inner) or [""]
         return [
-            Strip([Segment(f" {piece}", style)]).extend_cell_length(self.width, style)
+            Segment.adjust_line_length([Segment(f" {piece}", style)], self.width, style)
             for piece in pieces
         ]
-
-
-def _open_head(language: str, width: int, style: Style) -> Text:
-    words = f" {language[: max(width - 2, 0)]}"
-    return Text(words.ljust(width), style + Style(dim=True), no_wrap=True, end="")

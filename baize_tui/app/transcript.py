@@ -21,13 +21,13 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from baize_tui.app.look import Look
+from baize_tui.app.look import Look, text_of
 from baize_tui.app.turn import Entry, Note, Turn
 from baize_tui.store.records import Message
 
 TEXT_COLUMN = 100
 """Most cells of a line: longer ones are hard to read."""
-KEPT_DRAWN = 200
+KEPT_DRAWN = 60
 """Turns whose lines are kept once they are out of sight."""
 CUT = "── the model no longer sees what is above ──"
 CUT_BUT_PINNED = "── of what is above the model sees pinned turns alone ──"
@@ -206,7 +206,7 @@ class Transcript(ScrollView):
         self.post_message(self.Moved())
 
     def _forget(self, entry: Entry) -> None:
-        entry.strips = None
+        entry.lines = None
         self._drawn.pop(id(entry), None)
 
     # --- the chosen turn ------------------------------------------------------------------------
@@ -277,14 +277,14 @@ class Transcript(ScrollView):
         super().notify_style_update()
         self._look = None
         for entry in self._entries:
-            entry.strips = None
+            entry.lines = None
         self._drawn.clear()
 
     def _estimate(self) -> None:
         """Give every entry that is not drawn a height, and have ``_starts`` right."""
         width = self._text_width
         for entry in self._entries:
-            if entry.strips is None and not entry.height:
+            if entry.lines is None and not entry.height:
                 entry.height = entry.estimate(width)
         self._sum_up()
 
@@ -293,17 +293,17 @@ class Transcript(ScrollView):
 
     def _draw_entry(self, entry: Entry) -> int:
         """Draw what is not drawn; by how many lines it is higher than it was."""
-        if entry.strips is not None:
+        if entry.lines is not None:
             if id(entry) in self._drawn:
                 self._drawn.move_to_end(id(entry))
             return 0
         before = entry.height
         # One blank line below each.
-        entry.strips = entry.draw(self._text_width, self.look)
-        entry.height = len(entry.strips) + 1
+        entry.lines = entry.draw(self._text_width, self.look)
+        entry.height = len(entry.lines) + 1
         self._drawn[id(entry)] = entry
         if len(self._drawn) > KEPT_DRAWN:
-            self._drawn.popitem(last=False)[1].strips = None
+            self._drawn.popitem(last=False)[1].lines = None
         return entry.height - before
 
     def _settle(self) -> None:
@@ -368,12 +368,12 @@ class Transcript(ScrollView):
         strip = Strip.blank(self.size.width, base)
         if at < len(self._entries):
             entry = self._entries[at]
-            if entry.strips is None:
+            if entry.lines is None:
                 self._draw_entry(entry)
-            drawn = entry.strips or []
+            drawn = entry.lines or []
             within = line - self._starts[at]
             if within < len(drawn):
-                strip = drawn[within].adjust_cell_length(self.size.width, base)
+                strip = Strip(drawn[within]).adjust_cell_length(self.size.width, base)
         selection = self.text_selection
         if selection is not None and (span := selection.get_span(line)) is not None:
             strip = _marked(strip, span, self.screen.get_component_rich_style("screen--selection"))
@@ -385,7 +385,7 @@ class Transcript(ScrollView):
         lines: list[str] = []
         for entry in self._entries:
             self._draw_entry(entry)
-            lines += [strip.text.rstrip() for strip in entry.strips or []]
+            lines += [text_of(line).rstrip() for line in entry.lines or []]
             lines.append("")
         return selection.extract("\n".join(lines)), "\n"
 
@@ -434,7 +434,7 @@ class Transcript(ScrollView):
         """After a change of width: the entry at the top of the screen stays there."""
         at = self._entry_at(round(self.scroll_y)) if self._starts else 0
         for entry in self._entries:
-            entry.strips, entry.height = None, 0
+            entry.lines, entry.height = None, 0
         self._drawn.clear()
         self._estimate()
         if not self._following and at < len(self._starts):

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.strip import Strip
 
-from baize_tui.app.look import Look, join_words, plain_lines, wrapped_height
+from baize_tui.app.look import Line, Look, join_words, plain_lines, wrapped_height
 
 if TYPE_CHECKING:
     from baize_tui.app.markdown_lines import GrowingMarkdown
@@ -29,13 +28,13 @@ INDENT = 2
 
 @dataclass(eq=False, kw_only=True)
 class Entry:
-    """Lines of their own height, with a blank one below; ``strips`` is None until they are drawn,
+    """Lines of their own height, with a blank one below; ``lines`` is None until they are drawn,
     and ``height`` an estimate until then."""
 
-    strips: list[Strip] | None = None
+    lines: list[Line] | None = None
     height: int = 0
 
-    def draw(self, width: int, look: Look) -> list[Strip]:
+    def draw(self, width: int, look: Look) -> list[Line]:
         raise NotImplementedError
 
     def estimate(self, width: int) -> int:
@@ -49,11 +48,11 @@ class Note(Entry):
     text: str
     kind: str
 
-    def draw(self, width: int, look: Look) -> list[Strip]:
+    def draw(self, width: int, look: Look) -> list[Line]:
         style = {"problem": look.problem, "welcome": look.text}.get(self.kind, look.dim)
         lines = plain_lines(self.text, min(width, 76) - INDENT, look, style)
         blank = [Segment(" " * INDENT, look.text)]
-        return [Strip([*blank, *line]) for line in lines]
+        return [[*blank, *line] for line in lines]
 
     def estimate(self, width: int) -> int:
         return wrapped_height(self.text, width - INDENT) + 1
@@ -93,7 +92,7 @@ class Turn(Entry):
         lines = FOLDED_LINES + 1 if self.lies_folded else wrapped_height(self.text, width - INDENT)
         return lines + bool(self.message.reasoning) + bool(self._note()) + bool(self.branch) + 1
 
-    def draw(self, width: int, look: Look) -> list[Strip]:
+    def draw(self, width: int, look: Look) -> list[Line]:
         if self.chosen:
             look = _on(look, look.chosen)
         inner = width - INDENT
@@ -107,9 +106,9 @@ class Turn(Entry):
             ]
         bar = "█ " if self.chosen else "▌ " if self.message.role == "user" else "  "
         margin = Segment(bar, look.text + look.accent)
-        return [Strip([margin, *line]) for line in lines]
+        return [[margin, *line] for line in lines]
 
-    def _question(self, width: int, look: Look) -> list[Strip]:
+    def _question(self, width: int, look: Look) -> list[Line]:
         if not self.lies_folded:
             return plain_lines(self.text, width, look, look.text)
         lines = self.text.split("\n")
@@ -121,7 +120,7 @@ class Turn(Entry):
             self._line(fold, width, look, look.dim, "unfold"),
         ]
 
-    def _answer(self, width: int, look: Look) -> list[Strip]:
+    def _answer(self, width: int, look: Look) -> list[Line]:
         # Imported when the first answer is drawn: it costs a start without one 40 ms.
         from baize_tui.app.markdown_lines import GrowingMarkdown
 
@@ -133,7 +132,7 @@ class Turn(Entry):
             self._markdown = None  # drawn for good: its lines are all that is kept
         return lines
 
-    def _reasoning(self, width: int, look: Look) -> list[Strip]:
+    def _reasoning(self, width: int, look: Look) -> list[Line]:
         reasoning = self.message.reasoning
         if not reasoning and not self.thinking:
             return []
@@ -143,7 +142,7 @@ class Turn(Entry):
         if self.unfold_reasoning and reasoning:
             bar = Segment("│ ", look.text + look.dim)
             inner = plain_lines(reasoning, width - 2, look, look.text + look.dim)
-            lines += [Strip([bar, *line]) for line in inner]
+            lines += [[bar, *line] for line in inner]
         lines.append(self._line("", width, look, look.dim))
         return lines
 
@@ -160,7 +159,7 @@ class Turn(Entry):
         words.append("pinned" if message.pinned else "")
         return join_words(words)
 
-    def _below(self, width: int, look: Look) -> list[Strip]:
+    def _below(self, width: int, look: Look) -> list[Line]:
         lines = []
         if note := self._note():
             style = look.warning if self.message.state in STATE_NOTES else look.dim
@@ -182,7 +181,7 @@ class Turn(Entry):
 
     def _line(
         self, text: str, width: int, look: Look, style: Style, action: str | None = None
-    ) -> Strip:
+    ) -> Line:
         style = look.text + style
         if action is not None:
             style += Style(meta={"@click": f"screen.{action}_of({self.message.id})"})
@@ -193,8 +192,8 @@ def _clickable(look: Look, action: str) -> Style:
     return look.text + look.accent + Style(meta={"@click": action})
 
 
-def _padded(segments: list[Segment], width: int, look: Look) -> Strip:
-    return Strip(segments).adjust_cell_length(width, look.text)
+def _padded(segments: list[Segment], width: int, look: Look) -> Line:
+    return Segment.adjust_line_length(segments, width, look.text)
 
 
 def _on(look: Look, background: Style) -> Look:
