@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -70,7 +70,7 @@ def fields_of(table: str) -> list[SettingField]:
         annotated = hints[info.name]
         inner, *notes = get_args(annotated)
         about = next(note for note in notes if isinstance(note, Meta))
-        arms = get_args(inner) if isinstance(inner, UnionType) else (inner,)
+        arms = get_args(inner) if get_origin(inner) in (Union, UnionType) else (inner,)
         kind = next(arm for arm in arms if arm is not NoneType)
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]

@@ -48,7 +48,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("undo", "alt+z", "Undo", "Bring back what was deleted or changed last"),
     Action("good", "alt+g", "Good answer", "Mark it, or the last answer, as good; again: no mark"),
     Action("bad", "alt+b", "Bad answer", "Mark it, or the last answer, as bad; again: no mark"),
-    Action("pin", "alt+p", "Pin", "Keep its turn in the context when older ones leave, or no more"),
+    Action("pin", "alt+p", "Pin", "Keep its turn in the context when older ones leave"),
     Action("unfold", "alt+r", "Unfold", "Show or fold its reasoning, or a long message"),
     Action("start", "alt+home", "To the start", "To the first message"),
     Action("end", "alt+end", "To the end", "To the end, and stay there"),

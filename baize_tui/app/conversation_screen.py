@@ -4,50 +4,32 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Sequence
+from typing import ClassVar
 
 import msgspec
 from textual import events
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import OptionList, Static, TextArea
 
-from baize_tui.app.actions import ACTIONS, Action, key_name
+from baize_tui.app.actions import ACTIONS, Action
 from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.live_answers import FLUSHES_PER_SECOND
+from baize_tui.app.message_actions import MessageActions
 from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine, TimeLeft, bar
+from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
-from baize_tui.app.turn import Turn
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.chat.events import (
-    Answering,
-    Asked,
-    ChatEvent,
-    Delta,
-    Failed,
-    Finished,
-    LoadingModel,
-    NotSaved,
-    TurnsLeft,
-)
 from baize_tui.chat.formats import format_named, system_prompt
 from baize_tui.chat.turns import Chat, NoModel
 from baize_tui.engine.client import EngineFailure
-from baize_tui.engine.protocol import Prefilling, Stats
 from baize_tui.settings import LookSettings
 from baize_tui.store.conversations import StoreError
-from baize_tui.store.records import Conversation, Mark, Message
+from baize_tui.store.records import Conversation, Message
 
-if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
-
-FLUSHES_PER_SECOND = 12
-"""How often a growing answer is drawn; drawing more often takes cores from the model."""
 WATCH_EVERY_S = 2.0
 COUNT_AFTER_S = 0.3
 """A draft is counted when nothing was typed for so long."""
@@ -57,18 +39,8 @@ SMALLEST = (30, 8)
 FIRST_SHOWN, THEN_SHOWN = 60, 500
 """Messages read to open a conversation, and those above them at a time afterwards."""
 
-Events = AsyncGenerator[ChatEvent, None]
 
-
-@dataclass
-class LiveAnswer:
-    """An answer on its way, and whether the screen shows all of it."""
-
-    message: Message
-    drawn: bool = True
-
-
-class ConversationScreen(Screen[None]):
+class ConversationScreen(MessageActions):
     """Shows what ``chat`` tells; never writes to the store itself."""
 
     AUTO_FOCUS = "#prompt"
@@ -76,29 +48,16 @@ class ConversationScreen(Screen[None]):
         Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
         for action in ACTIONS
     ]
-    app: BaizeApp
 
     def __init__(
         self, chat: Chat, actions: Sequence[Action], *, open_session: str | None, id: str
     ) -> None:
-        super().__init__(id=id)
-        self._chat = chat
-        self._actions = actions
-        self._keys = {action.id: key_name(action.key) for action in actions}
+        super().__init__(chat, actions, id=id)
         self._open_session = open_session
-        self._conversation: Conversation | None = None
-        self._live: dict[str, LiveAnswer | None] = {}
-        self._asked = ""
-        self._editing: Message | None = None
         self._history_place = -1
-        self._undo: list[Callable[[], Awaitable[None]]] = []
         self._store_version = 0
-        self._flush_timer: Timer | None = None
         self._count_timer: Timer | None = None
-        self._last_stats: Stats | None = None
-        self._context_used = 0
         self._draft_tokens: int | None = None
-        self._time_left = TimeLeft()
 
     def compose(self) -> ComposeResult:
         yield StatusLine(self._actions)
@@ -121,28 +80,6 @@ class ConversationScreen(Screen[None]):
                 f"{columns}x{lines} is too small: {SMALLEST[0]}x{SMALLEST[1]} at least. "
                 "All goes on."
             )
-
-    # --- parts ----------------------------------------------------------------------------------
-
-    @property
-    def prompt(self) -> Prompt:
-        return self.query_one(Prompt)
-
-    @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
-
-    @property
-    def status(self) -> StatusLine:
-        return self.query_one(StatusLine)
-
-    @property
-    def conversation_list(self) -> ConversationList:
-        return self.query_one(ConversationList)
-
-    @property
-    def _open_id(self) -> str | None:
-        return self._conversation.id if self._conversation is not None else None
 
     # --- start ----------------------------------------------------------------------------------
 
@@ -317,11 +254,6 @@ class ConversationScreen(Screen[None]):
         await self._show_branches()
         self._count_soon()
 
-    async def _show_branches(self) -> None:
-        if self._conversation is not None:
-            places = await self._chat.run(self._chat.store.branches, self._conversation.id)
-            self.transcript.show_branches(places)
-
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         if event.option_list is not self.conversation_list or event.option.id is None:
             return
@@ -332,6 +264,10 @@ class ConversationScreen(Screen[None]):
     def _back_to_prompt(self) -> None:
         self.conversation_list.remove_class("-summoned")
         self.set_focus(self.prompt)
+
+    async def on_click(self, event: events.Click) -> None:
+        if event.widget is not None and event.widget.id == "more":
+            self.action_end()
 
     def action_new(self) -> None:
         self._conversation, self._editing = None, None
@@ -560,188 +496,6 @@ class ConversationScreen(Screen[None]):
         else:
             self._start(self._conversation, self._chat.continue_answer(last.id))
 
-    # --- working on messages --------------------------------------------------------------------
-
-    def action_previous(self) -> None:
-        self.transcript.choose_beside(-1)
-
-    def action_next(self) -> None:
-        self.transcript.choose_beside(1)
-
-    def action_start(self) -> None:
-        self.transcript.to_start()
-
-    def action_end(self) -> None:
-        self.transcript.follow()
-
-    def on_transcript_chosen(self, event: Transcript.Chosen) -> None:
-        self.transcript.choose(None if event.turn.chosen else event.turn)
-        self.set_focus(self.prompt)
-
-    def on_transcript_moved(self) -> None:
-        more = not self.transcript.following and self._open_id in self._live
-        mark = self.query_one("#more")
-        if mark.display != more:
-            mark.display = more
-
-    async def on_click(self, event: events.Click) -> None:
-        if event.widget is not None and event.widget.id == "more":
-            self.action_end()
-
-    def _turn_to_work_on(self, role: str | None = None) -> Turn | None:
-        """The chosen turn, or the last one (of ``role``)."""
-        chosen = self.transcript.chosen
-        if chosen is not None:
-            return chosen
-        turns = reversed(self.transcript.turns)
-        return next((turn for turn in turns if role in (None, turn.message.role)), None)
-
-    def _idle_here(self) -> bool:
-        return self._conversation is not None and self._conversation.id not in self._live
-
-    def action_edit(self) -> None:
-        turn = self._turn_to_work_on("user")
-        if turn is None or not self._idle_here():
-            return
-        self._editing = turn.message
-        self.prompt.put(turn.message.text)
-        self.set_focus(self.prompt)
-        self.status.show("editing · enter makes a branch of it · esc gives up", "busy")
-
-    def on_prompt_edit_last(self) -> None:
-        self.transcript.choose(None)
-        self.action_edit()
-
-    async def action_branch_back(self) -> None:
-        await self._walk_branches(-1)
-
-    async def action_branch_on(self) -> None:
-        await self._walk_branches(1)
-
-    async def action_walk(self, message_id: int, step: int) -> None:
-        """The arrows beside a turn were clicked."""
-        if self._idle_here():
-            await self._walk(message_id, step)
-
-    async def _walk_branches(self, step: int) -> None:
-        if not self._idle_here():
-            return
-        chosen = self.transcript.chosen
-        turns = [chosen] if chosen is not None else reversed(self.transcript.turns)
-        branching = next((turn for turn in turns if turn.branch is not None), None)
-        if branching is not None:
-            await self._walk(branching.message.id, step)
-
-    async def _walk(self, message_id: int, step: int) -> None:
-        assert self._conversation is not None
-        if await self._chat.walk_branches(message_id, step):
-            await self._reload()
-
-    async def _reload(self) -> None:
-        """Show the open conversation as the store has it now."""
-        if self._conversation is not None:
-            store = self._chat.store
-            conversation = await self._chat.run(store.conversation, self._conversation.id)
-            await self._show_conversation(conversation)
-
-    def action_unfold(self) -> None:
-        turn = self._turn_to_work_on()
-        turns = [turn] if turn is not None and turn.chosen else reversed(self.transcript.turns)
-        foldable = (t for t in turns if t.message.reasoning or t.lies_folded or t.unfolded)
-        if (found := next(foldable, None)) is not None:
-            self.action_unfold_of(found.message.id)
-
-    def action_unfold_of(self, message_id: int) -> None:
-        """The line of a folded part was clicked."""
-        turn = self.transcript.turn_of(message_id)
-        if turn is not None:
-            if turn.message.role == "user":
-                turn.unfolded = not turn.unfolded
-            else:
-                turn.unfold_reasoning = not turn.unfold_reasoning
-            self.transcript.redraw(turn)
-
-    async def action_good(self) -> None:
-        await self._mark("good")
-
-    async def action_bad(self) -> None:
-        await self._mark("bad")
-
-    async def _mark(self, mark: Mark) -> None:
-        turn = self._turn_to_work_on("assistant")
-        if turn is None or turn.message.role != "assistant" or turn.growing:
-            return
-        wanted = None if turn.message.mark == mark else mark
-        await self._chat.set_mark(turn.message.id, wanted)
-        self.transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=wanted))
-
-    async def action_pin(self) -> None:
-        turn = self._turn_to_work_on()
-        if turn is None or turn.growing:
-            return
-        pinned = not turn.message.pinned
-        for id in await self._chat.pin(turn.message, pinned):
-            if (shown := self.transcript.turn_of(id)) is not None:
-                changed = msgspec.structs.replace(shown.message, pinned=pinned)
-                self.transcript.update_turn(shown, changed)
-        self._count_soon()
-
-    def action_copy(self) -> None:
-        turn = self._turn_to_work_on("assistant")
-        if turn is not None:
-            self._copy(turn.text)
-
-    def action_copy_code(self) -> None:
-        turn = self._turn_to_work_on("assistant")
-        if turn is not None:
-            self.action_copy_block(turn.message.id, -1)
-
-    def action_copy_block(self, message_id: int, number: int) -> None:
-        """Copy a code block of a message, counted from 0; -1 is the last."""
-        from baize_tui.app.clipboard import code_blocks
-
-        turn = self.transcript.turn_of(message_id)
-        blocks = code_blocks(turn.text) if turn is not None else []
-        if not blocks or number >= len(blocks):
-            self.notify("There is no code block in this message.")
-        else:
-            self._copy(blocks[number])
-
-    def _copy(self, text: str) -> None:
-        from baize_tui.app.clipboard import copy_to_file, system_copy
-
-        self.app.copy_to_clipboard(text)
-        said = f"{len(text)} characters are copied"
-        if not system_copy(text):
-            # The terminal may not take OSC 52, and does not tell.
-            try:
-                said += f"; also in {copy_to_file(text, self._chat.cache)}"
-            except OSError as error:
-                said += f" (no file: {error.strerror})"
-        self.notify(said, markup=False)
-
-    async def action_delete(self) -> None:
-        turn = self._turn_to_work_on()
-        if turn is None or self._conversation is None or not self._idle_here():
-            return
-        store, message_id = self._chat.store, turn.message.id
-        await self._chat.run(store.delete_message, message_id)
-        await self._reload()
-
-        async def undo() -> None:
-            await self._chat.run(store.undelete_message, message_id)
-            message = await self._chat.run(store.message, message_id)
-            await self._show_conversation(store.conversation(message.conversation_id))
-
-        self._undo.append(undo)
-        self.notify(f"Deleted. {self._keys['undo']} brings it back.")
-
-    async def action_undo(self) -> None:
-        if self._undo:
-            await self._undo.pop()()
-        else:
-            self.notify("There is nothing to undo.")
-
     # --- the rest of the actions ----------------------------------------------------------------
 
     def action_help(self) -> None:
@@ -776,117 +530,3 @@ class ConversationScreen(Screen[None]):
             return
         if text is not None:
             self.prompt.put(text)
-
-    # --- following an answer --------------------------------------------------------------------
-
-    def _start(self, conversation: Conversation, events: Events) -> None:
-        self._live[conversation.id] = None
-        self.status.show_stop(True)
-        self.run_worker(
-            self._follow(conversation.id, events),
-            group=f"turn {conversation.id}",
-            exit_on_error=True,
-        )
-
-    async def _follow(self, conversation_id: str, events: Events) -> None:
-        """Show a turn from question to answer; the person may look elsewhere meanwhile."""
-        assert self._flush_timer is not None
-        self._flush_timer.resume()
-        self._refresh_list()
-        self._time_left = TimeLeft()
-        try:
-            # A question may come while the model is looked for: it waits its turn.
-            await self.app.load_ended.wait()
-            async with contextlib.aclosing(events):
-                async for event in events:
-                    await self._show_event(conversation_id, event)
-        finally:
-            self._live.pop(conversation_id, None)
-            if not self._live:
-                self._flush_timer.pause()
-        self._refresh_list()
-        if conversation_id == self._open_id:
-            store = self._chat.store
-            self._conversation = await self._chat.run(store.conversation, conversation_id)
-            self.status.show_stop(False)
-            self.on_transcript_moved()
-            await self._show_branches()
-            if self.status.text == "reading the prompt":
-                self._show_idle()  # an edited answer stands as it is: nothing was generated
-            self._count_soon()
-
-    async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
-        here = conversation_id == self._open_id
-        match event:
-            case Asked(message):
-                self._asked = ""
-                if here:
-                    self.transcript.add(message)
-                    self.status.show("reading the prompt", "busy")
-                self._refresh_list()
-            case LoadingModel(model=model, progress=progress) if here:
-                self._show_progress(f"loading {model}", progress)
-            case Prefilling(done=done, total=total) if here:
-                part = done / max(total, 1)
-                self._show_progress("reading the prompt", part, f"{done} of {total}")
-            case TurnsLeft(first=first) if here:
-                self.transcript.draw_context_line(first)
-            case Answering(message):
-                self._live[conversation_id] = LiveAnswer(message)
-                if here:
-                    turn = self.transcript.turn_of(message.id) or self.transcript.add(message)
-                    turn.growing = True
-                    self.transcript.redraw(turn)
-                    self.status.show("answering", "busy")
-            case Delta(text=text, reasoning=reasoning):
-                if (live := self._live.get(conversation_id)) is not None:
-                    live.message = msgspec.structs.replace(
-                        live.message, text=text, reasoning=reasoning
-                    )
-                    live.drawn = False
-            case NotSaved(why=why):
-                self.status.show(f"not saved yet: {why}", "problem")
-            case Finished(message=message, stats=stats, saved=saved, notices=notices):
-                if here:
-                    self._end_answer(message)
-                    self._last_stats = stats
-                    self._context_used = stats.prompt_tokens + stats.completion_tokens
-                    self._show_idle()
-                for notice in notices:
-                    self.notify(notice, severity="warning", markup=False)
-                if not saved:
-                    self.status.show("not saved: the disk is full; it is tried again", "problem")
-            case Failed(why=why, message=kept):
-                if here and kept is not None:
-                    self._end_answer(kept)
-                if self._asked and not self.prompt.text:
-                    self.prompt.put(self._asked)  # it was not saved: it is not lost either
-                self._asked = ""
-                if here:
-                    self.status.show(why, "problem")
-                    self.transcript.tell(why)
-                else:
-                    self.notify(why, severity="error", markup=False)
-            case _:
-                pass
-
-    def _show_progress(self, what: str, done: float, count: str = "") -> None:
-        words = [f"{what} {bar(done)} {count or f'{done:.0%}'}", self._time_left.after(done)]
-        self.status.show(" · ".join(word for word in words if word), "busy")
-
-    def _end_answer(self, message: Message) -> None:
-        turn = self.transcript.turn_of(message.id)
-        if turn is not None:
-            turn.growing = turn.thinking = False
-            self.transcript.update_turn(turn, message)
-
-    def _draw_growing(self) -> None:
-        """Bring the answer that grows here up to date on the screen."""
-        live = self._live.get(self._open_id) if self._open_id is not None else None
-        if live is None or live.drawn:
-            return
-        live.drawn = True
-        turns = self.transcript.turns
-        if turns and turns[-1].message.id == live.message.id:
-            turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
-            self.transcript.update_turn(turns[-1], live.message)

@@ -38,6 +38,7 @@ class Dialog(ModalScreen[Result]):
             padding: 1 2;
             background: $panel;
             scrollbar-size-vertical: 1;
+            scrollbar-background: $panel;
         }
         .dialog.-tall {
             width: 92;

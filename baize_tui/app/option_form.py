@@ -10,7 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Checkbox, Input, Select, Static, TextArea
+from textual.widgets import Input, Select, Static, TextArea
 
 from baize_tui.sanitizer import clean_text
 from baize_tui.setting_fields import SettingField
@@ -48,13 +48,10 @@ class OptionRow(Vertical):
         & > Horizontal { height: auto; }
         .name { width: 23; }
         .name.-differs { color: $primary; text-style: bold; }
-        .control { width: 26; }
-        .about { width: 1fr; margin: 0 0 0 2; }
-        .wrong { color: $error; display: none; }
-        Checkbox { background: transparent; padding: 0; }
-        TextArea { width: 1fr; height: auto; max-height: 6; }
-        Select { width: 26; }
-        &.-wide-control .about { display: none; }
+        .wrong { color: $error; margin: 0 0 0 23; display: none; }
+        Input, Select { width: 36; }
+        TextArea { width: 1fr; height: auto; max-height: 6; padding: 0; }
+        &.-current .name { background: $primary; color: $background; }
     }
     """
 
@@ -62,34 +59,29 @@ class OptionRow(Vertical):
         self, option: Option, keep: Callable[[SettingField, Any], Awaitable[None]]
     ) -> None:
         """``keep`` is told of each change; its ``SettingsError`` is shown in the row."""
-        long = option.field.key == "system"
-        super().__init__(classes="-wide-control" if long else "")
+        super().__init__()
         self.option = option
         self._keep = keep
-        self._long = long
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static(self.option.field.key, classes="name", markup=False)
             yield self._control()
-            yield Static(self.option.field.description, classes="about", markup=False)
         yield Static("", classes="wrong", markup=False)
 
     def _control(self) -> Widget:
         option = self.option
-        if option.field.kind is bool:
-            return Checkbox(value=bool(option.set_to), compact=True, classes="control")
-        if self._long:
+        if option.field.key == "system":
             return TextArea(option.set_to, compact=True, show_line_numbers=False)
-        if option.choices:
+        default = "" if option.default is None else _as_word(option.default)
+        if option.field.kind is bool or option.choices:
             # Blank is the default.
-            rows = [(choice, choice) for choice in option.choices]
-            chosen = {"value": option.value} if option.value in option.choices else {}
-            prompt = f"{option.default or 'its own'} (default)"
-            return Select(rows, prompt=prompt, compact=True, classes="control", **chosen)
+            values = (True, False) if option.field.kind is bool else option.choices
+            rows = [(_as_word(value), value) for value in values]
+            chosen = {"value": option.value} if option.value in values else {}
+            return Select(rows, prompt=f"{default} (default)".strip(), compact=True, **chosen)
         text = "" if option.value is None else str(option.value)
-        shown = "" if option.default is None else str(option.default)
-        return Input(text, placeholder=shown or "none", compact=True, classes="control")
+        return Input(text, placeholder=default or "(default)", compact=True)
 
     def on_mount(self) -> None:
         self._show_mark()
@@ -138,14 +130,19 @@ class OptionRow(Vertical):
         if await self.take_text():
             self.screen.focus_next()
 
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.add_class("-current")
+
     async def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.set_class(self.has_focus_within, "-current")
         await self.take_text()
 
-    async def on_checkbox_changed(self, event: Checkbox.Changed) -> None:
-        await self.take(event.value)
-
     async def on_select_changed(self, event: Select.Changed) -> None:
-        await self.take(event.value if isinstance(event.value, str) else None)
+        await self.take(None if event.value is Select.NULL else event.value)
+
+
+def _as_word(value: Any) -> str:
+    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
 
 
 class OptionForm(Vertical):

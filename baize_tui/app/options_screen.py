@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
+from textual import events
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from baize_tui.app.dialogs import Dialog
-from baize_tui.app.option_form import Option, OptionForm
+from baize_tui.app.option_form import Option, OptionForm, OptionRow
 from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.chat.formats import formats
 from baize_tui.chat.turns import Chat
@@ -24,7 +26,7 @@ from baize_tui.store.records import Conversation
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp
 
-HOW = "Tab and Shift+Tab move · empty is the default, shown dim · • differs from it · Esc closes"
+HOW = "tab moves · empty is the default · • differs from it · esc closes"
 
 
 def _model_names(paths: Paths) -> tuple[str, ...]:
@@ -38,6 +40,43 @@ class _OptionsScreen(Dialog[None]):
     """A form in a panel; what is written is kept when its row is left."""
 
     app: BaizeApp
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next"),
+        Binding("up", "app.focus_previous"),
+    ]
+    DEFAULT_CSS = """
+    _OptionsScreen {
+        .dialog { height: 94%; }
+        .body { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $panel; }
+        #description { height: 2; margin: 1 0 0 0; color: $foreground 70%; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog -tall"):
+            yield Static(self._title, classes="title", markup=False)
+            yield Static(self._how(), classes="about", markup=False)
+            with VerticalScroll(classes="body", can_focus=False):
+                yield OptionForm(self._parts(), self._keep)
+            yield Static("", id="description", markup=False)
+
+    @property
+    def _title(self) -> str:
+        raise NotImplementedError
+
+    def _how(self) -> str:
+        return HOW
+
+    def _parts(self) -> list[tuple[str, list[Option]]]:
+        raise NotImplementedError
+
+    async def _keep(self, field: SettingField, value: Any) -> None:
+        raise NotImplementedError
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for row in event.widget.ancestors:
+            if isinstance(row, OptionRow):
+                self.query_one("#description", Static).update(row.option.field.description)
 
     async def action_close(self) -> None:
         if await self.query_one(OptionForm).take_all():
@@ -47,18 +86,18 @@ class _OptionsScreen(Dialog[None]):
 class SettingsScreen(_OptionsScreen):
     """Every key of ``config.toml``."""
 
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog -tall", can_focus=False):
-            yield Static("Settings", classes="title")
-            file = clean_line(str(self.app.paths.settings_file))
-            yield Static(f"{HOW}\n{file}", classes="about", markup=False)
-            yield OptionForm(
-                [
-                    (f"{table} · {struct.__doc__}", [self._option(f) for f in fields_of(table)])
-                    for table, struct in TABLES.items()
-                ],
-                self._keep,
-            )
+    @property
+    def _title(self) -> str:
+        return "Settings"
+
+    def _how(self) -> str:
+        return f"{HOW}\n{clean_line(str(self.app.paths.settings_file))}"
+
+    def _parts(self) -> list[tuple[str, list[Option]]]:
+        return [
+            (f"{table} · {struct.__doc__}", [self._option(field) for field in fields_of(table)])
+            for table, struct in TABLES.items()
+        ]
 
     def _option(self, field: SettingField) -> Option:
         app = self.app
@@ -97,17 +136,15 @@ class ConversationOptions(_OptionsScreen):
         self._conversation = conversation
         self._change = change
 
-    def compose(self) -> ComposeResult:
-        with VerticalScroll(classes="dialog -tall", can_focus=False):
-            yield Static(self._conversation.title, classes="title", markup=False)
-            yield Static(HOW, classes="about", markup=False)
-            yield OptionForm(
-                [
-                    ("This conversation", [self._model(), *map(self._own, self._chat_fields())]),
-                    ("sampling", [self._sampling(field) for field in fields_of("sampling")]),
-                ],
-                self._keep,
-            )
+    @property
+    def _title(self) -> str:
+        return self._conversation.title
+
+    def _parts(self) -> list[tuple[str, list[Option]]]:
+        return [
+            ("This conversation", [self._model(), *map(self._own, self._chat_fields())]),
+            ("sampling", [self._sampling(field) for field in fields_of("sampling")]),
+        ]
 
     @staticmethod
     def _chat_fields() -> list[SettingField]:

@@ -90,7 +90,7 @@ class Transcript(ScrollView):
         self._entries[at:at] = added
         self._cut_before(left_before)
         if not self._following:
-            self._put_scroll(self.scroll_y + sum(turn.height for turn in added))
+            self._move_unseen(self.scroll_y + sum(turn.height for turn in added))
         self._settle()
 
     def welcome(self, text: str) -> None:
@@ -438,10 +438,15 @@ class Transcript(ScrollView):
         self._drawn.clear()
         self._estimate()
         if not self._following and at < len(self._starts):
-            self._settling = True  # only the number: what is in sight is drawn next
-            self._put_virtual_height()
-            self._put_scroll(self._starts[at])
-            self._settling = False
+            self._move_unseen(self._starts[at])
+
+    def _move_unseen(self, y: float) -> None:
+        """Scroll to ``y`` in heights that have changed; what is in sight is drawn next."""
+        self._settling = True
+        self._sum_up()
+        self._put_virtual_height()
+        self._put_scroll(y)
+        self._settling = False
 
     def on_click(self, event: events.Click) -> None:
         if event.style.meta.get("@click"):

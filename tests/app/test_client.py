@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -21,7 +19,6 @@ from baize_tui.app.dialogs import HelpScreen, LineDialog
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
-from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.formats import MODERATION
 from baize_tui.chat.turns import Chat
@@ -29,72 +26,9 @@ from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.app.looking import RunApp, say, shown, status, texts, titles, transcript
+from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
-
-Running = AbstractAsyncContextManager[Pilot[int]]
-RunApp = Callable[..., Running]
-
-
-@pytest.fixture
-def run_app(paths: Paths, tmp_path: Path) -> RunApp:
-    file = tmp_path / "scripted.gguf"
-    file.write_bytes(b"weights")
-
-    @asynccontextmanager
-    async def run(
-        engine: ScriptedEngine,
-        size: tuple[int, int] = (100, 30),
-        settings: Settings | None = None,
-        **options: object,
-    ) -> AsyncIterator[Pilot[int]]:
-        chat = Chat(
-            Store(paths.conversations_file),
-            engine,
-            settings or Settings(),
-            paths.cache,
-            lambda name: model(str(file), name or "scripted"),
-        )
-        app = BaizeApp(chat, paths, **options)  # type: ignore[arg-type]
-        async with app.run_test(size=size) as pilot:
-            await wait_until(
-                lambda: chat.loaded is not None or engine.load_failure is not None, "the load"
-            )
-            await pilot.pause()
-            yield pilot
-            if not engine.closed:
-                await app.action_quit()
-
-    return run
-
-
-async def say(pilot: Pilot[int], text: str) -> None:
-    pilot.app.query_one(Prompt).insert(text)
-    await pilot.press("enter")
-
-
-def transcript(pilot: Pilot[int]) -> Transcript:
-    return pilot.app.query_one(Transcript)
-
-
-def texts(pilot: Pilot[int]) -> list[str]:
-    return [turn.text for turn in transcript(pilot).turns]
-
-
-def shown(pilot: Pilot[int]) -> str:
-    """The lines of the transcript that are in sight."""
-    lines = transcript(pilot)
-    return "\n".join(lines.render_line(y).text.rstrip() for y in range(lines.size.height))
-
-
-def status(pilot: Pilot[int]) -> str:
-    return pilot.app.query_one(StatusLine).text
-
-
-def titles(pilot: Pilot[int]) -> list[str]:
-    options = pilot.app.query_one(ConversationList)
-    rows = (options.get_option_at_index(i) for i in range(options.option_count))
-    return [str(row.prompt) for row in rows if not row.disabled]
 
 
 async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:

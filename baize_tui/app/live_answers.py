@@ -1,0 +1,239 @@
+"""Following answers: each turn from question to saved answer, wherever the person looks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from textual.screen import Screen
+from textual.timer import Timer
+
+from baize_tui.app.actions import Action, key_name
+from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.prompt import Prompt
+from baize_tui.app.status_line import StatusLine, TimeLeft, bar
+from baize_tui.app.transcript import Transcript
+from baize_tui.chat.events import (
+    Answering,
+    Asked,
+    ChatEvent,
+    Delta,
+    Failed,
+    Finished,
+    LoadingModel,
+    NotSaved,
+    TurnsLeft,
+)
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.store.records import Conversation, Message
+
+if TYPE_CHECKING:
+    from baize_tui.app.client import BaizeApp
+
+FLUSHES_PER_SECOND = 12
+"""How often a growing answer is drawn; drawing more often takes cores from the model."""
+
+Events = AsyncGenerator[ChatEvent, None]
+
+
+@dataclass
+class LiveAnswer:
+    """An answer on its way, and whether the screen shows all of it."""
+
+    message: Message
+    drawn: bool = True
+
+
+class LiveAnswers(Screen[None]):
+    """A screen with a transcript that shows answers as they come; one streaming path for all."""
+
+    app: BaizeApp
+
+    def __init__(self, chat: Chat, actions: Sequence[Action], *, id: str) -> None:
+        super().__init__(id=id)
+        self._chat = chat
+        self._actions = actions
+        self._keys = {action.id: key_name(action.key) for action in actions}
+        self._conversation: Conversation | None = None
+        self._live: dict[str, LiveAnswer | None] = {}
+        self._asked = ""
+        self._undo: list[Callable[[], Awaitable[None]]] = []
+        self._flush_timer: Timer | None = None
+        self._last_stats: Stats | None = None
+        self._context_used = 0
+        self._time_left = TimeLeft()
+
+    # --- parts ----------------------------------------------------------------------------------
+
+    @property
+    def prompt(self) -> Prompt:
+        return self.query_one(Prompt)
+
+    @property
+    def transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    @property
+    def status(self) -> StatusLine:
+        return self.query_one(StatusLine)
+
+    @property
+    def conversation_list(self) -> ConversationList:
+        return self.query_one(ConversationList)
+
+    @property
+    def _open_id(self) -> str | None:
+        return self._conversation.id if self._conversation is not None else None
+
+    def _idle_here(self) -> bool:
+        return self._conversation is not None and self._conversation.id not in self._live
+
+    # --- what the screen around shows -----------------------------------------------------------
+
+    def _show_idle(self) -> None:
+        raise NotImplementedError
+
+    def _refresh_list(self) -> None:
+        raise NotImplementedError
+
+    def _count_soon(self) -> None:
+        raise NotImplementedError
+
+    async def _show_conversation(self, conversation: Conversation) -> None:
+        raise NotImplementedError
+
+    async def _show_branches(self) -> None:
+        if self._conversation is not None:
+            places = await self._chat.run(self._chat.store.branches, self._conversation.id)
+            self.transcript.show_branches(places)
+
+    async def _reload(self) -> None:
+        """Show the open conversation as the store has it now."""
+        if self._conversation is not None:
+            store = self._chat.store
+            conversation = await self._chat.run(store.conversation, self._conversation.id)
+            await self._show_conversation(conversation)
+
+    def on_transcript_moved(self) -> None:
+        more = not self.transcript.following and self._open_id in self._live
+        mark = self.query_one("#more")
+        if mark.display != more:
+            mark.display = more
+
+    # --- following an answer --------------------------------------------------------------------
+
+    def _start(self, conversation: Conversation, events: Events) -> None:
+        self._live[conversation.id] = None
+        self.status.show_stop(True)
+        self.run_worker(
+            self._follow(conversation.id, events),
+            group=f"turn {conversation.id}",
+            exit_on_error=True,
+        )
+
+    async def _follow(self, conversation_id: str, events: Events) -> None:
+        """Show a turn from question to answer; the person may look elsewhere meanwhile."""
+        assert self._flush_timer is not None
+        self._flush_timer.resume()
+        self._refresh_list()
+        self._time_left = TimeLeft()
+        try:
+            # A question may come while the model is looked for: it waits its turn.
+            await self.app.load_ended.wait()
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    await self._show_event(conversation_id, event)
+        finally:
+            self._live.pop(conversation_id, None)
+            if not self._live:
+                self._flush_timer.pause()
+        self._refresh_list()
+        if conversation_id == self._open_id:
+            store = self._chat.store
+            self._conversation = await self._chat.run(store.conversation, conversation_id)
+            self.status.show_stop(False)
+            self.on_transcript_moved()
+            await self._show_branches()
+            if self.status.text == "reading the prompt":
+                self._show_idle()  # an edited answer stands as it is: nothing was generated
+            self._count_soon()
+
+    async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
+        here = conversation_id == self._open_id
+        match event:
+            case Asked(message):
+                self._asked = ""
+                if here:
+                    self.transcript.add(message)
+                    self.status.show("reading the prompt", "busy")
+                self._refresh_list()
+            case LoadingModel(model=model, progress=progress) if here:
+                self._show_progress(f"loading {model}", progress)
+            case Prefilling(done=done, total=total) if here:
+                part = done / max(total, 1)
+                self._show_progress("reading the prompt", part, f"{done} of {total}")
+            case TurnsLeft(first=first) if here:
+                self.transcript.draw_context_line(first)
+            case Answering(message):
+                self._live[conversation_id] = LiveAnswer(message)
+                if here:
+                    turn = self.transcript.turn_of(message.id) or self.transcript.add(message)
+                    turn.growing = True
+                    self.transcript.redraw(turn)
+                    self.status.show("answering", "busy")
+            case Delta(text=text, reasoning=reasoning):
+                if (live := self._live.get(conversation_id)) is not None:
+                    live.message = msgspec.structs.replace(
+                        live.message, text=text, reasoning=reasoning
+                    )
+                    live.drawn = False
+            case NotSaved(why=why):
+                self.status.show(f"not saved yet: {why}", "problem")
+            case Finished(message=message, stats=stats, saved=saved, notices=notices):
+                if here:
+                    self._end_answer(message)
+                    self._last_stats = stats
+                    self._context_used = stats.prompt_tokens + stats.completion_tokens
+                    self._show_idle()
+                for notice in notices:
+                    self.notify(notice, severity="warning", markup=False)
+                if not saved:
+                    self.status.show("not saved: the disk is full; it is tried again", "problem")
+            case Failed(why=why, message=kept):
+                if here and kept is not None:
+                    self._end_answer(kept)
+                if self._asked and not self.prompt.text:
+                    self.prompt.put(self._asked)  # it was not saved: it is not lost either
+                self._asked = ""
+                if here:
+                    self.status.show(why, "problem")
+                    self.transcript.tell(why)
+                else:
+                    self.notify(why, severity="error", markup=False)
+            case _:
+                pass
+
+    def _show_progress(self, what: str, done: float, count: str = "") -> None:
+        words = [f"{what} {bar(done)} {count or f'{done:.0%}'}", self._time_left.after(done)]
+        self.status.show(" · ".join(word for word in words if word), "busy")
+
+    def _end_answer(self, message: Message) -> None:
+        turn = self.transcript.turn_of(message.id)
+        if turn is not None:
+            turn.growing = turn.thinking = False
+            self.transcript.update_turn(turn, message)
+
+    def _draw_growing(self) -> None:
+        """Bring the answer that grows here up to date on the screen."""
+        live = self._live.get(self._open_id) if self._open_id is not None else None
+        if live is None or live.drawn:
+            return
+        live.drawn = True
+        turns = self.transcript.turns
+        if turns and turns[-1].message.id == live.message.id:
+            turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
+            self.transcript.update_turn(turns[-1], live.message)

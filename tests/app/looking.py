@@ -1,0 +1,57 @@
+"""What a person does with the client, and what they see of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+from textual.pilot import Pilot
+
+from baize_tui.app.client import BaizeApp
+from baize_tui.app.conversation_list import ConversationList
+from baize_tui.app.conversation_screen import ConversationScreen
+from baize_tui.app.prompt import Prompt
+from baize_tui.app.status_line import StatusLine
+from baize_tui.app.transcript import Transcript
+
+Running = AbstractAsyncContextManager[Pilot[int]]
+RunApp = Callable[..., Running]
+
+
+def client(pilot: Pilot[int]) -> BaizeApp:
+    app = pilot.app
+    assert isinstance(app, BaizeApp)
+    return app
+
+
+def screen(pilot: Pilot[int]) -> ConversationScreen:
+    return client(pilot).conversation_screen
+
+
+async def say(pilot: Pilot[int], text: str) -> None:
+    screen(pilot).query_one(Prompt).insert(text)
+    await pilot.press("enter")
+
+
+def transcript(pilot: Pilot[int]) -> Transcript:
+    return screen(pilot).query_one(Transcript)
+
+
+def texts(pilot: Pilot[int]) -> list[str]:
+    return [turn.text for turn in transcript(pilot).turns]
+
+
+def shown(pilot: Pilot[int]) -> str:
+    """The lines of the transcript that are in sight."""
+    lines = transcript(pilot)
+    return "\n".join(lines.render_line(y).text.rstrip() for y in range(lines.size.height))
+
+
+def status(pilot: Pilot[int]) -> str:
+    return screen(pilot).query_one(StatusLine).text
+
+
+def titles(pilot: Pilot[int]) -> list[str]:
+    options = screen(pilot).query_one(ConversationList)
+    rows = (options.get_option_at_index(i) for i in range(options.option_count))
+    return [str(row.prompt) for row in rows if not row.disabled]
