@@ -224,9 +224,9 @@ async def test_who_scrolled_away_stays_there_while_more_comes(host: Host) -> Non
 async def test_scrolling_back_to_the_end_follows_again(host: Host) -> None:
     async with host(*talk(5)) as (transcript, pilot):
         transcript.page(-1)
-        assert not transcript.following
+        before = transcript.following
         transcript.page(1)
-        assert transcript.following
+        assert (before, transcript.following) == (False, True)
         transcript.add(message(100, "one more"))
         await pilot.pause()
         assert "one more" in seen(transcript)

@@ -312,3 +312,55 @@ def test_an_answer_of_a_living_client_is_left_alone(store: Store, file: Path) ->
     other = Store(file)
     assert other.interrupted == 0
     assert other.message(message.id).state == "streaming"
+
+
+def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
+    """A file of the first schema, as version 0.1 wrote it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    old = sqlite3.connect(file)
+    for statement in STEPS[0].split(";\n"):
+        if statement.strip():
+            old.execute(statement)
+    old.execute(
+        "INSERT INTO conversation (id, title, created_at, updated_at, system, moderation) "
+        "VALUES ('abc', 'Old', 1, 1, 's', 1)"
+    )
+    old.execute(
+        "INSERT INTO message (conversation_id, role, state, text, created_at) "
+        "VALUES ('abc', 'user', 'complete', 'Hi', 1)"
+    )
+    old.execute("UPDATE conversation SET leaf_id = 1")
+    old.execute("PRAGMA user_version = 1")
+    old.commit()
+    old.close()
+    store = Store(file)
+    conversation = store.conversation("abc")
+    assert (conversation.sampling, conversation.overflow) == ({}, None)
+    (message,) = store.messages("abc")
+    assert (message.mark, message.pinned) == (None, False)
+    store.set_options(msgspec.structs.replace(conversation, sampling={"top_k": 5}))
+    assert store.conversation("abc").sampling == {"top_k": 5}
+    store.close()
+
+
+def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
+    conversation = talk(store)
+    message = store.messages(conversation.id)[0]
+    store.set_mark(message.id, "good")
+    store.set_pinned(message.id, True)
+    assert (store.message(message.id).mark, store.message(message.id).pinned) == ("good", True)
+    store.set_mark(message.id, None)
+    store.set_pinned(message.id, False)
+    assert (store.message(message.id).mark, store.message(message.id).pinned) == (None, False)
+
+
+def test_the_last_texts_of_a_branch_are_its_end(store: Store) -> None:
+    conversation = store.new_conversation(system="", moderation=True)
+    parent: int | None = None
+    for number in range(10):
+        parent = store.add_message(conversation.id, parent, "user", f"m{number}", ids=[1, 2]).id
+    assert parent is not None
+    last = store.texts(parent, 3)
+    assert [message.text for message in last] == ["m7", "m8", "m9"]
+    assert last[0].parent_id is not None
+    assert [m.text for m in store.texts(last[0].parent_id, 99)] == [f"m{n}" for n in range(7)]
