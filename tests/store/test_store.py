@@ -13,10 +13,11 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from baize_tui.store.conversations import Store, StoreError, UnknownConversation
-from baize_tui.store.migrations import VERSION
+from baize_tui.store.migrations import STEPS, VERSION
 from baize_tui.store.records import Conversation
 
 
@@ -345,7 +346,7 @@ def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
 
 def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
     conversation = talk(store)
-    message = store.messages(conversation.id)[0]
+    message = store.add_message(conversation.id, None, "assistant", "Yes.")
     store.set_mark(message.id, "good")
     store.set_pinned(message.id, True)
     assert (store.message(message.id).mark, store.message(message.id).pinned) == ("good", True)
