@@ -41,12 +41,12 @@ $(VENV)/demo: pyproject.toml | $(BIN)/python
 	@$(PIP) install --quiet --editable '.[demo]'
 	@touch $@
 
-$(VENV)/test: pyproject.toml | $(VENV)/demo
-	@$(PIP) install --quiet --editable '.[demo,test]'
+$(VENV)/test: pyproject.toml tests/constraints.txt | $(VENV)/demo
+	@$(PIP) install --quiet --constraint tests/constraints.txt --editable '.[demo,test]'
 	@touch $@
 
 $(VENV)/check: pyproject.toml | $(VENV)/test
-	@$(PIP) install --quiet --editable '.[demo,test,check]'
+	@$(PIP) install --quiet --constraint tests/constraints.txt --editable '.[demo,test,check]'
 	@touch $@
 
 clean:

@@ -69,6 +69,8 @@ class ConversationList(OptionList):
 
     def _fill(self) -> None:
         rows = self._found() if self._wanted else self._by_day()
+        if not any(id is not None for id, _ in rows):
+            rows.append((None, "nothing found" if self._wanted else "No conversations yet"))
         if rows != self._shown:
             kept = self.chosen_id
             self._shown = rows

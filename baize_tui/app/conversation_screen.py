@@ -164,8 +164,8 @@ class ConversationScreen(MessageActions):
     def _gauge(self, n_ctx: int) -> str:
         """How full the context is, with the draft where one is written."""
         if self._draft_tokens is None:
-            return f"{self._context_used}/{n_ctx}" if self._context_used else ""
-        said = f"{self._draft_tokens}/{n_ctx} with this"
+            return f"context {self._context_used}/{n_ctx}" if self._context_used else ""
+        said = f"context {self._draft_tokens}/{n_ctx} with this"
         if self._draft_tokens > n_ctx - self._chat.reserve(n_ctx):
             stops = self._chat.overflow_of(self._conversation) == "stop"
             said += ": too full" if stops else ": oldest turns leave"
@@ -181,7 +181,7 @@ class ConversationScreen(MessageActions):
         self._count_timer = self.set_timer(COUNT_AFTER_S, self._count_draft)
 
     def _count_draft(self) -> None:
-        self.run_worker(self._count(), group="count", exclusive=True)
+        self.run_worker(self._count, group="count", exclusive=True)
 
     async def _count(self) -> None:
         draft, before = self.prompt.draft, self._draft_tokens

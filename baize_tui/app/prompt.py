@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from textual import events
+from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import TextArea
 
 from baize_tui.app.pastes import Pastes, is_large
 from baize_tui.sanitizer import clean_text
+
+
+_EDITING: dict[str, str] = {
+    key: binding.action
+    for binding in TextArea.BINDINGS
+    if isinstance(binding, Binding)
+    for key in binding.key.split(",")
+}
+"""TextArea's own keys for moving and deleting, and their actions."""
 
 
 class Prompt(TextArea):
@@ -57,7 +67,8 @@ class Prompt(TextArea):
         return clean_text(self._pastes.expand(self.text)).strip()
 
     async def _on_key(self, event: events.Key) -> None:
-        # Here and not in bindings: a binding of the screen could overtake keys typed before it.
+        # Here and not in bindings: those run after the event has bubbled up, so that letters typed
+        # after a backspace would overtake it.
         match event.key:
             case "enter":
                 if draft := self.draft:
@@ -82,6 +93,8 @@ class Prompt(TextArea):
             case "backspace" if mark := self._mark_at_cursor():
                 row, column = self.cursor_location
                 self.delete((row, column - len(mark)), (row, column))
+            case key if key in _EDITING:
+                await self.app.run_action(_EDITING[key], self)
             case _:
                 return  # Textual goes on to TextArea's own handler
         event.stop()

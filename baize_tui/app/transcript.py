@@ -30,7 +30,7 @@ TEXT_COLUMN = 100
 KEPT_DRAWN = 60
 """Turns whose lines are kept once they are out of sight."""
 CUT = "── the model no longer sees what is above ──"
-CUT_BUT_PINNED = "── of what is above the model sees pinned turns alone ──"
+CUT_BUT_PINNED = "── of these the model sees pinned turns only ──"
 
 
 class Transcript(ScrollView):

@@ -353,6 +353,16 @@ async def test_enter_comes_after_the_letters_before_it(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot)[:1] == ["one two\nthree"], "the question")
 
 
+async def test_keys_that_edit_come_in_the_order_they_were_typed(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        prompt = pilot.app.query_one(Prompt)
+        keys = [*"onetwo", *["backspace"] * 3, *"thre", "left", "e", "home", "delete", "O"]
+        for key in keys:
+            character = key if len(key) == 1 else None
+            pilot.app.post_message(events.Key(key, character))
+        await wait_until(lambda: prompt.text == "Onethree", "the text")
+
+
 async def test_a_paste_comes_once_and_clean(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         prompt = pilot.app.query_one(Prompt)

@@ -315,7 +315,7 @@ async def test_the_cut_of_the_context_is_drawn(host: Host) -> None:
 async def test_the_cut_says_when_pinned_turns_stay(host: Host) -> None:
     pinned = message(1, "kept", pinned=True)
     async with host(pinned, message(9, "now"), left_before=9) as (transcript, _):
-        assert "the model sees pinned turns alone" in seen(transcript)
+        assert "the model sees pinned turns only" in seen(transcript)
         assert "pinned" in seen(transcript)
 
 

@@ -60,7 +60,7 @@ async def test_a_pinned_turn_stays_when_older_ones_leave(run_app: RunApp) -> Non
         begins = [message.content.split()[0] for message in prompt if message.role == "user"]
         assert begins[0] == "turn1"
         assert "turn0" not in begins
-        assert any("pinned turns alone" in note for note in transcript(pilot).notes)
+        assert any("pinned turns only" in note for note in transcript(pilot).notes)
 
 
 async def test_a_full_context_stops_where_that_was_chosen(run_app: RunApp) -> None:

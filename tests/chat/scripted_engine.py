@@ -36,12 +36,25 @@ class _Answer:
     def cancel(self) -> None:
         self._cancelled.set()
 
+    async def _pause(self) -> None:
+        self._engine.paused.set()
+        waits = {
+            asyncio.ensure_future(self._engine.go_on.wait()),
+            asyncio.ensure_future(self._cancelled.wait()),
+        }
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
+
     async def __aiter__(self) -> AsyncIterator[GenerationEvent]:
         engine, request = self._engine, self._request
         tokens = engine.tokens_of(request.prompt)
         if tokens + request.reserve > engine.n_ctx:
             raise EngineFailure("too long", "too_long", tokens, engine.n_ctx)
         yield Prefilling(0, 0, tokens, 0)
+        if engine.prefilled is not None:
+            yield Prefilling(0, *engine.prefilled, 0)
+            await self._pause()
         begun = request.prompt.partial
         said = begun.content if begun is not None else ""
         ids = list(begun.ids or []) if begun is not None else []
@@ -50,14 +63,7 @@ class _Answer:
             yield Delta(0, said, ids)
         for step, piece in enumerate(engine.script):
             if engine.pause_at is not None and step == engine.pause_at:
-                engine.paused.set()
-                waits = {
-                    asyncio.ensure_future(engine.go_on.wait()),
-                    asyncio.ensure_future(self._cancelled.wait()),
-                }
-                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-                for wait in waits:
-                    wait.cancel()
+                await self._pause()
             if self._cancelled.is_set():
                 reason = "cancelled"
                 break
@@ -80,6 +86,10 @@ class ScriptedEngine:
         self.pause_at: int | None = None
         self.paused = asyncio.Event()
         self.go_on = asyncio.Event()
+        self.prefilled: tuple[int, int] | None = None
+        """Pause while the prompt is read, with so many of so many tokens done."""
+        self.loaded_to: float | None = None
+        """Stay so far in loading."""
         self.load_failure: EngineFailure | None = None
         self.closed = False
 
@@ -94,7 +104,10 @@ class ScriptedEngine:
         if self.load_failure is not None:
             raise self.load_failure
         if progress is not None:
-            progress(1.0)
+            progress(1.0 if self.loaded_to is None else self.loaded_to)
+        if self.loaded_to is not None:
+            self.paused.set()
+            await self.go_on.wait()
         return LoadedModel(
             path=spec.path,
             file_bytes=1,

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Self
 
 import pexpect
@@ -26,14 +26,15 @@ class PtySession:
         columns: int = 100,
         lines: int = 30,
         environment: Mapping[str, str] | None = None,
+        program: Sequence[str] = PROGRAM,
     ) -> None:
         self.written = b""
         self._terminal_closed = False
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._child = pexpect.spawn(
-            PROGRAM[0],
-            [*PROGRAM[1:], *arguments],
+            program[0],
+            [*program[1:], *arguments],
             dimensions=(lines, columns),
             env={**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
             | dict(environment or {}),
@@ -70,6 +71,12 @@ class PtySession:
 
     def type(self, keys: str) -> None:
         self._child.send(keys)
+
+    def resize(self, columns: int, lines: int) -> None:
+        """The window has another size."""
+        self.read()
+        self._screen.resize(lines, columns)
+        self._child.setwinsize(lines, columns)
 
     def wait_for_end(self) -> int:
         """The exit code, or minus the signal."""

