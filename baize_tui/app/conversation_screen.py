@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import msgspec
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -74,7 +74,8 @@ class ConversationScreen(MessageActions):
         self.conversation_list.set_class(columns < NARROW, "-narrow")
         too_small = columns < SMALLEST[0] or lines < SMALLEST[1]
         notice = self.query_one("#too-small", Static)
-        notice.display = too_small
+        if notice.display != too_small:
+            notice.display = too_small
         if too_small:
             notice.update(
                 f"{columns}x{lines} is too small: {SMALLEST[0]}x{SMALLEST[1]} at least. "
@@ -84,8 +85,6 @@ class ConversationScreen(MessageActions):
     # --- start ----------------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        self.query_one("#more").display = False
-        self.query_one("#too-small").display = False
         self._flush_timer = self.set_interval(
             1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
         )
@@ -180,10 +179,8 @@ class ConversationScreen(MessageActions):
             self._count_timer.stop()
         self._count_timer = self.set_timer(COUNT_AFTER_S, self._count_draft)
 
-    def _count_draft(self) -> None:
-        self.run_worker(self._count, group="count", exclusive=True)
-
-    async def _count(self) -> None:
+    @work(group="count", exclusive=True)
+    async def _count_draft(self) -> None:
         draft, before = self.prompt.draft, self._draft_tokens
         self._draft_tokens = None
         if draft and not (draft.startswith("/") and "\n" not in draft):

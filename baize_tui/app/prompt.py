@@ -12,7 +12,6 @@ from textual.widgets import TextArea
 from baize_tui.app.pastes import Pastes, is_large
 from baize_tui.sanitizer import clean_text
 
-
 _EDITING: dict[str, str] = {
     key: binding.action
     for binding in TextArea.BINDINGS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,10 @@ def alt(letter: str) -> str:
 
 def at_rest(screen: str) -> bool:
     return "moderated" in screen and "loading" not in screen
+
+
+def wider_than(columns: int) -> Callable[[str], bool]:
+    return lambda screen: max(len(line) for line in screen.split("\n")) > columns
 
 
 def test_suspended_and_back_with_nothing_lost() -> None:
@@ -62,9 +67,7 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
             if columns == 24:
                 client.wait_for("too small")
             else:
-                client.wait_for(
-                    lambda screen, n=columns: len(max(screen.split("\n"), key=len)) > n // 2
-                )
+                client.wait_for(wider_than(columns // 2))
         client.type(ESCAPE)
         client.wait_for(lambda screen: "goes on" in screen and "moderated" in screen)
         client.type(CTRL_Q)
