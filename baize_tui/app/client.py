@@ -7,11 +7,13 @@ import contextlib
 import gc
 import os
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+from textual.actions import ActionParseResult
 from textual.app import App, SystemCommand
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.worker import WorkerError
 
@@ -25,6 +27,7 @@ from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
+from baize_tui.store.conversations import StoreError
 
 
 class BaizeApp(App[int]):
@@ -142,6 +145,19 @@ class BaizeApp(App[int]):
                 [worker for worker in self.workers if worker.group.startswith("turn ")]
             )
         await self.chat.close()
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Whatever a person does: where it cannot be written down, they are told why."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except StoreError as error:
+            self.conversation_screen.status.show(str(error), "problem")
+            return True
 
     # --- the model ------------------------------------------------------------------------------
 

@@ -61,6 +61,10 @@ class ConversationList(OptionList):
         self._open_id, self._busy = open_id, set(busy)
         self._fill()
 
+    def title_of(self, conversation_id: str) -> str:
+        """The title of a conversation in the list; empty where it is not in it."""
+        return next((c.title for c in self._conversations if c.id == conversation_id), "")
+
     @property
     def chosen_id(self) -> str | None:
         """The conversation the cursor is on."""

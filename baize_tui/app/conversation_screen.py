@@ -89,10 +89,13 @@ class ConversationScreen(MessageActions):
             1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
         )
         self.set_interval(WATCH_EVERY_S, self._watch_store)
-        self._refresh_list()
+        # Here, and not a moment later: the list is on the first frame.
+        store = self._chat.store
+        self._store_version = store.version()
+        self.conversation_list.show(store.conversations(), None, set())
         self.transcript.unfold_reasoning = self._chat.settings.look.reasoning == "open"
         if self._open_session is not None:
-            await self._show_conversation(self._chat.store.conversation(self._open_session))
+            await self._show_conversation(store.conversation(self._open_session))
         else:
             self.transcript.welcome(self._welcome())
         self.status.show("loading", "busy")
@@ -129,17 +132,18 @@ class ConversationScreen(MessageActions):
 
     # --- the status line ------------------------------------------------------------------------
 
-    def _refresh_list(self) -> None:
-        self._store_version = self._chat.store.version()
-        self.conversation_list.show(
-            self._chat.store.conversations(), self._open_id, self._chat.busy
-        )
+    @work(group="list", exclusive=True)
+    async def _refresh_list(self) -> None:
+        store = self._chat.store
+        self._store_version = await self._chat.run(store.version)
+        conversations = await self._chat.run(store.conversations)
+        self.conversation_list.show(conversations, self._open_id, self._chat.busy)
 
     async def _watch_store(self) -> None:
         """What another client wrote, and what could not be written before."""
         if self._chat.unsaved and await self._chat.save_pending() == 0:
             self.status.show("all is saved again")
-        if self._chat.store.version() != self._store_version:
+        if await self._chat.run(self._chat.store.version) != self._store_version:
             self._refresh_list()
 
     def _show_idle(self) -> None:
@@ -369,11 +373,14 @@ class ConversationScreen(MessageActions):
         )
         if conversation_id is None:
             return
-        current = self._chat.store.conversation(conversation_id).title
+        current = self.conversation_list.title_of(conversation_id)
 
         async def rename(title: str | None) -> None:
             if title:
-                await self._rename(conversation_id, title)
+                try:
+                    await self._rename(conversation_id, title)
+                except StoreError as error:
+                    self.status.show(str(error), "problem")
 
         self.app.push_screen(LineDialog("Title of this conversation", current), rename)
 
@@ -407,7 +414,10 @@ class ConversationScreen(MessageActions):
         self.status.show(f"press delete again to delete {event.title}", "problem")
 
     async def on_conversation_list_deleted(self, event: ConversationList.Deleted) -> None:
-        store, conversation_id = self._chat.store, event.conversation_id
+        await self.run_action(f"delete_conversation({event.conversation_id!r})")
+
+    async def action_delete_conversation(self, conversation_id: str) -> None:
+        store = self._chat.store
         self._chat.stop(conversation_id)
         await self._chat.run(store.delete, conversation_id)
         if conversation_id == self._open_id:
@@ -416,7 +426,7 @@ class ConversationScreen(MessageActions):
 
         async def undo() -> None:
             await self._chat.run(store.undelete, conversation_id)
-            await self._show_conversation(store.conversation(conversation_id))
+            await self._show_conversation(await self._chat.run(store.conversation, conversation_id))
 
         self._undo.append(undo)
         self._refresh_list()

@@ -97,7 +97,7 @@ class LiveAnswers(Screen[None]):
     def _show_idle(self) -> None:
         raise NotImplementedError
 
-    def _refresh_list(self) -> None:
+    def _refresh_list(self) -> object:
         raise NotImplementedError
 
     def _count_soon(self) -> None:

@@ -163,8 +163,8 @@ class MessageActions(LiveAnswers):
 
         async def undo() -> None:
             await self._chat.run(store.undelete_message, message_id)
-            message = await self._chat.run(store.message, message_id)
-            await self._show_conversation(store.conversation(message.conversation_id))
+            conversation_id = (await self._chat.run(store.message, message_id)).conversation_id
+            await self._show_conversation(await self._chat.run(store.conversation, conversation_id))
 
         self._undo.append(undo)
         self.notify(f"Deleted. {self._keys['undo']} brings it back.")

@@ -20,7 +20,8 @@ from baize_tui.chat.turns import Chat
 from baize_tui.paths import Paths
 from baize_tui.sanitizer import clean_line
 from baize_tui.setting_fields import TABLES, SettingField, fields_of
-from baize_tui.settings import sampling_of
+from baize_tui.settings import SettingsError, sampling_of
+from baize_tui.store.conversations import StoreError
 from baize_tui.store.records import Conversation
 
 if TYPE_CHECKING:
@@ -185,5 +186,8 @@ class ConversationOptions(_OptionsScreen):
             elif value is None and field.key == "model" and self._chat.model is not None:
                 value = self._chat.model.name
             changed = msgspec.structs.replace(conversation, **{field.key: value})
-        await self._change(changed)
+        try:
+            await self._change(changed)
+        except StoreError as error:
+            raise SettingsError(str(error)) from error
         self._conversation = changed

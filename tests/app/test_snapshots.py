@@ -296,6 +296,12 @@ STATES: dict[str, Callable[[], State]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time left is told: how much it is differs from run to run."""
+    monkeypatch.setattr("baize_tui.app.status_line.monotonic", lambda: 0.0)
+
+
 def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
     file.write_bytes(b"weights")
     seen = Paths(Path("/home/you/.config/baize-tui"), paths.data, paths.cache, paths.logs)

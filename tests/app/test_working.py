@@ -14,7 +14,7 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
-from baize_tui.store.conversations import Store
+from baize_tui.store.conversations import Store, StoreFull
 from tests.app.looking import RunApp, client, say, screen, shown, status, texts, titles, transcript
 from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
@@ -378,3 +378,21 @@ def test_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> 
     assert left.after(0.25) == "6 s left"
     now += 200.0
     assert left.after(0.30) == "8 min left"
+
+
+@pytest.mark.parametrize("key", ["alt+g", "alt+p", "alt+d", "ctrl+t"])
+async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
+    key: str, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull("no space left on the disk")
+
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await wait_until(lambda: not client(pilot).chat.busy, "its end")
+        for write in ("set_mark", "set_pinned", "delete_message", "set_options"):
+            monkeypatch.setattr(client(pilot).chat.store, write, full)
+        await pilot.press(key)
+        await wait_until(lambda: "no space left" in status(pilot), "the reason")
+        assert texts(pilot) == ["Hi", "One."]
