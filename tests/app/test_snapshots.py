@@ -85,6 +85,18 @@ async def begun(pilot: Pilot[int]) -> None:
     await pilot.pause()
 
 
+async def settled(pilot: Pilot[int]) -> None:
+    """All that follows an answer is on the screen too: the list, the branches, the hints."""
+    engine = client(pilot).chat._engine
+    assert isinstance(engine, ScriptedEngine)
+    await wait_until(lambda: not screen(pilot)._live or engine.paused.is_set(), "the end")
+    later = ("list", "rest of the turns", "count", "title")
+    await wait_until(
+        lambda: all(w.is_finished for w in pilot.app.workers if w.group in later), "the rest"
+    )
+    await pilot.pause()
+
+
 async def answered(pilot: Pilot[int], question: str = "How do I add two numbers?") -> None:
     count = len(texts(pilot))
     await say(pilot, question)
@@ -349,7 +361,7 @@ def test_state(
         await begun(pilot)
         still(pilot)
         await state.reach(pilot)
-        await pilot.pause()
+        await settled(pilot)
         still(pilot)
 
     app = app_in(state, theme, paths, tmp_path / "scripted.gguf")
@@ -379,6 +391,7 @@ def test_narrow(
         await answered(pilot)
         await pilot.press("ctrl+b")
         await wait_until(lambda: screen(pilot).conversation_list.display, "the list")
+        await settled(pilot)
 
     app = app_in(State(reach), theme, paths, tmp_path / "scripted.gguf")
     assert snap_compare(app, terminal_size=(50, 20), run_before=reach)
