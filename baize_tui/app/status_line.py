@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from time import monotonic
 
-from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
@@ -84,13 +83,9 @@ class StatusLine(Horizontal):
             return
         self._text, self._kind = text, kind
         line = self.query_one("#status-text", Static)
-        width = line.size.width
         line.set_class(kind == "busy", "-busy")
         line.set_class(kind == "problem", "-problem")
-        shown = (
-            text if not width or cell_len(text) <= width else set_cell_size(text, width - 1) + "…"
-        )
-        line.update(shown, layout=False)
+        line.update(text, layout=False)
 
     def show_stop(self, can_stop: bool) -> None:
         """Name the key that stops, while there is something to stop."""
@@ -111,5 +106,3 @@ class StatusLine(Horizontal):
 
     def on_resize(self) -> None:
         self._show_hints()
-        text, self._text = self._text, ""
-        self.show(text, self._kind)
