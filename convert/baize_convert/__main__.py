@@ -1,0 +1,8 @@
+"""``baize-convert``: plan and merge."""
+
+from __future__ import annotations
+
+from baize_convert.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""A PEFT adapter: what it changes of which module, with every key accounted for.
+
+Maths and names: ``LoraLayer`` and ``LoraModel`` of peft/tuners/lora (layer.py, model.py,
+variants.py) and ``get_pattern_key`` of peft/utils/other.py.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from baize_convert.failures import ConvertError
+from baize_convert.ggml import Float32
+from baize_convert.safetensors_file import read_safetensors
+from baize_convert.stored_tensors import StoredTensor
+
+_WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
+_PARTS = re.compile(
+    r"(?P<module>.+?)\.(?P<kind>lora_A|lora_B|lora_embedding_A|lora_embedding_B|"
+    r"lora_magnitude_vector|modules_to_save|base_layer)(?:\.(?P<rest>.+))?"
+)
+_REFUSED_INITS = ("pissa", "olora", "corda", "loftq", "eva", "lora_ga", "mica", "orthogonal")
+_REFUSED_FIELDS = {
+    "target_parameters": "parameters of experts",
+    "layer_replication": "replicated layers",
+    "use_qalora": "QALoRA",
+    "megatron_config": "Megatron's parallel layers",
+    "arrow_config": "Arrow routing",
+    "trainable_token_indices": "trainable tokens",
+    "corda_config": "CorDA",
+    "kasa_config": "KaSA",
+}
+
+
+class AdapterConfig(Struct, frozen=True):
+    """``adapter_config.json``; fields that change no weight are left out."""
+
+    r: int = 8
+    lora_alpha: float = 8
+    peft_type: str = "LORA"
+    use_rslora: bool = False
+    use_dora: bool = False
+    fan_in_fan_out: bool = False
+    bias: str = "none"
+    lora_bias: bool = False
+    ensure_weight_tying: bool = False
+    rank_pattern: dict[str, int] = {}
+    alpha_pattern: dict[str, float] = {}
+    init_lora_weights: Any = True
+    alora_invocation_tokens: Any = None
+    base_model_name_or_path: str | None = None
+
+
+@dataclass
+class ModuleChange:
+    """What an adapter does to one module; ``scale`` is alpha / r, or alpha / sqrt(r) (rsLoRA)."""
+
+    a: Float32 | None = None
+    """[r, in]"""
+    b: Float32 | None = None
+    """[out, r]"""
+    scale: float = 0.0
+    magnitude: Float32 | None = None
+    """DoRA's [out]."""
+    replaced: dict[str, StoredTensor] = field(default_factory=dict)
+    """Tensors that stand in for the base's, by "weight" or "bias"."""
+    transposed: bool = False
+    is_embedding: bool = False
+
+    @property
+    def rank(self) -> int:
+        return 0 if self.a is None else int(self.a.shape[0])
+
+    def delta(self, first: int, count: int) -> Float32:
+        """Rows ``first`` to ``first + count`` of what is added to the weight, in float32."""
+        assert self.a is not None
+        assert self.b is not None
+        if self.is_embedding:
+            # (B @ A)^T: a row of the embedding is a column of A.
+            columns = np.ascontiguousarray(self.a[:, first : first + count].T)
+            return _scaled(columns @ self.b.T, self.scale)
+        if self.transposed:
+            delta = (self.b @ self.a).T[first : first + count]
+        else:
+            delta = self.b[first : first + count] @ self.a
+        return _scaled(delta, self.scale)
+
+
+def _scaled(delta: Float32, scale: float) -> Float32:
+    scaled: Float32 = delta * np.float32(scale)
+    return scaled
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An adapter folder, read whole: it is small. ``weight`` multiplies all it adds."""
+
+    folder: Path
+    config: AdapterConfig
+    changes: dict[str, ModuleChange]
+    weight: float = 1.0
+
+
+def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
+    """Read an adapter.
+
+    Raises:
+        ConvertError: none, one that does nothing, one whose maths are not known, or a key that fits
+            nothing; the message names the field or the key.
+    """
+    config = _read_config(folder)
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        if (folder / "adapter_model.bin").is_file():
+            raise ConvertError(
+                f"{folder}/adapter_model.bin is a PyTorch file, which is not read yet: save the "
+                "adapter as safetensors"
+            )
+        raise ConvertError(f"{folder} has no adapter_model.safetensors")
+    changes: dict[str, ModuleChange] = {}
+    for key, tensor in read_safetensors(file).items():
+        _take(key, tensor, changes, config, folder)
+    if not changes:
+        raise ConvertError(f"{file} holds no weights: the adapter was saved empty")
+    for module, change in changes.items():
+        _complete(module, change, config, folder)
+    if all(c.b is not None and not c.b.any() and not c.replaced for c in changes.values()):
+        raise ConvertError(f"{file}: every lora_B is zero: the adapter was never trained")
+    return Adapter(folder, config, changes, weight)
+
+
+def _read_config(folder: Path) -> AdapterConfig:
+    path = folder / "adapter_config.json"
+    try:
+        raw = path.read_bytes()
+        fields = msgspec.json.decode(raw, type=dict[str, Any])
+        known = {key: value for key, value in fields.items() if value is not None}
+        config = msgspec.convert(known, AdapterConfig)
+    except FileNotFoundError as error:
+        raise ConvertError(f"{folder} has no adapter_config.json: not a PEFT adapter") from error
+    except OSError as error:
+        raise ConvertError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise ConvertError(f"{path}: {error}") from error
+    if config.peft_type != "LORA":
+        raise ConvertError(f"{path}: peft_type {config.peft_type} is not LoRA")
+    init = config.init_lora_weights
+    if isinstance(init, str) and init.lower().startswith(_REFUSED_INITS):
+        raise ConvertError(
+            f"{path}: init_lora_weights {init!r} changed the base too: save the adapter with "
+            "path_initial_model_for_weight_conversion, which makes it a plain LoRA"
+        )
+    if config.alora_invocation_tokens:
+        raise ConvertError(
+            f"{path}: alora_invocation_tokens: an activated LoRA counts only after its tokens and "
+            "cannot be merged"
+        )
+    for name, what in _REFUSED_FIELDS.items():
+        if fields.get(name):
+            raise ConvertError(f"{path}: {name} ({what}) cannot be merged yet")
+    return config
+
+
+def module_of(key: str) -> str:
+    """The name of a module or tensor of the base, without the wrappers of PEFT and PyTorch."""
+    stripped = True
+    while stripped:
+        stripped = False
+        for wrapper in _WRAPPERS:
+            if key.startswith(wrapper):
+                key, stripped = key.removeprefix(wrapper), True
+    # base_model.model.model.layers: the inner one is the LlamaForCausalLM.
+    while key.startswith("model.model.") or (key.startswith("model.lm_head")):
+        key = key.removeprefix("model.")
+    return key
+
+
+def _take(
+    key: str,
+    tensor: StoredTensor,
+    changes: dict[str, ModuleChange],
+    config: AdapterConfig,
+    folder: Path,
+) -> None:
+    name = module_of(key)
+    found = _PARTS.fullmatch(name)
+    if found is None:
+        # A trained bias, or a module saved whole: modules_to_save is not in its name any more.
+        module, _, kind = name.rpartition(".")
+        if kind not in ("weight", "bias"):
+            raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
+        changes.setdefault(module, ModuleChange()).replaced[kind] = tensor
+        return
+    module, kind = found["module"], found["kind"]
+    rest = (found["rest"] or "weight").split(".")
+    change = changes.setdefault(module, ModuleChange())
+    if kind in ("modules_to_save", "base_layer"):
+        if rest[-1] not in ("weight", "bias"):
+            raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
+        change.replaced[rest[-1]] = tensor
+    elif rest[-1] == "bias":
+        raise ConvertError(f"{folder}: {key}: a bias of a LoRA layer (lora_bias) is not merged yet")
+    elif kind == "lora_magnitude_vector":
+        change.magnitude = tensor.read_all().reshape(-1)
+    elif kind.endswith("A"):
+        change.a = tensor.read_all()
+        change.is_embedding = kind == "lora_embedding_A"
+    else:
+        change.b = tensor.read_all()
+
+
+def _complete(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
+    if (change.a is None) != (change.b is None):
+        missing = "lora_A" if change.a is None else "lora_B"
+        raise ConvertError(f"{folder}: {module} has no {missing}")
+    if change.a is None or change.b is None:
+        return
+    if change.a.shape[0] != change.b.shape[1]:
+        raise ConvertError(
+            f"{folder}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "
+            "do not fit each other"
+        )
+    for part, values in (("lora_A", change.a), ("lora_B", change.b)):
+        if not np.isfinite(values).all():
+            raise ConvertError(f"{folder}: {module}.{part} holds NaN or infinity")
+    alpha = _pattern(config.alpha_pattern, module, config.lora_alpha)
+    rank = change.rank
+    change.scale = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
+    change.transposed = config.fan_in_fan_out and not change.is_embedding
+
+
+def _pattern(patterns: Mapping[str, float], module: str, default: float) -> float:
+    """The first pattern whose key ends the module's name, as PEFT's ``get_pattern_key``."""
+    for key, value in patterns.items():
+        if re.match(rf"(.*\.)?({key})$", module):
+            return value
+    return default

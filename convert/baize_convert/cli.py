@@ -1,0 +1,190 @@
+"""The command line of ``baize-convert``."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from tqdm import tqdm
+
+from baize_convert.adapter import Adapter, open_adapter
+from baize_convert.failures import ConvertError
+from baize_convert.merge import Survival, merge
+from baize_convert.outtypes import OUTTYPES, outtype_named
+from baize_convert.plan import Plan, plan_conversion
+
+FAILED, INTERRUPTED = 1, 130
+DROWNS = 0.7
+"""Where quantization takes more than this of what an adapter added, a larger type is worth it."""
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="From a Hugging Face checkpoint and PEFT adapters to a quantized GGUF, in one pass.",
+)
+
+Base = Annotated[Path, typer.Argument(metavar="BASE", help="A Hugging Face folder.")]
+Adapters = Annotated[
+    list[str] | None,
+    typer.Option("--adapter", metavar="A[=WEIGHT]", help="A PEFT folder; more than one adds up."),
+]
+OuttypeName = Annotated[str, typer.Option("--outtype", help=f"One of {', '.join(OUTTYPES)}.")]
+Pre = Annotated[
+    str | None, typer.Option("--pre", help="llama.cpp's name of the BPE pre-tokenizer.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
+
+
+@app.command("plan")
+def plan_command(
+    base: Base,
+    adapter: Adapters = None,
+    outtype: OuttypeName = "Q4_K_M",
+    pre: Pre = None,
+    json: Json = False,
+) -> None:
+    """What would be written: bytes, bits per weight, types, fallbacks. Reads headers only."""
+    plan = plan_conversion(base, _adapters(adapter), outtype_named(outtype), pre=pre)
+    if json:
+        print(msgspec.json.encode(_described(plan)).decode())
+        return
+    for line in _lines(plan):
+        print(line)
+
+
+@app.command("merge")
+def merge_command(
+    base: Base,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
+    adapter: Adapters = None,
+    outtype: OuttypeName = "Q4_K_M",
+    pre: Pre = None,
+    allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")] = False,
+    json: Json = False,
+) -> None:
+    """Merge and quantize in one pass; interrupted, the same command goes on where it was."""
+    plan = plan_conversion(base, _adapters(adapter), outtype_named(outtype), pre=pre)
+    with tqdm(
+        total=sum(placed.bytes for placed in plan.layout.tensors),
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1000,
+        desc=output.name,
+        disable=json or not sys.stderr.isatty(),
+    ) as bar:
+        survival = merge(plan, output, progress=lambda size: _step(bar, size), allow_nan=allow_nan)
+    if json:
+        described = {**_described(plan), "output": str(output), "survival": _survival(survival)}
+        print(msgspec.json.encode(described).decode())
+        return
+    size, bits = plan.layout.length / 1e6, plan.layout.bits_per_weight
+    print(f"{output}: {size:.1f} MB, {bits:.2f} bits/weight")
+    for line in _survival_lines(survival, plan):
+        print(line)
+
+
+def _step(bar: Any, size: int) -> None:
+    bar.update(size)
+
+
+def _adapters(given: list[str] | None) -> list[Adapter]:
+    found = []
+    for one in given or []:
+        path, _, weight = one.partition("=")
+        try:
+            found.append(open_adapter(Path(path), float(weight) if weight else 1.0))
+        except ValueError as error:
+            raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
+    return found
+
+
+def _described(plan: Plan) -> dict[str, Any]:
+    layout = plan.layout
+    return {
+        "outtype": plan.outtype.name,
+        "bytes": layout.length,
+        "parameters": layout.parameters,
+        "bits_per_weight": round(layout.bits_per_weight, 4),
+        "tensors": [
+            {
+                "name": placed.tensor.name,
+                "shape": list(placed.tensor.shape),
+                "type": placed.choice.type.name,
+                "wanted": placed.choice.wanted.name,
+                "bytes": placed.bytes,
+            }
+            for placed in layout.tensors
+        ],
+    }
+
+
+def _lines(plan: Plan) -> list[str]:
+    layout = plan.layout
+    types = Counter(placed.choice.type.name for placed in layout.tensors)
+    fallbacks = Counter(
+        f"{placed.choice.wanted.name} does not fit {placed.tensor.columns} columns: "
+        f"{placed.choice.type.name}"
+        for placed in layout.tensors
+        if placed.choice.fell_back
+    )
+    return [
+        f"{plan.outtype.name}: {layout.length:,} bytes, {layout.bits_per_weight:.2f} bits/weight, "
+        f"{layout.parameters / 1e6:.1f} M parameters",
+        f"{len(layout.tensors)} tensors: " + ", ".join(f"{n} {t}" for t, n in types.most_common()),
+        *(f"{count} x {what}" for what, count in fallbacks.most_common()),
+        *(
+            f"adapter {adapter.folder}: {len(adapter.changes)} modules, weight {adapter.weight:g}, "
+            f"scale {_scales(adapter)}"
+            for adapter in plan.adapters
+        ),
+    ]
+
+
+def _scales(adapter: Adapter) -> str:
+    scales = sorted({change.scale for change in adapter.changes.values() if change.a is not None})
+    return ", ".join(f"{scale:.4g}" for scale in scales) or "none"
+
+
+def _survival(survival: Survival) -> dict[str, float]:
+    return {name: round(survival.ratio([name]), 4) for name in survival.added}
+
+
+def _survival_lines(survival: Survival, plan: Plan) -> list[str]:
+    if not survival.added or not math.isfinite(survival.ratio()):
+        return []
+    ratio = survival.ratio()
+    worst = max(survival.added, key=lambda name: survival.ratio([name]))
+    lines = [
+        f"quantization error over what the adapter added: {ratio:.2f} "
+        f"(worst: {worst} {survival.ratio([worst]):.2f})"
+    ]
+    if ratio > DROWNS and plan.outtype.quantized:
+        lines.append(
+            "the adapter drowns in the noise of this type: try a larger one, such as Q6_K or Q8_0"
+        )
+    return lines
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
+    try:
+        app(arguments)
+    except SystemExit as end:  # how typer ends every command; wrong usage is 2
+        return int(end.code or 0)
+    except ConvertError as error:
+        print(f"baize-convert: {error}", file=sys.stderr)
+        return FAILED
+    except KeyboardInterrupt:
+        print("baize-convert: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""The streaming pass: a slab of rows is read, merged, put into order, quantized and written.
+
+No slab needs another, so they are done on all cores, in any order, each at its final place. Memory
+is that of the slabs on their way and of the adapters. A journal says which tensors are whole; the
+output has its name only once all are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from baize_convert.failures import ConvertError
+from baize_convert.ggml import GgmlType, dequantize, quantize
+from baize_convert.journal import Journal
+from baize_convert.layout import Placed
+from baize_convert.plan import Plan
+
+SLAB_BYTES = 8 << 20
+"""Of float32; a slab has at least the rows of a head where rows change places."""
+
+
+@dataclass
+class Survival:
+    """How much of what adapters added is left after quantization, by GGUF name of the tensor.
+
+    The error of quantization over the norm of what was added: below 1 most of it is there.
+    """
+
+    error: dict[str, float] = field(default_factory=dict)
+    added: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str, error: float, added: float) -> None:
+        self.error[name] = self.error.get(name, 0.0) + error
+        self.added[name] = self.added.get(name, 0.0) + added
+
+    def ratio(self, names: list[str] | None = None) -> float:
+        """Error over addition, over all of ``names``."""
+        chosen = list(self.added) if names is None else names
+        added = sum(self.added[name] for name in chosen)
+        return float(np.sqrt(sum(self.error[name] for name in chosen) / added)) if added else 0.0
+
+
+def merge(
+    plan: Plan,
+    output: Path,
+    *,
+    progress: Callable[[int], None] = lambda _: None,
+    allow_nan: bool = False,
+    survival: Survival | None = None,
+    threads: int | None = None,
+) -> Survival:
+    """Write the output of ``plan``; ``progress`` hears of each piece how many bytes it had.
+
+    Interrupted, it leaves ``output.partial`` and its journal, and goes on from there the next time.
+
+    Raises:
+        ConvertError: too little disk, weights that are no numbers, or an output that cannot be
+            written. What was there before under that name stays.
+    """
+    survival = survival or Survival()
+    partial = output.with_name(output.name + ".partial")
+    _check_output(plan, output, partial)
+    journal = Journal.open(Path(f"{partial}.journal"), _fingerprint(plan))
+    try:
+        flags = os.O_RDWR | os.O_CREAT | (0 if journal.done else os.O_TRUNC)
+        descriptor = os.open(partial, flags, 0o644)
+    except OSError as error:
+        raise ConvertError(f"{partial}: {error.strerror}") from error
+    try:
+        os.truncate(descriptor, plan.layout.length)
+        os.pwrite(descriptor, plan.layout.head, 0)
+        todo = [placed for placed in plan.layout.tensors if placed.tensor.name not in journal.done]
+        for placed in plan.layout.tensors:
+            if placed.tensor.name in journal.done:
+                progress(placed.bytes)
+        _run(_Pass(descriptor, journal, survival, progress, allow_nan), todo, threads)
+        os.fsync(descriptor)
+    except OSError as error:
+        raise ConvertError(f"{partial}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+        journal.close()
+    partial.replace(output)
+    journal.remove()
+    return survival
+
+
+@dataclass
+class _Pass:
+    """What the threads of one pass share."""
+
+    descriptor: int
+    journal: Journal
+    survival: Survival
+    progress: Callable[[int], None]
+    allow_nan: bool
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def write(self, placed: Placed, first: int, count: int) -> int:
+        """Rows ``first`` to ``first + count`` of a tensor, from the checkpoint into the file."""
+        tensor, type = placed.tensor, placed.choice.type
+        rows, delta = tensor.slab(first, count)
+        if not self.allow_nan and not np.isfinite(rows).all():
+            raise ConvertError(
+                f"{tensor.name} holds NaN or infinity; --allow-nan writes it all the same"
+            )
+        packed = quantize(rows, type)
+        at = placed.offset + first * placed.row_bytes
+        view = packed.data.cast("B")
+        while view:
+            written = os.pwrite(self.descriptor, view, at)
+            view, at = view[written:], at + written
+        if delta is not None:
+            lost = 0.0
+            if type != GgmlType.F32:
+                error = dequantize(packed, type, tensor.columns) - rows
+                lost = float(np.vdot(error, error))
+            with self.lock:
+                self.survival.add(tensor.name, lost, float(np.vdot(delta, delta)))
+        return packed.nbytes
+
+
+def _run(work: _Pass, todo: list[Placed], threads: int | None) -> None:
+    workers = threads or os.cpu_count() or 1
+    left: dict[str, int] = {}
+    running: dict[Future[int], Placed] = {}
+    slabs = _slabs(todo, left)
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            while True:
+                while len(running) < 2 * workers and (slab := next(slabs, None)) is not None:
+                    placed, first, count = slab
+                    running[pool.submit(work.write, placed, first, count)] = placed
+                if not running:
+                    return
+                ended, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in ended:
+                    placed = running.pop(future)
+                    work.progress(future.result())
+                    left[placed.tensor.name] -= 1
+                    if not left[placed.tensor.name]:
+                        work.journal.add(placed.tensor.name)
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _slabs(todo: list[Placed], left: dict[str, int]) -> Iterator[tuple[Placed, int, int]]:
+    """All slabs in the order of the file; ``left`` learns how many each tensor has."""
+    for placed in todo:
+        tensor = placed.tensor
+        step = max(SLAB_BYTES // (4 * tensor.columns), 1)
+        multiple = tensor.slab_multiple
+        step = max(step // multiple, 1) * multiple
+        left[tensor.name] = -(-tensor.rows // step)
+        for first in range(0, tensor.rows, step):
+            yield placed, first, min(step, tensor.rows - first)
+
+
+def _check_output(plan: Plan, output: Path, partial: Path) -> None:
+    sources = {tensor.file.path.resolve() for tensor in plan.base.tensors.values()}
+    if output.resolve() in sources:
+        raise ConvertError(f"{output} is a file of the base: choose another name")
+    if output.is_dir():
+        raise ConvertError(f"{output} is a folder: give the name of a file in it")
+    if not output.parent.is_dir():
+        raise ConvertError(f"{output.parent}: no such folder")
+    there = partial.stat().st_blocks * 512 if partial.exists() else 0
+    free = shutil.disk_usage(output.parent).free + there
+    if free < plan.layout.length:
+        raise ConvertError(
+            f"{output.parent}: {free / 1e9:.2f} GB are free, {plan.layout.length / 1e9:.2f} GB "
+            "will be written"
+        )
+
+
+def _fingerprint(plan: Plan) -> str:
+    """What the bytes of the output depend on: the same again means that a partial can go on."""
+    digest = hashlib.sha256(plan.layout.head)
+    files = {tensor.file.path for tensor in plan.base.tensors.values()}
+    for adapter in plan.adapters:
+        digest.update(f"{adapter.weight!r}".encode())
+        files |= {path for path in adapter.folder.iterdir() if path.name.startswith("adapter_")}
+    for path in sorted(files):
+        status = path.stat()
+        digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,197 @@
+"""Each tensor of the output: rows of the base, what adapters add, the order of the rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from baize_convert.adapter import Adapter, ModuleChange
+from baize_convert.checkpoint import Checkpoint
+from baize_convert.failures import ConvertError
+from baize_convert.ggml import Float32
+from baize_convert.model_config import ModelConfig
+from baize_convert.stored_tensors import StoredTensor
+from baize_convert.tensor_names import modules, permute_rows, sort_key
+
+_EMBEDDING = "model.embed_tokens.weight"
+
+
+@dataclass(frozen=True)
+class MergedTensor:
+    """A tensor of the output. Rows are read, merged and put into order a slab at a time."""
+
+    name: str
+    source: StoredTensor | None
+    changes: tuple[tuple[float, ModuleChange], ...] = ()
+    """The weight of each adapter and what it does here."""
+    permuted_heads: int = 0
+    computed: Float32 | None = None
+    """Values that stand in no file, such as the factors of LLaMA 3's RoPE."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        if self.computed is not None:
+            return self.computed.shape
+        assert self.source is not None
+        return self.source.shape
+
+    @property
+    def rows(self) -> int:
+        return math.prod(self.shape[:-1])
+
+    @property
+    def columns(self) -> int:
+        return self.shape[-1]
+
+    @property
+    def slab_multiple(self) -> int:
+        """Rows that belong together: those of a head, where rows change places."""
+        return self.rows // self.permuted_heads if self.permuted_heads else 1
+
+    def slab(self, first: int, count: int) -> tuple[Float32, Float32 | None]:
+        """Rows as they go into the file, and what adapters added to them (None: nothing)."""
+        if self.computed is not None:
+            return self.computed.reshape(self.rows, self.columns)[first : first + count], None
+        assert self.source is not None
+        rows = self.source.read(first, count)
+        before = rows if self.changes else None
+        for weight, change in self.changes:
+            if change.a is None:
+                continue
+            merged = rows + np.float32(weight) * change.delta(first, count)
+            if change.magnitude is not None:
+                # DoRA: the norm of the changed rows, in the direction that they have now.
+                norm = np.linalg.norm(merged, axis=1)
+                factor = change.magnitude[first : first + count] / norm
+                merged = factor[:, None].astype(np.float32) * merged
+            rows = merged
+        delta = None if before is None else rows - before
+        self.source.drop(first, count)
+        if not self.permuted_heads:
+            return rows, delta
+        heads = count // self.slab_multiple
+        return (
+            permute_rows(rows, heads),
+            None if delta is None else permute_rows(delta, heads),
+        )
+
+
+def merged_tensors(base: Checkpoint, adapters: Sequence[Adapter]) -> list[MergedTensor]:
+    """All tensors of the output, in the order of llama-quantize.
+
+    Raises:
+        ConvertError: an adapter that is not of this model; every mismatch is named.
+    """
+    known = modules(base.config)
+    _check_adapters(base, adapters)
+    found: list[MergedTensor] = []
+    for module in known.values():
+        for part in ("weight", "bias"):
+            tensor = _merged(base, adapters, module.source, part)
+            if tensor is None:
+                continue
+            source, changes = tensor
+            found.append(
+                MergedTensor(
+                    f"{module.target}.{part}",
+                    _as_column(source) if module.permuted_heads and part == "bias" else source,
+                    changes,
+                    module.permuted_heads,
+                )
+            )
+    factors = rope_factors(base.config)
+    if factors is not None:
+        found.append(MergedTensor("rope_freqs.weight", None, computed=factors))
+    return sorted(found, key=lambda tensor: sort_key(tensor.name))
+
+
+def _as_column(bias: StoredTensor) -> StoredTensor:
+    return StoredTensor(bias.name, bias.dtype, (bias.columns, 1), bias.file, bias.start)
+
+
+def _merged(
+    base: Checkpoint, adapters: Sequence[Adapter], module: str, part: str
+) -> tuple[StoredTensor, tuple[tuple[float, ModuleChange], ...]] | None:
+    source = base.tensors.get(f"{module}.{part}")
+    if source is None and f"{module}.{part}" == "lm_head.weight" and _diverges(adapters):
+        # Tied in the base, and no longer once one of the two is changed: both are written.
+        source = base.tensors[_EMBEDDING]
+    changes = []
+    for adapter in adapters:
+        change = adapter.changes.get(module)
+        if change is None:
+            continue
+        if part in change.replaced:
+            source = change.replaced[part]
+        if part == "weight" and change.a is not None:
+            changes.append((adapter.weight, change))
+    return None if source is None else (source, tuple(changes))
+
+
+def _diverges(adapters: Sequence[Adapter]) -> bool:
+    """Whether embedding and head are no longer one: training one of them leaves the other alone.
+
+    PEFT's own merge writes into the tensor they share, and so changes both.
+    """
+    return any(
+        module in adapter.changes and not adapter.config.ensure_weight_tying
+        for adapter in adapters
+        for module in ("model.embed_tokens", "lm_head")
+    )
+
+
+def _check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
+    known = modules(base.config)
+    for adapter in adapters:
+        wrong: list[str] = []
+        for module, change in adapter.changes.items():
+            if module not in known:
+                wrong.append(f"{module}: no such module")
+                continue
+            weight = base.tensors.get(f"{module}.weight")
+            if weight is None and module == "lm_head":
+                weight = base.tensors[_EMBEDDING]
+            if weight is not None and change.a is not None and change.b is not None:
+                of_adapter = (change.b.shape[0], change.a.shape[1])
+                if change.transposed or change.is_embedding:
+                    of_adapter = (of_adapter[1], of_adapter[0])
+                if of_adapter != weight.shape:
+                    wrong.append(f"{module}: {list(of_adapter)} for {list(weight.shape)}")
+            for part, tensor in change.replaced.items():
+                own = base.tensors.get(f"{module}.{part}", weight if part == "weight" else None)
+                if own is None or own.shape != tensor.shape:
+                    wrong.append(f"{module}.{part}: {list(tensor.shape)} cannot replace the base's")
+        if wrong:
+            raise ConvertError(
+                f"{adapter.folder} is not an adapter of {base.folder}: {'; '.join(wrong)}"
+            )
+
+
+def rope_factors(config: ModelConfig) -> Float32 | None:
+    """LLaMA 3's factors of each rotation, [head_size / 2]; None for another kind of RoPE.
+
+    As ``LlamaModel.generate_extra_tensors`` of llama.cpp's conversion/llama.py.
+    """
+    rope = config.rope
+    if str(rope.get("rope_type", "")).lower() != "llama3":
+        return None
+    base, size = float(rope["rope_theta"]), config.head_size
+    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
+    frequencies = np.float32(1.0) / np.power(np.float32(base), exponents, dtype=np.float32)
+    factor = float(rope.get("factor", 8.0))
+    low, high = float(rope.get("low_freq_factor", 1.0)), float(rope.get("high_freq_factor", 4.0))
+    length = float(rope.get("original_max_position_embeddings", 8192))
+    factors = []
+    for frequency in frequencies:
+        wavelength = 2 * math.pi / float(frequency)
+        if wavelength < length / high:
+            factors.append(1.0)
+        elif wavelength > length / low:
+            factors.append(factor)
+        else:
+            smooth = (length / wavelength - low) / (high - low)
+            factors.append(1 / ((1 - smooth) / factor + smooth))
+    return np.array(factors, dtype=np.float32)

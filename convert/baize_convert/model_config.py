@@ -1,0 +1,98 @@
+"""``config.json`` of a LLaMA-like model, with the defaults that transformers fills in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from baize_convert.failures import ConvertError
+from baize_convert.tensor_types import ModelShape
+
+ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "LLaMAForCausalLM")
+
+
+class ModelConfig(Struct, frozen=True):
+    """The fields of transformers' ``LlamaConfig`` that a conversion needs."""
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    vocab_size: int
+    architectures: list[str] = []
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-6
+    rope_theta: float | None = None
+    rope_scaling: dict[str, Any] | None = None
+    rope_parameters: dict[str, Any] | None = None
+    tie_word_embeddings: bool = False
+    attention_bias: bool = False
+    quantization_config: dict[str, Any] | None = None
+    bos_token_id: int | list[int] | None = None
+    eos_token_id: int | list[int] | None = None
+    pad_token_id: int | None = None
+    name_or_path: str = field(default="", name="_name_or_path")
+
+    @property
+    def kv_heads(self) -> int:
+        return self.num_key_value_heads or self.num_attention_heads
+
+    @property
+    def head_size(self) -> int:
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def rope(self) -> dict[str, Any]:
+        """Parameters of RoPE under their newer names, ``rope_theta`` among them."""
+        found = dict(self.rope_parameters or self.rope_scaling or {})
+        if "rope_type" not in found and "type" in found:
+            found["rope_type"] = found["type"]
+        theta = 10000.0 if self.rope_theta is None else self.rope_theta
+        found.setdefault("rope_theta", theta)
+        return found
+
+    @property
+    def shape(self) -> ModelShape:
+        return ModelShape(self.num_hidden_layers, self.num_attention_heads, self.kv_heads)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The config of a Hugging Face folder.
+
+    Raises:
+        ConvertError: none, of another architecture, of a quantized model, or contradicting itself.
+    """
+    path = folder / "config.json"
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=ModelConfig)
+    except FileNotFoundError as error:
+        raise ConvertError(f"{folder} has no config.json: not a Hugging Face model") from error
+    except OSError as error:
+        raise ConvertError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConvertError(f"{path}: {error}") from error
+    if config.architectures and not set(config.architectures) & set(ARCHITECTURES):
+        raise ConvertError(
+            f"{path}: the architecture {config.architectures[0]} cannot be converted; known: "
+            f"{', '.join(ARCHITECTURES[:2])}"
+        )
+    if config.quantization_config:
+        method = str(config.quantization_config.get("quant_method", "a quantized format"))
+        raise ConvertError(
+            f"{path}: the weights are in {method}, where a merge would be wrong: take the model "
+            "they were made from, in 16 or 32 bits"
+        )
+    for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
+        if getattr(config, key) <= 0:
+            raise ConvertError(f"{path}: {key} is {getattr(config, key)}")
+    if config.num_attention_heads % config.kv_heads:
+        raise ConvertError(
+            f"{path}: {config.num_attention_heads} heads cannot share {config.kv_heads} key-value "
+            "heads"
+        )
+    return config

@@ -1,0 +1,64 @@
+"""Safetensors: an 8-byte length, a JSON header, and the data.
+
+The library of that name reads whole tensors and, with numpy, no bfloat16; a slab needs the offsets,
+so the header is read here, and everything in it is checked before a byte of data is touched.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from baize_convert.failures import ConvertError
+from baize_convert.stored_tensors import ITEM_BYTES, MappedFile, StoredTensor
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library."""
+_QUANTIZED = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "U32")
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a file, by name.
+
+    Raises:
+        ConvertError: truncated, overlapping, or not a safetensors file; the tensor is named.
+    """
+    file = MappedFile(path)
+    if len(file) < 8:
+        raise ConvertError(f"{path}: not a safetensors file, it has {len(file)} bytes")
+    (length,) = struct.unpack("<Q", file.read(0, 8))
+    if length > min(LARGEST_HEADER, len(file) - 8):
+        raise ConvertError(f"{path}: its header of {length} bytes goes beyond the file")
+    try:
+        header: dict[str, Any] = msgspec.json.decode(file.read(8, length), type=dict[str, Any])
+        header.pop("__metadata__", None)
+        entries = msgspec.convert(header, dict[str, _Entry])
+    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        raise ConvertError(f"{path}: its header cannot be read: {error}") from error
+    data, size = 8 + length, len(file) - 8 - length
+    found: dict[str, StoredTensor] = {}
+    end_before = 0
+    for name, entry in sorted(entries.items(), key=lambda pair: pair[1].data_offsets):
+        start, end = entry.data_offsets
+        if entry.dtype not in ITEM_BYTES and entry.dtype not in _QUANTIZED:
+            raise ConvertError(f"{path}: {name} has the type {entry.dtype}, which is not read")
+        if any(dimension < 0 for dimension in entry.shape) or not 0 <= start <= end <= size:
+            raise ConvertError(f"{path}: {name} lies outside the file: it is truncated or damaged")
+        if start < end_before:
+            raise ConvertError(f"{path}: {name} overlaps another tensor: the file is damaged")
+        item = ITEM_BYTES.get(entry.dtype)
+        if item is not None and math.prod(entry.shape) * item != end - start:
+            raise ConvertError(f"{path}: {name} has not the size that its shape says")
+        end_before = end
+        found[name] = StoredTensor(name, entry.dtype, tuple(entry.shape), file, data + start)
+    return found

@@ -1,0 +1,97 @@
+"""A tensor in a file: where its rows lie, read as float32 a slab at a time."""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from baize_convert.failures import ConvertError
+from baize_convert.ggml import Float32
+
+_NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+
+
+class MappedFile:
+    """A file read where it lies: mapped, so that its pages are the system's to keep or drop."""
+
+    def __init__(self, path: Path) -> None:
+        """Map ``path``.
+
+        Raises:
+            ConvertError: it cannot be read, or is empty.
+        """
+        self.path = path
+        try:
+            with path.open("rb") as handle:
+                self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise ConvertError(f"{path}: {error.strerror}") from error
+        except ValueError as error:
+            raise ConvertError(f"{path}: the file is empty") from error
+
+    def __len__(self) -> int:
+        return len(self._map)
+
+    def read(self, start: int, size: int) -> bytes:
+        return self._map[start : start + size]
+
+    def array(self, start: int, size: int) -> NDArray[np.uint8]:
+        """``size`` bytes from ``start``, without a copy."""
+        return np.frombuffer(self._map, np.uint8, size, start)
+
+    def drop(self, start: int, size: int) -> None:
+        """Pages that are not needed again need not stay in memory."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            first = start // mmap.PAGESIZE * mmap.PAGESIZE
+            self._map.madvise(mmap.MADV_DONTNEED, first, start + size - first)
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """``shape`` is rows first; ``dtype`` is a name of safetensors: F64, F32, F16 or BF16."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: MappedFile
+    start: int
+
+    @property
+    def columns(self) -> int:
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def rows(self) -> int:
+        count = 1
+        for size in self.shape[:-1]:
+            count *= size
+        return count
+
+    @property
+    def bytes(self) -> int:
+        return self.rows * self.columns * ITEM_BYTES[self.dtype]
+
+    def read(self, first: int = 0, count: int | None = None) -> Float32:
+        """Rows ``first`` to ``first + count`` as float32 [count, columns]; F16, BF16 are exact."""
+        count = self.rows - first if count is None else count
+        item = ITEM_BYTES[self.dtype]
+        start = self.start + first * self.columns * item
+        raw = self.file.array(start, count * self.columns * item)
+        values = raw.view(_NUMPY[self.dtype]).reshape(count, self.columns)
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32)
+
+    def read_all(self) -> Float32:
+        """The whole tensor in its own shape."""
+        return self.read().reshape(self.shape)
+
+    def drop(self, first: int, count: int) -> None:
+        """Rows that were read and are not needed again."""
+        size = self.columns * ITEM_BYTES[self.dtype]
+        self.file.drop(self.start + first * size, count * size)

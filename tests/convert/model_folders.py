@@ -1,0 +1,123 @@
+"""Hugging Face folders with random weights, of any shape and dtype, and what llama.cpp makes."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+import numpy as np
+from gguf import GGUFReader, GGUFWriter
+from numpy.typing import NDArray
+
+from baize_convert.checkpoint import expected_shapes
+from baize_convert.model_config import read_config
+
+Array = NDArray[Any]
+
+
+def write_safetensors(
+    file: Path, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]
+) -> None:
+    """Write dtype, shape and bytes by name; numpy knows no bfloat16, so not by the library."""
+    header, at = {}, 0
+    for name, (dtype, shape, data) in tensors.items():
+        offsets = [at, at + len(data)]
+        header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": offsets}
+        at += len(data)
+    raw = json.dumps(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    with file.open("wb") as handle:
+        handle.write(struct.pack("<Q", len(raw)) + raw)
+        for _, _, data in tensors.values():
+            handle.write(data)
+
+
+def stored(values: Array, dtype: str) -> bytes:
+    if dtype == "BF16":
+        return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
+    return values.astype({"F32": np.float32, "F16": np.float16}[dtype]).tobytes()
+
+
+def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
+    """A folder of a LLaMA with this config; the tokenizer is that of the goldens' base."""
+    folder.mkdir(parents=True)
+    base = Path(__file__).parent / "goldens" / "base"
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((base / name).read_bytes())
+    described = {"architectures": ["LlamaForCausalLM"], "vocab_size": 300, **config}
+    (folder / "config.json").write_text(json.dumps(described))
+    generator = np.random.default_rng(7)
+    tensors = {}
+    for name, shape in expected_shapes(read_config(folder)).items():
+        if name.endswith(".bias") and not config.get("attention_bias"):
+            continue
+        if name.endswith(".bias") and "self_attn" not in name:
+            continue
+        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+            continue
+        values = generator.normal(0, 0.05, shape).astype(np.float32)
+        tensors[name] = (dtype, shape, stored(values, dtype))
+    write_safetensors(folder / "model.safetensors", tensors)
+    return folder
+
+
+def llama_quantize(source: Path, target: Path, file_type: int) -> None:
+    """llama-quantize, as a library."""
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = file_type
+    code = lib.llama_model_quantize(
+        str(source).encode(), str(target).encode(), ctypes.byref(params)
+    )
+    assert code == 0
+
+
+def tensors_of(file: Path) -> dict[str, tuple[str, bytes]]:
+    """Type and data of every tensor of a GGUF."""
+    return {
+        tensor.name: (tensor.tensor_type.name, tensor.data.tobytes())
+        for tensor in GGUFReader(file).tensors
+    }
+
+
+def keys_of(file: Path) -> dict[str, Any]:
+    """The keys that say what a model is; names and licences are left out."""
+    wanted = ("general.architecture", "general.file_type", "general.quantization_version")
+    return {
+        name: (field.types, field.contents())
+        for name, field in GGUFReader(file).fields.items()
+        if name.startswith(("llama.", "tokenizer.")) or name in wanted
+    }
+
+
+def sparse_gguf(
+    file: Path, shapes: Mapping[str, tuple[int, ...]], layers: int, heads: int, kv_heads: int
+) -> None:
+    """A GGUF of these shapes in which the weights are a hole: nothing on the disk but the head."""
+    writer = GGUFWriter(None, "llama")
+    hidden = shapes["token_embd.weight"][1]
+    writer.add_block_count(layers)
+    writer.add_context_length(2048)
+    writer.add_embedding_length(hidden)
+    writer.add_feed_forward_length(shapes["blk.0.ffn_up.weight"][0])
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(kv_heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(shapes["token_embd.weight"][0])
+    writer.add_tokenizer_model("none")
+    size = 0
+    for name, shape in shapes.items():
+        count = int(np.prod(shape)) * 4
+        writer.add_tensor_info(name, shape, np.dtype(np.float32), count)
+        size += -(-count // 32) * 32
+    writer.write_header_to_file(file)
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    writer.close()
+    head = -(-file.stat().st_size // 32) * 32
+    with file.open("r+b") as handle:
+        handle.truncate(head + size)

@@ -1,0 +1,276 @@
+"""Whatever a file holds, the answer is one clear line: no crash, no hang, nothing written."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baize_convert.adapter import module_of, open_adapter
+from baize_convert.checkpoint import open_checkpoint
+from baize_convert.failures import ConvertError
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_convert.pre_tokenizers import pre_tokenizer_of
+from baize_convert.safetensors_file import read_safetensors
+from baize_convert.sentencepiece_model import read_pieces
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import write_safetensors
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(BASE, tmp_path / "base"))
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(FOLDER / "plain", tmp_path / "adapter"))
+
+
+def change(file: Path, **fields: Any) -> None:
+    file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
+
+
+def complaint_of(read: Callable[[], object]) -> str:
+    """The line that says why it cannot be read; empty where it can."""
+    try:
+        read()
+    except ConvertError as error:
+        return str(error)
+    return ""
+
+
+# --- safetensors --------------------------------------------------------------------------------
+
+
+def with_header(file: Path, header: object, data: bytes = b"") -> Path:
+    raw = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("header", "wrong"),
+    [
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, "outside the file"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "outside the file"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "outside the file"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "size that its shape"),
+        ({"a": {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, "type X9"),
+        ({"a": {"dtype": "F32"}}, "cannot be read"),
+        ([1, 2], "cannot be read"),
+        (
+            {
+                "a": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "b": {"dtype": "F16", "shape": [1], "data_offsets": [2, 4]},
+            },
+            "b overlaps",
+        ),
+    ],
+)
+def test_a_header_that_lies_is_named(header: object, wrong: str, tmp_path: Path) -> None:
+    file = with_header(tmp_path / "x.safetensors", header, b"\0" * 4)
+    with pytest.raises(ConvertError, match=wrong):
+        read_safetensors(file)
+
+
+def test_a_header_beyond_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    file.write_bytes(struct.pack("<Q", 2**62) + b"{}")
+    with pytest.raises(ConvertError, match="goes beyond the file"):
+        read_safetensors(file)
+
+
+@given(st.binary(max_size=200), st.integers(0, 2**64 - 1) | st.integers(0, 200))
+def test_any_bytes_are_a_clear_error_or_tensors(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes, length: int
+) -> None:
+    file = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
+    file.write_bytes(struct.pack("<Q", length) + raw)
+    assert "\n" not in complaint_of(lambda: read_safetensors(file))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=12), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "__metadata__", "b"]),
+        JSON
+        | st.fixed_dictionaries(
+            {
+                "dtype": st.sampled_from(["F32", "F16", "BF16", "I8", "Q"]),
+                "shape": st.lists(st.integers(-2, 2**63), max_size=3),
+                "data_offsets": st.tuples(st.integers(-9, 99), st.integers(-9, 2**63)),
+            }
+        ),
+    )
+)
+def test_any_header_is_a_clear_error_or_tensors(
+    tmp_path_factory: pytest.TempPathFactory, header: dict[str, Any]
+) -> None:
+    file = with_header(tmp_path_factory.mktemp("fuzz") / "x.safetensors", header, b"\0" * 64)
+
+    def read() -> None:
+        for tensor in read_safetensors(file).values():
+            if tensor.dtype in ("F32", "F16", "BF16"):
+                tensor.read_all()
+
+    assert "\n" not in complaint_of(read)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_no_sentencepiece_model_or_one(
+    tmp_path_factory: pytest.TempPathFactory, raw: bytes
+) -> None:
+    file = tmp_path_factory.mktemp("fuzz") / "tokenizer.model"
+    file.write_bytes(raw)
+    complaint = complaint_of(lambda: read_pieces(file))
+    assert not complaint or "not a SentencePiece model" in complaint
+
+
+# --- a base -------------------------------------------------------------------------------------
+
+
+def test_a_shard_outside_the_folder(base: Path) -> None:
+    index = {"weight_map": {"model.norm.weight": "../../etc/passwd"}}
+    (base / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ConvertError, match="not in the folder"):
+        open_checkpoint(base)
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"hidden_size": 64}, r"is \[300, 32\], but config.json says \[300, 64\]"),
+        ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is missing"),
+        ({"num_hidden_layers": 1}, "belongs to no part"),
+        ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
+        ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be converted"),
+        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
+        ({"hidden_size": "wide"}, "hidden_size"),
+        ({"vocab_size": 0}, "vocab_size is 0"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_named(
+    fields: dict[str, Any], wrong: str, base: Path
+) -> None:
+    change(base / "config.json", **fields)
+    with pytest.raises(ConvertError, match=wrong):
+        open_checkpoint(base)
+
+
+def test_a_quantized_base_is_refused_with_what_to_use(base: Path) -> None:
+    (base / "model.safetensors").unlink()
+    tensors = {"model.layers.0.mlp.up_proj.weight.absmax": ("F32", (1,), b"\0" * 4)}
+    write_safetensors(base / "model.safetensors", tensors)
+    with pytest.raises(ConvertError, match="take the model it was made from"):
+        open_checkpoint(base)
+
+
+def test_an_unknown_pre_tokenizer_is_never_guessed(base: Path) -> None:
+    odd = {"type": "Split", "pattern": {"Regex": "odd"}, "behavior": "Isolated", "invert": False}
+    change(base / "tokenizer.json", pre_tokenizer=odd)
+    with pytest.raises(ConvertError, match=r"'odd'.*--pre"):
+        plan_conversion(base, [], outtype_named("F16"))
+    plan = plan_conversion(base, [], outtype_named("F16"), pre="llama-bpe")
+    assert b"llama-bpe" in plan.layout.head
+
+
+def test_an_edited_post_processor_changes_no_pre_tokenizer(base: Path) -> None:
+    """llama.cpp's converter hashes token ids, BOS among them, and gives up here."""
+    template = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
+    change(base / "tokenizer.json", post_processor=template)
+    assert pre_tokenizer_of(json.loads((base / "tokenizer.json").read_text())) == "gpt-2"
+
+
+def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:
+    beyond = [{"id": 300, "content": "<late>", "special": True}]
+    change(base / "tokenizer.json", added_tokens=beyond)
+    with pytest.raises(ConvertError, match="'<late>' has the id 300"):
+        plan_conversion(base, [], outtype_named("F16"))
+
+
+# --- an adapter ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"peft_type": "IA3"}, "peft_type IA3"),
+        ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights 'pissa_niter_4'"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights 'olora'"),
+        ({"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens"),
+        ({"layer_replication": [[0, 2]]}, "layer_replication"),
+        ({"target_parameters": ["experts"]}, "target_parameters"),
+        ({"r": "eight"}, "`int`"),
+    ],
+)
+def test_maths_that_are_not_known_are_refused_by_field(
+    fields: dict[str, Any], wrong: str, adapter: Path
+) -> None:
+    change(adapter / "adapter_config.json", **fields)
+    with pytest.raises(ConvertError, match=wrong):
+        open_adapter(adapter)
+
+
+def test_a_key_that_fits_nothing_is_named(adapter: Path) -> None:
+    tensors = {"base_model.model.model.layers.0.mlp.up_proj.hada_w1": ("F32", (1,), b"\0" * 4)}
+    write_safetensors(adapter / "adapter_model.safetensors", tensors)
+    with pytest.raises(ConvertError, match="hada_w1"):
+        open_adapter(adapter)
+
+
+def test_an_empty_adapter_and_one_of_zeros_are_refused(adapter: Path) -> None:
+    write_safetensors(adapter / "adapter_model.safetensors", {})
+    with pytest.raises(ConvertError, match="saved empty"):
+        open_adapter(adapter)
+    prefix = "base_model.model.model.layers.0.self_attn.q_proj"
+    zeros = {
+        f"{prefix}.lora_A.weight": ("F32", (2, 32), b"\1" * 256),
+        f"{prefix}.lora_B.weight": ("F32", (32, 2), b"\0" * 256),
+    }
+    write_safetensors(adapter / "adapter_model.safetensors", zeros)
+    with pytest.raises(ConvertError, match="never trained"):
+        open_adapter(adapter)
+
+
+def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None:
+    prefix = "base_model.model.model.layers"
+    other = {
+        f"{prefix}.0.self_attn.q_proj.lora_A.weight": ("F32", (2, 64), b"\1" * 512),
+        f"{prefix}.0.self_attn.q_proj.lora_B.weight": ("F32", (64, 2), b"\1" * 512),
+        f"{prefix}.7.self_attn.q_proj.lora_A.weight": ("F32", (2, 32), b"\1" * 256),
+        f"{prefix}.7.self_attn.q_proj.lora_B.weight": ("F32", (32, 2), b"\1" * 256),
+    }
+    write_safetensors(adapter / "adapter_model.safetensors", other)
+    with pytest.raises(ConvertError) as error:
+        plan_conversion(BASE, [open_adapter(adapter)], outtype_named("F16"))
+    assert "layers.0.self_attn.q_proj: [64, 64] for [32, 32]" in str(error.value)
+    assert "layers.7.self_attn.q_proj: no such module" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+        "base_model.model.model.layers.0.self_attn.q_proj.lora_A.default.weight",
+        "model.layers.0.self_attn.q_proj.lora_A.weight",
+        "_orig_mod.base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight",
+        "module.base_model.model.model.layers.0.self_attn.q_proj.lora_A.mine.weight",
+    ],
+)
+def test_the_wrappers_of_every_version_come_off(key: str) -> None:
+    assert module_of(key).startswith("model.layers.0.self_attn.q_proj.lora_A")

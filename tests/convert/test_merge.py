@@ -1,0 +1,316 @@
+"""What is written is, to the byte, what the reference chain writes; nothing is lost on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFReader
+
+from baize_convert.adapter import open_adapter
+from baize_convert.cli import run
+from baize_convert.failures import ConvertError
+from baize_convert.merge import merge
+from baize_convert.merged_tensors import rope_factors
+from baize_convert.model_config import read_config
+from baize_convert.outtypes import OUTTYPES, outtype_named
+from baize_convert.plan import Plan, plan_conversion
+from baize_convert.safetensors_file import read_safetensors
+from baize_convert.tensor_names import modules, permute_rows
+from baize_tui.chat.formats import system_prompt
+from baize_tui.engine.bindings import AbortFlag
+from baize_tui.engine.llama_engine import LlamaEngine
+from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
+from baize_tui.settings import DEFAULT_SYSTEM, Sampling
+from tests.convert.make_goldens import BASE, FOLDER, KINDS
+from tests.convert.model_folders import keys_of, llama_quantize, random_folder, tensors_of
+from tests.convert.smollm2_folder import make_folder
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "grouped, tied, F16": {
+        "hidden_size": 1024,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    },
+    "plain, untied, biases, BF16": {
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "attention_bias": True,
+        "rope_scaling": {
+            "rope_type": "llama3",
+            "factor": 8.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192,
+        },
+        "dtype": "BF16",
+    },
+}
+SMOLLM2_F32 = "smollm2_f32.json"
+"""What llama.cpp's converter makes of ``smollm2_folder`` in F32: see ``test_smollm2_is…``."""
+
+
+def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = None) -> Plan:
+    adapters = [open_adapter(adapter)] if adapter is not None else []
+    plan = plan_conversion(folder, adapters, outtype_named(outtype))
+    merge(plan, output)
+    return plan
+
+
+@pytest.fixture(scope="module")
+def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
+    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "smollm2")
+
+
+@pytest.fixture(scope="module")
+def smollm2_f32(smollm2_folder: Path) -> Path:
+    file = smollm2_folder.parent / "f32.gguf"
+    converted(smollm2_folder, "F32", file)
+    return file
+
+
+def digest_of(file: Path) -> dict[str, str]:
+    """A hash of every tensor with its type, and of the keys."""
+    tensors = hashlib.sha256()
+    for name, (type, data) in sorted(tensors_of(file).items()):
+        tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
+    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
+    return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
+
+
+def test_smollm2_is_what_llama_cpp_converts_it_to(smollm2_f32: Path) -> None:
+    """The golden is ``digest_of`` what this makes of the folder, with llama-cpp-python 0.3.36's
+    source: vendor/llama.cpp/convert_hf_to_gguf.py --outtype f32 --outfile F32.gguf FOLDER"""
+    assert digest_of(smollm2_f32) == json.loads((FOLDER.parent / SMOLLM2_F32).read_text())
+
+
+@pytest.mark.parametrize("outtype", ["Q4_K_M", "Q6_K", "Q3_K_M"])
+def test_smollm2_is_quantized_as_llama_quantize_does(
+    outtype: str, smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path
+) -> None:
+    converted(smollm2_folder, outtype, tmp_path / "ours.gguf")
+    llama_quantize(smollm2_f32, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_every_outtype_is_quantized_as_llama_quantize_does(shape: str, tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES[shape])
+    converted(folder, "F32", tmp_path / "f32.gguf")
+    for outtype in OUTTYPES.values():
+        converted(folder, outtype.name, tmp_path / "ours.gguf")
+        llama_quantize(tmp_path / "f32.gguf", tmp_path / "theirs.gguf", int(outtype.file_type))
+        ours, theirs = tensors_of(tmp_path / "ours.gguf"), tensors_of(tmp_path / "theirs.gguf")
+        assert ours == theirs, outtype.name
+        assert keys_of(tmp_path / "ours.gguf") == keys_of(tmp_path / "theirs.gguf")
+
+
+def test_rows_of_q_and_k_and_their_biases_change_places(tmp_path: Path) -> None:
+    shape = {**SHAPES["plain, untied, biases, BF16"], "dtype": "F32"}
+    folder = random_folder(tmp_path / "model", **shape)
+    converted(folder, "F32", tmp_path / "out.gguf")
+    source = read_safetensors(folder / "model.safetensors")
+    written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
+    weight = source["model.layers.1.self_attn.k_proj.weight"].read_all()
+    bias = source["model.layers.1.self_attn.k_proj.bias"].read_all()
+    # As a formula of its own: pairs of a head's halves become neighbours.
+    order = [64 * head + half * 32 + i for head in range(8) for i in range(32) for half in (0, 1)]
+    assert np.array_equal(written["blk.1.attn_k.weight"], weight[order])
+    assert np.array_equal(written["blk.1.attn_k.bias"], bias[order])
+    assert written["blk.1.attn_k.bias"].shape == (512,)
+
+
+def test_the_factors_of_llama_3(tmp_path: Path) -> None:
+    """The three regions, at wavelengths where each is known."""
+    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    factors = rope_factors(read_config(folder))
+    assert factors is not None
+    assert factors.shape == (32,)
+    assert factors[0] == 1.0
+    assert factors[-1] == 8.0
+    assert (np.diff(factors) >= 0).all()
+
+
+# --- adapters -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_merge_in_f32_is_that_of_peft(kind: str, tmp_path: Path) -> None:
+    plan = converted(BASE, "F32", tmp_path / "out.gguf", FOLDER / kind)
+    converted(BASE, "F32", tmp_path / "base.gguf")
+    names = modules(plan.base.config)
+    written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
+    before = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "base.gguf").tensors}
+    changed = set()
+    for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
+        module = names[name.removesuffix(".weight")]
+        wanted = tensor.read_all()
+        if module.permuted_heads:
+            wanted = permute_rows(wanted, module.permuted_heads)
+        ours = written[f"{module.target}.weight"]
+        assert np.abs(ours - wanted).max() <= 2e-6 * np.abs(wanted).max()
+        changed.add(f"{module.target}.weight")
+    assert changed
+    for name in set(before) - changed:
+        assert np.array_equal(written[name], before[name]), name
+
+
+def test_a_tied_head_stays_when_the_embedding_alone_was_trained(tmp_path: Path) -> None:
+    """PEFT's merge changes both, as they share a tensor; in training the head was left alone."""
+    converted(BASE, "F32", tmp_path / "out.gguf", FOLDER / "embedding")
+    written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
+    base = read_safetensors(BASE / "model.safetensors")["model.embed_tokens.weight"].read_all()
+    assert np.array_equal(written["output.weight"], base)
+    assert not np.array_equal(written["token_embd.weight"], base)
+
+
+def test_two_adapters_add_up_with_their_weights(tmp_path: Path) -> None:
+    plain = open_adapter(FOLDER / "plain", 0.5)
+    rslora = open_adapter(FOLDER / "rslora", -2.0)
+    merge(plan_conversion(BASE, [plain, rslora], outtype_named("F32")), tmp_path / "out.gguf")
+    written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
+    module = "model.layers.0.self_attn.q_proj"
+    wanted = read_safetensors(BASE / "model.safetensors")[f"{module}.weight"].read_all()
+    for adapter, scale in ((plain, 0.5 * 8 / 4), (rslora, -2.0 * 8 / 4**0.5)):
+        change = adapter.changes[module]
+        assert change.a is not None
+        assert change.b is not None
+        wanted = wanted + np.float32(scale) * (change.b @ change.a)
+    assert np.allclose(written["blk.0.attn_q.weight"], permute_rows(wanted, 4), atol=1e-6)
+
+
+def test_how_much_of_an_adapter_is_left_is_told(tmp_path: Path) -> None:
+    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("Q8_0"))
+    fine = merge(plan, tmp_path / "fine.gguf")
+    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("Q4_0"))
+    coarse = merge(plan, tmp_path / "coarse.gguf")
+    assert 0 < fine.ratio() < coarse.ratio()
+    assert set(fine.added) == {
+        f"blk.{layer}.{part}.weight"
+        for layer in (0, 1)
+        for part in ("attn_q", "attn_k", "ffn_down")
+    }
+
+
+def test_the_converted_model_answers(
+    smollm2_folder: Path, tmp_path: Path, abort: AbortFlag
+) -> None:
+    converted(smollm2_folder, "Q8_0", tmp_path / "smollm2.gguf")
+    engine = LlamaEngine(Load(0, str(tmp_path / "smollm2.gguf"), context=512, threads=2), abort)
+    messages = [
+        PromptMessage("system", system_prompt(DEFAULT_SYSTEM, moderation=True)),
+        PromptMessage("user", "What is the capital of France?"),
+    ]
+    request = Generate(0, Prompt(messages), Sampling(temperature=0), max_tokens=20)
+    finished = [event for event in engine.generate(request) if isinstance(event, Finished)]
+    engine.close()
+    assert "Paris" in finished[0].text
+
+
+# --- interrupted, refused -----------------------------------------------------------------------
+
+
+def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
+    merge(plan, tmp_path / "whole.gguf")
+    output, seen = tmp_path / "out.gguf", 0
+
+    def interrupt(size: int) -> None:
+        nonlocal seen
+        seen += size
+        if seen > plan.layout.length // 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        merge(plan, output, progress=interrupt)
+    assert not output.exists()
+    journal = Path(f"{output}.partial.journal")
+    done = journal.read_text().splitlines()[1:]
+    assert 0 < len(done) < len(plan.layout.tensors)
+    # What is done is not done again: spoil it, and it stays spoilt.
+    first = next(placed for placed in plan.layout.tensors if placed.tensor.name == done[0])
+    with Path(f"{output}.partial").open("r+b") as handle:
+        handle.seek(first.offset)
+        kept = handle.read(4)
+    merge(plan, output)
+    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
+    assert output.read_bytes()[first.offset : first.offset + 4] == kept
+    assert not journal.exists()
+    assert not Path(f"{output}.partial").exists()
+
+
+def test_a_partial_of_other_inputs_is_begun_anew(tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    Path(f"{output}.partial").write_bytes(b"nonsense")
+    Path(f"{output}.partial.journal").write_text("another fingerprint\ntoken_embd.weight\n")
+    converted(BASE, "F32", output)
+    converted(BASE, "F32", tmp_path / "fresh.gguf")
+    assert output.read_bytes() == (tmp_path / "fresh.gguf").read_bytes()
+
+
+def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", "F32", **SHAPES["grouped, tied, F16"])
+    tensor = read_safetensors(folder / "model.safetensors")["model.layers.1.mlp.up_proj.weight"]
+    with (folder / "model.safetensors").open("r+b") as handle:
+        handle.seek(tensor.start + 4000)
+        handle.write(np.float32(np.nan).tobytes())
+    plan = plan_conversion(folder, [], outtype_named("Q4_0"))
+    with pytest.raises(ConvertError, match=r"blk\.1\.ffn_up\.weight holds NaN"):
+        merge(plan, tmp_path / "out.gguf")
+    assert not (tmp_path / "out.gguf").exists()
+    merge(plan, tmp_path / "out.gguf", allow_nan=True)
+    assert (tmp_path / "out.gguf").exists()
+
+
+def test_the_base_is_never_written_over(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    before = (folder / "model.safetensors").read_bytes()
+    plan = plan_conversion(folder, [], outtype_named("Q8_0"))
+    with pytest.raises(ConvertError, match="a file of the base"):
+        merge(plan, folder / "model.safetensors")
+    assert (folder / "model.safetensors").read_bytes() == before
+
+
+def test_too_little_disk_is_refused_before_writing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_conversion(BASE, [], outtype_named("F32"))
+    free = type("Usage", (), {"free": 1000})
+    monkeypatch.setattr("shutil.disk_usage", lambda _: free)
+    with pytest.raises(ConvertError, match="GB are free"):
+        merge(plan, tmp_path / "out.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    adapter = str(FOLDER / "plain")
+    assert run(["plan", str(BASE), "--adapter", adapter, "--outtype", "q4_0", "--json"]) == 0
+    planned = json.loads(capsys.readouterr().out)
+    output = tmp_path / "out.gguf"
+    arguments = ["merge", str(BASE), "--adapter", f"{adapter}=0.5", "--outtype", "q4_0"]
+    assert run([*arguments, "--output", str(output), "--json"]) == 0
+    merged = json.loads(capsys.readouterr().out)
+    assert planned["bytes"] == merged["bytes"] == output.stat().st_size
+    assert merged["survival"]["blk.0.attn_q.weight"] > 0
+    types = {tensor["name"]: tensor["type"] for tensor in planned["tensors"]}
+    assert types == {name: type for name, (type, _) in tensors_of(output).items()}
+
+
+def test_a_failure_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["plan", str(tmp_path / "nowhere")]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder\n"
+    assert run(["plan", str(BASE), "--outtype", "Q9"]) == 1
+    assert "known: F32" in capsys.readouterr().err
+    assert run(["plan"]) == 2
