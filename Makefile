@@ -26,6 +26,7 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/screen.py
 	$(BIN)/python benchmarks/cancel.py
+	$(BIN)/python benchmarks/convert.py
 
 pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py
