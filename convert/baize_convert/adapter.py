@@ -20,7 +20,8 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Float32
 from baize_convert.safetensors_file import read_safetensors
-from baize_convert.stored_tensors import StoredTensor
+from baize_convert.stored_tensors import ITEM_BYTES, StoredTensor
+from baize_convert.torch_file import read_torch_file
 
 _WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
 _PARTS = re.compile(
@@ -118,15 +119,15 @@ def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
     """
     config = _read_config(folder)
     file = folder / "adapter_model.safetensors"
+    read = read_safetensors
     if not file.is_file():
-        if (folder / "adapter_model.bin").is_file():
-            raise ConvertError(
-                f"{folder}/adapter_model.bin is a PyTorch file, which is not read yet: save the "
-                "adapter as safetensors"
-            )
-        raise ConvertError(f"{folder} has no adapter_model.safetensors")
+        file, read = folder / "adapter_model.bin", read_torch_file
+    if not file.is_file():
+        raise ConvertError(f"{folder} has no adapter_model.safetensors and no adapter_model.bin")
     changes: dict[str, ModuleChange] = {}
-    for key, tensor in read_safetensors(file).items():
+    for key, tensor in read(file).items():
+        if tensor.dtype not in ITEM_BYTES:
+            raise ConvertError(f"{file}: {key} is of type {tensor.dtype}, which is no weight")
         _take(key, tensor, changes, config, folder)
     if not changes:
         raise ConvertError(f"{file} holds no weights: the adapter was saved empty")
@@ -148,7 +149,7 @@ def _read_config(folder: Path) -> AdapterConfig:
         raise ConvertError(f"{folder} has no adapter_config.json: not a PEFT adapter") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: {error}") from error
     if config.peft_type != "LORA":
         raise ConvertError(f"{path}: peft_type {config.peft_type} is not LoRA")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +13,11 @@ from baize_convert.model_config import ModelConfig, read_config
 from baize_convert.safetensors_file import read_safetensors
 from baize_convert.stored_tensors import ITEM_BYTES, StoredTensor
 from baize_convert.tensor_names import is_skipped, modules
+from baize_convert.torch_file import read_torch_file
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
+_TORCH, _TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
 
 class _Index(msgspec.Struct):
@@ -47,27 +50,32 @@ def open_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _read_shards(folder: Path) -> dict[str, StoredTensor]:
-    if (folder / _INDEX).is_file():
-        try:
-            index = msgspec.json.decode((folder / _INDEX).read_bytes(), type=_Index)
-        except (OSError, msgspec.DecodeError) as error:
-            raise ConvertError(f"{folder / _INDEX}: {error}") from error
-        found: dict[str, StoredTensor] = {}
-        for shard in sorted(set(index.weight_map.values())):
-            if Path(shard).name != shard:
-                raise ConvertError(f"{folder / _INDEX}: the shard {shard!r} is not in the folder")
-            found |= read_safetensors(folder / shard)
-        if missing := set(index.weight_map) - set(found):
-            raise ConvertError(f"{folder}: {min(missing)} is in the index but in no shard")
-        return found
-    if (folder / _SINGLE).is_file():
-        return read_safetensors(folder / _SINGLE)
-    if list(folder.glob("pytorch_model*.bin")):
-        raise ConvertError(
-            f"{folder} holds PyTorch .bin files only, which are not read yet: save it as "
-            "safetensors"
-        )
-    raise ConvertError(f"{folder} has no {_SINGLE} and no {_INDEX}")
+    for index, single, read in (
+        (_INDEX, _SINGLE, read_safetensors),
+        (_TORCH_INDEX, _TORCH, read_torch_file),
+    ):
+        if (folder / index).is_file():
+            return _read_index(folder, index, read)
+        if (folder / single).is_file():
+            return read(folder / single)
+    raise ConvertError(f"{folder} has no {_SINGLE}, no {_INDEX} and no {_TORCH}")
+
+
+def _read_index(
+    folder: Path, name: str, read: Callable[[Path], dict[str, StoredTensor]]
+) -> dict[str, StoredTensor]:
+    try:
+        index = msgspec.json.decode((folder / name).read_bytes(), type=_Index)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ConvertError(f"{folder / name}: {error}") from error
+    found: dict[str, StoredTensor] = {}
+    for shard in sorted(set(index.weight_map.values())):
+        if Path(shard).name != shard:
+            raise ConvertError(f"{folder / name}: the shard {shard!r} is not in the folder")
+        found |= read(folder / shard)
+    if missing := set(index.weight_map) - set(found):
+        raise ConvertError(f"{folder}: {min(missing)} is in the index but in no shard")
+    return found
 
 
 def _check(folder: Path, config: ModelConfig, tensors: dict[str, StoredTensor]) -> None:

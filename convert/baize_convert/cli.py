@@ -171,6 +171,11 @@ def _survival_lines(survival: Survival, plan: Plan) -> list[str]:
     return lines
 
 
+def _harmless(text: str) -> str:
+    """Names in a file are text: nothing in them is a command to the terminal, nor a new line."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def run(arguments: list[str]) -> int:
     """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
     try:
@@ -178,7 +183,7 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
         return int(end.code or 0)
     except ConvertError as error:
-        print(f"baize-convert: {error}", file=sys.stderr)
+        print(f"baize-convert: {_harmless(str(error))}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         print("baize-convert: interrupted; the same command goes on from here", file=sys.stderr)

@@ -43,7 +43,7 @@ def read_safetensors(path: Path) -> dict[str, StoredTensor]:
         header: dict[str, Any] = msgspec.json.decode(file.read(8, length), type=dict[str, Any])
         header.pop("__metadata__", None)
         entries = msgspec.convert(header, dict[str, _Entry])
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: its header cannot be read: {error}") from error
     data, size = 8 + length, len(file) - 8 - length
     found: dict[str, StoredTensor] = {}

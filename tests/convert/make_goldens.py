@@ -99,6 +99,8 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
     file = folder / "adapter_config.json"
     settings = {**json.loads(file.read_text()), "base_model_name_or_path": "base"}
     file.write_text(json.dumps(settings, indent=2) + "\n")
+    if kind == "plain":
+        _save_as_bin(folder)
     merged = model.merge_and_unload().state_dict()
     changed = {
         name: tensor.contiguous().clone()
@@ -106,6 +108,16 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
         if name != "lm_head.weight" and not torch.equal(tensor, before[name])
     }
     save_file(changed, folder / "merged.safetensors")
+
+
+def _save_as_bin(folder: Path) -> None:
+    """The same adapter as PyTorch writes it now, and as it did before 1.6."""
+    import torch
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "adapter_model.safetensors")
+    torch.save(tensors, folder / "adapter_model.bin")
+    torch.save(tensors, folder / "legacy.bin", _use_new_zipfile_serialization=False)
 
 
 def main() -> None:

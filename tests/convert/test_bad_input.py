@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from baize_convert.adapter import module_of, open_adapter
 from baize_convert.checkpoint import open_checkpoint
+from baize_convert.cli import run
 from baize_convert.failures import ConvertError
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
@@ -231,6 +232,17 @@ def test_a_key_that_fits_nothing_is_named(adapter: Path) -> None:
     write_safetensors(adapter / "adapter_model.safetensors", tensors)
     with pytest.raises(ConvertError, match="hada_w1"):
         open_adapter(adapter)
+
+
+def test_a_name_in_a_file_is_no_command_to_the_terminal(
+    adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tensors = {"evil\x1b]0;pwned\x07\nkey": ("F32", (1,), b"\0" * 4)}
+    write_safetensors(adapter / "adapter_model.safetensors", tensors)
+    assert run(["plan", str(BASE), "--adapter", str(adapter)]) == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said
+    assert said.count("\n") == 1
 
 
 def test_an_empty_adapter_and_one_of_zeros_are_refused(adapter: Path) -> None:
