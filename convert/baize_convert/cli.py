@@ -13,6 +13,8 @@ import typer
 from tqdm import tqdm
 
 from baize_convert.adapter import Adapter, open_adapter
+from baize_convert.adapter_file import write_adapter
+from baize_convert.checkpoint import open_checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.merge import Survival, merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
@@ -87,6 +89,18 @@ def merge_command(
     print(f"{output}: {size:.1f} MB, {bits:.2f} bits/weight")
     for line in _survival_lines(survival, plan):
         print(line)
+
+
+@app.command("adapter")
+def adapter_command(
+    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A PEFT folder.")],
+    base: Annotated[Path, typer.Option("--base", help="The Hugging Face folder it is for.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
+    outtype: Annotated[str, typer.Option("--outtype", help="f16 or f32.")] = "f16",
+) -> None:
+    """An adapter as a GGUF that llama.cpp lays over the base while it runs; every scale exact."""
+    count = write_adapter(open_checkpoint(base), open_adapter(adapter), output, outtype.lower())
+    print(f"{output}: {count} modules, {output.stat().st_size / 1e6:.1f} MB")
 
 
 def _step(bar: Any, size: int) -> None:

@@ -86,7 +86,7 @@ def merged_tensors(base: Checkpoint, adapters: Sequence[Adapter]) -> list[Merged
         ConvertError: an adapter that is not of this model; every mismatch is named.
     """
     known = modules(base.config)
-    _check_adapters(base, adapters)
+    check_adapters(base, adapters)
     found: list[MergedTensor] = []
     for module in known.values():
         for part in ("weight", "bias"):
@@ -143,7 +143,12 @@ def _diverges(adapters: Sequence[Adapter]) -> bool:
     )
 
 
-def _check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
+def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
+    """Whether every adapter fits the base, module by module.
+
+    Raises:
+        ConvertError: one does not; every mismatch is named.
+    """
     known = modules(base.config)
     for adapter in adapters:
         wrong: list[str] = []

@@ -56,7 +56,8 @@ def make_base() -> None:
     )
     LlamaForCausalLM(config).save_pretrained(BASE)
     letters = [chr(code) for code in range(256, 512)]
-    tokens = ["<unk>", "<s>", "</s>", *letters]
+    # llama.cpp takes no BPE vocabulary without a merge.
+    tokens = ["<unk>", "<s>", "</s>", *letters, letters[0] + letters[1]]
     tokenizer = {
         "version": "1.0",
         "added_tokens": [
@@ -67,7 +68,7 @@ def make_base() -> None:
         "model": {
             "type": "BPE",
             "vocab": {token: id for id, token in enumerate(tokens)},
-            "merges": [],
+            "merges": [f"{letters[0]} {letters[1]}"],
         },
     }
     (BASE / "tokenizer.json").write_text(json.dumps(tokenizer))

@@ -1,0 +1,91 @@
+"""An adapter laid over its base by llama.cpp says what the merged file says."""
+
+from __future__ import annotations
+
+import ctypes
+from pathlib import Path
+
+import llama_cpp.llama_cpp as lib
+import numpy as np
+import pytest
+from gguf import GGUFReader
+from numpy.typing import NDArray
+
+from baize_convert.adapter import open_adapter
+from baize_convert.adapter_file import write_adapter
+from baize_convert.checkpoint import open_checkpoint
+from baize_convert.cli import run
+from baize_convert.failures import ConvertError
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from tests.convert.make_goldens import BASE, FOLDER
+
+TOKENS = [1, 60, 77, 130, 200, 90, 33]
+
+
+def logits_of(model_file: Path, adapter_file: Path | None = None) -> NDArray[np.float32]:
+    """Logits after each of ``TOKENS``, [tokens, vocabulary]."""
+    model = lib.llama_model_load_from_file(
+        str(model_file).encode(), lib.llama_model_default_params()
+    )
+    assert model
+    params = lib.llama_context_default_params()
+    params.n_ctx = 64
+    context = lib.llama_init_from_model(model, params)
+    adapter = None
+    if adapter_file is not None:
+        adapter = lib.llama_adapter_lora_init(model, str(adapter_file).encode())
+        assert adapter
+        adapters = (type(adapter) * 1)(adapter)
+        scales = (ctypes.c_float * 1)(1.0)
+        lib.llama_set_adapters_lora(
+            context, ctypes.cast(adapters, lib.llama_set_adapters_lora.argtypes[1]), 1, scales
+        )
+    rows = []
+    for token in TOKENS:
+        one = (lib.llama_token * 1)(token)
+        assert lib.llama_decode(context, lib.llama_batch_get_one(one, 1)) == 0
+        rows.append(np.ctypeslib.as_array(lib.llama_get_logits_ith(context, -1), (300,)).copy())
+    lib.llama_free(context)
+    lib.llama_model_free(model)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "embedding"])
+def test_laid_over_or_merged_it_is_the_same(kind: str, tmp_path: Path) -> None:
+    adapter = open_adapter(FOLDER / kind)
+    merge(plan_conversion(BASE, [], outtype_named("F32")), tmp_path / "base.gguf")
+    merge(plan_conversion(BASE, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
+    write_adapter(open_checkpoint(BASE), adapter, tmp_path / "lora.gguf", "f32")
+    base = logits_of(tmp_path / "base.gguf")
+    merged = logits_of(tmp_path / "merged.gguf")
+    laid_over = logits_of(tmp_path / "base.gguf", tmp_path / "lora.gguf")
+    added = np.abs(merged - base).max()
+    assert added > 0
+    assert np.abs(laid_over - merged).max() < 0.01 * added
+
+
+def test_an_embedding_is_laid_over_transposed(tmp_path: Path) -> None:
+    adapter = open_adapter(FOLDER / "embedding")
+    write_adapter(open_checkpoint(BASE), adapter, tmp_path / "lora.gguf", "f32")
+    tensors = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "lora.gguf").tensors}
+    a, b = tensors["token_embd.weight.lora_a"], tensors["token_embd.weight.lora_b"]
+    change = adapter.changes["model.embed_tokens"]
+    assert np.allclose(a @ b.T, change.delta(0, 300), atol=1e-7)
+
+
+@pytest.mark.parametrize(("kind", "wrong"), [("dora", "DoRA"), ("modules_to_save", "model.norm")])
+def test_what_only_a_merge_can_do_is_named(kind: str, wrong: str, tmp_path: Path) -> None:
+    with pytest.raises(ConvertError, match=rf"{wrong}.*use 'merge'"):
+        write_adapter(open_checkpoint(BASE), open_adapter(FOLDER / kind), tmp_path / "lora.gguf")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "lora.gguf"
+    arguments = ["adapter", str(FOLDER / "plain"), "--base", str(BASE), "--output", str(output)]
+    assert run(arguments) == 0
+    assert "6 modules" in capsys.readouterr().out
+    assert {tensor.tensor_type.name for tensor in GGUFReader(output).tensors} == {"F16"}
+    assert run([*arguments, "--outtype", "q4_0"]) == 1
