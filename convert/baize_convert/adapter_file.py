@@ -7,7 +7,6 @@ into its B, where llama.cpp's own converter writes one alpha and so gets these w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -58,11 +57,15 @@ def write_adapter(base: Checkpoint, adapter: Adapter, output: Path, dtype: str =
 
 
 def _refuse(base: Checkpoint, adapter: Adapter) -> None:
-    wrong: Sequence[str] = [
-        f"{module} ({'DoRA' if change.magnitude is not None else 'replaced as a whole'})"
-        for module, change in adapter.changes.items()
-        if change.magnitude is not None or change.a is None or _replaces(base, module, change)
-    ]
+    wrong: list[str] = []
+    for module, change in adapter.changes.items():
+        if change.magnitude is not None:
+            wrong.append(f"{module} (DoRA)")
+        elif change.a is None or _replaces(base, module, change):
+            wrong.append(f"{module} (replaced as a whole)")
+        elif change.is_embedding and "lm_head.weight" not in base.tensors:
+            # llama.cpp would lay it over the head too, the wrong way round, and abort.
+            wrong.append(f"{module} (which the head shares)")
     if wrong:
         raise ConvertError(
             f"{adapter.folder}: an adapter file cannot hold {', '.join(wrong)}: use 'merge'"

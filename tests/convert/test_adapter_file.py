@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import json
+import shutil
 from pathlib import Path
 
 import llama_cpp.llama_cpp as lib
@@ -19,7 +21,9 @@ from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
+from baize_convert.safetensors_file import read_safetensors
 from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import write_safetensors
 
 TOKENS = [1, 60, 77, 130, 200, 90, 33]
 
@@ -52,12 +56,29 @@ def logits_of(model_file: Path, adapter_file: Path | None = None) -> NDArray[np.
     return np.array(rows)
 
 
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The base with a head of its own."""
+    folder = Path(shutil.copytree(BASE, tmp_path_factory.mktemp("untied") / "base"))
+    tensors = {
+        name: (tensor.dtype, tensor.shape, tensor.read_all().tobytes())
+        for name, tensor in read_safetensors(BASE / "model.safetensors").items()
+    }
+    head = np.random.default_rng(3).normal(0, 0.1, (300, 32)).astype(np.float32)
+    tensors["lm_head.weight"] = ("F32", (300, 32), head.tobytes())
+    (folder / "model.safetensors").unlink()
+    write_safetensors(folder / "model.safetensors", tensors)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    return folder
+
+
 @pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "embedding"])
-def test_laid_over_or_merged_it_is_the_same(kind: str, tmp_path: Path) -> None:
+def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: Path) -> None:
     adapter = open_adapter(FOLDER / kind)
-    merge(plan_conversion(BASE, [], outtype_named("F32")), tmp_path / "base.gguf")
-    merge(plan_conversion(BASE, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
-    write_adapter(open_checkpoint(BASE), adapter, tmp_path / "lora.gguf", "f32")
+    merge(plan_conversion(untied, [], outtype_named("F32")), tmp_path / "base.gguf")
+    merge(plan_conversion(untied, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
+    write_adapter(open_checkpoint(untied), adapter, tmp_path / "lora.gguf", "f32")
     base = logits_of(tmp_path / "base.gguf")
     merged = logits_of(tmp_path / "merged.gguf")
     laid_over = logits_of(tmp_path / "base.gguf", tmp_path / "lora.gguf")
@@ -66,16 +87,14 @@ def test_laid_over_or_merged_it_is_the_same(kind: str, tmp_path: Path) -> None:
     assert np.abs(laid_over - merged).max() < 0.01 * added
 
 
-def test_an_embedding_is_laid_over_transposed(tmp_path: Path) -> None:
-    adapter = open_adapter(FOLDER / "embedding")
-    write_adapter(open_checkpoint(BASE), adapter, tmp_path / "lora.gguf", "f32")
-    tensors = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "lora.gguf").tensors}
-    a, b = tensors["token_embd.weight.lora_a"], tensors["token_embd.weight.lora_b"]
-    change = adapter.changes["model.embed_tokens"]
-    assert np.allclose(a @ b.T, change.delta(0, 300), atol=1e-7)
-
-
-@pytest.mark.parametrize(("kind", "wrong"), [("dora", "DoRA"), ("modules_to_save", "model.norm")])
+@pytest.mark.parametrize(
+    ("kind", "wrong"),
+    [
+        ("dora", "DoRA"),
+        ("modules_to_save", "model.norm"),
+        ("embedding", "embed_tokens .which the head shares"),
+    ],
+)
 def test_what_only_a_merge_can_do_is_named(kind: str, wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match=rf"{wrong}.*use 'merge'"):
         write_adapter(open_checkpoint(BASE), open_adapter(FOLDER / kind), tmp_path / "lora.gguf")
