@@ -16,6 +16,7 @@ from baize_convert.adapter import Adapter, open_adapter
 from baize_convert.adapter_file import write_adapter
 from baize_convert.checkpoint import open_checkpoint
 from baize_convert.failures import ConvertError
+from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import Plan, plan_conversion
@@ -101,6 +102,27 @@ def adapter_command(
     """An adapter as a GGUF that llama.cpp lays over the base while it runs; every scale exact."""
     count = write_adapter(open_checkpoint(base), open_adapter(adapter), output, outtype.lower())
     print(f"{output}: {count} modules, {output.stat().st_size / 1e6:.1f} MB")
+
+
+@app.command("inspect")
+def inspect_command(
+    path: Annotated[Path, typer.Argument(help="A GGUF file, a PEFT adapter or a model's folder.")],
+    json: Json = False,
+) -> None:
+    """What a folder or a file is."""
+    described = describe(path)
+    if json:
+        print(msgspec.json.encode(described).decode())
+        return
+    for name, value in described.items():
+        if value not in (None, [], {}):
+            print(f"{name.replace('_', ' ')}: {_harmless(_words(value))}")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{count} {name}" for name, count in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _step(bar: Any, size: int) -> None:

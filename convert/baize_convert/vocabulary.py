@@ -67,8 +67,11 @@ def read_vocabulary(folder: Path, config: ModelConfig, pre: str | None = None) -
     _add_specials(found, folder)
     if (prefix := settings.get("add_prefix_space")) is not None:
         found.add_space_prefix = bool(prefix)
-    if config.vocab_size == 49152:  # as llama.cpp does for granite, and so for SmolLM2
+    # Two sizes that llama.cpp takes for a model: granite, and so SmolLM2, and CodeLlama.
+    if config.vocab_size == 49152:
         found.add_special["bos"] = False
+    elif config.vocab_size == 32016:
+        found.special_ids["eot"] = 32010
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from baize_convert.outtypes import OUTTYPES, Outtype
 from baize_convert.tensor_types import ModelShape, tensor_types
+from baize_tui.engine import bindings
 from tests.convert.model_folders import sparse_gguf
 
 # name: layers, hidden, ffn, heads, key-value heads, vocabulary, tied
@@ -76,16 +77,13 @@ def types_of_llama_cpp(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[s
     try:
         code = lib.llama_model_quantize(str(file).encode(), b"/dev/null", ctypes.byref(params))
     finally:
-        lib.llama_log_set(_SILENT, None)
+        lib.llama_log_set(bindings._keep_log, None)
     assert code == 0, "".join(lines)[-2000:]
     found = {}
     for line in "".join(lines).split("\n"):
         if match := _LINE.search(line):
             found[match[1]] = (match[3] or match[2]).upper()
     return found
-
-
-_SILENT = lib.llama_log_callback(lambda *_: None)
 
 
 @pytest.mark.parametrize("imatrix", [False, True], ids=["plain", "imatrix"])

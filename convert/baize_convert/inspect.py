@@ -1,0 +1,81 @@
+"""What a folder or a file is, in a few lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from gguf import GGUFReader, LlamaFileType
+
+from baize_convert.adapter import open_adapter
+from baize_convert.checkpoint import open_checkpoint
+from baize_convert.failures import ConvertError
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """What ``path`` is: a GGUF file, a PEFT adapter or a Hugging Face model.
+
+    Raises:
+        ConvertError: none of these, or damaged.
+    """
+    if path.is_file():
+        return _gguf(path)
+    if (path / "adapter_config.json").is_file():
+        return _adapter(path)
+    return _checkpoint(path)
+
+
+def _gguf(path: Path) -> dict[str, Any]:
+    try:
+        reader = GGUFReader(path)
+    except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
+        raise ConvertError(f"{path}: not a GGUF file, or a damaged one") from error
+
+    def value(key: str) -> Any:
+        field = reader.fields.get(key)
+        return field.contents() if field is not None else None
+
+    file_type = value("general.file_type")
+    known = file_type in set(map(int, LlamaFileType))
+    return {
+        "kind": f"GGUF {value('general.type') or 'model'}",
+        "name": value("general.name"),
+        "architecture": value("general.architecture"),
+        "file_type": LlamaFileType(file_type).name if known else file_type,
+        "tokenizer": value("tokenizer.ggml.model"),
+        "pre_tokenizer": value("tokenizer.ggml.pre"),
+        "bytes": path.stat().st_size,
+        "tensors": dict(Counter(t.tensor_type.name for t in reader.tensors).most_common()),
+    }
+
+
+def _adapter(path: Path) -> dict[str, Any]:
+    adapter = open_adapter(path)
+    changes = adapter.changes.values()
+    return {
+        "kind": "PEFT adapter",
+        "base": adapter.config.base_model_name_or_path,
+        "modules": len(adapter.changes),
+        "ranks": sorted({change.rank for change in changes if change.a is not None}),
+        "scales": sorted({round(change.scale, 6) for change in changes if change.a is not None}),
+        "dora": any(change.magnitude is not None for change in changes),
+        "replaced": sorted(name for name, change in adapter.changes.items() if change.replaced),
+    }
+
+
+def _checkpoint(path: Path) -> dict[str, Any]:
+    base = open_checkpoint(path)
+    config = base.config
+    return {
+        "kind": "Hugging Face model",
+        "architecture": next(iter(config.architectures), "LlamaForCausalLM"),
+        "layers": config.num_hidden_layers,
+        "hidden_size": config.hidden_size,
+        "heads": config.num_attention_heads,
+        "kv_heads": config.kv_heads,
+        "vocab_size": config.vocab_size,
+        "tied": "lm_head.weight" not in base.tensors,
+        "dtypes": dict(Counter(tensor.dtype for tensor in base.tensors.values()).most_common()),
+        "parameters": sum(tensor.rows * tensor.columns for tensor in base.tensors.values()),
+    }

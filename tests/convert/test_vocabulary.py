@@ -1,0 +1,162 @@
+"""Vocabularies: SentencePiece from its own file and from tokenizer.json alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFReader, GGUFWriter
+
+from baize_convert.merge import merge
+from baize_convert.model_config import read_config
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
+from baize_convert.vocabulary import read_vocabulary
+from baize_tui.engine.bindings import Model
+from tests.convert.model_folders import keys_of, random_folder
+from tests.vocabularies import FOLDER as VOCABULARIES
+
+SHAPE: dict[str, Any] = {
+    "model_type": "llama",
+    "hidden_size": 64,
+    "intermediate_size": 96,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 4,
+    "max_position_embeddings": 512,
+    "rms_norm_eps": 1e-5,
+    "tie_word_embeddings": False,
+}
+GOLDEN = "966eda622db19edfa73460f11197a82350bb1fb8809b5d85eb4d8c6e8ab00fe4"
+"""SHA-256 of ``keys_of`` what llama.cpp's converter makes of ``sentencepiece_folder``::
+
+    python vendor/llama.cpp/convert_hf_to_gguf.py --outtype f32 --outfile F32.gguf FOLDER
+"""
+
+
+def sentencepiece_model(pieces: list[tuple[str, float, int]]) -> bytes:
+    """The protobuf that SentencePiece writes: field 1 a piece, in it text, score and type."""
+    raw = b""
+    for text, score, type in pieces:
+        encoded = text.encode()
+        body = b"\x0a" + bytes([len(encoded)]) + encoded + b"\x15" + struct.pack("<f", score)
+        if type != NORMAL:
+            body += b"\x18" + bytes([type])
+        raw += b"\x0a" + bytes([len(body)]) + body
+    trainer = b"\x18\x02" + b"\x98\x02\x01"  # model_type BPE, byte_fallback
+    return raw + b"\x12" + bytes([len(trainer)]) + trainer
+
+
+def sentencepiece_folder(folder: Path) -> Path:
+    """A folder with every kind of piece, added tokens of both files, and a padded vocabulary."""
+    random_folder(folder, "F32", vocab_size=320, **SHAPE)
+    (folder / "tokenizer.json").unlink()
+    pieces = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
+    pieces += [(f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256)]
+    pieces += [("▁", -1.0, NORMAL), ("白", -2.0, NORMAL), ("▁a", -3.5, NORMAL)]
+    (folder / "tokenizer.model").write_bytes(sentencepiece_model(pieces))
+    added = {"<|im_start|>": 262, "▁mine": 263}
+    (folder / "added_tokens.json").write_text(json.dumps(added))
+    settings = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "unk_token": "<unk>",
+        "add_bos_token": True,
+        "add_eos_token": False,
+        "chat_template": "{{ messages }}",
+        "added_tokens_decoder": {
+            "0": {"content": "<unk>", "special": True},
+            "1": {"content": "<s>", "special": True},
+            "264": {"content": "▁world", "special": False},
+            "265": {"content": "<|end|>", "special": False},
+        },
+    }
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def digest(file: Path) -> str:
+    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
+    return hashlib.sha256(keys.encode()).hexdigest()
+
+
+def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
+    folder = sentencepiece_folder(tmp_path / "model")
+    merge(plan_conversion(folder, [], outtype_named("F32")), tmp_path / "out.gguf")
+    assert digest(tmp_path / "out.gguf") == GOLDEN
+
+
+def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
+    pieces = read_pieces(sentencepiece_folder(tmp_path / "model") / "tokenizer.model")
+    assert (pieces[0].text, pieces[0].type) == ("<unk>", UNKNOWN)
+    assert (pieces[3].text, pieces[3].type) == ("<0x00>", BYTE)
+    assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, NORMAL)
+
+
+@pytest.mark.vocabularies
+def test_scores_are_rebuilt_from_the_order_of_merges(tmp_path: Path) -> None:
+    """LLaMA's own vocabulary, as its tokenizer.json alone would give it, splits text the same.
+
+    llama.cpp's converter writes one score for all of it, and most lines come out otherwise.
+    """
+    file = VOCABULARIES / "ggml-vocab-llama-spm.gguf"
+    fields = GGUFReader(file).fields
+    tokens: list[str] = fields["tokenizer.ggml.tokens"].contents()
+    scores: list[float] = fields["tokenizer.ggml.scores"].contents()
+    ids = {token: id for id, token in enumerate(tokens)}
+    merges = [
+        (scores[id], left, token[len(left) :])
+        for token, id in ids.items()
+        if len(token) > 1 and not token.startswith("<")
+        for left in (token[:at] for at in range(1, len(token)))
+        if left in ids and token[len(left) :] in ids
+    ]
+    merges.sort(key=lambda merge: -merge[0])  # as transformers converts SentencePiece
+    folder = random_folder(tmp_path / "model", "F32", **{**SHAPE, "vocab_size": len(tokens)})
+    tokenizer = {
+        "added_tokens": [{"id": id, "content": tokens[id], "special": True} for id in range(3)],
+        "model": {
+            "type": "BPE",
+            "byte_fallback": True,
+            "unk_token": "<unk>",
+            "vocab": ids,
+            "merges": [[left, right] for _, left, right in merges],
+        },
+    }
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    found = read_vocabulary(folder, read_config(folder))
+    ours = _vocabulary_file(tmp_path / "ours.gguf", found.tokens, found.scores, found.types)
+    text = Path(__file__).parents[2] / "README.md"
+    lines = [*text.read_text().split("\n"), "白泽 knows  all\tghosts 🐉", "Ünïcödé"]
+    theirs, rebuilt = (Model(str(one), vocabulary_only=True) for one in (file, ours))
+    for line in lines:
+        wanted = theirs.vocabulary.tokenize(line, parse_special=False)
+        assert rebuilt.vocabulary.tokenize(line, parse_special=False) == wanted, line
+    theirs.close()
+    rebuilt.close()
+
+
+def _vocabulary_file(
+    file: Path, tokens: list[bytes], scores: list[float] | None, types: list[int]
+) -> Path:
+    writer = GGUFWriter(file, "llama")
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    assert scores is not None
+    writer.add_token_scores(scores)
+    writer.add_token_types(types)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_tensor("none", np.zeros(1, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return file
