@@ -76,8 +76,7 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
 
 @pytest.mark.parametrize("theme", ["baize-dark", "baize-light"])
 def test_with_sixteen_colours_nothing_is_lost(theme: str, paths: Paths) -> None:
-    paths.settings_file.parent.mkdir(parents=True)
-    paths.settings_file.write_text(f'[look]\ntheme = "{theme}"\n')
+    paths.settings_file.write_text(f'[sampling]\nseed = 1\n[look]\ntheme = "{theme}"\n')
     few = {"TERM": "xterm-16color", "COLORTERM": ""}
     with PtySession(environment=few) as client:
         client.wait_for(at_rest)
@@ -106,7 +105,7 @@ def test_a_path_through_all_of_it_by_keys_alone(paths: Paths, tmp_path: Path) ->
         client.wait_for("Keep the k likeliest")
         client.type(ESCAPE)
         client.wait_for(lambda screen: "config.toml" not in screen)
-        assert load_settings(paths.settings_file).sampling == {"temperature": 0.0}
+        assert load_settings(paths.settings_file).sampling == {"seed": 1, "temperature": 0.0}
         client.type("What is the capital of France?")
         client.wait_for("with this")
         client.type(ENTER)
