@@ -42,14 +42,16 @@ _REFUSED_FIELDS = {
 
 
 class AdapterConfig(Struct, frozen=True):
-    """``adapter_config.json``; fields that change no weight are left out."""
+    """``adapter_config.json``; fields that change no weight are left out.
+
+    ``fan_in_fan_out`` is one: PEFT heeds it for Conv1D alone, and a LLaMA has none.
+    """
 
     r: int = 8
     lora_alpha: float = 8
     peft_type: str = "LORA"
     use_rslora: bool = False
     use_dora: bool = False
-    fan_in_fan_out: bool = False
     bias: str = "none"
     lora_bias: bool = False
     ensure_weight_tying: bool = False
@@ -73,7 +75,6 @@ class ModuleChange:
     """DoRA's [out]."""
     replaced: dict[str, StoredTensor] = field(default_factory=dict)
     """Tensors that stand in for the base's, by "weight" or "bias"."""
-    transposed: bool = False
     is_embedding: bool = False
 
     @property
@@ -88,11 +89,7 @@ class ModuleChange:
             # (B @ A)^T: a row of the embedding is a column of A.
             columns = np.ascontiguousarray(self.a[:, first : first + count].T)
             return _scaled(columns @ self.b.T, self.scale)
-        if self.transposed:
-            delta = (self.b @ self.a).T[first : first + count]
-        else:
-            delta = self.b[first : first + count] @ self.a
-        return _scaled(delta, self.scale)
+        return _scaled(self.b[first : first + count] @ self.a, self.scale)
 
 
 def _scaled(delta: Float32, scale: float) -> Float32:
@@ -235,7 +232,6 @@ def _complete(module: str, change: ModuleChange, config: AdapterConfig, folder: 
     alpha = _pattern(config.alpha_pattern, module, config.lora_alpha)
     rank = change.rank
     change.scale = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
-    change.transposed = config.fan_in_fan_out and not change.is_embedding
 
 
 def _pattern(patterns: Mapping[str, float], module: str, default: float) -> float:

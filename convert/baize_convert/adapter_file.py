@@ -90,9 +90,6 @@ def _parts(
     a, b = change.a, change.b * np.float32(change.scale)
     if change.is_embedding:
         return a.T, b
-    if change.transposed:
-        # The base is the other way round: (B A)^T = A^T B^T.
-        a, b = change.b.T, change.a.T * np.float32(change.scale)
     if name.permuted_heads:
         b = permute_rows(b, name.permuted_heads)
     return a, b

@@ -81,7 +81,7 @@ def merge_command(
         desc=output.name,
         disable=json or not sys.stderr.isatty(),
     ) as bar:
-        survival = merge(plan, output, progress=lambda size: _step(bar, size), allow_nan=allow_nan)
+        survival = merge(plan, output, progress=bar.update, allow_nan=allow_nan)
     if json:
         described = {**_described(plan), "output": str(output), "survival": _survival(survival)}
         print(msgspec.json.encode(described).decode())
@@ -123,10 +123,6 @@ def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _step(bar: Any, size: int) -> None:
-    bar.update(size)
 
 
 def _adapters(given: list[str] | None) -> list[Adapter]:

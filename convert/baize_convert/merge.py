@@ -16,11 +16,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import GgmlType, dequantize, quantize
-from baize_convert.journal import Journal
+from baize_convert.journal import Journal, Whole
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 
@@ -38,7 +39,13 @@ class Survival:
     error: dict[str, float] = field(default_factory=dict)
     added: dict[str, float] = field(default_factory=dict)
 
+    def of(self, name: str) -> Whole:
+        """What the journal keeps of a tensor."""
+        return Whole(name, self.error.get(name, 0.0), self.added.get(name, 0.0))
+
     def add(self, name: str, error: float, added: float) -> None:
+        if not added:
+            return  # nothing was added here, so nothing of it can be lost
         self.error[name] = self.error.get(name, 0.0) + error
         self.added[name] = self.added.get(name, 0.0) + added
 
@@ -53,10 +60,8 @@ def merge(
     plan: Plan,
     output: Path,
     *,
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[int], object] = lambda _: None,
     allow_nan: bool = False,
-    survival: Survival | None = None,
-    threads: int | None = None,
 ) -> Survival:
     """Write the output of ``plan``; ``progress`` hears of each piece how many bytes it had.
 
@@ -66,10 +71,14 @@ def merge(
         ConvertError: too little disk, weights that are no numbers, or an output that cannot be
             written. What was there before under that name stays.
     """
-    survival = survival or Survival()
+    survival = Survival()
     partial = output.with_name(output.name + ".partial")
     _check_output(plan, output, partial)
-    journal = Journal.open(Path(f"{partial}.journal"), _fingerprint(plan))
+    there = partial.exists() and partial.stat().st_size == plan.layout.length
+    try:
+        journal = Journal.open(Path(f"{partial}.journal"), _fingerprint(plan), go_on=there)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ConvertError(f"{partial}.journal: {error}; delete it to begin anew") from error
     try:
         flags = os.O_RDWR | os.O_CREAT | (0 if journal.done else os.O_TRUNC)
         descriptor = os.open(partial, flags, 0o644)
@@ -80,9 +89,10 @@ def merge(
         os.pwrite(descriptor, plan.layout.head, 0)
         todo = [placed for placed in plan.layout.tensors if placed.tensor.name not in journal.done]
         for placed in plan.layout.tensors:
-            if placed.tensor.name in journal.done:
+            if (whole := journal.done.get(placed.tensor.name)) is not None:
+                survival.add(whole.name, whole.error, whole.added)
                 progress(placed.bytes)
-        _run(_Pass(descriptor, journal, survival, progress, allow_nan), todo, threads)
+        _run(_Pass(descriptor, journal, survival, progress, allow_nan), todo)
         os.fsync(descriptor)
     except OSError as error:
         raise ConvertError(f"{partial}: {error.strerror}") from error
@@ -101,7 +111,7 @@ class _Pass:
     descriptor: int
     journal: Journal
     survival: Survival
-    progress: Callable[[int], None]
+    progress: Callable[[int], object]
     allow_nan: bool
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -129,8 +139,8 @@ class _Pass:
         return packed.nbytes
 
 
-def _run(work: _Pass, todo: list[Placed], threads: int | None) -> None:
-    workers = threads or os.cpu_count() or 1
+def _run(work: _Pass, todo: list[Placed]) -> None:
+    workers = os.cpu_count() or 1
     left: dict[str, int] = {}
     running: dict[Future[int], Placed] = {}
     slabs = _slabs(todo, left)
@@ -148,7 +158,7 @@ def _run(work: _Pass, todo: list[Placed], threads: int | None) -> None:
                     work.progress(future.result())
                     left[placed.tensor.name] -= 1
                     if not left[placed.tensor.name]:
-                        work.journal.add(placed.tensor.name)
+                        work.journal.add(work.survival.of(placed.tensor.name))
         finally:
             for future in running:
                 future.cancel()

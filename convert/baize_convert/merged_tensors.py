@@ -59,8 +59,6 @@ class MergedTensor:
         rows = self.source.read(first, count)
         before = rows if self.changes else None
         for weight, change in self.changes:
-            if change.a is None:
-                continue
             merged = rows + np.float32(weight) * change.delta(first, count)
             if change.magnitude is not None:
                 # DoRA: the norm of the changed rows, in the direction that they have now.
@@ -150,6 +148,7 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
         ConvertError: one does not; every mismatch is named.
     """
     known = modules(base.config)
+    _check_together(adapters)
     for adapter in adapters:
         wrong: list[str] = []
         for module, change in adapter.changes.items():
@@ -161,7 +160,7 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
                 weight = base.tensors[_EMBEDDING]
             if weight is not None and change.a is not None and change.b is not None:
                 of_adapter = (change.b.shape[0], change.a.shape[1])
-                if change.transposed or change.is_embedding:
+                if change.is_embedding:
                     of_adapter = (of_adapter[1], of_adapter[0])
                 if of_adapter != weight.shape:
                     wrong.append(f"{module}: {list(of_adapter)} for {list(weight.shape)}")
@@ -173,6 +172,25 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
             raise ConvertError(
                 f"{adapter.folder} is not an adapter of {base.folder}: {'; '.join(wrong)}"
             )
+
+
+def _check_together(adapters: Sequence[Adapter]) -> None:
+    """What replaces weights or, as DoRA, scales all of a row, cannot be added up."""
+    for place, adapter in enumerate(adapters):
+        for module, change in adapter.changes.items():
+            shared = any(
+                module in other.changes for other in (*adapters[:place], *adapters[place + 1 :])
+            )
+            if change.magnitude is not None and (shared or adapter.weight != 1):
+                raise ConvertError(
+                    f"{adapter.folder}: {module} is DoRA, which counts whole and alone: no weight "
+                    "but 1, and no other adapter of that module"
+                )
+            if change.replaced and (shared or adapter.weight != 1):
+                raise ConvertError(
+                    f"{adapter.folder}: {module} is replaced, which counts whole and alone: no "
+                    "weight but 1, and no other adapter of that module"
+                )
 
 
 def rope_factors(config: ModelConfig) -> Float32 | None:

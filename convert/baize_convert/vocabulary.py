@@ -152,7 +152,6 @@ def _from_bpe(folder: Path, tokenizer: dict[str, Any], size: int, pre: str | Non
         if not special:
             token = token.replace(_SPACE, " ")
         _put(found, folder, int(entry["id"]), token, CONTROL if special else USER_DEFINED)
-    found.merges = SpecialVocab(folder, load_merges=True).merges
     return found
 
 
@@ -199,7 +198,9 @@ def looks_special(token: str) -> bool:
 
 
 def _add_specials(found: Vocabulary, folder: Path) -> None:
-    special = SpecialVocab(folder, load_merges=False, n_vocab=len(found.tokens))
+    bpe = found.scores is None
+    special = SpecialVocab(folder, load_merges=bpe, n_vocab=len(found.tokens))
+    found.merges = special.merges if bpe else []
     found.special_ids = dict(special.special_token_ids)
     found.add_special = dict(special.add_special_token)
     found.chat_template = special.chat_template

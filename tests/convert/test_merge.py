@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,25 @@ def test_a_merge_in_f32_is_that_of_peft(kind: str, tmp_path: Path) -> None:
         assert np.array_equal(written[name], before[name]), name
 
 
+def test_fan_in_fan_out_is_not_heeded_as_in_peft(tmp_path: Path) -> None:
+    """PEFT sets it back for every layer that is no Conv1D: the merge is the same with it."""
+    shutil.copytree(FOLDER / "plain", tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "fan_in_fan_out": True}))
+    converted(BASE, "F32", tmp_path / "with.gguf", tmp_path / "adapter")
+    converted(BASE, "F32", tmp_path / "without.gguf", FOLDER / "plain")
+    assert tensors_of(tmp_path / "with.gguf") == tensors_of(tmp_path / "without.gguf")
+
+
+@pytest.mark.parametrize("kind", ["dora", "modules_to_save"])
+def test_what_counts_whole_is_not_weighed_or_added_up(kind: str) -> None:
+    half, whole = open_adapter(FOLDER / kind, 0.5), open_adapter(FOLDER / kind)
+    for adapters in ([half], [whole, whole]):
+        with pytest.raises(ConvertError, match="counts whole and alone"):
+            plan_conversion(BASE, adapters, outtype_named("F32"))
+    plan_conversion(BASE, [whole], outtype_named("F32"))
+
+
 def test_a_tied_head_stays_when_the_embedding_alone_was_trained(tmp_path: Path) -> None:
     """PEFT's merge changes both, as they share a tensor; in training the head was left alone."""
     converted(BASE, "F32", tmp_path / "out.gguf", FOLDER / "embedding")
@@ -219,11 +239,12 @@ def test_the_converted_model_answers(
 # --- interrupted, refused -----------------------------------------------------------------------
 
 
-def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
-    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
-    merge(plan, tmp_path / "whole.gguf")
-    output, seen = tmp_path / "out.gguf", 0
+def stop_after_half(
+    folder: Path, output: Path, adapter: Path | None = None, outtype: str = "F32"
+) -> Plan:
+    """A merge that Ctrl-C ends when half of it is written."""
+    adapters = [open_adapter(adapter)] if adapter is not None else []
+    plan, seen = plan_conversion(folder, adapters, outtype_named(outtype)), 0
 
     def interrupt(size: int) -> None:
         nonlocal seen
@@ -233,9 +254,17 @@ def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Pat
 
     with pytest.raises(KeyboardInterrupt):
         merge(plan, output, progress=interrupt)
+    return plan
+
+
+def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    output = tmp_path / "out.gguf"
+    plan = stop_after_half(folder, output, outtype="Q4_K_M")
+    merge(plan, tmp_path / "whole.gguf")
     assert not output.exists()
     journal = Path(f"{output}.partial.journal")
-    done = journal.read_text().splitlines()[1:]
+    done = [json.loads(line)["name"] for line in journal.read_text().splitlines()[1:]]
     assert 0 < len(done) < len(plan.layout.tensors)
     # What is done is not done again: spoil it, and it stays spoilt.
     first = next(placed for placed in plan.layout.tensors if placed.tensor.name == done[0])
@@ -249,10 +278,31 @@ def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Pat
     assert not Path(f"{output}.partial").exists()
 
 
+def test_a_journal_whose_partial_is_gone_is_begun_anew(tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    stop_after_half(BASE, output)
+    assert Path(f"{output}.partial.journal").exists()
+    Path(f"{output}.partial").unlink()
+    converted(BASE, "F32", output)
+    converted(BASE, "F32", tmp_path / "fresh.gguf")
+    assert output.read_bytes() == (tmp_path / "fresh.gguf").read_bytes()
+
+
+def test_what_is_left_of_an_adapter_is_told_of_both_runs(tmp_path: Path) -> None:
+    adapters = [open_adapter(FOLDER / "plain")]
+    plan = plan_conversion(BASE, adapters, outtype_named("Q8_0"))
+    whole = merge(plan, tmp_path / "whole.gguf")
+    stop_after_half(BASE, tmp_path / "out.gguf", FOLDER / "plain", "Q8_0")
+    resumed = merge(plan, tmp_path / "out.gguf")
+    assert resumed.added.keys() == whole.added.keys()
+    assert resumed.ratio() == pytest.approx(whole.ratio())
+
+
 def test_a_partial_of_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     Path(f"{output}.partial").write_bytes(b"nonsense")
-    Path(f"{output}.partial.journal").write_text("another fingerprint\ntoken_embd.weight\n")
+    journal = 'another fingerprint\n{"name": "token_embd.weight"}\n'
+    Path(f"{output}.partial.journal").write_text(journal)
     converted(BASE, "F32", output)
     converted(BASE, "F32", tmp_path / "fresh.gguf")
     assert output.read_bytes() == (tmp_path / "fresh.gguf").read_bytes()
