@@ -144,6 +144,7 @@ class BaizeApp(App[int]):
             await self.workers.wait_for_complete(
                 [worker for worker in self.workers if worker.group.startswith("turn ")]
             )
+        self.conversation_screen.stop_reading()
         await self.chat.close()
 
     async def run_action(

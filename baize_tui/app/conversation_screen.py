@@ -36,6 +36,8 @@ COUNT_AFTER_S = 0.3
 NARROW = 60
 SMALLEST = (30, 8)
 """Columns and lines below which nothing can be shown."""
+_READING = ("list", "count", "rest of the turns", "title")
+"""Groups of workers that read the store or ask the engine for what is shown."""
 FIRST_SHOWN, THEN_SHOWN = 60, 500
 """Messages read to open a conversation, and those above them at a time afterwards."""
 
@@ -57,6 +59,7 @@ class ConversationScreen(MessageActions):
         self._history_place = -1
         self._store_version = 0
         self._count_timer: Timer | None = None
+        self._watch_timer: Timer | None = None
         self._draft_tokens: int | None = None
 
     def compose(self) -> ComposeResult:
@@ -88,7 +91,7 @@ class ConversationScreen(MessageActions):
         self._flush_timer = self.set_interval(
             1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
         )
-        self.set_interval(WATCH_EVERY_S, self._watch_store)
+        self._watch_timer = self.set_interval(WATCH_EVERY_S, self._watch_store)
         # Here, and not a moment later: the list is on the first frame.
         store = self._chat.store
         self._store_version = store.version()
@@ -99,6 +102,14 @@ class ConversationScreen(MessageActions):
         else:
             self.transcript.welcome(self._welcome())
         self.status.show("loading", "busy")
+
+    def stop_reading(self) -> None:
+        """The store is about to be closed: nothing asks it any more."""
+        for timer in (self._count_timer, self._watch_timer):
+            if timer is not None:
+                timer.stop()
+        for group in _READING:
+            self.workers.cancel_group(self, group)
 
     def model_found(self) -> None:
         """The first model was looked for."""
@@ -192,7 +203,7 @@ class ConversationScreen(MessageActions):
             if self._editing is not None:
                 leaf = self._editing.parent_id
             # Where it cannot be counted, sending it says why.
-            with contextlib.suppress(EngineFailure, StoreError):
+            with contextlib.suppress(EngineFailure, NoModel, StoreError):
                 self._draft_tokens = await self._chat.prompt_tokens(self._conversation, leaf, draft)
         if self._draft_tokens != before and self._is_idle:
             self._show_idle()

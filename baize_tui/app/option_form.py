@@ -76,7 +76,9 @@ class OptionRow(Vertical):
         default = "" if option.default is None else _as_word(option.default)
         if option.field.kind is bool or option.choices:
             # Blank is the default.
-            values = (True, False) if option.field.kind is bool else option.choices
+            values: tuple[Any, ...] = (True, False) if option.field.kind is bool else option.choices
+            if option.value is not None and option.value not in values:
+                values = (*values, option.value)  # written by hand, such as a model's path
             rows = [(_as_word(value), value) for value in values]
             chosen = {"value": option.value} if option.value in values else {}
             return Select(rows, prompt=f"{default} (default)".strip(), compact=True, **chosen)

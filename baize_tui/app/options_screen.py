@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -53,12 +54,16 @@ class _OptionsScreen(Dialog[None]):
     }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._keeping = asyncio.Lock()
+
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
             yield Static(self._title, classes="title", markup=False)
             yield Static(self._how(), classes="about", markup=False)
             with VerticalScroll(classes="body", can_focus=False):
-                yield OptionForm(self._parts(), self._keep)
+                yield OptionForm(self._parts(), self._keep_in_turn)
             yield Static("", id="description", markup=False)
 
     @property
@@ -70,6 +75,11 @@ class _OptionsScreen(Dialog[None]):
 
     def _parts(self) -> list[tuple[str, list[Option]]]:
         raise NotImplementedError
+
+    async def _keep_in_turn(self, field: SettingField, value: Any) -> None:
+        """Rows may change at once: the next one begins with what the one before has kept."""
+        async with self._keeping:
+            await self._keep(field, value)
 
     async def _keep(self, field: SettingField, value: Any) -> None:
         raise NotImplementedError

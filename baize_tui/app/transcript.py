@@ -15,7 +15,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Size
+from textual.geometry import Offset, Size
 from textual.message import Message as TextualMessage
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -78,17 +78,16 @@ class Transcript(ScrollView):
         self._entries = [Note(text=head, kind="head")] if head else []
         self._entries += [self._turn(message) for message in messages]
         self._cut_before(left_before)
-        self._estimate()
+        self._measure()
         self.follow()
 
     def show_earlier(self, messages: Sequence[Message], left_before: int | None) -> None:
         """Put messages that stand before the first one above it; what is in sight stays."""
         at = next((i for i, entry in enumerate(self._entries) if isinstance(entry, Turn)), 0)
         added = [self._turn(message) for message in messages]
-        for turn in added:
-            turn.height = turn.estimate(self._text_width)
         self._entries[at:at] = added
         self._cut_before(left_before)
+        self._measure()
         if not self._following:
             self._move_unseen(self.scroll_y + sum(turn.height for turn in added))
         self._settle()
@@ -96,15 +95,15 @@ class Transcript(ScrollView):
     def welcome(self, text: str) -> None:
         """An empty conversation says what to do."""
         self._entries = [Note(text=text, kind="welcome")]
-        self._estimate()
+        self._measure()
         self.follow()
 
     def set_head(self, head: str) -> None:
-        """Change what stands above the first turn."""
-        for entry in self._entries:
-            if isinstance(entry, Note) and entry.kind == "head":
-                entry.text = head
-                self._changed(entry)
+        """Change what stands above the first turn; nothing does where it is empty."""
+        rest = [e for e in self._entries if not (isinstance(e, Note) and e.kind == "head")]
+        self._entries = [Note(text=head, kind="head"), *rest] if head else rest
+        self._measure()
+        self._settle()
 
     def add(self, message: Message) -> Turn:
         """Add a turn at the end, in sight."""
@@ -114,21 +113,21 @@ class Transcript(ScrollView):
             if not (isinstance(entry, Note) and entry.kind in ("welcome", "problem"))
         ]
         turn = self._turn(message)
-        turn.height = turn.estimate(self._text_width)
         self._entries.append(turn)
+        self._measure()
         self.follow()
         return turn
 
     def tell(self, text: str) -> None:
         """A line about what went wrong, at the end, whole; it goes with the next turn."""
         self._entries.append(Note(text=text, kind="problem"))
-        self._estimate()
+        self._measure()
         self.follow()
 
     def draw_context_line(self, first: Message) -> None:
         """Draw where the context now begins."""
         self._cut_before(first.id)
-        self._estimate()
+        self._measure()
         self._settle()
 
     def remove_from(self, message_id: int) -> None:
@@ -142,6 +141,7 @@ class Transcript(ScrollView):
             len(self._entries),
         )
         del self._entries[at:]
+        self._measure()
         self._settle()
 
     def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
@@ -202,7 +202,6 @@ class Transcript(ScrollView):
     def _changed(self, entry: Entry) -> None:
         self._forget(entry)
         self._settle()
-        self.refresh()
         self.post_message(self.Moved())
 
     def _forget(self, entry: Entry) -> None:
@@ -280,11 +279,11 @@ class Transcript(ScrollView):
             entry.lines = None
         self._drawn.clear()
 
-    def _estimate(self) -> None:
-        """Give every entry that is not drawn a height, and have ``_starts`` right."""
+    def _measure(self) -> None:
+        """Entries have come or gone: give the new ones a height, and have ``_starts`` right."""
         width = self._text_width
         for entry in self._entries:
-            if entry.lines is None and not entry.height:
+            if not entry.height:
                 entry.height = entry.estimate(width)
         self._sum_up()
 
@@ -312,7 +311,6 @@ class Transcript(ScrollView):
             return
         self._settling = True
         try:
-            self._estimate()
             if self._following:
                 self._settle_at_end()
             else:
@@ -322,13 +320,14 @@ class Transcript(ScrollView):
         self.refresh()
 
     def _settle_at_end(self) -> None:
-        height = 0
+        height, grown = 0, False
         for entry in reversed(self._entries):
             if height >= self._height:
                 break
-            self._draw_entry(entry)
+            grown |= self._draw_entry(entry) != 0
             height += entry.height
-        self._sum_up()
+        if grown:
+            self._sum_up()
         self._put_virtual_height()
         self._put_scroll(self.max_scroll_y)
 
@@ -382,12 +381,22 @@ class Transcript(ScrollView):
     # --- selecting with the mouse ---------------------------------------------------------------
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        # Only what is selected is drawn: the rest may be thousands of turns.
+        first = self._entry_at(selection.start.y if selection.start is not None else 0)
+        below = self._starts[-1] if selection.end is None else selection.end.y + 1
+        above = self._starts[first]
         lines: list[str] = []
-        for entry in self._entries:
-            self._draw_entry(entry)
-            lines += [text_of(line).rstrip() for line in entry.lines or []]
-            lines.append("")
-        return selection.extract("\n".join(lines)), "\n"
+        for entry in self._entries[first:]:
+            if above + len(lines) >= below:
+                break
+            drawn = entry.lines or entry.draw(self._text_width, self.look)
+            lines += [*(text_of(line).rstrip() for line in drawn), ""]
+        shift = Offset(0, above)
+        start, end = selection
+        shifted = Selection(
+            start - shift if start is not None else None, end - shift if end is not None else None
+        )
+        return shifted.extract("\n".join(lines)), "\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         self.refresh()
@@ -436,14 +445,13 @@ class Transcript(ScrollView):
         for entry in self._entries:
             entry.lines, entry.height = None, 0
         self._drawn.clear()
-        self._estimate()
+        self._measure()
         if not self._following and at < len(self._starts):
             self._move_unseen(self._starts[at])
 
     def _move_unseen(self, y: float) -> None:
         """Scroll to ``y`` in heights that have changed; what is in sight is drawn next."""
         self._settling = True
-        self._sum_up()
         self._put_virtual_height()
         self._put_scroll(y)
         self._settling = False

@@ -319,8 +319,9 @@ class Chat:
                     notices.append(f"{error}. Another model answered")
                 else:
                     if other is not None:
-                        async for step in self._loading(other):
-                            yield step
+                        async with contextlib.aclosing(self._loading(other)) as steps:
+                            async for step in steps:
+                                yield step
                 running = self._require_model()
                 sampling = self.sampling_for(conversation, **overrides)
                 path = await self.run(self.store.path, question.id)
