@@ -23,7 +23,7 @@ from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.chat.formats import format_named, system_prompt
+from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
 from baize_tui.chat.turns import Chat, NoModel
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import LookSettings
@@ -146,9 +146,13 @@ class ConversationScreen(MessageActions):
     @work(group="list", exclusive=True)
     async def _refresh_list(self) -> None:
         store = self._chat.store
-        self._store_version = await self._chat.run(store.version)
-        conversations = await self._chat.run(store.conversations)
-        self.conversation_list.show(conversations, self._open_id, self._chat.busy)
+        try:
+            self._store_version = await self._chat.run(store.version)
+            conversations = await self._chat.run(store.conversations)
+        except StoreError as error:
+            self.status.show(str(error), "problem")
+        else:
+            self.conversation_list.show(conversations, self._open_id, self._chat.busy)
 
     async def _watch_store(self) -> None:
         """What another client wrote, and what could not be written before."""
@@ -278,8 +282,11 @@ class ConversationScreen(MessageActions):
         self.set_focus(self.prompt)
 
     async def on_click(self, event: events.Click) -> None:
-        if event.widget is not None and event.widget.id == "more":
-            self.action_end()
+        match event.widget.id if event.widget is not None else None:
+            case "more":
+                self.action_end()
+            case "status-text":
+                self.app.action_command_palette()
 
     def action_new(self) -> None:
         self._conversation, self._editing = None, None
@@ -416,7 +423,7 @@ class ConversationScreen(MessageActions):
         try:
             title = await self._chat.suggest_title(conversation_id)
             await self._rename(conversation_id, title)
-        except (EngineFailure, NoModel, StoreError) as error:
+        except (EngineFailure, NoModel, StoreError, UnknownFormat) as error:
             self.status.show(str(error), "problem")
         else:
             self.status.show(f"titled: {title} · {self._keys['undo']} takes it back")

@@ -111,7 +111,8 @@ class HelpScreen(Dialog[None]):
             yield Static("With the mouse", classes="part")
             yield Static(
                 "Click a message to choose it, a folded line to open it, ‹ › to walk branches,\n"
-                "copy above a code block, a key in the status line to press it.",
+                "copy above a code block, a key in the status line to press it, the rest of that\n"
+                "line for all commands.",
                 markup=False,
             )
 

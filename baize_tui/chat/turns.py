@@ -391,7 +391,7 @@ class Chat:
 
     def _require_model(self) -> Running:
         if self.running is None:
-            raise NoModel("no model is loaded")
+            raise NoModel("no model is loaded; choose one and go on")
         return self.running
 
     def _request(

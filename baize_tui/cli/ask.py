@@ -20,9 +20,9 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.turns import Chat
+from baize_tui.cli.assembly import make_chat
 from baize_tui.cli.failures import DONE, INTERRUPTED, CommandError, tell
 from baize_tui.cli.output import Progress, prepare_stdout, print_json
-from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import Prefilling
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
@@ -89,14 +89,7 @@ async def _ask(question: str, options: AskOptions) -> int:
     store = Store(paths.conversations_file if options.save else None)
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-    chat = Chat(
-        store,
-        WorkerEngine(paths.worker_log),
-        settings,
-        paths.cache,
-        lambda name: find_model(name, paths),
-        one_model=True,
-    )
+    chat = make_chat(store, settings, paths, one_model=True)
     progress = Progress()
     try:
         if options.session is not None:

@@ -8,9 +8,8 @@ import sys
 
 from baize_tui.app.actions import check_keys
 from baize_tui.catalog.recipes import find_model
-from baize_tui.chat.turns import Chat
+from baize_tui.cli.assembly import make_chat
 from baize_tui.cli.failures import CommandError
-from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
@@ -50,14 +49,7 @@ def start_client(
         session = next((conversation.id for conversation in store.conversations()), None)
     elif session is not None:
         session = store.conversation(session).id
-    chat = Chat(
-        store,
-        WorkerEngine(paths.worker_log),
-        settings,
-        paths.cache,
-        lambda name: find_model(name, paths),
-        one_model=model is not None,
-    )
+    chat = make_chat(store, settings, paths, one_model=model is not None)
 
     from baize_tui.app.client import BaizeApp
 

@@ -13,6 +13,7 @@ from baize_tui.app.conversation_screen import ConversationScreen
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
+from tests.conftest import wait_until
 
 Running = AbstractAsyncContextManager[Pilot[int]]
 RunApp = Callable[..., Running]
@@ -55,3 +56,15 @@ def titles(pilot: Pilot[int]) -> list[str]:
     options = screen(pilot).query_one(ConversationList)
     rows = (options.get_option_at_index(i) for i in range(options.option_count))
     return [str(row.prompt) for row in rows if not row.disabled]
+
+
+async def ask(pilot: Pilot[int], question: str, answer: str) -> None:
+    """Ask, and see the answer at the end of the conversation."""
+    await say(pilot, question)
+    await wait_until(lambda: texts(pilot)[-2:] == [question, answer], "the answer")
+
+
+async def ask_and_pause(pilot: Pilot[int], question: str, so_far: str) -> None:
+    """Ask an engine that pauses, and see what came so far."""
+    await say(pilot, question)
+    await wait_until(lambda: texts(pilot)[-1:] == [so_far], "half the answer")

@@ -26,7 +26,17 @@ from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
-from tests.app.looking import RunApp, say, shown, status, texts, titles, transcript
+from tests.app.looking import (
+    RunApp,
+    ask,
+    ask_and_pause,
+    say,
+    shown,
+    status,
+    texts,
+    titles,
+    transcript,
+)
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -44,8 +54,7 @@ async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:
 
 async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
     async with run_app(ScriptedEngine("Two.")) as pilot:
         assert titles(pilot) == ["Hi"]
         assert texts(pilot) == []
@@ -68,8 +77,7 @@ async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
     engine.pause_at = 2
     async with run_app(engine) as pilot:
-        await say(pilot, "Count")
-        await wait_until(lambda: texts(pilot)[-1:] == ["One two "], "half the answer")
+        await ask_and_pause(pilot, "Count", "One two ")
         await pilot.press("escape")
         await wait_until(lambda: "tokens/s" in status(pilot), "the stop")
         assert texts(pilot)[-1] == "One two "
@@ -83,8 +91,7 @@ async def test_typing_goes_on_while_the_model_answers(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two.")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
-        await say(pilot, "Count")
-        await wait_until(lambda: texts(pilot)[-1:] == ["One "], "half the answer")
+        await ask_and_pause(pilot, "Count", "One ")
         await pilot.press(*"next")
         assert pilot.app.query_one(Prompt).text == "next"
         await pilot.press("enter")  # not yet: the draft stays
@@ -97,8 +104,7 @@ async def test_switching_away_and_back_while_it_streams(run_app: RunApp) -> None
     engine = ScriptedEngine("One ", "two ", "three.")
     engine.pause_at = 2
     async with run_app(engine) as pilot:
-        await say(pilot, "Count")
-        await wait_until(lambda: texts(pilot)[-1:] == ["One two "], "half the answer")
+        await ask_and_pause(pilot, "Count", "One two ")
         await pilot.press("ctrl+n")
         await wait_until(lambda: texts(pilot) == [], "a new conversation")
         assert titles(pilot) == ["● Count"]
@@ -112,8 +118,7 @@ async def test_switching_away_and_back_while_it_streams(run_app: RunApp) -> None
 async def test_answer_again(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         engine.script = ["Two."]
         await pilot.press("ctrl+r")
         await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
@@ -122,8 +127,7 @@ async def test_answer_again(run_app: RunApp) -> None:
 async def test_branches_are_shown_and_walked(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         engine.script = ["Two."]
         await pilot.press("ctrl+r")
         await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
@@ -157,8 +161,7 @@ def branch_of(pilot: Pilot[int]) -> str:
 
 async def test_editing_the_last_question_branches(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("up")
         assert pilot.app.query_one(Prompt).text == "Hi"
         await pilot.press(*" you", "enter")
@@ -170,8 +173,7 @@ async def test_editing_the_last_question_branches(run_app: RunApp) -> None:
 async def test_editing_an_answer_stands_as_written(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("alt+up", "alt+e", *" Two.", "enter")
         await wait_until(lambda: texts(pilot) == ["Hi", "One. Two."], "the edited answer")
         assert len(engine.requests) == 1
@@ -179,8 +181,7 @@ async def test_editing_an_answer_stands_as_written(run_app: RunApp) -> None:
 
 async def test_giving_up_an_edit_changes_nothing(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("up", *" no", "escape")
         assert pilot.app.query_one(Prompt).text == ""
         assert texts(pilot) == ["Hi", "One."]
@@ -188,8 +189,7 @@ async def test_giving_up_an_edit_changes_nothing(run_app: RunApp) -> None:
 
 async def test_deleting_a_message_can_be_undone(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("alt+d")
         await wait_until(lambda: texts(pilot) == ["Hi"], "the deletion")
         await pilot.press("alt+z")
@@ -198,8 +198,7 @@ async def test_deleting_a_message_can_be_undone(run_app: RunApp) -> None:
 
 async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("ctrl+b", "delete")
         assert titles(pilot) == ["Hi"]
         assert "press delete again" in status(pilot)
@@ -212,8 +211,7 @@ async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app:
 
 async def test_another_key_between_two_deletes_saves_the_conversation(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("ctrl+b", "delete", "down", "delete")
         await pilot.pause()
         assert titles(pilot) == ["Hi"]
@@ -234,8 +232,7 @@ async def test_conversations_are_found_by_typing(run_app: RunApp, paths: Paths) 
 
 async def test_renaming(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("f2")
         await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the dialog")
         await pilot.press(*"!", "enter")

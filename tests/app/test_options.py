@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from baize_tui.app.themes import own_themes
 from baize_tui.catalog.recipes import Recipe, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, SettingsError, load_settings
-from tests.app.looking import RunApp, client, say, screen, shown, status, texts
+from tests.app.looking import RunApp, ask, client, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -71,8 +72,7 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
             "# mine\n[sampling]\ntemperature = 0.25  # warm\n"
         )
         await close(pilot)
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         engine = client(pilot).chat._engine
         assert isinstance(engine, ScriptedEngine)
         assert engine.requests[-1].sampling.temperature == 0.25
@@ -107,6 +107,25 @@ async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
         assert load_settings(paths.settings_file).sampling == {"top_p": 0.5}
 
 
+async def test_two_rows_changed_at_once_are_both_kept(run_app: RunApp, paths: Paths) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await open_settings(pilot)
+        await asyncio.gather(row(pilot, "top_k").take(7), row(pilot, "overflow").take("stop"))
+        settings = load_settings(paths.settings_file)
+        assert (settings.sampling, settings.chat.overflow) == ({"top_k": 7}, "stop")
+
+
+async def test_a_value_written_by_hand_stays(run_app: RunApp, paths: Paths) -> None:
+    paths.settings_file.parent.mkdir(parents=True)
+    written = '[model]\ndefault = "/models/mine.gguf"\n'
+    paths.settings_file.write_text(written)
+    async with run_app(ScriptedEngine(), settings=load_settings(paths.settings_file)) as pilot:
+        await open_settings(pilot)
+        assert row(pilot, "default").query_one(Select).value == "/models/mine.gguf"
+        await close(pilot)
+    assert paths.settings_file.read_text() == written
+
+
 async def test_another_theme_is_seen_at_once_and_at_the_next_start(
     run_app: RunApp, paths: Paths
 ) -> None:
@@ -137,8 +156,7 @@ async def test_every_row_says_what_it_is(run_app: RunApp) -> None:
 async def test_options_of_one_conversation_count_there_alone(run_app: RunApp) -> None:
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         await open_conversation_options(pilot)
         assert name_of(pilot, "temperature") == "  temperature"
         row(pilot, "temperature").query_one(Input).value = "0.1"
@@ -157,8 +175,7 @@ async def test_options_of_one_conversation_count_there_alone(run_app: RunApp) ->
         assert name_of(pilot, "temperature") == "• temperature"
         await close(pilot)
         await pilot.press("ctrl+n")
-        await say(pilot, "Elsewhere")
-        await wait_until(lambda: texts(pilot) == ["Elsewhere", "Yes."], "the answer")
+        await ask(pilot, "Elsewhere", "Yes.")
         assert engine.requests[-1].sampling.temperature == 0.7
 
 
@@ -169,8 +186,7 @@ async def test_the_model_of_a_conversation_is_picked_and_loaded(
     file.write_bytes(b"weights")
     write_recipe("other", Recipe(file=str(file)), paths)
     async with run_app(ScriptedEngine("Yes.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         await pilot.press("alt+m")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press(*"oth", "enter")
@@ -203,8 +219,7 @@ async def test_a_key_of_ones_own_works_and_is_named_everywhere(run_app: RunApp) 
     settings = Settings(keys={"new": "ctrl+e", "help": "f9"})
     async with run_app(ScriptedEngine("Yes."), size=(120, 30), settings=settings) as pilot:
         assert "^e new" in screen(pilot).status.hints
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         await pilot.press("ctrl+e")
         await wait_until(lambda: texts(pilot) == [], "a new conversation")
         await pilot.press("f9")

@@ -15,15 +15,26 @@ from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
 from baize_tui.store.conversations import Store, StoreFull
-from tests.app.looking import RunApp, client, say, screen, shown, status, texts, titles, transcript
+from tests.app.looking import (
+    RunApp,
+    ask,
+    ask_and_pause,
+    client,
+    say,
+    screen,
+    shown,
+    status,
+    texts,
+    titles,
+    transcript,
+)
 from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
 
 
 async def test_an_answer_is_marked_and_the_mark_taken_back(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("alt+g")
         await wait_until(lambda: "▲ good" in shown(pilot), "the mark")
         await pilot.press("alt+b")
@@ -38,8 +49,7 @@ async def test_an_answer_is_marked_and_the_mark_taken_back(run_app: RunApp) -> N
 
 async def test_a_question_is_not_marked(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await pilot.press("alt+up", "alt+up", "alt+g")
         assert "good" not in shown(pilot)
 
@@ -112,8 +122,7 @@ async def test_a_click_opens_what_is_folded(run_app: RunApp) -> None:
 async def test_a_click_chooses_a_message_and_walks_branches(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         engine.script = ["Two."]
         await pilot.press("ctrl+r")
         await wait_until(lambda: "‹ 2/2 ›" in shown(pilot), "the branch")
@@ -146,8 +155,7 @@ async def test_the_word_above_a_code_block_copies_it(
 async def test_the_model_finds_a_title_and_it_can_be_taken_back(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "hi there you")
-        await wait_until(lambda: texts(pilot) == ["hi there you", "One."], "the answer")
+        await ask(pilot, "hi there you", "One.")
         engine.script = ['"A Greeting"\n']
         await pilot.press("alt+t")
         await wait_until(lambda: titles(pilot) == ["A Greeting"], "the title")
@@ -159,8 +167,7 @@ async def test_the_model_finds_a_title_and_it_can_be_taken_back(run_app: RunApp)
 async def test_no_title_leaves_the_old_one(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         engine.script = ['""']
         await pilot.press("alt+t")
         await wait_until(lambda: "found no title" in status(pilot), "the reason")
@@ -213,7 +220,7 @@ async def test_a_slash_is_completed_by_tab(run_app: RunApp) -> None:
 async def test_undoing_what_was_typed(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press(*"one", "ctrl+underscore")
-        assert screen(pilot).prompt.text != "one"
+        assert screen(pilot).prompt.text == ""
 
 
 async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) -> None:
@@ -233,8 +240,7 @@ async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) ->
 async def test_the_cost_follows_an_edit(run_app: RunApp) -> None:
     chat = ChatSettings(system="", moderation=False)
     async with run_app(ScriptedEngine("yes"), settings=Settings(chat=chat)) as pilot:
-        await say(pilot, "one two")
-        await wait_until(lambda: texts(pilot) == ["one two", "yes"], "the answer")
+        await ask(pilot, "one two", "yes")
         await pilot.press("up", *" three", "enter")
         await wait_until(lambda: texts(pilot) == ["one two three", "yes"], "the branch")
 
@@ -288,8 +294,7 @@ async def test_stopping_an_answer_that_waits_for_another(run_app: RunApp) -> Non
     engine = ScriptedEngine("One ", "two.")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
-        await say(pilot, "first")
-        await wait_until(lambda: texts(pilot)[1:] == ["One "], "half the answer")
+        await ask_and_pause(pilot, "first", "One ")
         await pilot.press("ctrl+n")
         await say(pilot, "second")
         await wait_until(lambda: texts(pilot) == ["second"], "the other question")
@@ -305,8 +310,7 @@ async def test_two_conversations_answer_one_after_the_other(run_app: RunApp) -> 
     engine = ScriptedEngine("One ", "two.")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
-        await say(pilot, "first")
-        await wait_until(lambda: texts(pilot)[1:] == ["One "], "half the answer")
+        await ask_and_pause(pilot, "first", "One ")
         await pilot.press("ctrl+n")
         await say(pilot, "second")
         await wait_until(lambda: texts(pilot) == ["second"], "the other question")
@@ -325,8 +329,7 @@ async def test_a_conversation_goes_on_with_its_own_model(
     conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
     store.close()
     async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         running = client(pilot).chat.model
         assert running is not None
         assert running.name == "own"
@@ -346,8 +349,7 @@ async def test_a_model_that_is_gone_is_said_and_another_answers(
             return model()
 
         client(pilot).chat.find_model = find
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+        await ask(pilot, "Hi", "Yes.")
         said = [notice.message for notice in pilot.app._notifications]
         assert any("Another model answered" in message for message in said)
 
@@ -388,11 +390,28 @@ async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
         raise StoreFull("no space left on the disk")
 
     async with run_app(ScriptedEngine("One.")) as pilot:
-        await say(pilot, "Hi")
-        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await ask(pilot, "Hi", "One.")
         await wait_until(lambda: not client(pilot).chat.busy, "its end")
         for write in ("set_mark", "set_pinned", "delete_message", "set_options"):
             monkeypatch.setattr(client(pilot).chat.store, write, full)
         await pilot.press(key)
         await wait_until(lambda: "no space left" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi", "One."]
+
+
+async def test_quitting_in_mid_answer_reads_nothing_once_the_store_is_closed(
+    run_app: RunApp,
+) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "Count", "One ")
+        await pilot.press(*"a draft", "ctrl+q")
+        await wait_until(lambda: engine.closed, "the end")
+        assert pilot.app.return_code == 0
+
+
+async def test_the_palette_opens_by_a_click_on_the_status_line(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await pilot.click("#status-text", offset=(3, 0))
+        await wait_until(lambda: pilot.app.screen is not screen(pilot), "the palette")

@@ -1,0 +1,29 @@
+"""What every command that talks works with, put together."""
+
+from __future__ import annotations
+
+from baize_tui.catalog.recipes import find_model
+from baize_tui.chat.formats import format_named
+from baize_tui.chat.turns import Chat
+from baize_tui.engine.client import WorkerEngine
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+from baize_tui.store.conversations import Store
+
+
+def make_chat(store: Store, settings: Settings, paths: Paths, *, one_model: bool = False) -> Chat:
+    """Conversations of ``store`` over a worker process; see ``Chat`` for ``one_model``.
+
+    Raises:
+        UnknownFormat: the settings name a prompt format that there is not.
+    """
+    if settings.chat.format is not None:
+        format_named(settings.chat.format)
+    return Chat(
+        store,
+        WorkerEngine(paths.worker_log),
+        settings,
+        paths.cache,
+        lambda name: find_model(name, paths),
+        one_model=one_model,
+    )
