@@ -18,7 +18,15 @@ import numpy as np
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import Float32
+from baize_convert.row_changes import (
+    Dora,
+    EmbeddingDora,
+    EmbeddingLowRank,
+    LowRank,
+    RowChange,
+    Shift,
+    TokenRows,
+)
 from baize_convert.safetensors_file import read_safetensors
 from baize_convert.stored_tensors import ITEM_BYTES, StoredTensor
 from baize_convert.torch_file import read_torch_file
@@ -26,7 +34,7 @@ from baize_convert.torch_file import read_torch_file
 _WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
 _PARTS = re.compile(
     r"(?P<module>.+?)\.(?P<kind>lora_A|lora_B|lora_embedding_A|lora_embedding_B|"
-    r"lora_magnitude_vector|modules_to_save|base_layer)(?:\.(?P<rest>.+))?"
+    r"lora_magnitude_vector|modules_to_save|base_layer|token_adapter)(?:\.(?P<rest>.+))?"
 )
 _REFUSED_INITS = ("pissa", "olora", "corda", "loftq", "eva", "lora_ga", "mica", "orthogonal")
 _REFUSED_FIELDS = {
@@ -35,7 +43,6 @@ _REFUSED_FIELDS = {
     "use_qalora": "QALoRA",
     "megatron_config": "Megatron's parallel layers",
     "arrow_config": "Arrow routing",
-    "trainable_token_indices": "trainable tokens",
     "corda_config": "CorDA",
     "kasa_config": "KaSA",
 }
@@ -59,47 +66,94 @@ class AdapterConfig(Struct, frozen=True):
     alpha_pattern: dict[str, float] = {}
     init_lora_weights: Any = True
     alora_invocation_tokens: Any = None
+    modules_to_save: list[str] = []
+    trainable_token_indices: list[int] | dict[str, list[int]] | None = None
     base_model_name_or_path: str | None = None
+
+    def token_ids(self, module: str) -> tuple[int, ...]:
+        """The tokens whose rows of ``module`` are trained."""
+        match self.trainable_token_indices:
+            case None:
+                return ()
+            case list(ids):
+                return tuple(ids)
+            case of_module:
+                # PEFT ties the head to the embedding, whichever of them is named.
+                return tuple(
+                    next((ids for key, ids in of_module.items() if module.endswith(key)), ())
+                )
 
 
 @dataclass
 class ModuleChange:
     """What an adapter does to one module; ``scale`` is alpha / r, or alpha / sqrt(r) (rsLoRA)."""
 
-    a: Float32 | None = None
+    a: StoredTensor | None = None
     """[r, in]"""
-    b: Float32 | None = None
+    b: StoredTensor | None = None
     """[out, r]"""
     scale: float = 0.0
-    magnitude: Float32 | None = None
-    """DoRA's [out]."""
+    magnitude: StoredTensor | None = None
+    """DoRA's [out]; of an embedding [hidden]."""
+    bias: StoredTensor | None = None
+    """Of lora_B, [out]."""
+    token_ids: tuple[int, ...] = ()
+    token_rows: StoredTensor | None = None
+    """[tokens, hidden]"""
     replaced: dict[str, StoredTensor] = field(default_factory=dict)
     """Tensors that stand in for the base's, by "weight" or "bias"."""
+    rebased: bool = False
+    """What is replaced is the base's own (a resized embedding), not a copy trained in its place."""
     is_embedding: bool = False
 
     @property
     def rank(self) -> int:
-        return 0 if self.a is None else int(self.a.shape[0])
+        return 0 if self.a is None else self.a.shape[0]
 
-    def delta(self, first: int, count: int) -> Float32:
-        """Rows ``first`` to ``first + count`` of what is added to the weight, in float32."""
-        assert self.a is not None
-        assert self.b is not None
-        if self.is_embedding:
-            # (B @ A)^T: a row of the embedding is a column of A.
-            columns = np.ascontiguousarray(self.a[:, first : first + count].T)
-            return _scaled(columns @ self.b.T, self.scale)
-        return _scaled(self.b[first : first + count] @ self.a, self.scale)
+    def of_weight(self, source: StoredTensor, weight: float) -> list[RowChange]:
+        """The steps that change the module's weight, which is ``source`` before them."""
+        found: list[RowChange] = []
+        if self.a is not None and self.b is not None:
+            if self.is_embedding:
+                embedding = EmbeddingLowRank(self.a, self.b, self.scale, weight)
+                found.append(
+                    embedding
+                    if self.magnitude is None
+                    else EmbeddingDora(embedding, self.magnitude, source)
+                )
+            else:
+                low_rank = LowRank(self.a, self.b, self.scale, weight)
+                found.append(low_rank if self.magnitude is None else Dora(low_rank, self.magnitude))
+        if self.token_rows is not None:
+            found.append(TokenRows(self.token_ids, self.token_rows))
+        return found
 
+    def of_bias(self, weight: float) -> list[RowChange]:
+        """The steps that change the module's bias."""
+        return [] if self.bias is None else [Shift(self.bias, self.scale * weight)]
 
-def _scaled(delta: Float32, scale: float) -> Float32:
-    scaled: Float32 = delta * np.float32(scale)
-    return scaled
+    @property
+    def counts_whole(self) -> str | None:
+        """Why this cannot be weighed or added to another adapter's; None where it can."""
+        if self.magnitude is not None:
+            return "is DoRA"
+        if self.token_rows is not None:
+            return "has trained tokens"
+        return "is replaced" if self.replaced else None
+
+    @property
+    def is_zero(self) -> bool:
+        """Whether it was never trained: one of A and B is all zero, and there is nothing else."""
+        if self.a is None or self.b is None or self.bias is not None:
+            return False
+        if self.replaced or self.token_rows is not None:
+            return False
+        return not self.a.read().any() or not self.b.read().any()
 
 
 @dataclass(frozen=True)
 class Adapter:
-    """An adapter folder, read whole: it is small. ``weight`` multiplies all it adds."""
+    """An adapter folder. ``weight`` multiplies all it adds."""
 
     folder: Path
     config: AdapterConfig
@@ -130,7 +184,7 @@ def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
         raise ConvertError(f"{file} holds no weights: the adapter was saved empty")
     for module, change in changes.items():
         _complete(module, change, config, folder)
-    if all(c.b is not None and not c.b.any() and not c.replaced for c in changes.values()):
+    if all(change.is_zero for change in changes.values()):
         raise ConvertError(f"{file}: every lora_B is zero: the adapter was never trained")
     return Adapter(folder, config, changes, weight)
 
@@ -195,7 +249,9 @@ def _take(
         module, _, kind = name.rpartition(".")
         if kind not in ("weight", "bias"):
             raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
-        changes.setdefault(module, ModuleChange()).replaced[kind] = tensor
+        change = changes.setdefault(module, ModuleChange())
+        change.replaced[kind] = tensor
+        change.rebased = not any(module.endswith(saved) for saved in config.modules_to_save)
         return
     module, kind = found["module"], found["kind"]
     rest = (found["rest"] or "weight").split(".")
@@ -204,31 +260,56 @@ def _take(
         if rest[-1] not in ("weight", "bias"):
             raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
         change.replaced[rest[-1]] = tensor
-    elif rest[-1] == "bias":
-        raise ConvertError(f"{folder}: {key}: a bias of a LoRA layer (lora_bias) is not merged yet")
+        change.rebased = kind == "base_layer"
+    elif kind == "token_adapter":
+        if rest[0] != "trainable_tokens_delta":
+            raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
+        change.token_rows = tensor
+    elif kind == "lora_B" and rest[-1] == "bias":
+        change.bias = tensor
     elif kind == "lora_magnitude_vector":
-        change.magnitude = tensor.read_all().reshape(-1)
+        change.magnitude = tensor
+    elif rest[-1] == "bias":
+        raise ConvertError(f"{folder}: the key {key} is of no kind that is known")
     elif kind.endswith("A"):
-        change.a = tensor.read_all()
+        change.a = tensor
         change.is_embedding = kind == "lora_embedding_A"
     else:
-        change.b = tensor.read_all()
+        change.b = tensor
 
 
 def _complete(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
+    """Check that what belongs together is there, and set what the config says of the module."""
+    if change.token_rows is not None:
+        change.token_ids = config.token_ids(module)
+        if len(change.token_ids) != change.token_rows.rows:
+            raise ConvertError(
+                f"{folder}: {module} has {change.token_rows.rows} trained tokens, but "
+                f"trainable_token_indices names {len(change.token_ids)}"
+            )
     if (change.a is None) != (change.b is None):
         missing = "lora_A" if change.a is None else "lora_B"
         raise ConvertError(f"{folder}: {module} has no {missing}")
     if change.a is None or change.b is None:
+        if change.bias is not None or change.magnitude is not None:
+            raise ConvertError(f"{folder}: {module} has no lora_A and no lora_B")
         return
+    for part, matrix in (("lora_A", change.a), ("lora_B", change.b)):
+        if len(matrix.shape) != 2 or 0 in matrix.shape:
+            raise ConvertError(f"{folder}: {module}: {part} is {list(matrix.shape)}: no matrix")
+        if not np.isfinite(matrix.read()).all():
+            raise ConvertError(f"{folder}: {module}.{part} holds NaN or infinity")
     if change.a.shape[0] != change.b.shape[1]:
         raise ConvertError(
             f"{folder}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "
             "do not fit each other"
         )
-    for part, values in (("lora_A", change.a), ("lora_B", change.b)):
-        if not np.isfinite(values).all():
-            raise ConvertError(f"{folder}: {module}.{part} holds NaN or infinity")
+    outputs = change.b.shape[0]
+    for part, vector in (("lora_magnitude_vector", change.magnitude), ("lora_B.bias", change.bias)):
+        if vector is not None and math.prod(vector.shape) != outputs:
+            raise ConvertError(
+                f"{folder}: {module}: {part} is {list(vector.shape)} for {outputs} outputs"
+            )
     alpha = _pattern(config.alpha_pattern, module, config.lora_alpha)
     rank = change.rank
     change.scale = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank

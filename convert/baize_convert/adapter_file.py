@@ -61,8 +61,12 @@ def _refuse(base: Checkpoint, adapter: Adapter) -> None:
     for module, change in adapter.changes.items():
         if change.magnitude is not None:
             wrong.append(f"{module} (DoRA)")
+        elif change.token_rows is not None:
+            wrong.append(f"{module} (trained tokens)")
         elif change.a is None or _replaces(base, module, change):
             wrong.append(f"{module} (replaced as a whole)")
+        elif change.bias is not None:
+            wrong.append(f"{module} (a bias)")
         elif change.is_embedding and "lm_head.weight" not in base.tensors:
             # llama.cpp would lay it over the head too, the wrong way round, and abort.
             wrong.append(f"{module} (which the head shares)")
@@ -76,7 +80,7 @@ def _replaces(base: Checkpoint, module: str, change: ModuleChange) -> bool:
     """Whether the adapter brings other weights; PEFT saves an embedding along as it was."""
     for part, tensor in change.replaced.items():
         own = base.tensors.get(f"{module}.{part}")
-        if own is None or not np.array_equal(own.read_all(), tensor.read_all()):
+        if own is None or not own.equals(tensor):
             return True
     return False
 
@@ -87,7 +91,7 @@ def _parts(
     """A [r, in] and B [out, r] in llama.cpp's order; of an embedding, A is [vocabulary, r]."""
     assert change.a is not None
     assert change.b is not None
-    a, b = change.a, change.b * np.float32(change.scale)
+    a, b = change.a.read(), change.b.read() * np.float32(change.scale)
     if change.is_embedding:
         return a.T, b
     if name.permuted_heads:

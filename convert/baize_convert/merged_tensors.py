@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,10 +13,13 @@ from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Float32
 from baize_convert.model_config import ModelConfig
+from baize_convert.row_changes import RowChange
 from baize_convert.stored_tensors import StoredTensor
 from baize_convert.tensor_names import modules, permute_rows, sort_key
 
 _EMBEDDING = "model.embed_tokens.weight"
+_OF_VOCABULARY = frozenset({"model.embed_tokens", "lm_head"})
+"""Modules with a row for each token, which an adapter may bring in another size."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +28,7 @@ class MergedTensor:
 
     name: str
     source: StoredTensor | None
-    changes: tuple[tuple[float, ModuleChange], ...] = ()
-    """The weight of each adapter and what it does here."""
+    changes: tuple[RowChange, ...] = ()
     permuted_heads: int = 0
     computed: Float32 | None = None
     """Values that stand in no file, such as the factors of LLaMA 3's RoPE."""
@@ -57,16 +59,10 @@ class MergedTensor:
             return self.computed.reshape(self.rows, self.columns)[first : first + count], None
         assert self.source is not None
         rows = self.source.read(first, count)
-        before = rows if self.changes else None
-        for weight, change in self.changes:
-            merged = rows + np.float32(weight) * change.delta(first, count)
-            if change.magnitude is not None:
-                # DoRA: the norm of the changed rows, in the direction that they have now.
-                norm = np.linalg.norm(merged, axis=1)
-                factor = change.magnitude[first : first + count] / norm
-                merged = factor[:, None].astype(np.float32) * merged
-            rows = merged
-        delta = None if before is None else rows - before
+        before = rows
+        for change in self.changes:
+            rows = change.apply(rows, first)
+        delta = rows - before if self.changes else None
         self.source.drop(first, count)
         if not self.permuted_heads:
             return rows, delta
@@ -112,33 +108,53 @@ def _as_column(bias: StoredTensor) -> StoredTensor:
 
 def _merged(
     base: Checkpoint, adapters: Sequence[Adapter], module: str, part: str
-) -> tuple[StoredTensor, tuple[tuple[float, ModuleChange], ...]] | None:
+) -> tuple[StoredTensor, tuple[RowChange, ...]] | None:
     source = base.tensors.get(f"{module}.{part}")
-    if source is None and f"{module}.{part}" == "lm_head.weight" and _diverges(adapters):
+    if source is None and f"{module}.{part}" == "lm_head.weight" and _diverges(base, adapters):
         # Tied in the base, and no longer once one of the two is changed: both are written.
-        source = base.tensors[_EMBEDDING]
-    changes = []
-    for adapter in adapters:
-        change = adapter.changes.get(module)
-        if change is None:
-            continue
-        if part in change.replaced:
-            source = change.replaced[part]
-        if part == "weight" and change.a is not None:
-            changes.append((adapter.weight, change))
-    return None if source is None else (source, tuple(changes))
+        source = _shared_weight(base, adapters)
+    here = [(adapter, adapter.changes[module]) for adapter in adapters if module in adapter.changes]
+    if source is None and part == "weight" and here and not _diverges(base, adapters):
+        return None  # a head tied by the adapter: what changes the embedding changes it
+    for _, change in here:
+        source = change.replaced.get(part, source)
+    if source is None:
+        return None
+    changes: list[RowChange] = []
+    for adapter, change in here:
+        if part == "weight":
+            changes += change.of_weight(source, adapter.weight)
+        else:
+            changes += change.of_bias(adapter.weight)
+    return source, tuple(changes)
 
 
-def _diverges(adapters: Sequence[Adapter]) -> bool:
+def _diverges(base: Checkpoint, adapters: Sequence[Adapter]) -> bool:
     """Whether embedding and head are no longer one: training one of them leaves the other alone.
 
-    PEFT's own merge writes into the tensor they share, and so changes both.
+    PEFT's own merge writes into the tensor they share, and so changes both. Trained tokens are
+    those of both: PEFT ties them.
     """
-    return any(
-        module in adapter.changes and not adapter.config.ensure_weight_tying
-        for adapter in adapters
-        for module in ("model.embed_tokens", "lm_head")
-    )
+    for adapter in adapters:
+        for module in ("model.embed_tokens", "lm_head"):
+            change = adapter.changes.get(module)
+            if change is None or adapter.config.ensure_weight_tying:
+                continue
+            if change.a is not None or (change.replaced and not change.rebased):
+                return True
+            head = change.replaced.get("weight") if module == "lm_head" else None
+            if head is not None and not head.equals(_shared_weight(base, adapters)):
+                return True
+    return False
+
+
+def _shared_weight(base: Checkpoint, adapters: Sequence[Adapter]) -> StoredTensor:
+    """What embedding and head of a tied model have in common: the base's, or as it was resized."""
+    for adapter in adapters:
+        change = adapter.changes.get("model.embed_tokens")
+        if change is not None and change.rebased and "weight" in change.replaced:
+            return change.replaced["weight"]
+    return base.tensors[_EMBEDDING]
 
 
 def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
@@ -148,6 +164,7 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
         ConvertError: one does not; every mismatch is named.
     """
     known = modules(base.config)
+    vocabulary = vocabulary_size(base, adapters)
     _check_together(adapters)
     for adapter in adapters:
         wrong: list[str] = []
@@ -156,22 +173,61 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
                 wrong.append(f"{module}: no such module")
                 continue
             weight = base.tensors.get(f"{module}.weight")
-            if weight is None and module == "lm_head":
+            if weight is None:  # a tied head; other modules always have one
                 weight = base.tensors[_EMBEDDING]
-            if weight is not None and change.a is not None and change.b is not None:
-                of_adapter = (change.b.shape[0], change.a.shape[1])
-                if change.is_embedding:
-                    of_adapter = (of_adapter[1], of_adapter[0])
-                if of_adapter != weight.shape:
-                    wrong.append(f"{module}: {list(of_adapter)} for {list(weight.shape)}")
-            for part, tensor in change.replaced.items():
-                own = base.tensors.get(f"{module}.{part}", weight if part == "weight" else None)
-                if own is None or own.shape != tensor.shape:
-                    wrong.append(f"{module}.{part}: {list(tensor.shape)} cannot replace the base's")
+            shape = weight.shape
+            if module in _OF_VOCABULARY:
+                shape = (vocabulary, shape[1])
+                if weight.shape != shape and "weight" not in change.replaced:
+                    wrong.append(f"{module}: no weight for a vocabulary of {vocabulary}")
+                    continue
+            wrong += [f"{module}{what}" for what in _mismatches(base, module, change, shape)]
         if wrong:
             raise ConvertError(
                 f"{adapter.folder} is not an adapter of {base.folder}: {'; '.join(wrong)}"
             )
+    head = _merged(base, adapters, "lm_head", "weight")
+    if head is not None and head[0].rows != vocabulary:
+        raise ConvertError(
+            f"{adapters[0].folder}: its embedding has {vocabulary} rows, and the head that it "
+            f"leaves as it is {head[0].rows}: save the adapter with save_embedding_layers=True"
+        )
+
+
+def _mismatches(
+    base: Checkpoint, module: str, change: ModuleChange, shape: tuple[int, ...]
+) -> Iterator[str]:
+    """What of ``change`` does not fit the module's weight of this ``shape``."""
+    if change.a is not None and change.b is not None:
+        of_adapter = (change.b.shape[0], change.a.shape[1])
+        if change.is_embedding:
+            of_adapter = (of_adapter[1], of_adapter[0])
+        if of_adapter != shape:
+            yield f": {list(of_adapter)} for {list(shape)}"
+    for part, tensor in change.replaced.items():
+        own = shape if part == "weight" else None
+        if part == "bias" and f"{module}.bias" in base.tensors:
+            own = base.tensors[f"{module}.bias"].shape
+        if own != tensor.shape:
+            yield f".{part}: {list(tensor.shape)} cannot replace the base's"
+    if change.bias is not None and f"{module}.bias" not in base.tensors:
+        yield ".bias: the base has none to add that of the LoRA to"
+    if change.token_rows is not None:
+        if module not in _OF_VOCABULARY:
+            yield ": has no rows for tokens"
+        elif change.token_rows.shape[1:] != shape[1:]:
+            yield f": trained tokens of {change.token_rows.columns} columns for {shape[1]}"
+        elif not all(0 <= id < shape[0] for id in change.token_ids):
+            yield f": trained token {max(change.token_ids)} of {shape[0]}"
+
+
+def vocabulary_size(base: Checkpoint, adapters: Sequence[Adapter]) -> int:
+    """Rows of the embedding, which an adapter may have resized."""
+    for adapter in adapters:
+        change = adapter.changes.get("model.embed_tokens")
+        if change is not None and "weight" in change.replaced:
+            return change.replaced["weight"].rows
+    return base.config.vocab_size
 
 
 def _check_together(adapters: Sequence[Adapter]) -> None:
@@ -181,15 +237,10 @@ def _check_together(adapters: Sequence[Adapter]) -> None:
             shared = any(
                 module in other.changes for other in (*adapters[:place], *adapters[place + 1 :])
             )
-            if change.magnitude is not None and (shared or adapter.weight != 1):
+            if change.counts_whole and (shared or adapter.weight != 1):
                 raise ConvertError(
-                    f"{adapter.folder}: {module} is DoRA, which counts whole and alone: no weight "
-                    "but 1, and no other adapter of that module"
-                )
-            if change.replaced and (shared or adapter.weight != 1):
-                raise ConvertError(
-                    f"{adapter.folder}: {module} is replaced, which counts whole and alone: no "
-                    "weight but 1, and no other adapter of that module"
+                    f"{adapter.folder}: {module} {change.counts_whole}, which counts whole and "
+                    "alone: no weight but 1, and no other adapter of that module"
                 )
 
 

@@ -13,6 +13,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.ggml import Float32
 
 _NUMPY = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "BF16": np.uint16}
+_ROWS_AT_ONCE = 1024
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
@@ -86,6 +87,18 @@ class StoredTensor:
         if self.dtype == "BF16":
             return (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(np.float32)
+
+    def read_columns(self, first: int, count: int) -> Float32:
+        """Columns ``first`` to ``first + count``, each as a row: [count, rows]."""
+        return np.ascontiguousarray(self.read()[:, first : first + count].T)
+
+    def equals(self, other: StoredTensor) -> bool:
+        """Whether both hold the same numbers."""
+        return self.shape == other.shape and all(
+            np.array_equal(self.read(first, count), other.read(first, count))
+            for first in range(0, self.rows, _ROWS_AT_ONCE)
+            if (count := min(_ROWS_AT_ONCE, self.rows - first))
+        )
 
     def read_all(self) -> Float32:
         """The whole tensor in its own shape."""

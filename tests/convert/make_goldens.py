@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
-BASE = FOLDER / "base"
+BASE, BIASED = FOLDER / "base", FOLDER / "biased"
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "down_proj"]},
     "rslora": {"r": 4, "lora_alpha": 8, "use_rslora": True, "target_modules": ["q_proj"]},
@@ -27,18 +27,36 @@ KINDS: dict[str, dict[str, Any]] = {
         "alpha_pattern": {"o_proj": 4, "layers.1.self_attn.q_proj": 32},
     },
     "dora": {"r": 4, "lora_alpha": 8, "use_dora": True, "target_modules": ["k_proj", "up_proj"]},
+    "dora_embedding": {"r": 4, "use_dora": True, "target_modules": ["embed_tokens"]},
     "embedding": {"r": 4, "lora_alpha": 8, "target_modules": ["embed_tokens"]},
+    "head": {"r": 4, "lora_alpha": 8, "target_modules": ["lm_head", "q_proj"]},
     "modules_to_save": {
         "r": 4,
         "lora_alpha": 8,
         "target_modules": ["q_proj"],
         "modules_to_save": ["norm"],
     },
+    "saved_embedding": {"r": 4, "target_modules": ["v_proj"], "modules_to_save": ["embed_tokens"]},
+    "tokens": {"r": 4, "target_modules": ["v_proj"], "trainable_token_indices": [5, 299, 7]},
+    "resized": {"r": 4, "target_modules": ["v_proj"]},
+    "resized_embedding": {"r": 4, "target_modules": ["v_proj", "embed_tokens"]},
+    "lora_bias": {"r": 4, "lora_bias": True, "target_modules": ["q_proj", "o_proj"]},
+    "trained_biases": {"r": 4, "bias": "all", "target_modules": ["k_proj", "v_proj"]},
+    "lora_only_biases": {"r": 4, "bias": "lora_only", "target_modules": ["k_proj"]},
+    "untied_head": {"r": 4, "target_modules": ["lm_head", "embed_tokens"]},
 }
+ON_BIASED = ("lora_bias", "trained_biases", "lora_only_biases", "untied_head")
+"""Kinds that need biases or a head of its own; the others are of a base with neither."""
+RESIZED = 308
+"""Rows of the embedding after new tokens were added."""
 
 
-def make_base() -> None:
-    """A LLaMA of two layers with grouped-query attention and tied embeddings."""
+def base_of(kind: str) -> Path:
+    return BIASED if kind in ON_BIASED else BASE
+
+
+def make_base(folder: Path, **options: Any) -> None:
+    """A LLaMA of two layers with grouped-query attention."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -50,11 +68,16 @@ def make_base() -> None:
         num_attention_heads=4,
         num_key_value_heads=2,
         vocab_size=300,
-        tie_word_embeddings=True,
         bos_token_id=1,
         eos_token_id=2,
+        **options,
     )
-    LlamaForCausalLM(config).save_pretrained(BASE)
+    model = LlamaForCausalLM(config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.normal_(0, 0.02)
+    model.save_pretrained(folder)
     letters = [chr(code) for code in range(256, 512)]
     # llama.cpp takes no BPE vocabulary without a merge.
     tokens = ["<unk>", "<s>", "</s>", *letters, letters[0] + letters[1]]
@@ -71,9 +94,9 @@ def make_base() -> None:
             "merges": [f"{letters[0]} {letters[1]}"],
         },
     }
-    (BASE / "tokenizer.json").write_text(json.dumps(tokenizer))
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     settings = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    (BASE / "tokenizer_config.json").write_text(json.dumps(settings))
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
 def make_adapter(kind: str, options: dict[str, Any]) -> None:
@@ -85,15 +108,19 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
 
     torch.manual_seed(1)
     folder = FOLDER / kind
-    base = AutoModelForCausalLM.from_pretrained(BASE, dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(base_of(kind), dtype=torch.float32)
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    if kind.startswith("resized"):
+        base.resize_token_embeddings(RESIZED)
     model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **options))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name or "lora_embedding_A" in name:
                 parameter.normal_(0, 0.02)
-            elif "magnitude" in name or "modules_to_save" in name:
+            elif "magnitude" in name or "modules_to_save" in name or "trainable_tokens" in name:
                 parameter.mul_(1.1)
+            elif parameter.requires_grad and name.endswith("bias"):
+                parameter.add_(0.01)
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     # No path of the machine it was made on.
@@ -102,13 +129,30 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
     file.write_text(json.dumps(settings, indent=2) + "\n")
     if kind == "plain":
         _save_as_bin(folder)
+    tied = base.config.tie_word_embeddings
+    if tied and kind != "tokens":
+        _untie(model)
     merged = model.merge_and_unload().state_dict()
     changed = {
         name: tensor.contiguous().clone()
         for name, tensor in merged.items()
-        if name != "lm_head.weight" and not torch.equal(tensor, before[name])
+        if not (tied and kind == "tokens" and name == "lm_head.weight")
+        and not torch.equal(tensor, before[name])
     }
     save_file(changed, folder / "merged.safetensors")
+
+
+def _untie(model: Any) -> None:
+    """A head of its own for a model that shares its embedding's.
+
+    In training an adapter of one leaves the other alone; PEFT's merge would write into both.
+    """
+    import torch
+
+    head = model.get_base_model().lm_head
+    while hasattr(head, "base_layer"):
+        head = head.base_layer
+    head.weight = torch.nn.Parameter(head.weight.detach().clone())
 
 
 def _save_as_bin(folder: Path) -> None:
@@ -123,7 +167,8 @@ def _save_as_bin(folder: Path) -> None:
 
 def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
-    make_base()
+    make_base(BASE, tie_word_embeddings=True)
+    make_base(BIASED, tie_word_embeddings=False, attention_bias=True, mlp_bias=True)
     for kind, options in KINDS.items():
         make_adapter(kind, options)
         print(kind)

@@ -27,7 +27,7 @@ from baize_tui.engine.bindings import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM, Sampling
-from tests.convert.make_goldens import BASE, FOLDER, KINDS
+from tests.convert.make_goldens import BASE, FOLDER, KINDS, RESIZED, base_of
 from tests.convert.model_folders import keys_of, llama_quantize, random_folder, tensors_of
 from tests.convert.smollm2_folder import make_folder
 
@@ -144,25 +144,49 @@ def test_the_factors_of_llama_3(tmp_path: Path) -> None:
 # --- adapters -----------------------------------------------------------------------------------
 
 
+def merged_by_peft(kind: str) -> dict[str, Any]:
+    """The tensors that PEFT's merge of a golden changes, by their GGUF names, in GGUF's order."""
+    names = modules(read_config(base_of(kind)))
+    found = {}
+    for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
+        module, _, part = name.rpartition(".")
+        values, heads = tensor.read_all(), names[module].permuted_heads
+        if heads:
+            values = permute_rows(values.reshape(len(values), -1), heads).reshape(values.shape)
+        found[f"{names[module].target}.{part}"] = values
+    return found
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_merge_in_f32_is_that_of_peft(kind: str, tmp_path: Path) -> None:
-    plan = converted(BASE, "F32", tmp_path / "out.gguf", FOLDER / kind)
-    converted(BASE, "F32", tmp_path / "base.gguf")
-    names = modules(plan.base.config)
+    converted(base_of(kind), "F32", tmp_path / "out.gguf", FOLDER / kind)
+    converted(base_of(kind), "F32", tmp_path / "base.gguf")
     written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
     before = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "base.gguf").tensors}
-    changed = set()
-    for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
-        module = names[name.removesuffix(".weight")]
-        wanted = tensor.read_all()
-        if module.permuted_heads:
-            wanted = permute_rows(wanted, module.permuted_heads)
-        ours = written[f"{module.target}.weight"]
-        assert np.abs(ours - wanted).max() <= 2e-6 * np.abs(wanted).max()
-        changed.add(f"{module.target}.weight")
-    assert changed
-    for name in set(before) - changed:
+    wanted = merged_by_peft(kind)
+    assert wanted
+    if "output.weight" in wanted and "output.weight" not in written:  # still tied
+        assert np.array_equal(wanted.pop("output.weight"), wanted["token_embd.weight"])
+    for name, values in wanted.items():
+        assert written[name].shape == values.shape
+        assert np.abs(written[name] - values).max() <= 2e-6 * np.abs(values).max(), name
+    for name in set(before) - set(wanted):
         assert np.array_equal(written[name], before[name]), name
+
+
+def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
+    """The embedding has the size of the adapter, and its tokenizer names the new tokens."""
+    adapter = tmp_path / "adapter"
+    shutil.copytree(FOLDER / "resized", adapter)
+    tokenizer = json.loads((BASE / "tokenizer.json").read_text())
+    tokenizer["added_tokens"].append({"id": 300, "content": "<|me|>", "special": True})
+    (adapter / "tokenizer.json").write_text(json.dumps(tokenizer))
+    converted(BASE, "F32", tmp_path / "out.gguf", adapter)
+    keys = keys_of(tmp_path / "out.gguf")
+    tokens = keys["tokenizer.ggml.tokens"][1]
+    assert len(tokens) == keys["llama.vocab_size"][1] == RESIZED
+    assert tokens[300] == "<|me|>"
+    assert tokens[307] == "[PAD307]"
 
 
 def test_fan_in_fan_out_is_not_heeded_as_in_peft(tmp_path: Path) -> None:
@@ -175,7 +199,7 @@ def test_fan_in_fan_out_is_not_heeded_as_in_peft(tmp_path: Path) -> None:
     assert tensors_of(tmp_path / "with.gguf") == tensors_of(tmp_path / "without.gguf")
 
 
-@pytest.mark.parametrize("kind", ["dora", "modules_to_save"])
+@pytest.mark.parametrize("kind", ["dora", "modules_to_save", "tokens"])
 def test_what_counts_whole_is_not_weighed_or_added_up(kind: str) -> None:
     half, whole = open_adapter(FOLDER / kind, 0.5), open_adapter(FOLDER / kind)
     for adapters in ([half], [whole, whole]):
@@ -204,7 +228,7 @@ def test_two_adapters_add_up_with_their_weights(tmp_path: Path) -> None:
         change = adapter.changes[module]
         assert change.a is not None
         assert change.b is not None
-        wanted = wanted + np.float32(scale) * (change.b @ change.a)
+        wanted = wanted + np.float32(scale) * (change.b.read() @ change.a.read())
     assert np.allclose(written["blk.0.attn_q.weight"], permute_rows(wanted, 4), atol=1e-6)
 
 

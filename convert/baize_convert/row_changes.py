@@ -1,0 +1,128 @@
+"""What adapters do to the rows of one tensor, a slab at a time, in float32.
+
+Maths: ``LoraLayer.get_delta_weight`` and ``merge`` of peft/tuners/lora/layer.py, the variants of
+DoRA in variants.py, and ``TrainableTokensLayer.merge`` of peft/tuners/trainable_tokens/layer.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+
+from baize_convert.ggml import Float32
+from baize_convert.stored_tensors import StoredTensor
+
+_ROWS_AT_ONCE = 4096
+
+
+class RowChange(Protocol):
+    """One step of a merge."""
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        """``rows`` [n, columns], which begin at row ``first``, as they are after this step."""
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Adds ``weight * scale * B @ A``; A is [r, in], B [out, r]."""
+
+    a: StoredTensor
+    b: StoredTensor
+    scale: float
+    weight: float = 1.0
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        return rows + np.float32(self.weight) * self.delta(first, len(rows))
+
+    def delta(self, first: int, count: int) -> Float32:
+        """Rows of what is added, before ``weight``."""
+        product: Float32 = self.b.read(first, count) @ self.a.read()
+        return product * np.float32(self.scale)
+
+
+@dataclass(frozen=True)
+class EmbeddingLowRank(LowRank):
+    """Of an embedding: adds ``(B @ A)^T``; A is [r, vocabulary], B [hidden, r]."""
+
+    def delta(self, first: int, count: int) -> Float32:
+        product: Float32 = self.a.read_columns(first, count) @ self.b.read().T
+        return product * np.float32(self.scale)
+
+
+@dataclass(frozen=True)
+class Dora:
+    """DoRA: ``magnitude`` [out] is the norm of each changed row, in the direction it has now."""
+
+    low_rank: LowRank
+    magnitude: StoredTensor
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        merged = self.low_rank.apply(rows, first)
+        magnitude = self.magnitude.read_all().reshape(-1)[first : first + len(rows)]
+        factor = magnitude / np.linalg.norm(merged, axis=1)
+        scaled: Float32 = factor[:, None].astype(np.float32) * merged
+        return scaled
+
+
+@dataclass(frozen=True)
+class EmbeddingDora:
+    """DoRA of an embedding: ``magnitude`` [hidden] is the norm of each column.
+
+    A column goes through all rows, so the norms cost one more reading of ``source``.
+    """
+
+    low_rank: EmbeddingLowRank
+    magnitude: StoredTensor
+    source: StoredTensor
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        return self._factor * self.low_rank.apply(rows, first)
+
+    @cached_property
+    def _factor(self) -> Float32:
+        squares = np.zeros(self.source.columns)
+        for first in range(0, self.source.rows, _ROWS_AT_ONCE):
+            count = min(_ROWS_AT_ONCE, self.source.rows - first)
+            merged = self.low_rank.apply(self.source.read(first, count), first)
+            squares += np.square(merged, dtype=np.float64).sum(axis=0)
+        norms = np.sqrt(squares)
+        return (self.magnitude.read_all().reshape(-1) / norms).astype(np.float32)[None, :]
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Adds ``factor * values`` [out] to a bias: the bias of a LoRA layer."""
+
+    values: StoredTensor
+    factor: float
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        added = self.values.read_all().reshape(-1) * np.float32(self.factor)
+        # A bias is one row, or, where its rows change places, one column.
+        if rows.shape[0] == 1:
+            return rows + added[None, :]
+        return rows + added[first : first + len(rows), None]
+
+
+@dataclass(frozen=True)
+class TokenRows:
+    """Puts trained rows in the places of ``ids``: they replace, they are not added."""
+
+    ids: tuple[int, ...]
+    values: StoredTensor
+
+    def apply(self, rows: Float32, first: int) -> Float32:
+        here = [
+            (place, id - first)
+            for place, id in enumerate(self.ids)
+            if first <= id < first + len(rows)
+        ]
+        if not here:
+            return rows
+        changed = rows.copy()
+        for place, row in here:
+            changed[row] = self.values.read(place, 1)[0]
+        return changed
