@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from baize_convert.row_changes import (
     TokenRows,
 )
 from baize_convert.safetensors_file import read_safetensors
-from baize_convert.stored_tensors import ITEM_BYTES, StoredTensor
+from baize_convert.stored_tensors import ITEM_BYTES, Tensor
 from baize_convert.torch_file import read_torch_file
 
 _WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
@@ -88,19 +88,19 @@ class AdapterConfig(Struct, frozen=True):
 class ModuleChange:
     """What an adapter does to one module; ``scale`` is alpha / r, or alpha / sqrt(r) (rsLoRA)."""
 
-    a: StoredTensor | None = None
+    a: Tensor | None = None
     """[r, in]"""
-    b: StoredTensor | None = None
+    b: Tensor | None = None
     """[out, r]"""
     scale: float = 0.0
-    magnitude: StoredTensor | None = None
+    magnitude: Tensor | None = None
     """DoRA's [out]; of an embedding [hidden]."""
-    bias: StoredTensor | None = None
+    bias: Tensor | None = None
     """Of lora_B, [out]."""
     token_ids: tuple[int, ...] = ()
-    token_rows: StoredTensor | None = None
+    token_rows: Tensor | None = None
     """[tokens, hidden]"""
-    replaced: dict[str, StoredTensor] = field(default_factory=dict)
+    replaced: dict[str, Tensor] = field(default_factory=dict)
     """Tensors that stand in for the base's, by "weight" or "bias"."""
     rebased: bool = False
     """What is replaced is the base's own (a resized embedding), not a copy trained in its place."""
@@ -110,7 +110,7 @@ class ModuleChange:
     def rank(self) -> int:
         return 0 if self.a is None else self.a.shape[0]
 
-    def of_weight(self, source: StoredTensor, weight: float) -> list[RowChange]:
+    def of_weight(self, source: Tensor, weight: float) -> list[RowChange]:
         """The steps that change the module's weight, which is ``source`` before them."""
         found: list[RowChange] = []
         if self.a is not None and self.b is not None:
@@ -155,14 +155,16 @@ class ModuleChange:
 class Adapter:
     """An adapter folder. ``weight`` multiplies all it adds."""
 
-    folder: Path
+    path: Path
     config: AdapterConfig
     changes: dict[str, ModuleChange]
-    weight: float = 1.0
+    weight: float
+    files: tuple[Path, ...]
+    """Those that it was read from."""
 
 
-def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
-    """Read an adapter.
+def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
+    """Read the adapter in a folder that PEFT saved.
 
     Raises:
         ConvertError: none, one that does nothing, one whose maths are not known, or a key that fits
@@ -170,7 +172,7 @@ def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
     """
     config = _read_config(folder)
     file = folder / "adapter_model.safetensors"
-    read = read_safetensors
+    read: Callable[[Path], Mapping[str, Tensor]] = read_safetensors
     if not file.is_file():
         file, read = folder / "adapter_model.bin", read_torch_file
     if not file.is_file():
@@ -183,10 +185,18 @@ def open_adapter(folder: Path, weight: float = 1.0) -> Adapter:
     if not changes:
         raise ConvertError(f"{file} holds no weights: the adapter was saved empty")
     for module, change in changes.items():
-        _complete(module, change, config, folder)
+        _set_tokens(module, change, config, folder)
+        complete(module, change, folder)
+        if change.rank:
+            change.scale = _scale(module, change.rank, config)
+    refuse_untrained(file, changes)
+    return Adapter(folder, config, changes, weight, (folder / "adapter_config.json", file))
+
+
+def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:
+    """Raise ``ConvertError`` for an adapter that changes nothing."""
     if all(change.is_zero for change in changes.values()):
-        raise ConvertError(f"{file}: every lora_B is zero: the adapter was never trained")
-    return Adapter(folder, config, changes, weight)
+        raise ConvertError(f"{path}: every lora_B is zero: the adapter was never trained")
 
 
 def _read_config(folder: Path) -> AdapterConfig:
@@ -237,7 +247,7 @@ def module_of(key: str) -> str:
 
 def _take(
     key: str,
-    tensor: StoredTensor,
+    tensor: Tensor,
     changes: dict[str, ModuleChange],
     config: AdapterConfig,
     folder: Path,
@@ -278,41 +288,51 @@ def _take(
         change.b = tensor
 
 
-def _complete(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
-    """Check that what belongs together is there, and set what the config says of the module."""
-    if change.token_rows is not None:
-        change.token_ids = config.token_ids(module)
-        if len(change.token_ids) != change.token_rows.rows:
-            raise ConvertError(
-                f"{folder}: {module} has {change.token_rows.rows} trained tokens, but "
-                f"trainable_token_indices names {len(change.token_ids)}"
-            )
+def _set_tokens(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
+    if change.token_rows is None:
+        return
+    change.token_ids = config.token_ids(module)
+    if len(change.token_ids) != change.token_rows.rows:
+        raise ConvertError(
+            f"{folder}: {module} has {change.token_rows.rows} trained tokens, but "
+            f"trainable_token_indices names {len(change.token_ids)}"
+        )
+
+
+def complete(module: str, change: ModuleChange, path: Path) -> None:
+    """Check that A, B, magnitude and bias of a module are there together, and fit each other.
+
+    Raises:
+        ConvertError: they are not; the module is named.
+    """
     if (change.a is None) != (change.b is None):
         missing = "lora_A" if change.a is None else "lora_B"
-        raise ConvertError(f"{folder}: {module} has no {missing}")
+        raise ConvertError(f"{path}: {module} has no {missing}")
     if change.a is None or change.b is None:
         if change.bias is not None or change.magnitude is not None:
-            raise ConvertError(f"{folder}: {module} has no lora_A and no lora_B")
+            raise ConvertError(f"{path}: {module} has no lora_A and no lora_B")
         return
     for part, matrix in (("lora_A", change.a), ("lora_B", change.b)):
         if len(matrix.shape) != 2 or 0 in matrix.shape:
-            raise ConvertError(f"{folder}: {module}: {part} is {list(matrix.shape)}: no matrix")
+            raise ConvertError(f"{path}: {module}: {part} is {list(matrix.shape)}: no matrix")
         if not np.isfinite(matrix.read()).all():
-            raise ConvertError(f"{folder}: {module}.{part} holds NaN or infinity")
+            raise ConvertError(f"{path}: {module}.{part} holds NaN or infinity")
     if change.a.shape[0] != change.b.shape[1]:
         raise ConvertError(
-            f"{folder}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "
+            f"{path}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "
             "do not fit each other"
         )
     outputs = change.b.shape[0]
     for part, vector in (("lora_magnitude_vector", change.magnitude), ("lora_B.bias", change.bias)):
         if vector is not None and math.prod(vector.shape) != outputs:
             raise ConvertError(
-                f"{folder}: {module}: {part} is {list(vector.shape)} for {outputs} outputs"
+                f"{path}: {module}: {part} is {list(vector.shape)} for {outputs} outputs"
             )
+
+
+def _scale(module: str, rank: int, config: AdapterConfig) -> float:
     alpha = _pattern(config.alpha_pattern, module, config.lora_alpha)
-    rank = change.rank
-    change.scale = alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
+    return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
 
 
 def _pattern(patterns: Mapping[str, float], module: str, default: float) -> float:

@@ -14,6 +14,7 @@ from gguf import GGUFWriter
 from numpy.typing import NDArray
 
 from baize_convert.adapter import Adapter, ModuleChange
+from baize_convert.adapters import fitted
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.merged_tensors import check_adapters
@@ -32,12 +33,13 @@ def write_adapter(base: Checkpoint, adapter: Adapter, output: Path, dtype: str =
     """
     if dtype not in DTYPES:
         raise ConvertError(f"--outtype {dtype}: an adapter is written in {' or '.join(DTYPES)}")
+    adapter = fitted(adapter, base.config)
     check_adapters(base, [adapter])
     _refuse(base, adapter)
     names = modules(base.config)
     writer = GGUFWriter(None, "llama")
     writer.add_type("adapter")
-    writer.add_name(model_name(adapter.folder))
+    writer.add_name(model_name(adapter.path))
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 0.0)
     for module, change in sorted(adapter.changes.items()):
@@ -72,7 +74,7 @@ def _refuse(base: Checkpoint, adapter: Adapter) -> None:
             wrong.append(f"{module} (which the head shares)")
     if wrong:
         raise ConvertError(
-            f"{adapter.folder}: an adapter file cannot hold {', '.join(wrong)}: use 'merge'"
+            f"{adapter.path}: an adapter file cannot hold {', '.join(wrong)}: use 'merge'"
         )
 
 

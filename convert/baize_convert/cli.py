@@ -12,9 +12,10 @@ import msgspec
 import typer
 from tqdm import tqdm
 
-from baize_convert.adapter import Adapter, open_adapter
+from baize_convert.adapter import Adapter
 from baize_convert.adapter_file import write_adapter
-from baize_convert.checkpoint import open_checkpoint
+from baize_convert.adapters import open_adapter, parse_adapters
+from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
 from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
@@ -32,10 +33,12 @@ app = typer.Typer(
     help="From a Hugging Face checkpoint and PEFT adapters to a quantized GGUF, in one pass.",
 )
 
-Base = Annotated[Path, typer.Argument(metavar="BASE", help="A Hugging Face folder.")]
+Base = Annotated[Path, typer.Argument(metavar="BASE", help="A Hugging Face folder or a GGUF file.")]
 Adapters = Annotated[
     list[str] | None,
-    typer.Option("--adapter", metavar="A[=WEIGHT]", help="A PEFT folder; more than one adds up."),
+    typer.Option(
+        "--adapter", metavar="A[=WEIGHT]", help="A PEFT folder or a GGUF LoRA; several add up."
+    ),
 ]
 OuttypeName = Annotated[str, typer.Option("--outtype", help=f"One of {', '.join(OUTTYPES)}.")]
 Pre = Annotated[
@@ -53,7 +56,8 @@ def plan_command(
     json: Json = False,
 ) -> None:
     """What would be written: bytes, bits per weight, types, fallbacks. Reads headers only."""
-    plan = plan_conversion(base, _adapters(adapter), outtype_named(outtype), pre=pre)
+    plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named(outtype), pre=pre)
+    _warn(plan)
     if json:
         print(msgspec.json.encode(_described(plan)).decode())
         return
@@ -72,7 +76,8 @@ def merge_command(
     json: Json = False,
 ) -> None:
     """Merge and quantize in one pass; interrupted, the same command goes on where it was."""
-    plan = plan_conversion(base, _adapters(adapter), outtype_named(outtype), pre=pre)
+    plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named(outtype), pre=pre)
+    _warn(plan)
     with tqdm(
         total=sum(placed.bytes for placed in plan.layout.tensors),
         unit="B",
@@ -95,12 +100,12 @@ def merge_command(
 @app.command("adapter")
 def adapter_command(
     adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A PEFT folder.")],
-    base: Annotated[Path, typer.Option("--base", help="The Hugging Face folder it is for.")],
+    base: Annotated[Path, typer.Option("--base", help="The model it is for.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
     outtype: Annotated[str, typer.Option("--outtype", help="f16 or f32.")] = "f16",
 ) -> None:
     """An adapter as a GGUF that llama.cpp lays over the base while it runs; every scale exact."""
-    count = write_adapter(open_checkpoint(base), open_adapter(adapter), output, outtype.lower())
+    count = write_adapter(open_base(base), open_adapter(adapter), output, outtype.lower())
     print(f"{output}: {count} modules, {output.stat().st_size / 1e6:.1f} MB")
 
 
@@ -119,27 +124,22 @@ def inspect_command(
             print(f"{name.replace('_', ' ')}: {_harmless(_words(value))}")
 
 
+def _warn(plan: Plan) -> None:
+    for warning in plan.warnings:
+        print(f"baize-convert: {_harmless(warning)}", file=sys.stderr)
+
+
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{count} {name}" for name, count in value.items())
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
-def _adapters(given: list[str] | None) -> list[Adapter]:
-    found = []
-    for one in given or []:
-        path, _, weight = one.partition("=")
-        try:
-            found.append(open_adapter(Path(path), float(weight) if weight else 1.0))
-        except ValueError as error:
-            raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
-    return found
-
-
 def _described(plan: Plan) -> dict[str, Any]:
     layout = plan.layout
     return {
         "outtype": plan.outtype.name,
+        "warnings": list(plan.warnings),
         "bytes": layout.length,
         "parameters": layout.parameters,
         "bits_per_weight": round(layout.bits_per_weight, 4),
@@ -171,7 +171,7 @@ def _lines(plan: Plan) -> list[str]:
         f"{len(layout.tensors)} tensors: " + ", ".join(f"{n} {t}" for t, n in types.most_common()),
         *(f"{count} x {what}" for what, count in fallbacks.most_common()),
         *(
-            f"adapter {adapter.folder}: {len(adapter.changes)} modules, weight {adapter.weight:g}, "
+            f"adapter {adapter.path}: {len(adapter.changes)} modules, weight {adapter.weight:g}, "
             f"scale {_scales(adapter)}"
             for adapter in plan.adapters
         ),

@@ -6,11 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, LlamaFileType
+from gguf import LlamaFileType
 
-from baize_convert.adapter import open_adapter
-from baize_convert.checkpoint import open_checkpoint
+from baize_convert.adapter import open_peft_adapter
 from baize_convert.failures import ConvertError
+from baize_convert.gguf_file import read_gguf, value_of
+from baize_convert.huggingface_folder import open_folder
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -23,18 +24,16 @@ def describe(path: Path) -> dict[str, Any]:
         return _gguf(path)
     if (path / "adapter_config.json").is_file():
         return _adapter(path)
-    return _checkpoint(path)
+    if path.is_dir():
+        return _checkpoint(path)
+    raise ConvertError(f"{path}: no such folder and no such file")
 
 
 def _gguf(path: Path) -> dict[str, Any]:
-    try:
-        reader = GGUFReader(path)
-    except (ValueError, KeyError, IndexError, OSError, OverflowError) as error:
-        raise ConvertError(f"{path}: not a GGUF file, or a damaged one") from error
+    reader = read_gguf(path)
 
     def value(key: str) -> Any:
-        field = reader.fields.get(key)
-        return field.contents() if field is not None else None
+        return value_of(reader, key)
 
     file_type = value("general.file_type")
     known = file_type in set(map(int, LlamaFileType))
@@ -51,7 +50,7 @@ def _gguf(path: Path) -> dict[str, Any]:
 
 
 def _adapter(path: Path) -> dict[str, Any]:
-    adapter = open_adapter(path)
+    adapter = open_peft_adapter(path)
     changes = adapter.changes.values()
     return {
         "kind": "PEFT adapter",
@@ -65,7 +64,7 @@ def _adapter(path: Path) -> dict[str, Any]:
 
 
 def _checkpoint(path: Path) -> dict[str, Any]:
-    base = open_checkpoint(path)
+    base = open_folder(path)
     config = base.config
     return {
         "kind": "Hugging Face model",

@@ -58,8 +58,7 @@ def lay_out(
     for tensor in tensors:
         choice = types[tensor.name]
         size = tensor.rows * row_bytes(choice.type, tensor.columns)
-        shape = _gguf_shape(tensor)
-        writer.add_tensor_info(tensor.name, shape, np.dtype(np.float32), size, choice.type)
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, choice.type)
     head = _head(writer)
     placed, at = [], len(head)
     for tensor in tensors:
@@ -67,11 +66,6 @@ def lay_out(
         placed.append(one)
         at = _aligned(at + one.bytes)
     return Layout(head, tuple(placed), at)
-
-
-def _gguf_shape(tensor: MergedTensor) -> tuple[int, ...]:
-    # A bias whose rows change places is handled as a column; in the file it is a vector.
-    return (tensor.rows,) if tensor.shape[-1] == 1 and len(tensor.shape) == 2 else tensor.shape
 
 
 def _aligned(offset: int) -> int:

@@ -20,7 +20,7 @@ import msgspec
 import numpy as np
 
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import GgmlType, dequantize, quantize
+from baize_convert.ggml import Bytes, GgmlType, dequantize, quantize
 from baize_convert.journal import Journal, Whole
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
@@ -118,17 +118,17 @@ class _Pass:
     def write(self, placed: Placed, first: int, count: int) -> int:
         """Rows ``first`` to ``first + count`` of a tensor, from the checkpoint into the file."""
         tensor, type = placed.tensor, placed.choice.type
+        copied = tensor.packed(type, first, count)
+        if copied is not None:
+            self._put(placed, first, copied)
+            return copied.nbytes
         rows, delta = tensor.slab(first, count)
         if not self.allow_nan and not np.isfinite(rows).all():
             raise ConvertError(
                 f"{tensor.name} holds NaN or infinity; --allow-nan writes it all the same"
             )
         packed = quantize(rows, type)
-        at = placed.offset + first * placed.row_bytes
-        view = packed.data.cast("B")
-        while view:
-            written = os.pwrite(self.descriptor, view, at)
-            view, at = view[written:], at + written
+        self._put(placed, first, packed)
         if delta is not None:
             lost = 0.0
             if type != GgmlType.F32:
@@ -137,6 +137,13 @@ class _Pass:
             with self.lock:
                 self.survival.add(tensor.name, lost, float(np.vdot(delta, delta)))
         return packed.nbytes
+
+    def _put(self, placed: Placed, first: int, packed: Bytes) -> None:
+        at = placed.offset + first * placed.row_bytes
+        view = packed.data.cast("B")
+        while view:
+            written = os.pwrite(self.descriptor, view, at)
+            view, at = view[written:], at + written
 
 
 def _run(work: _Pass, todo: list[Placed]) -> None:
@@ -177,9 +184,9 @@ def _slabs(todo: list[Placed], left: dict[str, int]) -> Iterator[tuple[Placed, i
 
 
 def _check_output(plan: Plan, output: Path, partial: Path) -> None:
-    sources = {tensor.file.path.resolve() for tensor in plan.base.tensors.values()}
+    sources = {file.resolve() for file in _inputs(plan)}
     if output.resolve() in sources:
-        raise ConvertError(f"{output} is a file of the base: choose another name")
+        raise ConvertError(f"{output} is one of the inputs: choose another name")
     if output.is_dir():
         raise ConvertError(f"{output} is a folder: give the name of a file in it")
     if not output.parent.is_dir():
@@ -196,11 +203,14 @@ def _check_output(plan: Plan, output: Path, partial: Path) -> None:
 def _fingerprint(plan: Plan) -> str:
     """What the bytes of the output depend on: the same again means that a partial can go on."""
     digest = hashlib.sha256(plan.layout.head)
-    files = {tensor.file.path for tensor in plan.base.tensors.values()}
     for adapter in plan.adapters:
         digest.update(f"{adapter.weight!r}".encode())
-        files |= {path for path in adapter.folder.iterdir() if path.name.startswith("adapter_")}
-    for path in sorted(files):
+    for path in sorted(_inputs(plan)):
         status = path.stat()
         digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
+
+
+def _inputs(plan: Plan) -> set[Path]:
+    """All files that weights come from."""
+    return {*plan.base.files, *(file for adapter in plan.adapters for file in adapter.files)}

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 from baize_convert.adapter import Adapter, ModuleChange
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import Float32
-from baize_convert.model_config import ModelConfig
+from baize_convert.ggml import Bytes, Float32, GgmlType
+from baize_convert.gguf_file import GgufTensor
 from baize_convert.row_changes import RowChange
-from baize_convert.stored_tensors import StoredTensor
+from baize_convert.stored_tensors import ArrayTensor, Tensor
 from baize_convert.tensor_names import modules, permute_rows, sort_key
 
 _EMBEDDING = "model.embed_tokens.weight"
@@ -27,50 +24,50 @@ class MergedTensor:
     """A tensor of the output. Rows are read, merged and put into order a slab at a time."""
 
     name: str
-    source: StoredTensor | None
+    source: Tensor
     changes: tuple[RowChange, ...] = ()
     permuted_heads: int = 0
-    computed: Float32 | None = None
-    """Values that stand in no file, such as the factors of LLaMA 3's RoPE."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        if self.computed is not None:
-            return self.computed.shape
-        assert self.source is not None
         return self.source.shape
 
     @property
     def rows(self) -> int:
-        return math.prod(self.shape[:-1])
+        return self.source.rows
 
     @property
     def columns(self) -> int:
-        return self.shape[-1]
+        return self.source.columns
 
     @property
     def slab_multiple(self) -> int:
         """Rows that belong together: those of a head, where rows change places."""
-        return self.rows // self.permuted_heads if self.permuted_heads else 1
+        if not self.permuted_heads or len(self.shape) == 1:
+            return 1
+        return self.rows // self.permuted_heads
 
     def slab(self, first: int, count: int) -> tuple[Float32, Float32 | None]:
         """Rows as they go into the file, and what adapters added to them (None: nothing)."""
-        if self.computed is not None:
-            return self.computed.reshape(self.rows, self.columns)[first : first + count], None
-        assert self.source is not None
-        rows = self.source.read(first, count)
-        before = rows
+        before = rows = self.source.read(first, count)
         for change in self.changes:
             rows = change.apply(rows, first)
         delta = rows - before if self.changes else None
         self.source.drop(first, count)
+        return self._in_order(rows), None if delta is None else self._in_order(delta)
+
+    def packed(self, type: GgmlType, first: int, count: int) -> Bytes | None:
+        """Rows that need only be copied, as no adapter changes them and they have this type."""
+        if self.changes or not isinstance(self.source, GgufTensor) or self.source.type != type:
+            return None
+        return self.source.packed(first, count)
+
+    def _in_order(self, rows: Float32) -> Float32:
         if not self.permuted_heads:
-            return rows, delta
-        heads = count // self.slab_multiple
-        return (
-            permute_rows(rows, heads),
-            None if delta is None else permute_rows(delta, heads),
-        )
+            return rows
+        if len(self.shape) == 1:  # a bias: each number is a row of its own
+            return permute_rows(rows.reshape(-1, 1), self.permuted_heads).reshape(1, -1)
+        return permute_rows(rows, len(rows) // self.slab_multiple)
 
 
 def merged_tensors(base: Checkpoint, adapters: Sequence[Adapter]) -> list[MergedTensor]:
@@ -79,36 +76,23 @@ def merged_tensors(base: Checkpoint, adapters: Sequence[Adapter]) -> list[Merged
     Raises:
         ConvertError: an adapter that is not of this model; every mismatch is named.
     """
-    known = modules(base.config)
     check_adapters(base, adapters)
-    found: list[MergedTensor] = []
-    for module in known.values():
+    found = [
+        MergedTensor(name, ArrayTensor(name, "F32", values.shape, values))
+        for name, values in base.computed.items()
+    ]
+    for module in modules(base.config).values():
         for part in ("weight", "bias"):
             tensor = _merged(base, adapters, module.source, part)
-            if tensor is None:
-                continue
-            source, changes = tensor
-            found.append(
-                MergedTensor(
-                    f"{module.target}.{part}",
-                    _as_column(source) if module.permuted_heads and part == "bias" else source,
-                    changes,
-                    module.permuted_heads,
-                )
-            )
-    factors = rope_factors(base.config)
-    if factors is not None:
-        found.append(MergedTensor("rope_freqs.weight", None, computed=factors))
+            if tensor is not None:
+                name = f"{module.target}.{part}"
+                found.append(MergedTensor(name, *tensor, module.permuted_heads))
     return sorted(found, key=lambda tensor: sort_key(tensor.name))
-
-
-def _as_column(bias: StoredTensor) -> StoredTensor:
-    return StoredTensor(bias.name, bias.dtype, (bias.columns, 1), bias.file, bias.start)
 
 
 def _merged(
     base: Checkpoint, adapters: Sequence[Adapter], module: str, part: str
-) -> tuple[StoredTensor, tuple[RowChange, ...]] | None:
+) -> tuple[Tensor, tuple[RowChange, ...]] | None:
     source = base.tensors.get(f"{module}.{part}")
     if source is None and f"{module}.{part}" == "lm_head.weight" and _diverges(base, adapters):
         # Tied in the base, and no longer once one of the two is changed: both are written.
@@ -148,7 +132,7 @@ def _diverges(base: Checkpoint, adapters: Sequence[Adapter]) -> bool:
     return False
 
 
-def _shared_weight(base: Checkpoint, adapters: Sequence[Adapter]) -> StoredTensor:
+def _shared_weight(base: Checkpoint, adapters: Sequence[Adapter]) -> Tensor:
     """What embedding and head of a tied model have in common: the base's, or as it was resized."""
     for adapter in adapters:
         change = adapter.changes.get("model.embed_tokens")
@@ -184,12 +168,12 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
             wrong += [f"{module}{what}" for what in _mismatches(base, module, change, shape)]
         if wrong:
             raise ConvertError(
-                f"{adapter.folder} is not an adapter of {base.folder}: {'; '.join(wrong)}"
+                f"{adapter.path} is not an adapter of {base.path}: {'; '.join(wrong)}"
             )
     head = _merged(base, adapters, "lm_head", "weight")
     if head is not None and head[0].rows != vocabulary:
         raise ConvertError(
-            f"{adapters[0].folder}: its embedding has {vocabulary} rows, and the head that it "
+            f"{adapters[0].path}: its embedding has {vocabulary} rows, and the head that it "
             f"leaves as it is {head[0].rows}: save the adapter with save_embedding_layers=True"
         )
 
@@ -239,33 +223,6 @@ def _check_together(adapters: Sequence[Adapter]) -> None:
             )
             if change.counts_whole and (shared or adapter.weight != 1):
                 raise ConvertError(
-                    f"{adapter.folder}: {module} {change.counts_whole}, which counts whole and "
+                    f"{adapter.path}: {module} {change.counts_whole}, which counts whole and "
                     "alone: no weight but 1, and no other adapter of that module"
                 )
-
-
-def rope_factors(config: ModelConfig) -> Float32 | None:
-    """LLaMA 3's factors of each rotation, [head_size / 2]; None for another kind of RoPE.
-
-    As ``LlamaModel.generate_extra_tensors`` of llama.cpp's conversion/llama.py.
-    """
-    rope = config.rope
-    if str(rope.get("rope_type", "")).lower() != "llama3":
-        return None
-    base, size = float(rope["rope_theta"]), config.head_size
-    exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    frequencies = np.float32(1.0) / np.power(np.float32(base), exponents, dtype=np.float32)
-    factor = float(rope.get("factor", 8.0))
-    low, high = float(rope.get("low_freq_factor", 1.0)), float(rope.get("high_freq_factor", 4.0))
-    length = float(rope.get("original_max_position_embeddings", 8192))
-    factors = []
-    for frequency in frequencies:
-        wavelength = 2 * math.pi / float(frequency)
-        if wavelength < length / high:
-            factors.append(1.0)
-        elif wavelength > length / low:
-            factors.append(factor)
-        else:
-            smooth = (length / wavelength - low) / (high - low)
-            factors.append(1 / ((1 - smooth) / factor + smooth))
-    return np.array(factors, dtype=np.float32)

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
-from gguf import GGUFWriter
+import yaml
+from gguf import GGUFReader, GGUFWriter
 
+from baize_convert.adapter import Adapter
+from baize_convert.checkpoint import Checkpoint
+from baize_convert.failures import ConvertError
+from baize_convert.gguf_file import copy_key
 from baize_convert.model_config import ModelConfig
 from baize_convert.outtypes import Outtype
 from baize_convert.vocabulary import Vocabulary
@@ -18,17 +24,42 @@ QUANTIZATION_VERSION = 2
 
 def add_metadata(
     writer: GGUFWriter,
+    base: Checkpoint,
     config: ModelConfig,
-    vocabulary: Vocabulary,
+    adapters: Sequence[Adapter],
+    vocabulary: Vocabulary | None,
     outtype: Outtype,
     *,
-    name: str,
     parameters: int,
 ) -> None:
-    """Add ``general.*``, ``llama.*`` and ``tokenizer.*`` (``TextModel.set_gguf_parameters``)."""
-    writer.add_type("model")
-    writer.add_name(name)
-    writer.add_size_label(_size_label(parameters))
+    """Add ``general.*``, ``llama.*`` and ``tokenizer.*``.
+
+    ``config`` is that of the output, ``vocabulary`` None where the keys of a GGUF base tell it.
+    """
+    if base.gguf is None:
+        writer.add_type("model")
+        _general(base, adapters, parameters).set_gguf_meta_model(writer)
+        _add_model(writer, config)
+    else:
+        _copy_keys(writer, base.gguf, with_tokenizer=vocabulary is None)
+        if adapters:
+            writer.add_name(_name(adapters))
+        writer.add_vocab_size(config.vocab_size)
+    writer.add_file_type(int(outtype.file_type))
+    writer.add_quantization_version(QUANTIZATION_VERSION)
+    if vocabulary is not None:
+        _add_vocabulary(writer, vocabulary)
+
+
+def _copy_keys(writer: GGUFWriter, reader: GGUFReader, *, with_tokenizer: bool) -> None:
+    left_out = ("GGUF.", "split.", "quantize.", *(() if with_tokenizer else ("tokenizer.",)))
+    for name, found in reader.fields.items():
+        if not name.startswith(left_out) and name != "general.architecture":
+            copy_key(writer, found)
+
+
+def _add_model(writer: GGUFWriter, config: ModelConfig) -> None:
+    """``llama.*``, as ``TextModel.set_gguf_parameters`` of llama.cpp's converter."""
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -39,21 +70,45 @@ def add_metadata(
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_key_length(config.head_size)
     writer.add_value_length(config.head_size)
-    writer.add_file_type(int(outtype.file_type))
     writer.add_vocab_size(config.vocab_size)
     writer.add_rope_dimension_count(config.head_size)
-    writer.add_quantization_version(QUANTIZATION_VERSION)
-    _add_vocabulary(writer, vocabulary)
 
 
-def model_name(folder: Path) -> str:
-    """A name for people, from the folder's."""
-    words = re.split(r"[-_\s]+", folder.resolve().name)
+def _general(base: Checkpoint, adapters: Sequence[Adapter], parameters: int) -> gguf.Metadata:
+    """What the model's card and folder say; a merge has its adapter's name and the base's lineage.
+
+    Raises:
+        ConvertError: the card or a JSON file beside it cannot be read.
+    """
+    folder = base.path.resolve()
+    try:
+        found = gguf.Metadata.load(None, folder, None, parameters)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        why = " ".join(str(error).split())
+        raise ConvertError(f"{folder}: its model card or config cannot be read: {why}") from error
+    found.name = found.name or folder.name or "Model"
+    if found.size_label is None:
+        found.size_label = gguf.size_label(parameters, 0, 0, 0)
+    if adapters:
+        lineage = {"name": found.name}
+        if found.organization is not None:
+            lineage["organization"] = found.organization
+        if found.repo_url is not None:
+            lineage["repo_url"] = found.repo_url
+        found.base_models = [lineage]
+        found.name = _name(adapters)
+    return found
+
+
+def _name(adapters: Sequence[Adapter]) -> str:
+    return " + ".join(model_name(adapter.path) for adapter in adapters)
+
+
+def model_name(path: Path) -> str:
+    """A name for people, from a folder's or a file's."""
+    name = path.resolve().stem if path.is_file() else path.resolve().name
+    words = re.split(r"[-_\s]+", name)
     return " ".join(word[:1].upper() + word[1:] for word in words if word) or "Model"
-
-
-def _size_label(parameters: int) -> str:
-    return gguf.size_label(parameters, 0, 0, 0)
 
 
 def _add_rope(writer: GGUFWriter, config: ModelConfig) -> None:

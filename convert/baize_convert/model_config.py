@@ -11,6 +11,8 @@ from msgspec import Struct, field
 from baize_convert.failures import ConvertError
 from baize_convert.tensor_types import ModelShape
 
+MOST_LAYERS = 512
+"""``LLAMA_MAX_LAYERS``."""
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "LLaMAForCausalLM")
 
 
@@ -87,12 +89,23 @@ def read_config(folder: Path) -> ModelConfig:
             f"{path}: the weights are in {method}, where a merge would be wrong: take the model "
             "they were made from, in 16 or 32 bits"
         )
+    check_config(path, config)
+    return config
+
+
+def check_config(path: Path, config: ModelConfig) -> None:
+    """Whether the sizes of ``config``, read from ``path``, are those of a model.
+
+    Raises:
+        ConvertError: one is not, or two contradict each other.
+    """
     for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
         if getattr(config, key) <= 0:
             raise ConvertError(f"{path}: {key} is {getattr(config, key)}")
-    if config.num_attention_heads % config.kv_heads:
+    if config.num_hidden_layers > MOST_LAYERS:
+        raise ConvertError(f"{path}: {config.num_hidden_layers} layers are more than llama.cpp has")
+    if config.kv_heads < 0 or config.num_attention_heads % config.kv_heads:
         raise ConvertError(
             f"{path}: {config.num_attention_heads} heads cannot share {config.kv_heads} key-value "
             "heads"
         )
-    return config

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,13 @@ import msgspec
 from gguf import GGUFWriter
 
 from baize_convert.adapter import Adapter
-from baize_convert.checkpoint import Checkpoint, open_checkpoint
+from baize_convert.adapters import fitted
+from baize_convert.base import open_base
+from baize_convert.checkpoint import Checkpoint
+from baize_convert.gguf_checkpoint import quantized_types
 from baize_convert.layout import Layout, lay_out
 from baize_convert.merged_tensors import merged_tensors, vocabulary_size
-from baize_convert.metadata import add_metadata, model_name
+from baize_convert.metadata import add_metadata
 from baize_convert.outtypes import Outtype
 from baize_convert.tensor_types import tensor_types
 from baize_convert.vocabulary import read_vocabulary
@@ -27,37 +30,54 @@ class Plan:
     adapters: tuple[Adapter, ...]
     outtype: Outtype
     layout: Layout
+    warnings: tuple[str, ...] = ()
+    """What is right but not what one would wish for; a line each."""
 
 
 def plan_conversion(
-    folder: Path, adapters: Sequence[Adapter], outtype: Outtype, *, pre: str | None = None
+    base_path: Path, adapters: Sequence[Adapter], outtype: Outtype, *, pre: str | None = None
 ) -> Plan:
     """Everything about the output but its weights.
 
     Raises:
         ConvertError: the base or an adapter cannot be converted; the message says why.
     """
-    base = open_checkpoint(folder)
+    base = open_base(base_path)
+    adapters = [fitted(adapter, base.config) for adapter in adapters]
     tensors = merged_tensors(base, adapters)
     config = msgspec.structs.replace(base.config, vocab_size=vocabulary_size(base, adapters))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
-    types = tensor_types(shapes, outtype, base.config.shape)
+    types = tensor_types(shapes, outtype, config.shape)
+    tokenizer = _tokenizer_folder(base, adapters)
     writer = GGUFWriter(None, "llama")
     add_metadata(
         writer,
+        base,
         config,
-        read_vocabulary(_tokenizer_folder(base, adapters), config, pre),
+        adapters,
+        None if tokenizer is None else read_vocabulary(tokenizer, config, pre),
         outtype,
-        name=model_name(folder),
         parameters=sum(tensor.rows * tensor.columns for tensor in tensors),
     )
-    return Plan(base, tuple(adapters), outtype, lay_out(writer, tensors, types))
+    layout = lay_out(writer, tensors, types)
+    return Plan(base, tuple(adapters), outtype, layout, tuple(_warnings(base)))
 
 
-def _tokenizer_folder(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
-    """Where the tokenizer lies: training may have added tokens, and then saves it along."""
+def _warnings(base: Checkpoint) -> Iterator[str]:
+    if types := quantized_types(base):
+        yield (
+            f"{base.path} is quantized already ({', '.join(types)}): what that lost stays lost; "
+            "the model it was made from, in 16 bits, gives a better result"
+        )
+
+
+def _tokenizer_folder(base: Checkpoint, adapters: Sequence[Adapter]) -> Path | None:
+    """Where the tokenizer lies: training may have added tokens, and then saves it along.
+
+    None where it is that of a GGUF base.
+    """
     for adapter in reversed(adapters):
         for name in ("tokenizer.json", "tokenizer.model"):
-            if (adapter.folder / name).is_file():
-                return adapter.folder
-    return base.folder
+            if (adapter.path / name).is_file():
+                return adapter.path
+    return None if base.gguf is not None else base.path

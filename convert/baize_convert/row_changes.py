@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from baize_convert.ggml import Float32
-from baize_convert.stored_tensors import StoredTensor
+from baize_convert.stored_tensors import Tensor
 
 _ROWS_AT_ONCE = 4096
 
@@ -29,8 +29,8 @@ class RowChange(Protocol):
 class LowRank:
     """Adds ``weight * scale * B @ A``; A is [r, in], B [out, r]."""
 
-    a: StoredTensor
-    b: StoredTensor
+    a: Tensor
+    b: Tensor
     scale: float
     weight: float = 1.0
 
@@ -57,7 +57,7 @@ class Dora:
     """DoRA: ``magnitude`` [out] is the norm of each changed row, in the direction it has now."""
 
     low_rank: LowRank
-    magnitude: StoredTensor
+    magnitude: Tensor
 
     def apply(self, rows: Float32, first: int) -> Float32:
         merged = self.low_rank.apply(rows, first)
@@ -75,8 +75,8 @@ class EmbeddingDora:
     """
 
     low_rank: EmbeddingLowRank
-    magnitude: StoredTensor
-    source: StoredTensor
+    magnitude: Tensor
+    source: Tensor
 
     def apply(self, rows: Float32, first: int) -> Float32:
         return self._factor * self.low_rank.apply(rows, first)
@@ -94,17 +94,14 @@ class EmbeddingDora:
 
 @dataclass(frozen=True)
 class Shift:
-    """Adds ``factor * values`` [out] to a bias: the bias of a LoRA layer."""
+    """Adds ``factor * values`` [out] to a bias, which is one row: the bias of a LoRA layer."""
 
-    values: StoredTensor
+    values: Tensor
     factor: float
 
     def apply(self, rows: Float32, first: int) -> Float32:
-        added = self.values.read_all().reshape(-1) * np.float32(self.factor)
-        # A bias is one row, or, where its rows change places, one column.
-        if rows.shape[0] == 1:
-            return rows + added[None, :]
-        return rows + added[first : first + len(rows), None]
+        added: Float32 = self.values.read_all().reshape(1, -1) * np.float32(self.factor)
+        return rows + added
 
 
 @dataclass(frozen=True)
@@ -112,7 +109,7 @@ class TokenRows:
     """Puts trained rows in the places of ``ids``: they replace, they are not added."""
 
     ids: tuple[int, ...]
-    values: StoredTensor
+    values: Tensor
 
     def apply(self, rows: Float32, first: int) -> Float32:
         here = [

@@ -1,8 +1,10 @@
-"""A tensor in a file: where its rows lie, read as float32 a slab at a time."""
+"""Tensors whose rows are read as float32 a slab at a time, wherever they lie."""
 
 from __future__ import annotations
 
+import math
 import mmap
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,14 +55,12 @@ class MappedFile:
 
 
 @dataclass(frozen=True)
-class StoredTensor:
-    """``shape`` is rows first; ``dtype`` is a name of safetensors: F64, F32, F16 or BF16."""
+class Tensor(ABC):
+    """``shape`` is rows first; ``dtype`` is the name that its file has for its numbers."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
-    file: MappedFile
-    start: int
 
     @property
     def columns(self) -> int:
@@ -68,31 +68,24 @@ class StoredTensor:
 
     @property
     def rows(self) -> int:
-        count = 1
-        for size in self.shape[:-1]:
-            count *= size
-        return count
+        return math.prod(self.shape[:-1])
 
-    @property
-    def bytes(self) -> int:
-        return self.rows * self.columns * ITEM_BYTES[self.dtype]
-
+    @abstractmethod
     def read(self, first: int = 0, count: int | None = None) -> Float32:
-        """Rows ``first`` to ``first + count`` as float32 [count, columns]; F16, BF16 are exact."""
-        count = self.rows - first if count is None else count
-        item = ITEM_BYTES[self.dtype]
-        start = self.start + first * self.columns * item
-        raw = self.file.array(start, count * self.columns * item)
-        values = raw.view(_NUMPY[self.dtype]).reshape(count, self.columns)
-        if self.dtype == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32)
+        """Rows ``first`` to ``first + count`` as float32 [count, columns]."""
+
+    def drop(self, first: int, count: int) -> None:  # noqa: B027 - for most there is nothing to do
+        """Rows that were read and are not needed again."""
 
     def read_columns(self, first: int, count: int) -> Float32:
         """Columns ``first`` to ``first + count``, each as a row: [count, rows]."""
         return np.ascontiguousarray(self.read()[:, first : first + count].T)
 
-    def equals(self, other: StoredTensor) -> bool:
+    def read_all(self) -> Float32:
+        """The whole tensor in its own shape."""
+        return self.read().reshape(self.shape)
+
+    def equals(self, other: Tensor) -> bool:
         """Whether both hold the same numbers."""
         return self.shape == other.shape and all(
             np.array_equal(self.read(first, count), other.read(first, count))
@@ -100,11 +93,54 @@ class StoredTensor:
             if (count := min(_ROWS_AT_ONCE, self.rows - first))
         )
 
-    def read_all(self) -> Float32:
-        """The whole tensor in its own shape."""
-        return self.read().reshape(self.shape)
+
+@dataclass(frozen=True)
+class StoredTensor(Tensor):
+    """Numbers in a file; ``dtype`` is a name of safetensors: F64, F32, F16 or BF16.
+
+    ``strides`` (items from one index to the next, per dimension) is None where row follows row.
+    """
+
+    file: MappedFile
+    start: int
+    strides: tuple[int, ...] | None = None
+
+    def read(self, first: int = 0, count: int | None = None) -> Float32:
+        """Rows ``first`` to ``first + count`` as float32 [count, columns]; F16, BF16 are exact."""
+        count = self.rows - first if count is None else count
+        item = ITEM_BYTES[self.dtype]
+        if self.strides is None:
+            start = self.start + first * self.columns * item
+            raw = self.file.array(start, count * self.columns * item)
+            values = raw.view(_NUMPY[self.dtype]).reshape(count, self.columns)
+        else:
+            values = self._strided()[first : first + count]
+        if self.dtype == "BF16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        return values.astype(np.float32)
+
+    def _strided(self) -> NDArray[np.generic]:
+        assert self.strides is not None
+        item = ITEM_BYTES[self.dtype]
+        last = sum((size - 1) * step for size, step in zip(self.shape, self.strides, strict=True))
+        raw = self.file.array(self.start, (last + 1) * item).view(_NUMPY[self.dtype])
+        view: NDArray[np.generic] = np.lib.stride_tricks.as_strided(
+            raw, self.shape, [step * item for step in self.strides], writeable=False
+        )
+        return view.reshape(-1, self.columns)
 
     def drop(self, first: int, count: int) -> None:
-        """Rows that were read and are not needed again."""
-        size = self.columns * ITEM_BYTES[self.dtype]
-        self.file.drop(self.start + first * size, count * size)
+        if self.strides is None:
+            size = self.columns * ITEM_BYTES[self.dtype]
+            self.file.drop(self.start + first * size, count * size)
+
+
+@dataclass(frozen=True)
+class ArrayTensor(Tensor):
+    """Numbers that stand in no file as they are needed."""
+
+    values: Float32
+
+    def read(self, first: int = 0, count: int | None = None) -> Float32:
+        rows = self.values.reshape(-1, self.columns)
+        return rows[first:] if count is None else rows[first : first + count]

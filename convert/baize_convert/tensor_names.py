@@ -49,6 +49,20 @@ def modules(config: ModelConfig) -> dict[str, ModuleName]:
     return found
 
 
+_SOURCES = {target: source for source, target in _TOP.items()}
+_SOURCES_IN_LAYER = {target: source for source, target in _IN_LAYER.items()}
+_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+
+
+def source_of(target: str) -> str | None:
+    """The module ``target`` of a GGUF by its name in a checkpoint; None where there is none."""
+    block = _BLOCK.fullmatch(target)
+    if block is None:
+        return _SOURCES.get(target)
+    source = _SOURCES_IN_LAYER.get(block[2])
+    return None if source is None else f"model.layers.{int(block[1])}.{source}"
+
+
 def is_skipped(name: str) -> bool:
     """Whether llama.cpp leaves this tensor of a checkpoint out: it can be computed."""
     return name.endswith(_SKIPPED)
@@ -63,6 +77,14 @@ def permute_rows(rows: Float32, heads: int) -> Float32:
     count, columns = rows.shape
     return (
         rows.reshape(heads, 2, count // heads // 2, columns).swapaxes(1, 2).reshape(count, columns)
+    )
+
+
+def unpermute_rows(rows: Float32, heads: int) -> Float32:
+    """The inverse of ``permute_rows``."""
+    count, columns = rows.shape
+    return (
+        rows.reshape(heads, count // heads // 2, 2, columns).swapaxes(1, 2).reshape(count, columns)
     )
 
 

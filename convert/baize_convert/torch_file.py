@@ -292,17 +292,20 @@ def _tensors(
         start, size = place_of(view.storage)
         _check_place(file, start, size)
         dtype = view.storage.dtype
-        if any(number < 0 for number in (view.offset, *view.shape)):
+        if any(number < 0 for number in (view.offset, *view.shape, *view.stride)):
             raise ValueError(f"{name} has a negative size")
         item = ITEM_BYTES.get(dtype)
         if item is None:
             found[name] = StoredTensor(name, dtype, view.shape, file, start)
             continue
-        if not _is_contiguous(view):
-            raise ValueError(f"{name} is not stored row by row; save it as safetensors")
-        if (view.offset + math.prod(view.shape)) * item > size:
+        strides = None if _is_contiguous(view) else view.stride
+        last = sum((count - 1) * step for count, step in zip(view.shape, view.stride, strict=True))
+        items = math.prod(view.shape)
+        # Numbers that are there once and shown many times would take all memory when read.
+        if items and ((view.offset + last + 1) * item > size or items * item > size):
             raise IndexError(f"{name} goes beyond its storage")
-        found[name] = StoredTensor(name, dtype, view.shape, file, start + view.offset * item)
+        start += view.offset * item
+        found[name] = StoredTensor(name, dtype, view.shape, file, start, strides)
     return found
 
 

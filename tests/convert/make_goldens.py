@@ -165,6 +165,19 @@ def _save_as_bin(folder: Path) -> None:
     torch.save(tensors, folder / "legacy.bin", _use_new_zipfile_serialization=False)
 
 
+def make_views() -> None:
+    """Tensors of one storage that are not stored row by row, in a ``.bin`` and as they are."""
+    import torch
+    from safetensors.torch import save_file
+
+    whole = torch.arange(48, dtype=torch.bfloat16).reshape(6, 8)
+    views = {"whole": whole, "transposed": whole.T, "columns": whole[:, 2:5], "rows": whole[4:]}
+    views["every_other"] = whole[::2, ::3]
+    torch.save(views, FOLDER / "views.bin")
+    copies = {name: view.contiguous().clone() for name, view in views.items()}
+    save_file(copies, FOLDER / "views.safetensors")
+
+
 def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     make_base(BASE, tie_word_embeddings=True)
@@ -172,6 +185,7 @@ def main() -> None:
     for kind, options in KINDS.items():
         make_adapter(kind, options)
         print(kind)
+    make_views()
 
 
 if __name__ == "__main__":

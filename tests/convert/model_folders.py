@@ -70,6 +70,7 @@ def llama_quantize(source: Path, target: Path, file_type: int) -> None:
     """llama-quantize, as a library."""
     params = lib.llama_model_quantize_default_params()
     params.ftype = file_type
+    params.allow_requantize = True
     code = lib.llama_model_quantize(
         str(source).encode(), str(target).encode(), ctypes.byref(params)
     )

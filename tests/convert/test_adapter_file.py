@@ -13,9 +13,9 @@ import pytest
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
-from baize_convert.adapter import open_adapter
 from baize_convert.adapter_file import write_adapter
-from baize_convert.checkpoint import open_checkpoint
+from baize_convert.adapters import open_adapter
+from baize_convert.base import open_base
 from baize_convert.cli import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
@@ -78,7 +78,7 @@ def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: P
     adapter = open_adapter(FOLDER / kind)
     merge(plan_conversion(untied, [], outtype_named("F32")), tmp_path / "base.gguf")
     merge(plan_conversion(untied, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
-    write_adapter(open_checkpoint(untied), adapter, tmp_path / "lora.gguf", "f32")
+    write_adapter(open_base(untied), adapter, tmp_path / "lora.gguf", "f32")
     base = logits_of(tmp_path / "base.gguf")
     merged = logits_of(tmp_path / "merged.gguf")
     laid_over = logits_of(tmp_path / "base.gguf", tmp_path / "lora.gguf")
@@ -97,7 +97,7 @@ def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: P
 )
 def test_what_only_a_merge_can_do_is_named(kind: str, wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match=rf"{wrong}.*use 'merge'"):
-        write_adapter(open_checkpoint(BASE), open_adapter(FOLDER / kind), tmp_path / "lora.gguf")
+        write_adapter(open_base(BASE), open_adapter(FOLDER / kind), tmp_path / "lora.gguf")
     assert list(tmp_path.iterdir()) == []
 
 

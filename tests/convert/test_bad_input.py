@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.adapter import module_of, open_adapter
-from baize_convert.checkpoint import open_checkpoint
+from baize_convert.adapter import module_of
+from baize_convert.adapters import open_adapter
+from baize_convert.base import open_base
 from baize_convert.cli import run
 from baize_convert.failures import ConvertError
 from baize_convert.outtypes import outtype_named
@@ -149,13 +150,13 @@ def test_a_shard_outside_the_folder(base: Path) -> None:
     index = {"weight_map": {"model.norm.weight": "../../etc/passwd"}}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
     with pytest.raises(ConvertError, match="not in the folder"):
-        open_checkpoint(base)
+        open_base(base)
 
 
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
-        ({"hidden_size": 64}, r"is \[300, 32\], but config.json says \[300, 64\]"),
+        ({"hidden_size": 64}, r"is \[300, 32\], but the config says \[300, 64\]"),
         ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is missing"),
         ({"num_hidden_layers": 1}, "belongs to no part"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
@@ -170,7 +171,7 @@ def test_a_config_that_does_not_fit_is_named(
 ) -> None:
     change(base / "config.json", **fields)
     with pytest.raises(ConvertError, match=wrong):
-        open_checkpoint(base)
+        open_base(base)
 
 
 def test_a_quantized_base_is_refused_with_what_to_use(base: Path) -> None:
@@ -178,7 +179,7 @@ def test_a_quantized_base_is_refused_with_what_to_use(base: Path) -> None:
     tensors = {"model.layers.0.mlp.up_proj.weight.absmax": ("F32", (1,), b"\0" * 4)}
     write_safetensors(base / "model.safetensors", tensors)
     with pytest.raises(ConvertError, match="take the model it was made from"):
-        open_checkpoint(base)
+        open_base(base)
 
 
 def test_an_unknown_pre_tokenizer_is_never_guessed(base: Path) -> None:

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.adapter import open_adapter
+from baize_convert.adapters import open_adapter
 from baize_convert.cli import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.merged_tensors import rope_factors
 from baize_convert.model_config import read_config
 from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import Plan, plan_conversion
+from baize_convert.rope import rope_factors
 from baize_convert.safetensors_file import read_safetensors
 from baize_convert.tensor_names import modules, permute_rows
 from baize_tui.chat.formats import system_prompt
@@ -350,7 +350,7 @@ def test_the_base_is_never_written_over(tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
     before = (folder / "model.safetensors").read_bytes()
     plan = plan_conversion(folder, [], outtype_named("Q8_0"))
-    with pytest.raises(ConvertError, match="a file of the base"):
+    with pytest.raises(ConvertError, match="is one of the inputs"):
         merge(plan, folder / "model.safetensors")
     assert (folder / "model.safetensors").read_bytes() == before
 
@@ -384,7 +384,7 @@ def test_a_failure_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["plan", str(tmp_path / "nowhere")]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder\n"
+    assert said.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder and no such file\n"
     assert run(["plan", str(BASE), "--outtype", "Q9"]) == 1
     assert "known: F32" in capsys.readouterr().err
     assert run(["plan"]) == 2

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.adapter import open_adapter
-from baize_convert.checkpoint import open_checkpoint
+from baize_convert.adapters import open_adapter
+from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
 from baize_convert.safetensors_file import read_safetensors
 from baize_convert.torch_file import read_torch_file
@@ -34,6 +34,16 @@ def test_both_formats_hold_what_safetensors_holds(name: str) -> None:
     assert set(found) == set(wanted)
     for key, tensor in wanted.items():
         assert np.array_equal(found[key].read_all(), tensor.read_all())
+
+
+def test_views_of_one_storage_are_read_row_by_row() -> None:
+    """Transposed, cut and strided, as PyTorch saved them."""
+    wanted = read_safetensors(FOLDER / "views.safetensors")
+    found = read_torch_file(FOLDER / "views.bin")
+    assert set(found) == set(wanted)
+    for name, tensor in wanted.items():
+        assert np.array_equal(found[name].read_all(), tensor.read_all()), name
+        assert np.array_equal(found[name].read(1, 1), tensor.read(1, 1)), name
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -137,7 +147,7 @@ def test_a_base_of_bins_that_is_no_model_is_named(tmp_path: Path) -> None:
     shutil.copy(BASE / "config.json", tmp_path)
     shutil.copy(PLAIN / "adapter_model.bin", tmp_path / "pytorch_model.bin")
     with pytest.raises(ConvertError, match="belongs to no part"):
-        open_checkpoint(tmp_path)
+        open_base(tmp_path)
 
 
 def test_the_reader_stops_where_its_pickle_ends() -> None:

@@ -1,0 +1,56 @@
+"""``--adapter`` of every command: a PEFT folder or a GGUF LoRA."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from baize_convert.adapter import Adapter, open_peft_adapter
+from baize_convert.failures import ConvertError
+from baize_convert.gguf_adapter import open_gguf_adapter
+from baize_convert.gguf_file import GgufTensor
+from baize_convert.model_config import ModelConfig
+from baize_convert.tensor_names import modules
+
+
+def open_adapter(path: Path, weight: float = 1.0) -> Adapter:
+    """Open the adapter at ``path``; ``weight`` multiplies all it adds.
+
+    Raises:
+        ConvertError: it is none, or one that cannot be merged; the message names the field or key.
+    """
+    if path.is_file():
+        return open_gguf_adapter(path, weight)
+    if path.is_dir():
+        return open_peft_adapter(path, weight)
+    raise ConvertError(f"{path}: no such folder and no such file")
+
+
+def parse_adapters(given: Iterable[str]) -> list[Adapter]:
+    """Adapters written as ``PATH`` or ``PATH=WEIGHT``.
+
+    Raises:
+        ConvertError: see ``open_adapter``; or a weight that is no number.
+    """
+    found = []
+    for one in given:
+        path, equals, weight = one.rpartition("=")
+        if not equals or Path(one).exists():
+            path, weight = one, "1"
+        try:
+            found.append(open_adapter(Path(path), float(weight)))
+        except ValueError as error:
+            raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
+    return found
+
+
+def fitted(adapter: Adapter, config: ModelConfig) -> Adapter:
+    """``adapter`` for a model of ``config``: in a GGUF the rows of q and k have changed places."""
+    known = modules(config)
+    changes = dict(adapter.changes)
+    for module, change in adapter.changes.items():
+        heads = known[module].permuted_heads if module in known else 0
+        if heads and isinstance(change.b, GgufTensor) and change.b.rows % (2 * heads) == 0:
+            changes[module] = replace(change, b=replace(change.b, permuted_heads=heads))
+    return replace(adapter, changes=changes)

@@ -1,0 +1,168 @@
+"""A GGUF file as a base, and a GGUF LoRA as an adapter."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from gguf import GGUFReader, GGUFWriter
+
+from baize_convert.adapter_file import write_adapter
+from baize_convert.adapters import open_adapter
+from baize_convert.base import open_base
+from baize_convert.cli import run
+from baize_convert.failures import ConvertError
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from tests.convert.make_goldens import BASE, BIASED, FOLDER
+from tests.convert.model_folders import keys_of, llama_quantize, random_folder, tensors_of
+from tests.convert.test_merge import SHAPES, converted
+
+WITH_BIASES = SHAPES["plain, untied, biases, BF16"]
+
+
+@pytest.fixture
+def f32(tmp_path: Path) -> Path:
+    file = tmp_path / "f32.gguf"
+    converted(random_folder(tmp_path / "model", **WITH_BIASES), "F32", file)
+    return file
+
+
+def weights_of(file: Path) -> dict[str, Any]:
+    return {tensor.name: tensor.data for tensor in GGUFReader(file).tensors}
+
+
+@pytest.mark.parametrize("source", ["F32", "BF16"])
+@pytest.mark.parametrize("outtype", ["F32", "Q8_0", "Q4_K_M", "IQ4_XS"])
+def test_a_gguf_is_quantized_as_llama_quantize_does(
+    source: str, outtype: str, f32: Path, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.gguf"
+    llama_quantize(f32, base, int(outtype_named(source).file_type))
+    converted(base, outtype, tmp_path / "ours.gguf")
+    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+    assert keys_of(tmp_path / "ours.gguf") == keys_of(tmp_path / "theirs.gguf")
+
+
+@pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "F32"])
+def test_a_quantized_gguf_too_and_it_is_told(
+    outtype: str, f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Tensors that have their type already are copied, the others go through float32."""
+    base = tmp_path / "base.gguf"
+    llama_quantize(f32, base, int(outtype_named("Q4_K_M").file_type))
+    ours = tmp_path / "ours.gguf"
+    assert run(["merge", str(base), "--outtype", outtype, "--output", str(ours)]) == 0
+    assert "is quantized already (Q4_K, Q6_K)" in capsys.readouterr().err.replace("Q5_0, ", "")
+    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    assert tensors_of(ours) == tensors_of(tmp_path / "theirs.gguf")
+
+
+@pytest.mark.parametrize("kind", ["plain", "dora", "embedding", "tokens", "modules_to_save"])
+def test_a_merge_into_a_gguf_is_that_into_its_folder(kind: str, tmp_path: Path) -> None:
+    converted(BASE, "F32", tmp_path / "base.gguf")
+    converted(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / kind)
+    converted(BASE, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
+    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+
+
+def test_biases_of_q_and_k_are_merged_into_a_gguf(tmp_path: Path) -> None:
+    converted(BIASED, "F32", tmp_path / "base.gguf")
+    converted(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / "lora_bias")
+    converted(BIASED, "F32", tmp_path / "theirs.gguf", FOLDER / "lora_bias")
+    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+
+
+@pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "untied_head"])
+def test_a_gguf_lora_merges_as_the_folder_it_is_from(kind: str, tmp_path: Path) -> None:
+    base = BIASED if kind == "untied_head" else BASE
+    lora = tmp_path / "lora.gguf"
+    write_adapter(open_base(base), open_adapter(FOLDER / kind), lora, "f32")
+    converted(base, "F32", tmp_path / "ours.gguf", lora)
+    converted(base, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
+    ours, theirs = weights_of(tmp_path / "ours.gguf"), weights_of(tmp_path / "theirs.gguf")
+    assert set(ours) == set(theirs)
+    for name, values in theirs.items():
+        # The scale is in B here, and multiplies the product there: the last bit may differ.
+        assert np.allclose(ours[name], values, rtol=0, atol=1e-7), name
+
+
+def test_half_of_a_gguf_lora_with_an_alpha(tmp_path: Path) -> None:
+    """llama.cpp scales by alpha over rank; a file of its converter has such an alpha."""
+    generator = np.random.default_rng(3)
+    a = generator.normal(size=(2, 32)).astype(np.float32)
+    b = generator.normal(size=(48, 2)).astype(np.float32)
+    writer = GGUFWriter(tmp_path / "lora.gguf", "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", 6.0)
+    writer.add_tensor("blk.1.ffn_up.weight.lora_a", a)
+    writer.add_tensor("blk.1.ffn_up.weight.lora_b", b)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    adapters = [open_adapter(tmp_path / "lora.gguf", 0.5)]
+    merge(plan_conversion(BASE, adapters, outtype_named("F32")), tmp_path / "out.gguf")
+    converted(BASE, "F32", tmp_path / "base.gguf")
+    before = weights_of(tmp_path / "base.gguf")["blk.1.ffn_up.weight"]
+    after = weights_of(tmp_path / "out.gguf")["blk.1.ffn_up.weight"]
+    assert np.allclose(after, before + 0.5 * (6.0 / 2) * (b @ a), atol=1e-5)
+
+
+def test_a_model_split_into_several_files(f32: Path, tmp_path: Path) -> None:
+    """As llama-gguf-split leaves them: tensors in both, ``split.count`` in each."""
+    reader = GGUFReader(f32)
+    names = [tensor.name for tensor in reader.tensors]
+    for number, part in ((1, names[:5]), (2, names[5:])):
+        writer = GGUFWriter(tmp_path / f"model-0000{number}-of-00002.gguf", "llama")
+        for name, field in reader.fields.items():
+            if number == 1 and not name.startswith(("GGUF.", "general.architecture")):
+                writer.add_key_value(name, field.contents(), field.types[0], field.types[-1])
+        writer.add_uint16("split.no", number - 1)
+        writer.add_uint16("split.count", 2)
+        for tensor in reader.tensors:
+            if tensor.name in part:
+                writer.add_tensor(tensor.name, tensor.data)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    converted(tmp_path / "model-00001-of-00002.gguf", "Q4_0", tmp_path / "ours.gguf")
+    converted(f32, "Q4_0", tmp_path / "theirs.gguf")
+    assert (tmp_path / "ours.gguf").read_bytes() == (tmp_path / "theirs.gguf").read_bytes()
+    with pytest.raises(ConvertError, match="give the first of them"):
+        open_base(tmp_path / "model-00002-of-00002.gguf")
+
+
+def test_a_truncated_file_and_a_lora_for_a_base_are_named(f32: Path, tmp_path: Path) -> None:
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(f32.read_bytes()[:-1000])
+    with pytest.raises(ConvertError, match=r"cut\.gguf"):
+        open_base(cut)
+    write_adapter(open_base(BASE), open_adapter(FOLDER / "plain"), tmp_path / "lora.gguf")
+    with pytest.raises(ConvertError, match="is an adapter: give it with --adapter"):
+        open_base(tmp_path / "lora.gguf")
+    with pytest.raises(ConvertError, match="holds no LoRA"):
+        open_adapter(f32)
+    with pytest.raises(ConvertError, match="no such folder and no such file"):
+        open_base(tmp_path / "nothing")
+
+
+def test_any_damage_to_a_header_is_a_clear_error_or_a_model(f32: Path, tmp_path: Path) -> None:
+    """Bytes of the header changed at random places; a promise of 2^60 entries does not hang."""
+    whole = f32.read_bytes()
+    generator = np.random.default_rng(11)
+    file = tmp_path / "damaged.gguf"
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for place in generator.integers(4, 3000, 3):
+            damaged[place] = generator.integers(256)
+        file.write_bytes(damaged)
+        with contextlib.suppress(ConvertError):
+            open_base(file)
