@@ -17,6 +17,7 @@ from baize_convert.adapter_file import write_adapter
 from baize_convert.adapters import open_adapter, parse_adapters
 from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
+from baize_convert.imatrix import read_imatrix
 from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
@@ -44,6 +45,9 @@ OuttypeName = Annotated[str, typer.Option("--outtype", help=f"One of {', '.join(
 Pre = Annotated[
     str | None, typer.Option("--pre", help="llama.cpp's name of the BPE pre-tokenizer.")
 ]
+Imatrix = Annotated[
+    Path | None, typer.Option("--imatrix", help="An importance matrix of llama-imatrix.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
@@ -52,11 +56,18 @@ def plan_command(
     base: Base,
     adapter: Adapters = None,
     outtype: OuttypeName = "Q4_K_M",
+    imatrix: Imatrix = None,
     pre: Pre = None,
     json: Json = False,
 ) -> None:
     """What would be written: bytes, bits per weight, types, fallbacks. Reads headers only."""
-    plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named(outtype), pre=pre)
+    plan = plan_conversion(
+        base,
+        parse_adapters(adapter or []),
+        outtype_named(outtype),
+        imatrix=None if imatrix is None else read_imatrix(imatrix),
+        pre=pre,
+    )
     _warn(plan)
     if json:
         print(msgspec.json.encode(_described(plan)).decode())
@@ -71,12 +82,19 @@ def merge_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
     adapter: Adapters = None,
     outtype: OuttypeName = "Q4_K_M",
+    imatrix: Imatrix = None,
     pre: Pre = None,
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")] = False,
     json: Json = False,
 ) -> None:
     """Merge and quantize in one pass; interrupted, the same command goes on where it was."""
-    plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named(outtype), pre=pre)
+    plan = plan_conversion(
+        base,
+        parse_adapters(adapter or []),
+        outtype_named(outtype),
+        imatrix=None if imatrix is None else read_imatrix(imatrix),
+        pre=pre,
+    )
     _warn(plan)
     with tqdm(
         total=sum(placed.bytes for placed in plan.layout.tensors),

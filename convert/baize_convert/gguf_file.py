@@ -24,10 +24,12 @@ UNQUANTIZED = (GgmlType.F32, GgmlType.F16, GgmlType.BF16)
 class _BoundedReader(GGUFReader):
     """A reader that ends at the file's end, however many entries a damaged header promises."""
 
-    def _get(self, offset: int, dtype: Any, count: int = 1, **more: Any) -> NDArray[Any]:
+    def _get(
+        self, offset: int, dtype: Any, count: int = 1, override_order: Any = None
+    ) -> NDArray[Any]:
         if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):
             raise IndexError("beyond the file")
-        found: NDArray[Any] = super()._get(offset, dtype, count, **more)
+        found: NDArray[Any] = super()._get(offset, dtype, count, override_order)
         return found
 
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:

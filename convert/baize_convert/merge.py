@@ -21,6 +21,7 @@ import numpy as np
 
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Bytes, GgmlType, dequantize, quantize
+from baize_convert.imatrix import ImportanceMatrix
 from baize_convert.journal import Journal, Whole
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
@@ -92,7 +93,7 @@ def merge(
             if (whole := journal.done.get(placed.tensor.name)) is not None:
                 survival.add(whole.name, whole.error, whole.added)
                 progress(placed.bytes)
-        _run(_Pass(descriptor, journal, survival, progress, allow_nan), todo)
+        _run(_Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix), todo)
         os.fsync(descriptor)
     except OSError as error:
         raise ConvertError(f"{partial}: {error.strerror}") from error
@@ -113,6 +114,7 @@ class _Pass:
     survival: Survival
     progress: Callable[[int], object]
     allow_nan: bool
+    imatrix: ImportanceMatrix | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def write(self, placed: Placed, first: int, count: int) -> int:
@@ -127,7 +129,10 @@ class _Pass:
             raise ConvertError(
                 f"{tensor.name} holds NaN or infinity; --allow-nan writes it all the same"
             )
-        packed = quantize(rows, type)
+        importance = None
+        if self.imatrix is not None:
+            importance = self.imatrix.of(tensor.name, tensor.columns)
+        packed = quantize(rows, type, importance)
         self._put(placed, first, packed)
         if delta is not None:
             lost = 0.0
@@ -213,4 +218,5 @@ def _fingerprint(plan: Plan) -> str:
 
 def _inputs(plan: Plan) -> set[Path]:
     """All files that weights come from."""
-    return {*plan.base.files, *(file for adapter in plan.adapters for file in adapter.files)}
+    files = {*plan.base.files, *(file for adapter in plan.adapters for file in adapter.files)}
+    return files if plan.imatrix is None else files | {plan.imatrix.path}

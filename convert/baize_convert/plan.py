@@ -14,6 +14,7 @@ from baize_convert.adapters import fitted
 from baize_convert.base import open_base
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.gguf_checkpoint import quantized_types
+from baize_convert.imatrix import ImportanceMatrix
 from baize_convert.layout import Layout, lay_out
 from baize_convert.merged_tensors import merged_tensors, vocabulary_size
 from baize_convert.metadata import add_metadata
@@ -30,12 +31,18 @@ class Plan:
     adapters: tuple[Adapter, ...]
     outtype: Outtype
     layout: Layout
+    imatrix: ImportanceMatrix | None = None
     warnings: tuple[str, ...] = ()
     """What is right but not what one would wish for; a line each."""
 
 
 def plan_conversion(
-    base_path: Path, adapters: Sequence[Adapter], outtype: Outtype, *, pre: str | None = None
+    base_path: Path,
+    adapters: Sequence[Adapter],
+    outtype: Outtype,
+    *,
+    imatrix: ImportanceMatrix | None = None,
+    pre: str | None = None,
 ) -> Plan:
     """Everything about the output but its weights.
 
@@ -47,7 +54,9 @@ def plan_conversion(
     tensors = merged_tensors(base, adapters)
     config = msgspec.structs.replace(base.config, vocab_size=vocabulary_size(base, adapters))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
-    types = tensor_types(shapes, outtype, config.shape)
+    if imatrix is not None:
+        imatrix.check(shapes)
+    types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
     tokenizer = _tokenizer_folder(base, adapters)
     writer = GGUFWriter(None, "llama")
     add_metadata(
@@ -59,16 +68,23 @@ def plan_conversion(
         outtype,
         parameters=sum(tensor.rows * tensor.columns for tensor in tensors),
     )
+    if imatrix is not None:
+        imatrix.add_keys(writer)
     layout = lay_out(writer, tensors, types)
-    return Plan(base, tuple(adapters), outtype, layout, tuple(_warnings(base)))
+    warnings = tuple(_warnings(base, shapes, imatrix))
+    return Plan(base, tuple(adapters), outtype, layout, imatrix, warnings)
 
 
-def _warnings(base: Checkpoint) -> Iterator[str]:
+def _warnings(
+    base: Checkpoint, shapes: dict[str, tuple[int, ...]], imatrix: ImportanceMatrix | None
+) -> Iterator[str]:
     if types := quantized_types(base):
         yield (
             f"{base.path} is quantized already ({', '.join(types)}): what that lost stays lost; "
             "the model it was made from, in 16 bits, gives a better result"
         )
+    if imatrix is not None and (missing := imatrix.missing(shapes)):
+        yield f"{imatrix.path} knows nothing of {len(missing)} tensors, {missing[0]} among them"
 
 
 def _tokenizer_folder(base: Checkpoint, adapters: Sequence[Adapter]) -> Path | None:

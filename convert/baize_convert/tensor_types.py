@@ -66,6 +66,11 @@ def tensor_types(
     }
 
 
+def is_quantizable(name: str, shape: tuple[int, ...]) -> bool:
+    """Whether this tensor may have another type than F32 (``tensor_allows_quantization``)."""
+    return len(shape) >= 2 and name.endswith("weight") and "_norm.weight" not in name
+
+
 def _choice(
     name: str,
     shape: tuple[int, ...],
@@ -75,7 +80,7 @@ def _choice(
     tied: bool,
     has_imatrix: bool,
 ) -> TypeChoice:
-    if len(shape) < 2 or not name.endswith("weight") or "_norm.weight" in name:
+    if not is_quantizable(name, shape):
         return TypeChoice(GgmlType.F32, GgmlType.F32)
     if not outtype.quantized:
         return TypeChoice(outtype.default, outtype.default)

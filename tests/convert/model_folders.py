@@ -66,11 +66,20 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     return folder
 
 
-def llama_quantize(source: Path, target: Path, file_type: int) -> None:
+def llama_quantize(
+    source: Path, target: Path, file_type: int, imatrix: Mapping[str, Array] | None = None
+) -> None:
     """llama-quantize, as a library."""
     params = lib.llama_model_quantize_default_params()
     params.ftype = file_type
     params.allow_requantize = True
+    if imatrix is not None:
+        kept = {name.encode(): np.ascontiguousarray(v, np.float32) for name, v in imatrix.items()}
+        entries = (lib.llama_model_imatrix_data * (len(kept) + 1))()
+        for entry, (name, values) in zip(entries, kept.items(), strict=False):
+            data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+            entry.name, entry.data, entry.size = name, data, len(values)
+        params.imatrix = entries
     code = lib.llama_model_quantize(
         str(source).encode(), str(target).encode(), ctypes.byref(params)
     )
