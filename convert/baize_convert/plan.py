@@ -18,9 +18,10 @@ from baize_convert.imatrix import ImportanceMatrix
 from baize_convert.layout import Layout, lay_out
 from baize_convert.merged_tensors import merged_tensors, vocabulary_size
 from baize_convert.metadata import add_metadata
+from baize_convert.model_config import ModelConfig
 from baize_convert.outtypes import Outtype
 from baize_convert.tensor_types import tensor_types
-from baize_convert.vocabulary import read_vocabulary
+from baize_convert.vocabulary import Vocabulary, read_vocabulary
 
 
 @dataclass(frozen=True)
@@ -57,21 +58,24 @@ def plan_conversion(
     if imatrix is not None:
         imatrix.check(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
-    tokenizer = _tokenizer_folder(base, adapters)
+    vocabulary = _vocabulary(base, adapters, config, pre)
     writer = GGUFWriter(None, "llama")
     add_metadata(
         writer,
         base,
         config,
         adapters,
-        None if tokenizer is None else read_vocabulary(tokenizer, config, pre),
+        vocabulary,
         outtype,
         parameters=sum(tensor.rows * tensor.columns for tensor in tensors),
     )
     if imatrix is not None:
         imatrix.add_keys(writer)
     layout = lay_out(writer, tensors, types)
-    warnings = tuple(_warnings(base, shapes, imatrix))
+    warnings = (
+        *_warnings(base, shapes, imatrix),
+        *(vocabulary.warnings if vocabulary is not None else ()),
+    )
     return Plan(base, tuple(adapters), outtype, layout, imatrix, warnings)
 
 
@@ -87,13 +91,16 @@ def _warnings(
         yield f"{imatrix.path} knows nothing of {len(missing)} tensors, {missing[0]} among them"
 
 
-def _tokenizer_folder(base: Checkpoint, adapters: Sequence[Adapter]) -> Path | None:
-    """Where the tokenizer lies: training may have added tokens, and then saves it along.
+def _vocabulary(
+    base: Checkpoint, adapters: Sequence[Adapter], config: ModelConfig, pre: str | None
+) -> Vocabulary | None:
+    """The vocabulary: training may have added tokens, and then saves its tokenizer along.
 
     None where it is that of a GGUF base.
     """
     for adapter in reversed(adapters):
         for name in ("tokenizer.json", "tokenizer.model"):
             if (adapter.path / name).is_file():
-                return adapter.path
-    return None if base.gguf is not None else base.path
+                folder = base.path if base.gguf is None else adapter.path
+                return read_vocabulary(adapter.path, config, pre, model_folder=folder)
+    return None if base.gguf is not None else read_vocabulary(base.path, config, pre)

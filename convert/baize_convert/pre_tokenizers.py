@@ -2,14 +2,19 @@
 
 llama.cpp's converter compares a hash of token ids, which an edited post-processor or one more added
 token changes. What decides is how text is split, and that stands in the file: the regexes of its
-``Split`` steps, and whether digits come one by one. An unknown one is an error, never a guess.
+``Split`` steps, and whether digits come one by one. Where these are not known, the hash is asked
+too. An unknown one is an error, never a guess.
 """
 
 from __future__ import annotations
 
+import hashlib
+from pathlib import Path
 from typing import Any
 
 from baize_convert.failures import ConvertError
+from baize_convert.pre_tokenizer_hashes import HASHES, TEXT
+from baize_convert.source_tokenizers import read_tokenizer
 
 _LLAMA3 = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
@@ -36,21 +41,30 @@ KNOWN: dict[tuple[str, ...], str] = {
 """Steps that split text, and the name of the pre-tokenizer in llama.cpp's src/llama-vocab.cpp."""
 
 
-def pre_tokenizer_of(tokenizer: dict[str, Any]) -> str:
-    """The name for ``tokenizer.ggml.pre``.
+def pre_tokenizer_of(file: Path, tokenizer: dict[str, Any]) -> str:
+    """The name for ``tokenizer.ggml.pre``; ``tokenizer`` is what ``file`` holds.
 
     Raises:
         ConvertError: none that is known; the message gives the steps.
     """
     steps = tuple(_steps(tokenizer.get("pre_tokenizer")))
-    found = KNOWN.get(steps)
+    found = KNOWN.get(steps) or HASHES.get(_hash(file))
     if found is None:
         shown = ", ".join(repr(step) for step in steps) or "none at all"
         raise ConvertError(
-            f"tokenizer.json: the pre-tokenizer is not known to llama.cpp (it splits by: {shown}). "
+            f"{file}: the pre-tokenizer is not known to llama.cpp (it splits by: {shown}). "
             "Where you know which of llama.cpp's it is, name it with --pre"
         )
     return found
+
+
+def _hash(file: Path) -> str:
+    """SHA-256 of the ids of llama.cpp's text (``get_vocab_base_pre``); "" without a tokenizer."""
+    try:
+        tokenizer = read_tokenizer(file)
+    except ConvertError:
+        return ""
+    return hashlib.sha256(str(tokenizer.encode(TEXT).ids).encode()).hexdigest()
 
 
 def _steps(part: Any) -> list[str]:

@@ -1,8 +1,10 @@
 """The vocabulary of a Hugging Face folder as the ``tokenizer.ggml.*`` keys of GGUF.
 
-The rules are those of ``TextModel._set_vocab_*`` in llama.cpp's conversion/base.py, with one
-repair: SentencePiece scores that stand nowhere are rebuilt from the order of the merges, where
-llama.cpp writes -1000 for every token and so tokenizes wrongly.
+The rules are those of ``TextModel._set_vocab_*`` in llama.cpp's conversion/base.py, with three
+repairs. SentencePiece scores that stand nowhere are rebuilt from the order of the merges, where
+llama.cpp writes -1000 for every token and so tokenizes wrongly. Ids of begin and end that
+contradict a SentencePiece vocabulary (decapoda's LLaMA) are those of the vocabulary. Every token
+that ends an answer is written, where llama.cpp's converter takes one of a list, or none.
 """
 
 from __future__ import annotations
@@ -30,6 +32,30 @@ from baize_convert.sentencepiece_model import (
 
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _SPACE = "▁"
+_BEGIN, _END = b"<s>", b"</s>"
+_ENDS_BY_TEXT = frozenset(
+    {
+        b"<|eot_id|>",
+        b"<|im_end|>",
+        b"<|end|>",
+        b"<|return|>",
+        b"<|call|>",
+        b"<|flush|>",
+        b"<|calls|>",
+        b"<end_of_turn>",
+        b"<|endoftext|>",
+        b"</s>",
+        b"<|eom_id|>",
+        b"<EOT>",
+        b"_<EOT>",
+        b"[EOT]",
+        b"[EOS]",
+        b"<|end_of_text|>",
+        b"<end_of_utterance>",
+        b"<eos>",
+    }
+)
+"""What llama.cpp takes for an end of generation by its text (``llama_vocab::impl::load``)."""
 
 
 @dataclass
@@ -46,10 +72,15 @@ class Vocabulary:
     add_special: dict[str, bool] = field(default_factory=dict)
     add_space_prefix: bool | None = None
     chat_template: Any = None
+    warnings: list[str] = field(default_factory=list)
 
 
-def read_vocabulary(folder: Path, config: ModelConfig, pre: str | None = None) -> Vocabulary:
+def read_vocabulary(
+    folder: Path, config: ModelConfig, pre: str | None = None, *, model_folder: Path | None = None
+) -> Vocabulary:
     """The vocabulary of ``folder``; ``pre`` names the pre-tokenizer where the file does not tell.
+
+    ``model_folder`` is where the model lies, if not in the same folder.
 
     Raises:
         ConvertError: no tokenizer, one that contradicts the config, or an unknown pre-tokenizer.
@@ -64,7 +95,10 @@ def read_vocabulary(folder: Path, config: ModelConfig, pre: str | None = None) -
         found = _from_byte_fallback(folder, tokenizer, config.vocab_size)
     else:
         found = _from_bpe(folder, tokenizer, config.vocab_size, pre)
-    _add_specials(found, folder)
+    _add_specials(found, folder, config)
+    if found.model == "llama":
+        _repair_begin_and_end(found, folder)
+    _add_ends(found, model_folder or folder, config)
     if (prefix := settings.get("add_prefix_space")) is not None:
         found.add_space_prefix = bool(prefix)
     # Two sizes that llama.cpp takes for a model: granite, and so SmolLM2, and CodeLlama.
@@ -143,7 +177,7 @@ def _from_bpe(folder: Path, tokenizer: dict[str, Any], size: int, pre: str | Non
     if not vocab or tokenizer["model"].get("type", "BPE") != "BPE":
         raise ConvertError(f"{folder}: tokenizer.json holds no BPE vocabulary")
     found = _padded("gpt2", size, score=None)
-    found.pre = pre or pre_tokenizer_of(tokenizer)
+    found.pre = pre or pre_tokenizer_of(folder / "tokenizer.json", tokenizer)
     for token, id in vocab.items():
         _put(found, folder, id, token, NORMAL)
     for entry in tokenizer.get("added_tokens", []):
@@ -197,10 +231,70 @@ def looks_special(token: str) -> bool:
     )
 
 
-def _add_specials(found: Vocabulary, folder: Path) -> None:
+class _SpecialTokens(SpecialVocab):
+    """An id of -1 says "none" in old configs; the gguf package raises for it."""
+
+    def _set_special_token(self, typ: str, tid: Any) -> None:
+        if not isinstance(tid, int) or tid >= 0:
+            super()._set_special_token(typ, tid)
+
+
+def _add_specials(found: Vocabulary, folder: Path, config: ModelConfig) -> None:
     bpe = found.scores is None
-    special = SpecialVocab(folder, load_merges=bpe, n_vocab=len(found.tokens))
+    try:
+        special = _SpecialTokens(folder, load_merges=bpe, n_vocab=len(found.tokens))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError, OSError) as error:
+        why = " ".join(str(error).split())
+        raise ConvertError(f"{folder}: the files of the tokenizer cannot be read: {why}") from error
     found.merges = special.merges if bpe else []
     found.special_ids = dict(special.special_token_ids)
+    for kind, id in (("bos", config.bos_token_id), ("eos", config.eos_token_id)):
+        if isinstance(id, int) and 0 <= id < len(found.tokens):
+            found.special_ids.setdefault(kind, id)
     found.add_special = dict(special.add_special_token)
     found.chat_template = special.chat_template
+
+
+def _repair_begin_and_end(found: Vocabulary, folder: Path) -> None:
+    """Take ``<s>`` and ``</s>`` of the vocabulary where the config names what cannot be they."""
+    wrong_for = {"bos": (_BEGIN, {_END}), "eos": (_END, {_BEGIN})}
+    for kind, (piece, others) in wrong_for.items():
+        id = found.special_ids.get(kind)
+        if id is None or piece not in found.tokens:
+            continue
+        if found.types[id] == UNKNOWN or found.tokens[id] in others:
+            right = found.tokens.index(piece)
+            found.warnings.append(
+                f"{folder}: the config says that {kind} is {id}, {found.tokens[id].decode()}: "
+                f"taken is {right}, {piece.decode()}, as the vocabulary has it"
+            )
+            found.special_ids[kind] = right
+
+
+def _add_ends(found: Vocabulary, folder: Path, config: ModelConfig) -> None:
+    """All tokens that end an answer: llama.cpp has three places for them besides those it knows."""
+    generation = _read_json(folder / "generation_config.json").get("eos_token_id")
+    ends: list[int] = []
+    for given in (config.eos_token_id, generation):
+        ends += [id for id in (given if isinstance(given, list) else [given]) if id is not None]
+    begin = found.special_ids.get("bos")
+    ends = [
+        id
+        for id in dict.fromkeys(ends)
+        if isinstance(id, int)
+        and 0 <= id < len(found.tokens)
+        and id != begin
+        and found.types[id] != UNKNOWN
+    ]
+    if ends:
+        found.special_ids.setdefault("eos", ends[0])
+    known = set(found.special_ids.values())
+    left = [id for id in ends if id not in known and found.tokens[id] not in _ENDS_BY_TEXT]
+    for kind in ("eot", "eom"):
+        if left and kind not in found.special_ids:
+            found.special_ids[kind] = left.pop(0)
+    if left:
+        named = ", ".join(found.tokens[id].decode("utf-8", "replace") for id in left)
+        found.warnings.append(
+            f"{folder}: llama.cpp has no place for more ends of an answer: {named}"
+        )

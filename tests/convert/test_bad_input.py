@@ -195,7 +195,8 @@ def test_an_edited_post_processor_changes_no_pre_tokenizer(base: Path) -> None:
     """llama.cpp's converter hashes token ids, BOS among them, and gives up here."""
     template = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
     change(base / "tokenizer.json", post_processor=template)
-    assert pre_tokenizer_of(json.loads((base / "tokenizer.json").read_text())) == "gpt-2"
+    file = base / "tokenizer.json"
+    assert pre_tokenizer_of(file, json.loads(file.read_text())) == "gpt-2"
 
 
 def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
 
+from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.model_config import read_config
 from baize_convert.outtypes import outtype_named
@@ -20,6 +21,7 @@ from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, re
 from baize_convert.vocabulary import read_vocabulary
 from baize_tui.engine.bindings import Model
 from tests.convert.model_folders import keys_of, random_folder
+from tests.convert.smollm2_folder import make_folder
 from tests.vocabularies import FOLDER as VOCABULARIES
 
 SHAPE: dict[str, Any] = {
@@ -97,6 +99,57 @@ def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
     assert (pieces[0].text, pieces[0].type) == ("<unk>", UNKNOWN)
     assert (pieces[3].text, pieces[3].type) == ("<0x00>", BYTE)
     assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, NORMAL)
+
+
+def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None:
+    """As decapoda's LLaMA has them: begin 0, end 1, no padding, and empty names."""
+    folder = sentencepiece_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    config |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": -1}
+    (folder / "config.json").write_text(json.dumps(config))
+    settings = {"bos_token": "", "eos_token": "", "unk_token": "", "add_bos_token": True}
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    plan = plan_conversion(folder, [], outtype_named("F32"))
+    assert len(plan.warnings) == 2
+    assert "eos is 1, <s>: taken is 2, </s>" in plan.warnings[1]
+    merge(plan, tmp_path / "out.gguf")
+    keys = keys_of(tmp_path / "out.gguf")
+    assert keys["tokenizer.ggml.bos_token_id"][1] == 1
+    assert keys["tokenizer.ggml.eos_token_id"][1] == 2
+    assert "tokenizer.ggml.padding_token_id" not in keys
+
+
+def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
+    """llama.cpp's converter ignores lists, and never reads generation_config.json."""
+    folder = sentencepiece_folder(tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": [2, 264]}))
+    ends = {"bos_token_id": 1, "eos_token_id": [2, 265, 263, 262]}
+    (folder / "generation_config.json").write_text(json.dumps(ends))
+    plan = plan_conversion(folder, [], outtype_named("F32"))
+    merge(plan, tmp_path / "out.gguf")
+    model = Model(str(tmp_path / "out.gguf"), vocabulary_only=True)
+    told = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
+    model.close()
+    # 265 is <|end|>, which llama.cpp knows by its text.
+    assert told == [2, 263, 264, 265]
+    assert "no place for more ends of an answer: <|im_start|>" in plan.warnings[0]
+
+
+def test_a_pre_tokenizer_of_other_steps_is_known_by_its_hash(smollm2: Path, tmp_path: Path) -> None:
+    """The same splits written another way: the ids of llama.cpp's text are the same."""
+    folder = make_folder(smollm2, tmp_path / "model")
+    file = folder / "tokenizer.json"
+    tokenizer = json.loads(file.read_text())
+    digits, rest = tokenizer["pre_tokenizer"]["pretokenizers"]
+    one = {"type": "Split", "pattern": {"Regex": "[0-9]"}, "behavior": "Isolated", "invert": False}
+    tokenizer["pre_tokenizer"]["pretokenizers"] = [one, digits, rest]
+    file.write_text(json.dumps(tokenizer))
+    assert read_vocabulary(folder, read_config(folder)).pre == "smollm"
+    tokenizer["pre_tokenizer"]["pretokenizers"] = [one, rest, {**one, "pattern": {"Regex": "e"}}]
+    file.write_text(json.dumps(tokenizer))
+    with pytest.raises(ConvertError, match="name it with --pre"):
+        read_vocabulary(folder, read_config(folder))
 
 
 @pytest.mark.vocabularies
