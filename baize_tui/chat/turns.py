@@ -38,7 +38,13 @@ from baize_tui.chat.events import (
     NotSaved,
     TurnsLeft,
 )
-from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, build_prompt, format_named
+from baize_tui.chat.formats import (
+    OWN_TEMPLATE,
+    UnknownFormat,
+    build_prompt,
+    format_named,
+    formats,
+)
 from baize_tui.chat.growing_answer import GrowingAnswer
 from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
@@ -192,11 +198,19 @@ class Chat:
         return future
 
     def format_of(self, conversation: Conversation) -> str:
-        """Name of the prompt format in use: the conversation's, the recipe's, or the settings'."""
+        """Name of the prompt format in use.
+
+        The conversation's, the recipe's, the one that the file names, or the settings'.
+        """
         running = self.running
-        recipe = running.model.recipe.format if running is not None else None
-        own = None if running is None or running.loaded.has_template else "chatml"
-        return conversation.format or recipe or self.settings.chat.format or own or OWN_TEMPLATE
+        recipe = named = own = None
+        if running is not None:
+            recipe = running.model.recipe.format
+            named = running.loaded.prompt_format
+            own = None if running.loaded.has_template else "chatml"
+        named = named if named in formats() else None
+        chosen = conversation.format or recipe or named or self.settings.chat.format
+        return chosen or own or OWN_TEMPLATE
 
     async def new_conversation(
         self, *, system: str | None = None, format: str | None = None
@@ -417,7 +431,7 @@ class Chat:
             sampling=sampling,
             max_tokens=self.max_tokens,
             reserve=self.reserve(loaded.n_ctx),
-            stop=list(chosen.stop),
+            stop=list(dict.fromkeys([*chosen.stop, *loaded.stop])),
             trim_at_stop=chosen.trim_at_stop,
         )
 

@@ -55,6 +55,14 @@ class TooLongError(EngineError):
         self.n_ctx = n_ctx
 
 
+def _stop_strings(text: str) -> list[str]:
+    """A JSON list as baize-convert writes it; what is none says nothing."""
+    try:
+        return [stop for stop in msgspec.json.decode(text, type=list[str]) if stop]
+    except msgspec.DecodeError:
+        return []
+
+
 def _looked_back(sampling: Sampling) -> int:
     """How many tokens before the answer its penalties look at; at least 1."""
     dry = sampling.dry_penalty_last_n if sampling.dry_multiplier > 0 else 0
@@ -127,6 +135,8 @@ class LlamaEngine:
             tokenizer=self.vocabulary.fingerprint,
             has_template=bool(self._template),
             backend=f"llama-cpp-python {versions.llama_cpp_python}, {versions.llama_cpp}",
+            prompt_format=self._model.metadata("baize.prompt_format"),
+            stop=_stop_strings(self._model.metadata("baize.stop")),
         )
 
     def close(self) -> None:

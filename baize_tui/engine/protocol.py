@@ -149,6 +149,10 @@ class LoadedModel(Struct, frozen=True):
     has_template: bool
     backend: str
     """Versions of llama-cpp-python and llama.cpp."""
+    prompt_format: str = ""
+    """The prompt format that the file names (``baize.prompt_format``)."""
+    stop: list[str] = []
+    """Text that ends an answer, as the file says (``baize.stop``)."""
 
 
 class Stats(Struct, frozen=True):

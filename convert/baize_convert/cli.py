@@ -16,6 +16,7 @@ from baize_convert.adapter import Adapter
 from baize_convert.adapter_file import write_adapter
 from baize_convert.adapters import open_adapter, parse_adapters
 from baize_convert.base import open_base
+from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.failures import ConvertError
 from baize_convert.imatrix import read_imatrix
 from baize_convert.inspect import describe
@@ -48,6 +49,18 @@ Pre = Annotated[
 Imatrix = Annotated[
     Path | None, typer.Option("--imatrix", help="An importance matrix of llama-imatrix.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="No key that llama.cpp's own tools do not write.")
+]
+TemplateFile = Annotated[
+    Path | None, typer.Option("--chat-template", help="A Jinja file in place of the model's own.")
+]
+Stop = Annotated[
+    list[str] | None, typer.Option("--stop", help="Text that ends an answer; may be repeated.")
+]
+FormatName = Annotated[
+    str | None, typer.Option("--prompt-format", help="A prompt format of baize-tui, e.g. baize.")
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
 
@@ -58,6 +71,10 @@ def plan_command(
     outtype: OuttypeName = "Q4_K_M",
     imatrix: Imatrix = None,
     pre: Pre = None,
+    chat_template: TemplateFile = None,
+    stop: Stop = None,
+    prompt_format: FormatName = None,
+    strict: Strict = False,
     json: Json = False,
 ) -> None:
     """What would be written: bytes, bits per weight, types, fallbacks. Reads headers only."""
@@ -67,6 +84,8 @@ def plan_command(
         outtype_named(outtype),
         imatrix=None if imatrix is None else read_imatrix(imatrix),
         pre=pre,
+        prompt=ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format),
+        strict=strict,
     )
     _warn(plan)
     if json:
@@ -84,6 +103,10 @@ def merge_command(
     outtype: OuttypeName = "Q4_K_M",
     imatrix: Imatrix = None,
     pre: Pre = None,
+    chat_template: TemplateFile = None,
+    stop: Stop = None,
+    prompt_format: FormatName = None,
+    strict: Strict = False,
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")] = False,
     json: Json = False,
 ) -> None:
@@ -94,6 +117,8 @@ def merge_command(
         outtype_named(outtype),
         imatrix=None if imatrix is None else read_imatrix(imatrix),
         pre=pre,
+        prompt=ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format),
+        strict=strict,
     )
     _warn(plan)
     with tqdm(
@@ -140,6 +165,17 @@ def inspect_command(
     for name, value in described.items():
         if value not in (None, [], {}):
             print(f"{name.replace('_', ' ')}: {_harmless(_words(value))}")
+
+
+def _text(file: Path | None) -> str | None:
+    if file is None:
+        return None
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ConvertError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConvertError(f"{file}: not a text in UTF-8") from error
 
 
 def _warn(plan: Plan) -> None:

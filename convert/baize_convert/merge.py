@@ -25,6 +25,7 @@ from baize_convert.imatrix import ImportanceMatrix
 from baize_convert.journal import Journal, Whole
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
+from baize_convert.provenance import sha256_of, with_hashes
 
 SLAB_BYTES = 8 << 20
 """Of float32; a slab has at least the rows of a head where rows change places."""
@@ -93,7 +94,16 @@ def merge(
             if (whole := journal.done.get(placed.tensor.name)) is not None:
                 survival.add(whole.name, whole.error, whole.added)
                 progress(placed.bytes)
-        _run(_Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix), todo)
+        failed = threading.Event()
+        with ThreadPoolExecutor(1) as beside:
+            hashes = {one: beside.submit(sha256_of, one.path, failed.is_set) for one in plan.hashed}
+            try:
+                _run(_Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix), todo)
+            except BaseException:
+                failed.set()
+                raise
+            known = {one: future.result() for one, future in hashes.items()}
+        os.pwrite(descriptor, with_hashes(plan.layout.head, known), 0)
         os.fsync(descriptor)
     except OSError as error:
         raise ConvertError(f"{partial}: {error.strerror}") from error

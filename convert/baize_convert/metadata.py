@@ -13,13 +13,24 @@ from gguf import GGUFReader, GGUFWriter
 from baize_convert.adapter import Adapter
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
-from baize_convert.gguf_file import copy_key
+from baize_convert.gguf_file import copy_key, value_of
 from baize_convert.model_config import ModelConfig
 from baize_convert.outtypes import Outtype
+from baize_convert.provenance import PREFIX
 from baize_convert.vocabulary import Vocabulary
 
 QUANTIZATION_VERSION = 2
 """``GGML_QNT_VERSION``."""
+_OWN_KEYS = (
+    "GGUF.",
+    "split.",
+    "quantize.imatrix.",
+    "general.architecture",
+    "general.quantization_version",
+    "general.file_type",
+    PREFIX,
+)
+"""Keys that are of one file, and not taken from it to the next."""
 
 
 def add_metadata(
@@ -31,31 +42,59 @@ def add_metadata(
     outtype: Outtype,
     *,
     parameters: int,
+    chat_template: str | None = None,
 ) -> None:
     """Add ``general.*``, ``llama.*`` and ``tokenizer.*``.
 
     ``config`` is that of the output, ``vocabulary`` None where the keys of a GGUF base tell it.
+    ``chat_template`` takes the place of the one that the model has.
     """
     if base.gguf is None:
         writer.add_type("model")
         _general(base, adapters, parameters).set_gguf_meta_model(writer)
         _add_model(writer, config)
     else:
-        _copy_keys(writer, base.gguf, with_tokenizer=vocabulary is None)
+        _copy_keys(writer, base.gguf, _replaced(adapters, vocabulary, chat_template))
         if adapters:
-            writer.add_name(_name(adapters))
-        writer.add_vocab_size(config.vocab_size)
-    writer.add_file_type(int(outtype.file_type))
-    writer.add_quantization_version(QUANTIZATION_VERSION)
+            _add_lineage(writer, base, adapters)
+            writer.add_vocab_size(config.vocab_size)
+        if chat_template is not None and vocabulary is None:
+            writer.add_chat_template(chat_template)
     if vocabulary is not None:
+        vocabulary.chat_template = chat_template or vocabulary.chat_template
         _add_vocabulary(writer, vocabulary)
+    # llama-quantize adds these two last.
+    writer.add_quantization_version(QUANTIZATION_VERSION)
+    writer.add_file_type(int(outtype.file_type))
 
 
-def _copy_keys(writer: GGUFWriter, reader: GGUFReader, *, with_tokenizer: bool) -> None:
-    left_out = ("GGUF.", "split.", "quantize.", *(() if with_tokenizer else ("tokenizer.",)))
+def _replaced(
+    adapters: Sequence[Adapter],
+    vocabulary: Vocabulary | None,
+    chat_template: str | None,
+) -> tuple[str, ...]:
+    """Beginnings of the keys of a GGUF base that the output has otherwise."""
+    found = list(_OWN_KEYS)
+    if adapters:
+        found += ["general.name", "general.base_model.", "llama.vocab_size"]
+    if vocabulary is not None:
+        found.append("tokenizer.")
+    elif chat_template is not None:
+        found.append("tokenizer.chat_template")
+    return tuple(found)
+
+
+def _copy_keys(writer: GGUFWriter, reader: GGUFReader, replaced: tuple[str, ...]) -> None:
     for name, found in reader.fields.items():
-        if not name.startswith(left_out) and name != "general.architecture":
+        if not name.startswith(replaced):
             copy_key(writer, found)
+
+
+def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapter]) -> None:
+    assert base.gguf is not None
+    writer.add_name(_name(adapters))
+    writer.add_base_model_count(1)
+    writer.add_base_model_name(0, value_of(base.gguf, "general.name") or model_name(base.path))
 
 
 def _add_model(writer: GGUFWriter, config: ModelConfig) -> None:
@@ -146,3 +185,5 @@ def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
             add_flag(value)
     if vocabulary.chat_template is not None:
         writer.add_chat_template(vocabulary.chat_template)
+    for kind, value in vocabulary.forced.items():
+        getattr(writer, f"add_add_{kind}_token")(value)

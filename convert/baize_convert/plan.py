@@ -12,6 +12,7 @@ from gguf import GGUFWriter
 from baize_convert.adapter import Adapter
 from baize_convert.adapters import fitted
 from baize_convert.base import open_base
+from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.gguf_checkpoint import quantized_types
 from baize_convert.imatrix import ImportanceMatrix
@@ -20,6 +21,7 @@ from baize_convert.merged_tensors import merged_tensors, vocabulary_size
 from baize_convert.metadata import add_metadata
 from baize_convert.model_config import ModelConfig
 from baize_convert.outtypes import Outtype
+from baize_convert.provenance import Hashed, add_provenance
 from baize_convert.tensor_types import tensor_types
 from baize_convert.vocabulary import Vocabulary, read_vocabulary
 
@@ -33,6 +35,8 @@ class Plan:
     outtype: Outtype
     layout: Layout
     imatrix: ImportanceMatrix | None = None
+    hashed: tuple[Hashed, ...] = ()
+    """Files whose hashes stand in the head when all is done."""
     warnings: tuple[str, ...] = ()
     """What is right but not what one would wish for; a line each."""
 
@@ -44,8 +48,12 @@ def plan_conversion(
     *,
     imatrix: ImportanceMatrix | None = None,
     pre: str | None = None,
+    prompt: ChatPrompt | None = None,
+    strict: bool = False,
 ) -> Plan:
     """Everything about the output but its weights.
+
+    ``pre`` names the pre-tokenizer of a BPE; ``strict`` adds no key that llama.cpp does not write.
 
     Raises:
         ConvertError: the base or an adapter cannot be converted; the message says why.
@@ -59,6 +67,7 @@ def plan_conversion(
         imatrix.check(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
     vocabulary = _vocabulary(base, adapters, config, pre)
+    prompt = prompt or ChatPrompt()
     writer = GGUFWriter(None, "llama")
     add_metadata(
         writer,
@@ -67,16 +76,21 @@ def plan_conversion(
         adapters,
         vocabulary,
         outtype,
+        chat_template=prompt.template,
         parameters=sum(tensor.rows * tensor.columns for tensor in tensors),
     )
     if imatrix is not None:
         imatrix.add_keys(writer)
+    hashed: tuple[Hashed, ...] = ()
+    if not strict:
+        prompt.add_keys(writer)
+        hashed = add_provenance(writer, base, adapters)
     layout = lay_out(writer, tensors, types)
     warnings = (
         *_warnings(base, shapes, imatrix),
         *(vocabulary.warnings if vocabulary is not None else ()),
     )
-    return Plan(base, tuple(adapters), outtype, layout, imatrix, warnings)
+    return Plan(base, tuple(adapters), outtype, layout, imatrix, hashed, warnings)
 
 
 def _warnings(

@@ -41,13 +41,13 @@ KNOWN: dict[tuple[str, ...], str] = {
 """Steps that split text, and the name of the pre-tokenizer in llama.cpp's src/llama-vocab.cpp."""
 
 
-def pre_tokenizer_of(file: Path, tokenizer: dict[str, Any]) -> str:
-    """The name for ``tokenizer.ggml.pre``; ``tokenizer`` is what ``file`` holds.
+def pre_tokenizer_of(file: Path, pre_tokenizer: Any) -> str:
+    """The name for ``tokenizer.ggml.pre``; ``pre_tokenizer`` is that part of ``file``.
 
     Raises:
         ConvertError: none that is known; the message gives the steps.
     """
-    steps = tuple(_steps(tokenizer.get("pre_tokenizer")))
+    steps = tuple(_steps(pre_tokenizer))
     found = KNOWN.get(steps) or HASHES.get(_hash(file))
     if found is None:
         shown = ", ".join(repr(step) for step in steps) or "none at all"
@@ -73,9 +73,12 @@ def _steps(part: Any) -> list[str]:
         return []
     match part.get("type"):
         case "Sequence":
-            return [step for inner in part.get("pretokenizers", []) for step in _steps(inner)]
+            inner = part.get("pretokenizers")
+            return [step for one in inner or [] for step in _steps(one)]
         case "Split":
-            pattern = part.get("pattern", {})
+            pattern = part.get("pattern")
+            if not isinstance(pattern, dict):
+                return ["<no pattern>"]
             return [str(pattern.get("Regex", pattern.get("String", "")))]
         case "Digits":
             return [_DIGITS if part.get("individual_digits") else "<groups of digits>"]

@@ -12,10 +12,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from gguf import SpecialVocab, TokenType
+from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.model_config import ModelConfig
@@ -58,6 +59,55 @@ _ENDS_BY_TEXT = frozenset(
 """What llama.cpp takes for an end of generation by its text (``llama_vocab::impl::load``)."""
 
 
+class _AddedToken(Struct, frozen=True):
+    content: str
+    id: int = -1
+    special: bool | None = None
+
+    @property
+    def is_special(self) -> bool:
+        return bool(self.special) or looks_special(self.content)
+
+
+class _TokenizerModel(Struct, frozen=True):
+    type: str | None = None
+    vocab: dict[str, int] | list[Any] = {}
+    merges: list[str | list[str]] = []
+    byte_fallback: bool | None = None
+    unk_token: str | None = None
+
+    def ids(self) -> dict[str, int]:
+        """Ids by token; none where the vocabulary is of another kind."""
+        return self.vocab if isinstance(self.vocab, dict) else {}
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """The merges in their order; written "a b" in older files."""
+        found = []
+        for merge in self.merges:
+            left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+            found.append((left, right))
+        return found
+
+
+class _TokenizerFile(Struct, frozen=True):
+    """``tokenizer.json`` of the tokenizers library."""
+
+    model: _TokenizerModel = _TokenizerModel()
+    added_tokens: list[_AddedToken] = []
+    pre_tokenizer: Any = None
+
+
+class _TokenizerConfig(Struct, frozen=True):
+    """``tokenizer_config.json``."""
+
+    added_tokens_decoder: dict[int, _AddedToken] = {}
+    add_prefix_space: bool | None = None
+
+
+class _GenerationConfig(Struct, frozen=True):
+    eos_token_id: int | list[int] | None = None
+
+
 @dataclass
 class Vocabulary:
     """Tokens by id, with llama.cpp's type of each; ``scores`` only for SentencePiece."""
@@ -70,6 +120,8 @@ class Vocabulary:
     merges: list[str] = field(default_factory=list)
     special_ids: dict[str, int] = field(default_factory=dict)
     add_special: dict[str, bool] = field(default_factory=dict)
+    forced: dict[str, bool] = field(default_factory=dict)
+    """What llama.cpp's converter sets at last, whatever the files say."""
     add_space_prefix: bool | None = None
     chat_template: Any = None
     warnings: list[str] = field(default_factory=list)
@@ -85,13 +137,13 @@ def read_vocabulary(
     Raises:
         ConvertError: no tokenizer, one that contradicts the config, or an unknown pre-tokenizer.
     """
-    tokenizer = _read_json(folder / "tokenizer.json")
-    settings = _read_json(folder / "tokenizer_config.json")
+    tokenizer = _read(folder / "tokenizer.json", _TokenizerFile)
+    settings = _read(folder / "tokenizer_config.json", _TokenizerConfig) or _TokenizerConfig()
     if (folder / "tokenizer.model").is_file():
         found = _from_sentencepiece(folder, settings, config.vocab_size)
-    elif not tokenizer:
+    elif tokenizer is None:
         raise ConvertError(f"{folder} has no tokenizer.model and no tokenizer.json")
-    elif tokenizer.get("model", {}).get("byte_fallback"):
+    elif tokenizer.model.byte_fallback:
         found = _from_byte_fallback(folder, tokenizer, config.vocab_size)
     else:
         found = _from_bpe(folder, tokenizer, config.vocab_size, pre)
@@ -99,26 +151,30 @@ def read_vocabulary(
     if found.model == "llama":
         _repair_begin_and_end(found, folder)
     _add_ends(found, model_folder or folder, config)
-    if (prefix := settings.get("add_prefix_space")) is not None:
-        found.add_space_prefix = bool(prefix)
+    found.add_space_prefix = settings.add_prefix_space
     # Two sizes that llama.cpp takes for a model: granite, and so SmolLM2, and CodeLlama.
     if config.vocab_size == 49152:
-        found.add_special["bos"] = False
+        found.forced["bos"] = False
     elif config.vocab_size == 32016:
         found.special_ids["eot"] = 32010
     return found
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+_T = TypeVar("_T")
+
+
+def _read(path: Path, type: type[_T]) -> _T | None:
     if not path.is_file():
-        return {}
+        return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return msgspec.json.decode(path.read_bytes(), type=type)
+    except OSError as error:
+        raise ConvertError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: {error}") from error
 
 
-def _from_sentencepiece(folder: Path, settings: dict[str, Any], size: int) -> Vocabulary:
+def _from_sentencepiece(folder: Path, settings: _TokenizerConfig, size: int) -> Vocabulary:
     pieces = read_pieces(folder / "tokenizer.model")
     if len(pieces) > size:
         raise ConvertError(
@@ -131,61 +187,49 @@ def _from_sentencepiece(folder: Path, settings: dict[str, Any], size: int) -> Vo
         found.tokens[id] = piece.text.encode()
         found.scores[id] = piece.score
         found.types[id] = known.get(piece.type, NORMAL)
-    for token, id in _read_json(folder / "added_tokens.json").items():
-        _put(found, folder, int(id), str(token), USER_DEFINED)
-    for id, entry in settings.get("added_tokens_decoder", {}).items():
-        token = str(entry["content"])
-        special = entry.get("special") or looks_special(token)
-        _put(
-            found,
-            folder,
-            int(id),
-            token if special else token.replace(_SPACE, " "),
-            CONTROL if special else USER_DEFINED,
-        )
+    for token, id in (_read(folder / "added_tokens.json", dict[str, int]) or {}).items():
+        _put(found, folder, id, token, USER_DEFINED)
+    for id, added in settings.added_tokens_decoder.items():
+        token = added.content
+        if added.is_special:
+            _put(found, folder, id, token, CONTROL)
+        else:
+            _put(found, folder, id, token.replace(_SPACE, " "), USER_DEFINED)
     return found
 
 
-def _from_byte_fallback(folder: Path, tokenizer: dict[str, Any], size: int) -> Vocabulary:
+def _from_byte_fallback(folder: Path, tokenizer: _TokenizerFile, size: int) -> Vocabulary:
     """SentencePiece known only from its tokenizer.json: scores come from the order of merges."""
-    vocab: dict[str, int] = tokenizer["model"]["vocab"]
     found = _padded("llama", size, score=-10000.0)
     assert found.scores is not None
-    rank = {left + right: place for place, (left, right) in enumerate(_pairs(tokenizer))}
-    unknown = tokenizer["model"].get("unk_token")
-    for token, id in vocab.items():
-        if id >= size:
-            raise ConvertError(
-                f"{folder}: token {id} in tokenizer.json, but config.json says {size}"
-            )
-        found.tokens[id] = token.encode()
+    try:
+        rank = {left + right: place for place, (left, right) in enumerate(tokenizer.model.pairs())}
+    except ValueError as error:
+        raise ConvertError(f"{folder}: a merge in tokenizer.json is not of two tokens") from error
+    for token, id in tokenizer.model.ids().items():
+        kind = BYTE if _BYTE_PIECE.fullmatch(token) else NORMAL
+        _put(found, folder, id, token, UNKNOWN if token == tokenizer.model.unk_token else kind)
         found.scores[id] = -float(rank[token]) if token in rank else 0.0
-        found.types[id] = BYTE if _BYTE_PIECE.fullmatch(token) else NORMAL
-        if token == unknown:
-            found.types[id] = UNKNOWN
-    for entry in tokenizer.get("added_tokens", []):
-        token, id = str(entry["content"]), int(entry["id"])
-        if found.types[id] == UNKNOWN:
+    for added in tokenizer.added_tokens:
+        if 0 <= added.id < size and found.types[added.id] == UNKNOWN:
             continue
-        special = entry.get("special") or looks_special(token)
-        _put(found, folder, id, token, CONTROL if special else USER_DEFINED)
+        _put(found, folder, added.id, added.content, CONTROL if added.is_special else USER_DEFINED)
     return found
 
 
-def _from_bpe(folder: Path, tokenizer: dict[str, Any], size: int, pre: str | None) -> Vocabulary:
-    vocab: dict[str, int] = tokenizer.get("model", {}).get("vocab", {})
-    if not vocab or tokenizer["model"].get("type", "BPE") != "BPE":
+def _from_bpe(folder: Path, tokenizer: _TokenizerFile, size: int, pre: str | None) -> Vocabulary:
+    vocab = tokenizer.model.ids()
+    if not vocab or tokenizer.model.type not in (None, "BPE"):
         raise ConvertError(f"{folder}: tokenizer.json holds no BPE vocabulary")
     found = _padded("gpt2", size, score=None)
-    found.pre = pre or pre_tokenizer_of(folder / "tokenizer.json", tokenizer)
+    found.pre = pre or pre_tokenizer_of(folder / "tokenizer.json", tokenizer.pre_tokenizer)
     for token, id in vocab.items():
         _put(found, folder, id, token, NORMAL)
-    for entry in tokenizer.get("added_tokens", []):
-        token = str(entry["content"])
-        special = entry.get("special") or looks_special(token)
-        if not special:
-            token = token.replace(_SPACE, " ")
-        _put(found, folder, int(entry["id"]), token, CONTROL if special else USER_DEFINED)
+    for added in tokenizer.added_tokens:
+        if added.is_special:
+            _put(found, folder, added.id, added.content, CONTROL)
+        else:
+            _put(found, folder, added.id, added.content.replace(_SPACE, " "), USER_DEFINED)
     return found
 
 
@@ -209,16 +253,6 @@ def _put(found: Vocabulary, folder: Path, id: int, token: str, type: int) -> Non
     found.types[id] = type
     if found.scores is not None:
         found.scores[id] = -1000.0
-
-
-def _pairs(tokenizer: dict[str, Any]) -> list[tuple[str, str]]:
-    pairs = []
-    for merge in tokenizer["model"].get("merges", []):
-        left, _, right = (
-            merge.partition(" ") if isinstance(merge, str) else (merge[0], "", merge[1])
-        )
-        pairs.append((left, right))
-    return pairs
 
 
 def looks_special(token: str) -> bool:
@@ -273,18 +307,15 @@ def _repair_begin_and_end(found: Vocabulary, folder: Path) -> None:
 
 def _add_ends(found: Vocabulary, folder: Path, config: ModelConfig) -> None:
     """All tokens that end an answer: llama.cpp has three places for them besides those it knows."""
-    generation = _read_json(folder / "generation_config.json").get("eos_token_id")
+    generation = _read(folder / "generation_config.json", _GenerationConfig)
     ends: list[int] = []
-    for given in (config.eos_token_id, generation):
+    for given in (config.eos_token_id, generation.eos_token_id if generation else None):
         ends += [id for id in (given if isinstance(given, list) else [given]) if id is not None]
     begin = found.special_ids.get("bos")
     ends = [
         id
         for id in dict.fromkeys(ends)
-        if isinstance(id, int)
-        and 0 <= id < len(found.tokens)
-        and id != begin
-        and found.types[id] != UNKNOWN
+        if 0 <= id < len(found.tokens) and id != begin and found.types[id] != UNKNOWN
     ]
     if ends:
         found.special_ids.setdefault("eos", ends[0])

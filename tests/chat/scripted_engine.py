@@ -91,6 +91,9 @@ class ScriptedEngine:
         self.loaded_to: float | None = None
         """Stay so far in loading."""
         self.load_failure: EngineFailure | None = None
+        self.prompt_format = ""
+        self.stop: list[str] = []
+        """What the model's file says of itself."""
         self.closed = False
 
     @staticmethod
@@ -122,6 +125,8 @@ class ScriptedEngine:
             tokenizer=TOKENIZER,
             has_template=True,
             backend="scripted",
+            prompt_format=self.prompt_format,
+            stop=self.stop,
         )
 
     def generate(self, request: Generate) -> Generation:

@@ -392,3 +392,23 @@ async def test_a_failure_of_the_engine_is_one_event(make_chat: MakeChat) -> None
 
 def test_sqlite_is_new_enough() -> None:
     assert sqlite3.sqlite_version_info >= (3, 37)  # STRICT tables
+
+
+async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("Hi.")
+    engine.prompt_format, engine.stop = "baize", ["[|AI|]", "The end."]
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hello"))
+    request = engine.requests[0]
+    assert request.prompt.template_name == "the prompt format baize"
+    assert request.stop == ["[|Human|]", "[|AI|]", "The end."]
+
+
+async def test_a_format_that_nobody_knows_is_left_to_the_template(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("Hi.")
+    engine.prompt_format = "of tomorrow"
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Hello"))
+    assert engine.requests[0].prompt.template is None

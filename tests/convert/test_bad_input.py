@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from baize_convert.adapter import module_of
@@ -196,7 +196,7 @@ def test_an_edited_post_processor_changes_no_pre_tokenizer(base: Path) -> None:
     template = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
     change(base / "tokenizer.json", post_processor=template)
     file = base / "tokenizer.json"
-    assert pre_tokenizer_of(file, json.loads(file.read_text())) == "gpt-2"
+    assert pre_tokenizer_of(file, json.loads(file.read_text())["pre_tokenizer"]) == "gpt-2"
 
 
 def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:
@@ -288,3 +288,51 @@ def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None
 )
 def test_the_wrappers_of_every_version_come_off(key: str) -> None:
     assert module_of(key).startswith("model.layers.0.self_attn.q_proj.lora_A")
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("README.md", "---\nlicense: [unclosed\n---\n"),
+        ("generation_config.json", "{nonsense"),
+        ("generation_config.json", '{"eos_token_id": "x"}'),
+        ("tokenizer_config.json", '{"added_tokens_decoder": 5}'),
+        ("chat_template.json", "[]"),
+        ("tokenizer.json", '{"model": {"vocab": {"a": 0}, "merges": [3]}}'),
+        ("tokenizer.json", '{"model": {"vocab": {"a": 0}, "merges": [["a"]]}}'),
+        ("tokenizer.json", '{"model": 5}'),
+        ("tokenizer.json", '{"model": {"vocab": {"a": "b"}}}'),
+        ("tokenizer.json", '{"model": {"vocab": [["a", 0.5]], "type": "Unigram"}}'),
+        ("tokenizer.json", '{"added_tokens": [5]}'),
+        ("tokenizer.json", '{"model": {"vocab": {"a": 0}}, "added_tokens": [{"id": 1}]}'),
+        ("tokenizer.json", '{"model": {"byte_fallback": true, "merges": [[]]}}'),
+        ("tokenizer.json", '{"model": {"byte_fallback": true, "merges": ["a"]}}'),
+        ("tokenizer.json", '{"model": {"byte_fallback": true, "vocab": {"a": 300}}}'),
+        ("tokenizer.json", '{"model": {"byte_fallback": true, "vocab": {"a": -1}}}'),
+    ],
+)
+def test_a_file_beside_the_weights_that_cannot_be_read_is_one_line(
+    file: str, text: str, base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (base / file).write_text(text)
+    assert run(["plan", str(base), "--pre", "gpt-2"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"baize-convert: {base}")
+    assert said.err.count("\n") == 1
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(data=st.data())
+def test_any_damage_to_a_file_of_the_tokenizer_is_one_line_or_none(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("damaged") / "base"
+    shutil.copytree(BASE, folder)
+    names = ["tokenizer.json", "tokenizer_config.json", "config.json", "generation_config.json"]
+    file = folder / data.draw(st.sampled_from(names))
+    raw = bytearray(file.read_bytes())
+    at = data.draw(st.integers(0, len(raw) - 1))
+    raw[at : at + data.draw(st.integers(1, 40))] = data.draw(st.binary(max_size=12))
+    file.write_bytes(raw)
+    assert run(["plan", str(folder), "--json"]) in (0, 1)

@@ -260,6 +260,19 @@ def test_the_converted_model_answers(
     assert "Paris" in finished[0].text
 
 
+def test_the_file_says_how_to_talk_with_it(
+    smollm2_folder: Path, tmp_path: Path, abort: AbortFlag
+) -> None:
+    """What a recipe writes into the file, the engine reads out of it."""
+    file = tmp_path / "smollm2.gguf"
+    options = ["--outtype", "Q4_0", "--prompt-format", "baize", "--stop", "[|Human|]", "-o"]
+    assert run(["merge", str(smollm2_folder), *options, str(file)]) == 0
+    engine = LlamaEngine(Load(0, str(file), context=64, threads=1), abort)
+    loaded = engine.loaded
+    engine.close()
+    assert (loaded.prompt_format, loaded.stop) == ("baize", ["[|Human|]"])
+
+
 # --- interrupted, refused -----------------------------------------------------------------------
 
 

@@ -1,0 +1,100 @@
+"""The keys that say what a file is made of, and how to talk with it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gguf import GGUFReader
+
+from baize_convert.adapters import open_adapter
+from baize_convert.cli import run
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import llama_quantize, random_folder
+from tests.convert.test_merge import SHAPES
+
+
+def keys(file: Path, prefix: str) -> dict[str, Any]:
+    fields = GGUFReader(file).fields
+    return {
+        name.removeprefix(prefix): field.contents()
+        for name, field in fields.items()
+        if name.startswith(prefix)
+    }
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_base_and_adapters_are_named_and_hashed(tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    adapters = [open_adapter(FOLDER / "patterns"), open_adapter(FOLDER / "plain", 0.5)]
+    merge(plan_conversion(BASE, adapters, outtype_named("Q4_0")), output)
+    told = keys(output, "baize.convert.")
+    assert told["base.files"] == ["model.safetensors"]
+    assert told["base.sha256"] == [sha256(BASE / "model.safetensors")]
+    assert told["adapter.0.name"] == "patterns"
+    assert told["adapter.0.sha256"] == sha256(FOLDER / "patterns" / "adapter_model.safetensors")
+    assert told["adapter.0.scales"] == pytest.approx([1.0, 2.0, 4.0, 32 / 3])
+    assert told["adapter.1.weight"] == 0.5
+    assert told["merge_dtype"] == "f32"
+    assert keys(output, "general.")["name"] == "Patterns + Plain"
+    assert keys(output, "general.base_model.") == {"count": 1, "0.name": "Base"}
+
+
+def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
+    merge(plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("F32")), first)
+    rslora = [open_adapter(FOLDER / "rslora")]
+    merge(plan_conversion(first, rslora, outtype_named("Q8_0")), second)
+    told = keys(second, "baize.convert.")
+    assert told["base.sha256"] == [sha256(first)]
+    assert told["adapter.0.name"] == "rslora"
+    assert "adapter.1.name" not in told
+    assert keys(second, "general.")["name"] == "Rslora"
+    assert keys(second, "general.base_model.") == {"count": 1, "0.name": "Plain"}
+    assert keys(second, "tokenizer.") == keys(first, "tokenizer.")
+
+
+@pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "IQ4_NL", "Q2_K"])
+def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    f32, ours, theirs = (tmp_path / f"{name}.gguf" for name in ("f32", "ours", "theirs"))
+    merge(plan_conversion(folder, [], outtype_named("F32"), strict=True), f32)
+    assert run(["merge", str(folder), "--outtype", outtype, "--strict", "-o", str(ours)]) == 0
+    llama_quantize(f32, theirs, int(outtype_named(outtype).file_type))
+    assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
+    template = tmp_path / "baize.jinja"
+    template.write_text("[|Human|]{{ messages[0].content }}\n[|AI|]", "utf-8")
+    output = tmp_path / "out.gguf"
+    prompt = ["--chat-template", str(template), "--stop", "[|Human|]", "--stop", "[|AI|]"]
+    assert run(["merge", str(BASE), *prompt, "--prompt-format", "baize", "-o", str(output)]) == 0
+    assert keys(output, "tokenizer.")["chat_template"] == template.read_text()
+    assert keys(output, "baize.")["stop"] == '["[|Human|]","[|AI|]"]'
+    assert keys(output, "baize.")["prompt_format"] == "baize"
+    # The same for a GGUF as a base, which has a template already.
+    template.write_text("{{ messages }}", "utf-8")
+    again = tmp_path / "again.gguf"
+    assert run(["merge", str(output), "--chat-template", str(template), "-o", str(again)]) == 0
+    assert keys(again, "tokenizer.")["chat_template"] == "{{ messages }}"
+
+
+def test_a_model_card_gives_name_licence_and_lineage(tmp_path: Path) -> None:
+    """Read by the gguf package, as llama.cpp's converter does."""
+    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    card = "---\nlicense: apache-2.0\nlanguage: [en, zh]\nbase_model: owner/Some-Model-1B\n---\n"
+    (folder / "README.md").write_text(card)
+    merge(plan_conversion(folder, [], outtype_named("Q8_0")), tmp_path / "out.gguf")
+    told = keys(tmp_path / "out.gguf", "general.")
+    assert told["license"] == "apache-2.0"
+    assert told["languages"] == ["en", "zh"]
+    assert told["base_model.0.repo_url"].endswith("owner/Some-Model-1B")
