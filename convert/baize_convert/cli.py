@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import sys
+import tempfile
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +18,7 @@ from baize_convert.adapter import Adapter
 from baize_convert.adapter_file import write_adapter
 from baize_convert.adapters import open_adapter, parse_adapters
 from baize_convert.base import open_base
+from baize_convert.budget import budget_for, estimated_seconds, parse_size
 from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.failures import ConvertError
 from baize_convert.imatrix import read_imatrix
@@ -23,6 +26,14 @@ from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import Plan, plan_conversion
+from baize_convert.source_tokenizers import source_tokenizer
+from baize_convert.verify import (
+    DEFAULT_TOKENS,
+    Closeness,
+    TokenizerParity,
+    compare_logits,
+    compare_tokenizers,
+)
 
 FAILED, INTERRUPTED = 1, 130
 DROWNS = 0.7
@@ -48,6 +59,9 @@ Pre = Annotated[
 ]
 Imatrix = Annotated[
     Path | None, typer.Option("--imatrix", help="An importance matrix of llama-imatrix.")
+]
+MaxRam = Annotated[
+    str, typer.Option("--max-ram", metavar="SIZE", help="Memory to take at most, e.g. 1G.")
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="No key that llama.cpp's own tools do not write.")
@@ -75,9 +89,10 @@ def plan_command(
     stop: Stop = None,
     prompt_format: FormatName = None,
     strict: Strict = False,
+    max_ram: MaxRam = "500M",
     json: Json = False,
 ) -> None:
-    """What would be written: bytes, bits per weight, types, fallbacks. Reads headers only."""
+    """What would be written and what it takes: bytes, types, memory, time. Reads headers only."""
     plan = plan_conversion(
         base,
         parse_adapters(adapter or []),
@@ -88,11 +103,18 @@ def plan_command(
         strict=strict,
     )
     _warn(plan)
+    budget = budget_for(plan.layout, parse_size(max_ram))
+    seconds = estimated_seconds(plan.layout, budget.workers)
     if json:
-        print(msgspec.json.encode(_described(plan)).decode())
+        costs = {"peak_memory_bytes": budget.peak_bytes, "estimated_seconds": round(seconds, 1)}
+        print(msgspec.json.encode({**_described(plan), **costs}).decode())
         return
     for line in _lines(plan):
         print(line)
+    print(
+        f"at most {budget.peak_bytes / 1e6:.0f} MB of memory, about {_duration(seconds)} on "
+        f"{budget.workers} cores"
+    )
 
 
 @app.command("merge")
@@ -107,6 +129,7 @@ def merge_command(
     stop: Stop = None,
     prompt_format: FormatName = None,
     strict: Strict = False,
+    max_ram: MaxRam = "500M",
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")] = False,
     json: Json = False,
 ) -> None:
@@ -129,7 +152,9 @@ def merge_command(
         desc=output.name,
         disable=json or not sys.stderr.isatty(),
     ) as bar:
-        survival = merge(plan, output, progress=bar.update, allow_nan=allow_nan)
+        survival = merge(
+            plan, output, progress=bar.update, allow_nan=allow_nan, memory=parse_size(max_ram)
+        )
     if json:
         described = {**_described(plan), "output": str(output), "survival": _survival(survival)}
         print(msgspec.json.encode(described).decode())
@@ -152,6 +177,49 @@ def adapter_command(
     print(f"{output}: {count} modules, {output.stat().st_size / 1e6:.1f} MB")
 
 
+@app.command("verify")
+def verify_command(
+    result: Annotated[Path, typer.Argument(metavar="F", help="The GGUF file to look at.")],
+    base: Annotated[Path, typer.Option("--base", help="The model it was made from.")],
+    adapter: Adapters = None,
+    pre: Pre = None,
+    tokens: Annotated[int, typer.Option(min=16, help="Tokens to predict.")] = DEFAULT_TOKENS,
+    json: Json = False,
+) -> None:
+    """Tokenizer and predictions of a file, held against the float32 merge it was made from.
+
+    The merge is written beside F for as long as this takes: 4 bytes a parameter.
+    """
+    plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named("F32"), pre=pre)
+    parity = compare_tokenizers(source_tokenizer(plan.tokenizer), result)
+    hidden = json or not sys.stderr.isatty()
+    with tempfile.TemporaryDirectory(prefix=".verify-", dir=result.parent) as folder:
+        source = Path(folder) / "source.gguf"
+        size = sum(placed.bytes for placed in plan.layout.tensors)
+        with tqdm(total=size, unit="B", unit_scale=True, desc="source", disable=hidden) as bar:
+            merge(plan, source, progress=bar.update)
+        with tqdm(total=2 * tokens, unit=" tokens", desc="predictions", disable=hidden) as bar:
+            closeness = compare_logits(source, result, tokens, bar.update)
+    if json:
+        described = {
+            "tokenizer": {
+                "lines": parity.lines,
+                "equal": parity.lines - len(parity.differences),
+                "differences": [asdict(difference) for difference in parity.differences],
+            },
+            **asdict(closeness),
+        }
+        print(msgspec.json.encode(described).decode())
+    else:
+        for line in _verification_lines(parity, closeness):
+            print(line)
+    if parity.differences:
+        raise ConvertError(
+            f"{result}: its tokenizer is not that of {plan.tokenizer}: "
+            f"{len(parity.differences)} of {parity.lines} lines differ"
+        )
+
+
 @app.command("inspect")
 def inspect_command(
     path: Annotated[Path, typer.Argument(help="A GGUF file, a PEFT adapter or a model's folder.")],
@@ -165,6 +233,10 @@ def inspect_command(
     for name, value in described.items():
         if value not in (None, [], {}):
             print(f"{name.replace('_', ' ')}: {_harmless(_words(value))}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
 def _text(file: Path | None) -> str | None:
@@ -255,6 +327,24 @@ def _survival_lines(survival: Survival, plan: Plan) -> list[str]:
             "the adapter drowns in the noise of this type: try a larger one, such as Q6_K or Q8_0"
         )
     return lines
+
+
+def _verification_lines(parity: TokenizerParity, closeness: Closeness) -> list[str]:
+    lines = [f"tokenizer: {parity.lines - len(parity.differences)} of {parity.lines} lines equal"]
+    if parity.differences:
+        first = parity.differences[0]
+        lines += [
+            f"  first: {_harmless(first.line[:200])}",
+            f"  source {first.source[:40]}",
+            f"  result {first.result[:40]}",
+        ]
+    return [
+        *lines,
+        f"same likeliest token: {closeness.same_top:.1%} of {closeness.tokens}",
+        f"KL divergence: mean {closeness.mean_kl:.5f}, highest {closeness.highest_kl:.4f}",
+        f"perplexity: source {closeness.source_perplexity:.3f}, "
+        f"result {closeness.result_perplexity:.3f}",
+    ]
 
 
 def _harmless(text: str) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from baize_convert.budget import DEFAULT_MEMORY, Budget, budget_for
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Bytes, GgmlType, dequantize, quantize
 from baize_convert.imatrix import ImportanceMatrix
@@ -26,9 +27,6 @@ from baize_convert.journal import Journal, Whole
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 from baize_convert.provenance import sha256_of, with_hashes
-
-SLAB_BYTES = 8 << 20
-"""Of float32; a slab has at least the rows of a head where rows change places."""
 
 
 @dataclass
@@ -64,16 +62,20 @@ def merge(
     *,
     progress: Callable[[int], object] = lambda _: None,
     allow_nan: bool = False,
+    memory: int = DEFAULT_MEMORY,
 ) -> Survival:
     """Write the output of ``plan``; ``progress`` hears of each piece how many bytes it had.
+
+    ``memory`` is a limit in bytes, files that are mapped not counted.
 
     Interrupted, it leaves ``output.partial`` and its journal, and goes on from there the next time.
 
     Raises:
-        ConvertError: too little disk, weights that are no numbers, or an output that cannot be
-            written. What was there before under that name stays.
+        ConvertError: too little disk or memory, weights that are no numbers, or an output that
+            cannot be written. What was there before under that name stays.
     """
     survival = Survival()
+    budget = budget_for(plan.layout, memory)
     partial = output.with_name(output.name + ".partial")
     _check_output(plan, output, partial)
     there = partial.exists() and partial.stat().st_size == plan.layout.length
@@ -98,7 +100,8 @@ def merge(
         with ThreadPoolExecutor(1) as beside:
             hashes = {one: beside.submit(sha256_of, one.path, failed.is_set) for one in plan.hashed}
             try:
-                _run(_Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix), todo)
+                work = _Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix)
+                _run(work, todo, budget)
             except BaseException:
                 failed.set()
                 raise
@@ -161,11 +164,11 @@ class _Pass:
             view, at = view[written:], at + written
 
 
-def _run(work: _Pass, todo: list[Placed]) -> None:
-    workers = os.cpu_count() or 1
+def _run(work: _Pass, todo: list[Placed], budget: Budget) -> None:
+    workers = budget.workers
     left: dict[str, int] = {}
     running: dict[Future[int], Placed] = {}
-    slabs = _slabs(todo, left)
+    slabs = _slabs(todo, budget, left)
     with ThreadPoolExecutor(workers) as pool:
         try:
             while True:
@@ -186,13 +189,13 @@ def _run(work: _Pass, todo: list[Placed]) -> None:
                 future.cancel()
 
 
-def _slabs(todo: list[Placed], left: dict[str, int]) -> Iterator[tuple[Placed, int, int]]:
+def _slabs(
+    todo: list[Placed], budget: Budget, left: dict[str, int]
+) -> Iterator[tuple[Placed, int, int]]:
     """All slabs in the order of the file; ``left`` learns how many each tensor has."""
     for placed in todo:
         tensor = placed.tensor
-        step = max(SLAB_BYTES // (4 * tensor.columns), 1)
-        multiple = tensor.slab_multiple
-        step = max(step // multiple, 1) * multiple
+        step = budget.rows_of(tensor)
         left[tensor.name] = -(-tensor.rows // step)
         for first in range(0, tensor.rows, step):
             yield placed, first, min(step, tensor.rows - first)

@@ -35,6 +35,8 @@ class Plan:
     outtype: Outtype
     layout: Layout
     imatrix: ImportanceMatrix | None = None
+    tokenizer: Path = Path()
+    """Where the tokenizer is from: the base, or an adapter that brings its own."""
     hashed: tuple[Hashed, ...] = ()
     """Files whose hashes stand in the head when all is done."""
     warnings: tuple[str, ...] = ()
@@ -66,7 +68,8 @@ def plan_conversion(
     if imatrix is not None:
         imatrix.check(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
-    vocabulary = _vocabulary(base, adapters, config, pre)
+    tokenizer = _tokenizer(base, adapters)
+    vocabulary = _vocabulary(base, tokenizer, config, pre)
     prompt = prompt or ChatPrompt()
     writer = GGUFWriter(None, "llama")
     add_metadata(
@@ -90,7 +93,16 @@ def plan_conversion(
         *_warnings(base, shapes, imatrix),
         *(vocabulary.warnings if vocabulary is not None else ()),
     )
-    return Plan(base, tuple(adapters), outtype, layout, imatrix, hashed, warnings)
+    return Plan(
+        base=base,
+        adapters=tuple(adapters),
+        outtype=outtype,
+        layout=layout,
+        imatrix=imatrix,
+        tokenizer=tokenizer,
+        hashed=hashed,
+        warnings=warnings,
+    )
 
 
 def _warnings(
@@ -105,16 +117,20 @@ def _warnings(
         yield f"{imatrix.path} knows nothing of {len(missing)} tensors, {missing[0]} among them"
 
 
-def _vocabulary(
-    base: Checkpoint, adapters: Sequence[Adapter], config: ModelConfig, pre: str | None
-) -> Vocabulary | None:
-    """The vocabulary: training may have added tokens, and then saves its tokenizer along.
-
-    None where it is that of a GGUF base.
-    """
+def _tokenizer(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
+    """Where the tokenizer is from: training may have added tokens, and then saves it along."""
     for adapter in reversed(adapters):
         for name in ("tokenizer.json", "tokenizer.model"):
             if (adapter.path / name).is_file():
-                folder = base.path if base.gguf is None else adapter.path
-                return read_vocabulary(adapter.path, config, pre, model_folder=folder)
-    return None if base.gguf is not None else read_vocabulary(base.path, config, pre)
+                return adapter.path
+    return base.path
+
+
+def _vocabulary(
+    base: Checkpoint, tokenizer: Path, config: ModelConfig, pre: str | None
+) -> Vocabulary | None:
+    """The vocabulary in the folder ``tokenizer``; None where it is that of a GGUF base."""
+    if tokenizer.is_file():
+        return None
+    folder = base.path if base.gguf is None else tokenizer
+    return read_vocabulary(tokenizer, config, pre, model_folder=folder)

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baize_convert.failures import ConvertError
+from baize_convert.llama_model import load, tokens_of
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+SourceTokenizer = Callable[[str], list[int]]
+"""Ids of a text, without what stands before or after a whole prompt."""
+
+
+def source_tokenizer(path: Path) -> SourceTokenizer:
+    """The tokenizer of a Hugging Face folder or of a GGUF file.
+
+    Raises:
+        ConvertError: there is none, or its library cannot read it.
+    """
+    if path.is_file():
+        model = load(path, vocab_only=True)
+        return lambda text: tokens_of(model, text)
+    if (path / "tokenizer.model").is_file():
+        return _sentencepiece(path / "tokenizer.model")
+    tokenizer = read_tokenizer(path / "tokenizer.json")
+    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
+def _sentencepiece(file: Path) -> SourceTokenizer:
+    from sentencepiece import SentencePieceProcessor
+
+    try:
+        processor = SentencePieceProcessor(model_file=str(file))
+    except (OSError, RuntimeError) as error:
+        raise ConvertError(f"{file}: not a SentencePiece model") from error
+    return lambda text: list(processor.encode(text))
 
 
 def read_tokenizer(file: Path) -> Tokenizer:

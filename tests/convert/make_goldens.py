@@ -78,20 +78,32 @@ def make_base(folder: Path, **options: Any) -> None:
             if name.endswith("bias"):
                 parameter.normal_(0, 0.02)
     model.save_pretrained(folder)
-    letters = [chr(code) for code in range(256, 512)]
-    # llama.cpp takes no BPE vocabulary without a merge.
-    tokens = ["<unk>", "<s>", "</s>", *letters, letters[0] + letters[1]]
+    write_tokenizer(folder)
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A BPE of single bytes and one merge: llama.cpp takes none without."""
+    # The letters that GPT-2 writes bytes with: those that are printable stand for themselves.
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in plain]
+    letters = [chr(byte) for byte in plain] + [chr(256 + at) for at in range(len(others))]
+    tokens = ["<unk>", "<s>", "</s>", *letters, "th"]
+    rules = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     tokenizer = {
         "version": "1.0",
         "added_tokens": [
-            {"id": id, "content": tokens[id], "special": True, "normalized": False}
-            for id in range(3)
+            {"id": id, "content": tokens[id], "special": True, **rules} for id in range(3)
         ],
-        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True},
+        "pre_tokenizer": {
+            "type": "ByteLevel",
+            "add_prefix_space": False,
+            "trim_offsets": True,
+            "use_regex": True,
+        },
         "model": {
             "type": "BPE",
             "vocab": {token: id for id, token in enumerate(tokens)},
-            "merges": [f"{letters[0]} {letters[1]}"],
+            "merges": ["t h"],
         },
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))

@@ -1,0 +1,117 @@
+"""``verify``: the tokens of the source, and how far the predictions are from its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sentencepiece import SentencePieceTrainer
+
+from baize_convert.cli import run
+from baize_convert.source_tokenizers import source_tokenizer
+from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import random_folder
+from tests.convert.smollm2_folder import make_folder
+from tests.convert.test_merge import converted
+from tests.convert.test_vocabulary import SHAPE
+
+TOKENS = 96
+
+
+def verified(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    capsys.readouterr()
+    assert run(["verify", *map(str, arguments), "--tokens", str(TOKENS), "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+@pytest.fixture(scope="module")
+def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
+    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "smollm2")
+
+
+def test_fewer_bits_are_farther_from_the_source(
+    smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = {}
+    for outtype in ("Q8_0", "Q2_K"):
+        file = tmp_path / f"{outtype}.gguf"
+        converted(smollm2_folder, outtype, file)
+        found[outtype] = verified(file, "--base", smollm2_folder, capsys=capsys)
+        assert found[outtype]["tokenizer"]["equal"] == found[outtype]["tokenizer"]["lines"]
+        assert found[outtype]["tokens"] == TOKENS
+    fine, coarse = found["Q8_0"], found["Q2_K"]
+    assert fine["source_perplexity"] == coarse["source_perplexity"] > 1
+    assert 0 < fine["mean_kl"] < 0.05 < coarse["mean_kl"]
+    assert coarse["same_top"] < fine["same_top"] <= 1
+    assert coarse["result_perplexity"] > fine["result_perplexity"]
+    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".verify")] == []
+
+
+def test_a_file_is_not_far_from_itself(tmp_path: Path) -> None:
+    converted(BASE, "F32", tmp_path / "f32.gguf")
+    found = compare_logits(tmp_path / "f32.gguf", tmp_path / "f32.gguf", TOKENS)
+    assert found.same_top == 1
+    assert found.mean_kl == pytest.approx(0, abs=1e-6)
+    assert found.result_perplexity == found.source_perplexity
+
+
+def test_the_adapter_is_part_of_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    converted(BASE, "F32", tmp_path / "merged.gguf", FOLDER / "embedding")
+    arguments = (tmp_path / "merged.gguf", "--base", BASE)
+    with_it = verified(*arguments, "--adapter", FOLDER / "embedding", capsys=capsys)
+    without = verified(*arguments, capsys=capsys)
+    assert with_it["mean_kl"] < 1e-6 < without["mean_kl"]
+
+
+def test_another_pre_tokenizer_is_found_out(
+    smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "wrong.gguf"
+    assert run(["merge", str(smollm2_folder), "--pre", "tekken", "-o", str(file)]) == 0
+    capsys.readouterr()
+    assert run(["verify", str(file), "--base", str(smollm2_folder), "--tokens", "16"]) == 1
+    said = capsys.readouterr()
+    assert "its tokenizer is not that of" in said.err
+    assert "  source [" in said.out
+
+
+def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    converted(BASE, "F32", tmp_path / "base.gguf")
+    converted(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")
+    found = verified(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
+    assert found["tokenizer"]["differences"] == []
+
+
+def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> None:
+    """A vocabulary that SentencePiece trained on the text of ``verify`` itself."""
+    text = tmp_path / "text"
+    text.write_text(verification_text(), "utf-8")
+    folder = random_folder(tmp_path / "model", "F32", **{**SHAPE, "vocab_size": 700})
+    (folder / "tokenizer.json").unlink()
+    SentencePieceTrainer.train(
+        input=str(text),
+        model_prefix=str(folder / "tokenizer"),
+        vocab_size=700,
+        model_type="bpe",
+        byte_fallback=True,
+        character_coverage=0.98,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        minloglevel=2,
+    )
+    converted(folder, "F32", tmp_path / "out.gguf")
+    parity = compare_tokenizers(source_tokenizer(folder), tmp_path / "out.gguf")
+    assert parity.lines > 20
+    assert parity.differences == ()
+
+
+def test_what_is_no_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "none.gguf").write_bytes(b"GGUF" + bytes(100))
+    assert run(["verify", str(tmp_path / "none.gguf"), "--base", str(BASE)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
