@@ -1,43 +1,67 @@
 """Merging, converting and quantizing in one pass, beside llama-quantize alone::
 
-    python benchmarks/convert.py
+    python benchmarks/convert.py                # a random LLaMA of 1.1 billion parameters
+    python benchmarks/convert.py 7b --pairs 1   # and of 7; takes 36 GB of disk
+    python benchmarks/convert.py --chain PYTHON LLAMA_CPP
 
-Random weights in the shape of TinyLlama-1.1B, in float16, with a LoRA of rank 8 on q and v. What
-llama-quantize reads is an F16 GGUF of the same model, which the usual chain has to make first. Each
-runs in a process of its own, in turn; its memory is what it held beyond mapped files, at the most.
+Random weights in float16, with a LoRA of rank 8 on q and v. What llama-quantize reads is an F16
+GGUF of the same model, which the usual chain has to make first. Each runs in a process of its own,
+in turn; its memory is what it held beyond mapped files, at the most.
+
+``--chain`` runs that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
+LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
+llama-quantize.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated, Any
 
 import numpy as np
+import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_convert.checkpoint import expected_shapes
 from baize_convert.model_config import read_config
-from tests.convert.model_folders import stored, write_safetensors
+from tests.convert.model_folders import CONVERT, stored, write_safetensors
 
-PAIRS = 3
-HIGHEST_RATIO, MOST_MEMORY_MB = 1.15, 500
-CONFIG = {
-    "architectures": ["LlamaForCausalLM"],
-    "hidden_size": 2048,
-    "intermediate_size": 5632,
-    "num_hidden_layers": 22,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 4,
-    "vocab_size": 32000,
+HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.15
+MOST_MEMORY_MB = {"1.1b": 500, "7b": 700}
+SHAPES: dict[str, dict[str, Any]] = {
+    "1.1b": {  # TinyLlama's
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+    },
+    "7b": {  # LLaMA's
+        "hidden_size": 4096,
+        "intermediate_size": 11008,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 32,
+    },
 }
+PEFT_MERGE = """
+import sys, torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+base = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float16)
+PeftModel.from_pretrained(base, sys.argv[2]).merge_and_unload().save_pretrained(sys.argv[3])
+"""
 QUANTIZE = """
 import ctypes, sys
 import llama_cpp.llama_cpp as lib
@@ -49,37 +73,43 @@ sys.exit(lib.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ct
 """
 
 
-def make_base(folder: Path) -> None:
+def make_base(folder: Path, shape: dict[str, Any]) -> None:
     folder.mkdir()
     goldens = Path(__file__).resolve().parent.parent / "tests" / "convert" / "goldens" / "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((goldens / name).read_bytes())
-    (folder / "config.json").write_text(json.dumps(CONFIG))
-    generator = np.random.default_rng(0)
+    config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32000}
+    (folder / "config.json").write_text(json.dumps({**config, **shape}))
+    # One pool of numbers, begun elsewhere for each tensor: to draw all anew would take minutes.
+    pool = np.random.default_rng(0).standard_normal(1 << 26, dtype=np.float32) * np.float32(0.02)
     weight_map = {}
-    for number, (name, shape) in enumerate(expected_shapes(read_config(folder)).items()):
+    for number, (name, size) in enumerate(expected_shapes(read_config(folder)).items()):
         if name.endswith(".bias"):
             continue
-        values = generator.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
+        count = int(np.prod(size))
+        values = np.resize(np.roll(pool, 104729 * number), count)
         shard = f"part-{number:04}.safetensors"
-        write_safetensors(folder / shard, {name: ("F16", shape, stored(values, "F16"))})
+        write_safetensors(folder / shard, {name: ("F16", size, stored(values, "F16"))})
         weight_map[name] = shard
-    index = {"weight_map": weight_map}
+    index = {"metadata": {}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def make_adapter(folder: Path) -> None:
+def make_adapter(folder: Path, shape: dict[str, Any]) -> None:
     folder.mkdir()
-    settings = {"peft_type": "LORA", "r": 8, "lora_alpha": 16}
-    (folder / "adapter_config.json").write_text(json.dumps(settings))
+    targets = ["q_proj", "v_proj"]
+    settings = {"peft_type": "LORA", "r": 8, "lora_alpha": 16, "target_modules": targets}
+    (folder / "adapter_config.json").write_text(json.dumps({**settings, "task_type": "CAUSAL_LM"}))
     generator = np.random.default_rng(1)
+    hidden = shape["hidden_size"]
+    values_rows = hidden // shape["num_attention_heads"] * shape["num_key_value_heads"]
     tensors = {}
-    for layer in range(22):
-        for module, rows in (("q_proj", 2048), ("v_proj", 256)):
+    for layer in range(shape["num_hidden_layers"]):
+        for module, rows in (("q_proj", hidden), ("v_proj", values_rows)):
             name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
-            for part, shape in (("lora_A", (8, 2048)), ("lora_B", (rows, 8))):
-                values = generator.standard_normal(shape, dtype=np.float32) * np.float32(0.02)
-                tensors[f"{name}.{part}.weight"] = ("F32", shape, stored(values, "F32"))
+            for part, size in (("lora_A", (8, hidden)), ("lora_B", (rows, 8))):
+                values = generator.standard_normal(size, dtype=np.float32) * np.float32(0.02)
+                tensors[f"{name}.{part}.weight"] = ("F32", size, stored(values, "F32"))
     write_safetensors(folder / "adapter_model.safetensors", tensors)
 
 
@@ -110,38 +140,84 @@ def timed(*command: str) -> tuple[float, float]:
     return seconds, most / 1024
 
 
-def main() -> int:
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as folder:
-        base, adapter = Path(folder) / "base", Path(folder) / "adapter"
-        make_base(base)
-        make_adapter(adapter)
+def run_chain(
+    python: str, llama_cpp: Path, base: Path, adapter: Path, folder: Path
+) -> tuple[float, float, float]:
+    """Seconds, memory in MB and intermediate bytes in GB of PEFT, converter and quantizer."""
+    merged, f16 = folder / "merged", folder / "chain-f16.gguf"
+    steps = [timed(python, "-c", PEFT_MERGE, str(base), str(adapter), str(merged))]
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(base / name, merged)
+    arguments = [str(llama_cpp), "own tokenizer", "f16", str(f16), str(merged)]
+    steps.append(timed(python, "-c", CONVERT, *arguments))
+    steps.append(timed(sys.executable, "-c", QUANTIZE, str(f16), str(folder / "chain.gguf")))
+    between = sum(file.stat().st_size for file in [*merged.iterdir(), f16])
+    shutil.rmtree(merged)
+    f16.unlink()
+    return sum(s for s, _ in steps), max(m for _, m in steps), between / 1e9
+
+
+def main(
+    size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b",
+    pairs: int = 3,
+    chain: Annotated[tuple[str, Path] | None, typer.Option()] = None,
+) -> None:
+    shape = SHAPES[size]
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
+        folder = Path(name)
+        base, adapter, f16, output = (
+            folder / part for part in ("base", "adapter", "f16.gguf", "out.gguf")
+        )
+        make_base(base, shape)
+        make_adapter(adapter, shape)
         convert = [sys.executable, "-m", "baize_convert", "merge", str(base)]
-        f16, output = Path(folder) / "f16.gguf", Path(folder) / "out.gguf"
+        to = ("--outtype", "Q4_K_M", "--output", str(output))
         subprocess.run(
             [*convert, "--outtype", "F16", "--output", str(f16)],
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        pairs = []
-        for number in range(PAIRS + 1):
-            ours = timed(
-                *convert,
-                *("--adapter", str(adapter), "--outtype", "Q4_K_M", "--output", str(output)),
+        rounds = []
+        for number in range(pairs + 1):
+            with_report = timed(*convert, "--adapter", str(adapter), *to)
+            plain = timed(*convert, *to)
+            alone = timed(sys.executable, "-c", QUANTIZE, str(f16), str(output))
+            if number or pairs == 1:  # the first round warms up
+                rounds.append((with_report, plain, alone))
+            if pairs == 1:
+                break
+        f16.unlink()
+        missed = report(size, rounds)
+        if chain is not None:
+            seconds, memory, between = run_chain(*chain, base, adapter, folder)
+            ours = statistics.median(one[0][0] for one in rounds)
+            print(
+                f"the chain PEFT, converter, llama-quantize: {seconds:.1f} s, {memory:.0f} MB, "
+                f"{between:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
             )
-            theirs = timed(sys.executable, "-c", QUANTIZE, str(f16), str(output))
-            if number:  # the first pair warms up
-                pairs.append((ours, theirs))
-    ratio = statistics.median(ours[0] / theirs[0] for ours, theirs in pairs)
-    ours_s = statistics.median(ours[0] for ours, _ in pairs)
-    theirs_s = statistics.median(theirs[0] for _, theirs in pairs)
-    memory = max(ours[1] for ours, _ in pairs)
-    print(
-        f"merge to Q4_K_M with the survival report {ours_s:.1f} s, llama-quantize alone "
-        f"{theirs_s:.1f} s, ratio {ratio:.2f} (median of {PAIRS} pairs; at most {HIGHEST_RATIO})"
-    )
-    print(f"memory: {memory:.0f} MB (at most {MOST_MEMORY_MB})")
-    return 0 if ratio <= HIGHEST_RATIO and memory <= MOST_MEMORY_MB else 1
+    sys.exit(1 if missed else 0)
+
+
+def report(size: str, rounds: Sequence[tuple[tuple[float, float], ...]]) -> bool:
+    """Print the figures; whether a limit was missed."""
+    alone_s = statistics.median(alone[0] for _, _, alone in rounds)
+    alone_mb = max(alone[1] for _, _, alone in rounds)
+    print(f"{size} to Q4_K_M; llama-quantize alone {alone_s:.1f} s, {alone_mb:.0f} MB")
+    missed = False
+    for label, at, limit in (
+        ("with a LoRA and the report", 0, HIGHEST_WITH_REPORT),
+        ("without an adapter", 1, HIGHEST_RATIO),
+    ):
+        seconds = statistics.median(one[at][0] for one in rounds)
+        ratio = statistics.median(one[at][0] / one[2][0] for one in rounds)
+        memory = max(one[at][1] for one in rounds)
+        print(
+            f"{label}: {seconds:.1f} s, ratio {ratio:.2f} (median of {len(rounds)}; at most "
+            f"{limit}), {memory:.0f} MB (at most {MOST_MEMORY_MB[size]})"
+        )
+        missed = missed or ratio > limit or memory > MOST_MEMORY_MB[size]
+    return missed
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)

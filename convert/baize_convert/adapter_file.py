@@ -36,6 +36,8 @@ def write_adapter(base: Checkpoint, adapter: Adapter, output: Path, dtype: str =
     adapter = fitted(adapter, base.config)
     check_adapters(base, [adapter])
     _refuse(base, adapter)
+    if output.resolve() in {file.resolve() for file in (*adapter.files, *base.files)}:
+        raise ConvertError(f"{output} is one of the inputs: choose another name")
     names = modules(base.config)
     writer = GGUFWriter(None, "llama")
     writer.add_type("adapter")

@@ -152,16 +152,25 @@ def model_name(path: Path) -> str:
 
 def _add_rope(writer: GGUFWriter, config: ModelConfig) -> None:
     rope = config.rope
-    kind, factor = rope.get("rope_type"), rope.get("factor")
-    if kind in ("linear", "yarn") and factor is not None:
-        scaling = gguf.RopeScalingType.LINEAR if kind == "linear" else gguf.RopeScalingType.YARN
-        writer.add_rope_scaling_type(scaling)
-        writer.add_rope_scaling_factor(factor)
-        if kind == "yarn":
-            writer.add_rope_scaling_orig_ctx_len(
-                rope.get("original_max_position_embeddings", config.max_position_embeddings)
-            )
-    writer.add_rope_freq_base(float(rope["rope_theta"]))
+    if rope.rope_type in ("linear", "yarn") and rope.factor is not None:
+        yarn = rope.rope_type == "yarn"
+        writer.add_rope_scaling_type(
+            gguf.RopeScalingType.YARN if yarn else gguf.RopeScalingType.LINEAR
+        )
+        writer.add_rope_scaling_factor(rope.factor)
+        if yarn:
+            length = rope.original_max_position_embeddings or config.max_position_embeddings
+            writer.add_rope_scaling_orig_ctx_len(length)
+            for value, add in (
+                (rope.extrapolation_factor, writer.add_rope_scaling_yarn_ext_factor),
+                (rope.attention_factor, writer.add_rope_scaling_yarn_attn_factor),
+                (rope.beta_fast, writer.add_rope_scaling_yarn_beta_fast),
+                (rope.beta_slow, writer.add_rope_scaling_yarn_beta_slow),
+            ):
+                if value is not None:
+                    add(value)
+    assert rope.rope_theta is not None
+    writer.add_rope_freq_base(rope.rope_theta)
 
 
 def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:

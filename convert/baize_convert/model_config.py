@@ -16,6 +16,26 @@ MOST_LAYERS = 512
 ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "LLaMAForCausalLM")
 
 
+_ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3")
+
+
+class Rope(Struct, frozen=True):
+    """``rope_parameters``, or ``rope_scaling`` of older configs."""
+
+    rope_type: str | None = None
+    type: str | None = None
+    rope_theta: float | None = None
+    factor: float | None = None
+    low_freq_factor: float | None = None
+    high_freq_factor: float | None = None
+    original_max_position_embeddings: int | None = None
+    extrapolation_factor: float | None = None
+    attention_factor: float | None = None
+    attn_factor: float | None = None
+    beta_fast: float | None = None
+    beta_slow: float | None = None
+
+
 class ModelConfig(Struct, frozen=True):
     """The fields of transformers' ``LlamaConfig`` that a conversion needs."""
 
@@ -30,8 +50,8 @@ class ModelConfig(Struct, frozen=True):
     max_position_embeddings: int = 2048
     rms_norm_eps: float = 1e-6
     rope_theta: float | None = None
-    rope_scaling: dict[str, Any] | None = None
-    rope_parameters: dict[str, Any] | None = None
+    rope_scaling: Rope | None = None
+    rope_parameters: Rope | None = None
     tie_word_embeddings: bool = False
     attention_bias: bool = False
     quantization_config: dict[str, Any] | None = None
@@ -49,14 +69,16 @@ class ModelConfig(Struct, frozen=True):
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
     @property
-    def rope(self) -> dict[str, Any]:
+    def rope(self) -> Rope:
         """Parameters of RoPE under their newer names, ``rope_theta`` among them."""
-        found = dict(self.rope_parameters or self.rope_scaling or {})
-        if "rope_type" not in found and "type" in found:
-            found["rope_type"] = found["type"]
-        theta = 10000.0 if self.rope_theta is None else self.rope_theta
-        found.setdefault("rope_theta", theta)
-        return found
+        found = self.rope_parameters or self.rope_scaling or Rope()
+        theta = found.rope_theta or self.rope_theta or 10000.0
+        return msgspec.structs.replace(
+            found,
+            rope_type=(found.rope_type or found.type or "default").lower(),
+            rope_theta=theta,
+            attention_factor=found.attention_factor or found.attn_factor,
+        )
 
     @property
     def shape(self) -> ModelShape:
@@ -104,6 +126,10 @@ def check_config(path: Path, config: ModelConfig) -> None:
             raise ConvertError(f"{path}: {key} is {getattr(config, key)}")
     if config.num_hidden_layers > MOST_LAYERS:
         raise ConvertError(f"{path}: {config.num_hidden_layers} layers are more than llama.cpp has")
+    if config.rope.rope_type not in _ROPE_TYPES:
+        raise ConvertError(
+            f"{path}: RoPE of the type {config.rope.rope_type} is not known to llama.cpp's LLaMA"
+        )
     if config.kv_heads < 0 or config.num_attention_heads % config.kv_heads:
         raise ConvertError(
             f"{path}: {config.num_attention_heads} heads cannot share {config.kv_heads} key-value "

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from baize_convert.failures import ConvertError
 from baize_convert.ggml import Float32
 from baize_convert.model_config import ModelConfig
 
@@ -14,24 +15,29 @@ def rope_factors(config: ModelConfig) -> Float32 | None:
     """LLaMA 3's factors of each rotation, [head_size / 2]; None for another kind of RoPE.
 
     As ``LlamaModel.generate_extra_tensors`` of llama.cpp's conversion/llama.py.
+
+    Raises:
+        ConvertError: the frequencies of the config contradict each other.
     """
     rope = config.rope
-    if str(rope.get("rope_type", "")).lower() != "llama3":
+    if rope.rope_type != "llama3":
         return None
-    base, size = float(rope["rope_theta"]), config.head_size
+    base, size = rope.rope_theta, config.head_size
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    frequencies = np.float32(1.0) / np.power(np.float32(base), exponents, dtype=np.float32)
-    factor = float(rope.get("factor", 8.0))
-    low, high = float(rope.get("low_freq_factor", 1.0)), float(rope.get("high_freq_factor", 4.0))
-    length = float(rope.get("original_max_position_embeddings", 8192))
-    factors = []
-    for frequency in frequencies:
-        wavelength = 2 * math.pi / float(frequency)
-        if wavelength < length / high:
-            factors.append(1.0)
-        elif wavelength > length / low:
-            factors.append(factor)
-        else:
-            smooth = (length / wavelength - low) / (high - low)
-            factors.append(1 / ((1 - smooth) / factor + smooth))
-    return np.array(factors, dtype=np.float32)
+    # PyTorch's power is rounded rightly in float32, NumPy's is not.
+    powers = np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
+    frequencies = np.float32(1.0) / powers
+    factor, length = rope.factor or 8.0, rope.original_max_position_embeddings or 8192
+    low, high = rope.low_freq_factor or 1.0, rope.high_freq_factor or 4.0
+    if low >= high:
+        raise ConvertError(f"config.json: RoPE's low_freq_factor {low} is not below {high}")
+    # All in float32, as PyTorch computes it there: a last bit would differ otherwise.
+    wavelengths = np.float32(2 * math.pi) / frequencies
+    smooth = (np.float32(length) / wavelengths - np.float32(low)) / np.float32(high - low)
+    one = np.float32(1)
+    between = one / ((one - smooth) / np.float32(factor) + smooth)
+    longest, shortest = np.float32(length / low), np.float32(length / high)
+    found: Float32 = np.where(
+        wavelengths < shortest, one, np.where(wavelengths > longest, np.float32(factor), between)
+    )
+    return found

@@ -156,7 +156,7 @@ def read_vocabulary(
     if config.vocab_size == 49152:
         found.forced["bos"] = False
     elif config.vocab_size == 32016:
-        found.special_ids["eot"] = 32010
+        found.special_ids |= {"prefix": 32007, "suffix": 32008, "middle": 32009, "eot": 32010}
     return found
 
 

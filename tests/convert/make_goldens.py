@@ -111,20 +111,15 @@ def write_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
 
 
-def make_adapter(kind: str, options: dict[str, Any]) -> None:
-    """An adapter with weights that are not zero, and the tensors that PEFT's merge changes."""
+def adapt(base: Any, kind: str) -> Any:
+    """``base`` with an adapter of this kind, and weights in it that are not zero."""
     import torch
     from peft import LoraConfig, get_peft_model
-    from safetensors.torch import save_file
-    from transformers import AutoModelForCausalLM
 
     torch.manual_seed(1)
-    folder = FOLDER / kind
-    base = AutoModelForCausalLM.from_pretrained(base_of(kind), dtype=torch.float32)
-    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     if kind.startswith("resized"):
         base.resize_token_embeddings(RESIZED)
-    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **options))
+    model = get_peft_model(base, LoraConfig(task_type="CAUSAL_LM", **KINDS[kind]))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name or "lora_embedding_A" in name:
@@ -133,6 +128,19 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
                 parameter.mul_(1.1)
             elif parameter.requires_grad and name.endswith("bias"):
                 parameter.add_(0.01)
+    return model
+
+
+def make_adapter(kind: str) -> None:
+    """The adapter, and the tensors that PEFT's merge changes."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoModelForCausalLM
+
+    folder = FOLDER / kind
+    base = AutoModelForCausalLM.from_pretrained(base_of(kind), dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
+    model = adapt(base, kind)
     model.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)
     # No path of the machine it was made on.
@@ -143,7 +151,7 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
         _save_as_bin(folder)
     tied = base.config.tie_word_embeddings
     if tied and kind != "tokens":
-        _untie(model)
+        untied(model)
     merged = model.merge_and_unload().state_dict()
     changed = {
         name: tensor.contiguous().clone()
@@ -154,7 +162,7 @@ def make_adapter(kind: str, options: dict[str, Any]) -> None:
     save_file(changed, folder / "merged.safetensors")
 
 
-def _untie(model: Any) -> None:
+def untied(model: Any) -> None:
     """A head of its own for a model that shares its embedding's.
 
     In training an adapter of one leaves the other alone; PEFT's merge would write into both.
@@ -194,8 +202,8 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     make_base(BASE, tie_word_embeddings=True)
     make_base(BIASED, tie_word_embeddings=False, attention_bias=True, mlp_bias=True)
-    for kind, options in KINDS.items():
-        make_adapter(kind, options)
+    for kind in KINDS:
+        make_adapter(kind)
         print(kind)
     make_views()
 

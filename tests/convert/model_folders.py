@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import struct
 from collections.abc import Mapping
@@ -18,13 +19,96 @@ from baize_convert.checkpoint import expected_shapes
 from baize_convert.model_config import read_config
 
 Array = NDArray[Any]
+LLAMA3 = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}
+SHAPES: dict[str, dict[str, Any]] = {
+    # 1,024 wide, heads in groups, tied, float16; a feed-forward width that no K-quant fits.
+    "grouped": {
+        "hidden_size": 1024,
+        "intermediate_size": 1376,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+    },
+    # No groups, untied, biases, LLaMA 3's RoPE, bfloat16.
+    "biased": {
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "attention_bias": True,
+        "rope_parameters": {**LLAMA3, "rope_theta": 500000.0},
+        "dtype": "BF16",
+    },
+    # 2,048 wide, heads in groups of eight, untied, LLaMA 3's RoPE in the older writing.
+    "wide": {
+        "hidden_size": 2048,
+        "intermediate_size": 2816,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "rope_scaling": LLAMA3,
+        "rope_theta": 500000.0,
+        "dtype": "BF16",
+    },
+    "yarn": {
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 4,
+        "head_dim": 32,
+        "rope_scaling": {
+            "rope_type": "yarn",
+            "factor": 4.0,
+            "original_max_position_embeddings": 2048,
+            "beta_fast": 30.0,
+            "attention_factor": 1.2,
+        },
+        "max_position_embeddings": 8192,
+    },
+    # 2,048 wide, without groups, tied, biases.
+    "wide_tied": {
+        "hidden_size": 2048,
+        "intermediate_size": 2560,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 16,
+        "tie_word_embeddings": True,
+        "attention_bias": True,
+    },
+}
+"""Shapes of random models by a name; see ``random_folder``."""
+CONVERT = """
+import runpy, sys
+sys.path.insert(0, sys.argv[1])
+from conversion.base import TextModel
+if sys.argv[2] == "own tokenizer":  # no hash of it is known to llama.cpp
+    TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+outtype, output, folder = sys.argv[3:]
+sys.argv = ["convert_hf_to_gguf.py", "--outtype", outtype, "--outfile", output, folder]
+runpy.run_path(sys.path[0] + "/convert_hf_to_gguf.py", run_name="__main__")
+"""
+"""A program for a Python with torch: llama.cpp's converter in its folder, tokenizer, outtype ..."""
+REFERENCES = Path(__file__).parent / "references.json"
+
+
+def references() -> dict[str, dict[str, str]]:
+    """What llama.cpp's converter makes of folders, by name, as ``digest_of`` says it."""
+    found: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
+    return found
 
 
 def write_safetensors(
     file: Path, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]
 ) -> None:
     """Write dtype, shape and bytes by name; numpy knows no bfloat16, so not by the library."""
-    header, at = {}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    at = 0
     for name, (dtype, shape, data) in tensors.items():
         offsets = [at, at + len(data)]
         header[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": offsets}
@@ -49,7 +133,13 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     base = Path(__file__).parent / "goldens" / "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((base / name).read_bytes())
-    described = {"architectures": ["LlamaForCausalLM"], "vocab_size": 300, **config}
+    described = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": 300,
+        **config,
+    }
+    described.pop("dtype", None)
     (folder / "config.json").write_text(json.dumps(described))
     generator = np.random.default_rng(7)
     tensors = {}
@@ -102,6 +192,15 @@ def keys_of(file: Path) -> dict[str, Any]:
         for name, field in GGUFReader(file).fields.items()
         if name.startswith(("llama.", "tokenizer.")) or name in wanted
     }
+
+
+def digest_of(file: Path) -> dict[str, str]:
+    """A hash of every tensor with its type, and of the keys."""
+    tensors = hashlib.sha256()
+    for name, (type, data) in sorted(tensors_of(file).items()):
+        tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
+    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
+    return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
 
 
 def sparse_gguf(

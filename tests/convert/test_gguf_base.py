@@ -19,10 +19,10 @@ from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
 from tests.convert.make_goldens import BASE, BIASED, FOLDER
-from tests.convert.model_folders import keys_of, llama_quantize, random_folder, tensors_of
-from tests.convert.test_merge import SHAPES, converted
+from tests.convert.model_folders import SHAPES, keys_of, llama_quantize, random_folder, tensors_of
+from tests.convert.test_merge import converted
 
-WITH_BIASES = SHAPES["plain, untied, biases, BF16"]
+WITH_BIASES = SHAPES["biased"]
 
 
 @pytest.fixture
@@ -90,6 +90,17 @@ def test_a_gguf_lora_merges_as_the_folder_it_is_from(kind: str, tmp_path: Path) 
     for name, values in theirs.items():
         # The scale is in B here, and multiplies the product there: the last bit may differ.
         assert np.allclose(ours[name], values, rtol=0, atol=1e-7), name
+
+
+def test_neither_base_nor_adapter_is_written_over(tmp_path: Path) -> None:
+    base, lora = tmp_path / "base.gguf", tmp_path / "lora.gguf"
+    converted(BASE, "F32", base)
+    write_adapter(open_base(base), open_adapter(FOLDER / "plain"), lora)
+    before = base.read_bytes(), lora.read_bytes()
+    for output in (base, lora):
+        assert run(["merge", str(base), "--adapter", str(lora), "-o", str(output)]) == 1
+        assert run(["adapter", str(lora), "--base", str(base), "-o", str(output)]) == 1
+    assert (base.read_bytes(), lora.read_bytes()) == before
 
 
 def test_half_of_a_gguf_lora_with_an_alpha(tmp_path: Path) -> None:

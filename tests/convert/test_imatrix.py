@@ -20,8 +20,8 @@ from baize_convert.merge import merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import plan_conversion
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import llama_quantize, random_folder, tensors_of
-from tests.convert.test_merge import SHAPES, converted
+from tests.convert.model_folders import SHAPES, llama_quantize, random_folder, tensors_of
+from tests.convert.test_merge import converted
 
 BOTH = ("imatrix.gguf", "imatrix.dat")
 """Written by llama-imatrix, built from llama-cpp-python 0.3.36's source, on the F32 of BASE::
@@ -50,7 +50,7 @@ def test_values_are_sums_over_counts() -> None:
 
 
 def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
     converted(folder, "F32", tmp_path / "f32.gguf")
     shapes = {t.name: t.data.shape for t in GGUFReader(tmp_path / "f32.gguf").tensors}
     generator = np.random.default_rng(5)

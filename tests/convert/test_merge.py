@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+import resource
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import pytest
 from gguf import GGUFReader
 
 from baize_convert.adapters import open_adapter
+from baize_convert.budget import parse_size
 from baize_convert.cli import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
@@ -28,36 +31,18 @@ from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM, Sampling
 from tests.convert.make_goldens import BASE, FOLDER, KINDS, RESIZED, base_of
-from tests.convert.model_folders import keys_of, llama_quantize, random_folder, tensors_of
+from tests.convert.model_folders import (
+    SHAPES,
+    digest_of,
+    keys_of,
+    llama_quantize,
+    random_folder,
+    references,
+    stored,
+    tensors_of,
+    write_safetensors,
+)
 from tests.convert.smollm2_folder import make_folder
-
-SHAPES: dict[str, dict[str, Any]] = {
-    "grouped, tied, F16": {
-        "hidden_size": 1024,
-        "intermediate_size": 1376,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 8,
-        "num_key_value_heads": 2,
-        "tie_word_embeddings": True,
-    },
-    "plain, untied, biases, BF16": {
-        "hidden_size": 512,
-        "intermediate_size": 768,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 8,
-        "attention_bias": True,
-        "rope_scaling": {
-            "rope_type": "llama3",
-            "factor": 8.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 8192,
-        },
-        "dtype": "BF16",
-    },
-}
-SMOLLM2_F32 = "smollm2_f32.json"
-"""What llama.cpp's converter makes of ``smollm2_folder`` in F32: see ``test_smollm2_is…``."""
 
 
 def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = None) -> Plan:
@@ -79,19 +64,15 @@ def smollm2_f32(smollm2_folder: Path) -> Path:
     return file
 
 
-def digest_of(file: Path) -> dict[str, str]:
-    """A hash of every tensor with its type, and of the keys."""
-    tensors = hashlib.sha256()
-    for name, (type, data) in sorted(tensors_of(file).items()):
-        tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
-    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
-    return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
-
-
 def test_smollm2_is_what_llama_cpp_converts_it_to(smollm2_f32: Path) -> None:
-    """The golden is ``digest_of`` what this makes of the folder, with llama-cpp-python 0.3.36's
-    source: vendor/llama.cpp/convert_hf_to_gguf.py --outtype f32 --outfile F32.gguf FOLDER"""
-    assert digest_of(smollm2_f32) == json.loads((FOLDER.parent / SMOLLM2_F32).read_text())
+    """Against llama.cpp's own converter: see make_references.py."""
+    assert digest_of(smollm2_f32) == references()["smollm2"]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_random_model_is_what_llama_cpp_converts_it_to(shape: str, tmp_path: Path) -> None:
+    converted(random_folder(tmp_path / "model", **SHAPES[shape]), "F32", tmp_path / "f32.gguf")
+    assert digest_of(tmp_path / "f32.gguf") == references()[shape]
 
 
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q6_K", "Q3_K_M"])
@@ -116,7 +97,7 @@ def test_every_outtype_is_quantized_as_llama_quantize_does(shape: str, tmp_path:
 
 
 def test_rows_of_q_and_k_and_their_biases_change_places(tmp_path: Path) -> None:
-    shape = {**SHAPES["plain, untied, biases, BF16"], "dtype": "F32"}
+    shape = {**SHAPES["biased"], "dtype": "F32"}
     folder = random_folder(tmp_path / "model", **shape)
     converted(folder, "F32", tmp_path / "out.gguf")
     source = read_safetensors(folder / "model.safetensors")
@@ -132,7 +113,7 @@ def test_rows_of_q_and_k_and_their_biases_change_places(tmp_path: Path) -> None:
 
 def test_the_factors_of_llama_3(tmp_path: Path) -> None:
     """The three regions, at wavelengths where each is known."""
-    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     factors = rope_factors(read_config(folder))
     assert factors is not None
     assert factors.shape == (32,)
@@ -157,6 +138,12 @@ def merged_by_peft(kind: str) -> dict[str, Any]:
     return found
 
 
+def test_a_bias_needs_one_in_the_base(tmp_path: Path) -> None:
+    """A LoRA bias without a bias to add it to is refused, as PEFT refuses it."""
+    with pytest.raises(ConvertError, match=r"q_proj\.bias: the base has none"):
+        plan_conversion(BASE, [open_adapter(FOLDER / "lora_bias")], outtype_named("F32"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_merge_in_f32_is_that_of_peft(kind: str, tmp_path: Path) -> None:
     converted(base_of(kind), "F32", tmp_path / "out.gguf", FOLDER / kind)
@@ -172,6 +159,48 @@ def test_a_merge_in_f32_is_that_of_peft(kind: str, tmp_path: Path) -> None:
         assert np.abs(written[name] - values).max() <= 2e-6 * np.abs(values).max(), name
     for name in set(before) - set(wanted):
         assert np.array_equal(written[name], before[name]), name
+
+
+@pytest.mark.parametrize("outtype", ["Q8_0", "Q4_0", "Q5_1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_quantized_it_is_what_llama_quantize_makes_of_pefts_merge(
+    kind: str, outtype: str, tmp_path: Path
+) -> None:
+    """At least 99.99 % of the bytes: a last bit of float32 may fall on the other side of a step."""
+    converted(base_of(kind), outtype, tmp_path / "ours.gguf", FOLDER / kind)
+    ours = tensors_of(tmp_path / "ours.gguf")
+    f32, theirs = tmp_path / "f32.gguf", tmp_path / "theirs.gguf"
+    merged = merged_folder(kind, tmp_path / "merged", with_head="output.weight" in ours)
+    converted(merged, "F32", f32)
+    llama_quantize(f32, theirs, int(outtype_named(outtype).file_type))
+    wanted = tensors_of(theirs)
+    assert set(ours) == set(wanted)
+    different = total = 0
+    for name, (type, data) in wanted.items():
+        assert ours[name][0] == type
+        different += sum(a != b for a, b in zip(ours[name][1], data, strict=True))
+        total += len(data)
+    assert different <= 1e-4 * total
+
+
+def merged_folder(kind: str, folder: Path, *, with_head: bool) -> Path:
+    """The base with the tensors in place that PEFT's merge changed, its head apart or tied."""
+    base = base_of(kind)
+    shutil.copytree(base, folder)
+    before = read_safetensors(base / "model.safetensors")
+    tensors = {**before, **read_safetensors(FOLDER / kind / "merged.safetensors")}
+    if with_head:
+        tensors.setdefault("lm_head.weight", before["model.embed_tokens.weight"])
+    else:
+        tensors.pop("lm_head.weight", None)
+    write_safetensors(
+        folder / "model.safetensors",
+        {name: ("F32", t.shape, stored(t.read_all(), "F32")) for name, t in tensors.items()},
+    )
+    config = json.loads((folder / "config.json").read_text())
+    config["vocab_size"] = tensors["model.embed_tokens.weight"].rows
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
@@ -295,7 +324,7 @@ def stop_after_half(
 
 
 def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
     output = tmp_path / "out.gguf"
     plan = stop_after_half(folder, output, outtype="Q4_K_M")
     merge(plan, tmp_path / "whole.gguf")
@@ -346,7 +375,7 @@ def test_a_partial_of_other_inputs_is_begun_anew(tmp_path: Path) -> None:
 
 
 def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", "F32", **SHAPES["grouped, tied, F16"])
+    folder = random_folder(tmp_path / "model", "F32", **SHAPES["grouped"])
     tensor = read_safetensors(folder / "model.safetensors")["model.layers.1.mlp.up_proj.weight"]
     with (folder / "model.safetensors").open("r+b") as handle:
         handle.seek(tensor.start + 4000)
@@ -360,7 +389,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
 
 
 def test_the_base_is_never_written_over(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["grouped, tied, F16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
     before = (folder / "model.safetensors").read_bytes()
     plan = plan_conversion(folder, [], outtype_named("Q8_0"))
     with pytest.raises(ConvertError, match="is one of the inputs"):
@@ -377,6 +406,50 @@ def test_too_little_disk_is_refused_before_writing(
     with pytest.raises(ConvertError, match="GB are free"):
         merge(plan, tmp_path / "out.gguf")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("memory", [112_000_000, 130_000_000, 1_000_000_000])
+def test_the_bytes_are_the_same_with_any_memory(memory: int, tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["biased"])
+    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
+    merge(plan, tmp_path / "out.gguf", memory=memory)
+    merge(plan, tmp_path / "usual.gguf")
+    assert (tmp_path / "out.gguf").read_bytes() == (tmp_path / "usual.gguf").read_bytes()
+
+
+def test_too_little_memory_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "model", **SHAPES["wide"])
+    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
+    with pytest.raises(ConvertError, match=r"--max-ram 100M is too little .* it takes 1\d\dM"):
+        merge(plan, tmp_path / "out.gguf", memory=100_000_000)
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("500M", 500_000_000), ("1G", 10**9), ("1.5g", 1_500_000_000), ("7", 7)]
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+def test_a_disk_that_fills_up_is_one_line_and_goes_on_later(tmp_path: Path) -> None:
+    """The kernel refuses to make a file larger, as a full disk does."""
+    folder = random_folder(tmp_path / "model", **SHAPES["biased"])
+    output = tmp_path / "out.gguf"
+    command = [sys.executable, "-m", "baize_convert", "merge", str(folder), "-o", str(output)]
+    most = 300_000
+    done = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (most, most)),
+    )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "File too large" in done.stderr
+    assert not output.exists()
+    assert subprocess.run(command, capture_output=True).returncode == 0
+    assert output.is_file()
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,7 @@ from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import llama_quantize, random_folder
-from tests.convert.test_merge import SHAPES
+from tests.convert.model_folders import SHAPES, llama_quantize, random_folder
 
 
 def keys(file: Path, prefix: str) -> dict[str, Any]:
@@ -64,7 +63,7 @@ def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "IQ4_NL", "Q2_K"])
 def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     f32, ours, theirs = (tmp_path / f"{name}.gguf" for name in ("f32", "ours", "theirs"))
     merge(plan_conversion(folder, [], outtype_named("F32"), strict=True), f32)
     assert run(["merge", str(folder), "--outtype", outtype, "--strict", "-o", str(ours)]) == 0
@@ -90,7 +89,7 @@ def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
 
 def test_a_model_card_gives_name_licence_and_lineage(tmp_path: Path) -> None:
     """Read by the gguf package, as llama.cpp's converter does."""
-    folder = random_folder(tmp_path / "model", **SHAPES["plain, untied, biases, BF16"])
+    folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     card = "---\nlicense: apache-2.0\nlanguage: [en, zh]\nbase_model: owner/Some-Model-1B\n---\n"
     (folder / "README.md").write_text(card)
     merge(plan_conversion(folder, [], outtype_named("Q8_0")), tmp_path / "out.gguf")

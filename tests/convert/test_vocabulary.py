@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import struct
 from pathlib import Path
@@ -20,7 +19,7 @@ from baize_convert.plan import plan_conversion
 from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
 from baize_convert.vocabulary import read_vocabulary
 from baize_tui.engine.bindings import Model
-from tests.convert.model_folders import keys_of, random_folder
+from tests.convert.model_folders import digest_of, keys_of, random_folder, references
 from tests.convert.smollm2_folder import make_folder
 from tests.vocabularies import FOLDER as VOCABULARIES
 
@@ -35,11 +34,6 @@ SHAPE: dict[str, Any] = {
     "rms_norm_eps": 1e-5,
     "tie_word_embeddings": False,
 }
-GOLDEN = "966eda622db19edfa73460f11197a82350bb1fb8809b5d85eb4d8c6e8ab00fe4"
-"""SHA-256 of ``keys_of`` what llama.cpp's converter makes of ``sentencepiece_folder``::
-
-    python vendor/llama.cpp/convert_hf_to_gguf.py --outtype f32 --outfile F32.gguf FOLDER
-"""
 
 
 def sentencepiece_model(pieces: list[tuple[str, float, int]]) -> bytes:
@@ -83,15 +77,10 @@ def sentencepiece_folder(folder: Path) -> Path:
     return folder
 
 
-def digest(file: Path) -> str:
-    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
-    return hashlib.sha256(keys.encode()).hexdigest()
-
-
 def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
     folder = sentencepiece_folder(tmp_path / "model")
     merge(plan_conversion(folder, [], outtype_named("F32")), tmp_path / "out.gguf")
-    assert digest(tmp_path / "out.gguf") == GOLDEN
+    assert digest_of(tmp_path / "out.gguf") == references()["sentencepiece"]
 
 
 def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:

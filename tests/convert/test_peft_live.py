@@ -1,0 +1,104 @@
+"""PEFT itself beside ``baize-convert``, where PyTorch is installed: wide enough for the K-quants.
+
+The goldens of ``make_goldens.py`` are of a model 32 wide; here is one of 512, merged anew by the
+PEFT that is installed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from baize_convert.adapters import open_adapter
+from baize_convert.base import open_base
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_convert.safetensors_file import read_safetensors
+from tests.convert.make_goldens import BASE, KINDS, adapt, untied
+from tests.convert.model_folders import llama_quantize, stored, tensors_of, write_safetensors
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("peft")
+transformers = pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.training
+SHAPE = {
+    "hidden_size": 512,
+    "intermediate_size": 768,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 4,
+    "vocab_size": 300,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+
+
+def saved(model: Any, folder: Path) -> Path:
+    model.save_pretrained(folder)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).write_bytes((BASE / name).read_bytes())
+    config = json.loads((folder / "config.json").read_text())
+    config.pop("quantization_config", None)
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) -> None:
+    biases = kind in ("lora_bias", "trained_biases", "lora_only_biases", "untied_head")
+    options = {"attention_bias": biases, "mlp_bias": biases, "tie_word_embeddings": not biases}
+    torch.manual_seed(2)
+    base = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, **options))
+    saved(base, tmp_path / "base")
+    base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
+    model = adapt(base, kind)
+    model.save_pretrained(tmp_path / "adapter")
+    if not biases and kind != "tokens":
+        untied(model)
+    merged = model.merge_and_unload()
+    if not biases and kind != "tokens":
+        merged.config.tie_word_embeddings = False
+    saved(merged, tmp_path / "merged")
+    adapters = [open_adapter(tmp_path / "adapter")]
+
+    wanted = open_base(tmp_path / "merged").tensors
+    ours = tmp_path / "ours.gguf"
+    merge(plan_conversion(tmp_path / "base", adapters, outtype_named("F32")), ours)
+    for name, tensor in open_base(ours).tensors.items():
+        theirs = wanted[name].read_all()
+        assert np.abs(tensor.read_all() - theirs).max() <= 2e-6 * np.abs(theirs).max(), name
+
+    merge(plan_conversion(tmp_path / "base", adapters, outtype_named("Q4_K_M")), ours)
+    found = tensors_of(ours)
+    if "output.weight" not in found:  # PEFT wrote a head of its own, which is still the embedding
+        tie(tmp_path / "merged")
+    merge(plan_conversion(tmp_path / "merged", [], outtype_named("F32")), tmp_path / "f32.gguf")
+    quantized = tmp_path / "theirs.gguf"
+    llama_quantize(tmp_path / "f32.gguf", quantized, int(outtype_named("Q4_K_M").file_type))
+    theirs_found = tensors_of(quantized)
+    assert set(found) == set(theirs_found)
+    different = total = 0
+    for name, (type, data) in theirs_found.items():
+        assert found[name][0] == type
+        pair = (np.frombuffer(one, np.uint8) for one in (found[name][1], data))
+        different += int(np.not_equal(*pair).sum())
+        total += len(data)
+    assert different <= 1e-4 * total
+
+
+def tie(folder: Path) -> None:
+    """Leave out a head that is the embedding."""
+    file = folder / "model.safetensors"
+    tensors = read_safetensors(file)
+    if (head := tensors.pop("lm_head.weight", None)) is not None:
+        assert head.equals(tensors["model.embed_tokens.weight"])
+    written = {name: ("F32", t.shape, stored(t.read_all(), "F32")) for name, t in tensors.items()}
+    write_safetensors(file, written)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
