@@ -24,17 +24,18 @@ def rope_factors(config: ModelConfig) -> Float32 | None:
         return None
     base, size = rope.rope_theta, config.head_size
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    # PyTorch's power is rounded rightly in float32, NumPy's is not.
+    # All as PyTorch computes it there, or a last bit differs: in float32, powers rounded rightly, and
+    # a number over a tensor as its reciprocal times the number.
+    one = np.float32(1)
     powers = np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
-    frequencies = np.float32(1.0) / powers
+    frequencies = one / powers
     factor, length = rope.factor or 8.0, rope.original_max_position_embeddings or 8192
     low, high = rope.low_freq_factor or 1.0, rope.high_freq_factor or 4.0
     if low >= high:
         raise ConvertError(f"config.json: RoPE's low_freq_factor {low} is not below {high}")
-    # All in float32, as PyTorch computes it there: a last bit would differ otherwise.
-    wavelengths = np.float32(2 * math.pi) / frequencies
-    smooth = (np.float32(length) / wavelengths - np.float32(low)) / np.float32(high - low)
-    one = np.float32(1)
+    wavelengths = (one / frequencies) * np.float32(2 * math.pi)
+    smooth = (one / wavelengths) * np.float32(length) - np.float32(low)
+    smooth /= np.float32(high - low)
     between = one / ((one - smooth) / np.float32(factor) + smooth)
     longest, shortest = np.float32(length / low), np.float32(length / high)
     found: Float32 = np.where(
