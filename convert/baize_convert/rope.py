@@ -24,7 +24,7 @@ def rope_factors(config: ModelConfig) -> Float32 | None:
         return None
     base, size = rope.rope_theta, config.head_size
     exponents = np.arange(0, size, 2, dtype=np.float32) / np.float32(size)
-    # All as PyTorch computes it there, or a last bit differs: in float32, powers rounded rightly, and
+    # As PyTorch computes it there, or a last bit differs: in float32, powers rounded rightly, and
     # a number over a tensor as its reciprocal times the number.
     one = np.float32(1)
     powers = np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
