@@ -117,7 +117,7 @@ def timed(*command: str) -> tuple[float, float]:
     """Seconds, and the most memory in MB that was not a mapped file."""
     most = 0
     began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def watch() -> None:
         nonlocal most

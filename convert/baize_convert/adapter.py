@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from baize_convert.architectures import Architecture
 from baize_convert.failures import ConvertError
 from baize_convert.row_changes import (
     Dora,
@@ -27,9 +28,9 @@ from baize_convert.row_changes import (
     Shift,
     TokenRows,
 )
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.stored_tensors import ITEM_BYTES, Tensor
-from baize_convert.torch_file import read_torch_file
+from baize_convert.safetensors_file import parse_safetensors
+from baize_convert.stored_tensors import ITEM_BYTES, ByteSource, MappedFile, Tensor
+from baize_convert.torch_file import parse_torch_file
 
 _WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
 _PARTS = re.compile(
@@ -159,8 +160,16 @@ class Adapter:
     config: AdapterConfig
     changes: dict[str, ModuleChange]
     weight: float
-    files: tuple[Path, ...]
-    """Those that it was read from."""
+    files: tuple[ByteSource, ...]
+    """Those that it was read from, the weights at last."""
+    name: str
+    architecture: Architecture | None = None
+    """That of its base, where the file says it."""
+
+
+def name_of(path: Path) -> str:
+    """The name of a folder, or of a file without its ending."""
+    return path.resolve().stem if path.is_file() else path.resolve().name
 
 
 def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
@@ -172,13 +181,14 @@ def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
     """
     config = _read_config(folder)
     file = folder / "adapter_model.safetensors"
-    read: Callable[[Path], Mapping[str, Tensor]] = read_safetensors
+    read: Callable[[ByteSource], Mapping[str, Tensor]] = parse_safetensors
     if not file.is_file():
-        file, read = folder / "adapter_model.bin", read_torch_file
+        file, read = folder / "adapter_model.bin", parse_torch_file
     if not file.is_file():
         raise ConvertError(f"{folder} has no adapter_model.safetensors and no adapter_model.bin")
     changes: dict[str, ModuleChange] = {}
-    for key, tensor in read(file).items():
+    source = MappedFile(file)
+    for key, tensor in read(source).items():
         if tensor.dtype not in ITEM_BYTES:
             raise ConvertError(f"{file}: {key} is of type {tensor.dtype}, which is no weight")
         _take(key, tensor, changes, config, folder)
@@ -190,7 +200,8 @@ def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
         if change.rank:
             change.scale = _scale(module, change.rank, config)
     refuse_untrained(file, changes)
-    return Adapter(folder, config, changes, weight, (folder / "adapter_config.json", file))
+    sources = (MappedFile(folder / "adapter_config.json"), source)
+    return Adapter(folder, config, changes, weight, sources, name_of(folder))
 
 
 def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:

@@ -18,7 +18,7 @@ from baize_convert.adapters import fitted
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.merged_tensors import check_adapters
-from baize_convert.metadata import model_name
+from baize_convert.metadata import title
 from baize_convert.tensor_names import ModuleName, modules, permute_rows
 
 DTYPES = {"f32": np.float32, "f16": np.float16}
@@ -36,12 +36,13 @@ def write_adapter(base: Checkpoint, adapter: Adapter, output: Path, dtype: str =
     adapter = fitted(adapter, base.config)
     check_adapters(base, [adapter])
     _refuse(base, adapter)
-    if output.resolve() in {file.resolve() for file in (*adapter.files, *base.files)}:
+    inputs = [*adapter.files, *base.files]
+    if output.resolve() in {source.path.resolve() for source in inputs if source.is_local}:
         raise ConvertError(f"{output} is one of the inputs: choose another name")
     names = modules(base.config)
-    writer = GGUFWriter(None, "llama")
+    writer = GGUFWriter(None, base.config.architecture.name)
     writer.add_type("adapter")
-    writer.add_name(model_name(adapter.path))
+    writer.add_name(title(adapter.name))
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 0.0)
     for module, change in sorted(adapter.changes.items()):

@@ -1,4 +1,4 @@
-"""``--adapter`` of every command: a PEFT folder or a GGUF LoRA."""
+"""``--adapter`` of every command: a PEFT folder, a GGUF LoRA, or an adapter on the hub."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from baize_convert import hub
 from baize_convert.adapter import Adapter, open_peft_adapter
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_adapter import open_gguf_adapter
@@ -14,12 +15,17 @@ from baize_convert.model_config import ModelConfig
 from baize_convert.tensor_names import modules
 
 
-def open_adapter(path: Path, weight: float = 1.0) -> Adapter:
-    """Open the adapter at ``path``; ``weight`` multiplies all it adds.
+def open_adapter(given: Path | str, weight: float = 1.0) -> Adapter:
+    """Open the adapter at a path, or on the hub; ``weight`` multiplies all it adds.
 
     Raises:
         ConvertError: it is none, or one that cannot be merged; the message names the field or key.
     """
+    if str(given).startswith(hub.PREFIX):
+        name = hub.parse_name(str(given))
+        found = open_peft_adapter(hub.fetch_adapter(name), weight)
+        return replace(found, name=name.repo.partition("/")[2])
+    path = Path(given)
     if path.is_file():
         return open_gguf_adapter(path, weight)
     if path.is_dir():
@@ -39,14 +45,23 @@ def parse_adapters(given: Iterable[str]) -> list[Adapter]:
         if not equals or Path(one).exists():
             path, weight = one, "1"
         try:
-            found.append(open_adapter(Path(path), float(weight)))
+            found.append(open_adapter(path, float(weight)))
         except ValueError as error:
             raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
     return found
 
 
 def fitted(adapter: Adapter, config: ModelConfig) -> Adapter:
-    """``adapter`` for a model of ``config``: in a GGUF the rows of q and k have changed places."""
+    """``adapter`` for a model of ``config``: in a GGUF the rows of q and k have changed places.
+
+    Raises:
+        ConvertError: it is of another architecture.
+    """
+    if adapter.architecture not in (None, config.architecture):
+        raise ConvertError(
+            f"{adapter.path} is an adapter of the architecture {adapter.architecture.name}, and "
+            f"the base is of {config.architecture.name}"
+        )
     known = modules(config)
     changes = dict(adapter.changes)
     for module, change in adapter.changes.items():

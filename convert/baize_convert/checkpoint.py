@@ -11,7 +11,7 @@ from gguf import GGUFReader
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Float32
 from baize_convert.model_config import ModelConfig
-from baize_convert.stored_tensors import ITEM_BYTES, StoredTensor, Tensor
+from baize_convert.stored_tensors import ITEM_BYTES, ByteSource, StoredTensor, Tensor
 from baize_convert.tensor_names import modules
 
 _QUANTIZED = (".absmax", ".SCB", ".qweight", ".qzeros", ".scales")
@@ -24,8 +24,10 @@ class Checkpoint:
     path: Path
     config: ModelConfig
     tensors: dict[str, Tensor]
-    files: tuple[Path, ...]
+    files: tuple[ByteSource, ...]
     """Where the tensors lie."""
+    name: str | None = None
+    """``owner/name`` of one on the hub; else ``path`` tells it."""
     computed: dict[str, Float32] = field(default_factory=dict)
     """Tensors that are no weights, by their GGUF names: the factors of LLaMA 3's RoPE."""
     gguf: GGUFReader | None = None
@@ -82,6 +84,8 @@ def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
             shapes[f"{name}.weight"] = of[short]
             if short not in ("model.embed_tokens", "lm_head"):
                 shapes[f"{name}.bias"] = of[short][:1]
+        elif short in ("self_attn.q_norm", "self_attn.k_norm"):
+            shapes[f"{name}.weight"] = (config.head_size,)
         else:
             shapes[f"{name}.weight"] = (hidden,)
     return shapes

@@ -46,7 +46,9 @@ app = typer.Typer(
     help="From a Hugging Face checkpoint and PEFT adapters to a quantized GGUF, in one pass.",
 )
 
-Base = Annotated[Path, typer.Argument(metavar="BASE", help="A Hugging Face folder or a GGUF file.")]
+Base = Annotated[
+    str, typer.Argument(metavar="BASE", help="A Hugging Face folder, a GGUF file or hf:owner/name.")
+]
 Adapters = Annotated[
     list[str] | None,
     typer.Option(
@@ -167,8 +169,8 @@ def merge_command(
 
 @app.command("adapter")
 def adapter_command(
-    adapter: Annotated[Path, typer.Argument(metavar="ADAPTER", help="A PEFT folder.")],
-    base: Annotated[Path, typer.Option("--base", help="The model it is for.")],
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A PEFT folder.")],
+    base: Annotated[str, typer.Option("--base", help="The model it is for.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
     outtype: Annotated[str, typer.Option("--outtype", help="f16 or f32.")] = "f16",
 ) -> None:
@@ -180,7 +182,7 @@ def adapter_command(
 @app.command("verify")
 def verify_command(
     result: Annotated[Path, typer.Argument(metavar="F", help="The GGUF file to look at.")],
-    base: Annotated[Path, typer.Option("--base", help="The model it was made from.")],
+    base: Annotated[str, typer.Option("--base", help="The model it was made from.")],
     adapter: Adapters = None,
     pre: Pre = None,
     tokens: Annotated[int, typer.Option(min=16, help="Tokens to predict.")] = DEFAULT_TOKENS,

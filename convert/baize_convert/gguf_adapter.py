@@ -6,10 +6,18 @@ from pathlib import Path
 
 import numpy as np
 
-from baize_convert.adapter import Adapter, AdapterConfig, ModuleChange, complete, refuse_untrained
+from baize_convert.adapter import (
+    Adapter,
+    AdapterConfig,
+    ModuleChange,
+    complete,
+    name_of,
+    refuse_untrained,
+)
+from baize_convert.architectures import architecture_named
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_file import GgufTensor, gguf_tensors, read_gguf, value_of
-from baize_convert.stored_tensors import ArrayTensor
+from baize_convert.stored_tensors import ArrayTensor, MappedFile
 from baize_convert.tensor_names import source_of
 
 
@@ -22,9 +30,7 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
     reader = read_gguf(path)
     if value_of(reader, "general.type") != "adapter" or value_of(reader, "adapter.type") != "lora":
         raise ConvertError(f"{path} holds no LoRA: it is of another kind")
-    architecture = value_of(reader, "general.architecture")
-    if architecture != "llama":
-        raise ConvertError(f"{path} is an adapter of the architecture {architecture}")
+    kind = architecture_named(value_of(reader, "general.architecture"), path)
     if value_of(reader, "adapter.alora.invocation_tokens") is not None:
         raise ConvertError(f"{path}: an activated LoRA counts only after its tokens: no merge")
     alpha = float(value_of(reader, "adapter.lora.alpha") or 0.0)
@@ -47,7 +53,7 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
         # llama.cpp's get_scale: an alpha of 0 takes B as it is.
         change.scale = alpha / change.rank if alpha else 1.0
     refuse_untrained(path, changes)
-    return Adapter(path, AdapterConfig(), changes, weight, (path,))
+    return Adapter(path, AdapterConfig(), changes, weight, (MappedFile(path),), name_of(path), kind)
 
 
 def _transposed(tensor: GgufTensor) -> ArrayTensor:

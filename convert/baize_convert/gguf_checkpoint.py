@@ -9,11 +9,12 @@ from pathlib import Path
 import msgspec
 from gguf import GGUFReader
 
+from baize_convert.architectures import architecture_named
 from baize_convert.checkpoint import Checkpoint, check_tensors
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_file import UNQUANTIZED, gguf_tensors, read_gguf, value_of
 from baize_convert.model_config import ModelConfig, check_config
-from baize_convert.stored_tensors import Tensor
+from baize_convert.stored_tensors import MappedFile, Tensor
 from baize_convert.tensor_names import modules
 
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
@@ -58,7 +59,7 @@ def open_gguf(path: Path) -> Checkpoint:
     if stored:
         raise ConvertError(f"{path}: {min(stored)} belongs to no part of this architecture")
     check_tensors(path, config, tensors)
-    return Checkpoint(path, config, tensors, tuple(readers), computed, first)
+    return Checkpoint(path, config, tensors, tuple(map(MappedFile, readers)), None, computed, first)
 
 
 def quantized_types(base: Checkpoint) -> list[str]:
@@ -83,21 +84,20 @@ def _shards(path: Path) -> list[Path]:
 
 
 def _config(path: Path, reader: GGUFReader) -> ModelConfig:
-    architecture = value_of(reader, "general.architecture")
     if value_of(reader, "general.type") == "adapter":
         raise ConvertError(f"{path} is an adapter: give it with --adapter, and its base as BASE")
-    if architecture != "llama":
-        raise ConvertError(f"{path}: the architecture {architecture} cannot be converted yet")
-    found = {name: value_of(reader, f"llama.{key}") for name, key in _REQUIRED.items()}
+    kind = architecture_named(value_of(reader, "general.architecture"), path)
+    found = {name: value_of(reader, f"{kind.name}.{key}") for name, key in _REQUIRED.items()}
     for name, key in _REQUIRED.items():
         if not isinstance(found[name], int):
-            raise ConvertError(f"{path}: llama.{key} is missing")
+            raise ConvertError(f"{path}: {kind.name}.{key} is missing")
     config = ModelConfig(
         **found,
+        architectures=[kind.classes[0]],
         vocab_size=1,
-        num_key_value_heads=value_of(reader, "llama.attention.head_count_kv"),
-        head_dim=value_of(reader, "llama.attention.key_length"),
-        max_position_embeddings=value_of(reader, "llama.context_length") or 2048,
+        num_key_value_heads=value_of(reader, f"{kind.name}.attention.head_count_kv"),
+        head_dim=value_of(reader, f"{kind.name}.attention.key_length"),
+        max_position_embeddings=value_of(reader, f"{kind.name}.context_length") or 2048,
     )
     check_config(path, config)
     return config

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -11,54 +12,75 @@ from baize_convert.checkpoint import Checkpoint, check_tensors
 from baize_convert.failures import ConvertError
 from baize_convert.model_config import read_config
 from baize_convert.rope import rope_factors
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.stored_tensors import Tensor
+from baize_convert.safetensors_file import parse_safetensors
+from baize_convert.stored_tensors import ByteSource, MappedFile, Tensor
 from baize_convert.tensor_names import is_skipped
-from baize_convert.torch_file import read_torch_file
+from baize_convert.torch_file import parse_torch_file
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _TORCH, _TORCH_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 
-_Read = Callable[[Path], Mapping[str, Tensor]]
+_Read = Callable[[ByteSource], Mapping[str, Tensor]]
 
 
 class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def open_folder(folder: Path) -> Checkpoint:
+class Elsewhere(Protocol):
+    """Where the weights of a folder are that are not in it."""
+
+    @property
+    def label(self) -> str:
+        """``owner/name``."""
+
+    def has(self, file: str) -> bool: ...
+
+    def open(self, file: str) -> ByteSource: ...
+
+
+def open_folder(folder: Path, elsewhere: Elsewhere | None = None) -> Checkpoint:
     """Open a folder and check that it holds the model that its config describes.
 
     Raises:
         ConvertError: a file or tensor is missing, damaged, of another shape, or quantized.
     """
     config = read_config(folder)
-    files, names, read = _shards(folder)
+    shards, promised, read = _shards(
+        folder,
+        lambda file: (folder / file).is_file() or (elsewhere is not None and elsewhere.has(file)),
+    )
     tensors: dict[str, Tensor] = {}
-    for file in files:
-        tensors |= {name: tensor for name, tensor in read(file).items() if not is_skipped(name)}
-    if missing := {name for name in names if not is_skipped(name)} - set(tensors):
+    files: list[ByteSource] = []
+    for shard in shards:
+        if elsewhere is None or (folder / shard).is_file():
+            files.append(MappedFile(folder / shard))
+        else:
+            files.append(elsewhere.open(shard))
+        found = read(files[-1])
+        tensors |= {key: tensor for key, tensor in found.items() if not is_skipped(key)}
+    if missing := {key for key in promised if not is_skipped(key)} - set(tensors):
         raise ConvertError(f"{folder}: {min(missing)} is in the index but in no shard")
     check_tensors(folder, config, tensors)
     factors = rope_factors(config)
     computed = {} if factors is None else {"rope_freqs.weight": factors}
-    return Checkpoint(folder, config, tensors, tuple(files), computed)
+    label = None if elsewhere is None else elsewhere.label
+    return Checkpoint(folder, config, tensors, tuple(files), label, computed)
 
 
-def _shards(folder: Path) -> tuple[list[Path], set[str], _Read]:
-    """The files of the weights, the names that an index promises, and how to read a file."""
+def _shards(folder: Path, has: Callable[[str], bool]) -> tuple[list[str], set[str], _Read]:
+    """The names of the weights' files and of the tensors in an index, and how to read a file."""
     kinds: tuple[tuple[str, str, _Read], ...] = (
-        (_INDEX, _SINGLE, read_safetensors),
-        (_TORCH_INDEX, _TORCH, read_torch_file),
+        (_INDEX, _SINGLE, parse_safetensors),
+        (_TORCH_INDEX, _TORCH, parse_torch_file),
     )
     for index, single, read in kinds:
         if (folder / index).is_file():
             weight_map = _read_index(folder, index)
-            shards = sorted(set(weight_map.values()))
-            return [folder / shard for shard in shards], set(weight_map), read
-        if (folder / single).is_file():
-            return [folder / single], set(), read
+            return sorted(set(weight_map.values())), set(weight_map), read
+        if has(single):
+            return [single], set(), read
     raise ConvertError(f"{folder} has no {_SINGLE}, no {_INDEX} and no {_TORCH}")
 
 

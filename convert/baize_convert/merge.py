@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,10 +23,11 @@ from baize_convert.budget import DEFAULT_MEMORY, Budget, budget_for
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import Bytes, GgmlType, dequantize, quantize
 from baize_convert.imatrix import ImportanceMatrix
-from baize_convert.journal import Journal, Whole
+from baize_convert.journal import Journal, Written
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 from baize_convert.provenance import sha256_of, with_hashes
+from baize_convert.stored_tensors import ByteSource, MappedFile
 
 
 @dataclass
@@ -38,10 +39,6 @@ class Survival:
 
     error: dict[str, float] = field(default_factory=dict)
     added: dict[str, float] = field(default_factory=dict)
-
-    def of(self, name: str) -> Whole:
-        """What the journal keeps of a tensor."""
-        return Whole(name, self.error.get(name, 0.0), self.added.get(name, 0.0))
 
     def add(self, name: str, error: float, added: float) -> None:
         if not added:
@@ -91,17 +88,19 @@ def merge(
     try:
         os.truncate(descriptor, plan.layout.length)
         os.pwrite(descriptor, plan.layout.head, 0)
-        todo = [placed for placed in plan.layout.tensors if placed.tensor.name not in journal.done]
         for placed in plan.layout.tensors:
-            if (whole := journal.done.get(placed.tensor.name)) is not None:
-                survival.add(whole.name, whole.error, whole.added)
-                progress(placed.bytes)
+            for written in journal.done.get(placed.tensor.name, []):
+                survival.add(written.name, written.error, written.added)
+                progress(written.count * placed.row_bytes)
         failed = threading.Event()
         with ThreadPoolExecutor(1) as beside:
-            hashes = {one: beside.submit(sha256_of, one.path, failed.is_set) for one in plan.hashed}
+            hashes = {
+                one: beside.submit(sha256_of, one.source, failed.is_set) for one in plan.hashed
+            }
             try:
-                work = _Pass(descriptor, journal, survival, progress, allow_nan, plan.imatrix)
-                _run(work, todo, budget)
+                work = _Pass(descriptor, survival, allow_nan, plan.imatrix)
+                for slab in _run(work, plan.layout.tensors, journal, budget):
+                    progress(slab)
             except BaseException:
                 failed.set()
                 raise
@@ -123,20 +122,18 @@ class _Pass:
     """What the threads of one pass share."""
 
     descriptor: int
-    journal: Journal
     survival: Survival
-    progress: Callable[[int], object]
     allow_nan: bool
     imatrix: ImportanceMatrix | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def write(self, placed: Placed, first: int, count: int) -> int:
-        """Rows ``first`` to ``first + count`` of a tensor, from the checkpoint into the file."""
+    def write(self, placed: Placed, first: int, count: int) -> Written:
+        """Rows ``first`` to ``first + count`` of a tensor, from the base into the file."""
         tensor, type = placed.tensor, placed.choice.type
         copied = tensor.packed(type, first, count)
         if copied is not None:
             self._put(placed, first, copied)
-            return copied.nbytes
+            return Written(tensor.name, first, count)
         rows, delta = tensor.slab(first, count)
         if not self.allow_nan and not np.isfinite(rows).all():
             raise ConvertError(
@@ -147,14 +144,15 @@ class _Pass:
             importance = self.imatrix.of(tensor.name, tensor.columns)
         packed = quantize(rows, type, importance)
         self._put(placed, first, packed)
-        if delta is not None:
-            lost = 0.0
-            if type != GgmlType.F32:
-                error = dequantize(packed, type, tensor.columns) - rows
-                lost = float(np.vdot(error, error))
-            with self.lock:
-                self.survival.add(tensor.name, lost, float(np.vdot(delta, delta)))
-        return packed.nbytes
+        if delta is None:
+            return Written(tensor.name, first, count)
+        lost, added = 0.0, float(np.vdot(delta, delta))
+        if type != GgmlType.F32:
+            error = dequantize(packed, type, tensor.columns) - rows
+            lost = float(np.vdot(error, error))
+        with self.lock:
+            self.survival.add(tensor.name, lost, added)
+        return Written(tensor.name, first, count, lost, added)
 
     def _put(self, placed: Placed, first: int, packed: Bytes) -> None:
         at = placed.offset + first * placed.row_bytes
@@ -164,45 +162,46 @@ class _Pass:
             view, at = view[written:], at + written
 
 
-def _run(work: _Pass, todo: list[Placed], budget: Budget) -> None:
-    workers = budget.workers
-    left: dict[str, int] = {}
-    running: dict[Future[int], Placed] = {}
-    slabs = _slabs(todo, budget, left)
-    with ThreadPoolExecutor(workers) as pool:
+def _run(work: _Pass, tensors: Sequence[Placed], journal: Journal, budget: Budget) -> Iterator[int]:
+    """Write all that is missing; yields the bytes of each slab when it is written."""
+    running: dict[Future[Written], Placed] = {}
+    slabs = _slabs(tensors, journal, budget)
+    with ThreadPoolExecutor(budget.workers) as pool:
         try:
             while True:
-                while len(running) < 2 * workers and (slab := next(slabs, None)) is not None:
+                while len(running) < 2 * budget.workers:
+                    slab = next(slabs, None)
+                    if slab is None:
+                        break
                     placed, first, count = slab
+                    placed.tensor.prefetch(first, count)
                     running[pool.submit(work.write, placed, first, count)] = placed
                 if not running:
                     return
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    placed = running.pop(future)
-                    work.progress(future.result())
-                    left[placed.tensor.name] -= 1
-                    if not left[placed.tensor.name]:
-                        work.journal.add(work.survival.of(placed.tensor.name))
+                    placed, written = running.pop(future), future.result()
+                    journal.add(written)
+                    yield written.count * placed.row_bytes
         finally:
             for future in running:
                 future.cancel()
 
 
 def _slabs(
-    todo: list[Placed], budget: Budget, left: dict[str, int]
+    tensors: Sequence[Placed], journal: Journal, budget: Budget
 ) -> Iterator[tuple[Placed, int, int]]:
-    """All slabs in the order of the file; ``left`` learns how many each tensor has."""
-    for placed in todo:
+    """First row and count of all slabs that are not written, in the order of the file."""
+    for placed in tensors:
         tensor = placed.tensor
         step = budget.rows_of(tensor)
-        left[tensor.name] = -(-tensor.rows // step)
-        for first in range(0, tensor.rows, step):
-            yield placed, first, min(step, tensor.rows - first)
+        for begin, count in journal.missing(tensor.name, tensor.rows):
+            for first in range(begin, begin + count, step):
+                yield placed, first, min(step, begin + count - first)
 
 
 def _check_output(plan: Plan, output: Path, partial: Path) -> None:
-    sources = {file.resolve() for file in _inputs(plan)}
+    sources = {source.path.resolve() for source in _inputs(plan) if source.is_local}
     if output.resolve() in sources:
         raise ConvertError(f"{output} is one of the inputs: choose another name")
     if output.is_dir():
@@ -223,13 +222,12 @@ def _fingerprint(plan: Plan) -> str:
     digest = hashlib.sha256(plan.layout.head)
     for adapter in plan.adapters:
         digest.update(f"{adapter.weight!r}".encode())
-    for path in sorted(_inputs(plan)):
-        status = path.stat()
-        digest.update(f"{path.resolve()} {status.st_size} {status.st_mtime_ns}\n".encode())
+    for identity in sorted(source.identity for source in _inputs(plan)):
+        digest.update(f"{identity}\n".encode())
     return digest.hexdigest()
 
 
-def _inputs(plan: Plan) -> set[Path]:
-    """All files that weights come from."""
-    files = {*plan.base.files, *(file for adapter in plan.adapters for file in adapter.files)}
-    return files if plan.imatrix is None else files | {plan.imatrix.path}
+def _inputs(plan: Plan) -> list[ByteSource]:
+    """All files that the output depends on."""
+    files = [*plan.base.files, *(file for adapter in plan.adapters for file in adapter.files)]
+    return files if plan.imatrix is None else [*files, MappedFile(plan.imatrix.path)]

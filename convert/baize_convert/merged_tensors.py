@@ -56,6 +56,10 @@ class MergedTensor:
         self.source.drop(first, count)
         return self._in_order(rows), None if delta is None else self._in_order(delta)
 
+    def prefetch(self, first: int, count: int) -> None:
+        """These rows will be read soon."""
+        self.source.prefetch(first, count)
+
     def packed(self, type: GgmlType, first: int, count: int) -> Bytes | None:
         """Rows that need only be copied, as no adapter changes them and they have this type."""
         if self.changes or not isinstance(self.source, GgufTensor) or self.source.type != type:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import gguf
 import yaml
 from gguf import GGUFReader, GGUFWriter
 
-from baize_convert.adapter import Adapter
+from baize_convert.adapter import Adapter, name_of
+from baize_convert.architectures import LLAMA
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_file import copy_key, value_of
@@ -44,7 +44,7 @@ def add_metadata(
     parameters: int,
     chat_template: str | None = None,
 ) -> None:
-    """Add ``general.*``, ``llama.*`` and ``tokenizer.*``.
+    """Add ``general.*``, the keys of the architecture, and ``tokenizer.*``.
 
     ``config`` is that of the output, ``vocabulary`` None where the keys of a GGUF base tell it.
     ``chat_template`` takes the place of the one that the model has.
@@ -57,7 +57,8 @@ def add_metadata(
         _copy_keys(writer, base.gguf, _replaced(adapters, vocabulary, chat_template))
         if adapters:
             _add_lineage(writer, base, adapters)
-            writer.add_vocab_size(config.vocab_size)
+            if config.architecture.tells_head_size:
+                writer.add_vocab_size(config.vocab_size)
         if chat_template is not None and vocabulary is None:
             writer.add_chat_template(chat_template)
     if vocabulary is not None:
@@ -76,7 +77,7 @@ def _replaced(
     """Beginnings of the keys of a GGUF base that the output has otherwise."""
     found = list(_OWN_KEYS)
     if adapters:
-        found += ["general.name", "general.base_model.", "llama.vocab_size"]
+        found += ["general.name", "general.base_model.", f"{LLAMA.name}.vocab_size"]
     if vocabulary is not None:
         found.append("tokenizer.")
     elif chat_template is not None:
@@ -94,11 +95,11 @@ def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapte
     assert base.gguf is not None
     writer.add_name(_name(adapters))
     writer.add_base_model_count(1)
-    writer.add_base_model_name(0, value_of(base.gguf, "general.name") or model_name(base.path))
+    writer.add_base_model_name(0, value_of(base.gguf, "general.name") or title(name_of(base.path)))
 
 
 def _add_model(writer: GGUFWriter, config: ModelConfig) -> None:
-    """``llama.*``, as ``TextModel.set_gguf_parameters`` of llama.cpp's converter."""
+    """Sizes and RoPE, as ``TextModel.set_gguf_parameters`` of llama.cpp's converter."""
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -107,10 +108,13 @@ def _add_model(writer: GGUFWriter, config: ModelConfig) -> None:
     writer.add_head_count_kv(config.kv_heads)
     _add_rope(writer, config)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
-    writer.add_key_length(config.head_size)
-    writer.add_value_length(config.head_size)
-    writer.add_vocab_size(config.vocab_size)
-    writer.add_rope_dimension_count(config.head_size)
+    kind = config.architecture
+    if kind.tells_head_size or kind.head_size is not None or config.head_dim is not None:
+        writer.add_key_length(config.head_size)
+        writer.add_value_length(config.head_size)
+    if kind.tells_head_size:
+        writer.add_vocab_size(config.vocab_size)
+        writer.add_rope_dimension_count(config.head_size)
 
 
 def _general(base: Checkpoint, adapters: Sequence[Adapter], parameters: int) -> gguf.Metadata:
@@ -125,6 +129,9 @@ def _general(base: Checkpoint, adapters: Sequence[Adapter], parameters: int) -> 
     except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
         why = " ".join(str(error).split())
         raise ConvertError(f"{folder}: its model card or config cannot be read: {why}") from error
+    if base.name is not None:
+        owner, _, name = base.name.partition("/")
+        found.name, found.organization = title(name), found.organization or title(owner)
     found.name = found.name or folder.name or "Model"
     if found.size_label is None:
         found.size_label = gguf.size_label(parameters, 0, 0, 0)
@@ -140,12 +147,11 @@ def _general(base: Checkpoint, adapters: Sequence[Adapter], parameters: int) -> 
 
 
 def _name(adapters: Sequence[Adapter]) -> str:
-    return " + ".join(model_name(adapter.path) for adapter in adapters)
+    return " + ".join(title(adapter.name) for adapter in adapters)
 
 
-def model_name(path: Path) -> str:
-    """A name for people, from a folder's or a file's."""
-    name = path.resolve().stem if path.is_file() else path.resolve().name
+def title(name: str) -> str:
+    """A name for people, from that of a folder, a file or a repository."""
     words = re.split(r"[-_\s]+", name)
     return " ".join(word[:1].upper() + word[1:] for word in words if word) or "Model"
 

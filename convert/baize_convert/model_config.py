@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from baize_convert.architectures import ARCHITECTURES, LLAMA, Architecture, architecture_of
 from baize_convert.failures import ConvertError
 from baize_convert.tensor_types import ModelShape
 
 MOST_LAYERS = 512
 """``LLAMA_MAX_LAYERS``."""
-ARCHITECTURES = ("LlamaForCausalLM", "MistralForCausalLM", "LLaMAForCausalLM")
 
 
 _ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3")
@@ -61,12 +61,17 @@ class ModelConfig(Struct, frozen=True):
     name_or_path: str = field(default="", name="_name_or_path")
 
     @property
+    def architecture(self) -> Architecture:
+        return architecture_of(self.architectures) or LLAMA
+
+    @property
     def kv_heads(self) -> int:
         return self.num_key_value_heads or self.num_attention_heads
 
     @property
     def head_size(self) -> int:
-        return self.head_dim or self.hidden_size // self.num_attention_heads
+        default = self.architecture.head_size or self.hidden_size // self.num_attention_heads
+        return self.head_dim or default
 
     @property
     def rope(self) -> Rope:
@@ -82,7 +87,12 @@ class ModelConfig(Struct, frozen=True):
 
     @property
     def shape(self) -> ModelShape:
-        return ModelShape(self.num_hidden_layers, self.num_attention_heads, self.kv_heads)
+        return ModelShape(
+            self.num_hidden_layers,
+            self.num_attention_heads,
+            self.kv_heads,
+            self.architecture.name,
+        )
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -100,10 +110,11 @@ def read_config(folder: Path) -> ModelConfig:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: {error}") from error
-    if config.architectures and not set(config.architectures) & set(ARCHITECTURES):
+    if config.architectures and architecture_of(config.architectures) is None:
+        known = ", ".join(name for each in ARCHITECTURES for name in each.classes)
         raise ConvertError(
             f"{path}: the architecture {config.architectures[0]} cannot be converted; known: "
-            f"{', '.join(ARCHITECTURES[:2])}"
+            f"{known}"
         )
     if config.quantization_config:
         method = str(config.quantization_config.get("quant_method", "a quantized format"))

@@ -44,7 +44,7 @@ class Plan:
 
 
 def plan_conversion(
-    base_path: Path,
+    base_path: Path | str,
     adapters: Sequence[Adapter],
     outtype: Outtype,
     *,
@@ -71,7 +71,7 @@ def plan_conversion(
     tokenizer = _tokenizer(base, adapters)
     vocabulary = _vocabulary(base, tokenizer, config, pre)
     prompt = prompt or ChatPrompt()
-    writer = GGUFWriter(None, "llama")
+    writer = GGUFWriter(None, config.architecture.name)
     add_metadata(
         writer,
         base,

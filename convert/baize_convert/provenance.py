@@ -10,12 +10,12 @@ import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 
 from gguf import GGUFWriter
 
 from baize_convert.adapter import Adapter
 from baize_convert.checkpoint import Checkpoint
+from baize_convert.stored_tensors import ByteSource
 
 PREFIX = "baize.convert."
 _CHUNK = 4 << 20
@@ -25,12 +25,12 @@ _CHUNK = 4 << 20
 class Hashed:
     """A file whose SHA-256 will stand in the head, and what stands there until it is known."""
 
-    path: Path
+    source: ByteSource
 
     @property
     def placeholder(self) -> str:
         """64 hexadecimal digits that stand nowhere else."""
-        return hashlib.sha256(f"SHA-256 of {self.path}".encode()).hexdigest()
+        return hashlib.sha256(f"SHA-256 of {self.source.path}".encode()).hexdigest()
 
 
 def add_provenance(
@@ -41,14 +41,14 @@ def add_provenance(
     writer.add_string(f"{PREFIX}llama_cpp_python", version("llama-cpp-python"))
     writer.add_string(f"{PREFIX}merge_dtype", "f32")
     hashed = [Hashed(file) for file in base.files]
-    writer.add_array(f"{PREFIX}base.files", [one.path.name for one in hashed])
+    writer.add_array(f"{PREFIX}base.files", [one.source.path.name for one in hashed])
     writer.add_array(f"{PREFIX}base.sha256", [one.placeholder for one in hashed])
     for number, adapter in enumerate(adapters):
         key = f"{PREFIX}adapter.{number}"
         weights = Hashed(adapter.files[-1])
         hashed.append(weights)
         scales = sorted({c.scale for c in adapter.changes.values() if c.a is not None})
-        writer.add_string(f"{key}.name", adapter.path.resolve().name)
+        writer.add_string(f"{key}.name", adapter.name)
         writer.add_string(f"{key}.sha256", weights.placeholder)
         writer.add_float32(f"{key}.weight", adapter.weight)
         if scales:
@@ -63,12 +63,15 @@ def with_hashes(head: bytes, hashes: dict[Hashed, str]) -> bytes:
     return head
 
 
-def sha256_of(path: Path, stop: Callable[[], bool] = lambda: False) -> str:
+def sha256_of(source: ByteSource, stop: Callable[[], bool] = lambda: False) -> str:
     """SHA-256 of a file, in hexadecimal digits; "" when ``stop`` said so before its end."""
+    if source.sha256 is not None:
+        return source.sha256
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            if stop():
-                return ""
-            digest.update(chunk)
+    for start in range(0, len(source), _CHUNK):
+        if stop():
+            return ""
+        size = min(_CHUNK, len(source) - start)
+        digest.update(source.array(start, size).data)
+        source.drop(start, size)
     return digest.hexdigest()

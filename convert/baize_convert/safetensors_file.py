@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from baize_convert.failures import ConvertError
-from baize_convert.stored_tensors import ITEM_BYTES, MappedFile, StoredTensor
+from baize_convert.stored_tensors import ITEM_BYTES, ByteSource, MappedFile, StoredTensor
 
 LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
@@ -28,12 +28,17 @@ class _Entry(msgspec.Struct):
 
 
 def read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a file on this machine; see ``parse_safetensors``."""
+    return parse_safetensors(MappedFile(path))
+
+
+def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
     """The tensors of a file, by name.
 
     Raises:
         ConvertError: truncated, overlapping, or not a safetensors file; the tensor is named.
     """
-    file = MappedFile(path)
+    path = file.path
     if len(file) < 8:
         raise ConvertError(f"{path}: not a safetensors file, it has {len(file)} bytes")
     (length,) = struct.unpack("<Q", file.read(0, 8))

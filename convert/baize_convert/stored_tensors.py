@@ -7,6 +7,7 @@ import mmap
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +20,45 @@ _ROWS_AT_ONCE = 1024
 ITEM_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 
 
+class ByteSource(Protocol):
+    """A file that parts are read of, wherever it lies."""
+
+    @property
+    def path(self) -> Path:
+        """Its place, or its name for messages."""
+
+    @property
+    def identity(self) -> str:
+        """A text that stays the same only while the bytes do."""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ``path`` is a file of this machine."""
+
+    @property
+    def sha256(self) -> str | None:
+        """The hash of all of it, where it is known without reading it."""
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, size: int) -> bytes:
+        """``size`` bytes from ``start``, fewer at the end of the file."""
+
+    def array(self, start: int, size: int) -> NDArray[np.uint8]:
+        """The same, without a copy where that is possible."""
+
+    def prefetch(self, start: int, size: int) -> None:
+        """These bytes will be read soon."""
+
+    def drop(self, start: int, size: int) -> None:
+        """These bytes are not needed again."""
+
+
 class MappedFile:
     """A file read where it lies: mapped, so that its pages are the system's to keep or drop."""
+
+    is_local = True
+    sha256: str | None = None
 
     def __init__(self, path: Path) -> None:
         """Map ``path``.
@@ -37,8 +75,16 @@ class MappedFile:
         except ValueError as error:
             raise ConvertError(f"{path}: the file is empty") from error
 
+    @property
+    def identity(self) -> str:
+        status = self.path.stat()
+        return f"{self.path.resolve()} {status.st_size} {status.st_mtime_ns}"
+
     def __len__(self) -> int:
         return len(self._map)
+
+    def prefetch(self, start: int, size: int) -> None:
+        """The system reads ahead by itself."""
 
     def read(self, start: int, size: int) -> bytes:
         return self._map[start : start + size]
@@ -74,6 +120,9 @@ class Tensor(ABC):
     def read(self, first: int = 0, count: int | None = None) -> Float32:
         """Rows ``first`` to ``first + count`` as float32 [count, columns]."""
 
+    def prefetch(self, first: int, count: int) -> None:  # noqa: B027 - most files are at hand
+        """Rows that will be read soon."""
+
     def drop(self, first: int, count: int) -> None:  # noqa: B027 - for most there is nothing to do
         """Rows that were read and are not needed again."""
 
@@ -101,7 +150,7 @@ class StoredTensor(Tensor):
     ``strides`` (items from one index to the next, per dimension) is None where row follows row.
     """
 
-    file: MappedFile
+    file: ByteSource
     start: int
     strides: tuple[int, ...] | None = None
 
@@ -128,6 +177,11 @@ class StoredTensor(Tensor):
             raw, self.shape, [step * item for step in self.strides], writeable=False
         )
         return view.reshape(-1, self.columns)
+
+    def prefetch(self, first: int, count: int) -> None:
+        if self.strides is None:
+            size = self.columns * ITEM_BYTES[self.dtype]
+            self.file.prefetch(self.start + first * size, count * size)
 
     def drop(self, first: int, count: int) -> None:
         if self.strides is None:

@@ -1,4 +1,4 @@
-"""Names of tensors in Hugging Face's LLaMA and in GGUF, and whose rows RoPE wants in pairs."""
+"""Names of tensors in Hugging Face's models and in GGUF, and whose rows RoPE wants in pairs."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ _IN_LAYER = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
 _SKIPPED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
 
@@ -41,16 +42,20 @@ class ModuleName:
 def modules(config: ModelConfig) -> dict[str, ModuleName]:
     """All modules of a model by their name in the checkpoint."""
     found = {source: ModuleName(source, target) for source, target in _TOP.items()}
+    kind = config.architecture
     heads = {"attn_q": config.num_attention_heads, "attn_k": config.kv_heads}
+    if not kind.pairs_rows:
+        heads.clear()
+    in_layer = {**_IN_LAYER, **_HEAD_NORMS} if kind.head_norms else _IN_LAYER
     for layer in range(config.num_hidden_layers):
-        for source, target in _IN_LAYER.items():
+        for source, target in in_layer.items():
             name = f"model.layers.{layer}.{source}"
             found[name] = ModuleName(name, f"blk.{layer}.{target}", heads.get(target, 0))
     return found
 
 
 _SOURCES = {target: source for source, target in _TOP.items()}
-_SOURCES_IN_LAYER = {target: source for source, target in _IN_LAYER.items()}
+_SOURCES_IN_LAYER = {target: source for source, target in {**_IN_LAYER, **_HEAD_NORMS}.items()}
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 
 

@@ -31,12 +31,16 @@ class ModelShape:
     layers: int
     heads: int
     kv_heads: int
-    is_llama: bool = True
+    architecture: str = "llama"
 
     @property
     def is_70b(self) -> bool:
-        """llama.cpp's ``LLM_TYPE_70B``: 80 layers and grouped-query attention."""
-        return self.is_llama and self.layers == 80 and self.heads != self.kv_heads
+        """llama.cpp's ``LLM_TYPE_70B``: 80 layers, and in a LLaMA grouped-query attention."""
+        if self.layers != 80:
+            return False
+        return self.architecture == "qwen2" or (
+            self.architecture == "llama" and self.heads != self.kv_heads
+        )
 
 
 @dataclass(frozen=True)

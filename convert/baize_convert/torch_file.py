@@ -9,6 +9,7 @@ Formats: ``torch.save`` and ``torch.load`` of torch/serialization.py.
 
 from __future__ import annotations
 
+import io
 import math
 import pickle
 import pickletools
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from baize_convert.failures import ConvertError
-from baize_convert.stored_tensors import ITEM_BYTES, MappedFile, StoredTensor
+from baize_convert.stored_tensors import ITEM_BYTES, ByteSource, MappedFile, StoredTensor
 
 LARGEST_PICKLE = 64 << 20
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
@@ -166,7 +167,7 @@ class _TensorUnpickler(pickle.Unpickler):
 class _Reader:
     """A file that pickle reads byte for byte, so that it stops where its pickle ends."""
 
-    def __init__(self, file: MappedFile, at: int, end: int) -> None:
+    def __init__(self, file: ByteSource, at: int, end: int) -> None:
         self._file, self.at, self._end = file, at, end
 
     def read(self, size: int = -1) -> bytes:
@@ -181,13 +182,45 @@ class _Reader:
         return line
 
 
+class _Seekable(io.RawIOBase):
+    """A source as a file for the zipfile module."""
+
+    def __init__(self, file: ByteSource) -> None:
+        self._file, self._at = file, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._file)}[whence]
+        self._at = max(start + offset, 0)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        found = self._file.read(self._at, min(len(buffer), max(len(self._file) - self._at, 0)))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)
+
+
 def read_torch_file(path: Path) -> dict[str, StoredTensor]:
+    """The tensors of a state dictionary on this machine; see ``parse_torch_file``."""
+    return parse_torch_file(MappedFile(path))
+
+
+def parse_torch_file(file: ByteSource) -> dict[str, StoredTensor]:
     """The tensors of a state dictionary, by name.
 
     Raises:
         ConvertError: not such a file, damaged, or one that would run code.
     """
-    file = MappedFile(path)
+    path = file.path
     try:
         if file.read(0, 4) == b"PK\x03\x04":
             return _read_zip(file)
@@ -221,8 +254,8 @@ def _unpickle(reader: _Reader) -> Any:
     return found
 
 
-def _read_zip(file: MappedFile) -> dict[str, StoredTensor]:
-    with zipfile.ZipFile(file.path) as archive:
+def _read_zip(file: ByteSource) -> dict[str, StoredTensor]:
+    with zipfile.ZipFile(io.BufferedReader(_Seekable(file), 1 << 16)) as archive:
         entries = {info.filename: info for info in archive.infolist()}
         pickles = [name for name in entries if name.endswith("/data.pkl")]
         if len(pickles) != 1:
@@ -242,13 +275,13 @@ def _read_zip(file: MappedFile) -> dict[str, StoredTensor]:
     return _tensors(state, file, lambda storage: places[f"{stem}data/{storage.key}"])
 
 
-def _data_start(file: MappedFile, header: int) -> int:
+def _data_start(file: ByteSource, header: int) -> int:
     """Where an entry's bytes begin: after its local header, a name and an extra field."""
     name, extra = struct.unpack("<HH", file.read(header + 26, 4))
     return header + 30 + int(name) + int(extra)
 
 
-def _read_legacy(file: MappedFile) -> dict[str, StoredTensor]:
+def _read_legacy(file: ByteSource) -> dict[str, StoredTensor]:
     reader = _Reader(file, 0, len(file))
     if _unpickle(reader) != _LEGACY_MAGIC or _unpickle(reader) != _LEGACY_VERSION:
         raise ValueError("it does not begin as one")
@@ -279,13 +312,13 @@ def _views(state: Any) -> dict[str, _Tensor]:
     return {str(name): value for name, value in state.items() if isinstance(value, _Tensor)}
 
 
-def _check_place(file: MappedFile, start: int, size: int) -> None:
+def _check_place(file: ByteSource, start: int, size: int) -> None:
     if start < 0 or size < 0 or start + size > len(file):
         raise IndexError("beyond the file")
 
 
 def _tensors(
-    state: Any, file: MappedFile, place_of: Callable[[_Storage], tuple[int, int]]
+    state: Any, file: ByteSource, place_of: Callable[[_Storage], tuple[int, int]]
 ) -> dict[str, StoredTensor]:
     found = {}
     for name, view in _views(state).items():

@@ -18,6 +18,7 @@ import msgspec
 from gguf import SpecialVocab, TokenType
 from msgspec import Struct
 
+from baize_convert.architectures import LLAMA
 from baize_convert.failures import ConvertError
 from baize_convert.model_config import ModelConfig
 from baize_convert.pre_tokenizers import pre_tokenizer_of
@@ -143,7 +144,7 @@ def read_vocabulary(
         found = _from_sentencepiece(folder, settings, config.vocab_size)
     elif tokenizer is None:
         raise ConvertError(f"{folder} has no tokenizer.model and no tokenizer.json")
-    elif tokenizer.model.byte_fallback:
+    elif tokenizer.model.byte_fallback and config.architecture == LLAMA:
         found = _from_byte_fallback(folder, tokenizer, config.vocab_size)
     else:
         found = _from_bpe(folder, tokenizer, config.vocab_size, pre)
@@ -151,6 +152,8 @@ def read_vocabulary(
     if found.model == "llama":
         _repair_begin_and_end(found, folder)
     _add_ends(found, model_folder or folder, config)
+    if config.architecture != LLAMA:
+        return found
     found.add_space_prefix = settings.add_prefix_space
     # Two sizes that llama.cpp takes for a model: granite, and so SmolLM2, and CodeLlama.
     if config.vocab_size == 49152:

@@ -72,6 +72,31 @@ SHAPES: dict[str, dict[str, Any]] = {
         },
         "max_position_embeddings": 8192,
     },
+    "qwen2": {
+        "architectures": ["Qwen2ForCausalLM"],
+        "model_type": "qwen2",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "tie_word_embeddings": True,
+        "rope_theta": 1000000.0,
+        "max_position_embeddings": 32768,
+        "dtype": "BF16",
+    },
+    "qwen3": {
+        "architectures": ["Qwen3ForCausalLM"],
+        "model_type": "qwen3",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "head_dim": 96,
+        "rope_theta": 1000000.0,
+        "max_position_embeddings": 40960,
+    },
     # 2,048 wide, without groups, tied, biases.
     "wide_tied": {
         "hidden_size": 2048,
@@ -133,6 +158,12 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     base = Path(__file__).parent / "goldens" / "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((base / name).read_bytes())
+    if str(config.get("model_type")).startswith("qwen"):
+        # transformers would add it: its tokenizer of Qwen is never without.
+        tokenizer = json.loads((folder / "tokenizer.json").read_text())
+        added = {**tokenizer["added_tokens"][0], "id": 260, "content": "<|endoftext|>"}
+        tokenizer["added_tokens"].append(added)
+        (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
     described = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -141,12 +172,15 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     }
     described.pop("dtype", None)
     (folder / "config.json").write_text(json.dumps(described))
+    biased: tuple[str, ...] = ("none",)
+    if config.get("attention_bias") or config.get("model_type") == "qwen2":
+        biased = ("q_proj", "k_proj", "v_proj")
+    if config.get("attention_bias"):
+        biased += ("o_proj",)
     generator = np.random.default_rng(7)
     tensors = {}
     for name, shape in expected_shapes(read_config(folder)).items():
-        if name.endswith(".bias") and not config.get("attention_bias"):
-            continue
-        if name.endswith(".bias") and "self_attn" not in name:
+        if name.endswith(".bias") and not name.removesuffix(".bias").endswith(biased):
             continue
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
             continue
@@ -190,7 +224,7 @@ def keys_of(file: Path) -> dict[str, Any]:
     return {
         name: (field.types, field.contents())
         for name, field in GGUFReader(file).fields.items()
-        if name.startswith(("llama.", "tokenizer.")) or name in wanted
+        if name.startswith(("llama.", "qwen2.", "qwen3.", "tokenizer.")) or name in wanted
     }
 
 
@@ -204,10 +238,15 @@ def digest_of(file: Path) -> dict[str, str]:
 
 
 def sparse_gguf(
-    file: Path, shapes: Mapping[str, tuple[int, ...]], layers: int, heads: int, kv_heads: int
+    file: Path,
+    shapes: Mapping[str, tuple[int, ...]],
+    layers: int,
+    heads: int,
+    kv_heads: int,
+    architecture: str = "llama",
 ) -> None:
     """A GGUF of these shapes in which the weights are a hole: nothing on the disk but the head."""
-    writer = GGUFWriter(None, "llama")
+    writer = GGUFWriter(None, architecture)
     hidden = shapes["token_embd.weight"][1]
     writer.add_block_count(layers)
     writer.add_context_length(2048)

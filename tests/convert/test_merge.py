@@ -75,7 +75,7 @@ def test_a_random_model_is_what_llama_cpp_converts_it_to(shape: str, tmp_path: P
     assert digest_of(tmp_path / "f32.gguf") == references()[shape]
 
 
-@pytest.mark.parametrize("outtype", ["Q4_K_M", "Q6_K", "Q3_K_M"])
+@pytest.mark.parametrize("outtype", OUTTYPES)
 def test_smollm2_is_quantized_as_llama_quantize_does(
     outtype: str, smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path
 ) -> None:
@@ -330,16 +330,24 @@ def test_an_interrupted_merge_goes_on_and_ends_with_the_same_bytes(tmp_path: Pat
     merge(plan, tmp_path / "whole.gguf")
     assert not output.exists()
     journal = Path(f"{output}.partial.journal")
-    done = [json.loads(line)["name"] for line in journal.read_text().splitlines()[1:]]
-    assert 0 < len(done) < len(plan.layout.tensors)
+    done = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
+    assert 0 < sum(one["count"] for one in done) < sum(p.tensor.rows for p in plan.layout.tensors)
+    # A killed process may have begun a line.
+    with journal.open("ab") as handle:
+        handle.write(b'{"name": "blk.')
     # What is done is not done again: spoil it, and it stays spoilt.
-    first = next(placed for placed in plan.layout.tensors if placed.tensor.name == done[0])
+    placed = next(p for p in plan.layout.tensors if p.tensor.name == done[0]["name"])
+    spoilt = placed.offset + done[0]["first"] * placed.row_bytes
     with Path(f"{output}.partial").open("r+b") as handle:
-        handle.seek(first.offset)
+        handle.seek(spoilt)
         kept = handle.read(4)
+        handle.seek(spoilt)
+        handle.write(bytes(255 - byte for byte in kept))
     merge(plan, output)
-    assert output.read_bytes() == (tmp_path / "whole.gguf").read_bytes()
-    assert output.read_bytes()[first.offset : first.offset + 4] == kept
+    found = bytearray(output.read_bytes())
+    assert found != (tmp_path / "whole.gguf").read_bytes()
+    found[spoilt : spoilt + 4] = kept
+    assert found == (tmp_path / "whole.gguf").read_bytes()
     assert not journal.exists()
     assert not Path(f"{output}.partial").exists()
 
@@ -367,7 +375,7 @@ def test_what_is_left_of_an_adapter_is_told_of_both_runs(tmp_path: Path) -> None
 def test_a_partial_of_other_inputs_is_begun_anew(tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     Path(f"{output}.partial").write_bytes(b"nonsense")
-    journal = 'another fingerprint\n{"name": "token_embd.weight"}\n'
+    journal = 'another fingerprint\n{"name": "token_embd.weight", "first": 0, "count": 1}\n'
     Path(f"{output}.partial.journal").write_text(journal)
     converted(BASE, "F32", output)
     converted(BASE, "F32", tmp_path / "fresh.gguf")

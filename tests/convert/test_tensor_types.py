@@ -30,6 +30,9 @@ MODELS = {
     "llama-30b": (60, 6656, 17920, 52, 52, 32000, False),
     "llama-65b": (80, 8192, 22016, 64, 64, 32000, False),
     "llama-2-70b": (80, 8192, 28672, 64, 8, 32000, False),
+    "qwen2.5-0.5b": (24, 896, 4864, 14, 2, 151936, True),
+    "qwen2.5-72b": (80, 8192, 29568, 64, 8, 152064, False),
+    "qwen3-4b": (36, 2560, 9728, 32, 8, 151936, True),
     "odd-width": (9, 100, 300, 5, 5, 1000, False),
 }
 _LINE = re.compile(r"\] +(\S+) +- \[.*?type = +(\w+), size = .*?(?:\((\w+)\))?$")
@@ -37,21 +40,25 @@ _LINE = re.compile(r"\] +(\S+) +- \[.*?type = +(\w+), size = .*?(?:\((\w+)\))?$"
 
 def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     layers, hidden, ffn, heads, kv_heads, vocab, tied = MODELS[name]
-    keys = hidden // heads * kv_heads
+    head_size = 128 if name.startswith("qwen3") else hidden // heads
+    queries, keys = head_size * heads, head_size * kv_heads
     shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (vocab, hidden)}
     for layer in range(layers):
         for part, shape in {
             "attn_norm": (hidden,),
-            "attn_q": (hidden, hidden),
+            "attn_q": (queries, hidden),
             "attn_k": (keys, hidden),
             "attn_v": (keys, hidden),
-            "attn_output": (hidden, hidden),
+            "attn_output": (hidden, queries),
             "ffn_norm": (hidden,),
             "ffn_gate": (ffn, hidden),
             "ffn_up": (ffn, hidden),
             "ffn_down": (hidden, ffn),
         }.items():
             shapes[f"blk.{layer}.{part}.weight"] = shape
+        if name.startswith("qwen3"):
+            shapes[f"blk.{layer}.attn_q_norm.weight"] = (head_size,)
+            shapes[f"blk.{layer}.attn_k_norm.weight"] = (head_size,)
     shapes["output_norm.weight"] = (hidden,)
     if not tied:
         shapes["output.weight"] = (vocab, hidden)
@@ -94,10 +101,11 @@ def test_every_tensor_has_the_type_that_llama_cpp_gives_it(
     layers, _, _, heads, kv_heads, _, _ = MODELS[name]
     shapes = shapes_of(name)
     file = tmp_path / "sparse.gguf"
-    sparse_gguf(file, shapes, layers, heads, kv_heads)
+    architecture = name[:5] if name.startswith("qwen") else "llama"
+    sparse_gguf(file, shapes, layers, heads, kv_heads, architecture)
     for outtype in OUTTYPES.values():
         wanted = types_of_llama_cpp(file, outtype, imatrix=imatrix)
         assert len(wanted) == len(shapes)
-        model = ModelShape(layers, heads, kv_heads)
+        model = ModelShape(layers, heads, kv_heads, architecture)
         ours = tensor_types(shapes, outtype, model, has_imatrix=imatrix)
         assert {n: choice.type.name for n, choice in ours.items()} == wanted, outtype.name

@@ -1,0 +1,228 @@
+"""A stand-in of the Hugging Face hub on 127.0.0.1: what huggingface_hub asks for, and faults."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+_LARGE = 1 << 16
+"""Bytes from which on a file lies with the other host, as large files of the hub do."""
+_API = re.compile(
+    r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/?]+).*)?"
+)
+_RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<file>.+)")
+_CDN = re.compile(r"/cdn/(?P<repo>[^/]+/[^/]+)/(?P<commit>[^/]+)/(?P<file>.+)")
+
+
+@dataclass
+class Faults:
+    """What goes wrong, counted down as it does."""
+
+    drops: int = 0
+    """Bodies that end in their middle."""
+    errors: list[int] = field(default_factory=list)
+    """Statuses that the next ranges are answered with, instead of their bytes."""
+    retry_after: str | None = None
+    after_bytes: int | None = None
+    """Bytes of files after which every range is answered with an error."""
+
+
+@dataclass
+class Hub:
+    """The repositories by name, and what was asked for."""
+
+    folders: dict[str, Path]
+    token: str | None = None
+    """What a repository called ``.../private`` wants to see."""
+    faults: Faults = field(default_factory=Faults)
+    requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
+    """Method, path and headers of every request."""
+    sent: int = 0
+    """Bytes of files."""
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    url: str = ""
+    cdn_url: str = ""
+
+    def commit(self, repo: str) -> str:
+        """Changes whenever a file does."""
+        digest = hashlib.sha1(repo.encode())
+        for file in sorted(self.folders[repo].rglob("*")):
+            if file.is_file():
+                digest.update(f"{file.name} {file.stat().st_mtime_ns}".encode())
+        return digest.hexdigest()
+
+    def ranges(self) -> int:
+        """How many pieces of files were asked for."""
+        return sum(1 for method, path, _ in self.requests if method == "GET" and "/cdn/" in path)
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+        def do_HEAD(self) -> None:
+            self._answer()
+
+        def do_GET(self) -> None:
+            self._answer()
+
+        def _answer(self) -> None:
+            path = unquote(self.path)
+            with hub.lock:
+                hub.requests.append((self.command, path, dict(self.headers)))
+            if found := _API.fullmatch(path):
+                self._api(found)
+            elif found := _RESOLVE.fullmatch(path.partition("?")[0]):
+                self._resolve(found["repo"], found["rev"], found["file"])
+            elif found := _CDN.fullmatch(path):
+                self._file(hub.folders[found["repo"]] / found["file"])
+            else:
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
+
+        def _allowed(self, repo: str) -> bool:
+            if repo not in hub.folders:
+                self._send(404, b"", {"X-Error-Code": "RepoNotFound"})
+            elif repo.endswith("/gated"):
+                self._send(403, b"", {"X-Error-Code": "GatedRepo"})
+            elif repo.endswith("/private") and self.headers.get("authorization") != (
+                f"Bearer {hub.token}"
+            ):
+                self._send(401, b"", {"X-Error-Code": "RepoNotFound"})
+            else:
+                return True
+            return False
+
+        def _api(self, found: re.Match[str]) -> None:
+            repo = found["repo"]
+            if not self._allowed(repo):
+                return
+            commit = hub.commit(repo)
+            if found["rev"] not in (None, "main", commit):
+                self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+                return
+            folder = hub.folders[repo]
+            files = sorted(file for file in folder.rglob("*") if file.is_file())
+            if found["what"] == "tree":
+                tree = [
+                    {
+                        "type": "file",
+                        "path": str(file.relative_to(folder)),
+                        "size": file.stat().st_size,
+                        "oid": _sha256(file)[:40],
+                        **(
+                            {
+                                "lfs": {
+                                    "oid": _sha256(file),
+                                    "size": file.stat().st_size,
+                                    "pointerSize": 130,
+                                }
+                            }
+                            if file.stat().st_size >= _LARGE
+                            else {}
+                        ),
+                    }
+                    for file in files
+                ]
+                self._send(200, json.dumps(tree).encode())
+                return
+            siblings = [{"rfilename": str(file.relative_to(folder))} for file in files]
+            info = {"_id": "1", "id": repo, "modelId": repo, "sha": commit, "siblings": siblings}
+            info |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
+            self._send(200, json.dumps(info).encode())
+
+        def _resolve(self, repo: str, revision: str, name: str) -> None:
+            if not self._allowed(repo):
+                return
+            file, commit = hub.folders[repo] / name, hub.commit(repo)
+            if revision not in ("main", commit):
+                self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
+                return
+            if not file.is_file():
+                self._send(404, b"", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": commit})
+                return
+            headers = {"X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
+            if file.stat().st_size < _LARGE:
+                self._file(file, headers)
+                return
+            headers |= {
+                "X-Linked-Size": str(file.stat().st_size),
+                "X-Linked-ETag": f'"{_sha256(file)}"',
+                "Location": f"{hub.cdn_url}/cdn/{repo}/{commit}/{name}",
+            }
+            self._send(302, b"", headers)
+
+        def _file(self, file: Path, headers: dict[str, str] | None = None) -> None:
+            with hub.lock:
+                error = hub.faults.errors.pop(0) if hub.faults.errors and not headers else None
+                if hub.faults.after_bytes is not None and hub.sent > hub.faults.after_bytes:
+                    error = 503
+                dropped = hub.faults.drops > 0 and not headers and error is None
+                hub.faults.drops -= dropped
+            if error is not None:
+                after = hub.faults.retry_after
+                self._send(error, b"", {"Retry-After": after} if after is not None else {})
+                return
+            body, status = file.read_bytes(), 200
+            headers = {**(headers or {}), "ETag": f'"{_sha256(file)}"', "Accept-Ranges": "bytes"}
+            wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range") or "")
+            if wanted:
+                first, last = int(wanted[1]), int(wanted[2] or len(body) - 1)
+                headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
+                body, status = body[first : last + 1], 206
+            self._send(status, body, headers, cut=len(body) // 2 if dropped else None)
+
+        def _send(
+            self,
+            status: int,
+            body: bytes,
+            headers: dict[str, str] | None = None,
+            cut: int | None = None,
+        ) -> None:
+            self.send_response(status)
+            for name, value in (headers or {}).items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            if self.command == "HEAD":
+                return
+            self.wfile.write(body if cut is None else body[:cut])
+            with hub.lock:
+                hub.sent += len(body) if cut is None else cut
+            if cut is not None:
+                self.close_connection = True
+
+    return Handler
+
+
+@contextmanager
+def serve(folders: dict[str, Path], token: str | None = None) -> Iterator[Hub]:
+    """Serve ``folders``, by repository; large files come from another host and port."""
+    hub = Hub(folders, token)
+    servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(hub)) for _ in range(2)]
+    hub.url = f"http://127.0.0.1:{servers[0].server_port}"
+    hub.cdn_url = f"http://localhost:{servers[1].server_port}"
+    threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield hub
+    finally:
+        for server in servers:
+            server.shutdown()
+            server.server_close()

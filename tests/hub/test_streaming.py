@@ -1,0 +1,172 @@
+"""Converting from the hub: ``baize-convert`` as a process, against a stand-in on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from baize_convert.adapters import open_adapter
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import SHAPES, keys_of, random_folder, tensors_of
+from tests.hub.stand_in import Hub, serve
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+TOKEN = "hf_secret"
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Hub]:
+    """A model of several shards, an adapter, and repositories that nobody may read."""
+    model = random_folder(tmp_path / "model", **SHAPES["biased"])
+    adapter = tmp_path / "adapter"
+    shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
+    folders = {
+        "owner/model": model,
+        "owner/base": BASE,
+        "owner/adapter": adapter,
+        "owner/private": model,
+        "owner/gated": model,
+    }
+    with serve(folders, TOKEN) as found:
+        yield found
+
+
+@pytest.fixture
+def run(hub: Hub, tmp_path: Path) -> Run:
+    """Run ``baize-convert`` with the stand-in for its hub."""
+    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "baize_convert", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            env={
+                **kept,
+                "HF_ENDPOINT": hub.url,
+                "HF_HOME": str(tmp_path / "hf"),
+                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                **environment,
+            },
+        )
+
+    return run
+
+
+def locally(base: Path, output: Path, *adapters: Path) -> Path:
+    opened = [open_adapter(adapter) for adapter in adapters]
+    merge(plan_conversion(base, opened, outtype_named("Q4_K_M")), output)
+    return output
+
+
+def weights_in(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.stat().st_size > 1 << 16]
+
+
+def test_a_model_is_converted_without_its_weights_on_the_disk(
+    hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gguf"
+    done = run("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
+    assert done.returncode == 0, done.stderr
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
+    assert keys_of(output) == keys_of(wanted)
+    assert weights_in(tmp_path / "hf") == []
+    # Every byte once: the header of the shard, and each tensor.
+    weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
+    assert hub.sent < weights * 1.05 + 1_000_000
+
+
+def test_base_and_adapter_from_the_hub(hub: Hub, run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    names = ("hf:owner/base", "--adapter", "hf:owner/adapter")
+    done = run("merge", *names, "--outtype", "Q4_K_M", "-o", output, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["survival"]
+    wanted = locally(BASE, tmp_path / "wanted.gguf", FOLDER / "plain")
+    assert tensors_of(output) == tensors_of(wanted)
+
+
+@pytest.mark.parametrize("errors", [[500, 502, 503], [429, 429]], ids=["5xx", "too many requests"])
+def test_what_passes_is_waited_for(errors: list[int], hub: Hub, run: Run, tmp_path: Path) -> None:
+    hub.faults.errors = list(errors)
+    hub.faults.drops = 2
+    hub.faults.retry_after = "0"
+    output = tmp_path / "out.gguf"
+    done = run("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert hub.faults.errors == []
+    assert hub.faults.drops == 0
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
+
+
+def test_a_token_goes_to_the_hub_and_to_no_other_host(hub: Hub, run: Run, tmp_path: Path) -> None:
+    output = tmp_path / "out.gguf"
+    done = run("merge", "hf:owner/private", "-o", output, HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    seen = {
+        (path.startswith("/cdn/"), headers.get("authorization"))
+        for _, path, headers in hub.requests
+    }
+    assert seen == {(False, f"Bearer {TOKEN}"), (True, None)}
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("hf:owner/nothing", "no such repository, or a private one"),
+        ("hf:owner/private", "no such repository, or a private one"),
+        ("hf:owner/gated", "its owner wants terms accepted"),
+        ("hf:owner/model@other", "no such revision"),
+        ("hf:../../etc", "not a name on the hub"),
+        ("hf:owner", "not a name on the hub"),
+    ],
+)
+def test_what_cannot_be_had_is_one_line(name: str, wrong: str, run: Run, tmp_path: Path) -> None:
+    done = run("plan", name)
+    assert done.returncode == 1
+    assert wrong in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_without_a_network_it_says_so(run: Run) -> None:
+    done = run("plan", "hf:owner/model", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert "HF_HUB_OFFLINE is set" in done.stderr
+    assert done.stderr.count("\n") == 1
+    done = run("plan", "hf:owner/model", HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 1
+    assert "cannot be reached" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
+    hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gguf"
+    arguments = ("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
+    hub.faults.after_bytes = 2_000_000
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert "the same command goes on later" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not output.exists()
+    hub.faults.after_bytes = None
+    before = hub.sent
+    assert run(*arguments).returncode == 0
+    assert hub.sent - before < (hub.folders["owner/model"] / "model.safetensors").stat().st_size
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
