@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import tempfile
 from collections import Counter
@@ -359,15 +360,22 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments)
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
-        return int(end.code or 0)
+        code = int(end.code or 0)
     except ConvertError as error:
         print(f"baize-convert: {_harmless(str(error))}", file=sys.stderr)
         return FAILED
-    except KeyboardInterrupt:
-        print("baize-convert: interrupted; the same command goes on from here", file=sys.stderr)
-        return INTERRUPTED
-    return 0
+    else:
+        return 0
+    if code == INTERRUPTED:  # typer's for Ctrl-C
+        goes_on = "; the same command goes on from here" if arguments[:1] == ["merge"] else ""
+        print(f"baize-convert: interrupted{goes_on}", file=sys.stderr)
+    return code
 
 
 def main() -> None:
-    sys.exit(run(sys.argv[1:]))
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # Not to wait for requests on their way: what is written is written, and the journal too.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

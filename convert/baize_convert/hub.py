@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
+from threading import Event, Lock
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -27,6 +27,8 @@ _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _SMALL = ["*.json", "*.model", "*.jinja", "*.md", "*.txt"]
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
+_POLL_S = 0.2
+"""How soon who waits for bytes hears that nobody wants them any more."""
 _FIRST_WAIT_S = 0.5
 WINDOW = 4
 """Ranges that are fetched ahead."""
@@ -136,6 +138,9 @@ class RangeFile:
         self._place = repository.place_of(name)
         self._ahead: dict[tuple[int, int], Future[bytes]] = {}
         self._lock = Lock()
+        self._closed = Event()
+        self._etag: str | None = None
+        """What the host of the bytes calls them; not always what the hub does."""
         self._pool = ThreadPoolExecutor(WINDOW, thread_name_prefix="hub")
 
     @property
@@ -166,10 +171,13 @@ class RangeFile:
             ConvertError: the connection is lost for good, or the file is another one now.
         """
         with self._lock:
-            ahead = self._ahead.pop((start, size), None)
-        if ahead is not None:
-            return ahead.result()
-        return self._fetch(start, size)
+            ahead = self._ahead.pop((start, size), None) or self._submit(start, size)
+        while True:
+            try:
+                return ahead.result(_POLL_S)
+            except TimeoutError as error:
+                if self._closed.is_set():
+                    raise ConvertError(f"{self.path}: not read to its end") from error
 
     def array(self, start: int, size: int) -> NDArray[np.uint8]:
         return np.frombuffer(self.read(start, size), np.uint8)
@@ -178,12 +186,17 @@ class RangeFile:
         """Begin to fetch what will be read soon."""
         with self._lock:
             if (start, size) not in self._ahead:
-                self._ahead[start, size] = self._pool.submit(self._fetch, start, size)
+                self._ahead[start, size] = self._submit(start, size)
+
+    def _submit(self, start: int, size: int) -> Future[bytes]:
+        return self._pool.submit(self._fetch, start, size)
 
     def drop(self, start: int, size: int) -> None:
         """Nothing is kept."""
 
     def close(self) -> None:
+        """Let go of who waits; a request on its way ends by itself."""
+        self._closed.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _fetch(self, start: int, size: int) -> bytes:
@@ -196,19 +209,27 @@ class RangeFile:
             found = _get(self._repository, self.name, self._place, start, size)
         if found is None:
             raise ConvertError(f"{self.path}: the hub no longer hands it out")
-        return found
+        body, etag = found
+        with self._lock:
+            self._etag = self._etag or etag
+            if etag != self._etag:
+                raise self._replaced()
+        return body
+
+    def _replaced(self) -> ConvertError:
+        return ConvertError(f"{self.path} was replaced on the hub meanwhile: begin anew")
 
     def _same_place(self) -> _Place:
         place = self._repository.place_of(self.name)
         if (place.etag, place.size) != (self._place.etag, self._place.size):
-            raise ConvertError(f"{self.path} was replaced on the hub meanwhile: begin anew")
+            raise self._replaced()
         return place
 
 
 def _get(
     repository: HubRepository, name: str, place: _Place, start: int, size: int
-) -> bytes | None:
-    """A range; None where the address is no longer good."""
+) -> tuple[bytes, str | None] | None:
+    """A range and its ETag; None where the address is no longer good."""
     from httpx2 import TransportError
     from huggingface_hub import constants
     from huggingface_hub.utils import (  # type: ignore[attr-defined]  # documented there
@@ -241,7 +262,7 @@ def _get(
             f"{repository.name}: {name} is of another size than the hub said: it was replaced, or "
             "something between here and the hub changes it"
         )
-    return body
+    return body, response.headers.get("ETag")
 
 
 @contextmanager

@@ -99,7 +99,7 @@ def merge(
             }
             try:
                 work = _Pass(descriptor, survival, allow_nan, plan.imatrix)
-                for slab in _run(work, plan.layout.tensors, journal, budget):
+                for slab in _run(work, plan, journal, budget):
                     progress(slab)
             except BaseException:
                 failed.set()
@@ -162,10 +162,10 @@ class _Pass:
             view, at = view[written:], at + written
 
 
-def _run(work: _Pass, tensors: Sequence[Placed], journal: Journal, budget: Budget) -> Iterator[int]:
+def _run(work: _Pass, plan: Plan, journal: Journal, budget: Budget) -> Iterator[int]:
     """Write all that is missing; yields the bytes of each slab when it is written."""
     running: dict[Future[Written], Placed] = {}
-    slabs = _slabs(tensors, journal, budget)
+    slabs = _slabs(plan.layout.tensors, journal, budget)
     with ThreadPoolExecutor(budget.workers) as pool:
         try:
             while True:
@@ -184,8 +184,11 @@ def _run(work: _Pass, tensors: Sequence[Placed], journal: Journal, budget: Budge
                     journal.add(written)
                     yield written.count * placed.row_bytes
         finally:
-            for future in running:
-                future.cancel()
+            if running:  # it failed, or was interrupted
+                for future in running:
+                    future.cancel()
+                for source in plan.base.files:
+                    source.close()
 
 
 def _slabs(

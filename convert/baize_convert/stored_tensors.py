@@ -53,6 +53,9 @@ class ByteSource(Protocol):
     def drop(self, start: int, size: int) -> None:
         """These bytes are not needed again."""
 
+    def close(self) -> None:
+        """Nothing will be read any more: who waits for bytes need not wait on."""
+
 
 class MappedFile:
     """A file read where it lies: mapped, so that its pages are the system's to keep or drop."""
@@ -85,6 +88,9 @@ class MappedFile:
 
     def prefetch(self, start: int, size: int) -> None:
         """The system reads ahead by itself."""
+
+    def close(self) -> None:
+        """Nobody waits for what is at hand."""
 
     def read(self, start: int, size: int) -> bytes:
         return self._map[start : start + size]

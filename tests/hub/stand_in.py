@@ -34,6 +34,8 @@ class Faults:
     retry_after: str | None = None
     after_bytes: int | None = None
     """Bytes of files after which every range is answered with an error."""
+    stall_after_bytes: int | None = None
+    """Bytes of files after which none is answered until the hub goes on."""
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Hub:
     sent: int = 0
     """Bytes of files."""
     lock: threading.Lock = field(default_factory=threading.Lock)
+    stalled: threading.Event = field(default_factory=threading.Event)
+    go_on: threading.Event = field(default_factory=threading.Event)
     url: str = ""
     cdn_url: str = ""
 
@@ -174,6 +178,10 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                     error = 503
                 dropped = hub.faults.drops > 0 and not headers and error is None
                 hub.faults.drops -= dropped
+            stall = hub.faults.stall_after_bytes
+            if stall is not None and hub.sent > stall:
+                hub.stalled.set()
+                hub.go_on.wait()
             if error is not None:
                 after = hub.faults.retry_after
                 self._send(error, b"", {"Retry-After": after} if after is not None else {})
@@ -223,6 +231,7 @@ def serve(folders: dict[str, Path], token: str | None = None) -> Iterator[Hub]:
     try:
         yield hub
     finally:
+        hub.go_on.set()
         for server in servers:
             server.shutdown()
             server.server_close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,11 +17,13 @@ from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
+from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, keys_of, random_folder, tensors_of
 from tests.hub.stand_in import Hub, serve
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Spawn = Callable[..., "subprocess.Popen[str]"]
 TOKEN = "hf_secret"
 
 
@@ -42,24 +45,42 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def run(hub: Hub, tmp_path: Path) -> Run:
-    """Run ``baize-convert`` with the stand-in for its hub."""
+def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+    """Start ``baize-convert`` with the stand-in for its hub."""
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    begun: list[subprocess.Popen[str]] = []
 
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
+    def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
             [sys.executable, "-m", "baize_convert", *map(str, arguments)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
             env={
                 **kept,
                 "HF_ENDPOINT": hub.url,
                 "HF_HOME": str(tmp_path / "hf"),
-                "HF_HUB_DISABLE_PROGRESS_BARS": "1",
                 "HF_HUB_DISABLE_TELEMETRY": "1",
                 **environment,
             },
         )
+        begun.append(process)
+        return process
+
+    yield spawn
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def run(spawn: Spawn) -> Run:
+    """Run ``baize-convert`` to its end."""
+
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = spawn(*arguments, **environment)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     return run
 
@@ -170,3 +191,69 @@ def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
     assert hub.sent - before < (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
     assert tensors_of(output) == tensors_of(wanted)
+
+
+def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
+    hub: Hub, run: Run, tmp_path: Path, spawn: Spawn
+) -> None:
+    output = tmp_path / "out.gguf"
+    hub.faults.stall_after_bytes = 2_000_000
+    process = spawn("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
+    assert hub.stalled.wait(PATIENCE_S)
+    process.send_signal(signal.SIGINT)
+    # A request would be given up after 30 seconds.
+    assert process.wait(15) == 130
+    said = process.stderr.read() if process.stderr is not None else ""
+    assert said == "baize-convert: interrupted; the same command goes on from here\n"
+    hub.go_on.set()
+    hub.faults.stall_after_bytes = None
+    assert run("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output).returncode == 0
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
+
+
+def test_killed_five_times_it_goes_on_and_reads_little_again(
+    hub: Hub, run: Run, spawn: Spawn, tmp_path: Path
+) -> None:
+    """No signal that it could catch; a row that is written is not fetched again."""
+    output = tmp_path / "out.gguf"
+    # As little memory as it takes: slabs of a quarter megabyte, and two of them on their way.
+    names = ("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
+    arguments = (*names, "--max-ram", "112M")
+    weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
+    for part in range(1, 6):
+        hub.faults.stall_after_bytes = part * weights // 6
+        hub.stalled.clear()
+        process = spawn(*arguments)
+        assert hub.stalled.wait(PATIENCE_S)
+        process.kill()
+        process.communicate()
+        hub.faults.stall_after_bytes = None
+        hub.go_on.set()
+        hub.go_on.clear()
+        assert not output.exists()
+    done = run(*arguments)
+    assert done.returncode == 0, done.stderr
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
+    assert hub.sent < weights + 5 * 1_000_000 + 300_000
+
+
+def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
+    hub: Hub, spawn: Spawn, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gguf"
+    hub.faults.stall_after_bytes = 2_000_000
+    process = spawn("merge", "hf:owner/model", "-o", output, "--max-ram", "112M")
+    assert hub.stalled.wait(PATIENCE_S)
+    file = hub.folders["owner/model"] / "model.safetensors"
+    raw = bytearray(file.read_bytes())
+    raw[-1000:] = bytes(1000)
+    file.write_bytes(raw)
+    hub.faults.stall_after_bytes = None
+    hub.go_on.set()
+    _, said = process.communicate()
+    assert process.returncode == 1
+    assert "was replaced on the hub meanwhile" in said
+    assert said.count("\n") == 1
+    assert not output.exists()
