@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -17,11 +18,14 @@ from baize_convert.merged_tensors import MergedTensor
 
 DEFAULT_MEMORY = 500_000_000
 """Bytes that a conversion may take at most; mapped files are the system's, and do not count."""
-RESIDENT = 110_000_000
-"""Bytes of the interpreter, its libraries and the vocabulary."""
-ARRAYS_PER_SLAB = 8
-"""Arrays as large as a slab in float32 that are there at once: what is read, added, put into order,
-packed, and unpacked again to see what is left."""
+_RESIDENT = 60_000_000
+"""Bytes of the interpreter and its libraries."""
+_PER_HEAD_BYTE = 28
+"""Bytes that a byte of the file's head takes while it is made: almost all of it is the vocabulary,
+which is a text, a number and a place in a list for each token and merge."""
+_ARRAYS_PER_SLAB = 7
+"""Arrays as large as a slab in float32 that are there at once: what is read, also ahead, added, put
+into order, packed, and unpacked again to see what is left."""
 _LARGEST_SLAB = 8 << 20
 _SAMPLE = 1 << 20
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -31,13 +35,15 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 class Budget:
     """Threads at work at once, and the bytes of a slab in float32."""
 
+    resident: int
+    """Bytes that are there without any slab."""
     workers: int
     slab_bytes: int
 
     @property
     def peak_bytes(self) -> int:
         """Memory at the most, files that are mapped not counted."""
-        return RESIDENT + self.workers * ARRAYS_PER_SLAB * self.slab_bytes
+        return self.resident + self.workers * _ARRAYS_PER_SLAB * self.slab_bytes
 
     def rows_of(self, tensor: MergedTensor) -> int:
         """Rows of a slab: as many as fit, and whole heads where rows change places."""
@@ -65,13 +71,15 @@ def budget_for(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
     """
     # A slab is at least one row, or the rows of a head.
     smallest = max(4 * p.tensor.slab_multiple * p.tensor.columns for p in layout.tensors)
+    resident = _RESIDENT + _PER_HEAD_BYTE * len(layout.head)
     for workers in range(os.cpu_count() or 1, 0, -1):
-        slab = (memory - RESIDENT) // (workers * ARRAYS_PER_SLAB)
+        slab = (memory - resident) // (workers * _ARRAYS_PER_SLAB)
         if slab >= smallest:
-            return Budget(workers, min(slab, max(smallest, _LARGEST_SLAB)))
-    least = Budget(1, smallest).peak_bytes
+            return Budget(resident, workers, min(slab, max(smallest, _LARGEST_SLAB)))
+    least = Budget(resident, 1, smallest).peak_bytes
     raise ConvertError(
-        f"--max-ram {memory / 1e6:.0f}M is too little for this model: it takes {least / 1e6:.0f}M"
+        f"--max-ram {memory / 1e6:.0f}M is too little for this model: it takes "
+        f"{math.ceil(least / 1e6)}M"
     )
 
 

@@ -219,7 +219,7 @@ def test_killed_five_times_it_goes_on_and_reads_little_again(
     output = tmp_path / "out.gguf"
     # As little memory as it takes: slabs of a quarter megabyte, and two of them on their way.
     names = ("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
-    arguments = (*names, "--max-ram", "112M")
+    arguments = (*names, "--max-ram", "62M")
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     for part in range(1, 6):
         hub.faults.stall_after_bytes = part * weights // 6
@@ -244,7 +244,7 @@ def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
 ) -> None:
     output = tmp_path / "out.gguf"
     hub.faults.stall_after_bytes = 2_000_000
-    process = spawn("merge", "hf:owner/model", "-o", output, "--max-ram", "112M")
+    process = spawn("merge", "hf:owner/model", "-o", output, "--max-ram", "62M")
     assert hub.stalled.wait(PATIENCE_S)
     file = hub.folders["owner/model"] / "model.safetensors"
     raw = bytearray(file.read_bytes())
