@@ -196,7 +196,11 @@ def verify_command(
     plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named("F32"), pre=pre)
     parity = compare_tokenizers(source_tokenizer(plan.tokenizer), result)
     hidden = json or not sys.stderr.isatty()
-    with tempfile.TemporaryDirectory(prefix=".verify-", dir=result.parent) as folder:
+    try:
+        beside = tempfile.TemporaryDirectory(prefix=".verify-", dir=result.parent)
+    except OSError as error:
+        raise ConvertError(f"{result.parent}: {error.strerror}") from error
+    with beside as folder:
         source = Path(folder) / "source.gguf"
         size = sum(placed.bytes for placed in plan.layout.tensors)
         with tqdm(total=size, unit="B", unit_scale=True, desc="source", disable=hidden) as bar:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from baize_convert.adapter import Adapter, ModuleChange
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
@@ -174,12 +176,41 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
             raise ConvertError(
                 f"{adapter.path} is not an adapter of {base.path}: {'; '.join(wrong)}"
             )
+        if not _is_one(base, adapter):
+            raise ConvertError(
+                f"{adapter.path}: ensure_weight_tying says that lm_head is the embedding, but its "
+                "weights are others"
+            )
     head = _merged(base, adapters, "lm_head", "weight")
     if head is not None and head[0].rows != vocabulary:
         raise ConvertError(
             f"{adapters[0].path}: its embedding has {vocabulary} rows, and the head that it "
             f"leaves as it is {head[0].rows}: save the adapter with save_embedding_layers=True"
         )
+
+
+def _is_one(base: Checkpoint, adapter: Adapter) -> bool:
+    """Whether a head that PEFT tied is changed as the embedding is, so that it can be left out."""
+    head = adapter.changes.get("lm_head")
+    tied = adapter.config.ensure_weight_tying and "lm_head.weight" not in base.tensors
+    if head is None or not tied:
+        return True
+    embedding = adapter.changes.get("model.embed_tokens")
+    if embedding is None:
+        return False
+    pairs = [(head.replaced.get("weight"), embedding.replaced.get("weight"))]
+    # In a head A and B have the places of the embedding's B and A.
+    pairs += [(_transposed(head.a), embedding.b), (_transposed(head.b), embedding.a)]
+    return all(
+        one is other if one is None or other is None else one.equals(other) for one, other in pairs
+    )
+
+
+def _transposed(matrix: Tensor | None) -> Tensor | None:
+    if matrix is None:
+        return None
+    values = np.ascontiguousarray(matrix.read().T)
+    return ArrayTensor(matrix.name, matrix.dtype, values.shape, values)
 
 
 def _mismatches(

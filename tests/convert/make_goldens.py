@@ -30,6 +30,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "dora_embedding": {"r": 4, "use_dora": True, "target_modules": ["embed_tokens"]},
     "embedding": {"r": 4, "lora_alpha": 8, "target_modules": ["embed_tokens"]},
     "head": {"r": 4, "lora_alpha": 8, "target_modules": ["lm_head", "q_proj"]},
+    "tied": {"r": 4, "target_modules": ["embed_tokens"], "ensure_weight_tying": True},
     "modules_to_save": {
         "r": 4,
         "lora_alpha": 8,

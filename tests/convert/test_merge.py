@@ -203,6 +203,14 @@ def merged_folder(kind: str, folder: Path, *, with_head: bool) -> Path:
     return folder
 
 
+def test_a_head_that_is_said_to_be_tied_and_is_not_is_refused(tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "head", tmp_path / "adapter")
+    file = tmp_path / "adapter" / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "ensure_weight_tying": True}))
+    with pytest.raises(ConvertError, match="ensure_weight_tying says that lm_head"):
+        plan_conversion(BASE, [open_adapter(tmp_path / "adapter")], outtype_named("F32"))
+
+
 def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
     """The embedding has the size of the adapter, and its tokenizer names the new tokens."""
     adapter = tmp_path / "adapter"
