@@ -56,6 +56,8 @@ def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A shell lets what it runs in the background ignore Ctrl-C, and Python keeps to that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             env={
                 **kept,
                 "HF_ENDPOINT": hub.url,
