@@ -40,6 +40,7 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.formats import (
     OWN_TEMPLATE,
+    PromptFormat,
     UnknownFormat,
     build_prompt,
     format_named,
@@ -431,9 +432,13 @@ class Chat:
             sampling=sampling,
             max_tokens=self.max_tokens,
             reserve=self.reserve(loaded.n_ctx),
-            stop=list(dict.fromkeys([*chosen.stop, *loaded.stop])),
+            stop=self._stop_strings(chosen),
             trim_at_stop=chosen.trim_at_stop,
         )
+
+    def _stop_strings(self, chosen: PromptFormat) -> list[str]:
+        """What ends an answer: by the format, and by the model's file."""
+        return list(dict.fromkeys([*chosen.stop, *self._require_model().loaded.stop]))
 
     async def _fit(
         self,
@@ -522,7 +527,7 @@ class Chat:
             conversation = await self.run(self.store.conversation, conversation_id)
             messages = await self.run(self.store.messages, conversation_id)
             chosen = format_named(self.format_of(conversation))
-            request = title_request(messages, chosen.template, list(chosen.stop))
+            request = title_request(messages, chosen.template, self._stop_strings(chosen))
             async for event in self._engine.generate(request):
                 if isinstance(event, protocol.Finished) and (title := title_of_answer(event.text)):
                     return title

@@ -53,7 +53,9 @@ Base = Annotated[
 Adapters = Annotated[
     list[str] | None,
     typer.Option(
-        "--adapter", metavar="A[=WEIGHT]", help="A PEFT folder or a GGUF LoRA; several add up."
+        "--adapter",
+        metavar="A[=WEIGHT]",
+        help="A PEFT folder, a GGUF LoRA or hf:owner/name; several add up.",
     ),
 ]
 OuttypeName = Annotated[str, typer.Option("--outtype", help=f"One of {', '.join(OUTTYPES)}.")]
@@ -96,16 +98,8 @@ def plan_command(
     json: Json = False,
 ) -> None:
     """What would be written and what it takes: bytes, types, memory, time. Reads headers only."""
-    plan = plan_conversion(
-        base,
-        parse_adapters(adapter or []),
-        outtype_named(outtype),
-        imatrix=None if imatrix is None else read_imatrix(imatrix),
-        pre=pre,
-        prompt=ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format),
-        strict=strict,
-    )
-    _warn(plan)
+    prompt = ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format)
+    plan = _planned(base, adapter, outtype, imatrix, pre, prompt, strict=strict)
     budget = budget_for(plan.layout, parse_size(max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
     if json:
@@ -137,16 +131,8 @@ def merge_command(
     json: Json = False,
 ) -> None:
     """Merge and quantize in one pass; interrupted, the same command goes on where it was."""
-    plan = plan_conversion(
-        base,
-        parse_adapters(adapter or []),
-        outtype_named(outtype),
-        imatrix=None if imatrix is None else read_imatrix(imatrix),
-        pre=pre,
-        prompt=ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format),
-        strict=strict,
-    )
-    _warn(plan)
+    prompt = ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format)
+    plan = _planned(base, adapter, outtype, imatrix, pre, prompt, strict=strict)
     with tqdm(
         total=sum(placed.bytes for placed in plan.layout.tensors),
         unit="B",
@@ -170,7 +156,9 @@ def merge_command(
 
 @app.command("adapter")
 def adapter_command(
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="A PEFT folder.")],
+    adapter: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="A PEFT folder or hf:owner/name.")
+    ],
     base: Annotated[str, typer.Option("--base", help="The model it is for.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")],
     outtype: Annotated[str, typer.Option("--outtype", help="f16 or f32.")] = "f16",
@@ -257,9 +245,29 @@ def _text(file: Path | None) -> str | None:
         raise ConvertError(f"{file}: not a text in UTF-8") from error
 
 
-def _warn(plan: Plan) -> None:
+def _planned(
+    base: str,
+    adapters: list[str] | None,
+    outtype: str,
+    imatrix: Path | None,
+    pre: str | None,
+    prompt: ChatPrompt,
+    *,
+    strict: bool,
+) -> Plan:
+    """The conversion that the options ask for; its warnings are told."""
+    plan = plan_conversion(
+        base,
+        parse_adapters(adapters or []),
+        outtype_named(outtype),
+        imatrix=None if imatrix is None else read_imatrix(imatrix),
+        pre=pre,
+        prompt=prompt,
+        strict=strict,
+    )
     for warning in plan.warnings:
         print(f"baize-convert: {_harmless(warning)}", file=sys.stderr)
+    return plan
 
 
 def _words(value: Any) -> str:

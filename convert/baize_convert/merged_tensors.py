@@ -176,17 +176,33 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
             raise ConvertError(
                 f"{adapter.path} is not an adapter of {base.path}: {'; '.join(wrong)}"
             )
+        if "lm_head.weight" not in base.tensors and _has_tokens(adapter, "lm_head"):
+            raise ConvertError(
+                f"{adapter.path}: its trained tokens are those of lm_head, which the base shares "
+                "with the embedding: train those of embed_tokens"
+            )
         if not _is_one(base, adapter):
             raise ConvertError(
                 f"{adapter.path}: ensure_weight_tying says that lm_head is the embedding, but its "
                 "weights are others"
             )
+    tokens = [one for one in adapters if _has_tokens(one, "model.embed_tokens")]
+    if tokens and "lm_head.weight" not in base.tensors and _diverges(base, adapters):
+        raise ConvertError(
+            f"{tokens[0].path}: trained tokens of an embedding that the head shares cannot be "
+            "merged together with another change of one of the two"
+        )
     head = _merged(base, adapters, "lm_head", "weight")
     if head is not None and head[0].rows != vocabulary:
         raise ConvertError(
             f"{adapters[0].path}: its embedding has {vocabulary} rows, and the head that it "
             f"leaves as it is {head[0].rows}: save the adapter with save_embedding_layers=True"
         )
+
+
+def _has_tokens(adapter: Adapter, module: str) -> bool:
+    change = adapter.changes.get(module)
+    return change is not None and change.token_rows is not None
 
 
 def _is_one(base: Checkpoint, adapter: Adapter) -> bool:

@@ -14,6 +14,7 @@ from baize_convert.adapters import fitted
 from baize_convert.base import open_base
 from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.checkpoint import Checkpoint
+from baize_convert.failures import ConvertError
 from baize_convert.gguf_checkpoint import quantized_types
 from baize_convert.imatrix import ImportanceMatrix
 from baize_convert.layout import Layout, lay_out
@@ -70,6 +71,11 @@ def plan_conversion(
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
     tokenizer = _tokenizer(base, adapters)
     vocabulary = _vocabulary(base, tokenizer, config, pre)
+    if vocabulary is None and config.vocab_size != base.config.vocab_size:
+        raise ConvertError(
+            f"{adapters[-1].path} has {config.vocab_size} tokens and {base.path} names "
+            f"{base.config.vocab_size}: put the tokenizer of the training beside the adapter"
+        )
     prompt = prompt or ChatPrompt()
     writer = GGUFWriter(None, config.architecture.name)
     add_metadata(

@@ -162,17 +162,26 @@ class StoredTensor(Tensor):
 
     def read(self, first: int = 0, count: int | None = None) -> Float32:
         """Rows ``first`` to ``first + count`` as float32 [count, columns]; F16, BF16 are exact."""
-        count = self.rows - first if count is None else count
-        item = ITEM_BYTES[self.dtype]
-        if self.strides is None:
-            start = self.start + first * self.columns * item
-            raw = self.file.array(start, count * self.columns * item)
-            values = raw.view(_NUMPY[self.dtype]).reshape(count, self.columns)
-        else:
-            values = self._strided()[first : first + count]
+        return self._as_float32(self._stored(first, self.rows - first if count is None else count))
+
+    def read_columns(self, first: int, count: int) -> Float32:
+        # Cut before it is changed into float32: A of an embedding is as wide as the vocabulary.
+        return self._as_float32(self._stored(0, self.rows)[:, first : first + count].T)
+
+    def _as_float32(self, values: NDArray[np.generic]) -> Float32:
+        values = np.ascontiguousarray(values)
         if self.dtype == "BF16":
             return (values.astype(np.uint32) << 16).view(np.float32)
         return values.astype(np.float32)
+
+    def _stored(self, first: int, count: int) -> NDArray[np.generic]:
+        """Rows as they are in the file, [count, columns]."""
+        if self.strides is not None:
+            return self._strided()[first : first + count]
+        item = ITEM_BYTES[self.dtype]
+        start = self.start + first * self.columns * item
+        raw = self.file.array(start, count * self.columns * item)
+        return raw.view(_NUMPY[self.dtype]).reshape(count, self.columns)
 
     def _strided(self) -> NDArray[np.generic]:
         assert self.strides is not None

@@ -211,6 +211,25 @@ def test_a_head_that_is_said_to_be_tied_and_is_not_is_refused(tmp_path: Path) ->
         plan_conversion(BASE, [open_adapter(tmp_path / "adapter")], outtype_named("F32"))
 
 
+def test_trained_tokens_of_a_shared_embedding_stand_alone(tmp_path: Path) -> None:
+    """PEFT ties them to the head: with a head trained apart nobody can say which is meant."""
+    adapters = [open_adapter(FOLDER / "tokens"), open_adapter(FOLDER / "head")]
+    with pytest.raises(ConvertError, match="trained tokens of an embedding that the head shares"):
+        plan_conversion(BASE, adapters, outtype_named("F32"))
+
+
+def test_new_tokens_in_a_gguf_need_a_tokenizer(tmp_path: Path) -> None:
+    converted(BASE, "F32", tmp_path / "base.gguf")
+    adapter = tmp_path / "adapter"
+    shutil.copytree(FOLDER / "resized", adapter)
+    with pytest.raises(ConvertError, match="put the tokenizer of the training beside"):
+        plan_conversion(tmp_path / "base.gguf", [open_adapter(adapter)], outtype_named("F32"))
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(BASE / name, adapter)
+    converted(tmp_path / "base.gguf", "F32", tmp_path / "out.gguf", adapter)
+    assert len(keys_of(tmp_path / "out.gguf")["tokenizer.ggml.tokens"][1]) == RESIZED
+
+
 def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
     """The embedding has the size of the adapter, and its tokenizer names the new tokens."""
     adapter = tmp_path / "adapter"

@@ -87,6 +87,15 @@ def run(spawn: Spawn) -> Run:
     return run
 
 
+def stalled_in(spawn: Spawn, hub: Hub, after: int, *arguments: object) -> subprocess.Popen[str]:
+    """A merge that waits for bytes which the hub does not send, ``after`` so many."""
+    hub.stalled.clear()
+    hub.faults.stall_after_bytes = after
+    process = spawn("merge", "hf:owner/model", *arguments)
+    assert hub.stalled.wait(PATIENCE_S)
+    return process
+
+
 def locally(base: Path, output: Path, *adapters: Path) -> Path:
     opened = [open_adapter(adapter) for adapter in adapters]
     merge(plan_conversion(base, opened, outtype_named("Q4_K_M")), output)
@@ -199,9 +208,7 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     hub: Hub, run: Run, tmp_path: Path, spawn: Spawn
 ) -> None:
     output = tmp_path / "out.gguf"
-    hub.faults.stall_after_bytes = 2_000_000
-    process = spawn("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
-    assert hub.stalled.wait(PATIENCE_S)
+    process = stalled_in(spawn, hub, 2_000_000, "-o", output)
     process.send_signal(signal.SIGINT)
     # A request would be given up after 30 seconds.
     assert process.wait(15) == 130
@@ -209,7 +216,7 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     assert said == "baize-convert: interrupted; the same command goes on from here\n"
     hub.go_on.set()
     hub.faults.stall_after_bytes = None
-    assert run("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output).returncode == 0
+    assert run("merge", "hf:owner/model", "-o", output).returncode == 0
     wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
     assert tensors_of(output) == tensors_of(wanted)
 
@@ -220,21 +227,17 @@ def test_killed_five_times_it_goes_on_and_reads_little_again(
     """No signal that it could catch; a row that is written is not fetched again."""
     output = tmp_path / "out.gguf"
     # As little memory as it takes: slabs of a quarter megabyte, and two of them on their way.
-    names = ("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
-    arguments = (*names, "--max-ram", "62M")
+    arguments = ("-o", output, "--max-ram", "62M")
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     for part in range(1, 6):
-        hub.faults.stall_after_bytes = part * weights // 6
-        hub.stalled.clear()
-        process = spawn(*arguments)
-        assert hub.stalled.wait(PATIENCE_S)
+        process = stalled_in(spawn, hub, part * weights // 6, *arguments)
         process.kill()
         process.communicate()
         hub.faults.stall_after_bytes = None
         hub.go_on.set()
         hub.go_on.clear()
         assert not output.exists()
-    done = run(*arguments)
+    done = run("merge", "hf:owner/model", *arguments)
     assert done.returncode == 0, done.stderr
     wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
     assert tensors_of(output) == tensors_of(wanted)
@@ -245,9 +248,7 @@ def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
     hub: Hub, spawn: Spawn, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.gguf"
-    hub.faults.stall_after_bytes = 2_000_000
-    process = spawn("merge", "hf:owner/model", "-o", output, "--max-ram", "62M")
-    assert hub.stalled.wait(PATIENCE_S)
+    process = stalled_in(spawn, hub, 2_000_000, "-o", output, "--max-ram", "62M")
     file = hub.folders["owner/model"] / "model.safetensors"
     raw = bytearray(file.read_bytes())
     raw[-1000:] = bytes(1000)
