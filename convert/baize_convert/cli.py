@@ -40,6 +40,9 @@ FAILED, INTERRUPTED = 1, 130
 DROWNS = 0.7
 """Where quantization takes more than this of what an adapter added, a larger type is worth it."""
 
+_LARGER = {"Q6_K": "Q8_0", "Q8_0": "F16"}
+"""What to take where one of the larger types does not keep enough; Q6_K or Q8_0 for all others."""
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -339,7 +342,8 @@ def _survival_lines(survival: Survival, plan: Plan) -> list[str]:
     ]
     if ratio > DROWNS and plan.outtype.quantized:
         lines.append(
-            "the adapter drowns in the noise of this type: try a larger one, such as Q6_K or Q8_0"
+            "the adapter drowns in the noise of this type: try a larger one, such as "
+            + _LARGER.get(plan.outtype.name, "Q6_K or Q8_0")
         )
     return lines
 

@@ -46,6 +46,8 @@ def open_folder(folder: Path, elsewhere: Elsewhere | None = None) -> Checkpoint:
     Raises:
         ConvertError: a file or tensor is missing, damaged, of another shape, or quantized.
     """
+    if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
+        raise ConvertError(f"{folder} is an adapter: give it with --adapter, and its base as BASE")
     config = read_config(folder)
     shards, promised, read = _shards(
         folder,

@@ -247,6 +247,11 @@ def test_a_name_in_a_file_is_no_command_to_the_terminal(
     assert said.count("\n") == 1
 
 
+def test_an_adapter_in_the_place_of_the_base_is_told_apart() -> None:
+    with pytest.raises(ConvertError, match="is an adapter: give it with --adapter"):
+        open_base(FOLDER / "plain")
+
+
 def test_an_empty_adapter_and_one_of_zeros_are_refused(adapter: Path) -> None:
     write_safetensors(adapter / "adapter_model.safetensors", {})
     with pytest.raises(ConvertError, match="saved empty"):

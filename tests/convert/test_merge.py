@@ -301,6 +301,18 @@ def test_how_much_of_an_adapter_is_left_is_told(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("outtype", "larger"), [("Q4_0", "Q6_K or Q8_0"), ("Q6_K", "Q8_0"), ("Q8_0", "F16")]
+)
+def test_an_adapter_that_drowns_is_told_with_a_larger_type(
+    outtype: str, larger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    little = f"{FOLDER / 'plain'}=0.001"
+    arguments = ["merge", str(BASE), "--adapter", little, "--outtype", outtype]
+    assert run([*arguments, "-o", str(tmp_path / "out.gguf")]) == 0
+    assert capsys.readouterr().out.endswith(f"try a larger one, such as {larger}\n")
+
+
 def test_the_converted_model_answers(
     smollm2_folder: Path, tmp_path: Path, abort: AbortFlag
 ) -> None:
