@@ -205,14 +205,14 @@ class RangeFile:
             return b""
         found = _get(self._repository, self.name, self._place, start, size)
         if found is None:  # a signed address is good for some time only
-            self._place = self._same_place()
+            self._place, self._etag = self._same_place(), None
             found = _get(self._repository, self.name, self._place, start, size)
         if found is None:
             raise ConvertError(f"{self.path}: the hub no longer hands it out")
         body, etag = found
         with self._lock:
             self._etag = self._etag or etag
-            if etag != self._etag:
+            if etag is not None and etag != self._etag:
                 raise self._replaced()
         return body
 
