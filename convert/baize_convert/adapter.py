@@ -165,6 +165,8 @@ class Adapter:
     name: str
     architecture: Architecture | None = None
     """That of its base, where the file says it."""
+    commit: str | None = None
+    """That of its repository, of one on the hub."""
 
 
 def name_of(path: Path) -> str:

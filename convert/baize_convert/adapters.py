@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from baize_convert import hub
+from baize_convert import hub, hub_requests
 from baize_convert.adapter import Adapter, open_peft_adapter
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_adapter import open_gguf_adapter
@@ -21,10 +21,11 @@ def open_adapter(given: Path | str, weight: float = 1.0) -> Adapter:
     Raises:
         ConvertError: it is none, or one that cannot be merged; the message names the field or key.
     """
-    if str(given).startswith(hub.PREFIX):
-        name = hub.parse_name(str(given))
-        found = open_peft_adapter(hub.fetch_adapter(name), weight)
-        return replace(found, name=name.repo.partition("/")[2])
+    if str(given).startswith(hub_requests.PREFIX):
+        name = hub_requests.parse_name(str(given))
+        folder = hub.fetch_adapter(name)
+        found = open_peft_adapter(folder, weight)
+        return replace(found, name=name.repo.partition("/")[2], commit=folder.name)
     path = Path(given)
     if path.is_file():
         return open_gguf_adapter(path, weight)

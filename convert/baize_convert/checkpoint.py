@@ -28,6 +28,8 @@ class Checkpoint:
     """Where the tensors lie."""
     name: str | None = None
     """``owner/name`` of one on the hub; else ``path`` tells it."""
+    commit: str | None = None
+    """The commit of that repository."""
     computed: dict[str, Float32] = field(default_factory=dict)
     """Tensors that are no weights, by their GGUF names: the factors of LLaMA 3's RoPE."""
     gguf: GGUFReader | None = None

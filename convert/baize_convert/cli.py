@@ -22,6 +22,8 @@ from baize_convert.base import open_base
 from baize_convert.budget import budget_for, estimated_seconds, parse_size
 from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.failures import ConvertError
+from baize_convert.hub import keep_weights
+from baize_convert.hub_requests import PREFIX, parse_name
 from baize_convert.imatrix import read_imatrix
 from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
@@ -130,11 +132,19 @@ def merge_command(
     prompt_format: FormatName = None,
     strict: Strict = False,
     max_ram: MaxRam = "500M",
+    keep_source: Annotated[
+        bool,
+        typer.Option("--keep-source", help="Keep the weights of hf: names in the hub's cache."),
+    ] = False,
     allow_nan: Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")] = False,
     json: Json = False,
 ) -> None:
     """Merge and quantize in one pass; interrupted, the same command goes on where it was."""
     prompt = ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format)
+    hidden = json or not sys.stderr.isatty()
+    if keep_source and base.startswith(PREFIX):
+        with tqdm(unit="B", unit_scale=True, desc=base, disable=hidden) as bar:
+            keep_weights(parse_name(base), bar.update)
     plan = _planned(base, adapter, outtype, imatrix, pre, prompt, strict=strict)
     with tqdm(
         total=sum(placed.bytes for placed in plan.layout.tensors),
@@ -142,7 +152,7 @@ def merge_command(
         unit_scale=True,
         unit_divisor=1000,
         desc=output.name,
-        disable=json or not sys.stderr.isatty(),
+        disable=hidden,
     ) as bar:
         survival = merge(
             plan, output, progress=bar.update, allow_nan=allow_nan, memory=parse_size(max_ram)

@@ -59,7 +59,9 @@ def open_gguf(path: Path) -> Checkpoint:
     if stored:
         raise ConvertError(f"{path}: {min(stored)} belongs to no part of this architecture")
     check_tensors(path, config, tensors)
-    return Checkpoint(path, config, tensors, tuple(map(MappedFile, readers)), None, computed, first)
+    return Checkpoint(
+        path, config, tensors, tuple(map(MappedFile, readers)), computed=computed, gguf=first
+    )
 
 
 def quantized_types(base: Checkpoint) -> list[str]:

@@ -13,7 +13,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.model_config import read_config
 from baize_convert.rope import rope_factors
 from baize_convert.safetensors_file import parse_safetensors
-from baize_convert.stored_tensors import ByteSource, MappedFile, Tensor
+from baize_convert.stored_tensors import ByteSource, MappedFile, StoredTensor, Tensor
 from baize_convert.tensor_names import is_skipped
 from baize_convert.torch_file import parse_torch_file
 
@@ -34,6 +34,9 @@ class Elsewhere(Protocol):
     @property
     def label(self) -> str:
         """``owner/name``."""
+
+    @property
+    def commit(self) -> str: ...
 
     def has(self, file: str) -> bool: ...
 
@@ -61,14 +64,34 @@ def open_folder(folder: Path, elsewhere: Elsewhere | None = None) -> Checkpoint:
         else:
             files.append(elsewhere.open(shard))
         found = read(files[-1])
-        tensors |= {key: tensor for key, tensor in found.items() if not is_skipped(key)}
+        for key, tensor in found.items():
+            if not is_skipped(key):
+                tensors[key] = tensor
+            elif isinstance(tensor, StoredTensor):
+                tensor.pass_over()
     if missing := {key for key in promised if not is_skipped(key)} - set(tensors):
         raise ConvertError(f"{folder}: {min(missing)} is in the index but in no shard")
     check_tensors(folder, config, tensors)
     factors = rope_factors(config)
     computed = {} if factors is None else {"rope_freqs.weight": factors}
-    label = None if elsewhere is None else elsewhere.label
-    return Checkpoint(folder, config, tensors, tuple(files), label, computed)
+    return Checkpoint(
+        folder,
+        config,
+        tensors,
+        tuple(files),
+        name=None if elsewhere is None else elsewhere.label,
+        commit=None if elsewhere is None else elsewhere.commit,
+        computed=computed,
+    )
+
+
+def weight_files(folder: Path, has: Callable[[str], bool]) -> list[str]:
+    """The names of the files that hold a checkpoint's weights; ``has`` knows those of the folder.
+
+    Raises:
+        ConvertError: there are none, or the index names one elsewhere.
+    """
+    return _shards(folder, has)[0]
 
 
 def _shards(folder: Path, has: Callable[[str], bool]) -> tuple[list[str], set[str], _Read]:

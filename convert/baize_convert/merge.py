@@ -27,7 +27,7 @@ from baize_convert.journal import Journal, Written
 from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 from baize_convert.provenance import sha256_of, with_hashes
-from baize_convert.stored_tensors import ByteSource, MappedFile
+from baize_convert.stored_tensors import ByteSource, MappedFile, StoredTensor
 
 
 @dataclass
@@ -104,6 +104,8 @@ def merge(
             except BaseException:
                 failed.set()
                 raise
+            for source in plan.base.files:
+                _check_source(source, partial, journal)
             known = {one: future.result() for one, future in hashes.items()}
         os.pwrite(descriptor, with_hashes(plan.layout.head, known), 0)
         os.fsync(descriptor)
@@ -191,16 +193,40 @@ def _run(work: _Pass, plan: Plan, journal: Journal, budget: Budget) -> Iterator[
                     source.close()
 
 
+def _place_on_the_hub(placed: Placed) -> tuple[str, int]:
+    source = placed.tensor.source
+    if isinstance(source, StoredTensor) and not source.file.is_local:
+        return source.place
+    return "", 0
+
+
 def _slabs(
     tensors: Sequence[Placed], journal: Journal, budget: Budget
 ) -> Iterator[tuple[Placed, int, int]]:
-    """First row and count of all slabs that are not written, in the order of the file."""
-    for placed in tensors:
+    """First row and count of all slabs that are not written, in the order of the file.
+
+    What comes from the hub is read in the order of its own file, so that it can be hashed.
+    """
+    for placed in sorted(tensors, key=_place_on_the_hub):
         tensor = placed.tensor
         step = budget.rows_of(tensor)
         for begin, count in journal.missing(tensor.name, tensor.rows):
             for first in range(begin, begin + count, step):
                 yield placed, first, min(step, begin + count - first)
+
+
+def _check_source(source: ByteSource, partial: Path, journal: Journal) -> None:
+    """Whether what was read of ``source`` is what it holds; else nothing of it is kept.
+
+    Raises:
+        ConvertError: it is not.
+    """
+    try:
+        source.check()
+    except ConvertError:
+        partial.unlink()
+        journal.remove()
+        raise
 
 
 def _check_output(plan: Plan, output: Path, partial: Path) -> None:

@@ -40,6 +40,9 @@ def add_provenance(
     writer.add_string(f"{PREFIX}version", version("baize-tui"))
     writer.add_string(f"{PREFIX}llama_cpp_python", version("llama-cpp-python"))
     writer.add_string(f"{PREFIX}merge_dtype", "f32")
+    if base.name is not None and base.commit is not None:
+        writer.add_string(f"{PREFIX}base.repository", base.name)
+        writer.add_string(f"{PREFIX}base.commit", base.commit)
     hashed = [Hashed(file) for file in base.files]
     writer.add_array(f"{PREFIX}base.files", [one.source.path.name for one in hashed])
     writer.add_array(f"{PREFIX}base.sha256", [one.placeholder for one in hashed])
@@ -49,6 +52,8 @@ def add_provenance(
         hashed.append(weights)
         scales = sorted({c.scale for c in adapter.changes.values() if c.a is not None})
         writer.add_string(f"{key}.name", adapter.name)
+        if adapter.commit is not None:
+            writer.add_string(f"{key}.commit", adapter.commit)
         writer.add_string(f"{key}.sha256", weights.placeholder)
         writer.add_float32(f"{key}.weight", adapter.weight)
         if scales:

@@ -53,6 +53,12 @@ class ByteSource(Protocol):
     def drop(self, start: int, size: int) -> None:
         """These bytes are not needed again."""
 
+    def pass_over(self, start: int, size: int) -> None:
+        """These bytes will never be read."""
+
+    def check(self) -> None:
+        """All has been read: raise ``ConvertError`` where it is not what it should be."""
+
     def close(self) -> None:
         """Nothing will be read any more: who waits for bytes need not wait on."""
 
@@ -88,6 +94,12 @@ class MappedFile:
 
     def prefetch(self, start: int, size: int) -> None:
         """The system reads ahead by itself."""
+
+    def pass_over(self, start: int, size: int) -> None:
+        """It costs nothing to have them."""
+
+    def check(self) -> None:
+        """It is what it is."""
 
     def close(self) -> None:
         """Nobody waits for what is at hand."""
@@ -192,6 +204,16 @@ class StoredTensor(Tensor):
             raw, self.shape, [step * item for step in self.strides], writeable=False
         )
         return view.reshape(-1, self.columns)
+
+    def pass_over(self) -> None:
+        """It will never be read."""
+        if self.strides is None and self.dtype in ITEM_BYTES:
+            self.file.pass_over(self.start, self.rows * self.columns * ITEM_BYTES[self.dtype])
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """File and first byte."""
+        return str(self.file.path), self.start
 
     def prefetch(self, first: int, count: int) -> None:
         if self.strides is None:

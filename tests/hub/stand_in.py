@@ -10,11 +10,13 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+_PIECE = 1 << 16
 _LARGE = 1 << 16
 """Bytes from which on a file lies with the other host, as large files of the hub do."""
 _API = re.compile(
@@ -33,6 +35,8 @@ class Faults:
     errors: list[int] = field(default_factory=list)
     """Statuses that the next ranges are answered with, instead of their bytes."""
     retry_after: str | None = None
+    damage: int | None = None
+    """Bytes of files after which one byte is another one."""
     after_bytes: int | None = None
     """Bytes of files after which every range is answered with an error."""
     stall_after_bytes: int | None = None
@@ -71,7 +75,14 @@ class Hub:
 
 
 def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    status = file.stat()
+    return _hash_of(file, status.st_size, status.st_mtime_ns)
+
+
+@cache
+def _hash_of(file: Path, size: int, changed: int) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
@@ -187,34 +198,47 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 after = hub.faults.retry_after
                 self._send(error, b"", {"Retry-After": after} if after is not None else {})
                 return
-            body, status = file.read_bytes(), 200
+            size, first, status = file.stat().st_size, 0, 200
             headers = {**(headers or {}), "ETag": f'"{_sha256(file)}"', "Accept-Ranges": "bytes"}
+            last = size - 1
             wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("range") or "")
             if wanted:
-                first, last = int(wanted[1]), int(wanted[2] or len(body) - 1)
-                headers["Content-Range"] = f"bytes {first}-{last}/{len(body)}"
-                body, status = body[first : last + 1], 206
-            self._send(status, body, headers, cut=len(body) // 2 if dropped else None)
-
-        def _send(
-            self,
-            status: int,
-            body: bytes,
-            headers: dict[str, str] | None = None,
-            cut: int | None = None,
-        ) -> None:
-            self.send_response(status)
-            for name, value in (headers or {}).items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
+                first, last, status = int(wanted[1]), min(int(wanted[2] or last), last), 206
+                headers["Content-Range"] = f"bytes {first}-{last}/{size}"
+            length = last + 1 - first
+            self._begin(status, length, headers)
             if self.command == "HEAD":
                 return
-            self.wfile.write(body if cut is None else body[:cut])
-            with hub.lock:
-                hub.sent += len(body) if cut is None else cut
-            if cut is not None:
-                self.close_connection = True
+            if dropped:
+                length, self.close_connection = length // 2, True
+            with file.open("rb") as opened:
+                opened.seek(first)
+                while length > 0 and (piece := opened.read(min(length, _PIECE))):
+                    if (
+                        size >= _LARGE
+                        and hub.faults.damage is not None
+                        and hub.sent >= hub.faults.damage
+                    ):
+                        piece, hub.faults.damage = piece[:-1] + bytes([piece[-1] ^ 1]), None
+                    if stall is not None and hub.sent > stall:
+                        hub.stalled.set()
+                        hub.go_on.wait()
+                    self.wfile.write(piece)
+                    length -= len(piece)
+                    with hub.lock:
+                        hub.sent += len(piece)
+
+        def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+            self._begin(status, len(body), headers or {})
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        def _begin(self, status: int, length: int, headers: dict[str, str]) -> None:
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(length))
+            self.end_headers()
 
     return Handler
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import try_to_load_from_cache
 
 from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
@@ -177,7 +178,7 @@ def test_what_cannot_be_had_is_one_line(name: str, wrong: str, run: Run, tmp_pat
 def test_without_a_network_it_says_so(run: Run) -> None:
     done = run("plan", "hf:owner/model", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
-    assert "HF_HUB_OFFLINE is set" in done.stderr
+    assert "the network is off" in done.stderr
     assert done.stderr.count("\n") == 1
     done = run("plan", "hf:owner/model", HF_ENDPOINT="http://127.0.0.1:9")
     assert done.returncode == 1
@@ -242,6 +243,51 @@ def test_killed_five_times_it_goes_on_and_reads_little_again(
     wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
     assert tensors_of(output) == tensors_of(wanted)
     assert hub.sent < weights + 5 * 1_000_000 + 300_000
+
+
+def test_weights_that_were_damaged_on_their_way_become_no_model(
+    hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gguf"
+    hub.faults.damage = 1_000_000  # the head of the file has come
+    done = run("merge", "hf:owner/model", "-o", output)
+    assert done.returncode == 1
+    assert "it was damaged on its way" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.glob("out.gguf*")) == []
+    assert run("merge", "hf:owner/model", "-o", output).returncode == 0
+
+
+def test_kept_weights_are_in_the_hubs_own_cache_and_are_not_fetched_again(
+    hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.gguf"
+    hub.faults.drops = 3
+    done = run("merge", "hf:owner/model", "--keep-source", "-o", output)
+    assert done.returncode == 0, done.stderr
+    file = hub.folders["owner/model"] / "model.safetensors"
+    assert hub.sent < file.stat().st_size + 100_000  # a body that was cut off went on
+    kept = try_to_load_from_cache("owner/model", file.name, cache_dir=tmp_path / "hf" / "hub")
+    assert isinstance(kept, str)
+    assert Path(kept).read_bytes() == file.read_bytes()
+    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert tensors_of(output) == tensors_of(wanted)
+    for again in ({}, {"HF_HUB_OFFLINE": "1"}):
+        before = hub.sent
+        done = run("merge", "hf:owner/model", "-o", output, **again)
+        assert done.returncode == 0, done.stderr
+        assert hub.sent == before
+
+
+def test_a_download_with_another_hash_is_not_kept(hub: Hub, run: Run, tmp_path: Path) -> None:
+    hub.faults.damage = 0
+    arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
+    done = run(*arguments)
+    assert done.returncode == 1
+    assert "it was damaged on its way" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert weights_in(tmp_path / "hf") == []
+    assert run(*arguments).returncode == 0
 
 
 def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
