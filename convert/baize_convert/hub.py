@@ -64,10 +64,11 @@ def open_repository(name: HubName) -> HubRepository:
             folder = Path(snapshot_download(name.repo, revision=name.revision))
             here = frozenset(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
             return HubRepository(name, folder.name, folder, here)
-        info = HfApi().model_info(name.repo, revision=name.revision)
+        # By its own revision, so that the cache knows later what it was, without a network too.
+        folder = Path(snapshot_download(name.repo, revision=name.revision, allow_patterns=_SMALL))
+        info = HfApi().model_info(name.repo, revision=folder.name)
         files = frozenset(one.rfilename for one in info.siblings or [])
-        folder = Path(snapshot_download(name.repo, revision=info.sha, allow_patterns=_SMALL))
-    return HubRepository(name, str(info.sha), folder, files)
+    return HubRepository(name, folder.name, folder, files)
 
 
 def keep_weights(name: HubName, progress: Progress = lambda _: None) -> None:
