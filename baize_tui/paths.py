@@ -36,6 +36,15 @@ class Paths:
         return self.data / "models"
 
     @property
+    def adapters_folder(self) -> Path:
+        return self.models_folder / "adapters"
+
+    @property
+    def recipes_folder(self) -> Path:
+        """Recipes that a person wrote."""
+        return self.config / "models"
+
+    @property
     def worker_log(self) -> Path:
         return self.logs / "worker.log"
 

@@ -89,7 +89,10 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     threads_batch: Annotated[
         int, _about("Threads that read the prompt; 0 takes every core", ge=0)
     ] = 0
-    gpu_layers: Annotated[int, _about("Layers on the GPU; -1 is all of them", ge=-1)] = 0
+    gpu_layers: Annotated[
+        Annotated[int, Meta(ge=-1)] | None,
+        _about("Layers on the GPU; empty is as many as fit, 0 none, -1 all of them"),
+    ] = None
 
 
 class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -19,7 +19,7 @@ from textual.worker import WorkerError
 
 from baize_tui.app.actions import rebound
 from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.status_line import TimeLeft, bar
+from baize_tui.app.status_line import bar
 from baize_tui.app.terminal_driver import QuickEscapeDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, own_themes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
@@ -28,6 +28,7 @@ from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
 from baize_tui.store.conversations import StoreError
+from baize_tui.time_left import TimeLeft
 
 
 class BaizeApp(App[int]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from time import monotonic
 
 from rich.style import Style
 from rich.text import Text
@@ -16,7 +15,6 @@ from baize_tui.app.actions import Action, key_name
 BAR_CELLS = 12
 WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
-_SPEED_AFTER_S = 0.7
 """Work that goes on for so long tells how long it still takes."""
 
 
@@ -33,25 +31,6 @@ def bar(done: float) -> str:
     """A progress bar of ``BAR_CELLS`` cells; ``done`` is 0.0 to 1.0."""
     full = round(max(0.0, min(1.0, done)) * BAR_CELLS)
     return "━" * full + "╌" * (BAR_CELLS - full)
-
-
-class TimeLeft:
-    """How long work still takes, from how fast it has gone so far."""
-
-    def __init__(self) -> None:
-        self._began: tuple[float, float] | None = None
-
-    def after(self, done: float) -> str:
-        """Words such as ``12 s left`` for work that is ``done`` (0.0 to 1.0); empty at first."""
-        now = monotonic()
-        if self._began is None or done < self._began[1]:
-            self._began = (now, done)
-            return ""
-        began, before = self._began
-        if now - began < _SPEED_AFTER_S or done <= before:
-            return ""
-        seconds = (now - began) / (done - before) * (1 - done)
-        return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
 
 
 class StatusLine(Horizontal):

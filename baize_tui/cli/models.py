@@ -5,16 +5,22 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
 
+from baize_tui.catalog.lineage import lineage
+from baize_tui.catalog.pulled import read_record
 from baize_tui.catalog.recipes import (
+    MODEL_SUFFIX,
     CatalogModel,
     Recipe,
+    check_name,
     find_model,
+    known_model,
     known_models,
     recipe_file,
     write_recipe,
@@ -27,7 +33,10 @@ from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import Paths, private_folder, project_paths
 
-models = typer.Typer(no_args_is_help=True, help="List, inspect and import models.")
+if TYPE_CHECKING:
+    pass
+
+models = typer.Typer(no_args_is_help=True, help="List, plan, pull, import and remove models.")
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:
@@ -41,7 +50,7 @@ ModelName = Annotated[
 ]
 
 
-def _as_json(model: CatalogModel) -> dict[str, Any]:
+def as_json(model: CatalogModel) -> dict[str, Any]:
     return {
         "name": model.name,
         "title": model.title,
@@ -51,6 +60,8 @@ def _as_json(model: CatalogModel) -> dict[str, Any]:
         "license": model.recipe.license,
         "description": model.recipe.description,
         "format": model.recipe.format,
+        "source": model.recipe.origin,
+        "domain": model.recipe.domain.name if model.recipe.domain is not None else None,
     }
 
 
@@ -64,7 +75,7 @@ def list_models(json: Json = False) -> None:
     """The models that are known, the installed ones first."""
     found = known_models(project_paths())
     if json:
-        print_json({"models": [_as_json(model) for model in found]})
+        print_json({"models": [as_json(model) for model in found]})
         return
     prepare_stdout()
     width = max((len(model.name) for model in found), default=0)
@@ -83,34 +94,73 @@ async def _header(path: Path, paths: Paths) -> GgufHeader:
 
 @models.command()
 def info(model: ModelName, json: Json = False) -> None:
-    """What a model is: its header, its recipe, its licence."""
+    """What a model is: its recipe, its header, its licence, and where it comes from."""
     paths = project_paths()
-    found = find_model(model, paths)
-    assert found.path is not None
-    header = asyncio.run(_header(found.path, paths))
+    if not (Path(model).suffix == MODEL_SUFFIX or "/" in model):
+        found = known_model(model, paths)
+    else:
+        found = find_model(model, paths)
+    header = asyncio.run(_header(found.path, paths)) if found.path is not None else None
+    record = read_record(found.name, paths)
     if json:
-        print_json({**_as_json(found), "header": msgspec.to_builtins(header)})
+        print_json(
+            {
+                **as_json(found),
+                "header": msgspec.to_builtins(header) if header is not None else None,
+                "pulled": msgspec.to_builtins(record) if record is not None else None,
+                "lineage": lineage(header.metadata) if header is not None else {},
+            }
+        )
         return
     prepare_stdout()
-    rows = {
-        "name": found.name,
-        "title": header.name,
-        "file": str(found.path),
-        "size": size_text(header.file_bytes),
-        "architecture": header.architecture,
-        "parameters": f"{header.parameters / 1e6:,.0f} million",
-        "quantization": header.quantization,
-        "context": f"{header.context_length} tokens",
-        "vocabulary": f"{header.vocabulary} tokens ({header.tokenizer})",
-        "layers": f"{header.layers}, {header.heads} heads ({header.heads_kv} KV)",
-        "template": "in the file" if header.chat_template else "none: ChatML is used",
-        "format": found.recipe.format or "",
-        "licence": found.recipe.license or header.license,
-        "notice": found.recipe.notice,
+    recipe = found.recipe
+    rows = {"name": found.name, "title": recipe.title, "about": recipe.description}
+    if header is None:
+        rows |= {"file": f"not here yet: 'baize-tui models pull {found.name}' fetches it"}
+    else:
+        rows |= {
+            "title": header.name,
+            "file": str(found.path),
+            "size": size_text(header.file_bytes),
+            "architecture": header.architecture,
+            "parameters": f"{header.parameters / 1e6:,.0f} million",
+            "quantization": header.quantization,
+            "context": f"{header.context_length} tokens",
+            "vocabulary": f"{header.vocabulary} tokens ({header.tokenizer})",
+            "layers": f"{header.layers}, {header.heads} heads ({header.heads_kv} KV)",
+            "template": "in the file" if header.chat_template else "none: ChatML is used",
+        }
+    rows |= {
+        "format": recipe.format or "",
+        "licence": recipe.license or (header.license if header is not None else ""),
+        "notice": recipe.notice,
+        "domain": recipe.domain.name if recipe.domain is not None else "",
+        "disclaimer": recipe.domain.disclaimer if recipe.domain is not None else "",
+        "source": recipe.origin,
     }
-    for key, value in rows.items():
+    if record is not None:
+        rows |= {f"at {repo}": commit for repo, commit in record.commits.items()}
+        rows |= {
+            "sha256": record.sha256 or "",
+            "pulled": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled_at)),
+        }
+    for key, value in {**rows, **(lineage(header.metadata) if header is not None else {})}.items():
         if value:
             print_line(f"{key:<13} {value}")
+
+
+@models.command("remove")
+def remove_model(model: ModelName, json: Json = False) -> None:
+    """Remove a model that was pulled or imported; a file of yours stays where it lies."""
+    from baize_tui.catalog.pull import remove
+
+    paths = project_paths()
+    found = known_model(model, paths)
+    deleted = remove(found, paths)
+    if json:
+        print_json({"name": model, "deleted": [str(file) for file in deleted]})
+        return
+    tell(f"{model} is removed" + ("" if deleted else "; its file stays where it lies"))
 
 
 @models.command("import")
@@ -130,8 +180,7 @@ def import_model(
     if format is not None:
         format_named(format)
     chosen = name or re.sub(r"[^a-z0-9.]+", "-", file.stem.lower()).strip("-.")
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", chosen):
-        raise CommandError(f"{chosen!r} is no name for a model: use a-z, 0-9, '.' and '-'")
+    check_name(chosen)
     if recipe_file(chosen, paths).exists():
         raise CommandError(f"a model is called {chosen} already; choose another with --name")
     source = file.expanduser().absolute()

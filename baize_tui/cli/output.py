@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, Self
 
 import msgspec
 
@@ -59,6 +59,12 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._shown = False
         self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
 
     def show(self, text: str) -> None:
         now = time.monotonic()

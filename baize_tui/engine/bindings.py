@@ -6,14 +6,18 @@ they check what llama.cpp would answer with ``abort()``. Import this only in the
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import hashlib
 import os
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,6 +28,7 @@ from llama_cpp._ctypes_extensions import load_shared_library
 
 from baize_tui.engine.fragments import SpecialToken
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.footprint import Device
 from baize_tui.settings import Sampling
 
 MAIN_SEQUENCE = 0
@@ -40,8 +45,10 @@ class ModelFileError(EngineError):
 # --- the log ------------------------------------------------------------------------------------
 
 _ERROR_LEVEL = 4
+_INFO_LEVEL = 2
 _log_lock = threading.Lock()
 _recent_errors: list[str] = []
+_listeners: list[list[str]] = []
 
 
 @lib.llama_log_callback  # type: ignore[untyped-decorator]
@@ -52,8 +59,25 @@ def _keep_log(level: int, text: bytes | None, _user_data: object) -> None:
         if level == _ERROR_LEVEL and line.strip():
             _recent_errors.append(line.strip())
             del _recent_errors[:-20]
+        if level == _INFO_LEVEL:
+            for lines in _listeners:
+                lines.append(line.strip())
     if level >= 3:
         os.write(2, line.encode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def log_lines() -> Iterator[list[str]]:
+    """The lines that llama.cpp logs meanwhile, level INFO; some figures stand nowhere else."""
+    lines: list[str] = []
+    with _log_lock:
+        _listeners.append(lines)
+    try:
+        yield lines
+    finally:
+        with _log_lock:
+            # By identity: two lists of no lines are equal.
+            _listeners[:] = [other for other in _listeners if other is not lines]
 
 
 def _start_of_log() -> None:
@@ -124,6 +148,8 @@ def _gguf_library() -> ctypes.CDLL:
         "gguf_get_key": (text, [pointer, i64]),
         "gguf_get_kv_type": (ctypes.c_int, [pointer, i64]),
         "gguf_get_arr_n": (ctypes.c_size_t, [pointer, i64]),
+        "gguf_get_arr_type": (ctypes.c_int, [pointer, i64]),
+        "gguf_get_arr_str": (text, [pointer, i64, ctypes.c_size_t]),
         "gguf_get_val_str": (text, [pointer, i64]),
         "gguf_get_val_data": (pointer, [pointer, i64]),
         "gguf_get_n_tensors": (i64, [pointer]),
@@ -131,6 +157,7 @@ def _gguf_library() -> ctypes.CDLL:
         "gguf_get_tensor_offset": (ctypes.c_size_t, [pointer, i64]),
         "gguf_get_tensor_size": (ctypes.c_size_t, [pointer, i64]),
         "gguf_get_tensor_ne": (ctypes.POINTER(i64), [pointer, i64]),
+        "gguf_get_tensor_type": (ctypes.c_int, [pointer, i64]),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
@@ -155,6 +182,8 @@ _GGUF_SCALARS: dict[int, Any] = {
     12: ctypes.c_double,
 }
 _GGUF_STRING, _GGUF_ARRAY = 8, 9
+_SHORT_ARRAY = 16
+"""Values that are worth a line; a vocabulary is not."""
 
 
 def read_header(path: str) -> GgufHeader:
@@ -185,15 +214,47 @@ def read_header(path: str) -> GgufHeader:
         )
     if version not in (2, 3):
         raise ModelFileError(f"{path} is GGUF version {version}; this program reads 2 and 3")
+    with _opened_gguf(path) as context:
+        return _header_of(context, path, size)
+
+
+@contextlib.contextmanager
+def _opened_gguf(path: str) -> Iterator[int]:
     _start_of_log()
     context = _gguf.gguf_init_from_file(os.fsencode(path), _GgufInitParams(True, None))
     if not context:
         reason = _reason_from_log("ggml cannot read its header")
         raise ModelFileError(f"{path} is damaged or cut short: {reason}")
     try:
-        return _header_of(context, path, size)
+        yield context
     finally:
         _gguf.gguf_free(context)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor as the header of its file tells it; ``shape`` is ggml's ``ne``, columns first."""
+
+    name: str
+    type: int
+    shape: tuple[int, int, int, int]
+    bytes: int
+
+
+def read_tensors(path: str) -> dict[str, TensorInfo]:
+    """The tensors of a GGUF file that ``read_header`` has found good, by name."""
+    found = {}
+    with _opened_gguf(path) as context:
+        for at in range(_gguf.gguf_get_n_tensors(context)):
+            name = _gguf.gguf_get_tensor_name(context, at).decode("utf-8", "replace")
+            shape = _gguf.gguf_get_tensor_ne(context, at)
+            found[name] = TensorInfo(
+                name,
+                _gguf.gguf_get_tensor_type(context, at),
+                (shape[0], shape[1], shape[2], shape[3]),
+                _gguf.gguf_get_tensor_size(context, at),
+            )
+    return found
 
 
 def _scalar(context: int, key: int) -> str:
@@ -201,7 +262,11 @@ def _scalar(context: int, key: int) -> str:
     if kind == _GGUF_STRING:
         return (_gguf.gguf_get_val_str(context, key) or b"").decode("utf-8", "replace")
     if kind == _GGUF_ARRAY:
-        return f"[{_gguf.gguf_get_arr_n(context, key)} values]"
+        n = _gguf.gguf_get_arr_n(context, key)
+        if n > _SHORT_ARRAY or _gguf.gguf_get_arr_type(context, key) != _GGUF_STRING:
+            return f"[{n} values]"
+        texts = (_gguf.gguf_get_arr_str(context, key, at) or b"" for at in range(n))
+        return ", ".join(text.decode("utf-8", "replace") for text in texts)
     value_type = _GGUF_SCALARS.get(kind)
     if value_type is None:
         return "?"
@@ -254,6 +319,7 @@ def _header_of(context: int, path: str, size: int) -> GgufHeader:
         tokenizer=metadata.get("tokenizer.ggml.model", ""),
         chat_template=metadata.get("tokenizer.chat_template", ""),
         license=metadata.get("general.license", ""),
+        data_offset=data_offset,
         metadata=metadata,
     )
 
@@ -366,9 +432,13 @@ class Model:
         *,
         gpu_layers: int = 0,
         vocabulary_only: bool = False,
+        simulated: bool = False,
         progress: Callable[[float], bool] | None = None,
     ) -> None:
         """Load ``path``; ``progress`` hears 0.0 to 1.0 and stops the load by returning False.
+
+        A ``simulated`` model has no weights in memory and cannot compute; llama.cpp tells what it
+        would take.
 
         Raises:
             ModelFileError: llama.cpp refused the file; the message has its reason.
@@ -377,6 +447,8 @@ class Model:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 2**31 - 1
         params.vocab_only = vocabulary_only
+        if simulated:
+            params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
 
         @lib.llama_progress_callback  # type: ignore[untyped-decorator]
         def report(fraction: float, _user_data: object) -> bool:
@@ -417,6 +489,10 @@ class Model:
             if n < size:
                 return buffer.value.decode("utf-8", "replace") if n >= 0 else ""
             size = n + 1
+
+    @property
+    def layers(self) -> int:
+        return int(lib.llama_model_n_layer(self.handle))
 
     @property
     def chat_template(self) -> str:
@@ -534,6 +610,20 @@ class Context:
     def clear(self) -> None:
         lib.llama_memory_clear(self._memory, True)
 
+    def set_adapters(self, adapters: Sequence[tuple[Adapter, float]]) -> None:
+        """Lay ``adapters`` with their scales over the weights, in place of those before.
+
+        What is in the cache was computed with those before: clear it.
+
+        Raises:
+            EngineError: llama.cpp refused them.
+        """
+        n = len(adapters)
+        handles = (lib.llama_adapter_lora_p_ctypes * n)(*(one.handle for one, _ in adapters))
+        scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
+        if lib.llama_set_adapters_lora(self._context, handles, n, scales) != 0:
+            raise EngineError("llama.cpp cannot lay these adapters over the model")
+
     def logits(self, n_vocab: int) -> list[float]:
         """Logits of the last decoded token, float32 [n_vocab]."""
         return list(lib.llama_get_logits_ith(self._context, -1)[:n_vocab])
@@ -543,6 +633,22 @@ class Context:
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)
             self._context = None
+
+
+class Adapter:
+    """A GGUF LoRA beside the model it is for; the model frees it."""
+
+    def __init__(self, model: Model, path: str) -> None:
+        """Load ``path``, which ``adapter_fits.check_adapter`` has found good.
+
+        Raises:
+            ModelFileError: llama.cpp refused it; the message has its reason.
+        """
+        _start_of_log()
+        self.handle = lib.llama_adapter_lora_init(model.handle, os.fsencode(path))
+        if not self.handle:
+            reason = _reason_from_log("no reason given")
+            raise ModelFileError(f"{path} cannot be used with this model: {reason}")
 
 
 # --- the sampler --------------------------------------------------------------------------------
@@ -652,30 +758,153 @@ class Backend:
     system_info: str
     gpu_offload: bool
     mmap: bool
-    devices: list[str]
+    devices: list[Device]
 
 
 def backend() -> Backend:
     _backend()
-    ggml = load_shared_library("ggml-base", Path(llama_cpp.__file__).parent / "lib")
-    registry = load_shared_library("ggml", Path(llama_cpp.__file__).parent / "lib")
-    registry.ggml_backend_dev_count.restype = ctypes.c_size_t
-    registry.ggml_backend_dev_get.restype = ctypes.c_void_p
-    registry.ggml_backend_dev_get.argtypes = [ctypes.c_size_t]
-    for name in ("ggml_backend_dev_name", "ggml_backend_dev_description"):
-        function = getattr(ggml, name)
-        function.restype, function.argtypes = ctypes.c_char_p, [ctypes.c_void_p]
-    devices = []
-    for i in range(registry.ggml_backend_dev_count()):
-        device = registry.ggml_backend_dev_get(i)
-        name = (ggml.ggml_backend_dev_name(device) or b"").decode("utf-8", "replace")
-        text = (ggml.ggml_backend_dev_description(device) or b"").decode("utf-8", "replace")
-        devices.append(f"{name}: {text}".strip())
     return Backend(
         llama_cpp_python=llama_cpp.__version__,
         llama_cpp=lib.llama_version().decode(),
         system_info=lib.llama_print_system_info().decode(),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
         mmap=bool(lib.llama_supports_mmap()),
-        devices=devices,
+        devices=devices(),
     )
+
+
+# enum ggml_backend_dev_type of ggml-backend.h
+_CPU_DEVICE = 0
+_DEVICE_KINDS = {_CPU_DEVICE: "cpu", 1: "gpu", 2: "igpu", 3: "accel"}
+
+
+def _backend_libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
+    """The registry of devices, and what they and tensors are made of."""
+    folder = Path(llama_cpp.__file__).parent / "lib"
+    registry, base = load_shared_library("ggml", folder), load_shared_library("ggml-base", folder)
+    pointer, size, text = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p
+    sizes = ctypes.POINTER(size)
+    signatures: list[tuple[ctypes.CDLL, str, Any, list[Any]]] = [
+        (registry, "ggml_backend_dev_count", size, []),
+        (registry, "ggml_backend_dev_get", pointer, [size]),
+        (registry, "ggml_backend_dev_by_type", pointer, [ctypes.c_int]),
+        (base, "ggml_backend_dev_name", text, [pointer]),
+        (base, "ggml_backend_dev_description", text, [pointer]),
+        (base, "ggml_backend_dev_type", ctypes.c_int, [pointer]),
+        (base, "ggml_backend_dev_memory", None, [pointer, sizes, sizes]),
+        (base, "ggml_backend_dev_backend_reg", pointer, [pointer]),
+        (base, "ggml_backend_reg_get_proc_address", pointer, [pointer, text]),
+        (base, "ggml_backend_buft_alloc_buffer", pointer, [pointer, size]),
+        (base, "ggml_backend_buffer_free", None, [pointer]),
+        (base, "ggml_backend_dev_supports_op", ctypes.c_bool, [pointer, pointer]),
+        (base, "ggml_init", pointer, [_GgmlInitParams]),
+        (base, "ggml_free", None, [pointer]),
+        (base, "ggml_new_tensor_2d", pointer, [pointer, ctypes.c_int, *[ctypes.c_int64] * 2]),
+        (base, "ggml_mul_mat", pointer, [pointer, pointer, pointer]),
+    ]
+    for library, name, result, arguments in signatures:
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return registry, base
+
+
+class _GgmlInitParams(ctypes.Structure):
+    _fields_ = [
+        ("mem_size", ctypes.c_size_t),
+        ("mem_buffer", ctypes.c_void_p),
+        ("no_alloc", ctypes.c_bool),
+    ]
+
+
+class _GgmlTensorStart(ctypes.Structure):
+    """The first fields of ``ggml_tensor`` (ggml.h)."""
+
+    _fields_ = [("type", ctypes.c_int), ("buffer", ctypes.c_void_p)]
+
+
+_registry, _ggml = _backend_libraries()
+
+
+def devices() -> list[Device]:
+    """What llama.cpp can compute on."""
+    _backend()
+    found = []
+    for at in range(_registry.ggml_backend_dev_count()):
+        device = _registry.ggml_backend_dev_get(at)
+        free, total = ctypes.c_size_t(0), ctypes.c_size_t(0)
+        _ggml.ggml_backend_dev_memory(device, ctypes.byref(free), ctypes.byref(total))
+        found.append(
+            Device(
+                name=(_ggml.ggml_backend_dev_name(device) or b"").decode("utf-8", "replace"),
+                description=(_ggml.ggml_backend_dev_description(device) or b"").decode(
+                    "utf-8", "replace"
+                ),
+                kind=_DEVICE_KINDS.get(_ggml.ggml_backend_dev_type(device), "other"),
+                free=free.value,
+                total=total.value,
+            )
+        )
+    return found
+
+
+_F32 = 0
+_TINY_GRAPH_BYTES = 1 << 16
+
+
+@cache
+def is_repacked(type: int, columns: int, rows: int) -> bool:
+    """Whether the processor keeps a matrix of this ggml type in an order of its own, beside the
+    file's; asked as ``weight_buft_supported`` of llama-model-loader.cpp does."""
+    _backend()
+    cpu = _registry.ggml_backend_dev_by_type(_CPU_DEVICE)
+    if not cpu:
+        return False
+    address = _ggml.ggml_backend_reg_get_proc_address(
+        _ggml.ggml_backend_dev_backend_reg(cpu), b"ggml_backend_dev_get_extra_bufts"
+    )
+    if not address:
+        return False
+    buffer_types = ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)(address)(cpu)
+    context = _ggml.ggml_init(_GgmlInitParams(_TINY_GRAPH_BYTES, None, True))
+    try:
+        weight = _ggml.ggml_new_tensor_2d(context, type, columns, rows)
+        product = _ggml.ggml_mul_mat(
+            context, weight, _ggml.ggml_new_tensor_2d(context, _F32, columns, 512)
+        )
+        at = 0
+        while buffer_types and (buffer_type := buffer_types[at]):
+            buffer = _ggml.ggml_backend_buft_alloc_buffer(buffer_type, 0)
+            start = _GgmlTensorStart.from_address(weight)
+            start.buffer = buffer
+            supported = bool(_ggml.ggml_backend_dev_supports_op(cpu, product))
+            start.buffer = None
+            _ggml.ggml_backend_buffer_free(buffer)
+            if supported:
+                return True
+            at += 1
+        return False
+    finally:
+        _ggml.ggml_free(context)
+
+
+_libc.memchr.restype = ctypes.c_void_p
+_libc.memchr.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+_READ_BYTES = 128 << 20
+
+
+def read_bandwidth(threads: int) -> float:
+    """Bytes per second that ``threads`` read from main memory, which bounds how fast it decodes.
+
+    libc's ``memchr`` for a byte that is not there, over more than a processor caches.
+    """
+    buffer = ctypes.create_string_buffer(_READ_BYTES)
+    ctypes.memset(buffer, 1, _READ_BYTES)
+    part = _READ_BYTES // threads
+    places = [ctypes.addressof(buffer) + number * part for number in range(threads)]
+    best = 0.0
+    with ThreadPoolExecutor(threads) as pool:
+        for _ in range(3):
+            began = time.perf_counter()
+            list(pool.map(lambda place: _libc.memchr(place, 0, part), places))
+            best = max(best, _READ_BYTES / (time.perf_counter() - began))
+    return best

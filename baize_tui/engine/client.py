@@ -20,7 +20,9 @@ from msgspec import Struct
 
 from baize_tui.engine.protocol import (
     LINE_LIMIT,
+    AdapterChecked,
     Cancel,
+    CheckAdapter,
     Count,
     Counted,
     Delta,
@@ -38,6 +40,8 @@ from baize_tui.engine.protocol import (
     Loaded,
     LoadedModel,
     Loading,
+    Measure,
+    Measured,
     Prefilling,
     Rendered,
     Rendering,
@@ -45,6 +49,7 @@ from baize_tui.engine.protocol import (
     decode_event,
     encode_line,
 )
+from baize_tui.footprint import Measurement
 from baize_tui.paths import private_folder
 from baize_tui.sanitizer import clean_line, clean_text
 
@@ -80,7 +85,7 @@ class ModelSpec(Struct, frozen=True):
     context: int = 4096
     threads: int = 0
     threads_batch: int = 0
-    gpu_layers: int = 0
+    gpu_layers: int | None = 0
 
 
 class Generation(Protocol):
@@ -419,6 +424,46 @@ class WorkerEngine:
                 if isinstance(event, Inspected):
                     return event.header
         raise WorkerDied("the model process ended while reading the file")
+
+    async def head_length(self, path: str) -> int:
+        """Where the weights begin in a GGUF file; 0 where its header cannot be read."""
+        try:
+            return (await self.inspect(path)).data_offset
+        except WorkerDied:
+            raise
+        except EngineFailure:
+            return 0
+
+    async def measure(
+        self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
+    ) -> Measurement:
+        """What loading the model at ``path`` would take; see ``protocol.Measure``.
+
+        Raises:
+            EngineFailure: the file is not a model that llama.cpp can run.
+        """
+        worker = await self._started()
+        request = Measure(self._next(), path, context, gpu_layers, budget)
+        async with contextlib.aclosing(worker.events(request)) as events:
+            async for event in events:
+                if isinstance(event, Measured):
+                    return event.measurement
+        raise WorkerDied("the model process ended while measuring")
+
+    async def check_adapter(self, path: str, base: str) -> None:
+        """Whether the GGUF LoRA at ``path`` is one of the model at ``base``.
+
+        Raises:
+            EngineFailure: it is not; the message names the tensor and its shapes.
+        """
+        worker = await self._started()
+        async with contextlib.aclosing(
+            worker.events(CheckAdapter(self._next(), path, base))
+        ) as events:
+            async for event in events:
+                if isinstance(event, AdapterChecked):
+                    return
+        raise WorkerDied("the model process ended while reading the adapter")
 
     async def diagnose(self) -> Diagnosis:
         """What llama.cpp is on this machine."""

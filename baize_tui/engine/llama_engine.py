@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import msgspec
 
+from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import (
     Aborted,
     AbortFlag,
+    Adapter,
     Context,
     EngineError,
     Model,
@@ -21,7 +24,9 @@ from baize_tui.engine.bindings import (
 )
 from baize_tui.engine.cores import batch_threads, decode_threads
 from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.measuring import BATCH, layers_that_fit
 from baize_tui.engine.protocol import (
+    AdapterUse,
     Count,
     Delta,
     Finished,
@@ -37,9 +42,6 @@ from baize_tui.engine.stop_strings import AnswerText
 from baize_tui.engine.templates import TemplateError, render
 from baize_tui.settings import Sampling
 
-BATCH = 128
-"""Tokens of one decode call while reading the prompt: progress and cancel come between calls. At
-most 2 % slower than 512 on a CPU."""
 EVENTS_PER_SECOND = 30
 
 
@@ -95,7 +97,11 @@ class LlamaEngine:
         """
         header = read_header(request.path)
         self._abort = abort
-        self._model = Model(request.path, gpu_layers=request.gpu_layers, progress=progress)
+        wanted = min(request.context, header.context_length) or header.context_length
+        gpu_layers = request.gpu_layers
+        if gpu_layers is None:
+            gpu_layers = layers_that_fit(request.path, wanted)
+        self._model = Model(request.path, gpu_layers=gpu_layers, progress=progress)
         if not self._model.can_generate:
             self._model.close()
             raise ModelFileError(
@@ -120,6 +126,8 @@ class LlamaEngine:
             self._model.close()
             raise
         self._cached: list[int] = []
+        self._adapters: dict[tuple[str, int], Adapter] = {}
+        self._laid_over: list[AdapterUse] = []
         versions = backend()
         self.loaded = LoadedModel(
             path=request.path,
@@ -131,7 +139,7 @@ class LlamaEngine:
             n_vocab=self.vocabulary.size,
             threads=self._threads,
             threads_batch=self._threads_batch,
-            gpu_layers=request.gpu_layers,
+            gpu_layers=gpu_layers,
             tokenizer=self.vocabulary.fingerprint,
             has_template=bool(self._template),
             backend=f"llama-cpp-python {versions.llama_cpp_python}, {versions.llama_cpp}",
@@ -197,10 +205,12 @@ class LlamaEngine:
 
         Raises:
             TemplateError: the chat template failed.
+            ModelFileError: an adapter is not of this model.
             TooLongError: prompt and reserve exceed the context; nothing was computed.
             EngineError: llama.cpp failed.
         """
         started = time.monotonic()
+        self._lay_over(request.adapters)
         prompt = self._with_partial_ids(request.prompt)
         ids = self._prompt_ids(prompt)
         rendered()
@@ -281,6 +291,30 @@ class LlamaEngine:
         if answer.stopped():
             answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, len(ids) - len(begun))
         yield Finished(request.request, reason, answer.text, answer_ids, measured, notices)
+
+    def _lay_over(self, wanted: list[AdapterUse]) -> None:
+        """Have these adapters count from now on; what was computed with others is forgotten.
+
+        Raises:
+            ModelFileError: one is not of this model; those before count on.
+        """
+        wanted = [use for use in wanted if use.scale != 0]
+        if wanted == self._laid_over:
+            return
+        self._context.set_adapters([(self._adapter(use.path), use.scale) for use in wanted])
+        self._laid_over = wanted
+        self._context.clear()
+        self._cached.clear()
+
+    def _adapter(self, path: str) -> Adapter:
+        try:
+            key = path, Path(path).stat().st_mtime_ns
+        except OSError as error:
+            raise ModelFileError(f"{path}: {error.strerror}") from error
+        if key not in self._adapters:
+            check_adapter(path, self.loaded.path)
+            self._adapters[key] = Adapter(self._model, path)
+        return self._adapters[key]
 
     def _reuse(self, ids: Sequence[int]) -> int:
         """Cut the KV cache to the longest prefix it shares with ``ids``; its length."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct, field
 
+from baize_tui.footprint import Device, Measurement
 from baize_tui.settings import Sampling
 
 Role = Literal["system", "user", "assistant"]
@@ -60,7 +61,15 @@ class Load(Struct, frozen=True, tag="load"):
     context: int = 4096
     threads: int = 0
     threads_batch: int = 0
-    gpu_layers: int = 0
+    gpu_layers: int | None = 0
+    """Layers on the GPU, -1 for all of them; None for as many as fit."""
+
+
+class AdapterUse(Struct, frozen=True):
+    """A GGUF LoRA that is laid over the model, and how strongly."""
+
+    path: str
+    scale: float = 1.0
 
 
 class Generate(Struct, frozen=True, tag="generate"):
@@ -77,6 +86,7 @@ class Generate(Struct, frozen=True, tag="generate"):
     reserve: int = 1
     stop: list[str] = []
     trim_at_stop: bool = False
+    adapters: list[AdapterUse] = []
 
 
 class Count(Struct, frozen=True, tag="count"):
@@ -93,6 +103,27 @@ class Inspect(Struct, frozen=True, tag="inspect"):
     path: str
 
 
+class Measure(Struct, frozen=True, tag="measure"):
+    """What loading the model would take, told by its header; no weight is read.
+
+    With ``budget``, bytes of main memory, also the largest context that fits into it.
+    """
+
+    request: int
+    path: str
+    context: int
+    gpu_layers: int | None = 0
+    budget: int = 0
+
+
+class CheckAdapter(Struct, frozen=True, tag="check_adapter"):
+    """Whether a GGUF LoRA is one of the model in ``base``, told by their headers."""
+
+    request: int
+    path: str
+    base: str
+
+
 class Diagnose(Struct, frozen=True, tag="diagnose"):
     """What llama.cpp is on this machine."""
 
@@ -105,7 +136,7 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     request: int
 
 
-Request = Load | Generate | Count | Inspect | Diagnose | Cancel
+Request = Load | Generate | Count | Inspect | Measure | CheckAdapter | Diagnose | Cancel
 
 # --- events -----------------------------------------------------------------------------------
 
@@ -129,6 +160,8 @@ class GgufHeader(Struct, frozen=True):
     chat_template: str
     license: str
     metadata: dict[str, str]
+    data_offset: int = 0
+    """Where the weights begin."""
 
 
 class LoadedModel(Struct, frozen=True):
@@ -235,6 +268,17 @@ class Inspected(Struct, frozen=True, tag="inspected"):
     header: GgufHeader
 
 
+class Measured(Struct, frozen=True, tag="measured"):
+    request: int
+    measurement: Measurement
+
+
+class AdapterChecked(Struct, frozen=True, tag="adapter_checked"):
+    """It fits."""
+
+    request: int
+
+
 class Diagnosis(Struct, frozen=True, tag="diagnosis"):
     request: int
     llama_cpp_python: str
@@ -244,7 +288,7 @@ class Diagnosis(Struct, frozen=True, tag="diagnosis"):
     mmap: bool
     threads: int
     threads_batch: int
-    devices: list[str]
+    devices: list[Device]
 
 
 class Failed(Struct, frozen=True, tag="failed"):
@@ -267,6 +311,8 @@ Event = (
     | Finished
     | Counted
     | Inspected
+    | Measured
+    | AdapterChecked
     | Diagnosis
     | Failed
 )

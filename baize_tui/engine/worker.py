@@ -16,11 +16,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import AbortFlag, EngineError, backend, read_header
 from baize_tui.engine.cores import batch_threads, decode_threads
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
+from baize_tui.engine.measuring import measure
 from baize_tui.engine.protocol import (
+    AdapterChecked,
     Cancel,
+    CheckAdapter,
     Count,
     Counted,
     Diagnose,
@@ -34,6 +38,8 @@ from baize_tui.engine.protocol import (
     Load,
     Loaded,
     Loading,
+    Measure,
+    Measured,
     Rendered,
     Rendering,
     Request,
@@ -126,6 +132,11 @@ class Worker:
                 self._send(Counted(request.request, tokens, engine.loaded.n_ctx))
             case Inspect():
                 self._send(Inspected(request.request, read_header(request.path)))
+            case Measure():
+                self._send(Measured(request.request, measure(request)))
+            case CheckAdapter():
+                check_adapter(request.path, request.base)
+                self._send(AdapterChecked(request.request))
             case Diagnose():
                 found = backend()
                 self._send(

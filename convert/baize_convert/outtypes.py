@@ -8,6 +8,7 @@ from gguf import LlamaFileType
 
 from baize_convert.failures import ConvertError
 from baize_convert.ggml import GgmlType
+from baize_convert.outtype_names import OuttypeName
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Outtype:
         return self.default not in (GgmlType.F32, GgmlType.F16, GgmlType.BF16)
 
 
-_DEFAULTS = {
+_DEFAULTS: dict[OuttypeName, tuple[str, GgmlType]] = {
     "F32": ("ALL_F32", GgmlType.F32),
     "F16": ("MOSTLY_F16", GgmlType.F16),
     "BF16": ("MOSTLY_BF16", GgmlType.BF16),

@@ -9,12 +9,12 @@ from textual import events
 from textual.widgets import Static
 
 from baize_tui.app.pastes import Pastes
-from baize_tui.app.status_line import TimeLeft
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
 from baize_tui.store.conversations import Store, StoreFull
+from baize_tui.time_left import TimeLeft
 from tests.app.looking import (
     RunApp,
     ask,

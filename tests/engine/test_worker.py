@@ -235,7 +235,7 @@ async def test_diagnosis_names_the_engine(engine: WorkerEngine) -> None:
     found = await engine.diagnose()
     assert found.llama_cpp_python == "0.3.36"
     assert found.threads >= 1
-    assert any("CPU" in device for device in found.devices)
+    assert any("CPU" in device.name for device in found.devices)
 
 
 async def test_the_header_of_the_real_model(engine: WorkerEngine, smollm2: Path) -> None:

@@ -1,0 +1,139 @@
+"""What a model will cost, told before anything is downloaded: disk, memory, speed."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from baize_convert.stored_tensors import ByteSource
+from baize_tui.catalog.fit import Fit, Machine, fit_of, tokens_per_second
+from baize_tui.catalog.pull import conversion, hub_gguf
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
+from baize_tui.footprint import Measurement
+from baize_tui.paths import Paths, private_folder
+
+_FIRST_HEAD = 1 << 20
+_LARGEST_HEAD = 256 << 20
+
+
+class Measurer(Protocol):
+    """The engine, as far as it is needed here."""
+
+    async def head_length(self, path: str) -> int: ...
+
+    async def measure(
+        self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
+    ) -> Measurement: ...
+
+
+class Cost(Struct, frozen=True):
+    """What bringing a model here takes; all 0 where it is here."""
+
+    disk: int = 0
+    """Bytes that will be written."""
+    download: int = 0
+    """Bytes that will come; those of a checkpoint are not kept."""
+
+
+class ModelPlan(Struct, frozen=True):
+    name: str
+    installed: bool
+    cost: Cost
+    bytes: int
+    """Of the GGUF."""
+    measured: Measurement
+    fit: Fit
+    tokens_per_second: float | None
+    enough_disk: bool
+    warnings: list[str] = []
+
+
+async def plan(
+    model: CatalogModel,
+    paths: Paths,
+    engine: Measurer,
+    machine: Machine,
+    *,
+    context: int,
+    gpu_layers: int | None = None,
+) -> ModelPlan:
+    """What ``model`` takes with ``context`` tokens; of one that is not here only headers are read.
+
+    Raises:
+        ConvertError: the hub cannot be asked, or has what cannot be used.
+        CatalogError: its header cannot be read.
+        EngineFailure: it is not a model that llama.cpp can run.
+    """
+    context = model.recipe.context or context
+    async with _head_of(model, paths, engine) as (path, size, cost, warnings):
+        measured = await engine.measure(
+            str(path), context, gpu_layers=gpu_layers, budget=machine.budget
+        )
+    return ModelPlan(
+        name=model.name,
+        installed=model.installed,
+        cost=cost,
+        bytes=size,
+        measured=measured,
+        fit=fit_of(measured.footprint, machine),
+        tokens_per_second=tokens_per_second(measured),
+        enough_disk=cost.disk <= machine.disk_free,
+        warnings=warnings,
+    )
+
+
+@asynccontextmanager
+async def _head_of(
+    model: CatalogModel, paths: Paths, engine: Measurer
+) -> AsyncIterator[tuple[Path, int, Cost, list[str]]]:
+    """A file with the header of ``model``, its size, what it costs, and what is not as one would
+    wish."""
+    if model.path is not None:
+        yield model.path, model.path.stat().st_size, Cost(), []
+        return
+    with tempfile.TemporaryDirectory(dir=private_folder(paths.cache), prefix="head-") as folder:
+        path = Path(folder) / "head.gguf"
+        if model.recipe.base is not None:
+            made = await asyncio.to_thread(conversion, model.recipe)
+            for file in made.base.files:
+                file.close()
+            _write_sparse(path, made.layout.head, made.layout.length)
+            download = sum(len(file) for file in made.base.files if not file.is_local)
+            cost = Cost(made.layout.length, download)
+            yield path, made.layout.length, cost, list(made.warnings)
+        else:
+            size, cached = await _fetch_head(model.recipe, path, engine)
+            yield path, size, Cost() if cached else Cost(size, size), []
+
+
+def _write_sparse(path: Path, head: bytes, size: int) -> None:
+    """A file of ``size`` bytes of which only the head takes any place."""
+    with path.open("wb") as file:
+        file.write(head)
+        file.truncate(size)
+
+
+async def _fetch_head(recipe: Recipe, path: Path, engine: Measurer) -> tuple[int, bool]:
+    """Write the head of a GGUF on the hub to ``path``; its size, and whether it is here already."""
+    found = await asyncio.to_thread(hub_gguf, recipe)
+    source: ByteSource = await asyncio.to_thread(found.repository.open, found.file)
+    try:
+        wanted = _FIRST_HEAD
+        while wanted <= _LARGEST_HEAD:
+            head = await asyncio.to_thread(source.read, 0, wanted)
+            _write_sparse(path, head, found.size)
+            # What is not there yet reads as zeros: a header that goes on into them is not whole.
+            if 0 < await engine.head_length(str(path)) <= len(head):
+                return found.size, found.cached is not None
+            if len(head) == found.size:
+                break
+            wanted *= 4
+    finally:
+        source.close()
+    raise CatalogError(f"{recipe.origin} is not a GGUF file, or a damaged one")

@@ -1,0 +1,194 @@
+"""Pulling a model: a GGUF is downloaded, a checkpoint is merged and quantized while it comes.
+
+Interrupted or killed, the same pull goes on where it was. No file has its final name, and no model
+is known, before it is whole.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from baize_convert.adapters import open_adapter
+from baize_convert.chat_prompt import ChatPrompt
+from baize_convert.hub import HubRepository, keep_weights, open_repository
+from baize_convert.hub_download import download
+from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import Plan, plan_conversion
+from baize_tui.catalog.pulled import PullRecord, read_record, write_record
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name
+from baize_tui.paths import Paths, private_folder
+
+Report = Callable[[int, int], object]
+"""Hears how many bytes of how many are there."""
+
+
+@dataclass(frozen=True)
+class HubGguf:
+    """A GGUF on the hub, before it is here."""
+
+    repository: HubRepository
+    file: str
+    size: int
+    sha256: str | None
+    cached: Path | None
+    """Where it lies in the hub's own cache already."""
+
+
+def hub_gguf(recipe: Recipe) -> HubGguf:
+    """The GGUF that ``recipe`` names.
+
+    Raises:
+        ConvertError: the hub does not have it, or cannot be asked.
+    """
+    assert recipe.repository is not None
+    assert recipe.file is not None
+    repository = open_repository(parse_name(recipe.repository))
+    cached = repository.cached(recipe.file)
+    if cached is not None:
+        return HubGguf(repository, recipe.file, len(cached), cached.sha256, cached.path)
+    place = repository.file(recipe.file).place()
+    return HubGguf(repository, recipe.file, place.size, place.sha256, None)
+
+
+def conversion(recipe: Recipe) -> Plan:
+    """What making the GGUF of ``recipe`` out of its checkpoint will be, from headers alone.
+
+    Raises:
+        ConvertError: it cannot be converted, or the hub cannot be asked.
+    """
+    assert recipe.base is not None
+    return plan_conversion(
+        _place(recipe.base),
+        [open_adapter(_place(adapter)) for adapter in recipe.adapters],
+        outtype_named(recipe.outtype),
+        prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format),
+    )
+
+
+def _place(written: str) -> str:
+    return written if written.startswith(PREFIX) else str(Path(written).expanduser())
+
+
+def pull(
+    model: CatalogModel,
+    paths: Paths,
+    report: Report = lambda done, total: None,
+    *,
+    keep_source: bool = False,
+) -> PullRecord:
+    """Bring the weights of ``model`` here; ``keep_source`` keeps those of a checkpoint too, in the
+    hub's own cache.
+
+    Raises:
+        CatalogError: its recipe names nothing to pull, or another pull of it is on its way.
+        ConvertError: what the hub has cannot be had or used, or there is no room; what came is kept
+            for the next time.
+    """
+    recipe = model.recipe
+    if not recipe.is_on_hub:
+        raise CatalogError(f"{model.name} does not come from the hub: its recipe names a file")
+    folder = private_folder(paths.models_folder)
+    target = folder / f"{check_name(model.name)}.gguf"
+    with _alone(target):
+        if recipe.base is None:
+            record = _fetch(recipe, target, report)
+        else:
+            record = _convert(recipe, target, report, keep_source=keep_source)
+        write_record(model.name, record, paths)
+        return record
+
+
+@contextmanager
+def _alone(target: Path) -> Iterator[None]:
+    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise CatalogError(f"{target.stem} is being pulled already, by another program") from error
+    with lock:
+        yield
+
+
+def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
+    found = hub_gguf(recipe)
+    path = found.cached
+    if path is None:
+        done = 0
+
+        def progress(size: int) -> None:
+            nonlocal done
+            done += size
+            report(done, found.size)
+
+        report(0, found.size)
+        path = download(found.repository.file(found.file), target, progress)
+    return PullRecord(
+        path=str(path),
+        bytes=found.size,
+        source=recipe.origin,
+        commits={found.repository.name.repo: found.repository.commit},
+        pulled_at=time.time(),
+        sha256=found.sha256,
+        license=recipe.license,
+    )
+
+
+def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool) -> PullRecord:
+    assert recipe.base is not None
+    if keep_source and recipe.base.startswith(PREFIX):
+        keep_weights(parse_name(recipe.base))
+    plan = conversion(recipe)
+    done, total = 0, sum(placed.bytes for placed in plan.layout.tensors)
+
+    def progress(size: int) -> None:
+        nonlocal done
+        done += size
+        report(done, total)
+
+    report(0, total)
+    merge(plan, target, progress=progress)
+    commits = {plan.base.name: plan.base.commit} if plan.base.name and plan.base.commit else {}
+    for name, adapter in zip(recipe.adapters, plan.adapters, strict=True):
+        if adapter.commit is not None and name.startswith(PREFIX):
+            commits[parse_name(name).repo] = adapter.commit
+    return PullRecord(
+        path=str(target),
+        bytes=plan.layout.length,
+        source=recipe.origin,
+        commits=commits,
+        pulled_at=time.time(),
+        outtype=plan.outtype.name,
+        license=recipe.license,
+    )
+
+
+def remove(model: CatalogModel, paths: Paths) -> list[Path]:
+    """Remove a model and what is left of its pulls; the files that were deleted.
+
+    A file that lies elsewhere, in the hub's cache or where a person keeps it, stays.
+
+    Raises:
+        CatalogError: it came with a package, or is none of this program's.
+    """
+    folder = paths.models_folder
+    own = folder / f"{model.name}.toml"
+    record = read_record(model.name, paths)
+    partials = [*folder.glob(f"{model.name}.gguf.*partial*")]
+    if not own.exists() and record is None and not partials:
+        if model.recipe.package is not None:
+            raise CatalogError(f"{model.name} came with a Python package: uninstall that")
+        raise CatalogError(f"{model.name} is not installed: there is nothing to remove")
+    files = [folder / f"{model.name}.gguf", *partials]
+    deleted = [file for file in files if file.is_file()]
+    for file in (*deleted, own, folder / f"{model.name}.pulled.json"):
+        file.unlink(missing_ok=True)
+    (folder / f"{model.name}.gguf.lock").unlink(missing_ok=True)
+    return deleted

@@ -1,0 +1,47 @@
+"""What was pulled: a record beside each file says where it came from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from baize_tui.paths import Paths, private_folder
+
+
+class PullRecord(Struct, frozen=True):
+    """Where a pulled file is from; ``path`` may lie in the hub's own cache."""
+
+    path: str
+    bytes: int
+    source: str
+    """``hf:owner/name/file``, or the base and its adapters."""
+    commits: dict[str, str]
+    """What each repository was at, by its name."""
+    pulled_at: float
+    """Seconds since 1970, UTC."""
+    sha256: str | None = None
+    """The hub's, of a file that came whole."""
+    outtype: str | None = None
+    license: str = ""
+
+
+def record_file(name: str, paths: Paths) -> Path:
+    return paths.models_folder / f"{name}.pulled.json"
+
+
+def read_record(name: str, paths: Paths) -> PullRecord | None:
+    """The record of ``name``; None where nothing was pulled under it."""
+    try:
+        return msgspec.json.decode(record_file(name, paths).read_bytes(), type=PullRecord)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def write_record(name: str, record: PullRecord, paths: Paths) -> None:
+    private_folder(paths.models_folder)
+    target = record_file(name, paths)
+    partial = target.with_suffix(".json.partial")
+    partial.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
+    partial.replace(target)

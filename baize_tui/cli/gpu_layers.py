@@ -1,0 +1,34 @@
+"""The flag ``--gpu-layers``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from baize_tui.cli.failures import CommandError
+
+AUTO = "auto"
+GpuLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-layers", metavar="auto|N", help="Layers on the GPU: auto is as many as fit, -1 all."
+    ),
+]
+
+
+def parse_gpu_layers(given: str | None) -> int | None:
+    """The number that was given; None for auto.
+
+    Raises:
+        CommandError: it is neither.
+    """
+    if given is None or given == AUTO:
+        return None
+    try:
+        layers = int(given)
+    except ValueError:
+        raise CommandError(f"--gpu-layers {given}: write auto, or a number of layers") from None
+    if layers < -1:
+        raise CommandError(f"--gpu-layers {given}: -1 is all of them, 0 none")
+    return layers

@@ -1,0 +1,26 @@
+"""How long work still takes."""
+
+from __future__ import annotations
+
+from time import monotonic
+
+_SPEED_AFTER_S = 0.7
+
+
+class TimeLeft:
+    """How long work still takes, from how fast it has gone so far."""
+
+    def __init__(self) -> None:
+        self._began: tuple[float, float] | None = None
+
+    def after(self, done: float) -> str:
+        """Words such as ``12 s left`` for work that is ``done`` (0.0 to 1.0); empty at first."""
+        now = monotonic()
+        if self._began is None or done < self._began[1]:
+            self._began = (now, done)
+            return ""
+        began, before = self._began
+        if now - began < _SPEED_AFTER_S or done <= before:
+            return ""
+        seconds = (now - began) / (done - before) * (1 - done)
+        return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
