@@ -12,6 +12,8 @@ from msgspec import Struct
 from baize_tui.footprint import Device, Footprint, Measurement
 
 Fit = Literal["fits", "tight", "does not fit"]
+DECODE_SHARE = 0.7
+"""Of the memory's speed that llama.cpp reaches on a processor, about; ``benchmarks/decode.py``."""
 ROOM = 0.85
 """A model that takes no more than this of the free memory leaves enough for all else."""
 
@@ -58,4 +60,8 @@ def tokens_per_second(measured: Measurement) -> float | None:
     """
     if measured.read_bytes_per_token == 0 or measured.gpu_layers > measured.layers:
         return None
-    return measured.bandwidth / (measured.read_bytes_per_token + measured.footprint.kv / 2)
+    return (
+        DECODE_SHARE
+        * measured.bandwidth
+        / (measured.read_bytes_per_token + measured.footprint.kv / 2)
+    )

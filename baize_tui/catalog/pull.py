@@ -22,8 +22,10 @@ from baize_convert.hub_requests import PREFIX, parse_name
 from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion
-from baize_tui.catalog.pulled import PullRecord, read_record, write_record
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name
+from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.importing import adapter_from_folder
+from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
 from baize_tui.paths import Paths, private_folder
 
 Report = Callable[[int, int], object]
@@ -170,25 +172,16 @@ def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool)
     )
 
 
-def remove(model: CatalogModel, paths: Paths) -> list[Path]:
-    """Remove a model and what is left of its pulls; the files that were deleted.
-
-    A file that lies elsewhere, in the hub's cache or where a person keeps it, stays.
+def pull_adapter(adapter: CatalogAdapter, paths: Paths) -> CatalogAdapter:
+    """Bring an adapter here, as a GGUF LoRA for its base.
 
     Raises:
-        CatalogError: it came with a package, or is none of this program's.
+        CatalogError: its recipe names nothing to pull, or its base is not here yet.
+        ConvertError: what the hub has cannot be had, or is not of that base.
     """
-    folder = paths.models_folder
-    own = folder / f"{model.name}.toml"
-    record = read_record(model.name, paths)
-    partials = [*folder.glob(f"{model.name}.gguf.*partial*")]
-    if not own.exists() and record is None and not partials:
-        if model.recipe.package is not None:
-            raise CatalogError(f"{model.name} came with a Python package: uninstall that")
-        raise CatalogError(f"{model.name} is not installed: there is nothing to remove")
-    files = [folder / f"{model.name}.gguf", *partials]
-    deleted = [file for file in files if file.is_file()]
-    for file in (*deleted, own, folder / f"{model.name}.pulled.json"):
-        file.unlink(missing_ok=True)
-    (folder / f"{model.name}.gguf.lock").unlink(missing_ok=True)
-    return deleted
+    recipe = adapter.recipe
+    if recipe.adapter is None or recipe.base is None:
+        raise CatalogError(f"{adapter.name} does not come from the hub: its recipe names a file")
+    base = known_model(recipe.base, paths)
+    made = adapter_from_folder(recipe.adapter, check_name(adapter.name), base, paths)
+    return CatalogAdapter(adapter.name, made.path, recipe)

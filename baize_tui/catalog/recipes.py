@@ -41,6 +41,10 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True):
     system: str = ""
     """What the model is told before the first turn."""
 
+    def cleaned(self) -> Domain:
+        """Its texts as a screen may show them."""
+        return Domain(clean_line(self.name), clean_line(self.disclaimer), clean_text(self.system))
+
 
 class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What a recipe file may say; one of ``file``, ``repository`` and ``base`` has the weights."""
@@ -146,12 +150,8 @@ def read_recipe(file: Path) -> Recipe:
         description=clean_line(recipe.description),
         license=clean_line(recipe.license),
         notice=clean_text(recipe.notice),
-        domain=None if recipe.domain is None else _cleaned(recipe.domain),
+        domain=recipe.domain.cleaned() if recipe.domain is not None else None,
     )
-
-
-def _cleaned(domain: Domain) -> Domain:
-    return Domain(clean_line(domain.name), clean_line(domain.disclaimer), clean_text(domain.system))
 
 
 def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:

@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from baize_tui import __version__
+from baize_tui.catalog.adapters import AdapterRecipe, CatalogAdapter
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.budget import (
     FILL_AFTER_CUT,
     first_kept,
@@ -74,6 +75,10 @@ class Running(msgspec.Struct, frozen=True):
     model: CatalogModel
 
 
+def _no_adapter(name: str) -> CatalogAdapter:
+    raise CatalogError(f"no adapter is called {name!r}")
+
+
 class Chat:
     """Conversations over one store and one engine; every method belongs to one event loop."""
 
@@ -85,16 +90,19 @@ class Chat:
         cache: Path,
         find_model: Callable[[str | None], CatalogModel],
         *,
+        find_adapter: Callable[[str], CatalogAdapter] = _no_adapter,
         one_model: bool = False,
     ) -> None:
         """``cache`` is the folder where hashes of model files are remembered; ``find_model`` knows
-        the models by name (``CatalogError`` where it does not). With ``one_model`` the model given
-        to ``use_model`` answers everywhere, whatever a conversation was begun with."""
+        the models by name, ``find_adapter`` the adapters (``CatalogError`` where they do not). With
+        ``one_model`` the model given to ``use_model`` answers everywhere, whatever a conversation
+        was begun with."""
         self.store = store
         self.settings = settings
         self._engine = engine
         self.cache = cache
         self.find_model = find_model
+        self.find_adapter = find_adapter
         self._one_model = one_model
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._turns: dict[str, EngineTurn] = {}
@@ -201,7 +209,8 @@ class Chat:
     def format_of(self, conversation: Conversation) -> str:
         """Name of the prompt format in use.
 
-        The conversation's, the recipe's, the one that the file names, or the settings'.
+        The conversation's, that of its adapters, the recipe's, the one that the file names, or the
+        settings'.
         """
         running = self.running
         recipe = named = own = None
@@ -210,20 +219,64 @@ class Chat:
             named = running.loaded.prompt_format
             own = None if running.loaded.has_template else "chatml"
         named = named if named in formats() else None
-        chosen = conversation.format or recipe or named or self.settings.chat.format
+        laid_over = next((a.format for a in self._adapter_recipes(conversation) if a.format), None)
+        chosen = conversation.format or laid_over or recipe or named or self.settings.chat.format
         return chosen or own or OWN_TEMPLATE
 
+    def _adapter_recipes(self, conversation: Conversation) -> list[AdapterRecipe]:
+        """The recipes of the adapters of ``conversation`` that are known."""
+        found = []
+        for name, scale in conversation.adapters.items():
+            with contextlib.suppress(CatalogError):
+                if scale:
+                    found.append(self.find_adapter(name).recipe)
+        return found
+
+    def domain_of(self, conversation: Conversation) -> Domain | None:
+        """The field that the conversation's model, or an adapter over it, was made for."""
+        for adapter in self._adapter_recipes(conversation):
+            if adapter.domain is not None:
+                return adapter.domain
+        model = self.model
+        with contextlib.suppress(CatalogError):
+            model = self.other_model(conversation) or model
+        return model.recipe.domain if model is not None else None
+
+    def _adapters(self, conversation: Conversation) -> list[protocol.AdapterUse]:
+        """What the engine lays over the model.
+
+        Raises:
+            CatalogError: an adapter is not on this machine.
+        """
+        uses = []
+        for name, scale in conversation.adapters.items():
+            path = self.find_adapter(name).path
+            assert path is not None
+            uses.append(protocol.AdapterUse(str(path), scale))
+        return uses
+
     async def new_conversation(
-        self, *, system: str | None = None, format: str | None = None
+        self,
+        *,
+        system: str | None = None,
+        format: str | None = None,
+        adapters: Mapping[str, float] = {},
     ) -> Conversation:
+        """Begin one; what its model is told is that of its domain where nobody chose anything."""
         chat = self.settings.chat
-        return await self.run(
+        conversation = await self.run(
             self.store.new_conversation,
             system=chat.system if system is None else system,
             moderation=chat.moderation,
             model=self.model.name if self.model is not None else None,
             format=format,
+            adapters=adapters,
         )
+        domain = self.domain_of(conversation)
+        if system is None and domain is not None and domain.system:
+            conversation = msgspec.structs.replace(conversation, system=domain.system)
+            await self.run(self.store.set_options, conversation)
+        return conversation
 
     # --- turns ----------------------------------------------------------------------------------
 
@@ -434,11 +487,13 @@ class Chat:
             reserve=self.reserve(loaded.n_ctx),
             stop=self._stop_strings(chosen),
             trim_at_stop=chosen.trim_at_stop,
+            adapters=self._adapters(conversation),
         )
 
     def _stop_strings(self, chosen: PromptFormat) -> list[str]:
-        """What ends an answer: by the format, and by the model's file."""
-        return list(dict.fromkeys([*chosen.stop, *self._require_model().loaded.stop]))
+        """What ends an answer: by the format, the model's recipe and its file."""
+        running = self._require_model()
+        return list(dict.fromkeys([*chosen.stop, *running.model.recipe.stop, *running.loaded.stop]))
 
     async def _fit(
         self,
@@ -629,7 +684,7 @@ class Chat:
             model_bytes=loaded.file_bytes,
             model_sha256=self._hash.result() if known else None,
             format=self.format_of(conversation),
-            adapters={},
+            adapters=dict(conversation.adapters),
             sampling=msgspec.to_builtins(sampling),
             seed=stats.seed,
             threads=stats.threads,
@@ -696,6 +751,7 @@ class _Kept(msgspec.Struct, frozen=True):
 
 
 _EXPECTED = (
+    CatalogError,
     EngineFailure,
     StoreError,
     NoModel,

@@ -6,9 +6,14 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import msgspec
+
+from baize_tui.catalog.adapters import find_adapter
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.events import (
     Asked,
@@ -22,9 +27,10 @@ from baize_tui.chat.formats import format_named
 from baize_tui.chat.turns import Chat
 from baize_tui.cli.assembly import make_chat
 from baize_tui.cli.failures import DONE, INTERRUPTED, CommandError, tell
+from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.output import Progress, prepare_stdout, print_json
 from baize_tui.engine.protocol import Prefilling
-from baize_tui.paths import project_paths
+from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
 
@@ -44,6 +50,9 @@ class AskOptions:
     seed: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    adapters: tuple[str, ...] = ()
+    """Each a name or a path, with ``=SCALE`` behind it or not."""
+    gpu_layers: str | None = None
 
 
 def question_from(prompt: str | None) -> str:
@@ -70,6 +79,25 @@ def question_from(prompt: str | None) -> str:
     return question
 
 
+def adapters_from(given: Sequence[str], paths: Paths) -> dict[str, float]:
+    """Scale by name, of adapters written as ``A`` or ``A=SCALE``.
+
+    Raises:
+        CommandError: a scale is no number.
+        CatalogError: there is no such adapter.
+    """
+    found: dict[str, float] = {}
+    for one in given:
+        name, equals, scale = one.rpartition("=")
+        if not equals or Path(one).exists():
+            name, scale = one, "1"
+        try:
+            found[find_adapter(name, paths).name] = float(scale)
+        except ValueError:
+            raise CommandError(f"--adapter {one}: {scale!r} is not a number") from None
+    return found
+
+
 def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     question = question_from(prompt)
@@ -82,7 +110,8 @@ def ask(prompt: str | None, options: AskOptions) -> int:
 
 async def _ask(question: str, options: AskOptions) -> int:
     paths = project_paths()
-    settings = load_settings(paths.settings_file)
+    settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
+    adapters = adapters_from(options.adapters, paths)
     model = find_model(options.model or settings.model.default, paths)
     if options.format is not None:
         format_named(options.format)
@@ -98,7 +127,12 @@ async def _ask(question: str, options: AskOptions) -> int:
             conversation = None
         await chat.use_model(model, lambda done: progress.show(f"loading {done:.0%}"))
         if conversation is None:
-            conversation = await chat.new_conversation(system=options.system, format=options.format)
+            conversation = await chat.new_conversation(
+                system=options.system, format=options.format, adapters=adapters
+            )
+        elif adapters:
+            conversation = msgspec.structs.replace(conversation, adapters=adapters)
+            await chat.run(store.set_options, conversation)
         chat.max_tokens = options.max_tokens or chat.max_tokens
         flags = {
             key: value
@@ -106,6 +140,9 @@ async def _ask(question: str, options: AskOptions) -> int:
             if value is not None
         }
         chat.sampling_for(conversation, **flags)  # a flag out of range ends here
+        domain = chat.domain_of(conversation)
+        if domain is not None:
+            tell(domain.disclaimer)
 
         interrupted = False
 
@@ -177,5 +214,6 @@ def _as_json(finished: Finished, chat: Chat, options: AskOptions) -> dict[str, A
         "ttft_s": round(stats.ttft_s, 4),
         "tokens_per_second": round(stats.tokens_per_second, 2),
         "seed": stats.seed,
+        "adapters": (message.provenance or {}).get("adapters", {}),
         "saved": finished.saved and options.save,
     }

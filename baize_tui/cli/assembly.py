@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from baize_tui.catalog.adapters import find_adapter
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.turns import Chat
@@ -25,5 +26,6 @@ def make_chat(store: Store, settings: Settings, paths: Paths, *, one_model: bool
         settings,
         paths.cache,
         lambda name: find_model(name, paths),
+        find_adapter=lambda name: find_adapter(name, paths),
         one_model=one_model,
     )

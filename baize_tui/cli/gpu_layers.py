@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 import typer
 
 from baize_tui.cli.failures import CommandError
+from baize_tui.settings import Settings
 
 AUTO = "auto"
 GpuLayers = Annotated[
@@ -32,3 +34,15 @@ def parse_gpu_layers(given: str | None) -> int | None:
     if layers < -1:
         raise CommandError(f"--gpu-layers {given}: -1 is all of them, 0 none")
     return layers
+
+
+def with_gpu_layers(settings: Settings, given: str | None) -> Settings:
+    """``settings`` with what the flag says, if it was given.
+
+    Raises:
+        CommandError: it is no number of layers.
+    """
+    if given is None:
+        return settings
+    model = msgspec.structs.replace(settings.model, gpu_layers=parse_gpu_layers(given))
+    return msgspec.structs.replace(settings, model=model)

@@ -10,6 +10,7 @@ from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import DONE, exit_code_of
+from baize_tui.cli.gpu_layers import GpuLayers
 from baize_tui.cli.models import complete_model, models
 from baize_tui.cli.pulls import plan_command, pull_command
 from baize_tui.cli.sessions import Json, complete_session, sessions
@@ -53,6 +54,7 @@ def client(
     newest: Annotated[
         bool, typer.Option("--continue", "-c", help="Open the conversation used last.")
     ] = False,
+    gpu_layers: GpuLayers = None,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_print_version),
@@ -60,7 +62,9 @@ def client(
 ) -> None:
     """Chat with a model you own, in the terminal, offline."""
     if context.invoked_subcommand is None:
-        raise typer.Exit(start_client(model=model, session=session, newest=newest))
+        raise typer.Exit(
+            start_client(model=model, session=session, newest=newest, gpu_layers=gpu_layers)
+        )
 
 
 @commands.command("ask")
@@ -77,6 +81,13 @@ def ask_command(
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--adapter", metavar="A[=SCALE]", help="A LoRA over the model; may be repeated."
+        ),
+    ] = None,
+    gpu_layers: GpuLayers = None,
 ) -> None:
     """Ask one question. What is piped in goes below the question."""
     options = AskOptions(
@@ -89,6 +100,8 @@ def ask_command(
         seed=seed,
         temperature=temperature,
         max_tokens=max_tokens,
+        adapters=tuple(adapter or ()),
+        gpu_layers=gpu_layers,
     )
     raise typer.Exit(ask(prompt, options))
 

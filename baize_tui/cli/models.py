@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import shutil
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,26 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.lineage import lineage
 from baize_tui.catalog.pulled import read_record
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogModel,
-    Recipe,
-    check_name,
     find_model,
     known_model,
     known_models,
-    recipe_file,
-    write_recipe,
 )
 from baize_tui.chat.formats import format_named
-from baize_tui.cli.failures import CommandError, tell
+from baize_tui.cli.failures import tell
 from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
-from baize_tui.paths import Paths, private_folder, project_paths
+from baize_tui.paths import Paths, project_paths
 
 if TYPE_CHECKING:
     pass
@@ -65,6 +60,21 @@ def as_json(model: CatalogModel) -> dict[str, Any]:
     }
 
 
+def adapter_as_json(adapter: CatalogAdapter) -> dict[str, Any]:
+    return {
+        "name": adapter.name,
+        "title": adapter.title,
+        "installed": adapter.installed,
+        "path": str(adapter.path) if adapter.path else None,
+        "bytes": adapter.path.stat().st_size if adapter.path else None,
+        "license": adapter.recipe.license,
+        "description": adapter.recipe.description,
+        "base": adapter.recipe.base,
+        "format": adapter.recipe.format,
+        "source": adapter.recipe.adapter or "",
+    }
+
+
 def size_text(size: int) -> str:
     """Bytes for a person: 98 MB, 4.1 GB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
@@ -72,16 +82,24 @@ def size_text(size: int) -> str:
 
 @models.command("list")
 def list_models(json: Json = False) -> None:
-    """The models that are known, the installed ones first."""
-    found = known_models(project_paths())
+    """The models and adapters that are known, the installed ones first."""
+    paths = project_paths()
+    found, adapters = known_models(paths), known_adapters(paths)
     if json:
-        print_json({"models": [as_json(model) for model in found]})
+        print_json(
+            {
+                "models": [as_json(model) for model in found],
+                "adapters": [adapter_as_json(adapter) for adapter in adapters],
+            }
+        )
         return
     prepare_stdout()
-    width = max((len(model.name) for model in found), default=0)
-    for model in found:
-        size = size_text(model.path.stat().st_size) if model.path else "not installed"
-        print_line(f"{model.name:<{width}}  {size:>13}  {model.recipe.description or model.title}")
+    width = max(len(one.name) for one in (*found, *adapters))
+    for one in (*found, *adapters):
+        size = size_text(one.path.stat().st_size) if one.path else "not installed"
+        about = one.recipe.description or one.title
+        over = f" (over {one.recipe.base})" if isinstance(one, CatalogAdapter) else ""
+        print_line(f"{one.name:<{width}}  {size:>13}  {about}{over}")
 
 
 async def _header(path: Path, paths: Paths) -> GgufHeader:
@@ -144,19 +162,24 @@ def info(model: ModelName, json: Json = False) -> None:
             "sha256": record.sha256 or "",
             "pulled": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled_at)),
         }
-    for key, value in {**rows, **(lineage(header.metadata) if header is not None else {})}.items():
+    rows |= lineage(header.metadata) if header is not None else {}
+    width = max(len(key) for key, value in rows.items() if value)
+    for key, value in rows.items():
         if value:
-            print_line(f"{key:<13} {value}")
+            print_line(f"{key:<{width}}  {value}")
 
 
 @models.command("remove")
 def remove_model(model: ModelName, json: Json = False) -> None:
     """Remove a model that was pulled or imported; a file of yours stays where it lies."""
-    from baize_tui.catalog.pull import remove
+    from baize_tui.catalog.removing import remove, remove_adapter
 
     paths = project_paths()
-    found = known_model(model, paths)
-    deleted = remove(found, paths)
+    names = {adapter.name: adapter for adapter in known_adapters(paths)}
+    if model in names:
+        deleted = remove_adapter(names[model], paths)
+    else:
+        deleted = remove(known_model(model, paths), paths)
     if json:
         print_json({"name": model, "deleted": [str(file) for file in deleted]})
         return
@@ -165,7 +188,9 @@ def remove_model(model: ModelName, json: Json = False) -> None:
 
 @models.command("import")
 def import_model(
-    file: Annotated[Path, typer.Argument(help="A GGUF file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A GGUF model, a GGUF LoRA, or the folder of an adapter.")
+    ],
     name: Annotated[str | None, typer.Option(help="Its name here; else the file's.")] = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy the file; else it is used where it lies.")
@@ -173,27 +198,24 @@ def import_model(
     format: Annotated[
         str | None, typer.Option(help="Prompt format, e.g. baize; else the file's template.")
     ] = None,
+    base: Annotated[str | None, typer.Option(help="The model that an adapter is for.")] = None,
 ) -> None:
-    """Make a GGUF file known by a name."""
+    """Make a model or an adapter of your own known by a name."""
+    from baize_tui.catalog.importing import Wish, import_file
+
     paths = project_paths()
-    header = asyncio.run(_header(file.expanduser().absolute(), paths))
     if format is not None:
         format_named(format)
-    chosen = name or re.sub(r"[^a-z0-9.]+", "-", file.stem.lower()).strip("-.")
-    check_name(chosen)
-    if recipe_file(chosen, paths).exists():
-        raise CommandError(f"a model is called {chosen} already; choose another with --name")
-    source = file.expanduser().absolute()
-    if copy:
-        target = private_folder(paths.models_folder) / f"{chosen}.gguf"
-        partial = target.with_suffix(".gguf.partial")
+
+    async def bring() -> CatalogModel | CatalogAdapter:
+        engine = WorkerEngine(paths.worker_log)
         try:
-            shutil.copyfile(source, partial)
-            partial.replace(target)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise CommandError(f"{target}: {error.strerror}") from error
-        source = target
-    recipe = Recipe(file=str(source), title=header.name, license=header.license, format=format)
-    write_recipe(chosen, recipe, paths)
-    tell(f"{chosen} is ready: baize-tui --model {chosen}")
+            return await import_file(file, Wish(name, copy, format, base), paths, engine)
+        finally:
+            await engine.close()
+
+    found = asyncio.run(bring())
+    if isinstance(found, CatalogModel):
+        tell(f"{found.name} is ready: baize-tui --model {found.name}")
+    else:
+        tell(f"{found.name} is ready: baize-tui ask --adapter {found.name}, or F3 in the client")

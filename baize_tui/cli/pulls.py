@@ -15,6 +15,7 @@ import typer
 
 from baize_convert.hub_requests import PREFIX
 from baize_convert.outtype_names import OuttypeName
+from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.fit import Machine, this_machine
 from baize_tui.catalog.recipes import (
     DEFAULT_OUTTYPE,
@@ -28,7 +29,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.cli.failures import CommandError, tell
 from baize_tui.cli.gpu_layers import GpuLayers, parse_gpu_layers
-from baize_tui.cli.models import as_json, complete_model, size_text
+from baize_tui.cli.models import adapter_as_json, as_json, complete_model, size_text
 from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
@@ -203,13 +204,17 @@ def pull_command(
 
     _go_offline(offline)
     paths = project_paths()
+    for adapter in known_adapters(paths):
+        if adapter.name == model:
+            _pull_adapter(adapter, paths, accepted=accept_license, json=json)
+            return
     wanted = _wanted(model, paths, outtype)
     if not wanted.recipe.is_on_hub:
         raise CommandError(f"{wanted.name} does not come from the hub; it has nothing to pull")
     if wanted.installed and not (outtype or keep_source):
         tell(f"{wanted.name} is here already: baize-tui --model {wanted.name}")
     else:
-        _accept(wanted, accepted=accept_license)
+        _accept(wanted.name, wanted.recipe.notice, accepted=accept_license)
         made = asyncio.run(_plan(wanted, paths, None, None))
         if not json:
             tell(_summary(made))
@@ -230,15 +235,29 @@ def pull_command(
         print_json(as_json(known_model(wanted.name, paths)))
 
 
-def _accept(model: CatalogModel, *, accepted: bool) -> None:
+def _pull_adapter(adapter: CatalogAdapter, paths: Paths, *, accepted: bool, json: bool) -> None:
+    from baize_tui.catalog.pull import pull_adapter
+
+    if adapter.installed:
+        tell(f"{adapter.name} is here already")
+    else:
+        _accept(adapter.name, adapter.recipe.notice, accepted=accepted)
+        adapter = pull_adapter(adapter, paths)
+        tell(
+            f"{adapter.name} is ready: baize-tui ask --adapter {adapter.name}, or F3 in the client"
+        )
+    if json:
+        print_json(adapter_as_json(adapter))
+
+
+def _accept(name: str, notice: str, *, accepted: bool) -> None:
     """Show the notice of a model, and have it accepted."""
-    notice = model.recipe.notice
     if not notice:
         return
     tell(notice)
     if accepted:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{model.name} has terms: read them and add --accept-license")
+        raise CommandError(f"{name} has terms: read them and add --accept-license")
     if not typer.confirm("Do you accept this?", err=True):
         raise CommandError("not accepted: nothing was pulled")

@@ -10,6 +10,7 @@ from baize_tui.app.actions import check_keys
 from baize_tui.catalog.recipes import find_model
 from baize_tui.cli.assembly import make_chat
 from baize_tui.cli.failures import CommandError
+from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
@@ -21,7 +22,11 @@ def speaks_utf8() -> bool:
 
 
 def start_client(
-    *, model: str | None = None, session: str | None = None, newest: bool = False
+    *,
+    model: str | None = None,
+    session: str | None = None,
+    newest: bool = False,
+    gpu_layers: str | None = None,
 ) -> int:
     """Run the client until it is quit.
 
@@ -39,7 +44,7 @@ def start_client(
             "UTF-8: start with LC_ALL=C.UTF-8, or set a UTF-8 locale"
         )
     paths = project_paths()
-    settings = load_settings(paths.settings_file)
+    settings = with_gpu_layers(load_settings(paths.settings_file), gpu_layers)
     check_keys(settings.keys, paths.settings_file)
     wanted = model or settings.model.default
     if model is not None:

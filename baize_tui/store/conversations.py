@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -233,13 +233,14 @@ class Store:
         model: str | None = None,
         format: str | None = None,
         title: str = NEW_TITLE,
+        adapters: Mapping[str, float] = {},
     ) -> Conversation:
         now = time.time()
         conversation_id = uuid.uuid4().hex[:12]
         with self._transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created_at, updated_at, model, system, "
-                "moderation, format) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "moderation, format, adapters) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation_id,
                     clean_line(title),
@@ -249,6 +250,7 @@ class Store:
                     clean_text(system),
                     moderation,
                     format,
+                    msgspec.json.encode(adapters).decode(),
                 ),
             )
         return self.conversation(conversation_id)
@@ -296,11 +298,11 @@ class Store:
 
     def set_options(self, conversation: Conversation) -> None:
         """Keep what a person chooses for a conversation: model, system prompt, moderation, format,
-        sampling and overflow of ``conversation``; nothing else of it."""
+        sampling, overflow and adapters of ``conversation``; nothing else of it."""
         with self._transaction() as connection:
             connection.execute(
                 "UPDATE conversation SET model = ?, system = ?, moderation = ?, format = ?, "
-                "sampling = ?, overflow = ? WHERE id = ?",
+                "sampling = ?, overflow = ?, adapters = ? WHERE id = ?",
                 (
                     conversation.model,
                     clean_text(conversation.system),
@@ -308,6 +310,7 @@ class Store:
                     conversation.format,
                     msgspec.json.encode(conversation.sampling).decode(),
                     conversation.overflow,
+                    msgspec.json.encode(conversation.adapters).decode(),
                     conversation.id,
                 ),
             )
@@ -600,6 +603,7 @@ def _conversation(row: sqlite3.Row) -> Conversation:
         format=row["format"],
         sampling=msgspec.json.decode(row["sampling"]),
         overflow=row["overflow"],
+        adapters=msgspec.json.decode(row["adapters"]),
     )
 
 

@@ -55,7 +55,12 @@ ALTER TABLE message ADD COLUMN mark INTEGER;
 ALTER TABLE message ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
 """
 
-STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES, _OPTIONS_MARKS_AND_PINS)
+_ADAPTERS = """
+-- JSON: scale by name, of the adapters that are laid over the model
+ALTER TABLE conversation ADD COLUMN adapters TEXT NOT NULL DEFAULT '{}';
+"""
+
+STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES, _OPTIONS_MARKS_AND_PINS, _ADAPTERS)
 VERSION = len(STEPS)
 
 

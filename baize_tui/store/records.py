@@ -29,6 +29,8 @@ class Conversation(Struct, frozen=True):
     sampling: dict[str, Any] = {}
     """Fields of ``Sampling`` that are set for this conversation."""
     overflow: Overflow | None = None
+    adapters: dict[str, float] = {}
+    """Scale by name, of the adapters that are laid over the model."""
 
 
 class Message(Struct, frozen=True):

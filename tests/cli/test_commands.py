@@ -187,7 +187,8 @@ def test_json_without_a_utf8_locale_is_still_json() -> None:
 
 
 def test_models_list_and_info() -> None:
-    (model,) = run_json("models", "list")["models"]
+    model, *others = run_json("models", "list")["models"]
+    assert not any(other["installed"] for other in others)
     assert (model["name"], model["installed"], model["license"]) == (
         "smollm2-135m",
         True,

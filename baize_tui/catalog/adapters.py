@@ -1,0 +1,140 @@
+"""Adapters by name: GGUF LoRAs that are laid over a base while it runs, several over one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from baize_convert.failures import ConvertError
+from baize_convert.hub_requests import PREFIX, parse_name
+from baize_tui.catalog.recipes import MODEL_SUFFIX, CatalogError, Domain, check_name
+from baize_tui.catalog.shipped import shipped_models
+from baize_tui.paths import Paths, private_folder
+from baize_tui.sanitizer import clean_line, clean_text
+
+
+class AdapterRecipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the recipe of an adapter may say; ``file`` or ``adapter`` has its weights."""
+
+    title: str = ""
+    description: str = ""
+    license: str = ""
+    notice: str = ""
+    """What a person has to accept before it is pulled."""
+    file: str | None = None
+    """A GGUF LoRA."""
+    adapter: str | None = None
+    """``hf:owner/name``, or the folder, of an adapter that PEFT saved."""
+    base: str | None = None
+    """Name of the model it is for; None is any that it fits."""
+    format: str | None = None
+    """Prompt format of what it was trained on; None is that of the base."""
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        if (self.file is None) == (self.adapter is None):
+            raise ValueError("give one of file and adapter")
+        if self.adapter is not None and self.base is None:
+            raise ValueError("adapter needs the name of its base")
+        if self.adapter is not None and self.adapter.startswith(PREFIX):
+            try:
+                parse_name(self.adapter)
+            except ConvertError as error:
+                raise ValueError(str(error)) from error
+
+
+class CatalogAdapter(Struct, frozen=True):
+    """An adapter by its name; ``path`` is None where its file is not on this machine."""
+
+    name: str
+    path: Path | None
+    recipe: AdapterRecipe
+
+    @property
+    def installed(self) -> bool:
+        return self.path is not None
+
+    @property
+    def title(self) -> str:
+        return self.recipe.title or self.name
+
+
+def adapter_file(name: str, paths: Paths) -> Path:
+    """Where the GGUF LoRA ``name`` lies once it was pulled or copied."""
+    return paths.adapters_folder / f"{name}{MODEL_SUFFIX}"
+
+
+def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter]:
+    """All adapters with a recipe, those that are installed first; with ``base`` those of that model
+    and those that do not say."""
+    found: dict[str, CatalogAdapter] = {}
+    folders = (paths.adapters_folder, paths.recipes_folder / "adapters")
+    for folder in (*folders, shipped_models() / "adapters"):
+        for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
+            recipe = _read(file)
+            if base is not None and recipe.base not in (None, base):
+                continue
+            path = Path(recipe.file).expanduser() if recipe.file else adapter_file(file.stem, paths)
+            there = path if path.is_file() else None
+            found.setdefault(file.stem, CatalogAdapter(file.stem, there, recipe))
+    return sorted(found.values(), key=lambda adapter: not adapter.installed)
+
+
+def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
+    """The adapter with this name, or the GGUF LoRA at this path.
+
+    Raises:
+        CatalogError: there is none, or it is not here yet.
+    """
+    adapters = known_adapters(paths)
+    for adapter in adapters:
+        if adapter.name == wanted:
+            if adapter.path is None:
+                raise CatalogError(
+                    f"{wanted} is not here yet: 'baize-tui models pull {wanted}' fetches it"
+                    if adapter.recipe.adapter is not None
+                    else f"the file of {wanted} is gone: {adapter.recipe.file}"
+                )
+            return adapter
+    path = Path(wanted).expanduser()
+    if path.is_file():
+        return CatalogAdapter(str(path.absolute()), path.absolute(), AdapterRecipe(file=str(path)))
+    if path.is_dir():
+        raise CatalogError(
+            f"{clean_line(wanted)} is a folder: 'baize-tui models import FOLDER --base MODEL' "
+            "makes an adapter of it"
+        )
+    names = ", ".join(adapter.name for adapter in adapters) or "none"
+    raise CatalogError(f"no adapter is called {clean_line(wanted)!r}; known adapters: {names}")
+
+
+def write_adapter_recipe(name: str, recipe: AdapterRecipe, paths: Paths) -> Path:
+    """Keep the recipe of an adapter of one's own, whole or not at all."""
+    private_folder(paths.models_folder)
+    target = private_folder(paths.adapters_folder) / f"{check_name(name)}.toml"
+    partial = target.with_suffix(".toml.partial")
+    # A JSON string is a TOML one too; recipes written here have no tables.
+    pairs = msgspec.to_builtins(recipe)
+    lines = [f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in pairs.items()]
+    partial.write_text("".join(lines))
+    partial.replace(target)
+    return target
+
+
+def _read(file: Path) -> AdapterRecipe:
+    try:
+        recipe = msgspec.toml.decode(file.read_bytes(), type=AdapterRecipe)
+    except OSError as error:
+        raise CatalogError(f"{file}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise CatalogError(f"{file}: {error}") from error
+    return msgspec.structs.replace(
+        recipe,
+        title=clean_line(recipe.title),
+        description=clean_line(recipe.description),
+        license=clean_line(recipe.license),
+        notice=clean_text(recipe.notice),
+        domain=recipe.domain.cleaned() if recipe.domain is not None else None,
+    )

@@ -1,0 +1,149 @@
+"""Making a file of one's own known by a name: a GGUF model, a GGUF LoRA, or an adapter's folder."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from baize_tui.catalog.adapters import (
+    AdapterRecipe,
+    CatalogAdapter,
+    adapter_file,
+    known_adapters,
+    write_adapter_recipe,
+)
+from baize_tui.catalog.recipes import (
+    MODEL_SUFFIX,
+    CatalogError,
+    CatalogModel,
+    Recipe,
+    check_name,
+    find_model,
+    known_models,
+    write_recipe,
+)
+from baize_tui.paths import Paths, private_folder
+
+
+class Header(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def license(self) -> str: ...
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+
+class HeaderReader(Protocol):
+    """The engine, as far as it is needed here."""
+
+    async def inspect(self, path: str) -> Header: ...
+
+    async def check_adapter(self, path: str, base: str) -> None: ...
+
+
+class Wish(msgspec.Struct, frozen=True):
+    """How a file is to be imported."""
+
+    name: str | None = None
+    """What it is called; None takes the file's name."""
+    copy: bool = False
+    """Copy it; else it is used where it lies."""
+    format: str | None = None
+    base: str | None = None
+    """The model that an adapter is for."""
+
+
+async def import_file(
+    file: Path, wish: Wish, paths: Paths, engine: HeaderReader
+) -> CatalogModel | CatalogAdapter:
+    """Make ``file`` known.
+
+    Raises:
+        CatalogError: its name is taken or none, it cannot be copied, or its base is missing.
+        ConvertError: a folder that is no adapter of that base.
+        EngineFailure: it is no GGUF, or an adapter that does not fit the base.
+    """
+    file = file.expanduser().absolute()
+    stem = file.name if file.is_dir() else file.stem
+    name = check_name(wish.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
+    base = find_model(wish.base, paths) if wish.base is not None else None
+    if file.is_dir():
+        if base is None:
+            raise CatalogError(f"{file} is a folder: say which model it is an adapter of, --base")
+        _refuse_known(name, [one.name for one in known_adapters(paths)])
+        return await asyncio.to_thread(adapter_from_folder, file, name, base, paths)
+    header = await engine.inspect(str(file))
+    is_adapter = header.metadata.get("general.type") == "adapter"
+    known = known_adapters(paths) if is_adapter else known_models(paths)
+    _refuse_known(name, [one.name for one in known])
+    if is_adapter and base is not None:
+        await engine.check_adapter(str(file), str(base.path))
+    if wish.copy:
+        target = adapter_file(name, paths) if is_adapter else paths.models_folder / f"{name}.gguf"
+        file = await asyncio.to_thread(_copied, file, target, paths)
+    if is_adapter:
+        adapter = AdapterRecipe(
+            title=header.name,
+            license=header.license,
+            file=str(file),
+            base=base.name if base is not None else None,
+            format=wish.format,
+        )
+        write_adapter_recipe(name, adapter, paths)
+        return CatalogAdapter(name, file, adapter)
+    recipe = Recipe(file=str(file), title=header.name, license=header.license, format=wish.format)
+    write_recipe(name, recipe, paths)
+    return CatalogModel(name, file, recipe)
+
+
+def adapter_from_folder(
+    folder: Path | str, name: str, base: CatalogModel, paths: Paths
+) -> CatalogAdapter:
+    """Make a GGUF LoRA of an adapter that PEFT saved, in a folder or on the hub, for ``base``.
+
+    Raises:
+        ConvertError: it is none, or not of this base.
+        CatalogError: the base is not here.
+    """
+    from baize_convert.adapter_file import write_adapter
+    from baize_convert.adapters import open_adapter
+    from baize_convert.base import open_base
+
+    if base.path is None:
+        raise CatalogError(
+            f"{name} is laid over {base.name}, which is not here yet: pull that first"
+        )
+    opened = open_adapter(folder)
+    private_folder(paths.models_folder)
+    private_folder(paths.adapters_folder)
+    target = adapter_file(name, paths)
+    write_adapter(open_base(base.path), opened, target)
+    recipe = AdapterRecipe(title=opened.name, file=str(target), base=base.name)
+    if not str(folder).startswith("hf:"):
+        write_adapter_recipe(name, recipe, paths)
+    return CatalogAdapter(name, target, recipe)
+
+
+def _refuse_known(name: str, known: list[str]) -> None:
+    if name in known:
+        raise CatalogError(f"{name} is there already; choose another name with --name")
+
+
+def _copied(source: Path, target: Path, paths: Paths) -> Path:
+    private_folder(paths.models_folder)
+    private_folder(target.parent)
+    partial = target.with_suffix(f"{MODEL_SUFFIX}.partial")
+    try:
+        shutil.copyfile(source, partial)
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CatalogError(f"{target}: {error.strerror}") from error
+    return target
