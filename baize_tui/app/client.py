@@ -8,7 +8,7 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.actions import ActionParseResult
 from textual.app import App, SystemCommand
@@ -18,6 +18,7 @@ from textual.screen import Screen
 from textual.worker import WorkerError
 
 from baize_tui.app.actions import rebound
+from baize_tui.app.background_pulls import BackgroundPulls
 from baize_tui.app.conversation_screen import ConversationScreen
 from baize_tui.app.status_line import bar
 from baize_tui.app.terminal_driver import QuickEscapeDriver
@@ -29,6 +30,9 @@ from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
 from baize_tui.store.conversations import StoreError
 from baize_tui.time_left import TimeLeft
+
+if TYPE_CHECKING:
+    from baize_tui.catalog.planner import ModelPlan
 
 
 class BaizeApp(App[int]):
@@ -60,6 +64,9 @@ class BaizeApp(App[int]):
         self.problem = ""
         """Why there is no model."""
         self.load_ended = asyncio.Event()
+        self.pulls = BackgroundPulls(self)
+        self.plans: dict[str, ModelPlan] = {}
+        """What models cost, as far as it was asked, by name."""
         self._wanted_model = model
         self._open_session = open_session
         self._complaints: list[str] = []
@@ -146,6 +153,7 @@ class BaizeApp(App[int]):
                 [worker for worker in self.workers if worker.group.startswith("turn ")]
             )
         self.conversation_screen.stop_reading()
+        await self.pulls.close()
         await self.chat.close()
 
     async def run_action(

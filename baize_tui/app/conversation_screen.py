@@ -24,7 +24,7 @@ from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
-from baize_tui.chat.turns import Chat, NoModel
+from baize_tui.chat.turns import Answerer, Chat, NoModel
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import LookSettings
 from baize_tui.store.conversations import StoreError
@@ -95,6 +95,7 @@ class ConversationScreen(MessageActions):
         # Here, and not a moment later: the list is on the first frame.
         store = self._chat.store
         self._store_version = store.version()
+        self.app.pulls.listeners.append(self._pulls_changed)
         self.conversation_list.show(store.conversations(), None, set())
         self.transcript.unfold_reasoning = self._chat.settings.look.reasoning == "open"
         if self._open_session is not None:
@@ -110,6 +111,10 @@ class ConversationScreen(MessageActions):
                 timer.stop()
         for group in _READING:
             self.workers.cancel_group(self, group)
+
+    def _pulls_changed(self) -> None:
+        if self._is_idle:
+            self._show_idle()
 
     def model_found(self) -> None:
         """The first model was looked for."""
@@ -133,11 +138,13 @@ class ConversationScreen(MessageActions):
         parts = ["Write below and press Enter. Everything stays on this computer."]
         if self.app.model is not None:
             recipe = self.app.model.recipe
-            parts = [self.app.model.title, recipe.description, recipe.notice, *parts]
+            disclaimer = recipe.domain.disclaimer if recipe.domain is not None else ""
+            about = [self.app.model.title, recipe.description, recipe.notice, disclaimer]
+            parts = [*about, *parts]
         parts[0] = f"白泽 Baize · {parts[0]}"
         parts.append(
             f"{self._keys['help']} shows all keys, {self._keys['conversation']} sets system prompt "
-            "and sampling."
+            f"and sampling, {self._keys['model']} brings other models."
         )
         return "\n\n".join(part for part in parts if part)
 
@@ -165,7 +172,8 @@ class ConversationScreen(MessageActions):
         parts: list[str] = []
         running = self._chat.running
         if running is not None:
-            parts.append(running.model.name)
+            adapters = self._conversation.adapters if self._conversation is not None else {}
+            parts.append(" + ".join([running.model.name, *(n for n, s in adapters.items() if s)]))
             if self._last_stats is not None:
                 parts.append(f"{self._last_stats.tokens_per_second:.0f} tokens/s")
             parts.append(self._gauge(running.loaded.n_ctx))
@@ -177,6 +185,7 @@ class ConversationScreen(MessageActions):
             else self._chat.settings.chat.moderation
         )
         parts.append("moderated" if moderated else "not moderated")
+        parts.append(self.app.pulls.words)
         self.status.show(" · ".join(part for part in parts if part))
 
     def _gauge(self, n_ctx: int) -> str:
@@ -222,7 +231,12 @@ class ConversationScreen(MessageActions):
         )
 
     def _head(self, conversation: Conversation) -> str:
-        """What the model is told before the first turn."""
+        """What the model is told before the first turn, under what a person must know of it."""
+        domain = self._chat.domain_of(conversation)
+        told = self._told(conversation)
+        return told if domain is None else f"{domain.disclaimer}\n{told}".rstrip()
+
+    def _told(self, conversation: Conversation) -> str:
         if format_named(self._chat.format_of(conversation)).has_preamble:
             on = "with" if conversation.moderation else "without"
             return f"Baize's own preamble, {on} its moderation sentence"
@@ -350,25 +364,74 @@ class ConversationScreen(MessageActions):
             self._show_idle()
 
     def action_model(self) -> None:
-        from baize_tui.app.picker import Choice, Picker
-        from baize_tui.catalog.recipes import known_models
-
-        try:
-            models = known_models(self.app.paths)
-        except CatalogError as error:
-            self.status.show(str(error), "problem")
-            return
-        choices = [
-            Choice(m.name, m.title if m.installed else f"{m.title} · not installed", m.installed)
-            for m in models
-        ]
+        from baize_tui.app.models_screen import ModelsScreen
 
         def chosen(name: str | None) -> None:
             if name is not None:
                 self.run_worker(self._use_model(name), group="load", exclusive=True)
 
         current = self._chat.model.name if self._chat.model is not None else None
-        self.app.push_screen(Picker("Model of this conversation", choices, current), chosen)
+        self.app.push_screen(ModelsScreen(current), chosen)
+
+    async def action_compare(self) -> None:
+        """Choose who answers beside this conversation's model, then what is asked."""
+        from baize_tui.app.dialogs import LineDialog
+        from baize_tui.app.picker import Choice, Picker
+        from baize_tui.app.side_by_side import SideBySide
+
+        if not self._can_start():
+            return
+        conversation = await self._begun()
+        name = conversation.model or (self._chat.model.name if self._chat.model else None)
+        if name is None:
+            return
+        own = Answerer(name, {n: s for n, s in conversation.adapters.items() if s})
+        others = {other.words: other for other in self._answerers(name) if other != own}
+
+        def ask(question: str | None, other: Answerer) -> None:
+            if question:
+                self.prompt.clear_draft()
+                compared = SideBySide(self._chat, conversation, question, (own, other))
+                self.app.push_screen(compared, lambda _: self._compared(conversation.id))
+
+        def chosen(words: str | None) -> None:
+            if words is None:
+                return
+            if draft := self.prompt.draft.strip():
+                ask(draft, others[words])
+            else:
+                dialog = LineDialog("What both are asked")
+                self.app.push_screen(dialog, lambda question: ask(question, others[words]))
+
+        if not others:
+            self.status.show("there is no other model or adapter here to compare with", "problem")
+            return
+        choices = [Choice(words) for words in others]
+        self.app.push_screen(Picker(f"Side by side with {own.words}", choices), chosen)
+
+    def _answerers(self, model: str) -> list[Answerer]:
+        """``model`` alone and with each of its adapters, and every other model that is here."""
+        from baize_tui.catalog.adapters import known_adapters
+        from baize_tui.catalog.recipes import known_models
+
+        paths = self.app.paths
+        try:
+            adapters = [a.name for a in known_adapters(paths, model) if a.installed]
+            models = [m.name for m in known_models(paths) if m.installed]
+        except CatalogError as error:
+            self.status.show(str(error), "problem")
+            return []
+        return [
+            *(Answerer(model, {adapter: 1.0}) for adapter in adapters),
+            *(Answerer(name) for name in dict.fromkeys([model, *models])),
+        ]
+
+    async def _compared(self, conversation_id: str) -> None:
+        await self.workers.wait_for_complete(
+            [one for one in self.workers if one.group == f"turn {conversation_id}"]
+        )
+        if conversation_id == self._open_id:
+            await self._reload()
 
     async def _use_model(self, name: str) -> None:
         try:

@@ -91,6 +91,27 @@ class LineDialog(Dialog[str | None]):
         self.dismiss(clean_line(event.value) or None)
 
 
+class ConfirmDialog(Dialog[bool | None]):
+    """Asks whether to go on; True is yes."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,y", "yes", priority=True)]
+
+    def __init__(self, question: str, text: str, yes: str) -> None:
+        super().__init__()
+        self._question = question
+        self._text = text
+        self._yes = yes
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(self._question, classes="title", markup=False)
+            yield Static(self._text, markup=False)
+            yield Static(f"\nenter: {self._yes} · esc: no", classes="about", markup=False)
+
+    def action_yes(self) -> None:
+        self.dismiss(True)
+
+
 class HelpScreen(Dialog[None]):
     """All keys and commands, from the one table."""
 

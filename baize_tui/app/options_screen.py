@@ -15,6 +15,7 @@ from textual.widgets import Static
 
 from baize_tui.app.dialogs import Dialog
 from baize_tui.app.option_form import Option, OptionForm, OptionRow
+from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.chat.formats import formats
 from baize_tui.chat.turns import Chat
@@ -28,6 +29,7 @@ from baize_tui.store.records import Conversation
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp
 
+ADAPTERS = "adapters · LoRAs over the model, by their scales"
 HOW = "tab moves · empty is the default · • differs from it · esc closes"
 
 
@@ -134,7 +136,8 @@ class SettingsScreen(_OptionsScreen):
 
 
 class ConversationOptions(_OptionsScreen):
-    """Model, system prompt, moderation, format, overflow and sampling of one conversation."""
+    """Model, system prompt, moderation, format, overflow, sampling and adapters of one
+    conversation."""
 
     def __init__(
         self,
@@ -152,10 +155,33 @@ class ConversationOptions(_OptionsScreen):
         return self._conversation.title
 
     def _parts(self) -> list[tuple[str, list[Option]]]:
+        adapters = [self._adapter(adapter) for adapter in self._known_adapters()]
         return [
             ("This conversation", [self._model(), *map(self._own, self._chat_fields())]),
+            *([(ADAPTERS, adapters)] if adapters else []),
             ("sampling", [self._sampling(field) for field in fields_of("sampling")]),
         ]
+
+    def _known_adapters(self) -> list[str]:
+        """Names of the adapters that are here for this model, and of those in use."""
+        model = self._conversation.model
+        try:
+            here = [a.name for a in known_adapters(self.app.paths, model) if a.installed]
+        except CatalogError:
+            here = []
+        return list(dict.fromkeys([*self._conversation.adapters, *here]))
+
+    def _adapter(self, name: str) -> Option:
+        field = SettingField(
+            table="adapters",
+            key=name,
+            kind=float,
+            type=float | None,
+            optional=True,
+            default=None,
+            description="Scale of this adapter: 1 as it was trained, empty is not at all",
+        )
+        return Option(field, self._conversation.adapters.get(name), None)
 
     @staticmethod
     def _chat_fields() -> list[SettingField]:
@@ -184,7 +210,12 @@ class ConversationOptions(_OptionsScreen):
 
     async def _keep(self, field: SettingField, value: Any) -> None:
         conversation = self._conversation
-        if field.table == "sampling":
+        if field.table == "adapters":
+            adapters = {k: v for k, v in conversation.adapters.items() if k != field.key}
+            if value is not None:
+                adapters[field.key] = value
+            changed = msgspec.structs.replace(conversation, adapters=adapters)
+        elif field.table == "sampling":
             sampling = {k: v for k, v in conversation.sampling.items() if k != field.key}
             if value is not None:
                 sampling[field.key] = value

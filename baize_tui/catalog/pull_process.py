@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_model
 from baize_tui.paths import Paths, project_paths
 from baize_tui.sanitizer import clean_line
@@ -44,10 +45,8 @@ _Line = Pulling | Pulled | PullFailed
 _decode = msgspec.json.Decoder(_Line).decode
 
 
-async def pull_beside(
-    name: str, report: Callable[[int, int], object], log_file: Path | None = None
-) -> Path:
-    """Pull the model ``name`` in a process of its own; cancelled, that process ends.
+async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+    """Pull the model or adapter ``name`` in a process of its own; cancelled, that process ends.
 
     Raises:
         CatalogError: it failed; the message is one line.
@@ -94,7 +93,7 @@ def _say(event: _Line) -> None:
 
 def _pull(name: str, paths: Paths) -> None:
     from baize_convert.failures import ConvertError
-    from baize_tui.catalog.pull import pull
+    from baize_tui.catalog.pull import pull, pull_adapter
 
     last = 0.0
 
@@ -106,11 +105,15 @@ def _pull(name: str, paths: Paths) -> None:
             _say(Pulling(done, total))
 
     try:
-        record = pull(known_model(name, paths), paths, report)
+        adapter = next((one for one in known_adapters(paths) if one.name == name), None)
+        if adapter is not None:
+            path = str(pull_adapter(adapter, paths).path)
+        else:
+            path = pull(known_model(name, paths), paths, report).path
     except (CatalogError, ConvertError, OSError) as error:
         _say(PullFailed(str(error)))
     else:
-        _say(Pulled(record.path))
+        _say(Pulled(path))
 
 
 def main() -> None:

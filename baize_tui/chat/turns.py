@@ -68,6 +68,20 @@ class ContextFull(Exception):
     """The conversation no longer fits, and it was chosen that nothing leaves it."""
 
 
+class Answerer(msgspec.Struct, frozen=True):
+    """A model, and the adapters over it with their scales."""
+
+    model: str
+    adapters: dict[str, float] = {}
+
+    @property
+    def words(self) -> str:
+        laid_over = (
+            name if scale == 1 else f"{name} {scale:g}" for name, scale in self.adapters.items()
+        )
+        return " + ".join([self.model, *laid_over])
+
+
 class Running(msgspec.Struct, frozen=True):
     """The model that is loaded."""
 
@@ -281,10 +295,14 @@ class Chat:
     # --- turns ----------------------------------------------------------------------------------
 
     async def ask(
-        self, conversation_id: str, text: str, sampling: Mapping[str, Any] = {}
+        self,
+        conversation_id: str,
+        text: str,
+        sampling: Mapping[str, Any] = {},
+        by: Answerer | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Say ``text`` at the end of the conversation's branch, and answer it; ``sampling`` are
-        fields of ``Sampling`` that count for this answer alone."""
+        fields of ``Sampling``, and ``by`` who answers, for this answer alone."""
         text = clean_text(text)
         try:
             conversation = await self.run(self.store.conversation, conversation_id)
@@ -297,18 +315,19 @@ class Chat:
             yield Failed(str(error), None)
             return
         yield Asked(asked)
-        async with contextlib.aclosing(self._answer(asked, None, sampling)) as events:
+        async with contextlib.aclosing(self._answer(asked, None, sampling, by)) as events:
             async for event in events:
                 yield event
 
     async def regenerate(
-        self, message_id: int, sampling: Mapping[str, Any] = {}
+        self, message_id: int, sampling: Mapping[str, Any] = {}, by: Answerer | None = None
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Answer again: a sibling of answer ``message_id``, or the first answer to a question."""
+        """Answer again: a sibling of answer ``message_id``, or the first answer to a question; see
+        ``ask`` for ``sampling`` and ``by``."""
         message = await self.run(self.store.message, message_id)
         if message.role == "assistant" and message.parent_id is not None:
             message = await self.run(self.store.message, message.parent_id)
-        async with contextlib.aclosing(self._answer(message, None, sampling)) as events:
+        async with contextlib.aclosing(self._answer(message, None, sampling, by)) as events:
             async for event in events:
                 yield event
 
@@ -372,7 +391,11 @@ class Chat:
     # --- the one streaming path -----------------------------------------------------------------
 
     async def _answer(
-        self, question: Message, partial: Message | None, overrides: Mapping[str, Any]
+        self,
+        question: Message,
+        partial: Message | None,
+        overrides: Mapping[str, Any],
+        by: Answerer | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Generate the answer to ``question``, or go on with ``partial``."""
         answer: GrowingAnswer | None = None
@@ -380,6 +403,10 @@ class Chat:
         try:
             async with turn.holding(self._engine_lock):
                 conversation = await self.run(self.store.conversation, question.conversation_id)
+                if by is not None:
+                    conversation = msgspec.structs.replace(
+                        conversation, model=by.model, adapters=by.adapters
+                    )
                 notices: list[str] = []
                 try:
                     other = self.other_model(conversation)

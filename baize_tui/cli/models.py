@@ -27,6 +27,7 @@ from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import Paths, project_paths
+from baize_tui.sizes import size_text
 
 if TYPE_CHECKING:
     pass
@@ -75,11 +76,6 @@ def adapter_as_json(adapter: CatalogAdapter) -> dict[str, Any]:
     }
 
 
-def size_text(size: int) -> str:
-    """Bytes for a person: 98 MB, 4.1 GB."""
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
-
-
 @models.command("list")
 def list_models(json: Json = False) -> None:
     """The models and adapters that are known, the installed ones first."""
@@ -94,8 +90,9 @@ def list_models(json: Json = False) -> None:
         )
         return
     prepare_stdout()
-    width = max(len(one.name) for one in (*found, *adapters))
-    for one in (*found, *adapters):
+    width = max(len(name) for name in [*(m.name for m in found), *(a.name for a in adapters)])
+    rows: list[CatalogModel | CatalogAdapter] = [*found, *adapters]
+    for one in rows:
         size = size_text(one.path.stat().st_size) if one.path else "not installed"
         about = one.recipe.description or one.title
         over = f" (over {one.recipe.base})" if isinstance(one, CatalogAdapter) else ""

@@ -29,12 +29,13 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.cli.failures import CommandError, tell
 from baize_tui.cli.gpu_layers import GpuLayers, parse_gpu_layers
-from baize_tui.cli.models import adapter_as_json, as_json, complete_model, size_text
+from baize_tui.cli.models import adapter_as_json, as_json, complete_model
 from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import load_settings
+from baize_tui.sizes import size_text
 from baize_tui.time_left import TimeLeft
 
 if TYPE_CHECKING:
