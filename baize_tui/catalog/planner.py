@@ -124,16 +124,16 @@ async def _fetch_head(recipe: Recipe, path: Path, engine: Measurer) -> tuple[int
     found = await asyncio.to_thread(hub_gguf, recipe)
     source: ByteSource = await asyncio.to_thread(found.repository.open, found.file)
     try:
-        wanted = _FIRST_HEAD
+        head, wanted = b"", _FIRST_HEAD
         while wanted <= _LARGEST_HEAD:
-            head = await asyncio.to_thread(source.read, 0, wanted)
+            head += await asyncio.to_thread(source.read, len(head), wanted - len(head))
             _write_sparse(path, head, found.size)
             # What is not there yet reads as zeros: a header that goes on into them is not whole.
             if 0 < await engine.head_length(str(path)) <= len(head):
                 return found.size, found.cached is not None
             if len(head) == found.size:
                 break
-            wanted *= 4
+            wanted *= 2
     finally:
         source.close()
     raise CatalogError(f"{recipe.origin} is not a GGUF file, or a damaged one")

@@ -371,7 +371,7 @@ async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, path
 
 def test_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("baize_tui.app.status_line.monotonic", lambda: now)
+    monkeypatch.setattr("baize_tui.time_left.monotonic", lambda: now)
     left = TimeLeft()
     assert left.after(0.0) == ""
     now += 0.1

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
+import resource
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,72 +17,9 @@ from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
 from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import SHAPES, keys_of, random_folder, tensors_of
-from tests.hub.stand_in import Hub, serve
-
-Run = Callable[..., "subprocess.CompletedProcess[str]"]
-Spawn = Callable[..., "subprocess.Popen[str]"]
-TOKEN = "hf_secret"
-
-
-@pytest.fixture
-def hub(tmp_path: Path) -> Iterator[Hub]:
-    """A model of several shards, an adapter, and repositories that nobody may read."""
-    model = random_folder(tmp_path / "model", **SHAPES["biased"])
-    adapter = tmp_path / "adapter"
-    shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
-    folders = {
-        "owner/model": model,
-        "owner/base": BASE,
-        "owner/adapter": adapter,
-        "owner/private": model,
-        "owner/gated": model,
-    }
-    with serve(folders, TOKEN) as found:
-        yield found
-
-
-@pytest.fixture
-def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
-    """Start ``baize-convert`` with the stand-in for its hub."""
-    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
-    begun: list[subprocess.Popen[str]] = []
-
-    def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "baize_convert", *map(str, arguments)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            # A shell lets what it runs in the background ignore Ctrl-C, and Python keeps to that.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-            env={
-                **kept,
-                "HF_ENDPOINT": hub.url,
-                "HF_HOME": str(tmp_path / "hf"),
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                **environment,
-            },
-        )
-        begun.append(process)
-        return process
-
-    yield spawn
-    for process in begun:
-        process.kill()
-        process.communicate()
-
-
-@pytest.fixture
-def run(spawn: Spawn) -> Run:
-    """Run ``baize-convert`` to its end."""
-
-    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = spawn(*arguments, **environment)
-        out, err = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    return run
+from tests.convert.model_folders import keys_of, tensors_of
+from tests.hub.conftest import TOKEN, Run, Spawn
+from tests.hub.stand_in import Hub
 
 
 def stalled_in(spawn: Spawn, hub: Hub, after: int, *arguments: object) -> subprocess.Popen[str]:
@@ -277,6 +211,24 @@ def test_kept_weights_are_in_the_hubs_own_cache_and_are_not_fetched_again(
         done = run("merge", "hf:owner/model", "-o", output, **again)
         assert done.returncode == 0, done.stderr
         assert hub.sent == before
+
+
+def test_a_disk_that_is_full_keeps_what_has_come(hub: Hub, run: Run, tmp_path: Path) -> None:
+    arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file cannot grow beyond this: what writing to a full disk is like.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, before[1]))
+    try:
+        done = run(*arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert done.returncode == 1
+    assert "File too large" in done.stderr
+    assert done.stderr.count("\n") == 1
+    sent = hub.sent
+    assert run(*arguments).returncode == 0
+    weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
+    assert hub.sent - sent <= weights - 4_900_000
 
 
 def test_a_download_with_another_hash_is_not_kept(hub: Hub, run: Run, tmp_path: Path) -> None:

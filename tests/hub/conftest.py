@@ -1,0 +1,114 @@
+"""The commands as processes, with a stand-in on this machine for their hub."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import SHAPES, random_folder
+from tests.convert.smollm2_folder import make_folder
+from tests.hub.stand_in import Hub, serve
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+Spawn = Callable[..., "subprocess.Popen[str]"]
+TOKEN = "hf_secret"
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model as a checkpoint, made once."""
+    return make_folder(smollm2, tmp_path_factory.mktemp("checkpoint") / "smollm2")
+
+
+@pytest.fixture
+def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
+    """A model of several shards, an adapter, and repositories that nobody may read."""
+    model = random_folder(tmp_path / "model", **SHAPES["biased"])
+    adapter = tmp_path / "adapter"
+    shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
+    ggufs = tmp_path / "ggufs"
+    ggufs.mkdir()
+    (ggufs / "SmolLM2-Q4_1.gguf").symlink_to(smollm2)
+    folders = {
+        "owner/model": model,
+        "owner/base": BASE,
+        "owner/adapter": adapter,
+        "owner/smollm2": smollm2_folder,
+        "owner/ggufs": ggufs,
+        "owner/private": model,
+        "owner/gated": model,
+    }
+    with serve(folders, TOKEN) as found:
+        yield found
+
+
+def spawner(module: str, hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+    """Starts ``python -m module`` with the stand-in for its hub; all end with the test."""
+    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    begun: list[subprocess.Popen[str]] = []
+
+    def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # A shell lets what it runs in the background ignore Ctrl-C, and Python keeps to that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            env={
+                **kept,
+                "HF_ENDPOINT": hub.url,
+                "HF_HOME": str(tmp_path / "hf"),
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                **environment,
+            },
+        )
+        begun.append(process)
+        return process
+
+    yield spawn
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def to_its_end(spawn: Spawn) -> Run:
+    def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        process = spawn(*arguments, **environment)
+        out, err = process.communicate()
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    return run
+
+
+@pytest.fixture
+def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+    """Start ``baize-convert``."""
+    yield from spawner("baize_convert", hub, tmp_path)
+
+
+@pytest.fixture
+def run(spawn: Spawn) -> Run:
+    """Run ``baize-convert`` to its end."""
+    return to_its_end(spawn)
+
+
+@pytest.fixture
+def spawn_client(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+    """Start ``baize-tui``."""
+    yield from spawner("baize_tui", hub, tmp_path)
+
+
+@pytest.fixture
+def run_client(spawn_client: Spawn) -> Run:
+    """Run ``baize-tui`` to its end."""
+    return to_its_end(spawn_client)

@@ -1,0 +1,355 @@
+"""Pulling models from the hub: ``baize-tui`` as a process, against a stand-in on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import resource
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import hf_hub_download
+
+from baize_convert.adapters import open_adapter
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_tui.paths import Paths
+from tests.conftest import PATIENCE_S
+from tests.convert.model_folders import tensors_of
+from tests.hub.conftest import TOKEN, Run, Spawn
+from tests.hub.stand_in import Hub
+
+GGUF = "SmolLM2-Q4_1.gguf"
+PARIS = "What is the capital of France?"
+
+
+def recipe(paths: Paths, name: str, text: str) -> None:
+    paths.recipes_folder.mkdir(parents=True, exist_ok=True)
+    (paths.recipes_folder / f"{name}.toml").write_text(text)
+
+
+def ready(paths: Paths, name: str = "ready", **more: str) -> str:
+    """A recipe of a GGUF on the hub."""
+    lines = {"repository": "hf:owner/ggufs", "file": GGUF, **more}
+    recipe(paths, name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
+    return name
+
+
+def made_here(paths: Paths, name: str = "made", **more: Any) -> str:
+    """A recipe of a checkpoint and an adapter on the hub."""
+    lines = {"base": "hf:owner/base", "adapters": ["hf:owner/adapter"], "outtype": "Q8_0", **more}
+    recipe(paths, name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
+    return name
+
+
+def one_line(done: subprocess.CompletedProcess[str]) -> str:
+    """What a command that failed said, which is one line."""
+    assert done.returncode == 1, done.stderr
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def left_in(folder: Path) -> list[str]:
+    """Files that have, or could be taken for, a model's name."""
+    return sorted(file.name for file in folder.glob("*.gguf")) if folder.is_dir() else []
+
+
+def sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+# --- from a recipe to an answer -------------------------------------------------------------------
+
+
+def test_a_checkpoint_is_pulled_quantized_while_it_comes_and_talked_with(
+    hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
+) -> None:
+    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q4_K_M", license="Apache-2.0")
+    done = run_client("models", "pull", "made")
+    assert done.returncode == 0, done.stderr
+    assert "to download" in done.stderr
+    asked = run_client("ask", PARIS, "-m", "made", "--temperature", "0", "--json")
+    assert asked.returncode == 0, asked.stderr
+    assert "Paris" in json.loads(asked.stdout)["text"]
+    # Nothing of the 16-bit weights is on the disk, and all of them came once.
+    shards = list(hub.folders["owner/smollm2"].glob("*.safetensors"))
+    weights = sum(file.stat().st_size for file in shards)
+    assert [f for f in (tmp_path / "hf").rglob("*") if f.is_file() and f.stat().st_size > 5e6] == []
+    assert hub.sent < 1.05 * weights + 20_000_000
+    info = json.loads(run_client("models", "info", "made", "--json").stdout)
+    assert info["pulled"]["commits"] == {"owner/smollm2": hub.commit("owner/smollm2")}
+    assert info["pulled"]["outtype"] == "Q4_K_M"
+    assert info["lineage"]["base commit"] == hub.commit("owner/smollm2")
+    assert all(sha256(file) in info["lineage"]["their SHA-256"] for file in shards)
+
+
+def test_base_and_adapter_are_merged_as_from_local_folders(
+    hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
+) -> None:
+    made_here(paths)
+    done = run_client("models", "pull", "made", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["installed"]
+    wanted = tmp_path / "wanted.gguf"
+    folders = hub.folders
+    adapters = [open_adapter(folders["owner/adapter"])]
+    merge(plan_conversion(folders["owner/base"], adapters, outtype_named("Q8_0")), wanted)
+    assert tensors_of(Path(found["path"])) == tensors_of(wanted)
+    info = run_client("models", "info", "made").stdout
+    assert f"at owner/adapter      {hub.commit('owner/adapter')}".split() == next(
+        line.split() for line in info.splitlines() if line.startswith("at owner/adapter")
+    )
+
+
+def test_a_ready_gguf_comes_once_whatever_breaks(
+    hub: Hub, run_client: Run, paths: Paths, smollm2: Path
+) -> None:
+    name = ready(paths)
+    hub.faults.drops, hub.faults.errors, hub.faults.retry_after = 3, [503, 429], "0"
+    done = run_client("models", "pull", name)
+    assert done.returncode == 0, done.stderr
+    assert (hub.faults.drops, hub.faults.errors) == (0, [])
+    file = paths.models_folder / "ready.gguf"
+    assert sha256(file) == sha256(smollm2)
+    # Each connection that broke went on at the byte where it stopped; the head came for the plan.
+    assert hub.sent < smollm2.stat().st_size + 6_000_000
+    info = json.loads(run_client("models", "info", name, "--json").stdout)
+    assert info["pulled"]["sha256"] == sha256(smollm2)
+    assert info["pulled"]["commits"] == {"owner/ggufs": hub.commit("owner/ggufs")}
+    before = hub.sent
+    assert "here already" in run_client("models", "pull", name).stderr
+    assert hub.sent == before
+    assert run_client("models", "remove", name).returncode == 0
+    assert left_in(paths.models_folder) == []
+    assert not any(paths.models_folder.glob("*.json"))
+
+
+def test_a_name_on_the_hub_needs_no_recipe(hub: Hub, run_client: Run, paths: Paths) -> None:
+    done = run_client("models", "pull", "hf:owner/ggufs", "--json")
+    assert done.returncode == 0, done.stderr
+    name = json.loads(done.stdout)["name"]
+    asked = run_client("ask", PARIS, "-m", name, "--temperature", "0")
+    assert "Paris" in asked.stdout
+    assert run_client("models", "pull", "hf:owner/base", "--outtype", "q8_0").returncode == 0
+    assert left_in(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
+
+
+def test_what_lies_in_the_hubs_own_cache_is_used_where_it_lies(
+    hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
+) -> None:
+    cached = hf_hub_download(
+        "owner/ggufs", GGUF, endpoint=hub.url, cache_dir=tmp_path / "hf" / "hub"
+    )
+    before = hub.sent
+    done = run_client("models", "pull", ready(paths), "--json")
+    assert done.returncode == 0, done.stderr
+    assert hub.sent - before < 10_000
+    assert Path(json.loads(done.stdout)["path"]).resolve() == Path(cached).resolve()
+    # It can be pulled and planned without a network too, and is not this program's to delete.
+    assert run_client("models", "remove", "ready").returncode == 0
+    assert Path(cached).is_file()
+    assert run_client("models", "pull", "ready", "--offline").returncode == 0
+    hub.requests.clear()
+    assert run_client("models", "plan", "hf:owner/ggufs", "--offline").returncode == 0
+    assert hub.requests == []
+
+
+def test_the_plan_tells_before_what_comes_true_after(
+    hub: Hub, run_client: Run, paths: Paths, smollm2: Path
+) -> None:
+    ready(paths)
+    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q4_K_M")
+    plans = {}
+    for name in ("ready", "made"):
+        hub.sent = 0
+        plans[name] = json.loads(run_client("models", "plan", name, "--json").stdout)
+        assert hub.sent < 10_000_000  # headers and a tokenizer
+    assert left_in(paths.models_folder) == []
+    assert plans["ready"]["cost"] == {"disk": smollm2.stat().st_size, "download": 98_570_048} or (
+        plans["ready"]["cost"]["disk"] == plans["ready"]["cost"]["download"]
+    )
+    weights = sum(f.stat().st_size for f in hub.folders["owner/smollm2"].glob("*.safetensors"))
+    assert plans["made"]["cost"]["download"] == weights
+    for name, plan in plans.items():
+        assert plan["fit"] == "fits"
+        assert plan["measured"]["largest_context"] == 8192
+        assert run_client("models", "pull", name).returncode == 0
+        file = paths.models_folder / f"{name}.gguf"
+        assert file.stat().st_size == plan["cost"]["disk"] == plan["bytes"]
+        after = json.loads(run_client("models", "plan", name, "--json").stdout)
+        assert after["cost"] == {"disk": 0, "download": 0}
+        now, then = (one["measured"]["footprint"] for one in (after, plan))
+        assert [now[key] for key in ("weights", "repacked", "kv", "compute")] == [
+            then[key] for key in ("weights", "repacked", "kv", "compute")
+        ]
+
+
+# --- killed ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["a ready file", "a conversion"])
+def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
+    kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, tmp_path: Path
+) -> None:
+    """No signal that it could catch; what came is not fetched again."""
+    chosen = random.Random(kind)
+    if kind == "a ready file":
+        name, total = ready(paths), (hub.folders["owner/ggufs"] / GGUF).stat().st_size
+    else:
+        name = made_here(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
+        total = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
+    for _ in range(10):
+        hub.stalled.clear()
+        hub.faults.stall_after_bytes = hub.sent + chosen.randrange(total // 12)
+        process = spawn_client("models", "pull", name)
+        assert hub.stalled.wait(PATIENCE_S)
+        process.kill()
+        process.communicate()
+        hub.faults.stall_after_bytes = None
+        hub.go_on.set()
+        hub.go_on.clear()
+        assert left_in(paths.models_folder) == []
+        assert run_client("ask", "Hi", "-m", name).returncode == 1
+    done = run_client("models", "pull", name)
+    assert done.returncode == 0, done.stderr
+    file = paths.models_folder / f"{name}.gguf"
+    if kind == "a ready file":
+        assert sha256(file) == sha256(hub.folders["owner/ggufs"] / GGUF)
+    else:
+        wanted = tmp_path / "wanted.gguf"
+        merge(plan_conversion(hub.folders["owner/model"], [], outtype_named("Q4_K_M")), wanted)
+        assert tensors_of(file) == tensors_of(wanted)
+
+
+# --- what goes wrong ------------------------------------------------------------------------------
+
+
+def test_a_file_with_another_hash_becomes_no_model(hub: Hub, run_client: Run, paths: Paths) -> None:
+    name = ready(paths)
+    hub.faults.damage = 20_000_000
+    assert "damaged on its way" in one_line_at_the_end(run_client("models", "pull", name))
+    assert left_in(paths.models_folder) == []
+    assert run_client("models", "pull", name).returncode == 0
+
+
+def one_line_at_the_end(done: subprocess.CompletedProcess[str]) -> str:
+    """What failed after the plan was told."""
+    assert done.returncode == 1, done.stderr
+    *told, last = done.stderr.splitlines()
+    assert all("to download" in line for line in told), done.stderr
+    return last
+
+
+def test_a_file_that_is_replaced_meanwhile_is_not_mixed(
+    hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, smollm2: Path
+) -> None:
+    name = ready(paths)
+    hub.faults.stall_after_bytes = 30_000_000
+    process = spawn_client("models", "pull", name)
+    assert hub.stalled.wait(PATIENCE_S)
+    process.kill()
+    process.communicate()
+    file = hub.folders["owner/ggufs"] / GGUF
+    other = bytearray(smollm2.read_bytes())
+    other[-1000:] = bytes(1000)
+    file.unlink()
+    file.write_bytes(other)
+    hub.faults.stall_after_bytes = None
+    hub.go_on.set()
+    assert run_client("models", "pull", name).returncode == 0
+    assert (paths.models_folder / "ready.gguf").read_bytes() == other
+    assert not any(paths.models_folder.glob("*partial*"))
+
+
+def test_a_full_disk_leaves_no_half_file(hub: Hub, run_client: Run, paths: Paths) -> None:
+    name = ready(paths)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # A file cannot grow beyond this: what writing to a full disk is like.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000_000, before[1]))
+    try:
+        done = run_client("models", "pull", name)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "File too large" in one_line_at_the_end(done)
+    assert left_in(paths.models_folder) == []
+    assert run_client("models", "pull", name).returncode == 0
+
+
+def test_a_token_goes_to_the_hub_and_to_no_other_host(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    made_here(paths, base="hf:owner/private", adapters=[])
+    done = run_client("models", "pull", "made", HF_TOKEN=TOKEN)
+    assert done.returncode == 0, done.stderr
+    seen = {
+        (path.startswith("/cdn/"), headers.get("authorization"))
+        for _, path, headers in hub.requests
+    }
+    assert seen == {(False, f"Bearer {TOKEN}"), (True, None)}
+
+
+@pytest.mark.parametrize(
+    ("lines", "wrong"),
+    [
+        ('repository = "hf:owner/ggufs"\nfile = "other.gguf"\n', "other.gguf"),
+        ('repository = "hf:owner/nothing"\nfile = "a.gguf"\n', "no such repository, or a private"),
+        ('base = "hf:owner/gated"\n', "its owner wants terms accepted"),
+        ('base = "hf:owner/private"\n', "no such repository, or a private"),
+        ('base = "hf:owner/base@gone"\n', "no such revision"),
+        ('base = "hf:owner/ggufs"\n', "no config.json"),
+        ('repository = "hf:owner/ggufs"\nfile = "../../x"\n', "not inside its folder"),
+        ('repository = "hf:../x"\nfile = "a.gguf"\n', "not a name on the hub"),
+        ('base = "hf:owner/base"\noutype = "Q8_0"\n', "outype"),
+        ('base = "hf:owner/base"\nouttype = "Q8"\n', "Q8"),
+        ('file = "a.gguf"\nbase = "hf:owner/base"\n', "one of file, repository"),
+        ('base = "hf:owner/base"\nnotice = "Research only."\n', "--accept-license"),
+    ],
+)
+def test_what_cannot_be_pulled_is_one_line(
+    lines: str, wrong: str, hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    recipe(paths, "bad", lines)
+    done = run_client("models", "pull", "bad")
+    assert done.returncode == 1
+    assert wrong in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1 + done.stderr.count("Research only.")
+    assert left_in(paths.models_folder) == []
+
+
+def test_without_a_network_it_says_so(run_client: Run, paths: Paths) -> None:
+    ready(paths)
+    assert "the network is off" in one_line(run_client("models", "pull", "ready", "--offline"))
+    done = run_client("models", "pull", "ready", HF_HUB_OFFLINE="1")
+    assert "the network is off" in one_line(done)
+    done = run_client("models", "pull", "ready", HF_ENDPOINT="http://127.0.0.1:9")
+    assert "cannot be reached" in one_line(done)
+
+
+def test_terms_are_shown_and_have_to_be_accepted(hub: Hub, run_client: Run, paths: Paths) -> None:
+    made_here(paths, notice="For research only.")
+    done = run_client("models", "pull", "made", "--accept-license")
+    assert done.returncode == 0, done.stderr
+    assert "For research only." in done.stderr
+    assert "For research only." in run_client("models", "info", "made").stdout
+
+
+def test_two_pulls_of_one_model_do_not_meet(
+    hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
+) -> None:
+    name = ready(paths)
+    hub.faults.stall_after_bytes = 30_000_000
+    first = spawn_client("models", "pull", name)
+    assert hub.stalled.wait(PATIENCE_S)
+    hub.faults.stall_after_bytes = None
+    assert "being pulled already" in one_line_at_the_end(run_client("models", "pull", name))
+    hub.go_on.set()
+    first.communicate()
+    assert first.returncode == 0
