@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
 
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_tui.catalog.adapters import CatalogAdapter, find_adapter, known_adapters
 from baize_tui.catalog.identity import model_sha256
+from baize_tui.catalog.importing import Wish, import_file
 from baize_tui.catalog.recipes import (
     CatalogError,
+    CatalogModel,
     Recipe,
     find_model,
     known_models,
     read_recipe,
     write_recipe,
 )
+from baize_tui.catalog.removing import remove, remove_adapter
 from baize_tui.catalog.shipped import shipped_models
+from baize_tui.engine.adapter_fits import check_adapter
+from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
+from tests.convert.make_goldens import BASE, FOLDER
 
 
 def test_the_embedded_model_is_found_without_importing_its_package(paths: Paths) -> None:
@@ -32,6 +43,27 @@ def test_every_shipped_recipe_is_valid() -> None:
     assert files
     for file in files:
         assert read_recipe(file).license
+
+
+def test_every_shipped_recipe_of_an_adapter_names_a_base_that_there_is(paths: Paths) -> None:
+    bases = {model.name for model in known_models(paths)}
+    adapters = known_adapters(paths)
+    assert {adapter.recipe.base for adapter in adapters} <= bases
+    assert all(adapter.recipe.license for adapter in adapters)
+    assert not {adapter.name for adapter in adapters} & bases
+
+
+def test_no_shipped_recipe_holds_what_nobody_fetched() -> None:
+    """Sizes, hashes and revisions are asked for; what is for research only says so."""
+    for file in [*shipped_models().glob("*.toml"), *shipped_models().glob("adapters/*.toml")]:
+        text = file.read_text()
+        assert not re.search(r"[0-9a-f]{40}|@|revision|sha256", text), file
+        if "baize" in file.stem or file.stem == "llama-7b":
+            assert "research only" in text
+            assert "For research only" in text
+    healthcare = read_recipe(shipped_models() / "baize-healthcare-7b.toml")
+    assert healthcare.domain is not None
+    assert "no medical advice" in healthcare.domain.disclaimer
 
 
 def test_ones_own_recipe_stands_first_and_comes_back_as_written(
@@ -78,6 +110,16 @@ def test_without_any_model_the_next_step_is_named(
     ("text", "named"),
     [
         ("title = 'x'\n", "file"),
+        ("base = 'hf:a/b'\noutype = 'F16'\n", "outype"),
+        ("base = 'hf:a/b'\nouttype = 'Q9'\n", "Q9"),
+        ("base = 'hf:a'\n", "not a name on the hub"),
+        ("repository = 'hf:a/b'\n", "needs a file"),
+        ("repository = 'hf:a/b'\nfile = '../x'\n", "not inside"),
+        ("repository = 'hf:a/b'\nfile = '/x'\n", "not inside"),
+        ("package = 'os'\nfile = '../x'\n", "not inside"),
+        ("file = 'a.gguf'\nbase = 'hf:a/b'\n", "one of file"),
+        ("file = 'a.gguf'\nadapters = ['hf:a/b']\n", "need a base"),
+        ("file = 'x'\n[domain]\nname = 'x'\n", "disclaimer"),
         ("file = 'x'\nflie = 'y'\n", "flie"),
         ("file = 'x'\n[sampling]\ntop_p = 3\n", "top_p"),
         ("file = ", "Invalid value"),
@@ -89,6 +131,106 @@ def test_a_mistake_in_a_recipe_is_named(tmp_path: Path, text: str, named: str) -
     with pytest.raises(CatalogError, match=named) as caught:
         read_recipe(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "Upper", "a b", "a..b"])
+def test_a_name_cannot_climb_out_of_the_folder(name: str, paths: Paths) -> None:
+    with pytest.raises(CatalogError, match="no name for a model"):
+        write_recipe(name, Recipe(file="x.gguf"), paths)
+
+
+def test_recipes_a_person_wrote_stand_beside_the_shipped_ones(paths: Paths) -> None:
+    paths.recipes_folder.mkdir(parents=True)
+    text = "base = 'hf:me/mine'\nadapters = ['~/my-lora']\n"
+    (paths.recipes_folder / "mine.toml").write_text(text)
+    (model,) = [model for model in known_models(paths) if model.name == "mine"]
+    assert model.recipe.origin == "hf:me/mine + ~/my-lora"
+    with pytest.raises(CatalogError, match="baize-tui models pull mine"):
+        find_model("mine", paths)
+
+
+# --- adapters -------------------------------------------------------------------------------------
+
+
+class Headers:
+    """An engine that has read a header, and found an adapter to fit or not."""
+
+    def __init__(self, kind: str, why: str = "") -> None:
+        self.name, self.license, self.metadata = "A title", "mit", {"general.type": kind}
+        self.why = why
+
+    async def inspect(self, path: str) -> Headers:
+        return self
+
+    async def check_adapter(self, path: str, base: str) -> None:
+        if self.why:
+            raise EngineFailure(self.why)
+
+
+async def test_an_adapter_is_imported_found_and_removed(paths: Paths, tmp_path: Path) -> None:
+    file = tmp_path / "My LoRA.gguf"
+    file.write_bytes(b"weights")
+    wish = Wish(base="smollm2-135m", copy=True)
+    found = await import_file(file, wish, paths, Headers("adapter"))
+    assert isinstance(found, CatalogAdapter)
+    assert found.name == "my-lora"
+    assert found.path == paths.adapters_folder / "my-lora.gguf"
+    assert find_adapter("my-lora", paths) == found
+    assert [one.name for one in known_adapters(paths, "smollm2-135m")] == ["my-lora"]
+    assert "my-lora" not in [one.name for one in known_adapters(paths, "llama-7b")]
+    with pytest.raises(CatalogError, match="there already"):
+        await import_file(file, wish, paths, Headers("adapter"))
+    assert remove_adapter(found, paths) == [found.path]
+    with pytest.raises(CatalogError, match="no adapter is called"):
+        find_adapter("my-lora", paths)
+    assert file.is_file()
+
+
+async def test_an_adapter_of_another_base_is_not_imported(paths: Paths, tmp_path: Path) -> None:
+    file = tmp_path / "lora.gguf"
+    file.write_bytes(b"weights")
+    engine = Headers("adapter", "576 x 576 in this model")
+    with pytest.raises(EngineFailure, match="576"):
+        await import_file(file, Wish(base="smollm2-135m"), paths, engine)
+    assert [one.name for one in known_adapters(paths) if one.installed] == []
+
+
+async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
+    paths: Paths, tmp_path: Path
+) -> None:
+    base = tmp_path / "base.gguf"
+    merge(plan_conversion(BASE, [], outtype_named("F16")), base)
+    write_recipe("base", Recipe(file=str(base)), paths)
+    wish = Wish(name="plain", base="base")
+    found = await import_file(FOLDER / "plain", wish, paths, Headers("model"))
+    assert found.path is not None
+    check_adapter(str(found.path), str(base))
+    with pytest.raises(CatalogError, match="--base"):
+        await import_file(FOLDER / "plain", Wish(), paths, Headers("model"))
+    with pytest.raises(CatalogError, match="makes an adapter of it"):
+        find_adapter(str(FOLDER / "plain"), paths)
+
+
+def test_an_adapter_that_is_not_here_says_how_it_comes(paths: Paths) -> None:
+    with pytest.raises(CatalogError, match="baize-tui models pull baize-v1-7b-lora"):
+        find_adapter("baize-v1-7b-lora", paths)
+
+
+async def test_removing_leaves_what_lies_elsewhere(paths: Paths, tmp_path: Path) -> None:
+    file = tmp_path / "mine.gguf"
+    file.write_bytes(b"weights")
+    linked = await import_file(file, Wish(name="linked"), paths, Headers("model"))
+    copied = await import_file(file, Wish(name="copied", copy=True), paths, Headers("model"))
+    assert isinstance(linked, CatalogModel)
+    assert isinstance(copied, CatalogModel)
+    assert remove(linked, paths) == []
+    assert remove(copied, paths) == [paths.models_folder / "copied.gguf"]
+    assert file.is_file()
+    assert [model.name for model in known_models(paths) if model.installed] == ["smollm2-135m"]
+    for name in ("smollm2-135m", "baize-v1-7b"):
+        (model,) = [model for model in known_models(paths) if model.name == name]
+        with pytest.raises(CatalogError, match=name):
+            remove(model, paths)
 
 
 def test_the_hash_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
 from baize_convert.failures import ConvertError
 from baize_tui.catalog.fit import this_machine
@@ -15,7 +15,7 @@ from baize_tui.settings import Settings
 
 async def plans_of(
     models: Sequence[CatalogModel], paths: Paths, settings: Settings
-) -> AsyncIterator[tuple[str, ModelPlan | str]]:
+) -> AsyncGenerator[tuple[str, ModelPlan | str], None]:
     """Name and plan of each of ``models``, or why there is none."""
     if not models:
         return

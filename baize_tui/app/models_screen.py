@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -65,6 +66,8 @@ class ModelsScreen(Dialog[str | None]):
         self._entries: dict[str, Entry] = {}
         self._asked_to_remove = ""
         self._pulling: set[str] = set()
+        self._said_of = ""
+        """The row that was chosen when something was said."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
@@ -125,12 +128,12 @@ class ModelsScreen(Dialog[str | None]):
         if part is not None:
             state = f"{bar(part)} {part:.0%}"
         elif entry.path is not None:
-            state = f"{size_text(entry.path.stat().st_size):>9}  {plan.fit if plan else ''}"
+            state = f"{size_text(entry.path.stat().st_size):>9}   {plan.fit if plan else ''}"
         elif plan is not None:
-            state = f"{size_text(plan.cost.disk):>9}  {plan.fit}, not here"
+            state = f"{size_text(plan.cost.disk):>9} ↓ {plan.fit}"
         else:
             state = " not here"
-        return f"{name:<27.27} {state:<23.23} {entry.recipe.license}"
+        return f"{name:<26.26} {state:<24.24} {entry.recipe.license}"
 
     def _show_details(self) -> None:
         entry = self._chosen
@@ -154,6 +157,7 @@ class ModelsScreen(Dialog[str | None]):
         said = self.query_one("#said", Static)
         said.set_class(busy, "-busy")
         said.display = bool(text)
+        self._said_of = self._chosen.name if self._chosen is not None else ""
         said.update(text)
 
     def _pulls_changed(self) -> None:
@@ -174,8 +178,10 @@ class ModelsScreen(Dialog[str | None]):
         self._fill()
 
     def on_option_list_option_highlighted(self) -> None:
-        self._asked_to_remove = ""
-        self._say("")
+        chosen = self._chosen
+        if chosen is None or chosen.name != self._said_of:
+            self._asked_to_remove = ""
+            self._say("")
         self._show_details()
 
     def action_move(self, step: int) -> None:
@@ -239,16 +245,18 @@ class ModelsScreen(Dialog[str | None]):
 
         models = [self._entries[name] for name in names]
         wanted = [model for model in models if isinstance(model, CatalogModel)]
-        async for name, plan in plans_of(wanted, self.app.paths, self.app.chat.settings):
-            if isinstance(plan, str):
+        plans = plans_of(wanted, self.app.paths, self.app.chat.settings)
+        async with contextlib.aclosing(plans):
+            async for name, plan in plans:
+                if isinstance(plan, str):
+                    if tell:
+                        self._say(plan)
+                    continue
+                self.app.plans[name] = plan
                 if tell:
-                    self._say(plan)
-                continue
-            self.app.plans[name] = plan
-            if tell:
-                self._say("")
-            self._pulls_changed()
-            self._show_details()
+                    self._say("")
+                self._pulls_changed()
+                self._show_details()
 
     # --- importing and removing -----------------------------------------------------------------
 

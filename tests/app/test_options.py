@@ -11,9 +11,9 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static, TextArea
 
 from baize_tui.app.actions import check_keys
+from baize_tui.app.models_screen import ModelsScreen
 from baize_tui.app.option_form import OptionRow
 from baize_tui.app.options_screen import ConversationOptions, SettingsScreen
-from baize_tui.app.picker import Picker
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.themes import own_themes
 from baize_tui.catalog.recipes import Recipe, write_recipe
@@ -188,7 +188,7 @@ async def test_the_model_of_a_conversation_is_picked_and_loaded(
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await ask(pilot, "Hi", "Yes.")
         await pilot.press("alt+m")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
         await pilot.press(*"oth", "enter")
         await wait_until(lambda: "other" in status(pilot), "the other model")
         running = client(pilot).chat.model
@@ -204,7 +204,7 @@ async def test_a_picker_finds_by_typing_and_gives_up_with_escape(
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+m")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
         options = pilot.app.screen.query_one(OptionList)
         assert options.option_count >= 1
         await pilot.press(*"zzz")

@@ -1,0 +1,146 @@
+"""What a model would take, held against what llama.cpp takes when it is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from baize_convert.merge import merge
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
+from baize_tui.engine.measuring import GPU_MARGIN, most_layers
+from baize_tui.engine.protocol import Finished, Generate
+from baize_tui.footprint import Device
+from baize_tui.paths import Paths
+from tests.convert.model_folders import random_folder
+from tests.convert.smollm2_folder import make_folder
+from tests.engine.test_llama_engine import GREEDY, STORY
+
+WIDE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "intermediate_size": 2816,
+    "num_hidden_layers": 8,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 4,
+    "tie_word_embeddings": False,
+}
+"""A LLaMA whose columns are blocks of K-quants."""
+
+
+@pytest.fixture(scope="module")
+def folders(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("folders")
+    return {
+        "smollm2": make_folder(smollm2, root / "smollm2"),
+        "wide": random_folder(root / "wide", **WIDE),
+    }
+
+
+async def real_memory(engine: WorkerEngine, spec: ModelSpec) -> int:
+    """Bytes that the worker holds once it has answered."""
+    await engine.load(spec)
+    request = Generate(0, STORY, GREEDY, max_tokens=32)
+    async for event in engine.generate(request):
+        finished = isinstance(event, Finished)
+    assert finished
+    assert engine.worker_pid is not None
+    return int(psutil.Process(engine.worker_pid).memory_info().rss)
+
+
+@pytest.mark.parametrize("context", [2048, 8192])
+@pytest.mark.parametrize("outtype", ["Q4_1", "Q4_0", "Q4_K_M", "Q8_0"])
+async def test_the_estimate_is_what_the_real_model_takes(
+    outtype: str,
+    context: int,
+    smollm2: Path,
+    folders: dict[str, Path],
+    paths: Paths,
+    tmp_path: Path,
+) -> None:
+    file = smollm2
+    if outtype != "Q4_1":
+        file = tmp_path / f"{outtype}.gguf"
+        merge(plan_conversion(folders["smollm2"], [], outtype_named(outtype)), file)
+    engine = WorkerEngine(paths.worker_log)
+    try:
+        told = (await engine.measure(str(file), context)).footprint.main_memory
+        await engine.close()  # a fresh process holds nothing else
+        taken = await real_memory(engine, ModelSpec(str(file), context=context))
+    finally:
+        await engine.close()
+    assert 0.9 < told / taken < 1.1
+
+
+async def test_the_estimate_needs_the_header_alone(
+    folders: dict[str, Path], paths: Paths, tmp_path: Path
+) -> None:
+    plan = plan_conversion(folders["wide"], [], outtype_named("Q4_K_M"))
+    head, whole = tmp_path / "head.gguf", tmp_path / "whole.gguf"
+    with head.open("wb") as file:
+        file.write(plan.layout.head)
+        file.truncate(plan.layout.length)
+    merge(plan, whole)
+    engine = WorkerEngine(paths.worker_log)
+    try:
+        before = (await engine.measure(str(head), 2048)).footprint
+        after = (await engine.measure(str(whole), 2048)).footprint
+    finally:
+        await engine.close()
+    assert (before.weights, before.repacked, before.kv, before.compute) == (
+        after.weights,
+        after.repacked,
+        after.kv,
+        after.compute,
+    )
+    # 8 layers, 4 heads of keys and of values, 64 numbers of 2 bytes, 2,048 tokens.
+    assert before.kv == 8 * 2 * 4 * 64 * 2 * 2048
+
+
+async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: Paths) -> None:
+    engine = WorkerEngine(paths.worker_log)
+    try:
+        small = await engine.measure(str(smollm2), 1024)
+        budget = small.footprint.main_memory + 40_000_000
+        found = await engine.measure(str(smollm2), 1024, budget=budget)
+        largest = found.largest_context
+        assert 1024 < largest < 8192
+        at = await engine.measure(str(smollm2), largest)
+        beyond = await engine.measure(str(smollm2), largest + 512)
+        assert (await engine.measure(str(smollm2), 1024, budget=1)).largest_context == 0
+    finally:
+        await engine.close()
+    assert at.footprint.main_memory <= budget + 2_000_000  # the program itself varies a little
+    assert beyond.footprint.main_memory > budget - 2_000_000
+
+
+async def test_a_file_that_is_no_model_is_named(paths: Paths, tmp_path: Path) -> None:
+    file = tmp_path / "text.gguf"
+    file.write_text("hello")
+    engine = WorkerEngine(paths.worker_log)
+    try:
+        with pytest.raises(EngineFailure, match="not a GGUF"):
+            await engine.measure(str(file), 1024)
+        assert await engine.head_length(str(file)) == 0
+    finally:
+        await engine.close()
+
+
+# --- layers on a GPU: the rule, as no GPU can be counted on ---------------------------------------
+
+GPUS = [
+    Device("CPU", "a processor", "cpu", 10**12, 10**12),
+    Device("GPU0", "a card", "gpu", 1000 + GPU_MARGIN, 2000),
+    Device("GPU1", "a smaller card", "gpu", 500 + GPU_MARGIN, 2000),
+]
+
+
+def test_as_many_layers_go_to_the_gpus_as_fit_on_each() -> None:
+    assert most_layers(33, GPUS[:2], lambda layers: {"GPU0": 100 * layers}) == 10
+    assert most_layers(33, GPUS[:2], lambda layers: {"GPU0": layers}) == 33
+    assert most_layers(33, GPUS[:2], lambda layers: {"GPU0": 2000} if layers else {}) == 0
+    both = most_layers(33, GPUS, lambda layers: {"GPU0": 50 * layers, "GPU1": 50 * layers})
+    assert both == 10
