@@ -68,6 +68,7 @@ class ConversationScreen(MessageActions):
         with Vertical(id="column"):
             yield Transcript(self._keys)
             yield Static(f"↓ more has come · {self._keys['end']}", id="more", markup=False)
+            yield Static("", id="disclaimer", markup=False)
             yield Prompt([action.command for action in self._actions])
         yield Static("", id="too-small", markup=False)
 
@@ -122,11 +123,25 @@ class ConversationScreen(MessageActions):
             self.status.show("no model", "problem")
         if self._conversation is None:
             self.transcript.welcome(self._welcome())
+        self._show_disclaimer()
 
     def model_loaded(self) -> None:
+        self._show_disclaimer()
         if not self._live:
             self._show_idle()
         self._count_soon()
+
+    def _show_disclaimer(self) -> None:
+        """What a person has to know of a domain stays in sight, whatever scrolls by."""
+        if self._conversation is not None:
+            domain = self._chat.domain_of(self._conversation)
+        else:
+            domain = self.app.model.recipe.domain if self.app.model is not None else None
+        line = self.query_one("#disclaimer", Static)
+        if line.display != (domain is not None):
+            line.display = domain is not None
+        if domain is not None:
+            line.update(domain.disclaimer)
 
     def _welcome(self) -> str:
         if self.app.problem:
@@ -138,9 +153,7 @@ class ConversationScreen(MessageActions):
         parts = ["Write below and press Enter. Everything stays on this computer."]
         if self.app.model is not None:
             recipe = self.app.model.recipe
-            disclaimer = recipe.domain.disclaimer if recipe.domain is not None else ""
-            about = [self.app.model.title, recipe.description, recipe.notice, disclaimer]
-            parts = [*about, *parts]
+            parts = [self.app.model.title, recipe.description, recipe.notice, *parts]
         parts[0] = f"白泽 Baize · {parts[0]}"
         parts.append(
             f"{self._keys['help']} shows all keys, {self._keys['conversation']} sets system prompt "
@@ -231,12 +244,7 @@ class ConversationScreen(MessageActions):
         )
 
     def _head(self, conversation: Conversation) -> str:
-        """What the model is told before the first turn, under what a person must know of it."""
-        domain = self._chat.domain_of(conversation)
-        told = self._told(conversation)
-        return told if domain is None else f"{domain.disclaimer}\n{told}".rstrip()
-
-    def _told(self, conversation: Conversation) -> str:
+        """What the model is told before the first turn."""
         if format_named(self._chat.format_of(conversation)).has_preamble:
             on = "with" if conversation.moderation else "without"
             return f"Baize's own preamble, {on} its moderation sentence"
@@ -256,6 +264,7 @@ class ConversationScreen(MessageActions):
         if live is not None:
             messages = [live.message if m.id == live.message.id else m for m in messages]
         transcript.show(messages, self._head(conversation), conversation.context_start)
+        self._show_disclaimer()
         self._refresh_list()
         self._show_idle()
         self.status.show_stop(conversation.id in self._live)
@@ -307,6 +316,7 @@ class ConversationScreen(MessageActions):
         self._context_used, self._last_stats = 0, None
         self.workers.cancel_group(self, "rest of the turns")
         self.transcript.welcome(self._welcome())
+        self._show_disclaimer()
         self._refresh_list()
         self._show_idle()
         self.status.show_stop(False)
@@ -325,6 +335,7 @@ class ConversationScreen(MessageActions):
         if self._conversation is None:
             self._conversation = await self._chat.new_conversation()
             self.transcript.show([], self._head(self._conversation), None)
+            self._show_disclaimer()
             self._refresh_list()
         return self._conversation
 
@@ -334,6 +345,7 @@ class ConversationScreen(MessageActions):
         if changed.id == self._open_id:
             self._conversation = await self._chat.run(self._chat.store.conversation, changed.id)
             self.transcript.set_head(self._head(changed))
+            self._show_disclaimer()
             self._show_idle()
             self._count_soon()
 

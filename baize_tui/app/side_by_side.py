@@ -7,14 +7,17 @@ import random
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, ClassVar
 
+import msgspec
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from baize_tui.app.dialogs import Dialog
 from baize_tui.app.status_line import bar
+from baize_tui.app.transcript import Transcript
 from baize_tui.chat.events import (
+    Answering,
     Asked,
     ChatEvent,
     Delta,
@@ -24,7 +27,7 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.turns import Answerer, Chat
 from baize_tui.engine.protocol import Prefilling
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp
@@ -32,36 +35,47 @@ if TYPE_CHECKING:
 _DRAWS_PER_SECOND = 8
 
 
-class _Column(Vertical):
+class Column(Vertical):
     """One answer under the name of who gives it."""
 
     DEFAULT_CSS = """
-    _Column { width: 1fr; height: 1fr; padding: 0 1; }
-    _Column .who { color: $primary; text-style: bold; }
-    _Column .state { color: $foreground 60%; margin: 0 0 1 0; }
-    _Column .state.-problem { color: $error; }
-    _Column VerticalScroll { scrollbar-size-vertical: 1; scrollbar-background: $panel; }
+    Column { width: 1fr; height: 1fr; }
+    Column .who { color: $primary; text-style: bold; padding: 0 2; }
+    Column .state { color: $foreground 60%; padding: 0 2; }
+    Column .state.-problem { color: $error; }
+    Column Transcript { padding: 1 0 0 0; scrollbar-background: $panel; }
     """
 
     def __init__(self, answerer: Answerer) -> None:
         super().__init__()
         self.answerer = answerer
-        self._text = self._drawn = ""
+        self._message: Message | None = None
+        self._drawn = True
 
     def compose(self) -> ComposeResult:
         yield Static(self.answerer.words, classes="who", markup=False)
         yield Static("waits", classes="state", markup=False)
-        with VerticalScroll():
-            yield Static("", classes="answer", markup=False)
+        yield Transcript({}, id=None)
 
     def on_mount(self) -> None:
         self.set_interval(1 / _DRAWS_PER_SECOND, self._draw)
 
+    @property
+    def text(self) -> str:
+        """What is shown of the answer."""
+        return "".join(turn.text for turn in self.query_one(Transcript).turns)
+
     def _draw(self) -> None:
-        if self._text != self._drawn:
-            self._drawn = self._text
-            self.query_one(".answer", Static).update(self._text)
-            self.query_one(VerticalScroll).scroll_end(animate=False)
+        if self._message is None or self._drawn:
+            return
+        self._drawn = True
+        transcript = self.query_one(Transcript)
+        turn = transcript.turn_of(self._message.id) or transcript.add(self._message)
+        turn.growing = self._message.state == "streaming"
+        transcript.update_turn(turn, self._message)
+
+    def _put(self, message: Message) -> None:
+        self._message, self._drawn = message, False
 
     def show(self, event: ChatEvent) -> None:
         match event:
@@ -69,15 +83,16 @@ class _Column(Vertical):
                 self._say(f"loading {bar(done)} {done:.0%}")
             case Prefilling(done=done, total=total):
                 self._say(f"reading the prompt {done} of {total}")
-            case Delta(text=text):
-                self._text = text.lstrip()
+            case Answering(message=message):
+                self._put(message)
+            case Delta(text=text, reasoning=reasoning) if self._message is not None:
+                self._put(msgspec.structs.replace(self._message, text=text, reasoning=reasoning))
                 self._say("answering")
             case Finished(message=message, stats=stats):
-                self._text = message.text.strip()
+                self._put(message)
                 self._draw()
-                self._say(
-                    f"{stats.completion_tokens} tokens, {stats.tokens_per_second:.0f} a second"
-                )
+                speed = f"{stats.tokens_per_second:.0f} a second"
+                self._say(f"{stats.completion_tokens} tokens, {speed}")
             case Failed(why=why):
                 self._say(why, problem=True)
             case _:
@@ -115,7 +130,7 @@ class SideBySide(Dialog[None]):
             yield Static(self._question, classes="title", markup=False)
             with Horizontal(classes="columns"):
                 for answerer in self._answerers:
-                    yield _Column(answerer)
+                    yield Column(answerer)
             yield Static(
                 "esc closes; both stay in the conversation, as branches",
                 classes="about",
@@ -128,7 +143,7 @@ class SideBySide(Dialog[None]):
     async def _ask_all(self) -> None:
         seed = {"seed": random.SystemRandom().randrange(2**31)}
         asked: int | None = None
-        for column in self.query(_Column):
+        for column in self.query(Column):
             events: AsyncGenerator[ChatEvent, None]
             if asked is None:
                 text = self._question

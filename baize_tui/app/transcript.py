@@ -56,9 +56,9 @@ class Transcript(ScrollView):
     class Moved(TextualMessage):
         """What is in sight has changed: scrolled, or more has come."""
 
-    def __init__(self, keys: Mapping[str, str]) -> None:
+    def __init__(self, keys: Mapping[str, str], *, id: str | None = "transcript") -> None:
         """``keys`` are the names of the keys of actions."""
-        super().__init__(id="transcript")
+        super().__init__(id=id)
         self._keys = dict(keys)
         self._entries: list[Entry] = []
         self._starts: list[int] = []

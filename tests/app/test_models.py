@@ -14,7 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from baize_tui.app.dialogs import ConfirmDialog, LineDialog
 from baize_tui.app.models_screen import ModelsScreen
 from baize_tui.app.picker import Picker
-from baize_tui.app.side_by_side import SideBySide
+from baize_tui.app.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.catalog.fit import Fit
 from baize_tui.catalog.planner import Cost, ModelPlan
@@ -282,7 +282,7 @@ async def test_two_answer_one_question_side_by_side(
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
 
         def columns() -> list[str]:
-            return [str(one.render()) for one in pilot.app.screen.query(".answer").results(Static)]
+            return [column.text for column in pilot.app.screen.query(Column)]
 
         await wait_until(lambda: columns() == ["Blue plums.", "Blue plums."], "both answers")
         seeds = {request.sampling.seed for request in engine.requests}
@@ -320,8 +320,10 @@ async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunA
 
         chat.find_model = doctor
         await client(pilot).load(doctor("scripted"))
+        line = screen(pilot).query_one("#disclaimer", Static)
         for _ in range(2):
             await pilot.press("ctrl+n")
-            await wait_until(lambda: "This is no medical advice." in shown(pilot), "the welcome")
+            await wait_until(lambda: line.display, "the disclaimer")
             await ask(pilot, "My head aches", "Rest.")
-            assert "This is no medical advice." in shown(pilot)
+            assert line.region.height > 0
+            assert str(line.render()) == "This is no medical advice."

@@ -18,14 +18,17 @@ from textual.widgets import Input, TextArea
 
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.option_form import OptionRow
+from baize_tui.app.picker import Picker
+from baize_tui.app.side_by_side import Column, SideBySide
 from baize_tui.app.transcript import Transcript
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
 from tests.app.looking import client, say, screen, shown, status, texts
+from tests.app.test_models import details, open_models, plan_of
 from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
 
@@ -246,10 +249,43 @@ async def help_screen(pilot: Pilot[int]) -> None:
     await wait_until(lambda: pilot.app.screen is not screen(pilot), "the help")
 
 
-async def picker(pilot: Pilot[int]) -> None:
+async def models(pilot: Pilot[int]) -> None:
+    """One is here, of one it was asked what it costs, and one is on its way."""
     await answered(pilot)
-    await pilot.press("alt+m")
-    await wait_until(lambda: pilot.app.screen is not screen(pilot), "the picker")
+    app = client(pilot)
+    app.plans = {
+        "smollm2-135m": plan_of("smollm2-135m"),
+        "baize-v1-13b": plan_of("baize-v1-13b", "tight", here=False),
+    }
+    app.pulls._done["baize-v2-7b"] = 0.4
+    found = await open_models(pilot)
+    for _ in range(2):
+        await pilot.press("down")
+    await wait_until(lambda: "For research only" in details(found), "the details")
+
+
+async def side_by_side(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press(*"What", "alt+v")
+    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+    await pilot.press("enter")
+    await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+    await wait_until(lambda: not client(pilot).chat.busy, "the answers")
+    columns = pilot.app.screen.query(Column)
+    await wait_until(lambda: all(column.text for column in columns), "both of them")
+    await pilot.pause()
+
+
+async def disclaimer(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+
+
+def doctor(name: str | None) -> CatalogModel:
+    domain = Domain("healthcare", "This is no medical advice: a language model wrote it.")
+    found = model("/nowhere/scripted.gguf", name or "baize-healthcare-7b")
+    return msgspec.structs.replace(
+        found, recipe=msgspec.structs.replace(found.recipe, domain=domain, format="baize")
+    )
 
 
 async def finding(pilot: Pilot[int]) -> None:
@@ -302,7 +338,9 @@ STATES: dict[str, Callable[[], State]] = {
     "options": lambda: State(options),
     "palette": lambda: State(palette),
     "help": lambda: State(help_screen),
-    "picker": lambda: State(picker),
+    "models": lambda: State(models),
+    "side-by-side": lambda: State(side_by_side),
+    "disclaimer": lambda: State(disclaimer, find_model=doctor),
     "finding": lambda: State(finding),
     "large-paste": lambda: State(large_paste),
 }
