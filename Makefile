@@ -27,6 +27,7 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/screen.py
 	$(BIN)/python benchmarks/cancel.py
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python benchmarks/pull.py
 
 pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py

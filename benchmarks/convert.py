@@ -73,7 +73,8 @@ sys.exit(lib.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ct
 """
 
 
-def make_base(folder: Path, shape: dict[str, Any]) -> None:
+def make_base(folder: Path, shape: dict[str, Any], per_shard: int = 1) -> None:
+    """A checkpoint of random weights, ``per_shard`` tensors in a file."""
     folder.mkdir()
     goldens = Path(__file__).resolve().parent.parent / "tests" / "convert" / "goldens" / "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -83,14 +84,17 @@ def make_base(folder: Path, shape: dict[str, Any]) -> None:
     # One pool of numbers, begun elsewhere for each tensor: to draw all anew would take minutes.
     pool = np.random.default_rng(0).standard_normal(1 << 26, dtype=np.float32) * np.float32(0.02)
     weight_map = {}
-    for number, (name, size) in enumerate(expected_shapes(read_config(folder)).items()):
-        if name.endswith(".bias"):
-            continue
-        count = int(np.prod(size))
-        values = np.resize(np.roll(pool, 104729 * number), count)
+    shapes = expected_shapes(read_config(folder))
+    names = sorted(name for name in shapes if not name.endswith(".bias"))
+    for number, first in enumerate(range(0, len(names), per_shard)):
         shard = f"part-{number:04}.safetensors"
-        write_safetensors(folder / shard, {name: ("F16", size, stored(values, "F16"))})
-        weight_map[name] = shard
+        tensors: dict[str, tuple[str, tuple[int, ...], bytes]] = {}
+        for name in names[first : first + per_shard]:
+            count = int(np.prod(shapes[name]))
+            values = np.resize(np.roll(pool, 104729 * (number + len(tensors))), count)
+            tensors[name] = ("F16", shapes[name], stored(values, "F16"))
+            weight_map[name] = shard
+        write_safetensors(folder / shard, tensors)
     index = {"metadata": {}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 

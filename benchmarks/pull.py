@@ -1,0 +1,158 @@
+"""Pulling a checkpoint from a stand-in of the hub on this machine, quantized while it comes::
+
+    python benchmarks/pull.py                # a random LLaMA of 1.1 billion parameters
+    python benchmarks/pull.py 7b --pairs 1   # and of 7; takes 18 GB of disk
+
+What it takes beside converting the same checkpoint from local files; the most disk and memory of a
+pull by the client; and what a pull that is killed five times downloads again. Shards hold as many
+tensors as those of the hub do.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from baize_convert.budget import budget_for
+from baize_convert.outtypes import outtype_named
+from baize_convert.plan import plan_conversion
+from benchmarks.convert import SHAPES, make_base, timed
+from tests.hub.stand_in import Hub, serve
+
+HIGHEST_RATIO, HIGHEST_DISK, MOST_MEMORY_MB, KILLS = 1.15, 1.05, 700, 5
+SHARDS = 3
+
+
+def bytes_in(folder: Path) -> int:
+    """What the files of a folder take on the disk."""
+    total = 0
+    for file in folder.rglob("*"):
+        try:
+            total += file.lstat().st_blocks * 512
+        except FileNotFoundError:  # it was renamed meanwhile
+            continue
+    return total
+
+
+def pull() -> list[str]:
+    return [sys.executable, "-m", "baize_tui", "models", "pull", "bench"]
+
+
+def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
+    """Memory in MB and bytes of disk in ``folder`` at the most, while ``command`` runs."""
+    most, ended = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal most
+        while not ended.wait(0.05):
+            most = max(most, bytes_in(folder))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        _, memory = timed(*command)
+    finally:
+        ended.set()
+        watcher.join()
+    return memory, most
+
+
+def killed_and_resumed(hub: Hub, weights: int) -> tuple[int, int]:
+    """Bytes that were sent by a pull killed ``KILLS`` times, and by one that was not."""
+    hub.sent = 0
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    for part in range(1, KILLS + 1):
+        hub.stalled.clear()
+        hub.faults.stall_after_bytes = part * weights // (KILLS + 1)
+        process = subprocess.Popen(pull(), **quiet)  # type: ignore[call-overload]
+        hub.stalled.wait()
+        process.kill()
+        process.wait()
+        hub.faults.stall_after_bytes = None
+        hub.go_on.set()
+        hub.go_on.clear()
+    subprocess.run(pull(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return hub.sent, weights
+
+
+def main(size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b", pairs: int = 3) -> None:
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
+        folder = Path(name)
+        base, output, home = folder / "base", folder / "out.gguf", folder / "home"
+        make_base(base, SHAPES[size], per_shard=70 if size == "1.1b" else 100)
+        weights = sum(file.stat().st_size for file in base.glob("*.safetensors"))
+        with serve({"owner/model": base}) as hub:
+            os.environ |= {
+                "HF_ENDPOINT": hub.url,
+                "HF_HOME": str(home / "hub"),
+                "BAIZE_HOME": str(home),
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "no_proxy": "*",
+            }
+            recipes = home / "config" / "models"
+            recipes.mkdir(parents=True)
+            (recipes / "bench.toml").write_text('base = "hf:owner/model"\n')
+            missed = compare(base, output, pairs)
+            missed |= costs(hub, home, weights, base)
+    sys.exit(1 if missed else 0)
+
+
+def compare(base: Path, output: Path, pairs: int) -> bool:
+    """Time from the hub over time from local files, in turn; whether the limit was missed."""
+    convert = [sys.executable, "-m", "baize_convert", "merge"]
+    to = ("--outtype", "Q4_K_M", "--output", str(output))
+    rounds = []
+    for number in range(pairs + 1):
+        local, _ = timed(*convert, str(base), *to)
+        away, _ = timed(*convert, "hf:owner/model", *to)
+        if number or pairs == 1:  # the first round warms up
+            rounds.append((away, local))
+        if pairs == 1:
+            break
+    output.unlink()
+    ratio = statistics.median(away / local for away, local in rounds)
+    seconds = statistics.median(away for away, _ in rounds)
+    print(
+        f"from the hub {seconds:.1f} s, over local files {ratio:.2f} (median of {len(rounds)}; at "
+        f"most {HIGHEST_RATIO})"
+    )
+    return ratio > HIGHEST_RATIO
+
+
+def costs(hub: Hub, home: Path, weights: int, base: Path) -> bool:
+    """Disk, memory, and what is downloaded again; whether a limit was missed."""
+    models = home / "data" / "models"
+    before = bytes_in(home)
+    memory, most = most_disk(pull(), home)
+    written = (models / "bench.gguf").stat().st_size
+    disk = (most - before) / written
+    print(f"disk at the most {disk:.3f} of the output (at most {HIGHEST_DISK})")
+    print(f"memory at the most {memory:.0f} MB (at most {MOST_MEMORY_MB})")
+    shutil.rmtree(models)
+    plan = plan_conversion(base, [], outtype_named("Q4_K_M"))
+    budget = budget_for(plan.layout)
+    # A slab in the file is half of one in float32; twice as many as there are threads are fetched.
+    slab = budget.slab_bytes // 2
+    allowed = (1 + 2 * budget.workers) * slab
+    sent, needed = killed_and_resumed(hub, weights)
+    again = (sent - needed) / KILLS
+    print(
+        f"killed {KILLS} times: {again / 1e6:.1f} MB downloaded again per kill, heads included (a "
+        f"slab and its window: {allowed / 1e6:.1f} MB)"
+    )
+    return disk > HIGHEST_DISK or memory > MOST_MEMORY_MB or again > allowed
+
+
+if __name__ == "__main__":
+    typer.run(main)
