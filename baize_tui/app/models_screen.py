@@ -330,7 +330,7 @@ def plan_words(plan: ModelPlan) -> list[str]:
     """What a model costs, in lines for a person."""
     measured = plan.measured
     lines = [
-        f"{size_text(measured.footprint.main_memory)} of memory with a context of "
+        f"{size_text(measured.footprint.needed)} of memory with a context of "
         f"{measured.n_ctx}: {plan.fit}; up to {measured.largest_context} tokens fit"
     ]
     if not plan.installed:

@@ -48,9 +48,9 @@ def fit_of(footprint: Footprint, machine: Machine) -> Fit:
     free = {device.name: device.free for device in machine.devices}
     if any(size > free.get(name, 0) for name, size in footprint.on_devices.items()):
         return "does not fit"
-    if footprint.main_memory <= machine.budget:
+    if footprint.needed <= machine.budget:
         return "fits"
-    return "tight" if footprint.at_least <= machine.memory_free else "does not fit"
+    return "tight" if footprint.needed <= machine.memory_free else "does not fit"
 
 
 def tokens_per_second(measured: Measurement) -> float | None:

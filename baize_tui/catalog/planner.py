@@ -100,11 +100,12 @@ async def _head_of(
     with tempfile.TemporaryDirectory(dir=private_folder(paths.cache), prefix="head-") as folder:
         path = Path(folder) / "head.gguf"
         if model.recipe.base is not None:
-            made = await asyncio.to_thread(conversion, model.recipe)
-            for file in made.base.files:
+            made = await asyncio.to_thread(conversion, model.recipe, keep=False)
+            sources = [*made.base.files, *(f for adapter in made.adapters for f in adapter.files)]
+            for file in sources:
                 file.close()
             _write_sparse(path, made.layout.head, made.layout.length)
-            download = sum(len(file) for file in made.base.files if not file.is_local)
+            download = sum(len(file) for file in sources if not file.is_local)
             cost = Cost(made.layout.length, download)
             yield path, made.layout.length, cost, list(made.warnings)
         else:

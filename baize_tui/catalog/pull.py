@@ -60,8 +60,10 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
     return HubGguf(repository, recipe.file, place.size, place.sha256, None)
 
 
-def conversion(recipe: Recipe) -> Plan:
+def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
     """What making the GGUF of ``recipe`` out of its checkpoint will be, from headers alone.
+
+    With ``keep`` adapters are fetched already.
 
     Raises:
         ConvertError: it cannot be converted, or the hub cannot be asked.
@@ -69,7 +71,7 @@ def conversion(recipe: Recipe) -> Plan:
     assert recipe.base is not None
     return plan_conversion(
         _place(recipe.base),
-        [open_adapter(_place(adapter)) for adapter in recipe.adapters],
+        [open_adapter(_place(adapter), keep=keep) for adapter in recipe.adapters],
         outtype_named(recipe.outtype),
         prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format),
     )

@@ -82,7 +82,7 @@ def _go_offline(offline: bool) -> None:
 
 
 def _summary(plan: ModelPlan) -> str:
-    memory = size_text(plan.measured.footprint.main_memory)
+    memory = size_text(plan.measured.footprint.needed)
     return (
         f"{plan.name}: {size_text(plan.cost.download)} to download, {size_text(plan.cost.disk)} "
         f"on the disk, {memory} of memory to chat with it: {plan.fit}"
@@ -125,17 +125,21 @@ def _plan_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
         )
         yield f"{'download':<13} {size_text(plan.cost.download)}"
     yield (
-        f"{'memory':<13} {size_text(footprint.main_memory)} of {size_text(machine.memory_free)} "
+        f"{'memory':<13} {size_text(footprint.needed)} of {size_text(machine.memory_free)} "
         f"free with a context of {measured.n_ctx}: {plan.fit}"
     )
     parts = {
         "weights": footprint.weights,
-        "repacked": footprint.repacked,
         "KV cache": footprint.kv,
         "compute": footprint.compute,
         "program": footprint.program,
     }
     yield f"{'':<13} " + ", ".join(f"{k} {size_text(v)}" for k, v in parts.items() if v)
+    if footprint.repacked:
+        yield (
+            f"{'':<13} and {size_text(footprint.repacked)} of the file that are read once, to be "
+            "put into the order of this processor"
+        )
     for device, size in footprint.on_devices.items():
         layers = f"{measured.gpu_layers} of {measured.layers + 1} layers"
         yield f"{device:<13} {size_text(size)}, {layers}"

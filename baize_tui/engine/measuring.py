@@ -100,7 +100,7 @@ def _largest_context(simulation: _Simulation, trained: int, budget: int) -> int:
     low, high = 0, trained // _STEP
     while low < high:
         middle = (low + high + 1) // 2
-        fits = simulation.footprint(middle * _STEP).main_memory <= budget
+        fits = simulation.footprint(middle * _STEP).needed <= budget
         low, high = (middle, high) if fits else (low, middle - 1)
     return low * _STEP
 

@@ -18,6 +18,7 @@ import numpy as np
 from msgspec import Struct
 
 from baize_convert.architectures import Architecture
+from baize_convert.elsewhere import Elsewhere
 from baize_convert.failures import ConvertError
 from baize_convert.row_changes import (
     Dora,
@@ -174,22 +175,19 @@ def name_of(path: Path) -> str:
     return path.resolve().stem if path.is_file() else path.resolve().name
 
 
-def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
-    """Read the adapter in a folder that PEFT saved.
+def open_peft_adapter(
+    folder: Path, weight: float = 1.0, elsewhere: Elsewhere | None = None
+) -> Adapter:
+    """Read the adapter in a folder that PEFT saved; ``elsewhere`` has weights that are not in it.
 
     Raises:
         ConvertError: none, one that does nothing, one whose maths are not known, or a key that fits
             nothing; the message names the field or the key.
     """
     config = _read_config(folder)
-    file = folder / "adapter_model.safetensors"
-    read: Callable[[ByteSource], Mapping[str, Tensor]] = parse_safetensors
-    if not file.is_file():
-        file, read = folder / "adapter_model.bin", parse_torch_file
-    if not file.is_file():
-        raise ConvertError(f"{folder} has no adapter_model.safetensors and no adapter_model.bin")
+    source, read = _weights(folder, elsewhere)
+    file = source.path
     changes: dict[str, ModuleChange] = {}
-    source = MappedFile(file)
     for key, tensor in read(source).items():
         if tensor.dtype not in ITEM_BYTES:
             raise ConvertError(f"{file}: {key} is of type {tensor.dtype}, which is no weight")
@@ -204,6 +202,22 @@ def open_peft_adapter(folder: Path, weight: float = 1.0) -> Adapter:
     refuse_untrained(file, changes)
     sources = (MappedFile(folder / "adapter_config.json"), source)
     return Adapter(folder, config, changes, weight, sources, name_of(folder))
+
+
+def _weights(
+    folder: Path, elsewhere: Elsewhere | None
+) -> tuple[ByteSource, Callable[[ByteSource], Mapping[str, Tensor]]]:
+    """The file with the weights, and how to read it."""
+    kinds: tuple[tuple[str, Callable[[ByteSource], Mapping[str, Tensor]]], ...] = (
+        ("adapter_model.safetensors", parse_safetensors),
+        ("adapter_model.bin", parse_torch_file),
+    )
+    for name, read in kinds:
+        if (folder / name).is_file():
+            return MappedFile(folder / name), read
+        if elsewhere is not None and elsewhere.has(name):
+            return elsewhere.open(name), read
+    raise ConvertError(f"{folder} has no adapter_model.safetensors and no adapter_model.bin")
 
 
 def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:

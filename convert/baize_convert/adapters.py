@@ -15,17 +15,22 @@ from baize_convert.model_config import ModelConfig
 from baize_convert.tensor_names import modules
 
 
-def open_adapter(given: Path | str, weight: float = 1.0) -> Adapter:
+def open_adapter(given: Path | str, weight: float = 1.0, *, keep: bool = True) -> Adapter:
     """Open the adapter at a path, or on the hub; ``weight`` multiplies all it adds.
+
+    Of one on the hub the weights are kept in its cache, or with ``keep`` False read when needed,
+    which is enough for a plan.
 
     Raises:
         ConvertError: it is none, or one that cannot be merged; the message names the field or key.
     """
     if str(given).startswith(hub_requests.PREFIX):
         name = hub_requests.parse_name(str(given))
-        folder = hub.fetch_adapter(name)
-        found = open_peft_adapter(folder, weight)
-        return replace(found, name=name.repo.partition("/")[2], commit=folder.name)
+        repository = hub.open_repository(name)
+        if keep:
+            hub.keep_adapter(repository)
+        found = open_peft_adapter(repository.folder, weight, repository)
+        return replace(found, name=name.repo.partition("/")[2], commit=repository.commit)
     path = Path(given)
     if path.is_file():
         return open_gguf_adapter(path, weight)
@@ -34,8 +39,8 @@ def open_adapter(given: Path | str, weight: float = 1.0) -> Adapter:
     raise ConvertError(f"{path}: no such folder and no such file")
 
 
-def parse_adapters(given: Iterable[str]) -> list[Adapter]:
-    """Adapters written as ``PATH`` or ``PATH=WEIGHT``.
+def parse_adapters(given: Iterable[str], *, keep: bool = True) -> list[Adapter]:
+    """Adapters written as ``PATH`` or ``PATH=WEIGHT``; see ``open_adapter`` for ``keep``.
 
     Raises:
         ConvertError: see ``open_adapter``; or a weight that is no number.
@@ -46,7 +51,7 @@ def parse_adapters(given: Iterable[str]) -> list[Adapter]:
         if not equals or Path(one).exists():
             path, weight = one, "1"
         try:
-            found.append(open_adapter(path, float(weight)))
+            found.append(open_adapter(path, float(weight), keep=keep))
         except ValueError as error:
             raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
     return found

@@ -104,7 +104,7 @@ def plan_command(
 ) -> None:
     """What would be written and what it takes: bytes, types, memory, time. Reads headers only."""
     prompt = ChatPrompt(_text(chat_template), tuple(stop or ()), prompt_format)
-    plan = _planned(base, adapter, outtype, imatrix, pre, prompt, strict=strict)
+    plan = _planned(base, adapter, outtype, imatrix, pre, prompt, strict=strict, keep=False)
     budget = budget_for(plan.layout, parse_size(max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
     if json:
@@ -267,11 +267,12 @@ def _planned(
     prompt: ChatPrompt,
     *,
     strict: bool,
+    keep: bool = True,
 ) -> Plan:
     """The conversion that the options ask for; its warnings are told."""
     plan = plan_conversion(
         base,
-        parse_adapters(adapters or []),
+        parse_adapters(adapters or [], keep=keep),
         outtype_named(outtype),
         imatrix=None if imatrix is None else read_imatrix(imatrix),
         pre=pre,

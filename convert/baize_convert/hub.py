@@ -111,14 +111,12 @@ def keep(repository: HubRepository, file: str, progress: Progress = lambda _: No
     return cached.path
 
 
-def fetch_adapter(name: HubName) -> Path:
-    """The folder of an adapter on the hub, fetched into the hub's cache; its name is the commit.
+def keep_adapter(repository: HubRepository) -> None:
+    """Download the weights of an adapter into the hub's cache: a merge reads them many times.
 
     Raises:
-        ConvertError: see ``open_repository`` and ``download``.
+        ConvertError: see ``download``.
     """
-    repository = open_repository(name)
     for file in sorted(repository.files):
         if file.startswith("adapter_model."):
             keep(repository, file)
-    return repository.folder

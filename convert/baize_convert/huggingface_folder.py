@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
 from baize_convert.checkpoint import Checkpoint, check_tensors
+from baize_convert.elsewhere import Elsewhere
 from baize_convert.failures import ConvertError
 from baize_convert.model_config import read_config
 from baize_convert.rope import rope_factors
@@ -26,21 +26,6 @@ _Read = Callable[[ByteSource], Mapping[str, Tensor]]
 
 class _Index(msgspec.Struct):
     weight_map: dict[str, str]
-
-
-class Elsewhere(Protocol):
-    """Where the weights of a folder are that are not in it."""
-
-    @property
-    def label(self) -> str:
-        """``owner/name``."""
-
-    @property
-    def commit(self) -> str: ...
-
-    def has(self, file: str) -> bool: ...
-
-    def open(self, file: str) -> ByteSource: ...
 
 
 def open_folder(folder: Path, elsewhere: Elsewhere | None = None) -> Checkpoint:

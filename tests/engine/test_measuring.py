@@ -67,7 +67,7 @@ async def test_the_estimate_is_what_the_real_model_takes(
         merge(plan_conversion(folders["smollm2"], [], outtype_named(outtype)), file)
     engine = WorkerEngine(paths.worker_log)
     try:
-        told = (await engine.measure(str(file), context)).footprint.main_memory
+        told = (await engine.measure(str(file), context)).footprint.resident
         await engine.close()  # a fresh process holds nothing else
         taken = await real_memory(engine, ModelSpec(str(file), context=context))
     finally:
@@ -104,7 +104,7 @@ async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: P
     engine = WorkerEngine(paths.worker_log)
     try:
         small = await engine.measure(str(smollm2), 1024)
-        budget = small.footprint.main_memory + 40_000_000
+        budget = small.footprint.needed + 40_000_000
         found = await engine.measure(str(smollm2), 1024, budget=budget)
         largest = found.largest_context
         assert 1024 < largest < 8192
@@ -113,8 +113,8 @@ async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: P
         assert (await engine.measure(str(smollm2), 1024, budget=1)).largest_context == 0
     finally:
         await engine.close()
-    assert at.footprint.main_memory <= budget + 2_000_000  # the program itself varies a little
-    assert beyond.footprint.main_memory > budget - 2_000_000
+    assert at.footprint.needed <= budget + 2_000_000  # the program itself varies a little
+    assert beyond.footprint.needed > budget - 2_000_000
 
 
 async def test_a_file_that_is_no_model_is_named(paths: Paths, tmp_path: Path) -> None:

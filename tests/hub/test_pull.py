@@ -177,6 +177,13 @@ def test_the_plan_tells_before_what_comes_true_after(
     )
     weights = sum(f.stat().st_size for f in hub.folders["owner/smollm2"].glob("*.safetensors"))
     assert plans["made"]["cost"]["download"] == weights
+    made_here(paths, "merged")
+    hub.requests.clear()
+    with_adapter = json.loads(run_client("models", "plan", "merged", "--json").stdout)
+    folders = (hub.folders["owner/base"], hub.folders["owner/adapter"])
+    both = sum(f.stat().st_size for folder in folders for f in folder.glob("*.safetensors"))
+    # A file that is no longer than a header comes whole, with the small ones.
+    assert 0 < with_adapter["cost"]["download"] <= both
     for name, plan in plans.items():
         assert plan["fit"] == "fits"
         assert plan["measured"]["largest_context"] == 8192
