@@ -20,16 +20,15 @@ from textual.worker import WorkerError
 from baize_tui.app.actions import rebound
 from baize_tui.app.background_pulls import BackgroundPulls
 from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.status_line import bar
 from baize_tui.app.terminal_driver import QuickEscapeDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, own_themes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
+from baize_tui.progress import TimeLeft, bar
 from baize_tui.settings import SettingsError
 from baize_tui.store.conversations import StoreError
-from baize_tui.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from baize_tui.catalog.planner import ModelPlan

@@ -498,7 +498,7 @@ class ConversationScreen(MessageActions):
         try:
             title = await self._chat.suggest_title(conversation_id)
             await self._rename(conversation_id, title)
-        except (EngineFailure, NoModel, StoreError, UnknownFormat) as error:
+        except (CatalogError, EngineFailure, NoModel, StoreError, UnknownFormat) as error:
             self.status.show(str(error), "problem")
         else:
             self.status.show(f"titled: {title} · {self._keys['undo']} takes it back")

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine, bar
+from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
 from baize_tui.chat.events import (
     Answering,
@@ -29,8 +29,8 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.progress import TimeLeft, bar
 from baize_tui.store.records import Conversation, Message
-from baize_tui.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp

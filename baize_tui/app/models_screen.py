@@ -17,10 +17,10 @@ from baize_convert.failures import ConvertError
 from baize_tui.app.dialogs import ConfirmDialog, Dialog, LineDialog
 from baize_tui.app.fuzzy import best_matches
 from baize_tui.app.picker import Choice, Picker
-from baize_tui.app.status_line import bar
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
 from baize_tui.engine.client import EngineFailure
+from baize_tui.progress import bar
 from baize_tui.sizes import size_text
 
 if TYPE_CHECKING:
@@ -273,7 +273,9 @@ class ModelsScreen(Dialog[str | None]):
             choices = [Choice(_LINK), Choice(_COPY)]
             self.app.push_screen(Picker(f"Import {Path(path).name}", choices), chosen)
 
-        self.app.push_screen(LineDialog("Path of a GGUF model or GGUF LoRA"), named)
+        self.app.push_screen(
+            LineDialog("Path of a GGUF model, a GGUF LoRA, or an adapter's folder"), named
+        )
 
     async def _import(self, path: Path, *, copy: bool) -> None:
         from baize_tui.catalog.importing import Wish, import_file
@@ -281,7 +283,9 @@ class ModelsScreen(Dialog[str | None]):
 
         engine = WorkerEngine(self.app.paths.worker_log)
         try:
-            found = await import_file(path, Wish(copy=copy), self.app.paths, engine)
+            # A folder is that of an adapter, of the model that is in use.
+            base = self._current if path.expanduser().is_dir() else None
+            found = await import_file(path, Wish(copy=copy, base=base), self.app.paths, engine)
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
             self._say(str(error))
             return

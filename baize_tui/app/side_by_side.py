@@ -14,7 +14,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from baize_tui.app.dialogs import Dialog
-from baize_tui.app.status_line import bar
 from baize_tui.app.transcript import Transcript
 from baize_tui.chat.events import (
     Answering,
@@ -27,6 +26,7 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.turns import Answerer, Chat
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.progress import bar
 from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:

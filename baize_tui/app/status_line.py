@@ -12,7 +12,6 @@ from textual.widgets import Static
 
 from baize_tui.app.actions import Action, key_name
 
-BAR_CELLS = 12
 WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
 """Work that goes on for so long tells how long it still takes."""
@@ -25,12 +24,6 @@ def key_hints(actions: Sequence[Action], columns: int, *, busy: bool) -> list[Ac
     if columns < WIDE:
         shown = [shown[0 if busy else 2], shown[-1]] if columns >= NARROW else []
     return shown
-
-
-def bar(done: float) -> str:
-    """A progress bar of ``BAR_CELLS`` cells; ``done`` is 0.0 to 1.0."""
-    full = round(max(0.0, min(1.0, done)) * BAR_CELLS)
-    return "━" * full + "╌" * (BAR_CELLS - full)
 
 
 class StatusLine(Horizontal):

@@ -18,6 +18,7 @@ from baize_tui.catalog.adapters import (
     known_adapters,
     write_adapter_recipe,
 )
+from baize_tui.catalog.pulled import pulled_file
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogError,
@@ -86,7 +87,7 @@ async def import_file(
     if is_adapter and base is not None:
         await engine.check_adapter(str(file), str(base.path))
     if wish.copy:
-        target = adapter_file(name, paths) if is_adapter else paths.models_folder / f"{name}.gguf"
+        target = adapter_file(name, paths) if is_adapter else pulled_file(name, paths)
         file = await asyncio.to_thread(_copied, file, target, paths)
     if is_adapter:
         adapter = AdapterRecipe(

@@ -24,7 +24,7 @@ from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import adapter_from_folder
-from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.pulled import PullRecord, pulled_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
 from baize_tui.paths import Paths, private_folder
 
@@ -99,8 +99,8 @@ def pull(
     recipe = model.recipe
     if not recipe.is_on_hub:
         raise CatalogError(f"{model.name} does not come from the hub: its recipe names a file")
-    folder = private_folder(paths.models_folder)
-    target = folder / f"{check_name(model.name)}.gguf"
+    private_folder(paths.models_folder)
+    target = pulled_file(check_name(model.name), paths)
     with _alone(target):
         if recipe.base is None:
             record = _fetch(recipe, target, report)

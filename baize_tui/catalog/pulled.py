@@ -27,6 +27,11 @@ class PullRecord(Struct, frozen=True):
     license: str = ""
 
 
+def pulled_file(name: str, paths: Paths) -> Path:
+    """Where the GGUF ``name`` lies once it was pulled."""
+    return paths.models_folder / f"{name}.gguf"
+
+
 def record_file(name: str, paths: Paths) -> Path:
     return paths.models_folder / f"{name}.pulled.json"
 

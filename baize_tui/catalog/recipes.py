@@ -17,7 +17,7 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_convert.hub_requests import PREFIX, parse_name
 from baize_convert.outtype_names import OuttypeName
-from baize_tui.catalog.pulled import read_record
+from baize_tui.catalog.pulled import pulled_file, read_record
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
 from baize_tui.sanitizer import clean_line, clean_text
@@ -157,8 +157,11 @@ def read_recipe(file: Path) -> Recipe:
 def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:
     if recipe.is_on_hub:
         record = read_record(name, paths)
-        path = Path(record.path) if record is not None else None
-        return path if path is not None and path.is_file() else None
+        if record is None:
+            return None
+        # The folder may have moved since.
+        places = (Path(record.path), pulled_file(name, paths))
+        return next((place for place in places if place.is_file()), None)
     assert recipe.file is not None
     if recipe.package is None:
         path = Path(recipe.file).expanduser()

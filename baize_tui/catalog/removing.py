@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter, adapter_file
-from baize_tui.catalog.pulled import read_record, record_file
+from baize_tui.catalog.pulled import pulled_file, read_record, record_file
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, recipe_file
 from baize_tui.paths import Paths
 
@@ -26,7 +26,7 @@ def remove(model: CatalogModel, paths: Paths) -> list[Path]:
         if model.recipe.package is not None:
             raise CatalogError(f"{model.name} came with a Python package: uninstall that")
         raise CatalogError(f"{model.name} is not installed: there is nothing to remove")
-    files = [folder / f"{model.name}.gguf", *partials]
+    files = [pulled_file(model.name, paths), *partials]
     deleted = [file for file in files if file.is_file()]
     for file in (*deleted, own, record_file(model.name, paths)):
         file.unlink(missing_ok=True)

@@ -421,9 +421,12 @@ class Chat:
                 sampling = self.sampling_for(conversation, **overrides)
                 path = await self.run(self.store.path, question.id)
                 history = in_context(path, conversation.context_start)
+                adapters = self._adapters(conversation)
                 fitted = False
                 while answer is None:
-                    request = self._request(conversation, history, partial, sampling)
+                    request = msgspec.structs.replace(
+                        self._request(conversation, history, partial, sampling), adapters=adapters
+                    )
                     generation = turn.drive(self._engine.generate(request))
                     try:
                         async for event in generation:
@@ -514,7 +517,6 @@ class Chat:
             reserve=self.reserve(loaded.n_ctx),
             stop=self._stop_strings(chosen),
             trim_at_stop=chosen.trim_at_stop,
-            adapters=self._adapters(conversation),
         )
 
     def _stop_strings(self, chosen: PromptFormat) -> list[str]:
@@ -610,6 +612,8 @@ class Chat:
             messages = await self.run(self.store.messages, conversation_id)
             chosen = format_named(self.format_of(conversation))
             request = title_request(messages, chosen.template, self._stop_strings(chosen))
+            # With the same adapters, so that the conversation goes on from its cache.
+            request = msgspec.structs.replace(request, adapters=self._adapters(conversation))
             async for event in self._engine.generate(request):
                 if isinstance(event, protocol.Finished) and (title := title_of_answer(event.text)):
                     return title

@@ -12,7 +12,7 @@ from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import DONE, exit_code_of
 from baize_tui.cli.gpu_layers import GpuLayers
 from baize_tui.cli.models import complete_model, models
-from baize_tui.cli.pulls import plan_command, pull_command
+from baize_tui.cli.pulls import Offline, go_offline, plan_command, pull_command
 from baize_tui.cli.sessions import Json, complete_session, sessions
 from baize_tui.cli.start import start_client
 
@@ -55,12 +55,14 @@ def client(
         bool, typer.Option("--continue", "-c", help="Open the conversation used last.")
     ] = False,
     gpu_layers: GpuLayers = None,
+    offline: Offline = False,
     version: Annotated[
         bool,
         typer.Option("--version", help="Print the version.", callback=_print_version),
     ] = False,
 ) -> None:
     """Chat with a model you own, in the terminal, offline."""
+    go_offline(offline)
     if context.invoked_subcommand is None:
         raise typer.Exit(
             start_client(model=model, session=session, newest=newest, gpu_layers=gpu_layers)

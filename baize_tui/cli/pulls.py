@@ -34,9 +34,9 @@ from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_lin
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
+from baize_tui.progress import TimeLeft, bar
 from baize_tui.settings import load_settings
 from baize_tui.sizes import size_text
-from baize_tui.time_left import TimeLeft
 
 if TYPE_CHECKING:
     from baize_tui.catalog.planner import ModelPlan
@@ -75,7 +75,7 @@ Offline = Annotated[
 ]
 
 
-def _go_offline(offline: bool) -> None:
+def go_offline(offline: bool) -> None:
     """Has to come before huggingface_hub is imported."""
     if offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
@@ -171,7 +171,7 @@ def plan_command(
     json: Json = False,
 ) -> None:
     """What a model will cost: disk, memory, the largest context, speed. Reads headers only."""
-    _go_offline(offline)
+    go_offline(offline)
     paths = project_paths()
     wanted = _wanted(model, paths, outtype)
     made = asyncio.run(_plan(wanted, paths, context, parse_gpu_layers(gpu_layers)))
@@ -207,7 +207,7 @@ def pull_command(
     """Fetch a model, or merge and quantize it while it comes; interrupted, it goes on."""
     from baize_tui.catalog.pull import pull
 
-    _go_offline(offline)
+    go_offline(offline)
     paths = project_paths()
     for adapter in known_adapters(paths):
         if adapter.name == model:
@@ -229,8 +229,9 @@ def pull_command(
             left = TimeLeft()
 
             def report(done: int, total: int) -> None:
-                words = [f"{wanted.name} {size_text(done)} of {size_text(total)}"]
-                progress.show(" · ".join([*words, left.after(done / max(total, 1))]).strip(" ·"))
+                part = done / max(total, 1)
+                words = f"{wanted.name} {bar(part)} {size_text(done)} of {size_text(total)}"
+                progress.show(" · ".join(word for word in (words, left.after(part)) if word))
 
             pull(wanted, paths, report, keep_source=keep_source)
         if wanted.name not in {one.name for one in known_models(paths)}:

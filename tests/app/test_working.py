@@ -12,9 +12,9 @@ from baize_tui.app.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
+from baize_tui.progress import TimeLeft
 from baize_tui.settings import ChatSettings, LookSettings, Settings
 from baize_tui.store.conversations import Store, StoreFull
-from baize_tui.time_left import TimeLeft
 from tests.app.looking import (
     RunApp,
     ask,
@@ -371,7 +371,7 @@ async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, path
 
 def test_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("baize_tui.time_left.monotonic", lambda: now)
+    monkeypatch.setattr("baize_tui.progress.monotonic", lambda: now)
     left = TimeLeft()
     assert left.after(0.0) == ""
     now += 0.1

@@ -23,6 +23,7 @@ _API = re.compile(
     r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/?]+).*)?"
 )
 _RESOLVE = re.compile(r"/(?P<repo>[^/]+/[^/]+)/resolve/(?P<rev>[^/]+)/(?P<file>.+)")
+_ADDRESS = re.compile(r"^http://[^/]+")
 _CDN = re.compile(r"/cdn/(?P<repo>[^/]+/[^/]+)/(?P<commit>[^/]+)/(?P<file>.+)")
 
 
@@ -99,7 +100,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self._answer()
 
         def _answer(self) -> None:
-            path = unquote(self.path)
+            # A proxy is asked for whole addresses, and this one has them all itself.
+            path = _ADDRESS.sub("", unquote(self.path))
             with hub.lock:
                 hub.requests.append((self.command, path, dict(self.headers)))
             if found := _API.fullmatch(path):

@@ -340,6 +340,19 @@ def test_without_a_network_it_says_so(run_client: Run, paths: Paths) -> None:
     assert "cannot be reached" in one_line(done)
 
 
+def test_a_mirror_behind_a_proxy_is_asked_through_it(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    """The names are of no host that there is: only the proxy can have answered."""
+    made_here(paths)
+    hub.cdn_url = "http://files.mirror.invalid"
+    done = run_client(
+        "models", "pull", "made", HF_ENDPOINT="http://mirror.invalid", http_proxy=hub.url
+    )
+    assert done.returncode == 0, done.stderr
+    assert left_in(paths.models_folder) == ["made.gguf"]
+
+
 def test_terms_are_shown_and_have_to_be_accepted(hub: Hub, run_client: Run, paths: Paths) -> None:
     made_here(paths, notice="For research only.")
     done = run_client("models", "pull", "made", "--accept-license")

@@ -1,10 +1,17 @@
-"""How long work still takes."""
+"""How far work is, and how long it still takes."""
 
 from __future__ import annotations
 
 from time import monotonic
 
+BAR_CELLS = 12
 _SPEED_AFTER_S = 0.7
+
+
+def bar(done: float) -> str:
+    """A progress bar of ``BAR_CELLS`` cells; ``done`` is 0.0 to 1.0."""
+    full = round(max(0.0, min(1.0, done)) * BAR_CELLS)
+    return "━" * full + "╌" * (BAR_CELLS - full)
 
 
 class TimeLeft:
