@@ -12,6 +12,7 @@ from importlib.metadata import version
 from typing import Any
 
 from baize_tui import __version__
+from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.cli.failures import DONE, FAILED
 from baize_tui.cli.output import prepare_stdout, print_json, print_line
@@ -21,6 +22,7 @@ from baize_tui.engine.protocol import Diagnosis
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import SettingsError, load_settings
+from baize_tui.sizes import size_text
 from baize_tui.store.conversations import Store, StoreError
 
 
@@ -63,6 +65,7 @@ def doctor(*, json: bool) -> int:
         problems.append(str(error))
     if not speaks_utf8():
         problems.append(f"the locale is {locale.getpreferredencoding(False)}, not UTF-8")
+    here = this_machine(paths.models_folder)
     size = shutil.get_terminal_size()
     findings: dict[str, Any] = {
         "versions": {
@@ -78,6 +81,8 @@ def doctor(*, json: bool) -> int:
             "threads": llama.threads if llama else None,
             "threads_batch": llama.threads_batch if llama else None,
             "gpu_offload": llama.gpu_offload if llama else None,
+            "memory": f"{size_text(here.memory_free)} of {size_text(here.memory_total)} free",
+            "disk": f"{size_text(here.disk_free)} free",
             "devices": [_device(device) for device in llama.devices] if llama else [],
         },
         "terminal": {

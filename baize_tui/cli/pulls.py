@@ -22,12 +22,13 @@ from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogModel,
     Recipe,
+    check_name,
     find_model,
     known_model,
     known_models,
     write_recipe,
 )
-from baize_tui.cli.failures import CommandError, tell
+from baize_tui.cli.failures import INTERRUPTED, CommandError, tell
 from baize_tui.cli.gpu_layers import GpuLayers, parse_gpu_layers
 from baize_tui.cli.models import adapter_as_json, as_json, complete_model
 from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
@@ -194,6 +195,9 @@ def pull_command(
         ),
     ],
     outtype: Outtype = None,
+    name: Annotated[
+        str | None, typer.Option(help="What one on the hub is called here; else as there.")
+    ] = None,
     keep_source: Annotated[
         bool,
         typer.Option("--keep-source", help="Keep a checkpoint's weights in the hub's own cache."),
@@ -213,7 +217,7 @@ def pull_command(
         if adapter.name == model:
             _pull_adapter(adapter, paths, accepted=accept_license, json=json)
             return
-    wanted = _wanted(model, paths, outtype)
+    wanted = _named(_wanted(model, paths, outtype), name, paths)
     if not wanted.recipe.is_on_hub:
         raise CommandError(f"{wanted.name} does not come from the hub; it has nothing to pull")
     if wanted.installed and not (outtype or keep_source):
@@ -233,12 +237,35 @@ def pull_command(
                 words = f"{wanted.name} {bar(part)} {size_text(done)} of {size_text(total)}"
                 progress.show(" · ".join(word for word in (words, left.after(part)) if word))
 
-            pull(wanted, paths, report, keep_source=keep_source)
+            try:
+                pull(wanted, paths, report, keep_source=keep_source)
+            except KeyboardInterrupt:
+                progress.clear()
+                tell("interrupted; the same command goes on from here")
+                os._exit(INTERRUPTED)  # not to wait for requests on their way
         if wanted.name not in {one.name for one in known_models(paths)}:
             write_recipe(wanted.name, wanted.recipe, paths)
         tell(f"{wanted.name} is ready: baize-tui --model {wanted.name}")
     if json:
         print_json(as_json(known_model(wanted.name, paths)))
+
+
+def _named(wanted: CatalogModel, name: str | None, paths: Paths) -> CatalogModel:
+    """``wanted`` under ``name``; the one that is known, where it is the same.
+
+    Raises:
+        CommandError: another model has this name.
+    """
+    if name is not None:
+        wanted = CatalogModel(check_name(name), None, wanted.recipe)
+    for known in known_models(paths):
+        if known.name == wanted.name:
+            if known.recipe.origin != wanted.recipe.origin:
+                raise CommandError(
+                    f"another model is called {known.name} already; choose a name with --name"
+                )
+            return msgspec.structs.replace(wanted, path=known.path)
+    return wanted
 
 
 def _pull_adapter(adapter: CatalogAdapter, paths: Paths, *, accepted: bool, json: bool) -> None:

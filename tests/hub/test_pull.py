@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import resource
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -287,6 +288,56 @@ def test_a_full_disk_leaves_no_half_file(hub: Hub, run_client: Run, paths: Paths
     assert "File too large" in one_line_at_the_end(done)
     assert left_in(paths.models_folder) == []
     assert run_client("models", "pull", name).returncode == 0
+
+
+def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
+    hub: Hub, run_client: Run, paths: Paths, smollm2: Path
+) -> None:
+    name = ready(paths)
+    # The plan reads a part of it, and then the download is cut off.
+    hub.faults.drops, hub.faults.after_bytes, hub.faults.retry_after = 2, 10_000_000, "0"
+    said = one_line_at_the_end(run_client("models", "pull", name))
+    assert "the same command goes on later" in said
+    assert left_in(paths.models_folder) == []
+    hub.faults.after_bytes = None
+    before = hub.sent
+    assert run_client("models", "pull", name).returncode == 0
+    assert hub.sent - before < smollm2.stat().st_size - 20_000_000
+    assert sha256(paths.models_folder / "ready.gguf") == sha256(smollm2)
+
+
+@pytest.mark.parametrize("kind", ["a ready file", "a conversion"])
+def test_ctrl_c_ends_a_pull_at_once_and_it_goes_on(
+    kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
+) -> None:
+    if kind == "a ready file":
+        name = ready(paths)
+    else:
+        name = made_here(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
+    hub.faults.stall_after_bytes = 4_000_000
+    process = spawn_client("models", "pull", name)
+    assert hub.stalled.wait(PATIENCE_S)
+    process.send_signal(signal.SIGINT)
+    # A request would be given up after 30 seconds.
+    _, said = process.communicate(timeout=15)
+    assert process.returncode == 130
+    assert said.endswith("interrupted; the same command goes on from here\n")
+    assert left_in(paths.models_folder) == []
+    hub.faults.stall_after_bytes = None
+    hub.go_on.set()
+    assert run_client("models", "pull", name).returncode == 0
+
+
+def test_a_name_that_another_model_has_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
+    made_here(paths, "ggufs")
+    said = one_line(run_client("models", "pull", "hf:owner/ggufs"))
+    assert "another model is called ggufs already" in said
+    assert run_client("models", "pull", "hf:owner/ggufs", "--name", "mine").returncode == 0
+    assert left_in(paths.models_folder) == ["mine.gguf"]
+    sent = hub.sent
+    again = run_client("models", "pull", "hf:owner/ggufs", "--name", "mine")
+    assert "here already" in again.stderr
+    assert hub.sent == sent
 
 
 def test_a_token_goes_to_the_hub_and_to_no_other_host(
