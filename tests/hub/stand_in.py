@@ -39,7 +39,7 @@ class Faults:
     damage: int | None = None
     """Bytes of files after which one byte is another one."""
     after_bytes: int | None = None
-    """Bytes of files after which every range is answered with an error."""
+    """Bytes of files after which a body breaks off, and every range is answered with an error."""
     stall_after_bytes: int | None = None
     """Bytes of files after which none is answered until the hub goes on."""
 
@@ -213,7 +213,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return
             if dropped:
                 length, self.close_connection = length // 2, True
-            if stall is None and hub.faults.damage is None and size >= _LARGE:
+            broken = hub.faults.after_bytes
+            faults = (stall, broken, hub.faults.damage)
+            if faults == (None, None, None) and size >= _LARGE:
                 with file.open("rb") as opened:
                     self.connection.sendfile(opened, first, length)
                 with hub.lock:
@@ -222,6 +224,9 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             with file.open("rb") as opened:
                 opened.seek(first)
                 while length > 0 and (piece := opened.read(min(length, _PIECE))):
+                    if broken is not None and hub.sent > broken:
+                        self.close_connection = True
+                        return
                     if (
                         size >= _LARGE
                         and hub.faults.damage is not None
