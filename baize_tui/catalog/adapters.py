@@ -4,34 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub_requests import PREFIX, parse_name
-from baize_tui.catalog.recipes import MODEL_SUFFIX, CatalogError, Domain, check_name
+from baize_tui.catalog.recipes import (
+    MODEL_SUFFIX,
+    CatalogError,
+    Described,
+    check_name,
+    read_toml,
+    write_toml,
+)
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
-from baize_tui.sanitizer import clean_line, clean_text
+from baize_tui.sanitizer import clean_line
 
 
-class AdapterRecipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the recipe of an adapter may say; ``file`` or ``adapter`` has its weights."""
+class AdapterRecipe(Described, frozen=True):
+    """The recipe of an adapter; ``file`` or ``adapter`` has its weights."""
 
-    title: str = ""
-    description: str = ""
-    license: str = ""
-    notice: str = ""
-    """What a person has to accept before it is pulled."""
     file: str | None = None
     """A GGUF LoRA."""
     adapter: str | None = None
     """``hf:owner/name``, or the folder, of an adapter that PEFT saved."""
     base: str | None = None
     """Name of the model it is for; None is any that it fits."""
-    format: str | None = None
-    """Prompt format of what it was trained on; None is that of the base."""
-    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.adapter is None):
@@ -73,7 +71,7 @@ def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter
     folders = (paths.adapters_folder, paths.recipes_folder / "adapters")
     for folder in (*folders, shipped_models() / "adapters"):
         for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
-            recipe = _read(file)
+            recipe = read_toml(file, AdapterRecipe)
             if base is not None and recipe.base not in (None, base):
                 continue
             path = Path(recipe.file).expanduser() if recipe.file else adapter_file(file.stem, paths)
@@ -113,28 +111,5 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
 def write_adapter_recipe(name: str, recipe: AdapterRecipe, paths: Paths) -> Path:
     """Keep the recipe of an adapter of one's own, whole or not at all."""
     private_folder(paths.models_folder)
-    target = private_folder(paths.adapters_folder) / f"{check_name(name)}.toml"
-    partial = target.with_suffix(".toml.partial")
-    # A JSON string is a TOML one too; recipes written here have no tables.
-    pairs = msgspec.to_builtins(recipe)
-    lines = [f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in pairs.items()]
-    partial.write_text("".join(lines))
-    partial.replace(target)
-    return target
-
-
-def _read(file: Path) -> AdapterRecipe:
-    try:
-        recipe = msgspec.toml.decode(file.read_bytes(), type=AdapterRecipe)
-    except OSError as error:
-        raise CatalogError(f"{file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise CatalogError(f"{file}: {error}") from error
-    return msgspec.structs.replace(
-        recipe,
-        title=clean_line(recipe.title),
-        description=clean_line(recipe.description),
-        license=clean_line(recipe.license),
-        notice=clean_text(recipe.notice),
-        domain=recipe.domain.cleaned() if recipe.domain is not None else None,
-    )
+    folder = private_folder(paths.adapters_folder)
+    return write_toml(folder / f"{check_name(name)}.toml", recipe)

@@ -79,7 +79,8 @@ async def import_file(
         if base is None:
             raise CatalogError(f"{file} is a folder: say which model it is an adapter of, --base")
         _refuse_known(name, [one.name for one in known_adapters(paths)])
-        return await asyncio.to_thread(adapter_from_folder, file, name, base, paths)
+        lora = await asyncio.to_thread(write_lora, file, name, base, paths)
+        return _known_adapter(name, lora, stem, "", base, wish, paths)
     header = await engine.inspect(str(file))
     is_adapter = header.metadata.get("general.type") == "adapter"
     known = known_adapters(paths) if is_adapter else known_models(paths)
@@ -90,23 +91,13 @@ async def import_file(
         target = adapter_file(name, paths) if is_adapter else pulled_file(name, paths)
         file = await asyncio.to_thread(_copied, file, target, paths)
     if is_adapter:
-        adapter = AdapterRecipe(
-            title=header.name,
-            license=header.license,
-            file=str(file),
-            base=base.name if base is not None else None,
-            format=wish.format,
-        )
-        write_adapter_recipe(name, adapter, paths)
-        return CatalogAdapter(name, file, adapter)
+        return _known_adapter(name, file, header.name, header.license, base, wish, paths)
     recipe = Recipe(file=str(file), title=header.name, license=header.license, format=wish.format)
     write_recipe(name, recipe, paths)
     return CatalogModel(name, file, recipe)
 
 
-def adapter_from_folder(
-    folder: Path | str, name: str, base: CatalogModel, paths: Paths
-) -> CatalogAdapter:
+def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths) -> Path:
     """Make a GGUF LoRA of an adapter that PEFT saved, in a folder or on the hub, for ``base``.
 
     Raises:
@@ -121,15 +112,32 @@ def adapter_from_folder(
         raise CatalogError(
             f"{name} is laid over {base.name}, which is not here yet: pull that first"
         )
-    opened = open_adapter(folder)
+    opened = open_adapter(adapter)
     private_folder(paths.models_folder)
     private_folder(paths.adapters_folder)
     target = adapter_file(name, paths)
     write_adapter(open_base(base.path), opened, target)
-    recipe = AdapterRecipe(title=opened.name, file=str(target), base=base.name)
-    if not str(folder).startswith("hf:"):
-        write_adapter_recipe(name, recipe, paths)
-    return CatalogAdapter(name, target, recipe)
+    return target
+
+
+def _known_adapter(
+    name: str,
+    file: Path,
+    title: str,
+    license: str,
+    base: CatalogModel | None,
+    wish: Wish,
+    paths: Paths,
+) -> CatalogAdapter:
+    recipe = AdapterRecipe(
+        title=title,
+        license=license,
+        file=str(file),
+        base=base.name if base is not None else None,
+        format=wish.format,
+    )
+    write_adapter_recipe(name, recipe, paths)
+    return CatalogAdapter(name, file, recipe)
 
 
 def _refuse_known(name: str, known: list[str]) -> None:

@@ -23,7 +23,7 @@ from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion
 from baize_tui.catalog.adapters import CatalogAdapter
-from baize_tui.catalog.importing import adapter_from_folder
+from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pulled import PullRecord, pulled_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
 from baize_tui.paths import Paths, private_folder
@@ -117,22 +117,30 @@ def _alone(target: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout as error:
         raise CatalogError(f"{target.stem} is being pulled already, by another program") from error
-    with lock:
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def _adding_up(report: Report, total: int) -> Callable[[int], None]:
+    """Hears of pieces, and reports how much they are together."""
+    done = 0
+
+    def progress(size: int) -> None:
+        nonlocal done
+        done += size
+        report(done, total)
+
+    progress(0)
+    return progress
 
 
 def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
     found = hub_gguf(recipe)
     path = found.cached
     if path is None:
-        done = 0
-
-        def progress(size: int) -> None:
-            nonlocal done
-            done += size
-            report(done, found.size)
-
-        report(0, found.size)
+        progress = _adding_up(report, found.size)
         path = download(found.repository.file(found.file), target, progress)
     return PullRecord(
         path=str(path),
@@ -148,17 +156,13 @@ def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
 def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool) -> PullRecord:
     assert recipe.base is not None
     if keep_source and recipe.base.startswith(PREFIX):
-        keep_weights(parse_name(recipe.base))
+        files = conversion(recipe, keep=False).base.files
+        keep_weights(parse_name(recipe.base), _adding_up(report, sum(map(len, files))))
+        for file in files:
+            file.close()
     plan = conversion(recipe)
-    done, total = 0, sum(placed.bytes for placed in plan.layout.tensors)
-
-    def progress(size: int) -> None:
-        nonlocal done
-        done += size
-        report(done, total)
-
-    report(0, total)
-    merge(plan, target, progress=progress)
+    total = sum(placed.bytes for placed in plan.layout.tensors)
+    merge(plan, target, progress=_adding_up(report, total))
     commits = {plan.base.name: plan.base.commit} if plan.base.name and plan.base.commit else {}
     for name, adapter in zip(recipe.adapters, plan.adapters, strict=True):
         if adapter.commit is not None and name.startswith(PREFIX):
@@ -185,5 +189,5 @@ def pull_adapter(adapter: CatalogAdapter, paths: Paths) -> CatalogAdapter:
     if recipe.adapter is None or recipe.base is None:
         raise CatalogError(f"{adapter.name} does not come from the hub: its recipe names a file")
     base = known_model(recipe.base, paths)
-    made = adapter_from_folder(recipe.adapter, check_name(adapter.name), base, paths)
-    return CatalogAdapter(adapter.name, made.path, recipe)
+    path = write_lora(recipe.adapter, check_name(adapter.name), base, paths)
+    return CatalogAdapter(adapter.name, path, recipe)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +25,7 @@ from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"
 DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
+D = TypeVar("D", bound="Described")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -46,14 +47,33 @@ class Domain(Struct, frozen=True, forbid_unknown_fields=True):
         return Domain(clean_line(self.name), clean_line(self.disclaimer), clean_text(self.system))
 
 
-class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a recipe file may say; one of ``file``, ``repository`` and ``base`` has the weights."""
+class Described(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What every recipe may say."""
 
     title: str = ""
     description: str = ""
     license: str = ""
     notice: str = ""
     """What a person has to accept before the weights are pulled."""
+    format: str | None = None
+    """Prompt format; None takes that of the file, or of the base."""
+    domain: Domain | None = None
+
+    def cleaned(self) -> Self:
+        """Its texts as a screen may show them."""
+        return msgspec.structs.replace(
+            self,
+            title=clean_line(self.title),
+            description=clean_line(self.description),
+            license=clean_line(self.license),
+            notice=clean_text(self.notice),
+            domain=self.domain.cleaned() if self.domain is not None else None,
+        )
+
+
+class Recipe(Described, frozen=True):
+    """The recipe of a model; one of ``file``, ``repository`` and ``base`` has the weights."""
+
     file: str | None = None
     """A path; a file name inside ``package`` or ``repository``."""
     package: str | None = None
@@ -66,13 +86,10 @@ class Recipe(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True
     """``hf:owner/name``, or the folders, of adapters that are merged into it."""
     outtype: OuttypeName = DEFAULT_OUTTYPE
     """What a checkpoint is quantized to."""
-    format: str | None = None
-    """Prompt format; None takes the chat template in the file."""
     stop: list[str] = []
     """Text that ends an answer, besides what the format says."""
     context: int | None = None
     sampling: dict[str, Any] = {}
-    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         places = (self.file if self.repository is None else None, self.repository, self.base)
@@ -131,27 +148,32 @@ class CatalogModel(Struct, frozen=True):
         return self.recipe.title or self.name
 
 
-def read_recipe(file: Path) -> Recipe:
+def read_toml(file: Path, kind: type[D]) -> D:
     """Read and check one recipe.
 
     Raises:
         CatalogError: not readable, or not a recipe; the message names file and key.
     """
     try:
-        recipe = msgspec.toml.decode(file.read_bytes(), type=Recipe)
-        msgspec.convert(recipe.sampling, Sampling)
+        return msgspec.toml.decode(file.read_bytes(), type=kind).cleaned()
     except OSError as error:
         raise CatalogError(f"{file}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise CatalogError(f"{file}: {error}") from error
-    return msgspec.structs.replace(
-        recipe,
-        title=clean_line(recipe.title),
-        description=clean_line(recipe.description),
-        license=clean_line(recipe.license),
-        notice=clean_text(recipe.notice),
-        domain=recipe.domain.cleaned() if recipe.domain is not None else None,
-    )
+
+
+def read_recipe(file: Path) -> Recipe:
+    """Read and check the recipe of a model.
+
+    Raises:
+        CatalogError: see ``read_toml``; or a wrong sampling.
+    """
+    recipe = read_toml(file, Recipe)
+    try:
+        msgspec.convert(recipe.sampling, Sampling)
+    except msgspec.ValidationError as error:
+        raise CatalogError(f"{file}: {error}") from error
+    return recipe
 
 
 def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:
@@ -259,15 +281,14 @@ def recipe_file(name: str, paths: Paths) -> Path:
 def write_recipe(name: str, recipe: Recipe, paths: Paths) -> Path:
     """Write one of the user's own recipes, whole or not at all."""
     private_folder(paths.models_folder)
-    target = recipe_file(check_name(name), paths)
+    return write_toml(recipe_file(check_name(name), paths), recipe)
+
+
+def write_toml(target: Path, recipe: Described) -> Path:
     partial = target.with_suffix(".toml.partial")
-    partial.write_bytes(_to_toml(recipe))
-    partial.replace(target)
-    return target
-
-
-def _to_toml(recipe: Recipe) -> bytes:
     # A JSON string or number is a TOML one too; recipes written here have no tables.
     pairs: dict[str, Any] = msgspec.to_builtins(recipe)
     lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in pairs.items()]
-    return ("\n".join(lines) + "\n").encode()
+    partial.write_bytes(("\n".join(lines) + "\n").encode())
+    partial.replace(target)
+    return target

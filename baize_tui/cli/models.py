@@ -46,34 +46,27 @@ ModelName = Annotated[
 ]
 
 
-def as_json(model: CatalogModel) -> dict[str, Any]:
+def _shared_json(found: CatalogModel | CatalogAdapter) -> dict[str, Any]:
     return {
-        "name": model.name,
-        "title": model.title,
-        "installed": model.installed,
-        "path": str(model.path) if model.path else None,
-        "bytes": model.path.stat().st_size if model.path else None,
-        "license": model.recipe.license,
-        "description": model.recipe.description,
-        "format": model.recipe.format,
-        "source": model.recipe.origin,
-        "domain": model.recipe.domain.name if model.recipe.domain is not None else None,
+        "name": found.name,
+        "title": found.title,
+        "installed": found.installed,
+        "path": str(found.path) if found.path else None,
+        "bytes": found.path.stat().st_size if found.path else None,
+        "license": found.recipe.license,
+        "description": found.recipe.description,
+        "format": found.recipe.format,
+        "domain": found.recipe.domain.name if found.recipe.domain is not None else None,
     }
+
+
+def as_json(model: CatalogModel) -> dict[str, Any]:
+    return {**_shared_json(model), "source": model.recipe.origin}
 
 
 def adapter_as_json(adapter: CatalogAdapter) -> dict[str, Any]:
-    return {
-        "name": adapter.name,
-        "title": adapter.title,
-        "installed": adapter.installed,
-        "path": str(adapter.path) if adapter.path else None,
-        "bytes": adapter.path.stat().st_size if adapter.path else None,
-        "license": adapter.recipe.license,
-        "description": adapter.recipe.description,
-        "base": adapter.recipe.base,
-        "format": adapter.recipe.format,
-        "source": adapter.recipe.adapter or "",
-    }
+    recipe = adapter.recipe
+    return {**_shared_json(adapter), "base": recipe.base, "source": recipe.adapter or ""}
 
 
 @models.command("list")
