@@ -1,0 +1,365 @@
+"""Corpora in every form: read, checked, converted, mixed, split; nothing in them is run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from baize_train.checks import Limits, problems_of
+from baize_train.cli import run
+from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, write_corpus
+from baize_train.dedupe import Seen
+from baize_train.dialogues import Dialogue, Turn, id_of
+from baize_train.failures import TrainError
+from baize_train.legacy_transcripts import turns_of
+from baize_train.mixing import mixed, split
+from baize_train.personal_data import masked
+from baize_train.statistics import statistics_of, words_in
+
+TALK = [
+    Turn("user", "Which trees lose their leaves in winter?"),
+    Turn("assistant", "Oaks, maples and birches do; pines keep their needles."),
+    Turn("user", "And why do they?"),
+    Turn("assistant", "To save water while the ground is frozen."),
+]
+
+
+def said(dialogue: Dialogue | Unreadable) -> list[tuple[str, str]]:
+    assert isinstance(dialogue, Dialogue), dialogue
+    return [(turn.role, turn.content) for turn in dialogue.messages]
+
+
+def as_pairs(turns: list[Turn]) -> list[tuple[str, str]]:
+    return [(turn.role, turn.content) for turn in turns]
+
+
+def write_lines(file: Path, *records: Any) -> Path:
+    file.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return file
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+FORMS: dict[str, Any] = {
+    "messages": {"messages": [{"role": t.role, "content": t.content} for t in TALK]},
+    "sharegpt": {
+        "conversations": [
+            {"from": "human" if t.role == "user" else "gpt", "value": t.content} for t in TALK
+        ]
+    },
+    "baize": {
+        "topic": "trees",
+        "input": "The conversation between human and AI assistant.\n"
+        + "".join(f"{'[|Human|]' if t.role == 'user' else '[|AI|]'} {t.content}\n" for t in TALK)
+        + "[|Human|] ",
+    },
+}
+
+
+@pytest.mark.parametrize("layout", ["lines", "list"])
+@pytest.mark.parametrize("form", FORMS)
+def test_each_form_is_told_and_read(form: str, layout: str, tmp_path: Path) -> None:
+    file = tmp_path / "corpus.json"
+    record = FORMS[form]
+    text = json.dumps([record, record]) if layout == "list" else f"{json.dumps(record)}\n" * 2
+    file.write_text(text)
+    found = list(read_corpus(file))
+    assert [said(one) for one in found] == [as_pairs(TALK)] * 2
+
+
+def test_an_instruction_has_its_input_below(tmp_path: Path) -> None:
+    record = {"instruction": "Sum it up.", "input": "A long text.", "output": "Short."}
+    (found,) = read_corpus(write_lines(tmp_path / "a.jsonl", record))
+    assert said(found) == [("user", "Sum it up.\n\nA long text."), ("assistant", "Short.")]
+
+
+@pytest.mark.parametrize("form", ["messages", "sharegpt", "baize"])
+def test_what_is_written_is_read_again(form: FormatName, tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    assert write_corpus(iter([Dialogue(TALK, id_of(TALK), topic="trees")]), file, form) == 1
+    (found,) = read_corpus(file)
+    assert said(found) == as_pairs(TALK)
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{", "not JSON"),
+        ("3", "not an object"),
+        ('{"text": "x"}', "none of the keys"),
+        ('{"messages": 3}', "no list"),
+        ('{"messages": [{"role": "user"}]}', "turn 1 has no role or no content"),
+        ('{"messages": [{"role": "narrator", "content": "x"}]}', "narrator"),
+        ('{"messages": [{"role": "user", "content": 3}]}', "no text"),
+    ],
+)
+def test_a_line_that_is_no_dialogue_is_named_and_the_rest_is_read(
+    line: str, why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.jsonl"
+    good = json.dumps(FORMS["messages"])
+    file.write_text(f"{good}\n{line}\n{good}\n")
+    first, wrong, last = read_corpus(file)
+    assert said(first) == said(last) == as_pairs(TALK)
+    assert isinstance(wrong, Unreadable)
+    assert wrong.place == "a.jsonl:2"
+    assert why in wrong.why
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(json.dumps(FORMS["messages"]).encode() + b'\n{"messages": "\xff"}\n')
+    _, wrong = read_corpus(file)
+    assert isinstance(wrong, Unreadable)
+    assert wrong.why == "not UTF-8 (byte 0xff)"
+
+
+@pytest.mark.parametrize(
+    ("content", "why"), [(b"", "is empty"), (b"hello", "neither JSON lines nor"), (b"[1", "list")]
+)
+def test_a_file_that_is_no_corpus_is_named(content: bytes, why: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_bytes(content)
+    with pytest.raises(TrainError, match=why):
+        list(read_corpus(file))
+
+
+# --- the original's files -------------------------------------------------------------------------
+
+
+def test_no_exchange_of_a_transcript_is_lost() -> None:
+    """The original's way of cutting drops the last of these, and the only one of a short one."""
+    v2 = "[Human] One?\n[AI] Yes.\n[Human] Two?\n[AI] Too.\n[Human] Three?\n[AI] All."
+    assert len(v2.split("[Human]")[1:-1]) == 2
+    assert [turn.content for turn in turns_of(v2)] == [
+        "One?",
+        "Yes.",
+        "Two?",
+        "Too.",
+        "Three?",
+        "All.",
+    ]
+    assert as_pairs(turns_of("[Human] One?\n[AI] Yes.")) == [
+        ("user", "One?"),
+        ("assistant", "Yes."),
+    ]
+    # An unanswered goodbye is no exchange.
+    assert len(turns_of(f"{v2}\n[Human] Thanks, bye!")) == 6
+
+
+def test_a_completion_begins_with_the_answer_to_its_topic() -> None:
+    greeted = "[Human] Hello!\n[AI] Hi! How can I help you?\n[Human] Why?\n[AI] Because."
+    assert as_pairs(turns_of(greeted)) == [("user", "Why?"), ("assistant", "Because.")]
+    assert as_pairs(turns_of("[AI] Because.", "Why?")) == [
+        ("user", "Why?"),
+        ("assistant", "Because."),
+    ]
+
+
+def test_a_pickle_of_the_original_is_data(tmp_path: Path) -> None:
+    file = tmp_path / "quora_chat_1_10.pkl"
+    transcript = "[Human] Why?\n[AI] Because."
+    kinds = {"a": transcript, "b": {"chat": transcript, "tokens": 12}, "c": {"tokens": 3}}
+    file.write_bytes(pickle.dumps(kinds))
+    first, second, wrong = read_corpus(file)
+    assert said(first) == said(second) == [("user", "Why?"), ("assistant", "Because.")]
+    assert isinstance(first, Dialogue)
+    assert (first.topic, first.source) == ("a", "quora_chat_1_10.pkl")
+    assert isinstance(wrong, Unreadable)
+
+
+class _Evil:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return os.system, ("touch /tmp/ran",)
+
+
+def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
+    file = tmp_path / "evil.pkl"
+    file.write_bytes(pickle.dumps({"a": _Evil()}))
+    with pytest.raises(TrainError, match=r"it wants to run .*system"):
+        list(read_corpus(file))
+
+
+@given(raw=st.binary(max_size=200))
+def test_any_bytes_are_a_pickle_or_one_clear_line(
+    raw: bytes, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("p") / "x.pkl"
+    file.write_bytes(raw + b".")
+    with contextlib.suppress(TrainError):  # and nothing else
+        list(read_corpus(file))
+
+
+# --- checks ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("turns", "why"),
+    [
+        ([], "no turns"),
+        ([TALK[0], TALK[2]], "only the user speaks"),
+        (TALK[1:], "begins with an answer"),
+        (TALK[:3], "ends with a question"),
+        ([TALK[0], TALK[1], TALK[3]], "one speaks twice in a row"),
+        ([TALK[0], Turn("assistant", " ")], "an empty turn"),
+        ([TALK[0], Turn("assistant", "x" * 40_000)], "a turn of more than"),
+        ([TALK[0], Turn("assistant", "Yes. [Human] And?")], "prompt leak"),
+        ([Turn("user", "As an AI I cannot."), TALK[1]], "the asker speaks as an assistant"),
+        (
+            [*TALK[:2], Turn("user", TALK[1].content), TALK[3]],
+            "the asker repeats the answer",
+        ),
+        ([TALK[0], Turn("assistant", "Could you tell me why?")], "the assistant asks"),
+        ([TALK[0], Turn("assistant", "it goes on and on. " * 20)], "repetition"),
+        (TALK * 4, "the same turns again"),
+    ],
+)
+def test_what_is_wrong_with_a_dialogue_is_said(turns: list[Turn], why: str) -> None:
+    assert any(why in problem for problem in problems_of(Dialogue(turns)))
+
+
+def test_a_good_dialogue_has_nothing_wrong() -> None:
+    assert problems_of(Dialogue([Turn("system", "Be kind."), *TALK])) == []
+    assert problems_of(Dialogue(TALK), Limits(least_turns=3)) == ["fewer than 3 turns"]
+
+
+# --- personal data, repeats -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("Write to ann.lee+x@mail.example.org today", "Write to [EMAIL] today"),
+        ("Call +49 30 1234567 or (555) 010-1234.", "Call [PHONE] or [PHONE]."),
+        ("Card 4111 1111 1111 1111, please", "Card [CARD], please"),
+        ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [ACCOUNT]"),
+        ("from 203.0.113.7", "from [IP]"),
+        ("key sk-abcdefghijklmnop1234", "key [KEY]"),
+    ],
+)
+def test_what_names_a_person_is_masked(text: str, wanted: str) -> None:
+    assert masked(text)[0] == wanted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pi is 3.14159265358979, and 2 + 2 = 4.",
+        "Version 1.2.3.4000 of 2023-04-03 costs $1,234.56",
+        "127.0.0.1 is this machine; 300.1.1.1 is none.",
+        "The number 4111 1111 1111 1112 is no card.",
+        "for i in range(1000000): x[i] = 10000000",
+    ],
+)
+def test_numbers_of_other_kinds_stay(text: str) -> None:
+    assert masked(text)[0] == text
+
+
+def test_what_is_said_again_is_seen_exactly_and_nearly() -> None:
+    text = " ".join(turn.content for turn in TALK)
+    seen = Seen()
+    assert seen.add(text)
+    assert not seen.add(text.upper().replace(",", " ,"))
+    assert not seen.add(text.replace("winter", "the winter"))
+    assert seen.add("Something else altogether, of another kind and length.")
+    exactly = Seen(1.0)
+    assert exactly.add(text)
+    assert exactly.add(text.replace("winter", "the winter"))
+
+
+# --- counting, mixing, splitting ------------------------------------------------------------------
+
+
+def corpus(name: str, count: int) -> list[Dialogue]:
+    turns = [[Turn("user", f"{name} {i}?"), Turn("assistant", "Yes.")] for i in range(count)]
+    return [Dialogue(one, id_of(one), name) for one in turns]
+
+
+def test_statistics_count_as_the_paper_does() -> None:
+    found = statistics_of([Dialogue(TALK), *corpus("a", 1)])
+    assert (found.dialogues, found.turns, found.average_turns) == (2, 3, 1.5)
+    assert words_in("白泽 is a beast") == 5
+    assert found.average_length == pytest.approx(31 / 6, abs=0.1)
+
+
+def test_a_mix_keeps_its_ratios_and_takes_nothing_twice() -> None:
+    a, b = corpus("a", 300), corpus("b", 100)
+    found = mixed([(a, 3.0), (b, 1.0)])
+    assert len({dialogue.id for dialogue in found}) == len(found) == 400
+    found = mixed([(a, 1.0), (b, 1.0)], seed=4)
+    assert [sum(d.source == name for d in found) for name in "ab"] == [100, 100]
+    assert mixed([(a, 1.0), (b, 1.0)], seed=4) == found != mixed([(a, 1.0), (b, 1.0)], seed=5)
+    assert len(mixed([(a, 1.0), (b, 1.0)], total=50)) == 50
+
+
+def test_a_dialogue_falls_on_the_same_side_whatever_stands_beside_it() -> None:
+    all_of_them = corpus("a", 1000)
+    kept, held_out = split(all_of_them, 0.1)
+    assert 60 < len(held_out) < 140
+    assert len(kept) + len(held_out) == 1000
+    _, fewer = split(all_of_them[::2], 0.1)
+    assert {d.id for d in fewer} == {d.id for d in held_out} & {d.id for d in all_of_them[::2]}
+
+
+# --- the commands ---------------------------------------------------------------------------------
+
+
+def test_a_corpus_goes_through_all_commands(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, clean = tmp_path / "source.jsonl", tmp_path / "clean.jsonl"
+    good = FORMS["sharegpt"]
+    mail = {"instruction": "Whom do I ask about the garden?", "output": "Ask ann@example.org."}
+    bad = {"messages": [{"role": "user", "content": "alone"}]}
+    source.write_text("".join(json.dumps(one) + "\n" for one in (good, good, mail, bad)) + "{\n")
+    assert run(["data", "validate", str(source)]) == 1
+    out = capsys.readouterr().out
+    assert "source.jsonl:4: only the user speaks" in out
+    assert "3 of 5 dialogues are good" in out
+    assert run(["data", "convert", str(source), "-o", str(clean), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["written"] == 2
+    assert told["masked"] == {"EMAIL": 1}
+    assert told["left_out"]["said before"] == 1
+    assert "ann@" not in clean.read_text()
+    assert run(["data", "validate", str(clean)]) == 0
+    assert run(["data", "stats", str(clean)]) == 0
+    assert "clean.jsonl" in capsys.readouterr().out
+    train, held_out = tmp_path / "train.jsonl", tmp_path / "eval.jsonl"
+    sides = ["--train", str(train), "--eval", str(held_out), "--part", "0.5"]
+    assert run(["data", "split", str(clean), *sides]) == 0
+    assert len(train.read_text().splitlines()) + len(held_out.read_text().splitlines()) == 2
+    assert run(["data", "mix", f"{clean}=1", f"{clean}=1", "-o", str(tmp_path / "mix.jsonl")]) == 0
+    capsys.readouterr()
+    teacher = "gpt-3.5-turbo: its terms forbid training models that compete"
+    assert run(["data", "card", str(clean), "--license", "cc-by-nc-4.0", "--teacher", teacher]) == 0
+    card = capsys.readouterr().out
+    assert "license: cc-by-nc-4.0" in card
+    assert teacher in card
+    assert "| 2 | 1.5 |" in card
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["data", "stats", "gone.jsonl"], "gone.jsonl: No such file"),
+        (["data", "mix", "gone.jsonl=x", "-o", "o"], "'x' is not a ratio"),
+        (["data", "mix", "gone.jsonl=-1", "-o", "o"], "a ratio is more than 0"),
+    ],
+)
+def test_what_cannot_be_is_one_line(
+    arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 1
+    said = capsys.readouterr().err
+    assert why in said
+    assert said.count("\n") == 1

@@ -1,0 +1,1 @@
+"""Self-chat corpora and what is done with them."""

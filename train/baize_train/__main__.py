@@ -1,0 +1,3 @@
+from baize_train.cli import main
+
+main()
