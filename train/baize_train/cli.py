@@ -18,6 +18,7 @@ from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
 from baize_train.mixing import mixed, split
 from baize_train.personal_data import masked_dialogue
+from baize_train.selfchat_command import selfchat_command
 from baize_train.statistics import CorpusStatistics, statistics_of
 
 FAILED, INTERRUPTED = 1, 130
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 data = typer.Typer(no_args_is_help=True, help="Check corpora, convert, mix and split them.")
 app.add_typer(data, name="data")
+app.command("selfchat")(selfchat_command)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Corpora, in any known form.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
@@ -258,7 +260,10 @@ def run(arguments: list[str]) -> int:
     try:
         app(arguments)
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
-        return int(end.code or 0)
+        code = int(end.code or 0)
+        if code == INTERRUPTED:  # typer's for Ctrl-C
+            _tell("interrupted; what was done is kept, and the same command goes on")
+        return code
     except TrainError as error:
         _tell(str(error))
         return FAILED

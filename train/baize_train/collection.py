@@ -1,0 +1,208 @@
+"""Collecting: many dialogues at once, within a budget; killed, only those on their way are lost."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from baize_train.corpus_file import CorpusFile
+from baize_train.dedupe import Seen, text_of
+from baize_train.dialogues import Dialogue, Turn, id_of
+from baize_train.failures import TrainError
+from baize_train.personal_data import masked_dialogue
+from baize_train.selfchat import Rejected, Usage
+from baize_train.speakers import SpeakerFailed
+
+TRIES = 6
+"""How often one dialogue is begun again where its speaker fails."""
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
+Talk = Callable[[str, int, Usage], Awaitable[list[Turn]]]
+"""Makes the turns out of a seed and a random seed, and counts what it took."""
+
+
+class Prices(Struct, frozen=True):
+    """Money for a million tokens."""
+
+    prompt: float = 0.0
+    completion: float = 0.0
+
+    def of(self, usage: Usage) -> float:
+        return (usage.prompt * self.prompt + usage.completion * self.completion) / 1e6
+
+
+class Budget(Struct, frozen=True):
+    """Where collecting ends; None is no limit. What is on its way then is still kept."""
+
+    dialogues: int | None = None
+    tokens: int | None = None
+    money: float | None = None
+    minutes: float | None = None
+
+
+class Progress(Struct):
+    """How far a collection is; earlier runs of the same file included in ``kept``."""
+
+    kept: int = 0
+    rejected: int = 0
+    tokens: int = 0
+    """Of this run."""
+    money: float = 0.0
+    seconds: float = 0.0
+    of_seeds: int = 0
+    at_once: int = 0
+    reasons: Counter[str] = msgspec.field(default_factory=Counter)
+
+    @property
+    def a_minute(self) -> float:
+        done = self.kept + self.rejected
+        return 60 * done / self.seconds if self.seconds else 0.0
+
+
+def key_of(seed: str, settings: Any) -> str:
+    """The name of a dialogue before it is there: of its seed and all settings."""
+    raw = msgspec.json.encode([seed, settings], order="sorted")
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def rejected_file(output: Path) -> Path:
+    """Where those are kept that were not good enough, with why."""
+    return output.with_name(f"{output.stem}.rejected.jsonl")
+
+
+class Collection:
+    """The dialogues of one output file."""
+
+    def __init__(
+        self,
+        output: Path,
+        talk: Talk,
+        settings: dict[str, Any],
+        *,
+        budget: Budget = Budget(),  # noqa: B008
+        prices: Prices = Prices(),  # noqa: B008
+        at_once: int = 1,
+        near: float = 0.8,
+        mask: bool = True,
+        report: Callable[[Progress], object] = lambda _: None,
+    ) -> None:
+        """``settings`` stand in every line, and are what it is known by, together with its seed.
+
+        Raises:
+            TrainError: the output cannot be written, or is something else.
+        """
+        self._talk = talk
+        self._settings = settings
+        self._budget, self._prices = budget, prices
+        self._most, self._limit = at_once, float(at_once)
+        self._mask, self._report = mask, report
+        self._kept = CorpusFile(output)
+        self._left_out = CorpusFile(rejected_file(output))
+        self._seen = Seen(near)
+        for dialogue in self._kept.dialogues:
+            self._seen.add(text_of(dialogue))
+        self._done = self._kept.keys | self._left_out.keys
+        self._began = time.monotonic()
+        self.progress = Progress(kept=len(self._kept.dialogues))
+
+    async def run(self, seeds: Iterable[str]) -> Progress:
+        """Collect until the seeds or the budget end.
+
+        Raises:
+            TrainError: a speaker cannot be asked, or the output cannot be written; what was
+                collected is there, and the same command goes on.
+        """
+        waiting = [(key_of(seed, self._settings), seed) for seed in seeds]
+        waiting = [(key, seed) for key, seed in waiting if key not in self._done]
+        self.progress.of_seeds = len(waiting)
+        running: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                while waiting and len(running) < int(self._limit) and not self._spent(len(running)):
+                    key, seed = waiting.pop(0)
+                    running.add(asyncio.create_task(self._collect(key, seed)))
+                self.progress.at_once = int(self._limit)
+                if not running:
+                    return self.progress
+                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended:
+                    task.result()
+                self.progress.seconds = time.monotonic() - self._began
+                self._report(self.progress)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            self._kept.close()
+            self._left_out.close()
+
+    def _spent(self, on_their_way: int) -> bool:
+        budget, so_far = self._budget, self.progress
+        limits: Sequence[tuple[float, float | None]] = (
+            (so_far.kept + on_their_way, budget.dialogues),
+            (so_far.tokens, budget.tokens),
+            (so_far.money, budget.money),
+            ((time.monotonic() - self._began) / 60, budget.minutes),
+        )
+        return any(limit is not None and spent >= limit for spent, limit in limits)
+
+    async def _collect(self, key: str, seed: str) -> None:
+        usage = Usage()
+        began = time.monotonic()
+        why = ""
+        try:
+            turns = await self._patiently(seed, int(key[:8], 16) % 2**31, usage)
+        except Rejected as error:
+            turns, why = error.turns, str(error)
+        meta = {
+            "key": key,
+            **self._settings,
+            "prompt_tokens": usage.prompt,
+            "completion_tokens": usage.completion,
+            "seconds": round(time.monotonic() - began, 2),
+        }
+        dialogue = Dialogue(turns, id_of(turns), str(self._settings.get("mode", "")), seed, meta)
+        if self._mask:
+            dialogue, _ = masked_dialogue(dialogue)
+        if not why and not self._seen.add(text_of(dialogue)):
+            why = "said before"
+        self.progress.tokens += usage.prompt + usage.completion
+        self.progress.money += self._prices.of(usage)
+        if why:
+            self.progress.rejected += 1
+            self.progress.reasons[why] += 1
+            meta = {**dialogue.meta, "rejected": why}
+            self._left_out.add(msgspec.structs.replace(dialogue, meta=meta))
+        else:
+            self.progress.kept += 1
+            self._kept.add(dialogue)
+
+    async def _patiently(self, seed: str, random_seed: int, usage: Usage) -> list[Turn]:
+        """The turns of a dialogue, begun again where a speaker fails for a while.
+
+        As many are asked at once as the server bears: one more after each success, half of them
+        when it is too busy.
+        """
+        for number in range(TRIES):
+            try:
+                turns = await self._talk(seed, random_seed, usage)
+            except SpeakerFailed as error:
+                if not error.again or number == TRIES - 1:
+                    raise TrainError(f"{error}; the same command goes on later") from error
+                if error.busy:
+                    self._limit = max(1.0, self._limit / 2)
+                wait = min(FIRST_WAIT_S * 2**number, LONGEST_WAIT_S)
+                # Not all at the same moment again.
+                await asyncio.sleep(error.after or wait * (0.5 + random.random()))
+            else:
+                self._limit = min(float(self._most), self._limit + 1 / self._limit)
+                return turns
+        raise AssertionError("the last try returns or raises")

@@ -1,0 +1,85 @@
+"""A GGUF on this machine, through the engine of the chat client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from baize_train.dialogues import Turn
+from baize_train.failures import TrainError
+from baize_train.speakers import Reply, SpeakerFailed, Wish
+from baize_tui.catalog.recipes import CatalogError, find_model
+from baize_tui.chat.formats import OWN_TEMPLATE, format_named
+from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
+from baize_tui.engine.protocol import Finished, Generate, Prompt, PromptMessage
+from baize_tui.paths import project_paths
+from baize_tui.settings import Sampling
+
+_CONTEXT = 4096
+
+
+class GgufSpeaker:
+    """One model in a process of its own; one dialogue after the other, so that the cache serves."""
+
+    at_once = 1
+
+    def __init__(self, name: str, path: Path, log: Path, format: str | None = None) -> None:
+        self.name = name
+        self._path = path
+        self._engine = WorkerEngine(log)
+        self._format = format_named(format or OWN_TEMPLATE)
+        self._lock = asyncio.Lock()
+        self._loaded = False
+
+    async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
+        prompt = Prompt(
+            [PromptMessage(turn.role, turn.content) for turn in messages],
+            template=self._format.template,
+            markers=list(self._format.markers),
+        )
+        request = Generate(
+            request=0,
+            prompt=prompt,
+            sampling=Sampling(
+                temperature=wish.temperature, top_p=wish.top_p, seed=wish.seed, repeat_penalty=1.1
+            ),
+            max_tokens=wish.max_tokens,
+            stop=[*self._format.stop, *wish.stop],
+            trim_at_stop=True,
+        )
+        async with self._lock:
+            try:
+                if not self._loaded:
+                    await self._engine.load(ModelSpec(str(self._path), context=_CONTEXT))
+                    self._loaded = True
+                async for event in self._engine.generate(request):
+                    if isinstance(event, Finished):
+                        return Reply(
+                            text=event.text,
+                            whole=event.reason == "stop",
+                            prompt_tokens=event.stats.prompt_tokens - event.stats.reused_tokens,
+                            completion_tokens=event.stats.completion_tokens,
+                        )
+            except EngineFailure as error:
+                # A dialogue that is too long is this one's fault, all else the model's.
+                raise SpeakerFailed(str(error), again=error.kind == "too_long") from error
+        raise SpeakerFailed(f"{self.name} said nothing", again=True)
+
+    async def close(self) -> None:
+        await self._engine.close()
+
+
+def gguf_named(spec: str) -> GgufSpeaker:
+    """The speaker ``local:NAME`` or ``local:PATH``.
+
+    Raises:
+        TrainError: there is no such model on this machine.
+    """
+    paths = project_paths()
+    try:
+        model = find_model(spec.removeprefix("local:") or None, paths)
+    except CatalogError as error:
+        raise TrainError(str(error)) from error
+    assert model.path is not None
+    return GgufSpeaker(model.name, model.path, paths.worker_log, model.recipe.format)

@@ -1,0 +1,91 @@
+"""What dialogues are begun with: lines of text, a column of a table, templates of a domain."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from baize_train.corpus_formats import read_corpus
+from baize_train.dedupe import Seen
+from baize_train.dialogues import Dialogue
+from baize_train.failures import TrainError
+
+_COLUMNS = ("seed", "question", "topic", "prompt", "instruction", "title", "text")
+
+
+def read_seeds(file: Path, column: str | None = None) -> Iterator[str]:
+    """The seeds in ``file``: lines of a .txt, a column of a .csv, a key of a .jsonl.
+
+    Raises:
+        TrainError: it cannot be read, is empty or not UTF-8, or has no such column.
+    """
+    try:
+        text = file.read_text("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TrainError(
+            f"{file}: not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start})"
+        ) from error
+    except OSError as error:
+        raise TrainError(f"{file}: {error.strerror}") from error
+    if file.suffix == ".csv":
+        rows = list(csv.DictReader(io.StringIO(text)))
+    elif file.suffix in (".jsonl", ".json"):
+        rows = list(_objects(text, file))
+    else:
+        yield from filter(None, map(str.strip, text.splitlines()))
+        return
+    if not rows:
+        return
+    name = column or next((one for one in _COLUMNS if one in rows[0]), None)
+    if name is None or name not in rows[0]:
+        raise TrainError(
+            f"{file}: no column {column or ' or '.join(_COLUMNS)}; there are "
+            f"{', '.join(map(str, rows[0]))}: choose one with --column"
+        )
+    for row in rows:
+        value = str(row.get(name) or "").strip()
+        if value:
+            yield value
+
+
+def _objects(text: str, file: Path) -> Iterator[dict[str, str]]:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            try:
+                found = json.loads(line)
+            except ValueError as error:
+                raise TrainError(f"{file}:{number}: not JSON: {error}") from error
+            if not isinstance(found, dict):
+                raise TrainError(f"{file}:{number}: not an object")
+            yield found
+
+
+def dialogues_to_rewrite(file: Path) -> list[Dialogue]:
+    """The dialogues of a corpus whose answers are written anew.
+
+    Raises:
+        TrainError: it is none, or holds none.
+    """
+    found = [one for one in read_corpus(file) if isinstance(one, Dialogue) and one.messages]
+    if not found:
+        raise TrainError(f"{file} holds no dialogue")
+    return found
+
+
+def distinct(seeds: Iterable[str], threshold: float = 0.8) -> tuple[list[str], int]:
+    """Seeds that say something of their own, and how many were left out.
+
+    Raises:
+        TrainError: there are none.
+    """
+    seen, kept, count = Seen(threshold), [], 0
+    for seed in seeds:
+        count += 1
+        if seen.add(seed):
+            kept.append(seed)
+    if not kept:
+        raise TrainError("there are no seeds: give a file with a line for each")
+    return kept, count - len(kept)

@@ -1,0 +1,219 @@
+"""``baize-train selfchat``: collect dialogues that models hold with each other."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from baize_train.checks import Limits
+from baize_train.collection import Budget, Collection, Prices, Progress, key_of, rejected_file
+from baize_train.dialogues import Turn
+from baize_train.failures import TrainError
+from baize_train.seeds import dialogues_to_rewrite, distinct, read_seeds
+from baize_train.selfchat import Mode, Shape, Usage, rewrite, transcript, two_speakers
+from baize_train.speakers import Speaker, Wish
+
+_KEY_VARIABLE = "OPENAI_API_KEY"
+_TOKENS_A_TURN = 150
+"""What a question with its answer takes, about, as in the second corpora of the paper."""
+
+
+def _speaker(spec: str, key_file: Path | None) -> Speaker:
+    if spec.startswith("local:"):
+        from baize_train.gguf_speaker import gguf_named
+
+        return gguf_named(spec)
+    if spec.startswith("server:"):
+        from baize_train.server_speaker import server_named
+
+        return server_named(spec, _key(key_file))
+    raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
+
+
+def _key(file: Path | None) -> str:
+    """Never an argument: every program on a machine sees those."""
+    if file is None:
+        return os.environ.get(_KEY_VARIABLE, "")
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrainError(f"--key-file {file}: {error}") from error
+
+
+def selfchat_command(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, JSON lines.")],
+    seeds: Annotated[
+        list[Path] | None, typer.Option(help="Seeds: .txt, .csv or .jsonl; for rewrite a corpus.")
+    ] = None,
+    mode: Annotated[Mode, typer.Option(help="How dialogues come to be.")] = "two-speaker",
+    speaker: Annotated[
+        str, typer.Option(help="Who answers: local:MODEL or server:URL#model.")
+    ] = "local:",
+    asker: Annotated[str | None, typer.Option(help="Who asks; else the same.")] = None,
+    column: Annotated[str | None, typer.Option(help="Column of a table with the seeds.")] = None,
+    turns: Annotated[int, typer.Option(min=1, help="Answers in a dialogue, at most.")] = 3,
+    max_tokens: Annotated[int, typer.Option(min=16, help="Of one reply.")] = 512,
+    temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
+    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
+    at_once: Annotated[int | None, typer.Option(min=1, help="Dialogues at once.")] = None,
+    dialogues: Annotated[int | None, typer.Option(min=1, help="End with so many.")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    money: Annotated[float | None, typer.Option(min=0.0, help="End after so much.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="End after so long.")] = None,
+    price: Annotated[
+        tuple[float, float], typer.Option(help="Money for a million tokens, read and written.")
+    ] = (0.0, 0.0),
+    key_file: Annotated[
+        Path | None, typer.Option(help=f"File with the server's key; else {_KEY_VARIABLE}.")
+    ] = None,
+    keep_personal: Annotated[
+        bool, typer.Option("--keep-personal", help="Mask no addresses and numbers.")
+    ] = False,
+    near: Annotated[float, typer.Option(min=0.1, max=1.0, help="Similarity that is one.")] = 0.8,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Collect dialogues; killed, the same command goes on with those that are missing."""
+    if not seeds:
+        raise TrainError("there are no seeds: give a file with --seeds")
+    if money is not None and price == (0.0, 0.0):
+        raise TrainError("--money needs --price IN OUT, for a million tokens")
+    answers = _speaker(speaker, key_file)
+    asks = answers if asker is None else _speaker(asker, key_file)
+    wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
+    shape = Shape(turns=turns, limits=Limits(), wish=wish)
+    told: dict[str, list[Turn]] = {}
+    if mode == "rewrite":
+        for file in seeds:
+            for dialogue in dialogues_to_rewrite(file):
+                told.setdefault(dialogue.id, dialogue.messages)
+        wanted, repeated = list(told), 0
+    else:
+        wanted, repeated = distinct((s for file in seeds for s in read_seeds(file, column)), near)
+    settings: dict[str, Any] = {
+        "mode": mode,
+        "teacher": answers.name,
+        **({"asker": asks.name} if asks is not answers else {}),
+        "turns": turns,
+        "sampling": msgspec.to_builtins(wish),
+    }
+    prices, budget = Prices(*price), Budget(dialogues, tokens, money, minutes)
+    if dry_run:
+        _estimate(wanted, repeated, settings, turns, prices, budget, json=json)
+        return
+
+    async def talk(seed: str, random_seed: int, usage: Usage) -> list[Turn]:
+        here = msgspec.structs.replace(shape, wish=msgspec.structs.replace(wish, seed=random_seed))
+        if mode == "transcript":
+            return await transcript(answers, seed, here, usage)
+        if mode == "rewrite":
+            return await rewrite(answers, told[seed], here, usage)
+        return await two_speakers(asks, answers, seed, here, usage)
+
+    try:
+        done = asyncio.run(
+            _collect(
+                Collection(
+                    output,
+                    talk,
+                    settings,
+                    budget=budget,
+                    prices=prices,
+                    at_once=at_once or answers.at_once,
+                    near=near,
+                    mask=not keep_personal,
+                    report=_show,
+                ),
+                wanted,
+                {answers, asks},
+            )
+        )
+    finally:
+        _end_line()
+    if json:
+        print(
+            msgspec.json.encode(
+                {
+                    "output": str(output),
+                    "kept": done.kept,
+                    "rejected": done.rejected,
+                    "reasons": dict(done.reasons),
+                    "repeated_seeds": repeated,
+                    "tokens": done.tokens,
+                    "money": round(done.money, 6),
+                    "seconds": round(done.seconds, 1),
+                }
+            ).decode()
+        )
+        return
+    print(f"{output}: {done.kept} dialogues; {done.tokens:,} tokens{_money(done.money)}")
+    if done.rejected:
+        print(f"{rejected_file(output)}: {done.rejected} were rejected")
+    for why, count in done.reasons.most_common():
+        print(f"{count:>8}  {why}")
+
+
+async def _collect(collection: Collection, wanted: list[str], speakers: set[Speaker]) -> Progress:
+    try:
+        return await collection.run(wanted)
+    finally:
+        for one in speakers:
+            await one.close()
+
+
+def _estimate(
+    wanted: list[str],
+    repeated: int,
+    settings: dict[str, Any],
+    turns: int,
+    prices: Prices,
+    budget: Budget,
+    *,
+    json: bool,
+) -> None:
+    """Tokens and money, about: each turn reads all that came before it."""
+    count = min(len(wanted), budget.dialogues or len(wanted))
+    each = Usage()
+    each.completion = turns * _TOKENS_A_TURN
+    if settings["mode"] == "transcript":
+        each.prompt = _TOKENS_A_TURN
+    else:
+        each.prompt = sum(2 * number * _TOKENS_A_TURN for number in range(1, turns + 1))
+    found = {
+        "seeds": len(wanted),
+        "repeated_seeds": repeated,
+        "dialogues": count,
+        "tokens": count * (each.prompt + each.completion),
+        "money": round(count * prices.of(each), 4),
+        "first_key": key_of(wanted[0], settings),
+    }
+    if json:
+        print(msgspec.json.encode(found).decode())
+        return
+    print(f"{len(wanted)} seeds, {repeated} more said the same")
+    print(f"{count} dialogues, about {found['tokens']:,} tokens{_money(count * prices.of(each))}")
+
+
+def _money(money: float) -> str:
+    return f", {money:.2f} of money" if money else ""
+
+
+def _show(progress: Progress) -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write(
+            f"\r\x1b[K{progress.kept} kept, {progress.rejected} rejected · "
+            f"{progress.a_minute:.1f} a minute · {progress.tokens:,} tokens"
+            f"{_money(progress.money)} · {progress.at_once} at once"
+        )
+        sys.stderr.flush()
+
+
+def _end_line() -> None:
+    if sys.stderr.isatty():
+        sys.stderr.write("\r\x1b[K")
