@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.util
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -60,6 +61,14 @@ def engine(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=2), abort)
     yield engine
     engine.close()
+
+
+def wait_for(condition: Callable[[], object]) -> None:
+    """Wait for ``condition`` to hold, where no event loop runs."""
+    end, pause = time.monotonic() + PATIENCE_S, threading.Event()
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        pause.wait(0.01)
 
 
 async def wait_until(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
+
+from tests.quiet_server import QuietServer
 
 _PIECE = 1 << 16
 _LARGE = 1 << 16
@@ -256,18 +257,11 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
-class _Server(ThreadingHTTPServer):
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that was killed in the middle of an answer is part of the tests."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
 @contextmanager
 def serve(folders: dict[str, Path], token: str | None = None) -> Iterator[Hub]:
     """Serve ``folders``, by repository; large files come from another host and port."""
     hub = Hub(folders, token)
-    servers = [_Server(("127.0.0.1", 0), _handler(hub)) for _ in range(2)]
+    servers = [QuietServer(("127.0.0.1", 0), _handler(hub)) for _ in range(2)]
     hub.url = f"http://127.0.0.1:{servers[0].server_port}"
     hub.cdn_url = f"http://localhost:{servers[1].server_port}"
     threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]

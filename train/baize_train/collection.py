@@ -133,8 +133,10 @@ class Collection:
                 if not running:
                     return self.progress
                 ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                for task in ended:
-                    task.result()
+                # All of them are looked at; the first that failed ends the collection.
+                failed = [error for task in ended if (error := task.exception()) is not None]
+                if failed:
+                    raise failed[0]
                 self.progress.seconds = time.monotonic() - self._began
                 self._report(self.progress)
         finally:
@@ -195,7 +197,9 @@ class Collection:
             try:
                 turns = await self._talk(seed, random_seed, usage)
             except SpeakerFailed as error:
-                if not error.again or number == TRIES - 1:
+                if not error.again:
+                    raise TrainError(f"{error}; what was collected is kept") from error
+                if number == TRIES - 1:
                     raise TrainError(f"{error}; the same command goes on later") from error
                 if error.busy:
                     self._limit = max(1.0, self._limit / 2)

@@ -6,6 +6,7 @@ answers; ``rewrite`` is v1.5, a second model writes the answers of a dialogue an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Literal
 
@@ -37,6 +38,23 @@ ASKER_PROMPT = (
 END = "[END]"
 _TRIES = 3
 """How often a question is asked for that does not sound like one."""
+
+
+_REQUEST = re.compile(
+    r"[?？]|^(please|tell|explain|give|show|write|list|describe|make|help|compare|name|suggest|"
+    r"translate|summari[sz]e|what|why|how|when|where|who|which)\b",
+    re.IGNORECASE,
+)
+_REPLY = re.compile(
+    r"^(you'?re (right|welcome|correct)|you'?ve already|that'?s (right|correct|great)|yes,|no,|"
+    r"i'?m glad|sure|certainly|of course|great question|thank)",
+    re.IGNORECASE,
+)
+
+
+def asks(text: str) -> bool:
+    """Whether a person who is to ask does: small models answer instead, or give praise."""
+    return bool(_REQUEST.search(text)) and not _REPLY.match(text)
 
 
 class Shape(Struct, frozen=True):
@@ -123,6 +141,8 @@ async def _question(
             return None
         found = problems_of(Dialogue([*turns, Turn("user", text), Turn("assistant", "…")]))
         drift = [problem for problem in found if problem.startswith(("role drift", "prompt leak"))]
+        if not drift and not asks(text):
+            drift = ["role drift: the asker does not ask"]
         if reply.whole and not drift:
             return text
         why = drift[0] if drift else "cut off"

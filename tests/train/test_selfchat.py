@@ -1,0 +1,408 @@
+"""Self-chat as a process: with a server that fails in every way, a real one, and a real model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from baize_train.collection import rejected_file
+from baize_train.failures import TrainError
+from baize_train.seeds import distinct, read_seeds
+from baize_train.selfchat import TRANSCRIPT_PROMPT, asks
+from tests.conftest import wait_for
+from tests.train.scripted_server import ScriptedServer, serve
+
+TRANSCRIPT = "[Human] Why {n}?\n[AI] Because of {n}.\n[Human] And then?\n[AI] Then comes {m}.\n"
+WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "glass", "wool"]
+
+
+def talk(messages: list[dict[str, str]]) -> str:
+    """Speaks as it is told to: asks, answers, or writes all of it; never twice the same."""
+    first, last = messages[0]["content"], messages[-1]["content"]
+    number = zlib.crc32(json.dumps(messages).encode()) % 10**6
+    word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
+    if first.startswith("Forget the instruction"):
+        return TRANSCRIPT.format(n=f"{word} {number}", m=f"{other} {number // 7}")
+    if first.startswith("You play a person"):
+        return f"What about the {word} of {number}?"
+    return f"About {last[:20]!r}: the {other} {number} is {word}."
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serve(talk) as found:
+        yield found
+
+
+@pytest.fixture
+def seeds(tmp_path: Path) -> Path:
+    file = tmp_path / "seeds.txt"
+    lines = [
+        f"What is a {word} made of, and who first made {word} {n}?" for n, word in enumerate(WORDS)
+    ]
+    file.write_text("\n".join(lines) + "\n")
+    return file
+
+
+def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "baize_train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        env={**os.environ, "OPENAI_API_KEY": "", "no_proxy": "*", **environment},
+    )
+
+
+def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    process = spawn(*arguments, **environment)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+
+def roles(dialogue: dict[str, Any]) -> str:
+    return "".join(turn["role"][0] for turn in dialogue["messages"])
+
+
+# --- the modes ------------------------------------------------------------------------------------
+
+
+def test_two_speakers_take_turns(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec, "--json")
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    found = lines_of(output)
+    assert told["kept"] == len(found) == len(WORDS)
+    assert {roles(dialogue) for dialogue in found} == {"uauaua"}
+    assert {dialogue["topic"] for dialogue in found} == set(seeds.read_text().splitlines())
+    assert all(dialogue["meta"]["teacher"] == "teacher" for dialogue in found)
+    # The asker sees the answers as what was said to it.
+    asked = next(r for r in server.requests if r["messages"][0]["role"] == "system")
+    assert [turn["role"] for turn in asked["messages"]] == ["system", "assistant", "user"]
+    assert told["tokens"] == 15 * len(server.requests)
+
+
+def test_one_call_writes_a_transcript(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    arguments = ("--mode", "transcript", "--speaker", server.spec)
+    done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert {roles(dialogue) for dialogue in lines_of(output)} == {"uaua"}
+    sent = server.requests[0]["messages"][0]["content"]
+    assert sent in {TRANSCRIPT_PROMPT.format(seed=s) for s in seeds.read_text().splitlines()}
+
+
+def test_answers_are_written_anew(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    assert run("selfchat", "--seeds", seeds, "-o", first, "--speaker", server.spec).returncode == 0
+    arguments = ("--mode", "rewrite", "--speaker", server.spec.replace("teacher", "other"))
+    done = run("selfchat", "--seeds", first, "-o", second, *arguments)
+    assert done.returncode == 0, done.stderr
+
+    def questions(file: Path) -> set[tuple[str, ...]]:
+        return {
+            tuple(turn["content"] for turn in one["messages"] if turn["role"] == "user")
+            for one in lines_of(file)
+        }
+
+    assert questions(first) == questions(second)
+    assert {one["meta"]["teacher"] for one in lines_of(second)} == {"other"}
+
+
+def test_what_is_not_good_is_kept_apart_with_its_reason(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    server.faults.cut = True
+    arguments = ("--mode", "transcript", "--speaker", server.spec, "--json")
+    done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
+    told = json.loads(done.stdout)
+    assert (told["kept"], told["rejected"]) == (0, len(WORDS))
+    assert {one["meta"]["rejected"] for one in lines_of(rejected_file(output))} == {"cut off"}
+    assert lines_of(output) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("What about winter?", True),
+        ("Tell me more about oaks", True),
+        ("为什么？", True),
+        ("You're right, that is why.", False),
+        ("I'm glad I could help! Anything else?", False),
+        ("It is blue because of scattering.", False),
+    ],
+)
+def test_an_asker_has_to_ask(text: str, wanted: bool) -> None:
+    assert asks(text) is wanted
+
+
+# --- killed, interrupted, limited -----------------------------------------------------------------
+
+
+def test_killed_it_goes_on_with_those_that_are_missing(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    speaker = ("--speaker", server.spec, "--at-once", "2")
+    arguments = ("selfchat", "--seeds", seeds, "-o", output, *speaker)
+    slow, paced = server.answer, threading.Event()
+
+    def slowly(messages: list[dict[str, str]]) -> str:
+        paced.wait(0.02)
+        return slow(messages)
+
+    server.answer = slowly
+    process = spawn(*arguments)
+    wait_for(lambda: len(lines_of_whole(output)) >= 4)
+    process.kill()
+    process.communicate()
+    kept = lines_of_whole(output)
+    with output.open("ab") as file:
+        file.write(b'{"messages": [{"role"')  # as if it had been killed in the middle of a line
+    before = len(server.requests)
+    assert run(*arguments).returncode == 0
+    found = lines_of(output)
+    assert found[: len(kept)] == kept
+    assert len({one["meta"]["key"] for one in found}) == len(found) == len(WORDS)
+    # No more than those that were missing: five calls for each.
+    assert len(server.requests) - before == 5 * (len(WORDS) - len(kept))
+    assert run(*arguments).returncode == 0
+    assert lines_of(output) == found
+
+
+def lines_of_whole(file: Path) -> list[dict[str, Any]]:
+    raw = file.read_bytes() if file.exists() else b""
+    return [json.loads(line) for line in raw[: raw.rfind(b"\n") + 1].splitlines()]
+
+
+def test_other_settings_are_another_collection(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    arguments = ("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    assert run(*arguments).returncode == 0
+    assert run(*arguments, "--turns", "2").returncode == 0
+    assert len(lines_of(output)) + len(lines_of(rejected_file(output))) == 2 * len(WORDS)
+
+
+def test_ctrl_c_keeps_what_was_done(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    server.faults.stalls = threading.Event()
+    process = spawn("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    wait_for(lambda: server.requests)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=15)
+    server.faults.stalls.set()
+    assert process.returncode == 130
+    assert "the same command goes on" in said
+
+
+@pytest.mark.parametrize(
+    ("limit", "most"),
+    [(("--dialogues", "3"), 3), (("--tokens", "80"), 2), (("--minutes", "0"), 0)],
+)
+def test_a_budget_ends_it(
+    limit: tuple[str, str], most: int, server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    arguments = ("--speaker", server.spec, "--at-once", "1")
+    assert run("selfchat", "--seeds", seeds, "-o", output, *arguments, *limit).returncode == 0
+    assert len(lines_of(output)) == most
+
+
+def test_money_is_counted_and_ends_it(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    prices = ("--price", "1000", "2000", "--money", "0.15", "--at-once", "1")
+    arguments = ("--speaker", server.spec, *prices, "--json")
+    done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
+    # Five calls of 10 tokens read and 5 written: 0.1 for each dialogue.
+    assert json.loads(done.stdout)["money"] == pytest.approx(0.2)
+    assert len(lines_of(output)) == 2
+    server.requests.clear()
+    done = run("selfchat", "--seeds", seeds, "-o", output, *arguments, "--dry-run")
+    assert json.loads(done.stdout)["dialogues"] == len(WORDS)
+    assert server.requests == []
+
+
+# --- servers that fail ----------------------------------------------------------------------------
+
+
+def test_what_passes_is_waited_for(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    server.faults.statuses = [429, 500, 503, 529]
+    server.faults.drops = 2
+    server.faults.retry_after = "0"
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    assert done.returncode == 0, done.stderr
+    assert (server.faults.statuses, server.faults.drops) == ([], 0)
+    assert len(lines_of(output)) == len(WORDS)
+
+
+def test_a_busy_server_is_asked_less_at_once(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    server.most_allowed = 2
+    server.faults.retry_after = "0"
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(output)) == len(WORDS)
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(401, "answers 401"), (404, "answers 404"), (400, "answers 400")]
+)
+def test_what_will_not_pass_ends_it_at_once(
+    status: int, why: str, server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    """The original burnt through all its seeds."""
+    server.faults.statuses = [status] * 1000
+    output = tmp_path / "out.jsonl"
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert len(server.requests) <= 8
+
+
+def test_a_server_that_lies_about_its_usage_is_counted_all_the_same(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.jsonl"
+    server.faults.usage = {"prompt_tokens": -5, "completion_tokens": 0, "total_tokens": 0}
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec, "--json")
+    assert json.loads(done.stdout)["tokens"] > len(WORDS)
+
+
+def test_a_key_comes_from_a_file_or_the_environment(
+    server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
+    key = tmp_path / "key"
+    key.write_text("from-a-file\n")
+    arguments = ("selfchat", "--seeds", seeds, "--speaker", server.spec)
+    assert run(*arguments, "-o", tmp_path / "a.jsonl", "--key-file", key).returncode == 0
+    assert set(server.keys) == {"Bearer from-a-file"}
+    server.keys.clear()
+    assert run(*arguments, "-o", tmp_path / "b.jsonl", OPENAI_API_KEY="env").returncode == 0
+    assert set(server.keys) == {"Bearer env"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--speaker", "nobody"), "write local:MODEL or server:URL#model"),
+        (("--speaker", "server:http://127.0.0.1:9"), "write server:URL#model"),
+        (("--speaker", "local:nope"), "no model is called"),
+        (("--money", "1"), "--money needs --price"),
+    ],
+)
+def test_wrong_wishes_are_one_line(
+    arguments: tuple[str, ...], why: str, seeds: Path, tmp_path: Path
+) -> None:
+    done = run("selfchat", "--seeds", seeds, "-o", tmp_path / "o.jsonl", *arguments)
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+# --- seeds ----------------------------------------------------------------------------------------
+
+
+def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("One?\n\n Two? \n")
+    (tmp_path / "b.csv").write_text('id,question\n1,"What, now?"\n2,\n')
+    (tmp_path / "c.jsonl").write_text('{"topic": "bread"}\n{"topic": ""}\n')
+    assert list(read_seeds(tmp_path / "a.txt")) == ["One?", "Two?"]
+    assert list(read_seeds(tmp_path / "b.csv")) == ["What, now?"]
+    assert list(read_seeds(tmp_path / "b.csv", "id")) == ["1", "2"]
+    assert list(read_seeds(tmp_path / "c.jsonl")) == ["bread"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.txt", b"", "there are no seeds"),
+        ("a.txt", b"caf\xe9", "not UTF-8"),
+        ("b.csv", b"id,n\n1,2\n", "no column"),
+        ("c.jsonl", b"{", "not JSON"),
+        ("c.jsonl", b"[1]", "not an object"),
+    ],
+)
+def test_seeds_that_are_none_are_named(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+    file = tmp_path / name
+    file.write_bytes(content)
+    with pytest.raises(TrainError, match=why):
+        distinct(read_seeds(file))
+
+
+def test_seeds_that_say_the_same_count_once() -> None:
+    kept, repeated = distinct(["Why is the sky blue?", "why is the sky blue", "Who bakes bread?"])
+    assert (kept, repeated) == (["Why is the sky blue?", "Who bakes bread?"], 1)
+
+
+# --- real models ----------------------------------------------------------------------------------
+
+
+def test_a_real_model_talks_with_itself(tmp_path: Path) -> None:
+    seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
+    seeds.write_text("What is the capital of France?\n")
+    limits = ("--turns", "1", "--temperature", "0.0")
+    speaker = ("--speaker", "local:smollm2-135m")
+    done = run("selfchat", "--seeds", seeds, "-o", output, *speaker, *limits)
+    assert done.returncode == 0, done.stderr
+    (dialogue,) = lines_of(output)
+    assert "Paris" in dialogue["messages"][1]["content"]
+    assert dialogue["meta"]["completion_tokens"] > 0
+
+
+@pytest.fixture(scope="module")
+def real_server(smollm2: Path) -> Iterator[str]:
+    """llama-cpp-python's own server on the real model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llama_cpp.server", "--model", str(smollm2), "--port", str(port)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        assert process.poll() is None
+        with socket.socket() as there:
+            return there.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_for(answers)
+    yield f"server:http://127.0.0.1:{port}/v1#smollm2"
+    process.terminate()
+    process.wait()
+
+
+def test_a_real_server_is_talked_with(real_server: str, tmp_path: Path) -> None:
+    seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
+    seeds.write_text("What is the capital of France?\n")
+    limits = ("--turns", "1", "--temperature", "0.0", "--at-once", "1")
+    done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", real_server, *limits)
+    assert done.returncode == 0, done.stderr
+    (dialogue,) = lines_of(output)
+    assert "France" in dialogue["messages"][1]["content"]
+    assert dialogue["meta"]["teacher"] == "smollm2"
+    assert dialogue["meta"]["prompt_tokens"] > 0
