@@ -126,6 +126,8 @@ class Chat:
         self._later: set[asyncio.Task[None]] = set()
         self.running: Running | None = None
         self.max_tokens = settings.chat.max_tokens
+        self.grammar = ""
+        """GBNF that answers have to follow; empty is none."""
 
     async def run(self, work: Callable[..., T], *args: Any, **named: Any) -> T:
         """Call a method of the store in the store's own thread, so that no screen waits for it."""
@@ -517,6 +519,7 @@ class Chat:
             reserve=self.reserve(loaded.n_ctx),
             stop=self._stop_strings(chosen),
             trim_at_stop=chosen.trim_at_stop,
+            grammar=self.grammar,
         )
 
     def _stop_strings(self, chosen: PromptFormat) -> list[str]:

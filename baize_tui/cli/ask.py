@@ -53,6 +53,7 @@ class AskOptions:
     adapters: tuple[str, ...] = ()
     """Each a name or a path, with ``=SCALE`` behind it or not."""
     gpu_layers: str | None = None
+    grammar: Path | None = None
 
 
 def question_from(prompt: str | None) -> str:
@@ -108,6 +109,13 @@ def ask(prompt: str | None, options: AskOptions) -> int:
         return INTERRUPTED
 
 
+def _grammar_in(file: Path | None) -> str:
+    try:
+        return file.read_text("utf-8") if file is not None else ""
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file}: not a text in UTF-8") from error
+
+
 async def _ask(question: str, options: AskOptions) -> int:
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
@@ -134,6 +142,7 @@ async def _ask(question: str, options: AskOptions) -> int:
             conversation = msgspec.structs.replace(conversation, adapters=adapters)
             await chat.run(store.set_options, conversation)
         chat.max_tokens = options.max_tokens or chat.max_tokens
+        chat.grammar = _grammar_in(options.grammar)
         flags = {
             key: value
             for key, value in (("temperature", options.temperature), ("seed", options.seed))

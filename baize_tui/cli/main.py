@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -90,6 +91,9 @@ def ask_command(
         ),
     ] = None,
     gpu_layers: GpuLayers = None,
+    grammar: Annotated[
+        Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
+    ] = None,
 ) -> None:
     """Ask one question. What is piped in goes below the question."""
     options = AskOptions(
@@ -104,6 +108,7 @@ def ask_command(
         max_tokens=max_tokens,
         adapters=tuple(adapter or ()),
         gpu_layers=gpu_layers,
+        grammar=grammar,
     )
     raise typer.Exit(ask(prompt, options))
 

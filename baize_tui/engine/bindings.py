@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import ctypes.util
 import hashlib
+import math
 import os
 import struct
 import threading
@@ -628,6 +629,19 @@ class Context:
         """Logits of the last decoded token, float32 [n_vocab]."""
         return list(lib.llama_get_logits_ith(self._context, -1)[:n_vocab])
 
+    def candidates(self, n_vocab: int) -> tuple[Any, Any]:
+        """All tokens with the logits of the last one decoded, as samplers take them; and a view of
+        those logits, float32 [n_vocab]."""
+        # Imported when used: a grammar is the only thing that wants it.
+        import numpy as np
+
+        data = (lib.llama_token_data * n_vocab)()
+        rows = np.frombuffer(data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        rows["id"] = np.arange(n_vocab)
+        logits = lib.llama_get_logits_ith(self._context, -1)
+        rows["logit"] = np.ctypeslib.as_array(logits, (n_vocab,))
+        return lib.llama_token_data_array(data, n_vocab, -1, False), rows["logit"]
+
     def close(self) -> None:
         if self._context:
             lib.llama_batch_free(self._batch)
@@ -660,9 +674,22 @@ _DRY_BREAKERS = (b"\n", b":", b'"', b"*")
 
 
 class Sampler:
-    """llama.cpp's sampler chain in the order of ``common_sampler_init`` (common/sampling.cpp)."""
+    """llama.cpp's sampler chain in the order of ``common_sampler_init`` (common/sampling.cpp).
 
-    def __init__(self, settings: Sampling, vocabulary: Vocabulary, seed: int) -> None:
+    With a grammar a token is sampled first and shown to the grammar alone; only where it refuses
+    does it look at all candidates, as ``common_sampler_sample`` does.
+    """
+
+    def __init__(
+        self, settings: Sampling, vocabulary: Vocabulary, seed: int, grammar: str = ""
+    ) -> None:
+        """``grammar`` is GBNF with the rule ``root``; empty is none.
+
+        Raises:
+            EngineError: the grammar cannot be read.
+        """
+        self._grammar = _grammar_of(vocabulary, grammar) if grammar else None
+        self._size = vocabulary.size
         self._chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
         for sampler in _chain_of(settings, vocabulary, seed):
             lib.llama_sampler_chain_add(self._chain, sampler)
@@ -680,13 +707,50 @@ class Sampler:
         lib.llama_sampler_accept(self._chain, token)
 
     def sample(self, context: Context) -> int:
-        """Choose a token from the last logits, and accept it."""
-        return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
+        """Choose a token from the last logits, and accept it.
+
+        Raises:
+            EngineError: the grammar allows none.
+        """
+        if self._grammar is None:
+            return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
+        token = self._chosen(context, first_grammar=False)
+        if not self._allows(token):
+            token = self._chosen(context, first_grammar=True)
+        lib.llama_sampler_accept(self._grammar, token)
+        lib.llama_sampler_accept(self._chain, token)
+        return token
+
+    def _chosen(self, context: Context, *, first_grammar: bool) -> int:
+        candidates, logits = context.candidates(self._size)
+        if first_grammar:
+            lib.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
+            if logits.max() == -math.inf:
+                raise EngineError("the grammar allows no token here")
+        lib.llama_sampler_apply(self._chain, ctypes.byref(candidates))
+        return int(candidates.data[candidates.selected].id)
+
+    def _allows(self, token: int) -> bool:
+        one = (lib.llama_token_data * 1)(lib.llama_token_data(token, 1.0, 0.0))
+        alone = lib.llama_token_data_array(one, 1, -1, False)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(alone))
+        return bool(alone.data[0].logit != -math.inf)
 
     def close(self) -> None:
         if self._chain:
             lib.llama_sampler_free(self._chain)
             self._chain = None
+        if self._grammar:
+            lib.llama_sampler_free(self._grammar)
+            self._grammar = None
+
+
+def _grammar_of(vocabulary: Vocabulary, grammar: str) -> Any:
+    _start_of_log()
+    found = lib.llama_sampler_init_grammar(vocabulary.handle, grammar.encode(), b"root")
+    if not found:
+        raise EngineError(f"the grammar cannot be read: {_reason_from_log('no reason given')}")
+    return found
 
 
 def _chain_of(settings: Sampling, vocabulary: Vocabulary, seed: int) -> Iterator[Any]:

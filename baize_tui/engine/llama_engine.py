@@ -223,6 +223,8 @@ class LlamaEngine:
         seed = request.sampling.seed
         if seed is None:
             seed = random.SystemRandom().randrange(2**31)
+        if request.grammar and prompt.partial is not None:
+            raise EngineError("a grammar cannot go on with an answer that was begun without it")
         begun = (prompt.partial.ids or []) if prompt.partial is not None else []
         answer = AnswerText(request.stop, trim_at_stop=request.trim_at_stop)
         unsent_text = "".join(answer.feed(self.vocabulary.piece(token)) for token in begun)
@@ -245,7 +247,7 @@ class LlamaEngine:
                 threads_batch=self._threads_batch,
             )
 
-        sampler = Sampler(request.sampling, self.vocabulary, seed)
+        sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
         try:
             for token in ids[-_looked_back(request.sampling) :]:
                 sampler.accept(token)

@@ -87,6 +87,8 @@ class Generate(Struct, frozen=True, tag="generate"):
     stop: list[str] = []
     trim_at_stop: bool = False
     adapters: list[AdapterUse] = []
+    grammar: str = ""
+    """GBNF that the answer has to follow, with the rule ``root``; empty is none."""
 
 
 class Count(Struct, frozen=True, tag="count"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import msgspec
 import pytest
 
-from baize_tui.engine.bindings import AbortFlag, Sampler
+from baize_tui.engine.bindings import AbortFlag, EngineError, Sampler
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.protocol import Delta, Finished, Generate, Prefilling, Prompt, PromptMessage
 from baize_tui.settings import Sampling
@@ -40,6 +41,33 @@ def test_it_answers(engine: LlamaEngine) -> None:
     assert finished.text == "The capital of France is Paris."
     assert finished.reason == "stop"
     assert finished.stats.completion_tokens == len(finished.ids) == 7
+
+
+GRAMMAR = """
+root ::= "I say: " ("no" | "yes") ", " number " times."
+number ::= [1-9] [0-9]?
+"""
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.5])
+def test_a_grammar_is_followed_to_its_end(engine: LlamaEngine, temperature: float) -> None:
+    for seed in range(4):
+        sampling = Sampling(temperature=temperature, seed=seed, repeat_penalty=1.1)
+        finished = answer(engine, STORY, sampling, grammar=GRAMMAR, max_tokens=40)
+        assert re.fullmatch(r"I say: (no|yes), [1-9][0-9]? times\.", finished.text)
+        assert finished.reason == "stop"
+
+
+def test_a_grammar_that_allows_what_is_said_anyway_changes_nothing(engine: LlamaEngine) -> None:
+    free = answer(engine, PARIS)
+    assert answer(engine, PARIS, grammar="root ::= [^\\x00]*").ids == free.ids
+
+
+@pytest.mark.parametrize("grammar", ["no rule", "other ::= [a-z]", 'root ::= "'])
+def test_a_grammar_that_is_none_is_named(engine: LlamaEngine, grammar: str) -> None:
+    with pytest.raises(EngineError, match="the grammar cannot be read"):
+        answer(engine, PARIS, grammar=grammar)
+    assert answer(engine, PARIS).text == "The capital of France is Paris."
 
 
 def test_the_second_turn_prefills_only_what_is_new(engine: LlamaEngine) -> None:

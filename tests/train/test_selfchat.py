@@ -373,6 +373,22 @@ def test_a_real_model_talks_with_itself(tmp_path: Path) -> None:
     assert dialogue["meta"]["completion_tokens"] > 0
 
 
+def test_a_small_model_keeps_to_the_form_of_a_transcript_by_a_grammar(tmp_path: Path) -> None:
+    seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
+    seeds.write_text("How do I bake bread?\nWhat do foxes eat?\nWhy does iron rust?\n")
+    limits = ("--turns", "2", "--temperature", "0.4", "--mode", "transcript")
+    speaker = ("--speaker", "local:smollm2-135m")
+    done = run("selfchat", "--seeds", seeds, "-o", output, *speaker, *limits)
+    assert done.returncode == 0, done.stderr
+    found = [*lines_of(output), *lines_of(rejected_file(output))]
+    assert len(found) == 3
+    whole = [one for one in found if one["meta"].get("rejected") != "cut off"]
+    assert whole
+    assert {roles(one) for one in whole} == {"uaua"}
+    assert all(one["messages"][0]["content"] == one["topic"] for one in whole)
+    assert all(one["messages"][2]["content"].endswith("?") for one in whole)
+
+
 @pytest.fixture(scope="module")
 def real_server(smollm2: Path) -> Iterator[str]:
     """llama-cpp-python's own server on the real model."""

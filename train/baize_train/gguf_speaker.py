@@ -23,6 +23,7 @@ class GgufSpeaker:
     """One model in a process of its own; one dialogue after the other, so that the cache serves."""
 
     at_once = 1
+    heeds_grammars = True
 
     def __init__(self, name: str, path: Path, log: Path, format: str | None = None) -> None:
         self.name = name
@@ -47,6 +48,7 @@ class GgufSpeaker:
             max_tokens=wish.max_tokens,
             stop=[*self._format.stop, *wish.stop],
             trim_at_stop=True,
+            grammar=wish.grammar,
         )
         async with self._lock:
             try:

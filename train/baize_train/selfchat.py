@@ -86,6 +86,18 @@ class Usage:
         return reply
 
 
+def transcript_grammar(turns: int) -> str:
+    """The form of a transcript that goes on after its seed, ``turns`` answers long: small models do
+    not keep to it by themselves."""
+    more = " ".join(["turn"] * (turns - 1))
+    return (
+        f'root ::= "[AI] " answer {more}\n'
+        'turn ::= "\\n[Human] " question "?\\n[AI] " answer\n'
+        "question ::= [^\\n?\\[\\]]+\n"
+        "answer ::= [^\\n\\[\\]]+\n"
+    )
+
+
 async def transcript(speaker: Speaker, seed: str, shape: Shape, usage: Usage) -> list[Turn]:
     """One call writes the dialogue.
 
@@ -94,7 +106,10 @@ async def transcript(speaker: Speaker, seed: str, shape: Shape, usage: Usage) ->
         SpeakerFailed: the speaker does not answer.
     """
     asked = [Turn("user", TRANSCRIPT_PROMPT.format(seed=seed))]
-    reply = usage.add(await speaker.say(asked, shape.wish))
+    wish = shape.wish
+    if speaker.heeds_grammars:
+        wish = msgspec.structs.replace(wish, grammar=transcript_grammar(shape.turns))
+    reply = usage.add(await speaker.say(asked, wish))
     turns = turns_of(reply.text, seed)
     if not reply.whole:
         raise Rejected("cut off", turns)

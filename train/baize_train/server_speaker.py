@@ -18,6 +18,8 @@ _NOT_NOW = (408, 409, 425, 500, 502, 503, 504, 529)
 class ServerSpeaker:
     """Asks a server; how often and when again is decided by who collects."""
 
+    heeds_grammars = False
+
     def __init__(
         self, url: str, model: str, key: str, *, at_once: int = 8, timeout_s: float = _TIMEOUT_S
     ) -> None:

@@ -18,6 +18,8 @@ class Wish(Struct, frozen=True):
     top_p: float = 0.95
     seed: int | None = None
     stop: list[str] = []
+    grammar: str = ""
+    """GBNF that the reply has to follow, where the speaker can."""
 
 
 class Reply(Struct, frozen=True):
@@ -54,6 +56,9 @@ class Speaker(Protocol):
     @property
     def at_once(self) -> int:
         """How many it can be asked at once."""
+
+    @property
+    def heeds_grammars(self) -> bool: ...
 
     async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
         """Reply to ``messages``.
