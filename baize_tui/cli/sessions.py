@@ -5,17 +5,21 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 
-from baize_tui.cli.failures import tell
+from baize_tui.chat.training_examples import good_dialogues, pairs
+from baize_tui.cli.failures import CommandError, tell
 from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.paths import project_paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Conversation
 
-sessions = typer.Typer(no_args_is_help=True, help="List, show, rename and delete conversations.")
+ExportKind = Literal["good", "pairs"]
+sessions = typer.Typer(no_args_is_help=True, help="List, show, export, rename and delete them.")
 
 
 @contextmanager
@@ -110,6 +114,42 @@ def show(session: SessionId, json: Json = False) -> None:
         note = "" if message.state == "complete" else f" ({message.state})"
         name = "You" if message.role == "user" else "Model"
         print_line(f"\n## {name}{note}\n\n{message.text.strip()}")
+
+
+@sessions.command("export")
+def export_sessions(
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, JSON lines.")],
+    kind: Annotated[
+        ExportKind,
+        typer.Option("--as", help="good: dialogues you marked as good; pairs: which was better."),
+    ],
+    session: Annotated[
+        str | None,
+        typer.Option("--session", "-s", help="One conversation; else all that are not deleted."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Marks, edits and regenerations as data to train on; nothing leaves this computer."""
+    with _store() as store:
+        chosen = [store.conversation(session)] if session is not None else store.conversations()
+        make = good_dialogues if kind == "good" else pairs
+        lines = [
+            msgspec.json.encode(found) + b"\n"
+            for conversation in chosen
+            for found in make(store.tree(conversation.id), conversation.system)
+        ]
+    partial = output.with_name(f"{output.name}.partial")
+    try:
+        partial.write_bytes(b"".join(lines))
+        partial.replace(output)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise CommandError(f"{output}: {error.strerror}") from error
+    if json:
+        print_json({"output": str(output), "kind": kind, "written": len(lines)})
+        return
+    what = "dialogues marked as good" if kind == "good" else "pairs"
+    tell(f"{output}: {len(lines)} {what}")
 
 
 @sessions.command()

@@ -402,6 +402,14 @@ class Store:
         leaf = self.conversation(conversation_id).leaf_id
         return self.path(leaf) if leaf is not None else []
 
+    def tree(self, conversation_id: str) -> list[Message]:
+        """All messages of all branches, the oldest first."""
+        rows = self._rows(
+            "SELECT * FROM message WHERE conversation_id = ? AND deleted_at IS NULL ORDER BY id",
+            conversation_id,
+        )
+        return [_message(row) for row in rows]
+
     def path(self, message_id: int) -> list[Message]:
         """``message_id`` and all before it, the oldest first."""
         return [_message(row) for row in self._rows(_path("message.*"), message_id, -1)]

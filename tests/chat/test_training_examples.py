@@ -1,0 +1,121 @@
+"""Chats as data to train on: what the person thought of answers, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from baize_train.corpus_formats import read_corpus
+from baize_train.dialogues import Dialogue
+from baize_tui.chat.training_examples import good_dialogues, pairs
+from baize_tui.cli.main import run
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from baize_tui.store.records import Mark, Message
+
+MADE = {"model": "scripted"}
+
+
+class Talk:
+    """A conversation in the store, message by message."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.id = store.new_conversation(system="Be kind.", moderation=False).id
+
+    def user(self, text: str, below: int | None = None) -> int:
+        return self.store.add_message(self.id, below, "user", text).id
+
+    def answer(self, text: str, below: int, mark: Mark | None = None, *, made: bool = True) -> int:
+        number = self.store.add_message(self.id, below, "assistant", text).id
+        if made:
+            with self.store._transaction() as connection:
+                connection.execute(
+                    "UPDATE message SET provenance = ? WHERE id = ?", (json.dumps(MADE), number)
+                )
+        self.store.set_mark(number, mark)
+        return number
+
+    @property
+    def tree(self) -> list[Message]:
+        return self.store.tree(self.id)
+
+
+@pytest.fixture
+def talk(paths: Paths) -> Talk:
+    return Talk(Store(paths.conversations_file))
+
+
+def texts(talk: Talk) -> list[list[str]]:
+    found = good_dialogues(talk.tree, "Be kind.")
+    return [[said.content for said in example.messages] for example in found]
+
+
+def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
+    return [
+        (pair.prompt[-1].content, pair.chosen[0].content, pair.rejected[0].content, pair.why)
+        for pair in pairs(talk.tree, "")
+    ]
+
+
+def test_a_dialogue_down_to_the_last_good_answer_is_an_example(talk: Talk) -> None:
+    question = talk.user("One?")
+    first = talk.answer("First.", question, "good")
+    talk.answer("Another.", question)
+    second = talk.user("Two?", first)
+    talk.answer("Second.", second, "good")
+    talk.answer("Worse.", second, "bad")
+    assert texts(talk) == [["Be kind.", "One?", "First.", "Two?", "Second."]]
+
+
+def test_nothing_unmarked_and_nothing_below_a_bad_answer_is_an_example(talk: Talk) -> None:
+    question = talk.user("One?")
+    bad = talk.answer("Bad.", question, "bad")
+    talk.answer("Good, but below it.", talk.user("Two?", bad), "good")
+    talk.answer("Unmarked.", question)
+    assert texts(talk) == []
+
+
+def test_marks_make_pairs(talk: Talk) -> None:
+    question = talk.user("One?")
+    talk.answer("Better.", question, "good")
+    talk.answer("Worse.", question, "bad")
+    talk.answer("Neither.", question)
+    assert preferred(talk) == [("One?", "Better.", "Worse.", "marks")]
+
+
+def test_what_the_person_wrote_instead_is_better(talk: Talk) -> None:
+    question = talk.user("One?")
+    talk.answer("Made.", question)
+    talk.answer("Written.", question, made=False)
+    assert preferred(talk) == [("One?", "Written.", "Made.", "edit")]
+
+
+def test_the_one_that_the_conversation_went_on_from_is_better(talk: Talk) -> None:
+    question = talk.user("One?")
+    talk.answer("Left.", question)
+    kept = talk.answer("Kept.", question)
+    assert preferred(talk) == []
+    talk.user("Two?", kept)
+    assert preferred(talk) == [("One?", "Kept.", "Left.", "regenerated")]
+
+
+def test_they_are_written_only_when_asked_and_are_a_corpus(
+    talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    question = talk.user("One?")
+    talk.answer("Better.", question, "good")
+    talk.answer("Worse.", question, "bad")
+    good, better = tmp_path / "good.jsonl", tmp_path / "pairs.jsonl"
+    assert run(["sessions", "export", "--as", "good", "-o", str(good), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["written"] == 1
+    (found,) = read_corpus(good)
+    assert isinstance(found, Dialogue)
+    assert [turn.content for turn in found.messages] == ["Be kind.", "One?", "Better."]
+    assert run(["sessions", "export", "--as", "pairs", "-o", str(better)]) == 0
+    (line,) = better.read_text().splitlines()
+    assert json.loads(line)["rejected"] == [{"role": "assistant", "content": "Worse."}]
+    assert run(["sessions", "export", "--as", "good", "-o", str(tmp_path / "no" / "x")]) == 1
+    assert "No such file" in capsys.readouterr().err
