@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from baize_train.collection import rejected_file
+from baize_train.domain_seeds import known_packs, seeds_of
 from baize_train.failures import TrainError
 from baize_train.seeds import distinct, read_seeds
 from baize_train.selfchat import TRANSCRIPT_PROMPT, asks
@@ -351,6 +352,45 @@ def test_seeds_that_are_none_are_named(name: str, content: bytes, why: str, tmp_
     file.write_bytes(content)
     with pytest.raises(TrainError, match=why):
         distinct(read_seeds(file))
+
+
+def test_a_domain_has_questions_of_its_own() -> None:
+    packs = {name: list(seeds_of(f"domain:{name}")) for name in known_packs()}
+    assert set(packs) == {"medical", "quora", "stackoverflow"}
+    for name, found in packs.items():
+        assert len(found) == len(set(found)) >= 150, name
+        assert found == list(seeds_of(f"domain:{name}"))
+        assert all("{" not in seed and seed.endswith("?") for seed in found)
+    assert "What are the symptoms of cholera?" in packs["medical"]
+    assert not any("unspecified" in seed for seed in packs["medical"])
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (None, "no such domain; known: medical, quora, stackoverflow"),
+        ('description = ""\ntemplates = ["What?"]\n', "no {term} in it"),
+        ('description = ""\ntemplates = []\nterm = []\n', "term"),
+        ('description = ""\ntemplates = []\nterms_from = "x"\n', "only icd-10-cm is known"),
+    ],
+)
+def test_a_domain_that_is_none_is_named(content: str | None, why: str, tmp_path: Path) -> None:
+    name = "domain:nothing"
+    if content is not None:
+        file = tmp_path / "mine.toml"
+        file.write_text(content)
+        name = f"domain:{file}"
+    with pytest.raises(TrainError) as caught:
+        list(seeds_of(name))
+    assert why in str(caught.value)
+
+
+def test_dialogues_are_collected_about_a_domain(server: ScriptedServer, tmp_path: Path) -> None:
+    output = tmp_path / "out.jsonl"
+    arguments = ("--seeds", "domain:medical", "--dialogues", "5", "--speaker", server.spec)
+    done = run("selfchat", "-o", output, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert len(lines_of(output)) == 5
 
 
 def test_seeds_that_say_the_same_count_once() -> None:

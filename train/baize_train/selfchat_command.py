@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ import typer
 from baize_train.checks import Limits
 from baize_train.collection import Budget, Collection, Prices, Progress, key_of, rejected_file
 from baize_train.dialogues import Turn
+from baize_train.domain_seeds import PREFIX, seeds_of
 from baize_train.failures import TrainError
 from baize_train.seeds import dialogues_to_rewrite, distinct, read_seeds
 from baize_train.selfchat import Mode, Shape, Usage, rewrite, transcript, two_speakers
@@ -36,6 +38,14 @@ def _speaker(spec: str, key_file: Path | None) -> Speaker:
     raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
 
 
+def _seeds_in(one: str, column: str | None) -> Iterable[str]:
+    return seeds_of(one) if one.startswith(PREFIX) else read_seeds(Path(one), column)
+
+
+def _all_domains(seeds: list[str]) -> bool:
+    return all(one.startswith(PREFIX) for one in seeds)
+
+
 def _key(file: Path | None) -> str:
     """Never an argument: every program on a machine sees those."""
     if file is None:
@@ -49,7 +59,8 @@ def _key(file: Path | None) -> str:
 def selfchat_command(
     output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, JSON lines.")],
     seeds: Annotated[
-        list[Path] | None, typer.Option(help="Seeds: .txt, .csv or .jsonl; for rewrite a corpus.")
+        list[str] | None,
+        typer.Option(help="A .txt, .csv or .jsonl, or domain:NAME; for rewrite a corpus."),
     ] = None,
     mode: Annotated[Mode, typer.Option(help="How dialogues come to be.")] = "two-speaker",
     speaker: Annotated[
@@ -90,12 +101,14 @@ def selfchat_command(
     shape = Shape(turns=turns, limits=Limits(), wish=wish)
     told: dict[str, list[Turn]] = {}
     if mode == "rewrite":
-        for file in seeds:
-            for dialogue in dialogues_to_rewrite(file):
+        for one in seeds:
+            for dialogue in dialogues_to_rewrite(Path(one)):
                 told.setdefault(dialogue.id, dialogue.messages)
         wanted, repeated = list(told), 0
     else:
-        wanted, repeated = distinct((s for file in seeds for s in read_seeds(file, column)), near)
+        found = (seed for one in seeds for seed in _seeds_in(one, column))
+        # Questions of one template about two terms are alike in most of their letters.
+        wanted, repeated = distinct(found, 1.0 if _all_domains(seeds) else near)
     settings: dict[str, Any] = {
         "mode": mode,
         "teacher": answers.name,
