@@ -65,7 +65,7 @@ def seeds_of(wanted: str) -> Iterator[str]:
     pack = read_pack(wanted)
     terms = list(_diseases()) if pack.terms_from == ICD else pack.terms
     questions = [template.format(term=term) for term in terms for template in pack.templates]
-    yield from sorted(questions, key=lambda one: hashlib.sha256(one.encode()).digest())
+    yield from sorted(set(questions), key=lambda one: hashlib.sha256(one.encode()).digest())
 
 
 def _diseases() -> Iterator[str]:
