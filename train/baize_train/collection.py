@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,14 +120,14 @@ class Collection:
             TrainError: a speaker cannot be asked, or the output cannot be written; what was
                 collected is there, and the same command goes on.
         """
-        waiting = [(key_of(seed, self._settings), seed) for seed in seeds]
-        waiting = [(key, seed) for key, seed in waiting if key not in self._done]
+        keyed = ((key_of(seed, self._settings), seed) for seed in seeds)
+        waiting = deque((key, seed) for key, seed in keyed if key not in self._done)
         self.progress.of_seeds = len(waiting)
         running: set[asyncio.Task[None]] = set()
         try:
             while True:
                 while waiting and len(running) < int(self._limit) and not self._spent(len(running)):
-                    key, seed = waiting.pop(0)
+                    key, seed = waiting.popleft()
                     running.add(asyncio.create_task(self._collect(key, seed)))
                 self.progress.at_once = int(self._limit)
                 if not running:
