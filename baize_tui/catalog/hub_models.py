@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from baize_convert.hub import HubRepository, open_repository
-from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.hub_names import PREFIX, parse_name
 from baize_convert.outtype_names import OuttypeName
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
 

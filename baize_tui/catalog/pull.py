@@ -18,7 +18,7 @@ from baize_convert.adapters import open_adapter
 from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.hub import HubRepository, keep_weights, open_repository
 from baize_convert.hub_download import download
-from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.hub_names import PREFIX, parse_name
 from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.hub_names import PREFIX, parse_name
 from baize_convert.outtype_names import OuttypeName
 from baize_tui.catalog.pulled import pulled_file, read_record
 from baize_tui.catalog.shipped import shipped_models

@@ -1,22 +1,13 @@
-"""The flag ``--gpu-layers``."""
+"""What ``--gpu-layers`` says. No typer here: a start without arguments does without it."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import msgspec
-import typer
 
 from baize_tui.cli.failures import CommandError
 from baize_tui.settings import Settings
 
 AUTO = "auto"
-GpuLayers = Annotated[
-    str | None,
-    typer.Option(
-        "--gpu-layers", metavar="auto|N", help="Layers on the GPU: auto is as many as fit, -1 all."
-    ),
-]
 
 
 def parse_gpu_layers(given: str | None) -> int | None:

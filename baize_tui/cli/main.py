@@ -11,9 +11,9 @@ from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import DONE, exit_code_of
-from baize_tui.cli.gpu_layers import GpuLayers
+from baize_tui.cli.flags import GpuLayers, Offline
 from baize_tui.cli.models import complete_model, models
-from baize_tui.cli.pulls import Offline, go_offline, plan_command, pull_command
+from baize_tui.cli.pulls import go_offline, plan_command, pull_command
 from baize_tui.cli.sessions import Json, complete_session, sessions
 from baize_tui.cli.start import start_client
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import msgspec
 import typer
 
-from baize_convert.hub_requests import PREFIX
+from baize_convert.hub_names import PREFIX
 from baize_convert.outtype_names import OuttypeName
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.fit import Machine, this_machine
@@ -29,7 +29,8 @@ from baize_tui.catalog.recipes import (
     write_recipe,
 )
 from baize_tui.cli.failures import INTERRUPTED, CommandError, tell
-from baize_tui.cli.gpu_layers import GpuLayers, parse_gpu_layers
+from baize_tui.cli.flags import GpuLayers, Offline
+from baize_tui.cli.gpu_layers import parse_gpu_layers
 from baize_tui.cli.models import adapter_as_json, as_json, complete_model
 from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
@@ -70,9 +71,6 @@ def _wanted(model: str, paths: Paths, outtype: str | None) -> CatalogModel:
 
 Outtype = Annotated[
     str | None, typer.Option("--outtype", help="What a checkpoint is quantized to, e.g. Q8_0.")
-]
-Offline = Annotated[
-    bool, typer.Option("--offline", help="No network: only what is on this machine.")
 ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from baize_convert import hub, hub_requests
+from baize_convert import hub, hub_names
 from baize_convert.adapter import Adapter, open_peft_adapter
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_adapter import open_gguf_adapter
@@ -24,8 +24,8 @@ def open_adapter(given: Path | str, weight: float = 1.0, *, keep: bool = True) -
     Raises:
         ConvertError: it is none, or one that cannot be merged; the message names the field or key.
     """
-    if str(given).startswith(hub_requests.PREFIX):
-        name = hub_requests.parse_name(str(given))
+    if str(given).startswith(hub_names.PREFIX):
+        name = hub_names.parse_name(str(given))
         repository = hub.open_repository(name)
         if keep:
             hub.keep_adapter(repository)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from baize_convert import hub, hub_requests
+from baize_convert import hub, hub_names
 from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
 from baize_convert.gguf_checkpoint import open_gguf
@@ -17,8 +17,8 @@ def open_base(given: Path | str) -> Checkpoint:
     Raises:
         ConvertError: it is none; the message names what is missing or wrong.
     """
-    if str(given).startswith(hub_requests.PREFIX):
-        repository = hub.open_repository(hub_requests.parse_name(str(given)))
+    if str(given).startswith(hub_names.PREFIX):
+        repository = hub.open_repository(hub_names.parse_name(str(given)))
         return open_folder(repository.folder, repository)
     path = Path(given)
     if path.is_dir():

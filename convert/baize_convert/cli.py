@@ -23,7 +23,7 @@ from baize_convert.budget import budget_for, estimated_seconds, parse_size
 from baize_convert.chat_prompt import ChatPrompt
 from baize_convert.failures import ConvertError
 from baize_convert.hub import keep_weights
-from baize_convert.hub_requests import PREFIX, parse_name
+from baize_convert.hub_names import PREFIX, parse_name
 from baize_convert.imatrix import read_imatrix
 from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge

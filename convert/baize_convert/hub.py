@@ -11,7 +11,8 @@ from pathlib import Path
 from baize_convert.failures import ConvertError
 from baize_convert.hub_download import Progress, download
 from baize_convert.hub_files import CachedFile, RangeFile
-from baize_convert.hub_requests import HubFile, HubName, clear
+from baize_convert.hub_names import HubName
+from baize_convert.hub_requests import HubFile, clear
 from baize_convert.huggingface_folder import weight_files
 from baize_convert.stored_tensors import ByteSource
 

@@ -17,40 +17,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from baize_convert.failures import ConvertError
+from baize_convert.hub_names import HubName
 
-PREFIX = "hf:"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 PIECE = 1 << 20
-_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
 _FIRST_WAIT_S = 0.5
 _NO_LONGER_GOOD = (401, 403, 404, 410, 302, 307)
 """Statuses of an address that was good for some time only."""
-
-
-@dataclass(frozen=True)
-class HubName:
-    """``hf:owner/name@revision``."""
-
-    repo: str
-    revision: str = "main"
-
-    def __str__(self) -> str:
-        at = "" if self.revision == "main" else f"@{self.revision}"
-        return f"{PREFIX}{self.repo}{at}"
-
-
-def parse_name(text: str) -> HubName:
-    """The name in ``text``, which begins with ``hf:``.
-
-    Raises:
-        ConvertError: it is none.
-    """
-    found = _NAME.fullmatch(text.removeprefix(PREFIX))
-    if found is None or ".." in text:
-        raise ConvertError(f"{text}: not a name on the hub; write hf:owner/name or with @revision")
-    return HubName(found["repo"], found["revision"] or "main")
 
 
 @dataclass(frozen=True)

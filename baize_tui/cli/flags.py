@@ -1,0 +1,17 @@
+"""Flags that several commands share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+GpuLayers = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-layers", metavar="auto|N", help="Layers on the GPU: auto is as many as fit, -1 all."
+    ),
+]
+Offline = Annotated[
+    bool, typer.Option("--offline", help="No network: only what is on this machine.")
+]
