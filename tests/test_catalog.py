@@ -77,6 +77,13 @@ def test_ones_own_recipe_stands_first_and_comes_back_as_written(
     assert (model.name, model.path, model.recipe) == ("own", weights, recipe)
 
 
+def test_a_recipe_with_tables_comes_back_as_written(paths: Paths) -> None:
+    shipped = read_recipe(shipped_models() / "baize-healthcare-7b.toml")
+    assert shipped.sampling
+    assert shipped.domain is not None
+    assert read_recipe(write_recipe("mine", shipped, paths)) == shipped
+
+
 def test_a_recipe_whose_file_is_gone_says_so(paths: Paths, tmp_path: Path) -> None:
     write_recipe("gone", Recipe(file=str(tmp_path / "gone.gguf")), paths)
     assert not known_models(paths)[-1].installed

@@ -128,7 +128,7 @@ class ModelsScreen(Dialog[str | None]):
         if part is not None:
             state = f"{bar(part)} {part:.0%}"
         elif entry.path is not None:
-            state = f"{size_text(entry.path.stat().st_size):>9}   {plan.fit if plan else ''}"
+            state = f"{_size_of(entry.path):>9}   {plan.fit if plan else ''}"
         elif plan is not None:
             state = f"{size_text(plan.cost.disk):>9} ↓ {plan.fit}"
         else:
@@ -328,6 +328,13 @@ class ModelsScreen(Dialog[str | None]):
         self._read()
         self._fill()
         self._say(f"{name} is removed", busy=True)
+
+
+def _size_of(file: Path) -> str:
+    try:
+        return size_text(file.stat().st_size)
+    except OSError:  # it was removed since
+        return "gone"
 
 
 def plan_words(plan: ModelPlan) -> list[str]:

@@ -285,10 +285,11 @@ def write_recipe(name: str, recipe: Recipe, paths: Paths) -> Path:
 
 
 def write_toml(target: Path, recipe: Described) -> Path:
+    """Write a recipe, whole or not at all."""
+    # Imported when used: reading needs none of it.
+    import tomlkit
+
     partial = target.with_suffix(".toml.partial")
-    # A JSON string or number is a TOML one too; recipes written here have no tables.
-    pairs: dict[str, Any] = msgspec.to_builtins(recipe)
-    lines = [f"{key} = {msgspec.json.encode(value).decode()}" for key, value in pairs.items()]
-    partial.write_bytes(("\n".join(lines) + "\n").encode())
+    partial.write_text(tomlkit.dumps(msgspec.to_builtins(recipe)), "utf-8")
     partial.replace(target)
     return target

@@ -30,7 +30,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.cli.failures import INTERRUPTED, CommandError, tell
 from baize_tui.cli.flags import GpuLayers, Offline
-from baize_tui.cli.gpu_layers import parse_gpu_layers
+from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.models import adapter_as_json, as_json, complete_model
 from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
@@ -65,7 +65,7 @@ def _wanted(model: str, paths: Paths, outtype: str | None) -> CatalogModel:
     found = known_model(model, paths)
     if chosen is not None and found.recipe.base is not None:
         recipe = msgspec.structs.replace(found.recipe, outtype=chosen)
-        return CatalogModel(found.name, found.path, recipe)
+        return CatalogModel(found.name, None, recipe)  # another file than the one that is here
     return found
 
 
@@ -89,11 +89,11 @@ def _summary(plan: ModelPlan) -> str:
 
 
 async def _plan(
-    model: CatalogModel, paths: Paths, context: int | None, gpu_layers: int | None
+    model: CatalogModel, paths: Paths, context: int | None = None, gpu_layers: str | None = None
 ) -> ModelPlan:
     from baize_tui.catalog.planner import plan
 
-    settings = load_settings(paths.settings_file)
+    settings = with_gpu_layers(load_settings(paths.settings_file), gpu_layers)
     engine = WorkerEngine(paths.worker_log)
     if context is not None:
         model = msgspec.structs.replace(
@@ -107,7 +107,7 @@ async def _plan(
             engine,
             this_machine(paths.models_folder, found.devices),
             context=settings.model.context,
-            gpu_layers=gpu_layers,
+            gpu_layers=settings.model.gpu_layers,
         )
     finally:
         await engine.close()
@@ -173,7 +173,7 @@ def plan_command(
     go_offline(offline)
     paths = project_paths()
     wanted = _wanted(model, paths, outtype)
-    made = asyncio.run(_plan(wanted, paths, context, parse_gpu_layers(gpu_layers)))
+    made = asyncio.run(_plan(wanted, paths, context, gpu_layers))
     machine = this_machine(paths.models_folder)
     if json:
         print_json({**msgspec.to_builtins(made), "machine": msgspec.to_builtins(machine)})
@@ -218,11 +218,11 @@ def pull_command(
     wanted = _named(_wanted(model, paths, outtype), name, paths)
     if not wanted.recipe.is_on_hub:
         raise CommandError(f"{wanted.name} does not come from the hub; it has nothing to pull")
-    if wanted.installed and not (outtype or keep_source):
+    if wanted.installed and not keep_source:
         tell(f"{wanted.name} is here already: baize-tui --model {wanted.name}")
     else:
         _accept(wanted.name, wanted.recipe.notice, accepted=accept_license)
-        made = asyncio.run(_plan(wanted, paths, None, None))
+        made = asyncio.run(_plan(wanted, paths))
         if not json:
             tell(_summary(made))
         if not made.enough_disk:
@@ -262,7 +262,8 @@ def _named(wanted: CatalogModel, name: str | None, paths: Paths) -> CatalogModel
                 raise CommandError(
                     f"another model is called {known.name} already; choose a name with --name"
                 )
-            return msgspec.structs.replace(wanted, path=known.path)
+            same = known.recipe.outtype == wanted.recipe.outtype
+            return msgspec.structs.replace(wanted, path=known.path if same else None)
     return wanted
 
 

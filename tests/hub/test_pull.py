@@ -327,6 +327,25 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_goes_on(
     assert run_client("models", "pull", name).returncode == 0
 
 
+def test_another_outtype_is_another_file_of_the_same_name(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    made_here(paths)
+    assert run_client("models", "pull", "made").returncode == 0
+    small = (paths.models_folder / "made.gguf").stat().st_size
+    plan = json.loads(run_client("models", "plan", "made", "--outtype", "F16", "--json").stdout)
+    assert plan["cost"]["disk"] > small
+    assert run_client("models", "pull", "made", "--outtype", "f16").returncode == 0
+    assert (paths.models_folder / "made.gguf").stat().st_size == plan["cost"]["disk"]
+    assert "no outtype is called 'Q9'" in one_line(
+        run_client("models", "pull", "made", "--outtype", "Q9")
+    )
+    # Under another name it is another model, with all that its recipe says.
+    assert run_client("models", "pull", "made", "--name", "mine").returncode == 0
+    listed = json.loads(run_client("models", "list", "--json").stdout)["models"]
+    assert {one["name"] for one in listed if one["installed"]} >= {"made", "mine"}
+
+
 def test_a_name_that_another_model_has_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
     made_here(paths, "ggufs")
     said = one_line(run_client("models", "pull", "hf:owner/ggufs"))
