@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,6 +21,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.failures import tell
+from baize_tui.cli.model_info import rows_of
 from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
@@ -102,18 +102,16 @@ async def _header(path: Path, paths: Paths) -> GgufHeader:
 
 @models.command()
 def info(model: ModelName, json: Json = False) -> None:
-    """What a model is: its recipe, its header, its licence, and where it comes from."""
+    """What a model or an adapter is: its recipe, header and licence, and where it comes from."""
     paths = project_paths()
-    if not (Path(model).suffix == MODEL_SUFFIX or "/" in model):
-        found = known_model(model, paths)
-    else:
-        found = find_model(model, paths)
+    found = _found(model, paths)
     header = asyncio.run(_header(found.path, paths)) if found.path is not None else None
-    record = read_record(found.name, paths)
+    record = read_record(found.name, paths) if isinstance(found, CatalogModel) else None
     if json:
+        about = as_json(found) if isinstance(found, CatalogModel) else adapter_as_json(found)
         print_json(
             {
-                **as_json(found),
+                **about,
                 "header": msgspec.to_builtins(header) if header is not None else None,
                 "pulled": msgspec.to_builtins(record) if record is not None else None,
                 "lineage": lineage(header.metadata) if header is not None else {},
@@ -121,42 +119,19 @@ def info(model: ModelName, json: Json = False) -> None:
         )
         return
     prepare_stdout()
-    recipe = found.recipe
-    rows = {"name": found.name, "title": recipe.title, "about": recipe.description}
-    if header is None:
-        rows |= {"file": f"not here yet: 'baize-tui models pull {found.name}' fetches it"}
-    else:
-        rows |= {
-            "title": header.name,
-            "file": str(found.path),
-            "size": size_text(header.file_bytes),
-            "architecture": header.architecture,
-            "parameters": f"{header.parameters / 1e6:,.0f} million",
-            "quantization": header.quantization,
-            "context": f"{header.context_length} tokens",
-            "vocabulary": f"{header.vocabulary} tokens ({header.tokenizer})",
-            "layers": f"{header.layers}, {header.heads} heads ({header.heads_kv} KV)",
-            "template": "in the file" if header.chat_template else "none: ChatML is used",
-        }
-    rows |= {
-        "format": recipe.format or "",
-        "licence": recipe.license or (header.license if header is not None else ""),
-        "notice": recipe.notice,
-        "domain": recipe.domain.name if recipe.domain is not None else "",
-        "disclaimer": recipe.domain.disclaimer if recipe.domain is not None else "",
-        "source": recipe.origin,
-    }
-    if record is not None:
-        rows |= {f"at {repo}": commit for repo, commit in record.commits.items()}
-        rows |= {
-            "sha256": record.sha256 or "",
-            "pulled": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled_at)),
-        }
-    rows |= lineage(header.metadata) if header is not None else {}
-    width = max(len(key) for key, value in rows.items() if value)
+    rows = rows_of(found, header, record)
+    width = max(map(len, rows))
     for key, value in rows.items():
-        if value:
-            print_line(f"{key:<{width}}  {value}")
+        print_line(f"{key:<{width}}  {value}")
+
+
+def _found(model: str, paths: Paths) -> CatalogModel | CatalogAdapter:
+    if Path(model).suffix == MODEL_SUFFIX or "/" in model:
+        return find_model(model, paths)
+    for adapter in known_adapters(paths):
+        if adapter.name == model:
+            return adapter
+    return known_model(model, paths)
 
 
 @models.command("remove")

@@ -15,6 +15,7 @@ import pytest
 
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
 
 SHORT = ("--max-tokens", "24")
@@ -197,6 +198,20 @@ def test_models_list_and_info() -> None:
     info = run_json("models", "info", "smollm2-135m")
     assert info["header"]["parameters"] == 134_515_008
     assert "49152 tokens" in run("models", "info", "smollm2-135m").stdout.decode()
+
+
+def test_info_tells_of_what_is_not_here_and_of_adapters(tmp_path: Path) -> None:
+    said = run("models", "info", "baize-v1-7b").stdout.decode()
+    assert "not here yet: 'baize-tui models pull baize-v1-7b' fetches it" in said
+    assert "For research only" in said
+    assert "no medical advice" in run("models", "info", "baize-healthcare-7b-lora").stdout.decode()
+    lora = write_lora(tmp_path / "mine.gguf", SMOLLM2_QUERIES)
+    assert run("models", "import", str(lora), "--base", "smollm2-135m").returncode == 0
+    info = run_json("models", "info", "mine")
+    assert (info["base"], info["installed"]) == ("smollm2-135m", True)
+    assert "adapter of" in run("models", "info", "mine").stdout.decode()
+    lora.unlink()
+    assert f"gone: {lora}" in run("models", "info", "mine").stdout.decode()
 
 
 def test_a_model_is_imported_and_talked_with(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
