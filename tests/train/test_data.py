@@ -178,15 +178,20 @@ def test_a_pickle_of_the_original_is_data(tmp_path: Path) -> None:
 
 
 class _Evil:
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
     def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, ("touch /tmp/ran",)
+        return os.system, (f"touch {self.trace}",)
 
 
 def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
     file = tmp_path / "evil.pkl"
-    file.write_bytes(pickle.dumps({"a": _Evil()}))
+    trace = tmp_path / "ran"
+    file.write_bytes(pickle.dumps({"a": _Evil(trace)}))
     with pytest.raises(TrainError, match=r"it wants to run .*system"):
         list(read_corpus(file))
+    assert not trace.exists()
 
 
 @given(raw=st.binary(max_size=200))

@@ -96,7 +96,11 @@ def selfchat_command(
     if money is not None and price == (0.0, 0.0):
         raise TrainError("--money needs --price IN OUT, for a million tokens")
     answers = _speaker(speaker, key_file)
-    asks = answers if asker is None else _speaker(asker, key_file)
+    asks = answers
+    if mode == "two-speaker" and (asker is not None or speaker.startswith("local:")):
+        # A model on this machine twice: each keeps its own side of the dialogue in its cache, and
+        # the weights are mapped once.
+        asks = _speaker(asker or speaker, key_file)
     wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
     shape = Shape(turns=turns, limits=Limits(), wish=wish)
     told: dict[str, list[Turn]] = {}
@@ -112,7 +116,7 @@ def selfchat_command(
     settings: dict[str, Any] = {
         "mode": mode,
         "teacher": answers.name,
-        **({"asker": asks.name} if asks is not answers else {}),
+        **({"asker": asks.name} if asker is not None else {}),
         "turns": turns,
         "sampling": msgspec.to_builtins(wish),
     }

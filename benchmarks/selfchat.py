@@ -1,0 +1,98 @@
+"""Self-chat of the small model with itself, beside the engine's plain decoding::
+
+    python benchmarks/selfchat.py
+
+Tokens that were written over all the time that a dialogue takes, prompts and both speakers
+included; beside it a long answer of the same engine, and one under the grammar of transcripts. In
+turn, in one run; ratios are medians.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from baize_train.checks import Limits
+from baize_train.dialogues import Turn
+from baize_train.domain_seeds import seeds_of
+from baize_train.gguf_speaker import GgufSpeaker, gguf_named
+from baize_train.selfchat import (
+    TRANSCRIPT_PROMPT,
+    Rejected,
+    Shape,
+    Usage,
+    transcript_grammar,
+    two_speakers,
+)
+from baize_train.speakers import Wish
+
+LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75
+STORY = [Turn("user", "Tell me a long story about a dragon and a village.")]
+
+
+async def plain(speaker: GgufSpeaker, seed: int) -> float:
+    """Tokens per second of one long answer."""
+    began = time.perf_counter()
+    reply = await speaker.say(STORY, Wish(max_tokens=300, seed=seed))
+    return reply.completion_tokens / (time.perf_counter() - began)
+
+
+async def with_grammar(speaker: GgufSpeaker, seed: int, topic: str) -> float:
+    wish = Wish(max_tokens=300, seed=seed, grammar=transcript_grammar(6))
+    began = time.perf_counter()
+    reply = await speaker.say([Turn("user", TRANSCRIPT_PROMPT.format(seed=topic))], wish)
+    return reply.completion_tokens / (time.perf_counter() - began)
+
+
+async def dialogue(asker: GgufSpeaker, answerer: GgufSpeaker, seed: int, topic: str) -> float:
+    """Tokens per second of a whole dialogue, good or not."""
+    usage = Usage()
+    shape = Shape(turns=4, limits=Limits(), wish=Wish(max_tokens=300, seed=seed))
+    began = time.perf_counter()
+    with contextlib.suppress(Rejected):  # what it took is counted all the same
+        await two_speakers(asker, answerer, topic, shape, usage)
+    return usage.completion / (time.perf_counter() - began)
+
+
+async def measure(rounds: int) -> bool:
+    """Print the figures; whether a limit was missed."""
+    asker, answerer = gguf_named("local:smollm2-135m"), gguf_named("local:smollm2-135m")
+    topics = list(seeds_of("domain:quora"))[: rounds + 1]
+    talk, form = [], []
+    try:
+        for number, topic in enumerate(topics):
+            alone = await plain(answerer, number)
+            whole = await dialogue(asker, answerer, number, topic)
+            under = await with_grammar(answerer, number, topic)
+            if number:  # the first round warms up
+                talk.append(whole / alone)
+                form.append(under / alone)
+    finally:
+        await asker.close()
+        await answerer.close()
+    ratio, with_form = statistics.median(talk), statistics.median(form)
+    print(f"self-chat over a long answer: {ratio:.2f} (median of {len(talk)}; at least {LEAST})")
+    print(f"under a grammar: {with_form:.2f} (at least {LEAST_WITH_GRAMMAR})")
+    return ratio < LEAST or with_form < LEAST_WITH_GRAMMAR
+
+
+def main(rounds: Annotated[int, typer.Option(min=1)] = 7) -> None:
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["BAIZE_HOME"] = home
+        missed = asyncio.run(measure(rounds))
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)
