@@ -13,7 +13,7 @@ from baize_tui.footprint import Device, Footprint, Measurement
 
 Fit = Literal["fits", "tight", "does not fit"]
 DECODE_SHARE = 0.7
-"""Of the memory's speed that llama.cpp reaches on a processor, about; ``benchmarks/decode.py``."""
+"""Of the memory's speed that decoding reaches on a processor: an assumption, for an estimate."""
 ROOM = 0.85
 """A model that takes no more than this of the free memory leaves enough for all else."""
 

@@ -78,13 +78,12 @@ async def import_file(
     if file.is_dir():
         if base is None:
             raise CatalogError(f"{file} is a folder: say which model it is an adapter of, --base")
-        _refuse_known(name, [one.name for one in known_adapters(paths)])
+        _refuse_known(name, paths)
         lora = await asyncio.to_thread(write_lora, file, name, base, paths)
         return _known_adapter(name, lora, stem, "", base, wish, paths)
     header = await engine.inspect(str(file))
     is_adapter = header.metadata.get("general.type") == "adapter"
-    known = known_adapters(paths) if is_adapter else known_models(paths)
-    _refuse_known(name, [one.name for one in known])
+    _refuse_known(name, paths)
     if is_adapter and base is not None:
         await engine.check_adapter(str(file), str(base.path))
     if wish.copy:
@@ -140,8 +139,10 @@ def _known_adapter(
     return CatalogAdapter(name, file, recipe)
 
 
-def _refuse_known(name: str, known: list[str]) -> None:
-    if name in known:
+def _refuse_known(name: str, paths: Paths) -> None:
+    """A name is one thing's: commands that take either would not know which is meant."""
+    models, adapters = known_models(paths), known_adapters(paths)
+    if name in {*(one.name for one in models), *(one.name for one in adapters)}:
         raise CatalogError(f"{name} is there already; choose another name with --name")
 
 

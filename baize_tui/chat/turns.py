@@ -266,6 +266,8 @@ class Chat:
         """
         uses = []
         for name, scale in conversation.adapters.items():
+            if not scale:  # switched off; its file may be gone
+                continue
             path = self.find_adapter(name).path
             assert path is not None
             uses.append(protocol.AdapterUse(str(path), scale))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from filelock import FileLock
+
 from baize_convert.failures import ConvertError
 from baize_convert.hub_download import Progress, download
 from baize_convert.hub_files import CachedFile, RangeFile
@@ -96,12 +98,18 @@ def keep(repository: HubRepository, file: str, progress: Progress = lambda _: No
     if cached is None:
         place = repository.file(file).place()
         folder = repo_folder_name(repo_id=repository.name.repo, repo_type="model")
-        blobs = Path(constants.HF_HUB_CACHE) / folder / "blobs"
+        cache = Path(constants.HF_HUB_CACHE)
+        blob = cache / folder / "blobs" / place.etag
+        # The hub's own lock of a blob: two programs never write the same one.
+        lock = cache / ".locks" / folder / f"{place.etag}.lock"
         try:
-            blobs.mkdir(parents=True, exist_ok=True)
+            blob.parent.mkdir(parents=True, exist_ok=True)
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(lock):
+                if not blob.exists():
+                    download(repository.file(file), blob, progress)
         except OSError as error:
-            raise ConvertError(f"{blobs}: {error.strerror}") from error
-        download(repository.file(file), blobs / place.etag, progress)
+            raise ConvertError(f"{error.filename or blob}: {error.strerror}") from error
         with clear(repository.name):  # the blob is there: this gives it its name
             hf_hub_download(repository.name.repo, file, revision=repository.commit)
         cached = repository.cached(file)

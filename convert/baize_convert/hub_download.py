@@ -13,7 +13,9 @@ from glob import escape as glob_escape
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub_requests import PIECE, HubFile
+from baize_convert.hub_requests import HubFile
+
+_PIECE = 1 << 20
 
 Progress = Callable[[int], object]
 """Hears how many bytes have come."""
@@ -32,14 +34,14 @@ def download(wanted: HubFile, target: Path, progress: Progress = lambda _: None)
     place = wanted.place()
     # Of another file of that name nothing is of use.
     partial = target.with_name(f"{target.name}.{place.etag[:16]}.partial")
-    for other in target.parent.glob(f"{glob_escape(target.name)}.*.partial"):
-        if other != partial:
-            other.unlink()
     try:
+        for other in target.parent.glob(f"{glob_escape(target.name)}.*.partial"):
+            if other != partial:
+                other.unlink(missing_ok=True)
         with partial.open("ab") as file:
             digest, done = hashlib.sha256(), 0
             with partial.open("rb") as before:
-                while piece := before.read(PIECE):
+                while piece := before.read(_PIECE):
                     digest.update(piece)
                     done += len(piece)
                     progress(len(piece))

@@ -20,7 +20,6 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub_names import HubName
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
-PIECE = 1 << 20
 _ATTEMPTS = 5
 _TIMEOUT_S = 30.0
 _FIRST_WAIT_S = 0.5

@@ -125,6 +125,7 @@ def test_answers_are_written_anew(server: ScriptedServer, seeds: Path, tmp_path:
 
     assert questions(first) == questions(second)
     assert {one["meta"]["teacher"] for one in lines_of(second)} == {"other"}
+    assert {one["topic"] for one in lines_of(second)} == {one["topic"] for one in lines_of(first)}
 
 
 def test_what_is_not_good_is_kept_apart_with_its_reason(

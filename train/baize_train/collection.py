@@ -7,7 +7,7 @@ import hashlib
 import random
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,9 +92,12 @@ class Collection:
         at_once: int = 1,
         near: float = 0.8,
         mask: bool = True,
+        topics: Mapping[str, str] = {},
         report: Callable[[Progress], object] = lambda _: None,
     ) -> None:
         """``settings`` stand in every line, and are what it is known by, together with its seed.
+
+        ``topics`` tells of seeds that are only a name what the dialogue is about.
 
         Raises:
             TrainError: the output cannot be written, or is something else.
@@ -103,7 +106,7 @@ class Collection:
         self._settings = settings
         self._budget, self._prices = budget, prices
         self._most, self._limit = at_once, float(at_once)
-        self._mask, self._report = mask, report
+        self._mask, self._topics, self._report = mask, topics, report
         self._kept = CorpusFile(output)
         self._left_out = CorpusFile(rejected_file(output))
         self._seen = Seen(near)
@@ -171,7 +174,8 @@ class Collection:
             "completion_tokens": usage.completion,
             "seconds": round(time.monotonic() - began, 2),
         }
-        dialogue = Dialogue(turns, id_of(turns), str(self._settings.get("mode", "")), seed, meta)
+        source, topic = str(self._settings.get("mode", "")), self._topics.get(seed, seed)
+        dialogue = Dialogue(turns, id_of(turns), source, topic, meta)
         if self._mask:
             dialogue, _ = masked_dialogue(dialogue)
         if not why and not self._seen.add(text_of(dialogue)):

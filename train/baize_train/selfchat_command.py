@@ -14,7 +14,7 @@ import typer
 
 from baize_train.checks import Limits
 from baize_train.collection import Budget, Collection, Prices, Progress, key_of, rejected_file
-from baize_train.dialogues import Turn
+from baize_train.dialogues import Dialogue, Turn
 from baize_train.domain_seeds import PREFIX, seeds_of
 from baize_train.failures import TrainError
 from baize_train.seeds import dialogues_to_rewrite, distinct, read_seeds
@@ -103,11 +103,11 @@ def selfchat_command(
         asks = _speaker(asker or speaker, key_file)
     wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
     shape = Shape(turns=turns, limits=Limits(), wish=wish)
-    told: dict[str, list[Turn]] = {}
+    told: dict[str, Dialogue] = {}
     if mode == "rewrite":
         for one in seeds:
             for dialogue in dialogues_to_rewrite(Path(one)):
-                told.setdefault(dialogue.id, dialogue.messages)
+                told.setdefault(dialogue.id, dialogue)
         wanted, repeated = list(told), 0
     else:
         found = (seed for one in seeds for seed in _seeds_in(one, column))
@@ -130,7 +130,7 @@ def selfchat_command(
         if mode == "transcript":
             return await transcript(answers, seed, here, usage)
         if mode == "rewrite":
-            return await rewrite(answers, told[seed], here, usage)
+            return await rewrite(answers, told[seed].messages, here, usage)
         return await two_speakers(asks, answers, seed, here, usage)
 
     try:
@@ -145,6 +145,7 @@ def selfchat_command(
                     at_once=at_once or answers.at_once,
                     near=near,
                     mask=not keep_personal,
+                    topics={key: one.topic for key, one in told.items()},
                     report=_show,
                 ),
                 wanted,
