@@ -6,7 +6,7 @@ file, or one of ``models/formats/*.toml``. All are rendered by the same code (``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 
 import msgspec
@@ -84,6 +84,24 @@ def build_prompt(
     Answers keep their ids where those were generated under the vocabulary ``tokenizer``.
     ``partial`` is an answer to go on with.
     """
+    return prompt_of(
+        name,
+        [_turn(message, tokenizer) for message in history],
+        system=system,
+        moderation=moderation,
+        partial=_begun(partial, tokenizer) if partial is not None else None,
+    )
+
+
+def prompt_of(
+    name: str,
+    turns: Iterable[PromptMessage],
+    *,
+    system: str,
+    moderation: bool,
+    partial: PromptMessage | None = None,
+) -> Prompt:
+    """The prompt of these turns, which is the same in a chat and in training."""
     chosen = format_named(name)
     messages: list[PromptMessage] = []
     if chosen.has_preamble:
@@ -91,7 +109,7 @@ def build_prompt(
             messages.append(PromptMessage("system", system.strip()))
     elif said := system_prompt(system, moderation=moderation):
         messages.append(PromptMessage("system", said))
-    messages.extend(_turn(message, tokenizer) for message in history)
+    messages.extend(turns)
     return Prompt(
         messages=messages,
         template=chosen.template,
@@ -102,7 +120,7 @@ def build_prompt(
         ),
         variables={"moderation": moderation},
         markers=list(chosen.markers),
-        partial=_begun(partial, tokenizer) if partial is not None else None,
+        partial=partial,
     )
 
 

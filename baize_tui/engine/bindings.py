@@ -570,8 +570,10 @@ class Context:
     def handle(self) -> int:
         return int(self._context)
 
-    def decode(self, tokens: Sequence[int], position: int, *, logits: bool) -> None:
-        """Run ``tokens`` at ``position`` on; ``logits`` keeps those of the last token.
+    def decode(
+        self, tokens: Sequence[int], position: int, *, logits: bool, of_all: bool = False
+    ) -> None:
+        """Run ``tokens`` at ``position`` on; ``logits`` keeps those of the last token, or of all.
 
         Raises:
             Aborted: the flag was set; the cache holds up to ``last_position()``.
@@ -587,7 +589,7 @@ class Context:
         for i, token in enumerate(tokens):
             batch.token[i] = token
             batch.pos[i] = position + i
-            batch.logits[i] = 0
+            batch.logits[i] = logits and of_all
         batch.logits[n - 1] = logits
         result: int = lib.llama_decode(self._context, batch)
         if result == 0:
@@ -628,6 +630,12 @@ class Context:
     def logits(self, n_vocab: int) -> list[float]:
         """Logits of the last decoded token, float32 [n_vocab]."""
         return list(lib.llama_get_logits_ith(self._context, -1)[:n_vocab])
+
+    def logits_of_all(self, n: int, n_vocab: int) -> Any:
+        """Logits of the ``n`` tokens decoded last, float32 [n, n_vocab]; good until the next."""
+        import numpy as np
+
+        return np.ctypeslib.as_array(lib.llama_get_logits(self._context), (n, n_vocab))
 
     def candidates(self, n_vocab: int) -> tuple[Any, Any]:
         """All tokens with the logits of the last one decoded, as samplers take them; and a view of

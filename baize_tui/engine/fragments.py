@@ -218,6 +218,14 @@ def _cut_at(text: str, special: SpecialToken) -> Iterator[SpecialToken | str]:
 # --- the ids ------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class TokenizedPart:
+    """Ids of a prompt that follow each other; ``earlier`` are those that were generated earlier."""
+
+    ids: Sequence[int]
+    earlier: bool = False
+
+
 class PromptTokenizer:
     """Turns marked text into ids, and remembers the fragments it has seen."""
 
@@ -236,6 +244,10 @@ class PromptTokenizer:
 
     def ids(self, marked: MarkedText) -> list[int]:
         """Token ids of a whole prompt, without a BOS that the text does not have."""
+        return [token for part in self.parts(marked) for token in part.ids]
+
+    def parts(self, marked: MarkedText) -> Iterator[TokenizedPart]:
+        """The ids of a prompt, cut where earlier ids begin and end."""
         ids: list[int] = []
         after_special = True
         for part in partition(marked.text, self._tokenizer.specials):
@@ -245,13 +257,15 @@ class PromptTokenizer:
                 continue
             for piece in _split_at_earlier(part, marked.earlier):
                 if isinstance(piece, tuple):
-                    ids.extend(piece)
+                    yield TokenizedPart(ids)
+                    yield TokenizedPart(piece, earlier=True)
+                    ids = []
                     after_special = False
                     continue
                 for line in self._lines(piece):
                     ids.extend(self._plain(_restore(line, marked.hidden), after_special))
                     after_special = False
-        return ids
+        yield TokenizedPart(ids)
 
     def plain(self, text: str, *, after_special: bool = False) -> list[int]:
         """Ids of text in which nothing is special."""

@@ -52,7 +52,7 @@ def add_metadata(
     if base.gguf is None:
         writer.add_type("model")
         _general(base, adapters, parameters).set_gguf_meta_model(writer)
-        _add_model(writer, config)
+        add_model(writer, config)
     else:
         _copy_keys(writer, base.gguf, _replaced(adapters, vocabulary, chat_template))
         if adapters:
@@ -63,7 +63,7 @@ def add_metadata(
             writer.add_chat_template(chat_template)
     if vocabulary is not None:
         vocabulary.chat_template = chat_template or vocabulary.chat_template
-        _add_vocabulary(writer, vocabulary)
+        add_vocabulary(writer, vocabulary)
     # llama-quantize adds these two last.
     writer.add_quantization_version(QUANTIZATION_VERSION)
     writer.add_file_type(int(outtype.file_type))
@@ -98,7 +98,7 @@ def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapte
     writer.add_base_model_name(0, value_of(base.gguf, "general.name") or title(name_of(base.path)))
 
 
-def _add_model(writer: GGUFWriter, config: ModelConfig) -> None:
+def add_model(writer: GGUFWriter, config: ModelConfig) -> None:
     """Sizes and RoPE, as ``TextModel.set_gguf_parameters`` of llama.cpp's converter."""
     writer.add_block_count(config.num_hidden_layers)
     writer.add_context_length(config.max_position_embeddings)
@@ -179,7 +179,8 @@ def _add_rope(writer: GGUFWriter, config: ModelConfig) -> None:
     writer.add_rope_freq_base(rope.rope_theta)
 
 
-def _add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    """Add ``tokenizer.*``, the chat template among them."""
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
     writer.add_tokenizer_model(vocabulary.model)

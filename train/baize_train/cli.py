@@ -16,8 +16,10 @@ from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, writ
 from baize_train.dataset_card import Terms, card_of
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
+from baize_train.finetune_command import finetune_command
 from baize_train.mixing import mixed, split
 from baize_train.personal_data import masked_dialogue
+from baize_train.preview_command import preview_command
 from baize_train.selfchat_command import selfchat_command
 from baize_train.statistics import CorpusStatistics, statistics_of
 
@@ -33,6 +35,7 @@ app = typer.Typer(
 data = typer.Typer(no_args_is_help=True, help="Check corpora, convert, mix and split them.")
 app.add_typer(data, name="data")
 app.command("selfchat")(selfchat_command)
+app.command("finetune")(finetune_command)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Corpora, in any known form.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
@@ -223,6 +226,9 @@ def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
         for at, (cell, w) in enumerate(zip(row, widths, strict=True))
     )
     return [first, *rest]
+
+
+data.command("preview")(preview_command)
 
 
 @data.command("card")

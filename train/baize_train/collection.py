@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import random
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,14 +15,10 @@ from msgspec import Struct
 from baize_train.corpus_file import CorpusFile
 from baize_train.dedupe import Seen, text_of
 from baize_train.dialogues import Dialogue, Turn, id_of
-from baize_train.failures import TrainError
+from baize_train.pacing import Pace, each, patiently
 from baize_train.personal_data import masked_dialogue
 from baize_train.selfchat import Rejected, Usage
-from baize_train.speakers import SpeakerFailed
 
-TRIES = 6
-"""How often one dialogue is begun again where its speaker fails."""
-FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 Talk = Callable[[str, int, Usage], Awaitable[list[Turn]]]
 """Makes the turns out of a seed and a random seed, and counts what it took."""
 
@@ -105,7 +99,7 @@ class Collection:
         self._talk = talk
         self._settings = settings
         self._budget, self._prices = budget, prices
-        self._most, self._limit = at_once, float(at_once)
+        self._pace = Pace(at_once)
         self._mask, self._topics, self._report = mask, topics, report
         self._kept = CorpusFile(output)
         self._left_out = CorpusFile(rejected_file(output))
@@ -124,30 +118,25 @@ class Collection:
                 collected is there, and the same command goes on.
         """
         keyed = ((key_of(seed, self._settings), seed) for seed in seeds)
-        waiting = deque((key, seed) for key, seed in keyed if key not in self._done)
+        waiting = [(key, seed) for key, seed in keyed if key not in self._done]
         self.progress.of_seeds = len(waiting)
-        running: set[asyncio.Task[None]] = set()
         try:
-            while True:
-                while waiting and len(running) < int(self._limit) and not self._spent(len(running)):
-                    key, seed = waiting.popleft()
-                    running.add(asyncio.create_task(self._collect(key, seed)))
-                self.progress.at_once = int(self._limit)
-                if not running:
-                    return self.progress
-                ended, running = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                # All of them are looked at; the first that failed ends the collection.
-                failed = [error for task in ended if (error := task.exception()) is not None]
-                if failed:
-                    raise failed[0]
-                self.progress.seconds = time.monotonic() - self._began
-                self._report(self.progress)
+            await each(
+                waiting,
+                self._collect,
+                self._pace,
+                may_begin=lambda on_their_way: not self._spent(on_their_way),
+                ended=self._tell,
+            )
         finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
             self._kept.close()
             self._left_out.close()
+        return self.progress
+
+    def _tell(self) -> None:
+        self.progress.at_once = self._pace.at_once
+        self.progress.seconds = time.monotonic() - self._began
+        self._report(self.progress)
 
     def _spent(self, on_their_way: int) -> bool:
         budget, so_far = self._budget, self.progress
@@ -159,12 +148,14 @@ class Collection:
         )
         return any(limit is not None and spent >= limit for spent, limit in limits)
 
-    async def _collect(self, key: str, seed: str) -> None:
+    async def _collect(self, keyed: tuple[str, str]) -> None:
+        key, seed = keyed
         usage = Usage()
         began = time.monotonic()
         why = ""
         try:
-            turns = await self._patiently(seed, int(key[:8], 16) % 2**31, usage)
+            random_seed = int(key[:8], 16) % 2**31
+            turns = await patiently(lambda: self._talk(seed, random_seed, usage), self._pace)
         except Rejected as error:
             turns, why = error.turns, str(error)
         meta = {
@@ -190,27 +181,3 @@ class Collection:
         else:
             self.progress.kept += 1
             self._kept.add(dialogue)
-
-    async def _patiently(self, seed: str, random_seed: int, usage: Usage) -> list[Turn]:
-        """The turns of a dialogue, begun again where a speaker fails for a while.
-
-        As many are asked at once as the server bears: one more after each success, half of them
-        when it is too busy.
-        """
-        for number in range(TRIES):
-            try:
-                turns = await self._talk(seed, random_seed, usage)
-            except SpeakerFailed as error:
-                if not error.again:
-                    raise TrainError(f"{error}; what was collected is kept") from error
-                if number == TRIES - 1:
-                    raise TrainError(f"{error}; the same command goes on later") from error
-                if error.busy:
-                    self._limit = max(1.0, self._limit / 2)
-                wait = min(FIRST_WAIT_S * 2**number, LONGEST_WAIT_S)
-                # Not all at the same moment again.
-                await asyncio.sleep(error.after or wait * (0.5 + random.random()))
-            else:
-                self._limit = min(float(self._most), self._limit + 1 / self._limit)
-                return turns
-        raise AssertionError("the last try returns or raises")

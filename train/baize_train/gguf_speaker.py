@@ -12,7 +12,7 @@ from baize_train.speakers import Reply, SpeakerFailed, Wish
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
-from baize_tui.engine.protocol import Finished, Generate, Prompt, PromptMessage
+from baize_tui.engine.protocol import AdapterUse, Finished, Generate, Prompt, PromptMessage
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 
@@ -25,8 +25,19 @@ class GgufSpeaker:
     at_once = 1
     heeds_grammars = True
 
-    def __init__(self, name: str, path: Path, log: Path, format: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        log: Path,
+        format: str | None = None,
+        adapters: Sequence[Path] = (),
+        repeat_penalty: float = 1.1,
+    ) -> None:
+        """``adapters`` are GGUF LoRAs that are laid over the model."""
         self.name = name
+        self._adapters = [AdapterUse(str(file), 1.0) for file in adapters]
+        self._repeat_penalty = repeat_penalty
         self._path = path
         self._engine = WorkerEngine(log)
         self._format = format_named(format or OWN_TEMPLATE)
@@ -43,8 +54,13 @@ class GgufSpeaker:
             request=0,
             prompt=prompt,
             sampling=Sampling(
-                temperature=wish.temperature, top_p=wish.top_p, seed=wish.seed, repeat_penalty=1.1
+                temperature=wish.temperature,
+                top_p=wish.top_p,
+                seed=wish.seed,
+                # Scores repeat themselves, and are to.
+                repeat_penalty=1.0 if wish.grammar else self._repeat_penalty,
             ),
+            adapters=self._adapters,
             max_tokens=wish.max_tokens,
             stop=[*self._format.stop, *wish.stop],
             trim_at_stop=True,

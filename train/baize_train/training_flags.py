@@ -1,0 +1,163 @@
+"""Flags of the commands that train, and how they become a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from baize_train.corpus_formats import Unreadable, read_corpus
+from baize_train.dialogues import Dialogue
+from baize_train.failures import TrainError
+from baize_train.mixing import split
+from baize_train.presets import PRESETS, Preset
+from baize_tui.progress import TimeLeft, bar
+
+if TYPE_CHECKING:
+    from baize_train.finetune import Corpus
+    from baize_train.run_manifest import LossPoint
+    from baize_train.trainers import Progress
+
+_SHOWN = 5
+
+Base = Annotated[
+    str, typer.Option(help="A model's name, a GGUF, a Hugging Face folder, or hf:owner/name.")
+]
+Data = Annotated[list[Path], typer.Option("--data", help="A corpus; may be repeated.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="The folder of the adapter.")]
+PresetName = Annotated[str, typer.Option("--preset", help=f"One of {', '.join(PRESETS)}.")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="Prompt format; else the model's own template.")
+]
+System = Annotated[
+    str | None, typer.Option(help="What the model is told; else what the chat client tells it.")
+]
+Seed = Annotated[int, typer.Option(help="The same seed, the same run.")]
+Checkpointing = Annotated[
+    bool, typer.Option("--checkpointing", help="Less memory, about a fifth slower.")
+]
+Rank = Annotated[int | None, typer.Option(min=1)]
+Rate = Annotated[float | None, typer.Option("--learning-rate", min=0.0)]
+Batch = Annotated[int | None, typer.Option(min=1, help="Sequences of a step.")]
+MicroBatch = Annotated[int | None, typer.Option(min=1, help="Sequences at once on a device.")]
+Length = Annotated[int | None, typer.Option("--max-length", min=16, help="Tokens of a sequence.")]
+Epochs = Annotated[float | None, typer.Option(min=0.0)]
+StepCount = Annotated[int | None, typer.Option("--steps", min=1, help="Instead of epochs.")]
+SaveEvery = Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")]
+
+
+def need_training() -> None:
+    """Say what to install where PyTorch and its friends are not here.
+
+    Raises:
+        TrainError: they are not.
+    """
+    missing = [
+        name for name in ("torch", "transformers", "peft", "trl", "datasets") if not find_spec(name)
+    ]
+    if missing:
+        raise TrainError(
+            f"training needs {', '.join(missing)}: install PyTorch for your machine, then "
+            "pip install 'baize-tui[train]'"
+        )
+    # tqdm looks at it when it is imported: bars of libraries would stand amid those of ours.
+    os.environ["TQDM_DISABLE"] = "1"
+
+
+def quiet_libraries() -> None:
+    """Keep the libraries of training to themselves: what a person has to know is told here."""
+    import logging
+    import warnings
+
+    import datasets
+    import transformers
+    from huggingface_hub import constants
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for name in ("trl", "peft", "accelerate", "bitsandbytes"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+    # All that a run needs is on this machine by now; PEFT would ask the hub at each checkpoint.
+    constants.HF_HUB_OFFLINE = True
+    os.environ["HF_HUB_OFFLINE"] = "1"
+
+
+def preset_named(name: str, **changes: Any) -> Preset:
+    """The preset with what the command line says otherwise.
+
+    Raises:
+        TrainError: there is none of this name.
+    """
+    if name not in PRESETS:
+        raise TrainError(f"no preset is called {name!r}; known: {', '.join(PRESETS)}")
+    said = {key: value for key, value in changes.items() if value is not None}
+    preset = msgspec.structs.replace(PRESETS[name], **said)
+    if preset.micro_batch > preset.batch:
+        preset = msgspec.structs.replace(preset, micro_batch=preset.batch)
+    return preset
+
+
+def corpora(
+    data: Sequence[Path], evaluation: Sequence[Path], part: float, seed: int
+) -> tuple[Corpus, Corpus]:
+    """What to train on and what is held out, out of ``evaluation`` or as a part of the data.
+
+    Raises:
+        TrainError: a file cannot be read.
+    """
+    from baize_train.finetune import Corpus, read_corpus_files
+
+    train = read_corpus_files([(file, _dialogues_of(file)) for file in data])
+    if evaluation:
+        return train, read_corpus_files([(file, _dialogues_of(file)) for file in evaluation])
+    kept, held_out = split(train.dialogues, part, seed)
+    return Corpus(kept, train.files), Corpus(held_out, [])
+
+
+def _dialogues_of(file: Path) -> list[Dialogue]:
+    found: list[Dialogue] = []
+    told = 0
+    for one in read_corpus(file):
+        if isinstance(one, Unreadable):
+            told += 1
+            if told <= _SHOWN:
+                print(f"baize-train: {one.place}: {one.why}; left out", file=sys.stderr)
+        else:
+            found.append(one)
+    if told > _SHOWN:
+        print(f"baize-train: {told - _SHOWN} more were left out", file=sys.stderr)
+    return found
+
+
+class StepLine:
+    """A line for each step on a terminal, one for each tenth of the run elsewhere."""
+
+    def __init__(self) -> None:
+        self._left = TimeLeft()
+        self._told = -1
+
+    def __call__(self, progress: Progress, losses: list[LossPoint]) -> None:
+        trained = [point.loss for point in losses if not point.held_out]
+        loss = f" · loss {trained[-1]:.3f}" if trained else ""
+        done = progress.step / progress.of
+        left = self._left.after(done)
+        line = (
+            f"{bar(done)} step {progress.step} of {progress.of}{loss}{f' · {left}' if left else ''}"
+        )
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[K{line}")
+            if progress.step == progress.of:
+                sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+        elif int(done * 10) > self._told:
+            self._told = int(done * 10)
+            print(line, file=sys.stderr, flush=True)
