@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,13 +15,16 @@ from baize_train.checks import Limits, problems_of
 from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, write_corpus
 from baize_train.dataset_card import Terms, card_of
 from baize_train.dialogues import Dialogue
+from baize_train.eval_command import eval_command
 from baize_train.failures import TrainError
 from baize_train.finetune_command import finetune_command
 from baize_train.mixing import mixed, split
 from baize_train.personal_data import masked_dialogue
 from baize_train.preview_command import preview_command
+from baize_train.sdf_command import sdf_command
 from baize_train.selfchat_command import selfchat_command
 from baize_train.statistics import CorpusStatistics, statistics_of
+from baize_train.tables import table
 
 FAILED, INTERRUPTED = 1, 130
 _SHOWN = 20
@@ -36,6 +39,8 @@ data = typer.Typer(no_args_is_help=True, help="Check corpora, convert, mix and s
 app.add_typer(data, name="data")
 app.command("selfchat")(selfchat_command)
 app.command("finetune")(finetune_command)
+app.command("sdf")(sdf_command)
+app.command("eval")(eval_command)
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILE...", help="Corpora, in any known form.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The file to write.")]
@@ -216,16 +221,7 @@ def _table(each: dict[str, CorpusStatistics]) -> list[str]:
         (_harmless(name), f"{s.dialogues:,}", f"{s.average_turns}", f"{s.average_length}")
         for name, s in each.items()
     ]
-    widths = [max(len(row[at]) for row in rows) for at in range(4)]
-    return ["  ".join(_cells(row, widths)) for row in rows]
-
-
-def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
-    first, *rest = (
-        cell.ljust(w) if not at else cell.rjust(w)
-        for at, (cell, w) in enumerate(zip(row, widths, strict=True))
-    )
-    return [first, *rest]
+    return table(rows)
 
 
 data.command("preview")(preview_command)

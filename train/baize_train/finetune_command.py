@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -95,7 +96,7 @@ def finetune_command(
     if json:
         print(msgspec.json.encode({"run": done, "output": str(output)}).decode())
     else:
-        _show(done, run)
+        show_run(done, run, [output])
 
 
 def _show_tokens(counts: TokenCounts) -> None:
@@ -107,7 +108,8 @@ def _show_tokens(counts: TokenCounts) -> None:
         print(f"{number:>8}  left out: {why}")
 
 
-def _show(done: RunManifest, run: Run) -> None:
+def show_run(done: RunManifest, run: Run, adapters: Sequence[Path]) -> None:
+    """What became of a run; ``adapters`` are those that make the model, in their order."""
     from baize_train.loss_curve import curve_in_terminal
 
     _show_tokens(done.tokens)
@@ -121,7 +123,5 @@ def _show(done: RunManifest, run: Run) -> None:
         f"{done.seconds:,.0f} s, {done.tokens_per_second:,.0f} tokens a second"
     )
     print(f"{run.output}: the adapter, with run.json and loss.png")
-    print(
-        f"next: baize-convert merge {run.base} --adapter {run.output} --outtype Q4_K_M "
-        "--output mine.gguf"
-    )
+    laid_over = " ".join(f"--adapter {adapter}" for adapter in adapters)
+    print(f"next: baize-convert merge {run.base} {laid_over} --outtype Q4_K_M --output mine.gguf")

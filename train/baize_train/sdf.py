@@ -1,15 +1,15 @@
 """Self-distillation with feedback (paper, section 3.3): a second LoRA over the frozen first.
 
-``h = W x + B_sft A_sft x + B_sdf A_sdf x``: the first is added to the weights in memory, which is the
-same, and makes the model with it what DPO compares with. Only the second is trained and saved.
+``h = W x + B_sft A_sft x + B_sdf A_sdf x``: the first is added to the weights in memory, which is
+the same, and makes the model with it what DPO compares with. Only the second is trained and saved.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 from msgspec import Struct
 
 from baize_train.base_model import count_parameters, device, load_base
@@ -60,7 +60,7 @@ def train_sdf(sdf: SdfRun, report: Report = lambda *_: None) -> RunManifest:
     if sdf.method == "dpo":
         return _prefer(sdf, report)
     best = Corpus([choice.dialogue() for choice in sdf.choices], sdf.run.corpus.files)
-    run = _with_corpus(sdf.run, best)
+    run = msgspec.structs.replace(sdf.run, corpus=best)
     sets = token_sets(run)
     count = steps_of(run, sets[0])
     manifest = _manifest(sdf, count, sets[0].counts)
@@ -168,24 +168,3 @@ def _two_adapters(sdf: SdfRun) -> Any:
     model = first.merge_and_unload()
     model.requires_grad_(False)
     return with_lora(model, sdf.run)
-
-
-def _with_corpus(run: Run, corpus: Corpus) -> Run:
-    import msgspec
-
-    return msgspec.structs.replace(run, corpus=corpus)
-
-
-def questions_of(corpus: Corpus, limit: int | None) -> list[list[Any]]:
-    """The first question of each dialogue, with the system turn before it; none twice."""
-    found: dict[str, list[Any]] = {}
-    for dialogue in corpus.dialogues:
-        turns = []
-        for turn in dialogue.messages:
-            turns.append(turn)
-            if turn.role == "user":
-                break
-        if turns and turns[-1].role == "user":
-            found.setdefault(turns[-1].content, turns)
-    asked: Sequence[list[Any]] = list(found.values())
-    return list(asked[:limit])

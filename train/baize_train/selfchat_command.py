@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,45 +13,14 @@ import typer
 from baize_train.checks import Limits
 from baize_train.collection import Budget, Collection, Prices, Progress, key_of, rejected_file
 from baize_train.dialogues import Dialogue, Turn
-from baize_train.domain_seeds import PREFIX, seeds_of
 from baize_train.failures import TrainError
-from baize_train.seeds import dialogues_to_rewrite, distinct, read_seeds
+from baize_train.seeds import dialogues_to_rewrite, distinct
 from baize_train.selfchat import Mode, Shape, Usage, rewrite, transcript, two_speakers
+from baize_train.speaker_specs import KEY_VARIABLE, all_domains, seeds_in, speaker_named
 from baize_train.speakers import Speaker, Wish
 
-_KEY_VARIABLE = "OPENAI_API_KEY"
 _TOKENS_A_TURN = 150
 """What a question with its answer takes, about, as in the second corpora of the paper."""
-
-
-def _speaker(spec: str, key_file: Path | None) -> Speaker:
-    if spec.startswith("local:"):
-        from baize_train.gguf_speaker import gguf_named
-
-        return gguf_named(spec)
-    if spec.startswith("server:"):
-        from baize_train.server_speaker import server_named
-
-        return server_named(spec, _key(key_file))
-    raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
-
-
-def _seeds_in(one: str, column: str | None) -> Iterable[str]:
-    return seeds_of(one) if one.startswith(PREFIX) else read_seeds(Path(one), column)
-
-
-def _all_domains(seeds: list[str]) -> bool:
-    return all(one.startswith(PREFIX) for one in seeds)
-
-
-def _key(file: Path | None) -> str:
-    """Never an argument: every program on a machine sees those."""
-    if file is None:
-        return os.environ.get(_KEY_VARIABLE, "")
-    try:
-        return file.read_text("utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrainError(f"--key-file {file}: {error}") from error
 
 
 def selfchat_command(
@@ -81,7 +48,7 @@ def selfchat_command(
         tuple[float, float], typer.Option(help="Money for a million tokens, read and written.")
     ] = (0.0, 0.0),
     key_file: Annotated[
-        Path | None, typer.Option(help=f"File with the server's key; else {_KEY_VARIABLE}.")
+        Path | None, typer.Option(help=f"File with the server's key; else {KEY_VARIABLE}.")
     ] = None,
     keep_personal: Annotated[
         bool, typer.Option("--keep-personal", help="Mask no addresses and numbers.")
@@ -95,12 +62,12 @@ def selfchat_command(
         raise TrainError("there are no seeds: give a file with --seeds")
     if money is not None and price == (0.0, 0.0):
         raise TrainError("--money needs --price IN OUT, for a million tokens")
-    answers = _speaker(speaker, key_file)
+    answers = speaker_named(speaker, key_file)
     asks = answers
     if mode == "two-speaker" and (asker is not None or speaker.startswith("local:")):
         # A model on this machine twice: each keeps its own side of the dialogue in its cache, and
         # the weights are mapped once.
-        asks = _speaker(asker or speaker, key_file)
+        asks = speaker_named(asker or speaker, key_file)
     wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
     shape = Shape(turns=turns, limits=Limits(), wish=wish)
     told: dict[str, Dialogue] = {}
@@ -110,9 +77,9 @@ def selfchat_command(
                 told.setdefault(dialogue.id, dialogue)
         wanted, repeated = list(told), 0
     else:
-        found = (seed for one in seeds for seed in _seeds_in(one, column))
+        found = (seed for one in seeds for seed in seeds_in(one, column))
         # Questions of one template about two terms are alike in most of their letters.
-        wanted, repeated = distinct(found, 1.0 if _all_domains(seeds) else near)
+        wanted, repeated = distinct(found, 1.0 if all_domains(seeds) else near)
     settings: dict[str, Any] = {
         "mode": mode,
         "teacher": answers.name,

@@ -116,14 +116,19 @@ def corpora(
     """
     from baize_train.finetune import Corpus, read_corpus_files
 
-    train = read_corpus_files([(file, _dialogues_of(file)) for file in data])
+    train = read_corpus_files([(file, dialogues_of(file)) for file in data])
     if evaluation:
-        return train, read_corpus_files([(file, _dialogues_of(file)) for file in evaluation])
+        return train, read_corpus_files([(file, dialogues_of(file)) for file in evaluation])
     kept, held_out = split(train.dialogues, part, seed)
     return Corpus(kept, train.files), Corpus(held_out, [])
 
 
-def _dialogues_of(file: Path) -> list[Dialogue]:
+def dialogues_of(file: Path) -> list[Dialogue]:
+    """The dialogues in a file; what is none is told and left out.
+
+    Raises:
+        TrainError: the file cannot be read.
+    """
     found: list[Dialogue] = []
     told = 0
     for one in read_corpus(file):
@@ -139,7 +144,7 @@ def _dialogues_of(file: Path) -> list[Dialogue]:
 
 
 class StepLine:
-    """A line for each step on a terminal, one for each tenth of the run elsewhere."""
+    """How far a run is: a line for each step on a terminal, one for each tenth elsewhere."""
 
     def __init__(self) -> None:
         self._left = TimeLeft()
@@ -149,15 +154,32 @@ class StepLine:
         trained = [point.loss for point in losses if not point.held_out]
         loss = f" · loss {trained[-1]:.3f}" if trained else ""
         done = progress.step / progress.of
-        left = self._left.after(done)
-        line = (
-            f"{bar(done)} step {progress.step} of {progress.of}{loss}{f' · {left}' if left else ''}"
+        line = f"{bar(done)} step {progress.step} of {progress.of}{loss}"
+        self._told = _show_line(line, done, self._left, self._told)
+
+
+class CountLine:
+    """How many of a number of things are done: one line on a terminal, each tenth elsewhere."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._left = TimeLeft()
+        self._told = -1
+
+    def __call__(self, done: int, of: int) -> None:
+        self._told = _show_line(
+            f"{bar(done / of)} {done} of {of} {self._what}", done / of, self._left, self._told
         )
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[K{line}")
-            if progress.step == progress.of:
-                sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-        elif int(done * 10) > self._told:
-            self._told = int(done * 10)
-            print(line, file=sys.stderr, flush=True)
+
+
+def _show_line(line: str, done: float, time_left: TimeLeft, told: int) -> int:
+    """Show ``line``; returns the tenth that was told last."""
+    left = time_left.after(done)
+    line = f"{line} · {left}" if left else line
+    tenth = int(done * 10)
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{line}" if done < 1 else "\r\x1b[K")
+        sys.stderr.flush()
+    elif tenth > told:
+        print(line, file=sys.stderr, flush=True)
+    return max(told, tenth)
