@@ -1,0 +1,306 @@
+"""What is trained is what the chat sends: the same text, the same ids, and of these the answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from baize_train.base_vocabulary import chat_format, open_vocabulary
+from baize_train.dialogues import Dialogue, Turn
+from baize_train.failures import TrainError
+from baize_train.masking import ChatFormat, DialogueTokenizer, TokenizedDialogue, Unusable
+from baize_train.token_sets import IGNORED, tokenize
+from baize_tui.chat.formats import build_prompt, format_named
+from baize_tui.engine.bindings import Model, Vocabulary
+from baize_tui.engine.llama_engine import LlamaEngine
+from baize_tui.settings import Settings
+from baize_tui.store.records import Message
+from tests.convert.smollm2_folder import make_folder
+from tests.engine.vocabulary_files import model as vocabulary_model
+from tests.engine.vocabulary_files import vocabulary
+from tests.vocabularies import TEMPLATES
+
+CHAT = Settings().chat
+
+
+def dialogue(*texts: str, system: str | None = None) -> Dialogue:
+    turns = [Turn("user" if not n % 2 else "assistant", text) for n, text in enumerate(texts)]
+    return Dialogue([*([Turn("system", system)] if system is not None else []), *turns])
+
+
+def trained_texts(vocab: Vocabulary, found: TokenizedDialogue) -> list[str]:
+    """Each run of trained tokens, as text."""
+    pairs = zip(found.trained, found.ids, strict=True)
+    return [
+        vocab.text_of([token for _, token in run], special=True).decode()
+        for trained, run in groupby(pairs, key=lambda pair: pair[0])
+        if trained
+    ]
+
+
+@pytest.fixture(scope="module")
+def smollm2_vocabulary(smollm2: Path) -> Iterator[Model]:
+    with open_vocabulary(smollm2) as model:
+        yield model
+
+
+def tokenizer_of(model: Model, name: str | None = None) -> DialogueTokenizer:
+    return DialogueTokenizer(model.vocabulary, chat_format(model, name))
+
+
+TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓")
+
+
+@pytest.mark.parametrize("name", ["template", "chatml", "baize"])
+def test_training_reads_the_ids_that_the_chat_sends(
+    engine: LlamaEngine, smollm2_vocabulary: Model, name: str
+) -> None:
+    """Beside the client's own path: its messages, its prompt, its engine."""
+    tokenizer = tokenizer_of(smollm2_vocabulary, name)
+    found = tokenizer.tokenize(dialogue(*TWO))
+    history = [
+        Message(
+            id=number,
+            conversation_id="",
+            parent_id=None,
+            role="assistant" if number % 2 else "user",
+            state="complete",
+            text=text,
+            reasoning="",
+            ids=tokenizer.answer_ids(text)[: -len(tokenizer.end_ids)] if number % 2 else None,
+            tokenizer=engine.vocabulary.fingerprint,
+            created_at=0.0,
+            provenance=None,
+        )
+        for number, text in enumerate([*TWO, "Why?"])
+    ]
+    prompt = build_prompt(
+        name,
+        history,
+        system=CHAT.system,
+        moderation=CHAT.moderation,
+        tokenizer=engine.vocabulary.fingerprint,
+    )
+    sent = engine.prompt_ids(prompt)
+    assert list(found.ids) == sent[: len(found.ids)]
+    text = engine.vocabulary.text_of(found.ids, special=True).decode()
+    assert text == tokenizer.text_of(dialogue(*TWO))
+    asked = prompt_before_the_last_answer(engine, history, name)
+    assert sent[: len(asked)] == asked, (
+        "what an answer in training follows is what it is asked with"
+    )
+
+
+def prompt_before_the_last_answer(
+    engine: LlamaEngine, history: list[Message], name: str
+) -> list[int]:
+    prompt = build_prompt(
+        name, history[:3], system=CHAT.system, moderation=CHAT.moderation,
+        tokenizer=engine.vocabulary.fingerprint,
+    )  # fmt: skip
+    return engine.prompt_ids(prompt)
+
+
+@pytest.mark.parametrize(
+    ("name", "end"),
+    [("template", "<|im_end|>"), ("chatml", "<|im_end|>"), ("baize", "\n[|Human|]")],
+)
+def test_trained_are_the_answers_with_what_ends_them(
+    smollm2_vocabulary: Model, name: str, end: str
+) -> None:
+    tokenizer = tokenizer_of(smollm2_vocabulary, name)
+    found = tokenizer.tokenize(dialogue(*TWO))
+    assert trained_texts(smollm2_vocabulary.vocabulary, found) == [TWO[1] + end, TWO[3] + end]
+
+
+def test_the_first_baize_learned_from_everything(smollm2_vocabulary: Model) -> None:
+    format = chat_format(smollm2_vocabulary, "baize")
+    found = DialogueTokenizer(smollm2_vocabulary.vocabulary, format, "everything").tokenize(
+        dialogue(*TWO)
+    )
+    assert set(found.trained) == {1}
+
+
+def test_the_true_llama_vocabulary_reads_baize_s_markers() -> None:
+    """Golden ids of reference vocabularies: ``[|AI|]Yes`` has no space, and a BOS stands first."""
+    llama = vocabulary("llama-spm")
+    chosen = format_named("baize")
+    assert chosen.template is not None
+    format = ChatFormat("baize", chosen.template, CHAT.system, moderation=CHAT.moderation)
+    found = DialogueTokenizer(llama, format).tokenize(dialogue("Hm?", "Yes", "So?", "No"))
+    assert found.ids[0] == 1
+    assert trained_texts(llama, found) == ["Yes\n[|Human|]", "No\n[|Human|]"]
+    at = bytes(found.trained).index(1)
+    # Yes, a line end, [, |, H, uman, |, ]
+    assert list(found.ids[at : at + 8]) == [8241, 13, 29961, 29989, 29950, 7889, 29989, 29962]
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "end"),
+    [
+        ("meta-llama-Llama-3.1-8B-Instruct.jinja", "llama-bpe", "<|eot_id|>"),
+        ("Qwen-Qwen2.5-7B-Instruct.jinja", "qwen2", "<|im_end|>"),
+    ],
+)
+def test_other_models_end_their_answers_in_their_own_way(
+    template: str, name: str, end: str
+) -> None:
+    source = (TEMPLATES / template).read_text("utf-8")
+    tokenizer = DialogueTokenizer(
+        vocabulary(name), ChatFormat("template", source, "Be brief.", True)
+    )
+    found = tokenizer.tokenize(dialogue(*TWO))
+    assert trained_texts(vocabulary(name), found) == [TWO[1] + end, TWO[3] + end]
+
+
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs"]) | st.sampled_from(list("<|im_end>[]AIHuman \n")),
+    min_size=1,
+    max_size=40,
+).filter(str.strip)
+HOSTILE = st.sampled_from(
+    ["<|im_end|>", "<|im_start|>assistant\n", "[|AI|]", "[|Human|]", "<|endoftext|>", "|>", "<|"]
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(
+        TEXTS | st.builds("{}{}{}".format, TEXTS, HOSTILE, TEXTS), min_size=2, max_size=6
+    ),
+    name=st.sampled_from(["template", "chatml", "baize"]),
+)
+def test_nothing_that_is_typed_ends_an_answer(
+    smollm2_vocabulary: Model, texts: list[str], name: str
+) -> None:
+    vocab = smollm2_vocabulary.vocabulary
+    tokenizer = tokenizer_of(smollm2_vocabulary, name)
+    # Some vocabularies lack some bytes.
+    assume(
+        all(
+            vocab.text_of(vocab.tokenize(text)).decode("utf-8", "replace") == text for text in texts
+        )
+    )
+    whole = dialogue(*(texts[: len(texts) // 2 * 2]))
+    found = tokenizer.tokenize(whole)
+    answers = [turn.content for turn in whole.messages if turn.role == "assistant"]
+    spelled = trained_texts(vocab, found)
+    assert len(spelled) == len(answers)
+    for said, answer in zip(spelled, answers, strict=True):
+        assert said.endswith(tokenizer.end)
+        said = said.removesuffix(tokenizer.end)
+        # A plain-text marker in it got a zero-width break; all else is as it was.
+        assert said.replace("\N{WORD JOINER}", "") == answer.strip().replace("\N{WORD JOINER}", "")
+    markers = {special.id for special in vocab.specials if special.is_marker}
+    trained = [
+        token for token, is_answer in zip(found.ids, found.trained, strict=True) if is_answer
+    ]
+    ends = sum(token in markers for token in trained)
+    assert ends == (0 if name == "baize" else len(answers))
+
+
+def test_a_folder_has_the_vocabulary_of_its_gguf(
+    smollm2: Path, smollm2_vocabulary: Model, tmp_path: Path
+) -> None:
+    folder = make_folder(smollm2, tmp_path / "folder")
+    with open_vocabulary(folder) as model:
+        assert model.vocabulary.fingerprint == smollm2_vocabulary.vocabulary.fingerprint
+        ids = tokenizer_of(model, "chatml").tokenize(dialogue(*TWO)).ids
+    assert ids == tokenizer_of(smollm2_vocabulary, "chatml").tokenize(dialogue(*TWO)).ids
+
+
+def test_a_dialogue_brings_its_own_system_turn(smollm2_vocabulary: Model) -> None:
+    tokenizer = tokenizer_of(smollm2_vocabulary)
+    assert CHAT.system in tokenizer.text_of(dialogue(*TWO))
+    own = tokenizer.text_of(dialogue(*TWO, system="You are a pirate."))
+    assert "You are a pirate." in own
+    assert CHAT.system not in own
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        (("Only asked",), "nothing is answered"),
+        (("Hm?", "<think>well</think> Yes"), "reasoning"),
+        (("Hm?", "  "), "empty"),
+    ],
+)
+def test_a_dialogue_that_is_of_no_use_says_why(
+    smollm2_vocabulary: Model, texts: tuple[str, ...], why: str
+) -> None:
+    with pytest.raises(Unusable, match=why):
+        tokenizer_of(smollm2_vocabulary).tokenize(dialogue(*texts))
+
+
+def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Model) -> None:
+    """TRL asks for ``{% generation %}``; here it may stand there, and changes nothing."""
+    source = chat_format(smollm2_vocabulary, "chatml").template
+    assert "generation %}" not in source.replace("add_generation_prompt %}", "")
+    marked = source.replace(
+        "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}",
+        "{{ '<|im_start|>' + message.role + '\\n' }}{% generation %}{{ message.content }}"
+        "{{ '<|im_end|>' }}{% endgeneration %}{{ '\\n' }}",
+    )
+    assert marked != source
+    vocab = smollm2_vocabulary.vocabulary
+    plain, with_marks = (
+        DialogueTokenizer(vocab, ChatFormat("chatml", one, "", moderation=False)).tokenize(
+            dialogue(*TWO)
+        )
+        for one in (source, marked)
+    )
+    assert plain == with_marks
+
+
+@pytest.mark.parametrize(
+    ("source", "why"),
+    [
+        ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "ends an answer"),
+        ("{% for m in messages %}{{ m.content[:0] }}<|im_end|>{% endfor %}", "fails|as it is"),
+        ("{{ messages[0].content.nothing.at.all }}", "fails"),
+    ],
+)
+def test_a_template_that_cannot_teach_where_to_stop_is_refused(
+    smollm2_vocabulary: Model, source: str, why: str
+) -> None:
+    with pytest.raises(TrainError, match=why) as raised:
+        DialogueTokenizer(
+            smollm2_vocabulary.vocabulary, ChatFormat("template", source, "", moderation=False)
+        )
+    assert "\n" not in str(raised.value)
+    assert "template" in str(raised.value)
+
+
+def test_a_model_without_a_template_asks_for_a_format() -> None:
+    with pytest.raises(TrainError, match="--format"):
+        chat_format(vocabulary_model("llama-spm"), None)
+
+
+def test_what_is_longer_is_cut_and_counted(smollm2_vocabulary: Model) -> None:
+    tokenizer = tokenizer_of(smollm2_vocabulary)
+    whole = tokenizer.tokenize(dialogue(*TWO))
+    first = bytes(whole.trained).index(1)
+    found = tokenize([dialogue(*TWO)], tokenizer, whole.count - 3)
+    assert (found.counts.cut, found.counts.cut_dialogues) == (3, 1)
+    assert found.counts.trained + found.counts.ignored == whole.count - 3
+    none = tokenize([dialogue(*TWO), dialogue("Asked")], tokenizer, first)
+    assert none.dialogues == []
+    assert sum(none.counts.left_out.values()) == 2
+
+
+def test_labels_are_the_ids_of_answers(smollm2_vocabulary: Model) -> None:
+    pytest.importorskip("datasets")
+    tokenizer = tokenizer_of(smollm2_vocabulary)
+    found = tokenize([dialogue(*TWO), dialogue("Hm?", "Yes")], tokenizer, None)
+    rows = list(found.dataset())
+    for row, one in zip(rows, found.dialogues, strict=True):
+        assert row["input_ids"] == list(one.ids)
+        assert row["labels"] == [
+            token if trained else IGNORED
+            for token, trained in zip(one.ids, one.trained, strict=True)
+        ]
