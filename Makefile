@@ -1,19 +1,28 @@
 # make chat   talk with the small model that comes along, offline
-# make test   the whole test suite
+# make demo   collect, train, merge, chat: the whole loop on a processor, in minutes
+# make test   all tests that need no PyTorch
+# make test-train   those that do
 # make check  style, types, layers
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Where an index has no build for the processor alone, the plain one brings all of CUDA: name one
+# that has with TORCH_INDEX.
+TORCH ?= torch==2.13.0
+TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: chat test check bench pictures clean
+.PHONY: chat demo test test-train check bench pictures clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
 
 test: $(VENV)/test
 	@$(BIN)/python tests/vocabularies.py
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not training"
+
+test-train: $(VENV)/train
+	$(BIN)/python -m pytest -m training
 
 check: $(VENV)/check
 	$(BIN)/ruff check .
@@ -46,6 +55,13 @@ $(VENV)/demo: pyproject.toml | $(BIN)/python
 
 $(VENV)/test: pyproject.toml tests/constraints.txt | $(VENV)/demo
 	@$(PIP) install --quiet --constraint tests/constraints.txt --editable '.[demo,test]'
+	@touch $@
+
+$(VENV)/train: pyproject.toml tests/constraints.txt | $(VENV)/test
+	@echo "Installing PyTorch for the processor: some minutes, this once."
+	@$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '$(TORCH)'
+	@$(PIP) install --quiet --constraint tests/constraints.txt '$(TORCH)' \
+	  --editable '.[demo,test,train]'
 	@touch $@
 
 $(VENV)/check: pyproject.toml | $(VENV)/test

@@ -104,7 +104,7 @@ def _show_tokens(counts: TokenCounts) -> None:
         f"{counts.dialogues:,} dialogues: {counts.trained:,} tokens are trained, "
         f"{counts.ignored:,} only read, {counts.cut:,} cut off"
     )
-    for why, number in counts.left_out.most_common():
+    for why, number in sorted(counts.left_out.items(), key=lambda one: -one[1]):
         print(f"{number:>8}  left out: {why}")
 
 

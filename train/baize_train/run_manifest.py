@@ -73,10 +73,12 @@ class RunManifest(Struct):
 
     def begins_as(self, other: RunManifest) -> bool:
         """Whether both are one run, as far as what it is made of tells."""
-        return all(
-            getattr(self, name) == getattr(other, name)
-            for name in ("kind", "base_sha256", "settings", "data", "held_out")
-        )
+        return self._identity() == other._identity()
+
+    def _identity(self) -> bytes:
+        # As JSON: read back, a tuple is a list.
+        parts = [self.kind, self.base_sha256, self.settings, self.data, self.held_out]
+        return msgspec.json.encode(parts, order="sorted")
 
 
 def versions() -> dict[str, str]:

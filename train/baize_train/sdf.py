@@ -110,13 +110,13 @@ def _pairs(sdf: SdfRun) -> tuple[list[dict[str, list[int]]], TokenCounts]:
         tokenizer = DialogueTokenizer(model.vocabulary, format)
         for choice in sdf.choices:
             if choice.margin < max(sdf.least_margin, 1e-9) or choice.best == choice.worst:
-                counts.left_out["the best is not ahead of the worst"] += 1
+                counts.leave_out("the best is not ahead of the worst")
                 continue
             asked = [PromptMessage(turn.role, turn.content) for turn in choice.question]
             prompt = tokenizer.prompt_ids(asked)
             best, worst = (tokenizer.answer_ids(text) for text in (choice.best, choice.worst))
             if len(prompt) >= run.preset.max_length:
-                counts.left_out["the question is longer than --max-length"] += 1
+                counts.leave_out("the question is longer than --max-length")
                 continue
             rows.append({"prompt_ids": prompt, "chosen_ids": best, "rejected_ids": worst})
             counts.dialogues += 1

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from msgspec import Struct, field
+from msgspec import Struct
 
 from baize_train.dialogues import Dialogue
 from baize_train.masking import DialogueTokenizer, TokenizedDialogue, Unusable
@@ -28,7 +27,11 @@ class TokenCounts(Struct):
     cut: int = 0
     """Tokens behind the longest length."""
     cut_dialogues: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    left_out: dict[str, int] = {}
+    """Dialogues by why they are not trained on."""
+
+    def leave_out(self, why: str) -> None:
+        self.left_out[why] = self.left_out.get(why, 0) + 1
 
 
 class TokenSet(Struct, frozen=True):
@@ -66,12 +69,12 @@ def tokenize(
         try:
             whole = tokenizer.tokenize(dialogue)
         except Unusable as error:
-            counts.left_out[str(error)] += 1
+            counts.leave_out(str(error))
             continue
         kept = whole if max_length is None else whole.cut(max_length)
         # The first token of a sequence is predicted by nothing.
         if 1 not in kept.trained[1:]:
-            counts.left_out[f"no answer begins in its first {max_length} tokens"] += 1
+            counts.leave_out(f"no answer begins in its first {max_length} tokens")
             continue
         found.append(kept)
         trained = kept.trained.count(1)

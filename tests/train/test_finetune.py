@@ -1,0 +1,318 @@
+"""Fine-tuning with PyTorch, PEFT and TRL: on a tiny LLaMA, and three steps on the real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from baize_train.base_model import load_base
+from baize_train.base_vocabulary import chat_format, open_vocabulary
+from baize_train.checkpoints import last_checkpoint
+from baize_train.dialogues import Dialogue, Turn
+from baize_train.masking import ChatFormat, DialogueTokenizer
+from baize_train.presets import PRESETS
+from baize_train.token_sets import tokenize
+from tests.conftest import wait_for
+from tests.train.conftest import corpus_lines
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+peft = pytest.importorskip("peft")
+pytest.importorskip("trl")
+
+from safetensors.numpy import load_file  # noqa: E402
+
+pytestmark = pytest.mark.training
+SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
+
+
+def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "baize_train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    process = spawn(*arguments)
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def trained(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
+    done = run("finetune", "--base", base, "--data", corpus, "-o", output, *SMALL, *more, "--json")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)["run"]
+    return found
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
+    return found
+
+
+# --- presets --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("hidden", "ffn", "layers", "heads", "millions"),
+    [
+        (4096, 11008, 32, 32, 17.9),
+        (5120, 13824, 40, 40, 28.0),
+        (6656, 17920, 60, 52, 54.6),
+    ],
+)
+@pytest.mark.parametrize("name", ["baize-v1", "baize-v1.5"])
+def test_as_many_parameters_are_trained_as_the_paper_says(
+    name: str, hidden: int, ffn: int, layers: int, heads: int, millions: float
+) -> None:
+    """Table 3 of the paper: 7B, 13B and 30B."""
+    preset = PRESETS[name]
+    config = transformers.LlamaConfig(
+        hidden_size=hidden,
+        intermediate_size=ffn,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        vocab_size=32000,
+    )
+    with torch.device("meta"):
+        model = transformers.LlamaForCausalLM(config)
+        lora = peft.LoraConfig(r=preset.rank, target_modules=list(preset.modules))
+        model = peft.get_peft_model(model, lora, autocast_adapter_dtype=False)
+    count = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert round(count / 1e6, 1) == millions
+
+
+# --- masks, beside those of TRL and transformers ----------------------------------------------
+
+
+def test_the_mask_is_that_of_transformers_with_marks_in_the_template(
+    smollm2: Path, smollm2_folder: Path
+) -> None:
+    tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2_folder)
+    template = (
+        "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}"
+        "{% if message.role == 'assistant' %}{% generation %}"
+        "{{ message.content + '<|im_end|>' }}{% endgeneration %}{% else %}"
+        "{{ message.content + '<|im_end|>' }}{% endif %}{{ '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    turns = [
+        Turn("system", "Be brief."),
+        Turn("user", "What is a fox?"),
+        Turn("assistant", "A wild dog.\n\n- clever, and red: “vulpes”"),
+        Turn("user", "And a hen?"),
+        Turn("assistant", "A bird. 🐓"),
+    ]
+    theirs = tokenizer.apply_chat_template(
+        [{"role": turn.role, "content": turn.content} for turn in turns],
+        chat_template=template,
+        return_assistant_tokens_mask=True,
+        return_dict=True,
+    )
+    with open_vocabulary(smollm2) as model:
+        format = ChatFormat("chatml", template, "", moderation=False)
+        ours = DialogueTokenizer(model.vocabulary, format).tokenize(Dialogue(turns))
+    # The line end behind the last answer is no part of what a dialogue is cut to.
+    assert list(ours.ids) == theirs["input_ids"][: ours.count]
+    assert list(ours.trained) == theirs["assistant_masks"][: ours.count]
+    assert not any(theirs["assistant_masks"][ours.count :])
+
+
+def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path) -> None:
+    """The loss of two dialogues in one row is that of each alone."""
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    dialogues = [
+        Dialogue([Turn(turn["role"], turn["content"]) for turn in line["messages"]])
+        for line in corpus_lines(2)
+    ]
+    with open_vocabulary(smollm2) as vocabulary:
+        format = chat_format(vocabulary, None)
+        rows = list(
+            tokenize(dialogues, DialogueTokenizer(vocabulary.vocabulary, format), None).dataset()
+        )
+    model = load_base(tiny_llama, on="cpu").eval()
+    together = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(rows)
+    alone = [
+        DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)([row]) for row in rows
+    ]
+    with torch.no_grad():
+        packed = model(**{k: v for k, v in together.items() if k != "labels"}).logits[0]
+        apart = torch.cat(
+            [model(**{k: v for k, v in one.items() if k != "labels"}).logits[0] for one in alone]
+        )
+    assert torch.allclose(packed, apart, atol=1e-5)
+
+
+# --- runs -------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_an_adapter_that_learned_and_says_what_it_was_made_of(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "adapter"
+    arguments = ("--epochs", "12", "--learning-rate", "0.02")
+    found = trained(tiny_llama, corpus, output, *arguments)
+    losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
+    assert losses[-1] < losses[0] - 0.1, losses
+    assert found["finished"]
+    assert found["data"][0]["dialogues"] == 24
+    assert len(found["data"][0]["sha256"]) == 64
+    assert found["teachers"] == ["a test"]
+    assert {"torch", "trl", "peft", "transformers"} <= found["versions"].keys()
+    assert found["tokens"]["trained"] > 0
+    assert found["trainable"] == sum(one.size for one in weights(output).values())
+    assert (output / "loss.png").read_bytes()[1:4] == b"PNG"
+    assert json.loads((output / "run.json").read_text()) == found
+    # Only B was zero at the start: something was learned in all of them.
+    assert all(np.abs(one).max() > 0 for one in weights(output).values())
+    # PEFT reads it, over the same base.
+    base = transformers.AutoModelForCausalLM.from_pretrained(tiny_llama)
+    assert peft.PeftModel.from_pretrained(base, output) is not None
+    # The same command again has nothing to do, and another run is refused.
+    again = run(
+        "finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL, *arguments
+    )
+    assert again.returncode == 0, again.stderr
+    other = run("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
+    assert other.returncode == 1
+    assert "another folder" in other.stderr.splitlines()[-1]
+
+
+def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
+    arguments = ("--preset", "modern", "--epochs", "3", "--batch", "2", "--max-length", "256")
+    found = trained(tiny_llama, corpus, tmp_path / "adapter", *arguments)
+    losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
+    assert losses[-1] < losses[0]
+
+
+def test_killed_it_goes_on_to_the_same_weights(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    arguments = ("--steps", "40", "--save-every", "5")
+    trained(tiny_llama, corpus, whole, *arguments)
+    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", broken, *SMALL, *arguments)
+    checkpoints = broken / "checkpoints"
+    process = spawn(*command)
+    wait_for(lambda: last_whole(checkpoints) or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was killed on its way"
+    # What it had begun to write when it died is no checkpoint.
+    (checkpoints / "checkpoint-39").mkdir()
+    (checkpoints / "checkpoint-39" / "trainer_state.json").write_text('{"cut')
+    again = run(*command)
+    assert again.returncode == 0, again.stderr
+    for name, one in weights(whole).items():
+        assert np.allclose(weights(broken)[name], one, atol=1e-6), name
+    manifest = json.loads((broken / "run.json").read_text())
+    assert manifest["steps"] == 40
+    assert [p["step"] for p in manifest["losses"] if not p.get("held_out")] == list(range(1, 41))
+    assert not checkpoints.exists()
+
+
+def last_whole(checkpoints: Path) -> bool:
+    return any(
+        (one / "trainer_state.json").exists() and one.name != "checkpoint-40"
+        for one in checkpoints.glob("checkpoint-*")
+    )
+
+
+def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_good_weights(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "adapter"
+    done = run(
+        "finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL,
+        "--steps", "30", "--save-every", "1", "--learning-rate", "1e30",
+    )  # fmt: skip
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert "no number" in line
+    assert "--learning-rate" in line
+    kept = last_checkpoint(output / "checkpoints")
+    assert kept is not None
+    assert str(kept) in line
+    assert all(np.isfinite(one).all() for one in weights(kept).values())
+
+
+def test_too_little_memory_names_the_knobs(tiny_llama: Path, tmp_path: Path) -> None:
+    """A real allocation that fails: logits of 128 sequences in 4 GB."""
+    corpus = tmp_path / "long.jsonl"
+    words = " ".join(str(n) for n in range(200))
+    lines = [
+        {
+            "messages": [
+                {"role": "user", "content": f"Count from {n}."},
+                {"role": "assistant", "content": words},
+            ]
+        }
+        for n in range(128)
+    ]
+    corpus.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    command = (
+        "finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "adapter",
+        "--preset", "cpu-try", "--batch", "128", "--micro-batch", "128", "--hold-out", "0",
+        "--steps", "1",
+    )  # fmt: skip
+    limited = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_DATA, (4 << 30,) * 2);"
+        "runpy.run_module('baize_train', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, command)], capture_output=True, text=True
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("baize-train: out of memory at step 1: try --micro-batch 64"), line
+    assert "--max-length" in line
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "is empty"),
+        ('{"messages": [{"role": "user", "content": "Only asked"}]}\n', "nothing is answered"),
+        ("\xff\xfe", "neither JSON lines nor"),
+    ],
+)
+def test_bad_data_gets_a_line(tiny_llama: Path, tmp_path: Path, text: str, why: str) -> None:
+    corpus = tmp_path / "bad.jsonl"
+    corpus.write_bytes(text.encode("latin-1"))
+    done = run("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "out", *SMALL)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert why in done.stderr.splitlines()[-1]
+
+
+def test_three_steps_on_the_real_model_out_of_its_gguf(
+    smollm2: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """And baize-convert merges what came out into 4 bits."""
+    output, merged = tmp_path / "adapter", tmp_path / "merged.gguf"
+    found = trained(smollm2, corpus, output, "--steps", "3")
+    assert found["trainable"] == 2_442_240
+    losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
+    assert len(losses) == 3
+    assert losses[-1] < losses[0]
+    command = ("-m", "baize_convert", "merge", smollm2, "--adapter", output)
+    subprocess.run(
+        [sys.executable, *map(str, command), "--outtype", "Q4_K_M", "--output", str(merged)],
+        check=True,
+        capture_output=True,
+    )
+    assert merged.stat().st_size > 50_000_000
