@@ -27,7 +27,7 @@ from baize_train.evaluation import (
 from baize_train.failures import TrainError
 from baize_train.gguf_speaker import GgufSpeaker, speaker_of
 from baize_train.judging import check_passes
-from baize_train.runnable_model import RunnableModel, runnable
+from baize_train.runnable_model import RunnableModel, check_adapters, runnable
 from baize_train.speaker_specs import KEY_VARIABLE, speaker_named
 from baize_train.speakers import Speaker, Wish
 from baize_train.tables import table
@@ -61,6 +61,7 @@ def eval_command(
     """Perplexity on held-out dialogues, and who wins a judge's comparison with the base."""
     check_passes(passes)
     folder, adapters = base_folder(base), adapter or []
+    check_adapters(folder, adapters)
     dialogues = [one for file in data for one in flags.dialogues_of(file)]
     if not dialogues:
         raise TrainError("there are no dialogues to measure with")

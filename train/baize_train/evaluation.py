@@ -93,7 +93,7 @@ def perplexity(
                     loss for loss, is_answer in zip(losses, dialogue.trained[1:], strict=True)
                     if is_answer
                 ]  # fmt: skip
-                total += sum(trained)
+                total += float(sum(trained))
                 count += len(trained)
                 report(number, len(tokens.dialogues))
     except EngineError as error:

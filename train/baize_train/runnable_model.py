@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import open_adapter
+from baize_convert.adapters import fitted, open_adapter
 from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
@@ -26,6 +26,21 @@ class RunnableModel(Struct, frozen=True):
 
     path: Path
     adapters: list[Path] = []
+
+
+def check_adapters(base: Path, adapters: Sequence[Path]) -> None:
+    """Whether these are adapters of ``base``, before anything is asked or computed.
+
+    Raises:
+        TrainError: one is none, or of another model.
+    """
+    try:
+        checkpoint = open_base(base)
+        for adapter in adapters:
+            if not adapter.is_file():  # of a GGUF llama.cpp's own rules are asked when it is used
+                fitted(open_adapter(adapter), checkpoint.config)
+    except ConvertError as error:
+        raise TrainError(str(error)) from error
 
 
 def runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:

@@ -18,7 +18,7 @@ from baize_train.failures import TrainError
 from baize_train.feedback import SCORES, Answers, Scores, choices, sample_answers, score_answers
 from baize_train.gguf_speaker import speaker_of
 from baize_train.judging import check_passes
-from baize_train.runnable_model import runnable
+from baize_train.runnable_model import check_adapters, runnable
 from baize_train.seeds import distinct
 from baize_train.speaker_specs import KEY_VARIABLE, seeds_in, speaker_named
 from baize_train.speakers import Speaker, Wish
@@ -85,6 +85,7 @@ def sdf_command(
     check_passes(passes)
     flags.need_training()
     folder = base_folder(base)
+    check_adapters(folder, [adapter])
     wanted, repeated = distinct((seed for one in seeds for seed in seeds_in(one, None)), 1.0)
     if not wanted:
         raise TrainError("there are no instructions: give a file with --seeds")
