@@ -20,6 +20,7 @@ bytes of the ids are the rendered text.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,9 +33,9 @@ _LAST_STAND_IN = 0x10FFFD
 _MEMORY_OF_FRAGMENTS = 4096
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class SpecialToken:
-    """A control, unknown or user-defined token of the vocabulary."""
+    """A control, unknown or user-defined token of the vocabulary; equal to itself alone."""
 
     id: int
     text: str
@@ -127,15 +128,17 @@ class StandIns:
 
         A half at an edge could otherwise become whole with the template's text beside it.
         """
-        for special in specials:
-            if special.is_marker and special.text in content:
-                content = content.replace(special.text, self._stand_in(special.text))
+        markers = _markers(tuple(specials))
+        if markers.anywhere.search(content):
+            for text in markers.texts:
+                if text in content:
+                    content = content.replace(text, self._stand_in(text))
         core = content.strip()
-        if core and any(_begins_inside(core, s.text) for s in specials if s.is_marker):
+        if core.startswith(markers.suffixes):
             at = content.index(core)
             content = content[:at] + self._stand_in(core[0]) + content[at + 1 :]
             core = content.strip()
-        if core and any(_ends_inside(core, s.text) for s in specials if s.is_marker):
+        if core.endswith(markers.prefixes):
             at = content.rindex(core) + len(core) - 1
             content = content[:at] + self._stand_in(core[-1]) + content[at + 1 :]
         return content
@@ -156,18 +159,25 @@ class StandIns:
         return self._for_string[hidden]
 
 
-def _ends_inside(text: str, special: str) -> bool:
-    last = text[-1]
-    return last in special and any(
-        text.endswith(special[:k]) for k in range(1, len(special)) if special[k - 1] == last
-    )
+@dataclass(frozen=True, slots=True)
+class _Markers:
+    """The markers of a vocabulary, and what tells soon that a content holds nothing of them."""
+
+    texts: tuple[str, ...]
+    anywhere: re.Pattern[str]
+    prefixes: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    """All beginnings and ends of them, but none of them whole."""
 
 
-def _begins_inside(text: str, special: str) -> bool:
-    first = text[0]
-    return first in special and any(
-        text.startswith(special[k:]) for k in range(1, len(special)) if special[k] == first
-    )
+@lru_cache(maxsize=8)
+def _markers(specials: tuple[SpecialToken, ...]) -> _Markers:
+    texts = tuple(special.text for special in specials if special.is_marker)
+    # Without any, a pattern that nothing matches.
+    anywhere = re.compile("|".join(re.escape(text) for text in texts) or "(?!)")
+    prefixes = {text[:k] for text in texts for k in range(1, len(text))}
+    suffixes = {text[k:] for text in texts for k in range(1, len(text))}
+    return _Markers(texts, anywhere, tuple(prefixes), tuple(suffixes))
 
 
 def marked_text(spans: Iterable[Span], specials: Sequence[SpecialToken]) -> MarkedText:
@@ -250,15 +260,16 @@ class PromptTokenizer:
         """The ids of a prompt, cut where earlier ids begin and end."""
         ids: list[int] = []
         after_special = True
+        stand_in = re.compile(f"([{''.join(marked.earlier)}])") if marked.earlier else None
         for part in partition(marked.text, self._tokenizer.specials):
             if isinstance(part, SpecialToken):
                 ids.append(part.id)
                 after_special = True
                 continue
-            for piece in _split_at_earlier(part, marked.earlier):
-                if isinstance(piece, tuple):
+            for piece in [part] if stand_in is None else stand_in.split(part):
+                if piece in marked.earlier:
                     yield TokenizedPart(ids)
-                    yield TokenizedPart(piece, earlier=True)
+                    yield TokenizedPart(marked.earlier[piece], earlier=True)
                     ids = []
                     after_special = False
                     continue
@@ -289,29 +300,16 @@ class PromptTokenizer:
         else:
             ids = self._tokenizer.tokenize(self._guard + text)[self._guard_ids :]
         # The merges of SentencePiece can put a control token together from its letters.
-        for token in ids:
-            spelled = self._by_id.get(token)
-            if spelled is not None and len(spelled.text) > 1 and spelled.text in text:
-                return self._halves(text, spelled.text, after_special)
+        if not self._by_id.keys().isdisjoint(ids):
+            for token in ids:
+                spelled = self._by_id.get(token)
+                if spelled is not None and len(spelled.text) > 1 and spelled.text in text:
+                    return self._halves(text, spelled.text, after_special)
         return tuple(ids)
 
     def _halves(self, text: str, special: str, after_special: bool) -> tuple[int, ...]:
         cut = text.index(special) + len(special) // 2
         return self._plain(text[:cut], after_special) + self._plain(text[cut:], False)
-
-
-def _split_at_earlier(
-    text: str, earlier: Mapping[str, tuple[int, ...]]
-) -> Iterator[str | tuple[int, ...]]:
-    start = 0
-    for at, char in enumerate(text) if earlier else ():
-        if char in earlier:
-            if start < at:
-                yield text[start:at]
-            yield earlier[char]
-            start = at + 1
-    if start < len(text):
-        yield text[start:]
 
 
 def _restore(text: str, hidden: Mapping[str, str]) -> str:

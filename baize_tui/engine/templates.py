@@ -123,9 +123,29 @@ def _compile(source: str) -> jinja2.Template:
     return _environment().from_string(source)
 
 
+_inside_bound = False
+
+
 @contextmanager
-def _memory_bound() -> Iterator[None]:
-    """Bounds what this process may allocate meanwhile; mapped model files do not count."""
+def memory_bound() -> Iterator[None]:
+    """Bounds what this process may allocate meanwhile; mapped model files do not count.
+
+    Inside another one it does nothing: who renders much sets it once for some of it.
+    """
+    global _inside_bound
+    if _inside_bound:
+        yield
+        return
+    _inside_bound = True
+    try:
+        with _data_limit():
+            yield
+    finally:
+        _inside_bound = False
+
+
+@contextmanager
+def _data_limit() -> Iterator[None]:
     try:
         import resource
     except ImportError:  # no such bound on this system; the deadline of the client stays
@@ -160,7 +180,7 @@ def _data_bytes() -> int | None:
 
 def _run(source: str, variables: Mapping[str, Any]) -> str:
     try:
-        with _memory_bound():
+        with memory_bound():
             parts: list[str] = []
             length = 0
             for part in _compile(source).generate(**variables):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,12 +11,16 @@ from msgspec import Struct
 
 from baize_train.dialogues import Dialogue
 from baize_train.masking import DialogueTokenizer, TokenizedDialogue, Unusable
+from baize_tui.engine.templates import memory_bound
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 IGNORED = -100
 """The label of a token that is only read: ``torch.nn.CrossEntropyLoss`` passes over it."""
+
+_BOUND_FOR = 200
+"""Dialogues."""
 
 
 class TokenCounts(Struct):
@@ -65,22 +70,36 @@ def tokenize(
     """
     found: list[TokenizedDialogue] = []
     counts = TokenCounts()
-    for dialogue in dialogues:
-        try:
-            whole = tokenizer.tokenize(dialogue)
-        except Unusable as error:
-            counts.leave_out(str(error))
-            continue
-        kept = whole if max_length is None else whole.cut(max_length)
-        # The first token of a sequence is predicted by nothing.
-        if 1 not in kept.trained[1:]:
-            counts.leave_out(f"no answer begins in its first {max_length} tokens")
-            continue
-        found.append(kept)
-        trained = kept.trained.count(1)
-        counts.dialogues += 1
-        counts.trained += trained
-        counts.ignored += kept.count - trained
-        counts.cut += whole.count - kept.count
-        counts.cut_dialogues += whole.count > kept.count
+    waiting = iter(dialogues)
+    while some := list(islice(waiting, _BOUND_FOR)):
+        # A template may take only so much memory; what is kept of these is little beside it.
+        with memory_bound():
+            for dialogue in some:
+                _add(dialogue, tokenizer, max_length, found, counts)
     return TokenSet(found, counts)
+
+
+def _add(
+    dialogue: Dialogue,
+    tokenizer: DialogueTokenizer,
+    max_length: int | None,
+    found: list[TokenizedDialogue],
+    counts: TokenCounts,
+) -> None:
+    try:
+        whole = tokenizer.tokenize(dialogue)
+    except Unusable as error:
+        counts.leave_out(str(error))
+        return
+    kept = whole if max_length is None or whole.count <= max_length else whole.cut(max_length)
+    # The first token of a sequence is predicted by nothing.
+    if 1 not in kept.trained[1:]:
+        counts.leave_out(f"no answer begins in its first {max_length} tokens")
+        return
+    found.append(kept)
+    trained = kept.trained.count(1)
+    counts.dialogues += 1
+    counts.trained += trained
+    counts.ignored += kept.count - trained
+    counts.cut += whole.count - kept.count
+    counts.cut_dialogues += whole.count > kept.count
