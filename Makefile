@@ -17,6 +17,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
 
+demo: $(VENV)/train
+	@PATH="$(abspath $(BIN)):$$PATH" docs/demo.sh
+
 test: $(VENV)/test
 	@$(BIN)/python tests/vocabularies.py
 	$(BIN)/python -m pytest -m "not training"

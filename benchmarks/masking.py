@@ -58,7 +58,9 @@ def main() -> None:
     with open_vocabulary(base) as model:
         tokenizer = DialogueTokenizer(model.vocabulary, chat_format(model, None))
         size = count // PARTS
-        plain_s, ours_s, tokens = [], [], 0
+        plain_s: list[float] = []
+        ours_s: list[float] = []
+        tokens = 0
         parts: list[TokenSet] = []
         for part in range(PARTS):
             some = dialogues(size, part)

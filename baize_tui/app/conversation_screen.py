@@ -398,12 +398,15 @@ class ConversationScreen(MessageActions):
         if name is None:
             return
         own = Answerer(name, {n: s for n, s in conversation.adapters.items() if s})
-        others = {other.words: other for other in self._answerers(name) if other != own}
+        known = [other for other in self._answerers(name) if other != own]
+        others: dict[str, tuple[Answerer, ...]] = {one.words: (own, one) for one in known}
+        if steps := _trained_over_each_other([*known, own], name):
+            others = {f"all of: {', '.join(one.words for one in steps)}": steps, **others}
 
-        def ask(question: str | None, other: Answerer) -> None:
+        def ask(question: str | None, answerers: tuple[Answerer, ...]) -> None:
             if question:
                 self.prompt.clear_draft()
-                compared = SideBySide(self._chat, conversation, question, (own, other))
+                compared = SideBySide(self._chat, conversation, question, answerers)
                 self.app.push_screen(compared, lambda _: self._compared(conversation.id))
 
         def chosen(words: str | None) -> None:
@@ -423,18 +426,18 @@ class ConversationScreen(MessageActions):
 
     def _answerers(self, model: str) -> list[Answerer]:
         """``model`` alone and with each of its adapters, and every other model that is here."""
-        from baize_tui.catalog.adapters import known_adapters
+        from baize_tui.catalog.adapters import known_adapters, laid_over
         from baize_tui.catalog.recipes import known_models
 
         paths = self.app.paths
         try:
-            adapters = [a.name for a in known_adapters(paths, model) if a.installed]
+            adapters = [laid_over(a, paths) for a in known_adapters(paths, model) if a.installed]
             models = [m.name for m in known_models(paths) if m.installed]
         except CatalogError as error:
             self.status.show(str(error), "problem")
             return []
         return [
-            *(Answerer(model, {adapter: 1.0}) for adapter in adapters),
+            *(Answerer(model, adapter) for adapter in adapters),
             *(Answerer(name) for name in dict.fromkeys([model, *models])),
         ]
 
@@ -630,3 +633,15 @@ class ConversationScreen(MessageActions):
             return
         if text is not None:
             self.prompt.put(text)
+
+
+def _trained_over_each_other(answerers: Sequence[Answerer], model: str) -> tuple[Answerer, ...]:
+    """The model alone, with a first adapter, with a second over it: the steps of its training.
+    Empty where no adapter was trained over another."""
+    of_model = [one for one in answerers if one.model == model]
+    longest = max(of_model, key=lambda one: len(one.adapters), default=None)
+    if longest is None or len(longest.adapters) < 2:
+        return ()
+    names = list(longest.adapters)
+    steps = (dict.fromkeys(names[:count], 1.0) for count in range(len(names) + 1))
+    return tuple(Answerer(model, step) for step in steps)

@@ -30,6 +30,8 @@ class AdapterRecipe(Described, frozen=True):
     """``hf:owner/name``, or the folder, of an adapter that PEFT saved."""
     base: str | None = None
     """Name of the model it is for; None is any that it fits."""
+    over: str | None = None
+    """Name of the adapter that it was trained over, as by SDF: both are laid over the base."""
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.adapter is None):
@@ -106,6 +108,19 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
         )
     names = ", ".join(adapter.name for adapter in adapters) or "none"
     raise CatalogError(f"no adapter is called {clean_line(wanted)!r}; known adapters: {names}")
+
+
+def laid_over(adapter: CatalogAdapter, paths: Paths) -> dict[str, float]:
+    """``adapter`` with those it was trained over, the first of them first, each as it is.
+
+    Raises:
+        CatalogError: one of them is not here.
+    """
+    names = [adapter.name]
+    while (below := adapter.recipe.over) is not None and below not in names:
+        adapter = find_adapter(below, paths)
+        names.append(adapter.name)
+    return dict.fromkeys(reversed(names), 1.0)
 
 
 def write_adapter_recipe(name: str, recipe: AdapterRecipe, paths: Paths) -> Path:

@@ -15,6 +15,7 @@ from baize_tui.catalog.adapters import (
     AdapterRecipe,
     CatalogAdapter,
     adapter_file,
+    find_adapter,
     known_adapters,
     write_adapter_recipe,
 )
@@ -59,6 +60,8 @@ class Wish(msgspec.Struct, frozen=True):
     format: str | None = None
     base: str | None = None
     """The model that an adapter is for."""
+    over: str | None = None
+    """The adapter that it was trained over."""
 
 
 async def import_file(
@@ -75,6 +78,8 @@ async def import_file(
     stem = file.name if file.is_dir() else file.stem
     name = check_name(wish.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
     base = find_model(wish.base, paths) if wish.base is not None else None
+    if wish.over is not None:
+        find_adapter(wish.over, paths)
     if file.is_dir():
         if base is None:
             raise CatalogError(f"{file} is a folder: say which model it is an adapter of, --base")
@@ -133,6 +138,7 @@ def _known_adapter(
         license=license,
         file=str(file),
         base=base.name if base is not None else None,
+        over=wish.over,
         format=wish.format,
     )
     write_adapter_recipe(name, recipe, paths)

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from baize_tui.catalog.adapters import find_adapter
+from baize_tui.catalog.adapters import find_adapter, laid_over
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.events import (
     Asked,
@@ -93,7 +93,9 @@ def adapters_from(given: Sequence[str], paths: Paths) -> dict[str, float]:
         if not equals or Path(one).exists():
             name, scale = one, "1"
         try:
-            found[find_adapter(name, paths).name] = float(scale)
+            adapter = find_adapter(name, paths)
+            # One that was trained over another is nothing without it.
+            found = {**found, **laid_over(adapter, paths), **found, adapter.name: float(scale)}
         except ValueError:
             raise CommandError(f"--adapter {one}: {scale!r} is not a number") from None
     return found

@@ -164,6 +164,9 @@ def import_model(
         str | None, typer.Option(help="Prompt format, e.g. baize; else the file's template.")
     ] = None,
     base: Annotated[str | None, typer.Option(help="The model that an adapter is for.")] = None,
+    over: Annotated[
+        str | None, typer.Option(help="The adapter that it was trained over, as by sdf.")
+    ] = None,
 ) -> None:
     """Make a model or an adapter of your own known by a name."""
     from baize_tui.catalog.importing import Wish, import_file
@@ -175,7 +178,7 @@ def import_model(
     async def bring() -> CatalogModel | CatalogAdapter:
         engine = WorkerEngine(paths.worker_log)
         try:
-            return await import_file(file, Wish(name, copy, format, base), paths, engine)
+            return await import_file(file, Wish(name, copy, format, base, over), paths, engine)
         finally:
             await engine.close()
 

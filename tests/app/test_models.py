@@ -295,6 +295,32 @@ async def test_two_answer_one_question_side_by_side(
         assert screen(pilot).prompt.text == ""
 
 
+async def test_each_step_of_a_training_answers_the_same_question(
+    run_app: RunApp, paths: Paths, tmp_path: Path, plum: str
+) -> None:
+    """Base, the first adapter, and the second over it."""
+    second = tmp_path / "plum-sdf.gguf"
+    second.write_bytes(b"weights")
+    write_adapter_recipe("plum-sdf", AdapterRecipe(file=str(second), over=plum), paths)
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine) as pilot:
+        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        await pilot.press(*"What", "alt+v")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+        await pilot.press(*"all of", "enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "all three")
+
+        def columns() -> list[str]:
+            return [column.text for column in pilot.app.screen.query(Column)]
+
+        await wait_until(lambda: columns() == ["Yes."] * 3, "three answers")
+        names = [column.answerer.words for column in pilot.app.screen.query(Column)]
+        assert names == ["scripted", "scripted + plum", "scripted + plum + plum-sdf"]
+        assert [len(request.adapters) for request in engine.requests] == [0, 1, 2]
+        await close(pilot)
+        await wait_until(lambda: "3/3" in shown(pilot), "they stay as branches")
+
+
 async def test_without_anything_to_compare_it_says_so(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,9 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
+from baize_convert.hub_names import PREFIX, parse_name
 from baize_train.corpus_formats import read_corpus
 from baize_train.dedupe import Seen
 from baize_train.dialogues import Dialogue
@@ -39,16 +41,60 @@ def read_seeds(file: Path, column: str | None = None) -> Iterator[str]:
         return
     if not rows:
         return
-    name = column or next((one for one in _COLUMNS if one in rows[0]), None)
-    if name is None or name not in rows[0]:
-        raise TrainError(
-            f"{file}: no column {column or ' or '.join(_COLUMNS)}; there are "
-            f"{', '.join(map(str, rows[0]))}: choose one with --column"
-        )
+    yield from _column_of(rows, column, str(file))
+
+
+def _column_of(rows: Iterable[Any], column: str | None, where: str) -> Iterator[str]:
+    """The texts of the named column, or of one that is called as seeds are.
+
+    Raises:
+        TrainError: there is none.
+    """
+    name = None
     for row in rows:
+        if name is None:
+            name = column or next((one for one in _COLUMNS if one in row), None)
+            if name is None or name not in row:
+                raise TrainError(
+                    f"{where}: no column {column or ' or '.join(_COLUMNS)}; there are "
+                    f"{', '.join(map(str, row))}: choose one with --column"
+                )
         value = str(row.get(name) or "").strip()
         if value:
             yield value
+
+
+def dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
+    """The seeds in the split ``train`` of a Hugging Face dataset: ``hf:owner/name`` with an
+    ``@revision`` if need be, or a folder or .parquet on this machine.
+
+    Raises:
+        TrainError: it is not there, or has no such column; or ``datasets`` is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise TrainError(f"{name}: a dataset needs pip install 'baize-tui[train]'") from error
+    from huggingface_hub.errors import HfHubHTTPError
+
+    options: dict[str, Any] = {"split": "train", "streaming": True}
+    place = name
+    if name.startswith(PREFIX):
+        wanted = parse_name(name)
+        place, options["revision"] = wanted.repo, wanted.revision
+    elif name.endswith(".parquet"):
+        place, options["data_files"] = "parquet", name
+    try:
+        rows = datasets.load_dataset(place, **options)
+        yield from _column_of(rows, column, name)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        # Of the hub's errors the first line says it.
+        raise TrainError(f"{name}: {str(error).splitlines()[0]}") from error
+
+
+def is_dataset(name: str) -> bool:
+    """Whether ``name`` is one of the hub, a folder, or a Parquet file."""
+    return name.startswith(PREFIX) or name.endswith(".parquet") or Path(name).is_dir()
 
 
 def _objects(text: str, file: Path) -> Iterator[dict[str, str]]:

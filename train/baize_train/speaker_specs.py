@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baize_train.domain_seeds import PREFIX, seeds_of
 from baize_train.failures import TrainError
-from baize_train.seeds import read_seeds
+from baize_train.seeds import dataset_seeds, is_dataset, read_seeds
 from baize_train.speakers import Speaker
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -32,8 +32,10 @@ def speaker_named(spec: str, key_file: Path | None) -> Speaker:
 
 
 def seeds_in(one: str, column: str | None) -> Iterable[str]:
-    """The seeds of a file, or of a domain."""
-    return seeds_of(one) if one.startswith(PREFIX) else read_seeds(Path(one), column)
+    """The seeds of a file, a dataset, or a domain."""
+    if one.startswith(PREFIX):
+        return seeds_of(one)
+    return dataset_seeds(one, column) if is_dataset(one) else read_seeds(Path(one), column)
 
 
 def all_domains(seeds: list[str]) -> bool:

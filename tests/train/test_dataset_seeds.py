@@ -1,0 +1,41 @@
+"""Seeds out of a Hugging Face dataset, as the library ``datasets`` writes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from baize_train.failures import TrainError
+from baize_train.speaker_specs import seeds_in
+
+datasets = pytest.importorskip("datasets")
+
+pytestmark = pytest.mark.training
+QUESTIONS = ["What is a fox?", "Who wrote Hamlet?"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    found = tmp_path / "questions"
+    found.mkdir()
+    rows = datasets.Dataset.from_dict({"id": [1, 2], "question": QUESTIONS})
+    rows.to_parquet(found / "train.parquet")
+    return found
+
+
+def test_a_folder_and_a_parquet_file(folder: Path) -> None:
+    assert list(seeds_in(str(folder), None)) == QUESTIONS
+    assert list(seeds_in(str(folder / "train.parquet"), "question")) == QUESTIONS
+
+
+def test_a_column_that_is_not_there_names_those_that_are(folder: Path) -> None:
+    with pytest.raises(TrainError, match=r"no column answer; there are id, question"):
+        list(seeds_in(str(folder), "answer"))
+
+
+def test_a_folder_without_a_dataset_gets_a_line(tmp_path: Path) -> None:
+    with pytest.raises(TrainError) as raised:
+        list(seeds_in(str(tmp_path), None))
+    assert "\n" not in str(raised.value)
+    assert str(tmp_path) in str(raised.value)
