@@ -12,7 +12,7 @@ TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: chat demo test test-train check bench pictures clean
+.PHONY: chat demo test test-train check bench bench-train pictures clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
@@ -40,6 +40,11 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/cancel.py
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/pull.py
+	$(BIN)/python benchmarks/selfchat.py
+
+bench-train: $(VENV)/train
+	$(BIN)/python benchmarks/masking.py
+	$(BIN)/python benchmarks/training_works.py
 
 pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py

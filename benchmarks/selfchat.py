@@ -2,9 +2,9 @@
 
     python benchmarks/selfchat.py
 
-Tokens that were written over all the time that a dialogue takes, prompts and both speakers
-included; beside it a long answer of the same engine, and one under the grammar of transcripts. In
-turn, in one run; ratios are medians.
+Tokens that were written over all the time that a collection of four dialogues takes, prompts and
+both speakers included, as many at once as this machine bears; beside it one long answer of the same
+engine, and one under the grammar of transcripts. In turn, in one run; ratios are medians.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,7 @@ from baize_train.checks import Limits
 from baize_train.dialogues import Turn
 from baize_train.domain_seeds import seeds_of
 from baize_train.gguf_speaker import GgufSpeaker, gguf_named
+from baize_train.pacing import Pace, each
 from baize_train.selfchat import (
     TRANSCRIPT_PROMPT,
     Rejected,
@@ -36,8 +38,10 @@ from baize_train.selfchat import (
     two_speakers,
 )
 from baize_train.speakers import Wish
+from baize_tui.paths import project_paths
 
 LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75
+_AT_A_TIME = 4
 STORY = [Turn("user", "Tell me a long story about a dragon and a village.")]
 
 
@@ -55,30 +59,39 @@ async def with_grammar(speaker: GgufSpeaker, seed: int, topic: str) -> float:
     return reply.completion_tokens / (time.perf_counter() - began)
 
 
-async def dialogue(asker: GgufSpeaker, answerer: GgufSpeaker, seed: int, topic: str) -> float:
-    """Tokens per second of a whole dialogue, good or not."""
+async def dialogues(
+    asker: GgufSpeaker, answerer: GgufSpeaker, seed: int, topics: Sequence[str]
+) -> float:
+    """Tokens per second of whole dialogues, good or not, as many at once as a collection has."""
     usage = Usage()
     shape = Shape(turns=4, limits=Limits(), wish=Wish(max_tokens=300, seed=seed))
+
+    async def talk(topic: str) -> None:
+        with contextlib.suppress(Rejected):  # what it took is counted all the same
+            await two_speakers(asker, answerer, topic, shape, usage)
+
     began = time.perf_counter()
-    with contextlib.suppress(Rejected):  # what it took is counted all the same
-        await two_speakers(asker, answerer, topic, shape, usage)
+    await each(topics, talk, Pace(answerer.at_once))
     return usage.completion / (time.perf_counter() - began)
 
 
 async def measure(rounds: int) -> bool:
     """Print the figures; whether a limit was missed."""
     asker, answerer = gguf_named("local:smollm2-135m"), gguf_named("local:smollm2-135m")
-    topics = list(seeds_of("domain:quora"))[: rounds + 1]
+    alone_one = GgufSpeaker("alone", answerer.path, project_paths().worker_log, at_once=1)
+    topics = list(seeds_of("domain:quora"))[: (rounds + 1) * _AT_A_TIME]
     talk, form = [], []
     try:
-        for number, topic in enumerate(topics):
-            alone = await plain(answerer, number)
-            whole = await dialogue(asker, answerer, number, topic)
-            under = await with_grammar(answerer, number, topic)
+        for number in range(rounds + 1):
+            some = topics[number * _AT_A_TIME : (number + 1) * _AT_A_TIME]
+            alone = await plain(alone_one, number)
+            whole = await dialogues(asker, answerer, number, some)
+            under = await with_grammar(alone_one, number, some[0])
             if number:  # the first round warms up
                 talk.append(whole / alone)
                 form.append(under / alone)
     finally:
+        await alone_one.close()
         await asker.close()
         await answerer.close()
     ratio, with_form = statistics.median(talk), statistics.median(form)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from baize_train.base_vocabulary import chat_format, open_vocabulary
@@ -14,17 +15,22 @@ from baize_train.speakers import Reply, SpeakerFailed, Wish
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
+from baize_tui.engine.cores import physical_cores
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 
 _CONTEXT = 4096
+_PART_OF_MEMORY = 4
+"""All processes of a speaker together take no more of the free memory than this part."""
 
 
 class GgufSpeaker:
-    """One model in a process of its own; one dialogue after the other, so that the cache serves."""
+    """One model in processes of its own, one for each dialogue that goes on at once.
 
-    at_once = 1
+    A dialogue comes back to the process that has read most of it, so that the cache there serves.
+    """
+
     heeds_grammars = True
 
     def __init__(
@@ -37,18 +43,19 @@ class GgufSpeaker:
         system: str = "",
         *,
         moderation: bool = False,
+        at_once: int | None = None,
     ) -> None:
         """``adapters`` are GGUF LoRAs that are laid over the model; ``system`` is what it is told
-        where a dialogue does not say it."""
+        where a dialogue does not say it. ``at_once`` None is as many as this machine bears."""
         self.name = name
-        self._path = path
-        self._engine = WorkerEngine(log)
+        self.at_once = at_once or streams_of(path)
+        self.path, self._log = path, log
+        self._slots: list[_Slot] = []
+        self._free = asyncio.Semaphore(self.at_once)
         self._format = format or OWN_TEMPLATE
         self._stop = format_named(self._format).stop
         self._adapters = [AdapterUse(str(file), 1.0) for file in adapters]
         self._system, self._moderation = system, moderation
-        self._lock = asyncio.Lock()
-        self._loaded = False
 
     async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
         has_own = messages[0].role == "system"
@@ -74,13 +81,18 @@ class GgufSpeaker:
             trim_at_stop=True,
             grammar=wish.grammar,
         )
-        async with self._lock:
+        async with self._free:
+            slot = self._slot_for(messages)
+            slot.busy = True
             try:
-                if not self._loaded:
-                    await self._engine.load(ModelSpec(str(self._path), context=_CONTEXT))
-                    self._loaded = True
-                async for event in self._engine.generate(request):
+                if not slot.loaded:
+                    threads = max(1, physical_cores() // self.at_once) if self.at_once > 1 else 0
+                    spec = ModelSpec(str(self.path), context=_CONTEXT, threads=threads)
+                    await slot.engine.load(spec)
+                    slot.loaded = True
+                async for event in slot.engine.generate(request):
                     if isinstance(event, Finished):
+                        slot.heard = [*messages, Turn("assistant", event.text)]
                         return Reply(
                             text=event.text,
                             whole=event.reason == "stop",
@@ -90,10 +102,53 @@ class GgufSpeaker:
             except EngineFailure as error:
                 # A dialogue that is too long is this one's fault, all else the model's.
                 raise SpeakerFailed(str(error), again=error.kind == "too_long") from error
+            finally:
+                slot.busy = False
         raise SpeakerFailed(f"{self.name} said nothing", again=True)
 
+    def _slot_for(self, messages: Sequence[Turn]) -> _Slot:
+        """Of those that are free the one that knows most of ``messages``."""
+        free = [slot for slot in self._slots if not slot.busy]
+        known = max(free, key=lambda slot: slot.knows(messages), default=None)
+        if known is not None and (known.knows(messages) or len(self._slots) == self.at_once):
+            return known
+        if len(self._slots) < self.at_once:
+            known = _Slot(WorkerEngine(self._log))
+            self._slots.append(known)
+        assert known is not None
+        return known
+
     async def close(self) -> None:
-        await self._engine.close()
+        for slot in self._slots:
+            await slot.engine.close()
+
+
+@dataclass
+class _Slot:
+    """A process with the model, and the dialogue that lies in its cache."""
+
+    engine: WorkerEngine
+    loaded: bool = False
+    busy: bool = False
+    heard: list[Turn] = field(default_factory=list)
+
+    def knows(self, messages: Sequence[Turn]) -> int:
+        """How many turns of ``messages`` it has read already."""
+        count = 0
+        for one, other in zip(self.heard, messages, strict=False):
+            if one != other:
+                break
+            count += 1
+        return count
+
+
+def streams_of(path: Path) -> int:
+    """How many dialogues a model can write at once here: reading and writing leave cores idle, and
+    a small model has room for one process a core."""
+    import psutil
+
+    room = psutil.virtual_memory().available // _PART_OF_MEMORY
+    return physical_cores() if path.stat().st_size <= room // physical_cores() else 1
 
 
 def gguf_named(spec: str) -> GgufSpeaker:
