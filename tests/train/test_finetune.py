@@ -282,6 +282,31 @@ def test_too_little_memory_names_the_knobs(tiny_llama: Path, tmp_path: Path) -> 
     assert "--max-length" in line
 
 
+@pytest.mark.parametrize("room", [2_000_000, 3_000_000], ids=["adapter", "optimizer"])
+def test_a_checkpoint_that_cannot_be_written_says_so(
+    tiny_llama: Path, corpus: Path, tmp_path: Path, room: int
+) -> None:
+    """A limit on the size of files fails as a full disk does, where no disk has to be filled."""
+    output = tmp_path / "adapter"
+    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
+    more = ("--rank", "512", "--steps", "2", "--save-every", "1")
+    limited = (
+        f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({room},) * 2);"
+        "runpy.run_module('baize_train', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *map(str, (*command, *more))],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1, done.stderr[-2000:]
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"baize-train: {output} cannot be written"), line
+    assert last_checkpoint(output / "checkpoints") is None
+    again = run(*command, *more)
+    assert again.returncode == 0, again.stderr
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [

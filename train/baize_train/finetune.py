@@ -224,27 +224,28 @@ def complete(
     Raises:
         TrainError: memory or disk is short, or the loss is no number any more.
     """
-    from baize_train.trainers import CHECKPOINTS, LossNotFinite, out_of_memory_told, peak_memory
+    from baize_train.trainers import (
+        CHECKPOINTS,
+        LossNotFinite,
+        full_disk_told,
+        out_of_memory_told,
+        peak_memory,
+    )
 
     checkpoint = last_checkpoint(run.output / CHECKPOINTS)
     first = int(checkpoint.name.rpartition("-")[2]) if checkpoint is not None else 0
     began = time.monotonic()
     try:
-        with out_of_memory_told(run.preset, steps, trainer):
+        with full_disk_told(run.output), out_of_memory_told(run.preset, steps, trainer):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-        if trainer.is_world_process_zero():
-            trainer.model.save_pretrained(run.output)
+            if trainer.is_world_process_zero():
+                trainer.model.save_pretrained(run.output)
     except LossNotFinite as error:
         kept = last_checkpoint(run.output / CHECKPOINTS)
         raise TrainError(
             f"the loss is no number at step {error.step}: lower --learning-rate (now "
             f"{steps.learning_rate:g}). "
             + (f"The last good weights are in {kept}" if kept else "Nothing was saved yet")
-        ) from error
-    except OSError as error:
-        raise TrainError(
-            f"{error.filename or run.output}: {error.strerror or error}; free some space, and the "
-            "same command goes on at the last checkpoint"
         ) from error
     manifest.seconds += round(time.monotonic() - began, 1)
     manifest.steps = trainer.state.global_step

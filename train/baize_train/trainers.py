@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from msgspec import Struct
+from safetensors import SafetensorError
 from transformers import (
     PreTrainedTokenizerFast,
     PrinterCallback,
@@ -30,6 +31,7 @@ from baize_train.presets import Preset
 from baize_train.run_manifest import LossPoint
 
 CHECKPOINTS = "checkpoints"
+_NOT_WRITTEN = re.compile(r"I/O error: (.*)|inline_container|PytorchStreamWriter")
 _CPU_OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory|[Cc]annot allocate memory")
 
 
@@ -257,6 +259,28 @@ def out_of_memory_told(preset: Preset, steps: Steps, trainer: Any) -> Iterator[N
         raise TrainError(
             f"out of memory at step {trainer.state.global_step + 1}: try {', or '.join(knobs)}; "
             "checkpoints are kept"
+        ) from error
+
+
+@contextmanager
+def full_disk_told(folder: Path) -> Iterator[None]:
+    """Say so where a checkpoint cannot be written.
+
+    Raises:
+        TrainError: it cannot.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError, RuntimeError) as error:
+        # Weights are written by safetensors, the optimizer by PyTorch, each with errors of its own.
+        found = _NOT_WRITTEN.search(str(error))
+        if not isinstance(error, OSError) and found is None:
+            raise
+        why = error.strerror if isinstance(error, OSError) else None
+        why = why or (found and found[1]) or "no room is left"
+        raise TrainError(
+            f"{folder} cannot be written: {why}; make room, and the same command goes on at the "
+            "last checkpoint"
         ) from error
 
 
