@@ -132,7 +132,8 @@ class SideBySide(Dialog[None]):
                 for answerer in self._answerers:
                     yield Column(answerer)
             yield Static(
-                "esc closes; both stay in the conversation, as branches",
+                f"esc closes; {'both' if len(self._answerers) == 2 else 'all'} stay in the "
+                "conversation, as branches",
                 classes="about",
                 markup=False,
             )

@@ -28,8 +28,8 @@ from baize_train.speakers import Reply, Speaker, Wish
 from baize_tui.engine.likelihood import open_for_likelihood
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
+from tests.train.processes import run
 from tests.train.scripted_server import serve
-from tests.train.test_selfchat import run
 
 QUESTION = [Turn("user", "What is a fox?")]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from baize_train.presets import PRESETS
 from baize_train.token_sets import tokenize
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
+from tests.train.processes import run, spawn
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -32,22 +32,6 @@ from safetensors.numpy import load_file  # noqa: E402
 
 pytestmark = pytest.mark.training
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
-
-
-def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "baize_train", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-
-
-def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-    process = spawn(*arguments)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def trained(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:

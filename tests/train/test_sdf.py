@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from baize_train.feedback import SCORES
+from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
-from tests.train.test_finetune import run, trained, weights
+from tests.train.test_finetune import trained, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

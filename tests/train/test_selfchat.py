@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -22,6 +21,7 @@ from baize_train.failures import TrainError
 from baize_train.seeds import distinct, read_seeds
 from baize_train.selfchat import TRANSCRIPT_PROMPT, asks
 from tests.conftest import wait_for
+from tests.train.processes import run, spawn
 from tests.train.scripted_server import ScriptedServer, serve
 
 TRANSCRIPT = "[Human] Why {n}?\n[AI] Because of {n}.\n[Human] And then?\n[AI] Then comes {m}.\n"
@@ -54,23 +54,6 @@ def seeds(tmp_path: Path) -> Path:
     ]
     file.write_text("\n".join(lines) + "\n")
     return file
-
-
-def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "baize_train", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env={**os.environ, "OPENAI_API_KEY": "", "no_proxy": "*", **environment},
-    )
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    process = spawn(*arguments, **environment)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def lines_of(file: Path) -> list[dict[str, Any]]:
