@@ -112,3 +112,10 @@ def spawn_client(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
 def run_client(spawn_client: Spawn) -> Run:
     """Run ``baize-tui`` to its end."""
     return to_its_end(spawn_client)
+
+
+@pytest.fixture
+def run_training(hub: Hub, tmp_path: Path) -> Iterator[Run]:
+    """Run ``baize-train`` to its end."""
+    for spawn in spawner("baize_train", hub, tmp_path):
+        yield to_its_end(spawn)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,28 +21,15 @@ from baize_train.token_sets import tokenize
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run, spawn
+from tests.train.small_runs import SMALL, trained, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 peft = pytest.importorskip("peft")
 pytest.importorskip("trl")
 
-from safetensors.numpy import load_file  # noqa: E402
 
 pytestmark = pytest.mark.training
-SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
-
-
-def trained(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
-    done = run("finetune", "--base", base, "--data", corpus, "-o", output, *SMALL, *more, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["run"]
-    return found
-
-
-def weights(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
-    return found
 
 
 # --- presets --------------------------------------------------------------------------------------
@@ -214,6 +200,25 @@ def last_whole(checkpoints: Path) -> bool:
         (one / "trainer_state.json").exists() and one.name != "checkpoint-40"
         for one in checkpoints.glob("checkpoint-*")
     )
+
+
+def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
+    """Under torchrun, as on two GPUs; each has half of a batch, and one of them speaks."""
+    output = tmp_path / "adapter"
+    launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "baize_train")
+    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
+    more = ("--micro-batch", "2", "--epochs", "4", "--learning-rate", "0.02", "--checkpointing")
+    done = subprocess.run(
+        [sys.executable, *map(str, (*launcher, *command, *more, "--json"))],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout)["run"]
+    assert found["finished"]
+    losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
+    assert losses[-1] < losses[0]
+    assert all(np.abs(one).max() > 0 for one in weights(output).values())
 
 
 def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_good_weights(

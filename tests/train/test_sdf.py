@@ -13,7 +13,7 @@ import pytest
 from baize_train.feedback import SCORES
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
-from tests.train.test_finetune import trained, weights
+from tests.train.small_runs import trained, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")

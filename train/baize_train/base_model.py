@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,6 +62,8 @@ def load_base(base: Path, quantization: Quantization = "none", *, on: str | None
     from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
     on = on or device()
+    if on == "cuda":  # each of several processes has a GPU of its own
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     options: dict[str, Any] = {"dtype": torch.float32 if on == "cpu" else torch.bfloat16}
     if quantization != "none":
         if on != "cuda":

@@ -60,7 +60,7 @@ def finetune_command(
         rank=rank,
         alpha=None if rank is None else 2 * rank,
     )
-    flags.need_training()
+    flags.no_bars_of_libraries()
     from baize_train.finetune import Run, finetune, steps_of, token_sets
 
     corpus, held_out = flags.corpora(data, evaluation or (), hold_out, seed)
@@ -91,8 +91,11 @@ def finetune_command(
             _show_tokens(train.counts)
             print(f"{steps_of(run, train)} steps of {chosen.batch} sequences")
         return
+    flags.need_training()
     flags.quiet_libraries()
     done = finetune(run, flags.StepLine())
+    if not flags.is_main_process():
+        return
     if json:
         print(msgspec.json.encode({"run": done, "output": str(output)}).decode())
     else:

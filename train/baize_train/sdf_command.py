@@ -83,7 +83,9 @@ def sdf_command(
         max_length=max_length,
     )
     check_passes(passes)
+    flags.need_one_process()
     flags.need_training()
+    flags.no_bars_of_libraries()
     folder = base_folder(base)
     check_adapters(folder, [adapter])
     wanted, repeated = distinct((seed for one in seeds for seed in seeds_in(one, None)), 1.0)

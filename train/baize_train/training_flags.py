@@ -66,8 +66,27 @@ def need_training() -> None:
             f"training needs {', '.join(missing)}: install PyTorch for your machine, then "
             "pip install 'baize-tui[train]'"
         )
-    # tqdm looks at it when it is imported: bars of libraries would stand amid those of ours.
+
+
+def no_bars_of_libraries() -> None:
+    """They would stand amid ours. tqdm looks at this when it is imported: call it first."""
     os.environ["TQDM_DISABLE"] = "1"
+
+
+def need_one_process() -> None:
+    """Refuse to be one of several: all would ask and write the same.
+
+    Raises:
+        TrainError: there are several.
+    """
+    if os.environ.get("WORLD_SIZE", "1") != "1":
+        raise TrainError("sdf asks and trains in one process: start it without a launcher")
+
+
+def is_main_process() -> bool:
+    """Whether this is the one that speaks and writes, of those that ``accelerate launch`` or
+    torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 def quiet_libraries() -> None:
