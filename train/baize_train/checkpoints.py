@@ -7,7 +7,9 @@ import shutil
 from pathlib import Path
 
 _PREFIX = "checkpoint-"
-_WEIGHTS = "adapter_model.safetensors"
+CHECKPOINTS = "checkpoints"
+"""The folder of them, in that of the run."""
+WEIGHTS = "adapter_model.safetensors"
 _LAST_WRITTEN = "trainer_state.json"
 """``transformers.Trainer._save_checkpoint`` writes this after all else."""
 
@@ -34,7 +36,7 @@ def _is_whole(checkpoint: Path) -> bool:
 
     try:
         json.loads((checkpoint / _LAST_WRITTEN).read_bytes())
-        weights = sorted(checkpoint.rglob(_WEIGHTS))
+        weights = sorted(checkpoint.rglob(WEIGHTS))
         for file in weights:
             with safe_open(file, "numpy"):
                 pass

@@ -14,9 +14,10 @@ from msgspec import Struct
 
 from baize_train.base_model import Quantization, count_parameters, device, load_base
 from baize_train.base_vocabulary import chat_format, open_vocabulary
-from baize_train.checkpoints import last_checkpoint
+from baize_train.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
+from baize_train.launched import is_main_process
 from baize_train.loss_curve import curve_as_picture
 from baize_train.masking import DialogueTokenizer
 from baize_train.presets import Preset
@@ -89,12 +90,17 @@ def token_sets(run: Run) -> tuple[TokenSet, TokenSet]:
 
 
 def steps_of(run: Run, train: TokenSet) -> int:
-    """Steps of the whole run; packed, sequences are about as long as they may be."""
-    sequences = len(train.dialogues)
-    if run.preset.packing:
-        tokens = train.counts.trained + train.counts.ignored
-        sequences = math.ceil(tokens / run.preset.max_length)
+    """Steps of the whole run."""
+    sequences = _sequences_of(run, train)
     return run.steps or max(1, math.ceil(sequences * run.preset.epochs / run.preset.batch))
+
+
+def _sequences_of(run: Run, train: TokenSet) -> int:
+    """Rows that are trained on; packed, they are about as long as they may be."""
+    if not run.preset.packing:
+        return len(train.dialogues)
+    tokens = train.counts.trained + train.counts.ignored
+    return math.ceil(tokens / run.preset.max_length)
 
 
 def finetune(run: Run, report: Report = lambda *_: None) -> RunManifest:
@@ -126,14 +132,19 @@ def finetune(run: Run, report: Report = lambda *_: None) -> RunManifest:
 
 
 def settings_of(run: Run, steps: int) -> dict[str, Any]:
+    """All that has a part in the weights. How many sequences a device takes at once has none, so
+    that a run that was short of memory goes on with fewer."""
+    preset: dict[str, Any] = msgspec.to_builtins(run.preset)
+    del preset["micro_batch"]
     return {
         "preset": run.preset_name,
-        **msgspec.to_builtins(run.preset),
+        **preset,
         "format": run.format,
         "system": run.system,
         "steps": steps,
         "seed": run.seed,
         "quantization": run.quantization,
+        "held_out_dialogues": len(run.held_out.dialogues),
     }
 
 
@@ -144,15 +155,17 @@ def begin(manifest: RunManifest, output: Path) -> RunManifest | None:
         TrainError: another run lies there.
     """
     before = read_manifest(output)
-    if before is None:
-        write_manifest(manifest, output)
-        return None
-    if not before.begins_as(manifest):
+    if before is not None and before.begins_as(manifest):
+        return before if before.finished else None
+    has_weights = (output / WEIGHTS).exists() or last_checkpoint(output / CHECKPOINTS) is not None
+    if before is not None and has_weights:
         raise TrainError(
             f"{output} holds a run with other data or settings: choose another folder, "
             "or remove that one"
         )
-    return before if before.finished else None
+    if is_main_process():
+        write_manifest(manifest, output)
+    return None
 
 
 def with_lora(model: Any, run: Run) -> Any:
@@ -212,7 +225,7 @@ def train_supervised(
     train, held_out = sets
     data = (train.dataset(), held_out.dataset() if held_out.dialogues else None)
     trainer, watch = supervised(model, run.preset, steps, run.output, data, report)
-    tokens = (train.counts.trained + train.counts.ignored) / len(train.dialogues)
+    tokens = (train.counts.trained + train.counts.ignored) / _sequences_of(run, train)
     return complete(trainer, watch, run, manifest, steps, tokens)
 
 
@@ -225,7 +238,6 @@ def complete(
         TrainError: memory or disk is short, or the loss is no number any more.
     """
     from baize_train.trainers import (
-        CHECKPOINTS,
         LossNotFinite,
         full_disk_told,
         out_of_memory_told,

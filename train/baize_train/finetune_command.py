@@ -11,6 +11,7 @@ import typer
 
 from baize_train import training_flags as flags
 from baize_train.base_model import Quantization, base_folder
+from baize_train.launched import is_main_process
 
 if TYPE_CHECKING:
     from baize_train.finetune import Run
@@ -94,7 +95,7 @@ def finetune_command(
     flags.need_training()
     flags.quiet_libraries()
     done = finetune(run, flags.StepLine())
-    if not flags.is_main_process():
+    if not is_main_process():
         return
     if json:
         print(msgspec.json.encode({"run": done, "output": str(output)}).decode())

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from baize_train.base_model import count_parameters, device, load_base
 from baize_train.base_vocabulary import chat_format, open_vocabulary
+from baize_train.checkpoints import WEIGHTS
 from baize_train.failures import TrainError
 from baize_train.feedback import Choice
 from baize_train.finetune import (
@@ -138,7 +139,7 @@ def _manifest(sdf: SdfRun, count: int, counts: TokenCounts) -> RunManifest:
         settings={
             **settings_of(run, count),
             "adapter": str(sdf.adapter),
-            "adapter_sha256": sha256_of(sdf.adapter / "adapter_model.safetensors"),
+            "adapter_sha256": sha256_of(sdf.adapter / WEIGHTS),
             "least_margin": sdf.least_margin,
             **sdf.feedback,
         },

@@ -26,11 +26,11 @@ from transformers import (
 )
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from baize_train.checkpoints import CHECKPOINTS
 from baize_train.failures import TrainError
 from baize_train.presets import Preset
 from baize_train.run_manifest import LossPoint
 
-CHECKPOINTS = "checkpoints"
 _NOT_WRITTEN = re.compile(r"I/O error: (.*)|inline_container|PytorchStreamWriter")
 _CPU_OUT_OF_MEMORY = re.compile("not enough memory|can't allocate memory|[Cc]annot allocate memory")
 

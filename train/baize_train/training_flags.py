@@ -15,6 +15,7 @@ import typer
 from baize_train.corpus_formats import Unreadable, read_corpus
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
+from baize_train.launched import is_alone
 from baize_train.mixing import split
 from baize_train.presets import PRESETS, Preset
 from baize_tui.progress import TimeLeft, bar
@@ -79,14 +80,8 @@ def need_one_process() -> None:
     Raises:
         TrainError: there are several.
     """
-    if os.environ.get("WORLD_SIZE", "1") != "1":
+    if not is_alone():
         raise TrainError("sdf asks and trains in one process: start it without a launcher")
-
-
-def is_main_process() -> bool:
-    """Whether this is the one that speaks and writes, of those that ``accelerate launch`` or
-    torchrun started."""
-    return os.environ.get("RANK", "0") == "0"
 
 
 def quiet_libraries() -> None:
