@@ -44,6 +44,7 @@ def curve_as_picture(losses: Sequence[LossPoint], file: Path) -> None:
         if points:
             axes.plot([p.step for p in points], [p.loss for p in points], style, label=label)
     axes.set_xlabel("step")
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_ylabel("loss")
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
