@@ -133,8 +133,10 @@ def test_a_killed_worker_leaves_the_client_and_the_next_question_starts_another(
         os.kill(worker, signal.SIGKILL)
         client.wait_for("SIGKILL")
         client.type("What is the capital of France?" + ENTER)
-        client.wait_for("Paris")
-        assert children_of(client.pid) != [worker]
+        # After half a story it may say anything; that it answers is what counts.
+        client.wait_for(lambda screen: "tokens/s" in screen and "answering" not in screen)
+        (another,) = children_of(client.pid)
+        assert another != worker
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
 
