@@ -36,6 +36,7 @@ def curve_in_terminal(losses: Sequence[LossPoint]) -> str:
 def curve_as_picture(losses: Sequence[LossPoint], file: Path) -> None:
     """The curve as a PNG."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(8, 4.5), dpi=120, layout="constrained")
     axes = figure.subplots()
@@ -44,7 +45,7 @@ def curve_as_picture(losses: Sequence[LossPoint], file: Path) -> None:
         if points:
             axes.plot([p.step for p in points], [p.loss for p in points], style, label=label)
     axes.set_xlabel("step")
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylabel("loss")
     axes.legend()
     axes.spines[["top", "right"]].set_visible(False)
