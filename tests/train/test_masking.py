@@ -293,6 +293,7 @@ def test_what_is_longer_is_cut_and_counted(smollm2_vocabulary: Model) -> None:
     assert sum(none.counts.left_out.values()) == 2
 
 
+@pytest.mark.training
 def test_labels_are_the_ids_of_answers(smollm2_vocabulary: Model) -> None:
     pytest.importorskip("datasets")
     tokenizer = tokenizer_of(smollm2_vocabulary)
