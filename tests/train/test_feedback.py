@@ -160,11 +160,16 @@ async def test_all_answers_and_all_scores_are_kept_and_not_asked_for_again(tmp_p
             file.write('{"key": "cut of')
         again = await sample_answers(speaker, questions, 4, Wish(), tmp_path)
         scored = await score_answers(speaker, again, tmp_path, passes=2, seed=0)
-        await speaker.close()
         assert len(server.requests) == asked
+        # Another model, or other sampling, is asked anew.
+        other = await sample_answers(speaker, questions, 4, Wish(), tmp_path, settings="other")
+        warmer = await sample_answers(speaker, questions, 4, Wish(temperature=1.0), tmp_path)
+        await speaker.close()
+        assert len(server.requests) == asked + 2 * 3 * 4
+        assert len({one.key for one in (*found, *other, *warmer)}) == 9
     assert again == found
     assert scored == scores
-    assert len((tmp_path / ANSWERS).read_text().splitlines()) == 3
+    assert len((tmp_path / ANSWERS).read_text().splitlines()) == 9
     lines = [json.loads(line) for line in (tmp_path / SCORES).read_text().splitlines()]
     assert all(np.array(line["scores"]).shape == (2, 4) for line in lines)
     for choice in choices(found, scores):
@@ -176,10 +181,10 @@ def test_an_answer_that_was_cut_off_is_never_the_best() -> None:
     from baize_train.feedback import Scores
 
     sampled = Answers("k", QUESTION, ["cut", "whole"], [False, True])
-    (found,) = choices([sampled], {"k": Scores("k", "j", [[90, 20]])})
+    (found,) = choices([sampled], {"k": Scores("k", "j", 1, [[90, 20]])})
     assert found.best == "whole"
     none = Answers("k", QUESTION, ["cut", ""], [False, True])
-    assert choices([none], {"k": Scores("k", "j", [[90, 20]])}) == []
+    assert choices([none], {"k": Scores("k", "j", 1, [[90, 20]])}) == []
 
 
 # --- evaluation ---------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ class Progress(Struct):
         return 60 * done / self.seconds if self.seconds else 0.0
 
 
-def key_of(seed: str, settings: Any) -> str:
+def key_of(seed: Any, settings: Any) -> str:
     """The name of a dialogue before it is there: of its seed and all settings."""
     raw = msgspec.json.encode([seed, settings], order="sorted")
     return hashlib.sha256(raw).hexdigest()[:16]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from baize_train.collection import key_of
 from baize_train.corpus_file import GrowingFile
 from baize_train.dialogues import Dialogue, Turn, id_of
 from baize_train.judging import Judgement, NoScores, judge
@@ -33,6 +34,7 @@ class Scores(Struct, frozen=True, omit_defaults=True):
 
     key: str
     judge: str
+    passes: int
     scores: list[list[int]] = []
     """Of each pass, in the order of the answers."""
     problem: str = ""
@@ -53,10 +55,6 @@ class Choice(Struct, frozen=True):
         return Dialogue(turns, id_of(turns), "sdf")
 
 
-def key_of(question: Sequence[Turn]) -> str:
-    return hashlib.sha256(msgspec.json.encode(list(question))).hexdigest()[:16]
-
-
 async def sample_answers(
     speaker: Speaker,
     questions: Sequence[list[Turn]],
@@ -64,16 +62,20 @@ async def sample_answers(
     wish: Wish,
     folder: Path,
     report: Callable[[int, int], object] = lambda done, of: None,
+    settings: Any = None,
 ) -> list[Answers]:
     """``count`` answers to each question, in ``folder``; those that are there are not asked again.
+
+    ``settings`` tell of the model what its name does not: other weights give other answers.
 
     Raises:
         TrainError: the speaker cannot be asked, or the file not be written; what came is kept.
     """
     pace = Pace(speaker.at_once)
     with GrowingFile(folder / ANSWERS, Answers) as file:
-        known = {one.key for one in file.lines if len(one.answers) == count}
-        keyed = {key_of(question): question for question in questions}
+        known = {one.key for one in file.lines}
+        made_by = [speaker.name, count, wish, settings]
+        keyed = {key_of(question, made_by): question for question in questions}
 
         async def sample(key: str) -> None:
             replies = []
@@ -95,7 +97,7 @@ async def sample_answers(
             report(len(keyed.keys() & {one.key for one in file.lines}), len(keyed))
 
         await each([key for key in keyed if key not in known], sample, pace, ended=ended)
-        found = {one.key: one for one in file.lines if len(one.answers) == count}
+        found = {one.key: one for one in file.lines}
         return [found[key] for key in keyed]
 
 
@@ -115,7 +117,16 @@ async def score_answers(
     """
     pace = Pace(speaker.at_once)
     with GrowingFile(folder / SCORES, Scores) as file:
-        known = {one.key for one in file.lines if one.judge == speaker.name}
+        wanted = {one.key for one in sampled}
+
+        def judged() -> dict[str, Scores]:
+            return {
+                one.key: one
+                for one in file.lines
+                if one.key in wanted and one.judge == speaker.name and one.passes == passes
+            }
+
+        known = judged().keys()
 
         async def score(one: Answers) -> None:
             try:
@@ -123,9 +134,9 @@ async def score_answers(
                     speaker, one.question, one.answers, pace, passes=passes, seed=seed
                 )
             except NoScores as error:
-                file.add(Scores(one.key, speaker.name, problem=str(error)))
+                file.add(Scores(one.key, speaker.name, passes, problem=str(error)))
             else:
-                file.add(Scores(one.key, speaker.name, found.scores))
+                file.add(Scores(one.key, speaker.name, passes, found.scores))
 
         waiting = [one for one in sampled if one.key not in known]
         done = len(sampled) - len(waiting)
@@ -136,7 +147,7 @@ async def score_answers(
             report(done, len(sampled))
 
         await each(waiting, score, pace, ended=ended)
-        return {one.key: one for one in file.lines if one.judge == speaker.name}
+        return judged()
 
 
 def choices(sampled: Sequence[Answers], scores: dict[str, Scores]) -> list[Choice]:

@@ -33,7 +33,7 @@ from baize_train.run_manifest import (
 from baize_train.token_sets import TokenSet, tokenize
 
 if TYPE_CHECKING:
-    from baize_train.trainers import Progress
+    from baize_train.trainers import Progress, Steps
 
 PICTURE = "loss.png"
 
@@ -209,24 +209,30 @@ def train_supervised(
     Raises:
         TrainError: see ``finetune``.
     """
-    from baize_train.trainers import Steps, supervised
+    from baize_train.trainers import supervised
 
-    manifest.parameters = count_parameters(model)
-    manifest.trainable = count_parameters(model, trainable=True)
-    frozen = manifest.parameters - manifest.trainable
-    steps = Steps(
-        count=count,
-        learning_rate=run.preset.rate_for(frozen),
-        seed=run.seed,
-        save_every=run.save_every or max(1, min(200, count // 5)),
-        device=manifest.device,
-        checkpointing=run.checkpointing,
-    )
+    steps = measured(model, run, manifest, count)
     train, held_out = sets
     data = (train.dataset(), held_out.dataset() if held_out.dialogues else None)
     trainer, watch = supervised(model, run.preset, steps, run.output, data, report)
     tokens = (train.counts.trained + train.counts.ignored) / _sequences_of(run, train)
     return complete(trainer, watch, run, manifest, steps, tokens)
+
+
+def measured(model: Any, run: Run, manifest: RunManifest, count: int) -> Steps:
+    """How ``count`` steps of ``model`` go; what it is made of is noted in ``manifest``."""
+    from baize_train.trainers import Steps
+
+    manifest.parameters = count_parameters(model)
+    manifest.trainable = count_parameters(model, trainable=True)
+    return Steps(
+        count=count,
+        learning_rate=run.preset.rate_for(manifest.parameters - manifest.trainable),
+        seed=run.seed,
+        save_every=run.save_every or max(1, min(200, count // 5)),
+        device=manifest.device,
+        checkpointing=run.checkpointing,
+    )
 
 
 def complete(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
-from baize_train.base_model import count_parameters, device, load_base
+from baize_train.base_model import device, load_base
 from baize_train.base_vocabulary import chat_format, open_vocabulary
 from baize_train.checkpoints import WEIGHTS
 from baize_train.failures import TrainError
@@ -23,6 +23,7 @@ from baize_train.finetune import (
     Run,
     begin,
     complete,
+    measured,
     settings_of,
     steps_of,
     token_sets,
@@ -73,7 +74,7 @@ def train_sdf(sdf: SdfRun, report: Report = lambda *_: None) -> RunManifest:
 def _prefer(sdf: SdfRun, report: Report) -> RunManifest:
     import datasets
 
-    from baize_train.trainers import Steps, preferring
+    from baize_train.trainers import preferring
 
     run = sdf.run
     rows, counts = _pairs(sdf)
@@ -82,16 +83,7 @@ def _prefer(sdf: SdfRun, report: Report) -> RunManifest:
     if (done := begin(manifest, run.output)) is not None:
         return done
     model = _two_adapters(sdf)
-    manifest.parameters = count_parameters(model)
-    manifest.trainable = count_parameters(model, trainable=True)
-    steps = Steps(
-        count=count,
-        learning_rate=run.preset.rate_for(manifest.parameters - manifest.trainable),
-        seed=run.seed,
-        save_every=run.save_every or max(1, min(200, count // 5)),
-        device=manifest.device,
-        checkpointing=run.checkpointing,
-    )
+    steps = measured(model, run, manifest, count)
     data = datasets.Dataset.from_list(rows)
     trainer, watch = preferring(model, run.preset, steps, run.output, data, report, BETA)
     tokens = (counts.trained + counts.ignored) / len(rows)

@@ -18,6 +18,7 @@ from baize_train.failures import TrainError
 from baize_train.feedback import SCORES, Answers, Scores, choices, sample_answers, score_answers
 from baize_train.gguf_speaker import speaker_of
 from baize_train.judging import check_passes
+from baize_train.run_manifest import DataFile, sha256_of
 from baize_train.runnable_model import check_adapters, runnable
 from baize_train.seeds import distinct
 from baize_train.speaker_specs import KEY_VARIABLE, seeds_in, speaker_named
@@ -102,9 +103,10 @@ def sdf_command(
         else speaker_of(adapter.name, runnable(folder, [adapter], output / _WORK), format, system)
     )
     judging = speaker_named(judge, key_file)
+    made_by = [str(folder), sha256_of(adapter), format, system]
     wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
     sampled, scores = asyncio.run(
-        _feedback(answering, judging, questions, answers, wish, output, passes)
+        _feedback(answering, judging, questions, answers, wish, output, passes, made_by)
     )
     found = choices(sampled, scores)
     judged = [one for one in scores.values() if one.scores]
@@ -118,7 +120,6 @@ def sdf_command(
         raise TrainError(f"no answer can be learnt from: {why}")
     from baize_train.finetune import Corpus, Run
     from baize_train.finetune_command import show_run
-    from baize_train.run_manifest import DataFile
     from baize_train.sdf import SdfRun, train_sdf
 
     flags.quiet_libraries()
@@ -163,10 +164,11 @@ async def _feedback(
     wish: Wish,
     output: Path,
     passes: int,
+    made_by: list[str | None],
 ) -> tuple[list[Answers], dict[str, Scores]]:
     try:
         sampled = await sample_answers(
-            answering, questions, count, wish, output, flags.CountLine("answered")
+            answering, questions, count, wish, output, flags.CountLine("answered"), made_by
         )
         scores = await score_answers(
             judging,
