@@ -16,6 +16,9 @@ from baize_tui.engine.bindings import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
 from baize_tui.paths import Paths, project_paths
+from tests.made_once import made_once
+
+pytest_plugins = ["tests.suite_end"]
 
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")
@@ -35,6 +38,14 @@ def smollm2_file() -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     return smollm2_file()
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model as a Hugging Face folder, to be read only."""
+    from tests.convert.smollm2_folder import make_folder
+
+    return made_once(tmp_path_factory, "smollm2", lambda folder: make_folder(smollm2, folder))
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +69,7 @@ def abort() -> AbortFlag:
 @pytest.fixture(scope="session")
 def engine(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     """The real model, in this process, shared: tests ask for what they need of its state."""
-    engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=2), abort)
+    engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=1), abort)
     yield engine
     engine.close()
 

@@ -14,7 +14,6 @@ from baize_convert.source_tokenizers import source_tokenizer
 from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import random_folder
-from tests.convert.smollm2_folder import make_folder
 from tests.convert.test_merge import converted
 from tests.convert.test_vocabulary import SHAPE
 
@@ -26,11 +25,6 @@ def verified(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str
     assert run(["verify", *map(str, arguments), "--tokens", str(TOKENS), "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
-
-
-@pytest.fixture(scope="module")
-def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
-    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "smollm2")
 
 
 def test_fewer_bits_are_farther_from_the_source(
@@ -73,7 +67,8 @@ def test_another_pre_tokenizer_is_found_out(
     smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "wrong.gguf"
-    assert run(["merge", str(smollm2_folder), "--pre", "tekken", "-o", str(file)]) == 0
+    options = ["--pre", "tekken", "--outtype", "F16", "-o", str(file)]
+    assert run(["merge", str(smollm2_folder), *options]) == 0
     capsys.readouterr()
     assert run(["verify", str(file), "--base", str(smollm2_folder), "--tokens", "16"]) == 1
     said = capsys.readouterr()
