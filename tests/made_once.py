@@ -1,4 +1,4 @@
-"""What is costly to make and only read: made by the first test that asks, whichever process runs it."""
+"""What is costly to make and only read is made for the first test that asks, in one process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import pytest
 from filelock import FileLock
 
 
-def made_once(
-    factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]
-) -> Path:
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
     """The file or folder ``name``, which ``make`` writes to the path it is given.
 
     The processes of pytest-xdist share it: the folders of all of them lie in one. Tests must not

@@ -35,6 +35,7 @@ async def test_that_never_ends(number, tmp_path):
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "test_endless.py").write_text(TESTS)
+    running = max(1, processes)
     begun = tmp_path / "begun"
     begun.mkdir()
     outside = {name: value for name, value in os.environ.items() if "XDIST" not in name}
@@ -54,9 +55,9 @@ def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_pat
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
-        wait_for(lambda: len(list(begun.iterdir())) == max(1, processes) or suite.poll() is not None)
+        wait_for(lambda: len(list(begun.iterdir())) == running or suite.poll() is not None)
         pids = {int(pid) for file in begun.iterdir() for pid in file.name.split()}
-        assert len(pids) == 2 * max(1, processes)
+        assert len(pids) == 2 * running
         suite.send_signal(ending)
         said, _ = suite.communicate()
     finally:
