@@ -81,7 +81,7 @@ async def worker_tokens_per_second(engine: WorkerEngine) -> float:
 
 async def compare(path: str, threads: int) -> float:
     bare = BareLoop(path, threads)
-    engine = WorkerEngine(project_paths().worker_log)
+    engine = WorkerEngine(project_paths())
     await engine.load(ModelSpec(path, context=2048, threads=threads, threads_batch=threads))
     pairs = []
     for number in range(PAIRS + 1):

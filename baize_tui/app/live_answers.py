@@ -187,6 +187,8 @@ class LiveAnswers(Screen[None]):
                     self.transcript.redraw(turn)
                     self.status.show("answering", "busy")
             case Delta(text=text, reasoning=reasoning):
+                if here and self.status.text.startswith("reading the prompt"):
+                    self.status.show("answering", "busy")  # a worker died, and another goes on
                 if (live := self._live.get(conversation_id)) is not None:
                     live.message = msgspec.structs.replace(
                         live.message, text=text, reasoning=reasoning

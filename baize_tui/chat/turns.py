@@ -204,6 +204,10 @@ class Chat:
         """Tokens of a context of ``n_ctx`` that are kept for the answer."""
         return reserve_for_answer(self.max_tokens, n_ctx)
 
+    def hear_notices(self, on_notice: Callable[[str], None]) -> None:
+        """Have ``on_notice`` hear one line when something is switched off because it crashed."""
+        self._engine.on_notice = on_notice
+
     def change_settings(self, settings: Settings) -> None:
         """Have ``settings`` count from now on; those of the model when it is next loaded."""
         self.settings = settings
@@ -735,6 +739,7 @@ class Chat:
             finish_reason=event.reason,
             backend=loaded.backend,
             baize_tui=__version__,
+            profile=loaded.profile,
         )
 
     def _add_hash_later(self, message_id: int) -> None:

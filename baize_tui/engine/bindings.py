@@ -28,6 +28,7 @@ import llama_cpp.llama_cpp as lib
 from llama_cpp._ctypes_extensions import load_shared_library
 
 from baize_tui.engine.fragments import SpecialToken
+from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.footprint import Device
 from baize_tui.settings import Sampling
@@ -435,11 +436,13 @@ class Model:
         vocabulary_only: bool = False,
         simulated: bool = False,
         progress: Callable[[float], bool] | None = None,
+        profile: MachineProfile = FULL,
+        device: str = "",
     ) -> None:
         """Load ``path``; ``progress`` hears 0.0 to 1.0 and stops the load by returning False.
 
         A ``simulated`` model has no weights in memory and cannot compute; llama.cpp tells what it
-        would take.
+        would take. ``device`` names the only GPU to use; empty uses all that ``profile`` allows.
 
         Raises:
             ModelFileError: llama.cpp refused the file; the message has its reason.
@@ -448,6 +451,10 @@ class Model:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 2**31 - 1
         params.vocab_only = vocabulary_only
+        params.use_extra_bufts = profile.extra_buffers
+        chosen = _chosen_devices(profile, device)
+        if chosen is not None:
+            params.devices = ctypes.cast(chosen, ctypes.c_void_p)
         if simulated:
             params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
 
@@ -479,7 +486,10 @@ class Model:
 
     @property
     def can_generate(self) -> bool:
-        return bool(lib.llama_model_has_decoder(self.handle))
+        """Whether it decodes text alone, without an encoder that would have to run first."""
+        return bool(lib.llama_model_has_decoder(self.handle)) and not bool(
+            lib.llama_model_has_encoder(self.handle)
+        )
 
     def metadata(self, key: str) -> str:
         """A metadata value as text, empty where the key is missing."""
@@ -535,6 +545,7 @@ class Context:
         threads: int,
         threads_batch: int,
         abort: AbortFlag,
+        flash_attention: bool = True,
     ) -> None:
         """``n_batch`` is both the logical and the physical batch: one decode call is one ubatch.
 
@@ -550,6 +561,8 @@ class Context:
         params.abort_callback = abort.callback
         params.abort_callback_data = abort.address
         params.no_perf = True
+        if not flash_attention:
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._abort = abort
         _start_of_log()
         self._context = lib.llama_init_from_model(model.handle, params)
@@ -714,6 +727,12 @@ class Sampler:
         """Tell the penalties of a token that stands in the text already."""
         lib.llama_sampler_accept(self._chain, token)
 
+    def accept_in_grammar(self, ids: Sequence[int]) -> None:
+        """Tell the grammar of tokens that it allowed before."""
+        if self._grammar is not None:
+            for token in ids:
+                lib.llama_sampler_accept(self._grammar, token)
+
     def sample(self, context: Context) -> int:
         """Choose a token from the last logits, and accept it.
 
@@ -860,6 +879,7 @@ def _backend_libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
         (registry, "ggml_backend_dev_count", size, []),
         (registry, "ggml_backend_dev_get", pointer, [size]),
         (registry, "ggml_backend_dev_by_type", pointer, [ctypes.c_int]),
+        (registry, "ggml_backend_dev_by_name", pointer, [text]),
         (base, "ggml_backend_dev_name", text, [pointer]),
         (base, "ggml_backend_dev_description", text, [pointer]),
         (base, "ggml_backend_dev_type", ctypes.c_int, [pointer]),
@@ -917,6 +937,22 @@ def devices() -> list[Device]:
             )
         )
     return found
+
+
+def _chosen_devices(profile: MachineProfile, device: str) -> Any:
+    """``llama_model_params.devices``, a list that ends with NULL; None leaves it to llama.cpp.
+
+    Raises:
+        EngineError: there is no such device.
+    """
+    if not profile.gpu:
+        return (ctypes.c_void_p * 1)()
+    if not device:
+        return None
+    handle = _registry.ggml_backend_dev_by_name(device.encode())
+    if not handle:
+        raise EngineError(f"llama.cpp knows no device {device!r} on this machine")
+    return (ctypes.c_void_p * 2)(handle, None)
 
 
 _F32 = 0

@@ -24,7 +24,9 @@ from baize_tui.engine.bindings import (
 )
 from baize_tui.engine.cores import batch_threads, decode_threads
 from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.measuring import BATCH, layers_that_fit
+from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import (
     AdapterUse,
     Count,
@@ -87,9 +89,13 @@ class LlamaEngine:
     """A loaded model and its one KV cache; not thread-safe, except ``cancel``."""
 
     def __init__(
-        self, request: Load, abort: AbortFlag, progress: Callable[[float], bool] | None = None
+        self,
+        request: Load,
+        abort: AbortFlag,
+        progress: Callable[[float], bool] | None = None,
+        profile: MachineProfile = FULL,
     ) -> None:
-        """Load the model of ``request``.
+        """Load the model of ``request``; ``profile`` is how much of this machine it may use.
 
         Raises:
             ModelFileError: the file is not a model llama.cpp can run.
@@ -98,10 +104,16 @@ class LlamaEngine:
         header = read_header(request.path)
         self._abort = abort
         wanted = min(request.context, header.context_length) or header.context_length
-        gpu_layers = request.gpu_layers
+        gpu_layers = request.gpu_layers if profile.gpu else 0
         if gpu_layers is None:
-            gpu_layers = layers_that_fit(request.path, wanted)
-        self._model = Model(request.path, gpu_layers=gpu_layers, progress=progress)
+            gpu_layers = layers_that_fit(request.path, wanted, profile)
+        self._model = Model(
+            request.path,
+            gpu_layers=gpu_layers,
+            progress=progress,
+            profile=profile,
+            device=request.device,
+        )
         if not self._model.can_generate:
             self._model.close()
             raise ModelFileError(
@@ -113,6 +125,8 @@ class LlamaEngine:
         trained = self._model.n_ctx_train
         self._threads = request.threads or decode_threads()
         self._threads_batch = request.threads_batch or batch_threads()
+        if not profile.all_threads:
+            self._threads = self._threads_batch = 1
         try:
             self._context = Context(
                 self._model,
@@ -121,6 +135,7 @@ class LlamaEngine:
                 threads=self._threads,
                 threads_batch=self._threads_batch,
                 abort=abort,
+                flash_attention=profile.flash_attention,
             )
         except EngineError:
             self._model.close()
@@ -143,9 +158,30 @@ class LlamaEngine:
             tokenizer=self.vocabulary.fingerprint,
             has_template=bool(self._template),
             backend=f"llama-cpp-python {versions.llama_cpp_python}, {versions.llama_cpp}",
+            profile=profile.name,
+            begin=[self.vocabulary.bos] if self.vocabulary.add_bos else [],
             prompt_format=self._model.metadata("baize.prompt_format"),
             stop=_stop_strings(self._model.metadata("baize.stop")),
         )
+
+    def warm_up(self) -> None:
+        """Compute a token, so that a kernel that crashes on this machine does so at load.
+
+        Two tokens at once first: batches take other kernels than single tokens do (llama.cpp's
+        crashing AMX kernel is one of them, ``ggml_backend_amx_mul_mat``).
+
+        Raises:
+            Aborted: the abort flag is set.
+            EngineError: llama.cpp failed.
+        """
+        token = max(self.vocabulary.bos, 0)
+        self._decode([token, token])
+        self._decode([token])
+        self._forget()
+
+    def _forget(self) -> None:
+        self._context.clear()
+        self._cached.clear()
 
     def close(self) -> None:
         self._context.close()
@@ -217,9 +253,8 @@ class LlamaEngine:
         n_ctx = self._context.n_ctx
         if len(ids) + request.reserve > n_ctx or not ids:
             raise TooLongError(len(ids), request.reserve, n_ctx)
+        prompt_tokens = len(ids)
 
-        # The last prompt token is decoded alone, so that regenerating takes the same path.
-        reused = self._reuse(ids[:-1])
         seed = request.sampling.seed
         if seed is None:
             seed = random.SystemRandom().randrange(2**31)
@@ -229,15 +264,21 @@ class LlamaEngine:
         answer = AnswerText(request.stop, trim_at_stop=request.trim_at_stop)
         unsent_text = "".join(answer.feed(self.vocabulary.piece(token)) for token in begun)
         answer_ids, unsent_ids = list(begun), list(begun)
-        generated = 0
+        resumed = request.resume[len(begun) :]
+        if resumed:  # the deltas before gave all of this
+            for token in resumed:
+                answer.feed(self.vocabulary.piece(token))
+            ids, answer_ids = ids + resumed, begun + resumed
+            unsent_text, unsent_ids = "", []
+        generated = len(resumed)
         notices = _notices(prompt)
-        reason: FinishReason = "length"
+        reason: FinishReason = "stop" if answer.stopped() else "length"
         prefilled = first = last = started
 
         def stats() -> Stats:
             return Stats(
-                prompt_tokens=len(ids),
-                reused_tokens=reused,
+                prompt_tokens=prompt_tokens,
+                reused_tokens=min(reused, prompt_tokens),
                 completion_tokens=generated,
                 ttft_s=first - started if generated else 0.0,
                 prefill_s=prefilled - started,
@@ -245,22 +286,26 @@ class LlamaEngine:
                 seed=seed,
                 threads=self._threads,
                 threads_batch=self._threads_batch,
+                resumed_tokens=len(resumed),
             )
 
+        # The last prompt token is decoded alone, so that regenerating takes the same path.
+        reused = self._reuse(ids[:-1])
         sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
         try:
             for token in ids[-_looked_back(request.sampling) :]:
                 sampler.accept(token)
+            sampler.accept_in_grammar(resumed)
             yield Prefilling(request.request, reused, len(ids), reused)
             for done in self._prefill(ids[:-1], reused):
                 yield Prefilling(request.request, done, len(ids), reused)
             self._decode(ids[-1:])
             prefilled = first = last = time.monotonic()
             sent_at = 0.0
-            while not answer.stopped():
+            while not answer.stopped() and generated < request.max_tokens:
                 token = sampler.sample(self._context)
                 last = time.monotonic()
-                if not generated:
+                if generated == len(resumed):
                     first = last
                 if self.vocabulary.is_end_of_generation(token):
                     reason = "stop"
@@ -291,8 +336,42 @@ class LlamaEngine:
         if unsent_text:
             yield Delta(request.request, unsent_text, unsent_ids)
         if answer.stopped():
-            answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, len(ids) - len(begun))
+            start = prompt_tokens - len(begun)
+            answer_ids = self._cut_at_stop(answer_ids, answer.kept_bytes, start)
         yield Finished(request.request, reason, answer.text, answer_ids, measured, notices)
+
+    # --- likelihoods ------------------------------------------------------------------------------
+
+    def losses(self, ids: Sequence[int], adapters: list[AdapterUse]) -> list[float]:
+        """The negative log-likelihood of each of ``ids`` after the first, in nats.
+
+        Raises:
+            ModelFileError: an adapter is not of this model.
+            EngineError: the ids are more than the context holds.
+        """
+        self._lay_over(adapters)
+        self._forget()
+        found = losses(self._context, ids, self.vocabulary.size, BATCH)
+        self._forget()
+        return found
+
+    def write_logits(self, ids: Sequence[int], output: str) -> None:
+        """Write the logits after each of ``ids`` to ``output``: float32 [ids, vocabulary].
+
+        Raises:
+            EngineError: the ids are more than the context holds, or the file cannot be written.
+        """
+        self._forget()
+        try:
+            with Path(output).open("wb") as file:
+                for rows in logits(self._context, ids, self.vocabulary.size, BATCH):
+                    file.write(rows.tobytes())
+        except OSError as error:
+            raise EngineError(f"{output}: {error.strerror}") from error
+        finally:
+            self._forget()
+
+    # --- adapters ---------------------------------------------------------------------------------
 
     def _lay_over(self, wanted: list[AdapterUse]) -> None:
         """Have these adapters count from now on; what was computed with others is forgotten.
@@ -305,8 +384,7 @@ class LlamaEngine:
             return
         self._context.set_adapters([(self._adapter(use.path), use.scale) for use in wanted])
         self._laid_over = wanted
-        self._context.clear()
-        self._cached.clear()
+        self._forget()
 
     def _adapter(self, path: str) -> Adapter:
         try:

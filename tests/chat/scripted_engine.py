@@ -79,6 +79,8 @@ class _Answer:
 class ScriptedEngine:
     """Answers with ``script``; an exception in it is raised there."""
 
+    on_notice: Callable[[str], None] = staticmethod(lambda _notice: None)
+
     def __init__(self, *script: str | EngineFailure, n_ctx: int = 1000) -> None:
         self.script: list[str | EngineFailure] = list(script or ("Hello ", "there."))
         self.n_ctx = n_ctx
