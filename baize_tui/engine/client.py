@@ -497,12 +497,13 @@ class WorkerEngine:
         self._first_death = None
         self._profile = self._remembered_profile()
         why = f"{death.why}, in every machine profile; see {self._log_file}"
-        if not worker.started:
-            raise NoProfileLeft(
+        if not worker.started or death.signal_name == "SIGILL":
+            # Every profile runs the same library: it is compiled for another processor.
+            why = (
                 f"llama.cpp cannot run on this machine: {why}. Install llama-cpp-python again, "
                 "compiled for this processor (README, Installation)"
             )
-        if path:
+        elif path:
             why = f"{path} is damaged, or llama.cpp cannot run it: {why}"
         raise NoProfileLeft(why)
 

@@ -210,10 +210,11 @@ async def test_a_file_that_kills_every_profile_is_named(
     assert not paths.machine_profile_file.exists()
 
 
-async def test_a_library_that_never_starts_is_no_fault_of_the_file(
-    paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("crash", ["SIGSEGV starting", "SIGILL warming-up"])
+async def test_a_library_for_another_processor_is_no_fault_of_the_file(
+    crash: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(VARIABLE, f"SIGILL starting {EVERY}")
+    monkeypatch.setenv(VARIABLE, f"{crash} {EVERY}")
     async with opened(paths) as (engine, _):
         with pytest.raises(NoProfileLeft, match="cannot run on this machine") as caught:
             await engine.load(ModelSpec(str(smollm2)))
