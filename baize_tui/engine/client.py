@@ -13,7 +13,7 @@ import os
 import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
@@ -78,6 +78,8 @@ TEMPLATE_DEADLINE_S = 1.5
 _SETTLE_S = 0.1
 _CLOSE_S = 2.0
 _SHORT_CONTEXT = 256
+_PROVEN_TOKENS = 8
+"""An answer that has come so far under a profile shows that it works."""
 _LARGEST_LOG = 1 << 20
 
 GenerationEvent = Prefilling | Delta | Finished
@@ -378,20 +380,23 @@ class _WorkerGeneration:
             self._worker.send(Cancel(self._request.request))
 
     async def __aiter__(self) -> AsyncGenerator[GenerationEvent, None]:
-        while True:
-            worker = await self._engine.ready()
-            try:
-                async with contextlib.aclosing(self._events_of(worker)) as events:
-                    async for event in events:
-                        yield event
-            except WorkerDied as death:
-                self._engine.step_down(worker, death, worker.loaded.path if worker.loaded else "")
-                self._request = self._engine.renumbered(
-                    msgspec.structs.replace(self._request, resume=self._ids)
-                )
-            else:
-                self._engine.recovered()
-                return
+        with self._engine.operation() as operation:
+            while True:
+                worker = await self._engine.ready(operation)
+                try:
+                    async with contextlib.aclosing(self._events_of(worker)) as events:
+                        async for event in events:
+                            yield event
+                            if len(self._ids) >= len(self._request.resume) + _PROVEN_TOKENS:
+                                self._engine.recovered(operation)
+                except WorkerDied as death:
+                    self._engine.step_down(operation, worker, death)
+                    self._request = self._engine.renumbered(
+                        msgspec.structs.replace(self._request, resume=list(self._ids))
+                    )
+                else:
+                    self._engine.recovered(operation)
+                    return
 
     async def _events_of(self, worker: _Worker) -> AsyncGenerator[GenerationEvent, None]:
         """Send the request and yield its events; the answer is stopped if nobody wants them."""
@@ -420,6 +425,12 @@ class _WorkerGeneration:
                 worker.send(Cancel(self._request.request))
 
 
+class _Operation:
+    """Something a caller asked for, which may take several workers."""
+
+    first_death: WorkerDied | None = None
+
+
 def _ignore(_notice: str) -> None:
     """For callers that have no place to say it."""
 
@@ -433,7 +444,7 @@ class WorkerEngine:
         self._profiles = ProfileCache(paths.machine_profile_file)
         self._worker: _Worker | None = None
         self._profile: MachineProfile = FULL
-        self._first_death: WorkerDied | None = None
+        self._stepping_down: _Operation | None = None
         self._closing = False
         self._spec: ModelSpec | None = None
         self._loading = asyncio.Lock()
@@ -467,7 +478,7 @@ class WorkerEngine:
 
     async def _started(self) -> _Worker:
         if self._worker is None or not self._worker.alive:
-            if self._first_death is None:
+            if self._stepping_down is None:
                 self._profile = self._remembered_profile()
             self._worker = await _Worker.start(self._log_file, self._profile)
         return self._worker
@@ -476,9 +487,22 @@ class WorkerEngine:
         known = self.remembered
         return profile_named(known.profile) if known is not None else FULL
 
-    def step_down(self, worker: _Worker, death: WorkerDied, path: str) -> None:
-        """Choose the next safer profile after ``worker`` died in the middle of a request that was
-        about the file ``path``.
+    @contextlib.contextmanager
+    def operation(self) -> Iterator[_Operation]:
+        """What a caller asked for, from the first try to its end."""
+        operation = _Operation()
+        try:
+            yield operation
+        finally:
+            if self._stepping_down is operation:
+                self._stepping_down = None
+
+    def step_down(
+        self, operation: _Operation, worker: _Worker, death: WorkerDied, path: str = ""
+    ) -> None:
+        """Choose the next safer profile after ``worker`` died in the middle of ``operation``.
+
+        ``path`` is the file that the operation is about; empty is the loaded model.
 
         Raises:
             WorkerDied: no signal killed it, or this engine is being closed.
@@ -488,14 +512,15 @@ class WorkerEngine:
             raise death
         if worker.profile != self._profile:
             return  # another request that the same worker ran has done it
-        if self._first_death is None:
-            self._first_death = death
+        if self._stepping_down is None:
+            self._stepping_down = operation
+            operation.first_death = death
         safer = next_safer(self._profile, gpu_backend=has_gpu_backend())
         if safer is not None:
             self._profile = safer
             return
-        self._first_death = None
         self._profile = self._remembered_profile()
+        path = path or (worker.loaded.path if worker.loaded is not None else "")
         why = f"{death.why}, in every machine profile; see {self._log_file}"
         if not worker.started or death.signal_name == "SIGILL":
             # Every profile runs the same library: it is compiled for another processor.
@@ -507,11 +532,12 @@ class WorkerEngine:
             why = f"{path} is damaged, or llama.cpp cannot run it: {why}"
         raise NoProfileLeft(why)
 
-    def recovered(self) -> None:
-        """The request that killed a worker was answered: remember how, and say so."""
-        death, self._first_death = self._first_death, None
+    def recovered(self, operation: _Operation) -> None:
+        """``operation`` has succeeded: if it had killed a worker, remember how, and say so."""
+        death, operation.first_death = operation.first_death, None
         if death is None:
             return
+        self._stepping_down = None
         self._profiles.write(
             self._profile, death.why, temporary=death.signal_name in _SENT_FROM_OUTSIDE
         )
@@ -524,18 +550,24 @@ class WorkerEngine:
         Raises:
             EngineFailure: as the worker says, or it died under every profile.
         """
-        while True:
-            async with self._loading:
-                worker = await (self._ready() if loaded else self._started())
-            try:
-                async with contextlib.aclosing(worker.events(self.renumbered(request))) as events:
-                    async for event in events:
-                        if isinstance(event, kind):
-                            self.recovered()
-                            return event
-            except WorkerDied as death:
-                loaded_path = worker.loaded.path if worker.loaded is not None else ""
-                self.step_down(worker, death, getattr(request, "path", loaded_path))
+        with self.operation() as operation:
+            while True:
+                async with self._loading:
+                    worker = await (self._ready(operation) if loaded else self._started())
+                try:
+                    return await self._answer_of(worker, request, kind, operation)
+                except WorkerDied as death:
+                    self.step_down(operation, worker, death, getattr(request, "path", ""))
+
+    async def _answer_of(
+        self, worker: _Worker, request: Request, kind: type[Answer], operation: _Operation
+    ) -> Answer:
+        async with contextlib.aclosing(worker.events(self.renumbered(request))) as events:
+            async for event in events:
+                if isinstance(event, kind):
+                    self.recovered(operation)
+                    return event
+        raise AssertionError("the events of a request end with its answer or with a failure")
 
     # --- the model ------------------------------------------------------------------------------
 
@@ -550,18 +582,19 @@ class WorkerEngine:
         if progress is not None:
             self.on_progress = progress
         async with self._loading:
-            model = await self._load(spec)
-            self.recovered()
-            return model
+            with self.operation() as operation:
+                model = await self._load(spec, operation)
+                self.recovered(operation)
+                return model
 
-    async def _load(self, spec: ModelSpec) -> LoadedModel:
+    async def _load(self, spec: ModelSpec, operation: _Operation) -> LoadedModel:
         self._spec = None
         while True:
             worker = await self._started()
             try:
                 model = await self._load_in(worker, spec)
             except WorkerDied as death:
-                self.step_down(worker, death, spec.path)
+                self.step_down(operation, worker, death, spec.path)
             else:
                 worker.loaded = self._spec = spec
                 return model
@@ -577,19 +610,19 @@ class WorkerEngine:
                     return event.model
         raise AssertionError("the events of a load end with it or with a failure")
 
-    async def ready(self) -> _Worker:
+    async def ready(self, operation: _Operation) -> _Worker:
         """A worker with the model loaded, a new one if the last has died."""
         async with self._loading:
-            return await self._ready()
+            return await self._ready(operation)
 
-    async def _ready(self) -> _Worker:
+    async def _ready(self, operation: _Operation) -> _Worker:
         spec = self._spec
         if spec is None:
             raise EngineFailure("no model is loaded", "load")
         worker = await self._started()
         if worker.loaded != spec:
             try:
-                await self._load(spec)
+                await self._load(spec, operation)
             finally:
                 self._spec = spec
             worker = await self._started()
