@@ -2,8 +2,8 @@
 
     .venv/bin/python -m build_llama
 
-Nothing is done where the version that pyproject.toml pins can be imported already. Exit codes: 0
-done, 1 it failed (the last lines say why), 128 + N ended by signal N.
+It does nothing where the version that pyproject.toml pins can be imported already. Exit codes: 0
+done, 1 failed (the last lines say why), 128 + N ended by signal N.
 """
 
 from __future__ import annotations
@@ -14,20 +14,21 @@ from pathlib import Path
 
 from build_llama.attempts import build_attempts
 from build_llama.installation import Installation, Programs, pinned_version
-from build_llama.machine import parallel_compilers, processor
+from build_llama.machine import compilers, parallel_compilers, processor
 from build_llama.running import Cancelled, cancelled_by_signals
 
 
-def main() -> int:
-    """Install, and return the exit code."""
-    log = Path(sys.prefix) / "llama-build.log"
-    installation = Installation(pinned_version(), log, sys.stdout, Programs())
+def main(programs: Programs = Programs(), folder: Path = Path(sys.prefix)) -> int:
+    """Install, with a log in ``folder``, and return the exit code."""
+    log = folder / "llama-build.log"
+    installation = Installation(pinned_version(), log, sys.stdout, programs)
     try:
         with cancelled_by_signals():
             if installation.done():
                 return 0
             log.unlink(missing_ok=True)
-            attempts = build_attempts(os.environ, parallel_compilers(), processor())
+            environment = {**os.environ, **compilers(os.environ)}
+            attempts = build_attempts(environment, parallel_compilers(), processor())
             return 0 if installation.install(attempts) else 1
     except Cancelled as cancelled:
         print(f"\nStopped by {cancelled}.", file=sys.stderr)

@@ -53,20 +53,21 @@ CAUSES = (
     Cause(
         "pip could not download all packages. Check the network and pip's index.",
         re.compile(
-            r"No matching distribution found for|Could not install packages due to an OSError: "
-            r"HTTP|Failed to establish a new connection|Temporary failure in name resolution"
-            r"|Read timed out"
+            r"No matching distribution found for|ERROR: HTTP error"
+            r"|OSError: HTTPS?ConnectionPool|ReadTimeoutError: HTTPS?ConnectionPool"
         ),
     ),
     Cause(
         "The compiler ran out of memory.",
-        re.compile(r"Killed signal terminated program|fatal error: Killed|std::bad_alloc"),
+        re.compile(r"Killed signal terminated program|virtual memory exhausted"),
         retry=True,
         out_of_memory=True,
     ),
 )
 
-_TELLING = re.compile(r"\berror\b|undefined reference|cannot find -l", re.IGNORECASE)
+_TELLING = re.compile(
+    r"(^|: )(fatal )?error: |^CMake Error|^ERROR: |undefined reference to|cannot find -l"
+)
 _PIP_ABOUT_ITSELF = re.compile(
     r"subprocess-exited-with-error|Failed building wheel|Failed to build|error originates from a"
     r"|did not run successfully|CMake (build|configuration) failed|-Werror"

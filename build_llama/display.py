@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TextIO
 
 from baize_tui.progress import TimeLeft, bar
-from build_llama.steps import COMPILING, Step, read_phase, read_step
+from build_llama.steps import COMPILING, PHASES, Step, read_phase, read_step
 
 PLAIN_LINE_EVERY_S = 20.0
 _CLEAR_LINE = "\r\x1b[K"
@@ -20,49 +20,48 @@ class Display:
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._terminal = out.isatty() and os.environ.get("TERM") != "dumb"
-        self._phase = ""
+        self._printed: tuple[int, float] = (-1, 0.0)
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin anew, with another attempt."""
+        self._phase = -1
         self._step: Step | None = None
         self._time_left = TimeLeft()
-        self._printed = ("", 0.0)
 
     def read(self, line: str) -> None:
         """Take note of one line of output, and show what it changes."""
-        phase, step = read_phase(line), read_step(line)
-        if phase is not None and phase != self._phase:
-            self._phase, self._step, self._time_left = phase, None, TimeLeft()
-        elif step is not None and self._phase == COMPILING:
+        phase = read_phase(line)
+        if phase is not None and phase > self._phase:
+            self._phase, self._step = phase, None
+            self.refresh()
+        elif self._phase >= 0 and PHASES[self._phase] == COMPILING and (step := read_step(line)):
             self._step = step
-        else:
-            return
-        self.refresh()
+            self.refresh()
 
     def refresh(self) -> None:
-        """Show the current state; call it about once a second."""
-        if not self._phase:
+        """Show the current state; called about once a second, it keeps the time left true."""
+        if self._phase < 0:
             return
         if self._terminal:
             cells = shutil.get_terminal_size().columns - 1
-            self._out.write(_CLEAR_LINE + self._text(with_bar=True)[:cells])
+            self._out.write(_CLEAR_LINE + self._text()[:cells])
             self._out.flush()
             return
         phase, shown = self._printed
         if phase != self._phase or monotonic() - shown >= PLAIN_LINE_EVERY_S:
             self._printed = (self._phase, monotonic())
-            print(self._text(with_bar=False), file=self._out, flush=True)
+            print(self._text(), file=self._out, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line that stays, in the place of the progress line."""
         print((_CLEAR_LINE if self._terminal else "") + text, file=self._out, flush=True)
 
-    def restart(self) -> None:
-        """Forget phase and steps, before another attempt."""
-        self._phase, self._step = "", None
-
-    def _text(self, with_bar: bool) -> str:
+    def _text(self) -> str:
         if self._step is None:
-            return f"{self._phase} …"
-        parts = [str(self._step), self._time_left.after(self._step.fraction)]
-        counts = " · ".join(part for part in parts if part)
-        return f"{self._phase}  {bar(self._step.fraction)}  {counts}" if with_bar else (
-            f"{self._phase}: {counts}"
-        )
+            return f"{PHASES[self._phase]} …"
+        done = self._step.fraction
+        parts = [PHASES[self._phase], bar(done), str(self._step), self._time_left.after(done)]
+        if not self._terminal:
+            del parts[1]
+        return "  ".join(part for part in parts if part)

@@ -9,14 +9,21 @@ _NINJA = re.compile(r"\s*\[(\d+)/(\d+)\] ")
 _MAKE = re.compile(r"\s*\[ *(\d+)%\] ")
 
 COMPILING = "Compiling llama.cpp"
-_PHASES = (
-    ("Downloading ", "Downloading llama.cpp"),
-    ("Installing build dependencies", "Preparing the build of llama.cpp"),
-    ("Building wheel for llama", "Preparing the build of llama.cpp"),
-    ("*** Configuring CMake", "Configuring llama.cpp"),
-    ("*** Building project", COMPILING),
-    ("*** Installing project", "Installing llama.cpp"),
-    ("Installing collected packages", "Installing llama.cpp"),
+PHASES = (
+    "Downloading llama.cpp",
+    "Preparing to compile llama.cpp",
+    "Configuring llama.cpp",
+    COMPILING,
+    "Installing llama.cpp",
+)
+# Where a line begins so, the phase of that position begins. pip indents what it prints about
+# packages that are needed only to build.
+_PHASE_STARTS = (
+    ("Downloading ", "  Downloading "),
+    ("  Installing build dependencies",),
+    ("  *** Configuring CMake",),
+    ("  *** Building project",),
+    ("  *** Installing project", "Installing collected packages"),
 )
 
 
@@ -46,10 +53,9 @@ def read_step(line: str) -> Step | None:
     return None
 
 
-def read_phase(line: str) -> str | None:
-    """What the installation does from this line of pip on, in words for the person who waits."""
-    line = line.strip()
-    for start, phase in _PHASES:
-        if line.startswith(start):
+def read_phase(line: str) -> int | None:
+    """The position in ``PHASES`` of what begins with this line of pip, if anything does."""
+    for phase, starts in enumerate(_PHASE_STARTS):
+        if line.startswith(starts):
             return phase
     return None
