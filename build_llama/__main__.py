@@ -18,7 +18,7 @@ from build_llama.machine import compilers, parallel_compilers, processor
 from build_llama.running import Cancelled, cancelled_by_signals
 
 
-def main(programs: Programs = Programs(), folder: Path = Path(sys.prefix)) -> int:
+def main(programs: Programs, folder: Path) -> int:
     """Install, with a log in ``folder``, and return the exit code."""
     log = folder / "llama-build.log"
     installation = Installation(pinned_version(), log, sys.stdout, programs)
@@ -36,4 +36,4 @@ def main(programs: Programs = Programs(), folder: Path = Path(sys.prefix)) -> in
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(Programs(), Path(sys.prefix)))

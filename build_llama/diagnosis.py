@@ -32,15 +32,12 @@ CAUSES = (
         re.compile(r"No space left on device"),
     ),
     Cause(
-        "CMake is missing, and pip found no package of it. Install CMake 3.21 or newer and repeat: "
-        "'apt install cmake', 'dnf install cmake' or 'brew install cmake'.",
-        re.compile(r"No matching distribution found for cmake|Could not find CMake"),
-    ),
-    Cause(
-        f"There is neither ninja nor make. {_INSTALL_COMPILER}",
+        "CMake or ninja is missing, and pip found no package of it. Install both and repeat: 'apt "
+        "install cmake ninja-build' on Debian and Ubuntu, 'dnf install cmake ninja-build' on "
+        "Fedora, 'brew install cmake ninja' on macOS.",
         re.compile(
-            r"No matching distribution found for ninja|unable to find a build program"
-            r"|Ninja or Make is required"
+            r"No matching distribution found for (cmake|ninja)|Could not find CMake"
+            r"|unable to find a build program"
         ),
     ),
     Cause(
@@ -69,8 +66,8 @@ _TELLING = re.compile(
     r"(^|: )(fatal )?error: |^CMake Error|^ERROR: |undefined reference to|cannot find -l"
 )
 _PIP_ABOUT_ITSELF = re.compile(
-    r"subprocess-exited-with-error|Failed building wheel|Failed to build|error originates from a"
-    r"|did not run successfully|CMake (build|configuration) failed|-Werror"
+    r"subprocess-exited-with-error|Failed building wheel|Failed to build|Could not build wheels"
+    r"|error originates from a|did not run successfully|CMake (build|configuration) failed"
 )
 
 

@@ -43,15 +43,16 @@ class Display:
         """Show the current state; called about once a second, it keeps the time left true."""
         if self._phase < 0:
             return
+        text = self._text()
         if self._terminal:
             cells = shutil.get_terminal_size().columns - 1
-            self._out.write(_CLEAR_LINE + self._text()[:cells])
+            self._out.write(_CLEAR_LINE + text[:cells])
             self._out.flush()
             return
         phase, shown = self._printed
         if phase != self._phase or monotonic() - shown >= PLAIN_LINE_EVERY_S:
             self._printed = (self._phase, monotonic())
-            print(self._text(), file=self._out, flush=True)
+            print(text, file=self._out, flush=True)
 
     def say(self, text: str) -> None:
         """Print a line that stays, in the place of the progress line."""

@@ -1,4 +1,4 @@
-"""Installs llama-cpp-python into the environment of this Python, with the builds of ``attempts``."""
+"""Installs llama-cpp-python by pip, with the first of several builds that succeeds."""
 
 from __future__ import annotations
 
@@ -120,11 +120,11 @@ class Installation:
         command = [*self._programs.python, "-c", _PRINT_VERSION]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            what = f"error: import llama_cpp ended with exit code {result.returncode}"
-            return diagnose([what, *result.stderr.splitlines()[-1:]])
+            what = f"'import llama_cpp' ended with exit code {result.returncode}"
+            return Failure(None, [what, *result.stderr.splitlines()[-1:]])
         found = result.stdout.strip()
         if found != self._version:
-            return diagnose([f"error: llama_cpp {found} is installed, not {self._version}"])
+            return Failure(None, [f"llama_cpp {found} was imported, not {self._version}"])
         return None
 
     def _pip_cache(self) -> Path | None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 BYTES_PER_COMPILER = 1 << 30
-"""Memory that one C++ compiler may need; the largest file of llama.cpp takes 0.45 GB with GCC 12."""
+"""Memory that one compiler may need; the largest file of llama.cpp takes GCC 12 0.45 GB."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from build_llama.installation import Programs
 
-_PIP = '''\
+_PIP = """\
 import json, os, sys
 from pathlib import Path
 
@@ -30,9 +30,9 @@ print(output, flush=True)
 if code == 0:
     (folder / "installed").write_text(sys.argv[-1].partition("==")[2] if importable else "")
 sys.exit(code)
-'''
+"""
 
-_PYTHON = '''\
+_PYTHON = """\
 import sys
 from pathlib import Path
 
@@ -42,7 +42,7 @@ if not installed.exists():
 if not (version := installed.read_text()):
     sys.exit("OSError: libggml-cpu.so: cannot open shared object file")
 print(version)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ class StandIns:
     def calls(self) -> list[Call]:
         """The calls of pip that install or remove something."""
         file = self._folder / "calls.jsonl"
-        return [Call(*json.loads(line)) for line in file.read_text().splitlines()] if (
-            file.exists()
-        ) else []
+        return (
+            [Call(*json.loads(line)) for line in file.read_text().splitlines()]
+            if (file.exists())
+            else []
+        )

@@ -71,7 +71,7 @@ def test_when_the_quick_build_fails_the_plain_one_follows_still_without_amx(
     done, shown = install(stand_ins, tmp_path)
     assert done
     (told,) = [line for line in shown if "failed" in line]
-    assert told.startswith("The quick build failed: ")
+    assert told == "The quick build failed: broken on purpose"
     assert "Trying the plain build without AMX." in shown
     _, plain = stand_ins.calls()
     assert "CMAKE_ARGS" not in plain.environment
@@ -121,7 +121,7 @@ def test_when_all_builds_fail_the_telling_lines_are_shown(
     ("name", "says"),
     [
         ("no-compiler.txt", "There is no C and C++ compiler. Install one and repeat: 'apt install"),
-        ("no-cmake.txt", "CMake is missing, and pip found no package of it. Install CMake 3.21"),
+        ("no-ninja.txt", "CMake or ninja is missing, and pip found no package of it. Install both"),
         ("no-network.txt", "pip could not download all packages. Check the network"),
     ],
 )

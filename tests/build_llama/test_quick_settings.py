@@ -12,9 +12,8 @@ import pytest
 from build_llama.attempts import QUICK_SETTINGS
 
 CMAKE = shutil.which("cmake")
-GENERATORS = [
-    name for name, program in (("Ninja", "ninja"), ("Unix Makefiles", "make")) if shutil.which(program)
-]
+PROGRAMS = {"Ninja": "ninja", "Unix Makefiles": "make"}
+GENERATORS = [name for name, program in PROGRAMS.items() if shutil.which(program)]
 
 pytestmark = pytest.mark.skipif(CMAKE is None, reason="needs CMake")
 

@@ -114,6 +114,6 @@ def test_the_time_left_is_shown_and_goes_on_while_nothing_is_printed(
     display.refresh()
     assert out.getvalue().splitlines() == [
         "Compiling llama.cpp …",
-        "Compiling llama.cpp  40 of 80  20 s left",
         "Compiling llama.cpp  40 of 80  40 s left",
+        "Compiling llama.cpp  40 of 80  80 s left",
     ]
