@@ -8,6 +8,7 @@ done, 1 failed (the last lines say why), 128 + N ended by signal N.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -36,4 +37,6 @@ def main(programs: Programs, folder: Path) -> int:
 
 
 if __name__ == "__main__":
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # the bar, where the locale has no such characters
     sys.exit(main(Programs(), Path(sys.prefix)))

@@ -90,30 +90,25 @@ class Installation:
 
     def _build(self, attempt: Attempt, cache: Path | None) -> Failure | None:
         """Run pip once and try the result; None if both succeed."""
+        # pip would leave a broken installation of the same version as it is.
+        remove = [*self._programs.pip, "uninstall", "--yes", "llama-cpp-python"]
         command = [*self._programs.pip, "install", "--verbose", "--no-input"]
         if cache is not None and attempt.cache_key is not None:
             command += ["--cache-dir", str(cache / "baize-tui" / attempt.cache_key)]
         command.append(f"llama-cpp-python=={self._version}")
         output: list[str] = []
-        with self._log.open("a") as log:
+        with self._log.open("a", encoding="utf-8") as log:
 
             def take(line: str) -> None:
                 log.write(line)
                 output.append(line)
                 self._display.read(line)
 
-            log.write(f"# {attempt.name}: {shlex.join(command)}\n")
-            log.flush()
+            take(f"# {attempt.name}: {shlex.join(command)}\n")
             self._display.restart()
+            run(remove, attempt.environment, take, self._display.refresh)
             code = run(command, attempt.environment, take, self._display.refresh)
-            if code != 0:
-                return diagnose(output)
-            failure = self._import_failure()
-            if failure is not None:
-                # Otherwise the next attempt would find the version installed, and do nothing.
-                uninstall = [*self._programs.pip, "uninstall", "--yes", "llama-cpp-python"]
-                run(uninstall, attempt.environment, take, self._display.refresh)
-            return failure
+        return diagnose(output) if code != 0 else self._import_failure()
 
     def _import_failure(self) -> Failure | None:
         """Why this version cannot be imported; tried in a process of its own, for it may crash."""

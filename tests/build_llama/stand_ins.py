@@ -20,7 +20,10 @@ if sys.argv[1:] == ["cache", "dir"]:
 with (folder / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")
 if sys.argv[1] == "uninstall":
-    (folder / "installed").unlink()
+    (folder / "installed").unlink(missing_ok=True)
+    sys.exit()
+if (folder / "installed").exists():
+    print("Requirement already satisfied")
     sys.exit()
 builds = sorted(folder.glob("build-*.json"))
 build = builds[0]
@@ -80,11 +83,10 @@ class StandIns:
         """``version`` can be imported."""
         (self._folder / "installed").write_text(version)
 
-    def calls(self) -> list[Call]:
-        """The calls of pip that install or remove something."""
+    def installs(self) -> list[Call]:
+        """The calls of ``pip install``."""
         file = self._folder / "calls.jsonl"
-        return (
-            [Call(*json.loads(line)) for line in file.read_text().splitlines()]
-            if (file.exists())
-            else []
-        )
+        if not file.exists():
+            return []
+        calls = [Call(*json.loads(line)) for line in file.read_text().splitlines()]
+        return [call for call in calls if call.arguments[0] == "install"]

@@ -45,8 +45,7 @@ def test_the_quick_build_comes_first_and_suffices(stand_ins: StandIns, tmp_path:
     done, shown = install(stand_ins, tmp_path)
     assert done
     assert shown[-1].startswith("Installed llama-cpp-python 0.3.36 in 0 min ")
-    (call,) = stand_ins.calls()
-    assert call.arguments[0] == "install"
+    (call,) = stand_ins.installs()
     assert call.arguments[-1] == "llama-cpp-python==0.3.36"
     assert call.environment["CMAKE_ARGS"] == f"-C{QUICK_SETTINGS}"
     assert call.environment["CMAKE_BUILD_PARALLEL_LEVEL"] == "3"
@@ -60,7 +59,7 @@ def test_what_is_installed_is_not_installed_again(stand_ins: StandIns, tmp_path:
     assert not installation.done()
     stand_ins.set_installed(VERSION)
     assert installation.done()
-    assert stand_ins.calls() == []
+    assert stand_ins.installs() == []
 
 
 def test_when_the_quick_build_fails_the_plain_one_follows_still_without_amx(
@@ -73,7 +72,7 @@ def test_when_the_quick_build_fails_the_plain_one_follows_still_without_amx(
     (told,) = [line for line in shown if "failed" in line]
     assert told == "The quick build failed: broken on purpose"
     assert "Trying the plain build without AMX." in shown
-    _, plain = stand_ins.calls()
+    _, plain = stand_ins.installs()
     assert "CMAKE_ARGS" not in plain.environment
     assert plain.environment["CFLAGS"] == "-O2 -U__AMX_INT8__"
     assert plain.environment["CXXFLAGS"] == "-U__AMX_INT8__"
@@ -86,13 +85,13 @@ def test_the_last_build_has_only_what_the_person_set(stand_ins: StandIns, tmp_pa
     done, shown = install(stand_ins, tmp_path)
     assert done
     assert "Trying the plain build." in shown
-    *_, plain = stand_ins.calls()
+    *_, plain = stand_ins.installs()
     assert plain.environment["CFLAGS"] == "-O2"
     assert "CXXFLAGS" not in plain.environment
     assert "--cache-dir" not in plain.arguments
 
 
-def test_a_build_that_cannot_be_imported_is_removed_before_the_next(
+def test_after_a_build_that_cannot_be_imported_the_next_one_follows(
     stand_ins: StandIns, tmp_path: Path
 ) -> None:
     stand_ins.next_build(0, COMPILED, importable=False)
@@ -100,7 +99,17 @@ def test_a_build_that_cannot_be_imported_is_removed_before_the_next(
     done, shown = install(stand_ins, tmp_path)
     assert done
     assert any("libggml-cpu.so: cannot open shared object file" in line for line in shown)
-    assert [call.arguments[0] for call in stand_ins.calls()] == ["install", "uninstall", "install"]
+    assert len(stand_ins.installs()) == 2
+
+
+def test_a_broken_installation_of_the_same_version_is_replaced(
+    stand_ins: StandIns, tmp_path: Path
+) -> None:
+    stand_ins.set_installed("")
+    stand_ins.next_build(0, COMPILED)
+    done, shown = install(stand_ins, tmp_path)
+    assert done
+    assert not any("failed" in line for line in shown)
 
 
 def test_when_all_builds_fail_the_telling_lines_are_shown(
@@ -134,7 +143,7 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_else_is_tried(
     told = shown[shown.index("llama.cpp could not be installed:") + 1 :]
     assert told[0].startswith(f"  {says}")
     assert len(told) == 2
-    assert len(stand_ins.calls()) == 1
+    assert len(stand_ins.installs()) == 1
 
 
 def test_where_memory_ran_out_one_compiler_runs_at_a_time(
@@ -146,7 +155,7 @@ def test_where_memory_ran_out_one_compiler_runs_at_a_time(
     done, shown = install(stand_ins, tmp_path)
     assert done
     assert "The quick build failed: The compiler ran out of memory." in shown
-    levels = [call.environment["CMAKE_BUILD_PARALLEL_LEVEL"] for call in stand_ins.calls()]
+    levels = [call.environment["CMAKE_BUILD_PARALLEL_LEVEL"] for call in stand_ins.installs()]
     assert levels == ["3", "1"]
 
 
@@ -175,7 +184,7 @@ def test_each_kind_of_build_has_a_cache_of_its_own() -> None:
 def test_the_cache_lies_in_pips_own(stand_ins: StandIns, tmp_path: Path) -> None:
     stand_ins.next_build(0, COMPILED)
     install(stand_ins, tmp_path)
-    (call,) = stand_ins.calls()
+    (call,) = stand_ins.installs()
     folder = call.arguments[call.arguments.index("--cache-dir") + 1]
     assert Path(folder).parent == tmp_path / "pip-cache" / "baize-tui"
 
@@ -184,7 +193,7 @@ def test_without_a_cache_of_pip_there_is_none(stand_ins: StandIns, tmp_path: Pat
     stand_ins.without_cache()
     stand_ins.next_build(0, COMPILED)
     install(stand_ins, tmp_path)
-    (call,) = stand_ins.calls()
+    (call,) = stand_ins.installs()
     assert "--cache-dir" not in call.arguments
 
 
