@@ -46,6 +46,7 @@ from baize_tui.engine.protocol import (
     Rendered,
     Rendering,
     Request,
+    ThreadsChosen,
     decode_event,
     encode_line,
 )
@@ -59,7 +60,7 @@ _SETTLE_S = 0.1
 _CLOSE_S = 2.0
 _LARGEST_LOG = 1 << 20
 
-GenerationEvent = Prefilling | Delta | Finished
+GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
 
 
 class EngineFailure(Exception):
@@ -308,7 +309,7 @@ class _WorkerGeneration:
                 async for event in events:
                     if isinstance(event, Rendering | Rendered):
                         continue
-                    assert isinstance(event, Prefilling | Delta | Finished)
+                    assert isinstance(event, GenerationEvent)
                     finished = isinstance(event, Finished)
                     yield event
                     if finished:

@@ -4,7 +4,8 @@ All threads wait for the slowest after every operation. A thread that loses its 
 process therefore stops all of them, and one thread fewer can be ten times faster; on a free machine
 it is slower. The governor keeps two tables of token times, those on a free machine and those under
 the present load, and takes the count with the smallest time. Counts never tried are estimated from
-those that were. Counts beyond the free cores are not tried: a token there can take the time of ten.
+those that were. Counts beyond the free cores are not tried: a token there can take the time of a
+thousand.
 
 It has no clock and does no I/O: the same observations give the same answers.
 """
@@ -137,6 +138,11 @@ class Governor:
         self.cpus = max(self.cpus, self.cores)
         self.threads = min(self.threads or self.most, self.most)
 
+    @property
+    def neighbours(self) -> float:
+        """Cores that others want, when last looked."""
+        return self._load
+
     # --- what it is told ------------------------------------------------------------------------
 
     def begin(self, pause_seconds: float, others: float | None) -> None:
@@ -248,6 +254,11 @@ class Governor:
         """Cores that others leave, at least 1."""
         return max(1, math.floor(self.cores - self._load + _ROUNDING))
 
+    def _free_cpus(self) -> int:
+        """Logical processors that others leave: beyond them threads would wait for each other's
+        turn on the same one, where a single token can take seconds."""
+        return math.floor(self.cpus - self._load + _ROUNDING)
+
     def _forget_other_loads(self) -> None:
         if self._others is None:
             return  # what a lower count loses says nothing of the load that a higher one would meet
@@ -350,6 +361,8 @@ class Governor:
         upper = min(self.most, max(now + 1, round(now / 0.75)))
         for count in (lower, upper, self._usable_cores(), now - 1, now + 1):
             if not 0 < count <= self.most or count == now or self._is_known(count):
+                continue
+            if self._others is not None and count > max(now, self._free_cpus()):
                 continue
             expected = _interpolated(self._free, count) or seconds
             if self._credit >= max(seconds, _PROBE_TOKENS * (expected - seconds)):

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import AbortFlag, Adapter, Context, Model
-from baize_tui.engine.cores import batch_threads
-from baize_tui.engine.measuring import BATCH
+from baize_tui.engine.cores import most_threads
 
+BATCH = 128
+"""Tokens of one decode call: the logits of all of them are kept."""
 _WITHOUT_ADAPTERS: Sequence[tuple[Path, float]] = ()
 
 
@@ -58,7 +59,7 @@ def open_for_likelihood(
         ModelFileError: llama.cpp refused it, or an adapter is not of this model.
         EngineError: too little memory.
     """
-    threads = batch_threads()
+    threads = most_threads()
     for adapter, _ in adapters:
         check_adapter(str(adapter), str(path))
     with Model(str(path), gpu_layers=gpu_layers) as model:

@@ -177,7 +177,9 @@ class LoadedModel(Struct, frozen=True):
     n_ctx_train: int
     n_vocab: int
     threads: int
+    """The most threads that write; as many as the machine allows, or a fixed count."""
     threads_batch: int
+    """The same for reading."""
     gpu_layers: int
     tokenizer: str
     """Fingerprint of the vocabulary: ids generated under one are meaningless under another."""
@@ -201,7 +203,10 @@ class Stats(Struct, frozen=True):
     decode_s: float
     seed: int
     threads: int
+    """The count that most tokens were written with."""
     threads_batch: int
+    lowered: bool = False
+    """Whether there were fewer threads at the end because the machine was busy."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -238,6 +243,16 @@ class Prefilling(Struct, frozen=True, tag="prefilling"):
     done: int
     total: int
     reused: int
+
+
+class ThreadsChosen(Struct, frozen=True, tag="threads_chosen"):
+    """So many threads of at most ``most`` write the answer from now on."""
+
+    request: int
+    threads: int
+    most: int
+    lowered: bool
+    """Whether there are fewer because the machine is busy."""
 
 
 class Delta(Struct, frozen=True, tag="delta"):
@@ -309,6 +324,7 @@ Event = (
     | Rendering
     | Rendered
     | Prefilling
+    | ThreadsChosen
     | Delta
     | Finished
     | Counted

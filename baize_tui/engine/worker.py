@@ -18,7 +18,7 @@ import msgspec
 
 from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import AbortFlag, EngineError, backend, read_header
-from baize_tui.engine.cores import batch_threads, decode_threads
+from baize_tui.engine.cores import most_threads
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
 from baize_tui.engine.protocol import (
@@ -123,7 +123,7 @@ class Worker:
                 engine = self._loaded()
                 self._send(Rendering(request.request))
                 rendered = Rendered(request.request)
-                for event in engine.generate(request, lambda: self._send(rendered)):
+                for event in engine.generate(request, lambda: self._send(rendered), self._send):
                     self._send(event)
             case Count():
                 engine = self._loaded()
@@ -147,8 +147,8 @@ class Worker:
                         system_info=found.system_info,
                         gpu_offload=found.gpu_offload,
                         mmap=found.mmap,
-                        threads=decode_threads(),
-                        threads_batch=batch_threads(),
+                        threads=most_threads(),
+                        threads_batch=most_threads(),
                         devices=found.devices,
                     )
                 )
