@@ -51,7 +51,7 @@ from baize_tui.chat.growing_answer import GrowingAnswer
 from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure, ModelSpec, WorkerDied
-from baize_tui.engine.protocol import LoadedModel, Prefilling
+from baize_tui.engine.protocol import LoadedModel, Prefilling, ThreadsChosen
 from baize_tui.sanitizer import clean_text
 from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, sampling_of
 from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
@@ -438,7 +438,7 @@ class Chat:
                     generation = turn.drive(self._engine.generate(request))
                     try:
                         async for event in generation:
-                            if isinstance(event, Prefilling):
+                            if isinstance(event, Prefilling | ThreadsChosen):
                                 yield event
                                 continue
                             if answer is None:

@@ -30,6 +30,7 @@ from llama_cpp._ctypes_extensions import load_shared_library
 from baize_tui.engine.fragments import SpecialToken
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.engine.thread_pools import ThreadPools, are_needed
 from baize_tui.footprint import Device
 from baize_tui.settings import Sampling
 
@@ -546,8 +547,12 @@ class Context:
         threads_batch: int,
         abort: AbortFlag,
         flash_attention: bool = True,
+        outputs: int = 0,
     ) -> None:
         """``n_batch`` is both the logical and the physical batch: one decode call is one ubatch.
+
+        ``outputs`` is of how many tokens of a call logits are wanted, 0 for all: memory is kept
+        for so many.
 
         Raises:
             EngineError: no memory for the cache.
@@ -556,6 +561,7 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = 1
+        params.n_outputs_max = outputs
         params.n_threads = threads
         params.n_threads_batch = threads_batch
         params.abort_callback = abort.callback
@@ -564,6 +570,7 @@ class Context:
         if not flash_attention:
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._abort = abort
+        self._threads = 0, 0
         _start_of_log()
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
@@ -571,6 +578,7 @@ class Context:
             raise EngineError(
                 f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context"
             )
+        self._pools = ThreadPools(self.handle, _cpu_function) if are_needed() else None
         self._memory = lib.llama_get_memory(self._context)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self.n_batch: int = lib.llama_n_batch(self._context)
@@ -582,6 +590,14 @@ class Context:
     @property
     def handle(self) -> int:
         return int(self._context)
+
+    def set_threads(self, threads: int, threads_batch: int) -> None:
+        """Compute with so many threads from the next call on: one token, and several."""
+        if (threads, threads_batch) != self._threads:
+            self._threads = threads, threads_batch
+            lib.llama_set_n_threads(self._context, threads, threads_batch)
+            if self._pools is not None:
+                self._pools.resize(threads, threads_batch)
 
     def decode(
         self, tokens: Sequence[int], position: int, *, logits: bool, of_all: bool = False
@@ -606,6 +622,8 @@ class Context:
         batch.logits[n - 1] = logits
         result: int = lib.llama_decode(self._context, batch)
         if result == 0:
+            if logits:
+                lib.llama_synchronize(self._context)  # a GPU is done only now
             return
         if result == 2:
             raise Aborted
@@ -668,6 +686,8 @@ class Context:
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)
             self._context = None
+            if self._pools is not None:
+                self._pools.close()
 
 
 class Adapter:
@@ -955,6 +975,16 @@ def _chosen_devices(profile: MachineProfile, device: str) -> Any:
     return (ctypes.c_void_p * 2)(handle, None)
 
 
+def _cpu_function(name: bytes) -> int:
+    """Address of a function of the processor's backend, 0 where it has none."""
+    _backend()
+    cpu = _registry.ggml_backend_dev_by_type(_CPU_DEVICE)
+    if not cpu:
+        return 0
+    registered = _ggml.ggml_backend_dev_backend_reg(cpu)
+    return int(_ggml.ggml_backend_reg_get_proc_address(registered, name) or 0)
+
+
 _F32 = 0
 _TINY_GRAPH_BYTES = 1 << 16
 
@@ -963,13 +993,8 @@ _TINY_GRAPH_BYTES = 1 << 16
 def is_repacked(type: int, columns: int, rows: int) -> bool:
     """Whether the processor keeps a matrix of this ggml type in an order of its own, beside the
     file's; asked as ``weight_buft_supported`` of llama-model-loader.cpp does."""
-    _backend()
     cpu = _registry.ggml_backend_dev_by_type(_CPU_DEVICE)
-    if not cpu:
-        return False
-    address = _ggml.ggml_backend_reg_get_proc_address(
-        _ggml.ggml_backend_dev_backend_reg(cpu), b"ggml_backend_dev_get_extra_bufts"
-    )
+    address = _cpu_function(b"ggml_backend_dev_get_extra_bufts")
     if not address:
         return False
     buffer_types = ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)(address)(cpu)

@@ -62,6 +62,7 @@ from baize_tui.engine.protocol import (
     Request,
     Score,
     Scored,
+    ThreadsChosen,
     Tokenize,
     Tokenized,
     WarmingUp,
@@ -82,7 +83,7 @@ _PROVEN_TOKENS = 8
 """An answer that has come so far under a profile shows that it works."""
 _LARGEST_LOG = 1 << 20
 
-GenerationEvent = Prefilling | Delta | Finished
+GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
 
 Answer = TypeVar("Answer", bound=Event)
 
@@ -148,6 +149,7 @@ class ModelSpec(Struct, frozen=True):
     threads_batch: int = 0
     gpu_layers: int | None = 0
     device: str = ""
+    all_logits: bool = False
 
 
 class Generation(Protocol):
@@ -409,7 +411,7 @@ class _WorkerGeneration:
                 async for event in events:
                     if isinstance(event, Rendering | Rendered):
                         continue
-                    assert isinstance(event, Prefilling | Delta | Finished)
+                    assert isinstance(event, GenerationEvent)
                     if isinstance(event, Delta):
                         self._ids += event.ids
                     finished = isinstance(event, Finished)

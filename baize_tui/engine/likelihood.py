@@ -11,24 +11,25 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+BATCH = 128
+"""Tokens of one decode call: the logits of all of them are kept."""
 
-def logits(
-    context: Context, ids: Sequence[int], n_vocab: int, batch: int
-) -> Iterator[NDArray[np.float32]]:
-    """The logits after each of ``ids`` from an empty cache, ``batch`` rows of [n_vocab] at a time.
+
+def logits(context: Context, ids: Sequence[int], n_vocab: int) -> Iterator[NDArray[np.float32]]:
+    """The logits after each of ``ids`` from an empty cache, ``BATCH`` rows of [n_vocab] at a time.
 
     A part is good until the next one is computed.
 
     Raises:
         EngineError: the ids are more than the context holds.
     """
-    for start in range(0, len(ids), batch):
-        part = ids[start : start + batch]
+    for start in range(0, len(ids), BATCH):
+        part = ids[start : start + BATCH]
         context.decode(part, start, logits=True, of_all=True)
         yield context.logits_of_all(len(part), n_vocab)
 
 
-def losses(context: Context, ids: Sequence[int], n_vocab: int, batch: int) -> list[float]:
+def losses(context: Context, ids: Sequence[int], n_vocab: int) -> list[float]:
     """The negative log-likelihood of each of ``ids`` after the first, in nats.
 
     Raises:
@@ -39,7 +40,7 @@ def losses(context: Context, ids: Sequence[int], n_vocab: int, batch: int) -> li
 
     found: list[float] = []
     # The last id is predicted and predicts nothing.
-    for part in logits(context, ids[:-1], n_vocab, batch):
+    for part in logits(context, ids[:-1], n_vocab):
         rows = part.astype(np.float64)
         rows -= rows.max(axis=1, keepdims=True)
         start = len(found) + 1

@@ -19,14 +19,14 @@ from baize_tui.engine.bindings import (
     read_header,
     read_tensors,
 )
-from baize_tui.engine.cores import decode_threads
+from baize_tui.engine.cores import most_threads
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
 from baize_tui.footprint import Device, Footprint, Measurement
 
-BATCH = 128
-"""Tokens of one decode call while reading the prompt: progress and cancel come between calls. At
-most 2 % slower than 512 on a CPU."""
+BATCH, GPU_BATCH = 512, 128
+"""Tokens of one decode call while reading the prompt. Smaller ones are up to a fifth slower on a
+processor, where a cancel also comes through inside a call; GPUs finish what they have begun."""
 GPU_MARGIN = 256 << 20
 """Bytes of a GPU's free memory that are left for what its driver takes besides."""
 _STEP = 256
@@ -64,8 +64,13 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
             gpu_layers=simulation.gpu_layers,
             largest_context=largest,
             read_bytes_per_token=simulation.read_bytes_per_token,
-            bandwidth=read_bandwidth(decode_threads()),
+            bandwidth=read_bandwidth(most_threads()),
         )
+
+
+def batch_size(gpu_layers: int) -> int:
+    """Tokens of one decode call with so many layers on the GPU (-1 for all)."""
+    return GPU_BATCH if gpu_layers else BATCH
 
 
 def layers_that_fit(path: str, n_ctx: int, profile: MachineProfile = FULL) -> int:
@@ -139,8 +144,9 @@ class _Simulation:
     def footprint(self, n_ctx: int) -> Footprint:
         with log_lines() as lines:
             Context(
-                self._model, n_ctx=n_ctx, n_batch=BATCH, threads=1, threads_batch=1,
-                abort=AbortFlag(), flash_attention=self._profile.flash_attention,
+                self._model, n_ctx=n_ctx, n_batch=batch_size(self.gpu_layers), threads=1,
+                threads_batch=1, abort=AbortFlag(), outputs=1,
+                flash_attention=self._profile.flash_attention,
             ).close()  # fmt: skip
         kv = round(sum(float(found[1]) for line in lines if (found := _KV.match(line))) * 2**20)
         buffers: dict[str, int] = {}

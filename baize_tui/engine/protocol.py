@@ -65,6 +65,8 @@ class Load(Struct, frozen=True, tag="load"):
     """Layers on the GPU, -1 for all of them; None for as many as fit."""
     device: str = ""
     """Name of the only GPU to use; empty uses all of them."""
+    all_logits: bool = False
+    """For ``Score`` and ``WriteLogits``: keep room for the logits of every token."""
 
 
 class AdapterUse(Struct, frozen=True):
@@ -218,7 +220,9 @@ class LoadedModel(Struct, frozen=True):
     n_ctx_train: int
     n_vocab: int
     threads: int
+    """The most threads that write; as many as the machine allows, or a fixed count."""
     threads_batch: int
+    """The same for reading."""
     gpu_layers: int
     tokenizer: str
     """Fingerprint of the vocabulary: ids generated under one are meaningless under another."""
@@ -246,7 +250,10 @@ class Stats(Struct, frozen=True):
     decode_s: float
     seed: int
     threads: int
+    """The count that most tokens were written with."""
     threads_batch: int
+    lowered: bool = False
+    """Whether there were fewer threads at the end because the machine was busy."""
     resumed_tokens: int = 0
     """Tokens of the answer that a worker generated which then died; the times leave them out."""
 
@@ -298,6 +305,16 @@ class Prefilling(Struct, frozen=True, tag="prefilling"):
     done: int
     total: int
     reused: int
+
+
+class ThreadsChosen(Struct, frozen=True, tag="threads_chosen"):
+    """So many threads of at most ``most`` write the answer from now on."""
+
+    request: int
+    threads: int
+    most: int
+    lowered: bool
+    """Whether there are fewer because the machine is busy."""
 
 
 class Delta(Struct, frozen=True, tag="delta"):
@@ -387,6 +404,7 @@ Event = (
     | Rendering
     | Rendered
     | Prefilling
+    | ThreadsChosen
     | Delta
     | Finished
     | Counted

@@ -25,7 +25,7 @@ from baize_tui.engine.bindings import (
     backend,
     read_header,
 )
-from baize_tui.engine.cores import batch_threads, decode_threads
+from baize_tui.engine.cores import most_threads
 from baize_tui.engine.crash_switch import Phase, crash_switch
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
@@ -185,8 +185,8 @@ class Worker:
                         system_info=found.system_info,
                         gpu_offload=found.gpu_offload,
                         mmap=found.mmap,
-                        threads=decode_threads(),
-                        threads_batch=batch_threads(),
+                        threads=most_threads(),
+                        threads_batch=most_threads(),
                         devices=found.devices,
                     )
                 )
@@ -197,7 +197,7 @@ class Worker:
         engine = self._loaded()
         self._send(Rendering(request.request))
         rendered = Rendered(request.request)
-        for event in engine.generate(request, lambda: self._send(rendered)):
+        for event in engine.generate(request, lambda: self._send(rendered), self._send):
             self._send(event)
             if isinstance(event, Prefilling | Delta):
                 self._reached("prefilling" if isinstance(event, Prefilling) else "decoding")

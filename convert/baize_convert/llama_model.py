@@ -30,7 +30,7 @@ class LlamaModel:
 
         self._engine = engine
         self._path = path
-        loaded = engine.load(ModelSpec(str(path), context=context))
+        loaded = engine.load(ModelSpec(str(path), context=context, all_logits=True))
         self.n_vocab = loaded.n_vocab
         self.begin = loaded.begin
         """Ids in front of every text."""

@@ -140,7 +140,7 @@ def test_blanks_before_a_stop_string_go_with_it(engine: LlamaEngine) -> None:
 
 
 def test_prefill_tells_how_far_it_is(engine: LlamaEngine) -> None:
-    prompt = Prompt([PromptMessage("user", "word " * 500)])
+    prompt = Prompt([PromptMessage("user", "word " * 1500)])
     request = Generate(1, prompt, GREEDY, max_tokens=1)
     steps = [event for event in engine.generate(request) if isinstance(event, Prefilling)]
     assert all(a.done < b.done for a, b in pairwise(steps))

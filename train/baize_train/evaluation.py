@@ -89,7 +89,7 @@ def perplexity(
     adapters = [AdapterUse(str(file)) for file in model.adapters]
     try:
         with BlockingEngine(project_paths(), warn) as engine:
-            engine.load(ModelSpec(str(model.path), context=max_length))
+            engine.load(ModelSpec(str(model.path), context=max_length, all_logits=True))
             for number, dialogue in enumerate(tokens.dialogues, 1):
                 losses = engine.losses(list(dialogue.ids), adapters)
                 trained = [

@@ -15,7 +15,7 @@ from baize_train.speakers import Reply, SpeakerFailed, Wish
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
-from baize_tui.engine.cores import physical_cores
+from baize_tui.engine.cores import most_threads
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Sampling
@@ -86,7 +86,9 @@ class GgufSpeaker:
             slot.busy = True
             try:
                 if not slot.loaded:
-                    threads = max(1, physical_cores() // self.at_once) if self.at_once > 1 else 0
+                    # Processes that start and stop in turn share by a fixed count at once; left
+                    # to themselves each would take the others for neighbours after every answer.
+                    threads = max(1, most_threads() // self.at_once) if self.at_once > 1 else 0
                     spec = ModelSpec(str(self.path), context=_CONTEXT, threads=threads)
                     await slot.engine.load(spec)
                     slot.loaded = True
@@ -148,7 +150,7 @@ def streams_of(path: Path) -> int:
     import psutil
 
     room = psutil.virtual_memory().available // _PART_OF_MEMORY
-    return physical_cores() if path.stat().st_size <= room // physical_cores() else 1
+    return most_threads() if path.stat().st_size <= room // most_threads() else 1
 
 
 def gguf_named(spec: str) -> GgufSpeaker:
