@@ -122,6 +122,7 @@ class BaizeApp(App[int]):
         loop.add_signal_handler(signal.SIGTERM, lambda: self.run_worker(self.action_quit()))
         loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._terminal_closed()))
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.chat.hear_notices(self.tell_machine)
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(self._after_first_frame)
 
@@ -133,6 +134,11 @@ class BaizeApp(App[int]):
     def complain(self, text: str) -> None:
         """Say what went wrong where it does not fit into the status line."""
         self.notify(text, severity="warning", timeout=20, markup=False)
+
+    def tell_machine(self, notice: str) -> None:
+        """Say what was switched off because it crashed on this machine."""
+        self.conversation_screen.transcript.tell(notice)
+        self.complain(notice)
 
     async def _terminal_closed(self) -> None:
         """Save and go at once: writing to a terminal that is gone would wait for ever."""

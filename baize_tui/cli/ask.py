@@ -128,8 +128,13 @@ async def _ask(question: str, options: AskOptions) -> int:
     store = Store(paths.conversations_file if options.save else None)
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-    chat = make_chat(store, settings, paths, one_model=True)
     progress = Progress()
+
+    def on_notice(notice: str) -> None:
+        progress.clear()
+        tell(notice)
+
+    chat = make_chat(store, settings, paths, one_model=True, on_notice=on_notice)
     try:
         if options.session is not None:
             conversation = await chat.run(store.conversation, options.session)
