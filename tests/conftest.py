@@ -77,7 +77,7 @@ def abort() -> AbortFlag:
 @pytest.fixture(scope="session")
 def engine(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     """The real model, in this process, shared: tests ask for what they need of its state."""
-    engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=1), abort)
+    engine = LlamaEngine(Load(0, str(smollm2), context=4096, threads=2), abort)
     yield engine
     engine.close()
 

@@ -42,7 +42,6 @@ from tests.convert.model_folders import (
     tensors_of,
     write_safetensors,
 )
-from tests.made_once import made_once
 from tests.sweeps import swept
 
 
@@ -51,13 +50,6 @@ def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = N
     plan = plan_conversion(folder, adapters, outtype_named(outtype))
     merge(plan, output)
     return plan
-
-
-@pytest.fixture(scope="session")
-def smollm2_f32(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made_once(
-        tmp_path_factory, "smollm2-f32.gguf", lambda file: converted(smollm2_folder, "F32", file)
-    )
 
 
 def test_smollm2_is_what_llama_cpp_converts_it_to(smollm2_f32: Path) -> None:
