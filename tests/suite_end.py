@@ -31,7 +31,16 @@ def _interrupt(number: int, frame: object) -> None:
 
 
 def pytest_keyboard_interrupt() -> None:
-    """Kill all that descends from this process: nobody waits for an interrupted test."""
+    """Nobody waits for an interrupted test."""
+    _kill_descendants()
+
+
+def pytest_unconfigure() -> None:
+    """Nor for what a test has left running."""
+    _kill_descendants()
+
+
+def _kill_descendants() -> None:
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
