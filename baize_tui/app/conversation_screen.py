@@ -548,10 +548,10 @@ class ConversationScreen(MessageActions):
         edited, self._editing = self._editing, None
         if edited is not None:
             self.transcript.remove_from(edited.id)
-            self._start(conversation, self._chat.edit(edited.id, event.text))
+            self._start(conversation, self._chat.edit(edited.id, event.text), asks=True)
             return
         self._asked = event.text
-        self._start(conversation, self._chat.ask(conversation.id, event.text))
+        self._start(conversation, self._chat.ask(conversation.id, event.text), asks=True)
 
     async def _run_command(self, line: str) -> None:
         for action in self._actions:
