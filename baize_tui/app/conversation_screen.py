@@ -627,7 +627,7 @@ class ConversationScreen(MessageActions):
 
         try:
             with self.app.suspend():
-                text = edited(self.prompt.draft)
+                text = edited(self.prompt.draft, self.app.exit_watch)
         except (OSError, SuspendNotSupported) as error:
             self.status.show(f"{editor_command()} cannot be started: {error}", "problem")
             return
