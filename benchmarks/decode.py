@@ -1,113 +1,432 @@
-"""Tokens/s through the worker over the binding's bare decode loop, side by side::
+"""Speed through the client beside llama-bench at every fixed thread count::
 
-    python benchmarks/decode.py
+    python benchmarks/decode.py --llama-bench PATH
+    python benchmarks/decode.py --part idle-135m --part busy-135m
 
-The bare loop is ``llama_decode`` and a greedy sampler on the low-level binding, nothing else. Both
-run the same prompt with the same threads, in turn; the ratio of each pair counts, the median is
-given.
+For SmolLM2 135M and for random weights in the shape of a 1.1B LLaMA (made once, kept in the folder
+for temporary files), on an idle machine and beside a process that keeps one core busy: decoding
+through ``ask`` and through the screen over the best fixed count of llama-bench, reading a prompt of
+1,000 tokens over llama-bench, and how long after the load starts or ends the count of threads
+changes. All run in turn, each round beside its peer; ratios are medians of the rounds.
+
+llama-bench comes from the source distribution of llama-cpp-python (vendor/llama.cpp, target
+llama-bench) and runs with the binding's own libraries. It is looked for on PATH; without it a bare
+loop on the binding that does the same stands in and is named so.
 """
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
+import json
 import os
+import platform
+import shutil
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import llama_cpp.llama_cpp as lib
 
 from baize_tui.catalog.recipes import find_model
-from baize_tui.engine.bindings import Model
-from baize_tui.engine.client import ModelSpec, WorkerEngine
-from baize_tui.engine.protocol import Delta, Finished, Generate, Prompt, PromptMessage
+from baize_tui.engine.bindings import AbortFlag, Model
+from baize_tui.engine.cores import most_threads
+from baize_tui.engine.llama_engine import LlamaEngine
+from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
+from baize_tui.store.conversations import Store
+from benchmarks.convert import SHAPES, make_base
+from benchmarks.terminal import TimedTerminal
 
-TOKENS = 160
-PAIRS = 9
-LOWEST = 0.95
-SYSTEM = "You are a helpful AI assistant."
+IDLE, BUSY, PREFILL, SETTLED_S = 0.95, 0.90, 0.95, 2.0
+DEPTH = 64
+"""Tokens before those that llama-bench times, about as many as the question has."""
+PROMPT_WORDS = 1000
+PHASE_S = 3.0
+MOSTLY = 0.95
+"""A count has settled when this part of all further tokens is computed with it."""
+SLOW = 0.75
+"""Fixed counts below this part of the best are left out after the first round."""
 QUESTION = "Write a very long story about a dragon and a knight."
+HOG = "while True: pass"
 
 
-class BareLoop:
-    """What the binding alone does with one token after the other."""
+@dataclass(frozen=True)
+class Case:
+    """A model and how much of it is run."""
 
-    def __init__(self, path: str, threads: int) -> None:
-        self._model = Model(path)
-        params = lib.llama_context_default_params()
-        params.n_ctx = 2048
-        params.n_threads = params.n_threads_batch = threads
-        self._context = lib.llama_init_from_model(self._model.handle, params)
-        chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        lib.llama_sampler_chain_add(chain, lib.llama_sampler_init_greedy())
-        self._chain = chain
-        text = (
-            f"<|im_start|>system\n{SYSTEM}<|im_end|>\n<|im_start|>user\n{QUESTION}<|im_end|>\n"
-            "<|im_start|>assistant\n"
-        )
-        self._prompt = self._model.vocabulary.tokenize(text, parse_special=True)
-
-    def tokens_per_second(self) -> float:
-        lib.llama_memory_clear(lib.llama_get_memory(self._context), True)
-        tokens = (lib.llama_token * len(self._prompt))(*self._prompt)
-        lib.llama_decode(self._context, lib.llama_batch_get_one(tokens, len(tokens)))
-        one = (lib.llama_token * 1)()
-        one[0] = lib.llama_sampler_sample(self._chain, self._context, -1)
-        started = time.perf_counter()
-        for _ in range(TOKENS - 1):
-            lib.llama_decode(self._context, lib.llama_batch_get_one(one, 1))
-            one[0] = lib.llama_sampler_sample(self._chain, self._context, -1)
-        return (TOKENS - 1) / (time.perf_counter() - started)
+    path: Path
+    tokens: int
+    rounds: int
+    prompt_rounds: int
 
 
-async def worker_tokens_per_second(engine: WorkerEngine) -> float:
-    """As the client sees it: from the first text to the end."""
-    prompt = Prompt([PromptMessage("system", SYSTEM), PromptMessage("user", QUESTION)])
-    request = Generate(0, prompt, Sampling(temperature=0), max_tokens=TOKENS)
-    first = 0.0
-    async for event in engine.generate(request):
-        if isinstance(event, Delta) and not first:
-            first = time.perf_counter()
-        if isinstance(event, Finished):
-            assert event.stats.completion_tokens == TOKENS, "the story ended early"
-            return (TOKENS - 1) / (time.perf_counter() - first)
-    raise AssertionError("no end")
-
-
-async def compare(path: str, threads: int) -> float:
-    bare = BareLoop(path, threads)
-    engine = WorkerEngine(project_paths().worker_log)
-    await engine.load(ModelSpec(path, context=2048, threads=threads, threads_batch=threads))
-    pairs = []
-    for number in range(PAIRS + 1):
-        alone = bare.tokens_per_second()
-        through = await worker_tokens_per_second(engine)
-        if number:  # the first pair warms up
-            pairs.append((alone, through))
-    await engine.close()
-    ratio = statistics.median(through / alone for alone, through in pairs)
-    alone, through = (statistics.median(column) for column in zip(*pairs, strict=True))
-    print(
-        f"{threads} thread(s): worker {through:6.1f} tokens/s, bare loop {alone:6.1f} tokens/s, "
-        f"ratio {ratio:.3f} (median of {PAIRS} pairs; at least {LOWEST})"
-    )
-    return ratio
-
-
-def main() -> int:
+def small() -> Case:
     model = find_model(None, project_paths())
-    ratios = [
-        asyncio.run(compare(str(model.path), threads))
-        for threads in (1, 2)
-        if threads <= (os.cpu_count() or 1)
-    ]
-    return 0 if min(ratios) >= LOWEST else 1
+    assert model.path is not None
+    return Case(model.path, 192, 7, 5)
+
+
+def large() -> Case:
+    """TinyLlama's shape with random weights in Q4_K_M."""
+    folder = Path(tempfile.gettempdir()) / "baize-bench"
+    file = folder / "llama-1.1b-q4_k_m.gguf"
+    if not file.exists():
+        folder.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as made:
+            base, output = Path(made, "base"), Path(made, "model.gguf")
+            make_base(base, SHAPES["1.1b"])
+            command = [sys.executable, "-m", "baize_convert", "merge", str(base)]
+            command += ["--outtype", "Q4_K_M", "--output", str(output)]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            output.rename(file)
+    return Case(file, 96, 5, 2)
+
+
+MODELS: dict[str, Callable[[], Case]] = {"135m": small, "1.1b": large}
+
+
+# --- the peer -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Peer:
+    """llama-bench, or the bare loop in its place."""
+
+    command: Sequence[str]
+    name: str
+
+    def rates(self, case: Case, counts: Sequence[int], *, prompt: int = 0) -> dict[int, float]:
+        """Tokens per second by thread count: of ``prompt`` tokens read, or of those written."""
+        wanted = ["-p", str(prompt), "-n", "0"]
+        if not prompt:
+            wanted = ["-p", "0", "-n", str(case.tokens), "-d", str(DEPTH)]
+        command = [*self.command, "-m", str(case.path), *wanted, "-r", "1", "-o", "json"]
+        command += ["-ngl", "0", "-t", ",".join(map(str, counts))]
+        libraries = str(Path(lib.__file__).parent / "lib")
+        ran = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            env={**os.environ, "LD_LIBRARY_PATH": libraries},
+        )
+        return {int(each["n_threads"]): float(each["avg_ts"]) for each in json.loads(ran.stdout)}
+
+
+def find_peer(llama_bench: Path | None) -> Peer:
+    found = str(llama_bench) if llama_bench is not None else shutil.which("llama-bench")
+    if found is not None:
+        return Peer([found], "llama-bench")
+    print(
+        "llama-bench is not on PATH, so a bare loop on the binding stands in for it. To build it:\n"
+        "  pip download --no-deps --no-binary :all: llama-cpp-python==0.3.36, unpack it, then\n"
+        "  cmake -S vendor/llama.cpp -B build -DBUILD_SHARED_LIBS=ON && "
+        "cmake --build build --target llama-bench"
+    )
+    return Peer([sys.executable, __file__, "bare"], "bare loop")
+
+
+def bare_loop(arguments: Sequence[str]) -> None:
+    """What llama-bench does (``test_prompt`` and ``test_gen``), by the binding alone."""
+    options = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    prompt, written, depth = (int(options.get(key, 0)) for key in ("-p", "-n", "-d"))
+    results = []
+    with Model(options["-m"]) as model:
+        params = lib.llama_context_default_params()
+        params.n_ctx = prompt + written + depth + 1
+        context = lib.llama_init_from_model(model.handle, params)
+        for threads in map(int, options["-t"].split(",")):
+            lib.llama_set_n_threads(context, threads, threads)
+            rates = [_bare_rate(context, prompt, written, depth) for _ in range(2)]
+            results.append({"n_threads": threads, "avg_ts": rates[-1]})  # the first warms up
+    print(json.dumps(results))
+
+
+def _bare_rate(context: object, prompt: int, written: int, depth: int) -> float:
+    lib.llama_memory_clear(lib.llama_get_memory(context), True)
+
+    def decode(count: int, size: int) -> None:
+        tokens = (lib.llama_token * size)(
+            *[(7919 * number) % 20000 + 100 for number in range(size)]
+        )
+        for at in range(0, count, size):
+            lib.llama_decode(context, lib.llama_batch_get_one(tokens, min(size, count - at)))
+        lib.llama_synchronize(context)
+
+    if depth:
+        decode(depth, depth)
+    began = time.perf_counter()
+    decode(prompt or written, 512 if prompt else 1)
+    return (prompt or written) / (time.perf_counter() - began)
+
+
+# --- the client ---------------------------------------------------------------------------------
+
+
+def settings(home: str, case: Case) -> None:
+    """The model, and answers of one length."""
+    Path(home, "config").mkdir()
+    Path(home, "config", "config.toml").write_text(
+        f'[model]\ndefault = "{case.path}"\n[chat]\nformat = "chatml"\n'
+        f"max_tokens = {case.tokens}\n[sampling]\ntemperature = 0.0\nseed = 1\n"
+    )
+
+
+def through_ask(case: Case, question: str = QUESTION) -> dict[str, float]:
+    """What ``ask --json`` says of one answer."""
+    with tempfile.TemporaryDirectory() as home:
+        settings(home, case)
+        command = [sys.executable, "-m", "baize_tui", "ask", "--json", "--no-save", "-"]
+        ran = subprocess.run(
+            command,
+            check=True,
+            capture_output=True,
+            input=question.encode(),
+            env={**os.environ, "BAIZE_HOME": home},
+        )
+    answer: dict[str, float] = json.loads(ran.stdout)
+    return answer
+
+
+def decode_through_ask(case: Case) -> float:
+    answer = through_ask(case)
+    assert answer["completion_tokens"] == case.tokens, "the answer ended early"
+    return answer["tokens_per_second"]
+
+
+def decode_through_screen(case: Case) -> float:
+    """Tokens per second of an answer that is drawn in a terminal."""
+    with tempfile.TemporaryDirectory() as home:
+        settings(home, case)
+        terminal = TimedTerminal([sys.executable, "-m", "baize_tui"], {"BAIZE_HOME": home})
+        terminal.seconds_until(b"moderated")
+        terminal.type(QUESTION.encode())
+        time.sleep(1.0)  # the draft is counted
+        terminal.forget()
+        terminal.type(b"\r")
+        terminal.seconds_until(b"answering")
+        terminal.forget()
+        terminal.seconds_until(b"tokens/s")
+        terminal.end()
+        store = Store(Path(home, "data", "conversations.db"))
+        made = store.messages(store.conversations()[0].id)[-1].provenance
+        store.close()
+    assert made is not None
+    assert made["completion_tokens"] == case.tokens, "the answer ended early"
+    return float((made["completion_tokens"] - 1) / made["decode_s"])
+
+
+@contextlib.contextmanager
+def load(busy: bool) -> Iterator[None]:
+    """Beside a process that keeps one core busy, or not."""
+    if not busy:
+        yield
+        return
+    hog = subprocess.Popen([sys.executable, "-c", HOG])
+    try:
+        time.sleep(1.0)
+        yield
+    finally:
+        hog.kill()
+        hog.wait()
+
+
+# --- what is compared ---------------------------------------------------------------------------
+
+
+def static_counts() -> list[int]:
+    """All counts of a small machine, steps of a large one."""
+    most = most_threads()
+    return sorted({count for count in (*range(1, 5), 6, 8, 12, 16, 24, 32, most) if count <= most})
+
+
+def worth_it(rates: dict[int, float]) -> list[int]:
+    best = max(rates.values())
+    return [count for count, rate in rates.items() if rate >= SLOW * best]
+
+
+def table(rates: Sequence[dict[int, float]]) -> str:
+    counts = sorted({count for each in rates for count in each})
+    medians = {
+        count: statistics.median(each[count] for each in rates if count in each) for count in counts
+    }
+    return ", ".join(f"{count} thread(s) {rate:.1f}" for count, rate in medians.items())
+
+
+def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
+    lowest = BUSY if busy else IDLE
+    faces = {"ask": decode_through_ask, "screen": decode_through_screen}
+    ours: dict[str, list[float]] = {face: [] for face in faces}
+    ratios: dict[str, list[float]] = {face: [] for face in faces}
+    with load(busy):
+        first = peer.rates(case, static_counts())
+        rounds = [first]
+        counts = worth_it(first) if not busy else list(first)
+        for _ in range(case.rounds):
+            before = peer.rates(case, counts)
+            for face, speed in faces.items():
+                ours[face].append(speed(case))
+            after = peer.rates(case, counts)
+            rounds += [before, after]
+            best = max(statistics.mean((before[count], after[count])) for count in counts)
+            for face in faces:
+                ratios[face].append(ours[face][-1] / best)
+    print(f"decoding {name}, {'one core busy' if busy else 'idle'}, tokens/s:")
+    print(f"  {peer.name}: {table(rounds)}")
+    met = True
+    for face in faces:
+        ratio = statistics.median(ratios[face])
+        met = met and ratio >= lowest
+        print(
+            f"  {face}: {statistics.median(ours[face]):.1f}, ratio {ratio:.3f} "
+            f"({min(ratios[face]):.2f} to {max(ratios[face]):.2f} in {case.rounds} rounds; "
+            f"at least {lowest})"
+        )
+    return met
+
+
+def reading(name: str, case: Case, peer: Peer) -> bool:
+    question = "word " * PROMPT_WORDS
+    ours, theirs, ratios = [], [], []
+    for number in range(case.prompt_rounds + 1):
+        answer = through_ask(Case(case.path, 1, 0, 0), question)
+        tokens = int(answer["prompt_tokens"])
+        rate = tokens / answer["ttft_s"]
+        best = max(peer.rates(case, [most_threads()], prompt=tokens).values())
+        if number:  # the first round warms up
+            ours.append(rate)
+            theirs.append(best)
+            ratios.append(rate / best)
+    ratio = statistics.median(ratios)
+    print(
+        f"reading {tokens} tokens, {name}, idle: {statistics.median(ours):.1f} tokens/s, "
+        f"{peer.name} {statistics.median(theirs):.1f}, ratio {ratio:.3f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f} in {case.prompt_rounds} rounds; "
+        f"at least {PREFILL})"
+    )
+    return ratio >= PREFILL
+
+
+def settling(name: str, case: Case) -> bool:
+    """The load comes and goes while one long answer is written, in this process."""
+    engine = LlamaEngine(Load(0, str(case.path), context=4096), AbortFlag())
+    times: dict[bool, list[float]] = {True: [], False: []}
+    phases: list[tuple[bool, float]] = []
+    counts: list[tuple[float, int]] = []
+    hog: subprocess.Popen[bytes] | None = None
+    try:
+        with contextlib.suppress(StopIteration):
+            for _ in _endless(engine):
+                now = time.perf_counter()
+                counts.append((now, engine.threads.decoding.threads))
+                if not phases or now - phases[-1][1] > PHASE_S:
+                    if len(phases) > 2 * case.rounds:
+                        break
+                    if hog is None and phases:
+                        hog = subprocess.Popen([sys.executable, "-c", HOG])
+                    elif hog is not None:
+                        hog.kill()
+                        hog.wait()
+                        hog = None
+                    phases.append((hog is not None, time.perf_counter()))
+    finally:
+        if hog is not None:
+            hog.kill()
+            hog.wait()
+        engine.close()
+    for number, (busy, began) in enumerate(phases[:-1]):
+        if number:
+            seen = [each for each in counts if began <= each[0] < phases[number + 1][1]]
+            times[busy].append(settled_after(seen, began))
+    met = True
+    for busy, column in times.items():
+        median = statistics.median(column)
+        met = met and median <= SETTLED_S
+        print(
+            f"settling {name} after the load {'starts' if busy else 'ends'}: {median:.2f} s "
+            f"(slowest of {len(column)}: {max(column):.2f} s; at most {SETTLED_S})"
+        )
+    return met
+
+
+def _endless(engine: LlamaEngine) -> Iterator[object]:
+    """Events of one answer after the other."""
+    while True:
+        prompt = Prompt([PromptMessage("user", QUESTION)], template=CHATML)
+        request = Generate(1, prompt, Sampling(temperature=1.0), max_tokens=1024)
+        for event in engine.generate(request):
+            if not isinstance(event, Finished):
+                yield event
+
+
+CHATML = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "<|im_start|>assistant\n"
+)
+
+
+def settled_after(counts: Sequence[tuple[float, int]], began: float) -> float:
+    """Seconds from ``began`` until nearly all of the rest has one count."""
+    final = Counter(count for _, count in counts[len(counts) // 2 :]).most_common(1)[0][0]
+    rest = len(counts)
+    same = 0
+    for number in range(len(counts) - 1, -1, -1):
+        same += counts[number][1] == final
+        if counts[number][1] == final and same >= MOSTLY * (len(counts) - number):
+            rest = number
+    return counts[rest][0] - began
+
+
+PARTS: dict[str, Callable[[str, Case, Peer], bool]] = {
+    "idle": lambda name, case, peer: decoding(name, case, peer, busy=False),
+    "busy": lambda name, case, peer: decoding(name, case, peer, busy=True),
+    "prefill": reading,
+    "settle": lambda name, case, peer: settling(name, case),
+}
+
+
+def processor() -> str:
+    """Its name, as the system tells it."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if "model name" in line)
+    return platform.processor() or platform.machine()
+
+
+def main(
+    part: Annotated[
+        list[str] | None,
+        typer.Option(help="idle-135m, busy-135m, prefill-135m, settle-135m, or -1.1b; all if none"),
+    ] = None,
+    llama_bench: Annotated[Path | None, typer.Option(help="The program to compare with.")] = None,
+) -> None:
+    every = [f"{what}-{name}" for name in MODELS for what in PARTS]
+    parts = part or every
+    if unknown := set(parts) - set(every):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there is {', '.join(every)}")
+    print(f"{processor()}, {most_threads()} threads at most")
+    peer = find_peer(llama_bench)
+    met = True
+    for each in parts:
+        what, _, name = each.partition("-")
+        met = PARTS[what](name, MODELS[name](), peer) and met
+        sys.stdout.flush()
+    sys.exit(0 if met else 1)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == ["bare"]:
+        bare_loop(sys.argv[2:])
+    else:
+        typer.run(main)

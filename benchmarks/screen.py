@@ -102,7 +102,7 @@ def through_the_screen(home: str, sampling: Sampling) -> tuple[float, float]:
 
 async def through_the_worker(path: str, sampling: Sampling) -> float:
     """Tokens/s of the same answer, with nobody looking."""
-    engine = WorkerEngine(project_paths().worker_log)
+    engine = WorkerEngine(project_paths())
     await engine.load(ModelSpec(path))
     chat = ChatSettings()
     system = system_prompt(chat.system, moderation=chat.moderation)

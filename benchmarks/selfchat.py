@@ -78,7 +78,7 @@ async def dialogues(
 async def measure(rounds: int) -> bool:
     """Print the figures; whether a limit was missed."""
     asker, answerer = gguf_named("local:smollm2-135m"), gguf_named("local:smollm2-135m")
-    alone_one = GgufSpeaker("alone", answerer.path, project_paths().worker_log, at_once=1)
+    alone_one = GgufSpeaker("alone", answerer.path, project_paths(), at_once=1)
     topics = list(seeds_of("domain:quora"))[: (rounds + 1) * _AT_A_TIME]
     talk, form = [], []
     try:

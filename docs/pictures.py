@@ -204,7 +204,7 @@ async def draw(name: str, picture: Picture) -> None:
         if name == "branches":
             settings.sampling.pop("seed")
         store = fill_store(paths, picture.talks)
-        chat = Chat(store, WorkerEngine(paths.worker_log), settings, paths.cache, find)
+        chat = Chat(store, WorkerEngine(paths), settings, paths.cache, find)
         shown = Paths(Path("~/.config/baize-tui"), paths.data, paths.cache, paths.logs)
         app = BaizeApp(chat, shown, model=picture.model)
         async with app.run_test(size=picture.size) as pilot:

@@ -166,6 +166,9 @@ class Headers:
         self.name, self.license, self.metadata = "A title", "mit", {"general.type": kind}
         self.why = why
 
+    async def try_model(self, path: str) -> None:
+        return
+
     async def inspect(self, path: str) -> Headers:
         return self
 

@@ -130,6 +130,7 @@ class BaizeApp(App[int]):
         self.exit_watch.attend(self._save_for_exit, self.chat.rescue)
         self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.chat.hear_notices(self.tell_machine)
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(self._after_first_frame)
 
@@ -141,6 +142,11 @@ class BaizeApp(App[int]):
     def complain(self, text: str) -> None:
         """Say what went wrong where it does not fit into the status line."""
         self.notify(text, severity="warning", timeout=20, markup=False)
+
+    def tell_machine(self, notice: str) -> None:
+        """Say what was switched off because it crashed on this machine."""
+        self.conversation_screen.transcript.tell(notice)
+        self.complain(notice)
 
     async def _save_for_exit(self) -> None:
         """Told to end, or the terminal is gone: save, and wait for nothing else."""

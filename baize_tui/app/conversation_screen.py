@@ -20,7 +20,7 @@ from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.live_answers import FLUSHES_PER_SECOND
 from baize_tui.app.message_actions import MessageActions
 from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
+from baize_tui.app.status_line import StatusLine, threads_text
 from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
@@ -189,6 +189,8 @@ class ConversationScreen(MessageActions):
             parts.append(" + ".join([running.model.name, *(n for n, s in adapters.items() if s)]))
             if self._last_stats is not None:
                 parts.append(f"{self._last_stats.tokens_per_second:.0f} tokens/s")
+                most = running.loaded.threads
+                parts.append(threads_text(self._last_stats.threads, most))
             parts.append(self._gauge(running.loaded.n_ctx))
         elif self.app.model is not None:
             parts.append(self.app.model.name)

@@ -14,7 +14,7 @@ from textual.timer import Timer
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
+from baize_tui.app.status_line import StatusLine, threads_text
 from baize_tui.app.transcript import Transcript
 from baize_tui.chat.events import (
     Answering,
@@ -28,7 +28,7 @@ from baize_tui.chat.events import (
     TurnsLeft,
 )
 from baize_tui.chat.turns import Chat
-from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.engine.protocol import Prefilling, Stats, ThreadsChosen
 from baize_tui.progress import TimeLeft, bar
 from baize_tui.store.records import Conversation, Message
 
@@ -191,7 +191,12 @@ class LiveAnswers(Screen[None]):
                     turn.growing = True
                     self.transcript.redraw(turn)
                     self.status.show("answering", "busy")
+            case ThreadsChosen(threads=threads, most=most, lowered=lowered) if here:
+                words = f" · {threads_text(threads, most)}: the machine is busy" if lowered else ""
+                self.status.show(f"answering{words}", "busy")
             case Delta(text=text, reasoning=reasoning):
+                if here and self.status.text.startswith("reading the prompt"):
+                    self.status.show("answering", "busy")  # a worker died, and another goes on
                 if (live := self._live.get(conversation_id)) is not None:
                     live.message = msgspec.structs.replace(
                         live.message, text=text, reasoning=reasoning

@@ -19,7 +19,7 @@ async def plans_of(
     """Name and plan of each of ``models``, or why there is none."""
     if not models:
         return
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     try:
         found = await engine.diagnose()
         machine = this_machine(paths.models_folder, found.devices)

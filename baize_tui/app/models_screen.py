@@ -281,7 +281,8 @@ class ModelsScreen(Dialog[str | None]):
         from baize_tui.catalog.importing import Wish, import_file
         from baize_tui.engine.client import WorkerEngine
 
-        engine = WorkerEngine(self.app.paths.worker_log)
+        engine = WorkerEngine(self.app.paths, self.app.complain)
+        engine.on_progress = lambda done: self._say(f"trying {path.name} {done:.0%}", busy=True)
         try:
             # A folder is that of an adapter, of the model that is in use.
             base = self._current if path.expanduser().is_dir() else None

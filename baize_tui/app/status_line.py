@@ -26,6 +26,13 @@ def key_hints(actions: Sequence[Action], columns: int, *, busy: bool) -> list[Ac
     return shown
 
 
+def threads_text(threads: int, most: int) -> str:
+    """How many threads write: "2 threads", or "1 of 2 threads"."""
+    if threads < most:
+        return f"{threads} of {most} threads"
+    return f"{threads} threads" if threads != 1 else "1 thread"
+
+
 class StatusLine(Horizontal):
     """Fixed in size, so that an update lays nothing out again."""
 

@@ -15,13 +15,13 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.geometry import Offset, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message as TextualMessage
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from baize_tui.app.look import Look, text_of
+from baize_tui.app.look import Line, Look, text_of
 from baize_tui.app.turn import Entry, Note, Turn
 from baize_tui.store.records import Message
 
@@ -29,6 +29,8 @@ TEXT_COLUMN = 100
 """Most cells of a line: longer ones are hard to read."""
 KEPT_DRAWN = 60
 """Turns whose lines are kept once they are out of sight."""
+KEPT_STRIPS = 500
+"""Lines whose rendering is kept."""
 CUT = "── the model no longer sees what is above ──"
 CUT_BUT_PINNED = "── of these the model sees pinned turns only ──"
 
@@ -67,6 +69,10 @@ class Transcript(ScrollView):
         self._width = 0
         self._following = True
         self._settling = False
+        self._shown: list[tuple[int, Line | None]] = []
+        """What stands on the screen, from above: the number of each line, and the line."""
+        self._strips: dict[int, tuple[Line | None, Strip]] = {}
+        """Lines as they were rendered last, by number."""
         self.unfold_reasoning = False
         """Whether reasoning is shown open."""
 
@@ -278,6 +284,8 @@ class Transcript(ScrollView):
         for entry in self._entries:
             entry.lines = None
         self._drawn.clear()
+        self._strips.clear()
+        self._shown = []
 
     def _measure(self) -> None:
         """Entries have come or gone: give the new ones a height, and have ``_starts`` right."""
@@ -317,7 +325,19 @@ class Transcript(ScrollView):
                 self._settle_here()
         finally:
             self._settling = False
-        self.refresh()
+        self._refresh_changed()
+
+    def _refresh_changed(self) -> None:
+        """Paint the lines that are others than before: while an answer grows, most are not."""
+        top = round(self.scroll_y)
+        shown = [(top + y, self._line(top + y)) for y in range(self.size.height)]
+        before, self._shown = self._shown, shown
+        if len(shown) != len(before):
+            self.refresh()
+            return
+        for y, (now, then) in enumerate(zip(shown, before, strict=True)):
+            if now != then:
+                self.refresh(Region(0, y, self.size.width, 1))
 
     def _settle_at_end(self) -> None:
         height, grown = 0, False
@@ -349,7 +369,16 @@ class Transcript(ScrollView):
 
     def _put_virtual_height(self) -> None:
         wanted = Size(self.size.width, self._starts[-1] if self._starts else 0)
-        if self.virtual_size != wanted:
+        before, height = self.virtual_size, self.size.height
+        if wanted == before:
+            return
+        is_scrolled = wanted.height > height
+        if wanted.width == before.width and is_scrolled == (before.height > height):
+            # No scrollbar comes or goes: to lay out the screen again would take most of a frame.
+            self.set_reactive(ScrollView.virtual_size, wanted)
+            if self.show_vertical_scrollbar:
+                self.vertical_scrollbar.window_virtual_size = wanted.height
+        else:
             self.virtual_size = wanted
 
     def _put_scroll(self, y: float) -> None:
@@ -360,23 +389,40 @@ class Transcript(ScrollView):
     def _entry_at(self, y: int) -> int:
         return max(bisect_right(self._starts, y) - 1, 0)
 
+    def _line(self, number: int) -> Line | None:
+        """A line counted from the start of the conversation; None where nothing stands."""
+        at = self._entry_at(number)
+        if at >= len(self._entries):
+            return None
+        entry = self._entries[at]
+        if entry.lines is None:
+            self._draw_entry(entry)
+        within = number - self._starts[at]
+        drawn = entry.lines or []
+        return drawn[within] if within < len(drawn) else None
+
     def render_line(self, y: int) -> Strip:
-        line = round(self.scroll_y) + y
-        at = self._entry_at(line)
-        base = self.rich_style
-        strip = Strip.blank(self.size.width, base)
-        if at < len(self._entries):
-            entry = self._entries[at]
-            if entry.lines is None:
-                self._draw_entry(entry)
-            drawn = entry.lines or []
-            within = line - self._starts[at]
-            if within < len(drawn):
-                strip = Strip(drawn[within]).adjust_cell_length(self.size.width, base)
+        number = round(self.scroll_y) + y
+        line = self._line(number)
         selection = self.text_selection
-        if selection is not None and (span := selection.get_span(line)) is not None:
-            strip = _marked(strip, span, self.screen.get_component_rich_style("screen--selection"))
-        return strip.apply_offsets(0, line)
+        span = selection.get_span(number) if selection is not None else None
+        width, base = self.size.width, self.rich_style
+        if span is None and (known := self._strips.get(number)) is not None:
+            drawn, strip = known
+            if drawn == line and strip.cell_length == width:
+                return strip
+        if line is None:
+            strip = Strip.blank(width, base)
+        else:
+            strip = Strip(line).adjust_cell_length(width, base)
+        if span is not None:
+            marked = self.screen.get_component_rich_style("screen--selection")
+            return _marked(strip, span, marked).apply_offsets(0, number)
+        strip = strip.apply_offsets(0, number)
+        if len(self._strips) > KEPT_STRIPS:
+            self._strips.clear()
+        self._strips[number] = line, strip
+        return strip
 
     # --- selecting with the mouse ---------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from baize_tui.catalog.adapters import (
     known_adapters,
     write_adapter_recipe,
 )
+from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.pulled import pulled_file
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
@@ -42,12 +43,14 @@ class Header(Protocol):
     def metadata(self) -> Mapping[str, str]: ...
 
 
-class HeaderReader(Protocol):
+class FileChecker(Protocol):
     """The engine, as far as it is needed here."""
 
     async def inspect(self, path: str) -> Header: ...
 
     async def check_adapter(self, path: str, base: str) -> None: ...
+
+    async def try_model(self, path: str) -> None: ...
 
 
 class Wish(msgspec.Struct, frozen=True):
@@ -65,14 +68,15 @@ class Wish(msgspec.Struct, frozen=True):
 
 
 async def import_file(
-    file: Path, wish: Wish, paths: Paths, engine: HeaderReader
+    file: Path, wish: Wish, paths: Paths, engine: FileChecker
 ) -> CatalogModel | CatalogAdapter:
-    """Make ``file`` known.
+    """Make ``file`` known, once a model has computed a first token.
 
     Raises:
         CatalogError: its name is taken or none, it cannot be copied, or its base is missing.
         ConvertError: a folder that is no adapter of that base.
-        EngineFailure: it is no GGUF, or an adapter that does not fit the base.
+        EngineFailure: it is no GGUF, a model that llama.cpp cannot run, or an adapter that does not
+            fit the base.
     """
     file = file.expanduser().absolute()
     stem = file.name if file.is_dir() else file.stem
@@ -91,6 +95,9 @@ async def import_file(
     _refuse_known(name, paths)
     if is_adapter and base is not None:
         await engine.check_adapter(str(file), str(base.path))
+    # One that is too large for this machine may be for another that shares the folder.
+    if not is_adapter and file.stat().st_size < this_machine(paths.models_folder).memory_free:
+        await engine.try_model(str(file))
     if wish.copy:
         target = adapter_file(name, paths) if is_adapter else pulled_file(name, paths)
         file = await asyncio.to_thread(_copied, file, target, paths)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from baize_tui.engine.protocol import FinishReason, Prefilling, Stats
+from baize_tui.engine.protocol import FinishReason, Prefilling, Stats, ThreadsChosen
 from baize_tui.store.records import Message
 
 
@@ -67,5 +67,14 @@ class Failed(Struct, frozen=True):
 
 
 ChatEvent = (
-    Asked | LoadingModel | TurnsLeft | Answering | Prefilling | Delta | NotSaved | Finished | Failed
+    Asked
+    | LoadingModel
+    | TurnsLeft
+    | Answering
+    | Prefilling
+    | ThreadsChosen
+    | Delta
+    | NotSaved
+    | Finished
+    | Failed
 )

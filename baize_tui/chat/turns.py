@@ -51,7 +51,7 @@ from baize_tui.chat.growing_answer import GrowingAnswer
 from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure, ModelSpec, WorkerDied
-from baize_tui.engine.protocol import LoadedModel, Prefilling
+from baize_tui.engine.protocol import LoadedModel, Prefilling, ThreadsChosen
 from baize_tui.sanitizer import clean_text
 from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, sampling_of
 from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
@@ -209,6 +209,10 @@ class Chat:
     def reserve(self, n_ctx: int) -> int:
         """Tokens of a context of ``n_ctx`` that are kept for the answer."""
         return reserve_for_answer(self.max_tokens, n_ctx)
+
+    def hear_notices(self, on_notice: Callable[[str], None]) -> None:
+        """Have ``on_notice`` hear one line when something is switched off because it crashed."""
+        self._engine.on_notice = on_notice
 
     def change_settings(self, settings: Settings) -> None:
         """Have ``settings`` count from now on; those of the model when it is next loaded."""
@@ -442,7 +446,7 @@ class Chat:
                     generation = turn.drive(self._engine.generate(request))
                     try:
                         async for event in generation:
-                            if isinstance(event, Prefilling):
+                            if isinstance(event, Prefilling | ThreadsChosen):
                                 yield event
                                 continue
                             if answer is None:
@@ -757,6 +761,7 @@ class Chat:
             finish_reason=event.reason,
             backend=loaded.backend,
             baize_tui=__version__,
+            profile=loaded.profile,
         )
 
     def _add_hash_later(self, message_id: int) -> None:

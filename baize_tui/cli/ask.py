@@ -133,10 +133,15 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     store = Store(paths.conversations_file if options.save else None)
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-    chat = make_chat(store, settings, paths, one_model=True)
+    progress = Progress()
+
+    def on_notice(notice: str) -> None:
+        progress.clear()
+        tell(notice)
+
+    chat = make_chat(store, settings, paths, one_model=True, on_notice=on_notice)
     exit_watch.attend(chat.save_for_exit, chat.rescue)
     exit_watch.at_exit(kill_workers)
-    progress = Progress()
     try:
         if options.session is not None:
             conversation = await chat.run(store.conversation, options.session)

@@ -22,7 +22,7 @@ from baize_tui.catalog.recipes import (
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.failures import tell
 from baize_tui.cli.model_info import rows_of
-from baize_tui.cli.output import prepare_stdout, print_json, print_line
+from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
@@ -93,7 +93,7 @@ def list_models(json: Json = False) -> None:
 
 
 async def _header(path: Path, paths: Paths) -> GgufHeader:
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths, tell)
     try:
         return await engine.inspect(str(path))
     finally:
@@ -176,10 +176,13 @@ def import_model(
         format_named(format)
 
     async def bring() -> CatalogModel | CatalogAdapter:
-        engine = WorkerEngine(paths.worker_log)
+        engine = WorkerEngine(paths, tell)
+        progress = Progress()
+        engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")
         try:
             return await import_file(file, Wish(name, copy, format, base, over), paths, engine)
         finally:
+            progress.clear()
             await engine.close()
 
     found = asyncio.run(bring())

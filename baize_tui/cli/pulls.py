@@ -94,7 +94,7 @@ async def _plan(
     from baize_tui.catalog.planner import plan
 
     settings = with_gpu_layers(load_settings(paths.settings_file), gpu_layers)
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths, tell)
     if context is not None:
         model = msgspec.structs.replace(
             model, recipe=msgspec.structs.replace(model.recipe, context=context)

@@ -28,7 +28,9 @@ import llama_cpp.llama_cpp as lib
 from llama_cpp._ctypes_extensions import load_shared_library
 
 from baize_tui.engine.fragments import SpecialToken
+from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.engine.thread_pools import ThreadPools, are_needed
 from baize_tui.footprint import Device
 from baize_tui.settings import Sampling
 
@@ -435,11 +437,13 @@ class Model:
         vocabulary_only: bool = False,
         simulated: bool = False,
         progress: Callable[[float], bool] | None = None,
+        profile: MachineProfile = FULL,
+        device: str = "",
     ) -> None:
         """Load ``path``; ``progress`` hears 0.0 to 1.0 and stops the load by returning False.
 
         A ``simulated`` model has no weights in memory and cannot compute; llama.cpp tells what it
-        would take.
+        would take. ``device`` names the only GPU to use; empty uses all that ``profile`` allows.
 
         Raises:
             ModelFileError: llama.cpp refused the file; the message has its reason.
@@ -448,6 +452,10 @@ class Model:
         params = lib.llama_model_default_params()
         params.n_gpu_layers = gpu_layers if gpu_layers >= 0 else 2**31 - 1
         params.vocab_only = vocabulary_only
+        params.use_extra_bufts = profile.extra_buffers
+        chosen = _chosen_devices(profile, device)
+        if chosen is not None:
+            params.devices = ctypes.cast(chosen, ctypes.c_void_p)
         if simulated:
             params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
 
@@ -479,7 +487,10 @@ class Model:
 
     @property
     def can_generate(self) -> bool:
-        return bool(lib.llama_model_has_decoder(self.handle))
+        """Whether it decodes text alone, without an encoder that would have to run first."""
+        return bool(lib.llama_model_has_decoder(self.handle)) and not bool(
+            lib.llama_model_has_encoder(self.handle)
+        )
 
     def metadata(self, key: str) -> str:
         """A metadata value as text, empty where the key is missing."""
@@ -535,8 +546,13 @@ class Context:
         threads: int,
         threads_batch: int,
         abort: AbortFlag,
+        flash_attention: bool = True,
+        outputs: int = 0,
     ) -> None:
         """``n_batch`` is both the logical and the physical batch: one decode call is one ubatch.
+
+        ``outputs`` is of how many tokens of a call logits are wanted, 0 for all: memory is kept
+        for so many.
 
         Raises:
             EngineError: no memory for the cache.
@@ -545,12 +561,16 @@ class Context:
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
         params.n_seq_max = 1
+        params.n_outputs_max = outputs
         params.n_threads = threads
         params.n_threads_batch = threads_batch
         params.abort_callback = abort.callback
         params.abort_callback_data = abort.address
         params.no_perf = True
+        if not flash_attention:
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._abort = abort
+        self._threads = 0, 0
         _start_of_log()
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
@@ -558,6 +578,7 @@ class Context:
             raise EngineError(
                 f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context"
             )
+        self._pools = ThreadPools(self.handle, _cpu_function) if are_needed() else None
         self._memory = lib.llama_get_memory(self._context)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
         self.n_batch: int = lib.llama_n_batch(self._context)
@@ -569,6 +590,14 @@ class Context:
     @property
     def handle(self) -> int:
         return int(self._context)
+
+    def set_threads(self, threads: int, threads_batch: int) -> None:
+        """Compute with so many threads from the next call on: one token, and several."""
+        if (threads, threads_batch) != self._threads:
+            self._threads = threads, threads_batch
+            lib.llama_set_n_threads(self._context, threads, threads_batch)
+            if self._pools is not None:
+                self._pools.resize(threads, threads_batch)
 
     def decode(
         self, tokens: Sequence[int], position: int, *, logits: bool, of_all: bool = False
@@ -593,6 +622,8 @@ class Context:
         batch.logits[n - 1] = logits
         result: int = lib.llama_decode(self._context, batch)
         if result == 0:
+            if logits:
+                lib.llama_synchronize(self._context)  # a GPU is done only now
             return
         if result == 2:
             raise Aborted
@@ -655,6 +686,8 @@ class Context:
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)
             self._context = None
+            if self._pools is not None:
+                self._pools.close()
 
 
 class Adapter:
@@ -713,6 +746,12 @@ class Sampler:
     def accept(self, token: int) -> None:
         """Tell the penalties of a token that stands in the text already."""
         lib.llama_sampler_accept(self._chain, token)
+
+    def accept_in_grammar(self, ids: Sequence[int]) -> None:
+        """Tell the grammar of tokens that it allowed before."""
+        if self._grammar is not None:
+            for token in ids:
+                lib.llama_sampler_accept(self._grammar, token)
 
     def sample(self, context: Context) -> int:
         """Choose a token from the last logits, and accept it.
@@ -860,6 +899,7 @@ def _backend_libraries() -> tuple[ctypes.CDLL, ctypes.CDLL]:
         (registry, "ggml_backend_dev_count", size, []),
         (registry, "ggml_backend_dev_get", pointer, [size]),
         (registry, "ggml_backend_dev_by_type", pointer, [ctypes.c_int]),
+        (registry, "ggml_backend_dev_by_name", pointer, [text]),
         (base, "ggml_backend_dev_name", text, [pointer]),
         (base, "ggml_backend_dev_description", text, [pointer]),
         (base, "ggml_backend_dev_type", ctypes.c_int, [pointer]),
@@ -919,6 +959,32 @@ def devices() -> list[Device]:
     return found
 
 
+def _chosen_devices(profile: MachineProfile, device: str) -> Any:
+    """``llama_model_params.devices``, a list that ends with NULL; None leaves it to llama.cpp.
+
+    Raises:
+        EngineError: there is no such device.
+    """
+    if not profile.gpu:
+        return (ctypes.c_void_p * 1)()
+    if not device:
+        return None
+    handle = _registry.ggml_backend_dev_by_name(device.encode())
+    if not handle:
+        raise EngineError(f"llama.cpp knows no device {device!r} on this machine")
+    return (ctypes.c_void_p * 2)(handle, None)
+
+
+def _cpu_function(name: bytes) -> int:
+    """Address of a function of the processor's backend, 0 where it has none."""
+    _backend()
+    cpu = _registry.ggml_backend_dev_by_type(_CPU_DEVICE)
+    if not cpu:
+        return 0
+    registered = _ggml.ggml_backend_dev_backend_reg(cpu)
+    return int(_ggml.ggml_backend_reg_get_proc_address(registered, name) or 0)
+
+
 _F32 = 0
 _TINY_GRAPH_BYTES = 1 << 16
 
@@ -927,13 +993,8 @@ _TINY_GRAPH_BYTES = 1 << 16
 def is_repacked(type: int, columns: int, rows: int) -> bool:
     """Whether the processor keeps a matrix of this ggml type in an order of its own, beside the
     file's; asked as ``weight_buft_supported`` of llama-model-loader.cpp does."""
-    _backend()
     cpu = _registry.ggml_backend_dev_by_type(_CPU_DEVICE)
-    if not cpu:
-        return False
-    address = _ggml.ggml_backend_reg_get_proc_address(
-        _ggml.ggml_backend_dev_backend_reg(cpu), b"ggml_backend_dev_get_extra_bufts"
-    )
+    address = _cpu_function(b"ggml_backend_dev_get_extra_bufts")
     if not address:
         return False
     buffer_types = ctypes.CFUNCTYPE(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p)(address)(cpu)

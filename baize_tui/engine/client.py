@@ -1,7 +1,8 @@
 """The asyncio side of the worker process: load, generate, cancel, and survive its death.
 
-The process that shows the screen never imports ``llama_cpp``. A worker that dies takes no
-conversation with it: what it had sent is there, the next request starts a new one.
+The process that shows the screen never imports ``llama_cpp``. A worker that is killed by a signal
+takes nothing with it: another one is started under the next safer machine profile, and the request
+that was running is repeated; an answer goes on after the tokens that had come.
 """
 
 from __future__ import annotations
@@ -9,18 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import signal
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
 
+from baize_tui.engine.profiles import (
+    FULL,
+    MachineProfile,
+    ProfileCache,
+    WorkingProfile,
+    environment_for,
+    has_gpu_backend,
+    next_safer,
+    profile_named,
+)
 from baize_tui.engine.protocol import (
     LINE_LIMIT,
     AdapterChecked,
+    AdapterUse,
     Cancel,
     CheckAdapter,
     Count,
@@ -40,26 +53,56 @@ from baize_tui.engine.protocol import (
     Loaded,
     LoadedModel,
     Loading,
+    LogitsWritten,
     Measure,
     Measured,
     Prefilling,
     Rendered,
     Rendering,
     Request,
+    Score,
+    Scored,
+    ThreadsChosen,
+    Tokenize,
+    Tokenized,
+    WarmingUp,
+    WriteLogits,
     decode_event,
     encode_line,
 )
 from baize_tui.footprint import Measurement
-from baize_tui.paths import private_folder
+from baize_tui.paths import Paths, private_folder
 from baize_tui.sanitizer import clean_line, clean_text
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; one that takes this long is ended by force."""
 _SETTLE_S = 0.1
 _CLOSE_S = 2.0
+_SHORT_CONTEXT = 256
+_PROVEN_TOKENS = 8
+"""An answer that has come so far under a profile shows that it works."""
 _LARGEST_LOG = 1 << 20
 
-GenerationEvent = Prefilling | Delta | Finished
+GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
+
+Answer = TypeVar("Answer", bound=Event)
+
+_PHASE_OF_REQUEST: dict[type[Request], str] = {
+    Load: "loading the model",
+    Generate: "reading the prompt",
+    Count: "counting tokens",
+    Tokenize: "tokenizing",
+    Score: "reading a text",
+    WriteLogits: "reading a text",
+    Inspect: "reading the file",
+    Measure: "measuring the model",
+    CheckAdapter: "reading the adapter",
+    Diagnose: "looking at the machine",
+}
+_PHASE_AFTER_EVENT: dict[type[Event], str] = {
+    WarmingUp: "computing a first token",
+    Delta: "answering",
+}
 
 
 class EngineFailure(Exception):
@@ -77,6 +120,25 @@ class EngineFailure(Exception):
 class WorkerDied(EngineFailure):
     """The model process ended by itself; the next request starts a new one."""
 
+    def __init__(self, why: str, signal_name: str = "", phase: str = "", log: str = "") -> None:
+        """``signal_name`` is the signal that killed it in the middle of ``phase``, if one did."""
+        during = f" while {phase}" if signal_name and phase else ""
+        super().__init__(f"{why}{during}{f'; see {log}' if log else ''}")
+        self.why = why + during
+        self.signal_name = signal_name
+        self._log = log
+
+    def during(self, phase: str) -> WorkerDied:
+        return WorkerDied(self.why, self.signal_name, phase, self._log)
+
+
+class NoProfileLeft(WorkerDied):
+    """The model process died under every machine profile."""
+
+
+_SENT_FROM_OUTSIDE = ("SIGKILL", "SIGTERM", "SIGINT", "SIGHUP")
+"""Signals of the out-of-memory killer, a person or the system, which say little about a machine."""
+
 
 class ModelSpec(Struct, frozen=True):
     """What to load and how; the fields of ``protocol.Load``."""
@@ -86,6 +148,8 @@ class ModelSpec(Struct, frozen=True):
     threads: int = 0
     threads_batch: int = 0
     gpu_layers: int | None = 0
+    device: str = ""
+    all_logits: bool = False
 
 
 class Generation(Protocol):
@@ -99,6 +163,9 @@ class Generation(Protocol):
 
 class Engine(Protocol):
     """What ``chat`` needs of an engine."""
+
+    on_notice: Callable[[str], None]
+    """Hears one line about what was switched off because it crashed on this machine."""
 
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
@@ -126,9 +193,14 @@ def kill_workers() -> None:
 class _Worker:
     """One worker process and the requests that wait for its events."""
 
-    def __init__(self, process: asyncio.subprocess.Process, log_file: Path) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, log_file: Path, profile: MachineProfile
+    ) -> None:
         self._process = process
         self._log_file = log_file
+        self.profile = profile
+        self.started = False
+        """Whether llama.cpp could be loaded."""
         self._waiting: dict[int, asyncio.Queue[Event | EngineFailure]] = {}
         self._deadlines: dict[int, asyncio.Task[None]] = {}
         self._killed_for = ""
@@ -137,7 +209,7 @@ class _Worker:
         self._reader = asyncio.create_task(self._read(), name="worker events")
 
     @classmethod
-    async def start(cls, log_file: Path) -> Self:
+    async def start(cls, log_file: Path, profile: MachineProfile) -> Self:
         try:
             log = _open_log(log_file)
         except OSError as error:
@@ -148,16 +220,22 @@ class _Worker:
                 "-P",  # nothing from the current folder is imported
                 "-m",
                 "baize_tui.engine.worker",
+                profile.name,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 limit=LINE_LIMIT,
                 start_new_session=True,  # Ctrl-C in the terminal is for the client alone
-                env={**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONUTF8": "1"},
+                env={
+                    **os.environ,
+                    "GGML_NO_BACKTRACE": "1",
+                    "PYTHONUTF8": "1",
+                    **environment_for(profile),
+                },
             )
         finally:
             os.close(log)
-        return cls(process, log_file)
+        return cls(process, log_file, profile)
 
     @property
     def alive(self) -> bool:
@@ -180,14 +258,18 @@ class _Worker:
         """
         inbox: asyncio.Queue[Event | EngineFailure] = asyncio.Queue()
         self._waiting[request.request] = inbox
+        phase = _PHASE_OF_REQUEST[type(request)]
         try:
             self.send(request)
             while True:
                 event = await inbox.get()
+                if isinstance(event, WorkerDied):
+                    raise event.during(phase if self.started else "starting")
                 if isinstance(event, EngineFailure):
                     raise event
                 if isinstance(event, Failed):
                     raise EngineFailure(event.why, event.kind, event.tokens, event.n_ctx)
+                phase = _PHASE_AFTER_EVENT.get(type(event), phase)
                 yield event
         finally:
             del self._waiting[request.request]
@@ -198,6 +280,7 @@ class _Worker:
         try:
             while line := await stdout.readline():
                 event = _cleaned(decode_event(line))
+                self.started = True
                 self._watch_template(event)
                 inbox = self._waiting.get(event.request)
                 if inbox is not None:
@@ -236,12 +319,12 @@ class _Worker:
         if self._killed_for:
             kind: FailureKind = "template" if "template" in self._killed_for else "engine"
             return EngineFailure(self._killed_for, kind)
-        code = self._process.returncode
+        code, log = self._process.returncode, str(self._log_file)
         if code is not None and code < 0:
             name = signal.Signals(-code).name
             hint = " (perhaps too little memory)" if name == "SIGKILL" else ""
-            return WorkerDied(f"the model process was ended by {name}{hint}; see {self._log_file}")
-        return WorkerDied(f"the model process ended (exit code {code}); see {self._log_file}")
+            return WorkerDied(f"the model process was ended by {name}{hint}", name, log=log)
+        return WorkerDied(f"the model process ended (exit code {code})", log=log)
 
     async def close(self) -> None:
         """End the worker: the end of its input makes it go."""
@@ -298,13 +381,14 @@ def _cleaned(event: Event) -> Event:
 
 
 class _WorkerGeneration:
-    """One ``Generate`` on its way through the worker."""
+    """One ``Generate`` on its way through the worker, or through several where one dies."""
 
     def __init__(self, engine: WorkerEngine, request: Generate) -> None:
         self._engine = engine
         self._request = request
         self._worker: _Worker | None = None
         self._cancelled = False
+        self._ids: list[int] = []
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -312,17 +396,38 @@ class _WorkerGeneration:
             self._worker.send(Cancel(self._request.request))
 
     async def __aiter__(self) -> AsyncGenerator[GenerationEvent, None]:
-        self._worker = worker = await self._engine.ready()
+        with self._engine.operation() as operation:
+            while True:
+                worker = await self._engine.ready(operation)
+                try:
+                    async with contextlib.aclosing(self._events_of(worker)) as events:
+                        async for event in events:
+                            yield event
+                            if len(self._ids) >= len(self._request.resume) + _PROVEN_TOKENS:
+                                self._engine.recovered(operation)
+                except WorkerDied as death:
+                    self._engine.step_down(operation, worker, death)
+                    self._request = self._engine.renumbered(
+                        msgspec.structs.replace(self._request, resume=list(self._ids))
+                    )
+                else:
+                    self._engine.recovered(operation)
+                    return
+
+    async def _events_of(self, worker: _Worker) -> AsyncGenerator[GenerationEvent, None]:
+        """Send the request and yield its events; the answer is stopped if nobody wants them."""
+        self._worker = worker
         finished = False
         try:
-            events = worker.events(self._request)
             if self._cancelled:
                 worker.send(Cancel(self._request.request))
-            async with contextlib.aclosing(events):
+            async with contextlib.aclosing(worker.events(self._request)) as events:
                 async for event in events:
                     if isinstance(event, Rendering | Rendered):
                         continue
-                    assert isinstance(event, Prefilling | Delta | Finished)
+                    assert isinstance(event, GenerationEvent)
+                    if isinstance(event, Delta):
+                        self._ids += event.ids
                     finished = isinstance(event, Finished)
                     yield event
                     if finished:
@@ -336,16 +441,32 @@ class _WorkerGeneration:
                 worker.send(Cancel(self._request.request))
 
 
+class _Operation:
+    """Something a caller asked for, which may take several workers."""
+
+    first_death: WorkerDied | None = None
+
+
+def _ignore(_notice: str) -> None:
+    """For callers that have no place to say it."""
+
+
 class WorkerEngine:
     """The engine of a worker process, started when first needed and again after a death."""
 
-    def __init__(self, log_file: Path) -> None:
-        self._log_file = log_file
+    def __init__(self, paths: Paths, on_notice: Callable[[str], None] = _ignore) -> None:
+        """``on_notice`` hears one line when something was switched off because it crashed."""
+        self._log_file = paths.worker_log
+        self._profiles = ProfileCache(paths.machine_profile_file)
         self._worker: _Worker | None = None
+        self._profile: MachineProfile = FULL
+        self._stepping_down: _Operation | None = None
+        self._closing = False
         self._spec: ModelSpec | None = None
         self._loading = asyncio.Lock()
         self._last_request = 0
         self._bad_templates: dict[tuple[str, str | None], str] = {}
+        self.on_notice = on_notice
         self.on_progress: Callable[[float], None] | None = None
         """Hears how far a load is, also one that a dead worker made necessary."""
 
@@ -354,19 +475,122 @@ class WorkerEngine:
         """The running worker's process id."""
         return self._worker.pid if self._worker is not None and self._worker.alive else None
 
-    def _next(self) -> int:
+    @property
+    def profile(self) -> MachineProfile:
+        """The machine profile that the worker runs under, or will."""
+        return self._profile
+
+    @property
+    def remembered(self) -> WorkingProfile | None:
+        """The profile that is remembered for this machine, None where the fastest one works."""
+        return self._profiles.read()
+
+    def renumbered(self, request: Request) -> Any:
+        """``request`` with a number of its own."""
         self._last_request += 1
-        return self._last_request
+        return msgspec.structs.replace(request, request=self._last_request)
+
+    # --- machine profiles -----------------------------------------------------------------------
 
     async def _started(self) -> _Worker:
         if self._worker is None or not self._worker.alive:
-            self._worker = await _Worker.start(self._log_file)
+            if self._stepping_down is None:
+                self._profile = self._remembered_profile()
+            self._worker = await _Worker.start(self._log_file, self._profile)
         return self._worker
+
+    def _remembered_profile(self) -> MachineProfile:
+        known = self.remembered
+        return profile_named(known.profile) if known is not None else FULL
+
+    @contextlib.contextmanager
+    def operation(self) -> Iterator[_Operation]:
+        """What a caller asked for, from the first try to its end."""
+        operation = _Operation()
+        try:
+            yield operation
+        finally:
+            if self._stepping_down is operation:
+                self._stepping_down = None
+
+    def step_down(
+        self, operation: _Operation, worker: _Worker, death: WorkerDied, path: str = ""
+    ) -> None:
+        """Choose the next safer profile after ``worker`` died in the middle of ``operation``.
+
+        ``path`` is the file that the operation is about; empty is the loaded model.
+
+        Raises:
+            WorkerDied: no signal killed it, or this engine is being closed.
+            NoProfileLeft: it died under every profile.
+        """
+        if not death.signal_name or self._closing:
+            raise death
+        if worker.profile != self._profile:
+            return  # another request that the same worker ran has done it
+        if self._stepping_down is None:
+            self._stepping_down = operation
+            operation.first_death = death
+        safer = next_safer(self._profile, gpu_backend=has_gpu_backend())
+        if safer is not None:
+            self._profile = safer
+            return
+        self._profile = self._remembered_profile()
+        path = path or (worker.loaded.path if worker.loaded is not None else "")
+        why = f"{death.why}, in every machine profile; see {self._log_file}"
+        if not worker.started or death.signal_name == "SIGILL":
+            # Every profile runs the same library: it is compiled for another processor.
+            why = (
+                f"llama.cpp cannot run on this machine: {why}. Install llama-cpp-python again, "
+                "compiled for this processor (README, Installation)"
+            )
+        elif path:
+            why = f"{path} is damaged, or llama.cpp cannot run it: {why}"
+        raise NoProfileLeft(why)
+
+    def recovered(self, operation: _Operation) -> None:
+        """``operation`` has succeeded: if it had killed a worker, remember how, and say so."""
+        death, operation.first_death = operation.first_death, None
+        if death is None:
+            return
+        self._stepping_down = None
+        self._profiles.write(
+            self._profile, death.why, temporary=death.signal_name in _SENT_FROM_OUTSIDE
+        )
+        without = ", ".join(self._profile.switched_off)
+        self.on_notice(f"{death.why}; llama.cpp now runs without {without}")
+
+    async def _answer(self, request: Request, kind: type[Answer], *, loaded: bool) -> Answer:
+        """Send ``request`` until a worker survives it; its one event. ``loaded`` needs the model.
+
+        Raises:
+            EngineFailure: as the worker says, or it died under every profile.
+        """
+        with self.operation() as operation:
+            while True:
+                async with self._loading:
+                    worker = await (self._ready(operation) if loaded else self._started())
+                try:
+                    return await self._answer_of(worker, request, kind, operation)
+                except WorkerDied as death:
+                    self.step_down(operation, worker, death, getattr(request, "path", ""))
+
+    async def _answer_of(
+        self, worker: _Worker, request: Request, kind: type[Answer], operation: _Operation
+    ) -> Answer:
+        async with contextlib.aclosing(worker.events(self.renumbered(request))) as events:
+            async for event in events:
+                if isinstance(event, kind):
+                    self.recovered(operation)
+                    return event
+        raise AssertionError("the events of a request end with its answer or with a failure")
+
+    # --- the model ------------------------------------------------------------------------------
 
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
     ) -> LoadedModel:
-        """Load a model in place of the one before.
+        """Load a model in place of the one before, and compute a first token with it.
 
         Raises:
             EngineFailure: the file cannot be loaded; the message names it and the reason.
@@ -374,43 +598,65 @@ class WorkerEngine:
         if progress is not None:
             self.on_progress = progress
         async with self._loading:
-            return await self._load(spec)
+            with self.operation() as operation:
+                model = await self._load(spec, operation)
+                self.recovered(operation)
+                return model
 
-    async def _load(self, spec: ModelSpec) -> LoadedModel:
-        worker = await self._started()
-        worker.loaded = None
+    async def _load(self, spec: ModelSpec, operation: _Operation) -> LoadedModel:
         self._spec = None
-        request = Load(request=self._next(), **msgspec.structs.asdict(spec))
+        while True:
+            worker = await self._started()
+            try:
+                model = await self._load_in(worker, spec)
+            except WorkerDied as death:
+                self.step_down(operation, worker, death, spec.path)
+            else:
+                worker.loaded = self._spec = spec
+                return model
+
+    async def _load_in(self, worker: _Worker, spec: ModelSpec) -> LoadedModel:
+        worker.loaded = None
+        request = self.renumbered(Load(request=0, **msgspec.structs.asdict(spec)))
         async with contextlib.aclosing(worker.events(request)) as events:
             async for event in events:
                 if isinstance(event, Loading) and self.on_progress is not None:
                     self.on_progress(event.progress)
                 elif isinstance(event, Loaded):
-                    worker.loaded = self._spec = spec
                     return event.model
-        raise WorkerDied("the model process ended while loading")
+        raise AssertionError("the events of a load end with it or with a failure")
 
-    async def ready(self) -> _Worker:
+    async def ready(self, operation: _Operation) -> _Worker:
         """A worker with the model loaded, a new one if the last has died."""
         async with self._loading:
-            spec = self._spec
-            if spec is None:
-                raise EngineFailure("no model is loaded", "load")
+            return await self._ready(operation)
+
+    async def _ready(self, operation: _Operation) -> _Worker:
+        spec = self._spec
+        if spec is None:
+            raise EngineFailure("no model is loaded", "load")
+        worker = await self._started()
+        if worker.loaded != spec:
+            try:
+                await self._load(spec, operation)
+            finally:
+                self._spec = spec
             worker = await self._started()
-            if worker.loaded != spec:
-                try:
-                    await self._load(spec)
-                finally:
-                    self._spec = spec
-            return worker
+        return worker
+
+    # --- requests -------------------------------------------------------------------------------
 
     def generate(self, request: Generate) -> Generation:
         """Answer ``request``; the events raise ``EngineFailure`` where it fails."""
-        request = msgspec.structs.replace(request, request=self._next())
         bad = self._bad_templates.get(self._template_key(request.prompt.template))
         if bad is not None:
             raise EngineFailure(bad, "template")
-        return _WorkerGeneration(self, request)
+        if request.sampling.seed is None:
+            # Chosen here, so that a request that is repeated keeps it.
+            seed = random.SystemRandom().randrange(2**31)
+            sampling = msgspec.structs.replace(request.sampling, seed=seed)
+            request = msgspec.structs.replace(request, sampling=sampling)
+        return _WorkerGeneration(self, self.renumbered(request))
 
     def _template_key(self, template: str | None) -> tuple[str, str | None]:
         return (self._spec.path if self._spec is not None else "", template)
@@ -422,22 +668,28 @@ class WorkerEngine:
 
     async def count(self, request: Count) -> int:
         """Tokens of a prompt."""
-        worker = await self.ready()
-        request = msgspec.structs.replace(request, request=self._next())
-        async with contextlib.aclosing(worker.events(request)) as events:
-            async for event in events:
-                if isinstance(event, Counted):
-                    return event.tokens
-        raise WorkerDied("the model process ended while counting")
+        return (await self._answer(request, Counted, loaded=True)).tokens
+
+    async def tokenize(self, path: str, text: str) -> list[int]:
+        """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
+        return (await self._answer(Tokenize(0, path, text), Tokenized, loaded=False)).ids
+
+    async def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
+        """The negative log-likelihood of each of ``ids`` after the first, in nats.
+
+        Raises:
+            EngineFailure: more ids than the context holds, or an adapter is not of this model.
+        """
+        request = Score(0, ids, list(adapters))
+        return (await self._answer(request, Scored, loaded=True)).losses
+
+    async def write_logits(self, ids: list[int], output: Path) -> None:
+        """Write the logits after each of ``ids`` to ``output``: float32 [ids, vocabulary]."""
+        await self._answer(WriteLogits(0, ids, str(output)), LogitsWritten, loaded=True)
 
     async def inspect(self, path: str) -> GgufHeader:
         """The header of a GGUF file, checked."""
-        worker = await self._started()
-        async with contextlib.aclosing(worker.events(Inspect(self._next(), path))) as events:
-            async for event in events:
-                if isinstance(event, Inspected):
-                    return event.header
-        raise WorkerDied("the model process ended while reading the file")
+        return (await self._answer(Inspect(0, path), Inspected, loaded=False)).header
 
     async def head_length(self, path: str) -> int:
         """Where the weights begin in a GGUF file; 0 where its header cannot be read."""
@@ -456,13 +708,8 @@ class WorkerEngine:
         Raises:
             EngineFailure: the file is not a model that llama.cpp can run.
         """
-        worker = await self._started()
-        request = Measure(self._next(), path, context, gpu_layers, budget)
-        async with contextlib.aclosing(worker.events(request)) as events:
-            async for event in events:
-                if isinstance(event, Measured):
-                    return event.measurement
-        raise WorkerDied("the model process ended while measuring")
+        request = Measure(0, path, context, gpu_layers, budget)
+        return (await self._answer(request, Measured, loaded=False)).measurement
 
     async def check_adapter(self, path: str, base: str) -> None:
         """Whether the GGUF LoRA at ``path`` is one of the model at ``base``.
@@ -470,25 +717,23 @@ class WorkerEngine:
         Raises:
             EngineFailure: it is not; the message names the tensor and its shapes.
         """
-        worker = await self._started()
-        async with contextlib.aclosing(
-            worker.events(CheckAdapter(self._next(), path, base))
-        ) as events:
-            async for event in events:
-                if isinstance(event, AdapterChecked):
-                    return
-        raise WorkerDied("the model process ended while reading the adapter")
+        await self._answer(CheckAdapter(0, path, base), AdapterChecked, loaded=False)
+
+    async def try_model(self, path: str) -> None:
+        """Load the model at ``path`` with a short context, and compute a first token with it.
+
+        Raises:
+            EngineFailure: it cannot be loaded, or it does not compute.
+        """
+        await self.load(ModelSpec(path, context=_SHORT_CONTEXT))
 
     async def diagnose(self) -> Diagnosis:
         """What llama.cpp is on this machine."""
-        worker = await self._started()
-        async with contextlib.aclosing(worker.events(Diagnose(self._next()))) as events:
-            async for event in events:
-                if isinstance(event, Diagnosis):
-                    return event
-        raise WorkerDied("the model process ended while looking around")
+        return await self._answer(Diagnose(0), Diagnosis, loaded=False)
 
     async def close(self) -> None:
+        """End the worker, and what it computes."""
+        self._closing = True
         if self._worker is not None:
             await self._worker.close()
             self._worker = None

@@ -1,42 +1,166 @@
-"""How many threads to compute with, when the settings leave it open."""
+"""How many cores this process may compute on: topology, affinity mask and container quota.
+
+Threads of one matrix product wait for each other after every operation, so only the fast cores of a
+hybrid processor count, and two hyper-threads count as one core.
+"""
 
 from __future__ import annotations
 
+import ctypes
+import ctypes.util
+import math
 import os
-from pathlib import Path
+import platform
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-_TOPOLOGY = "/sys/devices/system/cpu/cpu{}/topology/thread_siblings_list"
+_SMALLEST_PART = 0.25
+"""A quota of 2.25 cores or less is worth two threads: a third would mostly be throttled."""
+_FAST_CAPACITY, _FAST_FREQUENCY = 0.6, 0.75
+"""Part of the best core's capacity or top frequency from which on a core counts as fast. The
+favoured cores of one kind differ by a few percent, efficiency cores by a third or more."""
 
 
-def logical_cores() -> set[int]:
-    """Numbers of the logical cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
+@dataclass(frozen=True)
+class Cores:
+    """Where this process may compute."""
+
+    cpus: frozenset[int]
+    """Logical processors of the fast cores inside the affinity mask; empty where the system does
+    not number them."""
+    physical: int
+    """Fast cores inside the mask."""
+    quota: float | None = None
+    """Cores' worth of time that the container may use."""
+
+    @property
+    def most_threads(self) -> int:
+        """The most threads that can be worth having: one for each fast core, within the quota."""
+        if self.quota is None:
+            return self.physical
+        return max(1, min(self.physical, math.ceil(self.quota - _SMALLEST_PART)))
+
+
+def usable_cores() -> Cores:
+    """The cores of this process on this machine."""
+    if platform.system() == "Darwin":
+        # Efficiency cores are a level of their own; Intel Macs have no levels.
+        count = _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
+        return Cores(frozenset(), count or os.cpu_count() or 1)
+    if not hasattr(os, "sched_getaffinity"):
+        return Cores(frozenset(), os.cpu_count() or 1)
+    mask = os.sched_getaffinity(0)
+    return linux_cores(mask, Path("/sys"), Path("/proc/self/cgroup"))
+
+
+def linux_cores(mask: Iterable[int], sys: Path, cgroup: Path) -> Cores:
+    """The cores in ``mask``, as the folder ``sys`` and the file ``cgroup`` describe them."""
+    cpus = _fast_cpus(frozenset(mask), sys)
+    siblings = {
+        _read(_cpu(sys, cpu) / "topology" / "thread_siblings_list") or str(cpu) for cpu in cpus
+    }
+    return Cores(cpus, len(siblings), container_quota(sys / "fs" / "cgroup", cgroup))
 
 
 def physical_cores() -> int:
-    """Cores, two hyper-threads counted once where the system tells (Linux), as llama.cpp does
-    (``common_cpu_get_num_physical_cores``, common/common.cpp)."""
-    logical = logical_cores()
-    siblings: set[str] = set()
-    for core in logical:
-        try:
-            siblings.add(Path(_TOPOLOGY.format(core)).read_text(encoding="ascii").strip())
-        except OSError:
-            return len(logical)
-    return len(siblings)
+    """Fast cores that this process may use, hyper-threads counted once."""
+    return usable_cores().physical
 
 
-def decode_threads() -> int:
-    """One thread a core, less one for the screen.
+def most_threads() -> int:
+    """The most threads that can be worth having in this process."""
+    return usable_cores().most_threads
 
-    With as many decoding threads as cores, one busy neighbour makes every thread wait for the one
-    that lost its core: on 2 cores 190 tokens/s fall to 12. One thread fewer loses a fifth.
+
+def container_quota(mount: Path, cgroup: Path) -> float | None:
+    """Cores' worth of time that the groups in the file ``cgroup`` and their parents may use.
+
+    Control groups of version 2 (``cpu.max``) and 1 (``cpu.cfs_quota_us``), mounted below ``mount``.
     """
-    return max(1, physical_cores() - 1)
+    quotas: list[float] = []
+    for line in _read(cgroup).splitlines():
+        _, _, rest = line.partition(":")
+        controllers, _, path = rest.partition(":")
+        if not controllers:
+            roots, quota_of = [mount, mount / "unified"], _quota_of_version_2
+        elif "cpu" in controllers.split(","):
+            roots, quota_of = [mount / controllers, mount / "cpu"], _quota_of_version_1
+        else:
+            continue
+        # The path may be the host's: what lies in the container's own root counts as well.
+        inside = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
+        for root in roots:
+            for length in range(len(inside) + 1):
+                quota = quota_of(root.joinpath(*inside[:length]))
+                if quota is not None:
+                    quotas.append(quota)
+    return min(quotas, default=None)
 
 
-def batch_threads() -> int:
-    """Reading a prompt takes every core: nothing is drawn meanwhile but a bar."""
-    return physical_cores()
+def _quota_of_version_2(group: Path) -> float | None:
+    quota, _, period = _read(group / "cpu.max").partition(" ")
+    return _ratio(quota, period)
+
+
+def _quota_of_version_1(group: Path) -> float | None:
+    return _ratio(_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us"))
+
+
+def _ratio(quota: str, period: str) -> float | None:
+    """``quota / period`` where both are positive: "max" and -1 mean no limit."""
+    try:
+        return int(quota) / int(period) if int(quota) > 0 and int(period) > 0 else None
+    except ValueError:
+        return None
+
+
+def _fast_cpus(mask: frozenset[int], sys: Path) -> frozenset[int]:
+    """Those of ``mask`` on fast cores; all of them where the system names no difference."""
+    fast = mask & _cpu_list(_read(sys / "devices" / "cpu_core" / "cpus"))  # Intel's hybrids
+    if fast:
+        return fast
+    for file, part in (
+        ("cpu_capacity", _FAST_CAPACITY),
+        ("cpufreq/cpuinfo_max_freq", _FAST_FREQUENCY),
+    ):
+        rated = {cpu: _number(_read(_cpu(sys, cpu) / file)) for cpu in mask}
+        if rated and all(rated.values()):
+            best = max(rated.values())
+            return frozenset(cpu for cpu, rating in rated.items() if rating >= part * best)
+    return mask
+
+
+def _cpu(sys: Path, cpu: int) -> Path:
+    return sys / "devices" / "system" / "cpu" / f"cpu{cpu}"
+
+
+def _read(file: Path) -> str:
+    """The text of ``file``, empty where there is none."""
+    try:
+        return file.read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
+
+
+def _cpu_list(text: str) -> frozenset[int]:
+    """The numbers in a list such as "0-3,8"."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdecimal():
+            numbers.update(range(int(first), _number(last or first) + 1))
+    return frozenset(numbers)
+
+
+def _sysctl(name: str) -> int:
+    """A number the macOS kernel tells; 0 where it has none of that name."""
+    libc = ctypes.CDLL(ctypes.util.find_library("c"))
+    call: Callable[..., int] = libc.sysctlbyname
+    value, size = ctypes.c_int64(0), ctypes.c_size_t(8)
+    failed = call(name.encode(), ctypes.byref(value), ctypes.byref(size), None, 0)
+    return 0 if failed else int(value.value)

@@ -1,79 +1,49 @@
-"""How likely a model holds a text to be: what perplexity is made of."""
+"""How likely a model holds a text to be: what perplexity and divergences are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from baize_tui.engine.bindings import Context
 
-from baize_tui.engine.adapter_fits import check_adapter
-from baize_tui.engine.bindings import AbortFlag, Adapter, Context, Model
-from baize_tui.engine.cores import batch_threads
-from baize_tui.engine.measuring import BATCH
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-_WITHOUT_ADAPTERS: Sequence[tuple[Path, float]] = ()
+BATCH = 128
+"""Tokens of one decode call: the logits of all of them are kept."""
 
 
-class LikelihoodModel:
-    """A model that reads and does not answer."""
+def logits(context: Context, ids: Sequence[int], n_vocab: int) -> Iterator[NDArray[np.float32]]:
+    """The logits after each of ``ids`` from an empty cache, ``BATCH`` rows of [n_vocab] at a time.
 
-    def __init__(self, model: Model, context: Context) -> None:
-        self._model, self._context = model, context
-
-    def losses(self, ids: Sequence[int]) -> NDArray[np.float64]:
-        """The negative log-likelihood of each token after the first, in nats: [len(ids) - 1].
-
-        Raises:
-            EngineError: the ids are more than the context holds.
-        """
-        self._context.clear()
-        size = self._model.vocabulary.size
-        found = np.empty(max(0, len(ids) - 1))
-        for start in range(0, len(found), BATCH):
-            # The last id is predicted and predicts nothing.
-            part = ids[start : min(start + BATCH, len(found))]
-            self._context.decode(part, start, logits=True, of_all=True)
-            logits = self._context.logits_of_all(len(part), size).astype(np.float64)
-            logits -= logits.max(axis=1, keepdims=True)
-            targets = ids[start + 1 : start + 1 + len(part)]
-            chosen = logits[np.arange(len(part)), targets]
-            found[start : start + len(part)] = np.log(np.exp(logits).sum(axis=1)) - chosen
-        return found
-
-
-@contextmanager
-def open_for_likelihood(
-    path: Path,
-    n_ctx: int,
-    adapters: Sequence[tuple[Path, float]] = _WITHOUT_ADAPTERS,
-    *,
-    gpu_layers: int = 0,
-) -> Iterator[LikelihoodModel]:
-    """The GGUF at ``path`` with ``adapters`` and their scales over it.
+    A part is good until the next one is computed.
 
     Raises:
-        ModelFileError: llama.cpp refused it, or an adapter is not of this model.
-        EngineError: too little memory.
+        EngineError: the ids are more than the context holds.
     """
-    threads = batch_threads()
-    for adapter, _ in adapters:
-        check_adapter(str(adapter), str(path))
-    with Model(str(path), gpu_layers=gpu_layers) as model:
-        context = Context(
-            model,
-            n_ctx=n_ctx,
-            n_batch=BATCH,
-            threads=threads,
-            threads_batch=threads,
-            abort=AbortFlag(),
-        )
-        try:
-            if adapters:
-                loaded = [(Adapter(model, str(file)), scale) for file, scale in adapters]
-                context.set_adapters(loaded)
-            yield LikelihoodModel(model, context)
-        finally:
-            context.close()
+    for start in range(0, len(ids), BATCH):
+        part = ids[start : start + BATCH]
+        context.decode(part, start, logits=True, of_all=True)
+        yield context.logits_of_all(len(part), n_vocab)
+
+
+def losses(context: Context, ids: Sequence[int], n_vocab: int) -> list[float]:
+    """The negative log-likelihood of each of ``ids`` after the first, in nats.
+
+    Raises:
+        EngineError: the ids are more than the context holds.
+    """
+    # Imported when used: a worker that only chats does without.
+    import numpy as np
+
+    found: list[float] = []
+    # The last id is predicted and predicts nothing.
+    for part in logits(context, ids[:-1], n_vocab):
+        rows = part.astype(np.float64)
+        rows -= rows.max(axis=1, keepdims=True)
+        start = len(found) + 1
+        chosen = rows[np.arange(len(rows)), ids[start : start + len(rows)]]
+        found += (np.log(np.exp(rows).sum(axis=1)) - chosen).tolist()
+    return found

@@ -19,13 +19,14 @@ from baize_tui.engine.bindings import (
     read_header,
     read_tensors,
 )
-from baize_tui.engine.cores import decode_threads
+from baize_tui.engine.cores import most_threads
+from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
 from baize_tui.footprint import Device, Footprint, Measurement
 
-BATCH = 128
-"""Tokens of one decode call while reading the prompt: progress and cancel come between calls. At
-most 2 % slower than 512 on a CPU."""
+BATCH, GPU_BATCH = 512, 128
+"""Tokens of one decode call while reading the prompt. Smaller ones are up to a fifth slower on a
+processor, where a cancel also comes through inside a call; GPUs finish what they have begun."""
 GPU_MARGIN = 256 << 20
 """Bytes of a GPU's free memory that are left for what its driver takes besides."""
 _STEP = 256
@@ -36,8 +37,8 @@ _OUTPUT = re.compile(r"llama_context: +(\S+) +output buffer size = +([\d.]+) MiB
 _LAYER = re.compile(r"blk\.(\d+)\.")
 
 
-def measure(request: Measure) -> Measurement:
-    """What ``request`` asks for.
+def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
+    """What ``request`` asks for, under ``profile``.
 
     Raises:
         ModelFileError: the file is not a model that llama.cpp can run.
@@ -47,10 +48,10 @@ def measure(request: Measure) -> Measurement:
     program = psutil.Process().memory_info().rss
     trained = header.context_length
     n_ctx = min(request.context, trained) if request.context and trained else trained
-    layers = request.gpu_layers
+    layers = request.gpu_layers if profile.gpu else 0
     if layers is None:
-        layers = layers_that_fit(request.path, n_ctx)
-    with _Simulation(request.path, layers, program) as simulation:
+        layers = layers_that_fit(request.path, n_ctx, profile)
+    with _Simulation(request.path, layers, program, profile) as simulation:
         footprint = simulation.footprint(n_ctx)
         largest = 0
         if request.budget:
@@ -63,19 +64,24 @@ def measure(request: Measure) -> Measurement:
             gpu_layers=simulation.gpu_layers,
             largest_context=largest,
             read_bytes_per_token=simulation.read_bytes_per_token,
-            bandwidth=read_bandwidth(decode_threads()),
+            bandwidth=read_bandwidth(most_threads()),
         )
 
 
-def layers_that_fit(path: str, n_ctx: int) -> int:
+def batch_size(gpu_layers: int) -> int:
+    """Tokens of one decode call with so many layers on the GPU (-1 for all)."""
+    return GPU_BATCH if gpu_layers else BATCH
+
+
+def layers_that_fit(path: str, n_ctx: int, profile: MachineProfile = FULL) -> int:
     """How many layers go to the GPUs of this machine with a context of ``n_ctx``; 0 without any."""
     found = devices()
-    if not any(device.is_gpu for device in found):
+    if not profile.gpu or not any(device.is_gpu for device in found):
         return 0
     most = read_header(path).layers + 1
 
     def takes(layers: int) -> dict[str, int]:
-        with _Simulation(path, layers, 0) as simulation:
+        with _Simulation(path, layers, 0, profile) as simulation:
             return simulation.footprint(n_ctx).on_devices
 
     return most_layers(most, found, takes)
@@ -108,11 +114,12 @@ def _largest_context(simulation: _Simulation, trained: int, budget: int) -> int:
 class _Simulation:
     """A model of which only the header is there."""
 
-    def __init__(self, path: str, gpu_layers: int, program: int) -> None:
-        self._model = Model(path, gpu_layers=gpu_layers, simulated=True)
+    def __init__(self, path: str, gpu_layers: int, program: int, profile: MachineProfile) -> None:
+        self._model = Model(path, gpu_layers=gpu_layers, simulated=True, profile=profile)
+        self._profile = profile
         self._tensors = read_tensors(path)
         self._program = program
-        self._gpus = [device for device in devices() if device.is_gpu]
+        self._gpus = [device for device in devices() if device.is_gpu] if profile.gpu else []
         self.layers = self._model.layers
         most = self.layers + 1
         asked = most if gpu_layers < 0 else min(gpu_layers, most)
@@ -137,8 +144,9 @@ class _Simulation:
     def footprint(self, n_ctx: int) -> Footprint:
         with log_lines() as lines:
             Context(
-                self._model, n_ctx=n_ctx, n_batch=BATCH, threads=1, threads_batch=1,
-                abort=AbortFlag(),
+                self._model, n_ctx=n_ctx, n_batch=batch_size(self.gpu_layers), threads=1,
+                threads_batch=1, abort=AbortFlag(), outputs=1,
+                flash_attention=self._profile.flash_attention,
             ).close()  # fmt: skip
         kv = round(sum(float(found[1]) for line in lines if (found := _KV.match(line))) * 2**20)
         buffers: dict[str, int] = {}
@@ -171,6 +179,8 @@ class _Simulation:
         return self.gpu_layers > self.layers and tensor.startswith("output")
 
     def _has_second_copy(self, tensor: TensorInfo) -> bool:
+        if not self._profile.extra_buffers:
+            return False
         # With a GPU its own host memory comes first (``make_cpu_buft_list``).
         if self._gpus or tensor.shape[1] == 1 or tensor.shape[2] > 1:
             return False

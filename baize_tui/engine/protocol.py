@@ -63,6 +63,10 @@ class Load(Struct, frozen=True, tag="load"):
     threads_batch: int = 0
     gpu_layers: int | None = 0
     """Layers on the GPU, -1 for all of them; None for as many as fit."""
+    device: str = ""
+    """Name of the only GPU to use; empty uses all of them."""
+    all_logits: bool = False
+    """For ``Score`` and ``WriteLogits``: keep room for the logits of every token."""
 
 
 class AdapterUse(Struct, frozen=True):
@@ -89,6 +93,9 @@ class Generate(Struct, frozen=True, tag="generate"):
     adapters: list[AdapterUse] = []
     grammar: str = ""
     """GBNF that the answer has to follow, with the rule ``root``; empty is none."""
+    resume: list[int] = []
+    """Ids that the deltas of this very request gave before its worker died; the answer goes on
+    after them, and the deltas with what follows."""
 
 
 class Count(Struct, frozen=True, tag="count"):
@@ -96,6 +103,30 @@ class Count(Struct, frozen=True, tag="count"):
 
     request: int
     prompt: Prompt
+
+
+class Tokenize(Struct, frozen=True, tag="tokenize"):
+    """Tokenize ``text`` alone with the vocabulary in the GGUF file ``path``; no weight is read."""
+
+    request: int
+    path: str
+    text: str
+
+
+class Score(Struct, frozen=True, tag="score"):
+    """How likely the loaded model holds each of ``ids`` after those before it."""
+
+    request: int
+    ids: list[int]
+    adapters: list[AdapterUse] = []
+
+
+class WriteLogits(Struct, frozen=True, tag="write_logits"):
+    """Write the logits after each of ``ids`` to the file ``output``: float32 [ids, vocabulary]."""
+
+    request: int
+    ids: list[int]
+    output: str
 
 
 class Inspect(Struct, frozen=True, tag="inspect"):
@@ -138,7 +169,19 @@ class Cancel(Struct, frozen=True, tag="cancel"):
     request: int
 
 
-Request = Load | Generate | Count | Inspect | Measure | CheckAdapter | Diagnose | Cancel
+Request = (
+    Load
+    | Generate
+    | Count
+    | Tokenize
+    | Score
+    | WriteLogits
+    | Inspect
+    | Measure
+    | CheckAdapter
+    | Diagnose
+    | Cancel
+)
 
 # --- events -----------------------------------------------------------------------------------
 
@@ -177,13 +220,19 @@ class LoadedModel(Struct, frozen=True):
     n_ctx_train: int
     n_vocab: int
     threads: int
+    """The most threads that write; as many as the machine allows, or a fixed count."""
     threads_batch: int
+    """The same for reading."""
     gpu_layers: int
     tokenizer: str
     """Fingerprint of the vocabulary: ids generated under one are meaningless under another."""
     has_template: bool
     backend: str
     """Versions of llama-cpp-python and llama.cpp."""
+    profile: str = ""
+    """Name of the machine profile that it was loaded under."""
+    begin: list[int] = []
+    """Ids in front of every text: a BOS, where the vocabulary wants one."""
     prompt_format: str = ""
     """The prompt format that the file names (``baize.prompt_format``)."""
     stop: list[str] = []
@@ -201,19 +250,37 @@ class Stats(Struct, frozen=True):
     decode_s: float
     seed: int
     threads: int
+    """The count that most tokens were written with."""
     threads_batch: int
+    lowered: bool = False
+    """Whether there were fewer threads at the end because the machine was busy."""
+    resumed_tokens: int = 0
+    """Tokens of the answer that a worker generated which then died; the times leave them out."""
 
     @property
     def tokens_per_second(self) -> float:
         """Decoding speed: tokens after the first over the time between first and last."""
-        if self.completion_tokens < 2 or self.decode_s <= 0:
+        timed = self.completion_tokens - self.resumed_tokens
+        if timed < 2 or self.decode_s <= 0:
             return 0.0
-        return (self.completion_tokens - 1) / self.decode_s
+        return (timed - 1) / self.decode_s
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """The worker runs, with llama.cpp in it."""
+
+    request: int = 0
 
 
 class Loading(Struct, frozen=True, tag="loading"):
     request: int
     progress: float
+
+
+class WarmingUp(Struct, frozen=True, tag="warming_up"):
+    """The weights are in memory; a first token is computed, to see that this machine can."""
+
+    request: int
 
 
 class Loaded(Struct, frozen=True, tag="loaded"):
@@ -240,6 +307,16 @@ class Prefilling(Struct, frozen=True, tag="prefilling"):
     reused: int
 
 
+class ThreadsChosen(Struct, frozen=True, tag="threads_chosen"):
+    """So many threads of at most ``most`` write the answer from now on."""
+
+    request: int
+    threads: int
+    most: int
+    lowered: bool
+    """Whether there are fewer because the machine is busy."""
+
+
 class Delta(Struct, frozen=True, tag="delta"):
     """More of the answer: text that is final, and the ids generated since the last delta."""
 
@@ -263,6 +340,22 @@ class Counted(Struct, frozen=True, tag="counted"):
     request: int
     tokens: int
     n_ctx: int
+
+
+class Tokenized(Struct, frozen=True, tag="tokenized"):
+    request: int
+    ids: list[int]
+
+
+class Scored(Struct, frozen=True, tag="scored"):
+    """Negative log-likelihood of each id after the first, in nats."""
+
+    request: int
+    losses: list[float]
+
+
+class LogitsWritten(Struct, frozen=True, tag="logits_written"):
+    request: int
 
 
 class Inspected(Struct, frozen=True, tag="inspected"):
@@ -304,14 +397,20 @@ class Failed(Struct, frozen=True, tag="failed"):
 
 
 Event = (
-    Loading
+    Started
+    | Loading
+    | WarmingUp
     | Loaded
     | Rendering
     | Rendered
     | Prefilling
+    | ThreadsChosen
     | Delta
     | Finished
     | Counted
+    | Tokenized
+    | Scored
+    | LogitsWritten
     | Inspected
     | Measured
     | AdapterChecked

@@ -86,3 +86,5 @@ class Provenance(Struct, frozen=True):
     finish_reason: str
     backend: str
     baize_tui: str
+    profile: str = ""
+    """The machine profile: what llama.cpp did without on this machine."""

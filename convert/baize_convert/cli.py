@@ -29,7 +29,7 @@ from baize_convert.inspect import describe
 from baize_convert.merge import Survival, merge
 from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import Plan, plan_conversion
-from baize_convert.source_tokenizers import source_tokenizer
+from baize_convert.source_tokenizers import open_source_tokenizer
 from baize_convert.verify import (
     DEFAULT_TOKENS,
     Closeness,
@@ -195,7 +195,8 @@ def verify_command(
     The merge is written beside F for as long as this takes: 4 bytes a parameter.
     """
     plan = plan_conversion(base, parse_adapters(adapter or []), outtype_named("F32"), pre=pre)
-    parity = compare_tokenizers(source_tokenizer(plan.tokenizer), result)
+    with open_source_tokenizer(plan.tokenizer) as source_tokenizer:
+        parity = compare_tokenizers(source_tokenizer, result)
     hidden = json or not sys.stderr.isatty()
     try:
         beside = tempfile.TemporaryDirectory(prefix=".verify-", dir=result.parent)

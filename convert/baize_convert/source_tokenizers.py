@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from baize_convert.failures import ConvertError
-from baize_convert.llama_model import load, tokens_of
+from baize_convert.llama_model import open_tokenizer
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -16,19 +17,21 @@ SourceTokenizer = Callable[[str], list[int]]
 """Ids of a text, without what stands before or after a whole prompt."""
 
 
-def source_tokenizer(path: Path) -> SourceTokenizer:
+@contextmanager
+def open_source_tokenizer(path: Path) -> Iterator[SourceTokenizer]:
     """The tokenizer of a Hugging Face folder or of a GGUF file.
 
     Raises:
         ConvertError: there is none, or its library cannot read it.
     """
     if path.is_file():
-        model = load(path, vocab_only=True)
-        return lambda text: tokens_of(model, text)
-    if (path / "tokenizer.model").is_file():
-        return _sentencepiece(path / "tokenizer.model")
-    tokenizer = read_tokenizer(path / "tokenizer.json")
-    return lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
+        with open_tokenizer(path) as tokenize:
+            yield tokenize
+    elif (path / "tokenizer.model").is_file():
+        yield _sentencepiece(path / "tokenizer.model")
+    else:
+        tokenizer = read_tokenizer(path / "tokenizer.json")
+        yield lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
 def _sentencepiece(file: Path) -> SourceTokenizer:

@@ -7,21 +7,16 @@ and the distributions over the next token are compared, as llama-perplexity's ``
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baize_convert.failures import ConvertError
-from baize_convert.llama_model import load, tokens_of
+from baize_convert.llama_model import LlamaModel, open_model, open_tokenizer
 from baize_convert.source_tokenizers import SourceTokenizer
-
-if TYPE_CHECKING:
-    from llama_cpp import Llama
 
 Floats = NDArray[np.float32]
 WINDOW = 256
@@ -72,9 +67,9 @@ def compare_tokenizers(source: SourceTokenizer, result: Path) -> TokenizerParity
     text = verification_text()
     lines = [*(line for line in text.split("\n") if line), text]
     differences = []
-    with closing(load(result, vocab_only=True)) as model:
+    with open_tokenizer(result) as tokenize:
         for line in lines:
-            ours, theirs = tokens_of(model, line), source(line)
+            ours, theirs = tokenize(line), source(line)
             if ours != theirs:
                 differences.append(Difference(line, theirs, ours))
     return TokenizerParity(len(lines), tuple(differences))
@@ -94,7 +89,7 @@ def compare_logits(
         ConvertError: llama.cpp cannot read one of them, or their vocabularies differ in size.
     """
     wanted = []
-    with closing(load(source, n_ctx=WINDOW, n_batch=WINDOW, logits_all=True)) as model:
+    with open_model(source, WINDOW) as model:
         windows = _windows(model, tokens)
         for window in windows:
             wanted.append(_log_probabilities(model, window))
@@ -102,10 +97,10 @@ def compare_logits(
     divergences: list[Floats] = []
     same_top = 0
     surprise = np.zeros(2)
-    with closing(load(result, n_ctx=WINDOW, n_batch=WINDOW, logits_all=True)) as model:
-        if model.n_vocab() != wanted[0].shape[1]:
+    with open_model(result, WINDOW) as model:
+        if model.n_vocab != wanted[0].shape[1]:
             raise ConvertError(
-                f"{result} has {model.n_vocab()} tokens, its source {wanted[0].shape[1]}"
+                f"{result} has {model.n_vocab} tokens, its source {wanted[0].shape[1]}"
             )
         for window, expected in zip(windows, wanted, strict=True):
             found = _log_probabilities(model, window)
@@ -127,19 +122,16 @@ def compare_logits(
     )
 
 
-def _windows(model: Llama, tokens: int) -> list[list[int]]:
+def _windows(model: LlamaModel, tokens: int) -> list[list[int]]:
     """The text in pieces that fit a context, each begun as the model wants it."""
-    begin = model.tokenize(b"", add_bos=True, special=False)
-    ids = tokens_of(model, verification_text())[:tokens]
-    step = WINDOW - len(begin)
-    return [begin + ids[at : at + step] for at in range(0, len(ids), step)]
+    ids = model.tokenize(verification_text())[:tokens]
+    step = WINDOW - len(model.begin)
+    return [model.begin + ids[at : at + step] for at in range(0, len(ids), step)]
 
 
-def _log_probabilities(model: Llama, window: list[int]) -> Floats:
+def _log_probabilities(model: LlamaModel, window: list[int]) -> Floats:
     """The distribution after each token: [tokens, vocabulary], as logarithms."""
-    model.reset()
-    model.eval(window)
-    logits: Floats = model.scores[: len(window)].astype(np.float32)
+    logits = model.logits(window)
     logits -= logits.max(axis=1, keepdims=True)
     logits -= np.log(np.exp(logits).sum(axis=1, keepdims=True))
     return logits

@@ -23,6 +23,7 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.formats import MODERATION
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied
+from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
@@ -50,6 +51,22 @@ async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:
         assert pilot.app.query_one(Prompt).text == ""
         await wait_until(lambda: "tokens/s" in status(pilot), "the speed")
         assert "The capital is Paris." in shown(pilot)
+
+
+async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.threads = ThreadsChosen(0, 1, 2, lowered=True)
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "Count", "One ")
+        busy = "answering · 1 of 2 threads: the machine is busy"
+        await wait_until(lambda: status(pilot) == busy, "why it is slow")
+        engine.go_on.set()
+        await wait_until(lambda: "tokens/s · 1 of 2 threads" in status(pilot), "the end")
+    engine = ScriptedEngine("One ", "two.")
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
 
 
 async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:

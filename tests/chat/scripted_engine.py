@@ -18,6 +18,7 @@ from baize_tui.engine.protocol import (
     Prefilling,
     Prompt,
     Stats,
+    ThreadsChosen,
 )
 
 TOKENIZER = "scripted"
@@ -72,12 +73,16 @@ class _Answer:
             said += piece
             ids = [*ids, step]
             yield Delta(0, piece, [step])
+            if engine.threads is not None and step == 0:
+                yield engine.threads
             await asyncio.sleep(0)
         yield Finished(0, reason, said, ids, Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2))
 
 
 class ScriptedEngine:
     """Answers with ``script``; an exception in it is raised there."""
+
+    on_notice: Callable[[str], None] = staticmethod(lambda _notice: None)
 
     def __init__(self, *script: str | EngineFailure, n_ctx: int = 1000) -> None:
         self.script: list[str | EngineFailure] = list(script or ("Hello ", "there."))
@@ -91,6 +96,8 @@ class ScriptedEngine:
         self.loaded_to: float | None = None
         """Stay so far in loading."""
         self.load_failure: EngineFailure | None = None
+        self.threads: ThreadsChosen | None = None
+        """Said after the first piece."""
         self.prompt_format = ""
         self.stop: list[str] = []
         """What the model's file says of itself."""
@@ -119,7 +126,7 @@ class ScriptedEngine:
             n_ctx=self.n_ctx,
             n_ctx_train=self.n_ctx,
             n_vocab=10,
-            threads=1,
+            threads=1 if self.threads is None else self.threads.most,
             threads_batch=2,
             gpu_layers=0,
             tokenizer=TOKENIZER,

@@ -15,6 +15,7 @@ import pytest
 
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from tests.conftest import smollm2_file
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
 
@@ -271,7 +272,21 @@ def test_doctor_says_what_is_there(home: Path) -> None:
     assert found["models"] == ["smollm2-135m"]
     assert all(str(home) in path for path in found["files"].values())
     assert found["problems"] == []
+    assert found["engine"]["profile"] == "full"
+    (answer,) = found["engine"]["answers"]
+    assert "CPU: " in answer
+    assert "tokens/s" in answer
     assert "all is well" in run("doctor").stdout.decode()
+
+
+def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> None:
+    (broken, _), *_ = broken_files(tmp_path / "broken", smollm2_file()).values()
+    paths.config.mkdir(parents=True)
+    paths.settings_file.write_text(f'[model]\ndefault = "{broken}"\n')
+    done = run("doctor")
+    assert done.returncode == 1
+    assert f"{broken.stem} does not answer on the processor" in done.stdout.decode()
+    assert "all is well" not in done.stdout.decode()
 
 
 def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:

@@ -10,7 +10,7 @@ import pytest
 from sentencepiece import SentencePieceTrainer
 
 from baize_convert.cli import run
-from baize_convert.source_tokenizers import source_tokenizer
+from baize_convert.source_tokenizers import open_source_tokenizer
 from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import random_folder
@@ -106,7 +106,8 @@ def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> 
         minloglevel=2,
     )
     converted(folder, "F32", tmp_path / "out.gguf")
-    parity = compare_tokenizers(source_tokenizer(folder), tmp_path / "out.gguf")
+    with open_source_tokenizer(folder) as source_tokenizer:
+        parity = compare_tokenizers(source_tokenizer, tmp_path / "out.gguf")
     assert parity.lines > 20
     assert parity.differences == ()
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from baize_tui.engine.bindings import AbortFlag, EngineError, Sampler
-from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
+from baize_tui.engine.llama_engine import FIRST_BATCH, LlamaEngine, TooLongError
 from baize_tui.engine.protocol import Delta, Finished, Generate, Prefilling, Prompt, PromptMessage
 from baize_tui.settings import Sampling
 
@@ -140,7 +140,7 @@ def test_blanks_before_a_stop_string_go_with_it(engine: LlamaEngine) -> None:
 
 
 def test_prefill_tells_how_far_it_is(engine: LlamaEngine) -> None:
-    prompt = Prompt([PromptMessage("user", "word " * 500)])
+    prompt = Prompt([PromptMessage("user", "word " * 1500)])
     request = Generate(1, prompt, GREEDY, max_tokens=1)
     steps = [event for event in engine.generate(request) if isinstance(event, Prefilling)]
     assert all(a.done < b.done for a, b in pairwise(steps))
@@ -162,7 +162,7 @@ def test_cancelling_in_a_prefill_keeps_what_is_done(engine: LlamaEngine, abort: 
     assert finished.ids == []
     assert engine._context.last_position() + 1 == len(engine._cached) < 700
     after = answer(engine, prompt, max_tokens=4)
-    assert after.stats.reused_tokens >= 128
+    assert after.stats.reused_tokens >= FIRST_BATCH
 
 
 def test_cancelling_in_an_answer_keeps_it(engine: LlamaEngine, abort: AbortFlag) -> None:

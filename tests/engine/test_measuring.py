@@ -65,7 +65,7 @@ async def test_the_estimate_is_what_the_real_model_takes(
     if outtype != "Q4_1":
         file = tmp_path / f"{outtype}.gguf"
         merge(plan_conversion(folders["smollm2"], [], outtype_named(outtype)), file)
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     try:
         told = (await engine.measure(str(file), context)).footprint.resident
         await engine.close()  # a fresh process holds nothing else
@@ -84,7 +84,7 @@ async def test_the_estimate_needs_the_header_alone(
         file.write(plan.layout.head)
         file.truncate(plan.layout.length)
     merge(plan, whole)
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     try:
         before = (await engine.measure(str(head), 2048)).footprint
         after = (await engine.measure(str(whole), 2048)).footprint
@@ -101,7 +101,7 @@ async def test_the_estimate_needs_the_header_alone(
 
 
 async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: Paths) -> None:
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     try:
         small = await engine.measure(str(smollm2), 1024)
         budget = small.footprint.needed + 40_000_000
@@ -120,7 +120,7 @@ async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: P
 async def test_a_file_that_is_no_model_is_named(paths: Paths, tmp_path: Path) -> None:
     file = tmp_path / "text.gguf"
     file.write_text("hello")
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     try:
         with pytest.raises(EngineFailure, match="not a GGUF"):
             await engine.measure(str(file), 1024)

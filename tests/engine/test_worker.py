@@ -50,7 +50,7 @@ def long_prompt(words: int = 2000) -> Prompt:
 
 @pytest.fixture
 async def engine(paths: Paths, smollm2: Path) -> AsyncIterator[WorkerEngine]:
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     await engine.load(ModelSpec(str(smollm2), threads=2))
     yield engine
     await engine.close()
@@ -66,7 +66,7 @@ def alive(pid: int) -> bool:
 
 
 async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -> None:
-    engine = WorkerEngine(paths.worker_log)
+    engine = WorkerEngine(paths)
     heard: list[float] = []
     model = await engine.load(ModelSpec(str(smollm2), context=512), heard.append)
     assert heard == sorted(heard)
@@ -82,10 +82,10 @@ async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -
 async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -> None:
     code = (
         "import asyncio, sys\n"
-        "from pathlib import Path\n"
+        "from baize_tui.paths import project_paths\n"
         "from baize_tui.engine.client import ModelSpec, WorkerEngine\n"
         "async def main():\n"
-        f"    engine = WorkerEngine(Path({str(paths.worker_log)!r}))\n"
+        "    engine = WorkerEngine(project_paths())\n"
         f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
         "    await engine.close()\n"
         "asyncio.run(main())\n"
@@ -95,16 +95,27 @@ async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -
     assert await process.wait() == 0
 
 
-async def test_a_killed_worker_leaves_the_client_and_what_it_said(engine: WorkerEngine) -> None:
+async def test_a_killed_worker_is_replaced_and_its_answer_goes_on(engine: WorkerEngine) -> None:
     first = engine.worker_pid
     assert first is not None
     said = ""
-    with pytest.raises(WorkerDied, match="SIGKILL"):
-        async for event in engine.generate(request(Prompt([PromptMessage("user", "Count.")]))):
-            if isinstance(event, Delta):
-                said += event.text
+    story = Prompt([PromptMessage("user", "Write a long story about a dragon.")])
+    async for event in engine.generate(request(story, max_tokens=60)):
+        if isinstance(event, Delta):
+            said += event.text
+            if engine.worker_pid == first:
                 os.kill(first, signal.SIGKILL)
-    assert said
+    assert isinstance(event, Finished)
+    assert event.text == said
+    assert len(event.ids) == event.stats.completion_tokens == 60
+    assert engine.worker_pid not in (None, first)
+
+
+async def test_a_worker_that_dies_while_nobody_waits_is_replaced(engine: WorkerEngine) -> None:
+    first = engine.worker_pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    await wait_until(lambda: not alive(first), "the end of the worker")
     events = [event async for event in engine.generate(request())]
     assert isinstance(events[-1], Finished)
     assert engine.worker_pid not in (None, first)
@@ -134,11 +145,11 @@ async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path
     """Also in the middle of a computation, and when the client is killed."""
     code = (
         "import asyncio\n"
-        "from pathlib import Path\n"
+        "from baize_tui.paths import project_paths\n"
         "from baize_tui.engine.client import ModelSpec, WorkerEngine\n"
         "from baize_tui.engine.protocol import Generate, Prompt, PromptMessage\n"
         "async def main():\n"
-        f"    engine = WorkerEngine(Path({str(paths.worker_log)!r}))\n"
+        "    engine = WorkerEngine(project_paths())\n"
         f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
         "    prompt = Prompt([PromptMessage('user', 'word ' * 3000)])\n"
         "    async for event in engine.generate(Generate(0, prompt)):\n"

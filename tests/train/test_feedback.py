@@ -25,7 +25,6 @@ from baize_train.judging import NoScores, grammar_of, judge, orders, prompt_of, 
 from baize_train.pacing import Pace
 from baize_train.server_speaker import server_named
 from baize_train.speakers import Reply, Speaker, Wish
-from baize_tui.engine.likelihood import open_for_likelihood
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run
@@ -208,24 +207,6 @@ def test_questions_are_the_first_of_each_dialogue() -> None:
 
     turns = [Turn("system", "s"), *QUESTION, Turn("assistant", "A dog."), Turn("user", "Sure?")]
     assert first_questions([Dialogue(turns), Dialogue(turns)], None) == [turns[:2]]
-
-
-def test_losses_are_those_of_decoding_token_by_token(smollm2: Path, engine: LlamaEngine) -> None:
-    """In batches as they are decoded, and one by one as an answer is."""
-    ids = engine.vocabulary.tokenize("The capital of France is Paris. A week has seven days. " * 9)
-    with open_for_likelihood(smollm2, 512) as model:
-        found = model.losses(ids)
-        assert found.shape == (len(ids) - 1,)
-        context = model._context
-        context.clear()
-        singly = []
-        for at in range(60):
-            context.decode([ids[at]], at, logits=True)
-            logits = np.array(context.logits(engine.vocabulary.size))
-            logits -= logits.max()
-            singly.append(np.log(np.exp(logits).sum()) - logits[ids[at + 1]])
-    # Kernels for one token and for many round the quantized weights' products otherwise.
-    assert np.mean(singly) == pytest.approx(found[:60].mean(), rel=0.03)
 
 
 def test_eval_shows_models_beside_each_other(smollm2: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, writ
 from baize_train.dataset_card import Terms, card_of
 from baize_train.dialogues import Dialogue
 from baize_train.eval_command import eval_command
-from baize_train.failures import TrainError
+from baize_train.failures import TrainError, harmless, warn
 from baize_train.finetune_command import finetune_command
 from baize_train.mixing import mixed, split
 from baize_train.personal_data import masked_dialogue
@@ -48,15 +48,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, n
 Seed = Annotated[int, typer.Option(help="The same seed, the same choice.")]
 
 
-def _tell(line: str) -> None:
-    print(f"baize-train: {_harmless(line)}", file=sys.stderr)
-
-
-def _harmless(text: str) -> str:
-    """Texts in a corpus are data: nothing in them is a command to the terminal, nor a new line."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _print_json(value: Any) -> None:
     print(msgspec.json.encode(value).decode())
 
@@ -73,9 +64,9 @@ def _read(files: Iterable[Path], unreadable: Counter[str] | None = None) -> Iter
             if unreadable is not None:
                 unreadable[found.why] += 1
             if told <= _SHOWN:
-                _tell(f"{found.place}: {found.why}; left out")
+                warn(f"{found.place}: {found.why}; left out")
     if told > _SHOWN:
-        _tell(f"{told - _SHOWN} more were left out")
+        warn(f"{told - _SHOWN} more were left out")
 
 
 @data.command("validate")
@@ -99,14 +90,14 @@ def validate_command(
             bad += bool(reasons)
             if reasons and not json and told < _SHOWN:
                 told += 1
-                print(_harmless(f"{place}: {'; '.join(reasons)}"))
+                print(harmless(f"{place}: {'; '.join(reasons)}"))
     if json:
         _print_json({"dialogues": count, "bad": bad, "problems": dict(problems)})
     else:
         if bad > told:
             print(f"and {bad - told} more")
         for why, number in problems.most_common():
-            print(f"{number:>8}  {_harmless(why)}")
+            print(f"{number:>8}  {harmless(why)}")
         print(f"{count - bad} of {count} dialogues are good")
     if bad:
         raise typer.Exit(FAILED)
@@ -160,7 +151,7 @@ def convert_command(
         return
     print(f"{output}: {count} dialogues")
     for why, number in left_out.most_common():
-        print(f"{number:>8}  left out: {_harmless(why)}")
+        print(f"{number:>8}  left out: {harmless(why)}")
     for kind, number in personal.most_common():
         print(f"{number:>8}  masked: {kind}")
 
@@ -218,7 +209,7 @@ def stats_command(files: Files, json: Json = False) -> None:
 def _table(each: dict[str, CorpusStatistics]) -> list[str]:
     rows = [("Corpus", "Dialogues", "Avg. turns", "Avg. length")]
     rows += [
-        (_harmless(name), f"{s.dialogues:,}", f"{s.average_turns}", f"{s.average_length}")
+        (harmless(name), f"{s.dialogues:,}", f"{s.average_turns}", f"{s.average_length}")
         for name, s in each.items()
     ]
     return table(rows)
@@ -264,10 +255,10 @@ def run(arguments: list[str]) -> int:
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
         code = int(end.code or 0)
         if code == INTERRUPTED:  # typer's for Ctrl-C
-            _tell("interrupted; what was done is kept, and the same command goes on")
+            warn("interrupted; what was done is kept, and the same command goes on")
         return code
     except TrainError as error:
-        _tell(str(error))
+        warn(str(error))
         return FAILED
     return 0
 

@@ -13,15 +13,17 @@ from msgspec import Struct
 
 from baize_train.base_vocabulary import chat_format, open_vocabulary
 from baize_train.dialogues import Dialogue, Turn
-from baize_train.failures import TrainError
+from baize_train.failures import TrainError, warn
 from baize_train.judging import NoScores, judge
 from baize_train.masking import DialogueTokenizer
 from baize_train.pacing import Pace, each, patiently
 from baize_train.runnable_model import RunnableModel
 from baize_train.speakers import Speaker, Wish
 from baize_train.token_sets import TokenSet, tokenize
-from baize_tui.engine.bindings import EngineError
-from baize_tui.engine.likelihood import open_for_likelihood
+from baize_tui.engine.blocking import BlockingEngine
+from baize_tui.engine.client import EngineFailure, ModelSpec
+from baize_tui.engine.protocol import AdapterUse
+from baize_tui.paths import project_paths
 
 Report = Callable[[int, int], object]
 
@@ -84,11 +86,12 @@ def perplexity(
         TrainError: llama.cpp cannot load it.
     """
     total, count = 0.0, 0
-    adapters = [(file, 1.0) for file in model.adapters]
+    adapters = [AdapterUse(str(file)) for file in model.adapters]
     try:
-        with open_for_likelihood(model.path, max_length, adapters) as engine:
+        with BlockingEngine(project_paths(), warn) as engine:
+            engine.load(ModelSpec(str(model.path), context=max_length, all_logits=True))
             for number, dialogue in enumerate(tokens.dialogues, 1):
-                losses = engine.losses(dialogue.ids)
+                losses = engine.losses(list(dialogue.ids), adapters)
                 trained = [
                     loss for loss, is_answer in zip(losses, dialogue.trained[1:], strict=True)
                     if is_answer
@@ -96,7 +99,7 @@ def perplexity(
                 total += float(sum(trained))
                 count += len(trained)
                 report(number, len(tokens.dialogues))
-    except EngineError as error:
+    except EngineFailure as error:
         raise TrainError(str(error)) from error
     return Perplexity(count, total / count, tokens.counts.cut)
 

@@ -9,15 +9,15 @@ from pathlib import Path
 
 from baize_train.base_vocabulary import chat_format, open_vocabulary
 from baize_train.dialogues import Turn
-from baize_train.failures import TrainError
+from baize_train.failures import TrainError, warn
 from baize_train.runnable_model import RunnableModel
 from baize_train.speakers import Reply, SpeakerFailed, Wish
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
-from baize_tui.engine.cores import physical_cores
+from baize_tui.engine.cores import most_threads
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
-from baize_tui.paths import project_paths
+from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Sampling
 
 _CONTEXT = 4096
@@ -37,7 +37,7 @@ class GgufSpeaker:
         self,
         name: str,
         path: Path,
-        log: Path,
+        paths: Paths,
         format: str | None = None,
         adapters: Sequence[Path] = (),
         system: str = "",
@@ -49,7 +49,7 @@ class GgufSpeaker:
         where a dialogue does not say it. ``at_once`` None is as many as this machine bears."""
         self.name = name
         self.at_once = at_once or streams_of(path)
-        self.path, self._log = path, log
+        self.path, self._paths = path, paths
         self._slots: list[_Slot] = []
         self._free = asyncio.Semaphore(self.at_once)
         self._format = format or OWN_TEMPLATE
@@ -86,7 +86,9 @@ class GgufSpeaker:
             slot.busy = True
             try:
                 if not slot.loaded:
-                    threads = max(1, physical_cores() // self.at_once) if self.at_once > 1 else 0
+                    # Processes that start and stop in turn share by a fixed count at once; left
+                    # to themselves each would take the others for neighbours after every answer.
+                    threads = max(1, most_threads() // self.at_once) if self.at_once > 1 else 0
                     spec = ModelSpec(str(self.path), context=_CONTEXT, threads=threads)
                     await slot.engine.load(spec)
                     slot.loaded = True
@@ -113,7 +115,7 @@ class GgufSpeaker:
         if known is not None and (known.knows(messages) or len(self._slots) == self.at_once):
             return known
         if len(self._slots) < self.at_once:
-            known = _Slot(WorkerEngine(self._log))
+            known = _Slot(WorkerEngine(self._paths, warn))
             self._slots.append(known)
         assert known is not None
         return known
@@ -148,7 +150,7 @@ def streams_of(path: Path) -> int:
     import psutil
 
     room = psutil.virtual_memory().available // _PART_OF_MEMORY
-    return physical_cores() if path.stat().st_size <= room // physical_cores() else 1
+    return most_threads() if path.stat().st_size <= room // most_threads() else 1
 
 
 def gguf_named(spec: str) -> GgufSpeaker:
@@ -163,7 +165,7 @@ def gguf_named(spec: str) -> GgufSpeaker:
     except CatalogError as error:
         raise TrainError(str(error)) from error
     assert model.path is not None
-    return GgufSpeaker(model.name, model.path, paths.worker_log, model.recipe.format)
+    return GgufSpeaker(model.name, model.path, paths, model.recipe.format)
 
 
 def speaker_of(
@@ -179,7 +181,7 @@ def speaker_of(
     return GgufSpeaker(
         name,
         model.path,
-        project_paths().worker_log,
+        project_paths(),
         told.name,
         model.adapters,
         told.system,

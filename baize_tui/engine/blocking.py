@@ -1,0 +1,53 @@
+"""The worker's engine for code without an event loop: each call waits for its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from baize_tui.engine.client import ModelSpec, WorkerEngine
+from baize_tui.engine.protocol import AdapterUse, LoadedModel
+from baize_tui.paths import Paths
+
+
+class BlockingEngine:
+    """A ``WorkerEngine`` with an event loop of its own; the methods fail as those do."""
+
+    def __init__(self, paths: Paths, on_notice: Callable[[str], None]) -> None:
+        self._engine = WorkerEngine(paths, on_notice)
+        self._loop = asyncio.Runner()
+
+    def load(self, spec: ModelSpec) -> LoadedModel:
+        """Load a model in place of the one before."""
+        return self._loop.run(self._engine.load(spec))
+
+    def tokenize(self, path: str, text: str) -> list[int]:
+        """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
+        return self._loop.run(self._engine.tokenize(path, text))
+
+    def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
+        """The negative log-likelihood of each of ``ids`` after the first, in nats."""
+        return self._loop.run(self._engine.losses(ids, adapters))
+
+    def write_logits(self, ids: list[int], output: Path) -> None:
+        """Write the logits after each of ``ids`` to ``output``: float32 [ids, vocabulary]."""
+        self._loop.run(self._engine.write_logits(ids, output))
+
+    def close(self) -> None:
+        """End the worker."""
+        self._loop.run(self._engine.close())
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,61 @@
+"""The ways to build llama-cpp-python, from the quickest to the one with the fewest settings."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+QUICK_SETTINGS = Path(__file__).resolve().parent / "quick.cmake"
+
+_WITHOUT_AMX = "-U__AMX_INT8__"
+_BUILD_VARIABLES = ("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS")
+_BUILD_PREFIXES = ("CMAKE_", "SKBUILD_", "CUDA", "HIP", "ROCM", "MACOSX_")
+_PARALLEL = "CMAKE_BUILD_PARALLEL_LEVEL"
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to build: its name in messages, its environment variables, its wheel cache's key."""
+
+    name: str
+    environment: Mapping[str, str]
+    cache_key: str | None
+
+    def with_one_compiler(self) -> Attempt:
+        """The same build, for a machine whose memory did not suffice for several compilers."""
+        return Attempt(self.name, {**self.environment, _PARALLEL: "1"}, self.cache_key)
+
+
+def build_attempts(environment: Mapping[str, str], compilers: int, processor: str) -> list[Attempt]:
+    """The builds to try in turn: quick, plain without AMX, plain.
+
+    All of them keep the person's own ``CMAKE_ARGS`` and compiler flags. ``compilers`` is how many
+    may run at once, unless the person said so by ``CMAKE_BUILD_PARALLEL_LEVEL``.
+    """
+    plain = {_PARALLEL: str(compilers), **environment}
+    # Preloaded first, so that what the person sets by -D comes later and wins.
+    preload = shlex.quote(f"-C{QUICK_SETTINGS}")
+    quick = plain | {"CMAKE_ARGS": f"{preload} {plain.get('CMAKE_ARGS', '')}".strip()}
+    without_amx = plain | {
+        name: f"{plain.get(name, '')} {_WITHOUT_AMX}".strip() for name in ("CFLAGS", "CXXFLAGS")
+    }
+    # The content of the file counts, not the folder of this checkout.
+    key = _cache_key(environment, QUICK_SETTINGS.read_text(), processor)
+    return [
+        Attempt("the quick build", quick, key),
+        Attempt("the plain build without AMX", without_amx, _cache_key(without_amx, "", processor)),
+        Attempt("the plain build", plain, None),
+    ]
+
+
+def _cache_key(environment: Mapping[str, str], settings: str, processor: str) -> str:
+    """A name for builds that are the same: pip's own cache looks at none of these settings."""
+    chosen = sorted(
+        (name, value)
+        for name, value in environment.items()
+        if name != _PARALLEL and (name in _BUILD_VARIABLES or name.startswith(_BUILD_PREFIXES))
+    )
+    return hashlib.sha256(repr((chosen, settings, processor)).encode()).hexdigest()[:16]

@@ -1,0 +1,129 @@
+"""Installs llama-cpp-python by pip, with the first of several builds that succeeds."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import TextIO
+
+from build_llama.attempts import Attempt
+from build_llama.diagnosis import Failure, diagnose
+from build_llama.display import Display
+from build_llama.running import run
+
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+_PRINT_VERSION = "import llama_cpp; print(llama_cpp.__version__)"
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The commands that an installation calls: those of this Python, or stand-ins in tests."""
+
+    pip: Sequence[str] = (sys.executable, "-m", "pip", "--disable-pip-version-check")
+    python: Sequence[str] = (sys.executable,)
+
+
+def pinned_version(pyproject: Path = PYPROJECT) -> str:
+    """The version of llama-cpp-python among the dependencies of the project."""
+    dependencies = tomllib.loads(pyproject.read_text())["project"]["dependencies"]
+    for dependency in dependencies:
+        if match := re.fullmatch(r"llama-cpp-python==([\w.]+)", dependency):
+            return match[1]
+    raise ValueError(f"{pyproject} does not pin llama-cpp-python==VERSION")
+
+
+class Installation:
+    """Installs one version of llama-cpp-python, and tells ``out`` how far it is.
+
+    The whole output of pip and of the compilers goes to the file ``log``.
+    """
+
+    def __init__(self, version: str, log: Path, out: TextIO, programs: Programs) -> None:
+        self._version = version
+        self._log = log
+        self._programs = programs
+        self._display = Display(out)
+
+    def done(self) -> bool:
+        """Whether the environment can import this version."""
+        return self._import_failure() is None
+
+    def install(self, attempts: Sequence[Attempt]) -> bool:
+        """Install by the first of ``attempts`` that succeeds; whether one did.
+
+        Raises:
+            Cancelled: a signal ended it; nothing of it runs any more
+        """
+        shown_log = os.path.relpath(self._log)
+        say = self._display.say
+        say(f"Installing llama.cpp, compiled for this machine; the log is {shown_log}")
+        began, cache = monotonic(), self._pip_cache()
+        failure, failed, one_compiler = None, "", False
+        for attempt in attempts:
+            if failure is not None:
+                say(f"{failed} failed: {failure.summary}")
+                say(f"Trying {attempt.name}.")
+            build = attempt.with_one_compiler() if one_compiler else attempt
+            failure, failed = self._build(build, cache), attempt.name.capitalize()
+            if failure is None:
+                minutes, seconds = divmod(round(monotonic() - began), 60)
+                say(f"Installed llama-cpp-python {self._version} in {minutes} min {seconds} s.")
+                return True
+            one_compiler = one_compiler or failure.out_of_memory
+            if not failure.retry:
+                break
+        assert failure is not None
+        say("llama.cpp could not be installed:")
+        for line in failure.lines:
+            say(f"  {line}")
+        say(f"The whole output is in {shown_log}")
+        return False
+
+    def _build(self, attempt: Attempt, cache: Path | None) -> Failure | None:
+        """Run pip once and try the result; None if both succeed."""
+        # pip would leave a broken installation of the same version as it is.
+        remove = [*self._programs.pip, "uninstall", "--yes", "llama-cpp-python"]
+        command = [*self._programs.pip, "install", "--verbose", "--no-input"]
+        if cache is not None and attempt.cache_key is not None:
+            command += ["--cache-dir", str(cache / "baize-tui" / attempt.cache_key)]
+        command.append(f"llama-cpp-python=={self._version}")
+        output: list[str] = []
+        with self._log.open("a", encoding="utf-8") as log:
+
+            def take(line: str) -> None:
+                log.write(line)
+                output.append(line)
+                self._display.read(line)
+
+            take(f"# {attempt.name}: {shlex.join(command)}\n")
+            self._display.restart()
+            run(remove, attempt.environment, take, self._display.refresh)
+            code = run(command, attempt.environment, take, self._display.refresh)
+        return diagnose(output) if code != 0 else self._import_failure()
+
+    def _import_failure(self) -> Failure | None:
+        """Why this version cannot be imported; tried in a process of its own, for it may crash."""
+        command = [*self._programs.python, "-c", _PRINT_VERSION]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            what = f"'import llama_cpp' ended with exit code {result.returncode}"
+            return Failure(None, [what, *result.stderr.splitlines()[-1:]])
+        found = result.stdout.strip()
+        if found != self._version:
+            return Failure(None, [f"llama_cpp {found} was imported, not {self._version}"])
+        return None
+
+    def _pip_cache(self) -> Path | None:
+        """pip's own folder for its cache; None where the machine is set to have none."""
+        command = [*self._programs.pip, "cache", "dir"]
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+        return Path(result.stdout.strip()) if result.returncode == 0 else None

@@ -1,0 +1,75 @@
+"""What other processes use, from the system's counters."""
+
+from __future__ import annotations
+
+import platform
+
+import pytest
+
+from baize_tui.engine.neighbours import SAMPLING_S, Neighbours, busy_in_proc_stat
+
+STAT = b"""cpu  900 200 300 9000 10 0 5 5 0 0
+cpu0 500 100 100 4000 5 0 5 0 0 0
+cpu1 400 100 200 5000 5 0 0 5 0 0
+intr 12345
+"""
+
+
+def test_low_priority_work_makes_way_and_does_not_count() -> None:
+    assert busy_in_proc_stat(STAT, frozenset(), 100) == (500 + 100 + 5 + 400 + 200 + 5) / 100
+
+
+def test_only_the_processors_of_the_mask_count() -> None:
+    assert busy_in_proc_stat(STAT, frozenset({1}), 100) == (400 + 200 + 5) / 100
+
+
+def test_a_system_that_counts_nothing_tells_nothing() -> None:
+    assert busy_in_proc_stat(b"", frozenset(), 100) is None
+
+
+class Clocks:
+    """All the clocks of a machine, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = self.own = self.busy = 0.0
+        self.neighbours = Neighbours(
+            frozenset(), lambda: self.busy, lambda: self.own, lambda: self.now
+        )
+
+    def pass_time(self, seconds: float, *, own: float, others: float) -> float | None:
+        self.now += seconds
+        self.own += own * seconds
+        self.busy += (own + others) * seconds
+        return self.neighbours.sample()
+
+
+def test_own_use_is_taken_off() -> None:
+    assert Clocks().pass_time(1.0, own=2.0, others=1.5) == pytest.approx(1.5)
+
+
+def test_each_sample_is_of_the_time_since_the_last() -> None:
+    clocks = Clocks()
+    clocks.pass_time(10.0, own=1.0, others=0.0)
+    assert clocks.pass_time(0.5, own=1.0, others=3.0) == pytest.approx(3.0)
+
+
+def test_a_moment_is_too_short_to_tell() -> None:
+    clocks = Clocks()
+    assert clocks.pass_time(0.5 * SAMPLING_S, own=1.0, others=1.0) is None
+    assert clocks.pass_time(0.6 * SAMPLING_S, own=1.0, others=1.0) == pytest.approx(1.0)
+
+
+def test_counters_that_stand_still_are_no_counters() -> None:
+    clocks = Clocks()
+    clocks.now, clocks.own = 1.0, 1.0
+    assert clocks.neighbours.sample() is None
+
+
+@pytest.mark.skipif(platform.system() not in ("Linux", "Darwin"), reason="counters of the system")
+def test_the_real_counters_are_read() -> None:
+    neighbours = Neighbours(frozenset())
+    found: float | None = None
+    while found is None:  # until there is something to tell
+        sum(range(10000))
+        found = neighbours.sample()
+    assert found >= 0
