@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from baize_machine.blas_threads import single_threaded_blas
 from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import AbortFlag, Adapter, Context, Model
 from baize_tui.engine.cores import batch_threads
@@ -61,7 +62,8 @@ def open_for_likelihood(
     threads = batch_threads()
     for adapter, _ in adapters:
         check_adapter(str(adapter), str(path))
-    with Model(str(path), gpu_layers=gpu_layers) as model:
+    # numpy's part of the work would otherwise compete with llama.cpp's threads.
+    with single_threaded_blas(), Model(str(path), gpu_layers=gpu_layers) as model:
         context = Context(
             model,
             n_ctx=n_ctx,

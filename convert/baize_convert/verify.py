@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from baize_convert.failures import ConvertError
 from baize_convert.llama_model import load, tokens_of
 from baize_convert.source_tokenizers import SourceTokenizer
+from baize_machine.blas_threads import single_threaded_blas
 
 if TYPE_CHECKING:
     from llama_cpp import Llama
@@ -80,6 +81,7 @@ def compare_tokenizers(source: SourceTokenizer, result: Path) -> TokenizerParity
     return TokenizerParity(len(lines), tuple(differences))
 
 
+@single_threaded_blas()
 def compare_logits(
     source: Path,
     result: Path,
