@@ -40,7 +40,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from baize_convert.checkpoint import expected_shapes
 from baize_convert.model_config import read_config
 from baize_machine.usable_cpus import usable_cpus
-from benchmarks.machine import busy_core, processor_name
+from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors
 
 HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.10
@@ -225,15 +225,20 @@ def run_rounds(models: Models, pairs: int, *, plain: bool) -> list[Round]:
     """Each side in turn; a first round that warms up is left out unless only one is asked for."""
     rounds = []
     for number in range(pairs + (pairs > 1)):
-        done = Round(
-            with_report=timed(*models.merge(with_adapter=True)),
-            plain=timed(*models.merge(with_adapter=False)) if plain else None,
-            alone=timed(*models.quantize()),
-        )
+        with measured_disturbance() as disturbance:
+            done = Round(
+                with_report=timed(*models.merge(with_adapter=True)),
+                plain=timed(*models.merge(with_adapter=False)) if plain else None,
+                alone=timed(*models.quantize()),
+            )
         if number or pairs == 1:
             rounds.append(done)
             ours, theirs = done.with_report.seconds, done.alone.seconds
-            print(f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f}")
+            print(
+                f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f} "
+                f"(other processes took {disturbance.share:.0%} of the cores)",
+                flush=True,
+            )
     return rounds
 
 
