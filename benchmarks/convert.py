@@ -8,7 +8,8 @@
 Random weights in float16, with a LoRA of rank 8 on q and v. What llama-quantize reads is an F16
 GGUF of the same model, which the usual chain has to make first. Each runs in a process of its own,
 in turn; its memory is what it held beyond mapped files, at the most. ``--folder`` keeps the models
-for the next run, and ``--no-plain`` leaves out the run without an adapter.
+for the next run, and ``--no-plain`` leaves out the run without an adapter. On a machine that others
+use too, ``--in-turns`` lets the commands of a round alternate every second.
 
 ``--chain`` runs that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
 LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -27,7 +29,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -44,6 +46,7 @@ from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors
 
 HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.10
+TURN_S = 1.0
 MOST_MEMORY_MB = {"1.1b": 500, "7b": 700}
 SHAPES: dict[str, dict[str, Any]] = {
     "1.1b": {  # TinyLlama's
@@ -140,31 +143,81 @@ class Round(NamedTuple):
     alone: Timed
 
 
-def timed(*command: str) -> Timed:
-    """Run ``command`` to its end."""
-    most = 0
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Run:
+    """A command that runs, with the time and memory it takes. Stopped meanwhile, it takes none."""
 
-    def watch() -> None:
-        nonlocal most
-        while process.poll() is None:
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._began: float | None = time.perf_counter()
+        self._seconds = 0.0
+        self._most_kb = 0
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def runs_on(self, seconds: float | None = None) -> bool:
+        """Let it run for ``seconds``, or to its end; whether it has not ended."""
+        if self._began is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._began = time.perf_counter()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGSTOP)
+        self._seconds += time.perf_counter() - self._began
+        self._began = None
+        return self._process.returncode is None
+
+    def result(self) -> Timed:
+        """What it took, once it has ended."""
+        self._watcher.join()
+        assert self._process.returncode == 0, self._command
+        return Timed(self._seconds, self._most_kb / 1024)
+
+    def kill(self) -> None:
+        """End it, stopped or not, if it has not ended by itself."""
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _watch(self) -> None:
+        status = Path(f"/proc/{self._process.pid}/status")
+        while self._process.returncode is None:
             try:
-                status = Path(f"/proc/{process.pid}/status").read_text()
+                lines = status.read_text().splitlines()
             except OSError:
                 return
-            for line in status.splitlines():
+            for line in lines:
                 if line.startswith("RssAnon"):
-                    most = max(most, int(line.split()[1]))
+                    self._most_kb = max(self._most_kb, int(line.split()[1]))
             time.sleep(0.02)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    seconds = time.perf_counter() - began
-    watcher.join()
-    assert code == 0, command
-    return Timed(seconds, most / 1024)
+
+def timed(*command: str) -> Timed:
+    """Run ``command`` to its end."""
+    run = Run(command)
+    run.runs_on()
+    return run.result()
+
+
+def timed_in_turns(commands: Sequence[Sequence[str]]) -> list[Timed]:
+    """Run ``commands`` a second each in turn, the others stopped meanwhile.
+
+    What else the machine does in this time then slows all of them alike.
+    """
+    runs: list[Run] = []
+    try:
+        for command in commands:
+            runs.append(Run(command))
+            runs[-1].runs_on(TURN_S)
+        waiting = runs
+        while waiting:
+            waiting = [run for run in waiting if run.runs_on(TURN_S)]
+    finally:
+        for run in runs:
+            run.kill()
+    return [run.result() for run in runs]
 
 
 def run_chain(
@@ -191,17 +244,17 @@ class Models:
     base: Path
     adapter: Path
     f16: Path
-    output: Path
+    outputs: Path
 
-    def merge(self, *, with_adapter: bool) -> tuple[str, ...]:
+    def merge(self, name: str, *, with_adapter: bool) -> tuple[str, ...]:
         """The command of the one pass."""
         adapter = ("--adapter", str(self.adapter)) if with_adapter else ()
-        to = ("--outtype", "Q4_K_M", "--output", str(self.output))
+        to = ("--outtype", "Q4_K_M", "--output", str(self.outputs / name))
         return (*MERGE, str(self.base), *adapter, *to)
 
     def quantize(self) -> tuple[str, ...]:
         """The command of llama-quantize alone."""
-        return (sys.executable, "-c", QUANTIZE, str(self.f16), str(self.output))
+        return (sys.executable, "-c", QUANTIZE, str(self.f16), str(self.outputs / "q.gguf"))
 
 
 @contextmanager
@@ -209,9 +262,7 @@ def made_models(folder: Path | None, size: str) -> Iterator[Models]:
     """Models of this size, in ``folder`` from an earlier run or for this run alone."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
         place = Path(name) if folder is None else folder / size
-        models = Models(
-            place / "base", place / "adapter", place / "f16.gguf", Path(name) / "out.gguf"
-        )
+        models = Models(place / "base", place / "adapter", place / "f16.gguf", Path(name))
         if not models.f16.exists():
             place.mkdir(parents=True, exist_ok=True)
             make_base(models.base, SHAPES[size])
@@ -221,16 +272,19 @@ def made_models(folder: Path | None, size: str) -> Iterator[Models]:
         yield models
 
 
-def run_rounds(models: Models, pairs: int, *, plain: bool) -> list[Round]:
+def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> list[Round]:
     """Each side in turn; a first round that warms up is left out unless only one is asked for."""
     rounds = []
+    commands = [models.merge("merged.gguf", with_adapter=True), models.quantize()]
+    if plain:
+        commands.append(models.merge("plain.gguf", with_adapter=False))
     for number in range(pairs + (pairs > 1)):
         with measured_disturbance() as disturbance:
-            done = Round(
-                with_report=timed(*models.merge(with_adapter=True)),
-                plain=timed(*models.merge(with_adapter=False)) if plain else None,
-                alone=timed(*models.quantize()),
-            )
+            if in_turns:
+                took = timed_in_turns(commands)
+            else:
+                took = [timed(*command) for command in commands]
+        done = Round(took[0], took[2] if plain else None, took[1])
         if number or pairs == 1:
             rounds.append(done)
             ours, theirs = done.with_report.seconds, done.alone.seconds
@@ -246,6 +300,7 @@ def main(
     size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b",
     pairs: int = 3,
     busy: Annotated[bool, typer.Option("--busy", help="Keep one core busy meanwhile.")] = False,
+    in_turns: Annotated[bool, typer.Option("--in-turns", help="Alternate every second.")] = False,
     plain: Annotated[bool, typer.Option(help="Also without an adapter.")] = True,
     folder: Annotated[Path | None, typer.Option(help="Keep the models here.")] = None,
     chain: Annotated[tuple[str, Path] | None, typer.Option()] = None,
@@ -253,13 +308,13 @@ def main(
     print(f"{processor_name()}; {usable_cpus()} cores, {'one busy' if busy else 'idle'}")
     with made_models(folder, size) as models:
         with busy_core() if busy else nullcontext():
-            rounds = run_rounds(models, pairs, plain=plain)
+            rounds = run_rounds(models, pairs, plain=plain, in_turns=in_turns)
         missed = report(size, rounds)
         if chain is not None:
             if folder is None:
                 models.f16.unlink()  # the chain needs the disk for its own
             seconds, memory, between = run_chain(
-                *chain, models.base, models.adapter, models.output.parent
+                *chain, models.base, models.adapter, models.outputs
             )
             ours = statistics.median(one.with_report.seconds for one in rounds)
             print(

@@ -73,6 +73,5 @@ def _busy_seconds() -> float:
 def _own_seconds() -> float:
     """Processor time of this process and its children, living and ended, in seconds."""
     this = psutil.Process()
-    return sum(this.cpu_times()[:4]) + sum(
-        sum(child.cpu_times()[:4]) for child in this.children(recursive=True)
-    )
+    processes = [this, *this.children(recursive=True)]
+    return float(sum(sum(process.cpu_times()[:4]) for process in processes))
