@@ -211,7 +211,7 @@ def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> N
         client.wait_for(words)
         seen = words_of_answer(client.screen)
         # Long before the answer ends: at the end it would be complete, not interrupted.
-        client.wait_for(lambda _: seen in " ".join(_last_text(paths).split()))
+        client.wait_for(lambda _: seen in " ".join(last_text(paths).split()))
         workers = children_of(client.pid)
         client.kill()
         assert client.wait_for_end() == -signal.SIGKILL
