@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import os
-import signal
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,16 +13,17 @@ from textual.app import App, SystemCommand
 from textual.binding import BindingType
 from textual.dom import DOMNode
 from textual.screen import Screen
-from textual.worker import WorkerError
+from textual.worker import WorkerCancelled, WorkerError
 
 from baize_tui.app.actions import rebound
 from baize_tui.app.background_pulls import BackgroundPulls
 from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.terminal_driver import QuickEscapeDriver
+from baize_tui.app.terminal_driver import ClientDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, own_themes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.turns import Chat
-from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.client import EngineFailure, kill_workers
+from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths
 from baize_tui.progress import TimeLeft, bar
 from baize_tui.settings import SettingsError
@@ -32,6 +31,11 @@ from baize_tui.store.conversations import StoreError
 
 if TYPE_CHECKING:
     from baize_tui.catalog.planner import ModelPlan
+
+_STOP_S = 1.0
+"""How long the model may take to stop an answer when the person quits."""
+_END_S = 2.0
+"""How long the rest takes at most once everything is saved."""
 
 
 class BaizeApp(App[int]):
@@ -49,11 +53,16 @@ class BaizeApp(App[int]):
         *,
         model: str | None = None,
         open_session: str | None = None,
+        exit_watch: ExitWatch | None = None,
     ) -> None:
-        """``model`` is looked for after the first frame; None takes the first that is installed."""
+        """``model`` is looked for after the first frame; None takes the first that is installed.
+
+        ``exit_watch``, started, ends the process when it is told to or the terminal is gone.
+        """
         super().__init__()
-        if issubclass(QuickEscapeDriver, self.driver_class):
-            self.driver_class = QuickEscapeDriver
+        if issubclass(ClientDriver, self.driver_class):
+            self.driver_class = ClientDriver
+        self.exit_watch = exit_watch or ExitWatch()
         self.chat = chat
         self.paths = paths
         self.actions = rebound(chat.settings.keys)
@@ -118,9 +127,8 @@ class BaizeApp(App[int]):
             self.complain(f"The conversations file was damaged. It is kept as {set_aside}")
         for complaint in self._complaints:
             self.complain(complaint)
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, lambda: self.run_worker(self.action_quit()))
-        loop.add_signal_handler(signal.SIGHUP, lambda: self.run_worker(self._terminal_closed()))
+        self.exit_watch.attend(self._save_for_exit, self.chat.rescue)
+        self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         self.chat.hear_notices(self.tell_machine)
         # After the first frame: a process to start must not delay it.
@@ -140,26 +148,27 @@ class BaizeApp(App[int]):
         self.conversation_screen.transcript.tell(notice)
         self.complain(notice)
 
-    async def _terminal_closed(self) -> None:
-        """Save and go at once: writing to a terminal that is gone would wait for ever."""
-        await self._save_all()
-        os._exit(128 + signal.SIGHUP)
+    async def _save_for_exit(self) -> None:
+        """Told to end, or the terminal is gone: save, and wait for nothing else."""
+        if self.screen_stack:
+            self.conversation_screen.stop_reading()
+        await self.chat.save_for_exit()
 
     async def action_quit(self) -> None:
-        await self._save_all()
-        self.exit(0)
-
-    async def _save_all(self) -> None:
-        for conversation in self.chat.busy:
-            self.chat.stop(conversation)
-        # Answers on their way end as stopped and are written down by their own tasks.
-        with contextlib.suppress(WorkerError):
-            await self.workers.wait_for_complete(
-                [worker for worker in self.workers if worker.group.startswith("turn ")]
-            )
+        await self.chat.save(_STOP_S)
+        await self._end_turns()
         self.conversation_screen.stop_reading()
         await self.pulls.close()
         await self.chat.close()
+        self.exit(0)
+        # What a thread still waits for, such as an answer of the hub, must not hold the person up.
+        self.exit_watch.end_within(_END_S, 1 if self.chat.unsaved else 0)
+
+    async def _end_turns(self) -> None:
+        """Those that follow answers have a moment to end by themselves."""
+        turns = [worker for worker in self.workers if worker.group.startswith("turn ")]
+        with contextlib.suppress(WorkerError, WorkerCancelled, TimeoutError):
+            await asyncio.wait_for(self.workers.wait_for_complete(turns), _STOP_S)
 
     async def run_action(
         self,

@@ -550,10 +550,10 @@ class ConversationScreen(MessageActions):
         edited, self._editing = self._editing, None
         if edited is not None:
             self.transcript.remove_from(edited.id)
-            self._start(conversation, self._chat.edit(edited.id, event.text))
+            self._start(conversation, self._chat.edit(edited.id, event.text), asks=True)
             return
         self._asked = event.text
-        self._start(conversation, self._chat.ask(conversation.id, event.text))
+        self._start(conversation, self._chat.ask(conversation.id, event.text), asks=True)
 
     async def _run_command(self, line: str) -> None:
         for action in self._actions:
@@ -629,7 +629,7 @@ class ConversationScreen(MessageActions):
 
         try:
             with self.app.suspend():
-                text = edited(self.prompt.draft)
+                text = edited(self.prompt.draft, self.app.exit_watch)
         except (OSError, SuspendNotSupported) as error:
             self.status.show(f"{editor_command()} cannot be started: {error}", "problem")
             return

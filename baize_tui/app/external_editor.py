@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
 
+from baize_tui.exit_watch import ExitWatch
 from baize_tui.sanitizer import clean_text
 
 
@@ -16,10 +18,11 @@ def editor_command() -> str:
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
-def edited(text: str) -> str | None:
+def edited(text: str, exit_watch: ExitWatch) -> str | None:
     """``text`` as it comes back from the editor, cleaned; None when the editor failed.
 
-    The terminal must be free: suspend the client around it.
+    The terminal must be free: suspend the client around it. Where ``exit_watch`` ends the client
+    meanwhile, the editor is told that its terminal is gone: it keeps what was written its own way.
 
     Raises:
         OSError: the editor cannot be started.
@@ -27,7 +30,8 @@ def edited(text: str) -> str | None:
     with tempfile.TemporaryDirectory(prefix="baize-") as folder:
         draft = Path(folder) / "message.md"
         draft.write_text(text, encoding="utf-8")
-        done = subprocess.run([*shlex.split(editor_command()), str(draft)], check=False)
-        if done.returncode != 0:
-            return None
+        editor = subprocess.Popen([*shlex.split(editor_command()), str(draft)])
+        with exit_watch.ending(lambda: editor.send_signal(signal.SIGHUP)):
+            if editor.wait() != 0:
+                return None
         return clean_text(draft.read_text(encoding="utf-8", errors="replace")).rstrip("\n")

@@ -127,27 +127,31 @@ class LiveAnswers(Screen[None]):
 
     # --- following an answer --------------------------------------------------------------------
 
-    def _start(self, conversation: Conversation, events: Events) -> None:
+    def _start(self, conversation: Conversation, events: Events, *, asks: bool = False) -> None:
+        """Follow a turn; one that ``asks`` saves the person's words first."""
         self._live[conversation.id] = None
         self.status.show_stop(True)
         self.run_worker(
-            self._follow(conversation.id, events),
+            self._follow(conversation.id, events, asks),
             group=f"turn {conversation.id}",
             exit_on_error=True,
         )
 
-    async def _follow(self, conversation_id: str, events: Events) -> None:
+    async def _follow(self, conversation_id: str, events: Events, asks: bool) -> None:
         """Show a turn from question to answer; the person may look elsewhere meanwhile."""
         assert self._flush_timer is not None
         self._flush_timer.resume()
         self._refresh_list()
         self._time_left = TimeLeft()
         try:
-            # A question may come while the model is looked for: it waits its turn.
-            await self.app.load_ended.wait()
+            # A question may come while the model is looked for: it is saved, and waits its turn.
+            if not asks:
+                await self.app.load_ended.wait()
             async with contextlib.aclosing(events):
                 async for event in events:
                     await self._show_event(conversation_id, event)
+                    if isinstance(event, Asked):
+                        await self.app.load_ended.wait()
         finally:
             self._live.pop(conversation_id, None)
             if not self._live:
@@ -170,7 +174,8 @@ class LiveAnswers(Screen[None]):
                 self._asked = ""
                 if here:
                     self.transcript.add(message)
-                    self.status.show("reading the prompt", "busy")
+                    if self.app.load_ended.is_set():
+                        self.status.show("reading the prompt", "busy")
                 self._refresh_list()
             case LoadingModel(model=model, progress=progress) if here:
                 self._show_progress(f"loading {model}", progress)

@@ -1,36 +1,182 @@
-"""Textual's terminal driver with a quick Esc.
+"""Textual's terminal driver, with a quick Esc, and safe when the terminal is slow or gone.
 
 Textual 8.2 looks at the clock every 100 ms only (``LinuxDriver.run_input_thread``), whatever
 ``ESCDELAY`` says. Right after input this driver looks again after ``ESCAPE_S``; an idle client
 still wakes up ten times a second.
+
+When a terminal closes, Textual's input thread reads its end again and again, and its writer thread
+(``_writer_thread.py``) dies, so that the main thread soon waits for room in a queue that nobody
+empties. Here both threads tell the exit watch, and the writer goes on emptying its queue.
 """
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import select
 import selectors
+import sys
+import termios
+import threading
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from textual.drivers import linux_driver
 
 from baize_tui.app import ESCAPE_S
+from baize_tui.exit_watch import ExitWatch
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+    from baize_tui.app.client import BaizeApp
+
+_GIVE_BACK = "".join(
+    (
+        "\x1b\\",  # ends a sequence that was cut in the middle
+        "\x1b[?2026l",  # synchronized output
+        "\x1b[?1000l\x1b[?1003l\x1b[?1015l\x1b[?1006l\x1b[?1016l",  # the mouse
+        "\x1b[?2004l\x1b[?7h\x1b[?2048l",  # bracketed paste, line wrap, resize reports
+        "\x1b[<u",  # the keyboard protocol, which belongs to the alternate screen
+        "\x1b[?1049l\x1b[?25h\x1b[?1004l\x1b[0m",  # that screen, the cursor, focus reports
+    )
+).encode()
+"""What ``LinuxDriver.stop_application_mode`` writes."""
+_GIVE_BACK_S = 0.1
+_READS_OF_NOTHING = 3
+"""So many in a row are the end of the input; a terminal in raw mode is ready only with a key."""
 
 
-class _AttentiveSelector(selectors.SelectSelector):
-    """Waits no longer than ``ESCAPE_S`` right after there was something to read."""
+class _EndOfInput(Exception):
+    """The terminal is gone."""
+
+
+class _InputSelector(selectors.SelectSelector):
+    """Waits no longer than ``ESCAPE_S`` right after there was something to read.
+
+    Raises:
+        _EndOfInput: the terminal is ready, again and again, with nothing to read.
+    """
 
     _had_input = False
+    _empty = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(ESCAPE_S if self._had_input else timeout)
         self._had_input = bool(ready)
+        for key, _ in ready:
+            self._empty = 0 if _bytes_to_read(key.fd) else self._empty + 1
+            if self._empty >= _READS_OF_NOTHING:
+                raise _EndOfInput
         return ready
 
 
-class QuickEscapeDriver(linux_driver.LinuxDriver):
-    """``LinuxDriver`` that tells a lone Esc within ``ESCAPE_S``."""
+def _bytes_to_read(descriptor: int) -> int:
+    """How many bytes wait there; 0 where the terminal is gone."""
+    try:
+        waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(waiting, sys.byteorder)
+
+
+class ScreenFile:
+    """What the writer thread writes to: the terminal, and nowhere once that is gone.
+
+    A write never raises: Textual's writer thread would die of it.
+    """
+
+    def __init__(self, file: TextIO, exit_watch: ExitWatch) -> None:
+        self._fd = file.fileno()
+        self._encoding = file.encoding
+        self._exit_watch = exit_watch
+        self._unwritten = bytearray()
+        self._silent = False
+        self._writing = threading.Lock()
+
+    def write(self, text: str) -> int:
+        if not self._silent:
+            self._unwritten += text.encode(self._encoding, "backslashreplace")
+        return len(text)
+
+    def flush(self) -> None:
+        with self._writing:
+            try:
+                while self._unwritten and not self._silent:
+                    try:
+                        del self._unwritten[: os.write(self._fd, self._unwritten)]
+                    except BlockingIOError:  # another program made it non-blocking
+                        select.select([], [self._fd], [], _GIVE_BACK_S)
+            except OSError:
+                self._silent = True
+                self._exit_watch.terminal_closed()
+
+    def fileno(self) -> int:
+        return self._fd
+
+    def silence(self) -> None:
+        """Write nothing more; a write on its way has a moment to end."""
+        self._silent = True
+        if self._writing.acquire(timeout=_GIVE_BACK_S):
+            self._writing.release()
+
+
+class ClientDriver(linux_driver.LinuxDriver):
+    """``LinuxDriver`` that tells a lone Esc within ``ESCAPE_S``, and when the terminal is gone."""
+
+    def __init__(self, app: App[Any], **options: Any) -> None:
+        super().__init__(app, **options)
+        self._exit_watch = cast("BaizeApp", app).exit_watch
+        assert sys.__stderr__ is not None
+        self._screen_file = ScreenFile(sys.__stderr__, self._exit_watch)
+        self._file = cast(Any, self._screen_file)
+        self._in_use = False
+        """The terminal is set up for the screen: it has to be given back."""
+        self._exit_watch.at_exit(self._give_back)
 
     def run_input_thread(self) -> None:
         # The driver names its selector by module; nothing else in this process sees this one.
-        named = SimpleNamespace(SelectSelector=_AttentiveSelector, EVENT_READ=selectors.EVENT_READ)
+        named = SimpleNamespace(SelectSelector=_InputSelector, EVENT_READ=selectors.EVENT_READ)
         setattr(linux_driver, "selectors", named)  # noqa: B010
-        super().run_input_thread()
+        try:
+            super().run_input_thread()
+        except (_EndOfInput, OSError):
+            self._exit_watch.terminal_closed()
+
+    def start_application_mode(self) -> None:
+        if not self._exit_watch.leaving:
+            self._in_use = True
+            super().start_application_mode()  # type: ignore[no-untyped-call]
+
+    def close(self) -> None:
+        super().close()
+        self._in_use = False
+
+    def _sigtstp_application(self, *arguments: Any) -> None:
+        if not self._exit_watch.leaving:
+            super()._sigtstp_application(*arguments)
+
+    def _sigcont_application(self, *arguments: Any) -> None:
+        # Told to end while it was suspended: a job in the background that sets up the terminal
+        # would be stopped again.
+        if not self._exit_watch.leaving:
+            super()._sigcont_application(*arguments)
+
+    def _give_back(self) -> None:
+        """Leave the terminal as it was, without waiting for it; called from the exit watch."""
+        self._screen_file.silence()
+        if not self._in_use:
+            return
+        # Each of these fails where the terminal is gone.
+        with contextlib.suppress(OSError, termios.error):
+            if os.tcgetpgrp(self.fileno) != os.getpgrp():
+                return  # it is another job's
+            if self.attrs_before is not None:
+                termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
+            termios.tcflush(self.fileno, termios.TCIFLUSH)
+            # Opened anew: to make the shell's own descriptor non-blocking would break the shell.
+            name = os.ttyname(self._screen_file.fileno())
+            screen = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            if select.select([], [screen], [], _GIVE_BACK_S)[1]:
+                os.write(screen, _GIVE_BACK)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -116,7 +117,14 @@ def _pull(name: str, paths: Paths) -> None:
         _say(Pulled(path))
 
 
+def _end_with_the_client() -> None:
+    """The end of stdin says that the client is gone, however it ended."""
+    sys.stdin.buffer.read()
+    os._exit(0)
+
+
 def main() -> None:
+    threading.Thread(target=_end_with_the_client, name="client", daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(10)  # the chat beside it goes first
     with contextlib.suppress(BrokenPipeError):

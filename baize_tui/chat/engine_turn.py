@@ -19,6 +19,8 @@ class EngineTurn:
     def __init__(self) -> None:
         self._stopped = asyncio.Event()
         self._generation: Generation | None = None
+        self.ended = asyncio.Event()
+        """Nothing more comes of it, and what came is saved."""
 
     def stop(self) -> None:
         self._stopped.set()

@@ -45,8 +45,12 @@ class Journal:
                 self._changed.set()
             await asyncio.sleep(INTERVAL_S)
 
+    def stop(self) -> None:
+        """Begin no more writes."""
+        self._task.cancel()
+
     async def close(self) -> None:
         """End the background writes; a write that has begun ends first."""
-        self._task.cancel()
+        self.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task

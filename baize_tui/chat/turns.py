@@ -58,6 +58,10 @@ from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
 from baize_tui.store.records import Conversation, Mark, Message, MessageState, Provenance
 
 T = TypeVar("T")
+_STOP_S = 1.0
+"""How long the engine may take to stop an answer when everything ends."""
+_STOP_AT_EXIT_S = 0.4
+"""The same when the process was told to end."""
 
 
 class NoModel(Exception):
@@ -120,6 +124,8 @@ class Chat:
         self._one_model = one_model
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._turns: dict[str, EngineTurn] = {}
+        self._growing: dict[int, GrowingAnswer] = {}
+        self._closing = self._store_closed = False
         self._engine_lock = asyncio.Lock()
         self._unsaved: dict[int, Callable[[], None]] = {}
         self._hash: Future[str] = Future()
@@ -408,6 +414,8 @@ class Chat:
         """Generate the answer to ``question``, or go on with ``partial``."""
         answer: GrowingAnswer | None = None
         turn = self._turns[question.conversation_id] = EngineTurn()
+        if self._closing:
+            turn.stop()
         try:
             async with turn.holding(self._engine_lock):
                 conversation = await self.run(self.store.conversation, question.conversation_id)
@@ -474,6 +482,7 @@ class Chat:
             if answer is not None and not answer.kept:
                 # The face went away in mid-answer: what came is kept as stopped.
                 await asyncio.shield(self._keep(answer, "stopped"))
+            turn.ended.set()
 
     async def _loading(self, model: CatalogModel) -> AsyncGenerator[LoadingModel, None]:
         """Load ``model`` and tell how far it is; this turn holds the engine.
@@ -665,7 +674,9 @@ class Chat:
             await self.run(self.store.begin_streaming, partial.id)
             await self.run(self.store.set_leaf, conversation.id, partial.id)
             message = partial
-        return GrowingAnswer(message, loaded.tokenizer, self.store, self.run)
+        answer = GrowingAnswer(message, loaded.tokenizer, self.store, self.run)
+        self._growing[message.id] = answer
+        return answer
 
     async def _finish(
         self,
@@ -686,26 +697,37 @@ class Chat:
     ) -> Message:
         """Write the answer down as it is; what cannot be written now is tried again later."""
         answer.kept = True
-        await answer.journal.close()
-        values = (state, answer.text, answer.reasoning, list(answer.ids), answer.tokenizer, made)
+        answer.journal.stop()
+        came = answer.so_far
 
         def write() -> None:
-            self.store.finish(answer.message.id, *values)
+            self.store.finish(
+                came.message_id,
+                state,
+                came.text,
+                came.reasoning,
+                came.ids,
+                came.tokenizer,
+                made,
+            )
 
         message = msgspec.structs.replace(
             answer.message,
             state=state,
-            text=answer.text,
-            reasoning=answer.reasoning,
-            ids=list(answer.ids),
-            tokenizer=answer.tokenizer,
+            text=came.text,
+            reasoning=came.reasoning,
+            ids=came.ids,
+            tokenizer=came.tokenizer,
             provenance=msgspec.to_builtins(made) if made is not None else None,
         )
         try:
-            await self.run(write)
+            await asyncio.shield(self.run(write))
         except StoreError:
             answer.saved = False
             self._unsaved[answer.message.id] = write
+        else:
+            self._growing.pop(came.message_id, None)
+        await answer.journal.close()
         return message
 
     def _provenance(
@@ -770,18 +792,67 @@ class Chat:
             except StoreError:
                 break
             del self._unsaved[message_id]
+            self._growing.pop(message_id, None)
         return self.unsaved
+
+    # --- the end --------------------------------------------------------------------------------
+
+    async def save(self, patience_s: float) -> None:
+        """Stop the answers on their way and write down what came; none begins any more.
+
+        An answer that the engine does not end within ``patience_s`` is written down as it is.
+        """
+        self._closing = True
+        if self._store_closed:
+            return
+        for turn in self._turns.values():
+            turn.stop()
+        ends = [asyncio.ensure_future(turn.ended.wait()) for turn in self._turns.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=patience_s)
+        for end in ends:
+            end.cancel()
+        for answer in list(self._growing.values()):
+            if not answer.kept:
+                await self._keep(answer, "stopped")
+        await self.save_pending()
+        await self.run(int)  # what the store's thread was given before is written too
+
+    async def save_for_exit(self) -> None:
+        """Save, and wait for nothing else: the process is about to be ended.
+
+        Raises:
+            StoreError: something could not be saved.
+        """
+        await self.save(_STOP_AT_EXIT_S)
+        self.close_store()
+        if self.unsaved:
+            raise StoreError(f"{self.unsaved} answers could not be saved")
+
+    def rescue(self, limit_s: float) -> None:
+        """Write down what came of the answers on their way while the event loop hangs; called from
+        another thread. What cannot be written within ``limit_s`` stays as the journal has it."""
+        # The store's thread may still have an older text of the same answer to write.
+        with contextlib.suppress(RuntimeError, TimeoutError):
+            self._thread.submit(int).result(limit_s / 2)
+        answers = [answer.so_far for answer in list(self._growing.values())]
+        with contextlib.suppress(StoreError):
+            self.store.rescue(answers, limit_s / 2)
 
     async def close(self) -> None:
         """Stop what runs, save what is left, end the worker."""
-        for turn in list(self._turns.values()):
-            turn.stop()
-        await self.save_pending()
+        await self.save(_STOP_S)
         for task in list(self._later):
             task.cancel()
         await self._engine.close()
-        self._thread.shutdown()
-        self.store.close()
+        self.close_store()
+
+    def close_store(self) -> None:
+        """Nothing more is read or written."""
+        if not self._store_closed:
+            self._store_closed = True
+            self._thread.shutdown()
+            self.store.close()
 
 
 class _Kept(msgspec.Struct, frozen=True):

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -29,7 +30,9 @@ from baize_tui.cli.assembly import make_chat
 from baize_tui.cli.failures import DONE, INTERRUPTED, CommandError, tell
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.output import Progress, prepare_stdout, print_json
+from baize_tui.engine.client import kill_workers
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
@@ -105,8 +108,10 @@ def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     question = question_from(prompt)
     prepare_stdout()
+    exit_watch = ExitWatch()
+    exit_watch.start()
     try:
-        return asyncio.run(_ask(question, options))
+        return asyncio.run(_ask(question, options, exit_watch))
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -118,7 +123,7 @@ def _grammar_in(file: Path | None) -> str:
         raise CommandError(f"{file}: not a text in UTF-8") from error
 
 
-async def _ask(question: str, options: AskOptions) -> int:
+async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int:
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
     adapters = adapters_from(options.adapters, paths)
@@ -135,6 +140,8 @@ async def _ask(question: str, options: AskOptions) -> int:
         tell(notice)
 
     chat = make_chat(store, settings, paths, one_model=True, on_notice=on_notice)
+    exit_watch.attend(chat.save_for_exit, chat.rescue)
+    exit_watch.at_exit(kill_workers)
     try:
         if options.session is not None:
             conversation = await chat.run(store.conversation, options.session)
@@ -169,7 +176,12 @@ async def _ask(question: str, options: AskOptions) -> int:
                 raise KeyboardInterrupt
 
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, interrupt)
+
+        def interrupt_soon(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(interrupt)
+
+        # Not loop.add_signal_handler: that would take the signals away from the exit watch.
+        signal.signal(signal.SIGINT, interrupt_soon)
         finished: Finished | None = None
         printed = 0
         async with contextlib.aclosing(chat.ask(conversation.id, question, flags)) as events:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import codecs
 import locale
+import signal
 import sys
 
 from baize_tui.app.actions import check_keys
 from baize_tui.catalog.recipes import find_model
 from baize_tui.cli.assembly import make_chat
-from baize_tui.cli.failures import CommandError
+from baize_tui.cli.failures import DONE, CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
+from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
@@ -49,6 +51,8 @@ def start_client(
     wanted = model or settings.model.default
     if model is not None:
         find_model(model, paths)  # a wrong name ends here; else the screen says what is missing
+    exit_watch = ExitWatch(sys.stdin.fileno(), codes_when_saved={signal.SIGTERM: DONE})
+    exit_watch.start()
     store = Store(paths.conversations_file)
     if newest and session is None:
         session = next((conversation.id for conversation in store.conversations()), None)
@@ -58,7 +62,7 @@ def start_client(
 
     from baize_tui.app.client import BaizeApp
 
-    app = BaizeApp(chat, paths, model=wanted, open_session=session)
+    app = BaizeApp(chat, paths, model=wanted, open_session=session, exit_watch=exit_watch)
     app.run()
     if chat.unsaved:
         raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")

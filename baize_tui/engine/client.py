@@ -178,6 +178,18 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
+_running: dict[int, asyncio.subprocess.Process] = {}
+"""The workers of this process, by process id."""
+
+
+def kill_workers() -> None:
+    """End all workers of this process at once; any thread may call this."""
+    for process in list(_running.values()):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
 class _Worker:
     """One worker process and the requests that wait for its events."""
 
@@ -193,6 +205,7 @@ class _Worker:
         self._deadlines: dict[int, asyncio.Task[None]] = {}
         self._killed_for = ""
         self.loaded: ModelSpec | None = None
+        _running[process.pid] = process
         self._reader = asyncio.create_task(self._read(), name="worker events")
 
     @classmethod
@@ -275,6 +288,7 @@ class _Worker:
         except (ValueError, msgspec.DecodeError) as error:
             self.kill(f"it said something that cannot be read: {error}")
         await self._process.wait()
+        _running.pop(self._process.pid, None)
         for deadline in self._deadlines.values():
             deadline.cancel()
         death = self._death()

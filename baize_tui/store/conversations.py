@@ -23,6 +23,7 @@ from baize_tui.paths import private_folder
 from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.store.migrations import VERSION, migrate
 from baize_tui.store.records import (
+    AnswerSoFar,
     Conversation,
     Mark,
     Message,
@@ -504,6 +505,32 @@ class Store:
                 "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ? WHERE id = ?",
                 (text, reasoning, _pack(ids), tokenizer, message_id),
             )
+
+    def rescue(self, answers: Sequence[AnswerSoFar], limit_s: float) -> None:
+        """Write down answers that still stream, as stopped, while other threads may hang in this
+        store: over a connection of its own.
+
+        Raises:
+            StoreError: it could not be written within ``limit_s``.
+        """
+        if self.file is None or not answers:
+            return
+        try:
+            with contextlib.closing(
+                sqlite3.connect(self.file, isolation_level=None, timeout=limit_s)
+            ) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(
+                    "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ?, "
+                    "state = 'stopped', writer = NULL WHERE id = ? AND state = 'streaming'",
+                    [
+                        (a.text, a.reasoning, _pack(a.ids), a.tokenizer, a.message_id)
+                        for a in answers
+                    ],
+                )
+                connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self._failure(error) from error
 
     def finish(
         self,

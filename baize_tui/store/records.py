@@ -53,6 +53,16 @@ class Message(Struct, frozen=True):
     """Its turn stays in the context when older ones leave."""
 
 
+class AnswerSoFar(Struct, frozen=True):
+    """What came of an answer, to be written into message ``message_id``."""
+
+    message_id: int
+    text: str
+    reasoning: str
+    ids: list[int]
+    tokenizer: str | None
+
+
 class Provenance(Struct, frozen=True):
     """How an answer was made; enough to try it again."""
 

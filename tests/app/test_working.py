@@ -8,8 +8,10 @@ import pytest
 from textual import events
 from textual.widgets import Static
 
+from baize_tui.app.client import BaizeApp
 from baize_tui.app.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
+from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.progress import TimeLeft
@@ -415,3 +417,22 @@ async def test_the_palette_opens_by_a_click_on_the_status_line(run_app: RunApp) 
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.click("#status-text", offset=(3, 0))
         await wait_until(lambda: pilot.app.screen is not screen(pilot), "the palette")
+
+
+async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
+    paths: Paths, tmp_path: Path
+) -> None:
+    file = tmp_path / "scripted.gguf"
+    file.write_bytes(b"weights")
+    engine = ScriptedEngine("One.")
+    engine.loaded_to = 0.5
+    store = Store(paths.conversations_file)
+    chat = Chat(store, engine, Settings(), paths.cache, lambda name: model(str(file)))
+    async with BaizeApp(chat, paths).run_test() as pilot:
+        await engine.paused.wait()
+        await say(pilot, "Hi")
+        await wait_until(lambda: store.questions() == ["Hi"], "the question")
+        await wait_until(lambda: texts(pilot) == ["Hi"], "it on the screen")
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
+        await client(pilot).action_quit()

@@ -29,7 +29,7 @@ from baize_tui.settings import Settings
 from baize_tui.store.conversations import Store, StoreFull
 from baize_tui.store.records import Message
 from tests.chat.scripted_engine import TOKENIZER, ScriptedEngine, model
-from tests.conftest import wait_until
+from tests.conftest import PATIENCE_S, wait_until
 
 E = TypeVar("E")
 MakeChat = Callable[[ScriptedEngine], Awaitable[Chat]]
@@ -232,6 +232,57 @@ async def test_an_answer_is_journaled_while_it_streams(make_chat: MakeChat, path
             assert (streaming.state, streaming.ids) == ("streaming", [0, 1])
             engine.go_on.set()
     assert chat.store.messages(conversation.id)[-1].state == "complete"
+
+
+async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
+    make_chat: MakeChat,
+) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    rescued: list[Message] = []
+    async for event in chat.ask(conversation.id, "Count"):
+        if isinstance(event, Delta) and event.text == "One two ":
+            chat.rescue(PATIENCE_S)  # no journal is written meanwhile
+            rescued = chat.store.messages(conversation.id)
+    kept = rescued[-1]
+    assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
+    answer = chat.store.messages(conversation.id)[-1]
+    assert (answer.text, answer.state) == ("One two three.", "complete")
+    chat.rescue(PATIENCE_S)
+    assert chat.store.messages(conversation.id)[-1] == answer
+
+
+async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One ", "two ", "three.")
+    engine.pause_at = 2
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    async for event in chat.ask(conversation.id, "Count"):
+        if isinstance(event, Delta) and event.text == "One two ":
+            chat.stop(conversation.id)
+    stopped = chat.store.messages(conversation.id)[-1]
+    engine.pause_at = None
+    async for event in chat.continue_answer(stopped.id):
+        if isinstance(event, Answering):
+            chat.rescue(PATIENCE_S)
+            kept = chat.store.messages(conversation.id)[-1]
+            assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
+
+
+async def test_saving_does_not_wait_for_an_engine_that_hangs(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    events = chat.ask(conversation.id, "Count")
+    async for event in events:
+        if isinstance(event, Delta):
+            break  # nobody asks for more, so the answer does not end
+    await chat.save(0.0)
+    kept = chat.store.messages(conversation.id)[-1]
+    assert (kept.text, kept.state) == ("One ", "stopped")
+    await events.aclose()
 
 
 async def test_reasoning_is_kept_apart_and_not_told_again(make_chat: MakeChat) -> None:

@@ -43,7 +43,9 @@ def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
         yield found
 
 
-def spawner(module: str, hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+def spawner(
+    module: str, hub: Hub, tmp_path: Path, stdin: int = subprocess.DEVNULL
+) -> Iterator[Spawn]:
     """Starts ``python -m module`` with the stand-in for its hub; all end with the test."""
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     begun: list[subprocess.Popen[str]] = []
@@ -51,7 +53,7 @@ def spawner(module: str, hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
     def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", module, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -112,3 +114,9 @@ def run_training(hub: Hub, tmp_path: Path) -> Iterator[Run]:
     """Run ``baize-train`` to its end."""
     for spawn in spawner("baize_train", hub, tmp_path):
         yield to_its_end(spawn)
+
+
+@pytest.fixture
+def spawn_pull(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
+    """Start a pull as the client does, which keeps its stdin open."""
+    yield from spawner("baize_tui.catalog.pull_process", hub, tmp_path, subprocess.PIPE)

@@ -327,6 +327,18 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_goes_on(
     assert run_client("models", "pull", name).returncode == 0
 
 
+def test_a_pull_ends_with_the_client_that_began_it(
+    hub: Hub, spawn_pull: Spawn, paths: Paths
+) -> None:
+    hub.faults.stall_after_bytes = 4_000_000
+    process = spawn_pull(ready(paths))
+    assert hub.stalled.wait(PATIENCE_S)
+    assert process.poll() is None
+    # Closes its stdin. A request would be given up after 30 seconds.
+    process.communicate(timeout=15)
+    assert process.returncode == 0
+
+
 def test_another_outtype_is_another_file_of_the_same_name(
     hub: Hub, run_client: Run, paths: Paths
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Self
@@ -29,7 +30,8 @@ class PtySession:
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self.written = b""
-        self._terminal_closed = False
+        self._terminal_closed = self._reaped = False
+        self._status = 0
         self._screen = pyte.Screen(columns, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._child = pexpect.spawn(
@@ -81,6 +83,11 @@ class PtySession:
     def wait_for_end(self) -> int:
         """The exit code, or minus the signal."""
         end = time.monotonic() + PATIENCE_S
+        if self._terminal_closed:
+            while not self._reaped:
+                assert time.monotonic() < end, "it did not end"
+                self._reap()
+            return os.waitstatus_to_exitcode(self._status)
         while self._child.isalive():
             self.read()
             assert time.monotonic() < end, f"it did not end:\n{self.screen}"
@@ -95,6 +102,16 @@ class PtySession:
         os.close(self._child.child_fd)
         self._terminal_closed = True
 
+    def _reap(self) -> None:
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid:
+            self._reaped, self._status = True, status
+
+    @property
+    def attributes(self) -> list[object]:
+        """How the terminal is set up, as ``termios.tcgetattr`` has it."""
+        return termios.tcgetattr(self._child.child_fd)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         os.kill(self.pid, number)
 
@@ -103,7 +120,9 @@ class PtySession:
 
     def __exit__(self, *_: object) -> None:
         if self._terminal_closed:
-            os.waitpid(self.pid, 0)
+            if not self._reaped:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
             return
         if self._child.isalive():
             self._child.kill(signal.SIGKILL)

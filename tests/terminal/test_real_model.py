@@ -131,13 +131,13 @@ def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
         client.wait_for("answering")
-        client.wait_for(lambda _: _count_words(paths) > 3)
+        client.wait_for(lambda _: count_words(paths) > 3)
         (worker,) = children_of(client.pid)
         os.kill(worker, signal.SIGKILL)
         client.wait_for("SIGKILL")
-        kept = _last_text(paths)
-        client.wait_for(lambda _: _count_words(paths) > len(kept.split()) + 20)
-        assert _last_text(paths).startswith(kept)
+        kept = last_text(paths)
+        client.wait_for(lambda _: count_words(paths) > len(kept.split()) + 20)
+        assert last_text(paths).startswith(kept)
         (another,) = children_of(client.pid)
         assert another != worker
         client.type(ESCAPE)
@@ -181,7 +181,7 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
-        client.wait_for(lambda _: _count_words(paths) > 3)
+        client.wait_for(lambda _: count_words(paths) > 3)
         workers = children_of(client.pid)
         pids = [client.pid, *workers]
         if way == "SIGTERM":
@@ -206,12 +206,12 @@ def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> N
         client.type("Write a very long story about a dragon and a knight." + ENTER)
 
         def words(_: str) -> bool:
-            return _count_words(paths) >= random_words
+            return count_words(paths) >= random_words
 
         client.wait_for(words)
         seen = words_of_answer(client.screen)
         # Long before the answer ends: at the end it would be complete, not interrupted.
-        client.wait_for(lambda _: seen in " ".join(_last_text(paths).split()))
+        client.wait_for(lambda _: seen in " ".join(last_text(paths).split()))
         workers = children_of(client.pid)
         client.kill()
         assert client.wait_for_end() == -signal.SIGKILL
@@ -236,7 +236,7 @@ def words_of_answer(screen: str) -> str:
     return " ".join(next((line for line in reversed(said) if line), "").split())
 
 
-def _last_text(paths: Paths) -> str:
+def last_text(paths: Paths) -> str:
     with sqlite3.connect(f"file:{paths.conversations_file}?mode=ro", uri=True) as connection:
         row = connection.execute(
             "SELECT text FROM message WHERE role = 'assistant' ORDER BY id DESC LIMIT 1"
@@ -245,5 +245,5 @@ def _last_text(paths: Paths) -> str:
     return str(row[0]) if row else ""
 
 
-def _count_words(paths: Paths) -> int:
-    return len(_last_text(paths).split())
+def count_words(paths: Paths) -> int:
+    return len(last_text(paths).split())
