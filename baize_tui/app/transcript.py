@@ -369,17 +369,13 @@ class Transcript(ScrollView):
 
     def _put_virtual_height(self) -> None:
         wanted = Size(self.size.width, self._starts[-1] if self._starts else 0)
-        before, height = self.virtual_size, self.size.height
-        if wanted == before:
-            return
-        is_scrolled = wanted.height > height
-        if wanted.width == before.width and is_scrolled == (before.height > height):
-            # No scrollbar comes or goes: to lay out the screen again would take most of a frame.
-            self.set_reactive(ScrollView.virtual_size, wanted)
-            if self.show_vertical_scrollbar:
-                self.vertical_scrollbar.window_virtual_size = wanted.height
-        else:
+        before = self.virtual_size
+        if wanted.width != before.width:
             self.virtual_size = wanted
+        elif wanted != before:
+            # The scrollbar is always there: to lay out the screen again would change nothing.
+            self.set_reactive(ScrollView.virtual_size, wanted)
+            self.vertical_scrollbar.window_virtual_size = wanted.height
 
     def _put_scroll(self, y: float) -> None:
         y = max(0, min(round(y), self.max_scroll_y))

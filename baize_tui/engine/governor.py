@@ -35,16 +35,21 @@ _OTHER_LOAD = 0.4
 _SMOOTHING, _SLOW_SMOOTHING = 0.3, 0.1
 _FIRST_PATIENCE_S, _LONGEST_PATIENCE_S = 4.0, 120.0
 """How long a time is believed while the load stays: doubled whenever it is measured again."""
+_FIRST_PATIENCE, _LONGEST_PATIENCE = 50, 1000
+"""The same in tokens, where these are slow."""
 _FIRST_BLIND_PATIENCE_S, _LONGEST_BLIND_PATIENCE_S = 1.0, 16.0
 """The same where nobody tells what other processes use, so that only trying shows it."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
 _SHORT_STAY_S = 10.0
-"""A switch that is taken back this soon makes the next one wait, twice as long each time."""
+"""A switch that is taken back this soon, under the same load, makes the next one wait, twice as
+long each time."""
 _URGENT = 2.0
 """Unless tokens take so many times as long as they would with the other count."""
 _EXPLORING_FREE, _EXPLORING_LOADED = 0.01, 0.02
 """Part of the time that may be lost to trying other counts, on a free machine and a loaded one."""
 _PROBE_TOKENS = 4
+_FIRST_PAUSE, _PAUSE_GROWTH = 3, 1.25
+"""Tokens between two trials, and how much more it is after each while the load stays."""
 _GIVE_UP = 1.5
 """A trial ends at once where a token takes so many times as long as before."""
 _LEAST_EXPONENT = 0.5
@@ -103,6 +108,7 @@ class Governor:
     threads: int = 0
     """The count for what comes next; to begin with 0 stands for ``most``."""
     switches: int = 0
+    _start: int = 0
     _now: float = 0.0
     _others: float | None = None
     """Cores that others want by what they use; None where nobody tells."""
@@ -126,9 +132,13 @@ class Governor:
     """Seconds that may be lost to trying other counts."""
     _tried_from: float | None = None
     """While another count is tried: seconds with the count before."""
+    _trial_pause: float = _FIRST_PAUSE
+    """Tokens to the next trial at least, of which ``_since_trial`` have been computed."""
+    _since_trial: int = 0
     _before: int = 0
-    """The count before the last switch, which was ``_switched_at``."""
+    """The count before the last switch, which was ``_switched_at`` and under ``_switched_load``."""
     _switched_at: float = -math.inf
+    _switched_load: float = 0.0
     _wait: float = 0.0
     _step: int = 1
 
@@ -136,7 +146,7 @@ class Governor:
         self.most = max(1, self.most)
         self.cores = max(self.cores, self.most)
         self.cpus = max(self.cpus, self.cores)
-        self.threads = min(self.threads or self.most, self.most)
+        self.threads = self._start = min(self.threads or self.most, self.most)
 
     @property
     def neighbours(self) -> float:
@@ -205,31 +215,45 @@ class Governor:
         self._load = max(self._others or 0.0, self._wanted_by_loss(lost))
         self._forget_other_loads()
         is_free = lost <= _LOST_PART * count and count <= self._usable_cores()
+        # Where nobody tells of others, a jump of the time is taken for them.
+        is_surprise = self._others is None and seconds > _UNEXPLAINED * self._free.get(
+            count, seconds
+        )
+        is_free = is_free and not is_surprise
         if is_free:
             self._learn_free(seconds)
         self._credit += (_EXPLORING_FREE if is_free else _EXPLORING_LOADED) * window.seconds
+        if not is_free and not self._loaded:
+            # Another load: what is known of a free machine may be of little use.
+            self._credit = max(self._credit, _PROBE_TOKENS * seconds)
+        self._since_trial += window.tokens
         tried, self._tried_from = self._tried_from is not None, None
-        seconds = self._learn_loaded(seconds)
-        best = self._best_count(seconds)
+        smooth = self._learn_loaded(seconds)
+        best = self._best_count(smooth)
         if best < count and not self._doubts and not tried:
             # One bad window can be chance, unless it was long and the cores were not ours.
             self._doubts = 1
             if not (window.seconds >= _SLOW_TOKEN_S and lost >= _CLEARLY_LOST):
                 return
         self._doubts = 0
-        if not tried and self._must_wait(best, seconds):
+        if not tried and self._must_wait(best, smooth):
             return
         if best != count:
             self._take(best, of_trial=tried)
-        else:
-            self._explore(seconds)
+            return
+        if is_surprise:
+            self._learn_free(seconds)  # no other count is better: it is the work that has changed
+        self._explore(smooth)
 
     def _lost_cores(self, window: _Window) -> float:
         """How many cores' time the threads waited for a core."""
         if window.cpu_seconds is None:
             return 0.0
         share = min(1.0, window.cpu_seconds / window.seconds / self.threads)
-        best = max(share, self._best_share.get(self.threads, 0.0))
+        known = self._best_share
+        # Where nobody tells of others, as much is expected of a new count as of those before.
+        expected = min(known.values(), default=0.0) if self._others is None else 0.0
+        best = max(share, known.get(self.threads, expected))
         self._best_share[self.threads] = best
         return (best - share) * self.threads
 
@@ -262,11 +286,14 @@ class Governor:
     def _forget_other_loads(self) -> None:
         if self._others is None:
             return  # what a lower count loses says nothing of the load that a higher one would meet
+        known = len(self._loaded)
         self._loaded = {
             count: time
             for count, time in self._loaded.items()
             if abs(time.load - self._load) < _OTHER_LOAD * max(1.0, self._load)
         }
+        if len(self._loaded) < known:
+            self._trial_pause = _FIRST_PAUSE
 
     def _learn_free(self, seconds: float) -> None:
         """Times rise with the context, for all counts alike: what one shows moves them all."""
@@ -287,14 +314,16 @@ class Governor:
         """Take ``seconds`` into the table of the present load; the smoothed time."""
         blind = self._others is None
         patience = _FIRST_BLIND_PATIENCE_S if blind else _FIRST_PATIENCE_S
+        patience = max(patience, _FIRST_PATIENCE * seconds)
         before = self._loaded.get(self.threads)
         if before is not None:
-            patience = before.patience
             if self._is_believed(before):
+                patience = before.patience
                 seconds = before.seconds + _SMOOTHING * (seconds - before.seconds)
             else:
                 longest = _LONGEST_BLIND_PATIENCE_S if blind else _LONGEST_PATIENCE_S
-                patience = min(2 * patience, longest)
+                longest = max(longest, _LONGEST_PATIENCE * seconds)
+                patience = max(patience, min(2 * before.patience, longest))
         self._loaded[self.threads] = _Time(seconds, self._now, self._load, patience)
         return seconds
 
@@ -305,22 +334,25 @@ class Governor:
 
     def _best_count(self, seconds: float | None) -> int:
         """The count with the smallest time; the present one takes ``seconds``, where known."""
-        if seconds is None and not self._free:
-            return min(self.most, self._usable_cores())
+        if not self._free and (seconds is None or self.threads > self._usable_cores()):
+            return min(self._start, self._usable_cores())
+        # Between counts that are known an estimate is never the best: the ends will do.
+        ends = {self.threads - 1, self.threads + self._step, self._usable_cores()}
         times: dict[int, float] = {}
-        for count in range(1, self.most + 1):
+        for count in {self.threads, *self._free, *self._loaded, *ends}:
+            if not 0 < count <= self.most:
+                continue
             if count == self.threads and seconds is not None:
                 times[count] = seconds
-            elif (time := self._estimate(count)) is not None and self._may_try(count):
+            elif self._may_try(count) and (time := self._estimate(count)) is not None:
                 times[count] = time
-        best = min(times, key=lambda count: times[count], default=self.threads)
+        best = min(sorted(times), key=lambda count: times[count], default=self.threads)
         if seconds is not None and times[best] > _GAIN * seconds:
             return self.threads
         return best
 
     def _may_try(self, count: int) -> bool:
-        time = self._loaded.get(count)
-        if time is not None and self._is_believed(time):
+        if self._is_known(count):
             return True
         if self._others is None:
             return count <= self.threads + self._step
@@ -336,19 +368,25 @@ class Governor:
     def _must_wait(self, count: int, seconds: float) -> bool:
         if count > self.threads and self._others is not None and self._samples_due:
             return True
-        if self._now - self._switched_at >= self._wait:
+        if self._now - self._switched_at >= self._wait or self._has_other_load():
             return False
         return _URGENT * (self._estimate(count) or seconds) > seconds
 
+    def _has_other_load(self) -> bool:
+        """Whether others want more or less than at the last switch."""
+        changed = abs(self._load - self._switched_load)
+        return self._others is not None and changed >= _OTHER_LOAD * max(1.0, self._load)
+
     def _take(self, count: int, *, of_trial: bool = False) -> None:
-        self._step = 2 * self._step if count > self.threads else 1
+        self._step = min(2 * self._step, self.most - count) if count > self.threads else 1
         if not of_trial:
             stayed = self._now - self._switched_at
-            if stayed >= max(_SHORT_STAY_S, 2 * self._wait):
+            if stayed >= max(_SHORT_STAY_S, 2 * self._wait) or self._has_other_load():
                 self._wait = 0.0
             elif count == self._before:
                 self._wait = min(max(2 * self._wait, _FIRST_WAIT_S), _LONGEST_WAIT_S)
-            self._before, self._switched_at = self.threads, self._now
+            self._before = self.threads
+            self._switched_at, self._switched_load = self._now, self._load
         self.threads = count
         self.switches += 1
         self._samples_due = 2
@@ -356,6 +394,8 @@ class Governor:
 
     def _explore(self, seconds: float) -> None:
         """Try another count where the time that it may lose has been saved up."""
+        if self._since_trial < self._trial_pause:
+            return
         now = self.threads
         lower = min(now - 1, round(0.75 * now))
         upper = min(self.most, max(now + 1, round(now / 0.75)))
@@ -368,6 +408,8 @@ class Governor:
             if self._credit >= max(seconds, _PROBE_TOKENS * (expected - seconds)):
                 self._take(count, of_trial=True)
                 self._tried_from = seconds
+                self._since_trial = 0
+                self._trial_pause = min(_PAUSE_GROWTH * self._trial_pause, _LONGEST_PATIENCE)
                 return
 
     def _is_known(self, count: int) -> bool:
@@ -377,15 +419,13 @@ class Governor:
 
 def _interpolated(times: dict[int, float], count: int) -> float | None:
     """The time for ``count`` by powers of the count between those in ``times``, and beyond them."""
-    if not times:
-        return None
+    if not times or count in times:
+        return times.get(count)
     known = sorted(times)
-    below = [number for number in known if number <= count]
-    above = [number for number in known if number >= count]
+    below = [number for number in known if number < count]
+    above = [number for number in known if number > count]
     if below and above:
         low, high = below[-1], above[0]
-        if low == high:
-            return times[low]
         return times[low] * math.pow(count / low, -_exponent(times, low, high))
     if below:  # more threads than were ever tried: as much faster as the last step was
         exponent = _exponent(times, *known[-2:]) if len(known) > 1 else 1.0

@@ -47,7 +47,7 @@ from baize_tui.engine.protocol import (
 from baize_tui.engine.reading_progress import ReadingProgress
 from baize_tui.engine.stop_strings import AnswerText
 from baize_tui.engine.templates import TemplateError, render
-from baize_tui.engine.threads import Threads
+from baize_tui.engine.threads import OnGpu, Threads
 from baize_tui.settings import Sampling
 
 EVENTS_PER_SECOND = 30
@@ -79,6 +79,13 @@ def _looked_back(sampling: Sampling) -> int:
     """How many tokens before the answer its penalties look at; at least 1."""
     dry = sampling.dry_penalty_last_n if sampling.dry_multiplier > 0 else 0
     return max(sampling.penalty_last_n, dry, 1)
+
+
+def _on_gpu(gpu_layers: int, layers: int) -> OnGpu:
+    """How much of a model of ``layers`` is on a GPU; -1 is all of it."""
+    if gpu_layers < 0 or gpu_layers > layers:
+        return "everything"
+    return "some" if gpu_layers else "nothing"
 
 
 def _notices(prompt: Prompt) -> list[str]:
@@ -138,7 +145,7 @@ class LlamaEngine:
             *fixed,
             usable=cores,
             neighbours=neighbours,
-            on_gpu=gpu_layers < 0 or gpu_layers > self._model.layers,
+            on_gpu=_on_gpu(gpu_layers, self._model.layers),
         )
         self._batch = LIKELIHOOD_BATCH if request.all_logits else batch_size(gpu_layers)
         try:

@@ -6,11 +6,13 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from baize_tui.engine.cores import Cores
 from baize_tui.engine.governor import Governor, Observation
 from baize_tui.engine.neighbours import Neighbours
 
+OnGpu = Literal["nothing", "some", "everything"]
 _Choice = tuple[int, int, bool]
 
 _TOLD_AFTER_S = 0.5
@@ -22,9 +24,13 @@ _NOTICEABLE = 0.5
 class Work:
     """One kind of work, measured call by call."""
 
-    def __init__(self, governor: Governor | None, threads: int, neighbours: Neighbours) -> None:
-        """``threads`` is the fixed count where there is no governor."""
+    def __init__(
+        self, governor: Governor | None, threads: int, neighbours: Neighbours, *, on_cpu: bool
+    ) -> None:
+        """``threads`` is the fixed count where there is no governor. Only where all of it is done
+        ``on_cpu`` does the time of the processor tell whether threads wait for a core."""
         self._governor, self._fixed, self._neighbours = governor, threads, neighbours
+        self._on_cpu = on_cpu
         self.used: Counter[int] = Counter()
         """Tokens or batches by count, since the request began."""
 
@@ -62,7 +68,7 @@ class Work:
         self.used[self.threads] += 1
         if self._governor is not None:
             seconds = of * (time.perf_counter() - began)
-            cpu = of * (time.process_time() - cpu_began)
+            cpu = of * (time.process_time() - cpu_began) if self._on_cpu else None
             self._governor.record(Observation(seconds, cpu, self._neighbours.sample()))
 
 
@@ -76,22 +82,23 @@ class Threads:
         *,
         usable: Cores,
         neighbours: Neighbours,
-        on_gpu: bool = False,
+        on_gpu: OnGpu = "nothing",
     ) -> None:
-        """Fixed counts, or 0 to have one chosen. A model that is all on a GPU (``on_gpu``) starts
-        with one thread: the processor only hands it work."""
+        """Fixed counts, or 0 to have one chosen. Where a GPU does ``"everything"``, writing starts
+        with one thread: the processor only hands out the work. A GPU reads a prompt while the
+        processor goes on, so its times say nothing and the count stays."""
+        most = usable.most_threads
+        on_cpu = on_gpu == "nothing"
 
-        def work(fixed: int) -> Work:
+        def work(fixed: int, start: int) -> Work:
             if fixed:
-                return Work(None, fixed, neighbours)
-            governor = Governor(
-                usable.physical, usable.most_threads, len(usable.cpus), 1 if on_gpu else 0
-            )
-            return Work(governor, 0, neighbours)
+                return Work(None, fixed, neighbours, on_cpu=on_cpu)
+            governor = Governor(usable.physical, most, len(usable.cpus), start)
+            return Work(governor, 0, neighbours, on_cpu=on_cpu)
 
-        self.most = threads or usable.most_threads
-        self.most_batch = threads_batch or usable.most_threads
-        self.decoding, self.reading = work(threads), work(threads_batch)
+        self.most, self.most_batch = threads or most, threads_batch or most
+        self.decoding = work(threads, 1 if on_gpu == "everything" else most)
+        self.reading = work(threads_batch if on_cpu else self.most_batch, most)
         self._neighbours = neighbours
         self._others: float | None = None
         self._ended = time.perf_counter()

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.style import Style
 from textual.app import App, ComposeResult
-from textual.geometry import Offset
+from textual.geometry import Offset, Region
 from textual.pilot import Pilot
 from textual.selection import Selection
 
@@ -192,6 +192,50 @@ def test_a_long_line_of_code_is_wrapped_not_cut() -> None:
     for source in (f"```\n{code}\n", f"```\n{code}\n```"):
         drawn = texts(GrowingMarkdown(LOOK, 30).lines(source))[1:]
         assert "".join(drawn).replace(" ", "") == code.replace(" ", "")
+
+
+# --- what is painted ----------------------------------------------------------------------------
+
+
+async def test_of_an_answer_that_grows_only_the_changed_lines_are_painted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(*talk(1), message(9, "first\n\nsecond", role="assistant")) as (
+        transcript,
+        pilot,
+    ):
+        turn = transcript.turns[-1]
+        turn.growing = True
+        transcript.redraw(turn)
+        await pilot.pause()
+        painted: list[Region] = []
+        refresh = transcript.refresh
+
+        def noted(*regions: Region, **options: bool) -> Transcript:
+            painted.extend(regions or [transcript.size.region])
+            refresh(*regions, **options)
+            return transcript
+
+        monkeypatch.setattr(transcript, "refresh", noted)
+        transcript.update_turn(turn, message(9, "first\n\nsecond third", role="assistant"))
+        await pilot.pause()
+        assert [region.height for region in painted] == [1]
+        assert "second third" in seen(transcript)
+        transcript.update_turn(turn, message(9, "first\n\nsecond third\n\n4", role="assistant"))
+        await pilot.pause()
+        assert sum(region.height for region in painted[1:]) >= transcript.size.height  # it scrolled
+        assert seen(transcript).rstrip().endswith("4")
+
+
+async def test_the_scrollbar_knows_of_every_line(host: Host) -> None:
+    async with host(message(1, "question")) as (transcript, pilot):
+        transcript.add(message(2, "\n\n".join("abcdefghij"), role="assistant"))
+        await pilot.pause()
+        assert transcript.vertical_scrollbar.window_virtual_size == transcript.virtual_size.height
+        transcript.add(message(3, "and on"))
+        await pilot.pause()
+        assert transcript.vertical_scrollbar.window_virtual_size == transcript.virtual_size.height
+        assert "and on" in seen(transcript)
 
 
 # --- where the person reads ---------------------------------------------------------------------
