@@ -2,6 +2,7 @@
 # make demo   collect, train, merge, chat: the whole loop on a processor, in minutes
 # make test   all tests that need no PyTorch
 # make test-train   those that do
+# make test-all     both, and the proofs that are repeated over many shapes
 # make check  style, types, layers
 PYTHON ?= python3
 VENV := .venv
@@ -11,8 +12,12 @@ BIN := $(VENV)/bin
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# A part of the tests: make test TESTS=tests/engine
+TESTS ?= tests
+# A process for each core; a faster one takes over what others have not begun.
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-.PHONY: chat demo test test-train check bench bench-train pictures clean
+.PHONY: chat demo test test-train test-all check bench bench-train pictures clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
@@ -22,10 +27,15 @@ demo: $(VENV)/train
 
 test: $(VENV)/test
 	@$(BIN)/python tests/vocabularies.py
-	$(BIN)/python -m pytest -m "not training"
+	$(PYTEST) -m "not training and not sweep" $(TESTS)
 
 test-train: $(VENV)/train
-	$(BIN)/python -m pytest -m training
+	@$(BIN)/python tests/vocabularies.py
+	$(PYTEST) -m "training and not sweep" $(TESTS)
+
+test-all: $(VENV)/train
+	@$(BIN)/python tests/vocabularies.py
+	$(PYTEST) $(TESTS)
 
 check: $(VENV)/check
 	$(BIN)/ruff check .

@@ -2,11 +2,14 @@
 
     python benchmarks/convert.py                # a random LLaMA of 1.1 billion parameters
     python benchmarks/convert.py 7b --pairs 1   # and of 7; takes 36 GB of disk
+    python benchmarks/convert.py --busy         # while another process keeps one core busy
     python benchmarks/convert.py --chain PYTHON LLAMA_CPP
 
 Random weights in float16, with a LoRA of rank 8 on q and v. What llama-quantize reads is an F16
 GGUF of the same model, which the usual chain has to make first. Each runs in a process of its own,
-in turn; its memory is what it held beyond mapped files, at the most.
+in turn; its memory is what it held beyond mapped files, at the most. ``--folder`` keeps the models
+for the next run, and ``--no-plain`` leaves out the run without an adapter. On a machine that others
+use too, ``--in-turns`` lets the commands of a round alternate every second.
 
 ``--chain`` runs that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
 LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
@@ -18,15 +21,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
@@ -35,9 +41,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_convert.checkpoint import expected_shapes
 from baize_convert.model_config import read_config
+from baize_machine.usable_cpus import usable_cpus
+from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors
 
-HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.15
+HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.10
+TURN_S = 1.0
 MOST_MEMORY_MB = {"1.1b": 500, "7b": 700}
 SHAPES: dict[str, dict[str, Any]] = {
     "1.1b": {  # TinyLlama's
@@ -62,6 +71,7 @@ from transformers import AutoModelForCausalLM
 base = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float16)
 PeftModel.from_pretrained(base, sys.argv[2]).merge_and_unload().save_pretrained(sys.argv[3])
 """
+MERGE = (sys.executable, "-m", "baize_convert", "merge")
 QUANTIZE = """
 import ctypes, sys
 import llama_cpp.llama_cpp as lib
@@ -117,31 +127,97 @@ def make_adapter(folder: Path, shape: dict[str, Any]) -> None:
     write_safetensors(folder / "adapter_model.safetensors", tensors)
 
 
-def timed(*command: str) -> tuple[float, float]:
-    """Seconds, and the most memory in MB that was not a mapped file."""
-    most = 0
-    began = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Timed(NamedTuple):
+    """What a command took."""
 
-    def watch() -> None:
-        nonlocal most
-        while process.poll() is None:
+    seconds: float
+    megabytes: float
+    """Memory that was not a mapped file, at the most."""
+
+
+class Round(NamedTuple):
+    """Each side once."""
+
+    with_report: Timed
+    plain: Timed | None
+    alone: Timed
+
+
+class Run:
+    """A command that runs, with the time and memory it takes. Stopped meanwhile, it takes none."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._began: float | None = time.perf_counter()
+        self._seconds = 0.0
+        self._most_kb = 0
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
+        self._watcher = threading.Thread(target=self._watch)
+        self._watcher.start()
+
+    def runs_on(self, seconds: float | None = None) -> bool:
+        """Let it run for ``seconds``, or to its end; whether it has not ended."""
+        if self._began is None:
+            self._process.send_signal(signal.SIGCONT)
+            self._began = time.perf_counter()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGSTOP)
+        self._seconds += time.perf_counter() - self._began
+        self._began = None
+        return self._process.returncode is None
+
+    def result(self) -> Timed:
+        """What it took, once it has ended."""
+        self._watcher.join()
+        assert self._process.returncode == 0, self._command
+        return Timed(self._seconds, self._most_kb / 1024)
+
+    def kill(self) -> None:
+        """End it, stopped or not, if it has not ended by itself."""
+        if self._process.returncode is None:
+            self._process.kill()
+            self._process.wait()
+
+    def _watch(self) -> None:
+        status = Path(f"/proc/{self._process.pid}/status")
+        while self._process.returncode is None:
             try:
-                status = Path(f"/proc/{process.pid}/status").read_text()
+                lines = status.read_text().splitlines()
             except OSError:
                 return
-            for line in status.splitlines():
+            for line in lines:
                 if line.startswith("RssAnon"):
-                    most = max(most, int(line.split()[1]))
+                    self._most_kb = max(self._most_kb, int(line.split()[1]))
             time.sleep(0.02)
 
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    seconds = time.perf_counter() - began
-    watcher.join()
-    assert code == 0, command
-    return seconds, most / 1024
+
+def timed(*command: str) -> Timed:
+    """Run ``command`` to its end."""
+    run = Run(command)
+    run.runs_on()
+    return run.result()
+
+
+def timed_in_turns(commands: Sequence[Sequence[str]]) -> list[Timed]:
+    """Run ``commands`` a second each in turn, the others stopped meanwhile.
+
+    What else the machine does in this time then slows all of them alike.
+    """
+    runs: list[Run] = []
+    try:
+        for command in commands:
+            runs.append(Run(command))
+            runs[-1].runs_on(TURN_S)
+        waiting = runs
+        while waiting:
+            waiting = [run for run in waiting if run.runs_on(TURN_S)]
+    finally:
+        for run in runs:
+            run.kill()
+    return [run.result() for run in runs]
 
 
 def run_chain(
@@ -161,40 +237,86 @@ def run_chain(
     return sum(s for s, _ in steps), max(m for _, m in steps), between / 1e9
 
 
+@dataclass(frozen=True)
+class Models:
+    """What both sides read, and where they write."""
+
+    base: Path
+    adapter: Path
+    f16: Path
+    outputs: Path
+
+    def merge(self, name: str, *, with_adapter: bool) -> tuple[str, ...]:
+        """The command of the one pass."""
+        adapter = ("--adapter", str(self.adapter)) if with_adapter else ()
+        to = ("--outtype", "Q4_K_M", "--output", str(self.outputs / name))
+        return (*MERGE, str(self.base), *adapter, *to)
+
+    def quantize(self) -> tuple[str, ...]:
+        """The command of llama-quantize alone."""
+        return (sys.executable, "-c", QUANTIZE, str(self.f16), str(self.outputs / "q.gguf"))
+
+
+@contextmanager
+def made_models(folder: Path | None, size: str) -> Iterator[Models]:
+    """Models of this size, in ``folder`` from an earlier run or for this run alone."""
+    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
+        place = Path(name) if folder is None else folder / size
+        models = Models(place / "base", place / "adapter", place / "f16.gguf", Path(name))
+        if not models.f16.exists():
+            place.mkdir(parents=True, exist_ok=True)
+            make_base(models.base, SHAPES[size])
+            make_adapter(models.adapter, SHAPES[size])
+            to = ("--outtype", "F16", "--output", str(models.f16))
+            subprocess.run([*MERGE, str(models.base), *to], check=True, stdout=subprocess.DEVNULL)
+        yield models
+
+
+def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> list[Round]:
+    """Each side in turn; a first round that warms up is left out unless only one is asked for."""
+    rounds = []
+    commands = [models.merge("merged.gguf", with_adapter=True), models.quantize()]
+    if plain:
+        commands.append(models.merge("plain.gguf", with_adapter=False))
+    for number in range(pairs + (pairs > 1)):
+        with measured_disturbance() as disturbance:
+            if in_turns:
+                took = timed_in_turns(commands)
+            else:
+                took = [timed(*command) for command in commands]
+        done = Round(took[0], took[2] if plain else None, took[1])
+        if number or pairs == 1:
+            rounds.append(done)
+            ours, theirs = done.with_report.seconds, done.alone.seconds
+            print(
+                f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f} "
+                f"(other processes took {disturbance.share:.0%} of the cores)",
+                flush=True,
+            )
+    return rounds
+
+
 def main(
     size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b",
     pairs: int = 3,
+    busy: Annotated[bool, typer.Option("--busy", help="Keep one core busy meanwhile.")] = False,
+    in_turns: Annotated[bool, typer.Option("--in-turns", help="Alternate every second.")] = False,
+    plain: Annotated[bool, typer.Option(help="Also without an adapter.")] = True,
+    folder: Annotated[Path | None, typer.Option(help="Keep the models here.")] = None,
     chain: Annotated[tuple[str, Path] | None, typer.Option()] = None,
 ) -> None:
-    shape = SHAPES[size]
-    with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
-        folder = Path(name)
-        base, adapter, f16, output = (
-            folder / part for part in ("base", "adapter", "f16.gguf", "out.gguf")
-        )
-        make_base(base, shape)
-        make_adapter(adapter, shape)
-        convert = [sys.executable, "-m", "baize_convert", "merge", str(base)]
-        to = ("--outtype", "Q4_K_M", "--output", str(output))
-        subprocess.run(
-            [*convert, "--outtype", "F16", "--output", str(f16)],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        rounds = []
-        for number in range(pairs + 1):
-            with_report = timed(*convert, "--adapter", str(adapter), *to)
-            plain = timed(*convert, *to)
-            alone = timed(sys.executable, "-c", QUANTIZE, str(f16), str(output))
-            if number or pairs == 1:  # the first round warms up
-                rounds.append((with_report, plain, alone))
-            if pairs == 1:
-                break
-        f16.unlink()
+    print(f"{processor_name()}; {usable_cpus()} cores, {'one busy' if busy else 'idle'}")
+    with made_models(folder, size) as models:
+        with busy_core() if busy else nullcontext():
+            rounds = run_rounds(models, pairs, plain=plain, in_turns=in_turns)
         missed = report(size, rounds)
         if chain is not None:
-            seconds, memory, between = run_chain(*chain, base, adapter, folder)
-            ours = statistics.median(one[0][0] for one in rounds)
+            if folder is None:
+                models.f16.unlink()  # the chain needs the disk for its own
+            seconds, memory, between = run_chain(
+                *chain, models.base, models.adapter, models.outputs
+            )
+            ours = statistics.median(one.with_report.seconds for one in rounds)
             print(
                 f"the chain PEFT, converter, llama-quantize: {seconds:.1f} s, {memory:.0f} MB, "
                 f"{between:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
@@ -202,21 +324,25 @@ def main(
     sys.exit(1 if missed else 0)
 
 
-def report(size: str, rounds: Sequence[tuple[tuple[float, float], ...]]) -> bool:
+def report(size: str, rounds: Sequence[Round]) -> bool:
     """Print the figures; whether a limit was missed."""
-    alone_s = statistics.median(alone[0] for _, _, alone in rounds)
-    alone_mb = max(alone[1] for _, _, alone in rounds)
+    alone_s = statistics.median(one.alone.seconds for one in rounds)
+    alone_mb = max(one.alone.megabytes for one in rounds)
     print(f"{size} to Q4_K_M; llama-quantize alone {alone_s:.1f} s, {alone_mb:.0f} MB")
+    with_report = [(one.with_report, one.alone) for one in rounds]
+    plain = [(one.plain, one.alone) for one in rounds if one.plain is not None]
     missed = False
-    for label, at, limit in (
-        ("with a LoRA and the report", 0, HIGHEST_WITH_REPORT),
-        ("without an adapter", 1, HIGHEST_RATIO),
+    for label, both, limit in (
+        ("with a LoRA and the report", with_report, HIGHEST_WITH_REPORT),
+        ("without an adapter", plain, HIGHEST_RATIO),
     ):
-        seconds = statistics.median(one[at][0] for one in rounds)
-        ratio = statistics.median(one[at][0] / one[2][0] for one in rounds)
-        memory = max(one[at][1] for one in rounds)
+        if not both:
+            continue
+        seconds = statistics.median(ours.seconds for ours, _ in both)
+        ratio = statistics.median(ours.seconds / alone.seconds for ours, alone in both)
+        memory = max(ours.megabytes for ours, _ in both)
         print(
-            f"{label}: {seconds:.1f} s, ratio {ratio:.2f} (median of {len(rounds)}; at most "
+            f"{label}: {seconds:.1f} s, ratio {ratio:.2f} (median of {len(both)}; at most "
             f"{limit}), {memory:.0f} MB (at most {MOST_MEMORY_MB[size]})"
         )
         missed = missed or ratio > limit or memory > MOST_MEMORY_MB[size]

@@ -16,11 +16,22 @@ from baize_tui.engine.bindings import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
 from baize_tui.paths import Paths, project_paths
+from tests.made_once import made_once
+
+pytest_plugins = ["tests.suite_end"]
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Modules that import PyTorch are not imported where their tests are not wanted anyway."""
+    if "not training" not in config.getoption("markexpr") or collection_path.suffix != ".py":
+        return None
+    return "\npytestmark = pytest.mark.training\n" in collection_path.read_text("utf-8") or None
+
 
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """How long a condition may take before a test gives up; no test measures time."""
 
 
@@ -35,6 +46,14 @@ def smollm2_file() -> Path:
 @pytest.fixture(scope="session")
 def smollm2() -> Path:
     return smollm2_file()
+
+
+@pytest.fixture(scope="session")
+def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model as a Hugging Face folder, to be read only."""
+    from tests.convert.smollm2_folder import make_folder
+
+    return made_once(tmp_path_factory, "smollm2", lambda folder: make_folder(smollm2, folder))
 
 
 @pytest.fixture(autouse=True)

@@ -183,14 +183,15 @@ class ConversationScreen(MessageActions):
 
     def _show_idle(self) -> None:
         parts: list[str] = []
+        threads = ""
         running = self._chat.running
         if running is not None:
             adapters = self._conversation.adapters if self._conversation is not None else {}
             parts.append(" + ".join([running.model.name, *(n for n, s in adapters.items() if s)]))
             if self._last_stats is not None:
                 parts.append(f"{self._last_stats.tokens_per_second:.0f} tokens/s")
-                most = running.loaded.threads
-                parts.append(threads_text(self._last_stats.threads, most))
+                threads = threads_text(self._last_stats.threads, running.loaded.threads)
+                parts.append(threads)
             parts.append(self._gauge(running.loaded.n_ctx))
         elif self.app.model is not None:
             parts.append(self.app.model.name)
@@ -201,7 +202,10 @@ class ConversationScreen(MessageActions):
         )
         parts.append("moderated" if moderated else "not moderated")
         parts.append(self.app.pulls.words)
-        self.status.show(" · ".join(part for part in parts if part))
+        text = " · ".join(part for part in parts if part)
+        if threads and not self.status.fits(text):
+            text = " · ".join(part for part in parts if part and part != threads)
+        self.status.show(text)
 
     def _gauge(self, n_ctx: int) -> str:
         """How full the context is, with the draft where one is written."""

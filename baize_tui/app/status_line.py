@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
@@ -55,6 +56,10 @@ class StatusLine(Horizontal):
     def hints(self) -> str:
         """The keys named at the right."""
         return self._hints().plain
+
+    def fits(self, text: str) -> bool:
+        """Whether there is room for all of ``text`` beside the key hints."""
+        return cell_len(text) <= self.query_one("#status-text", Static).content_size.width
 
     def show(self, text: str, kind: str = "") -> None:
         """Say ``text``; ``kind`` is "", "busy" or "problem"."""

@@ -13,7 +13,9 @@ import os
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+
+from baize_machine.usable_cpus import container_quota
 
 _SMALLEST_PART = 0.25
 """A quota of 2.25 cores or less is worth two threads: a third would mostly be throttled."""
@@ -71,48 +73,6 @@ def physical_cores() -> int:
 def most_threads() -> int:
     """The most threads that can be worth having in this process."""
     return usable_cores().most_threads
-
-
-def container_quota(mount: Path, cgroup: Path) -> float | None:
-    """Cores' worth of time that the groups in the file ``cgroup`` and their parents may use.
-
-    Control groups of version 2 (``cpu.max``) and 1 (``cpu.cfs_quota_us``), mounted below ``mount``.
-    """
-    quotas: list[float] = []
-    for line in _read(cgroup).splitlines():
-        _, _, rest = line.partition(":")
-        controllers, _, path = rest.partition(":")
-        if not controllers:
-            roots, quota_of = [mount, mount / "unified"], _quota_of_version_2
-        elif "cpu" in controllers.split(","):
-            roots, quota_of = [mount / controllers, mount / "cpu"], _quota_of_version_1
-        else:
-            continue
-        # The path may be the host's: what lies in the container's own root counts as well.
-        inside = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
-        for root in roots:
-            for length in range(len(inside) + 1):
-                quota = quota_of(root.joinpath(*inside[:length]))
-                if quota is not None:
-                    quotas.append(quota)
-    return min(quotas, default=None)
-
-
-def _quota_of_version_2(group: Path) -> float | None:
-    quota, _, period = _read(group / "cpu.max").partition(" ")
-    return _ratio(quota, period)
-
-
-def _quota_of_version_1(group: Path) -> float | None:
-    return _ratio(_read(group / "cpu.cfs_quota_us"), _read(group / "cpu.cfs_period_us"))
-
-
-def _ratio(quota: str, period: str) -> float | None:
-    """``quota / period`` where both are positive: "max" and -1 mean no limit."""
-    try:
-        return int(quota) / int(period) if int(quota) > 0 and int(period) > 0 else None
-    except ValueError:
-        return None
 
 
 def _fast_cpus(mask: frozenset[int], sys: Path) -> frozenset[int]:

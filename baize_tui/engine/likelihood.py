@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from baize_machine.blas_threads import single_threaded_blas
 from baize_tui.engine.bindings import Context
 
 if TYPE_CHECKING:
@@ -40,10 +41,12 @@ def losses(context: Context, ids: Sequence[int], n_vocab: int) -> list[float]:
 
     found: list[float] = []
     # The last id is predicted and predicts nothing.
-    for part in logits(context, ids[:-1], n_vocab):
-        rows = part.astype(np.float64)
-        rows -= rows.max(axis=1, keepdims=True)
-        start = len(found) + 1
-        chosen = rows[np.arange(len(rows)), ids[start : start + len(rows)]]
-        found += (np.log(np.exp(rows).sum(axis=1)) - chosen).tolist()
+    # numpy's part of the work would otherwise compete with llama.cpp's threads.
+    with single_threaded_blas():
+        for part in logits(context, ids[:-1], n_vocab):
+            rows = part.astype(np.float64)
+            rows -= rows.max(axis=1, keepdims=True)
+            start = len(found) + 1
+            chosen = rows[np.arange(len(rows)), ids[start : start + len(rows)]]
+            found += (np.log(np.exp(rows).sum(axis=1)) - chosen).tolist()
     return found

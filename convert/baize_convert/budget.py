@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import time
 from collections import Counter
@@ -15,6 +14,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.ggml import GgmlType, block_columns, quantize
 from baize_convert.layout import Layout
 from baize_convert.merged_tensors import MergedTensor
+from baize_machine.usable_cpus import usable_cpus
 
 DEFAULT_MEMORY = 500_000_000
 """Bytes that a conversion may take at most; mapped files are the system's, and do not count."""
@@ -64,7 +64,7 @@ def parse_size(text: str) -> int:
 
 
 def budget_for(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
-    """As many threads as there are cores, and slabs that keep all of it below ``memory``.
+    """A thread for each usable processor, and slabs that keep all of it below ``memory``.
 
     Raises:
         ConvertError: the smallest slabs of this model take more.
@@ -72,7 +72,7 @@ def budget_for(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
     # A slab is at least one row, or the rows of a head.
     smallest = max(4 * p.tensor.slab_multiple * p.tensor.columns for p in layout.tensors)
     resident = _RESIDENT + _PER_HEAD_BYTE * len(layout.head)
-    for workers in range(os.cpu_count() or 1, 0, -1):
+    for workers in range(usable_cpus(), 0, -1):
         slab = (memory - resident) // (workers * _ARRAYS_PER_SLAB)
         if slab >= smallest:
             return Budget(resident, workers, min(slab, max(smallest, _LARGEST_SLAB)))

@@ -28,6 +28,7 @@ from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 from baize_convert.provenance import sha256_of, with_hashes
 from baize_convert.stored_tensors import ByteSource, MappedFile, StoredTensor
+from baize_machine.blas_threads import limit_blas_in_this_thread, single_threaded_blas
 
 
 @dataclass
@@ -53,6 +54,7 @@ class Survival:
         return float(np.sqrt(sum(self.error[name] for name in chosen) / added)) if added else 0.0
 
 
+@single_threaded_blas()
 def merge(
     plan: Plan,
     output: Path,
@@ -168,7 +170,7 @@ def _run(work: _Pass, plan: Plan, journal: Journal, budget: Budget) -> Iterator[
     """Write all that is missing; yields the bytes of each slab when it is written."""
     running: dict[Future[Written], Placed] = {}
     slabs = _slabs(plan.layout.tensors, journal, budget)
-    with ThreadPoolExecutor(budget.workers) as pool:
+    with ThreadPoolExecutor(budget.workers, initializer=limit_blas_in_this_thread) as pool:
         try:
             while True:
                 while len(running) < 2 * budget.workers:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from baize_convert.failures import ConvertError
 from baize_convert.llama_model import LlamaModel, open_model, open_tokenizer
 from baize_convert.source_tokenizers import SourceTokenizer
+from baize_machine.blas_threads import single_threaded_blas
 
 Floats = NDArray[np.float32]
 WINDOW = 256
@@ -75,6 +76,7 @@ def compare_tokenizers(source: SourceTokenizer, result: Path) -> TokenizerParity
     return TokenizerParity(len(lines), tuple(differences))
 
 
+@single_threaded_blas()
 def compare_logits(
     source: Path,
     result: Path,

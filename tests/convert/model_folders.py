@@ -27,10 +27,10 @@ LLAMA3 = {
     "original_max_position_embeddings": 8192,
 }
 SHAPES: dict[str, dict[str, Any]] = {
-    # 1,024 wide, heads in groups, tied, float16; a feed-forward width that no K-quant fits.
+    # Heads in groups, tied, float16; a feed-forward width that no K-quant fits.
     "grouped": {
-        "hidden_size": 1024,
-        "intermediate_size": 1376,
+        "hidden_size": 512,
+        "intermediate_size": 672,
         "num_hidden_layers": 3,
         "num_attention_heads": 8,
         "num_key_value_heads": 2,

@@ -42,7 +42,7 @@ from tests.convert.model_folders import (
     tensors_of,
     write_safetensors,
 )
-from tests.convert.smollm2_folder import make_folder
+from tests.sweeps import swept
 
 
 def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = None) -> Plan:
@@ -50,18 +50,6 @@ def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = N
     plan = plan_conversion(folder, adapters, outtype_named(outtype))
     merge(plan, output)
     return plan
-
-
-@pytest.fixture(scope="module")
-def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
-    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "smollm2")
-
-
-@pytest.fixture(scope="module")
-def smollm2_f32(smollm2_folder: Path) -> Path:
-    file = smollm2_folder.parent / "f32.gguf"
-    converted(smollm2_folder, "F32", file)
-    return file
 
 
 def test_smollm2_is_what_llama_cpp_converts_it_to(smollm2_f32: Path) -> None:
@@ -75,7 +63,7 @@ def test_a_random_model_is_what_llama_cpp_converts_it_to(shape: str, tmp_path: P
     assert digest_of(tmp_path / "f32.gguf") == references()[shape]
 
 
-@pytest.mark.parametrize("outtype", OUTTYPES)
+@pytest.mark.parametrize("outtype", swept(OUTTYPES, "Q4_K_M"))
 def test_smollm2_is_quantized_as_llama_quantize_does(
     outtype: str, smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path
 ) -> None:
@@ -84,7 +72,7 @@ def test_smollm2_is_quantized_as_llama_quantize_does(
     assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", swept(SHAPES, "grouped", "biased", "yarn"))
 def test_every_outtype_is_quantized_as_llama_quantize_does(shape: str, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES[shape])
     converted(folder, "F32", tmp_path / "f32.gguf")
@@ -328,13 +316,11 @@ def test_the_converted_model_answers(
     assert "Paris" in finished[0].text
 
 
-def test_the_file_says_how_to_talk_with_it(
-    smollm2_folder: Path, tmp_path: Path, abort: AbortFlag
-) -> None:
+def test_the_file_says_how_to_talk_with_it(tmp_path: Path, abort: AbortFlag) -> None:
     """What a recipe writes into the file, the engine reads out of it."""
-    file = tmp_path / "smollm2.gguf"
+    file = tmp_path / "out.gguf"
     options = ["--outtype", "Q4_0", "--prompt-format", "baize", "--stop", "[|Human|]", "-o"]
-    assert run(["merge", str(smollm2_folder), *options, str(file)]) == 0
+    assert run(["merge", str(BASE), *options, str(file)]) == 0
     engine = LlamaEngine(Load(0, str(file), context=64, threads=1), abort)
     loaded = engine.loaded
     engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from baize_convert.source_tokenizers import open_source_tokenizer
 from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import random_folder
-from tests.convert.smollm2_folder import make_folder
 from tests.convert.test_merge import converted
 from tests.convert.test_vocabulary import SHAPE
 
@@ -28,19 +28,14 @@ def verified(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str
     return found
 
 
-@pytest.fixture(scope="module")
-def smollm2_folder(tmp_path_factory: pytest.TempPathFactory, smollm2: Path) -> Path:
-    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "smollm2")
-
-
 def test_fewer_bits_are_farther_from_the_source(
-    smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {}
-    for outtype in ("Q8_0", "Q2_K"):
+    for outtype, base in (("Q8_0", smollm2_folder), ("Q2_K", smollm2_f32)):
         file = tmp_path / f"{outtype}.gguf"
         converted(smollm2_folder, outtype, file)
-        found[outtype] = verified(file, "--base", smollm2_folder, capsys=capsys)
+        found[outtype] = verified(file, "--base", base, capsys=capsys)
         assert found[outtype]["tokenizer"]["equal"] == found[outtype]["tokenizer"]["lines"]
         assert found[outtype]["tokens"] == TOKENS
     fine, coarse = found["Q8_0"], found["Q2_K"]
@@ -72,10 +67,14 @@ def test_the_adapter_is_part_of_the_source(
 def test_another_pre_tokenizer_is_found_out(
     smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    file = tmp_path / "wrong.gguf"
-    assert run(["merge", str(smollm2_folder), "--pre", "tekken", "-o", str(file)]) == 0
+    """The real vocabulary, on a model that is small."""
+    base = random_folder(tmp_path / "model", **{**SHAPE, "vocab_size": 49152})
+    for file in smollm2_folder.glob("tokenizer*"):
+        shutil.copy(file, base)
+    wrong = tmp_path / "wrong.gguf"
+    assert run(["merge", str(base), "--pre", "tekken", "-o", str(wrong)]) == 0
     capsys.readouterr()
-    assert run(["verify", str(file), "--base", str(smollm2_folder), "--tokens", "16"]) == 1
+    assert run(["verify", str(wrong), "--base", str(base), "--tokens", "16"]) == 1
     said = capsys.readouterr()
     assert "its tokenizer is not that of" in said.err
     assert "  source [" in said.out

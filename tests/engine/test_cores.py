@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.engine.cores import Cores, container_quota, linux_cores, usable_cores
+from baize_machine.usable_cpus import container_quota
+from baize_tui.engine.cores import Cores, linux_cores, usable_cores
 
 
 def write(file: Path, text: str) -> None:

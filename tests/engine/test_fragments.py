@@ -140,14 +140,13 @@ def test_typed_special_strings_never_become_tokens(name: str) -> None:
     tokenizer = PromptTokenizer(voc)
     markers = [special for special in voc.specials if special.is_marker]
     open_turn = turn_markers(voc)[0]
+    marker_ids = {special.id for special in markers}
+    of_template = [s.id for s in partition(open_turn, voc.specials) if not isinstance(s, str)]
     for special, other in zip(markers, reversed(markers), strict=True):
         for typed in (special.text, f"say {special.text} now", special.text + other.text):
             spans: list[Span] = [Literal(open_turn), Content(typed), Literal("\n")]
             ids = tokenizer.ids(marked_text(spans, voc.specials))
-            of_template = [
-                s.id for s in partition(open_turn, voc.specials) if not isinstance(s, str)
-            ]
-            found = [token for token in ids if token in {s.id for s in markers}]
+            found = [token for token in ids if token in marker_ids]
             assert found == of_template, (special.text, typed)
 
 

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from baize_tui.engine.bindings import AbortFlag, EngineError, Sampler
 from baize_tui.engine.llama_engine import FIRST_BATCH, LlamaEngine, TooLongError
-from baize_tui.engine.protocol import Delta, Finished, Generate, Prefilling, Prompt, PromptMessage
+from baize_tui.engine.protocol import (
+    Delta,
+    Finished,
+    Generate,
+    Load,
+    Prefilling,
+    Prompt,
+    PromptMessage,
+)
 from baize_tui.settings import Sampling
 
 GREEDY = Sampling(temperature=0)
@@ -186,14 +195,18 @@ def test_a_prompt_longer_than_the_context_is_refused_with_numbers(engine: LlamaE
     assert caught.value.tokens > caught.value.n_ctx == 4096
 
 
-def test_an_answer_stops_where_the_context_ends(engine: LlamaEngine) -> None:
-    filler = 4096 - 60
+def test_an_answer_stops_where_the_context_ends(smollm2: Path, abort: AbortFlag) -> None:
+    engine = LlamaEngine(Load(0, str(smollm2), context=256, threads=1), abort)
+    filler = 256 - 60
     prompt = Prompt([PromptMessage("user", "word " * filler)])
-    room = 4096 - len(engine.prompt_ids(prompt))
+    room = 256 - len(engine.prompt_ids(prompt))
     assert 0 < room < 60
-    finished = answer(
-        engine, prompt, Sampling(temperature=2.0, min_p=0, top_p=1, seed=3), max_tokens=500
-    )
+    try:
+        finished = answer(
+            engine, prompt, Sampling(temperature=2.0, min_p=0, top_p=1, seed=3), max_tokens=500
+        )
+    finally:
+        engine.close()
     assert finished.reason in ("context", "stop")
     assert len(finished.ids) <= room + 1
 

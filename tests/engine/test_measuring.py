@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,18 @@ from baize_tui.engine.protocol import Finished, Generate
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths
 from tests.convert.model_folders import random_folder
-from tests.convert.smollm2_folder import make_folder
 from tests.engine.test_llama_engine import GREEDY, STORY
+from tests.sweeps import swept
 
 WIDE: dict[str, Any] = {
-    "hidden_size": 1024,
-    "intermediate_size": 2816,
+    "hidden_size": 512,
+    "intermediate_size": 1536,
     "num_hidden_layers": 8,
-    "num_attention_heads": 16,
+    "num_attention_heads": 8,
     "num_key_value_heads": 4,
     "tie_word_embeddings": False,
 }
 """A LLaMA whose columns are blocks of K-quants."""
-
-
-@pytest.fixture(scope="module")
-def folders(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    root = tmp_path_factory.mktemp("folders")
-    return {
-        "smollm2": make_folder(smollm2, root / "smollm2"),
-        "wide": random_folder(root / "wide", **WIDE),
-    }
 
 
 async def real_memory(engine: WorkerEngine, spec: ModelSpec) -> int:
@@ -51,20 +43,26 @@ async def real_memory(engine: WorkerEngine, spec: ModelSpec) -> int:
     return int(psutil.Process(engine.worker_pid).memory_info().rss)
 
 
-@pytest.mark.parametrize("context", [2048, 8192])
-@pytest.mark.parametrize("outtype", ["Q4_1", "Q4_0", "Q4_K_M", "Q8_0"])
+@pytest.mark.parametrize(
+    ("outtype", "context"),
+    swept(
+        product(("Q4_1", "Q4_0", "Q4_K_M", "Q8_0"), (2048, 8192)),
+        ("Q4_1", 2048),
+        ("Q4_K_M", 8192),
+    ),
+)
 async def test_the_estimate_is_what_the_real_model_takes(
     outtype: str,
     context: int,
     smollm2: Path,
-    folders: dict[str, Path],
+    smollm2_folder: Path,
     paths: Paths,
     tmp_path: Path,
 ) -> None:
     file = smollm2
     if outtype != "Q4_1":
         file = tmp_path / f"{outtype}.gguf"
-        merge(plan_conversion(folders["smollm2"], [], outtype_named(outtype)), file)
+        merge(plan_conversion(smollm2_folder, [], outtype_named(outtype)), file)
     engine = WorkerEngine(paths)
     try:
         told = (await engine.measure(str(file), context)).footprint.resident
@@ -75,10 +73,9 @@ async def test_the_estimate_is_what_the_real_model_takes(
     assert 0.9 < told / taken < 1.1
 
 
-async def test_the_estimate_needs_the_header_alone(
-    folders: dict[str, Path], paths: Paths, tmp_path: Path
-) -> None:
-    plan = plan_conversion(folders["wide"], [], outtype_named("Q4_K_M"))
+async def test_the_estimate_needs_the_header_alone(paths: Paths, tmp_path: Path) -> None:
+    wide = random_folder(tmp_path / "wide", **WIDE)
+    plan = plan_conversion(wide, [], outtype_named("Q4_K_M"))
     head, whole = tmp_path / "head.gguf", tmp_path / "whole.gguf"
     with head.open("wb") as file:
         file.write(plan.layout.head)

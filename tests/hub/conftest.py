@@ -14,18 +14,11 @@ import pytest
 
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, random_folder
-from tests.convert.smollm2_folder import make_folder
 from tests.hub.stand_in import Hub, serve
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Spawn = Callable[..., "subprocess.Popen[str]"]
 TOKEN = "hf_secret"
-
-
-@pytest.fixture(scope="session")
-def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real model as a checkpoint, made once."""
-    return make_folder(smollm2, tmp_path_factory.mktemp("checkpoint") / "smollm2")
 
 
 @pytest.fixture

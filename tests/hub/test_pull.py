@@ -71,7 +71,7 @@ def sha256(file: Path) -> str:
 def test_a_checkpoint_is_pulled_quantized_while_it_comes_and_talked_with(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
-    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q4_K_M", license="Apache-2.0")
+    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q8_0", license="Apache-2.0")
     done = run_client("models", "pull", "made")
     assert done.returncode == 0, done.stderr
     assert "to download" in done.stderr
@@ -85,7 +85,7 @@ def test_a_checkpoint_is_pulled_quantized_while_it_comes_and_talked_with(
     assert hub.sent < 1.05 * weights + 20_000_000
     info = json.loads(run_client("models", "info", "made", "--json").stdout)
     assert info["pulled"]["commits"] == {"owner/smollm2": hub.commit("owner/smollm2")}
-    assert info["pulled"]["outtype"] == "Q4_K_M"
+    assert info["pulled"]["outtype"] == "Q8_0"
     assert info["lineage"]["base commit"] == hub.commit("owner/smollm2")
     assert all(sha256(file) in info["lineage"]["their SHA-256"] for file in shards)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.convert.smollm2_folder import make_folder
+from tests.made_once import made_once
 
 TINY = {
     "hidden_size": 32,
@@ -25,21 +25,18 @@ TINY = {
 
 
 @pytest.fixture(scope="session")
-def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_folder(smollm2, tmp_path_factory.mktemp("smollm2") / "folder")
-
-
-@pytest.fixture(scope="session")
 def tiny_llama(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch = pytest.importorskip("torch")
     transformers = pytest.importorskip("transformers")
-    torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("tiny") / "tiny-llama"
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**TINY))
-    model.save_pretrained(folder)
-    for file in smollm2_folder.glob("tokenizer*"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder
+
+    def make(folder: Path) -> None:
+        torch.manual_seed(3)
+        model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**TINY))
+        model.save_pretrained(folder)
+        for file in smollm2_folder.glob("tokenizer*"):
+            (folder / file.name).write_bytes(file.read_bytes())
+
+    return made_once(tmp_path_factory, "tiny-llama", make)
 
 
 WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "glass", "wool"]

@@ -7,19 +7,46 @@ import signal
 import subprocess
 import sys
 
+WITH_PYTORCH = ("finetune", "sdf")
+"""Commands that import it."""
+
 
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+    return _spawn(["-m", "baize_train", *map(str, arguments)], _whole(environment))
+
+
+def run(
+    *arguments: object, limit: tuple[int, int] | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Run it to its end; ``limit`` is one of ``resource.RLIMIT_...`` and how much of it."""
+    words = [str(argument) for argument in arguments]
+    # Elsewhere the libraries of the system do not bear a fork.
+    if words[0] in WITH_PYTORCH and sys.platform == "linux":
+        from tests.train.warm_start import run_warm
+
+        return run_warm(words, _whole(environment), limit)
+    if limit is None:
+        process = spawn(*arguments, **environment)
+    else:
+        program = (
+            f"import resource, runpy; resource.setrlimit({limit[0]}, ({limit[1]},) * 2);"
+            "runpy.run_module('baize_train', run_name='__main__')"
+        )
+        process = _spawn(["-c", program, *words], _whole(environment))
+    out, err = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def _whole(environment: dict[str, str]) -> dict[str, str]:
+    return {**os.environ, "OPENAI_API_KEY": "", "no_proxy": "*", **environment}
+
+
+def _spawn(arguments: list[str], environment: dict[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "baize_train", *map(str, arguments)],
+        [sys.executable, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-        env={**os.environ, "OPENAI_API_KEY": "", "no_proxy": "*", **environment},
+        env=environment,
     )
-
-
-def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    process = spawn(*arguments, **environment)
-    out, err = process.communicate()
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

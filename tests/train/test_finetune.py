@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import subprocess
 import sys
@@ -258,13 +259,7 @@ def test_too_little_memory_names_the_knobs(tiny_llama: Path, tmp_path: Path) -> 
         "--preset", "cpu-try", "--batch", "128", "--micro-batch", "128", "--hold-out", "0",
         "--steps", "1",
     )  # fmt: skip
-    limited = (
-        "import resource, runpy; resource.setrlimit(resource.RLIMIT_DATA, (4 << 30,) * 2);"
-        "runpy.run_module('baize_train', run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *map(str, command)], capture_output=True, text=True
-    )
+    done = run(*command, limit=(resource.RLIMIT_DATA, 4 << 30))
     assert done.returncode == 1, done.stderr[-2000:]
     line = done.stderr.splitlines()[-1]
     assert line.startswith("baize-train: out of memory at step 1: try --micro-batch 64"), line
@@ -282,15 +277,7 @@ def test_a_checkpoint_that_cannot_be_written_says_so(
     output = tmp_path / "adapter"
     command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
     more = ("--rank", "512", "--steps", "2", "--save-every", "1")
-    limited = (
-        f"import resource, runpy; resource.setrlimit(resource.RLIMIT_FSIZE, ({room},) * 2);"
-        "runpy.run_module('baize_train', run_name='__main__')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", limited, *map(str, (*command, *more))],
-        capture_output=True,
-        text=True,
-    )
+    done = run(*command, *more, limit=(resource.RLIMIT_FSIZE, room))
     assert done.returncode == 1, done.stderr[-2000:]
     line = done.stderr.splitlines()[-1]
     assert line.startswith(f"baize-train: {output} cannot be written"), line

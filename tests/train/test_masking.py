@@ -20,7 +20,6 @@ from baize_tui.engine.bindings import Model, Vocabulary
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.settings import Settings
 from baize_tui.store.records import Message
-from tests.convert.smollm2_folder import make_folder
 from tests.engine.vocabulary_files import model as vocabulary_model
 from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
@@ -205,10 +204,9 @@ def test_nothing_that_is_typed_ends_an_answer(
 
 
 def test_a_folder_has_the_vocabulary_of_its_gguf(
-    smollm2: Path, smollm2_vocabulary: Model, tmp_path: Path
+    smollm2_folder: Path, smollm2_vocabulary: Model
 ) -> None:
-    folder = make_folder(smollm2, tmp_path / "folder")
-    with open_vocabulary(folder) as model:
+    with open_vocabulary(smollm2_folder) as model:
         assert model.vocabulary.fingerprint == smollm2_vocabulary.vocabulary.fingerprint
         ids = tokenizer_of(model, "chatml").tokenize(dialogue(*TWO)).ids
     assert ids == tokenizer_of(smollm2_vocabulary, "chatml").tokenize(dialogue(*TWO)).ids

@@ -430,10 +430,12 @@ def real_server(smollm2: Path) -> Iterator[str]:
         with socket.socket() as there:
             return there.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_for(answers)
-    yield f"server:http://127.0.0.1:{port}/v1#smollm2"
-    process.terminate()
-    process.wait()
+    try:
+        wait_for(answers)
+        yield f"server:http://127.0.0.1:{port}/v1#smollm2"
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_real_server_is_talked_with(real_server: str, tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What converter, trainer and chat client share about the machine they run on."""

@@ -1,0 +1,25 @@
+"""Proofs repeated over many shapes: ``make test`` runs some of them, ``make test-all`` all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import pytest
+
+T = TypeVar("T")
+
+
+def swept(values: Iterable[T], *always: T) -> list[object]:
+    """``values`` to parametrize a test by, of which only those in ``always`` run every time.
+
+    A tuple is the values of several parameters.
+    """
+    found = list(values)
+    assert set(always) <= set(found)
+    return [one if one in always else _in_sweeps(one) for one in found]
+
+
+def _in_sweeps(value: object) -> object:
+    parameters = value if isinstance(value, tuple) else (value,)
+    return pytest.param(*parameters, marks=pytest.mark.sweep)
