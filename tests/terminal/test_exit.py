@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -84,12 +84,16 @@ def test_a_worker_that_reacts_to_nothing_is_ended(how: str, paths: Paths) -> Non
         processes = [client.pid, *children_of(client.pid)]
         (worker,) = processes[1:]
         os.kill(worker, signal.SIGSTOP)
-        if how == "quit":
-            client.type(CTRL_Q)
-            assert client.wait_for_end() == 0
-        else:
-            assert end(client, how) == (0 if how == "SIGTERM" else 129)
-        wait_until_gone(processes)
+        try:
+            if how == "quit":
+                client.type(CTRL_Q)
+                assert client.wait_for_end() == 0
+            else:
+                assert end(client, how) == (0 if how == "SIGTERM" else 129)
+            wait_until_gone(processes)
+        finally:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)  # it sees that its client is gone
     assert last_message(paths).state == "stopped"
 
 
