@@ -7,3 +7,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # llama.cpp's wait by spinning. Read when OpenMP and BLAS are loaded, in every process that a
     # test starts too.
     os.environ |= {"OMP_THREAD_LIMIT": "1", "OPENBLAS_NUM_THREADS": "1"}
+    # Left by readline in the process that started this one; a terminal of a test has its own size.
+    for name in ("COLUMNS", "LINES"):
+        os.environ.pop(name, None)

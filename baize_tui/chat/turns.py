@@ -761,7 +761,7 @@ class Chat:
             finish_reason=event.reason,
             backend=loaded.backend,
             baize_tui=__version__,
-            profile=loaded.profile,
+            profile=stats.profile,
         )
 
     def _add_hash_later(self, message_id: int) -> None:

@@ -317,6 +317,7 @@ class LlamaEngine:
                 threads=self.threads.decoding.mostly_used,
                 threads_batch=self.threads.reading.mostly_used,
                 lowered=self.threads.decoding.is_lowered,
+                profile=self.loaded.profile,
                 resumed_tokens=len(resumed),
             )
 

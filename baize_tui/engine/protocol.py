@@ -254,6 +254,8 @@ class Stats(Struct, frozen=True):
     threads_batch: int
     lowered: bool = False
     """Whether there were fewer threads at the end because the machine was busy."""
+    profile: str = ""
+    """Name of the machine profile that the answer ended under."""
     resumed_tokens: int = 0
     """Tokens of the answer that a worker generated which then died; the times leave them out."""
 
