@@ -57,16 +57,24 @@ async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two.")
     engine.threads = ThreadsChosen(0, 1, 2, lowered=True)
     engine.pause_at = 1
-    async with run_app(engine) as pilot:
+    async with run_app(engine, size=(140, 30)) as pilot:
         await ask_and_pause(pilot, "Count", "One ")
         busy = "answering · 1 of 2 threads: the machine is busy"
         await wait_until(lambda: status(pilot) == busy, "why it is slow")
         engine.go_on.set()
         await wait_until(lambda: "tokens/s · 1 of 2 threads" in status(pilot), "the end")
     engine = ScriptedEngine("One ", "two.")
-    async with run_app(engine) as pilot:
+    async with run_app(engine, size=(140, 30)) as pilot:
         await say(pilot, "Count")
         await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
+
+
+async def test_a_narrow_status_line_leaves_the_threads_out(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One ", "two."), size=(80, 24)) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: "tokens/s" in status(pilot), "the end")
+        assert "thread" not in status(pilot)
+        assert status(pilot).endswith("moderated")
 
 
 async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
