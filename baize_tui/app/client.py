@@ -145,8 +145,11 @@ class BaizeApp(App[int]):
 
     def tell_machine(self, notice: str) -> None:
         """Say what was switched off because it crashed on this machine."""
-        self.conversation_screen.transcript.tell(notice)
-        self.complain(notice)
+        transcript = self.conversation_screen.transcript
+        if transcript.turns:
+            transcript.tell(notice)
+        else:
+            self.complain(notice)
 
     async def _save_for_exit(self) -> None:
         """Told to end, or the terminal is gone: save, and wait for nothing else."""

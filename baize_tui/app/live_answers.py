@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ from baize_tui.store.records import Conversation, Message
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp
 
-FLUSHES_PER_SECOND = 12
+FLUSHES_PER_SECOND = 10
 """How often a growing answer is drawn; drawing more often takes cores from the model."""
 
 Events = AsyncGenerator[ChatEvent, None]
@@ -64,6 +65,7 @@ class LiveAnswers(Screen[None]):
         self._asked = ""
         self._undo: list[Callable[[], Awaitable[None]]] = []
         self._flush_timer: Timer | None = None
+        self._drawn_at = 0.0
         self._last_stats: Stats | None = None
         self._context_used = 0
         self._time_left = TimeLeft()
@@ -202,6 +204,9 @@ class LiveAnswers(Screen[None]):
                         live.message, text=text, reasoning=reasoning
                     )
                     live.drawn = False
+                    # What comes no faster than it is drawn is drawn at once: one wake-up, not two.
+                    if time.monotonic() - self._drawn_at >= 0.9 / FLUSHES_PER_SECOND:
+                        self._draw_growing()
             case NotSaved(why=why):
                 self.status.show(f"not saved yet: {why}", "problem")
             case Finished(message=message, stats=stats, saved=saved, notices=notices):
@@ -244,6 +249,7 @@ class LiveAnswers(Screen[None]):
         if live is None or live.drawn:
             return
         live.drawn = True
+        self._drawn_at = time.monotonic()
         turns = self.transcript.turns
         if turns and turns[-1].message.id == live.message.id:
             turns[-1].thinking = bool(live.message.reasoning) and not live.message.text

@@ -402,7 +402,7 @@ class Transcript(ScrollView):
         line = self._line(number)
         selection = self.text_selection
         span = selection.get_span(number) if selection is not None else None
-        width, base = self.size.width, self.rich_style
+        width, base = self.size.width, self.look.text
         if span is None and (known := self._strips.get(number)) is not None:
             drawn, strip = known
             if drawn == line and strip.cell_length == width:

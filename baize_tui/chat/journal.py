@@ -1,4 +1,4 @@
-"""The journal of an answer on its way: written soon after a change, 5 times a second at most."""
+"""The journal of an answer on its way: written soon after a change, 7 times a second at most."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from collections.abc import Awaitable, Callable
 
 from baize_tui.store.conversations import StoreError
 
-INTERVAL_S = 0.2
-"""At most 250 ms of an answer may be lost; the rest of them is for the write itself."""
+INTERVAL_S = 0.13
+"""At most 250 ms of an answer may be lost; the rest of them is for the write itself, and for text
+that the engine gathers before it sends it (``EVENTS_PER_SECOND``)."""
 
 
 class Journal:

@@ -17,7 +17,7 @@ import msgspec
 from baize_tui.catalog.adapters import find_adapter, laid_over
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.events import (
-    Asked,
+    ChatEvent,
     Delta,
     Failed,
     Finished,
@@ -123,6 +123,91 @@ def _grammar_in(file: Path | None) -> str:
         raise CommandError(f"{file}: not a text in UTF-8") from error
 
 
+class _Printing:
+    """An answer on its way to stdout, and how it ended."""
+
+    def __init__(self, progress: Progress, *, quiet: bool) -> None:
+        """With ``quiet`` the text is kept for later."""
+        self._progress = progress
+        self._quiet = quiet
+        self._printed = 0
+        self.finished: Finished | None = None
+        self.interrupted = False
+
+    def show(self, event: ChatEvent) -> None:
+        """Print what ``event`` brings.
+
+        Raises:
+            CommandError: the answer failed.
+        """
+        match event:
+            case Prefilling(done=done, total=total):
+                self._progress.show(f"reading the prompt {done / max(total, 1):.0%}")
+            case Delta(text=text) if not self._quiet:
+                self._print(text.lstrip())
+            case TurnsLeft(messages_dropped=dropped):
+                self.tell(f"the context is full: the oldest {dropped} messages left it")
+            case NotSaved(why=why):
+                self.tell(f"not saved yet: {why}")
+            case Failed(why=why):
+                self._progress.clear()
+                raise CommandError(why)
+            case Finished():
+                self.finished = event
+            case _:
+                pass
+
+    def _print(self, text: str) -> None:
+        """The rest of ``text``, the answer so far."""
+        if len(text) > self._printed:
+            self._progress.clear()
+            sys.stdout.write(text[self._printed :])
+            sys.stdout.flush()
+            self._printed = len(text)
+
+    def tell(self, line: str) -> None:
+        """A line for the person, in place of the progress."""
+        self._progress.clear()
+        tell(line)
+
+    def stop_on_interrupt(self, chat: Chat, conversation_id: str) -> None:
+        """Have Ctrl-C stop the answer, so that what came is kept."""
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            self.interrupted = True
+            if not chat.stop(conversation_id):
+                raise KeyboardInterrupt
+
+        def interrupt_soon(_number: int, _frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(interrupt)
+
+        # Not loop.add_signal_handler: that would take the signals away from the exit watch.
+        signal.signal(signal.SIGINT, interrupt_soon)
+
+    def end(self, chat: Chat, options: AskOptions) -> int:
+        """Print what is left once no more comes; the exit code.
+
+        Raises:
+            CommandError: the answer could not be saved.
+        """
+        self._progress.clear()
+        finished = self.finished
+        if finished is None:
+            return INTERRUPTED if self.interrupted else DONE
+        for notice in finished.notices:
+            tell(notice)
+        if options.json:
+            print_json(_as_json(finished, chat, options))
+        else:
+            if not finished.message.text.endswith("\n"):
+                sys.stdout.write("\n")
+            sys.stdout.flush()
+        if not finished.saved:
+            raise CommandError("the answer could not be saved: no space left on the disk")
+        return INTERRUPTED if finished.reason == "cancelled" else DONE
+
+
 async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int:
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
@@ -134,19 +219,16 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
     progress = Progress()
-
-    def on_notice(notice: str) -> None:
-        progress.clear()
-        tell(notice)
-
-    chat = make_chat(store, settings, paths, one_model=True, on_notice=on_notice)
+    printing = _Printing(progress, quiet=options.json)
+    chat = make_chat(store, settings, paths, one_model=True, on_notice=printing.tell)
     exit_watch.attend(chat.save_for_exit, chat.rescue)
     exit_watch.at_exit(kill_workers)
     try:
+        chat.max_tokens = options.max_tokens or chat.max_tokens
+        chat.grammar = _grammar_in(options.grammar)
+        conversation = None
         if options.session is not None:
             conversation = await chat.run(store.conversation, options.session)
-        else:
-            conversation = None
         await chat.use_model(model, lambda done: progress.show(f"loading {done:.0%}"))
         if conversation is None:
             conversation = await chat.new_conversation(
@@ -155,8 +237,6 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
         elif adapters:
             conversation = msgspec.structs.replace(conversation, adapters=adapters)
             await chat.run(store.set_options, conversation)
-        chat.max_tokens = options.max_tokens or chat.max_tokens
-        chat.grammar = _grammar_in(options.grammar)
         flags = {
             key: value
             for key, value in (("temperature", options.temperature), ("seed", options.seed))
@@ -166,62 +246,11 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
         domain = chat.domain_of(conversation)
         if domain is not None:
             tell(domain.disclaimer)
-
-        interrupted = False
-
-        def interrupt() -> None:
-            nonlocal interrupted
-            interrupted = True
-            if not chat.stop(conversation.id):
-                raise KeyboardInterrupt
-
-        loop = asyncio.get_running_loop()
-
-        def interrupt_soon(_number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(interrupt)
-
-        # Not loop.add_signal_handler: that would take the signals away from the exit watch.
-        signal.signal(signal.SIGINT, interrupt_soon)
-        finished: Finished | None = None
-        printed = 0
+        printing.stop_on_interrupt(chat, conversation.id)
         async with contextlib.aclosing(chat.ask(conversation.id, question, flags)) as events:
             async for event in events:
-                match event:
-                    case Prefilling(done=done, total=total):
-                        progress.show(f"reading the prompt {done / max(total, 1):.0%}")
-                    case Delta(text=text) if not options.json:
-                        text = text.lstrip()
-                        if len(text) > printed:
-                            progress.clear()
-                            sys.stdout.write(text[printed:])
-                            sys.stdout.flush()
-                            printed = len(text)
-                    case TurnsLeft(messages_dropped=dropped):
-                        progress.clear()
-                        tell(f"the context is full: the oldest {dropped} messages left it")
-                    case NotSaved(why=why):
-                        tell(f"not saved yet: {why}")
-                    case Failed(why=why):
-                        progress.clear()
-                        raise CommandError(why)
-                    case Finished():
-                        finished = event
-                    case Asked() | _:
-                        pass
-        progress.clear()
-        for notice in finished.notices if finished is not None else ():
-            tell(notice)
-        if finished is None:
-            return INTERRUPTED if interrupted else DONE
-        if options.json:
-            print_json(_as_json(finished, chat, options))
-        else:
-            if not finished.message.text.endswith("\n"):
-                sys.stdout.write("\n")
-            sys.stdout.flush()
-        if not finished.saved:
-            raise CommandError("the answer could not be saved: no space left on the disk")
-        return INTERRUPTED if finished.reason == "cancelled" else DONE
+                printing.show(event)
+        return printing.end(chat, options)
     finally:
         progress.clear()
         await chat.close()

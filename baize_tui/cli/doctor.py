@@ -11,135 +11,79 @@ import sys
 from importlib.metadata import version
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from baize_tui import __version__
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model, known_models
-from baize_tui.chat.formats import OWN_TEMPLATE, prompt_of
-from baize_tui.cli.failures import DONE, FAILED, tell
+from baize_tui.cli.engine_trial import EngineTrial, Trial, try_engine
+from baize_tui.cli.failures import DONE, FAILED
 from baize_tui.cli.output import prepare_stdout, print_json, print_line
 from baize_tui.cli.start import speaks_utf8
-from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.profiles import FULL, WorkingProfile, profile_named
-from baize_tui.engine.protocol import Diagnosis, Finished, Generate, PromptMessage
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths, project_paths
-from baize_tui.settings import Sampling, Settings, SettingsError, load_settings
+from baize_tui.settings import Settings, SettingsError, load_settings
 from baize_tui.sizes import size_text
 from baize_tui.store.conversations import Store, StoreError
 
-_TRIAL_CONTEXT = 512
-_TRIAL_TOKENS = 48
 
+class Findings(Struct):
+    """What was looked at, before it is put into words."""
 
-class Trial(Struct, frozen=True):
-    """A short answer of the default model, computed on one device."""
-
-    device: str
-    tokens: int
-    tokens_per_second: float
-    threads: int
-    profile: str
-    """Name of the machine profile."""
-
-
-class Engine(Struct):
-    """What llama.cpp is on this machine, and what it could compute."""
-
-    found: Diagnosis | None = None
-    trials: list[Trial] = []
-    remembered: WorkingProfile | None = None
+    settings: Settings = field(default_factory=Settings)
+    installed: list[str] = []
+    model: CatalogModel | None = None
+    engine: EngineTrial = field(default_factory=EngineTrial)
+    conversations: int = 0
     problems: list[str] = []
 
 
-async def _try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> Engine:
-    """Look at llama.cpp, and have ``model`` answer on the processor and on each GPU."""
-    result = Engine()
-    engine = WorkerEngine(paths, tell)
+def _look(paths: Paths) -> Findings:
+    found = Findings()
     try:
-        result.found = await engine.diagnose()
-        if model is not None:
-            gpus = [device for device in result.found.devices if device.is_gpu]
-            for device in [None, *gpus]:
-                try:
-                    result.trials.append(await _try_device(engine, model, threads, device))
-                except EngineFailure as error:
-                    name = device.name if device is not None else "the processor"
-                    result.problems.append(f"{model.name} does not answer on {name}: {error}")
-        result.remembered = engine.remembered
-    except (EngineFailure, OSError) as error:
-        result.problems.append(f"the engine does not start: {error}")
-    finally:
-        await engine.close()
-    return result
-
-
-async def _try_device(
-    engine: WorkerEngine, model: CatalogModel, threads: int, gpu: Device | None
-) -> Trial:
-    loaded = await engine.load(
-        ModelSpec(
-            str(model.path),
-            context=_TRIAL_CONTEXT,
-            threads=threads,
-            gpu_layers=None if gpu is not None else 0,
-            device=gpu.name if gpu is not None else "",
-        )
-    )
-    prompt = prompt_of(
-        model.recipe.format or (OWN_TEMPLATE if loaded.has_template else "chatml"),
-        [PromptMessage("user", "Count from one to a hundred.")],
-        system="",
-        moderation=False,
-    )
-    request = Generate(0, prompt, Sampling(temperature=0), max_tokens=_TRIAL_TOKENS)
-    async for event in engine.generate(request):
-        if isinstance(event, Finished) and event.ids:
-            stats = event.stats
-            return Trial(
-                device=gpu.name if gpu is not None else "CPU",
-                tokens=stats.completion_tokens,
-                tokens_per_second=round(stats.tokens_per_second, 1),
-                threads=stats.threads,
-                profile=engine.profile.name,
-            )
-    raise EngineFailure("it ended its answer before the first token")
+        found.settings = load_settings(paths.settings_file)
+    except SettingsError as error:
+        found.problems.append(str(error))
+    try:
+        found.installed = [model.name for model in known_models(paths) if model.installed]
+        found.model = find_model(found.settings.model.default, paths)
+    except CatalogError as error:
+        found.problems.append(str(error))
+    found.engine = asyncio.run(try_engine(paths, found.model, found.settings.model.threads))
+    found.problems += found.engine.problems
+    try:
+        store = Store(paths.conversations_file)
+        found.conversations = len(store.conversations())
+        if store.set_aside is not None:
+            found.problems.append(f"the conversations file was damaged; kept as {store.set_aside}")
+        store.close()
+    except StoreError as error:
+        found.problems.append(str(error))
+    if not speaks_utf8():
+        found.problems.append(f"the locale is {locale.getpreferredencoding(False)}, not UTF-8")
+    return found
 
 
 def doctor(*, json: bool) -> int:
     """Print the findings; 1 where something stands in the way of chatting."""
     paths = project_paths()
-    problems: list[str] = []
-    settings = Settings()
-    try:
-        settings = load_settings(paths.settings_file)
-    except SettingsError as error:
-        problems.append(str(error))
-    installed: list[str] = []
-    model: CatalogModel | None = None
-    try:
-        installed = [model.name for model in known_models(paths) if model.installed]
-        model = find_model(settings.model.default, paths)
-    except CatalogError as error:
-        problems.append(str(error))
-    engine = asyncio.run(_try_engine(paths, model, settings.model.threads))
-    problems += engine.problems
-    llama = engine.found
-    conversations = 0
-    try:
-        store = Store(paths.conversations_file)
-        conversations = len(store.conversations())
-        if store.set_aside is not None:
-            problems.append(f"the conversations file was damaged; kept as {store.set_aside}")
-        store.close()
-    except StoreError as error:
-        problems.append(str(error))
-    if not speaks_utf8():
-        problems.append(f"the locale is {locale.getpreferredencoding(False)}, not UTF-8")
+    found = _look(paths)
+    described = _described(found, paths)
+    if json:
+        print_json(described)
+    else:
+        prepare_stdout()
+        _print(described)
+    return FAILED if found.problems else DONE
+
+
+def _described(found: Findings, paths: Paths) -> dict[str, Any]:
+    """The findings by section, as ``--json`` prints them."""
+    llama, model = found.engine.found, found.model
     here = this_machine(paths.models_folder)
     size = shutil.get_terminal_size()
-    findings: dict[str, Any] = {
+    return {
         "versions": {
             "baize-tui": __version__,
             "python": platform.python_version(),
@@ -159,8 +103,8 @@ def doctor(*, json: bool) -> int:
         },
         "engine": {
             "model": model.name if model is not None else None,
-            "answers": [_trial(trial) for trial in engine.trials],
-            "profile": _profile(engine.remembered),
+            "answers": [_trial(trial) for trial in found.engine.answers],
+            "profile": _profile(found.engine.remembered),
         },
         "terminal": {
             "term": os.environ.get("TERM", ""),
@@ -175,16 +119,10 @@ def doctor(*, json: bool) -> int:
             "cache": str(paths.cache),
             "log": str(paths.worker_log),
         },
-        "models": installed,
-        "conversations": conversations,
-        "problems": problems,
+        "models": found.installed,
+        "conversations": found.conversations,
+        "problems": found.problems,
     }
-    if json:
-        print_json(findings)
-    else:
-        prepare_stdout()
-        _print(findings)
-    return FAILED if problems else DONE
 
 
 def _trial(trial: Trial) -> str:

@@ -1,7 +1,8 @@
 """Every call into llama.cpp: the low-level ctypes bindings, made typed and safe.
 
-Nothing else in the project imports ``llama_cpp``. The classes own their C objects and free them;
-they check what llama.cpp would answer with ``abort()``. Import this only in the worker process.
+Only ``thread_pools`` beside it imports ``llama_cpp``. The classes own their C objects and free
+them; they check what llama.cpp would answer with ``abort()``. Import this only in the worker
+process.
 """
 
 from __future__ import annotations

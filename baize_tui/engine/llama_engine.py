@@ -50,7 +50,8 @@ from baize_tui.engine.templates import TemplateError, render
 from baize_tui.engine.threads import OnGpu, Threads
 from baize_tui.settings import Sampling
 
-EVENTS_PER_SECOND = 30
+EVENTS_PER_SECOND = 10
+"""As often as a screen draws: each event wakes the client, which takes a core from the model."""
 FIRST_BATCH = 64
 """Tokens of the first decode call for a prompt longer than one batch."""
 
@@ -262,7 +263,7 @@ class LlamaEngine:
         rendered: Callable[[], None] = lambda: None,
         likely: Callable[[Prefilling], None] = lambda _: None,
     ) -> Iterator[Prefilling | ThreadsChosen | Delta | Finished]:
-        """Answer ``request``; events come at most 30 times a second, the last is ``Finished``.
+        """Answer ``request``; events come at most 10 times a second, the last is ``Finished``.
 
         ``rendered`` is called once the template has run, ``likely`` from another thread while a
         long batch of the prompt is read, with how far that probably is. When the abort flag is

@@ -1,0 +1,92 @@
+"""Whether llama.cpp computes on this machine: a short answer on the processor and on each GPU."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.chat.formats import OWN_TEMPLATE, prompt_of
+from baize_tui.cli.failures import tell
+from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
+from baize_tui.engine.profiles import WorkingProfile
+from baize_tui.engine.protocol import Diagnosis, Finished, Generate, PromptMessage
+from baize_tui.footprint import Device
+from baize_tui.paths import Paths
+from baize_tui.settings import Sampling
+
+_CONTEXT = 512
+_TOKENS = 48
+
+
+class Trial(Struct, frozen=True):
+    """A short answer of a model, computed on one device."""
+
+    device: str
+    tokens_per_second: float
+    threads: int
+
+
+class EngineTrial(Struct):
+    """What llama.cpp is on this machine, and what it could compute."""
+
+    found: Diagnosis | None = None
+    answers: list[Trial] = []
+    remembered: WorkingProfile | None = None
+    """The machine profile, where the fastest one crashed."""
+    problems: list[str] = []
+
+
+async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> EngineTrial:
+    """Look at llama.cpp, and have ``model`` answer on the processor and on each GPU."""
+    trial = EngineTrial()
+    engine = WorkerEngine(paths, tell)
+    try:
+        trial.found = await engine.diagnose()
+        if model is not None:
+            gpus = [device for device in trial.found.devices if device.is_gpu]
+            for device in [None, *gpus]:
+                try:
+                    trial.answers.append(await _answer_on(device, engine, model, threads))
+                except EngineFailure as error:
+                    name = device.name if device is not None else "the processor"
+                    trial.problems.append(f"{model.name} does not answer on {name}: {error}")
+        trial.remembered = engine.remembered
+    except (EngineFailure, OSError) as error:
+        trial.problems.append(f"the engine does not start: {error}")
+    finally:
+        await engine.close()
+    return trial
+
+
+async def _answer_on(
+    gpu: Device | None, engine: WorkerEngine, model: CatalogModel, threads: int
+) -> Trial:
+    """The answer on ``gpu``, None for the processor.
+
+    Raises:
+        EngineFailure: there is none.
+    """
+    loaded = await engine.load(
+        ModelSpec(
+            str(model.path),
+            context=_CONTEXT,
+            threads=threads,
+            gpu_layers=None if gpu is not None else 0,
+            device=gpu.name if gpu is not None else "",
+        )
+    )
+    prompt = prompt_of(
+        model.recipe.format or (OWN_TEMPLATE if loaded.has_template else "chatml"),
+        [PromptMessage("user", "Count from one to a hundred.")],
+        system="",
+        moderation=False,
+    )
+    request = Generate(0, prompt, Sampling(temperature=0), max_tokens=_TOKENS)
+    async for event in engine.generate(request):
+        if isinstance(event, Finished) and event.ids:
+            return Trial(
+                gpu.name if gpu is not None else "CPU",
+                round(event.stats.tokens_per_second, 1),
+                event.stats.threads,
+            )
+    raise EngineFailure("it ended its answer before the first token")
