@@ -14,8 +14,10 @@ TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A part of the tests: make test TESTS=tests/engine
 TESTS ?= tests
-# A process for each core; a faster one takes over what others have not begun.
-PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# Two processes for each core, for many tests wait for others; one that is done takes over what
+# another has not begun.
+PROCESSES ?= $(shell $(PYTHON) -c 'import os; print(min(8, 2 * os.cpu_count()))')
+PYTEST := $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 .PHONY: chat demo test test-train test-all check bench bench-train pictures clean
 

@@ -156,6 +156,8 @@ class SideBySide(Dialog[None]):
                     if isinstance(event, Asked):
                         asked = event.message.id
                     column.show(event)
+            # The status line behind names the model that answered last.
+            self.app.conversation_screen.model_loaded()
             if asked is None:
                 return
 

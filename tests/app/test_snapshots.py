@@ -273,7 +273,7 @@ async def side_by_side(pilot: Pilot[int]) -> None:
     await wait_until(lambda: not client(pilot).chat.busy, "the answers")
     columns = pilot.app.screen.query(Column)
     await wait_until(lambda: all(column.text for column in columns), "both of them")
-    await pilot.pause()
+    await wait_until(lambda: "smollm2" in status(pilot), "the last one's name")
 
 
 async def disclaimer(pilot: Pilot[int]) -> None:

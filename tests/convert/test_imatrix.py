@@ -50,7 +50,8 @@ def test_values_are_sums_over_counts() -> None:
 
 
 def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
+    shape = {**SHAPES["grouped"], "hidden_size": 256, "intermediate_size": 352}
+    folder = random_folder(tmp_path / "model", **shape)
     converted(folder, "F32", tmp_path / "f32.gguf")
     shapes = {t.name: t.data.shape for t in GGUFReader(tmp_path / "f32.gguf").tensors}
     generator = np.random.default_rng(5)
