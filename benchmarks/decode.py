@@ -75,7 +75,7 @@ class Case:
 def small() -> Case:
     model = find_model(None, project_paths())
     assert model.path is not None
-    return Case(model.path, 192, 7, 5)
+    return Case(model.path, 384, 7, 5)
 
 
 def large() -> Case:

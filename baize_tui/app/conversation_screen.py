@@ -17,7 +17,7 @@ from textual.widgets import OptionList, Static, TextArea
 
 from baize_tui.app.actions import ACTIONS, Action
 from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.live_answers import FLUSHES_PER_SECOND
+from baize_tui.app.live_answers import DRAWS_PER_SECOND
 from baize_tui.app.message_actions import MessageActions
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, threads_text
@@ -89,9 +89,7 @@ class ConversationScreen(MessageActions):
     # --- start ----------------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        self._flush_timer = self.set_interval(
-            1 / FLUSHES_PER_SECOND, self._draw_growing, pause=True
-        )
+        self._flush_timer = self.set_interval(1 / DRAWS_PER_SECOND, self._draw_if_due, pause=True)
         self._watch_timer = self.set_interval(WATCH_EVERY_S, self._watch_store)
         # Here, and not a moment later: the list is on the first frame.
         store = self._chat.store

@@ -12,6 +12,7 @@ import msgspec
 from textual.screen import Screen
 from textual.timer import Timer
 
+from baize_machine.usable_cpus import usable_cpus
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
@@ -36,8 +37,10 @@ from baize_tui.store.records import Conversation, Message
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp
 
-FLUSHES_PER_SECOND = 10
-"""How often a growing answer is drawn; drawing more often takes cores from the model."""
+DRAWS_PER_SECOND = 10
+"""How often a growing answer is drawn at most."""
+_DRAWS_BESIDE_FULL_CORES = 5
+"""How often while the model computes on every core: each draw makes all of its threads wait."""
 
 Events = AsyncGenerator[ChatEvent, None]
 
@@ -66,6 +69,7 @@ class LiveAnswers(Screen[None]):
         self._undo: list[Callable[[], Awaitable[None]]] = []
         self._flush_timer: Timer | None = None
         self._drawn_at = 0.0
+        self._draws_per_second = DRAWS_PER_SECOND
         self._last_stats: Stats | None = None
         self._context_used = 0
         self._time_left = TimeLeft()
@@ -193,7 +197,10 @@ class LiveAnswers(Screen[None]):
                     turn.growing = True
                     self.transcript.redraw(turn)
                     self.status.show("answering", "busy")
+                if self._chat.running is not None:
+                    self._draw_beside(self._chat.running.loaded.threads)
             case ThreadsChosen(threads=threads, most=most, lowered=lowered) if here:
+                self._draw_beside(threads)
                 words = f" · {threads_text(threads, most)}: the machine is busy" if lowered else ""
                 self.status.show(f"answering{words}", "busy")
             case Delta(text=text, reasoning=reasoning):
@@ -205,8 +212,7 @@ class LiveAnswers(Screen[None]):
                     )
                     live.drawn = False
                     # What comes no faster than it is drawn is drawn at once: one wake-up, not two.
-                    if time.monotonic() - self._drawn_at >= 0.9 / FLUSHES_PER_SECOND:
-                        self._draw_growing()
+                    self._draw_if_due()
             case NotSaved(why=why):
                 self.status.show(f"not saved yet: {why}", "problem")
             case Finished(message=message, stats=stats, saved=saved, notices=notices):
@@ -242,6 +248,15 @@ class LiveAnswers(Screen[None]):
         if turn is not None:
             turn.growing = turn.thinking = False
             self.transcript.update_turn(turn, message)
+
+    def _draw_beside(self, threads: int) -> None:
+        """The model computes with so many threads from now on."""
+        full = threads >= usable_cpus()
+        self._draws_per_second = _DRAWS_BESIDE_FULL_CORES if full else DRAWS_PER_SECOND
+
+    def _draw_if_due(self) -> None:
+        if time.monotonic() - self._drawn_at >= 0.9 / self._draws_per_second:
+            self._draw_growing()
 
     def _draw_growing(self) -> None:
         """Bring the answer that grows here up to date on the screen."""

@@ -32,6 +32,7 @@ from tests.app.looking import (
     ask,
     ask_and_pause,
     say,
+    screen,
     shown,
     status,
     texts,
@@ -67,6 +68,22 @@ async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
     async with run_app(engine, size=(140, 30)) as pilot:
         await say(pilot, "Count")
         await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
+
+
+@pytest.mark.parametrize(("threads", "seldom"), [(2, True), (1, False)])
+async def test_an_answer_is_drawn_seldom_while_every_core_computes(
+    threads: int, seldom: bool, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_tui.app.live_answers.usable_cpus", lambda: 2)
+    engine = ScriptedEngine("One ", "two.")
+    engine.threads = ThreadsChosen(0, threads, 2, lowered=False)
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "Count", "One ")
+        rate = 5 if seldom else 10
+        await wait_until(lambda: screen(pilot)._draws_per_second == rate, "the rate")
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot)[1:] == ["One two."], "all of it")
 
 
 async def test_a_narrow_status_line_leaves_the_threads_out(run_app: RunApp) -> None:
