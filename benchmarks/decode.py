@@ -50,13 +50,11 @@ from benchmarks.convert import SHAPES, make_base
 from benchmarks.terminal import TimedTerminal
 
 IDLE, BUSY, PREFILL, SETTLED_S = 0.95, 0.90, 0.95, 2.0
-DEPTH = 64
-"""Tokens before those that llama-bench times, about as many as the question has."""
 PROMPT_WORDS = 1000
 PHASE_S = 3.0
 MOSTLY = 0.95
 """A count has settled when this part of all further tokens is computed with it."""
-SLOW = 0.75
+SLOW, SLOW_BUSY = 0.75, 0.5
 """Fixed counts below this part of the best are left out after the first round."""
 QUESTION = "Write a very long story about a dragon and a knight."
 HOG = "while True: pass"
@@ -107,11 +105,16 @@ class Peer:
     command: Sequence[str]
     name: str
 
-    def rates(self, case: Case, counts: Sequence[int], *, prompt: int = 0) -> dict[int, float]:
-        """Tokens per second by thread count: of ``prompt`` tokens read, or of those written."""
+    def rates(
+        self, case: Case, counts: Sequence[int], *, prompt: int = 0, depth: int = 0
+    ) -> dict[int, float]:
+        """Tokens per second by thread count: of ``prompt`` tokens read, or of those written.
+
+        ``depth`` tokens stand before those written: each is looked at again for every new one.
+        """
         wanted = ["-p", str(prompt), "-n", "0"]
         if not prompt:
-            wanted = ["-p", "0", "-n", str(case.tokens), "-d", str(DEPTH)]
+            wanted = ["-p", "0", "-n", str(case.tokens), "-d", str(depth)]
         command = [*self.command, "-m", str(case.path), *wanted, "-r", "1", "-o", "json"]
         command += ["-ngl", "0", "-t", ",".join(map(str, counts))]
         libraries = str(Path(lib.__file__).parent / "lib")
@@ -251,9 +254,9 @@ def static_counts() -> list[int]:
     return sorted({count for count in (*range(1, 5), 6, 8, 12, 16, 24, 32, most) if count <= most})
 
 
-def worth_it(rates: dict[int, float]) -> list[int]:
+def worth_it(rates: dict[int, float], slow: float) -> list[int]:
     best = max(rates.values())
-    return [count for count, rate in rates.items() if rate >= SLOW * best]
+    return [count for count, rate in rates.items() if rate >= slow * best]
 
 
 def table(rates: Sequence[dict[int, float]]) -> str:
@@ -269,20 +272,22 @@ def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
     faces = {"ask": decode_through_ask, "screen": decode_through_screen}
     ours: dict[str, list[float]] = {face: [] for face in faces}
     ratios: dict[str, list[float]] = {face: [] for face in faces}
+    depth = int(through_ask(Case(case.path, 1, 0, 0))["prompt_tokens"])
     with load(busy):
-        first = peer.rates(case, static_counts())
+        first = peer.rates(case, static_counts(), depth=depth)
         rounds = [first]
-        counts = worth_it(first) if not busy else list(first)
+        counts = worth_it(first, SLOW_BUSY if busy else SLOW)
         for _ in range(case.rounds):
-            before = peer.rates(case, counts)
+            before = peer.rates(case, counts, depth=depth)
             for face, speed in faces.items():
                 ours[face].append(speed(case))
-            after = peer.rates(case, counts)
+            after = peer.rates(case, counts, depth=depth)
             rounds += [before, after]
             best = max(statistics.mean((before[count], after[count])) for count in counts)
             for face in faces:
                 ratios[face].append(ours[face][-1] / best)
-    print(f"decoding {name}, {'one core busy' if busy else 'idle'}, tokens/s:")
+    load_is = "one core busy" if busy else "idle"
+    print(f"decoding {name} after a prompt of {depth} tokens, {load_is}, tokens/s:")
     print(f"  {peer.name}: {table(rounds)}")
     met = True
     for face in faces:
