@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, Self
 
 LIMIT_S = 2.0
 """From the reason to go to the end of the process."""
@@ -43,7 +43,15 @@ Rescue = Callable[[float], None]
 
 
 class ExitWatch:
-    """Waits for reasons to end this process, and ends it; there is one in a process."""
+    """Waits for reasons to end this process, and ends it; there is one in a process.
+
+    It surrounds what the main thread does::
+
+        with ExitWatch() as exit_watch:
+            ...
+
+    When the block ends because the process was told to, the watch still decides the exit code.
+    """
 
     def __init__(
         self, terminal: int | None = None, *, codes_when_saved: Mapping[int, int] = {}
@@ -64,9 +72,12 @@ class ExitWatch:
         self._code = 0
         self.leaving = False
         """The process is about to end: nothing new is to begin."""
+        # Reentrant, for a signal may come while the main thread holds it.
+        self._deciding = threading.RLock()
+        self._thread = threading.Thread(target=self._run, name="exit watch", daemon=True)
 
-    def start(self) -> None:
-        """Take over SIGTERM and SIGHUP; the main thread calls this before it starts others.
+    def __enter__(self) -> Self:
+        """Take over SIGTERM and SIGHUP; the main thread does this before it starts others.
 
         A signal that is ignored, as under ``nohup``, stays ignored.
         """
@@ -80,7 +91,19 @@ class ExitWatch:
                 signal.signal(number, self._told)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGVTALRM, lambda *_: None)
-        threading.Thread(target=self._run, name="exit watch", daemon=True).start()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Let the watch end the process where it has begun to.
+
+        What the main thread was doing has only stopped, and Python, on its way out, no longer
+        handles the alarms.
+        """
+        with self._deciding:
+            told, self.leaving = self.leaving, True
+        if told:
+            self._thread.join()
 
     def attend(self, save: Save, rescue: Rescue) -> None:
         """From now on there is something to save; the event loop that saves calls this."""
@@ -122,11 +145,12 @@ class ExitWatch:
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        if not self.leaving:
-            self.leaving = True
-            signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
-            # Whenever a Python handler runs, the interpreter's lock changes hands.
-            signal.setitimer(signal.ITIMER_VIRTUAL, _TICK_S, _TICK_S)
+        with self._deciding:
+            if not self.leaving:
+                self.leaving = True
+                signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
+                # Whenever a Python handler runs, the interpreter's lock changes hands.
+                signal.setitimer(signal.ITIMER_VIRTUAL, _TICK_S, _TICK_S)
 
     # --- the thread -----------------------------------------------------------------------------
 

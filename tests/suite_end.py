@@ -19,11 +19,20 @@ LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
 
 def pytest_configure(config: pytest.Config) -> None:
     """The workers of pytest-xdist are ended by the process that started them."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            # In the background of a shell, or under nohup. The programs that tests start would
+            # ignore it too; a handler is not inherited.
+            signal.signal(number, _ignore)
     if hasattr(config, "workerinput"):
         return
     for number in LIKE_CTRL_C:
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup, SIGHUP stays ignored
             signal.signal(number, _interrupt)
+
+
+def _ignore(number: int, frame: object) -> None:
+    pass
 
 
 def _interrupt(number: int, frame: object) -> None:

@@ -51,8 +51,6 @@ def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_pat
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        # A shell lets what it runs in the background ignore Ctrl-C, and Python keeps to that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         wait_for(lambda: len(list(begun.iterdir())) == running or suite.poll() is not None)

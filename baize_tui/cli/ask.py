@@ -108,12 +108,11 @@ def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     question = question_from(prompt)
     prepare_stdout()
-    exit_watch = ExitWatch()
-    exit_watch.start()
-    try:
-        return asyncio.run(_ask(question, options, exit_watch))
-    except KeyboardInterrupt:
-        return INTERRUPTED
+    with ExitWatch() as exit_watch:
+        try:
+            return asyncio.run(_ask(question, options, exit_watch))
+        except KeyboardInterrupt:
+            return INTERRUPTED
 
 
 def _grammar_in(file: Path | None) -> str:

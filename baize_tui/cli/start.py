@@ -51,19 +51,19 @@ def start_client(
     wanted = model or settings.model.default
     if model is not None:
         find_model(model, paths)  # a wrong name ends here; else the screen says what is missing
-    exit_watch = ExitWatch(sys.stdin.fileno(), codes_when_saved={signal.SIGTERM: DONE})
-    exit_watch.start()
-    store = Store(paths.conversations_file)
-    if newest and session is None:
-        session = next((conversation.id for conversation in store.conversations()), None)
-    elif session is not None:
-        session = store.conversation(session).id
-    chat = make_chat(store, settings, paths, one_model=model is not None)
+    terminal = sys.stdin.fileno()
+    with ExitWatch(terminal, codes_when_saved={signal.SIGTERM: DONE}) as exit_watch:
+        store = Store(paths.conversations_file)
+        if newest and session is None:
+            session = next((conversation.id for conversation in store.conversations()), None)
+        elif session is not None:
+            session = store.conversation(session).id
+        chat = make_chat(store, settings, paths, one_model=model is not None)
 
-    from baize_tui.app.client import BaizeApp
+        from baize_tui.app.client import BaizeApp
 
-    app = BaizeApp(chat, paths, model=wanted, open_session=session, exit_watch=exit_watch)
-    app.run()
-    if chat.unsaved:
-        raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")
-    return app.return_code or 0
+        app = BaizeApp(chat, paths, model=wanted, open_session=session, exit_watch=exit_watch)
+        app.run()
+        if chat.unsaved:
+            raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")
+        return app.return_code or 0
