@@ -18,14 +18,14 @@ LIKE_CTRL_C = (signal.SIGTERM, signal.SIGHUP)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The workers of pytest-xdist are ended by the process that started them."""
+    """Take over the signals of this process."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
-            # In the background of a shell, or under nohup. The programs that tests start would
-            # ignore it too; a handler is not inherited.
+            # As in the background of a shell, and under nohup. What the tests start would ignore it
+            # too; a handler is not inherited.
             signal.signal(number, _ignore)
     if hasattr(config, "workerinput"):
-        return
+        return  # a worker of pytest-xdist is ended by the process that started it
     for number in LIKE_CTRL_C:
         if signal.getsignal(number) is signal.SIG_DFL:  # under nohup, SIGHUP stays ignored
             signal.signal(number, _interrupt)
