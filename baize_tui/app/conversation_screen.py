@@ -217,6 +217,8 @@ class ConversationScreen(MessageActions):
 
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         if event.text_area is self.prompt:
+            if not self.prompt.draft:
+                self._put_draft_tokens(None)  # it costs nothing: no need to count
             self._count_soon()
 
     def _count_soon(self) -> None:
@@ -226,16 +228,20 @@ class ConversationScreen(MessageActions):
 
     @work(group="count", exclusive=True)
     async def _count_draft(self) -> None:
-        draft, before = self.prompt.draft, self._draft_tokens
-        self._draft_tokens = None
+        draft, tokens = self.prompt.draft, None
         if draft and not (draft.startswith("/") and "\n" not in draft):
             leaf = self._conversation.leaf_id if self._conversation is not None else None
             if self._editing is not None:
                 leaf = self._editing.parent_id
             # Where it cannot be counted, sending it says why.
             with contextlib.suppress(EngineFailure, NoModel, StoreError):
-                self._draft_tokens = await self._chat.prompt_tokens(self._conversation, leaf, draft)
-        if self._draft_tokens != before and self._is_idle:
+                tokens = await self._chat.prompt_tokens(self._conversation, leaf, draft)
+        if draft == self.prompt.draft:
+            self._put_draft_tokens(tokens)
+
+    def _put_draft_tokens(self, tokens: int | None) -> None:
+        before, self._draft_tokens = self._draft_tokens, tokens
+        if tokens != before and self._is_idle:
             self._show_idle()
 
     @property

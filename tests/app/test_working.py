@@ -239,6 +239,17 @@ async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) ->
         await wait_until(lambda: "oldest turns leave" in status(pilot), "the warning")
 
 
+async def test_a_cleared_draft_costs_nothing_at_once(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await pilot.press(*"one")
+        await wait_until(lambda: "with this" in status(pilot), "the count")
+        monkeypatch.setattr("baize_tui.app.conversation_screen.COUNT_AFTER_S", 3600)
+        await pilot.press(*["backspace"] * 3)
+        await wait_until(lambda: "with this" not in status(pilot), "no cost")
+
+
 async def test_the_cost_follows_an_edit(run_app: RunApp) -> None:
     chat = ChatSettings(system="", moderation=False)
     async with run_app(ScriptedEngine("yes"), settings=Settings(chat=chat)) as pilot:
