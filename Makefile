@@ -17,7 +17,7 @@ TESTS ?= tests
 # Two processes for each core, for many tests wait for others; one that is done takes over what
 # another has not begun.
 PROCESSES ?= $(shell $(BIN)/python -c \
-  'from baize_machine.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
+  'from baize_shared.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
 .PHONY: chat demo test test-train test-all check bench bench-train pictures clean

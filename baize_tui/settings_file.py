@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
+from baize_shared.atomic_files import write_atomically
 from baize_tui.settings import Settings, SettingsError, decoded_settings
 
 
@@ -42,23 +40,8 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
     after = tomlkit.dumps(document).encode()
     settings = decoded_settings(after, file)
     try:
-        _replace(target, after)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_atomically(target, after, private=True)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be written: {error.strerror}") from error
     return settings
-
-
-def _replace(target: Path, content: bytes) -> None:
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o600
-    descriptor, partial = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as handle:
-            handle.write(content)
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.chmod(partial, mode)  # noqa: PTH101 - a plain name from mkstemp
-        os.replace(partial, target)  # noqa: PTH105
-    except OSError:
-        Path(partial).unlink(missing_ok=True)
-        raise

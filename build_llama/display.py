@@ -7,7 +7,7 @@ import shutil
 from time import monotonic
 from typing import TextIO
 
-from baize_tui.progress import TimeLeft, bar
+from baize_shared.progress import TimeLeft, bar
 from build_llama.steps import COMPILING, PHASES, Step, read_phase, read_step
 
 PLAIN_LINE_EVERY_S = 20.0

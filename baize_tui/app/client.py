@@ -15,6 +15,7 @@ from textual.dom import DOMNode
 from textual.screen import Screen
 from textual.worker import WorkerCancelled, WorkerError
 
+from baize_shared.progress import TimeLeft, progress_text
 from baize_tui.app.actions import rebound
 from baize_tui.app.background_pulls import BackgroundPulls
 from baize_tui.app.conversation_screen import ConversationScreen
@@ -25,7 +26,6 @@ from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, kill_workers
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths
-from baize_tui.progress import TimeLeft, bar
 from baize_tui.settings import SettingsError
 from baize_tui.store.conversations import StoreError
 
@@ -208,8 +208,8 @@ class BaizeApp(App[int]):
         left = TimeLeft()
 
         def progress(done: float) -> None:
-            words = [f"loading {model.name} {bar(done)} {done:.0%}", left.after(done)]
-            screen.status.show(" · ".join(word for word in words if word), "busy")
+            text = progress_text(f"loading {model.name}", done, left=left.after(done))
+            screen.status.show(text, "busy")
 
         progress(0.0)
         self.model = model

@@ -13,8 +13,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import LIST_KEYS, PROMPT_KEYS, Action
-from baize_tui.sanitizer import clean_line
 
 Result = TypeVar("Result")
 

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
-from baize_tui.sanitizer import clean_text
 
 
 def editor_command() -> str:

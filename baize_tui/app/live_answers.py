@@ -12,7 +12,8 @@ import msgspec
 from textual.screen import Screen
 from textual.timer import Timer
 
-from baize_machine.usable_cpus import usable_cpus
+from baize_shared.progress import TimeLeft, progress_text
+from baize_shared.usable_cpus import usable_cpus
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
@@ -31,7 +32,6 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.protocol import Prefilling, Stats, ThreadsChosen
-from baize_tui.progress import TimeLeft, bar
 from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:
@@ -240,8 +240,8 @@ class LiveAnswers(Screen[None]):
                 pass
 
     def _show_progress(self, what: str, done: float, count: str = "") -> None:
-        words = [f"{what} {bar(done)} {count or f'{done:.0%}'}", self._time_left.after(done)]
-        self.status.show(" · ".join(word for word in words if word), "busy")
+        text = progress_text(what, done, count=count, left=self._time_left.after(done))
+        self.status.show(text, "busy")
 
     def _end_answer(self, message: Message) -> None:
         turn = self.transcript.turn_of(message.id)

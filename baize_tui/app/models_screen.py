@@ -14,14 +14,14 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from baize_convert.failures import ConvertError
+from baize_shared.progress import bar
+from baize_shared.sizes import size_text
 from baize_tui.app.dialogs import ConfirmDialog, Dialog, LineDialog
 from baize_tui.app.fuzzy import best_matches
 from baize_tui.app.picker import Choice, Picker
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
 from baize_tui.engine.client import EngineFailure
-from baize_tui.progress import bar
-from baize_tui.sizes import size_text
 
 if TYPE_CHECKING:
     from baize_tui.app.client import BaizeApp

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
 from textual.widgets import Input, Select, Static, TextArea
 
-from baize_tui.sanitizer import clean_text
+from baize_shared.sanitizer import clean_text
 from baize_tui.setting_fields import SettingField
 from baize_tui.settings import SettingsError
 

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from baize_shared.sanitizer import clean_line
 from baize_tui.app.dialogs import Dialog
 from baize_tui.app.option_form import Option, OptionForm, OptionRow
 from baize_tui.catalog.adapters import known_adapters
@@ -20,7 +21,6 @@ from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.chat.formats import formats
 from baize_tui.chat.turns import Chat
 from baize_tui.paths import Paths
-from baize_tui.sanitizer import clean_line
 from baize_tui.setting_fields import TABLES, SettingField, fields_of
 from baize_tui.settings import SettingsError, sampling_of
 from baize_tui.store.conversations import StoreError

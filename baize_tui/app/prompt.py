@@ -9,8 +9,8 @@ from textual.binding import Binding
 from textual.message import Message
 from textual.widgets import TextArea
 
+from baize_shared.sanitizer import clean_text
 from baize_tui.app.pastes import Pastes, is_large
-from baize_tui.sanitizer import clean_text
 
 _EDITING: dict[str, str] = {
     key: binding.action

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from baize_shared.progress import progress_text
 from baize_tui.app.dialogs import Dialog
 from baize_tui.app.transcript import Transcript
 from baize_tui.chat.events import (
@@ -26,7 +27,6 @@ from baize_tui.chat.events import (
 )
 from baize_tui.chat.turns import Answerer, Chat
 from baize_tui.engine.protocol import Prefilling
-from baize_tui.progress import bar
 from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Column(Vertical):
     def show(self, event: ChatEvent) -> None:
         match event:
             case LoadingModel(progress=done):
-                self._say(f"loading {bar(done)} {done:.0%}")
+                self._say(progress_text("loading", done))
             case Prefilling(done=done, total=total):
                 self._say(f"reading the prompt {done} of {total}")
             case Answering(message=message):

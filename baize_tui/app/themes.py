@@ -9,7 +9,7 @@ from msgspec import Struct
 from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
-from baize_tui.sanitizer import clean_line
+from baize_shared.sanitizer import clean_line
 
 BAIZE_DARK = Theme(
     name="baize-dark",

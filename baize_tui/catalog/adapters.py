@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub_names import PREFIX, parse_name
+from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogError,
@@ -18,7 +19,6 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
-from baize_tui.sanitizer import clean_line
 
 
 class AdapterRecipe(Described, frozen=True):

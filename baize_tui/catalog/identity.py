@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from baize_shared.atomic_files import write_atomically
 from baize_tui.paths import private_folder
 
 _CHUNK = 1 << 20
@@ -33,9 +34,7 @@ def model_sha256(path: Path, cache: Path) -> str:
             digest.update(chunk)
     known[key] = digest.hexdigest()
     private_folder(cache)
-    partial = known_file.with_suffix(f".{os.getpid()}.partial")
-    partial.write_bytes(msgspec.json.encode(known))
-    partial.replace(known_file)
+    write_atomically(known_file, msgspec.json.encode(known), private=True)
     return known[key]
 
 

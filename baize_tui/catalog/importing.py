@@ -11,6 +11,7 @@ from typing import Protocol
 
 import msgspec
 
+from baize_shared.atomic_files import replace_when_complete
 from baize_tui.catalog.adapters import (
     AdapterRecipe,
     CatalogAdapter,
@@ -22,7 +23,6 @@ from baize_tui.catalog.adapters import (
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.pulled import pulled_file
 from baize_tui.catalog.recipes import (
-    MODEL_SUFFIX,
     CatalogError,
     CatalogModel,
     Recipe,
@@ -162,11 +162,9 @@ def _refuse_known(name: str, paths: Paths) -> None:
 def _copied(source: Path, target: Path, paths: Paths) -> Path:
     private_folder(paths.models_folder)
     private_folder(target.parent)
-    partial = target.with_suffix(f"{MODEL_SUFFIX}.partial")
     try:
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with replace_when_complete(target) as partial:
+            shutil.copyfile(source, partial)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CatalogError(f"{target}: {error.strerror}") from error
     return target

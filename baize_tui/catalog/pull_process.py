@@ -18,10 +18,10 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_model
 from baize_tui.paths import Paths, project_paths
-from baize_tui.sanitizer import clean_line
 
 _EVERY_S = 0.1
 _END_S = 5.0

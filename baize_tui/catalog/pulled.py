@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_shared.atomic_files import write_atomically
 from baize_tui.paths import Paths, private_folder
 
 
@@ -46,7 +47,5 @@ def read_record(name: str, paths: Paths) -> PullRecord | None:
 
 def write_record(name: str, record: PullRecord, paths: Paths) -> None:
     private_folder(paths.models_folder)
-    target = record_file(name, paths)
-    partial = target.with_suffix(".json.partial")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=2))
-    partial.replace(target)
+    content = msgspec.json.format(msgspec.json.encode(record), indent=2)
+    write_atomically(record_file(name, paths), content, private=True)

@@ -17,10 +17,11 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_convert.hub_names import PREFIX, parse_name
 from baize_convert.outtype_names import OuttypeName
+from baize_shared.atomic_files import write_atomically
+from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.catalog.pulled import pulled_file, read_record
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
-from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"
@@ -289,7 +290,5 @@ def write_toml(target: Path, recipe: Described) -> Path:
     # Imported when used: reading needs none of it.
     import tomlkit
 
-    partial = target.with_suffix(".toml.partial")
-    partial.write_text(tomlkit.dumps(msgspec.to_builtins(recipe)), "utf-8")
-    partial.replace(target)
+    write_atomically(target, tomlkit.dumps(msgspec.to_builtins(recipe)).encode(), private=True)
     return target

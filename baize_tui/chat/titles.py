@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from baize_shared.sanitizer import clean_line
 from baize_tui.engine.protocol import Generate, Prompt, PromptMessage
-from baize_tui.sanitizer import clean_line
 from baize_tui.settings import Sampling
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.records import Message

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from baize_shared.sanitizer import clean_text
 from baize_tui import __version__
 from baize_tui.catalog.adapters import AdapterRecipe, CatalogAdapter
 from baize_tui.catalog.identity import model_sha256
@@ -52,7 +53,6 @@ from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure, ModelSpec, WorkerDied
 from baize_tui.engine.protocol import LoadedModel, Prefilling, ThreadsChosen
-from baize_tui.sanitizer import clean_text
 from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, sampling_of
 from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
 from baize_tui.store.records import Conversation, Mark, Message, MessageState, Provenance

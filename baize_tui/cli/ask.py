@@ -14,6 +14,9 @@ from typing import Any
 
 import msgspec
 
+from baize_shared.commands import DONE, INTERRUPTED
+from baize_shared.named_numbers import parse_named_number
+from baize_shared.printing import ProgressLine, prepare_stdout, print_json
 from baize_tui.catalog.adapters import find_adapter, laid_over
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.events import (
@@ -27,9 +30,9 @@ from baize_tui.chat.events import (
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.turns import Chat
 from baize_tui.cli.assembly import make_chat
-from baize_tui.cli.failures import DONE, INTERRUPTED, CommandError, tell
+from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
-from baize_tui.cli.output import Progress, prepare_stdout, print_json
+from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.engine.client import kill_workers
 from baize_tui.engine.protocol import Prefilling
 from baize_tui.exit_watch import ExitWatch
@@ -92,22 +95,20 @@ def adapters_from(given: Sequence[str], paths: Paths) -> dict[str, float]:
     """
     found: dict[str, float] = {}
     for one in given:
-        name, equals, scale = one.rpartition("=")
-        if not equals or Path(one).exists():
-            name, scale = one, "1"
         try:
-            adapter = find_adapter(name, paths)
-            # One that was trained over another is nothing without it.
-            found = {**found, **laid_over(adapter, paths), **found, adapter.name: float(scale)}
-        except ValueError:
-            raise CommandError(f"--adapter {one}: {scale!r} is not a number") from None
+            name, scale = parse_named_number(one)
+        except ValueError as error:
+            raise CommandError(f"--adapter {one}: {error}") from None
+        adapter = find_adapter(name, paths)
+        # One that was trained over another is nothing without it.
+        found = {**found, **laid_over(adapter, paths), **found, adapter.name: scale}
     return found
 
 
 def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     question = question_from(prompt)
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     with ExitWatch() as exit_watch:
         try:
             return asyncio.run(_ask(question, options, exit_watch))
@@ -125,7 +126,7 @@ def _grammar_in(file: Path | None) -> str:
 class _Printing:
     """An answer on its way to stdout, and how it ended."""
 
-    def __init__(self, progress: Progress, *, quiet: bool) -> None:
+    def __init__(self, progress: ProgressLine, *, quiet: bool) -> None:
         """With ``quiet`` the text is kept for later."""
         self._progress = progress
         self._quiet = quiet
@@ -217,7 +218,7 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     store = Store(paths.conversations_file if options.save else None)
     if store.set_aside is not None:
         tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-    progress = Progress()
+    progress = progress_line()
     printing = _Printing(progress, quiet=options.json)
     chat = make_chat(store, settings, paths, one_model=True, on_notice=printing.tell)
     exit_watch.attend(chat.save_for_exit, chat.rescue)

@@ -13,18 +13,19 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from baize_shared.commands import DONE, FAILED
+from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.sizes import size_text
 from baize_tui import __version__
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model, known_models
 from baize_tui.cli.engine_trial import EngineTrial, Trial, try_engine
-from baize_tui.cli.failures import DONE, FAILED
-from baize_tui.cli.output import prepare_stdout, print_json, print_line
+from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.start import speaks_utf8
 from baize_tui.engine.profiles import FULL, WorkingProfile, profile_named
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Settings, SettingsError, load_settings
-from baize_tui.sizes import size_text
 from baize_tui.store.conversations import Store, StoreError
 
 
@@ -73,7 +74,7 @@ def doctor(*, json: bool) -> int:
     if json:
         print_json(described)
     else:
-        prepare_stdout()
+        prepare_stdout(PROGRAM)
         _print(described)
     return FAILED if found.problems else DONE
 

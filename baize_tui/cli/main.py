@@ -10,9 +10,10 @@ import typer
 from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
-from baize_tui.cli.failures import DONE, exit_code_of
+from baize_tui.cli.failures import exit_code_of
 from baize_tui.cli.flags import GpuLayers, Offline
 from baize_tui.cli.models import complete_model, models
+from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.pulls import go_offline, plan_command, pull_command
 from baize_tui.cli.sessions import Json, complete_session, sessions
 from baize_tui.cli.start import start_client
@@ -122,11 +123,4 @@ def doctor_command(json: Json = False) -> None:
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code."""
 
-    def command() -> int:
-        try:
-            commands(args=arguments, prog_name="baize-tui")
-        except SystemExit as end:  # how typer ends every command; wrong usage is 2
-            return end.code if isinstance(end.code, int) else DONE
-        return DONE
-
-    return exit_code_of(command)
+    return exit_code_of(lambda: commands(args=arguments, prog_name=PROGRAM))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.lineage import lineage
 from baize_tui.catalog.pulled import PullRecord
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.engine.protocol import GgufHeader
-from baize_tui.sizes import size_text
 
 Rows = dict[str, str]
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.lineage import lineage
 from baize_tui.catalog.pulled import read_record
@@ -20,14 +22,12 @@ from baize_tui.catalog.recipes import (
     known_models,
 )
 from baize_tui.chat.formats import format_named
-from baize_tui.cli.failures import tell
 from baize_tui.cli.model_info import rows_of
-from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
+from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import Paths, project_paths
-from baize_tui.sizes import size_text
 
 if TYPE_CHECKING:
     pass
@@ -82,7 +82,7 @@ def list_models(json: Json = False) -> None:
             }
         )
         return
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     width = max(len(name) for name in [*(m.name for m in found), *(a.name for a in adapters)])
     rows: list[CatalogModel | CatalogAdapter] = [*found, *adapters]
     for one in rows:
@@ -118,7 +118,7 @@ def info(model: ModelName, json: Json = False) -> None:
             }
         )
         return
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     rows = rows_of(found, header, record)
     width = max(map(len, rows))
     for key, value in rows.items():
@@ -177,7 +177,7 @@ def import_model(
 
     async def bring() -> CatalogModel | CatalogAdapter:
         engine = WorkerEngine(paths, tell)
-        progress = Progress()
+        progress = progress_line()
         engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")
         try:
             return await import_file(file, Wish(name, copy, format, base, over), paths, engine)

@@ -15,6 +15,10 @@ import typer
 
 from baize_convert.hub_names import PREFIX
 from baize_convert.outtype_names import OuttypeName
+from baize_shared.commands import INTERRUPTED
+from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.progress import TimeLeft, bar
+from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.fit import Machine, this_machine
 from baize_tui.catalog.recipes import (
@@ -28,17 +32,15 @@ from baize_tui.catalog.recipes import (
     known_models,
     write_recipe,
 )
-from baize_tui.cli.failures import INTERRUPTED, CommandError, tell
+from baize_tui.cli.failures import CommandError
 from baize_tui.cli.flags import GpuLayers, Offline
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.models import adapter_as_json, as_json, complete_model
-from baize_tui.cli.output import Progress, prepare_stdout, print_json, print_line
+from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.cli.sessions import Json
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
-from baize_tui.progress import TimeLeft, bar
 from baize_tui.settings import load_settings
-from baize_tui.sizes import size_text
 
 if TYPE_CHECKING:
     from baize_tui.catalog.planner import ModelPlan
@@ -178,7 +180,7 @@ def plan_command(
     if json:
         print_json({**msgspec.to_builtins(made), "machine": msgspec.to_builtins(machine)})
         return
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     for line in _plan_lines(made, machine):
         print_line(line)
 
@@ -227,7 +229,7 @@ def pull_command(
             tell(_summary(made))
         if not made.enough_disk:
             raise CommandError(f"{paths.models_folder}: too little disk for {wanted.name}")
-        with Progress() as progress:
+        with progress_line() as progress:
             left = TimeLeft()
 
             def report(done: int, total: int) -> None:

@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 import msgspec
 import typer
 
+from baize_shared.atomic_files import write_atomically
+from baize_shared.printing import prepare_stdout, print_json, print_line
 from baize_tui.chat.training_examples import good_dialogues, pairs
-from baize_tui.cli.failures import CommandError, tell
-from baize_tui.cli.output import prepare_stdout, print_json, print_line
+from baize_tui.cli.failures import CommandError
+from baize_tui.cli.output import PROGRAM, tell
 from baize_tui.paths import project_paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Conversation
@@ -75,7 +77,7 @@ def list_sessions(
     if json:
         print_json({"sessions": [_as_json(conversation) for conversation in found]})
         return
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     for conversation in found:
         print_line(f"{conversation.id}  {_time(conversation.updated_at)}  {conversation.title}")
     if not found:
@@ -108,7 +110,7 @@ def show(session: SessionId, json: Json = False) -> None:
             }
         )
         return
-    prepare_stdout()
+    prepare_stdout(PROGRAM)
     print_line(f"# {conversation.title}")
     for message in messages:
         note = "" if message.state == "complete" else f" ({message.state})"
@@ -138,12 +140,9 @@ def export_sessions(
             for conversation in chosen
             for found in make(store.tree(conversation.id), conversation.system)
         ]
-    partial = output.with_name(f"{output.name}.partial")
     try:
-        partial.write_bytes(b"".join(lines))
-        partial.replace(output)
+        write_atomically(output, b"".join(lines))
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise CommandError(f"{output}: {error.strerror}") from error
     if json:
         print_json({"output": str(output), "kind": kind, "written": len(lines)})

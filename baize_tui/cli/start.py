@@ -7,10 +7,11 @@ import locale
 import signal
 import sys
 
+from baize_shared.commands import DONE
 from baize_tui.app.actions import check_keys
 from baize_tui.catalog.recipes import find_model
 from baize_tui.cli.assembly import make_chat
-from baize_tui.cli.failures import DONE, CommandError
+from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import project_paths

@@ -20,6 +20,7 @@ from typing import Any, Protocol, Self, TypeVar
 import msgspec
 from msgspec import Struct
 
+from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.engine.profiles import (
     FULL,
     MachineProfile,
@@ -72,7 +73,6 @@ from baize_tui.engine.protocol import (
 )
 from baize_tui.footprint import Measurement
 from baize_tui.paths import Paths, private_folder
-from baize_tui.sanitizer import clean_line, clean_text
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; one that takes this long is ended by force."""

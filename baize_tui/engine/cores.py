@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from baize_machine.usable_cpus import container_quota
+from baize_shared.usable_cpus import container_quota
 
 _SMALLEST_PART = 0.25
 """A quota of 2.25 cores or less is worth two threads: a third would mostly be throttled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from baize_machine.blas_threads import single_threaded_blas
+from baize_shared.blas_threads import single_threaded_blas
 from baize_tui.engine.bindings import Context
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from baize_shared.common_prefix import common_prefix_length
 from baize_tui.engine.adapter_fits import check_adapter
 from baize_tui.engine.bindings import (
     Aborted,
@@ -439,11 +440,7 @@ class LlamaEngine:
 
     def _reuse(self, ids: Sequence[int]) -> int:
         """Cut the KV cache to the longest prefix it shares with ``ids``; its length."""
-        shared = 0
-        for cached, wanted in zip(self._cached, ids, strict=False):
-            if cached != wanted:
-                break
-            shared += 1
+        shared = common_prefix_length(self._cached, ids)
         if shared < len(self._cached) and not self._context.truncate(shared):
             self._context.clear()
             shared = 0

@@ -21,6 +21,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_shared.atomic_files import write_atomically
 from baize_tui.paths import private_folder
 
 
@@ -210,13 +211,8 @@ class ProfileCache:
     def write(self, profile: MachineProfile, why: str, *, temporary: bool = False) -> None:
         """Remember that ``profile`` answered after what ``why`` says had happened."""
         expires = time.time() + _TEMPORARY_S if temporary else None
-        partial = self._file.with_suffix(f".{os.getpid()}.partial")
-        try:
+        known = WorkingProfile(self._machine, profile.name, why, expires)
+        # Without the file, the next start tries the profiles again.
+        with contextlib.suppress(OSError):
             private_folder(self._file.parent)
-            partial.write_bytes(
-                msgspec.json.encode(WorkingProfile(self._machine, profile.name, why, expires))
-            )
-            partial.replace(self._file)
-        except OSError:
-            with contextlib.suppress(OSError):
-                partial.unlink(missing_ok=True)
+            write_atomically(self._file, msgspec.json.encode(known), private=True)

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
+from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.paths import private_folder
-from baize_tui.sanitizer import clean_line, clean_text
 from baize_tui.store.migrations import VERSION, migrate
 from baize_tui.store.records import (
     AnswerSoFar,

@@ -20,6 +20,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.merged_tensors import check_adapters
 from baize_convert.metadata import title
 from baize_convert.tensor_names import ModuleName, modules, permute_rows
+from baize_shared.atomic_files import replace_when_complete
 
 DTYPES = {"f32": np.float32, "f16": np.float16}
 
@@ -49,13 +50,12 @@ def write_adapter(base: Checkpoint, adapter: Adapter, output: Path, dtype: str =
         for part, values in zip("ab", _parts(names[module], change), strict=True):
             name = f"{names[module].target}.weight.lora_{part}"
             writer.add_tensor(name, np.ascontiguousarray(values.astype(DTYPES[dtype])))
-    partial = output.with_name(output.name + ".partial")
     try:
-        writer.write_header_to_file(partial)
-        writer.write_kv_data_to_file()
-        writer.write_tensors_to_file()
-        writer.close()
-        partial.replace(output)
+        with replace_when_complete(output) as partial:
+            writer.write_header_to_file(partial)
+            writer.write_kv_data_to_file()
+            writer.write_tensors_to_file()
+            writer.close()
     except OSError as error:
         raise ConvertError(f"{output}: {error.strerror}") from error
     return len(adapter.changes)

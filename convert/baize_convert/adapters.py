@@ -13,6 +13,7 @@ from baize_convert.gguf_adapter import open_gguf_adapter
 from baize_convert.gguf_file import GgufTensor
 from baize_convert.model_config import ModelConfig
 from baize_convert.tensor_names import modules
+from baize_shared.named_numbers import parse_named_number
 
 
 def open_adapter(given: Path | str, weight: float = 1.0, *, keep: bool = True) -> Adapter:
@@ -47,13 +48,11 @@ def parse_adapters(given: Iterable[str], *, keep: bool = True) -> list[Adapter]:
     """
     found = []
     for one in given:
-        path, equals, weight = one.rpartition("=")
-        if not equals or Path(one).exists():
-            path, weight = one, "1"
         try:
-            found.append(open_adapter(path, float(weight), keep=keep))
+            path, weight = parse_named_number(one)
         except ValueError as error:
-            raise ConvertError(f"--adapter {one}: {weight!r} is not a number") from error
+            raise ConvertError(f"--adapter {one}: {error}") from None
+        found.append(open_adapter(path, weight, keep=keep))
     return found
 
 

@@ -14,7 +14,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.ggml import GgmlType, block_columns, quantize
 from baize_convert.layout import Layout
 from baize_convert.merged_tensors import MergedTensor
-from baize_machine.usable_cpus import usable_cpus
+from baize_shared.usable_cpus import usable_cpus
 
 DEFAULT_MEMORY = 500_000_000
 """Bytes that a conversion may take at most; mapped files are the system's, and do not count."""

@@ -28,7 +28,7 @@ from baize_convert.layout import Placed
 from baize_convert.plan import Plan
 from baize_convert.provenance import sha256_of, with_hashes
 from baize_convert.stored_tensors import ByteSource, MappedFile, StoredTensor
-from baize_machine.blas_threads import limit_blas_in_this_thread, single_threaded_blas
+from baize_shared.blas_threads import limit_blas_in_this_thread, single_threaded_blas
 
 
 @dataclass

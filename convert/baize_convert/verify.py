@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from baize_convert.failures import ConvertError
 from baize_convert.llama_model import LlamaModel, open_model, open_tokenizer
 from baize_convert.source_tokenizers import SourceTokenizer
-from baize_machine.blas_threads import single_threaded_blas
+from baize_shared.blas_threads import single_threaded_blas
 
 Floats = NDArray[np.float32]
 WINDOW = 256

@@ -349,7 +349,7 @@ STATES: dict[str, Callable[[], State]] = {
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time left is told: how much it is differs from run to run."""
-    monkeypatch.setattr("baize_tui.progress.monotonic", lambda: 0.0)
+    monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
 
 
 def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:

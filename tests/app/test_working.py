@@ -8,13 +8,13 @@ import pytest
 from textual import events
 from textual.widgets import Static
 
+from baize_shared.progress import TimeLeft
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
-from baize_tui.progress import TimeLeft
 from baize_tui.settings import ChatSettings, LookSettings, Settings
 from baize_tui.store.conversations import Store, StoreFull
 from tests.app.looking import (
@@ -384,7 +384,7 @@ async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, path
 
 def test_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("baize_tui.progress.monotonic", lambda: now)
+    monkeypatch.setattr("baize_shared.progress.monotonic", lambda: now)
     left = TimeLeft()
     assert left.after(0.0) == ""
     now += 0.1

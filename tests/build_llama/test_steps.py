@@ -102,7 +102,7 @@ def test_the_time_left_is_shown_and_goes_on_while_nothing_is_printed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 1000.0
-    for module in ("baize_tui.progress", "build_llama.display"):
+    for module in ("baize_shared.progress", "build_llama.display"):
         monkeypatch.setattr(f"{module}.monotonic", lambda: now)
     out = io.StringIO()
     display = Display(out)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from baize_machine.usable_cpus import container_quota
+from baize_shared.usable_cpus import container_quota
 from baize_tui.engine.cores import Cores, linux_cores, usable_cores
 
 

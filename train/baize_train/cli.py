@@ -11,6 +11,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from baize_shared.named_numbers import parse_named_number
+from baize_shared.tables import table
 from baize_train.checks import Limits, problems_of
 from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, write_corpus
 from baize_train.dataset_card import Terms, card_of
@@ -24,7 +26,6 @@ from baize_train.preview_command import preview_command
 from baize_train.sdf_command import sdf_command
 from baize_train.selfchat_command import selfchat_command
 from baize_train.statistics import CorpusStatistics, statistics_of
-from baize_train.tables import table
 
 FAILED, INTERRUPTED = 1, 130
 _SHOWN = 20
@@ -168,14 +169,13 @@ def mix_command(
     """Mix corpora by ratios; no dialogue is taken twice."""
     parts = []
     for one in corpora:
-        name, equals, ratio = one.rpartition("=")
         try:
-            share = float(ratio) if equals else 1.0
-        except ValueError:
-            raise TrainError(f"{one}: {ratio!r} is not a ratio") from None
+            name, share = parse_named_number(one)
+        except ValueError as error:
+            raise TrainError(f"{one}: {error}") from None
         if share <= 0:
-            raise TrainError(f"{one}: a ratio is more than 0")
-        parts.append((list(_read([Path(name if equals else one)])), share))
+            raise TrainError(f"{one}: the ratio must be greater than 0")
+        parts.append((list(_read([Path(name)])), share))
     found = mixed(parts, seed, total)
     write_corpus(iter(found), output, "messages")
     print(f"{output}: {len(found)} dialogues")

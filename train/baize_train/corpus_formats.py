@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from baize_shared.atomic_files import replace_when_complete
 from baize_train.dialogues import Dialogue, Role, Turn, id_of
 from baize_train.failures import TrainError
 from baize_train.legacy_transcripts import read_pickle, turns_of
@@ -192,17 +193,14 @@ def write_corpus(dialogues: Iterator[Dialogue], output: Path, form: FormatName) 
         TrainError: it cannot be written. What was there before under that name stays.
     """
     write = _WRITERS[form]
-    partial = output.with_name(f"{output.name}.partial")
     count = 0
     try:
-        with partial.open("wb") as file:
+        with replace_when_complete(output) as partial, partial.open("wb") as file:
             for dialogue in dialogues:
                 for record in write(dialogue):
                     file.write(msgspec.json.encode(record) + b"\n")
                 count += 1
-        partial.replace(output)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise TrainError(f"{output}: {error.strerror}") from error
     return count
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from baize_shared.tables import table
 from baize_train import training_flags as flags
 from baize_train.base_model import base_folder
 from baize_train.dialogues import Turn
@@ -30,7 +31,6 @@ from baize_train.judging import check_passes
 from baize_train.runnable_model import RunnableModel, check_adapters, runnable
 from baize_train.speaker_specs import KEY_VARIABLE, speaker_named
 from baize_train.speakers import Speaker, Wish
-from baize_train.tables import table
 
 
 def eval_command(

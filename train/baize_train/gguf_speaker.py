@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from baize_shared.common_prefix import common_prefix_length
 from baize_train.base_vocabulary import chat_format, open_vocabulary
 from baize_train.dialogues import Turn
 from baize_train.failures import TrainError, warn
@@ -136,12 +137,7 @@ class _Slot:
 
     def knows(self, messages: Sequence[Turn]) -> int:
         """How many turns of ``messages`` it has read already."""
-        count = 0
-        for one, other in zip(self.heard, messages, strict=False):
-            if one != other:
-                break
-            count += 1
-        return count
+        return common_prefix_length(self.heard, messages)
 
 
 def streams_of(path: Path) -> int:

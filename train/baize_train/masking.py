@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
+from baize_shared.common_prefix import common_prefix_length
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
 from baize_tui.chat.formats import format_named, prompt_of
@@ -102,7 +103,7 @@ class DialogueTokenizer:
             if part.earlier:
                 trained.extend(b"\1" * len(part.ids))
             else:
-                ends = _common(part.ids, self.end_ids) if after_answer else 0
+                ends = common_prefix_length(part.ids, self.end_ids) if after_answer else 0
                 trained.extend(b"\1" * ends + b"\0" * (len(part.ids) - ends))
             after_answer = part.earlier
         if self._loss == "everything":
@@ -217,13 +218,3 @@ class DialogueTokenizer:
                 "model could not learn to stop: choose another with --format"
             )
         return lead, behind[: min(ends)]
-
-
-def _common(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many ids the two begin with alike."""
-    count = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            break
-        count += 1
-    return count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -13,6 +12,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import Struct
 
+from baize_shared.atomic_files import write_atomically
 from baize_train.failures import TrainError
 from baize_train.token_sets import TokenCounts
 
@@ -137,13 +137,8 @@ def write_manifest(manifest: RunManifest, folder: Path) -> None:
         TrainError: it cannot be written.
     """
     file = folder / FILE
-    partial = file.with_suffix(".partial")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as stream:
-            stream.write(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(file)
+        write_atomically(file, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error

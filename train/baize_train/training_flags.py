@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from baize_shared.progress import TimeLeft, bar
 from baize_train.corpus_formats import Unreadable, read_corpus
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
 from baize_train.launched import is_alone
 from baize_train.mixing import split
 from baize_train.presets import PRESETS, Preset
-from baize_tui.progress import TimeLeft, bar
 
 if TYPE_CHECKING:
     from baize_train.finetune import Corpus

@@ -7,7 +7,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.sanitizer import clean_line, clean_text
+from baize_shared.sanitizer import clean_line, clean_text
 
 EVERY = st.text(st.characters(exclude_categories=()))
 BIDI = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")

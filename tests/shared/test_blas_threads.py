@@ -20,7 +20,7 @@ from baize_convert.merge import merge
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion
 from baize_convert.verify import compare_logits
-from baize_machine.blas_threads import single_threaded_blas
+from baize_shared.blas_threads import single_threaded_blas
 from baize_tui.engine import likelihood
 from baize_tui.engine.bindings import AbortFlag, Context
 from baize_tui.engine.likelihood import logits
@@ -166,7 +166,7 @@ def test_a_numpy_imported_later_is_limited_too() -> None:
     """threadpoolctl changes only what is loaded, so the limit has to load numpy's BLAS first."""
     ran(
         "import sys\n"
-        "from baize_machine.blas_threads import single_threaded_blas\n"
+        "from baize_shared.blas_threads import single_threaded_blas\n"
         "assert 'numpy' not in sys.modules\n"
         "with single_threaded_blas():\n"
         "    import numpy, threadpoolctl\n"
@@ -177,7 +177,7 @@ def test_a_numpy_imported_later_is_limited_too() -> None:
 
 def test_the_chat_client_starts_without_it() -> None:
     ran(
-        "import sys, baize_tui.__main__, baize_tui.app.client, baize_machine.blas_threads\n"
+        "import sys, baize_tui.__main__, baize_tui.app.client, baize_shared.blas_threads\n"
         "assert 'threadpoolctl' not in sys.modules\n"
         "assert 'numpy' not in sys.modules\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from baize_machine.usable_cpus import container_quota
+from baize_shared.usable_cpus import container_quota
 
 
 def group(mount: Path, path: str, file: str, text: str) -> None:

@@ -14,6 +14,12 @@ def bar(done: float) -> str:
     return "━" * full + "╌" * (BAR_CELLS - full)
 
 
+def progress_text(what: str, done: float, *, count: str = "", left: str = "") -> str:
+    """``loading smollm2 ━━━━━╌╌╌╌╌╌╌ 42% · 12 s left``; a ``count`` replaces the percentage."""
+    shown = f"{what} {bar(done)} {count or f'{done:.0%}'}"
+    return f"{shown} · {left}" if left else shown
+
+
 class TimeLeft:
     """How long work still takes, from how fast it has gone so far."""
 

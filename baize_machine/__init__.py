@@ -1,1 +1,0 @@
-"""What converter, trainer and chat client share about the machine they run on."""

@@ -1,0 +1,85 @@
+"""Files that are written completely or not at all.
+
+The content goes to a file beside the target, which then takes the target's name. Whatever goes
+wrong, and whenever the process ends, the file that was there before is still whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+_LONGEST_NAME = 200
+"""Bytes of the target's name in that of the temporary file; file systems allow 255 in all."""
+
+
+def write_atomically(target: Path, content: bytes, *, private: bool = False) -> None:
+    """Replace the content of ``target``, on disk before this returns.
+
+    The permissions of an existing file stay; a new one that is ``private`` is readable only by its
+    owner. A symbolic link stays a link. What is not a regular file, such as ``/dev/stdout``, is
+    written to directly. Processes that write the same file do not disturb each other: the last one
+    wins.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if _is_special(target):
+        target.write_bytes(content)
+        return
+    target = target.resolve()
+    name = os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
+    partial = target.with_name(f".{name}.{secrets.token_hex(4)}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _mode(private))
+        with os.fdopen(descriptor, "wb") as file:
+            _keep_permissions(target, partial)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def replace_when_complete(target: Path) -> Iterator[Path]:
+    """A path beside ``target`` to write a large file to; it becomes ``target`` when the block ends.
+
+    It is always ``target.partial``, so that what a killed process left is written over. An
+    exception removes it. What is not a regular file, such as ``/dev/stdout``, is given as it is.
+
+    Raises:
+        OSError: it cannot be renamed.
+    """
+    if _is_special(target):
+        yield target
+        return
+    target = target.resolve()
+    partial = target.with_name(f"{target.name}.partial")
+    try:
+        yield partial
+        _keep_permissions(target, partial)
+        partial.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+        raise
+
+
+def _is_special(target: Path) -> bool:
+    return target.exists() and not target.is_file()
+
+
+def _mode(private: bool) -> int:
+    return 0o600 if private else 0o666  # the process's umask takes its part of this
+
+
+def _keep_permissions(target: Path, partial: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        partial.chmod(target.stat().st_mode & 0o777)

@@ -1,0 +1,40 @@
+"""How a command of any of the programs ends: an exit code, and one clear line if it failed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from baize_shared.printing import print_message
+
+DONE, FAILED, INTERRUPTED = 0, 1, 130
+"""Exit codes; wrong usage is 2, which typer gives."""
+
+
+def exit_code_of(
+    program: str, command: Callable[[], object], expected: tuple[type[Exception], ...]
+) -> int:
+    """Run ``command``, a typer application or a function that returns its exit code or None.
+
+    The exceptions in ``expected`` and errors of the operating system become one line on stderr;
+    any other exception is a bug and passes through.
+    """
+    try:
+        result = command()
+    except SystemExit as end:  # how typer ends every command; wrong usage is 2
+        return end.code if isinstance(end.code, int) else DONE
+    except expected as error:
+        print_message(program, str(error))
+        return FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; the interpreter must not try to flush it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        # A file or folder that cannot be read or written, where no code had better words.
+        print_message(program, f"{error.filename or 'system'}: {error.strerror or error}")
+        return FAILED
+    return result if isinstance(result, int) else DONE

@@ -1,0 +1,97 @@
+"""What commands print: one JSON object or lines of text on stdout, messages on stderr.
+
+Whatever is printed may come from a file or a server, so every function here makes it harmless to
+the terminal first.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Self
+
+import msgspec
+
+from baize_shared.sanitizer import clean_line, clean_text, is_harmless
+
+_PLAIN_LINE_EVERY_S = 10.0
+_DRAW_EVERY_S = 0.1
+
+
+def print_json(value: Any) -> None:
+    """``value`` as exactly one JSON object on stdout.
+
+    What a terminal could obey, and what stdout cannot encode, is escaped; the value stays the same.
+    Numbers that JSON does not have (NaN, infinity) become null.
+    """
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    unicode = stdout_is_utf8()
+    sys.stdout.write("".join(_escaped(char, unicode) for char in text) + "\n")
+    sys.stdout.flush()
+
+
+def _escaped(char: str, unicode: bool) -> str:
+    if char.isascii() or (unicode and is_harmless(char)):
+        return char
+    units = char.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def print_line(text: str) -> None:
+    """Plain text on stdout, with its line ends; what a terminal could obey is made visible."""
+    print(clean_text(text))
+
+
+def stdout_is_utf8() -> bool:
+    """Whether stdout can encode every character."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
+
+
+def prepare_stdout(program: str) -> None:
+    """Escape what stdout cannot encode, and say so."""
+    if not stdout_is_utf8():
+        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        print_message(
+            program,
+            f"the output is in {sys.stdout.encoding}, not UTF-8: other characters are escaped "
+            "(LC_ALL=C.UTF-8 helps)",
+        )
+
+
+def print_message(program: str, text: str) -> None:
+    """One line for the person, on stderr, with the name of the program in front."""
+    print(f"{program}: {clean_line(text, 1000)}", file=sys.stderr)
+
+
+class ProgressLine:
+    """One line on stderr that is overwritten on a terminal; elsewhere a line now and then."""
+
+    def __init__(self, program: str) -> None:
+        self._program = program
+        self._terminal = sys.stderr.isatty()
+        self._shown = False
+        self._last = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def show(self, text: str) -> None:
+        now = time.monotonic()
+        if self._terminal:
+            if now - self._last < _DRAW_EVERY_S and self._shown:
+                return
+            sys.stderr.write(f"\r\x1b[K{clean_line(text)}")
+            sys.stderr.flush()
+            self._shown, self._last = True, now
+        elif now - self._last > _PLAIN_LINE_EVERY_S:
+            self._last = now
+            print_message(self._program, text)
+
+    def clear(self) -> None:
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False
