@@ -17,6 +17,7 @@ loop on the binding that does the same stands in and is named so.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import platform
@@ -50,7 +51,6 @@ from benchmarks.convert import SHAPES, make_base
 from benchmarks.terminal import TimedTerminal
 
 IDLE, BUSY, PREFILL, SETTLED_S = 0.95, 0.90, 0.95, 2.0
-PROMPT_WORDS = 1000
 PHASE_S = 3.0
 MOSTLY = 0.95
 """A count has settled when this part of all further tokens is computed with it."""
@@ -68,12 +68,14 @@ class Case:
     tokens: int
     rounds: int
     prompt_rounds: int
+    prompt_words: int
+    """Words of the prompt of about 1,000 tokens; the large model's vocabulary has only letters."""
 
 
 def small() -> Case:
     model = find_model(None, project_paths())
     assert model.path is not None
-    return Case(model.path, 384, 7, 5)
+    return Case(model.path, 384, 7, 5, 1000)
 
 
 def large() -> Case:
@@ -89,7 +91,7 @@ def large() -> Case:
             command += ["--outtype", "Q4_K_M", "--output", str(output)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             output.rename(file)
-    return Case(file, 96, 5, 2)
+    return Case(file, 96, 5, 2, 200)
 
 
 MODELS: dict[str, Callable[[], Case]] = {"135m": small, "1.1b": large}
@@ -272,7 +274,7 @@ def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
     faces = {"ask": decode_through_ask, "screen": decode_through_screen}
     ours: dict[str, list[float]] = {face: [] for face in faces}
     ratios: dict[str, list[float]] = {face: [] for face in faces}
-    depth = int(through_ask(Case(case.path, 1, 0, 0))["prompt_tokens"])
+    depth = int(through_ask(dataclasses.replace(case, tokens=1))["prompt_tokens"])
     with load(busy):
         first = peer.rates(case, static_counts(), depth=depth)
         rounds = [first]
@@ -302,10 +304,10 @@ def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
 
 
 def reading(name: str, case: Case, peer: Peer) -> bool:
-    question = "word " * PROMPT_WORDS
+    question = "word " * case.prompt_words
     ours, theirs, ratios = [], [], []
     for number in range(case.prompt_rounds + 1):
-        answer = through_ask(Case(case.path, 1, 0, 0), question)
+        answer = through_ask(dataclasses.replace(case, tokens=1), question)
         tokens = int(answer["prompt_tokens"])
         rate = tokens / answer["ttft_s"]
         best = max(peer.rates(case, [most_threads()], prompt=tokens).values())

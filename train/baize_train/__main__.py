@@ -1,3 +1,3 @@
-from baize_train.cli import main
+from baize_train.cli.app import main
 
 main()
