@@ -43,7 +43,7 @@ def test_json_keeps_its_value_in_every_encoding(encoding: str, text: str) -> Non
     try:
         print_json({"text": text})
         sys.stdout.flush()
-        written = sys.stdout.buffer.getvalue()  # type: ignore[attr-defined]
+        written = sys.stdout.buffer.getvalue()
     finally:
         sys.stdout = before
     assert json.loads(written.decode(encoding)) == {"text": text}
