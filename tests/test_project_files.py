@@ -113,19 +113,15 @@ def test_the_build_of_llama_cpp_needs_only_the_standard_library() -> None:
 
 
 def test_every_bound_has_a_comment_that_says_why() -> None:
+    """On the line above it, or above the whole list."""
     lines = (ROOT / "pyproject.toml").read_text("utf-8").splitlines()
     project = lines[lines.index("[project]") : lines.index("[project.scripts]")]
     unexplained = []
     for number, line in enumerate(project):
-        if not re.match(r' +"[\w.\[\],-]+.*(==|<)', line):
+        if line.startswith("#") or not re.search(r'"[\w.-]+.*(==|<)', line):
             continue
-        above = next(
-            other
-            for other in reversed(project[:number])
-            if other.lstrip().startswith("#") or not other.startswith(" ")
-        )
-        start = project.index(above)
-        if not above.lstrip().startswith("#") and not project[start - 1].startswith("#"):
+        start = max(n for n in range(number + 1) if not project[n].startswith((" ", "]")))
+        if not any(project[n - 1].lstrip().startswith("#") for n in (number, start)):
             unexplained.append(line.strip())
     assert unexplained == []
 
@@ -180,7 +176,7 @@ def test_the_index_has_every_page() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
-    files = [f"/{file}" for file in tracked_files()]
+    files = [f"/{file}" for file in project_files()]
     named = re.findall(r"`([\w/.]+\.(?:py|toml|cmake|yml|sh|json|txt))`", prose(page))
     missing = [
         name
@@ -193,7 +189,7 @@ def test_every_module_that_a_page_names_exists(page: Path) -> None:
 
 
 @cache
-def tracked_files() -> list[str]:
+def project_files() -> list[str]:
     """Every file of the project but pictures and what tools keep, relative to the root."""
     folders = ["baize_tui", "baize_shared", "convert", "train", "build_llama", "benchmarks"]
     folders += ["tests", "docs", "models", ".github", ".ci"]
