@@ -240,8 +240,10 @@ def problem_with(command: list[str]) -> str | None:
         targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
         unknown = [word for word in words if "=" not in word and word not in targets]
         return f"make has no target {unknown[0]}" if unknown else None
-    if name in ("python", ".venv/bin/python") and words[0].endswith(".py"):
-        return None if (ROOT / words[0]).exists() else f"there is no {words[0]}"
+    if name in ("python", ".venv/bin/python"):
+        files = [word for word in words if word.startswith(("benchmarks/", "docs/", "tests/"))]
+        missing = [file for file in files if not (ROOT / file).exists()]
+        return f"there is no {missing[0]}" if missing else None
     if name not in PROJECT["project"]["scripts"]:
         return None
     current = program(name)
