@@ -9,8 +9,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# On Linux the usual index has PyTorch with CUDA only, which is gigabytes. TORCH_INDEX names an
-# index with a build for the processor.
+# The version that training was tested with. On Linux the usual index has PyTorch with CUDA only,
+# which is gigabytes. TORCH_INDEX names an index with a build for the processor.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
