@@ -49,7 +49,7 @@ from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMe
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 from baize_tui.store.conversations import Store
-from benchmarks.convert import SHAPES, make_base
+from benchmarks.convert import MERGE, SHAPES, make_base
 from benchmarks.machine import BUSY_LOOP, busy_core, processor_name
 from benchmarks.terminal import TimedTerminal
 from build_llama.installation import pinned_version
@@ -89,8 +89,7 @@ def large_model() -> Case:
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
             base, output = Path(temporary, "base"), Path(temporary, "model.gguf")
             make_base(base, SHAPES["1.1b"])
-            command = [sys.executable, "-m", "baize_convert", "merge", str(base)]
-            command += ["--outtype", "Q4_K_M", "--output", str(output)]
+            command = [*MERGE, str(base), "--outtype", "Q4_K_M", "--output", str(output)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             output.rename(file)
     return Case(file, 96, 5, 2)

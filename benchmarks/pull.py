@@ -27,11 +27,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from baize_convert.budget import budget_for
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
-from benchmarks.convert import SHAPES, make_base, measure
+from benchmarks.convert import MERGE, SHAPES, make_base, measure
 from tests.hub.stand_in import Hub, serve
 
 HIGHEST_RATIO, HIGHEST_DISK, MOST_MEMORY_MB, KILLS = 1.15, 1.05, 700, 5
-SHARDS = 3
 
 
 def bytes_in(folder: Path) -> int:
@@ -110,12 +109,11 @@ def main(size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b", pairs
 
 def compare(base: Path, output: Path, pairs: int) -> bool:
     """Compare the hub with local files, in turn; return whether the ratio misses its limit."""
-    convert = [sys.executable, "-m", "baize_convert", "merge"]
     to = ("--outtype", "Q4_K_M", "--output", str(output))
     rounds = []
     for number in range(pairs + 1):
-        local, _ = measure(*convert, str(base), *to)
-        remote, _ = measure(*convert, "hf:owner/model", *to)
+        local, _ = measure(*MERGE, str(base), *to)
+        remote, _ = measure(*MERGE, "hf:owner/model", *to)
         if number or pairs == 1:  # the first round warms up
             rounds.append((remote, local))
         if pairs == 1:
