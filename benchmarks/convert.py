@@ -295,7 +295,7 @@ def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> li
             ours, theirs = current.with_report.seconds, current.alone.seconds
             print(
                 f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f} "
-                f"(other processes costs {disturbance.share:.0%} of the cores)",
+                f"(other processes used {disturbance.share:.0%} of the cores)",
                 flush=True,
             )
     return rounds
