@@ -179,7 +179,7 @@ def is_ready(screen: str) -> bool:
     return "moderated" in screen and "loading" not in screen
 
 
-def wait_for_moment(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
+def bring_to_moment(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
     """Bring the client to ``moment``, and wait for a short random time."""
     if moment == "start":
         terminal.read(chance.uniform(0.0, 1.2))
@@ -279,7 +279,7 @@ def run_case(number: int, left_after_s: float = NOTHING_LEFT_S) -> Result:
         (home / "config" / "config.toml").write_text(f"[sampling]\nseed = {number}\n")
         terminal = Terminal(home, shell=shell)
         try:
-            wait_for_moment(moment, terminal, chance)
+            bring_to_moment(moment, terminal, chance)
             lines = terminal.lines
             at = time.monotonic()
             end_client(end, terminal, home)
