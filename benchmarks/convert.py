@@ -39,8 +39,8 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from baize_convert.checkpoint import expected_shapes
-from baize_convert.model_config import read_config
+from baize_convert.sources.checkpoint import expected_shapes
+from baize_convert.sources.model_config import read_config
 from baize_shared.usable_cpus import usable_cpus
 from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors

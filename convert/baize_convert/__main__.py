@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baize_convert.cli import main
+from baize_convert.cli.commands import main
 
 if __name__ == "__main__":
     main()

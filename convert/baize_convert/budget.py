@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import GgmlType, block_columns, quantize
-from baize_convert.layout import Layout
-from baize_convert.merged_tensors import MergedTensor
+from baize_convert.output.layout import Layout
+from baize_convert.output.merged_tensors import MergedTensor
+from baize_convert.quantization.ggml import GgmlType, block_columns, quantize
 from baize_shared.usable_cpus import usable_cpus
 
 DEFAULT_MEMORY = 500_000_000
@@ -45,7 +45,7 @@ class Budget:
         """Memory at the most, files that are mapped not counted."""
         return self.resident + self.workers * _ARRAYS_PER_SLAB * self.slab_bytes
 
-    def rows_of(self, tensor: MergedTensor) -> int:
+    def slab_rows(self, tensor: MergedTensor) -> int:
         """Rows of a slab: as many as fit, and whole heads where rows change places."""
         multiple = tensor.slab_multiple
         return max(self.slab_bytes // (4 * tensor.columns) // multiple, 1) * multiple
@@ -63,7 +63,7 @@ def parse_size(text: str) -> int:
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
-def budget_for(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
+def choose_budget(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
     """A thread for each usable processor, and slabs that keep all of it below ``memory``.
 
     Raises:

@@ -8,10 +8,10 @@ from typing import Any
 
 from gguf import LlamaFileType
 
-from baize_convert.adapter import open_peft_adapter
 from baize_convert.failures import ConvertError
-from baize_convert.gguf_file import read_gguf, value_of
-from baize_convert.huggingface_folder import open_folder
+from baize_convert.lora.peft_adapter import open_peft_adapter
+from baize_convert.sources.gguf_file import read_gguf, read_value
+from baize_convert.sources.huggingface_folder import open_folder
 
 
 def describe(path: Path) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def _gguf(path: Path) -> dict[str, Any]:
     reader = read_gguf(path)
 
     def value(key: str) -> Any:
-        return value_of(reader, key)
+        return read_value(reader, key)
 
     file_type = value("general.file_type")
     known = file_type in set(map(int, LlamaFileType))

@@ -1,6 +1,6 @@
 """Which rows of a partial output are written: a JSON line each, under a fingerprint of all inputs.
 
-A line is written when its rows are: what a killed process has written is there. It is not forced to
+A line is written when its rows are: what a killed process has written is there. It is not overrides to
 the disk, so after a power cut the partial is to be deleted.
 """
 
@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Written(Struct, frozen=True):
+class WrittenRows(Struct, frozen=True):
     """Rows that are written, with what they lost and were added (squares, summed up)."""
 
     name: str
@@ -27,7 +27,7 @@ class Written(Struct, frozen=True):
 class Journal:
     """An open journal; ``done`` are the rows that earlier runs have written, by tensor."""
 
-    def __init__(self, path: Path, done: dict[str, list[Written]], handle: IO[bytes]) -> None:
+    def __init__(self, path: Path, done: dict[str, list[WrittenRows]], handle: IO[bytes]) -> None:
         self.path = path
         self.done = done
         self._handle = handle
@@ -35,12 +35,12 @@ class Journal:
     @classmethod
     def open(cls, path: Path, fingerprint: str, *, go_on: bool) -> Self:
         """Go on with the journal at ``path`` if it is of the same inputs, else begin a new one."""
-        done: dict[str, list[Written]] = {}
+        done: dict[str, list[WrittenRows]] = {}
         if go_on and path.exists():
             # After the last line end is nothing, or what a killed process had begun to write.
             first, *lines = path.read_bytes().split(b"\n")[:-1]
             if first == fingerprint.encode():
-                decode = msgspec.json.Decoder(Written).decode
+                decode = msgspec.json.Decoder(WrittenRows).decode
                 for written in map(decode, lines):
                     done.setdefault(written.name, []).append(written)
         if not done:
@@ -63,7 +63,7 @@ class Journal:
         if at < rows:
             yield at, rows - at
 
-    def add(self, written: Written) -> None:
+    def add(self, written: WrittenRows) -> None:
         self._handle.write(msgspec.json.encode(written) + b"\n")
         self._handle.flush()
 

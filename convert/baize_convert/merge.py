@@ -19,20 +19,21 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from baize_convert.budget import DEFAULT_MEMORY, Budget, budget_for
+from baize_convert.budget import DEFAULT_MEMORY, Budget, choose_budget
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import Bytes, GgmlType, dequantize, quantize
-from baize_convert.imatrix import ImportanceMatrix
-from baize_convert.journal import Journal, Written
-from baize_convert.layout import Placed
+from baize_convert.journal import Journal, WrittenRows
+from baize_convert.output.layout import TensorPlacement
+from baize_convert.output.provenance import compute_sha256, insert_hashes
 from baize_convert.plan import Plan
-from baize_convert.provenance import sha256_of, with_hashes
-from baize_convert.stored_tensors import ByteSource, MappedFile, StoredTensor
+from baize_convert.quantization.ggml import Bytes, GgmlType, dequantize, quantize
+from baize_convert.quantization.imatrix import ImportanceMatrix
+from baize_convert.sources.byte_source import ByteSource, MappedFile
+from baize_convert.sources.tensors import StoredTensor
 from baize_shared.blas_threads import limit_blas_in_this_thread, single_threaded_blas
 
 
 @dataclass
-class Survival:
+class QuantizationLoss:
     """How much of what adapters added is left after quantization, by GGUF name of the tensor.
 
     The error of quantization over the norm of what was added: below 1 most of it is there.
@@ -62,7 +63,7 @@ def merge(
     progress: Callable[[int], object] = lambda _: None,
     allow_nan: bool = False,
     memory: int = DEFAULT_MEMORY,
-) -> Survival:
+) -> QuantizationLoss:
     """Write the output of ``plan``; ``progress`` hears of each piece how many bytes it had.
 
     ``memory`` is a limit in bytes, files that are mapped not counted.
@@ -73,8 +74,8 @@ def merge(
         ConvertError: too little disk or memory, weights that are no numbers, or an output that
             cannot be written. What was there before under that name stays.
     """
-    survival = Survival()
-    budget = budget_for(plan.layout, memory)
+    survival = QuantizationLoss()
+    budget = choose_budget(plan.layout, memory)
     partial = output.with_name(output.name + ".partial")
     _check_output(plan, output, partial)
     there = partial.exists() and partial.stat().st_size == plan.layout.length
@@ -97,7 +98,7 @@ def merge(
         failed = threading.Event()
         with ThreadPoolExecutor(1) as beside:
             hashes = {
-                one: beside.submit(sha256_of, one.source, failed.is_set) for one in plan.hashed
+                one: beside.submit(compute_sha256, one.source, failed.is_set) for one in plan.hashed
             }
             try:
                 work = _Pass(descriptor, survival, allow_nan, plan.imatrix)
@@ -109,7 +110,7 @@ def merge(
             for source in plan.base.files:
                 _check_source(source, partial, journal)
             known = {one: future.result() for one, future in hashes.items()}
-        os.pwrite(descriptor, with_hashes(plan.layout.head, known), 0)
+        os.pwrite(descriptor, insert_hashes(plan.layout.head, known), 0)
         os.fsync(descriptor)
     except OSError as error:
         raise ConvertError(f"{partial}: {error.strerror}") from error
@@ -126,18 +127,18 @@ class _Pass:
     """What the threads of one pass share."""
 
     descriptor: int
-    survival: Survival
+    survival: QuantizationLoss
     allow_nan: bool
     imatrix: ImportanceMatrix | None = None
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def write(self, placed: Placed, first: int, count: int) -> Written:
+    def write(self, placed: TensorPlacement, first: int, count: int) -> WrittenRows:
         """Rows ``first`` to ``first + count`` of a tensor, from the base into the file."""
         tensor, type = placed.tensor, placed.choice.type
-        copied = tensor.packed(type, first, count)
+        copied = tensor.copyable_rows(type, first, count)
         if copied is not None:
             self._put(placed, first, copied)
-            return Written(tensor.name, first, count)
+            return WrittenRows(tensor.name, first, count)
         rows, delta = tensor.slab(first, count)
         if not self.allow_nan and not np.isfinite(rows).all():
             raise ConvertError(
@@ -149,16 +150,16 @@ class _Pass:
         packed = quantize(rows, type, importance)
         self._put(placed, first, packed)
         if delta is None:
-            return Written(tensor.name, first, count)
+            return WrittenRows(tensor.name, first, count)
         lost, added = 0.0, float(np.vdot(delta, delta))
         if type != GgmlType.F32:
             error = dequantize(packed, type, tensor.columns) - rows
             lost = float(np.vdot(error, error))
         with self.lock:
             self.survival.add(tensor.name, lost, added)
-        return Written(tensor.name, first, count, lost, added)
+        return WrittenRows(tensor.name, first, count, lost, added)
 
-    def _put(self, placed: Placed, first: int, packed: Bytes) -> None:
+    def _put(self, placed: TensorPlacement, first: int, packed: Bytes) -> None:
         at = placed.offset + first * placed.row_bytes
         view = packed.data.cast("B")
         while view:
@@ -168,7 +169,7 @@ class _Pass:
 
 def _run(work: _Pass, plan: Plan, journal: Journal, budget: Budget) -> Iterator[int]:
     """Write all that is missing; yields the bytes of each slab when it is written."""
-    running: dict[Future[Written], Placed] = {}
+    running: dict[Future[WrittenRows], TensorPlacement] = {}
     slabs = _slabs(plan.layout.tensors, journal, budget)
     with ThreadPoolExecutor(budget.workers, initializer=limit_blas_in_this_thread) as pool:
         try:
@@ -195,7 +196,7 @@ def _run(work: _Pass, plan: Plan, journal: Journal, budget: Budget) -> Iterator[
                     source.close()
 
 
-def _place_on_the_hub(placed: Placed) -> tuple[str, int]:
+def _place_on_the_hub(placed: TensorPlacement) -> tuple[str, int]:
     source = placed.tensor.source
     if isinstance(source, StoredTensor) and not source.file.is_local:
         return source.place
@@ -203,15 +204,15 @@ def _place_on_the_hub(placed: Placed) -> tuple[str, int]:
 
 
 def _slabs(
-    tensors: Sequence[Placed], journal: Journal, budget: Budget
-) -> Iterator[tuple[Placed, int, int]]:
+    tensors: Sequence[TensorPlacement], journal: Journal, budget: Budget
+) -> Iterator[tuple[TensorPlacement, int, int]]:
     """First row and count of all slabs that are not written, in the order of the file.
 
     What comes from the hub is read in the order of its own file, so that it can be hashed.
     """
     for placed in sorted(tensors, key=_place_on_the_hub):
         tensor = placed.tensor
-        step = budget.rows_of(tensor)
+        step = budget.slab_rows(tensor)
         for begin, count in journal.missing(tensor.name, tensor.rows):
             for first in range(begin, begin + count, step):
                 yield placed, first, min(step, begin + count - first)
@@ -224,7 +225,7 @@ def _check_source(source: ByteSource, partial: Path, journal: Journal) -> None:
         ConvertError: it is not.
     """
     try:
-        source.check()
+        source.check_hash()
     except ConvertError:
         partial.unlink()
         journal.remove()

@@ -9,22 +9,24 @@ from pathlib import Path
 import msgspec
 from gguf import GGUFWriter
 
-from baize_convert.adapter import Adapter
-from baize_convert.adapters import fitted
-from baize_convert.base import open_base
-from baize_convert.chat_prompt import ChatPrompt
-from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
-from baize_convert.gguf_checkpoint import quantized_types
-from baize_convert.imatrix import ImportanceMatrix
-from baize_convert.layout import Layout, lay_out
-from baize_convert.merged_tensors import merged_tensors, vocabulary_size
-from baize_convert.metadata import add_metadata
-from baize_convert.model_config import ModelConfig
-from baize_convert.outtypes import Outtype
-from baize_convert.provenance import Hashed, add_provenance
-from baize_convert.tensor_types import tensor_types
-from baize_convert.vocabulary import Vocabulary, read_vocabulary
+from baize_convert.lora.adapter import Adapter
+from baize_convert.lora.combination import vocabulary_size
+from baize_convert.lora.fitting import fit_adapter
+from baize_convert.opening import open_base
+from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.output.layout import Layout, build_layout
+from baize_convert.output.merged_tensors import merged_tensors
+from baize_convert.output.metadata import add_metadata
+from baize_convert.output.provenance import HashedFile, add_provenance
+from baize_convert.quantization.imatrix import ImportanceMatrix
+from baize_convert.quantization.outtypes import Outtype
+from baize_convert.quantization.tensor_types import tensor_types
+from baize_convert.sources.checkpoint import Checkpoint
+from baize_convert.sources.gguf_checkpoint import quantized_types
+from baize_convert.sources.model_config import ModelConfig
+from baize_convert.vocabulary.reading import read_vocabulary
+from baize_convert.vocabulary.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Plan:
     imatrix: ImportanceMatrix | None = None
     tokenizer: Path = Path()
     """Where the tokenizer is from: the base, or an adapter that brings its own."""
-    hashed: tuple[Hashed, ...] = ()
+    hashed: tuple[HashedFile, ...] = ()
     """Files whose hashes stand in the head when all is done."""
     warnings: tuple[str, ...] = ()
     """What is right but not what one would wish for; a line each."""
@@ -62,7 +64,7 @@ def plan_conversion(
         ConvertError: the base or an adapter cannot be converted; the message says why.
     """
     base = open_base(base_path)
-    adapters = [fitted(adapter, base.config) for adapter in adapters]
+    adapters = [fit_adapter(adapter, base.config) for adapter in adapters]
     tensors = merged_tensors(base, adapters)
     config = msgspec.structs.replace(base.config, vocab_size=vocabulary_size(base, adapters))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
@@ -90,11 +92,11 @@ def plan_conversion(
     )
     if imatrix is not None:
         imatrix.add_keys(writer)
-    hashed: tuple[Hashed, ...] = ()
+    hashed: tuple[HashedFile, ...] = ()
     if not strict:
         prompt.add_keys(writer)
         hashed = add_provenance(writer, base, adapters)
-    layout = lay_out(writer, tensors, types)
+    layout = build_layout(writer, tensors, types)
     warnings = (
         *_warnings(base, shapes, imatrix),
         *(vocabulary.warnings if vocabulary is not None else ()),

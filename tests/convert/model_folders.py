@@ -15,8 +15,8 @@ import numpy as np
 from gguf import GGUFReader, GGUFWriter
 from numpy.typing import NDArray
 
-from baize_convert.checkpoint import expected_shapes
-from baize_convert.model_config import read_config
+from baize_convert.sources.checkpoint import expected_shapes
+from baize_convert.sources.model_config import read_config
 
 Array = NDArray[Any]
 LLAMA3 = {

@@ -13,15 +13,14 @@ import pytest
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.commands import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
-from baize_convert.safetensors_file import read_safetensors
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.safetensors_file import read_safetensors
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import write_safetensors
 
@@ -76,8 +75,8 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "embedding"])
 def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: Path) -> None:
     adapter = open_adapter(FOLDER / kind)
-    merge(plan_conversion(untied, [], outtype_named("F32")), tmp_path / "base.gguf")
-    merge(plan_conversion(untied, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
+    merge(plan_conversion(untied, [], parse_outtype("F32")), tmp_path / "base.gguf")
+    merge(plan_conversion(untied, [adapter], parse_outtype("F32")), tmp_path / "merged.gguf")
     write_adapter(open_base(untied), adapter, tmp_path / "lora.gguf", "f32")
     base = logits_of(tmp_path / "base.gguf")
     merged = logits_of(tmp_path / "merged.gguf")

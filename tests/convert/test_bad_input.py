@@ -13,16 +13,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baize_convert.adapter import module_of
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.commands import run
 from baize_convert.failures import ConvertError
-from baize_convert.outtypes import outtype_named
+from baize_convert.lora.peft_keys import module_name
+from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
-from baize_convert.pre_tokenizers import pre_tokenizer_of
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.sentencepiece_model import read_pieces
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.safetensors_file import read_safetensors
+from baize_convert.vocabulary.pre_tokenizers import detect_pre_tokenizer
+from baize_convert.vocabulary.sentencepiece_model import read_pieces
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import write_safetensors
 
@@ -186,8 +185,8 @@ def test_an_unknown_pre_tokenizer_is_never_guessed(base: Path) -> None:
     odd = {"type": "Split", "pattern": {"Regex": "odd"}, "behavior": "Isolated", "invert": False}
     change(base / "tokenizer.json", pre_tokenizer=odd)
     with pytest.raises(ConvertError, match=r"'odd'.*--pre"):
-        plan_conversion(base, [], outtype_named("F16"))
-    plan = plan_conversion(base, [], outtype_named("F16"), pre="llama-bpe")
+        plan_conversion(base, [], parse_outtype("F16"))
+    plan = plan_conversion(base, [], parse_outtype("F16"), pre="llama-bpe")
     assert b"llama-bpe" in plan.layout.head
 
 
@@ -196,14 +195,14 @@ def test_an_edited_post_processor_changes_no_pre_tokenizer(base: Path) -> None:
     template = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
     change(base / "tokenizer.json", post_processor=template)
     file = base / "tokenizer.json"
-    assert pre_tokenizer_of(file, json.loads(file.read_text())["pre_tokenizer"]) == "gpt-2"
+    assert detect_pre_tokenizer(file, json.loads(file.read_text())["pre_tokenizer"]) == "gpt-2"
 
 
 def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:
     beyond = [{"id": 300, "content": "<late>", "special": True}]
     change(base / "tokenizer.json", added_tokens=beyond)
     with pytest.raises(ConvertError, match="'<late>' has the id 300"):
-        plan_conversion(base, [], outtype_named("F16"))
+        plan_conversion(base, [], parse_outtype("F16"))
 
 
 # --- an adapter ---------------------------------------------------------------------------------
@@ -276,7 +275,7 @@ def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None
     }
     write_safetensors(adapter / "adapter_model.safetensors", other)
     with pytest.raises(ConvertError) as error:
-        plan_conversion(BASE, [open_adapter(adapter)], outtype_named("F16"))
+        plan_conversion(BASE, [open_adapter(adapter)], parse_outtype("F16"))
     assert "layers.0.self_attn.q_proj: [64, 64] for [32, 32]" in str(error.value)
     assert "layers.7.self_attn.q_proj: no such module" in str(error.value)
 
@@ -292,7 +291,7 @@ def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None
     ],
 )
 def test_the_wrappers_of_every_version_come_off(key: str) -> None:
-    assert module_of(key).startswith("model.layers.0.self_attn.q_proj.lora_A")
+    assert module_name(key).startswith("model.layers.0.self_attn.q_proj.lora_A")
 
 
 @pytest.mark.parametrize(

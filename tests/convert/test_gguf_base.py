@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.commands import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, BIASED, FOLDER
 from tests.convert.model_folders import SHAPES, keys_of, llama_quantize, random_folder, tensors_of
 from tests.convert.test_merge import converted
@@ -42,9 +41,9 @@ def test_a_gguf_is_quantized_as_llama_quantize_does(
     source: str, outtype: str, f32: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "base.gguf"
-    llama_quantize(f32, base, int(outtype_named(source).file_type))
+    llama_quantize(f32, base, int(parse_outtype(source).file_type))
     converted(base, outtype, tmp_path / "ours.gguf")
-    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    llama_quantize(base, tmp_path / "theirs.gguf", int(parse_outtype(outtype).file_type))
     assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
     assert keys_of(tmp_path / "ours.gguf") == keys_of(tmp_path / "theirs.gguf")
 
@@ -55,11 +54,11 @@ def test_a_quantized_gguf_too_and_it_is_told(
 ) -> None:
     """Tensors that have their type already are copied, the others go through float32."""
     base = tmp_path / "base.gguf"
-    llama_quantize(f32, base, int(outtype_named("Q4_K_M").file_type))
+    llama_quantize(f32, base, int(parse_outtype("Q4_K_M").file_type))
     ours = tmp_path / "ours.gguf"
     assert run(["merge", str(base), "--outtype", outtype, "--output", str(ours)]) == 0
     assert "is quantized already (Q4_K, Q6_K)" in capsys.readouterr().err.replace("Q5_0, ", "")
-    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    llama_quantize(base, tmp_path / "theirs.gguf", int(parse_outtype(outtype).file_type))
     assert tensors_of(ours) == tensors_of(tmp_path / "theirs.gguf")
 
 
@@ -119,7 +118,7 @@ def test_half_of_a_gguf_lora_with_an_alpha(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     adapters = [open_adapter(tmp_path / "lora.gguf", 0.5)]
-    merge(plan_conversion(BASE, adapters, outtype_named("F32")), tmp_path / "out.gguf")
+    merge(plan_conversion(BASE, adapters, parse_outtype("F32")), tmp_path / "out.gguf")
     converted(BASE, "F32", tmp_path / "base.gguf")
     before = weights_of(tmp_path / "base.gguf")["blk.1.ffn_up.weight"]
     after = weights_of(tmp_path / "out.gguf")["blk.1.ffn_up.weight"]

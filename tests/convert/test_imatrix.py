@@ -13,12 +13,13 @@ from gguf import GGUFReader, GGUFWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baize_convert.cli import run
+from baize_convert.cli.commands import run
 from baize_convert.failures import ConvertError
-from baize_convert.imatrix import ImportanceMatrix, read_imatrix
 from baize_convert.merge import merge
-from baize_convert.outtypes import OUTTYPES, outtype_named
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.imatrix import ImportanceMatrix
+from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
+from baize_convert.sources.imatrix_file import read_imatrix
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, llama_quantize, random_folder, tensors_of
 from tests.convert.test_merge import converted
@@ -101,7 +102,7 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
 def test_one_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
     found = {name: np.array(values, np.float32) for name, values in columns.items()}
     with pytest.raises(ConvertError, match=wrong):
-        plan_conversion(BASE, [], outtype_named("Q4_0"), imatrix=ImportanceMatrix(Path("m"), found))
+        plan_conversion(BASE, [], parse_outtype("Q4_0"), imatrix=ImportanceMatrix(Path("m"), found))
 
 
 def test_a_gguf_that_is_none(tmp_path: Path) -> None:

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.adapters import open_adapter
 from baize_convert.budget import parse_size
-from baize_convert.cli import run
+from baize_convert.cli.commands import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.model_config import read_config
-from baize_convert.outtypes import OUTTYPES, outtype_named
+from baize_convert.opening import open_adapter
 from baize_convert.plan import Plan, plan_conversion
-from baize_convert.rope import rope_factors
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.tensor_names import modules, permute_rows
+from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
+from baize_convert.sources.model_config import read_config
+from baize_convert.sources.rope import rope_factors
+from baize_convert.sources.safetensors_file import read_safetensors
+from baize_convert.sources.tensor_names import module_names, permute_rows
 from baize_tui.chat.formats import system_prompt
 from baize_tui.engine.bindings import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
@@ -47,7 +47,7 @@ from tests.sweeps import swept
 
 def converted(folder: Path, outtype: str, output: Path, adapter: Path | None = None) -> Plan:
     adapters = [open_adapter(adapter)] if adapter is not None else []
-    plan = plan_conversion(folder, adapters, outtype_named(outtype))
+    plan = plan_conversion(folder, adapters, parse_outtype(outtype))
     merge(plan, output)
     return plan
 
@@ -68,7 +68,7 @@ def test_smollm2_is_quantized_as_llama_quantize_does(
     outtype: str, smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path
 ) -> None:
     converted(smollm2_folder, outtype, tmp_path / "ours.gguf")
-    llama_quantize(smollm2_f32, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
+    llama_quantize(smollm2_f32, tmp_path / "theirs.gguf", int(parse_outtype(outtype).file_type))
     assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
 
 
@@ -115,7 +115,7 @@ def test_the_factors_of_llama_3(tmp_path: Path) -> None:
 
 def merged_by_peft(kind: str) -> dict[str, Any]:
     """The tensors that PEFT's merge of a golden changes, by their GGUF names, in GGUF's order."""
-    names = modules(read_config(base_of(kind)))
+    names = module_names(read_config(base_of(kind)))
     found = {}
     for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
         module, _, part = name.rpartition(".")
@@ -129,7 +129,7 @@ def merged_by_peft(kind: str) -> dict[str, Any]:
 def test_a_bias_needs_one_in_the_base(tmp_path: Path) -> None:
     """A LoRA bias without a bias to add it to is refused, as PEFT refuses it."""
     with pytest.raises(ConvertError, match=r"q_proj\.bias: the base has none"):
-        plan_conversion(BASE, [open_adapter(FOLDER / "lora_bias")], outtype_named("F32"))
+        plan_conversion(BASE, [open_adapter(FOLDER / "lora_bias")], parse_outtype("F32"))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -160,7 +160,7 @@ def test_quantized_it_is_what_llama_quantize_makes_of_pefts_merge(
     f32, theirs = tmp_path / "f32.gguf", tmp_path / "theirs.gguf"
     merged = merged_folder(kind, tmp_path / "merged", with_head="output.weight" in ours)
     converted(merged, "F32", f32)
-    llama_quantize(f32, theirs, int(outtype_named(outtype).file_type))
+    llama_quantize(f32, theirs, int(parse_outtype(outtype).file_type))
     wanted = tensors_of(theirs)
     assert set(ours) == set(wanted)
     different = total = 0
@@ -196,14 +196,14 @@ def test_a_head_that_is_said_to_be_tied_and_is_not_is_refused(tmp_path: Path) ->
     file = tmp_path / "adapter" / "adapter_config.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "ensure_weight_tying": True}))
     with pytest.raises(ConvertError, match="ensure_weight_tying says that lm_head"):
-        plan_conversion(BASE, [open_adapter(tmp_path / "adapter")], outtype_named("F32"))
+        plan_conversion(BASE, [open_adapter(tmp_path / "adapter")], parse_outtype("F32"))
 
 
 def test_trained_tokens_of_a_shared_embedding_stand_alone(tmp_path: Path) -> None:
     """PEFT ties them to the head: with a head trained apart nobody can say which is meant."""
     adapters = [open_adapter(FOLDER / "tokens"), open_adapter(FOLDER / "head")]
     with pytest.raises(ConvertError, match="trained tokens of an embedding that the head shares"):
-        plan_conversion(BASE, adapters, outtype_named("F32"))
+        plan_conversion(BASE, adapters, parse_outtype("F32"))
 
 
 def test_new_tokens_in_a_gguf_need_a_tokenizer(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_new_tokens_in_a_gguf_need_a_tokenizer(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     shutil.copytree(FOLDER / "resized", adapter)
     with pytest.raises(ConvertError, match="put the tokenizer of the training beside"):
-        plan_conversion(tmp_path / "base.gguf", [open_adapter(adapter)], outtype_named("F32"))
+        plan_conversion(tmp_path / "base.gguf", [open_adapter(adapter)], parse_outtype("F32"))
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(BASE / name, adapter)
     converted(tmp_path / "base.gguf", "F32", tmp_path / "out.gguf", adapter)
@@ -248,8 +248,8 @@ def test_what_counts_whole_is_not_weighed_or_added_up(kind: str) -> None:
     half, whole = open_adapter(FOLDER / kind, 0.5), open_adapter(FOLDER / kind)
     for adapters in ([half], [whole, whole]):
         with pytest.raises(ConvertError, match="counts whole and alone"):
-            plan_conversion(BASE, adapters, outtype_named("F32"))
-    plan_conversion(BASE, [whole], outtype_named("F32"))
+            plan_conversion(BASE, adapters, parse_outtype("F32"))
+    plan_conversion(BASE, [whole], parse_outtype("F32"))
 
 
 def test_a_tied_head_stays_when_the_embedding_alone_was_trained(tmp_path: Path) -> None:
@@ -264,7 +264,7 @@ def test_a_tied_head_stays_when_the_embedding_alone_was_trained(tmp_path: Path) 
 def test_two_adapters_add_up_with_their_weights(tmp_path: Path) -> None:
     plain = open_adapter(FOLDER / "plain", 0.5)
     rslora = open_adapter(FOLDER / "rslora", -2.0)
-    merge(plan_conversion(BASE, [plain, rslora], outtype_named("F32")), tmp_path / "out.gguf")
+    merge(plan_conversion(BASE, [plain, rslora], parse_outtype("F32")), tmp_path / "out.gguf")
     written = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "out.gguf").tensors}
     module = "model.layers.0.self_attn.q_proj"
     wanted = read_safetensors(BASE / "model.safetensors")[f"{module}.weight"].read_all()
@@ -277,9 +277,9 @@ def test_two_adapters_add_up_with_their_weights(tmp_path: Path) -> None:
 
 
 def test_how_much_of_an_adapter_is_left_is_told(tmp_path: Path) -> None:
-    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("Q8_0"))
+    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], parse_outtype("Q8_0"))
     fine = merge(plan, tmp_path / "fine.gguf")
-    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("Q4_0"))
+    plan = plan_conversion(BASE, [open_adapter(FOLDER / "plain")], parse_outtype("Q4_0"))
     coarse = merge(plan, tmp_path / "coarse.gguf")
     assert 0 < fine.ratio() < coarse.ratio()
     assert set(fine.added) == {
@@ -335,7 +335,7 @@ def stop_after_half(
 ) -> Plan:
     """A merge that Ctrl-C ends when half of it is written."""
     adapters = [open_adapter(adapter)] if adapter is not None else []
-    plan, seen = plan_conversion(folder, adapters, outtype_named(outtype)), 0
+    plan, seen = plan_conversion(folder, adapters, parse_outtype(outtype)), 0
 
     def interrupt(size: int) -> None:
         nonlocal seen
@@ -389,7 +389,7 @@ def test_a_journal_whose_partial_is_gone_is_begun_anew(tmp_path: Path) -> None:
 
 def test_what_is_left_of_an_adapter_is_told_of_both_runs(tmp_path: Path) -> None:
     adapters = [open_adapter(FOLDER / "plain")]
-    plan = plan_conversion(BASE, adapters, outtype_named("Q8_0"))
+    plan = plan_conversion(BASE, adapters, parse_outtype("Q8_0"))
     whole = merge(plan, tmp_path / "whole.gguf")
     stop_after_half(BASE, tmp_path / "out.gguf", FOLDER / "plain", "Q8_0")
     resumed = merge(plan, tmp_path / "out.gguf")
@@ -413,7 +413,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
     with (folder / "model.safetensors").open("r+b") as handle:
         handle.seek(tensor.start + 4000)
         handle.write(np.float32(np.nan).tobytes())
-    plan = plan_conversion(folder, [], outtype_named("Q4_0"))
+    plan = plan_conversion(folder, [], parse_outtype("Q4_0"))
     with pytest.raises(ConvertError, match=r"blk\.1\.ffn_up\.weight holds NaN"):
         merge(plan, tmp_path / "out.gguf")
     assert not (tmp_path / "out.gguf").exists()
@@ -424,7 +424,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
 def test_the_base_is_never_written_over(tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
     before = (folder / "model.safetensors").read_bytes()
-    plan = plan_conversion(folder, [], outtype_named("Q8_0"))
+    plan = plan_conversion(folder, [], parse_outtype("Q8_0"))
     with pytest.raises(ConvertError, match="is one of the inputs"):
         merge(plan, folder / "model.safetensors")
     assert (folder / "model.safetensors").read_bytes() == before
@@ -433,7 +433,7 @@ def test_the_base_is_never_written_over(tmp_path: Path) -> None:
 def test_too_little_disk_is_refused_before_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_conversion(BASE, [], outtype_named("F32"))
+    plan = plan_conversion(BASE, [], parse_outtype("F32"))
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
     with pytest.raises(ConvertError, match="GB are free"):
@@ -444,7 +444,7 @@ def test_too_little_disk_is_refused_before_writing(
 @pytest.mark.parametrize("memory", [62_000_000, 80_000_000, 1_000_000_000])
 def test_the_bytes_are_the_same_with_any_memory(memory: int, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
-    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
+    plan = plan_conversion(folder, [], parse_outtype("Q4_K_M"))
     merge(plan, tmp_path / "out.gguf", memory=memory)
     merge(plan, tmp_path / "usual.gguf")
     assert (tmp_path / "out.gguf").read_bytes() == (tmp_path / "usual.gguf").read_bytes()
@@ -452,7 +452,7 @@ def test_the_bytes_are_the_same_with_any_memory(memory: int, tmp_path: Path) -> 
 
 def test_too_little_memory_is_refused_with_what_it_takes(tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["wide"])
-    plan = plan_conversion(folder, [], outtype_named("Q4_K_M"))
+    plan = plan_conversion(folder, [], parse_outtype("Q4_K_M"))
     with pytest.raises(ConvertError, match=r"--max-ram 61M is too little .* it takes 6\dM"):
         merge(plan, tmp_path / "out.gguf", memory=61_000_000)
     assert not list(tmp_path.glob("out*"))

@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.streamed_hash import StreamedHash
+from baize_convert.hub.streamed_hash import StreamedHash
 
 WHOLE = bytes(range(256)) * 4
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import llama_cpp.llama_cpp as lib
 import pytest
 
-from baize_convert.outtypes import OUTTYPES, Outtype
-from baize_convert.tensor_types import ModelShape, tensor_types
+from baize_convert.quantization.outtypes import OUTTYPES, Outtype
+from baize_convert.quantization.tensor_types import ModelShape, tensor_types
 from baize_tui.engine import bindings
 from tests.convert.model_folders import sparse_gguf
 

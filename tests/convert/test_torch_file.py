@@ -15,11 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.torch_file import read_torch_file
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.sources.safetensors_file import read_safetensors
+from baize_convert.sources.torch_file import read_torch_file
 from tests.convert.make_goldens import BASE, FOLDER
 
 PLAIN = FOLDER / "plain"

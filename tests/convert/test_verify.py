@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sentencepiece import SentencePieceTrainer
 
-from baize_convert.cli import run
-from baize_convert.source_tokenizers import open_source_tokenizer
-from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
+from baize_convert.cli.commands import run
+from baize_convert.verify.comparison import compare_logits, compare_tokenizers, verification_text
+from baize_convert.verify.source_tokenizers import open_source_tokenizer
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import random_folder
 from tests.convert.test_merge import converted

@@ -14,11 +14,11 @@ from gguf import GGUFReader, GGUFWriter
 
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.model_config import read_config
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
-from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
-from baize_convert.vocabulary import read_vocabulary
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.model_config import read_config
+from baize_convert.vocabulary.reading import read_vocabulary
+from baize_convert.vocabulary.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
 from baize_tui.engine.bindings import Model
 from tests.convert.model_folders import digest_of, keys_of, random_folder, references
 from tests.vocabularies import FOLDER as VOCABULARIES
@@ -79,7 +79,7 @@ def sentencepiece_folder(folder: Path) -> Path:
 
 def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
     folder = sentencepiece_folder(tmp_path / "model")
-    merge(plan_conversion(folder, [], outtype_named("F32")), tmp_path / "out.gguf")
+    merge(plan_conversion(folder, [], parse_outtype("F32")), tmp_path / "out.gguf")
     assert digest_of(tmp_path / "out.gguf") == references()["sentencepiece"]
 
 
@@ -98,7 +98,7 @@ def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None
     (folder / "config.json").write_text(json.dumps(config))
     settings = {"bos_token": "", "eos_token": "", "unk_token": "", "add_bos_token": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    plan = plan_conversion(folder, [], outtype_named("F32"))
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
     assert len(plan.warnings) == 2
     assert "eos is 1, <s>: taken is 2, </s>" in plan.warnings[1]
     merge(plan, tmp_path / "out.gguf")
@@ -115,7 +115,7 @@ def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": [2, 264]}))
     ends = {"bos_token_id": 1, "eos_token_id": [2, 265, 263, 262]}
     (folder / "generation_config.json").write_text(json.dumps(ends))
-    plan = plan_conversion(folder, [], outtype_named("F32"))
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
     merge(plan, tmp_path / "out.gguf")
     model = Model(str(tmp_path / "out.gguf"), vocabulary_only=True)
     told = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from huggingface_hub import hf_hub_download
 
-from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.paths import Paths
 from tests.conftest import PATIENCE_S
 from tests.convert.model_folders import tensors_of
@@ -101,7 +101,7 @@ def test_base_and_adapter_are_merged_as_from_local_folders(
     wanted = tmp_path / "wanted.gguf"
     folders = hub.folders
     adapters = [open_adapter(folders["owner/adapter"])]
-    merge(plan_conversion(folders["owner/base"], adapters, outtype_named("Q8_0")), wanted)
+    merge(plan_conversion(folders["owner/base"], adapters, parse_outtype("Q8_0")), wanted)
     assert tensors_of(Path(found["path"])) == tensors_of(wanted)
     info = run_client("models", "info", "made").stdout
     assert f"at owner/adapter      {hub.commit('owner/adapter')}".split() == next(
@@ -232,7 +232,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
         assert sha256(file) == sha256(hub.folders["owner/ggufs"] / GGUF)
     else:
         wanted = tmp_path / "wanted.gguf"
-        merge(plan_conversion(hub.folders["owner/model"], [], outtype_named("Q4_K_M")), wanted)
+        merge(plan_conversion(hub.folders["owner/model"], [], parse_outtype("Q4_K_M")), wanted)
         assert tensors_of(file) == tensors_of(wanted)
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from huggingface_hub import try_to_load_from_cache
 
-from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import keys_of, tensors_of
@@ -33,7 +33,7 @@ def stalled_in(spawn: Spawn, hub: Hub, after: int, *arguments: object) -> subpro
 
 def locally(base: Path, output: Path, *adapters: Path) -> Path:
     opened = [open_adapter(adapter) for adapter in adapters]
-    merge(plan_conversion(base, opened, outtype_named("Q4_K_M")), output)
+    merge(plan_conversion(base, opened, parse_outtype("Q4_K_M")), output)
     return output
 
 

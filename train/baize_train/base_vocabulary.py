@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
-from baize_convert.vocabulary_file import write_vocabulary
+from baize_convert.output.vocabulary_file import write_vocabulary
 from baize_train.failures import TrainError
 from baize_train.masking import ChatFormat
 from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, format_named

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import fitted, open_adapter
-from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
+from baize_convert.lora.fitting import fit_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_train.failures import TrainError
 
 _OUTTYPE = "Q8_0"
@@ -38,7 +38,7 @@ def check_adapters(base: Path, adapters: Sequence[Path]) -> None:
         checkpoint = open_base(base)
         for adapter in adapters:
             if not adapter.is_file():  # of a GGUF llama.cpp's own rules are asked when it is used
-                fitted(open_adapter(adapter), checkpoint.config)
+                fit_adapter(open_adapter(adapter), checkpoint.config)
     except ConvertError as error:
         raise TrainError(str(error)) from error
 
@@ -57,7 +57,7 @@ def runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:
         merged = work / f"{_name([base, *adapters])}.gguf"
         if not merged.exists():
             plan = plan_conversion(
-                base, [open_adapter(one) for one in adapters], outtype_named(_OUTTYPE)
+                base, [open_adapter(one) for one in adapters], parse_outtype(_OUTTYPE)
             )
             merge(plan, merged)
         return RunnableModel(merged)

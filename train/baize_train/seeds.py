@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from baize_convert.hub_names import PREFIX, parse_name
+from baize_convert.hub.names import PREFIX, parse_name
 from baize_train.corpus_formats import read_corpus
 from baize_train.dedupe import Seen
 from baize_train.dialogues import Dialogue
