@@ -21,7 +21,7 @@ from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
-from baize_convert.plan import Plan, plan_conversion
+from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import write_lora
@@ -57,7 +57,7 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
     cached = repository.cached(recipe.file)
     if cached is not None:
         return HubGguf(repository, recipe.file, len(cached), cached.sha256, cached.path)
-    place = repository.file(recipe.file).place()
+    place = repository.file(recipe.file).locate()
     return HubGguf(repository, recipe.file, place.size, place.sha256, None)
 
 
@@ -74,7 +74,7 @@ def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
         _place(recipe.base),
         [open_adapter(_place(adapter), keep=keep) for adapter in recipe.adapters],
         parse_outtype(recipe.outtype),
-        prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format),
+        ConversionOptions(prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format)),
     )
 
 

@@ -1,8 +1,8 @@
-"""``baize-convert``: plan and merge."""
+"""``python -m baize_convert``."""
 
 from __future__ import annotations
 
-from baize_convert.cli.commands import main
+from baize_convert.cli import main
 
 if __name__ == "__main__":
     main()

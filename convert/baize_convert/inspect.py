@@ -1,4 +1,4 @@
-"""What a folder or a file is, in a few lines."""
+"""A short description of a folder or a file."""
 
 from __future__ import annotations
 
@@ -15,41 +15,43 @@ from baize_convert.sources.huggingface_folder import open_folder
 
 
 def describe(path: Path) -> dict[str, Any]:
-    """What ``path`` is: a GGUF file, a PEFT adapter or a Hugging Face model.
+    """Describe a GGUF file, a PEFT adapter or a Hugging Face model; only headers are read.
 
     Raises:
-        ConvertError: none of these, or damaged.
+        ConvertError: it is none of these, or damaged.
     """
     if path.is_file():
-        return _gguf(path)
+        return _describe_gguf(path)
     if (path / "adapter_config.json").is_file():
-        return _adapter(path)
+        return _describe_adapter(path)
     if path.is_dir():
-        return _checkpoint(path)
+        return _describe_checkpoint(path)
     raise ConvertError(f"{path}: no such folder and no such file")
 
 
-def _gguf(path: Path) -> dict[str, Any]:
+def _describe_gguf(path: Path) -> dict[str, Any]:
     reader = read_gguf(path)
 
     def value(key: str) -> Any:
         return read_value(reader, key)
 
     file_type = value("general.file_type")
-    known = file_type in set(map(int, LlamaFileType))
+    is_known = file_type in set(map(int, LlamaFileType))
     return {
         "kind": f"GGUF {value('general.type') or 'model'}",
         "name": value("general.name"),
         "architecture": value("general.architecture"),
-        "file_type": LlamaFileType(file_type).name if known else file_type,
+        "file_type": LlamaFileType(file_type).name if is_known else file_type,
         "tokenizer": value("tokenizer.ggml.model"),
         "pre_tokenizer": value("tokenizer.ggml.pre"),
         "bytes": path.stat().st_size,
-        "tensors": dict(Counter(t.tensor_type.name for t in reader.tensors).most_common()),
+        "tensors": dict(
+            Counter(tensor.tensor_type.name for tensor in reader.tensors).most_common()
+        ),
     }
 
 
-def _adapter(path: Path) -> dict[str, Any]:
+def _describe_adapter(path: Path) -> dict[str, Any]:
     adapter = open_peft_adapter(path)
     changes = adapter.changes.values()
     return {
@@ -57,13 +59,13 @@ def _adapter(path: Path) -> dict[str, Any]:
         "base": adapter.config.base_model_name_or_path,
         "modules": len(adapter.changes),
         "ranks": sorted({change.rank for change in changes if change.a is not None}),
-        "scales": sorted({round(change.scale, 6) for change in changes if change.a is not None}),
+        "scales": sorted({round(scale, 6) for scale in adapter.scales}),
         "dora": any(change.magnitude is not None for change in changes),
         "replaced": sorted(name for name, change in adapter.changes.items() if change.replaced),
     }
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def _describe_checkpoint(path: Path) -> dict[str, Any]:
     base = open_folder(path)
     config = base.config
     return {

@@ -15,8 +15,12 @@ import numpy as np
 from gguf import GGUFReader, GGUFWriter
 from numpy.typing import NDArray
 
+from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.checkpoint import expected_shapes
 from baize_convert.sources.model_config import read_config
+from baize_convert.sources.safetensors_file import parse_safetensors
+from baize_convert.sources.tensors import StoredTensor
+from baize_convert.sources.torch_file import parse_torch_file
 
 Array = NDArray[Any]
 LLAMA3 = {
@@ -144,6 +148,14 @@ def write_safetensors(
         handle.write(struct.pack("<Q", len(raw)) + raw)
         for _, _, data in tensors.values():
             handle.write(data)
+
+
+def read_safetensors(file: Path) -> dict[str, StoredTensor]:
+    return parse_safetensors(MappedFile(file))
+
+
+def read_torch_file(file: Path) -> dict[str, StoredTensor]:
+    return parse_torch_file(MappedFile(file))
 
 
 def stored(values: Array, dtype: str) -> bytes:

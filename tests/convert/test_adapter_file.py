@@ -13,16 +13,15 @@ import pytest
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
 from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
-from baize_convert.sources.safetensors_file import read_safetensors
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import write_safetensors
+from tests.convert.model_folders import read_safetensors, write_safetensors
 
 TOKENS = [1, 60, 77, 130, 200, 90, 33]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
 
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
@@ -159,7 +159,7 @@ def test_a_truncated_file_and_a_lora_for_a_base_are_named(f32: Path, tmp_path: P
     write_adapter(open_base(BASE), open_adapter(FOLDER / "plain"), tmp_path / "lora.gguf")
     with pytest.raises(ConvertError, match="is an adapter: give it with --adapter"):
         open_base(tmp_path / "lora.gguf")
-    with pytest.raises(ConvertError, match="holds no LoRA"):
+    with pytest.raises(ConvertError, match="is not a LoRA"):
         open_adapter(f32)
     with pytest.raises(ConvertError, match="no such folder and no such file"):
         open_base(tmp_path / "nothing")

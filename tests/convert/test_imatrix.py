@@ -13,10 +13,10 @@ from gguf import GGUFReader, GGUFWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.plan import plan_conversion
+from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.imatrix import ImportanceMatrix
 from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
 from baize_convert.sources.imatrix_file import read_imatrix
@@ -66,7 +66,7 @@ def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> No
     imatrix = ImportanceMatrix(tmp_path / "imatrix.gguf", columns)
     for outtype in OUTTYPES.values():
         ours, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
-        plan = plan_conversion(folder, [], outtype, imatrix=imatrix)
+        plan = plan_conversion(folder, [], outtype, ConversionOptions(imatrix=imatrix))
         merge(plan, ours)
         llama_quantize(tmp_path / "f32.gguf", theirs, int(outtype.file_type), columns)
         assert tensors_of(ours) == tensors_of(theirs), outtype.name
@@ -96,13 +96,14 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     [
         ({"blk.0.attn_q.weight": [1.0] * 64}, "blk.0.attn_q.weight has 64 columns there, 32 here"),
         ({"blk.9.attn_q.weight": [1.0] * 32}, "names no tensor of this one"),
-        ({"blk.0.attn_q.weight": [float("nan")] * 32}, "blk.0.attn_q.weight holds NaN"),
+        ({"blk.0.attn_q.weight": [float("nan")] * 32}, "blk.0.attn_q.weight contains NaN"),
     ],
 )
 def test_one_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
-    found = {name: np.array(values, np.float32) for name, values in columns.items()}
+    matrix = {name: np.array(values, np.float32) for name, values in columns.items()}
     with pytest.raises(ConvertError, match=wrong):
-        plan_conversion(BASE, [], parse_outtype("Q4_0"), imatrix=ImportanceMatrix(Path("m"), found))
+        options = ConversionOptions(imatrix=ImportanceMatrix(Path("m"), matrix))
+        plan_conversion(BASE, [], parse_outtype("Q4_0"), options)
 
 
 def test_a_gguf_that_is_none(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_gguf_that_is_none(tmp_path: Path) -> None:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ConvertError, match="no importance matrix"):
+    with pytest.raises(ConvertError, match="not an importance matrix"):
         read_imatrix(tmp_path / "model.gguf")
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.inspect import describe
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion

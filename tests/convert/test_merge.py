@@ -15,7 +15,7 @@ import pytest
 from gguf import GGUFReader
 
 from baize_convert.budget import parse_size
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
@@ -23,7 +23,6 @@ from baize_convert.plan import Plan, plan_conversion
 from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.sources.rope import rope_factors
-from baize_convert.sources.safetensors_file import read_safetensors
 from baize_convert.sources.tensor_names import module_names, permute_rows
 from baize_tui.chat.formats import system_prompt
 from baize_tui.engine.bindings import AbortFlag
@@ -37,6 +36,7 @@ from tests.convert.model_folders import (
     keys_of,
     llama_quantize,
     random_folder,
+    read_safetensors,
     references,
     stored,
     tensors_of,
@@ -247,7 +247,7 @@ def test_fan_in_fan_out_is_not_heeded_as_in_peft(tmp_path: Path) -> None:
 def test_what_counts_whole_is_not_weighed_or_added_up(kind: str) -> None:
     half, whole = open_adapter(FOLDER / kind, 0.5), open_adapter(FOLDER / kind)
     for adapters in ([half], [whole, whole]):
-        with pytest.raises(ConvertError, match="counts whole and alone"):
+        with pytest.raises(ConvertError, match="which is exclusive"):
             plan_conversion(BASE, adapters, parse_outtype("F32"))
     plan_conversion(BASE, [whole], parse_outtype("F32"))
 
@@ -414,7 +414,7 @@ def test_weights_that_are_no_numbers_are_named(tmp_path: Path) -> None:
         handle.seek(tensor.start + 4000)
         handle.write(np.float32(np.nan).tobytes())
     plan = plan_conversion(folder, [], parse_outtype("Q4_0"))
-    with pytest.raises(ConvertError, match=r"blk\.1\.ffn_up\.weight holds NaN"):
+    with pytest.raises(ConvertError, match=r"blk\.1\.ffn_up\.weight contains NaN"):
         merge(plan, tmp_path / "out.gguf")
     assert not (tmp_path / "out.gguf").exists()
     merge(plan, tmp_path / "out.gguf", allow_nan=True)
@@ -436,7 +436,7 @@ def test_too_little_disk_is_refused_before_writing(
     plan = plan_conversion(BASE, [], parse_outtype("F32"))
     free = type("Usage", (), {"free": 1000})
     monkeypatch.setattr("shutil.disk_usage", lambda _: free)
-    with pytest.raises(ConvertError, match="GB are free"):
+    with pytest.raises(ConvertError, match="are free, but the output takes"):
         merge(plan, tmp_path / "out.gguf")
     assert list(tmp_path.iterdir()) == []
 
@@ -494,7 +494,7 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert run([*arguments, "--output", str(output), "--json"]) == 0
     merged = json.loads(capsys.readouterr().out)
     assert planned["bytes"] == merged["bytes"] == output.stat().st_size
-    assert merged["survival"]["blk.0.attn_q.weight"] > 0
+    assert merged["quantization_loss"]["blk.0.attn_q.weight"] > 0
     types = {tensor["name"]: tensor["type"] for tensor in planned["tensors"]}
     assert types == {name: type for name, (type, _) in tensors_of(output).items()}
 

@@ -17,9 +17,14 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
-from baize_convert.sources.safetensors_file import read_safetensors
 from tests.convert.make_goldens import BASE, KINDS, adapt, untied
-from tests.convert.model_folders import llama_quantize, stored, tensors_of, write_safetensors
+from tests.convert.model_folders import (
+    llama_quantize,
+    read_safetensors,
+    stored,
+    tensors_of,
+    write_safetensors,
+)
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.cli.commands import run
+from baize_convert.cli.program import run
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
-from baize_convert.plan import plan_conversion
+from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, llama_quantize, random_folder
@@ -65,7 +65,7 @@ def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
 def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     f32, ours, theirs = (tmp_path / f"{name}.gguf" for name in ("f32", "ours", "theirs"))
-    merge(plan_conversion(folder, [], parse_outtype("F32"), strict=True), f32)
+    merge(plan_conversion(folder, [], parse_outtype("F32"), ConversionOptions(strict=True)), f32)
     assert run(["merge", str(folder), "--outtype", outtype, "--strict", "-o", str(ours)]) == 0
     llama_quantize(f32, theirs, int(parse_outtype(outtype).file_type))
     assert ours.read_bytes() == theirs.read_bytes()

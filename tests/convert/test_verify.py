@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 from sentencepiece import SentencePieceTrainer
 
-from baize_convert.cli.commands import run
-from baize_convert.verify.comparison import compare_logits, compare_tokenizers, verification_text
+from baize_convert.cli.program import run
+from baize_convert.verify.predictions import compare_logits
 from baize_convert.verify.source_tokenizers import open_source_tokenizer
+from baize_convert.verify.text import verification_text
+from baize_convert.verify.tokenizers import compare_tokenizers
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import random_folder
 from tests.convert.test_merge import converted

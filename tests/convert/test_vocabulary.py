@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFReader, GGUFWriter, TokenType
 
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
@@ -18,7 +18,7 @@ from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.vocabulary.reading import read_vocabulary
-from baize_convert.vocabulary.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
+from baize_convert.vocabulary.sentencepiece_model import read_pieces
 from baize_tui.engine.bindings import Model
 from tests.convert.model_folders import digest_of, keys_of, random_folder, references
 from tests.vocabularies import FOLDER as VOCABULARIES
@@ -42,7 +42,7 @@ def sentencepiece_model(pieces: list[tuple[str, float, int]]) -> bytes:
     for text, score, type in pieces:
         encoded = text.encode()
         body = b"\x0a" + bytes([len(encoded)]) + encoded + b"\x15" + struct.pack("<f", score)
-        if type != NORMAL:
+        if type != TokenType.NORMAL:
             body += b"\x18" + bytes([type])
         raw += b"\x0a" + bytes([len(body)]) + body
     trainer = b"\x18\x02" + b"\x98\x02\x01"  # model_type BPE, byte_fallback
@@ -53,9 +53,17 @@ def sentencepiece_folder(folder: Path) -> Path:
     """A folder with every kind of piece, added tokens of both files, and a padded vocabulary."""
     random_folder(folder, "F32", vocab_size=320, **SHAPE)
     (folder / "tokenizer.json").unlink()
-    pieces = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
-    pieces += [(f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256)]
-    pieces += [("▁", -1.0, NORMAL), ("白", -2.0, NORMAL), ("▁a", -3.5, NORMAL)]
+    pieces = [
+        ("<unk>", 0.0, TokenType.UNKNOWN),
+        ("<s>", 0.0, TokenType.CONTROL),
+        ("</s>", 0.0, TokenType.CONTROL),
+    ]
+    pieces += [(f"<0x{byte:02X}>", 0.0, TokenType.BYTE) for byte in range(256)]
+    pieces += [
+        ("▁", -1.0, TokenType.NORMAL),
+        ("白", -2.0, TokenType.NORMAL),
+        ("▁a", -3.5, TokenType.NORMAL),
+    ]
     (folder / "tokenizer.model").write_bytes(sentencepiece_model(pieces))
     added = {"<|im_start|>": 262, "▁mine": 263}
     (folder / "added_tokens.json").write_text(json.dumps(added))
@@ -85,9 +93,9 @@ def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
 
 def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
     pieces = read_pieces(sentencepiece_folder(tmp_path / "model") / "tokenizer.model")
-    assert (pieces[0].text, pieces[0].type) == ("<unk>", UNKNOWN)
-    assert (pieces[3].text, pieces[3].type) == ("<0x00>", BYTE)
-    assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, NORMAL)
+    assert (pieces[0].text, pieces[0].type) == ("<unk>", TokenType.UNKNOWN)
+    assert (pieces[3].text, pieces[3].type) == ("<0x00>", TokenType.BYTE)
+    assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, TokenType.NORMAL)
 
 
 def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from baize_convert.merge import merge
 from baize_convert.plan import Plan, plan_conversion
 from baize_convert.quantization.ggml import Float32
 from baize_convert.quantization.outtypes import parse_outtype
-from baize_convert.verify.comparison import compare_logits
+from baize_convert.verify.predictions import compare_logits
 from baize_shared.blas_threads import single_threaded_blas
 from baize_tui.engine import likelihood
 from baize_tui.engine.bindings import AbortFlag, Context

@@ -25,7 +25,6 @@ from baize_convert.sources.architectures import Architecture
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.tensors import Tensor
 
-
 TensorPart = Literal["weight", "bias"]
 """The tensors that a module may have."""
 

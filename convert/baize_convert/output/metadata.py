@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import gguf
 import yaml
@@ -35,57 +36,57 @@ _FILE_KEYS = (
 """Beginnings of keys that describe one file, and so are not copied to another."""
 
 
-def add_metadata(
-    writer: GGUFWriter,
-    base: Checkpoint,
-    config: ModelConfig,
-    adapters: Sequence[Adapter],
-    vocabulary: Vocabulary | None,
-    outtype: Outtype,
-    *,
-    parameters: int,
-    chat_template: str | None = None,
-) -> None:
-    """Add ``general.*``, the keys of the architecture, and ``tokenizer.*``.
+@dataclass(frozen=True)
+class ModelDescription:
+    """What the keys of the output are made from."""
 
-    ``config`` describes the output. ``vocabulary`` is None if the keys of a GGUF base have it.
-    ``chat_template`` replaces the template of the model.
+    base: Checkpoint
+    config: ModelConfig
+    """The config of the output, whose vocabulary may have another size than the base's."""
+    adapters: tuple[Adapter, ...]
+    vocabulary: Vocabulary | None
+    """None if the keys of a GGUF base have it."""
+    outtype: Outtype
+    parameters: int
+    chat_template: str | None = None
+    """Replaces the template of the model."""
+
+
+def add_metadata(writer: GGUFWriter, model: ModelDescription) -> None:
+    """Add ``general.*``, the keys of the architecture, and ``tokenizer.*``.
 
     Raises:
         ConvertError: the model card of the base, or a JSON file beside it, cannot be read.
     """
+    base, vocabulary = model.base, model.vocabulary
     if base.gguf is None:
         writer.add_type("model")
-        _general_metadata(base, adapters, parameters).set_gguf_meta_model(writer)
-        add_architecture_keys(writer, config)
+        _general_metadata(base, model.adapters, model.parameters).set_gguf_meta_model(writer)
+        add_architecture_keys(writer, model.config)
     else:
-        _copy_keys(writer, base.gguf, _replaced_keys(adapters, vocabulary, chat_template))
-        if adapters:
-            _add_lineage(writer, base, adapters)
-            if config.architecture.writes_head_size:
-                writer.add_vocab_size(config.vocab_size)
-        if chat_template is not None and vocabulary is None:
-            writer.add_chat_template(chat_template)
+        _copy_keys(writer, base.gguf, _replaced_keys(model))
+        if model.adapters:
+            _add_lineage(writer, base, model.adapters)
+            if model.config.architecture.writes_head_size:
+                writer.add_vocab_size(model.config.vocab_size)
+        if model.chat_template is not None and vocabulary is None:
+            writer.add_chat_template(model.chat_template)
     if vocabulary is not None:
-        vocabulary.chat_template = chat_template or vocabulary.chat_template
-        add_vocabulary_keys(writer, vocabulary)
+        template = model.chat_template or vocabulary.chat_template
+        add_vocabulary_keys(writer, replace(vocabulary, chat_template=template))
     # llama-quantize adds these two last.
     writer.add_quantization_version(QUANTIZATION_VERSION)
-    writer.add_file_type(int(outtype.file_type))
+    writer.add_file_type(int(model.outtype.file_type))
 
 
-def _replaced_keys(
-    adapters: Sequence[Adapter],
-    vocabulary: Vocabulary | None,
-    chat_template: str | None,
-) -> tuple[str, ...]:
+def _replaced_keys(model: ModelDescription) -> tuple[str, ...]:
     """Beginnings of the keys that are not copied from a GGUF base."""
     beginnings = list(_FILE_KEYS)
-    if adapters:
+    if model.adapters:
         beginnings += ["general.name", "general.base_model.", f"{LLAMA.name}.vocab_size"]
-    if vocabulary is not None:
+    if model.vocabulary is not None:
         beginnings.append("tokenizer.")
-    elif chat_template is not None:
+    elif model.chat_template is not None:
         beginnings.append("tokenizer.chat_template")
     return tuple(beginnings)
 

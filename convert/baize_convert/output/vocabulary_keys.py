@@ -16,7 +16,7 @@ def add_vocabulary_keys(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     writer.add_token_list(vocabulary.tokens)
     if vocabulary.scores is not None:
         writer.add_token_scores(vocabulary.scores)
-    writer.add_token_types(vocabulary.types)
+    writer.add_token_types([int(type) for type in vocabulary.types])
     if vocabulary.merges:
         writer.add_token_merges(vocabulary.merges)
     for kind, id in vocabulary.special_ids.items():

@@ -1,7 +1,7 @@
-"""Which type each tensor gets: the rules of llama-quantize for dense LLaMA-like models.
+"""The type of each tensor, by the rules of llama-quantize for dense LLaMA-like models.
 
 Source: ``llama_tensor_get_type_impl``, ``tensor_type_fallback`` and ``tensor_allows_quantization``
-in llama.cpp's src/llama-quant.cpp. The tests ask ``llama_model_quantize`` itself with ``dry_run``.
+in llama.cpp's src/llama-quant.cpp. The tests compare with a dry run of ``llama_model_quantize``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _FALLBACK = {
 
 @dataclass(frozen=True)
 class ModelShape:
-    """What the rules look at besides names and shapes."""
+    """The numbers that the rules use besides names and shapes of tensors."""
 
     layers: int
     heads: int
@@ -35,7 +35,7 @@ class ModelShape:
 
     @property
     def is_70b(self) -> bool:
-        """llama.cpp's ``LLM_TYPE_70B``: 80 layers, and in a LLaMA grouped-query attention."""
+        """``LLM_TYPE_70B`` of llama.cpp: 80 layers, and for a LLaMA also grouped-query attention."""
         if self.layers != 80:
             return False
         return self.architecture == "qwen2" or (
@@ -45,7 +45,7 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class TypeChoice:
-    """The type of a tensor; ``wanted`` is another one where its width does not fit that."""
+    """The type of a tensor, and the type it would have if its columns fitted the blocks of that."""
 
     type: GgmlType
     wanted: GgmlType
@@ -62,7 +62,7 @@ def tensor_types(
     *,
     has_imatrix: bool = False,
 ) -> dict[str, TypeChoice]:
-    """The type of each tensor; ``shapes`` are rows first, by GGUF name."""
+    """The type of each tensor; ``shapes`` are [rows, columns] or [columns], by GGUF name."""
     tied = "output.weight" not in shapes
     return {
         name: _choice(name, shape, outtype, model, tied=tied, has_imatrix=has_imatrix)
@@ -92,8 +92,8 @@ def _choice(
     if name == "output.weight" or (tied and name == "token_embd.weight"):
         wanted = _output_type(outtype.default, columns)
     else:
-        wanted = _inner_type(name, outtype, model, has_imatrix=has_imatrix)
-    return TypeChoice(_fitting(wanted, columns), wanted)
+        wanted = _layer_type(name, outtype, model, has_imatrix=has_imatrix)
+    return TypeChoice(_fitting_type(wanted, columns), wanted)
 
 
 def _output_type(default: GgmlType, columns: int) -> GgmlType:
@@ -102,54 +102,67 @@ def _output_type(default: GgmlType, columns: int) -> GgmlType:
     return GgmlType.Q6_K
 
 
-def _more_bits(layer: int, layers: int) -> bool:
+def _layer_type(name: str, outtype: Outtype, model: ModelShape, *, has_imatrix: bool) -> GgmlType:
+    match = _LAYER.match(name)
+    layer = int(match[1]) if match else 0
+    if name.endswith("attn_v.weight"):
+        type = _attn_v_type(layer, outtype, model)
+        if model.is_70b and type in (GgmlType.Q3_K, GgmlType.Q4_K):
+            return GgmlType.Q5_K
+        return type
+    if name.endswith("ffn_down.weight"):
+        return _ffn_down_type(layer, outtype, model, has_imatrix=has_imatrix)
+    if name.endswith("attn_output.weight"):
+        return {"Q2_K": GgmlType.Q3_K, "Q3_K_M": GgmlType.Q4_K}.get(outtype.name, outtype.default)
+    return outtype.default
+
+
+def _attn_v_type(layer: int, outtype: Outtype, model: ModelShape) -> GgmlType:
+    heads_per_group = model.heads // model.kv_heads
+    match outtype.name:
+        case "Q2_K":
+            return GgmlType.Q4_K if heads_per_group >= 4 else GgmlType.Q3_K
+        case "Q3_K_M":
+            return GgmlType.Q5_K if layer < 2 else GgmlType.Q4_K
+        case "IQ4_NL" | "IQ4_XS" if heads_per_group >= 4:
+            return GgmlType.Q5_K
+        case "Q4_K_M" | "Q5_K_M" if _gets_more_bits(layer, model.layers):
+            return GgmlType.Q6_K
+        case "Q4_K_S" if layer < 4:
+            return GgmlType.Q5_K
+    return outtype.default
+
+
+def _ffn_down_type(
+    layer: int, outtype: Outtype, model: ModelShape, *, has_imatrix: bool
+) -> GgmlType:
+    in_first_eighth = layer < model.layers // 8
+    match outtype.name:
+        case "Q2_K":
+            return GgmlType.Q3_K
+        case "Q3_K_M":
+            return GgmlType.Q5_K if layer < model.layers // 16 else GgmlType.Q4_K
+        case "Q4_K_M" | "Q5_K_M" if _gets_more_bits(layer, model.layers):
+            return GgmlType.Q6_K
+        case "IQ4_NL" | "IQ4_XS" if in_first_eighth and not has_imatrix:
+            return GgmlType.Q5_K
+        case "Q4_K_S" if in_first_eighth:
+            return GgmlType.Q5_K
+        case "Q4_0" if in_first_eighth and has_imatrix:
+            return GgmlType.Q4_1
+        case "Q5_0" if in_first_eighth and has_imatrix:
+            return GgmlType.Q5_1
+    return outtype.default
+
+
+def _gets_more_bits(layer: int, layers: int) -> bool:
+    """``use_more_bits`` of llama.cpp: the first and last eighth, and every third layer between."""
     return layer < layers // 8 or layer >= 7 * layers // 8 or (layer - layers // 8) % 3 == 2
 
 
-def _inner_type(name: str, outtype: Outtype, model: ModelShape, *, has_imatrix: bool) -> GgmlType:
-    found = _LAYER.match(name)
-    layer = int(found[1]) if found else 0
-    layers, kind = model.layers, outtype.name
-    more = _more_bits(layer, layers)
-    type = outtype.default
-    if name.endswith("attn_v.weight"):
-        groups = model.heads // model.kv_heads
-        if kind == "Q2_K":
-            type = GgmlType.Q4_K if groups >= 4 else GgmlType.Q3_K
-        elif kind == "Q3_K_M":
-            type = GgmlType.Q5_K if layer < 2 else GgmlType.Q4_K
-        elif kind in ("IQ4_NL", "IQ4_XS") and groups >= 4:
-            type = GgmlType.Q5_K
-        elif kind in ("Q4_K_M", "Q5_K_M") and more:
-            type = GgmlType.Q6_K
-        elif kind == "Q4_K_S" and layer < 4:
-            type = GgmlType.Q5_K
-        if model.is_70b and type in (GgmlType.Q3_K, GgmlType.Q4_K):
-            type = GgmlType.Q5_K
-    elif name.endswith("ffn_down.weight"):
-        first = layer < layers // 8
-        if kind == "Q2_K":
-            type = GgmlType.Q3_K
-        elif kind == "Q3_K_M":
-            type = GgmlType.Q5_K if layer < layers // 16 else GgmlType.Q4_K
-        elif kind in ("Q4_K_M", "Q5_K_M") and more:
-            type = GgmlType.Q6_K
-        elif (kind in ("IQ4_NL", "IQ4_XS") and first and not has_imatrix) or (
-            kind == "Q4_K_S" and first
-        ):
-            type = GgmlType.Q5_K
-        elif kind in ("Q4_0", "Q5_0") and has_imatrix and first:
-            type = GgmlType.Q4_1 if kind == "Q4_0" else GgmlType.Q5_1
-    elif name.endswith("attn_output.weight"):
-        if kind == "Q2_K":
-            type = GgmlType.Q3_K
-        elif kind == "Q3_K_M":
-            type = GgmlType.Q4_K
-    return type
-
-
-def _fitting(type: GgmlType, columns: int) -> GgmlType:
+def _fitting_type(type: GgmlType, columns: int) -> GgmlType:
+    """``type``, or the one that llama.cpp uses if its blocks do not fit the columns."""
     if columns % block_columns(type) == 0:
         return type
-    narrow = _FALLBACK.get(type, type)
-    return narrow if columns % block_columns(narrow) == 0 else GgmlType.F16
+    narrower = _FALLBACK.get(type, type)
+    return narrower if columns % block_columns(narrower) == 0 else GgmlType.F16

@@ -1,12 +1,11 @@
-"""A GGUF as llama.cpp runs it, to compare a result with its source.
+"""Runs a GGUF with llama.cpp, in the worker process of the chat client.
 
-The model runs in the chat client's worker process, which survives kernels that crash on this
-machine. This module is the converter's only use of that client.
+The client restarts a worker whose kernels crash on this machine with safer settings. This is the only
+module of the converter that imports the client.
 """
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,14 +15,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from baize_convert import PROGRAM
 from baize_convert.failures import ConvertError
+from baize_shared.printing import print_message
 
 if TYPE_CHECKING:
     from baize_tui.engine.blocking import BlockingEngine
 
 
 class LlamaModel:
-    """A model that is loaded for as long as ``open_model`` lasts."""
+    """A loaded model; see ``open_model``."""
 
     def __init__(self, engine: BlockingEngine, path: Path, context: int) -> None:
         from baize_tui.engine.client import ModelSpec
@@ -33,10 +34,10 @@ class LlamaModel:
         loaded = engine.load(ModelSpec(str(path), context=context, all_logits=True))
         self.n_vocab = loaded.n_vocab
         self.begin = loaded.begin
-        """Ids in front of every text."""
+        """The ids that begin every text."""
 
     def tokenize(self, text: str) -> list[int]:
-        """Ids of ``text`` alone: nothing before it, and no special token in it."""
+        """The ids of ``text``; none before it, and special tokens in it count as text."""
         return self._engine.tokenize(str(self._path), text)
 
     def logits(self, ids: list[int]) -> NDArray[np.float32]:
@@ -49,7 +50,7 @@ class LlamaModel:
 
 @contextmanager
 def open_model(path: Path, context: int) -> Iterator[LlamaModel]:
-    """The model at ``path`` with a context of ``context`` tokens.
+    """Load the model at ``path`` with a context of ``context`` tokens.
 
     Raises:
         ConvertError: llama.cpp cannot run it.
@@ -60,7 +61,7 @@ def open_model(path: Path, context: int) -> Iterator[LlamaModel]:
 
 @contextmanager
 def open_tokenizer(path: Path) -> Iterator[Callable[[str], list[int]]]:
-    """The tokenizer of the GGUF at ``path``: ids of a text alone; no weight is read.
+    """The tokenizer of the GGUF at ``path``, without special tokens; no weights are read.
 
     Raises:
         ConvertError: llama.cpp cannot read its vocabulary.
@@ -77,11 +78,11 @@ def _engine() -> Iterator[BlockingEngine]:
     from baize_tui.paths import project_paths
 
     try:
-        with BlockingEngine(project_paths(), _say) as engine:
+        with BlockingEngine(project_paths(), _print_notice) as engine:
             yield engine
     except EngineFailure as failure:
         raise ConvertError(str(failure)) from failure
 
 
-def _say(notice: str) -> None:
-    print(f"baize-convert: {notice}", file=sys.stderr)
+def _print_notice(notice: str) -> None:
+    print_message(PROGRAM, notice)

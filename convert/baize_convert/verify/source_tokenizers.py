@@ -1,21 +1,17 @@
-"""The tokenizer of a source by the library it was made for: what a conversion is held against."""
+"""The tokenizer of a source, run by the library that it was made for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from baize_convert.failures import ConvertError
 from baize_convert.verify.llama_model import open_tokenizer
 from baize_convert.vocabulary.tokenizer_library import read_tokenizer
 
-if TYPE_CHECKING:
-    pass
-
 SourceTokenizer = Callable[[str], list[int]]
-"""Ids of a text, without what stands before or after a whole prompt."""
+"""The ids of a text, without the special tokens that begin or end a prompt."""
 
 
 @contextmanager
@@ -23,7 +19,7 @@ def open_source_tokenizer(path: Path) -> Iterator[SourceTokenizer]:
     """The tokenizer of a Hugging Face folder or of a GGUF file.
 
     Raises:
-        ConvertError: there is none, or its library cannot read it.
+        ConvertError: it does not exist, or its library cannot read it.
     """
     if path.is_file():
         with open_tokenizer(path) as tokenize:

@@ -1,6 +1,6 @@
-"""The hashes by which llama.cpp's converter knows a BPE pre-tokenizer.
+"""The hashes by which llama.cpp's converter recognizes BPE pre-tokenizers.
 
-SHA-256 of the ids that the tokenizer gives a fixed text, special tokens included, and the name in
+SHA-256 of the token ids of a fixed text, including special tokens, and the name in
 ``get_vocab_base_pre`` of conversion/base.py, llama-cpp-python 0.3.36.
 """
 

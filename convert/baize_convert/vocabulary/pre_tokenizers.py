@@ -1,9 +1,9 @@
-"""Which of llama.cpp's BPE pre-tokenizers a ``tokenizer.json`` asks for.
+"""Detects which of llama.cpp's BPE pre-tokenizers a ``tokenizer.json`` needs.
 
-llama.cpp's converter compares a hash of token ids, which an edited post-processor or one more added
-token changes. What decides is how text is split, and that stands in the file: the regexes of its
-``Split`` steps, and whether digits come one by one. Where these are not known, the hash is asked
-too. An unknown one is an error, never a guess.
+llama.cpp's converter compares a hash of token ids, which changes with an edited post-processor or
+one more added token. What counts is how text is split, and the file says that: the regexes of its
+``Split`` steps, and whether digits are split one by one. The hash is used only if these are unknown.
+An unknown pre-tokenizer is an error, never a guess.
 """
 
 from __future__ import annotations
@@ -38,28 +38,28 @@ KNOWN: dict[tuple[str, ...], str] = {
     (_DIGITS, _BYTE_LEVEL): "smollm",
     (_BYTE_LEVEL,): "gpt-2",
 }
-"""Steps that split text, and the name of the pre-tokenizer in llama.cpp's src/llama-vocab.cpp."""
+"""Names of pre-tokenizers in llama.cpp's src/llama-vocab.cpp, by the steps that split text."""
 
 
 def detect_pre_tokenizer(file: Path, pre_tokenizer: Any) -> str:
-    """The name for ``tokenizer.ggml.pre``; ``pre_tokenizer`` is that part of ``file``.
+    """The value of ``tokenizer.ggml.pre``; ``pre_tokenizer`` is that part of the JSON in ``file``.
 
     Raises:
-        ConvertError: none that is known; the message gives the steps.
+        ConvertError: the pre-tokenizer is unknown; the message lists its steps.
     """
     steps = tuple(_steps(pre_tokenizer))
-    found = KNOWN.get(steps) or HASHES.get(_hash(file))
-    if found is None:
+    name = KNOWN.get(steps) or HASHES.get(_hash(file))
+    if name is None:
         shown = ", ".join(repr(step) for step in steps) or "none at all"
         raise ConvertError(
-            f"{file}: the pre-tokenizer is not known to llama.cpp (it splits by: {shown}). "
-            "Where you know which of llama.cpp's it is, name it with --pre"
+            f"{file}: llama.cpp does not know the pre-tokenizer (it splits by: {shown}). If "
+            "you know which of llama.cpp's it is, name it with --pre"
         )
-    return found
+    return name
 
 
 def _hash(file: Path) -> str:
-    """SHA-256 of the ids of llama.cpp's text (``get_vocab_base_pre``); "" without a tokenizer."""
+    """SHA-256 of the token ids of llama.cpp's text (``get_vocab_base_pre``); "" if unreadable."""
     try:
         tokenizer = read_tokenizer(file)
     except ConvertError:
@@ -68,13 +68,13 @@ def _hash(file: Path) -> str:
 
 
 def _steps(part: Any) -> list[str]:
-    """The steps of a pre-tokenizer that split text, in their order."""
+    """The steps of a pre-tokenizer that split text, in order."""
     if not isinstance(part, dict):
         return []
     match part.get("type"):
         case "Sequence":
             inner = part.get("pretokenizers")
-            return [step for one in inner or [] for step in _steps(one)]
+            return [step for nested in inner or [] for step in _steps(nested)]
         case "Split":
             pattern = part.get("pattern")
             if not isinstance(pattern, dict):
@@ -83,7 +83,7 @@ def _steps(part: Any) -> list[str]:
         case "Digits":
             return [_DIGITS if part.get("individual_digits") else "<groups of digits>"]
         case "ByteLevel":
-            # Without its regex it only maps bytes to letters.
+            # Without its regex it only maps bytes to characters.
             return [_BYTE_LEVEL] if part.get("use_regex", True) else []
         case kind:
             return [f"<{kind}>"]

@@ -1,7 +1,7 @@
 """``tokenizer.model``: the pieces of a SentencePiece vocabulary, read without its library.
 
-The file is a protobuf of which three fields a piece matter (sentencepiece_model.proto):
-``ModelProto.pieces`` is field 1, a piece's text 1, score 2 (float) and type 3.
+The file is a protobuf (sentencepiece_model.proto). Field 1 of ``ModelProto`` are the pieces; in a
+piece, field 1 is the text, 2 the score (float) and 3 the type, numbered as GGUF's ``TokenType``.
 """
 
 from __future__ import annotations
@@ -11,26 +11,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from gguf import TokenType
+
 from baize_convert.failures import ConvertError
 
-NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 2, 3, 4, 5, 6
 _LARGEST = 64 << 20
+"""Bytes; larger files are refused."""
+_TYPES = frozenset(map(int, TokenType))
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A piece of text with its score; ``type`` is one of the numbers above."""
+    """A token with its score and type; an unknown type counts as a normal one."""
 
     text: str
     score: float
-    type: int
+    type: TokenType
 
 
 def read_pieces(path: Path) -> list[Piece]:
-    """The vocabulary in the order of its ids.
+    """The pieces in the order of their ids.
 
     Raises:
-        ConvertError: not a SentencePiece model.
+        ConvertError: the file cannot be read, or is not a SentencePiece model.
     """
     try:
         if path.stat().st_size > _LARGEST:
@@ -50,14 +53,14 @@ def read_pieces(path: Path) -> list[Piece]:
 
 
 def _piece(raw: bytes) -> Piece:
-    text, score, type = "", 0.0, NORMAL
+    text, score, type = "", 0.0, TokenType.NORMAL
     for number, body in _fields(raw):
         if number == 1 and isinstance(body, bytes):
             text = body.decode("utf-8")
         elif number == 2 and isinstance(body, bytes):
             (score,) = struct.unpack("<f", body)
         elif number == 3 and isinstance(body, int):
-            type = body
+            type = TokenType(body) if body in _TYPES else TokenType.NORMAL
     return Piece(text, score, type)
 
 
@@ -78,7 +81,7 @@ def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
         else:
             raise ValueError(f"wire type {wire}")
         if at + size > len(raw):
-            raise IndexError("a field goes beyond the message")
+            raise IndexError("a field ends beyond the message")
         yield number, raw[at : at + size]
         at += size
 

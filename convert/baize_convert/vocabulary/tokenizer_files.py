@@ -12,6 +12,8 @@ from baize_convert.failures import ConvertError
 
 
 class AddedToken(Struct, frozen=True):
+    """A token outside the vocabulary of the tokenizer's model; ``special`` may be missing."""
+
     content: str
     id: int = -1
     special: bool | None = None
@@ -22,6 +24,8 @@ class AddedToken(Struct, frozen=True):
 
 
 class TokenizerModel(Struct, frozen=True):
+    """``model`` in ``tokenizer.json``."""
+
     type: str | None = None
     vocab: dict[str, int] | list[Any] = {}
     merges: list[str | list[str]] = []
@@ -29,16 +33,16 @@ class TokenizerModel(Struct, frozen=True):
     unk_token: str | None = None
 
     def ids(self) -> dict[str, int]:
-        """Ids by token; none where the vocabulary is of another kind."""
+        """Ids by token; empty for kinds of tokenizer that store a list."""
         return self.vocab if isinstance(self.vocab, dict) else {}
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The merges in their order; written "a b" in older files."""
-        found = []
+        """The merges in order; older files write a merge as "a b"."""
+        pairs = []
         for merge in self.merges:
             left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
-            found.append((left, right))
-        return found
+            pairs.append((left, right))
+        return pairs
 
 
 class TokenizerFile(Struct, frozen=True):
@@ -57,6 +61,8 @@ class TokenizerConfig(Struct, frozen=True):
 
 
 class GenerationConfig(Struct, frozen=True):
+    """``generation_config.json``."""
+
     eos_token_id: int | list[int] | None = None
 
 
@@ -64,6 +70,11 @@ _T = TypeVar("_T")
 
 
 def read_json_file(path: Path, type: type[_T]) -> _T | None:
+    """The file as ``type``; None if it does not exist.
+
+    Raises:
+        ConvertError: it cannot be read, or has another structure.
+    """
     if not path.is_file():
         return None
     try:
@@ -75,7 +86,7 @@ def read_json_file(path: Path, type: type[_T]) -> _T | None:
 
 
 def looks_special(token: str) -> bool:
-    """Whether a token that nobody marked looks special (``does_token_look_special``)."""
+    """Whether an unmarked token looks special, as ``does_token_look_special`` of llama.cpp."""
     return (
         token in ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
         or (token.startswith("<|") and token.endswith("|>"))
