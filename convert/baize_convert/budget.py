@@ -21,8 +21,8 @@ DEFAULT_MEMORY = 500_000_000
 _RESIDENT = 60_000_000
 """Bytes of the interpreter and its libraries."""
 _PER_HEAD_BYTE = 28
-"""Bytes in memory for each byte of the head while it is built. Most of it is the vocabulary: a string,
-a number and a list entry for each token and merge."""
+"""Bytes in memory for each byte of the head while it is built. Most of it is the vocabulary, with a
+string, a number and a list entry for each token and merge."""
 _ARRAYS_PER_SLAB = 7
 """Arrays of the size of a slab in float32 that exist at once: read, read ahead, changed, reordered,
 quantized, and dequantized to measure the error."""
@@ -87,7 +87,7 @@ def choose_budget(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
 
 
 def estimated_seconds(layout: Layout, workers: int) -> float:
-    """An estimate of the time on this machine, from quantizing a sample of each type on one core."""
+    """The time on this machine, estimated by quantizing a sample of each type on one core."""
     weights: Counter[GgmlType] = Counter()
     for placement in layout.tensors:
         weights[placement.choice.type] += placement.tensor.rows * placement.tensor.columns

@@ -203,7 +203,7 @@ def _check_output(plan: Plan, output: Path, partial: Path) -> None:
 
 
 def _fingerprint(plan: Plan) -> str:
-    """A hash of everything that the output depends on; a partial with the same one can be resumed."""
+    """A hash of everything that the output depends on; if it changes, a partial is useless."""
     digest = hashlib.sha256(plan.layout.head)
     for adapter in plan.adapters:
         digest.update(f"{adapter.weight!r}".encode())

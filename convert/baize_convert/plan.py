@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -36,7 +36,7 @@ class ConversionOptions:
     imatrix: ImportanceMatrix | None = None
     pre: str | None = None
     """llama.cpp's name of the pre-tokenizer of a BPE; None detects it."""
-    prompt: ChatPrompt = ChatPrompt()
+    prompt: ChatPrompt = field(default_factory=ChatPrompt)
     strict: bool = False
     """Leave out all keys that llama.cpp does not write."""
 
@@ -62,7 +62,7 @@ def plan_conversion(
     base_path: Path | str,
     adapters: Sequence[Adapter],
     outtype: Outtype,
-    options: ConversionOptions = ConversionOptions(),  # noqa: B008 - it is frozen
+    options: ConversionOptions = ConversionOptions(),
 ) -> Plan:
     """Plan the conversion of a base, with adapters merged into it, to ``outtype``.
 
@@ -124,8 +124,8 @@ def _warnings(
 ) -> Iterator[str]:
     if types := quantized_types(base):
         yield (
-            f"{base.path} is quantized already ({', '.join(types)}), and that loss stays: the model "
-            "it was made from, in 16 bits, gives a better result"
+            f"{base.path} is quantized already ({', '.join(types)}), and lost precision with it: "
+            "the model it was made from, in 16 bits, gives a better result"
         )
     if imatrix is not None and (uncovered := imatrix.uncovered_tensors(shapes)):
         yield f"{imatrix.path} lacks {len(uncovered)} tensors, {uncovered[0]} among them"

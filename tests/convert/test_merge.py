@@ -298,7 +298,7 @@ def test_an_adapter_that_drowns_is_told_with_a_larger_type(
     little = f"{FOLDER / 'plain'}=0.001"
     arguments = ["merge", str(BASE), "--adapter", little, "--outtype", outtype]
     assert run([*arguments, "-o", str(tmp_path / "out.gguf")]) == 0
-    assert capsys.readouterr().out.endswith(f"try a larger one, such as {larger}\n")
+    assert capsys.readouterr().out.endswith(f"try a larger type, such as {larger}\n")
 
 
 def test_the_converted_model_answers(

@@ -36,7 +36,7 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def sentencepiece_model(pieces: list[tuple[str, float, int]]) -> bytes:
+def sentencepiece_model(pieces: list[tuple[str, float, TokenType]]) -> bytes:
     """The protobuf that SentencePiece writes: field 1 a piece, in it text, score and type."""
     raw = b""
     for text, score, type in pieces:
@@ -196,7 +196,7 @@ def test_scores_are_rebuilt_from_the_order_of_merges(tmp_path: Path) -> None:
 
 
 def _vocabulary_file(
-    file: Path, tokens: list[bytes], scores: list[float] | None, types: list[int]
+    file: Path, tokens: list[bytes], scores: list[float] | None, types: list[TokenType]
 ) -> Path:
     writer = GGUFWriter(file, "llama")
     writer.add_tokenizer_model("llama")

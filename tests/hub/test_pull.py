@@ -388,7 +388,7 @@ def test_a_token_goes_to_the_hub_and_to_no_other_host(
     [
         ('repository = "hf:owner/ggufs"\nfile = "other.gguf"\n', "other.gguf"),
         ('repository = "hf:owner/nothing"\nfile = "a.gguf"\n', "no such repository, or a private"),
-        ('base = "hf:owner/gated"\n', "its owner wants terms accepted"),
+        ('base = "hf:owner/gated"\n', "accept its terms"),
         ('base = "hf:owner/private"\n', "no such repository, or a private"),
         ('base = "hf:owner/base@gone"\n', "no such revision"),
         ('base = "hf:owner/ggufs"\n', "no config.json"),

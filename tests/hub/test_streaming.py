@@ -96,7 +96,7 @@ def test_a_token_goes_to_the_hub_and_to_no_other_host(hub: Hub, run: Run, tmp_pa
     [
         ("hf:owner/nothing", "no such repository, or a private one"),
         ("hf:owner/private", "no such repository, or a private one"),
-        ("hf:owner/gated", "its owner wants terms accepted"),
+        ("hf:owner/gated", "accept its terms"),
         ("hf:owner/model@other", "no such revision"),
         ("hf:../../etc", "not a name on the hub"),
         ("hf:owner", "not a name on the hub"),

@@ -66,7 +66,8 @@ def test_a_merge_gets_no_more_threads_than_its_affinity_mask_allows() -> None:
             "from baize_convert.quantization.outtypes import parse_outtype\n"
             "from baize_convert.plan import plan_conversion\n"
             "from tests.convert.make_goldens import BASE\n"
-            "print(choose_budget(plan_conversion(BASE, [], parse_outtype('F32')).layout).workers)\n",
+            "plan = plan_conversion(BASE, [], parse_outtype('F32'))\n"
+            "print(choose_budget(plan.layout).workers)\n",
         ],
         check=True,
         capture_output=True,

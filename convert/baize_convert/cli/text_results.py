@@ -67,10 +67,7 @@ def merge_lines(plan: Plan, output: Path, loss: QuantizationLoss) -> Iterator[st
     )
     if ratio > LOSS_WARNING_RATIO and plan.outtype.quantized:
         larger = _LARGER.get(plan.outtype.name, "Q6_K or Q8_0")
-        yield (
-            "the error of this type hides most of what the adapter added: try a larger one, such as "
-            + larger
-        )
+        yield f"quantization hides most of the adapter: try a larger type, such as {larger}"
 
 
 def adapter_lines(output: Path, modules: int) -> Iterator[str]:

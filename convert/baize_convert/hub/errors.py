@@ -24,7 +24,7 @@ def translate_hub_errors(name: HubName) -> Iterator[None]:
         yield
     except errors.GatedRepoError as error:
         raise ConvertError(
-            f"{name}: its owner wants terms accepted: accept them on its page, then run 'hf auth login'"
+            f"{name}: gated: accept its terms on its page, then run 'hf auth login'"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise ConvertError(f"{name}: no such revision") from error

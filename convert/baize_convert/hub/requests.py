@@ -1,7 +1,7 @@
 """HTTP requests to the hub: the location of a file, a byte range, or all bytes from one on.
 
-huggingface_hub adds tokens, mirrors and proxies, and repeats requests. A repository is pinned to one
-commit and each file to its ETag, so bytes of different versions are never mixed.
+huggingface_hub adds tokens, mirrors and proxies, and repeats requests. A repository is pinned to
+one commit and each file to its ETag, so bytes of different versions are never mixed.
 """
 
 from __future__ import annotations

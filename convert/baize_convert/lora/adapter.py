@@ -48,7 +48,7 @@ class ModuleChange:
     replaced: dict[TensorPart, Tensor] = field(default_factory=dict)
     """Tensors that replace those of the base."""
     resizes_base: bool = False
-    """What is replaced is the tensor of the base itself (a resized embedding), not a trained copy."""
+    """``replaced`` has the base's own tensors, such as a resized embedding, not trained copies."""
     is_embedding: bool = False
 
     @property

@@ -28,8 +28,8 @@ def open_peft_adapter(
     """Open the adapter in a folder; ``remote`` has the weights that are not in it.
 
     Raises:
-        ConvertError: it is not an adapter, changes nothing, cannot be merged, or has an unknown key;
-            the message names the field or the key.
+        ConvertError: it is not an adapter, changes nothing, cannot be merged, or has an unknown
+            key; the message names the field or the key.
     """
     config = read_adapter_config(folder)
     source, parse = _find_weights(folder, remote)

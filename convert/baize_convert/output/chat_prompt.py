@@ -1,4 +1,4 @@
-"""The prompt of a chat, for models whose files lack it: a template, and strings that end answers."""
+"""The chat template and the strings that end an answer, for models whose files lack them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gguf import GGUFWriter
 class ChatPrompt:
     """Keys for programs that chat with the output.
 
-    ``template`` replaces the chat template of the model. ``format`` is the name of a prompt format of
-    baize-tui, and ``stop`` are the strings that end an answer; llama.cpp has no keys for these two.
+    ``template`` replaces the chat template of the model. ``format`` is the name of a prompt format
+    of baize-tui, and ``stop`` are the strings that end an answer; llama.cpp has no keys for both.
     """
 
     template: str | None = None

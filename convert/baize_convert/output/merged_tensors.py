@@ -45,7 +45,7 @@ class MergedTensor:
         return self.rows // self.permuted_heads
 
     def slab(self, first: int, count: int) -> tuple[Float32, Float32 | None]:
-        """Merged rows [count, columns] in GGUF's order, and what adapters added to them, or None."""
+        """Merged rows [count, columns] in GGUF's order, and what adapters added, or None."""
         before = rows = self.source.read(first, count)
         for change in self.changes:
             rows = change.apply(rows, first)

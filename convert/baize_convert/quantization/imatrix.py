@@ -19,7 +19,7 @@ _LONGEST_KEY = 127
 
 @dataclass(frozen=True)
 class ImportanceMatrix:
-    """The weights of columns [in] by GGUF name of the tensor, and the data they were measured on."""
+    """The weights of columns [in] by GGUF tensor name, and the data they were measured on."""
 
     path: Path
     columns: dict[str, Float32]
@@ -45,7 +45,7 @@ class ImportanceMatrix:
             raise ConvertError(f"{self.path} is of another model: it names no tensor of this one")
 
     def uncovered_tensors(self, shapes: Mapping[str, tuple[int, ...]]) -> list[str]:
-        """Tensors in layers that are quantized without weights, as the matrix does not have them."""
+        """Tensors in layers that the matrix lacks, and that are quantized without weights."""
         return [
             name
             for name, shape in shapes.items()

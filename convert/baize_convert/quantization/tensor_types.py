@@ -35,7 +35,7 @@ class ModelShape:
 
     @property
     def is_70b(self) -> bool:
-        """``LLM_TYPE_70B`` of llama.cpp: 80 layers, and for a LLaMA also grouped-query attention."""
+        """``LLM_TYPE_70B`` of llama.cpp: 80 layers, and in a LLaMA also grouped-query attention."""
         if self.layers != 80:
             return False
         return self.architecture == "qwen2" or (

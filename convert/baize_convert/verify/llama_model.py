@@ -1,7 +1,7 @@
 """Runs a GGUF with llama.cpp, in the worker process of the chat client.
 
-The client restarts a worker whose kernels crash on this machine with safer settings. This is the only
-module of the converter that imports the client.
+If kernels crash on this machine, the client starts the worker again with safer settings. This is
+the only module of the converter that imports the client.
 """
 
 from __future__ import annotations

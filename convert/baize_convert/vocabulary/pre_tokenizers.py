@@ -2,8 +2,8 @@
 
 llama.cpp's converter compares a hash of token ids, which changes with an edited post-processor or
 one more added token. What counts is how text is split, and the file says that: the regexes of its
-``Split`` steps, and whether digits are split one by one. The hash is used only if these are unknown.
-An unknown pre-tokenizer is an error, never a guess.
+``Split`` steps, and whether digits are split one by one. The hash is used only if these are not
+known. An unknown pre-tokenizer is an error, never a guess.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ _RECOGNIZED_END_TOKENS = frozenset(
         b"<eos>",
     }
 )
-"""Tokens that llama.cpp recognizes as an end of generation by text (``llama_vocab::impl::load``)."""
+"""Tokens that llama.cpp recognizes by text as ends of generation (``llama_vocab::impl::load``)."""
 
 
 class _SpecialTokens(SpecialVocab):
@@ -78,8 +78,9 @@ def repair_begin_and_end(vocabulary: Vocabulary, folder: Path) -> None:
         if vocabulary.types[id] == TokenType.UNKNOWN or vocabulary.tokens[id] in others:
             right = vocabulary.tokens.index(piece)
             vocabulary.warnings.append(
-                f"{folder}: the config says that {kind} is {id}, {vocabulary.tokens[id].decode()}; used "
-                f"instead is {right}, {piece.decode()}, as in the vocabulary"
+                f"{folder}: the config says that {kind} is {id}, "
+                f"{vocabulary.tokens[id].decode()}; the vocabulary's {right}, {piece.decode()}, is "
+                "used instead"
             )
             vocabulary.special_ids[kind] = right
 
