@@ -21,8 +21,13 @@ from baize_convert.quantization.imatrix import ImportanceMatrix
 from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
 from baize_convert.sources.imatrix_file import read_imatrix
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import SHAPES, llama_quantize, random_folder, tensors_of
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import (
+    SHAPES,
+    convert_folder,
+    llama_quantize,
+    random_folder,
+    read_tensors,
+)
 
 BOTH = ("imatrix.gguf", "imatrix.dat")
 """Written by llama-imatrix, built from llama-cpp-python 0.3.36's source, on the F32 of BASE::
@@ -33,7 +38,7 @@ BOTH = ("imatrix.gguf", "imatrix.dat")
 """
 
 
-def test_both_formats_of_one_run_say_the_same() -> None:
+def test_both_formats_of_one_run_are_equal() -> None:
     new, old = (read_imatrix(FOLDER / name) for name in BOTH)
     assert set(new.columns) == set(old.columns)
     assert len(new.columns) == 14
@@ -53,7 +58,7 @@ def test_values_are_sums_over_counts() -> None:
 def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> None:
     shape = {**SHAPES["grouped"], "hidden_size": 256, "intermediate_size": 352}
     folder = random_folder(tmp_path / "model", **shape)
-    converted(folder, "F32", tmp_path / "f32.gguf")
+    convert_folder(folder, "F32", tmp_path / "f32.gguf")
     shapes = {t.name: t.data.shape for t in GGUFReader(tmp_path / "f32.gguf").tensors}
     generator = np.random.default_rng(5)
     # As llama-imatrix does, without the output, and with one tensor that it never saw.
@@ -69,7 +74,7 @@ def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> No
         plan = plan_conversion(folder, [], outtype, ConversionOptions(imatrix=imatrix))
         merge(plan, ours)
         llama_quantize(tmp_path / "f32.gguf", theirs, int(outtype.file_type), columns)
-        assert tensors_of(ours) == tensors_of(theirs), outtype.name
+        assert read_tensors(ours) == read_tensors(theirs), outtype.name
         assert "blk.1.ffn_up.weight among them" in plan.warnings[0]
 
 
@@ -78,8 +83,8 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     shutil.copy(FOLDER / name, tmp_path)
     arguments = ["merge", str(BASE), "--outtype", "Q4_0", "--imatrix", str(tmp_path / name)]
     assert run([*arguments, "--output", str(tmp_path / "with.gguf")]) == 0
-    converted(BASE, "Q4_0", tmp_path / "without.gguf")
-    weighed, plain = tensors_of(tmp_path / "with.gguf"), tensors_of(tmp_path / "without.gguf")
+    convert_folder(BASE, "Q4_0", tmp_path / "without.gguf")
+    weighed, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
     assert weighed["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
     fields = GGUFReader(tmp_path / "with.gguf").fields
     told = {key: f.contents() for key, f in fields.items() if key.startswith("quantize.")}
@@ -99,14 +104,14 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
         ({"blk.0.attn_q.weight": [float("nan")] * 32}, "blk.0.attn_q.weight contains NaN"),
     ],
 )
-def test_one_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
+def test_a_matrix_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
     matrix = {name: np.array(values, np.float32) for name, values in columns.items()}
     with pytest.raises(ConvertError, match=wrong):
         options = ConversionOptions(imatrix=ImportanceMatrix(Path("m"), matrix))
         plan_conversion(BASE, [], parse_outtype("Q4_0"), options)
 
 
-def test_a_gguf_that_is_none(tmp_path: Path) -> None:
+def test_a_gguf_that_is_not_a_matrix(tmp_path: Path) -> None:
     writer = GGUFWriter(tmp_path / "model.gguf", "llama")
     writer.add_tensor("blk.0.attn_q.weight.in_sum2", np.ones(32, np.float32))
     writer.write_header_to_file()

@@ -1,4 +1,4 @@
-"""What a folder or a file is."""
+"""``inspect``: descriptions of folders and files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, FOLDER
 
 
-def test_each_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out.gguf"
     merge(plan_conversion(BASE, [], parse_outtype("Q8_0")), output)
     assert run(["inspect", str(output), "--json"]) == 0

@@ -21,8 +21,8 @@ from tests.convert.make_goldens import BASE, KINDS, adapt, untied
 from tests.convert.model_folders import (
     llama_quantize,
     read_safetensors,
+    read_tensors,
     stored,
-    tensors_of,
     write_safetensors,
 )
 
@@ -79,13 +79,13 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
         assert np.abs(tensor.read_all() - theirs).max() <= 2e-6 * np.abs(theirs).max(), name
 
     merge(plan_conversion(tmp_path / "base", adapters, parse_outtype("Q4_K_M")), ours)
-    found = tensors_of(ours)
+    found = read_tensors(ours)
     if "output.weight" not in found:  # PEFT wrote a head of its own, which is still the embedding
         tie(tmp_path / "merged")
     merge(plan_conversion(tmp_path / "merged", [], parse_outtype("F32")), tmp_path / "f32.gguf")
     quantized = tmp_path / "theirs.gguf"
     llama_quantize(tmp_path / "f32.gguf", quantized, int(parse_outtype("Q4_K_M").file_type))
-    theirs_found = tensors_of(quantized)
+    theirs_found = read_tensors(quantized)
     assert set(found) == set(theirs_found)
     different = total = 0
     for name, (type, data) in theirs_found.items():

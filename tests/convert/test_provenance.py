@@ -1,4 +1,4 @@
-"""The keys that say what a file is made of, and how to talk with it."""
+"""The keys that say what a file is made of, and how to chat with it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_base_and_adapters_are_named_and_hashed(tmp_path: Path) -> None:
     assert keys(output, "general.base_model.") == {"count": 1, "0.name": "Base"}
 
 
-def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
+def test_keys_of_a_gguf_base_are_copied_but_not_its_history(tmp_path: Path) -> None:
     first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
     merge(plan_conversion(BASE, [open_adapter(FOLDER / "plain")], parse_outtype("F32")), first)
     rslora = [open_adapter(FOLDER / "rslora")]
@@ -62,7 +62,7 @@ def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "IQ4_NL", "Q2_K"])
-def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path: Path) -> None:
+def test_strict_writes_the_bytes_of_llama_quantize(outtype: str, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     f32, ours, theirs = (tmp_path / f"{name}.gguf" for name in ("f32", "ours", "theirs"))
     merge(plan_conversion(folder, [], parse_outtype("F32"), ConversionOptions(strict=True)), f32)
@@ -71,7 +71,7 @@ def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
+def test_a_template_and_stop_strings(tmp_path: Path) -> None:
     template = tmp_path / "baize.jinja"
     template.write_text("[|Human|]{{ messages[0].content }}\n[|AI|]", "utf-8")
     output = tmp_path / "out.gguf"
@@ -87,7 +87,7 @@ def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
     assert keys(again, "tokenizer.")["chat_template"] == "{{ messages }}"
 
 
-def test_a_model_card_gives_name_licence_and_lineage(tmp_path: Path) -> None:
+def test_a_model_card_gives_name_licence_and_base_model(tmp_path: Path) -> None:
     """Read by the gguf package, as llama.cpp's converter does."""
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     card = "---\nlicense: apache-2.0\nlanguage: [en, zh]\nbase_model: owner/Some-Model-1B\n---\n"

@@ -1,4 +1,4 @@
-"""The hash of parts that come in about their order is that of the whole."""
+"""Parts that arrive nearly in order give the hash of the whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def fetch(start: int, size: int) -> bytes:
 
 
 @given(cuts=st.lists(st.integers(1, len(WHOLE) - 1), unique=True), order=st.randoms())
-def test_in_any_order_some_passed_over_it_is_the_hash_of_the_whole(
+def test_parts_in_any_order_some_skipped_give_the_hash_of_the_whole(
     cuts: list[int], order: st.DataObject
 ) -> None:
     ends = [*sorted(cuts), len(WHOLE)]
@@ -32,7 +32,7 @@ def test_in_any_order_some_passed_over_it_is_the_hash_of_the_whole(
     assert found.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()
 
 
-def test_where_a_part_is_missing_there_is_no_hash() -> None:
+def test_a_missing_part_gives_no_hash() -> None:
     found = StreamedHash(fetch)
     found.feed(100, WHOLE[100:])
     assert found.hexdigest(len(WHOLE)) is None

@@ -20,7 +20,7 @@ from baize_convert.sources.model_config import read_config
 from baize_convert.vocabulary.reading import read_vocabulary
 from baize_convert.vocabulary.sentencepiece_model import read_pieces
 from baize_tui.engine.bindings import Model
-from tests.convert.model_folders import digest_of, keys_of, random_folder, references
+from tests.convert.model_folders import file_digests, random_folder, read_keys, references
 from tests.vocabularies import FOLDER as VOCABULARIES
 
 SHAPE: dict[str, Any] = {
@@ -37,7 +37,7 @@ SHAPE: dict[str, Any] = {
 
 
 def sentencepiece_model(pieces: list[tuple[str, float, TokenType]]) -> bytes:
-    """The protobuf that SentencePiece writes: field 1 a piece, in it text, score and type."""
+    """The protobuf that SentencePiece writes: field 1 is a piece with text, score and type."""
     raw = b""
     for text, score, type in pieces:
         encoded = text.encode()
@@ -85,10 +85,10 @@ def sentencepiece_folder(folder: Path) -> Path:
     return folder
 
 
-def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
+def test_sentencepiece_equals_the_output_of_llama_cpp(tmp_path: Path) -> None:
     folder = sentencepiece_folder(tmp_path / "model")
     merge(plan_conversion(folder, [], parse_outtype("F32")), tmp_path / "out.gguf")
-    assert digest_of(tmp_path / "out.gguf") == references()["sentencepiece"]
+    assert file_digests(tmp_path / "out.gguf") == references()["sentencepiece"]
 
 
 def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
 
 
 def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None:
-    """As decapoda's LLaMA has them: begin 0, end 1, no padding, and empty names."""
+    """As in decapoda's LLaMA: begin 0, end 1, no padding, and empty names."""
     folder = sentencepiece_folder(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     config |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": -1}
@@ -108,9 +108,9 @@ def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     plan = plan_conversion(folder, [], parse_outtype("F32"))
     assert len(plan.warnings) == 2
-    assert "eos is 1, <s>: taken is 2, </s>" in plan.warnings[1]
+    assert "eos is 1, <s>; the vocabulary's 2, </s>, is used instead" in plan.warnings[1]
     merge(plan, tmp_path / "out.gguf")
-    keys = keys_of(tmp_path / "out.gguf")
+    keys = read_keys(tmp_path / "out.gguf")
     assert keys["tokenizer.ggml.bos_token_id"][1] == 1
     assert keys["tokenizer.ggml.eos_token_id"][1] == 2
     assert "tokenizer.ggml.padding_token_id" not in keys
@@ -130,10 +130,10 @@ def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
     model.close()
     # 265 is <|end|>, which llama.cpp knows by its text.
     assert told == [2, 263, 264, 265]
-    assert "no place for more ends of an answer: <|im_start|>" in plan.warnings[0]
+    assert "no key for further tokens that end an answer: <|im_start|>" in plan.warnings[0]
 
 
-def test_a_pre_tokenizer_of_other_steps_is_known_by_its_hash(
+def test_a_pre_tokenizer_with_other_steps_is_recognized_by_its_hash(
     smollm2_folder: Path, tmp_path: Path
 ) -> None:
     """The same splits written another way: the ids of llama.cpp's text are the same."""
