@@ -1,17 +1,17 @@
-"""Merging, converting and quantizing in one pass, beside llama-quantize alone::
+"""Time and memory of merging and quantizing in one pass, compared with llama-quantize alone::
 
     python benchmarks/convert.py                # a random LLaMA of 1.1 billion parameters
     python benchmarks/convert.py 7b --pairs 1   # and of 7; takes 36 GB of disk
     python benchmarks/convert.py --busy         # while another process keeps one core busy
     python benchmarks/convert.py --chain PYTHON LLAMA_CPP
 
-Random weights in float16, with a LoRA of rank 8 on q and v. What llama-quantize reads is an F16
-GGUF of the same model, which the usual chain has to make first. Each runs in a process of its own,
-in turn; its memory is what it held beyond mapped files, at the most. ``--folder`` keeps the models
-for the next run, and ``--no-plain`` leaves out the run without an adapter. On a machine that others
-use too, ``--in-turns`` lets the commands of a round alternate every second.
+The model has random weights in float16 and a LoRA of rank 8 on q and v. llama-quantize reads an
+F16 GGUF of the same model, which the usual chain has to make first. The commands run one after
+another; memory is the highest use without mapped files. ``--folder`` keeps the models for the next
+run, and ``--no-plain`` leaves out the run without an adapter. On a machine with other load,
+``--in-turns`` alternates between the commands of a round every second.
 
-``--chain`` runs that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
+``--chain`` measures that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
 LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
 llama-quantize.
 """
@@ -91,7 +91,7 @@ def make_base(folder: Path, shape: dict[str, Any], per_shard: int = 1) -> None:
         (folder / name).write_bytes((goldens / name).read_bytes())
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32000}
     (folder / "config.json").write_text(json.dumps({**config, **shape}))
-    # One pool of numbers, begun elsewhere for each tensor: to draw all anew would take minutes.
+    # One pool of numbers, with another start for each tensor: drawing all of them takes minutes.
     pool = np.random.default_rng(0).standard_normal(1 << 26, dtype=np.float32) * np.float32(0.02)
     weight_map = {}
     shapes = expected_shapes(read_config(folder))
@@ -128,15 +128,15 @@ def make_adapter(folder: Path, shape: dict[str, Any]) -> None:
 
 
 class Timed(NamedTuple):
-    """What a command took."""
+    """The time and memory of a command."""
 
     seconds: float
     megabytes: float
-    """Memory that was not a mapped file, at the most."""
+    """The highest memory use, without mapped files."""
 
 
 class Round(NamedTuple):
-    """Each side once."""
+    """One measurement of each side."""
 
     with_report: Timed
     plain: Timed | None
@@ -144,7 +144,7 @@ class Round(NamedTuple):
 
 
 class Run:
-    """A command that runs, with the time and memory it takes. Stopped meanwhile, it takes none."""
+    """A running command, with its time and memory; time does not count while it is stopped."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
@@ -156,8 +156,8 @@ class Run:
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
 
-    def runs_on(self, seconds: float | None = None) -> bool:
-        """Let it run for ``seconds``, or to its end; whether it has not ended."""
+    def resume(self, seconds: float | None = None) -> bool:
+        """Let it run for ``seconds``, or to its end; whether it is still unfinished."""
         if self._began is None:
             self._process.send_signal(signal.SIGCONT)
             self._began = time.perf_counter()
@@ -170,13 +170,13 @@ class Run:
         return self._process.returncode is None
 
     def result(self) -> Timed:
-        """What it took, once it has ended."""
+        """Its time and memory, after it has ended."""
         self._watcher.join()
         assert self._process.returncode == 0, self._command
         return Timed(self._seconds, self._most_kb / 1024)
 
     def kill(self) -> None:
-        """End it, stopped or not, if it has not ended by itself."""
+        """Kill it, stopped or not, if it has not ended."""
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
@@ -197,23 +197,23 @@ class Run:
 def timed(*command: str) -> Timed:
     """Run ``command`` to its end."""
     run = Run(command)
-    run.runs_on()
+    run.resume()
     return run.result()
 
 
 def timed_in_turns(commands: Sequence[Sequence[str]]) -> list[Timed]:
-    """Run ``commands`` a second each in turn, the others stopped meanwhile.
+    """Run ``commands`` in turns of a second, with the others stopped.
 
-    What else the machine does in this time then slows all of them alike.
+    Other load on the machine then slows all of them alike.
     """
     runs: list[Run] = []
     try:
         for command in commands:
             runs.append(Run(command))
-            runs[-1].runs_on(TURN_S)
+            runs[-1].resume(TURN_S)
         waiting = runs
         while waiting:
-            waiting = [run for run in waiting if run.runs_on(TURN_S)]
+            waiting = [run for run in waiting if run.resume(TURN_S)]
     finally:
         for run in runs:
             run.kill()
@@ -239,7 +239,7 @@ def run_chain(
 
 @dataclass(frozen=True)
 class Models:
-    """What both sides read, and where they write."""
+    """The inputs of both sides, and the folder for outputs."""
 
     base: Path
     adapter: Path
@@ -247,7 +247,7 @@ class Models:
     outputs: Path
 
     def merge(self, name: str, *, with_adapter: bool) -> tuple[str, ...]:
-        """The command of the one pass."""
+        """The command that merges and quantizes in one pass."""
         adapter = ("--adapter", str(self.adapter)) if with_adapter else ()
         to = ("--outtype", "Q4_K_M", "--output", str(self.outputs / name))
         return (*MERGE, str(self.base), *adapter, *to)
@@ -259,7 +259,7 @@ class Models:
 
 @contextmanager
 def made_models(folder: Path | None, size: str) -> Iterator[Models]:
-    """Models of this size, in ``folder`` from an earlier run or for this run alone."""
+    """Models of this size: kept in ``folder``, or made for this run only."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
         place = Path(name) if folder is None else folder / size
         models = Models(place / "base", place / "adapter", place / "f16.gguf", Path(name))
@@ -273,7 +273,7 @@ def made_models(folder: Path | None, size: str) -> Iterator[Models]:
 
 
 def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> list[Round]:
-    """Each side in turn; a first round that warms up is left out unless only one is asked for."""
+    """Run both sides in rounds; a first round to warm up does not count, unless ``pairs`` is 1."""
     rounds = []
     commands = [models.merge("merged.gguf", with_adapter=True), models.quantize()]
     if plain:
@@ -316,7 +316,7 @@ def main(
             seconds, memory, between = run_chain(
                 *chain, models.base, models.adapter, models.outputs
             )
-            ours = statistics.median(one.with_report.seconds for one in rounds)
+            ours = statistics.median(measured.with_report.seconds for measured in rounds)
             print(
                 f"the chain PEFT, converter, llama-quantize: {seconds:.1f} s, {memory:.0f} MB, "
                 f"{between:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
@@ -325,15 +325,15 @@ def main(
 
 
 def report(size: str, rounds: Sequence[Round]) -> bool:
-    """Print the figures; whether a limit was missed."""
-    alone_s = statistics.median(one.alone.seconds for one in rounds)
-    alone_mb = max(one.alone.megabytes for one in rounds)
+    """Print the figures; whether a limit was exceeded."""
+    alone_s = statistics.median(measured.alone.seconds for measured in rounds)
+    alone_mb = max(measured.alone.megabytes for measured in rounds)
     print(f"{size} to Q4_K_M; llama-quantize alone {alone_s:.1f} s, {alone_mb:.0f} MB")
-    with_report = [(one.with_report, one.alone) for one in rounds]
-    plain = [(one.plain, one.alone) for one in rounds if one.plain is not None]
+    with_report = [(measured.with_report, measured.alone) for measured in rounds]
+    plain = [(measured.plain, measured.alone) for measured in rounds if measured.plain is not None]
     missed = False
     for label, both, limit in (
-        ("with a LoRA and the report", with_report, HIGHEST_WITH_REPORT),
+        ("with a LoRA, loss measured", with_report, HIGHEST_WITH_REPORT),
         ("without an adapter", plain, HIGHEST_RATIO),
     ):
         if not both:

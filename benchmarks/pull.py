@@ -1,11 +1,11 @@
-"""Pulling a checkpoint from a stand-in of the hub on this machine, quantized while it comes::
+"""Pulling a checkpoint from a stand-in of the hub, quantized while it is downloaded::
 
     python benchmarks/pull.py                # a random LLaMA of 1.1 billion parameters
     python benchmarks/pull.py 7b --pairs 1   # and of 7; takes 18 GB of disk
 
-What it takes beside converting the same checkpoint from local files; the most disk and memory of a
-pull by the client; and what a pull that is killed five times downloads again. Shards hold as many
-tensors as those of the hub do.
+Measures the time compared with local files, the highest disk and memory use of a pull by the
+client, and the bytes that a pull downloads again after being killed five times. Shards have as many
+tensors as those on the hub.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SHARDS = 3
 
 
 def bytes_in(folder: Path) -> int:
-    """What the files of a folder take on the disk."""
+    """The disk space of all files in a folder."""
     total = 0
     for file in folder.rglob("*"):
         try:
@@ -50,7 +50,7 @@ def pull() -> list[str]:
 
 
 def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
-    """Memory in MB and bytes of disk in ``folder`` at the most, while ``command`` runs."""
+    """The highest memory (MB) and disk use in ``folder`` (bytes) while ``command`` runs."""
     most, ended = 0, threading.Event()
 
     def watch() -> None:
@@ -69,7 +69,7 @@ def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
 
 
 def killed_and_resumed(hub: Hub, weights: int) -> tuple[int, int]:
-    """Bytes that were sent by a pull killed ``KILLS`` times, and by one that was not."""
+    """Bytes sent to a pull that is killed ``KILLS`` times, and to one that is not."""
     hub.sent = 0
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for part in range(1, KILLS + 1):
@@ -109,7 +109,7 @@ def main(size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b", pairs
 
 
 def compare(base: Path, output: Path, pairs: int) -> bool:
-    """Time from the hub over time from local files, in turn; whether the limit was missed."""
+    """Compare the time from the hub with local files; whether the limit was exceeded."""
     convert = [sys.executable, "-m", "baize_convert", "merge"]
     to = ("--outtype", "Q4_K_M", "--output", str(output))
     rounds = []
@@ -131,18 +131,18 @@ def compare(base: Path, output: Path, pairs: int) -> bool:
 
 
 def costs(hub: Hub, home: Path, weights: int, base: Path) -> bool:
-    """Disk, memory, and what is downloaded again; whether a limit was missed."""
+    """Print disk, memory and repeated downloads; whether a limit was exceeded."""
     models = home / "data" / "models"
     before = bytes_in(home)
     memory, most = most_disk(pull(), home)
     written = (models / "bench.gguf").stat().st_size
     disk = (most - before) / written
-    print(f"disk at the most {disk:.3f} of the output (at most {HIGHEST_DISK})")
-    print(f"memory at the most {memory:.0f} MB (at most {MOST_MEMORY_MB})")
+    print(f"highest disk use: {disk:.3f} of the output (at most {HIGHEST_DISK})")
+    print(f"highest memory use: {memory:.0f} MB (at most {MOST_MEMORY_MB})")
     shutil.rmtree(models)
     plan = plan_conversion(base, [], parse_outtype("Q4_K_M"))
     budget = choose_budget(plan.layout)
-    # A slab in the file is half of one in float32; twice as many as there are threads are fetched.
+    # A slab is half as large in the file as in float32; two per thread are fetched ahead.
     slab = budget.slab_bytes // 2
     allowed = (1 + 2 * budget.workers) * slab
     sent, needed = killed_and_resumed(hub, weights)

@@ -95,7 +95,7 @@ def test_the_command_does_its_work_all_the_same(
     elif command is selfchat:
         assert "Paris" in (tmp_path / "corpus.jsonl").read_text()
     elif command is verify:
-        assert "same likeliest token: 100.0%" in done.stdout
+        assert "same most likely token: 100.0%" in done.stdout
     assert paths.machine_profile_file.exists()
 
 

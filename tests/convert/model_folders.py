@@ -1,4 +1,4 @@
-"""Hugging Face folders with random weights of any shape and dtype, and what llama.cpp makes of them."""
+"""Hugging Face folders with random weights of any shape and dtype, and llama.cpp as a reference."""
 
 from __future__ import annotations
 
