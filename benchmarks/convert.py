@@ -11,7 +11,7 @@ another; memory is the highest use without mapped files. ``--folder`` keeps the 
 run, and ``--no-plain`` leaves out the run without an adapter. On a machine with other load,
 ``--in-turns`` alternates between the commands of a round every second.
 
-``--chain`` measures that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
+``--chain`` measures that chain too: PEFT's merge by PYTHON (with torch, transformers, peft), then
 LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
 llama-quantize.
 """

@@ -158,7 +158,7 @@ def test_a_shard_outside_the_folder(base: Path) -> None:
         ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is missing"),
         ({"num_hidden_layers": 1}, r"this architecture has no tensor"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
-        ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be convert_folder"),
+        ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be converted"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
         ({"hidden_size": "wide"}, "hidden_size"),
         ({"vocab_size": 0}, "vocab_size is 0"),

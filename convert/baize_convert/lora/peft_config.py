@@ -25,20 +25,17 @@ _REFUSED_FIELDS = {
 
 
 class AdapterConfig(Struct, frozen=True):
-    """The fields of ``adapter_config.json`` that change weights.
+    """The fields of ``adapter_config.json`` that decide what a merge does.
 
-    ``fan_in_fan_out`` does not: PEFT uses it for Conv1D only, and a LLaMA has none.
+    ``fan_in_fan_out`` does not: PEFT uses it for Conv1D only, and a LLaMA has none. Ranks are those of
+    the tensors.
     """
 
     r: int = 8
     lora_alpha: float = 8
     peft_type: str = "LORA"
     use_rslora: bool = False
-    use_dora: bool = False
-    bias: str = "none"
-    lora_bias: bool = False
     ensure_weight_tying: bool = False
-    rank_pattern: dict[str, int] = {}
     alpha_pattern: dict[str, float] = {}
     init_lora_weights: Any = True
     alora_invocation_tokens: Any = None

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.tensor_types import ModelShape
@@ -56,12 +56,9 @@ class ModelConfig(Struct, frozen=True):
     rope_scaling: Rope | None = None
     rope_parameters: Rope | None = None
     tie_word_embeddings: bool = False
-    attention_bias: bool = False
     quantization_config: dict[str, Any] | None = None
     bos_token_id: int | list[int] | None = None
     eos_token_id: int | list[int] | None = None
-    pad_token_id: int | None = None
-    name_or_path: str = field(default="", name="_name_or_path")
 
     @property
     def architecture(self) -> Architecture:
