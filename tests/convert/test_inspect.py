@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baize_convert.cli.program import run
-from baize_convert.inspect import describe
+from baize_convert.inspect import AdapterDescription, describe
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
@@ -44,4 +44,6 @@ def test_a_damaged_gguf_is_one_line(
 
 
 def test_an_adapter_has_its_scales() -> None:
-    assert describe(FOLDER / "rslora")["scales"] == [4.0]
+    description = describe(FOLDER / "rslora")
+    assert isinstance(description, AdapterDescription)
+    assert description.scales == [4.0]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from baize_convert.budget import Budget
+from baize_convert.inspect import Description
 from baize_convert.lora.adapter import Adapter
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
@@ -91,9 +94,9 @@ def verification_lines(
     )
 
 
-def description_lines(description: Mapping[str, object]) -> Iterator[str]:
+def description_lines(description: Description) -> Iterator[str]:
     """``name: value`` for everything that is known; values come from files."""
-    for name, value in description.items():
+    for name, value in msgspec.structs.asdict(description).items():
         if value not in (None, [], {}):
             yield f"{name.replace('_', ' ')}: {clean_line(_words(value), _LONGEST_VALUE)}"
 

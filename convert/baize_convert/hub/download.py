@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.requests import FileLocation, HubFile
+from baize_shared.sizes import size_text
 
 _CHUNK = 1 << 20
 
@@ -72,8 +73,7 @@ def _append_missing(
     free, missing = shutil.disk_usage(partial.parent).free, location.size - done
     if free < missing:
         raise ConvertError(
-            f"{partial.parent}: {free / 1e9:.2f} GB are free, {missing / 1e9:.2f} GB are still "
-            "missing"
+            f"{partial.parent}: {size_text(free)} are free, {size_text(missing)} are still missing"
         )
     for chunk in source.stream(location, done):
         file.write(chunk)

@@ -27,7 +27,7 @@ _REFUSED_FIELDS = {
 class AdapterConfig(Struct, frozen=True):
     """The fields of ``adapter_config.json`` that decide what a merge does.
 
-    ``fan_in_fan_out`` does not: PEFT uses it for Conv1D only, and a LLaMA has none. Ranks are those of
+    ``fan_in_fan_out`` does not: PEFT uses it for Conv1D only, and a LLaMA has none. Ranks come from
     the tensors.
     """
 
