@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, get_args
 import msgspec
 import typer
 
-from baize_convert.hub_names import PREFIX
-from baize_convert.outtype_names import OuttypeName
+from baize_convert.hub.names import PREFIX
+from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.commands import INTERRUPTED
 from baize_shared.printing import prepare_stdout, print_json, print_line
 from baize_shared.progress import TimeLeft, bar

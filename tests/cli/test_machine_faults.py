@@ -15,7 +15,7 @@ from baize_tui.engine.crash_switch import VARIABLE
 from baize_tui.engine.profiles import LADDER
 from baize_tui.paths import Paths
 from tests.convert.make_goldens import BASE
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import convert_folder
 
 Command = Callable[[Path, Path], list[str]]
 EVERY = ",".join(profile.name for profile in LADDER)
@@ -44,7 +44,7 @@ def selfchat(_model: Path, folder: Path) -> list[str]:
 
 def verify(_model: Path, folder: Path) -> list[str]:
     result = folder / "result.gguf"
-    converted(BASE, "F32", result)
+    convert_folder(BASE, "F32", result)
     return ["baize_convert", "verify", str(result), "--base", str(BASE), "--tokens", "16"]
 
 
@@ -95,7 +95,7 @@ def test_the_command_does_its_work_all_the_same(
     elif command is selfchat:
         assert "Paris" in (tmp_path / "corpus.jsonl").read_text()
     elif command is verify:
-        assert "same likeliest token: 100.0%" in done.stdout
+        assert "same most likely token: 100.0%" in done.stdout
     assert paths.machine_profile_file.exists()
 
 
