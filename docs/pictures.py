@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from textual.pilot import Pilot
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.conversation_screen import ConversationScreen
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.conversation.screen import ConversationScreen
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import WorkerEngine

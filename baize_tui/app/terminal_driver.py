@@ -30,7 +30,7 @@ from baize_tui.exit_watch import ExitWatch
 if TYPE_CHECKING:
     from textual.app import App
 
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
 
 _GIVE_BACK = "".join(
     (

@@ -61,7 +61,7 @@ def start_client(
             session = store.conversation(session).id
         chat = make_chat(store, settings, paths, one_model=model is not None)
 
-        from baize_tui.app.client import BaizeApp
+        from baize_tui.app.app import BaizeApp
 
         app = BaizeApp(chat, paths, model=wanted, open_session=session, exit_watch=exit_watch)
         app.run()

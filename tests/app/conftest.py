@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from baize_tui.app.client import BaizeApp
+from baize_tui.app.app import BaizeApp
 from baize_tui.chat.turns import Chat
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings

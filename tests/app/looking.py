@@ -7,12 +7,12 @@ from contextlib import AbstractAsyncContextManager
 
 from textual.pilot import Pilot
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine
 from tests.conftest import wait_until
 
 Running = AbstractAsyncContextManager[Pilot[int]]

@@ -12,13 +12,13 @@ from textual.pilot import Pilot
 from textual.theme import Theme
 
 from baize_tui.app.actions import ACTIONS, keys_table
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.dialogs import HelpScreen, LineDialog
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.screens.dialogs import HelpScreen, LineDialog
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.formats import MODERATION
 from baize_tui.chat.turns import Chat
@@ -74,7 +74,7 @@ async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
 async def test_an_answer_is_drawn_seldom_while_every_core_computes(
     threads: int, seldom: bool, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baize_tui.app.live_answers.usable_cpus", lambda: 2)
+    monkeypatch.setattr("baize_tui.app.conversation.answers.usable_cpus", lambda: 2)
     engine = ScriptedEngine("One ", "two.")
     engine.threads = ThreadsChosen(0, threads, 2, lowered=False)
     engine.pause_at = 1

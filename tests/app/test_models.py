@@ -11,10 +11,10 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Static
 
-from baize_tui.app.dialogs import ConfirmDialog, LineDialog
-from baize_tui.app.models_screen import ModelsScreen
-from baize_tui.app.picker import Picker
-from baize_tui.app.side_by_side import Column, SideBySide
+from baize_tui.app.screens.dialogs import ConfirmDialog, LineDialog
+from baize_tui.app.screens.models import ModelsScreen
+from baize_tui.app.screens.picker import Picker
+from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.catalog.fit import Fit
 from baize_tui.catalog.planner import Cost, ModelPlan
@@ -54,7 +54,7 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
         for model in models:
             yield model.name, plan_of(model.name, here=model.installed)
 
-    monkeypatch.setattr("baize_tui.app.model_plans.plans_of", plans_of)
+    monkeypatch.setattr("baize_tui.app.services.model_plans.plans_of", plans_of)
 
 
 async def open_models(pilot: Pilot[int]) -> ModelsScreen:
@@ -107,7 +107,7 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
         write_record(name, PullRecord(str(file), 7, "hf:a/b", {}, 0.0), paths)
         return file
 
-    monkeypatch.setattr("baize_tui.app.background_pulls.pull_beside", pull_beside)
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
     return held
 
 

@@ -11,11 +11,11 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static, TextArea
 
 from baize_tui.app.actions import check_keys
-from baize_tui.app.models_screen import ModelsScreen
-from baize_tui.app.option_form import OptionRow
-from baize_tui.app.options_screen import ConversationOptions, SettingsScreen
-from baize_tui.app.prompt import Prompt
+from baize_tui.app.screens.models import ModelsScreen
+from baize_tui.app.screens.option_form import OptionRow
+from baize_tui.app.screens.settings import ConversationOptions, SettingsScreen
 from baize_tui.app.themes import own_themes
+from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.catalog.recipes import Recipe, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, SettingsError, load_settings

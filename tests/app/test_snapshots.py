@@ -16,11 +16,11 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.option_form import OptionRow
-from baize_tui.app.picker import Picker
-from baize_tui.app.side_by_side import Column, SideBySide
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.screens.option_form import OptionRow
+from baize_tui.app.screens.picker import Picker
+from baize_tui.app.screens.side_by_side import Column, SideBySide
+from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure, WorkerDied

@@ -18,10 +18,10 @@ from textual.pilot import Pilot
 from textual.selection import Selection
 
 from baize_tui.app.actions import ACTIONS
-from baize_tui.app.look import Line, Look, text_of
-from baize_tui.app.markdown_lines import GrowingMarkdown
 from baize_tui.app.themes import BAIZE_DARK
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.transcript.look import Line, Look, text_of
+from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
+from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.store.records import Message, MessageState
 from tests.conftest import wait_until
 

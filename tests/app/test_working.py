@@ -9,8 +9,8 @@ from textual import events
 from textual.widgets import Static
 
 from baize_shared.progress import TimeLeft
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.pastes import Pastes
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.widgets.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
 from baize_tui.chat.turns import Chat
 from baize_tui.engine.client import EngineFailure
@@ -245,7 +245,7 @@ async def test_a_cleared_draft_costs_nothing_at_once(
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press(*"one")
         await wait_until(lambda: "with this" in status(pilot), "the count")
-        monkeypatch.setattr("baize_tui.app.conversation_screen.COUNT_AFTER_S", 3600)
+        monkeypatch.setattr("baize_tui.app.conversation.screen.COUNT_AFTER_S", 3600)
         await pilot.press(*["backspace"] * 3)
         await wait_until(lambda: "with this" not in status(pilot), "no cost")
 

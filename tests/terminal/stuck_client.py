@@ -12,8 +12,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from baize_tui.app import client
-from baize_tui.app.client import BaizeApp
+from baize_tui.app import app as app_module
+from baize_tui.app.app import BaizeApp
 from baize_tui.cli.failures import exit_code_of
 from baize_tui.cli.start import start_client
 
@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[BaizeApp], None]] = {
 
 
 class StuckApp(BaizeApp):
-    CSS_PATH = str(Path(client.__file__).with_name("baize.tcss"))
+    CSS_PATH = str(Path(app_module.__file__).with_name("baize.tcss"))
 
     def on_ready(self) -> None:
         way, file = WAYS[sys.argv[1]], Path(sys.argv[2])
@@ -72,7 +72,7 @@ class StuckApp(BaizeApp):
 
 
 def main() -> None:
-    client.BaizeApp = StuckApp  # type: ignore[misc]
+    app_module.BaizeApp = StuckApp  # type: ignore[misc]
     sys.exit(exit_code_of(start_client))
 
 

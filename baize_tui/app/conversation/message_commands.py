@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from baize_tui.app.live_answers import LiveAnswers
-from baize_tui.app.transcript import Transcript
-from baize_tui.app.turn import Turn
+from baize_tui.app.conversation.answers import LiveAnswers
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import Mark, Message
 
 
@@ -131,7 +131,7 @@ class MessageActions(LiveAnswers):
 
     def action_copy_block(self, message_id: int, number: int) -> None:
         """Copy a code block of a message, counted from 0; -1 is the last."""
-        from baize_tui.app.clipboard import code_blocks
+        from baize_tui.app.services.clipboard import code_blocks
 
         turn = self.transcript.turn_of(message_id)
         blocks = code_blocks(turn.text) if turn is not None else []
@@ -141,7 +141,7 @@ class MessageActions(LiveAnswers):
             self._copy(blocks[number])
 
     def _copy(self, text: str) -> None:
-        from baize_tui.app.clipboard import copy_to_file, system_copy
+        from baize_tui.app.services.clipboard import copy_to_file, system_copy
 
         self.app.copy_to_clipboard(text)
         said = f"{len(text)} characters are copied"

@@ -15,10 +15,10 @@ from textual.timer import Timer
 from baize_shared.progress import TimeLeft, progress_text
 from baize_shared.usable_cpus import usable_cpus
 from baize_tui.app.actions import Action, key_name
-from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine, threads_text
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine, threads_text
 from baize_tui.chat.events import (
     Answering,
     Asked,
@@ -35,7 +35,7 @@ from baize_tui.engine.protocol import Prefilling, Stats, ThreadsChosen
 from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
 
 DRAWS_PER_SECOND = 10
 """How often a growing answer is drawn at most."""

@@ -10,7 +10,7 @@ from baize_tui.catalog.pull_process import pull_beside
 from baize_tui.catalog.recipes import CatalogError
 
 if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
 
 
 class BackgroundPulls:

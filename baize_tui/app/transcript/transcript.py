@@ -21,8 +21,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from baize_tui.app.look import Line, Look, text_of
-from baize_tui.app.turn import Entry, Note, Turn
+from baize_tui.app.transcript.look import Line, Look, text_of
+from baize_tui.app.transcript.turn import Entry, Note, Turn
 from baize_tui.store.records import Message
 
 TEXT_COLUMN = 100

@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from baize_shared.sanitizer import clean_text
-from baize_tui.app.pastes import Pastes, is_large
+from baize_tui.app.widgets.pastes import Pastes, is_large
 
 _EDITING: dict[str, str] = {
     key: binding.action

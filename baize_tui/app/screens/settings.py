@@ -14,8 +14,8 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.dialogs import Dialog
-from baize_tui.app.option_form import Option, OptionForm, OptionRow
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.screens.option_form import Option, OptionForm, OptionRow
 from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.chat.formats import formats
@@ -27,7 +27,7 @@ from baize_tui.store.conversations import StoreError
 from baize_tui.store.records import Conversation
 
 if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
 
 ADAPTERS = "adapters · LoRAs over the model, by their scales"
 HOW = "tab moves · empty is the default · • differs from it · esc closes"

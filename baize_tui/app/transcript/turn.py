@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from rich.segment import Segment
 from rich.style import Style
 
-from baize_tui.app.look import Line, Look, join_words, plain_lines, wrapped_height
+from baize_tui.app.transcript.look import Line, Look, join_words, plain_lines, wrapped_height
 
 if TYPE_CHECKING:
-    from baize_tui.app.markdown_lines import GrowingMarkdown
+    from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
     from baize_tui.store.records import Message
 
 STATE_NOTES = {
@@ -127,7 +127,7 @@ class Turn(Entry):
 
     def _answer(self, width: int, look: Look) -> list[Line]:
         # Imported when the first answer is drawn: it costs a start without one 40 ms.
-        from baize_tui.app.markdown_lines import GrowingMarkdown
+        from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
 
         known = self._markdown
         if known is None or known.width != width or known.look != look:

@@ -17,8 +17,8 @@ from textual.worker import WorkerCancelled, WorkerError
 
 from baize_shared.progress import TimeLeft, progress_text
 from baize_tui.app.actions import rebound
-from baize_tui.app.background_pulls import BackgroundPulls
-from baize_tui.app.conversation_screen import ConversationScreen
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.services.background_pulls import BackgroundPulls
 from baize_tui.app.terminal_driver import ClientDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, own_themes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel

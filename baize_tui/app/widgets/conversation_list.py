@@ -10,7 +10,7 @@ from textual.message import Message
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from baize_tui.app.fuzzy import best_matches
+from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.store.records import Conversation
 
 

@@ -14,8 +14,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from baize_shared.progress import progress_text
-from baize_tui.app.dialogs import Dialog
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.chat.events import (
     Answering,
     Asked,
@@ -30,7 +30,7 @@ from baize_tui.engine.protocol import Prefilling
 from baize_tui.store.records import Conversation, Message
 
 if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
 
 _DRAWS_PER_SECOND = 8
 

@@ -31,7 +31,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from baize_tui.app.look import TAB, Line, Look, lines_of, text_of
+from baize_tui.app.transcript.look import TAB, Line, Look, lines_of, text_of
 
 # Tags in an answer are text to read; Rich would leave them out.
 _PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])

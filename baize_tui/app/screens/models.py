@@ -16,15 +16,15 @@ from textual.widgets.option_list import Option
 from baize_convert.failures import ConvertError
 from baize_shared.progress import bar
 from baize_shared.sizes import size_text
-from baize_tui.app.dialogs import ConfirmDialog, Dialog, LineDialog
-from baize_tui.app.fuzzy import best_matches
-from baize_tui.app.picker import Choice, Picker
+from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog, LineDialog
+from baize_tui.app.screens.picker import Choice, Picker
+from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
 from baize_tui.engine.client import EngineFailure
 
 if TYPE_CHECKING:
-    from baize_tui.app.client import BaizeApp
+    from baize_tui.app.app import BaizeApp
     from baize_tui.catalog.planner import ModelPlan
 
 Entry = CatalogModel | CatalogAdapter
@@ -241,7 +241,7 @@ class ModelsScreen(Dialog[str | None]):
             self.run_worker(self._plan([entry.name], tell=True), group="cost", exclusive=True)
 
     async def _plan(self, names: list[str], *, tell: bool) -> None:
-        from baize_tui.app.model_plans import plans_of
+        from baize_tui.app.services.model_plans import plans_of
 
         models = [self._entries[name] for name in names]
         wanted = [model for model in models if isinstance(model, CatalogModel)]

@@ -12,8 +12,8 @@ from textual.containers import Vertical
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from baize_tui.app.dialogs import Dialog
-from baize_tui.app.fuzzy import best_matches
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.widgets.fuzzy import best_matches
 
 
 class Choice(Struct, frozen=True):

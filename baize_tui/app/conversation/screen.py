@@ -16,12 +16,12 @@ from textual.timer import Timer
 from textual.widgets import OptionList, Static, TextArea
 
 from baize_tui.app.actions import ACTIONS, Action
-from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.live_answers import DRAWS_PER_SECOND
-from baize_tui.app.message_actions import MessageActions
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine, threads_text
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.conversation.answers import DRAWS_PER_SECOND
+from baize_tui.app.conversation.message_commands import MessageActions
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine, threads_text
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
 from baize_tui.chat.turns import Answerer, Chat, NoModel
@@ -365,13 +365,13 @@ class ConversationScreen(MessageActions):
         await self.change_options(msgspec.structs.replace(conversation, moderation=moderation))
 
     async def action_conversation(self) -> None:
-        from baize_tui.app.options_screen import ConversationOptions
+        from baize_tui.app.screens.settings import ConversationOptions
 
         conversation = await self._begun()
         self.app.push_screen(ConversationOptions(self._chat, conversation, self.change_options))
 
     def action_settings(self) -> None:
-        from baize_tui.app.options_screen import SettingsScreen
+        from baize_tui.app.screens.settings import SettingsScreen
 
         self.app.push_screen(SettingsScreen())
 
@@ -386,7 +386,7 @@ class ConversationScreen(MessageActions):
             self._show_idle()
 
     def action_model(self) -> None:
-        from baize_tui.app.models_screen import ModelsScreen
+        from baize_tui.app.screens.models import ModelsScreen
 
         def chosen(name: str | None) -> None:
             if name is not None:
@@ -397,9 +397,9 @@ class ConversationScreen(MessageActions):
 
     async def action_compare(self) -> None:
         """Choose who answers beside this conversation's model, then what is asked."""
-        from baize_tui.app.dialogs import LineDialog
-        from baize_tui.app.picker import Choice, Picker
-        from baize_tui.app.side_by_side import SideBySide
+        from baize_tui.app.screens.dialogs import LineDialog
+        from baize_tui.app.screens.picker import Choice, Picker
+        from baize_tui.app.screens.side_by_side import SideBySide
 
         if not self._can_start():
             return
@@ -472,7 +472,7 @@ class ConversationScreen(MessageActions):
             self.transcript.welcome(self._welcome())
 
     def action_rename(self) -> None:
-        from baize_tui.app.dialogs import LineDialog
+        from baize_tui.app.screens.dialogs import LineDialog
 
         conversation_id = (
             self.conversation_list.chosen_id if self.conversation_list.has_focus else self._open_id
@@ -612,7 +612,7 @@ class ConversationScreen(MessageActions):
     # --- the rest of the actions ----------------------------------------------------------------
 
     def action_help(self) -> None:
-        from baize_tui.app.dialogs import HelpScreen
+        from baize_tui.app.screens.dialogs import HelpScreen
 
         self.app.push_screen(HelpScreen(self._actions))
 
@@ -633,7 +633,7 @@ class ConversationScreen(MessageActions):
 
     def action_editor(self) -> None:
         """Write the draft in the person's own editor."""
-        from baize_tui.app.external_editor import edited, editor_command
+        from baize_tui.app.services.external_editor import edited, editor_command
 
         try:
             with self.app.suspend():
