@@ -1,271 +1,246 @@
-"""Following answers: each turn from question to saved answer, wherever the person looks."""
+"""Showing answers as they are generated: each turn from question to saved answer."""
 
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import AsyncGenerator
 
 import msgspec
-from textual.screen import Screen
-from textual.timer import Timer
+from textual.widgets import Static
 
 from baize_shared.progress import TimeLeft, progress_text
-from baize_shared.usable_cpus import usable_cpus
-from baize_tui.app.actions import Action, key_name
-from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.app.widgets.conversation_list import ConversationList
-from baize_tui.app.widgets.prompt import Prompt
-from baize_tui.app.widgets.status_line import StatusLine, threads_text
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.drawing_rate import DrawingRate
+from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.view_state import LiveAnswer
+from baize_tui.app.widgets.status_line import threads_text
 from baize_tui.chat.events import (
-    Answering,
-    Asked,
+    AnswerFailed,
+    AnswerFinished,
+    AnswerStarted,
+    AnswerText,
     ChatEvent,
-    Delta,
-    Failed,
-    Finished,
     LoadingModel,
-    NotSaved,
-    TurnsLeft,
+    MessageSaved,
+    SaveFailed,
+    TurnsDropped,
 )
-from baize_tui.chat.turns import Chat
-from baize_tui.engine.protocol import Prefilling, Stats, ThreadsChosen
+from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.store.records import Conversation, Message
 
-if TYPE_CHECKING:
-    from baize_tui.app.app import BaizeApp
-
-DRAWS_PER_SECOND = 10
-"""How often a growing answer is drawn at most."""
-_DRAWS_BESIDE_FULL_CORES = 5
-"""How often while the model computes on every core: each draw makes all of its threads wait."""
+LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
+MACHINE_BUSY = "the machine is busy"
+NOT_SAVED_YET = "not saved yet"
+NOT_SAVED = "not saved: the disk is full; saving will be retried"
 
 Events = AsyncGenerator[ChatEvent, None]
 
 
-@dataclass
-class LiveAnswer:
-    """An answer on its way, and whether the screen shows all of it."""
+class Answers:
+    """Follows the turns in progress, in all conversations, and shows the one that is open."""
 
-    message: Message
-    drawn: bool = True
-
-
-class LiveAnswers(Screen[None]):
-    """A screen with a transcript that shows answers as they come; one streaming path for all."""
-
-    app: BaizeApp
-
-    def __init__(self, chat: Chat, actions: Sequence[Action], *, id: str) -> None:
-        super().__init__(id=id)
-        self._chat = chat
-        self._actions = actions
-        self._keys = {action.id: key_name(action.key) for action in actions}
-        self._conversation: Conversation | None = None
-        self._live: dict[str, LiveAnswer | None] = {}
-        self._asked = ""
-        self._undo: list[Callable[[], Awaitable[None]]] = []
-        self._flush_timer: Timer | None = None
-        self._drawn_at = 0.0
-        self._draws_per_second = DRAWS_PER_SECOND
-        self._last_stats: Stats | None = None
-        self._context_used = 0
+    def __init__(
+        self,
+        surface: Surface,
+        idle_status: IdleStatus,
+        list_updates: ListUpdates,
+        draft_cost: DraftCost,
+        conversation_view: ConversationView,
+    ) -> None:
+        self._surface = surface
+        self._view = surface.view
+        self._idle_status = idle_status
+        self._list_updates = list_updates
+        self._draft_cost = draft_cost
+        self._conversation_view = conversation_view
         self._time_left = TimeLeft()
-
-    # --- parts ----------------------------------------------------------------------------------
-
-    @property
-    def prompt(self) -> Prompt:
-        return self.query_one(Prompt)
+        self._unsaved_question = ""
+        self.drawing_rate = DrawingRate(surface.screen, self._draw)
 
     @property
-    def transcript(self) -> Transcript:
-        return self.query_one(Transcript)
+    def in_progress(self) -> bool:
+        """Whether a turn is in progress, in any conversation."""
+        return bool(self._view.live)
 
-    @property
-    def status(self) -> StatusLine:
-        return self.query_one(StatusLine)
+    def start(self, conversation: Conversation, events: Events) -> None:
+        """Follow a turn whose question is saved already."""
+        self._start(conversation, events, saves_first=False)
 
-    @property
-    def conversation_list(self) -> ConversationList:
-        return self.query_one(ConversationList)
+    def start_with_question(
+        self, conversation: Conversation, events: Events, question: str = ""
+    ) -> None:
+        """Follow a turn that begins by saving the person's message. ``question`` is put back into
+        the prompt if it cannot be saved."""
+        self._unsaved_question = question
+        self._start(conversation, events, saves_first=True)
 
-    @property
-    def _open_id(self) -> str | None:
-        return self._conversation.id if self._conversation is not None else None
-
-    def _idle_here(self) -> bool:
-        return self._conversation is not None and self._conversation.id not in self._live
-
-    # --- what the screen around shows -----------------------------------------------------------
-
-    def _show_idle(self) -> None:
-        raise NotImplementedError
-
-    def _refresh_list(self) -> object:
-        raise NotImplementedError
-
-    def _count_soon(self) -> None:
-        raise NotImplementedError
-
-    async def _show_conversation(self, conversation: Conversation) -> None:
-        raise NotImplementedError
-
-    async def _show_branches(self) -> None:
-        if self._conversation is not None:
-            places = await self._chat.run(self._chat.store.branches, self._conversation.id)
-            self.transcript.show_branches(places)
-
-    async def _reload(self) -> None:
-        """Show the open conversation as the store has it now."""
-        if self._conversation is not None:
-            store = self._chat.store
-            conversation = await self._chat.run(store.conversation, self._conversation.id)
-            await self._show_conversation(conversation)
-
-    def on_transcript_moved(self) -> None:
-        more = not self.transcript.following and self._open_id in self._live
-        mark = self.query_one("#more")
-        if mark.display != more:
-            mark.display = more
-
-    # --- following an answer --------------------------------------------------------------------
-
-    def _start(self, conversation: Conversation, events: Events, *, asks: bool = False) -> None:
-        """Follow a turn; one that ``asks`` saves the person's words first."""
-        self._live[conversation.id] = None
-        self.status.show_stop(True)
-        self.run_worker(
-            self._follow(conversation.id, events, asks),
+    def _start(self, conversation: Conversation, events: Events, *, saves_first: bool) -> None:
+        self._view.live[conversation.id] = None
+        self._surface.status.show_stop(True)
+        self._surface.screen.run_worker(
+            self._follow(conversation.id, events, saves_first=saves_first),
             group=f"turn {conversation.id}",
             exit_on_error=True,
         )
 
-    async def _follow(self, conversation_id: str, events: Events, asks: bool) -> None:
-        """Show a turn from question to answer; the person may look elsewhere meanwhile."""
-        assert self._flush_timer is not None
-        self._flush_timer.resume()
-        self._refresh_list()
+    async def _follow(self, conversation_id: str, events: Events, *, saves_first: bool) -> None:
+        """Show a turn until it ends; the person may open other conversations meanwhile."""
+        load_ended = self._surface.state.load_ended
+        self._list_updates.refresh()
         self._time_left = TimeLeft()
+        generated = False
         try:
-            # A question may come while the model is looked for: it is saved, and waits its turn.
-            if not asks:
-                await self.app.load_ended.wait()
+            # A message is saved even while the first model is being loaded; its answer waits.
+            if not saves_first:
+                await load_ended.wait()
             async with contextlib.aclosing(events):
                 async for event in events:
-                    await self._show_event(conversation_id, event)
-                    if isinstance(event, Asked):
-                        await self.app.load_ended.wait()
+                    self._show(conversation_id, event)
+                    generated = not isinstance(event, MessageSaved)
+                    if isinstance(event, MessageSaved):
+                        await load_ended.wait()
         finally:
-            self._live.pop(conversation_id, None)
-            if not self._live:
-                self._flush_timer.pause()
-        self._refresh_list()
-        if conversation_id == self._open_id:
-            store = self._chat.store
-            self._conversation = await self._chat.run(store.conversation, conversation_id)
-            self.status.show_stop(False)
-            self.on_transcript_moved()
-            await self._show_branches()
-            if self.status.text == "reading the prompt":
-                self._show_idle()  # an edited answer stands as it is: nothing was generated
-            self._count_soon()
+            self._view.live.pop(conversation_id, None)
+            if not self._view.live:
+                self.drawing_rate.stop()
+        await self._show_end(conversation_id, generated=generated)
 
-    async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
-        here = conversation_id == self._open_id
+    async def _show_end(self, conversation_id: str, *, generated: bool) -> None:
+        self._list_updates.refresh()
+        if conversation_id != self._view.open_id:
+            return
+        self._view.conversation = await self._surface.chat.conversations.get(conversation_id)
+        self._surface.status.show_stop(False)
+        self.show_more_mark()
+        await self._conversation_view.show_branches()
+        if not generated:
+            self._idle_status.show()  # an edited answer: it is only saved
+        self._draft_cost.count_soon()
+
+    def show_more_mark(self) -> None:
+        """Say that text is added below, where the end of a growing answer is out of sight."""
+        more = not self._surface.transcript.following and self._view.is_answering
+        mark = self._surface.screen.query_one("#more", Static)
+        if mark.display != more:
+            mark.display = more
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _show(self, conversation_id: str, event: ChatEvent) -> None:
+        is_open = conversation_id == self._view.open_id
         match event:
-            case Asked(message):
-                self._asked = ""
-                if here:
-                    self.transcript.add(message)
-                    if self.app.load_ended.is_set():
-                        self.status.show("reading the prompt", "busy")
-                self._refresh_list()
-            case LoadingModel(model=model, progress=progress) if here:
-                self._show_progress(f"loading {model}", progress)
-            case Prefilling(done=done, total=total) if here:
-                part = done / max(total, 1)
-                self._show_progress("reading the prompt", part, f"{done} of {total}")
-            case TurnsLeft(first=first) if here:
-                self.transcript.draw_context_line(first)
-            case Answering(message):
-                self._live[conversation_id] = LiveAnswer(message)
-                if here:
-                    turn = self.transcript.turn_of(message.id) or self.transcript.add(message)
-                    turn.growing = True
-                    self.transcript.redraw(turn)
-                    self.status.show("answering", "busy")
-                if self._chat.running is not None:
-                    self._draw_beside(self._chat.running.loaded.threads)
-            case ThreadsChosen(threads=threads, most=most, lowered=lowered) if here:
-                self._draw_beside(threads)
-                words = f" · {threads_text(threads, most)}: the machine is busy" if lowered else ""
-                self.status.show(f"answering{words}", "busy")
-            case Delta(text=text, reasoning=reasoning):
-                if here and self.status.text.startswith("reading the prompt"):
-                    self.status.show("answering", "busy")  # a worker died, and another goes on
-                if (live := self._live.get(conversation_id)) is not None:
-                    live.message = msgspec.structs.replace(
-                        live.message, text=text, reasoning=reasoning
-                    )
-                    live.drawn = False
-                    # What comes no faster than it is drawn is drawn at once: one wake-up, not two.
-                    self._draw_if_due()
-            case NotSaved(why=why):
-                self.status.show(f"not saved yet: {why}", "problem")
-            case Finished(message=message, stats=stats, saved=saved, notices=notices):
-                if here:
-                    self._end_answer(message)
-                    self._last_stats = stats
-                    self._context_used = stats.prompt_tokens + stats.completion_tokens
-                    self._show_idle()
-                for notice in notices:
-                    self.notify(notice, severity="warning", markup=False)
-                if not saved:
-                    self.status.show("not saved: the disk is full; it is tried again", "problem")
-            case Failed(why=why, message=kept):
-                if here and kept is not None:
-                    self._end_answer(kept)
-                if self._asked and not self.prompt.text:
-                    self.prompt.put(self._asked)  # it was not saved: it is not lost either
-                self._asked = ""
-                if here:
-                    self.status.show(why, "problem")
-                    self.transcript.tell(why)
-                else:
-                    self.notify(why, severity="error", markup=False)
+            case AnswerText():
+                self._grow(conversation_id, event, is_open)
+            case MessageSaved(message):
+                self._unsaved_question = ""
+                self._list_updates.refresh()
+                if is_open:
+                    self._show_question(message)
+            case AnswerStarted(message):
+                self._begin(conversation_id, message, is_open)
+            case AnswerFinished():
+                self._finish(event, is_open)
+            case AnswerFailed():
+                self._fail(event, is_open)
+            case SaveFailed(why=why):
+                self._surface.status.show(f"{NOT_SAVED_YET}: {why}", "problem")
+            case LoadingModel(model=model, progress=progress) if is_open:
+                self._show_progress(f"{LOADING} {model}", progress)
+            case Prefilling(done=done, total=total) if is_open:
+                if (live := self._view.live.get(conversation_id)) is not None:
+                    live.reading = True
+                self._show_progress(READING, done / max(total, 1), f"{done} of {total}")
+            case TurnsDropped(first_kept=first) if is_open:
+                self._surface.transcript.mark_context_start(first)
+            case ThreadsChosen() if is_open:
+                self._show_threads(event)
             case _:
                 pass
 
-    def _show_progress(self, what: str, done: float, count: str = "") -> None:
-        text = progress_text(what, done, count=count, left=self._time_left.after(done))
-        self.status.show(text, "busy")
+    def _show_question(self, message: Message) -> None:
+        self._surface.transcript.add(message)
+        if self._surface.state.load_ended.is_set():
+            self._surface.status.show(READING, "busy")
 
-    def _end_answer(self, message: Message) -> None:
-        turn = self.transcript.turn_of(message.id)
+    def _begin(self, conversation_id: str, message: Message, is_open: bool) -> None:
+        self._view.live[conversation_id] = LiveAnswer(message)
+        if is_open:
+            transcript = self._surface.transcript
+            turn = transcript.turn(message.id) or transcript.add(message)
+            turn.growing = True
+            transcript.redraw(turn)
+            self._surface.status.show(ANSWERING, "busy")
+        loaded = self._surface.chat.active_model.loaded
+        if loaded is not None:
+            self.drawing_rate.model_uses(loaded.threads)
+
+    def _grow(self, conversation_id: str, event: AnswerText, is_open: bool) -> None:
+        live = self._view.live.get(conversation_id)
+        if live is None:
+            return
+        if live.reading:
+            live.reading = False
+            if is_open:
+                self._surface.status.show(ANSWERING, "busy")
+        live.message = msgspec.structs.replace(
+            live.message, text=event.text, reasoning=event.reasoning
+        )
+        live.drawn = False
+        if is_open:
+            self.drawing_rate.text_came()
+
+    def _show_threads(self, event: ThreadsChosen) -> None:
+        self.drawing_rate.model_uses(event.threads)
+        text = ANSWERING
+        if event.lowered:
+            text += f" · {threads_text(event.threads, event.most)}: {MACHINE_BUSY}"
+        self._surface.status.show(text, "busy")
+
+    def _show_progress(self, work: str, done: float, count: str = "") -> None:
+        text = progress_text(work, done, count=count, left=self._time_left.after(done))
+        self._surface.status.show(text, "busy")
+
+    def _finish(self, event: AnswerFinished, is_open: bool) -> None:
+        stats = event.stats
+        if is_open:
+            self._complete_turn(event.message)
+            self._view.last_stats = stats
+            self._view.context_used = stats.prompt_tokens + stats.completion_tokens
+            self._idle_status.show()
+        for notice in event.notices:
+            self._surface.screen.notify(notice, severity="warning", markup=False)
+        if not event.saved:
+            self._surface.status.show(NOT_SAVED, "problem")
+
+    def _fail(self, event: AnswerFailed, is_open: bool) -> None:
+        if is_open and event.message is not None:
+            self._complete_turn(event.message)
+        if self._unsaved_question and not self._surface.prompt.text:
+            self._surface.prompt.set_draft(self._unsaved_question)
+        self._unsaved_question = ""
+        if is_open:
+            self._surface.status.show(event.why, "problem")
+            self._surface.transcript.show_problem(event.why)
+        else:
+            self._surface.screen.notify(event.why, severity="error", markup=False)
+
+    def _complete_turn(self, message: Message) -> None:
+        turn = self._surface.transcript.turn(message.id)
         if turn is not None:
             turn.growing = turn.thinking = False
-            self.transcript.update_turn(turn, message)
+            self._surface.transcript.update_turn(turn, message)
 
-    def _draw_beside(self, threads: int) -> None:
-        """The model computes with so many threads from now on."""
-        full = threads >= usable_cpus()
-        self._draws_per_second = _DRAWS_BESIDE_FULL_CORES if full else DRAWS_PER_SECOND
-
-    def _draw_if_due(self) -> None:
-        if time.monotonic() - self._drawn_at >= 0.9 / self._draws_per_second:
-            self._draw_growing()
-
-    def _draw_growing(self) -> None:
-        """Bring the answer that grows here up to date on the screen."""
-        live = self._live.get(self._open_id) if self._open_id is not None else None
+    def _draw(self) -> None:
+        """Draw the answer of the open conversation as far as it has come."""
+        open_id = self._view.open_id
+        live = self._view.live.get(open_id) if open_id is not None else None
         if live is None or live.drawn:
             return
         live.drawn = True
-        self._drawn_at = time.monotonic()
-        turns = self.transcript.turns
+        turns = self._surface.transcript.turns
         if turns and turns[-1].message.id == live.message.id:
             turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
-            self.transcript.update_turn(turns[-1], live.message)
+            self._surface.transcript.update_turn(turns[-1], live.message)

@@ -1,176 +1,164 @@
-"""Working on messages: choose, edit, walk branches, copy, mark, pin, unfold, delete, undo."""
+"""Working on messages: select, edit, branches, unfold, mark, pin, copy, delete."""
 
 from __future__ import annotations
 
 import msgspec
 
-from baize_tui.app.conversation.answers import LiveAnswers
-from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.app.transcript.turn import Turn
-from baize_tui.store.records import Mark, Message
+from baize_shared.counts import count_text
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.store.records import Mark
+
+EDITING = "editing · enter creates a branch · esc cancels"
+NO_CODE = "There is no code block in this message."
 
 
-class MessageActions(LiveAnswers):
-    """The actions that work on the chosen message, or the last one."""
+class MessageCommands:
+    """Commands on the selected message, or the last one."""
 
-    _editing: Message | None = None
+    def __init__(
+        self,
+        surface: Surface,
+        draft_cost: DraftCost,
+        conversation_view: ConversationView,
+        undo_stack: UndoStack,
+    ) -> None:
+        self._surface = surface
+        self._view = surface.view
+        self._transcript = surface.transcript
+        self._draft_cost = draft_cost
+        self._conversation_view = conversation_view
+        self._undo_stack = undo_stack
 
-    def action_previous(self) -> None:
-        self.transcript.choose_beside(-1)
-
-    def action_next(self) -> None:
-        self.transcript.choose_beside(1)
-
-    def action_start(self) -> None:
-        self.transcript.to_start()
-
-    def action_end(self) -> None:
-        self.transcript.follow()
-
-    def on_transcript_chosen(self, event: Transcript.Chosen) -> None:
-        self.transcript.choose(None if event.turn.chosen else event.turn)
-        self.set_focus(self.prompt)
-
-    def _turn_to_work_on(self, role: str | None = None) -> Turn | None:
-        """The chosen turn, or the last one (of ``role``)."""
-        chosen = self.transcript.chosen
-        if chosen is not None:
-            return chosen
-        turns = reversed(self.transcript.turns)
-        return next((turn for turn in turns if role in (None, turn.message.role)), None)
-
-    def action_edit(self) -> None:
-        turn = self._turn_to_work_on("user")
-        if turn is None or not self._idle_here():
+    def edit(self) -> None:
+        """Put the message into the prompt; sending it creates a branch."""
+        turn = self._transcript.turn_to_work_on("user")
+        if turn is None or not self._view.can_change:
             return
-        self._editing = turn.message
-        self.prompt.put(turn.message.text)
-        self.set_focus(self.prompt)
-        self.status.show("editing · enter makes a branch of it · esc gives up", "busy")
+        self._view.editing = turn.message
+        self._surface.prompt.set_draft(turn.message.text)
+        self._surface.screen.set_focus(self._surface.prompt)
+        self._surface.status.show(EDITING, "busy")
 
-    def on_prompt_edit_last(self) -> None:
-        self.transcript.choose(None)
-        self.action_edit()
+    def edit_last(self) -> None:
+        self._transcript.select(None)
+        self.edit()
 
-    async def action_branch_back(self) -> None:
-        await self._walk_branches(-1)
+    # --- branches -------------------------------------------------------------------------------
 
-    async def action_branch_on(self) -> None:
-        await self._walk_branches(1)
-
-    async def action_walk(self, message_id: int, step: int) -> None:
-        """The arrows beside a turn were clicked."""
-        if self._idle_here():
-            await self._walk(message_id, step)
-
-    async def _walk_branches(self, step: int) -> None:
-        if not self._idle_here():
+    async def show_neighbour_branch(self, step: int) -> None:
+        """Show the branch ``step`` beside this one, at the selected or the last place where the
+        conversation branches."""
+        if not self._view.can_change:
             return
-        chosen = self.transcript.chosen
-        turns = [chosen] if chosen is not None else reversed(self.transcript.turns)
+        selected = self._transcript.selected
+        turns = [selected] if selected is not None else reversed(self._transcript.turns)
         branching = next((turn for turn in turns if turn.branch is not None), None)
         if branching is not None:
-            await self._walk(branching.message.id, step)
+            await self.show_sibling(branching.message.id, step)
 
-    async def _walk(self, message_id: int, step: int) -> None:
-        assert self._conversation is not None
-        if await self._chat.walk_branches(message_id, step):
-            await self._reload()
+    async def show_sibling(self, message_id: int, step: int) -> None:
+        """Show the branch of the message that is ``step`` beside ``message_id``."""
+        if not self._view.can_change:
+            return
+        if await self._surface.chat.messages.show_sibling(message_id, step):
+            await self._conversation_view.reload()
 
-    def action_unfold(self) -> None:
-        turn = self._turn_to_work_on()
-        turns = [turn] if turn is not None and turn.chosen else reversed(self.transcript.turns)
-        foldable = (t for t in turns if t.message.reasoning or t.lies_folded or t.unfolded)
-        if (found := next(foldable, None)) is not None:
-            self.action_unfold_of(found.message.id)
+    # --- unfolding, marks, pins -----------------------------------------------------------------
 
-    def action_unfold_of(self, message_id: int) -> None:
-        """The line of a folded part was clicked."""
-        turn = self.transcript.turn_of(message_id)
+    def unfold(self) -> None:
+        """Unfold or fold the selected message, or the last one that can be."""
+        turn = self._transcript.turn_to_work_on()
+        turns = [turn] if turn is not None and turn.selected else reversed(self._transcript.turns)
+        foldable = (t for t in turns if t.message.reasoning or t.is_folded or t.unfolded)
+        if (first := next(foldable, None)) is not None:
+            self.unfold_message(first.message.id)
+
+    def unfold_message(self, message_id: int) -> None:
+        """Unfold or fold a long question, or the reasoning of an answer."""
+        turn = self._transcript.turn(message_id)
         if turn is not None:
             if turn.message.role == "user":
                 turn.unfolded = not turn.unfolded
             else:
                 turn.unfold_reasoning = not turn.unfold_reasoning
-            self.transcript.redraw(turn)
+            self._transcript.redraw(turn)
 
-    async def action_good(self) -> None:
-        await self._mark("good")
-
-    async def action_bad(self) -> None:
-        await self._mark("bad")
-
-    async def _mark(self, mark: Mark) -> None:
-        turn = self._turn_to_work_on("assistant")
+    async def mark(self, mark: Mark) -> None:
+        """Mark the answer, or remove the mark where it has the same."""
+        turn = self._transcript.turn_to_work_on("assistant")
         if turn is None or turn.message.role != "assistant" or turn.growing:
             return
-        wanted = None if turn.message.mark == mark else mark
-        await self._chat.set_mark(turn.message.id, wanted)
-        self.transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=wanted))
+        new = None if turn.message.mark == mark else mark
+        await self._surface.chat.messages.set_mark(turn.message.id, new)
+        self._transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=new))
 
-    async def action_pin(self) -> None:
-        turn = self._turn_to_work_on()
+    async def pin(self) -> None:
+        """Pin the turn, or unpin it."""
+        turn = self._transcript.turn_to_work_on()
         if turn is None or turn.growing:
             return
         pinned = not turn.message.pinned
-        for id in await self._chat.pin(turn.message, pinned):
-            if (shown := self.transcript.turn_of(id)) is not None:
-                changed = msgspec.structs.replace(shown.message, pinned=pinned)
-                self.transcript.update_turn(shown, changed)
-        self._count_soon()
+        for id in await self._surface.chat.messages.pin(turn.message, pinned):
+            if (changed := self._transcript.turn(id)) is not None:
+                message = msgspec.structs.replace(changed.message, pinned=pinned)
+                self._transcript.update_turn(changed, message)
+        self._draft_cost.count_soon()
 
-    def action_copy(self) -> None:
-        turn = self._turn_to_work_on("assistant")
+    # --- copying --------------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        turn = self._transcript.turn_to_work_on("assistant")
         if turn is not None:
-            self._copy(turn.text)
+            self._copy_text(turn.text)
 
-    def action_copy_code(self) -> None:
-        turn = self._turn_to_work_on("assistant")
+    def copy_code(self) -> None:
+        """Copy the last code block of the message."""
+        turn = self._transcript.turn_to_work_on("assistant")
         if turn is not None:
-            self.action_copy_block(turn.message.id, -1)
+            self.copy_block(turn.message.id, -1)
 
-    def action_copy_block(self, message_id: int, number: int) -> None:
+    def copy_block(self, message_id: int, number: int) -> None:
         """Copy a code block of a message, counted from 0; -1 is the last."""
         from baize_tui.app.services.clipboard import code_blocks
 
-        turn = self.transcript.turn_of(message_id)
+        turn = self._transcript.turn(message_id)
         blocks = code_blocks(turn.text) if turn is not None else []
         if not blocks or number >= len(blocks):
-            self.notify("There is no code block in this message.")
+            self._surface.screen.notify(NO_CODE)
         else:
-            self._copy(blocks[number])
+            self._copy_text(blocks[number])
 
-    def _copy(self, text: str) -> None:
-        from baize_tui.app.services.clipboard import copy_to_file, system_copy
+    def _copy_text(self, text: str) -> None:
+        from baize_tui.app.services.clipboard import copy_to_file, copy_to_system
 
-        self.app.copy_to_clipboard(text)
-        said = f"{len(text)} characters are copied"
-        if not system_copy(text):
-            # The terminal may not take OSC 52, and does not tell.
+        self._surface.screen.app.copy_to_clipboard(text)
+        notice = f"Copied {count_text(len(text), 'character')}"
+        if not copy_to_system(text):
+            # The terminal may ignore OSC 52, and never says so.
             try:
-                said += f"; also in {copy_to_file(text, self._chat.cache)}"
+                file = copy_to_file(text, self._surface.state.paths.cache)
+                notice += f", also to {file}"
             except OSError as error:
-                said += f" (no file: {error.strerror})"
-        self.notify(said, markup=False)
+                notice += f" (to no file: {error.strerror})"
+        self._surface.screen.notify(notice, markup=False)
 
-    async def action_delete(self) -> None:
-        turn = self._turn_to_work_on()
-        if turn is None or self._conversation is None or not self._idle_here():
+    # --- deleting -------------------------------------------------------------------------------
+
+    async def delete(self) -> None:
+        """Delete the message and everything below it."""
+        turn = self._transcript.turn_to_work_on()
+        if turn is None or not self._view.can_change:
             return
-        store, message_id = self._chat.store, turn.message.id
-        await self._chat.run(store.delete_message, message_id)
-        await self._reload()
+        messages, message_id = self._surface.chat.messages, turn.message.id
+        await messages.delete(message_id)
+        await self._conversation_view.reload()
 
         async def undo() -> None:
-            await self._chat.run(store.undelete_message, message_id)
-            conversation_id = (await self._chat.run(store.message, message_id)).conversation_id
-            await self._show_conversation(await self._chat.run(store.conversation, conversation_id))
+            await self._conversation_view.open(await messages.undelete(message_id))
 
-        self._undo.append(undo)
-        self.notify(f"Deleted. {self._keys['undo']} brings it back.")
-
-    async def action_undo(self) -> None:
-        if self._undo:
-            await self._undo.pop()()
-        else:
-            self.notify("There is nothing to undo.")
+        self._undo_stack.push(undo)
+        key = self._surface.state.keys["undo"]
+        self._surface.screen.notify(f"Deleted. {key} restores it.")

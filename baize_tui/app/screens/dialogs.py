@@ -1,4 +1,4 @@
-"""Small screens over the client: a line to fill in, and the help."""
+"""Small screens: a question for one line, a question to confirm, the help."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.actions import LIST_KEYS, PROMPT_KEYS, Action
+from baize_tui.app.actions import OTHER_KEYS, Action
 
 Result = TypeVar("Result")
 
+HELP_TITLE = "Keys and commands"
+CANCEL = "esc: cancel"
+
 
 class Dialog(ModalScreen[Result]):
-    """What all share: a panel in the middle that Esc closes. Its style is read when the first one
-    opens."""
+    """A panel in the middle of the screen that Esc closes; the base of all other screens."""
 
     AUTO_FOCUS = "*"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", priority=True)]
@@ -75,7 +77,7 @@ class Dialog(ModalScreen[Result]):
 
 
 class LineDialog(Dialog[str | None]):
-    """Asks for one line; None when the person gives up."""
+    """Asks for one line; the result is None when the person cancels."""
 
     def __init__(self, question: str, value: str = "") -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class LineDialog(Dialog[str | None]):
 
 
 class ConfirmDialog(Dialog[bool | None]):
-    """Asks whether to go on; True is yes."""
+    """Asks for a confirmation; the result is True for yes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,y", "yes", priority=True)]
 
@@ -106,14 +108,14 @@ class ConfirmDialog(Dialog[bool | None]):
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
             yield Static(self._text, markup=False)
-            yield Static(f"\nenter: {self._yes} · esc: no", classes="about", markup=False)
+            yield Static(f"\nenter: {self._yes} · {CANCEL}", classes="about", markup=False)
 
     def action_yes(self) -> None:
         self.dismiss(True)
 
 
 class HelpScreen(Dialog[None]):
-    """All keys and commands, from the one table."""
+    """All keys and commands, from ``actions``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f1,q", "close", priority=True)]
 
@@ -123,19 +125,12 @@ class HelpScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
-            yield Static("Keys and commands", classes="title")
+            yield Static(HELP_TITLE, classes="title")
             rows = [(action.key, action.command, action.help) for action in self._actions]
             yield Static(_columns(rows), markup=False)
-            for title, keys in (("In the prompt", PROMPT_KEYS), ("In the list", LIST_KEYS)):
+            for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")
                 yield Static(_columns(keys), markup=False)
-            yield Static("With the mouse", classes="part")
-            yield Static(
-                "Click a message to choose it, a folded line to open it, ‹ › to walk branches,\n"
-                "copy above a code block, a key in the status line to press it, the rest of that\n"
-                "line for all commands.",
-                markup=False,
-            )
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

@@ -1,43 +1,42 @@
-"""All models and adapters: what is here, what fits, what there is; pull, import and remove."""
+"""All models and adapters: which are installed, which fit; choose, pull, import and remove them."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
+from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
+from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
-from baize_shared.progress import bar
-from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog, LineDialog
-from baize_tui.app.screens.picker import Choice, Picker
+from baize_tui.app.screens.model_texts import ADAPTER_USE, Entry, details_text, row_text
+from baize_tui.app.screens.picker import SEARCH, Choice, Picker
+from baize_tui.app.services.background_pulls import PullEvent, PullProgress
+from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
-from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
+from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
 from baize_tui.engine.client import EngineFailure
 
-if TYPE_CHECKING:
-    from baize_tui.app.app import BaizeApp
-    from baize_tui.catalog.planner import ModelPlan
-
-Entry = CatalogModel | CatalogAdapter
+TITLE = "Models and adapters"
 HINTS = "enter use or pull · f5 cost · f6 import · del remove · esc close"
-_COPY, _LINK = "copy it", "use it where it lies"
+IMPORT_QUESTION = "Path of a GGUF model, a GGUF LoRA or an adapter folder"
+IMPORT_CHOICES = (Choice(False, "link to the file"), Choice(True, "copy the file"))
+"""The value says whether the file is copied."""
+ACCEPT = "accept"
 
 
 class ModelsScreen(Dialog[str | None]):
-    """Chooses the model of the conversation; on the way there it shows and changes what is here."""
+    """Chooses a model; on the way it shows, pulls, imports and removes models."""
 
-    app: BaizeApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", priority=True),
         Binding("down", "move(1)", priority=True),
         Binding("up", "move(-1)", priority=True),
         Binding("f5", "cost", priority=True),
@@ -54,134 +53,114 @@ class ModelsScreen(Dialog[str | None]):
             scrollbar-background: $panel;
         }
         #details { height: auto; max-height: 8; margin: 1 0 0 0; color: $foreground 80%; }
-        #said { height: auto; max-height: 2; color: $error; display: none; }
-        #said.-busy { color: $primary; }
+        #notice { height: auto; max-height: 2; color: $error; display: none; }
+        #notice.-busy { color: $primary; }
         .about { margin: 1 0 0 0; }
     }
     """
+    _search = getters.query_one(Input)
+    _options = getters.query_one(OptionList)
+    _details = getters.query_one("#details", Static)
+    _notice = getters.query_one("#notice", Static)
 
-    def __init__(self, current: str | None) -> None:
+    def __init__(self, state: ClientState, current: str | None) -> None:
+        """``current`` is the name of the model in use."""
         super().__init__()
+        self._state = state
         self._current = current
         self._entries: dict[str, Entry] = {}
-        self._asked_to_remove = ""
-        self._pulling: set[str] = set()
-        self._said_of = ""
-        """The row that was chosen when something was said."""
+        self._remove_pressed = ""
+        """The name on which the person pressed Delete once."""
+        self._notice_about = ""
+        """The name that was highlighted when the notice was shown."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
-            yield Static("Models and adapters", classes="title", markup=False)
-            yield Input(placeholder="Type to find", compact=True)
+            yield Static(TITLE, classes="title", markup=False)
+            yield Input(placeholder=SEARCH, compact=True)
             yield OptionList(id="choices", compact=True, markup=False)
             yield Static("", id="details", markup=False)
-            yield Static("", id="said", markup=False)
+            yield Static("", id="notice", markup=False)
             yield Static(HINTS, classes="about", markup=False)
 
-    @property
-    def _options(self) -> OptionList:
-        return self.query_one(OptionList)
-
-    @property
-    def _chosen(self) -> Entry | None:
-        option = self._options.highlighted_option
-        return self._entries.get(option.id) if option is not None and option.id else None
-
     def on_mount(self) -> None:
-        self.app.pulls.listeners.append(self._pulls_changed)
+        self._state.pulls.events.subscribe(self, self._follow_pull)
         self._read()
         self._fill()
-        if self._current in self._entries:
-            self._options.highlighted = list(self._entries).index(self._current)
-        self._measure()
-
-    def on_unmount(self) -> None:
-        self.app.pulls.listeners.remove(self._pulls_changed)
+        if self._current is not None:
+            self._highlight(self._current)
+        self._measure_installed()
 
     # --- what is shown --------------------------------------------------------------------------
 
-    def _read(self) -> None:
-        paths = self.app.paths
-        try:
-            found: list[Entry] = [*known_models(paths), *known_adapters(paths)]
-        except CatalogError as error:
-            self._say(str(error))
-            return
-        self._entries = {entry.name: entry for entry in found}
+    @property
+    def _highlighted(self) -> Entry | None:
+        option = self._options.highlighted_option
+        return self._entries.get(option.id) if option is not None and option.id else None
 
+    def _highlight(self, name: str) -> None:
+        with contextlib.suppress(OptionDoesNotExist):
+            self._options.highlighted = self._options.get_option_index(name)
+
+    def _read(self) -> None:
+        paths = self._state.paths
+        try:
+            entries: list[Entry] = [*known_models(paths), *known_adapters(paths)]
+        except CatalogError as error:
+            self._show_notice(str(error))
+            return
+        self._entries = {entry.name: entry for entry in entries}
+
+    @on(Input.Changed)
     def _fill(self) -> None:
-        wanted = self.query_one(Input).value
-        before = self._chosen
-        found = best_matches(wanted, self._entries.values(), lambda e: f"{e.name} {e.title}")
+        """Fill the list with the matches; the highlight stays unless the person is searching."""
+        query, before = self._search.value, self._highlighted
+        matches = best_matches(query, self._entries.values(), lambda e: f"{e.name} {e.title}")
         self._options.clear_options()
-        self._options.add_options(Option(self._row(entry), id=entry.name) for entry in found)
-        names = [entry.name for entry in found]
-        kept = before is not None and not wanted and before.name in names
-        self._options.highlighted = names.index(before.name) if before and kept else 0
+        self._options.add_options(Option(self._row(entry), id=entry.name) for entry in matches)
+        names = [entry.name for entry in matches]
+        stays = before is not None and not query and before.name in names
+        self._options.highlighted = names.index(before.name) if before and stays else 0
         self._show_details()
 
     def _row(self, entry: Entry) -> str:
-        # Behind the name: spaces at the start of a row would be cut off.
-        name = entry.name + (" ●" if entry.name == self._current else "")
-        part = self.app.pulls.part_of(entry.name)
-        plan = self.app.plans.get(entry.name)
-        if part is not None:
-            state = f"{bar(part)} {part:.0%}"
-        elif entry.path is not None:
-            state = f"{_size_of(entry.path):>9}   {plan.fit if plan else ''}"
-        elif plan is not None:
-            state = f"{size_text(plan.cost.disk):>9} ↓ {plan.fit}"
-        else:
-            state = " not here"
-        return f"{name:<26.26} {state:<24.24} {entry.recipe.license}"
+        return row_text(
+            entry,
+            in_use=entry.name == self._current,
+            pulled_part=self._state.pulls.part(entry.name),
+            plan=self._state.plans.get(entry.name),
+        )
 
-    def _show_details(self) -> None:
-        entry = self._chosen
-        lines = []
-        if entry is not None:
-            recipe = entry.recipe
-            lines = [entry.title, recipe.description, recipe.notice]
-            if recipe.domain is not None:
-                lines.append(recipe.domain.disclaimer)
-            if isinstance(entry, CatalogAdapter):
-                over = f" of {entry.recipe.base}" if entry.recipe.base else ""
-                lines.append(f"An adapter{over}: f3 lays it over the model of a conversation.")
-            plan = self.app.plans.get(entry.name)
-            if plan is not None:
-                lines += plan_words(plan)
-            elif isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:
-                lines.append(f"From {entry.recipe.origin}")
-        self.query_one("#details", Static).update("\n".join(line for line in lines if line))
-
-    def _say(self, text: str, *, busy: bool = False) -> None:
-        said = self.query_one("#said", Static)
-        said.set_class(busy, "-busy")
-        said.display = bool(text)
-        self._said_of = self._chosen.name if self._chosen is not None else ""
-        said.update(text)
-
-    def _pulls_changed(self) -> None:
-        pulled = self._pulling
-        self._pulling = {name for name in self._entries if self.app.pulls.part_of(name) is not None}
-        if pulled - self._pulling:
-            self._read()
-            self._measure()
+    def _update_rows(self) -> None:
         for index in range(self._options.option_count):
             option = self._options.get_option_at_index(index)
             entry = self._entries.get(option.id or "")
             if entry is not None and (row := self._row(entry)) != str(option.prompt):
                 self._options.replace_option_prompt_at_index(index, row)
 
-    # --- choosing -------------------------------------------------------------------------------
+    def _show_details(self) -> None:
+        entry = self._highlighted
+        plan = self._state.plans.get(entry.name) if entry is not None else None
+        self._details.update(details_text(entry, plan) if entry is not None else "")
 
-    def on_input_changed(self) -> None:
-        self._fill()
+    def _show_notice(self, text: str, *, busy: bool = False) -> None:
+        self._notice.set_class(busy, "-busy")
+        self._notice.display = bool(text)
+        self._notice_about = self._highlighted.name if self._highlighted is not None else ""
+        self._notice.update(text)
 
-    def on_option_list_option_highlighted(self) -> None:
-        chosen = self._chosen
-        if chosen is None or chosen.name != self._said_of:
-            self._asked_to_remove = ""
-            self._say("")
+    def _follow_pull(self, event: PullEvent) -> None:
+        if not isinstance(event, PullProgress):
+            self._read()
+            self._measure_installed()
+        self._update_rows()
+
+    @on(OptionList.OptionHighlighted)
+    def _forget_notice(self) -> None:
+        entry = self._highlighted
+        if entry is None or entry.name != self._notice_about:
+            self._remove_pressed = ""
+            self._show_notice("")
         self._show_details()
 
     def action_move(self, step: int) -> None:
@@ -190,14 +169,12 @@ class ModelsScreen(Dialog[str | None]):
         else:
             self._options.action_cursor_up()
 
-    def on_input_submitted(self) -> None:
-        self._take()
+    # --- choosing and pulling -------------------------------------------------------------------
 
-    def on_option_list_option_selected(self) -> None:
-        self._take()
-
-    def _take(self) -> None:
-        entry = self._chosen
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _use_or_pull(self) -> None:
+        entry = self._highlighted
         if entry is None:
             return
         if entry.path is None:
@@ -205,154 +182,122 @@ class ModelsScreen(Dialog[str | None]):
         elif isinstance(entry, CatalogModel):
             self.dismiss(entry.name)
         else:
-            self._say("f3 lays it over the model of a conversation, with a scale")
+            self._show_notice(ADAPTER_USE)
 
-    def _pull(self, entry: Entry) -> None:
-        on_hub = entry.recipe.is_on_hub if isinstance(entry, CatalogModel) else entry.recipe.adapter
+    @work(group="pull")
+    async def _pull(self, entry: Entry) -> None:
+        recipe, name = entry.recipe, entry.name
+        on_hub = recipe.is_on_hub if isinstance(entry, CatalogModel) else entry.recipe.adapter
         if not on_hub:
-            self._say(f"{entry.name} does not come from the hub; its file is not here")
+            self._show_notice(f"{name} is not on the hub, and its file is missing")
             return
+        if recipe.notice:
+            dialog = ConfirmDialog(f"Pull {name}?", recipe.notice, ACCEPT)
+            if not await self.app.push_screen_wait(dialog):
+                return
+        self._state.pulls.start(name)
 
-        def answered(accepted: bool | None) -> None:
-            if accepted:
-                self.app.pulls.start(entry.name)
+    # --- costs ----------------------------------------------------------------------------------
 
-        notice = entry.recipe.notice
-        if notice:
-            self.app.push_screen(ConfirmDialog(f"Pull {entry.name}?", notice, "accept"), answered)
-        else:
-            answered(True)
-
-    # --- what it costs --------------------------------------------------------------------------
-
-    def _measure(self) -> None:
-        """Whether the models that are here fit; one after the other, beside all else."""
-        names = [
-            name
+    def _measure_installed(self) -> None:
+        """Find out whether the installed models fit, one after the other, in the background."""
+        models = [
+            entry
             for name, entry in self._entries.items()
-            if isinstance(entry, CatalogModel) and entry.path and name not in self.app.plans
+            if isinstance(entry, CatalogModel) and entry.path and name not in self._state.plans
         ]
-        self.run_worker(self._plan(names, tell=False), group="measure", exclusive=True)
+        self.run_worker(self._measure(models), group="measure", exclusive=True)
 
     def action_cost(self) -> None:
-        entry = self._chosen
+        entry = self._highlighted
         if isinstance(entry, CatalogModel):
-            self._say(f"asking what {entry.name} costs", busy=True)
-            self.run_worker(self._plan([entry.name], tell=True), group="cost", exclusive=True)
+            self._show_notice(f"measuring {entry.name}", busy=True)
+            work = self._measure([entry], show_result=True)
+            self.run_worker(work, group="cost", exclusive=True)
 
-    async def _plan(self, names: list[str], *, tell: bool) -> None:
-        from baize_tui.app.services.model_plans import plans_of
+    async def _measure(self, models: list[CatalogModel], *, show_result: bool = False) -> None:
+        # Imported when used: it reads checkpoints and hub files.
+        from baize_tui.app.services.model_plans import PlanFailure, plan_models
 
-        models = [self._entries[name] for name in names]
-        wanted = [model for model in models if isinstance(model, CatalogModel)]
-        plans = plans_of(wanted, self.app.paths, self.app.chat.settings)
-        async with contextlib.aclosing(plans):
-            async for name, plan in plans:
-                if isinstance(plan, str):
-                    if tell:
-                        self._say(plan)
-                    continue
-                self.app.plans[name] = plan
-                if tell:
-                    self._say("")
-                self._pulls_changed()
-                self._show_details()
+        results = plan_models(models, self._state.paths, self._state.settings)
+        async with contextlib.aclosing(results):
+            async for result in results:
+                if not isinstance(result, PlanFailure):
+                    self._state.plans[result.name] = result
+                    self._update_rows()
+                    self._show_details()
+                if show_result:
+                    self._show_notice(result.reason if isinstance(result, PlanFailure) else "")
 
     # --- importing and removing -----------------------------------------------------------------
 
-    def action_import(self) -> None:
-        def named(path: str | None) -> None:
-            if path is None:
-                return
-
-            def chosen(how: str | None) -> None:
-                if how is not None:
-                    self._say(f"importing {path}", busy=True)
-                    self.run_worker(self._import(Path(path), copy=how == _COPY), group="import")
-
-            choices = [Choice(_LINK), Choice(_COPY)]
-            self.app.push_screen(Picker(f"Import {Path(path).name}", choices), chosen)
-
-        self.app.push_screen(
-            LineDialog("Path of a GGUF model, a GGUF LoRA, or an adapter's folder"), named
-        )
+    @work(group="import")
+    async def action_import(self) -> None:
+        path = await self.app.push_screen_wait(LineDialog(IMPORT_QUESTION))
+        if path is None:
+            return
+        question = f"Import {Path(path).name}"
+        copy = await self.app.push_screen_wait(Picker(question, IMPORT_CHOICES))
+        if copy is not None:
+            self._show_notice(f"importing {path}", busy=True)
+            await self._import(Path(path), copy=copy)
 
     async def _import(self, path: Path, *, copy: bool) -> None:
+        # Imported when used: it reads checkpoints.
         from baize_tui.catalog.importing import Wish, import_file
         from baize_tui.engine.client import WorkerEngine
 
-        engine = WorkerEngine(self.app.paths, self.app.complain)
-        engine.on_progress = lambda done: self._say(f"trying {path.name} {done:.0%}", busy=True)
+        warn = partial(self.notify, severity="warning", timeout=20, markup=False)
+        engine = WorkerEngine(self._state.paths, warn)
+        engine.on_progress = lambda done: self._show_notice(
+            f"testing {path.name} {done:.0%}", busy=True
+        )
         try:
-            # A folder is that of an adapter, of the model that is in use.
+            # A folder is an adapter's, for the model in use.
             base = self._current if path.expanduser().is_dir() else None
-            found = await import_file(path, Wish(copy=copy, base=base), self.app.paths, engine)
+            imported = await import_file(
+                path, Wish(copy=copy, base=base), self._state.paths, engine
+            )
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
-            self._say(str(error))
+            self._show_notice(str(error))
             return
         finally:
             await engine.close()
         self._read()
         self._fill()
-        self._options.highlighted = list(self._entries).index(found.name)
-        self._say(f"{found.name} is ready", busy=True)
-        self._measure()
+        self._highlight(imported.name)
+        self._show_notice(f"{imported.name} is ready", busy=True)
+        self._measure_installed()
 
     def action_remove(self) -> None:
-        from baize_tui.catalog.removing import remove, remove_adapter
-
-        entry = self._chosen
+        """Stop the pull of the highlighted entry, or remove it when pressed twice."""
+        entry = self._highlighted
         if entry is None:
             return
-        name = entry.name
-        if self.app.pulls.stop(name):
-            self._say(f"the pull of {name} is stopped; pulling it again goes on from there")
-            return
-        if self.app.chat.model is not None and self.app.chat.model.name == name:
-            self._say(f"{name} is in use: choose another model first")
-            return
-        if self._asked_to_remove != name:
-            self._asked_to_remove = name
-            self._say(f"press del again to remove {name}")
-            return
-        take: Callable[[], object] = (
-            (lambda: remove(entry, self.app.paths))
-            if isinstance(entry, CatalogModel)
-            else (lambda: remove_adapter(entry, self.app.paths))
-        )
+        name, in_use = entry.name, self._state.chat.active_model.model
+        if self._state.pulls.stop(name):
+            self._show_notice(f"stopped pulling {name}; pulling it again resumes")
+        elif in_use is not None and in_use.name == name:
+            self._show_notice(f"{name} is in use: choose another model first")
+        elif self._remove_pressed != name:
+            self._remove_pressed = name
+            self._show_notice(f"press del again to remove {name}")
+        else:
+            self._remove(entry)
+
+    def _remove(self, entry: Entry) -> None:
+        # Imported when used: few people remove a model.
+        from baize_tui.catalog.removing import remove, remove_adapter
+
         try:
-            take()
+            if isinstance(entry, CatalogModel):
+                remove(entry, self._state.paths)
+            else:
+                remove_adapter(entry, self._state.paths)
         except (CatalogError, OSError) as error:
-            self._say(str(error))
+            self._show_notice(str(error))
             return
-        self.app.plans.pop(name, None)
+        self._state.plans.pop(entry.name, None)
         self._read()
         self._fill()
-        self._say(f"{name} is removed", busy=True)
-
-
-def _size_of(file: Path) -> str:
-    try:
-        return size_text(file.stat().st_size)
-    except OSError:  # it was removed since
-        return "gone"
-
-
-def plan_words(plan: ModelPlan) -> list[str]:
-    """What a model costs, in lines for a person."""
-    measured = plan.measured
-    lines = [
-        f"{size_text(measured.footprint.needed)} of memory with a context of "
-        f"{measured.n_ctx}: {plan.fit}; up to {measured.largest_context} tokens fit"
-    ]
-    if not plan.installed:
-        room = "" if plan.enough_disk else ", more than is free"
-        lines.append(
-            f"{size_text(plan.cost.download)} to download, {size_text(plan.cost.disk)} on the "
-            f"disk{room}"
-        )
-    if measured.footprint.on_devices:
-        lines.append(f"{measured.gpu_layers} of {measured.layers + 1} layers on the GPU")
-    if plan.tokens_per_second is not None:
-        lines.append(f"about {plan.tokens_per_second:.3g} tokens/s")
-    return [*lines, *plan.warnings]
+        self._show_notice(f"removed {entry.name}", busy=True)

@@ -1,9 +1,8 @@
-"""Rows to set options in, made from the schema of the settings."""
+"""A form with one row for each option, made from the schema of the settings."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
 
 from msgspec import Struct
 from textual import events
@@ -16,18 +15,24 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.setting_fields import SettingField
 from baize_tui.settings import SettingsError
 
+DEFAULT, ON, OFF = "(default)", "on", "off"
+
+OptionValue = bool | int | float | str | None
+KeepOption = Callable[[SettingField, OptionValue], Awaitable[None]]
+"""Stores a new value of a field; a ``SettingsError`` says why the value is not allowed."""
+
 
 class Option(Struct, frozen=True):
-    """One option: ``value`` None means that ``default`` counts."""
+    """An option of the form; where its ``value`` is None, ``default`` applies."""
 
     field: SettingField
-    value: Any
-    default: Any
+    value: OptionValue
+    default: OptionValue
     choices: tuple[str, ...] = ()
 
     @property
-    def set_to(self) -> Any:
-        """What counts."""
+    def effective(self) -> OptionValue:
+        """The value that applies."""
         return self.default if self.value is None else self.value
 
     @property
@@ -36,9 +41,9 @@ class Option(Struct, frozen=True):
 
 
 class OptionRow(Vertical):
-    """An option with its control; a mark says that it differs from its default.
+    """An option with its control; a mark shows that it differs from its default.
 
-    An empty text or the choice "as by default" goes back to the default.
+    An empty text, or the choice of the default, resets it.
     """
 
     DEFAULT_CSS = """
@@ -48,17 +53,14 @@ class OptionRow(Vertical):
         & > Horizontal { height: auto; }
         .name { width: 23; }
         .name.-differs { color: $primary; text-style: bold; }
-        .wrong { color: $error; margin: 0 0 0 23; display: none; }
+        .error { color: $error; margin: 0 0 0 23; display: none; }
         Input, Select { width: 36; }
         TextArea { width: 1fr; height: auto; max-height: 6; padding: 0; }
         &.-current .name { background: $primary; color: $background; }
     }
     """
 
-    def __init__(
-        self, option: Option, keep: Callable[[SettingField, Any], Awaitable[None]]
-    ) -> None:
-        """``keep`` is told of each change; its ``SettingsError`` is shown in the row."""
+    def __init__(self, option: Option, keep: KeepOption) -> None:
         super().__init__()
         self.option = option
         self._keep = keep
@@ -67,23 +69,28 @@ class OptionRow(Vertical):
         with Horizontal():
             yield Static(self.option.field.key, classes="name", markup=False)
             yield self._control()
-        yield Static("", classes="wrong", markup=False)
+        yield Static("", classes="error", markup=False)
 
     def _control(self) -> Widget:
         option = self.option
         if option.field.key == "system":
-            return TextArea(option.set_to, compact=True, show_line_numbers=False)
-        default = "" if option.default is None else _as_word(option.default)
+            return TextArea(str(option.effective or ""), compact=True, show_line_numbers=False)
+        default = "" if option.default is None else _value_text(option.default)
         if option.field.kind is bool or option.choices:
-            # Blank is the default.
-            values: tuple[Any, ...] = (True, False) if option.field.kind is bool else option.choices
+            # The blank choice is the default.
+            values: tuple[OptionValue, ...] = (
+                (True, False) if option.field.kind is bool else option.choices
+            )
             if option.value is not None and option.value not in values:
-                values = (*values, option.value)  # written by hand, such as a model's path
-            rows = [(_as_word(value), value) for value in values]
+                values = (
+                    *values,
+                    option.value,
+                )  # written into the file, such as the path of a model
+            rows = [(_value_text(value), value) for value in values]
             chosen = {"value": option.value} if option.value in values else {}
-            return Select(rows, prompt=f"{default} (default)".strip(), compact=True, **chosen)
+            return Select(rows, prompt=f"{default} {DEFAULT}".strip(), compact=True, **chosen)
         text = "" if option.value is None else str(option.value)
-        return Input(text, placeholder=default or "(default)", compact=True)
+        return Input(text, placeholder=default or DEFAULT, compact=True)
 
     def on_mount(self) -> None:
         self._show_mark()
@@ -93,43 +100,43 @@ class OptionRow(Vertical):
         name.set_class(self.option.differs, "-differs")
         name.update(f"{'•' if self.option.differs else ' '} {self.option.field.key}")
 
-    async def take(self, value: Any) -> bool:
-        """Keep ``value`` (None: the default); False says that it cannot be."""
+    async def change(self, value: OptionValue) -> bool:
+        """Store ``value``, None for the default; False where it is not allowed."""
         option = self.option
         if option.field.optional is False and value == option.default:
             value = None
         if value == option.value:
-            return self._complain("")
+            return self._show_error("")
         try:
             await self._keep(option.field, value)
         except SettingsError as error:
-            return self._complain(str(error))
+            return self._show_error(str(error))
         self.option = Option(option.field, value, option.default, option.choices)
         self._show_mark()
-        return self._complain("")
+        return self._show_error("")
 
-    def _complain(self, text: str) -> bool:
-        wrong = self.query_one(".wrong", Static)
-        wrong.update(text)
-        wrong.display = bool(text)
+    def _show_error(self, text: str) -> bool:
+        error = self.query_one(".error", Static)
+        error.update(text)
+        error.display = bool(text)
         return not text
 
-    async def take_text(self) -> bool:
-        """Keep what is written in the row; False says that it cannot be."""
+    async def store_text(self) -> bool:
+        """Store the text of the row; False where it is not allowed."""
         for control in self.query(Input):
             if not control.value.strip():
-                return await self.take(None)
+                return await self.change(None)
             try:
-                return await self.take(self.option.field.parsed(control.value.strip()))
+                return await self.change(self.option.field.parsed(control.value.strip()))
             except SettingsError as error:
-                return self._complain(str(error))
+                return self._show_error(str(error))
         for area in self.query(TextArea):
-            return await self.take(clean_text(area.text).strip())
+            return await self.change(clean_text(area.text).strip())
         return True
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if await self.take_text():
+        if await self.store_text():
             self.screen.focus_next()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -137,40 +144,47 @@ class OptionRow(Vertical):
 
     async def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         self.set_class(self.has_focus_within, "-current")
-        await self.take_text()
+        await self.store_text()
 
     async def on_select_changed(self, event: Select.Changed) -> None:
-        await self.take(None if event.value is Select.NULL else event.value)
+        await self.change(None if event.value is Select.NULL else event.value)
 
 
-def _as_word(value: Any) -> str:
-    return {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)
+def _value_text(value: OptionValue) -> str:
+    return (ON if value else OFF) if isinstance(value, bool) else str(value)
+
+
+class FormPart(Struct, frozen=True):
+    """Options under a title."""
+
+    title: str
+    options: list[Option]
 
 
 class OptionForm(Vertical):
-    """Rows under titles."""
+    """Rows in parts with titles."""
 
     DEFAULT_CSS = "OptionForm { height: auto; }"
 
     def __init__(
         self,
-        parts: Sequence[tuple[str, Sequence[Option]]],
-        keep: Callable[[SettingField, Any], Awaitable[None]],
+        parts: Sequence[FormPart],
+        keep: KeepOption,
     ) -> None:
         super().__init__()
         self._parts = parts
         self._keep = keep
 
     def compose(self) -> ComposeResult:
-        for title, options in self._parts:
-            yield Static(title, classes="part", markup=False)
-            for option in options:
+        for part in self._parts:
+            yield Static(part.title, classes="part", markup=False)
+            for option in part.options:
                 yield OptionRow(option, self._keep)
 
-    async def take_all(self) -> bool:
-        """Keep what is written in every row; False where one cannot be, which is then in focus."""
+    async def store_all(self) -> bool:
+        """Store the texts of all rows; False where one is not allowed, which gets the focus."""
         for row in self.query(OptionRow):
-            if not await row.take_text():
+            if not await row.store_text():
                 row.query("Input, TextArea").first().focus()
                 return False
         return True

@@ -1,11 +1,12 @@
-"""A list to choose one from, found by typing; every list to choose from is this one."""
+"""A list to choose from, searched by typing; all choices are made in it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from msgspec import Struct
+from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
@@ -15,65 +16,51 @@ from textual.widgets.option_list import Option
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.fuzzy import best_matches
 
+SEARCH = "Type to search"
 
-class Choice(Struct, frozen=True):
-    """What can be chosen: what it is called, and what is said about it."""
-
-    id: str
-    about: str = ""
-    can_be_chosen: bool = True
-
-    @property
-    def words(self) -> str:
-        return f"{self.id}  {self.about}" if self.about and self.about != self.id else self.id
+T = TypeVar("T")
 
 
-class Picker(Dialog[str | None]):
-    """Asks for one of ``choices``; None when the person gives up."""
+class Choice(Struct, Generic[T], frozen=True):
+    """A value to choose, and the text of its row."""
+
+    value: T
+    text: str
+
+
+class Picker(Dialog[T | None], Generic[T]):
+    """Asks for one of ``choices``; the result is None when the person cancels."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "close", priority=True),
         Binding("down", "move(1)", priority=True),
         Binding("up", "move(-1)", priority=True),
     ]
+    _options = getters.query_one(OptionList)
 
-    def __init__(self, question: str, choices: Sequence[Choice], current: str | None = None):
+    def __init__(self, question: str, choices: Sequence[Choice[T]]) -> None:
         super().__init__()
         self._question = question
         self._choices = choices
-        self._current = current
+        self._matches: Sequence[Choice[T]] = ()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield Input(placeholder="Type to find", compact=True)
+            yield Input(placeholder=SEARCH, compact=True)
             yield OptionList(id="choices", compact=True, markup=False)
-
-    @property
-    def _options(self) -> OptionList:
-        return self.query_one(OptionList)
 
     def on_mount(self) -> None:
         self._fill("")
-        ids = [choice.id for choice in self._choices]
-        if self._current in ids:
-            self._options.highlighted = ids.index(self._current)
 
-    def _fill(self, wanted: str) -> None:
-        found = best_matches(wanted, self._choices, lambda choice: choice.words)
-        self._options.clear_options()
-        self._options.add_options(
-            Option(
-                ("● " if choice.id == self._current else "  ") + choice.words,
-                id=choice.id,
-                disabled=not choice.can_be_chosen,
-            )
-            for choice in found
-        )
-        self._options.action_first()
-
-    def on_input_changed(self, event: Input.Changed) -> None:
+    @on(Input.Changed)
+    def _search(self, event: Input.Changed) -> None:
         self._fill(event.value)
+
+    def _fill(self, query: str) -> None:
+        self._matches = best_matches(query, self._choices, lambda choice: choice.text)
+        self._options.clear_options()
+        self._options.add_options(Option(f"  {choice.text}") for choice in self._matches)
+        self._options.action_first()
 
     def action_move(self, step: int) -> None:
         if step > 0:
@@ -81,10 +68,9 @@ class Picker(Dialog[str | None]):
         else:
             self._options.action_cursor_up()
 
-    def on_input_submitted(self) -> None:
-        option = self._options.highlighted_option
-        if option is not None:
-            self.dismiss(option.id)
-
-    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        self.dismiss(event.option.id)
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _choose(self) -> None:
+        index = self._options.highlighted
+        if index is not None:
+            self.dismiss(self._matches[index].value)

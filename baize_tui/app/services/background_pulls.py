@@ -1,72 +1,98 @@
-"""Models that are being pulled while the person chats."""
+"""Pulls of models and adapters that run while the person chats."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from textual.dom import DOMNode
+from textual.signal import Signal
 
 from baize_tui.catalog.pull_process import pull_beside
 from baize_tui.catalog.recipes import CatalogError
 
-if TYPE_CHECKING:
-    from baize_tui.app.app import BaizeApp
+PULLING = "pulling"
+
+
+class PullProgress(Struct, frozen=True):
+    """``name`` is being pulled; ``part`` is 0.0 to 1.0."""
+
+    name: str
+    part: float
+
+
+class PullFinished(Struct, frozen=True):
+    """``name`` is on this machine."""
+
+    name: str
+
+
+class PullStopped(Struct, frozen=True):
+    """The person stopped the pull of ``name``."""
+
+    name: str
+
+
+class PullFailed(Struct, frozen=True):
+    """The pull of ``name`` failed; ``reason`` is one line."""
+
+    name: str
+    reason: str
+
+
+PullEvent = PullProgress | PullFinished | PullStopped | PullFailed
 
 
 class BackgroundPulls:
-    """The pulls on their way, by the names of their models and adapters."""
+    """The pulls that are running, by the names of their models and adapters."""
 
-    def __init__(self, app: BaizeApp) -> None:
-        self._app = app
+    def __init__(self, owner: DOMNode) -> None:
+        """``owner`` is the node whose life the signal ``events`` shares."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._done: dict[str, float] = {}
-        self.listeners: list[Callable[[], object]] = []
-        """Called whenever one got on, ended or failed."""
+        self._parts: dict[str, float] = {}
+        self.events: Signal[PullEvent] = Signal(owner, "pulls")
 
-    def part_of(self, name: str) -> float | None:
-        """How much of ``name`` is here, 0.0 to 1.0; None where it is not being pulled."""
-        return self._done.get(name)
+    def part(self, name: str) -> float | None:
+        """How much of ``name`` was pulled, 0.0 to 1.0; None where no pull of it is running."""
+        return self._parts.get(name)
 
     @property
-    def words(self) -> str:
-        """What goes on, for the status line."""
-        return ", ".join(f"pulling {name} {part:.0%}" for name, part in self._done.items())
+    def status_text(self) -> str:
+        """The running pulls, for the status line."""
+        return ", ".join(f"{PULLING} {name} {part:.0%}" for name, part in self._parts.items())
 
     def start(self, name: str) -> None:
+        """Pull ``name``, unless a pull of it is running."""
         if name not in self._tasks:
-            self._done[name] = 0.0
             self._tasks[name] = asyncio.create_task(self._pull(name), name=f"pull {name}")
-            self._tell()
+            self._report(name, 0.0)
 
     def stop(self, name: str) -> bool:
-        """End a pull; what came is kept for the next time. False where there is none."""
+        """Stop a pull; the next one resumes it. False where none is running."""
         task = self._tasks.get(name)
         if task is not None:
             task.cancel()
         return task is not None
 
     async def close(self) -> None:
-        """End all of them."""
+        """Stop all pulls."""
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _pull(self, name: str) -> None:
-        def report(done: int, total: int) -> None:
-            self._done[name] = done / max(total, 1)
-            self._tell()
-
+        end: PullEvent = PullStopped(name)
         try:
-            await pull_beside(name, report)
+            await pull_beside(name, lambda done, total: self._report(name, done / max(total, 1)))
         except CatalogError as error:
-            self._app.notify(str(error), severity="error", timeout=30, markup=False)
+            end = PullFailed(name, str(error))
         else:
-            self._app.notify(f"{name} is ready.", markup=False)
+            end = PullFinished(name)
         finally:
-            del self._tasks[name], self._done[name]
-            self._tell()
+            del self._tasks[name], self._parts[name]
+            self.events.publish(end)
 
-    def _tell(self) -> None:
-        for listener in list(self.listeners):
-            listener()
+    def _report(self, name: str, part: float) -> None:
+        self._parts[name] = part
+        self.events.publish(PullProgress(name, part))

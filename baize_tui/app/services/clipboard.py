@@ -1,6 +1,7 @@
-"""Copying: to the system's clipboard, or to a file where there is none.
+"""Copying a text to the system's clipboard, or to a file where there is no clipboard.
 
-The client also asks the terminal (OSC 52), which works over ssh but never says whether it did.
+The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says whether it
+did.
 """
 
 from __future__ import annotations
@@ -18,22 +19,23 @@ _COMMANDS = (
     ("xsel", ("--clipboard", "--input"), "DISPLAY"),
     ("pbcopy", (), ""),
 )
-_PATIENCE_S = 2.0
+"""Programs, their arguments, and the variable that is set where they work."""
+_TIMEOUT_S = 2.0
 
 
 def code_blocks(markdown: str) -> list[str]:
-    """The contents of the code blocks, as written."""
+    """The contents of the code blocks of a Markdown text, unchanged."""
     from markdown_it import MarkdownIt
 
     tokens = MarkdownIt("commonmark").parse(markdown)
     return [token.content for token in tokens if token.type in ("fence", "code_block")]
 
 
-def system_copy(text: str) -> bool:
-    """Give ``text`` to the system's clipboard program; False where there is none that works."""
-    for name, arguments, needs in _COMMANDS:
+def copy_to_system(text: str) -> bool:
+    """Pass ``text`` to the system's clipboard program; False where no such program works."""
+    for name, arguments, variable in _COMMANDS:
         program = shutil.which(name)
-        if program is None or (needs and not os.environ.get(needs)):
+        if program is None or (variable and not os.environ.get(variable)):
             continue
         try:
             subprocess.run(
@@ -41,7 +43,7 @@ def system_copy(text: str) -> bool:
                 input=text.encode(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=_PATIENCE_S,
+                timeout=_TIMEOUT_S,
                 check=True,
             )
         except (OSError, subprocess.SubprocessError):
@@ -51,7 +53,7 @@ def system_copy(text: str) -> bool:
 
 
 def copy_to_file(text: str, cache: Path) -> Path:
-    """Write ``text`` where other programs can take it up.
+    """Write ``text`` to a file in ``cache``, for other programs to read.
 
     Raises:
         OSError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Writing a message in the person's own editor."""
+"""Editing a message in the person's own editor."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def editor_command() -> str:
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
-def edited(text: str, exit_watch: ExitWatch) -> str | None:
-    """``text`` as it comes back from the editor, cleaned; None when the editor failed.
+def edit_text(text: str, exit_watch: ExitWatch) -> str | None:
+    """``text`` as the editor saved it, sanitized; None where the editor failed.
 
-    The terminal must be free: suspend the client around it. Where ``exit_watch`` ends the client
-    meanwhile, the editor is told that its terminal is gone: it keeps what was written its own way.
+    The terminal must be free: suspend the client around this call. If ``exit_watch`` ends the
+    client meanwhile, the editor gets SIGHUP and saves the text in its own way.
 
     Raises:
         OSError: the editor cannot be started.

@@ -1,8 +1,10 @@
-"""Plans of several models, one after the other, by an engine of their own."""
+"""Plans of several models, one after the other, measured by an engine of their own."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
+
+from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_tui.catalog.fit import this_machine
@@ -13,19 +15,30 @@ from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 
 
-async def plans_of(
+class PlanFailure(Struct, frozen=True):
+    """Model ``name`` cannot be measured; ``reason`` is one line."""
+
+    name: str
+    reason: str
+
+
+async def plan_models(
     models: Sequence[CatalogModel], paths: Paths, settings: Settings
-) -> AsyncGenerator[tuple[str, ModelPlan | str], None]:
-    """Name and plan of each of ``models``, or why there is none."""
+) -> AsyncGenerator[ModelPlan | PlanFailure, None]:
+    """The plan of each of ``models``, or why there is none.
+
+    Raises:
+        EngineFailure: the engine cannot be started.
+    """
     if not models:
         return
     engine = WorkerEngine(paths)
     try:
-        found = await engine.diagnose()
-        machine = this_machine(paths.models_folder, found.devices)
+        diagnosis = await engine.diagnose()
+        machine = this_machine(paths.models_folder, diagnosis.devices)
         for model in models:
             try:
-                made = await plan(
+                measured = await plan(
                     model,
                     paths,
                     engine,
@@ -34,8 +47,8 @@ async def plans_of(
                     gpu_layers=settings.model.gpu_layers,
                 )
             except (CatalogError, ConvertError, EngineFailure, OSError) as error:
-                yield model.name, str(error)
+                yield PlanFailure(model.name, str(error))
             else:
-                yield model.name, made
+                yield measured
     finally:
         await engine.close()

@@ -1,4 +1,4 @@
-"""The styles of a transcript, and plain texts as finished lines in them."""
+"""The styles of a transcript, and plain texts drawn in them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rich.text import Text
 from rich.theme import Theme
 
 Line = list[Segment]
-"""A line as it is kept; a ``Strip`` of Textual, with caches of its own, is made to show it."""
+"""A drawn line; only those on the screen become ``Strip``s of Textual, which have caches."""
 TAB = 4
-"""Cells between two stops of the tabulator."""
+"""Cells between two tab stops."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Look:
     warning: Style
     problem: Style
     code: Style
-    chosen: Style
+    selected: Style
     dark: bool
 
     @property
     def code_theme(self) -> str:
-        """Name of the Pygments style that goes with it."""
+        """Name of the Pygments style for code."""
         return "github-dark" if self.dark else "friendly"
 
     def console(self, width: int) -> Console:
-        """Where Rich draws lines of ``width`` cells; nothing is written."""
+        """A console in which Rich draws lines of ``width`` cells; its output is discarded."""
         return _console(self, width)
 
 
@@ -76,25 +76,25 @@ def _console(look: Look, width: int) -> Console:
     )
 
 
-def lines_of(renderable: RenderableType, console: Console, look: Look) -> list[Line]:
-    """What Rich draws, on the transcript's own style."""
+def draw_lines(renderable: RenderableType, console: Console, look: Look) -> list[Line]:
+    """The lines of a renderable, on the background of the transcript."""
     return console.render_lines(renderable, console.options, style=look.text, pad=True)
 
 
 def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Line]:
-    """A text as it is, wrapped."""
-    return lines_of(Text(text, style, tab_size=TAB), look.console(width), look)
+    """The lines of a plain text, wrapped."""
+    return draw_lines(Text(text, style, tab_size=TAB), look.console(width), look)
 
 
-def text_of(line: Line) -> str:
+def line_text(line: Line) -> str:
     return "".join(segment.text for segment in line)
 
 
-def wrapped_height(text: str, width: int) -> int:
-    """About how many lines a text will have; drawing it tells."""
+def estimate_height(text: str, width: int) -> int:
+    """About how many lines a text has once it is wrapped."""
     return sum(1 + len(line) // max(width, 1) for line in text.split("\n"))
 
 
-def join_words(parts: Sequence[str]) -> str:
-    """Short words of a dim line, with dots between."""
+def join_parts(parts: Sequence[str]) -> str:
+    """The parts that are not empty, with dots between them."""
     return " · ".join(part for part in parts if part)

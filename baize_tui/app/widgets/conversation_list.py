@@ -1,4 +1,4 @@
-"""The conversations at the left: by day, the last used first, found by typing."""
+"""The list of conversations at the left: by day, the latest first, searched by typing."""
 
 from __future__ import annotations
 
@@ -13,31 +13,35 @@ from textual.widgets.option_list import Option
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.store.records import Conversation
 
+TODAY, YESTERDAY, THIS_WEEK = "Today", "Yesterday", "This week"
+SEARCH = "search"
+NO_MATCH, EMPTY = "no match", "No conversations yet"
 
-def day_name(seconds: float, today: datetime.date) -> str:
-    """The group a conversation of this time stands in: Today, Yesterday, This week, a month."""
+
+def group_name(seconds: float, today: datetime.date) -> str:
+    """The group of a conversation last used at this time (UTC): a day, this week or a month."""
     day = datetime.datetime.fromtimestamp(seconds).date()
     age = (today - day).days
     if age <= 0:
-        return "Today"
+        return TODAY
     if age == 1:
-        return "Yesterday"
+        return YESTERDAY
     if age < 7:
-        return "This week"
+        return THIS_WEEK
     return day.strftime("%B %Y")
 
 
 class ConversationList(OptionList):
-    """One row a conversation; choosing one posts ``OptionSelected`` with its id."""
+    """One row for each conversation; Enter posts ``OptionSelected`` with its id."""
 
-    class Deleted(Message):
+    class DeleteConfirmed(Message):
         """The person pressed Delete twice on a conversation."""
 
         def __init__(self, conversation_id: str) -> None:
             super().__init__()
             self.conversation_id = conversation_id
 
-    class DeleteAsked(Message):
+    class DeletePressed(Message):
         """The person pressed Delete once."""
 
         def __init__(self, title: str) -> None:
@@ -49,38 +53,38 @@ class ConversationList(OptionList):
         self._conversations: list[Conversation] = []
         self._open_id: str | None = None
         self._busy: set[str] = set()
-        self._shown: list[tuple[str | None, str]] = []
-        self._wanted = ""
-        self._delete_asked: str | None = None
+        self._rows: list[tuple[str | None, str]] = []
+        self._query = ""
+        self._delete_pressed: str | None = None
 
     def show(
         self, conversations: Sequence[Conversation], open_id: str | None, busy: set[str]
     ) -> None:
-        """Show the list; a dot marks those whose answer is on its way."""
+        """Show the list; a dot marks conversations in ``busy``, which are being answered."""
         self._conversations = list(conversations)
         self._open_id, self._busy = open_id, set(busy)
         self._fill()
 
-    def title_of(self, conversation_id: str) -> str:
-        """The title of a conversation in the list; empty where it is not in it."""
+    def title(self, conversation_id: str) -> str:
+        """The title of a conversation; empty where it is not in the list."""
         return next((c.title for c in self._conversations if c.id == conversation_id), "")
 
     @property
-    def chosen_id(self) -> str | None:
+    def highlighted_id(self) -> str | None:
         """The conversation the cursor is on."""
         option = self.highlighted_option
         return option.id if option is not None else None
 
     def _fill(self) -> None:
-        rows = self._found() if self._wanted else self._by_day()
+        rows = self._matches() if self._query else self._by_day()
         if not any(id is not None for id, _ in rows):
-            rows.append((None, "nothing found" if self._wanted else "No conversations yet"))
-        if rows != self._shown:
-            kept = self.chosen_id
-            self._shown = rows
+            rows.append((None, NO_MATCH if self._query else EMPTY))
+        if rows != self._rows:
+            before = self.highlighted_id
+            self._rows = rows
             self.clear_options()
             self.add_options(Option(text, id=id, disabled=id is None) for id, text in rows)
-            self._highlight(kept)
+            self._highlight(before)
         if not self.has_focus:
             self._highlight(self._open_id)
         elif self.highlighted is None:
@@ -95,19 +99,19 @@ class ConversationList(OptionList):
         today = datetime.datetime.now().date()
         group = ""
         for conversation in self._conversations:
-            name = day_name(conversation.updated_at, today)
+            name = group_name(conversation.updated_at, today)
             if name != group:
                 group = name
                 rows.append((None, name))
             rows.append(self._row(conversation))
         return rows
 
-    def _found(self) -> list[tuple[str | None, str]]:
-        found = best_matches(self._wanted, self._conversations, lambda c: c.title)
-        return [(None, f"find: {self._wanted}"), *map(self._row, found)]
+    def _matches(self) -> list[tuple[str | None, str]]:
+        matches = best_matches(self._query, self._conversations, lambda c: c.title)
+        return [(None, f"{SEARCH}: {self._query}"), *map(self._row, matches)]
 
     def _highlight(self, conversation_id: str | None) -> None:
-        for index, (id, _) in enumerate(self._shown):
+        for index, (id, _) in enumerate(self._rows):
             if id is not None and id == conversation_id:
                 self.highlighted = index
                 return
@@ -118,29 +122,29 @@ class ConversationList(OptionList):
             self.action_first()
 
     def on_blur(self) -> None:
-        self._wanted = ""
-        self._delete_asked = None
+        self._query = ""
+        self._delete_pressed = None
         self._fill()
 
     async def _on_key(self, event: events.Key) -> None:
-        asked, self._delete_asked = self._delete_asked, None
+        pressed_on, self._delete_pressed = self._delete_pressed, None
         option = self.highlighted_option
         if event.key == "delete" and option is not None and option.id is not None:
-            if asked == option.id:
-                self.post_message(self.Deleted(option.id))
+            if pressed_on == option.id:
+                self.post_message(self.DeleteConfirmed(option.id))
             else:
-                self._delete_asked = option.id
-                self.post_message(self.DeleteAsked(str(option.prompt)))
-        elif event.key == "backspace" and self._wanted:
-            self._find(self._wanted[:-1])
+                self._delete_pressed = option.id
+                self.post_message(self.DeletePressed(str(option.prompt)))
+        elif event.key == "backspace" and self._query:
+            self._search(self._query[:-1])
         elif event.is_printable and event.character is not None:
-            self._find(self._wanted + event.character)
+            self._search(self._query + event.character)
         else:
             return
         event.stop()
         event.prevent_default()
 
-    def _find(self, wanted: str) -> None:
-        self._wanted = wanted
+    def _search(self, query: str) -> None:
+        self._query = query
         self._fill()
         self.action_first()

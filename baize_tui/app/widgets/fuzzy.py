@@ -1,4 +1,4 @@
-"""Finding by typing: the letters in their order, the best match first."""
+"""Fuzzy search: the letters in their order, the best match first."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def best_matches(wanted: str, things: Iterable[T], words: Callable[[T], str]) -> list[T]:
-    """Those of ``things`` whose ``words`` match; all of them, in their order, for an empty one."""
-    if not wanted.strip():
-        return list(things)
+def best_matches(query: str, items: Iterable[T], text: Callable[[T], str]) -> list[T]:
+    """The ``items`` whose ``text`` matches, best first; all, in their order, for an empty query."""
+    if not query.strip():
+        return list(items)
     from textual.fuzzy import Matcher
 
-    matcher = Matcher(wanted)
-    scored = [(matcher.match(words(thing)), thing) for thing in things]
-    return [thing for score, thing in sorted(scored, key=lambda pair: -pair[0]) if score > 0]
+    matcher = Matcher(query)
+    scored = [(matcher.match(text(item)), item) for item in items]
+    return [item for score, item in sorted(scored, key=lambda pair: -pair[0]) if score > 0]

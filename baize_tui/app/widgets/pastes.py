@@ -1,8 +1,10 @@
-"""Large pastes stand in the prompt as one short mark: a megabyte in a line makes each key crawl."""
+"""Large pastes are shown in the prompt as a short mark: a line of a megabyte slows every key down."""
 
 from __future__ import annotations
 
 import re
+
+from baize_shared.counts import count_text
 
 LARGE_LINES = 20
 LARGE_CHARACTERS = 2000
@@ -14,29 +16,29 @@ def is_large(text: str) -> bool:
 
 
 class Pastes:
-    """The texts behind the marks of one draft."""
+    """The pasted texts of one draft, and the marks that stand for them."""
 
     def __init__(self) -> None:
         self._texts: list[str] = []
 
     def collapse(self, text: str) -> str:
-        """The mark that stands for ``text``."""
+        """Keep ``text``; returns the mark that stands for it."""
         self._texts.append(text)
         lines = text.count("\n") + 1
-        many = f"{lines} lines" if lines > 1 else f"{len(text)} characters"
-        return f"[paste {len(self._texts)}: {many}]"
+        size = count_text(lines, "line") if lines > 1 else count_text(len(text), "character")
+        return f"[paste {len(self._texts)}: {size}]"
 
     def expand(self, draft: str) -> str:
-        """``draft`` with every mark replaced by its text; other brackets stay."""
+        """``draft`` with every mark replaced by its text; other brackets are left alone."""
 
-        def text_of(mark: re.Match[str]) -> str:
+        def pasted_text(mark: re.Match[str]) -> str:
             number = int(mark[1]) - 1
             return self._texts[number] if number < len(self._texts) else mark[0]
 
-        return _MARK.sub(text_of, draft)
+        return _MARK.sub(pasted_text, draft)
 
     def mark_before(self, line: str) -> str | None:
-        """The mark that ``line`` ends with, where it ends with one of a paste."""
+        """The mark that ``line`` ends with; None where it does not end with a paste's mark."""
         marks = list(_MARK.finditer(line))
         last = marks[-1] if marks else None
         if last is None or last.end() != len(line) or int(last[1]) > len(self._texts):

@@ -1,4 +1,4 @@
-"""Where a person writes."""
+"""The text area in which the person writes."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ _EDITING: dict[str, str] = {
     if isinstance(binding, Binding)
     for key in binding.key.split(",")
 }
-"""TextArea's own keys for moving and deleting, and their actions."""
+"""``TextArea``'s own keys for moving and deleting, with their actions."""
+
+PLACEHOLDER = "Ask something…  (Enter sends, ^J new line)"
 
 
 class Prompt(TextArea):
-    """A text area that sends with Enter; Shift+Enter and Ctrl+J make a new line."""
+    """A text area in which Enter sends; Shift+Enter and Ctrl+J insert a new line."""
 
     class Submitted(Message):
         """The person sends ``text``."""
@@ -41,18 +43,18 @@ class Prompt(TextArea):
     class EditLast(Message):
         """The person pressed Up on an empty prompt."""
 
-    class HistoryWanted(Message):
-        """The person walks through what they wrote before: 1 is further back, -1 forth."""
+    class HistoryStep(Message):
+        """The person walks through earlier messages; ``step`` 1 is back, -1 forward."""
 
         def __init__(self, step: int) -> None:
             super().__init__()
             self.step = step
 
     def __init__(self, commands: Sequence[str]) -> None:
-        """``commands`` are completed after a slash."""
+        """``commands`` are completed by Tab; each begins with a slash."""
         super().__init__(
             id="prompt",
-            placeholder="Ask something…  (Enter sends, ^J new line)",
+            placeholder=PLACEHOLDER,
             compact=True,
             show_line_numbers=False,
             highlight_cursor_line=False,
@@ -62,12 +64,12 @@ class Prompt(TextArea):
 
     @property
     def draft(self) -> str:
-        """What would be sent: the text with its pastes in full."""
+        """The text that Enter sends, with its pastes in full."""
         return clean_text(self._pastes.expand(self.text)).strip()
 
     async def _on_key(self, event: events.Key) -> None:
-        # Here and not in bindings: those run after the event has bubbled up, so that letters typed
-        # after a backspace would overtake it.
+        # Not bindings: those run after the event has bubbled up, and letters typed after a backspace
+        # would overtake it.
         match event.key:
             case "enter":
                 if draft := self.draft:
@@ -84,9 +86,9 @@ class Prompt(TextArea):
             case "up" if not self.text:
                 self.post_message(self.EditLast())
             case "ctrl+up":
-                self.post_message(self.HistoryWanted(1))
+                self.post_message(self.HistoryStep(1))
             case "ctrl+down":
-                self.post_message(self.HistoryWanted(-1))
+                self.post_message(self.HistoryStep(-1))
             case "ctrl+underscore":
                 self.undo()
             case "backspace" if mark := self._mark_at_cursor():
@@ -95,7 +97,7 @@ class Prompt(TextArea):
             case key if key in _EDITING:
                 await self.app.run_action(_EDITING[key], self)
             case _:
-                return  # Textual goes on to TextArea's own handler
+                return  # Textual calls TextArea's own handler next
         event.stop()
         event.prevent_default()
 
@@ -106,23 +108,23 @@ class Prompt(TextArea):
         return self._pastes.mark_before(self.document.get_line(row)[:column])
 
     def update_suggestion(self) -> None:
-        """The rest of the command that begins as the draft does."""
+        """Suggest the rest of the command that the text is the beginning of."""
         text = self.text
         matching = [c for c in self._commands if c.startswith(text) and c != text]
         self.suggestion = matching[0][len(text) :] if text.startswith("/") and matching else ""
 
-    def put(self, text: str) -> None:
-        """Have ``text`` in the prompt, with the cursor at its end."""
+    def set_draft(self, text: str) -> None:
+        """Replace the draft by ``text``, with the cursor at its end."""
         self._pastes.forget()
         self.text = self._pastes.collapse(text) if is_large(text) else text
         self.move_cursor(self.document.end)
 
     def clear_draft(self) -> None:
-        """Empty the prompt, pastes too."""
+        """Delete the draft with its pastes."""
         self._pastes.forget()
         self.clear()
 
     async def _on_paste(self, event: events.Paste) -> None:
         text = clean_text(event.text)
-        # TextArea's own handler comes next and inserts it.
+        # TextArea's own handler is called next and inserts it.
         event.text = self._pastes.collapse(text) if is_large(text) else text
