@@ -22,12 +22,12 @@ from baize_tui.app.conversation_screen import ConversationScreen
 from baize_tui.app.terminal_driver import ClientDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, own_themes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
 from baize_tui.engine.client import EngineFailure, kill_workers
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
-from baize_tui.store.conversations import StoreError
+from baize_tui.store.errors import StoreError
 
 if TYPE_CHECKING:
     from baize_tui.catalog.planner import ModelPlan
@@ -122,7 +122,7 @@ class BaizeApp(App[int]):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        set_aside = self.chat.store.set_aside
+        set_aside = self.chat.conversations.set_aside
         if set_aside is not None:
             self.complain(f"The conversations file was damaged. It is kept as {set_aside}")
         for complaint in self._complaints:
@@ -130,7 +130,7 @@ class BaizeApp(App[int]):
         self.exit_watch.attend(self._save_for_exit, self.chat.rescue)
         self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
-        self.chat.hear_notices(self.tell_machine)
+        self.chat.listen_for_notices(self.tell_machine)
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(self._after_first_frame)
 
@@ -192,7 +192,7 @@ class BaizeApp(App[int]):
         screen = self.conversation_screen
         try:
             try:
-                self.model = self.chat.find_model(self._wanted_model)
+                self.model = self.chat.catalog.find_model(self._wanted_model)
             except CatalogError as error:
                 self.problem = str(error)
             screen.model_found()
@@ -246,7 +246,7 @@ class BaizeApp(App[int]):
 
     def _load_default_model(self, name: str | None) -> None:
         try:
-            model = self.chat.find_model(name)
+            model = self.chat.catalog.find_model(name)
         except CatalogError as error:
             self.complain(str(error))
         else:

@@ -23,11 +23,13 @@ from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, threads_text
 from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.answer_options import Answerer
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
-from baize_tui.chat.turns import Answerer, Chat, NoModel
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import LookSettings
-from baize_tui.store.conversations import StoreError
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
 
 WATCH_EVERY_S = 2.0
@@ -92,13 +94,14 @@ class ConversationScreen(MessageActions):
         self._flush_timer = self.set_interval(1 / DRAWS_PER_SECOND, self._draw_if_due, pause=True)
         self._watch_timer = self.set_interval(WATCH_EVERY_S, self._watch_store)
         # Here, and not a moment later: the list is on the first frame.
-        store = self._chat.store
-        self._store_version = store.version()
+        listed = self._chat.conversations.list_now()
+        self._store_version = listed.version
         self.app.pulls.listeners.append(self._pulls_changed)
-        self.conversation_list.show(store.conversations(), None, set())
+        self.conversation_list.show(listed.conversations, None, set())
         self.transcript.unfold_reasoning = self._chat.settings.look.reasoning == "open"
         if self._open_session is not None:
-            await self._show_conversation(store.conversation(self._open_session))
+            conversation = await self._chat.conversations.get(self._open_session)
+            await self._show_conversation(conversation)
         else:
             self.transcript.welcome(self._welcome())
         self.status.show("loading", "busy")
@@ -132,7 +135,7 @@ class ConversationScreen(MessageActions):
     def _show_disclaimer(self) -> None:
         """What a person has to know of a domain stays in sight, whatever scrolls by."""
         if self._conversation is not None:
-            domain = self._chat.domain_of(self._conversation)
+            domain = self._chat.options.domain(self._conversation)
         else:
             domain = self.app.model.recipe.domain if self.app.model is not None else None
         line = self.query_one("#disclaimer", Static)
@@ -163,26 +166,25 @@ class ConversationScreen(MessageActions):
 
     @work(group="list", exclusive=True)
     async def _refresh_list(self) -> None:
-        store = self._chat.store
         try:
-            self._store_version = await self._chat.run(store.version)
-            conversations = await self._chat.run(store.conversations)
+            listed = await self._chat.conversations.list_with_version()
         except StoreError as error:
             self.status.show(str(error), "problem")
         else:
-            self.conversation_list.show(conversations, self._open_id, self._chat.busy)
+            self._store_version = listed.version
+            self.conversation_list.show(listed.conversations, self._open_id, self._chat.busy)
 
     async def _watch_store(self) -> None:
         """What another client wrote, and what could not be written before."""
         if self._chat.unsaved and await self._chat.save_pending() == 0:
             self.status.show("all is saved again")
-        if await self._chat.run(self._chat.store.version) != self._store_version:
+        if await self._chat.conversations.version() != self._store_version:
             self._refresh_list()
 
     def _show_idle(self) -> None:
         parts: list[str] = []
         threads = ""
-        running = self._chat.running
+        running = self._chat.active_model.running
         if running is not None:
             adapters = self._conversation.adapters if self._conversation is not None else {}
             parts.append(" + ".join([running.model.name, *(n for n, s in adapters.items() if s)]))
@@ -210,8 +212,8 @@ class ConversationScreen(MessageActions):
         if self._draft_tokens is None:
             return f"context {self._context_used}/{n_ctx}" if self._context_used else ""
         said = f"context {self._draft_tokens}/{n_ctx} with this"
-        if self._draft_tokens > n_ctx - self._chat.reserve(n_ctx):
-            stops = self._chat.overflow_of(self._conversation) == "stop"
+        if self._draft_tokens > n_ctx - self._chat.options.reserve(n_ctx):
+            stops = self._chat.options.overflow(self._conversation) == "stop"
             said += ": too full" if stops else ": oldest turns leave"
         return said
 
@@ -234,8 +236,8 @@ class ConversationScreen(MessageActions):
             if self._editing is not None:
                 leaf = self._editing.parent_id
             # Where it cannot be counted, sending it says why.
-            with contextlib.suppress(EngineFailure, NoModel, StoreError):
-                tokens = await self._chat.prompt_tokens(self._conversation, leaf, draft)
+            with contextlib.suppress(EngineFailure, NoModelLoaded, StoreError):
+                tokens = await self._chat.count_prompt_tokens(self._conversation, leaf, draft)
         if draft == self.prompt.draft:
             self._put_draft_tokens(tokens)
 
@@ -248,14 +250,14 @@ class ConversationScreen(MessageActions):
     def _is_idle(self) -> bool:
         """Nothing goes on here that the status line tells of."""
         return (
-            self._chat.running is not None
+            self._chat.active_model.running is not None
             and self._open_id not in self._live
             and self._editing is None
         )
 
     def _head(self, conversation: Conversation) -> str:
         """What the model is told before the first turn."""
-        if format_named(self._chat.format_of(conversation)).has_preamble:
+        if format_named(self._chat.options.prompt_format(conversation)).has_preamble:
             on = "with" if conversation.moderation else "without"
             return f"Baize's own preamble, {on} its moderation sentence"
         return system_prompt(conversation.system, moderation=conversation.moderation)
@@ -269,7 +271,7 @@ class ConversationScreen(MessageActions):
         messages: list[Message] = []
         leaf = conversation.leaf_id
         if leaf is not None:
-            messages = await chat.run(chat.store.texts, leaf, FIRST_SHOWN)
+            messages = await chat.messages.texts(leaf, FIRST_SHOWN)
         live = self._live.get(conversation.id)
         if live is not None:
             messages = [live.message if m.id == live.message.id else m for m in messages]
@@ -284,16 +286,16 @@ class ConversationScreen(MessageActions):
 
     async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """What need not be there at once: the turns above, the branches, the context's use."""
-        chat, store, transcript = self._chat, self._chat.store, self.transcript
+        chat, transcript = self._chat, self.transcript
         first = messages[0] if messages else None
         if messages:
-            last = await chat.run(store.message, messages[-1].id)
+            last = await chat.messages.get(messages[-1].id)
             if (made := last.provenance) is not None:
                 self._context_used = made["prompt_tokens"] + made["completion_tokens"]
                 if self._is_idle:
                     self._show_idle()
         while first is not None and first.parent_id is not None:
-            earlier = await chat.run(store.texts, first.parent_id, THEN_SHOWN)
+            earlier = await chat.messages.texts(first.parent_id, THEN_SHOWN)
             if self._open_id != conversation.id:
                 return
             transcript.show_earlier(earlier, conversation.context_start)
@@ -306,7 +308,7 @@ class ConversationScreen(MessageActions):
     async def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         if event.option_list is not self.conversation_list or event.option.id is None:
             return
-        conversation = await self._chat.run(self._chat.store.conversation, event.option.id)
+        conversation = await self._chat.conversations.get(event.option.id)
         await self._show_conversation(conversation)
         self._back_to_prompt()
 
@@ -351,9 +353,9 @@ class ConversationScreen(MessageActions):
 
     async def change_options(self, changed: Conversation) -> None:
         """Keep what the person chose for a conversation, and show it."""
-        await self._chat.run(self._chat.store.set_options, changed)
+        saved = await self._chat.conversations.set_options(changed)
         if changed.id == self._open_id:
-            self._conversation = await self._chat.run(self._chat.store.conversation, changed.id)
+            self._conversation = saved
             self.transcript.set_head(self._head(changed))
             self._show_disclaimer()
             self._show_idle()
@@ -392,7 +394,11 @@ class ConversationScreen(MessageActions):
             if name is not None:
                 self.run_worker(self._use_model(name), group="load", exclusive=True)
 
-        current = self._chat.model.name if self._chat.model is not None else None
+        current = (
+            self._chat.active_model.model.name
+            if self._chat.active_model.model is not None
+            else None
+        )
         self.app.push_screen(ModelsScreen(current), chosen)
 
     async def action_compare(self) -> None:
@@ -404,14 +410,16 @@ class ConversationScreen(MessageActions):
         if not self._can_start():
             return
         conversation = await self._begun()
-        name = conversation.model or (self._chat.model.name if self._chat.model else None)
+        name = conversation.model or (
+            self._chat.active_model.model.name if self._chat.active_model.model else None
+        )
         if name is None:
             return
         own = Answerer(name, {n: s for n, s in conversation.adapters.items() if s})
         known = [other for other in self._answerers(name) if other != own]
-        others: dict[str, tuple[Answerer, ...]] = {one.words: (own, one) for one in known}
+        others: dict[str, tuple[Answerer, ...]] = {one.label: (own, one) for one in known}
         if steps := _trained_over_each_other([*known, own], name):
-            others = {f"all of: {', '.join(one.words for one in steps)}": steps, **others}
+            others = {f"all of: {', '.join(one.label for one in steps)}": steps, **others}
 
         def ask(question: str | None, answerers: tuple[Answerer, ...]) -> None:
             if question:
@@ -432,7 +440,7 @@ class ConversationScreen(MessageActions):
             self.status.show("there is no other model or adapter here to compare with", "problem")
             return
         choices = [Choice(words) for words in others]
-        self.app.push_screen(Picker(f"Side by side with {own.words}", choices), chosen)
+        self.app.push_screen(Picker(f"Side by side with {own.label}", choices), chosen)
 
     def _answerers(self, model: str) -> list[Answerer]:
         """``model`` alone and with each of its adapters, and every other model that is here."""
@@ -460,7 +468,7 @@ class ConversationScreen(MessageActions):
 
     async def _use_model(self, name: str) -> None:
         try:
-            model = self._chat.find_model(name)
+            model = self._chat.catalog.find_model(name)
         except CatalogError as error:
             self.status.show(str(error), "problem")
             return
@@ -491,13 +499,11 @@ class ConversationScreen(MessageActions):
         self.app.push_screen(LineDialog("Title of this conversation", current), rename)
 
     async def _rename(self, conversation_id: str, title: str) -> None:
-        store = self._chat.store
-        before = (await self._chat.run(store.conversation, conversation_id)).title
-        await self._chat.run(store.rename, conversation_id, title)
+        before = await self._chat.conversations.rename(conversation_id, title)
         self._refresh_list()
 
         async def undo() -> None:
-            await self._chat.run(store.rename, conversation_id, before)
+            await self._chat.conversations.rename(conversation_id, before)
             self._refresh_list()
 
         self._undo.append(undo)
@@ -511,7 +517,7 @@ class ConversationScreen(MessageActions):
         try:
             title = await self._chat.suggest_title(conversation_id)
             await self._rename(conversation_id, title)
-        except (CatalogError, EngineFailure, NoModel, StoreError, UnknownFormat) as error:
+        except (CatalogError, EngineFailure, NoModelLoaded, StoreError, UnknownFormat) as error:
             self.status.show(str(error), "problem")
         else:
             self.status.show(f"titled: {title} · {self._keys['undo']} takes it back")
@@ -523,16 +529,15 @@ class ConversationScreen(MessageActions):
         await self.run_action(f"delete_conversation({event.conversation_id!r})")
 
     async def action_delete_conversation(self, conversation_id: str) -> None:
-        store = self._chat.store
         self._chat.stop(conversation_id)
-        await self._chat.run(store.delete, conversation_id)
+        await self._chat.conversations.delete(conversation_id)
         if conversation_id == self._open_id:
             self.action_new()
             self.set_focus(self.conversation_list)
 
         async def undo() -> None:
-            await self._chat.run(store.undelete, conversation_id)
-            await self._show_conversation(await self._chat.run(store.conversation, conversation_id))
+            conversation = await self._chat.conversations.undelete(conversation_id)
+            await self._show_conversation(conversation)
 
         self._undo.append(undo)
         self._refresh_list()
@@ -573,7 +578,11 @@ class ConversationScreen(MessageActions):
 
     def _can_start(self) -> bool:
         """Whether a turn can start in the open conversation; says why not."""
-        if self.app.load_ended.is_set() and self._chat.loaded is None and self.app.model is None:
+        if (
+            self.app.load_ended.is_set()
+            and self._chat.active_model.loaded is None
+            and self.app.model is None
+        ):
             self.status.show("there is no model to ask", "problem")
             return False
         return self._open_id not in self._live
@@ -623,7 +632,7 @@ class ConversationScreen(MessageActions):
         self.app.action_suspend_process()
 
     async def on_prompt_history_wanted(self, event: Prompt.HistoryWanted) -> None:
-        questions = await self._chat.run(self._chat.store.questions)
+        questions = await self._chat.conversations.questions()
         place = min(self._history_place + event.step, len(questions) - 1)
         self._history_place = max(place, -1)
         self.prompt.put(questions[place] if place >= 0 else "")

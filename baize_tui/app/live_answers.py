@@ -19,18 +19,18 @@ from baize_tui.app.conversation_list import ConversationList
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine, threads_text
 from baize_tui.app.transcript import Transcript
+from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import (
-    Answering,
-    Asked,
+    AnswerFailed,
+    AnswerFinished,
+    AnswerStarted,
+    AnswerText,
     ChatEvent,
-    Delta,
-    Failed,
-    Finished,
     LoadingModel,
-    NotSaved,
-    TurnsLeft,
+    MessageSaved,
+    SaveFailed,
+    TurnsDropped,
 )
-from baize_tui.chat.turns import Chat
 from baize_tui.engine.protocol import Prefilling, Stats, ThreadsChosen
 from baize_tui.store.records import Conversation, Message
 
@@ -115,14 +115,13 @@ class LiveAnswers(Screen[None]):
 
     async def _show_branches(self) -> None:
         if self._conversation is not None:
-            places = await self._chat.run(self._chat.store.branches, self._conversation.id)
+            places = await self._chat.conversations.branches(self._conversation.id)
             self.transcript.show_branches(places)
 
     async def _reload(self) -> None:
         """Show the open conversation as the store has it now."""
         if self._conversation is not None:
-            store = self._chat.store
-            conversation = await self._chat.run(store.conversation, self._conversation.id)
+            conversation = await self._chat.conversations.get(self._conversation.id)
             await self._show_conversation(conversation)
 
     def on_transcript_moved(self) -> None:
@@ -156,7 +155,7 @@ class LiveAnswers(Screen[None]):
             async with contextlib.aclosing(events):
                 async for event in events:
                     await self._show_event(conversation_id, event)
-                    if isinstance(event, Asked):
+                    if isinstance(event, MessageSaved):
                         await self.app.load_ended.wait()
         finally:
             self._live.pop(conversation_id, None)
@@ -164,8 +163,7 @@ class LiveAnswers(Screen[None]):
                 self._flush_timer.pause()
         self._refresh_list()
         if conversation_id == self._open_id:
-            store = self._chat.store
-            self._conversation = await self._chat.run(store.conversation, conversation_id)
+            self._conversation = await self._chat.conversations.get(conversation_id)
             self.status.show_stop(False)
             self.on_transcript_moved()
             await self._show_branches()
@@ -176,7 +174,7 @@ class LiveAnswers(Screen[None]):
     async def _show_event(self, conversation_id: str, event: ChatEvent) -> None:
         here = conversation_id == self._open_id
         match event:
-            case Asked(message):
+            case MessageSaved(message):
                 self._asked = ""
                 if here:
                     self.transcript.add(message)
@@ -188,22 +186,22 @@ class LiveAnswers(Screen[None]):
             case Prefilling(done=done, total=total) if here:
                 part = done / max(total, 1)
                 self._show_progress("reading the prompt", part, f"{done} of {total}")
-            case TurnsLeft(first=first) if here:
+            case TurnsDropped(first_kept=first) if here:
                 self.transcript.draw_context_line(first)
-            case Answering(message):
+            case AnswerStarted(message):
                 self._live[conversation_id] = LiveAnswer(message)
                 if here:
                     turn = self.transcript.turn_of(message.id) or self.transcript.add(message)
                     turn.growing = True
                     self.transcript.redraw(turn)
                     self.status.show("answering", "busy")
-                if self._chat.running is not None:
-                    self._draw_beside(self._chat.running.loaded.threads)
+                if self._chat.active_model.running is not None:
+                    self._draw_beside(self._chat.active_model.running.loaded.threads)
             case ThreadsChosen(threads=threads, most=most, lowered=lowered) if here:
                 self._draw_beside(threads)
                 words = f" · {threads_text(threads, most)}: the machine is busy" if lowered else ""
                 self.status.show(f"answering{words}", "busy")
-            case Delta(text=text, reasoning=reasoning):
+            case AnswerText(text=text, reasoning=reasoning):
                 if here and self.status.text.startswith("reading the prompt"):
                     self.status.show("answering", "busy")  # a worker died, and another goes on
                 if (live := self._live.get(conversation_id)) is not None:
@@ -213,9 +211,9 @@ class LiveAnswers(Screen[None]):
                     live.drawn = False
                     # What comes no faster than it is drawn is drawn at once: one wake-up, not two.
                     self._draw_if_due()
-            case NotSaved(why=why):
+            case SaveFailed(why=why):
                 self.status.show(f"not saved yet: {why}", "problem")
-            case Finished(message=message, stats=stats, saved=saved, notices=notices):
+            case AnswerFinished(message=message, stats=stats, saved=saved, notices=notices):
                 if here:
                     self._end_answer(message)
                     self._last_stats = stats
@@ -225,7 +223,7 @@ class LiveAnswers(Screen[None]):
                     self.notify(notice, severity="warning", markup=False)
                 if not saved:
                     self.status.show("not saved: the disk is full; it is tried again", "problem")
-            case Failed(why=why, message=kept):
+            case AnswerFailed(why=why, message=kept):
                 if here and kept is not None:
                     self._end_answer(kept)
                 if self._asked and not self.prompt.text:

@@ -74,7 +74,7 @@ class MessageActions(LiveAnswers):
 
     async def _walk(self, message_id: int, step: int) -> None:
         assert self._conversation is not None
-        if await self._chat.walk_branches(message_id, step):
+        if await self._chat.messages.show_sibling(message_id, step):
             await self._reload()
 
     def action_unfold(self) -> None:
@@ -105,7 +105,7 @@ class MessageActions(LiveAnswers):
         if turn is None or turn.message.role != "assistant" or turn.growing:
             return
         wanted = None if turn.message.mark == mark else mark
-        await self._chat.set_mark(turn.message.id, wanted)
+        await self._chat.messages.set_mark(turn.message.id, wanted)
         self.transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=wanted))
 
     async def action_pin(self) -> None:
@@ -113,7 +113,7 @@ class MessageActions(LiveAnswers):
         if turn is None or turn.growing:
             return
         pinned = not turn.message.pinned
-        for id in await self._chat.pin(turn.message, pinned):
+        for id in await self._chat.messages.pin(turn.message, pinned):
             if (shown := self.transcript.turn_of(id)) is not None:
                 changed = msgspec.structs.replace(shown.message, pinned=pinned)
                 self.transcript.update_turn(shown, changed)
@@ -148,7 +148,7 @@ class MessageActions(LiveAnswers):
         if not system_copy(text):
             # The terminal may not take OSC 52, and does not tell.
             try:
-                said += f"; also in {copy_to_file(text, self._chat.cache)}"
+                said += f"; also in {copy_to_file(text, self.app.paths.cache)}"
             except OSError as error:
                 said += f" (no file: {error.strerror})"
         self.notify(said, markup=False)
@@ -157,14 +157,12 @@ class MessageActions(LiveAnswers):
         turn = self._turn_to_work_on()
         if turn is None or self._conversation is None or not self._idle_here():
             return
-        store, message_id = self._chat.store, turn.message.id
-        await self._chat.run(store.delete_message, message_id)
+        message_id = turn.message.id
+        await self._chat.messages.delete(message_id)
         await self._reload()
 
         async def undo() -> None:
-            await self._chat.run(store.undelete_message, message_id)
-            conversation_id = (await self._chat.run(store.message, message_id)).conversation_id
-            await self._show_conversation(await self._chat.run(store.conversation, conversation_id))
+            await self._show_conversation(await self._chat.messages.undelete(message_id))
 
         self._undo.append(undo)
         self.notify(f"Deleted. {self._keys['undo']} brings it back.")

@@ -308,7 +308,10 @@ class ModelsScreen(Dialog[str | None]):
         if self.app.pulls.stop(name):
             self._say(f"the pull of {name} is stopped; pulling it again goes on from there")
             return
-        if self.app.chat.model is not None and self.app.chat.model.name == name:
+        if (
+            self.app.chat.active_model.model is not None
+            and self.app.chat.active_model.model.name == name
+        ):
             self._say(f"{name} is in use: choose another model first")
             return
         if self._asked_to_remove != name:

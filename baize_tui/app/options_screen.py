@@ -18,12 +18,12 @@ from baize_tui.app.dialogs import Dialog
 from baize_tui.app.option_form import Option, OptionForm, OptionRow
 from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_models
+from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import formats
-from baize_tui.chat.turns import Chat
 from baize_tui.paths import Paths
 from baize_tui.setting_fields import TABLES, SettingField, fields_of
 from baize_tui.settings import SettingsError, sampling_of
-from baize_tui.store.conversations import StoreError
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ class SettingsScreen(_OptionsScreen):
         app = self.app
         settings = app.chat.settings
         if field.table == "sampling":
-            model = app.chat.model
+            model = app.chat.active_model.model
             recipe = model.recipe.sampling if model is not None else {}
             default = getattr(sampling_of(recipe), field.key)
             value = settings.sampling.get(field.key)
@@ -194,7 +194,11 @@ class ConversationOptions(_OptionsScreen):
             field, key="model", optional=False, description="Who answers in this conversation"
         )
         names = _model_names(self.app.paths)
-        running = self._chat.model.name if self._chat.model is not None else None
+        running = (
+            self._chat.active_model.model.name
+            if self._chat.active_model.model is not None
+            else None
+        )
         own = self._conversation.model
         return Option(field, None if own == running else own, running, names)
 
@@ -205,7 +209,7 @@ class ConversationOptions(_OptionsScreen):
         return Option(field, None if own == default else own, default, choices)
 
     def _sampling(self, field: SettingField) -> Option:
-        default = getattr(self._chat.sampling_for(None), field.key)
+        default = getattr(self._chat.options.sampling(None), field.key)
         return Option(field, self._conversation.sampling.get(field.key), default)
 
     async def _keep(self, field: SettingField, value: Any) -> None:
@@ -224,8 +228,10 @@ class ConversationOptions(_OptionsScreen):
         else:
             if value is None and field.key in ("system", "moderation"):
                 value = getattr(self._chat.settings.chat, field.key)
-            elif value is None and field.key == "model" and self._chat.model is not None:
-                value = self._chat.model.name
+            elif (
+                value is None and field.key == "model" and self._chat.active_model.model is not None
+            ):
+                value = self._chat.active_model.model.name
             changed = msgspec.structs.replace(conversation, **{field.key: value})
         try:
             await self._change(changed)

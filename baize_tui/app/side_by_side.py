@@ -16,16 +16,17 @@ from textual.widgets import Static
 from baize_shared.progress import progress_text
 from baize_tui.app.dialogs import Dialog
 from baize_tui.app.transcript import Transcript
+from baize_tui.chat.answer_options import Answerer, AnswerOptions
+from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import (
-    Answering,
-    Asked,
+    AnswerFailed,
+    AnswerFinished,
+    AnswerStarted,
+    AnswerText,
     ChatEvent,
-    Delta,
-    Failed,
-    Finished,
     LoadingModel,
+    MessageSaved,
 )
-from baize_tui.chat.turns import Answerer, Chat
 from baize_tui.engine.protocol import Prefilling
 from baize_tui.store.records import Conversation, Message
 
@@ -53,7 +54,7 @@ class Column(Vertical):
         self._drawn = True
 
     def compose(self) -> ComposeResult:
-        yield Static(self.answerer.words, classes="who", markup=False)
+        yield Static(self.answerer.label, classes="who", markup=False)
         yield Static("waits", classes="state", markup=False)
         yield Transcript({}, id=None)
 
@@ -83,17 +84,17 @@ class Column(Vertical):
                 self._say(progress_text("loading", done))
             case Prefilling(done=done, total=total):
                 self._say(f"reading the prompt {done} of {total}")
-            case Answering(message=message):
+            case AnswerStarted(message=message):
                 self._put(message)
-            case Delta(text=text, reasoning=reasoning) if self._message is not None:
+            case AnswerText(text=text, reasoning=reasoning) if self._message is not None:
                 self._put(msgspec.structs.replace(self._message, text=text, reasoning=reasoning))
                 self._say("answering")
-            case Finished(message=message, stats=stats):
+            case AnswerFinished(message=message, stats=stats):
                 self._put(message)
                 self._draw()
                 speed = f"{stats.tokens_per_second:.0f} a second"
                 self._say(f"{stats.completion_tokens} tokens, {speed}")
-            case Failed(why=why):
+            case AnswerFailed(why=why):
                 self._say(why, problem=True)
             case _:
                 pass
@@ -146,14 +147,15 @@ class SideBySide(Dialog[None]):
         asked: int | None = None
         for column in self.query(Column):
             events: AsyncGenerator[ChatEvent, None]
+            options = AnswerOptions(sampling=seed, answerer=column.answerer)
             if asked is None:
                 text = self._question
-                events = self._chat.ask(self._conversation.id, text, seed, column.answerer)
+                events = self._chat.ask(self._conversation.id, text, options)
             else:
-                events = self._chat.regenerate(asked, seed, column.answerer)
+                events = self._chat.regenerate(asked, options)
             async with contextlib.aclosing(events):
                 async for event in events:
-                    if isinstance(event, Asked):
+                    if isinstance(event, MessageSaved):
                         asked = event.message.id
                     column.show(event)
             # The status line behind names the model that answered last.

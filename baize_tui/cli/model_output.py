@@ -45,9 +45,9 @@ def info_json(
     entry: CatalogModel | CatalogAdapter, header: GgufHeader | None, record: PullRecord | None
 ) -> dict[str, Any]:
     """Everything about one model or adapter."""
-    is_model = isinstance(entry, CatalogModel)
+    about = model_json(entry) if isinstance(entry, CatalogModel) else adapter_json(entry)
     return {
-        **(model_json(entry) if is_model else adapter_json(entry)),
+        **about,
         "header": msgspec.to_builtins(header) if header is not None else None,
         "pulled": msgspec.to_builtins(record) if record is not None else None,
         "lineage": lineage(header.metadata) if header is not None else {},

@@ -10,7 +10,7 @@ import msgspec
 from baize_tui.store.clients import is_running
 from baize_tui.store.database import Database
 from baize_tui.store.records import AnswerContent, FinalState, Provenance
-from baize_tui.store.token_ids import pack_ids
+from baize_tui.store.rows import pack_ids
 
 NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 """The given time, or just after all others if the clock went back: the last used comes first."""

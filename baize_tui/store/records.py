@@ -60,7 +60,7 @@ class BranchPosition(NamedTuple):
     """Which of several siblings a message is, counted from 1."""
 
     position: int
-    count: int
+    total: int
 
 
 class AnswerContent(Struct, frozen=True):
