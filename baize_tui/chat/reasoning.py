@@ -1,4 +1,4 @@
-"""What a model thinks before it answers, told apart from the answer."""
+"""Splits a generated text into the model's reasoning and its answer."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ OPEN, CLOSE = "<think>", "</think>"
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
-    """``(reasoning, answer)`` of a generated text, whole or still growing.
+    """``(reasoning, answer)`` of a generated text, complete or still growing.
 
-    Reasoning stands between think tags at the beginning; some templates open it in the prompt, so
-    that only its end is generated.
+    Reasoning is between think tags at the beginning. Some templates put the opening tag into the
+    prompt, so that only the closing one is generated.
     """
-    begun = text.lstrip()
-    if begun.startswith(OPEN):
-        inside = begun[len(OPEN) :]
+    stripped = text.lstrip()
+    if stripped.startswith(OPEN):
+        inside = stripped[len(OPEN) :]
         reasoning, closed, answer = inside.partition(CLOSE)
         return reasoning.strip(), answer.lstrip() if closed else ""
     before, closed, answer = text.partition(CLOSE)

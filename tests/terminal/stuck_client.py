@@ -15,7 +15,7 @@ from pathlib import Path
 from baize_tui.app import app as app_module
 from baize_tui.app.app import BaizeApp
 from baize_tui.cli.failures import exit_code_of
-from baize_tui.cli.start import start_client
+from baize_tui.cli.start import StartOptions, start_client
 
 
 def loop_forever(_: BaizeApp) -> None:
@@ -73,7 +73,7 @@ class StuckApp(BaizeApp):
 
 def main() -> None:
     app_module.BaizeApp = StuckApp  # type: ignore[misc]
-    sys.exit(exit_code_of(start_client))
+    sys.exit(exit_code_of(lambda: start_client(StartOptions())))
 
 
 if __name__ == "__main__":

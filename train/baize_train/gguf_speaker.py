@@ -14,7 +14,7 @@ from baize_train.failures import TrainError, warn
 from baize_train.runnable_model import RunnableModel
 from baize_train.speakers import Reply, SpeakerFailed, Wish
 from baize_tui.catalog.recipes import CatalogError, find_model
-from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
+from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.cores import most_threads
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
@@ -60,7 +60,7 @@ class GgufSpeaker:
 
     async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
         has_own = messages[0].role == "system"
-        prompt = prompt_of(
+        prompt = prompt_from_turns(
             self._format,
             [PromptMessage(turn.role, turn.content) for turn in messages],
             system="" if has_own else self._system,

@@ -17,7 +17,7 @@ from msgspec import Struct
 from baize_shared.common_prefix import common_prefix_length
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
-from baize_tui.chat.formats import format_named, prompt_of
+from baize_tui.chat.formats import format_named, prompt_from_turns
 from baize_tui.engine.bindings import Vocabulary
 from baize_tui.engine.fragments import MarkedText, PromptTokenizer
 from baize_tui.engine.protocol import Prompt, PromptMessage
@@ -184,11 +184,13 @@ class DialogueTokenizer:
         format = self._format
         first = messages[0]
         if first.role != "system":
-            return prompt_of(
+            return prompt_from_turns(
                 format.name, messages, system=format.system, moderation=format.moderation
             )
         # A dialogue's own system turn takes the place of the usual one.
-        prompt = prompt_of(format.name, messages[1:], system=first.content, moderation=False)
+        prompt = prompt_from_turns(
+            format.name, messages[1:], system=first.content, moderation=False
+        )
         return msgspec.structs.replace(prompt, variables={"moderation": format.moderation})
 
     def _around_an_answer(self) -> tuple[str, str]:
