@@ -133,7 +133,8 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
         if other != action.id:
             new, old = (action.id, other) if action.id in keys else (other, action.id)
             raise SettingsError(
-                f"{file}: keys.{new}: {action.key} is already the key of {old}; give that another key"
+                f"{file}: keys.{new}: {action.key} is already the key of {old}; give that "
+                "another key"
             )
 
 

@@ -20,8 +20,9 @@ from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import MODERATION
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.paths import Paths
@@ -39,7 +40,7 @@ from tests.app.looking import (
     titles,
     transcript,
 )
-from tests.chat.scripted_engine import ScriptedEngine
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine
 from tests.conftest import wait_until
 
 
@@ -74,14 +75,14 @@ async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
 async def test_an_answer_is_drawn_seldom_while_every_core_computes(
     threads: int, seldom: bool, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baize_tui.app.conversation.answers.usable_cpus", lambda: 2)
+    monkeypatch.setattr("baize_tui.app.conversation.drawing_rate.usable_cpus", lambda: 2)
     engine = ScriptedEngine("One ", "two.")
     engine.threads = ThreadsChosen(0, threads, 2, lowered=False)
     engine.pause_at = 1
     async with run_app(engine) as pilot:
         await ask_and_pause(pilot, "Count", "One ")
         rate = 5 if seldom else 10
-        await wait_until(lambda: screen(pilot)._draws_per_second == rate, "the rate")
+        await wait_until(lambda: screen(pilot).answers.drawing_rate.per_second == rate, "the rate")
         engine.go_on.set()
         await wait_until(lambda: texts(pilot)[1:] == ["One two."], "all of it")
 
@@ -123,7 +124,7 @@ async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
         await pilot.press("escape")
         await wait_until(lambda: "tokens/s" in status(pilot), "the stop")
         assert texts(pilot)[-1] == "One two "
-        assert "stopped · ^g goes on" in shown(pilot)
+        assert "stopped · ^g continues" in shown(pilot)
         engine.pause_at, engine.script = None, ["three."]
         await pilot.press("ctrl+g")
         await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the rest")
@@ -357,7 +358,7 @@ async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
         await say(pilot, "Count")
         await wait_until(lambda: "SIGKILL" in status(pilot), "the message")
         assert texts(pilot) == ["Count", "One "]
-        assert "interrupted · ^g goes on" in shown(pilot)
+        assert "interrupted · ^g continues" in shown(pilot)
         engine.script = ["Fine."]
         await say(pilot, "Still there?")
         await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
@@ -374,8 +375,8 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
     def find_none(name: str | None) -> CatalogModel:
         raise CatalogError("no model is installed. Import one with …")
 
-    store = Store(paths.conversations_file)
-    chat = Chat(store, ScriptedEngine(), Settings(), paths.cache, find_none)
+    store = open_store(paths.conversations_file)
+    chat = Chat(store, ScriptedEngine(), Settings(), paths.cache, ScriptedCatalog(find_none))
     app = BaizeApp(chat, paths)
     async with app.run_test() as pilot:
         await wait_until(lambda: "Import one" in shown(pilot), "the next step")

@@ -22,7 +22,7 @@ from baize_tui.catalog.pulled import PullRecord, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe, write_recipe
 from baize_tui.footprint import Footprint, Measurement
 from baize_tui.paths import Paths
-from tests.app.looking import RunApp, ask, client, screen, shown, status, texts
+from tests.app.looking import RunApp, ask, catalog, client, notices, screen, shown, status, texts
 from tests.app.test_options import close, open_conversation_options, row
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
@@ -48,13 +48,13 @@ def plan_of(name: str, fit: Fit = "fits", *, here: bool = True) -> ModelPlan:
 def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans without a process that measures: what it finds is tested where it is made."""
 
-    async def plans_of(
+    async def plan_models(
         models: Sequence[CatalogModel], paths: Paths, settings: object
-    ) -> AsyncGenerator[tuple[str, ModelPlan | str], None]:
+    ) -> AsyncGenerator[ModelPlan, None]:
         for model in models:
-            yield model.name, plan_of(model.name, here=model.installed)
+            yield plan_of(model.name, here=model.installed)
 
-    monkeypatch.setattr("baize_tui.app.services.model_plans.plans_of", plans_of)
+    monkeypatch.setattr("baize_tui.app.services.model_plans.plan_models", plan_models)
 
 
 async def open_models(pilot: Pilot[int]) -> ModelsScreen:
@@ -76,7 +76,7 @@ def row_of(models: ModelsScreen, name: str) -> str:
 
 
 def said(models: ModelsScreen) -> str:
-    return str(models.query_one("#said", Static).render())
+    return str(models.query_one("#notice", Static).render())
 
 
 def details(models: ModelsScreen) -> str:
@@ -117,7 +117,7 @@ async def test_it_shows_what_is_here_what_fits_and_what_there_is(run_app: RunApp
         await wait_until(lambda: "fits" in row_of(models, "smollm2-135m"), "what fits")
         assert "98 MB" in row_of(models, "smollm2-135m")
         assert "Apache-2.0" in row_of(models, "smollm2-135m")
-        assert "not here" in row_of(models, "baize-v1-7b")
+        assert "not downloaded" in row_of(models, "baize-v1-7b")
         await find(pilot, models, "baize-v1-7b")
         assert "For research only" in details(models)
         assert "hf:project-baize/baize-lora-7B" in details(models)
@@ -162,34 +162,33 @@ async def test_terms_that_are_not_accepted_pull_nothing(
         await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the terms")
         await pilot.press("escape")
         await wait_until(lambda: pilot.app.screen is models, "the models")
-        assert "not here" in row_of(models, "baize-v2-7b")
+        assert "not downloaded" in row_of(models, "baize-v2-7b")
         await close(pilot)
 
 
 async def test_a_pull_is_stopped_or_fails_with_one_line(
     run_app: RunApp, pulls: dict[str, Any]
 ) -> None:
-    async with run_app(ScriptedEngine()) as pilot:
+    async with run_app(ScriptedEngine(), notifications=True) as pilot:
         models = await open_models(pilot)
         await find(pilot, models, "tinyllama-1.1b")
         await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "tinyllama-1.1b"), "the progress")
         await pilot.press("delete")
         await wait_until(lambda: pulls["ended"], "its end")
-        await wait_until(lambda: "not here" in row_of(models, "tinyllama-1.1b"), "the row")
-        assert "goes on from there" in said(models)
+        await wait_until(lambda: "not downloaded" in row_of(models, "tinyllama-1.1b"), "the row")
+        assert "pulling it again resumes" in said(models)
         pulls["why"] = "the hub cannot be reached"
         pulls["go_on"].set()
         await pilot.press("enter")
-        notices = client(pilot)._notifications
-        await wait_until(lambda: any("the hub" in one.message for one in notices), "why")
+        await wait_until(lambda: "the hub cannot be reached" in notices(pilot), "why")
         await close(pilot)
 
 
 async def test_quitting_ends_a_pull(run_app: RunApp, pulls: dict[str, Any]) -> None:
     async with run_app(ScriptedEngine()) as pilot:
-        client(pilot).pulls.start("tinyllama-1.1b")
-        await wait_until(lambda: client(pilot).pulls.part_of("tinyllama-1.1b") == 0.25, "a part")
+        client(pilot).state.pulls.start("tinyllama-1.1b")
+        await wait_until(lambda: client(pilot).state.pulls.part("tinyllama-1.1b") == 0.25, "a part")
         await client(pilot).action_quit()
         assert pulls["ended"]
 
@@ -213,7 +212,7 @@ async def test_a_file_is_imported_and_removed_by_two_keys(
         await pilot.press("delete")
         assert "press del again" in said(models)
         await pilot.press("delete")
-        await wait_until(lambda: "mine is removed" in said(models), "the removal")
+        await wait_until(lambda: "removed mine" in said(models), "the removal")
         assert not row_of(models, "mine")
         assert file.exists()
         await pilot.press("f6")
@@ -255,7 +254,7 @@ async def test_an_adapter_is_laid_over_one_conversation_with_its_scale(
 ) -> None:
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await ask(pilot, "Hi", "Yes.")
         assert engine.requests[-1].adapters == []
         await open_conversation_options(pilot)
@@ -275,7 +274,7 @@ async def test_two_answer_one_question_side_by_side(
 ) -> None:
     engine = ScriptedEngine("Blue ", "plums.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
         await pilot.press(*"plum", "enter")
@@ -304,17 +303,17 @@ async def test_each_step_of_a_training_answers_the_same_question(
     write_adapter_recipe("plum-sdf", AdapterRecipe(file=str(second), over=plum), paths)
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
-        await pilot.press(*"all of", "enter")
+        await pilot.press(*"every", "enter")
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "all three")
 
         def columns() -> list[str]:
             return [column.text for column in pilot.app.screen.query(Column)]
 
         await wait_until(lambda: columns() == ["Yes."] * 3, "three answers")
-        names = [column.answerer.words for column in pilot.app.screen.query(Column)]
+        names = [column.answerer.label for column in pilot.app.screen.query(Column)]
         assert names == ["scripted", "scripted + plum", "scripted + plum + plum-sdf"]
         assert [len(request.adapters) for request in engine.requests] == [0, 1, 2]
         await close(pilot)
@@ -336,16 +335,15 @@ async def test_without_anything_to_compare_it_says_so(
 async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunApp) -> None:
     domain = Domain("healthcare", "This is no medical advice.")
     async with run_app(ScriptedEngine("Rest.")) as pilot:
-        chat = client(pilot).chat
-        plain = chat.find_model
+        plain = catalog(pilot).find_model
 
         def doctor(name: str | None) -> CatalogModel:
             found = plain(name)
             recipe = Recipe(file=found.recipe.file, domain=domain)
             return CatalogModel(found.name, found.path, recipe)
 
-        chat.find_model = doctor
-        await client(pilot).load(doctor("scripted"))
+        catalog(pilot).find_model = doctor
+        await screen(pilot).models.load(doctor("scripted"))
         line = screen(pilot).query_one("#disclaimer", Static)
         for _ in range(2):
             await pilot.press("ctrl+n")

@@ -11,15 +11,16 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, Select, Static, TextArea
 
 from baize_tui.app.actions import check_keys
+from baize_tui.app.screens.conversation_options import ConversationOptions
 from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.app.screens.option_form import OptionRow
-from baize_tui.app.screens.settings import ConversationOptions, SettingsScreen
-from baize_tui.app.themes import own_themes
+from baize_tui.app.screens.settings import SettingsScreen
+from baize_tui.app.themes import InvalidTheme, read_themes
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.catalog.recipes import Recipe, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, SettingsError, load_settings
-from tests.app.looking import RunApp, ask, client, say, screen, shown, status, texts
+from tests.app.looking import RunApp, ask, client, notices, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -33,7 +34,7 @@ def name_of(pilot: Pilot[int], key: str) -> str:
 
 
 def complaint(pilot: Pilot[int], key: str) -> str:
-    return str(row(pilot, key).query_one(".wrong", Static).render())
+    return str(row(pilot, key).query_one(".error", Static).render())
 
 
 async def open_settings(pilot: Pilot[int]) -> None:
@@ -59,7 +60,8 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
     paths.settings_file.parent.mkdir(parents=True)
     paths.settings_file.write_text("# mine\n[sampling]\ntemperature = 1.0  # warm\n")
     settings = load_settings(paths.settings_file)
-    async with run_app(ScriptedEngine("Yes."), settings=settings) as pilot:
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, settings=settings) as pilot:
         await open_settings(pilot)
         assert name_of(pilot, "temperature") == "• temperature"
         field = row(pilot, "temperature").query_one(Input)
@@ -73,8 +75,6 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
         )
         await close(pilot)
         await ask(pilot, "Hi", "Yes.")
-        engine = client(pilot).chat._engine
-        assert isinstance(engine, ScriptedEngine)
         assert engine.requests[-1].sampling.temperature == 0.25
 
 
@@ -88,7 +88,7 @@ async def test_an_emptied_setting_goes_back_to_its_default(run_app: RunApp, path
         field.value = ""
         await close(pilot)
         assert "max_tokens" not in paths.settings_file.read_text()
-        assert client(pilot).chat.max_tokens == 1024
+        assert client(pilot).state.chat.settings.chat.max_tokens == 1024
 
 
 async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
@@ -110,7 +110,7 @@ async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
 async def test_two_rows_changed_at_once_are_both_kept(run_app: RunApp, paths: Paths) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await open_settings(pilot)
-        await asyncio.gather(row(pilot, "top_k").take(7), row(pilot, "overflow").take("stop"))
+        await asyncio.gather(row(pilot, "top_k").change(7), row(pilot, "overflow").change("stop"))
         settings = load_settings(paths.settings_file)
         assert (settings.sampling, settings.chat.overflow) == ({"top_k": 7}, "stop")
 
@@ -191,12 +191,12 @@ async def test_the_model_of_a_conversation_is_picked_and_loaded(
         await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
         await pilot.press(*"oth", "enter")
         await wait_until(lambda: "other" in status(pilot), "the other model")
-        running = client(pilot).chat.model
+        running = client(pilot).state.chat.active_model.model
         assert running is not None
         assert running.name == "other"
         # Another conversation keeps its own: it is loaded again when it goes on.
-        store = client(pilot).chat.store
-        assert store.conversations()[0].model == "other"
+        (conversation,) = await client(pilot).state.chat.conversations.list_all()
+        assert conversation.model == "other"
 
 
 async def test_a_picker_finds_by_typing_and_gives_up_with_escape(
@@ -231,11 +231,11 @@ async def test_a_key_of_ones_own_works_and_is_named_everywhere(run_app: RunApp) 
 @pytest.mark.parametrize(
     ("keys", "wrong"),
     [
-        ({"nonsense": "f5"}, "keys.nonsense: there is no such action"),
+        ({"nonsense": "f5"}, "keys.nonsense: unknown action"),
         ({"copy": "Hyper X"}, "keys.copy: 'Hyper X' is not a key"),
-        ({"copy": "c"}, "keys.copy: c is needed for writing"),
+        ({"copy": "c"}, "keys.copy: c is needed for typing"),
         ({"copy": "enter"}, "keys.copy: enter is needed"),
-        ({"copy": "ctrl+n"}, "ctrl\\+n is the key of new already"),
+        ({"copy": "ctrl+n"}, "ctrl\\+n is already the key of new"),
     ],
 )
 def test_a_key_that_cannot_be_is_named(keys: dict[str, str], wrong: str, paths: Paths) -> None:
@@ -272,14 +272,13 @@ async def test_a_theme_of_ones_own(run_app: RunApp, paths: Paths) -> None:
 def test_a_theme_that_cannot_be_is_named(content: str, wrong: str, paths: Paths) -> None:
     paths.themes_folder.mkdir(parents=True)
     (paths.themes_folder / "sea.toml").write_text(content)
-    (found,) = own_themes(paths.themes_folder)
-    assert isinstance(found, str)
-    assert wrong in found
+    (theme,) = read_themes(paths.themes_folder)
+    assert isinstance(theme, InvalidTheme)
+    assert wrong in theme.reason
 
 
 async def test_a_theme_that_is_gone_is_said(run_app: RunApp) -> None:
     settings = Settings(look=LookSettings(theme="gone"))
-    async with run_app(ScriptedEngine(), settings=settings) as pilot:
+    async with run_app(ScriptedEngine(), settings=settings, notifications=True) as pilot:
         assert pilot.app.theme == "baize-dark"
-        said = [notice.message for notice in pilot.app._notifications]
-        assert any("no theme gone" in message for message in said)
+        await wait_until(lambda: "no theme gone" in notices(pilot), "the notice")

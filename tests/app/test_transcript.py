@@ -19,7 +19,7 @@ from textual.selection import Selection
 
 from baize_tui.app.actions import ACTIONS
 from baize_tui.app.themes import BAIZE_DARK
-from baize_tui.app.transcript.look import Line, Look, text_of
+from baize_tui.app.transcript.look import Line, Look, line_text
 from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.store.records import Message, MessageState
@@ -32,7 +32,7 @@ LOOK = Look(
     warning=Style.parse("yellow"),
     problem=Style.parse("red"),
     code=Style.parse("on grey11"),
-    chosen=Style.parse("on grey15"),
+    selected=Style.parse("on grey15"),
     dark=True,
 )
 RICH_ANSWER = """Here it is, **bold** and `code`:
@@ -77,12 +77,12 @@ class HostApp(App[None]):
 def host() -> Host:
     @asynccontextmanager
     async def run(
-        *messages: Message, size: tuple[int, int] = (60, 12), left_before: int | None = None
+        *messages: Message, size: tuple[int, int] = (60, 12), context_start: int | None = None
     ) -> AsyncIterator[tuple[Transcript, Pilot[None]]]:
         app = HostApp()
         async with app.run_test(size=size) as pilot:
             transcript = app.query_one(Transcript)
-            transcript.show(messages, "the head", left_before)
+            transcript.show(messages, "the head", context_start)
             await pilot.pause()
             yield transcript, pilot
 
@@ -119,14 +119,14 @@ def seen(transcript: Transcript) -> str:
 
 
 def texts(lines: list[Line]) -> list[str]:
-    return [text_of(line).rstrip() for line in lines]
+    return [line_text(line).rstrip() for line in lines]
 
 
 # --- Markdown as lines --------------------------------------------------------------------------
 
 
 def test_an_answer_is_drawn_as_markdown() -> None:
-    drawn = texts(GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, whole=True))
+    drawn = texts(GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, complete=True))
     assert drawn[0] == "Here it is, bold and code:"
     for line in (" • one", " • two 白泽 🐉", " 1. first", "     return a + b", "▌ said"):
         assert line in drawn
@@ -135,7 +135,7 @@ def test_an_answer_is_drawn_as_markdown() -> None:
 
 
 def test_every_line_is_as_wide_as_asked() -> None:
-    for line in GrowingMarkdown(LOOK, 33).lines(RICH_ANSWER, whole=True):
+    for line in GrowingMarkdown(LOOK, 33).lines(RICH_ANSWER, complete=True):
         assert sum(segment.cell_length for segment in line) == 33
 
 
@@ -144,7 +144,7 @@ def test_a_text_that_grew_looks_as_one_that_came_whole(step: int) -> None:
     growing = GrowingMarkdown(LOOK, 40)
     for end in range(0, len(RICH_ANSWER), step):
         growing.lines(RICH_ANSWER[:end])
-    whole = GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, whole=True)
+    whole = GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, complete=True)
     assert texts(growing.lines(RICH_ANSWER)) == texts(whole)
 
 
@@ -172,7 +172,9 @@ def test_growing_ends_as_the_whole_text(pieces: list[str], step: int) -> None:
     growing = GrowingMarkdown(LOOK, 30)
     for end in range(0, len(text), step):
         growing.lines(text[:end])
-    assert growing.lines(text, whole=True) == GrowingMarkdown(LOOK, 30).lines(text, whole=True)
+    assert growing.lines(text, complete=True) == GrowingMarkdown(LOOK, 30).lines(
+        text, complete=True
+    )
 
 
 def test_an_open_code_block_is_plain_and_a_closed_one_is_not() -> None:
@@ -287,7 +289,7 @@ async def test_earlier_turns_come_above_without_moving_what_is_read(host: Host) 
         transcript.show_earlier(messages[:40], None)
         await pilot.pause()
         assert seen(transcript) == before
-        transcript.to_start()
+        transcript.scroll_to_start()
         assert "question 0." in seen(transcript)
 
 
@@ -308,7 +310,7 @@ async def test_every_line_is_seen_once_when_paging_to_the_start(host: Host) -> N
 
 async def test_a_resize_keeps_the_place(host: Host) -> None:
     async with host(*talk(30)) as (transcript, pilot):
-        transcript.choose(transcript.turns[20])
+        transcript.select(transcript.turns[20])
         await pilot.pause()
         assert "question 10." in seen(transcript)
         for width in (40, 100, 25, 60):
@@ -358,7 +360,7 @@ async def test_a_long_line_of_the_person_is_folded_too(host: Host) -> None:
 
 
 async def test_the_cut_of_the_context_is_drawn(host: Host) -> None:
-    async with host(*talk(1), message(9, "now"), left_before=9, size=(60, 40)) as (transcript, _):
+    async with host(*talk(1), message(9, "now"), context_start=9, size=(60, 40)) as (transcript, _):
         lines = seen(transcript).split("\n")
         at = next(i for i, line in enumerate(lines) if "no longer sees" in line)
         assert lines[at + 2].endswith("now")
@@ -366,8 +368,8 @@ async def test_the_cut_of_the_context_is_drawn(host: Host) -> None:
 
 async def test_the_cut_says_when_pinned_turns_stay(host: Host) -> None:
     pinned = message(1, "kept", pinned=True)
-    async with host(pinned, message(9, "now"), left_before=9) as (transcript, _):
-        assert "the model sees pinned turns only" in seen(transcript)
+    async with host(pinned, message(9, "now"), context_start=9) as (transcript, _):
+        assert "the model sees only pinned ones" in seen(transcript)
         assert "pinned" in seen(transcript)
 
 

@@ -12,16 +12,20 @@ from baize_shared.progress import TimeLeft
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.widgets.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
-from baize_tui.store.conversations import Store, StoreFull
+from baize_tui.store.conversations import Store
+from baize_tui.store.errors import StoreFull
 from tests.app.looking import (
     RunApp,
     ask,
     ask_and_pause,
+    catalog,
     client,
+    notices,
     say,
     screen,
     shown,
@@ -30,7 +34,7 @@ from tests.app.looking import (
     titles,
     transcript,
 )
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
@@ -41,12 +45,12 @@ async def test_an_answer_is_marked_and_the_mark_taken_back(run_app: RunApp) -> N
         await wait_until(lambda: "▲ good" in shown(pilot), "the mark")
         await pilot.press("alt+b")
         await wait_until(lambda: "▼ bad" in shown(pilot), "the other mark")
-        store = client(pilot).chat.store
-        conversation = store.conversations()[0]
-        assert store.messages(conversation.id)[-1].mark == "bad"
+        chat = client(pilot).state.chat
+        (conversation,) = await chat.conversations.list_all()
+        assert (await chat.conversations.shown_messages(conversation.id))[-1].mark == "bad"
         await pilot.press("alt+b")
         await wait_until(lambda: "bad" not in shown(pilot), "no mark")
-        assert store.messages(conversation.id)[-1].mark is None
+        assert (await chat.conversations.shown_messages(conversation.id))[-1].mark is None
 
 
 async def test_a_question_is_not_marked(run_app: RunApp) -> None:
@@ -72,7 +76,7 @@ async def test_a_pinned_turn_stays_when_older_ones_leave(run_app: RunApp) -> Non
         begins = [message.content.split()[0] for message in prompt if message.role == "user"]
         assert begins[0] == "turn1"
         assert "turn0" not in begins
-        assert any("pinned turns only" in note for note in transcript(pilot).notes)
+        assert any("sees only pinned" in note for note in transcript(pilot).notes)
 
 
 async def test_a_full_context_stops_where_that_was_chosen(run_app: RunApp) -> None:
@@ -134,8 +138,8 @@ async def test_a_click_chooses_a_message_and_walks_branches(run_app: RunApp) -> 
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the first answer")
         line = next(y for y, row in enumerate(shown(pilot).split("\n")) if "Hi" in row)
         await pilot.click("#transcript", offset=(5, line + 1))
-        await wait_until(lambda: transcript(pilot).chosen is not None, "the choice")
-        assert transcript(pilot).chosen is transcript(pilot).turns[0]
+        await wait_until(lambda: transcript(pilot).selected is not None, "the choice")
+        assert transcript(pilot).selected is transcript(pilot).turns[0]
         assert pilot.app.focused is screen(pilot).prompt
 
 
@@ -230,13 +234,13 @@ async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) ->
     engine = ScriptedEngine("yes", n_ctx=60)
     async with run_app(engine, settings=Settings(chat=chat)) as pilot:
         await pilot.press(*"one two three")
-        await wait_until(lambda: "5/60 with this" in status(pilot), "the count")
+        await wait_until(lambda: "5/60 with draft" in status(pilot), "the count")
         await pilot.press("enter")
         await wait_until(lambda: texts(pilot)[1:] == ["yes"], "the answer")
         await pilot.press(*"four")
-        await wait_until(lambda: "7/60 with this" in status(pilot), "the count with all before")
+        await wait_until(lambda: "7/60 with draft" in status(pilot), "the count with all before")
         pilot.app.post_message(events.Paste(" word" * 50))
-        await wait_until(lambda: "oldest turns leave" in status(pilot), "the warning")
+        await wait_until(lambda: "drops oldest turns" in status(pilot), "the warning")
 
 
 async def test_a_cleared_draft_costs_nothing_at_once(
@@ -244,10 +248,10 @@ async def test_a_cleared_draft_costs_nothing_at_once(
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press(*"one")
-        await wait_until(lambda: "with this" in status(pilot), "the count")
-        monkeypatch.setattr("baize_tui.app.conversation.screen.COUNT_AFTER_S", 3600)
+        await wait_until(lambda: "with draft" in status(pilot), "the count")
+        monkeypatch.setattr("baize_tui.app.conversation.draft_cost.COUNT_AFTER_S", 3600)
         await pilot.press(*["backspace"] * 3)
-        await wait_until(lambda: "with this" not in status(pilot), "no cost")
+        await wait_until(lambda: "with draft" not in status(pilot), "no cost")
 
 
 async def test_the_cost_follows_an_edit(run_app: RunApp) -> None:
@@ -314,7 +318,7 @@ async def test_stopping_an_answer_that_waits_for_another(run_app: RunApp) -> Non
         await pilot.press("escape")
         await wait_until(lambda: "stopped before it began" in status(pilot), "the stop")
         engine.go_on.set()
-        await wait_until(lambda: not client(pilot).chat.busy, "the first answer")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "the first answer")
         await pilot.press("ctrl+g")
         await wait_until(lambda: texts(pilot) == ["second", "One two."], "its answer")
 
@@ -343,7 +347,7 @@ async def test_a_conversation_goes_on_with_its_own_model(
     store.close()
     async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
         await ask(pilot, "Hi", "Yes.")
-        running = client(pilot).chat.model
+        running = client(pilot).state.chat.active_model.model
         assert running is not None
         assert running.name == "own"
 
@@ -354,17 +358,17 @@ async def test_a_model_that_is_gone_is_said_and_another_answers(
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, model="gone", title="T")
     store.close()
-    async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
+    opened = run_app(ScriptedEngine("Yes."), open_session=conversation.id, notifications=True)
+    async with opened as pilot:
 
         def find(name: str | None) -> CatalogModel:
             if name == "gone":
                 raise CatalogError("the file of gone is gone")
             return model()
 
-        client(pilot).chat.find_model = find
+        catalog(pilot).find_model = find
         await ask(pilot, "Hi", "Yes.")
-        said = [notice.message for notice in pilot.app._notifications]
-        assert any("Another model answered" in message for message in said)
+        await wait_until(lambda: "Another model answered" in notices(pilot), "the notice")
 
 
 async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, paths: Paths) -> None:
@@ -404,9 +408,9 @@ async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
 
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
-        await wait_until(lambda: not client(pilot).chat.busy, "its end")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
         for write in ("set_mark", "set_pinned", "delete_message", "set_options"):
-            monkeypatch.setattr(client(pilot).chat.store, write, full)
+            monkeypatch.setattr(Store, write, full)
         await pilot.press(key)
         await wait_until(lambda: "no space left" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi", "One."]
@@ -437,8 +441,9 @@ async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
     file.write_bytes(b"weights")
     engine = ScriptedEngine("One.")
     engine.loaded_to = 0.5
+    models = ScriptedCatalog(lambda name: model(str(file)))
+    chat = Chat(open_store(paths.conversations_file), engine, Settings(), paths.cache, models)
     store = Store(paths.conversations_file)
-    chat = Chat(store, engine, Settings(), paths.cache, lambda name: model(str(file)))
     async with BaizeApp(chat, paths).run_test() as pilot:
         await engine.paused.wait()
         await say(pilot, "Hi")
@@ -447,3 +452,4 @@ async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
         engine.go_on.set()
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
         await client(pilot).action_quit()
+    store.close()

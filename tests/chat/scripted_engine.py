@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from baize_tui.catalog.recipes import CatalogModel, Recipe
+from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
 from baize_tui.engine.protocol import (
     Count,
@@ -145,3 +146,19 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.closed = True
+
+
+def _no_adapter(name: str) -> CatalogAdapter:
+    raise CatalogError(f"no adapter is called {name!r}")
+
+
+class ScriptedCatalog:
+    """Finds models and adapters as a test says; its attributes may be replaced."""
+
+    def __init__(
+        self,
+        find_model: Callable[[str | None], CatalogModel],
+        find_adapter: Callable[[str], CatalogAdapter] = _no_adapter,
+    ) -> None:
+        self.find_model = find_model
+        self.find_adapter = find_adapter

@@ -58,8 +58,9 @@ class Comparing:
         answerers = await app.push_screen_wait(Picker(f"Compare {own.label} with", choices))
         if answerers is None:
             return
-        question = self._surface.prompt.draft.strip()
-        question = question or await app.push_screen_wait(LineDialog(QUESTION)) or ""
+        question: str | None = self._surface.prompt.draft.strip()
+        if not question:
+            question = await app.push_screen_wait(LineDialog(QUESTION))
         if question:
             await self._ask(conversation, question, answerers)
 
@@ -100,7 +101,7 @@ def groups_to_compare(own: Answerer, paths: Paths) -> dict[str, tuple[Answerer, 
         CatalogError: a recipe is not valid.
     """
     others = [other for other in _installed_answerers(own.model, paths) if other != own]
-    groups = {other.label: (own, other) for other in others}
+    groups: dict[str, tuple[Answerer, ...]] = {other.label: (own, other) for other in others}
     if steps := _training_steps([*others, own], own.model):
         groups = {f"every training step: {', '.join(s.label for s in steps)}": steps, **groups}
     return groups

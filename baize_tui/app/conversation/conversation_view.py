@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from functools import partial
 
 from textual.widgets import Static
 
@@ -54,9 +55,8 @@ class ConversationView:
         self._list_updates.refresh()
         self._idle_status.show()
         surface.status.show_stop(view.is_answering)
-        surface.screen.run_worker(
-            self._show_rest(conversation, messages), group=GROUP, exclusive=True
-        )
+        show_rest = partial(self._show_rest, conversation, messages)
+        surface.screen.run_worker(show_rest, group=GROUP, exclusive=True)
 
     async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """Show what can come later: the turns above, the branches, the use of the context."""

@@ -5,7 +5,8 @@ It lays out the widgets, and hands keys, clicks and messages to the objects that
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import ClassVar
 
 from textual import events, getters, on
@@ -122,16 +123,16 @@ class ConversationScreen(Screen[None]):
         for group in READING_GROUPS:
             self.workers.cancel_group(self, group)
 
-    def _start_command(self, command: Coroutine[None, None, None], group: str) -> None:
+    def _start_command(self, command: Callable[[], Awaitable[None]], group: str) -> None:
         """Run a command that waits for dialogs or the model; a failed write is shown."""
 
         async def run() -> None:
             try:
-                await command
+                await command()
             except StoreError as error:
                 self.status.show(str(error), "problem")
 
-        self.run_worker(run(), group=group)
+        self.run_worker(run, group=group)
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -236,7 +237,7 @@ class ConversationScreen(Screen[None]):
         self._asking.continue_last()
 
     def action_compare(self) -> None:
-        self._start_command(self._comparing.compare(), "compare")
+        self._start_command(self._comparing.compare, "compare")
 
     def action_editor(self) -> None:
         """Edit the draft in the person's own editor."""
@@ -329,12 +330,13 @@ class ConversationScreen(Screen[None]):
         await self._conversations.show_options()
 
     def action_rename(self) -> None:
-        self._start_command(self._conversations.rename(), "rename")
+        self._start_command(self._conversations.rename, "rename")
 
     def action_title(self) -> None:
         conversation_id = self.view.open_id
         if conversation_id is not None and self._asking.can_start():
-            self._start_command(self._conversations.suggest_title(conversation_id), TITLES_GROUP)
+            suggest = partial(self._conversations.suggest_title, conversation_id)
+            self._start_command(suggest, TITLES_GROUP)
 
     async def action_delete_conversation(self, conversation_id: str) -> None:
         await self._conversations.delete(conversation_id)
@@ -353,7 +355,7 @@ class ConversationScreen(Screen[None]):
             if name is not None:
                 self.run_worker(self.models.use(name), group="load", exclusive=True)
 
-        self._start_command(choose(), "models")
+        self._start_command(choose, "models")
 
     def action_help(self) -> None:
         from baize_tui.app.screens.dialogs import HelpScreen

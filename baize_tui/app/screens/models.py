@@ -186,13 +186,13 @@ class ModelsScreen(Dialog[str | None]):
 
     @work(group="pull")
     async def _pull(self, entry: Entry) -> None:
-        recipe, name = entry.recipe, entry.name
-        on_hub = recipe.is_on_hub if isinstance(entry, CatalogModel) else entry.recipe.adapter
+        name, notice = entry.name, entry.recipe.notice
+        on_hub = entry.recipe.is_on_hub if isinstance(entry, CatalogModel) else entry.recipe.adapter
         if not on_hub:
             self._show_notice(f"{name} is not on the hub, and its file is missing")
             return
-        if recipe.notice:
-            dialog = ConfirmDialog(f"Pull {name}?", recipe.notice, ACCEPT)
+        if notice:
+            dialog = ConfirmDialog(f"Pull {name}?", notice, ACCEPT)
             if not await self.app.push_screen_wait(dialog):
                 return
         self._state.pulls.start(name)

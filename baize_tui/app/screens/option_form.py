@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
 
 from msgspec import Struct
 from textual import events
@@ -78,17 +79,14 @@ class OptionRow(Vertical):
         default = "" if option.default is None else _value_text(option.default)
         if option.field.kind is bool or option.choices:
             # The blank choice is the default.
-            values: tuple[OptionValue, ...] = (
-                (True, False) if option.field.kind is bool else option.choices
-            )
+            is_switch = option.field.kind is bool
+            values: tuple[OptionValue, ...] = (True, False) if is_switch else option.choices
             if option.value is not None and option.value not in values:
-                values = (
-                    *values,
-                    option.value,
-                )  # written into the file, such as the path of a model
+                values = (*values, option.value)  # from the file, such as the path of a model
             rows = [(_value_text(value), value) for value in values]
-            chosen = {"value": option.value} if option.value in values else {}
-            return Select(rows, prompt=f"{default} {DEFAULT}".strip(), compact=True, **chosen)
+            value = option.value if option.value in values else Select.NULL
+            prompt = f"{default} {DEFAULT}".strip()
+            return Select(rows, prompt=prompt, compact=True, value=value)
         text = "" if option.value is None else str(option.value)
         return Input(text, placeholder=default or DEFAULT, compact=True)
 
@@ -147,7 +145,8 @@ class OptionRow(Vertical):
         await self.store_text()
 
     async def on_select_changed(self, event: Select.Changed) -> None:
-        await self.change(None if event.value is Select.NULL else event.value)
+        value = None if event.value is Select.NULL else event.value
+        await self.change(cast(OptionValue, value))
 
 
 def _value_text(value: OptionValue) -> str:

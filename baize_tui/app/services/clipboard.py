@@ -1,7 +1,7 @@
 """Copying a text to the system's clipboard, or to a file where there is no clipboard.
 
-The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says whether it
-did.
+The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says
+whether it did.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Large pastes are shown in the prompt as a short mark: a line of a megabyte slows every key down."""
+"""Large pastes, shown as a short mark: in a line of a megabyte, every key would be slow."""
 
 from __future__ import annotations
 

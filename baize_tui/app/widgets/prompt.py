@@ -68,8 +68,8 @@ class Prompt(TextArea):
         return clean_text(self._pastes.expand(self.text)).strip()
 
     async def _on_key(self, event: events.Key) -> None:
-        # Not bindings: those run after the event has bubbled up, and letters typed after a backspace
-        # would overtake it.
+        # Not bindings: those run after the event has bubbled up, and letters typed after a
+        # backspace would overtake it.
         match event.key:
             case "enter":
                 if draft := self.draft:
