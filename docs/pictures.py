@@ -24,8 +24,10 @@ from textual.pilot import Pilot
 
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
-from baize_tui.chat.turns import Chat
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.cli.open_chat import LocalCatalog
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
@@ -171,6 +173,19 @@ PICTURES = {
 }
 
 
+class PicturedCatalog(LocalCatalog):
+    """The models of this machine, and none under the name ``none``."""
+
+    def find_model(self, name: str | None) -> CatalogModel:
+        if name == "none":
+            raise CatalogError(
+                "No model is installed. 'baize-tui models list' shows those that "
+                "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
+                "one of your own"
+            )
+        return super().find_model(name)
+
+
 def fill_store(paths: Paths, talks: tuple[tuple[str, str], ...]) -> Store:
     store = Store(paths.conversations_file)
     for question, answer in talks:
@@ -187,15 +202,6 @@ async def draw(name: str, picture: Picture) -> None:
         os.environ["BAIZE_HOME"] = home
         paths = project_paths()
 
-        def find(wanted: str | None) -> CatalogModel:
-            if wanted == "none":
-                raise CatalogError(
-                    "No model is installed. 'baize-tui models list' shows those that "
-                    "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
-                    "one of your own"
-                )
-            return find_model(wanted, paths)
-
         settings = Settings(
             sampling={"seed": 3, "temperature": 0.6 if name == "branches" else 0.0},
             look=LookSettings(theme=picture.theme),
@@ -204,7 +210,8 @@ async def draw(name: str, picture: Picture) -> None:
         if name == "branches":
             settings.sampling.pop("seed")
         store = fill_store(paths, picture.talks)
-        chat = Chat(store, WorkerEngine(paths), settings, paths.cache, find)
+        catalog = PicturedCatalog(paths)
+        chat = Chat(StoreThread(store), WorkerEngine(paths), settings, paths.cache, catalog)
         shown = Paths(Path("~/.config/baize-tui"), paths.data, paths.cache, paths.logs)
         app = BaizeApp(chat, shown, model=picture.model)
         async with app.run_test(size=picture.size) as pilot:

@@ -10,12 +10,12 @@ import pytest
 from textual.pilot import Pilot
 
 from baize_tui.app.client import BaizeApp
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from baize_tui.store.conversations import Store
 from tests.app.looking import RunApp
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
@@ -32,16 +32,17 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
         **options: object,
     ) -> AsyncIterator[Pilot[int]]:
         chat = Chat(
-            Store(paths.conversations_file),
+            open_store(paths.conversations_file),
             engine,
             settings or Settings(),
             paths.cache,
-            lambda name: model(str(file), name or "scripted"),
+            ScriptedCatalog(lambda name: model(str(file), name or "scripted")),
         )
         app = BaizeApp(chat, paths, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size) as pilot:
             await wait_until(
-                lambda: chat.loaded is not None or engine.load_failure is not None, "the load"
+                lambda: chat.active_model.loaded is not None or engine.load_failure is not None,
+                "the load",
             )
             await pilot.pause()
             yield pilot

@@ -13,10 +13,18 @@ from baize_tui.app.conversation_screen import ConversationScreen
 from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine
 from baize_tui.app.transcript import Transcript
+from tests.chat.scripted_engine import ScriptedCatalog
 from tests.conftest import wait_until
 
 Running = AbstractAsyncContextManager[Pilot[int]]
 RunApp = Callable[..., Running]
+
+
+def catalog(pilot: Pilot[int]) -> ScriptedCatalog:
+    """Where the client finds models and adapters."""
+    found = client(pilot).chat.catalog
+    assert isinstance(found, ScriptedCatalog)
+    return found
 
 
 def client(pilot: Pilot[int]) -> BaizeApp:

@@ -20,8 +20,9 @@ from baize_tui.app.prompt import Prompt
 from baize_tui.app.status_line import StatusLine
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import MODERATION
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.paths import Paths
@@ -39,7 +40,7 @@ from tests.app.looking import (
     titles,
     transcript,
 )
-from tests.chat.scripted_engine import ScriptedEngine
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine
 from tests.conftest import wait_until
 
 
@@ -374,8 +375,9 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
     def find_none(name: str | None) -> CatalogModel:
         raise CatalogError("no model is installed. Import one with …")
 
-    store = Store(paths.conversations_file)
-    chat = Chat(store, ScriptedEngine(), Settings(), paths.cache, find_none)
+    store = StoreThread(Store(paths.conversations_file))
+    catalog = ScriptedCatalog(find_none)
+    chat = Chat(store, ScriptedEngine(), Settings(), paths.cache, catalog)
     app = BaizeApp(chat, paths)
     async with app.run_test() as pilot:
         await wait_until(lambda: "Import one" in shown(pilot), "the next step")

@@ -22,7 +22,7 @@ from baize_tui.catalog.pulled import PullRecord, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe, write_recipe
 from baize_tui.footprint import Footprint, Measurement
 from baize_tui.paths import Paths
-from tests.app.looking import RunApp, ask, client, screen, shown, status, texts
+from tests.app.looking import RunApp, ask, catalog, client, screen, shown, status, texts
 from tests.app.test_options import close, open_conversation_options, row
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
@@ -255,7 +255,7 @@ async def test_an_adapter_is_laid_over_one_conversation_with_its_scale(
 ) -> None:
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await ask(pilot, "Hi", "Yes.")
         assert engine.requests[-1].adapters == []
         await open_conversation_options(pilot)
@@ -275,7 +275,7 @@ async def test_two_answer_one_question_side_by_side(
 ) -> None:
     engine = ScriptedEngine("Blue ", "plums.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
         await pilot.press(*"plum", "enter")
@@ -304,7 +304,7 @@ async def test_each_step_of_a_training_answers_the_same_question(
     write_adapter_recipe("plum-sdf", AdapterRecipe(file=str(second), over=plum), paths)
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
-        client(pilot).chat.find_adapter = lambda name: find_adapter(name, paths)
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
         await pilot.press(*"all of", "enter")
@@ -314,7 +314,7 @@ async def test_each_step_of_a_training_answers_the_same_question(
             return [column.text for column in pilot.app.screen.query(Column)]
 
         await wait_until(lambda: columns() == ["Yes."] * 3, "three answers")
-        names = [column.answerer.words for column in pilot.app.screen.query(Column)]
+        names = [column.answerer.label for column in pilot.app.screen.query(Column)]
         assert names == ["scripted", "scripted + plum", "scripted + plum + plum-sdf"]
         assert [len(request.adapters) for request in engine.requests] == [0, 1, 2]
         await close(pilot)
@@ -336,15 +336,14 @@ async def test_without_anything_to_compare_it_says_so(
 async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunApp) -> None:
     domain = Domain("healthcare", "This is no medical advice.")
     async with run_app(ScriptedEngine("Rest.")) as pilot:
-        chat = client(pilot).chat
-        plain = chat.find_model
+        plain = catalog(pilot).find_model
 
         def doctor(name: str | None) -> CatalogModel:
             found = plain(name)
             recipe = Recipe(file=found.recipe.file, domain=domain)
             return CatalogModel(found.name, found.path, recipe)
 
-        chat.find_model = doctor
+        catalog(pilot).find_model = doctor
         await client(pilot).load(doctor("scripted"))
         line = screen(pilot).query_one("#disclaimer", Static)
         for _ in range(2):

@@ -59,7 +59,8 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
     paths.settings_file.parent.mkdir(parents=True)
     paths.settings_file.write_text("# mine\n[sampling]\ntemperature = 1.0  # warm\n")
     settings = load_settings(paths.settings_file)
-    async with run_app(ScriptedEngine("Yes."), settings=settings) as pilot:
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, settings=settings) as pilot:
         await open_settings(pilot)
         assert name_of(pilot, "temperature") == "• temperature"
         field = row(pilot, "temperature").query_one(Input)
@@ -73,8 +74,6 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
         )
         await close(pilot)
         await ask(pilot, "Hi", "Yes.")
-        engine = client(pilot).chat._engine
-        assert isinstance(engine, ScriptedEngine)
         assert engine.requests[-1].sampling.temperature == 0.25
 
 
@@ -88,7 +87,7 @@ async def test_an_emptied_setting_goes_back_to_its_default(run_app: RunApp, path
         field.value = ""
         await close(pilot)
         assert "max_tokens" not in paths.settings_file.read_text()
-        assert client(pilot).chat.max_tokens == 1024
+        assert client(pilot).chat.settings.chat.max_tokens == 1024
 
 
 async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
@@ -191,12 +190,12 @@ async def test_the_model_of_a_conversation_is_picked_and_loaded(
         await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
         await pilot.press(*"oth", "enter")
         await wait_until(lambda: "other" in status(pilot), "the other model")
-        running = client(pilot).chat.model
+        running = client(pilot).chat.active_model.model
         assert running is not None
         assert running.name == "other"
         # Another conversation keeps its own: it is loaded again when it goes on.
-        store = client(pilot).chat.store
-        assert store.conversations()[0].model == "other"
+        (conversation,) = await client(pilot).chat.conversations.list_all()
+        assert conversation.model == "other"
 
 
 async def test_a_picker_finds_by_typing_and_gives_up_with_escape(

@@ -22,14 +22,15 @@ from baize_tui.app.picker import Picker
 from baize_tui.app.side_by_side import Column, SideBySide
 from baize_tui.app.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.conversations import Store
 from tests.app.looking import client, say, screen, shown, status, texts
 from tests.app.test_models import details, open_models, plan_of
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -128,7 +129,7 @@ def gone_model(name: str | None) -> CatalogModel:
 
 
 async def as_it_starts(pilot: Pilot[int]) -> None:
-    await wait_until(lambda: client(pilot).chat.loaded is not None, "the load")
+    await wait_until(lambda: client(pilot).chat.active_model.loaded is not None, "the load")
     await wait_until(lambda: "moderated" in status(pilot), "rest")
 
 
@@ -289,9 +290,9 @@ def doctor(name: str | None) -> CatalogModel:
 
 
 async def finding(pilot: Pilot[int]) -> None:
-    store = client(pilot).chat.store
+    conversations = client(pilot).chat.conversations
     for title in ("Bread without yeast", "Verse about the sea", "Perl one-liners", "白泽"):
-        store.new_conversation(system="", moderation=True, title=title)
+        await conversations.create(system="", moderation=True, title=title)
     await answered(pilot)
     await pilot.press("ctrl+b", *"er")
     await wait_until(lambda: screen(pilot).conversation_list.option_count == 4, "the matches")
@@ -360,11 +361,11 @@ def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
         return model(str(file), name or "scripted")
 
     chat = Chat(
-        Store(paths.conversations_file),
+        StoreThread(Store(paths.conversations_file)),
         state.engine,
         Settings(look=LookSettings(theme=theme)),
         paths.cache,
-        state.find_model or find_model,
+        ScriptedCatalog(state.find_model or find_model),
     )
     app = BaizeApp(chat, seen)
     app.animation_level = "none"

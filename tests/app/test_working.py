@@ -12,15 +12,18 @@ from baize_shared.progress import TimeLeft
 from baize_tui.app.client import BaizeApp
 from baize_tui.app.pastes import Pastes
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, write_recipe
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
-from baize_tui.store.conversations import Store, StoreFull
+from baize_tui.store.conversations import Store
+from baize_tui.store.errors import StoreFull
 from tests.app.looking import (
     RunApp,
     ask,
     ask_and_pause,
+    catalog,
     client,
     say,
     screen,
@@ -30,7 +33,7 @@ from tests.app.looking import (
     titles,
     transcript,
 )
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
@@ -41,12 +44,12 @@ async def test_an_answer_is_marked_and_the_mark_taken_back(run_app: RunApp) -> N
         await wait_until(lambda: "▲ good" in shown(pilot), "the mark")
         await pilot.press("alt+b")
         await wait_until(lambda: "▼ bad" in shown(pilot), "the other mark")
-        store = client(pilot).chat.store
-        conversation = store.conversations()[0]
-        assert store.messages(conversation.id)[-1].mark == "bad"
+        conversations = client(pilot).chat.conversations
+        (conversation,) = await conversations.list_all()
+        assert (await conversations.shown_messages(conversation.id))[-1].mark == "bad"
         await pilot.press("alt+b")
         await wait_until(lambda: "bad" not in shown(pilot), "no mark")
-        assert store.messages(conversation.id)[-1].mark is None
+        assert (await conversations.shown_messages(conversation.id))[-1].mark is None
 
 
 async def test_a_question_is_not_marked(run_app: RunApp) -> None:
@@ -343,7 +346,7 @@ async def test_a_conversation_goes_on_with_its_own_model(
     store.close()
     async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
         await ask(pilot, "Hi", "Yes.")
-        running = client(pilot).chat.model
+        running = client(pilot).chat.active_model.model
         assert running is not None
         assert running.name == "own"
 
@@ -361,7 +364,7 @@ async def test_a_model_that_is_gone_is_said_and_another_answers(
                 raise CatalogError("the file of gone is gone")
             return model()
 
-        client(pilot).chat.find_model = find
+        catalog(pilot).find_model = find
         await ask(pilot, "Hi", "Yes.")
         said = [notice.message for notice in pilot.app._notifications]
         assert any("Another model answered" in message for message in said)
@@ -406,7 +409,7 @@ async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
         await ask(pilot, "Hi", "One.")
         await wait_until(lambda: not client(pilot).chat.busy, "its end")
         for write in ("set_mark", "set_pinned", "delete_message", "set_options"):
-            monkeypatch.setattr(client(pilot).chat.store, write, full)
+            monkeypatch.setattr(Store, write, full)
         await pilot.press(key)
         await wait_until(lambda: "no space left" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi", "One."]
@@ -438,7 +441,8 @@ async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
     engine = ScriptedEngine("One.")
     engine.loaded_to = 0.5
     store = Store(paths.conversations_file)
-    chat = Chat(store, engine, Settings(), paths.cache, lambda name: model(str(file)))
+    scripted = ScriptedCatalog(lambda name: model(str(file)))
+    chat = Chat(StoreThread(store), engine, Settings(), paths.cache, scripted)
     async with BaizeApp(chat, paths).run_test() as pilot:
         await engine.paused.wait()
         await say(pilot, "Hi")
