@@ -477,6 +477,22 @@ def test_sqlite_is_new_enough() -> None:
     assert sqlite3.sqlite_version_info >= (3, 37)  # STRICT tables
 
 
+async def test_the_options_of_an_answer_are_for_that_answer_alone(make_chat: MakeChat) -> None:
+    engine = ScriptedEngine("Yes.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    options = AnswerOptions(
+        sampling={"temperature": 0.25}, max_tokens=5, stop=("The end.",), grammar='root ::= "Yes."'
+    )
+    await collect(chat.ask(conversation.id, "Hi", options))
+    await collect(chat.ask(conversation.id, "And?"))
+    with_options, without = engine.requests
+    assert (with_options.sampling.temperature, without.sampling.temperature) == (0.25, 0.7)
+    assert (with_options.max_tokens, without.max_tokens) == (5, 1024)
+    assert (with_options.stop, without.stop) == (["The end."], [])
+    assert (with_options.grammar, without.grammar) == ('root ::= "Yes."', "")
+
+
 async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeChat) -> None:
     engine = ScriptedEngine("Hi.")
     engine.prompt_format, engine.stop = "baize", ["[|AI|]", "The end."]
