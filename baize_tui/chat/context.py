@@ -11,7 +11,7 @@ from msgspec import Struct
 from baize_tui.engine.client import EngineFailure
 from baize_tui.store.records import Message
 
-FILL_AFTER_DROP = 0.75
+_FILL_AFTER_DROP = 0.75
 """How full the context may be after turns were dropped, so that the next question need not drop
 more."""
 _SMALLEST_RESERVE = 64
@@ -68,7 +68,7 @@ async def drop_oldest_turns(
     async def count_from(first: int) -> int:
         return await count(without_oldest(history, first))
 
-    first = await _first_that_fits(starts, int(room * FILL_AFTER_DROP), count_from)
+    first = await _first_that_fits(starts, int(room * _FILL_AFTER_DROP), count_from)
     if first is None:
         first = await _first_that_fits(starts, room, count_from)
     if first is None:

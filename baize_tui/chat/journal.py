@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable
 
 from baize_tui.store.errors import StoreError
 
-INTERVAL_S = 0.13
+_INTERVAL_S = 0.13
 """At most 250 ms of an answer may be lost. The rest of that time is for the write itself, and for
 text that the engine collects before it sends it (``EVENTS_PER_SECOND``)."""
 
 
 class Journal:
-    """Calls ``write`` in the background after changes, at most once in ``INTERVAL_S``."""
+    """Calls ``write`` in the background after changes, at most once in ``_INTERVAL_S``."""
 
     def __init__(self, write: Callable[[], Awaitable[None]]) -> None:
         self._write = write
@@ -44,7 +44,7 @@ class Journal:
             except StoreError as error:
                 self._problem = str(error)
                 self._changed.set()
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(_INTERVAL_S)
 
     def stop(self) -> None:
         """Start no more writes."""

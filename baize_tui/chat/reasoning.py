@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-OPEN, CLOSE = "<think>", "</think>"
+_OPEN, _CLOSE = "<think>", "</think>"
 
 
 def split_reasoning(text: str) -> tuple[str, str]:
@@ -12,11 +12,11 @@ def split_reasoning(text: str) -> tuple[str, str]:
     prompt, so that only the closing one is generated.
     """
     stripped = text.lstrip()
-    if stripped.startswith(OPEN):
-        inside = stripped[len(OPEN) :]
-        reasoning, closed, answer = inside.partition(CLOSE)
+    if stripped.startswith(_OPEN):
+        inside = stripped[len(_OPEN) :]
+        reasoning, closed, answer = inside.partition(_CLOSE)
         return reasoning.strip(), answer.lstrip() if closed else ""
-    before, closed, answer = text.partition(CLOSE)
-    if closed and OPEN not in before:
+    before, closed, answer = text.partition(_CLOSE)
+    if closed and _OPEN not in before:
         return before.strip(), answer.lstrip()
     return "", text

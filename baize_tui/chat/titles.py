@@ -11,7 +11,7 @@ from baize_tui.settings import Sampling
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.records import Message
 
-TITLE_LENGTH = 60
+_LENGTH = 60
 _MAX_TOKENS = 24
 _QUOTED_CHARACTERS = 400
 """Characters of each message that the model reads for a title."""
@@ -25,7 +25,7 @@ _INSTRUCTION = (
 def title_from_question(text: str) -> str:
     """A title for the conversation that begins with ``text``: its first line that is not blank."""
     first_line = next((line for line in text.splitlines() if line.strip()), "")
-    return clean_line(first_line.lstrip("#>*- "), TITLE_LENGTH) or NEW_TITLE
+    return clean_line(first_line.lstrip("#>*- "), _LENGTH) or NEW_TITLE
 
 
 def title_request(messages: Sequence[Message], template: str | None, stop: list[str]) -> Generate:
@@ -51,4 +51,4 @@ def parse_title(text: str) -> str:
     """The title in a model's answer ``text``; empty if it has none."""
     line = next((line for line in text.splitlines() if line.strip()), "")
     line = line.strip().removeprefix("Title:").strip(" \t\"'“”«»*#.`")
-    return clean_line(line, TITLE_LENGTH)
+    return clean_line(line, _LENGTH)

@@ -11,7 +11,7 @@ from baize_tui.catalog.adapters import find_adapter, laid_over
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
 
-STDIN = "-"
+_STDIN = "-"
 
 
 def read_question(prompt: str | None) -> str:
@@ -20,8 +20,8 @@ def read_question(prompt: str | None) -> str:
     Raises:
         CommandError: there is no question, or stdin is not text.
     """
-    argument = prompt if prompt != STDIN else None
-    piped = _read_stdin() if prompt == STDIN or not sys.stdin.isatty() else ""
+    argument = prompt if prompt != _STDIN else None
+    piped = _read_stdin() if prompt == _STDIN or not sys.stdin.isatty() else ""
     question = "\n\n".join(part.strip("\n") for part in (argument, piped) if part and part.strip())
     if not question:
         raise CommandError("nothing to ask: give a question, or pipe a text in")

@@ -7,7 +7,7 @@ import msgspec
 from baize_tui.cli.failures import CommandError
 from baize_tui.settings import Settings
 
-AUTO = "auto"
+_AUTO = "auto"
 
 
 def parse_gpu_layers(value: str) -> int | None:
@@ -16,7 +16,7 @@ def parse_gpu_layers(value: str) -> int | None:
     Raises:
         CommandError: it is neither.
     """
-    if value == AUTO:
+    if value == _AUTO:
         return None
     try:
         layers = int(value)

@@ -81,26 +81,23 @@ class Answers:
                 [_values(content) for content in contents],
             )
 
-    def mark_interrupted(self) -> int:
-        """Mark the streaming answers of clients that no longer run; returns how many."""
+    def mark_interrupted(self) -> None:
+        """Mark the streaming answers of clients that no longer run as interrupted."""
         if self._database.file is None:
-            return 0
+            return
         clients = self._database.clients_folder
         writers = self._database.rows(
             "SELECT DISTINCT writer FROM message WHERE state = 'streaming'"
         )
         dead = [row["writer"] for row in writers if not is_running(clients, row["writer"] or "")]
         if not dead:
-            return 0
-        marked = 0
+            return
         with self._database.transaction() as connection:
-            for writer in dead:
-                marked += connection.execute(
-                    "UPDATE message SET state = 'interrupted', writer = NULL "
-                    "WHERE state = 'streaming' AND writer IS ?",
-                    (writer,),
-                ).rowcount
-        return marked
+            connection.executemany(
+                "UPDATE message SET state = 'interrupted', writer = NULL "
+                "WHERE state = 'streaming' AND writer IS ?",
+                [(writer,) for writer in dead],
+            )
 
 
 def _values(content: AnswerContent) -> tuple[str, str, bytes | None, str | None, int]:

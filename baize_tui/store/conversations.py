@@ -50,8 +50,7 @@ class Store:
         """
         self.database = Database(file)
         self.answers = Answers(self.database)
-        self.interrupted = self.answers.mark_interrupted()
-        """How many answers were marked as interrupted when the file was opened."""
+        self.answers.mark_interrupted()
 
     @property
     def set_aside(self) -> Path | None:

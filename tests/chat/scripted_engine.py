@@ -29,6 +29,22 @@ def model(tmp_file: str = "/nowhere/scripted.gguf", name: str = "scripted") -> C
     return CatalogModel(name, Path(tmp_file), Recipe(file=tmp_file, title="A scripted model"))
 
 
+def _no_adapter(name: str) -> CatalogAdapter:
+    raise CatalogError(f"no adapter is called {name!r}")
+
+
+class ScriptedCatalog:
+    """Finds what a test gives it; both functions can be replaced."""
+
+    def __init__(
+        self,
+        find_model: Callable[[str | None], CatalogModel],
+        find_adapter: Callable[[str], CatalogAdapter] = _no_adapter,
+    ) -> None:
+        self.find_model = find_model
+        self.find_adapter = find_adapter
+
+
 class _Answer:
     def __init__(self, engine: ScriptedEngine, request: Generate) -> None:
         self._engine = engine
@@ -146,19 +162,3 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.closed = True
-
-
-def _no_adapter(name: str) -> CatalogAdapter:
-    raise CatalogError(f"no adapter is called {name!r}")
-
-
-class ScriptedCatalog:
-    """Finds models and adapters as a test says; its attributes may be replaced."""
-
-    def __init__(
-        self,
-        find_model: Callable[[str | None], CatalogModel],
-        find_adapter: Callable[[str], CatalogAdapter] = _no_adapter,
-    ) -> None:
-        self.find_model = find_model
-        self.find_adapter = find_adapter
