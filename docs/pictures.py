@@ -118,7 +118,7 @@ async def opened(pilot: Pilot[int]) -> None:
 
 async def prefilling(pilot: Pilot[int]) -> None:
     here = screen(pilot)
-    here.prompt.put("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
+    here.prompt.set_draft("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
     await pilot.press("enter")
     await until(lambda: " left" in here.status.text)
 

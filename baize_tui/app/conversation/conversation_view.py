@@ -56,7 +56,7 @@ class ConversationView:
         self._idle_status.show()
         surface.status.show_stop(view.is_answering)
         show_rest = partial(self._show_rest, conversation, messages)
-        surface.screen.run_worker(show_rest, group=GROUP, exclusive=True)
+        surface.run_worker(show_rest, group=GROUP, exclusive=True)
 
     async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """Show what can come later: the turns above, the branches, the use of the context."""

@@ -46,7 +46,7 @@ class DraftCost:
             self._timer.stop()
 
     def _start_count(self) -> None:
-        self._surface.screen.run_worker(self._count, group=GROUP, exclusive=True)
+        self._surface.run_worker(self._count, group=GROUP, exclusive=True)
 
     async def _count(self) -> None:
         view, draft = self._surface.view, self._surface.prompt.draft

@@ -34,7 +34,7 @@ class ListUpdates:
 
     def refresh(self) -> None:
         """Read the list again in the background."""
-        self._surface.screen.run_worker(self._read, group=GROUP, exclusive=True)
+        self._surface.run_worker(self._read, group=GROUP, exclusive=True)
 
     async def _read(self) -> None:
         surface = self._surface

@@ -132,7 +132,7 @@ class ConversationScreen(Screen[None]):
             except StoreError as error:
                 self.status.show(str(error), "problem")
 
-        self.run_worker(run, group=group)
+        self._surface.run_worker(run, group=group)
 
     # --- events ---------------------------------------------------------------------------------
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import cast
 
 from textual.screen import Screen
+from textual.worker import Worker
 
 from baize_tui.app.conversation.view_state import ViewState
 from baize_tui.app.state import ClientState
@@ -31,6 +34,14 @@ class Surface:
     @property
     def chat(self) -> Chat:
         return self.state.chat
+
+    def run_worker(
+        self, work: Callable[[], Awaitable[None]], *, group: str, exclusive: bool = False
+    ) -> None:
+        """Run ``work`` in the background; ``exclusive`` cancels the others of its group."""
+        # A function, not a coroutine: a worker cancelled before it starts never calls it.
+        function = cast("Callable[[], Coroutine[None, None, None]]", work)
+        _: Worker[None] = self.screen.run_worker(function, group=group, exclusive=exclusive)
 
     def focus_prompt(self) -> None:
         """Leave the list, and hide it where the terminal is too narrow for both."""
