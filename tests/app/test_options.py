@@ -150,7 +150,7 @@ async def test_every_row_says_what_it_is(run_app: RunApp) -> None:
         await open_settings(pilot)
         row(pilot, "min_p").query_one(Input).focus()
         about = pilot.app.screen.query_one("#description", Static)
-        await wait_until(lambda: "relative to the likeliest" in str(about.render()), "the words")
+        await wait_until(lambda: "relative to the most likely" in str(about.render()), "the words")
 
 
 async def test_options_of_one_conversation_count_there_alone(run_app: RunApp) -> None:
