@@ -56,8 +56,8 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     """What a model costs, and how fast it is."""
     measured = plan.measured
     lines = [
-        f"{size_text(measured.footprint.needed)} of memory with a context of {measured.n_ctx} "
-        f"tokens: {plan.fit}; up to {measured.largest_context} tokens fit"
+        f"{size_text(measured.footprint.needed)} of memory with a context of {measured.n_ctx}: "
+        f"{plan.fit}; up to {measured.largest_context} tokens fit"
     ]
     if not plan.installed:
         shortage = "" if plan.enough_disk else ", more than is free"
