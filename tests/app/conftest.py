@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
 from baize_tui.app.app import BaizeApp
+from baize_tui.catalog.adapters import AdapterRecipe, write_adapter_recipe
+from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
@@ -51,3 +56,35 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
                 await app.action_quit()
 
     return run
+
+
+@pytest.fixture
+def plum(paths: Paths, tmp_path: Path) -> str:
+    """An adapter for any model."""
+    file = tmp_path / "plum.gguf"
+    file.write_bytes(b"weights")
+    write_adapter_recipe("plum", AdapterRecipe(file=str(file)), paths)
+    return "plum"
+
+
+@pytest.fixture
+def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
+    """Pulls that go on as the test says."""
+    held: dict[str, Any] = {"go_on": asyncio.Event(), "why": "", "ended": False}
+
+    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+        try:
+            report(1, 4)
+            await held["go_on"].wait()
+        finally:
+            held["ended"] = True
+        if held["why"]:
+            raise CatalogError(held["why"])
+        file = paths.models_folder / f"{name}.gguf"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"weights")
+        write_record(name, PullRecord(str(file), 7, "hf:a/b", {}, 0.0), paths)
+        return file
+
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
+    return held

@@ -125,7 +125,7 @@ def test_a_path_through_all_of_it_by_keys_alone(paths: Paths, tmp_path: Path) ->
         client.type(F3)
         client.wait_for("This conversation")
         client.type(TAB)
-        client.wait_for("What the model is told before the first turn")
+        client.wait_for("what the model is told before the first turn")
         client.type("Answer in one word. ")
         client.wait_for("Answer in one word. You are")
         client.type(ESCAPE)

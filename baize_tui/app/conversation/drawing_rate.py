@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from textual.screen import Screen
+from textual.message_pump import MessagePump
 from textual.timer import Timer
 
 from baize_shared.usable_cpus import usable_cpus
@@ -23,8 +23,9 @@ do the drawing, so that the client wakes up once for both."""
 class DrawingRate:
     """Calls ``draw`` for new text: at once, or from a timer where the last drawing is recent."""
 
-    def __init__(self, screen: Screen[None], draw: Callable[[], None]) -> None:
-        self._screen = screen
+    def __init__(self, node: MessagePump, draw: Callable[[], None]) -> None:
+        """``node`` runs the timer."""
+        self._node = node
         self._draw = draw
         self._drawn_at = 0.0
         self._timer: Timer | None = None
@@ -41,7 +42,7 @@ class DrawingRate:
             self._draw_now()
         elif self._timer is None:
             wait = _LATEST / self.per_second - since
-            self._timer = self._screen.set_timer(wait, self._draw_now)
+            self._timer = self._node.set_timer(wait, self._draw_now)
 
     def stop(self) -> None:
         """Draw no more by itself: the answer has ended."""

@@ -63,7 +63,7 @@ Host = Callable[..., Running]
 
 
 class HostApp(App[None]):
-    CSS_PATH = "../../baize_tui/app/baize.tcss"
+    CSS_PATH = "../../../baize_tui/app/baize.tcss"
 
     def compose(self) -> ComposeResult:
         yield Transcript({action.id: action.key for action in ACTIONS})
