@@ -60,7 +60,7 @@ class BaizeApp(App[int]):
     ) -> None:
         """``model`` is loaded after the first frame; None takes the first that is installed.
 
-        A started ``exit_watch`` ends the process when it is told to, or the terminal is closed.
+        A started ``exit_watch`` ends the process on a signal, or when the terminal is closed.
         """
         super().__init__()
         if issubclass(ClientDriver, self.driver_class):
@@ -79,8 +79,8 @@ class BaizeApp(App[int]):
         self._warnings: list[str] = []
         self._set_up_themes(chat.settings.look.theme)
 
-    def _set_up_themes(self, wanted: str) -> None:
-        """Register the themes and begin with ``wanted``.
+    def _set_up_themes(self, chosen: str) -> None:
+        """Register the themes and begin with ``chosen``.
 
         It does what ``App._watch_theme`` does, before any style is read: setting ``theme`` here
         would read all styles twice before the first frame.
@@ -90,9 +90,10 @@ class BaizeApp(App[int]):
                 self._warnings.append(theme.reason)
             else:
                 self.register_theme(theme)
-        name = wanted if wanted in self.available_themes else BAIZE_DARK.name
-        if name != wanted:
-            self._warnings.append(f"There is no theme {wanted}; choose another one with f4.")
+        name = chosen if chosen in self.available_themes else BAIZE_DARK.name
+        if name != chosen:
+            key = self.state.keys["settings"]
+            self._warnings.append(f"There is no theme {chosen}; choose another one with {key}.")
         self.set_reactive(BaizeApp.theme, name)
         dark = self.current_theme.dark
         classes = {f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}

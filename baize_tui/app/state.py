@@ -1,4 +1,4 @@
-"""What the parts of the client share: conversations, models, settings, and what was found out."""
+"""What the parts of the client share: the chat, the model, the settings, pulls and plans."""
 
 from __future__ import annotations
 

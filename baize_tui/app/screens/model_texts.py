@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 Entry = CatalogModel | CatalogAdapter
 
 NOT_DOWNLOADED, FILE_GONE = "not downloaded", "file is gone"
-ADAPTER_USE = "f3 applies it in a conversation, with a scale."
 
 
 def row_text(
@@ -36,15 +35,21 @@ def row_text(
     return f"{name:<26.26} {state:<24.24} {entry.recipe.license}"
 
 
-def details_text(entry: Entry, plan: ModelPlan | None) -> str:
-    """What the recipe says about it, and what it costs as far as that is known."""
+def adapter_hint(key: str) -> str:
+    """How an adapter is used; ``key`` opens the options of a conversation."""
+    return f"{key} applies it in a conversation, with a scale"
+
+
+def details_text(entry: Entry, plan: ModelPlan | None, key: str) -> str:
+    """What the recipe says, and what the model costs as far as that is known; for ``key`` see
+    ``adapter_hint``."""
     recipe = entry.recipe
     lines = [entry.title, recipe.description, recipe.notice]
     if recipe.domain is not None:
         lines.append(recipe.domain.disclaimer)
     if isinstance(entry, CatalogAdapter):
         base = f" for {entry.recipe.base}" if entry.recipe.base else ""
-        lines.append(f"An adapter{base}: {ADAPTER_USE}")
+        lines.append(f"An adapter{base}: {adapter_hint(key)}")
     if plan is not None:
         lines += plan_lines(plan)
     elif isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog, LineDialog
-from baize_tui.app.screens.model_texts import ADAPTER_USE, Entry, details_text, row_text
+from baize_tui.app.screens.model_texts import Entry, adapter_hint, details_text, row_text
 from baize_tui.app.screens.picker import SEARCH, Choice, Picker
 from baize_tui.app.services.background_pulls import PullEvent, PullProgress
 from baize_tui.app.state import ClientState
@@ -68,6 +68,7 @@ class ModelsScreen(Dialog[str | None]):
         super().__init__()
         self._state = state
         self._current = current
+        self._options_key = state.keys["conversation"]
         self._entries: dict[str, Entry] = {}
         self._remove_pressed = ""
         """The name on which the person pressed Delete once."""
@@ -140,8 +141,10 @@ class ModelsScreen(Dialog[str | None]):
 
     def _show_details(self) -> None:
         entry = self._highlighted
-        plan = self._state.plans.get(entry.name) if entry is not None else None
-        self._details.update(details_text(entry, plan) if entry is not None else "")
+        text = ""
+        if entry is not None:
+            text = details_text(entry, self._state.plans.get(entry.name), self._options_key)
+        self._details.update(text)
 
     def _show_notice(self, text: str, *, busy: bool = False) -> None:
         self._notice.set_class(busy, "-busy")
@@ -182,7 +185,7 @@ class ModelsScreen(Dialog[str | None]):
         elif isinstance(entry, CatalogModel):
             self.dismiss(entry.name)
         else:
-            self._show_notice(ADAPTER_USE)
+            self._show_notice(adapter_hint(self._options_key))
 
     @work(group="pull")
     async def _pull(self, entry: Entry) -> None:

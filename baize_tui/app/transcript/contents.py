@@ -12,7 +12,7 @@ CUT_EXCEPT_PINNED = "── of the turns above, the model sees only pinned ones 
 
 
 class Contents:
-    """What a transcript shows, from top to bottom; knows nothing of lines or heights."""
+    """What a transcript shows, from top to bottom, without lines and heights."""
 
     def __init__(self, keys: Mapping[str, str]) -> None:
         """``keys`` has the names of the keys of actions, for notes that mention one."""

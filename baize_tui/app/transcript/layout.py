@@ -1,4 +1,4 @@
-"""Where each entry of a transcript begins, counted in lines, and the lines of those drawn.
+"""On which line each entry of a transcript begins, and the lines of those that are drawn.
 
 A conversation may have thousands of turns. Each has an estimated height until it is drawn, and only
 those drawn last keep their lines.
@@ -15,7 +15,7 @@ from baize_tui.app.transcript.look import Line, Look
 from baize_tui.app.transcript.turn import Entry
 
 KEPT_DRAWN = 60
-"""Entries that keep their lines after they were scrolled out of sight."""
+"""The number of entries that keep their lines; those drawn first lose them first."""
 
 
 class Layout:
@@ -48,11 +48,11 @@ class Layout:
         return self._starts[-1]
 
     def start(self, index: int) -> int:
-        """The line on which entry ``index`` begins; that count of entries is the end."""
+        """The line on which entry ``index`` begins; for the number of entries, the end."""
         return self._starts[index]
 
     def index_at(self, line: int) -> int:
-        """The entry that contains ``line``; the count of entries where the line is below all."""
+        """The index of the entry that contains ``line``; below the last, the number of entries."""
         return max(bisect_right(self._starts, line) - 1, 0)
 
     def entry_at(self, line: int) -> Entry | None:

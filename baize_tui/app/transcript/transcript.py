@@ -143,7 +143,7 @@ class Transcript(ScrollView):
         self._settle()
 
     def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
-        """Show at each message with siblings its place among them, and how many there are."""
+        """Show the place of each message among its siblings, and how many there are."""
         for turn in self.turns:
             place = places.get(turn.message.id)
             if turn.branch != place:
@@ -176,14 +176,14 @@ class Transcript(ScrollView):
         turns = reversed(self.turns)
         return next((turn for turn in turns if role in (None, turn.message.role)), None)
 
-    def select(self, wanted: Turn | None) -> None:
+    def select(self, selected: Turn | None) -> None:
         """Select one turn, or none."""
         for turn in self.turns:
-            if turn.selected != (turn is wanted):
-                turn.selected = turn is wanted
+            if turn.selected != (turn is selected):
+                turn.selected = turn is selected
                 self._layout.forget(turn)
-        if wanted is not None:
-            self.bring_into_sight(wanted)
+        if selected is not None:
+            self.bring_into_sight(selected)
         self.refresh()
 
     def select_neighbour(self, step: int) -> None:
@@ -300,14 +300,14 @@ class Transcript(ScrollView):
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def _set_virtual_height(self) -> None:
-        wanted = Size(self.size.width, self._layout.height)
+        size = Size(self.size.width, self._layout.height)
         before = self.virtual_size
-        if wanted.width != before.width:
-            self.virtual_size = wanted
-        elif wanted != before:
+        if size.width != before.width:
+            self.virtual_size = size
+        elif size != before:
             # The scrollbar is always there: to lay out the screen again would change nothing.
-            self.set_reactive(ScrollView.virtual_size, wanted)
-            self.vertical_scrollbar.window_virtual_size = wanted.height
+            self.set_reactive(ScrollView.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
 
     def _set_scroll(self, y: float) -> None:
         y = max(0, min(round(y), self.max_scroll_y))
