@@ -223,7 +223,7 @@ class Chat:
             async for event in self._engine.generate(request):
                 if isinstance(event, protocol.Finished) and (title := parse_title(event.text)):
                     return title
-        raise EngineFailure("the model gave no title; f2 lets you write one")
+        raise EngineFailure("the model found no title; f2 lets you write one")
 
     async def count_prompt_tokens(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str
