@@ -68,7 +68,7 @@ async def test_no_title_leaves_the_old_one(run_app: RunApp) -> None:
         await ask(pilot, "Hi", "One.")
         engine.script = ['""']
         await pilot.press("alt+t")
-        await wait_until(lambda: "gave no title" in status(pilot), "the reason")
+        await wait_until(lambda: "found no title" in status(pilot), "the reason")
         assert titles(pilot) == ["Hi"]
 
 
