@@ -125,7 +125,7 @@ def test_a_gguf_is_downloaded_once_whatever_breaks(
     assert info["pulled"]["sha256"] == sha256(smollm2)
     assert info["pulled"]["commits"] == {"owner/ggufs": hub.commit("owner/ggufs")}
     before = hub.sent
-    assert "here already" in run_client("models", "pull", name).stderr
+    assert "already installed" in run_client("models", "pull", name).stderr
     assert hub.sent == before
     assert run_client("models", "remove", name).returncode == 0
     assert left_in(paths.models_folder) == []
@@ -366,7 +366,7 @@ def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Pa
     assert left_in(paths.models_folder) == ["mine.gguf"]
     sent = hub.sent
     again = run_client("models", "pull", "hf:owner/ggufs", "--name", "mine")
-    assert "here already" in again.stderr
+    assert "already installed" in again.stderr
     assert hub.sent == sent
 
 

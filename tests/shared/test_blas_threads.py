@@ -177,7 +177,7 @@ def test_a_numpy_imported_later_is_limited_too() -> None:
 
 def test_the_chat_client_starts_without_it() -> None:
     ran(
-        "import sys, baize_tui.__main__, baize_tui.app.client, baize_shared.blas_threads\n"
+        "import sys, baize_tui.__main__, baize_tui.app.app, baize_shared.blas_threads\n"
         "assert 'threadpoolctl' not in sys.modules\n"
         "assert 'numpy' not in sys.modules\n"
     )
