@@ -25,7 +25,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.removing import remove, remove_adapter
 from baize_tui.catalog.shipped import shipped_models
-from baize_tui.engine.adapter_fits import check_adapter
+from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from tests.convert.make_goldens import BASE, FOLDER

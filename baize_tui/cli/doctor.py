@@ -22,7 +22,8 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model, kn
 from baize_tui.cli.engine_trial import EngineTrial, Trial, try_engine
 from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.start import speaks_utf8
-from baize_tui.engine.profiles import FULL, WorkingProfile, profile_named
+from baize_tui.engine.profile_cache import WorkingProfile
+from baize_tui.engine.profiles import FULL, profile_named
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Settings, SettingsError, load_settings

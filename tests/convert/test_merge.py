@@ -26,7 +26,7 @@ from baize_convert.rope import rope_factors
 from baize_convert.safetensors_file import read_safetensors
 from baize_convert.tensor_names import modules, permute_rows
 from baize_tui.chat.formats import system_prompt
-from baize_tui.engine.bindings import AbortFlag
+from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM, Sampling

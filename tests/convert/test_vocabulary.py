@@ -19,7 +19,7 @@ from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
 from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
 from baize_convert.vocabulary import read_vocabulary
-from baize_tui.engine.bindings import Model
+from baize_tui.engine.llama.model import Model
 from tests.convert.model_folders import digest_of, keys_of, random_folder, references
 from tests.vocabularies import FOLDER as VOCABULARIES
 

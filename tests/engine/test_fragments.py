@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.engine.bindings import Vocabulary
 from baize_tui.engine.fragments import (
     Content,
     Ids,
@@ -18,6 +17,7 @@ from baize_tui.engine.fragments import (
     marked_text,
     partition,
 )
+from baize_tui.engine.llama.vocabulary import Vocabulary
 from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
 from tests.vocabularies import FOLDER
 
@@ -129,7 +129,7 @@ def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> No
         return
     ids = PromptTokenizer(voc).plain(text)
     # "▁" is how these vocabularies spell a blank: the two are one to them.
-    spelled = voc.text_of(ids, special=True).decode()
+    spelled = voc.detokenize(ids, special=True).decode()
     assert spelled.replace("▁", " ") == text.replace("▁", " ")
 
 
@@ -225,7 +225,7 @@ def test_baize_markers_tokenize_as_the_reference_says() -> None:
     """reference values of the true LLaMA vocabulary, from llama-tokenizer-js 1.2.2."""
     voc = vocabulary("llama-spm")
     tokenizer = PromptTokenizer(voc)
-    assert voc.text_of([518]) == b" ["
+    assert voc.detokenize([518]) == b" ["
     assert tokenizer.ids(MarkedText("[|Human|]"))[0] == 518
     after_line = tokenizer.ids(MarkedText("Hi!\n[|AI|]Yes"))
     assert 13 in after_line

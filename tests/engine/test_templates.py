@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from baize_tui.engine import templates
-from baize_tui.engine.bindings import Vocabulary
 from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from baize_tui.engine.templates import TemplateError, break_markers, render
 from tests.engine.vocabulary_files import vocabulary
@@ -72,7 +72,7 @@ def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
     assert whole is not None
     assert marked.text == whole
     assert ids == voc.tokenize(whole, parse_special=True)
-    assert NEXT in voc.text_of(ids, special=True).decode()
+    assert NEXT in voc.detokenize(ids, special=True).decode()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -12,7 +12,8 @@ from baize_convert.vocabulary_file import write_vocabulary
 from baize_train.failures import TrainError
 from baize_train.masking import ChatFormat
 from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, format_named
-from baize_tui.engine.bindings import EngineError, Model
+from baize_tui.engine.llama.errors import EngineError
+from baize_tui.engine.llama.model import Model
 from baize_tui.settings import Settings
 
 

@@ -18,8 +18,8 @@ from baize_shared.common_prefix import common_prefix_length
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
 from baize_tui.chat.formats import format_named, prompt_of
-from baize_tui.engine.bindings import Vocabulary
 from baize_tui.engine.fragments import MarkedText, PromptTokenizer
+from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from baize_tui.engine.templates import TemplateError, break_markers, render
 
@@ -120,7 +120,7 @@ class DialogueTokenizer:
         spelled = {
             **marked.hidden,
             **{
-                char: self._vocabulary.text_of(ids, special=True).decode("utf-8", "replace")
+                char: self._vocabulary.detokenize(ids, special=True).decode("utf-8", "replace")
                 for char, ids in marked.earlier.items()
             },
         }

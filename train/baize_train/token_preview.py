@@ -9,7 +9,7 @@ from typing import Literal
 from rich.text import Text
 
 from baize_train.masking import TokenizedDialogue
-from baize_tui.engine.bindings import Vocabulary
+from baize_tui.engine.llama.vocabulary import Vocabulary
 
 Fate = Literal["trained", "ignored", "cut"]
 STYLES: dict[Fate, str] = {"trained": "bold green", "ignored": "dim", "cut": "red strike"}
@@ -37,7 +37,7 @@ def preview(
     around what is trained and waves around what is cut, for a terminal without colours."""
     text = Text()
     for fate, run in groupby(fates(dialogue, max_length), key=lambda one: one[1]):
-        raw = vocabulary.text_of([token for token, _ in run], special=True)
+        raw = vocabulary.detokenize([token for token, _ in run], special=True)
         before, after = _MARKS[fate] if marks else ("", "")
         text.append(f"{before}{_shown(raw.decode('utf-8', 'replace'))}{after}", STYLES[fate])
     return text

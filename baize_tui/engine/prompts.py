@@ -1,0 +1,67 @@
+"""A prompt as the token ids of a loaded model."""
+
+from __future__ import annotations
+
+import msgspec
+
+from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.protocol import Prompt
+from baize_tui.engine.templates import TemplateError, render
+
+
+class PromptReader:
+    """Renders prompts with a template and tokenizes them with a vocabulary."""
+
+    def __init__(self, vocabulary: Vocabulary, template: str) -> None:
+        """``template`` is the model's own, for prompts without one; empty if it has none."""
+        self._vocabulary = vocabulary
+        self._template = template
+        self.tokenizer = PromptTokenizer(vocabulary)
+
+    def with_partial_ids(self, prompt: Prompt) -> Prompt:
+        """``prompt`` with the begun answer as ids, which tell it apart from the rest."""
+        partial = prompt.partial
+        if partial is None or partial.ids:
+            return prompt
+        ids = self.tokenizer.plain(partial.content)
+        return msgspec.structs.replace(
+            prompt, partial=msgspec.structs.replace(partial, ids=ids) if ids else None
+        )
+
+    def ids(self, prompt: Prompt) -> list[int]:
+        """Token ids of ``prompt``, with a BOS in front where the vocabulary wants one.
+
+        Raises:
+            TemplateError: the chat template failed.
+        """
+        source = prompt.template if prompt.template is not None else self._template
+        if not source:
+            raise TemplateError("the file has none; choose a prompt format in the settings")
+        vocabulary = self._vocabulary
+        marked = render(
+            prompt,
+            source,
+            vocabulary.specials,
+            {
+                "bos_token": vocabulary.special_text(vocabulary.bos),
+                "eos_token": vocabulary.special_text(vocabulary.eos),
+            },
+        )
+        ids = self.tokenizer.ids(marked)
+        if vocabulary.add_bos and ids[:1] != [vocabulary.bos]:
+            ids.insert(0, vocabulary.bos)
+        return ids
+
+
+def broken_marker_notices(prompt: Prompt) -> list[str]:
+    """One line for a person about turn markers in the contents that were broken up."""
+    typed = [
+        marker
+        for marker in prompt.markers
+        if any(marker in message.content for message in prompt.messages)
+    ]
+    if not typed:
+        return []
+    markers = " and ".join(typed)
+    return [f"{markers} in the text would end a turn: a zero-width break was inserted"]
