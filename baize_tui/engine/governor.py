@@ -2,79 +2,64 @@
 
 All threads wait for the slowest after every operation. A thread that loses its core to another
 process therefore stops all of them, and one thread fewer can be ten times faster; on a free machine
-it is slower. The governor keeps two tables of token times, those on a free machine and those under
-the present load, and takes the count with the smallest time. Counts never tried are estimated from
-those that were. Counts beyond the free cores are not tried: a token there can take the time of a
-thousand.
+it is slower. The governor keeps two tables of token times (``token_times``), one for a free machine
+and one for the present load, and takes the count with the smallest time. Counts that were never
+tried are estimated from those that were. Counts beyond the free cores are not tried: a token there
+can take as long as a thousand others.
 
-It has no clock and does no I/O: the same observations give the same answers.
+It has no clock and does no I/O: the same observations give the same decisions.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from baize_tui.engine.token_times import (
+    LONGEST_PATIENCE,
+    OTHER_LOAD,
+    UNEXPLAINED,
+    TokenTimes,
+    interpolated,
+)
 
 _WINDOW_S, _WINDOW_TOKENS = 0.05, 2
-"""A decision looks at the mean over at least so many seconds and tokens."""
+"""A decision uses the mean over at least this many seconds and tokens."""
 _SLOW_TOKEN_S = 0.3
-"""One token that takes so long is enough."""
+"""A single token that takes this long is enough."""
 _COLLAPSE = 2.5
-"""So is one that takes so many times as long as expected."""
+"""So is a token that takes this many times as long as expected."""
 _GAIN = 0.95
-"""Another count is taken where it promises at most this part of the present time."""
-_UNEXPLAINED = 1.3
-"""A rise of the time by this factor without neighbours is believed slowly."""
+"""Another count is taken if its expected time is at most this fraction of the present one."""
 _LOST_PART = 0.07
-"""The machine counts as free while the threads get all but this part of their cores."""
+"""The machine counts as free while the threads lose at most this fraction of their cores."""
 _CLEARLY_LOST = 0.2
 _ROUNDING = 0.3
 """A neighbour that takes less of a core than this leaves it usable."""
-_OTHER_LOAD = 0.4
-"""Times count for another load when others use this many cores more or less."""
-_SMOOTHING, _SLOW_SMOOTHING = 0.3, 0.1
-_FIRST_PATIENCE_S, _LONGEST_PATIENCE_S = 4.0, 120.0
-"""How long a time is believed while the load stays: doubled whenever it is measured again."""
-_FIRST_PATIENCE, _LONGEST_PATIENCE = 50, 1000
-"""The same in tokens, where these are slow."""
-_FIRST_BLIND_PATIENCE_S, _LONGEST_BLIND_PATIENCE_S = 1.0, 16.0
-"""The same where nobody tells what other processes use, so that only trying shows it."""
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.25, 8.0
 _SHORT_STAY_S = 10.0
-"""A switch that is taken back this soon, under the same load, makes the next one wait, twice as
-long each time."""
+"""If a switch is reversed this soon under the same load, the next switch has to wait, twice as long
+each time."""
 _URGENT = 2.0
-"""Unless tokens take so many times as long as they would with the other count."""
+"""It need not wait if tokens take this many times as long as with the other count."""
 _EXPLORING_FREE, _EXPLORING_LOADED = 0.01, 0.02
-"""Part of the time that may be lost to trying other counts, on a free machine and a loaded one."""
+"""Fraction of the time that may be spent on trying other counts, on a free and a loaded machine."""
 _PROBE_TOKENS = 4
 _FIRST_PAUSE, _PAUSE_GROWTH = 3, 1.25
-"""Tokens between two trials, and how much more it is after each while the load stays."""
+"""Tokens between two trials, and the factor by which the pause grows while the load stays."""
 _GIVE_UP = 1.5
-"""A trial ends at once where a token takes so many times as long as before."""
-_LEAST_EXPONENT = 0.5
-"""Fewer threads are expected to be slower by at least this power of their number."""
+"""A trial ends at once if a token takes this many times as long as before."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """One token, or one batch of always the same size."""
+    """The computation of one token, or of one batch of a constant size."""
 
     seconds: float
     cpu_seconds: float | None = None
-    """Processor time of all threads of this process meanwhile."""
+    """Processor time of all threads of this process in those seconds."""
     others: float | None = None
-    """Cores that other processes use, where it has just been measured."""
-
-
-@dataclass(frozen=True)
-class _Time:
-    """A time measured under one load."""
-
-    seconds: float
-    at: float
-    load: float
-    patience: float
+    """Cores that other processes use, if that was measured just now."""
 
 
 @dataclass
@@ -106,37 +91,32 @@ class Governor:
     most: int
     cpus: int = 0
     threads: int = 0
-    """The count for what comes next; to begin with 0 stands for ``most``."""
+    """The count for the next computation; initially, 0 stands for ``most``."""
     switches: int = 0
     _start: int = 0
     _now: float = 0.0
     _others: float | None = None
-    """Cores that others want by what they use; None where nobody tells."""
+    """Cores that others want, judging by what they use; None where that is not measured."""
     _samples_due: int = 0
-    """Samples of the use by others to come before one is of the present count alone."""
+    """Measurements of others to skip, because they include time with another count."""
     _load: float = 0.0
-    """Cores that others want, as far as one can tell from what they use and take from us."""
-    _free: dict[int, float] = field(default_factory=dict)
-    """Seconds by count on a free machine, all for the length of context there is now."""
-    _loaded: dict[int, _Time] = field(default_factory=dict)
-    """The same under the present load."""
+    """Cores that others want, estimated from what they use and what this process loses."""
+    _times: TokenTimes = field(default_factory=TokenTimes)
     _best_share: dict[int, float] = field(default_factory=dict)
-    """The most of a core that each thread used: less than 1 where threads sleep in between."""
-    _learnt: int = 0
-    """The count that the free machine was last seen with."""
+    """The largest share of a core that each thread used, by count; threads that sleep use less."""
     _window: _Window = field(default_factory=_Window)
     _is_first: bool = True
     _doubts: int = 0
-    """Windows in a row that spoke for a lower count."""
+    """Consecutive windows that favoured a lower count."""
     _credit: float = 0.0
-    """Seconds that may be lost to trying other counts."""
+    """Seconds that may be spent on trying other counts."""
     _tried_from: float | None = None
-    """While another count is tried: seconds with the count before."""
+    """During a trial of another count: seconds per token with the previous count."""
     _trial_pause: float = _FIRST_PAUSE
-    """Tokens to the next trial at least, of which ``_since_trial`` have been computed."""
+    """Fewest tokens between two trials; ``_since_trial`` have been computed since the last."""
     _since_trial: int = 0
     _before: int = 0
-    """The count before the last switch, which was ``_switched_at`` and under ``_switched_load``."""
+    """The count before the last switch, at the time ``_switched_at`` under ``_switched_load``."""
     _switched_at: float = -math.inf
     _switched_load: float = 0.0
     _wait: float = 0.0
@@ -150,10 +130,10 @@ class Governor:
 
     @property
     def neighbours(self) -> float:
-        """Cores that others want, when last looked."""
+        """Cores that others want, as last estimated."""
         return self._load
 
-    # --- what it is told ------------------------------------------------------------------------
+    # --- observations ---------------------------------------------------------------------------
 
     def begin(self, pause_seconds: float, others: float | None) -> None:
         """A request starts after ``pause_seconds`` in which other processes used ``others``."""
@@ -167,17 +147,17 @@ class Governor:
         self._forget_other_loads()
         best = self._best_count(None)
         if best != self.threads:
-            self._take(best)
+            self._switch_to(best)
 
     def record(self, seen: Observation) -> None:
-        """A token or batch has been computed with ``threads``."""
+        """Take in one computation with ``threads``; may change the count."""
         self._now += seen.seconds
         if self._tried_from is not None:
             self._credit -= seen.seconds - self._tried_from
         if seen.others is not None:
-            self._hear_of(seen.others)
+            self._note_others(seen.others)
         if self._is_first:
-            # The first with another count wakes threads and fills caches.
+            # The first computation with another count wakes threads and fills caches.
             self._is_first = False
             if seen.seconds < _SLOW_TOKEN_S:
                 return
@@ -186,13 +166,13 @@ class Governor:
             window, self._window = self._window, _Window()
             self._decide(window)
 
-    def _hear_of(self, others: float) -> None:
+    def _note_others(self, others: float) -> None:
         self._samples_due = max(0, self._samples_due - 1)
         if self._samples_due:
-            return  # partly of the time with another count
+            return  # it includes time with another count
         wanted = self._wanted_beside(others, self.threads)
         before = self._others
-        if before is not None and abs(wanted - before) < _OTHER_LOAD:
+        if before is not None and abs(wanted - before) < OTHER_LOAD:
             wanted = (before + wanted) / 2
         self._others = wanted
 
@@ -202,12 +182,12 @@ class Governor:
             return True
         if self._tried_from is not None and window.seconds > _GIVE_UP * self._tried_from:
             return True
-        expected = self._estimate(self.threads)
+        expected = self._times.estimate(self.threads, self._now)
         if expected is not None and window.seconds > _COLLAPSE * expected * window.tokens:
             return True
         return window.tokens >= _WINDOW_TOKENS and window.seconds >= _WINDOW_S
 
-    # --- what it makes of it --------------------------------------------------------------------
+    # --- conclusions ----------------------------------------------------------------------------
 
     def _decide(self, window: _Window) -> None:
         count, seconds = self.threads, window.seconds / window.tokens
@@ -215,23 +195,25 @@ class Governor:
         self._load = max(self._others or 0.0, self._wanted_by_loss(lost))
         self._forget_other_loads()
         is_free = lost <= _LOST_PART * count and count <= self._usable_cores()
-        # Where nobody tells of others, a jump of the time is taken for them.
-        is_surprise = self._others is None and seconds > _UNEXPLAINED * self._free.get(
+        # Where others are not measured, a sudden rise is attributed to them.
+        is_surprise = self._others is None and seconds > UNEXPLAINED * self._times.free.get(
             count, seconds
         )
         is_free = is_free and not is_surprise
         if is_free:
-            self._learn_free(seconds)
+            self._times.learn_free(count, seconds)
         self._credit += (_EXPLORING_FREE if is_free else _EXPLORING_LOADED) * window.seconds
-        if not is_free and not self._loaded:
-            # Another load: what is known of a free machine may be of little use.
+        if not is_free and not self._times.loaded:
+            # Under another load, the times of a free machine may be of little use.
             self._credit = max(self._credit, _PROBE_TOKENS * seconds)
         self._since_trial += window.tokens
         tried, self._tried_from = self._tried_from is not None, None
-        smooth = self._learn_loaded(seconds)
+        smooth = self._times.learn_loaded(
+            count, seconds, self._now, self._load, blind=self._others is None
+        )
         best = self._best_count(smooth)
         if best < count and not self._doubts and not tried:
-            # One bad window can be chance, unless it was long and the cores were not ours.
+            # One bad window can be chance, unless it was long and the cores were clearly lost.
             self._doubts = 1
             if not (window.seconds >= _SLOW_TOKEN_S and lost >= _CLEARLY_LOST):
                 return
@@ -239,19 +221,21 @@ class Governor:
         if not tried and self._must_wait(best, smooth):
             return
         if best != count:
-            self._take(best, of_trial=tried)
+            self._switch_to(best, after_trial=tried)
             return
         if is_surprise:
-            self._learn_free(seconds)  # no other count is better: it is the work that has changed
+            self._times.learn_free(
+                count, seconds
+            )  # no other count is better: the work itself has changed
         self._explore(smooth)
 
     def _lost_cores(self, window: _Window) -> float:
-        """How many cores' time the threads waited for a core."""
+        """How many cores the threads lost while they waited for their turn."""
         if window.cpu_seconds is None:
             return 0.0
         share = min(1.0, window.cpu_seconds / window.seconds / self.threads)
         known = self._best_share
-        # Where nobody tells of others, as much is expected of a new count as of those before.
+        # Where others are not measured, a new count is expected to do as well as the earlier ones.
         expected = min(known.values(), default=0.0) if self._others is None else 0.0
         best = max(share, known.get(self.threads, expected))
         self._best_share[self.threads] = best
@@ -260,8 +244,8 @@ class Governor:
     def _wanted_beside(self, others: float, count: int) -> float:
         """Cores that others would use if this process used none.
 
-        Where all processors are busy everyone gets the same part of them: D others beside n threads
-        on C processors use D C / (n + D).
+        When all C processors are busy, everyone gets an equal share: D others beside n threads use
+        D C / (n + D).
         """
         if others + count <= self.cpus - _ROUNDING:
             return others
@@ -269,8 +253,8 @@ class Governor:
         return min(max(others, wanted), float(self.cores))
 
     def _wanted_by_loss(self, lost: float) -> float:
-        """The same from what the threads lost: of n threads' time D others take n D / (n + D)."""
-        if lost < _CLEARLY_LOST or self.most < self.cores:  # it may be the quota that took it
+        """The same, from what the threads lost: D others take n D / (n + D) of n threads' time."""
+        if lost < _CLEARLY_LOST or self.most < self.cores:  # the quota may have taken it
             return 0.0
         return min(lost * self.threads / max(self.threads - lost, 0.1), float(self.cores))
 
@@ -279,72 +263,35 @@ class Governor:
         return max(1, math.floor(self.cores - self._load + _ROUNDING))
 
     def _free_cpus(self) -> int:
-        """Logical processors that others leave: beyond them threads would wait for each other's
-        turn on the same one, where a single token can take seconds."""
+        """Logical processors that others leave.
+
+        With more threads, two would take turns on one processor, and a token can take seconds.
+        """
         return math.floor(self.cpus - self._load + _ROUNDING)
 
     def _forget_other_loads(self) -> None:
-        if self._others is None:
-            return  # what a lower count loses says nothing of the load that a higher one would meet
-        known = len(self._loaded)
-        self._loaded = {
-            count: time
-            for count, time in self._loaded.items()
-            if abs(time.load - self._load) < _OTHER_LOAD * max(1.0, self._load)
-        }
-        if len(self._loaded) < known:
+        # What a lower count loses says nothing about the load that a higher one would meet.
+        if self._others is not None and self._times.forget_other_loads(self._load):
             self._trial_pause = _FIRST_PAUSE
 
-    def _learn_free(self, seconds: float) -> None:
-        """Times rise with the context, for all counts alike: what one shows moves them all."""
-        before = self._free.get(self.threads)
-        if before is None or self._learnt != self.threads:
-            self._free[self.threads] = seconds
-            self._learnt = self.threads
-            return
-        weight = _SMOOTHING if seconds < _UNEXPLAINED * before else _SLOW_SMOOTHING
-        ratio = 1 + weight * (seconds / before - 1)
-        self._free = {count: ratio * time for count, time in self._free.items()}
-        self._loaded = {
-            count: replace(time, seconds=ratio * time.seconds) if count != self.threads else time
-            for count, time in self._loaded.items()
-        }
-
-    def _learn_loaded(self, seconds: float) -> float:
-        """Take ``seconds`` into the table of the present load; the smoothed time."""
-        blind = self._others is None
-        patience = _FIRST_BLIND_PATIENCE_S if blind else _FIRST_PATIENCE_S
-        patience = max(patience, _FIRST_PATIENCE * seconds)
-        before = self._loaded.get(self.threads)
-        if before is not None:
-            if self._is_believed(before):
-                patience = before.patience
-                seconds = before.seconds + _SMOOTHING * (seconds - before.seconds)
-            else:
-                longest = _LONGEST_BLIND_PATIENCE_S if blind else _LONGEST_PATIENCE_S
-                longest = max(longest, _LONGEST_PATIENCE * seconds)
-                patience = max(patience, min(2 * before.patience, longest))
-        self._loaded[self.threads] = _Time(seconds, self._now, self._load, patience)
-        return seconds
-
-    def _is_believed(self, time: _Time) -> bool:
-        return self._now - time.at <= time.patience
-
-    # --- what it chooses ------------------------------------------------------------------------
+    # --- choices --------------------------------------------------------------------------------
 
     def _best_count(self, seconds: float | None) -> int:
-        """The count with the smallest time; the present one takes ``seconds``, where known."""
-        if not self._free and (seconds is None or self.threads > self._usable_cores()):
+        """The count with the smallest time; ``seconds`` is that of the present count, if known."""
+        if not self._times.free and (seconds is None or self.threads > self._usable_cores()):
             return min(self._start, self._usable_cores())
-        # Between counts that are known an estimate is never the best: the ends will do.
+        # Between two known counts an estimate is never the minimum, so the ends are enough.
         ends = {self.threads - 1, self.threads + self._step, self._usable_cores()}
         times: dict[int, float] = {}
-        for count in {self.threads, *self._free, *self._loaded, *ends}:
+        for count in {self.threads, *self._times.free, *self._times.loaded, *ends}:
             if not 0 < count <= self.most:
                 continue
             if count == self.threads and seconds is not None:
                 times[count] = seconds
-            elif self._may_try(count) and (time := self._estimate(count)) is not None:
+            elif (
+                self._may_try(count)
+                and (time := self._times.estimate(count, self._now)) is not None
+            ):
                 times[count] = time
         best = min(sorted(times), key=lambda count: times[count], default=self.threads)
         if seconds is not None and times[best] > _GAIN * seconds:
@@ -352,34 +299,27 @@ class Governor:
         return best
 
     def _may_try(self, count: int) -> bool:
-        if self._is_known(count):
+        if self._times.is_known(count, self._now):
             return True
         if self._others is None:
             return count <= self.threads + self._step
         return count <= self._usable_cores()
-
-    def _estimate(self, count: int) -> float | None:
-        """Seconds with ``count`` threads under the present load, as far as one can tell."""
-        time = self._loaded.get(count)
-        if time is not None and self._is_believed(time):
-            return time.seconds
-        return _interpolated(self._free, count)
 
     def _must_wait(self, count: int, seconds: float) -> bool:
         if count > self.threads and self._others is not None and self._samples_due:
             return True
         if self._now - self._switched_at >= self._wait or self._has_other_load():
             return False
-        return _URGENT * (self._estimate(count) or seconds) > seconds
+        return _URGENT * (self._times.estimate(count, self._now) or seconds) > seconds
 
     def _has_other_load(self) -> bool:
-        """Whether others want more or less than at the last switch."""
+        """Whether the load has changed since the last switch."""
         changed = abs(self._load - self._switched_load)
-        return self._others is not None and changed >= _OTHER_LOAD * max(1.0, self._load)
+        return self._others is not None and changed >= OTHER_LOAD * max(1.0, self._load)
 
-    def _take(self, count: int, *, of_trial: bool = False) -> None:
+    def _switch_to(self, count: int, *, after_trial: bool = False) -> None:
         self._step = min(2 * self._step, self.most - count) if count > self.threads else 1
-        if not of_trial:
+        if not after_trial:
             stayed = self._now - self._switched_at
             if stayed >= max(_SHORT_STAY_S, 2 * self._wait) or self._has_other_load():
                 self._wait = 0.0
@@ -393,47 +333,21 @@ class Governor:
         self._window, self._is_first, self._doubts = _Window(), True, 0
 
     def _explore(self, seconds: float) -> None:
-        """Try another count where the time that it may lose has been saved up."""
+        """Try another count once the time that the trial may cost has been saved up."""
         if self._since_trial < self._trial_pause:
             return
         now = self.threads
         lower = min(now - 1, round(0.75 * now))
         upper = min(self.most, max(now + 1, round(now / 0.75)))
         for count in (lower, upper, self._usable_cores(), now - 1, now + 1):
-            if not 0 < count <= self.most or count == now or self._is_known(count):
+            if not 0 < count <= self.most or count == now or self._times.is_known(count, self._now):
                 continue
             if self._others is not None and count > max(now, self._free_cpus()):
                 continue
-            expected = _interpolated(self._free, count) or seconds
+            expected = interpolated(self._times.free, count) or seconds
             if self._credit >= max(seconds, _PROBE_TOKENS * (expected - seconds)):
-                self._take(count, of_trial=True)
+                self._switch_to(count, after_trial=True)
                 self._tried_from = seconds
                 self._since_trial = 0
-                self._trial_pause = min(_PAUSE_GROWTH * self._trial_pause, _LONGEST_PATIENCE)
+                self._trial_pause = min(_PAUSE_GROWTH * self._trial_pause, LONGEST_PATIENCE)
                 return
-
-    def _is_known(self, count: int) -> bool:
-        time = self._loaded.get(count)
-        return time is not None and self._is_believed(time)
-
-
-def _interpolated(times: dict[int, float], count: int) -> float | None:
-    """The time for ``count`` by powers of the count between those in ``times``, and beyond them."""
-    if not times or count in times:
-        return times.get(count)
-    known = sorted(times)
-    below = [number for number in known if number < count]
-    above = [number for number in known if number > count]
-    if below and above:
-        low, high = below[-1], above[0]
-        return times[low] * math.pow(count / low, -_exponent(times, low, high))
-    if below:  # more threads than were ever tried: as much faster as the last step was
-        exponent = _exponent(times, *known[-2:]) if len(known) > 1 else 1.0
-        return times[known[-1]] * math.pow(count / known[-1], -min(max(exponent, 0.0), 1.0))
-    exponent = _exponent(times, *known[:2]) if len(known) > 1 else 1.0
-    return times[known[0]] * math.pow(count / known[0], -min(max(exponent, _LEAST_EXPONENT), 1.0))
-
-
-def _exponent(times: dict[int, float], low: int, high: int) -> float:
-    """Times between ``low`` and ``high`` fall with this power of the count."""
-    return math.log(times[low] / times[high]) / math.log(high / low)

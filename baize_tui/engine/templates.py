@@ -1,8 +1,8 @@
 """Chat templates: sandboxed Jinja, as Hugging Face models carry them in their GGUF.
 
-A template is a program from a stranger. It runs in the worker process, inside Jinja's immutable
-sandbox, with bounds on what one operation may build and on the memory it may take; a template that
-loops is ended by the client, which kills the worker (no bound from inside reaches a loop in C).
+A template is an untrusted program. It runs in the worker process, in Jinja's immutable sandbox,
+with limits on the size of single operations and on memory. The client ends a template that loops by
+killing the worker: no limit inside the process can stop a loop in C.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from baize_tui.engine.fragments import MarkedText, SpecialToken, StandIns
 from baize_tui.engine.protocol import Prompt, PromptMessage
 
 LARGEST_OUTPUT = 32 * 1024 * 1024
-"""Characters a template may write; a context of a million tokens is a fraction of it."""
+"""Characters that a template may write, several times a context of a million tokens."""
 _MOST_MEMORY = 1024 * 1024 * 1024
 _LARGEST_REPEAT = 1_000_000
 _LARGEST_POWER_BITS = 4096
@@ -36,11 +36,11 @@ _ZERO_WIDTH_BREAK = "\N{WORD JOINER}"
 
 
 class TemplateError(Exception):
-    """A chat template failed; the message is one line that says how."""
+    """A chat template failed; the message is one line that says why."""
 
 
 class _Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja's sandbox that also refuses to build huge values in one operation."""
+    """Jinja's sandbox, which also refuses to build huge values in one operation."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -90,7 +90,7 @@ def _to_json(
     )
 
 
-def _bounded(method: Callable[..., str]) -> Callable[..., str]:
+def _limit_width(method: Callable[..., str]) -> Callable[..., str]:
     def pad(value: str, width: int = 80, *rest: Any, **named: Any) -> str:
         if isinstance(width, int) and width > _LARGEST_REPEAT:
             raise SecurityError("a text too wide to pad")
@@ -112,7 +112,7 @@ def _environment() -> _Sandbox:
     )
     environment.filters["tojson"] = _to_json
     for name in ("center", "indent"):
-        environment.filters[name] = _bounded(environment.filters[name])
+        environment.filters[name] = _limit_width(environment.filters[name])
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = _strftime_now
     return environment
@@ -123,32 +123,32 @@ def _compile(source: str) -> jinja2.Template:
     return _environment().from_string(source)
 
 
-_inside_bound = False
+_is_limited = False
 
 
 @contextmanager
-def memory_bound() -> Iterator[None]:
-    """Bounds what this process may allocate meanwhile; mapped model files do not count.
+def memory_limit() -> Iterator[None]:
+    """Limit what this process may allocate inside the block; mapped model files do not count.
 
-    Inside another one it does nothing: who renders much sets it once for some of it.
+    A nested limit has no effect, so a caller that renders many prompts can set it once.
     """
-    global _inside_bound
-    if _inside_bound:
+    global _is_limited
+    if _is_limited:
         yield
         return
-    _inside_bound = True
+    _is_limited = True
     try:
         with _data_limit():
             yield
     finally:
-        _inside_bound = False
+        _is_limited = False
 
 
 @contextmanager
 def _data_limit() -> Iterator[None]:
     try:
         import resource
-    except ImportError:  # no such bound on this system; the deadline of the client stays
+    except ImportError:  # this system has no such limit; the client's deadline remains
         yield
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
@@ -167,7 +167,7 @@ def _data_limit() -> Iterator[None]:
 
 
 def _data_bytes() -> int | None:
-    """Private writable memory of this process, from Linux's /proc; None elsewhere."""
+    """Private writable memory of this process, from Linux's /proc; None on other systems."""
     try:
         with Path("/proc/self/status").open(encoding="ascii") as status:
             for line in status:
@@ -180,7 +180,7 @@ def _data_bytes() -> int | None:
 
 def _run(source: str, variables: Mapping[str, Any]) -> str:
     try:
-        with memory_bound():
+        with memory_limit():
             parts: list[str] = []
             length = 0
             for part in _compile(source).generate(**variables):
@@ -190,15 +190,15 @@ def _run(source: str, variables: Mapping[str, Any]) -> str:
                 parts.append(part)
             return "".join(parts)
     except SecurityError as error:
-        raise TemplateError(f"it does what no template may: {error}") from error
+        raise TemplateError(f"it is not allowed in a template: {error}") from error
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"line {error.lineno}: {error.message}") from error
     except jinja2.TemplateError as error:
         raise TemplateError(str(error.message or "it raised an error")) from error
     except MemoryError as error:
-        raise TemplateError("it takes more than 1 GB of memory") from error
+        raise TemplateError("it needs more than 1 GB of memory") from error
     except RecursionError as error:
-        raise TemplateError("it calls itself without end") from error
+        raise TemplateError("it recurses without end") from error
     except (
         ArithmeticError,
         AttributeError,
@@ -209,11 +209,11 @@ def _run(source: str, variables: Mapping[str, Any]) -> str:
         raise TemplateError(f"{type(error).__name__}: {error}") from error
 
 
-# --- the life of a conversation inside a template -------------------------------------------------
+# --- a conversation in a template ---------------------------------------------------------------
 
 
 def _with_system_in_first_turn(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
-    """For templates that know no system turn: its text goes in front of the first question."""
+    """For templates without system turns: its text is put in front of the first question."""
     if not messages or messages[0].role != "system":
         return list(messages)
     system, *rest = messages
@@ -226,7 +226,7 @@ def _with_system_in_first_turn(messages: Sequence[PromptMessage]) -> list[Prompt
 
 
 def break_markers(content: str, markers: Sequence[str]) -> str:
-    """``content`` with a zero-width break inside each plain-text marker of the format in it."""
+    """``content`` with a zero-width break inside each of the format's plain-text markers."""
     for marker in markers:
         middle = len(marker) // 2
         content = content.replace(marker, marker[:middle] + _ZERO_WIDTH_BREAK + marker[middle:])
@@ -243,12 +243,12 @@ def render(
 ) -> MarkedText:
     """Render ``prompt`` with the Jinja template ``source``, ready for ``PromptTokenizer``.
 
-    ``variables`` are added to the prompt's own (``bos_token`` and ``eos_token``). Where the
-    template refuses this form, others are tried: the system text in the first question, typed
-    contents, an empty list of tools.
+    ``variables`` are added to the prompt's own (``bos_token`` and ``eos_token``). If the template
+    refuses the usual form, others are tried: the system text in the first question, typed contents,
+    an empty list of tools.
 
     Raises:
-        TemplateError: the template failed, or left out what was said.
+        TemplateError: the template failed, or omitted the last message.
     """
     first_error: TemplateError | None = None
     for form in _forms(prompt.messages):
@@ -259,22 +259,22 @@ def render(
             continue
         if marked is not None:
             return marked
-    raise first_error or TemplateError("it leaves out the last message")
+    raise first_error or TemplateError("it omits the last message")
 
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """A way to hand messages to a template."""
+    """A way to pass messages to a template."""
 
     messages: Sequence[PromptMessage]
     typed: bool = False
-    """Contents as ``[{"type": "text", "text": …}]``, which multimodal templates want."""
+    """Contents as ``[{"type": "text", "text": …}]``, for multimodal templates."""
     tools: tuple[()] | None = None
-    """None is "no tools"; templates for tool use alone iterate over it unasked."""
+    """None for "no tools"; templates that are only for tool use iterate over it unconditionally."""
 
 
 def _for_tool_templates() -> dict[str, str]:
-    """What firefunction's template takes for granted."""
+    """Variables that firefunction's template requires."""
     return {"functions": "[]", "datetime": _strftime_now("%Y-%m-%d %H:%M")}
 
 
@@ -295,7 +295,7 @@ def _render_once(
     specials: Sequence[SpecialToken],
     variables: Mapping[str, Any],
 ) -> MarkedText | None:
-    """The rendered prompt, or None where the last message is not in it."""
+    """The rendered prompt, or None if it lacks the last message."""
     messages = form.messages
     stand_ins = StandIns([source, *(message.content for message in messages)])
     in_answers = [s for s in specials if s.text not in _THINK_TAGS]
@@ -322,10 +322,10 @@ def _render_once(
             **prompt.variables,
         },
     )
-    if messages and not _holds(text, rows[-1]["content"]):
+    if messages and not _contains(text, rows[-1]["content"]):
         return None
     if any(text.count(char) != 1 for char in kept):
-        # The template rewrites or drops earlier answers: give it their text.
+        # The template rewrites or drops earlier answers: pass their text instead of their ids.
         plain = [
             PromptMessage(message.role, message.content)
             if message.ids and text.count(char) != 1
@@ -351,15 +351,15 @@ def _pair_answers(
             yield PromptMessage(message.role, message.content), ""
 
 
-def _holds(text: str, content: str | list[dict[str, str]]) -> bool:
-    said = content if isinstance(content, str) else content[0]["text"]
-    return said.strip() in text
+def _contains(text: str, content: str | list[dict[str, str]]) -> bool:
+    expected = content if isinstance(content, str) else content[0]["text"]
+    return expected.strip() in text
 
 
 def _begun_answer(
     partial: PromptMessage, specials: Sequence[SpecialToken], before: MarkedText
 ) -> MarkedText:
-    """The answer as far as it came, after the text that opens it."""
+    """The beginning of the answer, after the text that opens it."""
     stand_ins = StandIns([before.text, partial.content])
     if partial.ids:
         char = stand_ins.keep(partial.ids)

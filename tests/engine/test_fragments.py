@@ -117,7 +117,8 @@ def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) ->
     assert ids == PromptTokenizer(voc).ids(marked_text(spans, voc.specials))
 
 
-# starcoder's vocabulary has no token for some bytes (0xf1 …), so llama.cpp drops them.
+# Some vocabularies have no token for some bytes, so llama.cpp drops them: starcoder's for many,
+# those of smollm2 and falcon for the first byte of unassigned characters (0xf1 …).
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "starcoder"])
 @given(data=st.data())
 def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> None:
@@ -125,6 +126,8 @@ def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> No
     if any(special.lstrip or special.rstrip for special in voc.specials):
         return  # such tokens eat the blanks beside them, as they must
     text = without_specials(data.draw(PLAIN), voc)
+    if name in ("smollm2", "falcon"):
+        text = "".join(char for char in text if ord(char) < 0x40000)
     if holds_special(text, voc):
         return
     ids = PromptTokenizer(voc).plain(text)

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from baize_train.dialogues import Dialogue
 from baize_train.masking import DialogueTokenizer, TokenizedDialogue, Unusable
-from baize_tui.engine.templates import memory_bound
+from baize_tui.engine.templates import memory_limit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -73,7 +73,7 @@ def tokenize(
     waiting = iter(dialogues)
     while some := list(islice(waiting, _BOUND_FOR)):
         # A template may take only so much memory; what is kept of these is little beside it.
-        with memory_bound():
+        with memory_limit():
             for dialogue in some:
                 _add(dialogue, tokenizer, max_length, found, counts)
     return TokenSet(found, counts)
