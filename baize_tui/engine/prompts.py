@@ -7,7 +7,8 @@ import msgspec
 from baize_tui.engine.fragments import PromptTokenizer
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.protocol import Prompt
-from baize_tui.engine.templates import TemplateError, render
+from baize_tui.engine.template_sandbox import TemplateError
+from baize_tui.engine.templates import render
 
 
 class PromptReader:

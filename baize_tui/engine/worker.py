@@ -65,7 +65,7 @@ from baize_tui.engine.protocol import (
     decode_request,
     encode_line,
 )
-from baize_tui.engine.templates import TemplateError
+from baize_tui.engine.template_sandbox import TemplateError
 
 _PROGRESS_STEP = 0.02
 Handler = Callable[[Any], Event]

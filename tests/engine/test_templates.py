@@ -12,7 +12,8 @@ from baize_tui.engine import templates
 from baize_tui.engine.fragments import PromptTokenizer
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.templates import TemplateError, break_markers, render
+from baize_tui.engine.template_sandbox import TemplateError, template_environment
+from baize_tui.engine.templates import break_markers, render
 from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
 
@@ -29,7 +30,7 @@ CONVERSATION = [
 
 def plain_jinja(source: str, messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> str:
     """As transformers renders it: without any of this project's stand-ins."""
-    template = templates._environment().from_string(source)
+    template = template_environment().from_string(source)
     return template.render(
         **{"messages": messages, "add_generation_prompt": True, "tools": None, **variables}
     )
@@ -98,7 +99,7 @@ def freeze_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
             return cls(2026, 1, 2, tzinfo=tz)
 
-    monkeypatch.setattr("baize_tui.engine.templates.datetime.datetime", Frozen)
+    monkeypatch.setattr("baize_tui.engine.template_sandbox.datetime.datetime", Frozen)
 
 
 # --- ids generated earlier ------------------------------------------------------------------------
