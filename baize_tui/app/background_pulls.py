@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from baize_tui.catalog.pull_process import pull_beside
+from baize_tui.catalog.pull_process import pull_in_process
 from baize_tui.catalog.recipes import CatalogError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class BackgroundPulls:
             self._tell()
 
         try:
-            await pull_beside(name, report)
+            await pull_in_process(name, report)
         except CatalogError as error:
             self._app.notify(str(error), severity="error", timeout=30, markup=False)
         else:

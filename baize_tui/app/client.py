@@ -127,7 +127,7 @@ class BaizeApp(App[int]):
             self.complain(f"The conversations file was damaged. It is kept as {set_aside}")
         for complaint in self._complaints:
             self.complain(complaint)
-        self.exit_watch.attend(self._save_for_exit, self.chat.rescue)
+        self.exit_watch.save_at_exit(self._save_for_exit, self.chat.rescue)
         self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         self.chat.hear_notices(self.tell_machine)

@@ -436,12 +436,14 @@ class ConversationScreen(MessageActions):
 
     def _answerers(self, model: str) -> list[Answerer]:
         """``model`` alone and with each of its adapters, and every other model that is here."""
-        from baize_tui.catalog.adapters import known_adapters, laid_over
+        from baize_tui.catalog.adapters import known_adapters, with_underlying
         from baize_tui.catalog.recipes import known_models
 
         paths = self.app.paths
         try:
-            adapters = [laid_over(a, paths) for a in known_adapters(paths, model) if a.installed]
+            adapters = [
+                with_underlying(a, paths) for a in known_adapters(paths, model) if a.installed
+            ]
             models = [m.name for m in known_models(paths) if m.installed]
         except CatalogError as error:
             self.status.show(str(error), "problem")

@@ -278,7 +278,7 @@ class ModelsScreen(Dialog[str | None]):
         )
 
     async def _import(self, path: Path, *, copy: bool) -> None:
-        from baize_tui.catalog.importing import Wish, import_file
+        from baize_tui.catalog.importing import ImportOptions, import_file
         from baize_tui.engine.client import WorkerEngine
 
         engine = WorkerEngine(self.app.paths, self.app.complain)
@@ -286,7 +286,9 @@ class ModelsScreen(Dialog[str | None]):
         try:
             # A folder is that of an adapter, of the model that is in use.
             base = self._current if path.expanduser().is_dir() else None
-            found = await import_file(path, Wish(copy=copy, base=base), self.app.paths, engine)
+            found = await import_file(
+                path, ImportOptions(copy=copy, base=base), self.app.paths, engine
+            )
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
             self._say(str(error))
             return

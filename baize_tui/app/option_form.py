@@ -120,7 +120,7 @@ class OptionRow(Vertical):
             if not control.value.strip():
                 return await self.take(None)
             try:
-                return await self.take(self.option.field.parsed(control.value.strip()))
+                return await self.take(self.option.field.parse(control.value.strip()))
             except SettingsError as error:
                 return self._complain(str(error))
         for area in self.query(TextArea):

@@ -21,8 +21,8 @@ from baize_tui.catalog.recipes import CatalogError, known_models
 from baize_tui.chat.formats import formats
 from baize_tui.chat.turns import Chat
 from baize_tui.paths import Paths
-from baize_tui.setting_fields import TABLES, SettingField, fields_of
-from baize_tui.settings import SettingsError, sampling_of
+from baize_tui.setting_fields import TABLES, SettingField, table_fields
+from baize_tui.settings import SettingsError, merge_sampling
 from baize_tui.store.conversations import StoreError
 from baize_tui.store.records import Conversation
 
@@ -108,7 +108,7 @@ class SettingsScreen(_OptionsScreen):
 
     def _parts(self) -> list[tuple[str, list[Option]]]:
         return [
-            (f"{table} · {struct.__doc__}", [self._option(field) for field in fields_of(table)])
+            (f"{table} · {struct.__doc__}", [self._option(field) for field in table_fields(table)])
             for table, struct in TABLES.items()
         ]
 
@@ -118,7 +118,7 @@ class SettingsScreen(_OptionsScreen):
         if field.table == "sampling":
             model = app.chat.model
             recipe = model.recipe.sampling if model is not None else {}
-            default = getattr(sampling_of(recipe), field.key)
+            default = getattr(merge_sampling(recipe), field.key)
             value = settings.sampling.get(field.key)
         else:
             default = field.default
@@ -159,7 +159,7 @@ class ConversationOptions(_OptionsScreen):
         return [
             ("This conversation", [self._model(), *map(self._own, self._chat_fields())]),
             *([(ADAPTERS, adapters)] if adapters else []),
-            ("sampling", [self._sampling(field) for field in fields_of("sampling")]),
+            ("sampling", [self._sampling(field) for field in table_fields("sampling")]),
         ]
 
     def _known_adapters(self) -> list[str]:
@@ -186,10 +186,10 @@ class ConversationOptions(_OptionsScreen):
     @staticmethod
     def _chat_fields() -> list[SettingField]:
         wanted = ("system", "moderation", "format", "overflow")
-        return [field for field in fields_of("chat") if field.key in wanted]
+        return [field for field in table_fields("chat") if field.key in wanted]
 
     def _model(self) -> Option:
-        field = next(field for field in fields_of("model") if field.key == "default")
+        field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
             field, key="model", optional=False, description="Who answers in this conversation"
         )
@@ -219,7 +219,7 @@ class ConversationOptions(_OptionsScreen):
             sampling = {k: v for k, v in conversation.sampling.items() if k != field.key}
             if value is not None:
                 sampling[field.key] = value
-            sampling_of(sampling)
+            merge_sampling(sampling)
             changed = msgspec.structs.replace(conversation, sampling=sampling)
         else:
             if value is None and field.key in ("system", "moderation"):

@@ -53,7 +53,7 @@ from baize_tui.chat.titles import title_from, title_of_answer, title_request
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure, ModelSpec, WorkerDied
 from baize_tui.engine.protocol import LoadedModel, Prefilling, ThreadsChosen
-from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, sampling_of
+from baize_tui.settings import Overflow, Sampling, Settings, SettingsError, merge_sampling
 from baize_tui.store.conversations import NEW_TITLE, Store, StoreError
 from baize_tui.store.records import Conversation, Mark, Message, MessageState, Provenance
 
@@ -199,7 +199,7 @@ class Chat:
         """
         recipe = self.model.recipe.sampling if self.model is not None else {}
         own = conversation.sampling if conversation is not None else {}
-        return sampling_of(recipe, self.settings.sampling, own, here)
+        return merge_sampling(recipe, self.settings.sampling, own, here)
 
     def overflow_of(self, conversation: Conversation | None) -> Overflow:
         """What happens when the context is full."""

@@ -17,7 +17,7 @@ import msgspec
 from baize_shared.commands import DONE, INTERRUPTED
 from baize_shared.named_numbers import parse_named_number
 from baize_shared.printing import ProgressLine, prepare_stdout, print_json
-from baize_tui.catalog.adapters import find_adapter, laid_over
+from baize_tui.catalog.adapters import find_adapter, with_underlying
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.events import (
     ChatEvent,
@@ -101,7 +101,7 @@ def adapters_from(given: Sequence[str], paths: Paths) -> dict[str, float]:
             raise CommandError(f"--adapter {one}: {error}") from None
         adapter = find_adapter(name, paths)
         # One that was trained over another is nothing without it.
-        found = {**found, **laid_over(adapter, paths), **found, adapter.name: scale}
+        found = {**found, **with_underlying(adapter, paths), **found, adapter.name: scale}
     return found
 
 
@@ -221,7 +221,7 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     progress = progress_line()
     printing = _Printing(progress, quiet=options.json)
     chat = make_chat(store, settings, paths, one_model=True, on_notice=printing.tell)
-    exit_watch.attend(chat.save_for_exit, chat.rescue)
+    exit_watch.save_at_exit(chat.save_for_exit, chat.rescue)
     exit_watch.at_exit(kill_workers)
     try:
         chat.max_tokens = options.max_tokens or chat.max_tokens

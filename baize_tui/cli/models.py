@@ -13,7 +13,7 @@ from baize_shared.printing import prepare_stdout, print_json, print_line
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.lineage import lineage
-from baize_tui.catalog.pulled import read_record
+from baize_tui.catalog.pull_records import read_record
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogModel,
@@ -169,7 +169,7 @@ def import_model(
     ] = None,
 ) -> None:
     """Make a model or an adapter of your own known by a name."""
-    from baize_tui.catalog.importing import Wish, import_file
+    from baize_tui.catalog.importing import ImportOptions, import_file
 
     paths = project_paths()
     if format is not None:
@@ -180,7 +180,9 @@ def import_model(
         progress = progress_line()
         engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")
         try:
-            return await import_file(file, Wish(name, copy, format, base, over), paths, engine)
+            return await import_file(
+                file, ImportOptions(name, copy, format, base, over), paths, engine
+            )
         finally:
             progress.clear()
             await engine.close()

@@ -18,7 +18,7 @@ from baize_tui.app.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.catalog.fit import Fit
 from baize_tui.catalog.planner import Cost, ModelPlan
-from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.pull_records import PullRecord, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe, write_recipe
 from baize_tui.footprint import Footprint, Measurement
 from baize_tui.paths import Paths
@@ -93,7 +93,7 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
     """Pulls that go on as the test says."""
     held: dict[str, Any] = {"go_on": asyncio.Event(), "why": "", "ended": False}
 
-    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+    async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
         try:
             report(1, 4)
             await held["go_on"].wait()
@@ -107,7 +107,7 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
         write_record(name, PullRecord(str(file), 7, "hf:a/b", {}, 0.0), paths)
         return file
 
-    monkeypatch.setattr("baize_tui.app.background_pulls.pull_beside", pull_beside)
+    monkeypatch.setattr("baize_tui.app.background_pulls.pull_in_process", pull_in_process)
     return held
 
 

@@ -179,9 +179,9 @@ def test_a_marker_in_plain_text_is_broken() -> None:
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        ("{{ ''.__class__.__mro__ }}", "no template may"),
-        ("{{ messages.append(1) }}", "no template may"),
-        ("{{ cycler.__init__.__globals__ }}", "no template may"),
+        ("{{ ''.__class__.__mro__ }}", "not allowed in a template"),
+        ("{{ messages.append(1) }}", "not allowed in a template"),
+        ("{{ cycler.__init__.__globals__ }}", "not allowed in a template"),
         ("{{ 10 ** (9 ** 9) }}", "power too large"),
         ("{{ 'x' * 10 ** 9 }}", "too long to repeat"),
         ("{{ [0] * 10 ** 9 }}", "too long to repeat"),
@@ -200,7 +200,7 @@ def test_a_marker_in_plain_text_is_broken() -> None:
         ("{{ messages[0].content", "line 1"),
         ("{{ messages[99].content }}", "no element"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
-        ("no turns at all", "leaves out"),
+        ("no turns at all", "omits"),
     ],
 )
 def test_a_hostile_template_is_named(source: str, named: str) -> None:
