@@ -142,7 +142,7 @@ def test_a_mistake_in_a_recipe_is_named(tmp_path: Path, text: str, named: str) -
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "Upper", "a b", "a..b"])
 def test_a_name_cannot_climb_out_of_the_folder(name: str, paths: Paths) -> None:
-    with pytest.raises(CatalogError, match="no name for a model"):
+    with pytest.raises(CatalogError, match="not a valid name"):
         write_recipe(name, Recipe(file="x.gguf"), paths)
 
 

@@ -224,9 +224,8 @@ class Governor:
             self._switch_to(best, after_trial=tried)
             return
         if is_surprise:
-            self._times.learn_free(
-                count, seconds
-            )  # no other count is better: the work itself has changed
+            # No other count is better: the work itself has changed.
+            self._times.learn_free(count, seconds)
         self._explore(smooth)
 
     def _lost_cores(self, window: _Window) -> float:
