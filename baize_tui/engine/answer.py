@@ -12,7 +12,7 @@ from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.profiles import ProfileName
 from baize_tui.engine.protocol import Delta, FinishReason, Generate, Stats, ThreadsChosen
 from baize_tui.engine.stop_strings import AnswerText
-from baize_tui.engine.threads import Threads
+from baize_tui.engine.threads.thread_counts import Threads
 
 EVENTS_PER_SECOND = 10
 """As often as a screen draws: each event wakes the client, which takes a core from the model."""

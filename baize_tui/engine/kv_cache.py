@@ -10,7 +10,7 @@ from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import Aborted, EngineError
 from baize_tui.engine.reading_progress import ReadingProgress
-from baize_tui.engine.threads import Threads
+from baize_tui.engine.threads.thread_counts import Threads
 
 FIRST_BATCH = 64
 """Tokens of the first decode call for a prompt longer than one batch."""

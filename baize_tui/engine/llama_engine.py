@@ -11,7 +11,6 @@ import msgspec
 
 from baize_tui.engine.adapters import AdapterSwitch
 from baize_tui.engine.answer import Answer
-from baize_tui.engine.cores import usable_cores
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
 from baize_tui.engine.likelihood import logits, losses
@@ -23,9 +22,8 @@ from baize_tui.engine.llama.machine import backend
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.measuring import batch_size, layers_that_fit
-from baize_tui.engine.neighbours import Neighbours
 from baize_tui.engine.profiles import FULL, MachineProfile
-from baize_tui.engine.prompts import PromptReader, broken_marker_notices
+from baize_tui.engine.prompts.prompt_reader import PromptReader, broken_marker_notices
 from baize_tui.engine.protocol import (
     AdapterUse,
     Count,
@@ -39,7 +37,9 @@ from baize_tui.engine.protocol import (
     Prompt,
     ThreadsChosen,
 )
-from baize_tui.engine.threads import OnGpu, Threads
+from baize_tui.engine.threads.cores import usable_cores
+from baize_tui.engine.threads.neighbours import Neighbours
+from baize_tui.engine.threads.thread_counts import OnGpu, Threads
 from baize_tui.settings import Sampling
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from baize_tui.engine.cores import most_threads
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
@@ -18,6 +17,7 @@ from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.repacking import is_repacked
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
+from baize_tui.engine.threads.cores import most_threads
 from baize_tui.footprint import Device, Footprint, Measurement
 
 BATCH, GPU_BATCH = 512, 128

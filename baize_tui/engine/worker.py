@@ -18,7 +18,6 @@ from typing import Any
 import msgspec
 
 from baize_tui.engine.adapters import check_adapter
-from baize_tui.engine.cores import most_threads
 from baize_tui.engine.crash_switch import Phase, crash_switch
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.errors import Aborted, EngineError
@@ -28,6 +27,7 @@ from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
 from baize_tui.engine.profiles import FULL, MachineProfile, ProfileName, profile_named
+from baize_tui.engine.prompts.template_sandbox import TemplateError
 from baize_tui.engine.protocol import (
     AdapterChecked,
     AnyRequest,
@@ -65,7 +65,7 @@ from baize_tui.engine.protocol import (
     decode_request,
     encode_line,
 )
-from baize_tui.engine.template_sandbox import TemplateError
+from baize_tui.engine.threads.cores import most_threads
 
 _PROGRESS_STEP = 0.02
 Handler = Callable[[Any], Event]

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.engine.fragments import (
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import (
     Content,
     Ids,
     Literal,
@@ -17,7 +18,6 @@ from baize_tui.engine.fragments import (
     marked_text,
     partition,
 )
-from baize_tui.engine.llama.vocabulary import Vocabulary
 from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
 from tests.vocabularies import FOLDER
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from baize_tui.engine import templates
-from baize_tui.engine.fragments import PromptTokenizer
 from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts import templates
+from baize_tui.engine.prompts.fragments import PromptTokenizer
+from baize_tui.engine.prompts.template_sandbox import TemplateError, template_environment
+from baize_tui.engine.prompts.templates import break_markers, render
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.template_sandbox import TemplateError, template_environment
-from baize_tui.engine.templates import break_markers, render
 from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
 
@@ -99,7 +99,7 @@ def freeze_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
             return cls(2026, 1, 2, tzinfo=tz)
 
-    monkeypatch.setattr("baize_tui.engine.template_sandbox.datetime.datetime", Frozen)
+    monkeypatch.setattr("baize_tui.engine.prompts.template_sandbox.datetime.datetime", Frozen)
 
 
 # --- ids generated earlier ------------------------------------------------------------------------

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.engine.cores import Cores
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.errors import Aborted
 from baize_tui.engine.llama_engine import LlamaEngine
-from baize_tui.engine.neighbours import SAMPLING_S, Neighbours
 from baize_tui.engine.protocol import Load
-from baize_tui.engine.threads import Threads
+from baize_tui.engine.threads.cores import Cores
+from baize_tui.engine.threads.neighbours import SAMPLING_S, Neighbours
+from baize_tui.engine.threads.thread_counts import Threads
 from tests.engine.test_llama_engine import PARIS, answer
 
 FOUR_CORES = Cores(frozenset(range(4)), 4)

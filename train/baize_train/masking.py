@@ -18,11 +18,11 @@ from baize_shared.common_prefix import common_prefix_length
 from baize_train.dialogues import Dialogue
 from baize_train.failures import TrainError
 from baize_tui.chat.formats import format_named, prompt_of
-from baize_tui.engine.fragments import MarkedText, PromptTokenizer
 from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer
+from baize_tui.engine.prompts.template_sandbox import TemplateError
+from baize_tui.engine.prompts.templates import break_markers, render
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.template_sandbox import TemplateError
-from baize_tui.engine.templates import break_markers, render
 
 Loss = Literal["answers", "everything"]
 _PROBE = "\U0010fffc"

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from baize_train.dialogues import Dialogue
 from baize_train.masking import DialogueTokenizer, TokenizedDialogue, Unusable
-from baize_tui.engine.template_sandbox import memory_limit
+from baize_tui.engine.prompts.template_sandbox import memory_limit
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import llama_cpp.llama_cpp as lib
 
-from baize_tui.engine.fragments import SpecialToken
 from baize_tui.engine.llama.errors import EngineError, ModelFileError
+from baize_tui.engine.prompts.fragments import SpecialToken
 
 _CONTROL_OR_UNKNOWN = 1 << 3 | 1 << 0  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN
 _USER_DEFINED = 1 << 4

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from baize_tui.engine.fragments import MarkedText, SpecialToken, StandIns
+from baize_tui.engine.prompts.fragments import MarkedText, SpecialToken, StandIns
+from baize_tui.engine.prompts.template_sandbox import TemplateError, run_template, strftime_now
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.template_sandbox import TemplateError, run_template, strftime_now
 
 _THINK_TAGS = ("<think>", "</think>")
 _ZERO_WIDTH_BREAK = "\N{WORD JOINER}"

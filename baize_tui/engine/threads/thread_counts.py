@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from baize_tui.engine.cores import Cores
-from baize_tui.engine.governor import Governor, Observation
-from baize_tui.engine.neighbours import Neighbours
+from baize_tui.engine.threads.cores import Cores
+from baize_tui.engine.threads.governor import Governor, Observation
+from baize_tui.engine.threads.neighbours import Neighbours
 
 OnGpu = Literal["nothing", "some", "everything"]
 ThreadChoice = tuple[int, int, bool]

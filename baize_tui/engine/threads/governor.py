@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from baize_tui.engine.token_times import (
+from baize_tui.engine.threads.token_times import (
     LONGEST_PATIENCE,
     OTHER_LOAD,
     UNEXPLAINED,

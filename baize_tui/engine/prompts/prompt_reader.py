@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import msgspec
 
-from baize_tui.engine.fragments import PromptTokenizer
-from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import PromptTokenizer, Tokenizer
+from baize_tui.engine.prompts.template_sandbox import TemplateError
+from baize_tui.engine.prompts.templates import render
 from baize_tui.engine.protocol import Prompt
-from baize_tui.engine.template_sandbox import TemplateError
-from baize_tui.engine.templates import render
+
+
+class PromptVocabulary(Tokenizer, Protocol):
+    """A tokenizer that knows how a prompt begins and ends."""
+
+    bos: int
+    """Id of the token that begins a text, -1 for none."""
+    add_bos: bool
+    """Whether every prompt begins with it."""
+
+    @property
+    def eos(self) -> int:
+        """Id of the token that ends a text, -1 for none."""
+
+    def special_text(self, token: int) -> str:
+        """The text of a special token as a template writes it; empty for -1."""
 
 
 class PromptReader:
     """Renders prompts with a template and tokenizes them with a vocabulary."""
 
-    def __init__(self, vocabulary: Vocabulary, template: str) -> None:
+    def __init__(self, vocabulary: PromptVocabulary, template: str) -> None:
         """``template`` is the model's own, for prompts without one; empty if it has none."""
         self._vocabulary = vocabulary
         self._template = template
