@@ -41,10 +41,12 @@ class KvCache:
         del self.ids[shared:]
         return shared
 
-    def prefill(self, ids: Sequence[int], start: int, tell: Callable[[int], None]) -> Iterator[int]:
+    def prefill(
+        self, ids: Sequence[int], start: int, on_estimate: Callable[[int], None]
+    ) -> Iterator[int]:
         """Decode ``ids[start:]`` batch by batch; yields how many are done.
 
-        ``tell`` receives estimates of the same during a long batch, from another thread. A long
+        During a long batch ``on_estimate`` receives estimates of that, from another thread. A long
         text starts with a small batch, which soon shows how fast the rest will be.
 
         Raises:
@@ -55,7 +57,7 @@ class KvCache:
         while at < len(ids):
             is_long = at == start and len(ids) - start > batch
             size = FIRST_BATCH if is_long else min(batch, len(ids) - at)
-            with self._reading.batch(at, size, tell):
+            with self._reading.batch(at, size, on_estimate):
                 self.decode(ids[at : at + size], logits=False)
             yield len(self.ids)
             at += size

@@ -169,12 +169,13 @@ class LlamaEngine:
     def generate(
         self,
         request: Generate,
-        rendered: Callable[[], None] = lambda: None,
-        likely: Callable[[Prefilling], None] = lambda _: None,
+        on_rendered: Callable[[], None] = lambda: None,
+        on_estimate: Callable[[Prefilling], None] = lambda _: None,
     ) -> Iterator[Prefilling | ThreadsChosen | Delta | Finished]:
         """Answer ``request``; events come at most 10 times a second, the last is ``Finished``.
 
-        ``rendered`` is called once the template has run; ``likely`` is called from another thread
+        ``on_rendered`` is called once the template has run; ``on_estimate`` is called from another
+        thread
         during a long batch of the prompt, with an estimate of the progress. When the abort flag is
         set, the answer ends as ``cancelled`` and keeps what was generated.
 
@@ -189,7 +190,7 @@ class LlamaEngine:
         self._apply(request.adapters)
         prompt = self._prompts.with_partial_ids(request.prompt)
         ids = self._prompts.ids(prompt)
-        rendered()
+        on_rendered()
         self._check_length(ids, request.reserve)
         seed = request.sampling.seed
         if seed is None:
@@ -206,7 +207,7 @@ class LlamaEngine:
             for token in wanted[-_penalized_tokens(request.sampling) :]:
                 sampler.accept(token)
             sampler.accept_in_grammar(answer.resumed)
-            yield from self._prefill(request.request, wanted, reused, likely)
+            yield from self._prefill(request.request, wanted, reused, on_estimate)
             self.threads.begin_writing()
             self.cache.decode(wanted[-1:])
             answer.end_prefill()
@@ -230,15 +231,15 @@ class LlamaEngine:
             raise TooLongError(len(ids), reserve, n_ctx)
 
     def _prefill(
-        self, number: int, ids: list[int], reused: int, likely: Callable[[Prefilling], None]
+        self, number: int, ids: list[int], reused: int, on_estimate: Callable[[Prefilling], None]
     ) -> Iterator[Prefilling]:
         """Have all of ``ids`` but the last in the cache, for request ``number``."""
         yield Prefilling(number, reused, len(ids), reused)
 
-        def tell(done: int) -> None:
-            likely(Prefilling(number, done, len(ids), reused))
+        def estimate(done: int) -> None:
+            on_estimate(Prefilling(number, done, len(ids), reused))
 
-        for done in self.cache.prefill(ids[:-1], reused, tell):
+        for done in self.cache.prefill(ids[:-1], reused, estimate):
             yield Prefilling(number, done, len(ids), reused)
 
     def _cut_at_stop(self, answer: Answer, start: int) -> list[int]:

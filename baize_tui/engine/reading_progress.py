@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-TELL_EVERY_S = 0.2
+REPORT_EVERY_S = 0.2
 """Interval of the estimates."""
 
 
@@ -22,32 +22,32 @@ class ReadingProgress:
         self._seconds_per_token: float | None = None
 
     @contextmanager
-    def batch(self, done: int, size: int, tell: Callable[[int], None]) -> Iterator[None]:
-        """While ``size`` tokens after ``done`` are read, ``tell`` receives estimates of ``done``.
+    def batch(self, done: int, size: int, on_estimate: Callable[[int], None]) -> Iterator[None]:
+        """While ``size`` tokens after ``done`` are read, estimate how many are done.
 
-        ``tell`` runs in a thread of its own, which ends with the block.
+        ``on_estimate`` runs in a thread of its own, which ends with the block.
         """
         began, ended = time.perf_counter(), threading.Event()
         per_token = self._seconds_per_token
-        teller: threading.Thread | None = None
+        reporter: threading.Thread | None = None
 
-        def tell_repeatedly(per_token: float) -> None:
+        def report_repeatedly(per_token: float) -> None:
             last = done
-            while not ended.wait(TELL_EVERY_S):
+            while not ended.wait(REPORT_EVERY_S):
                 likely = done + min(int((time.perf_counter() - began) / per_token), size - 1)
                 if likely > last:
-                    tell(likely)
+                    on_estimate(likely)
                 last = max(last, likely)
 
-        if per_token is not None and per_token * size > TELL_EVERY_S:
-            teller = threading.Thread(
-                target=tell_repeatedly, args=(per_token,), name="progress", daemon=True
+        if per_token is not None and per_token * size > REPORT_EVERY_S:
+            reporter = threading.Thread(
+                target=report_repeatedly, args=(per_token,), name="progress", daemon=True
             )
-            teller.start()
+            reporter.start()
         try:
             yield
             self._seconds_per_token = (time.perf_counter() - began) / size
         finally:
             ended.set()
-            if teller is not None:
-                teller.join()
+            if reporter is not None:
+                reporter.join()

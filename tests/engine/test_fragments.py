@@ -7,17 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baize_tui.engine.llama.vocabulary import Vocabulary
-from baize_tui.engine.prompts.fragments import (
-    Content,
-    Ids,
-    Literal,
-    MarkedText,
-    PromptTokenizer,
-    Span,
-    SpecialToken,
-    marked_text,
-    partition,
-)
+from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer, SpecialToken, partition
+from tests.engine.spans import Content, Ids, Literal, Span, marked_text
 from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
 from tests.vocabularies import FOLDER
 

@@ -38,7 +38,7 @@ class WorkerDied(EngineFailure):
     def __init__(
         self, why: str, *, killed_by: signal.Signals | None = None, log: Path | None = None
     ) -> None:
-        """``log`` is the file that may tell more."""
+        """``log`` is a file that may have details."""
         super().__init__(f"{why}; see {log}" if log is not None else why)
         self.why = why
         """The message without the log file."""

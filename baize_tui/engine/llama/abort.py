@@ -22,10 +22,13 @@ class AbortFlag:
         self.address = ctypes.c_void_p(ctypes.addressof(self._byte))
 
     def set(self) -> None:
+        """Stop the running computation, and those that begin until ``clear``."""
         self._byte[0] = b"\x01"
 
     def clear(self) -> None:
+        """Allow computations."""
         self._byte[0] = b"\x00"
 
     def is_set(self) -> bool:
+        """Whether computations are stopped."""
         return self._byte[0] != b"\x00"

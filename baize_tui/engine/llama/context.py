@@ -72,6 +72,7 @@ class Context:
 
     @property
     def handle(self) -> int:
+        """``llama_context *``."""
         return int(self._context)
 
     def set_threads(self, threads: int, threads_batch: int) -> None:
@@ -126,6 +127,7 @@ class Context:
         return bool(lib.llama_memory_seq_rm(self._memory, MAIN_SEQUENCE, length, -1))
 
     def clear(self) -> None:
+        """Empty the cache."""
         lib.llama_memory_clear(self._memory, True)
 
     def set_adapters(self, adapters: Sequence[tuple[Adapter, float]]) -> None:
@@ -143,10 +145,6 @@ class Context:
         scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
         if lib.llama_set_adapters_lora(self._context, handles, n, scales) != 0:
             raise EngineError("llama.cpp cannot apply these adapters to the model")
-
-    def logits(self, n_vocab: int) -> list[float]:
-        """Logits of the last decoded token, float32 [n_vocab]."""
-        return list(lib.llama_get_logits_ith(self._context, -1)[:n_vocab])
 
     def logits_of_all(self, n: int, n_vocab: int) -> Any:
         """Logits of the last ``n`` decoded tokens, float32 [n, n_vocab]; a view, valid until the
@@ -169,6 +167,7 @@ class Context:
         return lib.llama_token_data_array(data, n_vocab, -1, False), rows["logit"]
 
     def close(self) -> None:
+        """Free the context and its threads."""
         if self._context:
             lib.llama_batch_free(self._batch)
             lib.llama_free(self._context)

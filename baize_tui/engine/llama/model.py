@@ -67,12 +67,18 @@ class Model:
 
     @property
     def handle(self) -> int:
+        """``llama_model *``.
+
+        Raises:
+            EngineError: the model is closed.
+        """
         if not self._model:
             raise EngineError("the model is closed")
         return int(self._model)
 
     @property
     def description(self) -> str:
+        """Architecture, size and type, as llama.cpp describes them."""
         buffer = ctypes.create_string_buffer(256)
         lib.llama_model_desc(self.handle, buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace")
@@ -96,13 +102,16 @@ class Model:
 
     @property
     def layers(self) -> int:
+        """How many layers can be offloaded, without the output layer."""
         return int(lib.llama_model_n_layer(self.handle))
 
     @property
     def chat_template(self) -> str:
+        """The template in the file; empty if it has none."""
         return self.metadata("tokenizer.chat_template")
 
     def close(self) -> None:
+        """Free the model, after its contexts."""
         if self._model:
             lib.llama_model_free(self._model)
             self._model = None

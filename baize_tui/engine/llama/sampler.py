@@ -44,6 +44,7 @@ class Sampler:
 
     @property
     def names(self) -> list[str]:
+        """The samplers of the chain, in order."""
         n: int = lib.llama_sampler_chain_n(self._chain)
         return [
             lib.llama_sampler_name(lib.llama_sampler_chain_get(self._chain, i)).decode()
@@ -91,6 +92,7 @@ class Sampler:
         return bool(candidates.data[0].logit != -math.inf)
 
     def close(self) -> None:
+        """Free the samplers."""
         if self._chain:
             lib.llama_sampler_free(self._chain)
             self._chain = None

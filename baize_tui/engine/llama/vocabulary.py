@@ -85,6 +85,7 @@ class Vocabulary:
         return self._buffer.raw[:n]
 
     def detokenize(self, ids: Sequence[int], *, special: bool = False) -> bytes:
+        """The bytes of ``ids``; control tokens are empty unless ``special``."""
         return b"".join(self.piece(token, special=special) for token in ids)
 
     def special_text(self, token: int) -> str:
@@ -96,11 +97,14 @@ class Vocabulary:
 
     @property
     def eos(self) -> int:
+        """Id of the token that ends a text, -1 for none."""
         return int(lib.llama_vocab_eos(self._vocab))
 
     def is_end_of_generation(self, token: int) -> bool:
+        """Whether ``token`` ends an answer."""
         return bool(lib.llama_vocab_is_eog(self._vocab, token))
 
     @property
     def handle(self) -> int:
+        """``llama_vocab *``."""
         return int(self._vocab)

@@ -64,33 +64,6 @@ class Tokenizer(Protocol):
     def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]: ...
 
 
-# --- spans --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Template text: special strings in it are tokens."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Typed or generated text: special strings in it are text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """Tokens generated earlier, kept as generated."""
-
-    ids: tuple[int, ...]
-
-
-Span = Literal | Content | Ids
-
-
 @dataclass(slots=True)
 class MarkedText:
     """A rendered prompt in which private-use characters stand in for what must not be parsed."""
@@ -178,21 +151,6 @@ def _markers(specials: tuple[SpecialToken, ...]) -> _Markers:
     prefixes = {text[:k] for text in texts for k in range(1, len(text))}
     suffixes = {text[k:] for text in texts for k in range(1, len(text))}
     return _Markers(texts, anywhere, tuple(prefixes), tuple(suffixes))
-
-
-def marked_text(spans: Iterable[Span], specials: Sequence[SpecialToken]) -> MarkedText:
-    """The spans as one text with stand-ins."""
-    spans = list(spans)
-    stand_ins = StandIns(span.text for span in spans if not isinstance(span, Ids))
-    parts: list[str] = []
-    for span in spans:
-        if isinstance(span, Ids):
-            parts.append(stand_ins.keep(span.ids))
-        elif isinstance(span, Content):
-            parts.append(stand_ins.hide(span.text, specials))
-        else:
-            parts.append(span.text)
-    return MarkedText("".join(parts), stand_ins.hidden, stand_ins.earlier)
 
 
 # --- the partition at special tokens ------------------------------------------------------------

@@ -13,7 +13,7 @@ from baize_tui.engine.protocol import Prompt
 
 
 class PromptVocabulary(Tokenizer, Protocol):
-    """A tokenizer that knows how a prompt begins and ends."""
+    """What a prompt needs from a vocabulary."""
 
     bos: int
     """Id of the token that begins a text, -1 for none."""
@@ -38,7 +38,7 @@ class PromptReader:
         self.tokenizer = PromptTokenizer(vocabulary)
 
     def with_partial_ids(self, prompt: Prompt) -> Prompt:
-        """``prompt`` with the begun answer as ids, which tell it apart from the rest."""
+        """``prompt`` with its begun answer as ids, which separate it from the rest."""
         partial = prompt.partial
         if partial is None or partial.ids:
             return prompt

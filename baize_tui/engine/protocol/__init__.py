@@ -1,4 +1,4 @@
-"""What the client and the worker tell each other: one JSON object a line, as msgspec structs.
+"""What the client and the worker send each other: one JSON object a line, as msgspec structs.
 
 Requests travel on the worker's stdin (``requests``), events on its stdout (``events``). ``values``
 has what both are made of. Every event that belongs to a request carries the number of that request.

@@ -1,4 +1,4 @@
-"""What the worker tells the client."""
+"""What the worker sends to the client."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Request(Struct, Generic[AnswerT, ProgressT], frozen=True):
     request: int
     """Number that its events carry; the client sets it."""
     activity: ClassVar[str]
-    """What the worker does meanwhile, to say where it died: "reading the file"."""
+    """What the worker is doing, for a message about its death: "reading the file"."""
     needs_model: ClassVar[bool] = False
     """Whether it is about the loaded model, so that a new worker has to load that first."""
 

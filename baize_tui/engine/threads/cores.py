@@ -65,11 +65,6 @@ def linux_cores(mask: Iterable[int], sys: Path, cgroup: Path) -> Cores:
     return Cores(cpus, len(siblings), container_quota(sys / "fs" / "cgroup", cgroup))
 
 
-def physical_cores() -> int:
-    """Fast cores that this process may use, hyper-threads counted once."""
-    return usable_cores().physical
-
-
 def most_threads() -> int:
     """The most threads that can be useful in this process."""
     return usable_cores().most_threads
