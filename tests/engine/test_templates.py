@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from baize_tui.engine.llama.vocabulary import Vocabulary
-from baize_tui.engine.prompts import templates
 from baize_tui.engine.prompts.fragments import PromptTokenizer
 from baize_tui.engine.prompts.template_sandbox import TemplateError, template_environment
-from baize_tui.engine.prompts.templates import break_markers, render
+from baize_tui.engine.prompts.templates import break_markers, render, tool_variables
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
@@ -62,7 +61,7 @@ def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
         {"role": row["role"], "content": [{"type": "text", "text": row["content"]}]} for row in rows
     ]
     whole = None
-    no_tools: dict[str, Any] = {"tools": [], **templates._for_tool_templates()}
+    no_tools: dict[str, Any] = {"tools": [], **tool_variables()}
     for form, extra in ((rows, {}), (merged, {}), (typed, {}), (rows, no_tools)):
         try:
             whole = plain_jinja(source, form, {**VARIABLES, **extra})

@@ -9,9 +9,9 @@ from typing import Any
 import llama_cpp
 import llama_cpp.llama_cpp as lib
 
-from baize_tui.engine.llama import log  # noqa: F401  (what the backends log at their start is kept)
 from baize_tui.engine.llama.errors import EngineError
 from baize_tui.engine.llama.libraries import ggml_library
+from baize_tui.engine.llama.log import install_log
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.footprint import Device, DeviceKind
 
@@ -49,6 +49,7 @@ def start_backend() -> None:
     """Start llama.cpp, once in a process."""
     global _backend_started
     if not _backend_started:
+        install_log()
         lib.llama_backend_init()
         _backend_started = True
 

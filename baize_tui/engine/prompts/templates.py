@@ -75,7 +75,7 @@ class _Form:
     """None for "no tools"; templates that are only for tool use iterate over it unconditionally."""
 
 
-def _for_tool_templates() -> dict[str, str]:
+def tool_variables() -> dict[str, str]:
     """Variables that firefunction's template requires."""
     return {"functions": "[]", "datetime": strftime_now("%Y-%m-%d %H:%M")}
 
@@ -119,7 +119,7 @@ def _render_once(
             "messages": rows,
             "add_generation_prompt": True,
             "tools": form.tools if form.tools is None else list(form.tools),
-            **(_for_tool_templates() if form.tools is not None else {}),
+            **(tool_variables() if form.tools is not None else {}),
             **variables,
             **prompt.variables,
         },
