@@ -7,21 +7,21 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-import msgspec
-
 from baize_tui.engine.adapters import AdapterSwitch
 from baize_tui.engine.answer import Answer
 from baize_tui.engine.kv_cache import KvCache
-from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
-from baize_tui.engine.llama.context import Context
-from baize_tui.engine.llama.errors import Aborted, EngineError, ModelFileError
+from baize_tui.engine.llama.errors import Aborted, EngineError
 from baize_tui.engine.llama.gguf_header import read_header
-from baize_tui.engine.llama.machine import backend
-from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.sampler import Sampler
-from baize_tui.engine.measuring import batch_size, layers_that_fit
+from baize_tui.engine.loading import (
+    choose_gpu_layers,
+    describe,
+    open_context,
+    open_model,
+    part_on_gpu,
+)
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.prompts.prompt_reader import PromptReader, broken_marker_notices
 from baize_tui.engine.protocol import (
@@ -30,16 +30,14 @@ from baize_tui.engine.protocol import (
     Delta,
     Finished,
     Generate,
-    GgufHeader,
     Load,
-    LoadedModel,
     Prefilling,
     Prompt,
     ThreadsChosen,
 )
 from baize_tui.engine.threads.cores import usable_cores
 from baize_tui.engine.threads.neighbours import Neighbours
-from baize_tui.engine.threads.thread_counts import OnGpu, Threads
+from baize_tui.engine.threads.thread_counts import Threads
 from baize_tui.settings import Sampling
 
 
@@ -77,8 +75,8 @@ class LlamaEngine:
         cores = usable_cores()
         neighbours = Neighbours(cores.cpus)  # measures what others use while the model loads
         header = read_header(request.path)
-        gpu_layers = _choose_gpu_layers(request, header, profile)
-        self._model = _open_model(request, header, gpu_layers, progress, profile)
+        gpu_layers = choose_gpu_layers(request, header, profile)
+        self._model = open_model(request, header, gpu_layers, progress, profile)
         self.vocabulary = self._model.vocabulary
         self._prompts = PromptReader(self.vocabulary, self._model.chat_template)
         fixed = (request.threads, request.threads_batch) if profile.all_threads else (1, 1)
@@ -86,10 +84,10 @@ class LlamaEngine:
             *fixed,
             usable=cores,
             neighbours=neighbours,
-            on_gpu=_part_on_gpu(gpu_layers, self._model.layers),
+            on_gpu=part_on_gpu(gpu_layers, self._model.layers),
         )
         try:
-            context = _open_context(
+            context = open_context(
                 request, self._model, self.threads, abort, gpu_layers=gpu_layers, profile=profile
             )
         except EngineError:
@@ -97,31 +95,7 @@ class LlamaEngine:
             raise
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self._model, context)
-        self.loaded = self._describe(header, gpu_layers, profile)
-
-    def _describe(
-        self, header: GgufHeader, gpu_layers: int, profile: MachineProfile
-    ) -> LoadedModel:
-        llama, model = backend(), self._model
-        return LoadedModel(
-            path=model.path,
-            file_bytes=header.file_bytes,
-            name=header.name,
-            description=model.description,
-            n_ctx=self.cache.context.n_ctx,
-            n_ctx_train=model.n_ctx_train,
-            n_vocab=self.vocabulary.size,
-            threads=self.threads.most,
-            threads_batch=self.threads.most_batch,
-            gpu_layers=gpu_layers,
-            tokenizer=self.vocabulary.fingerprint,
-            has_template=bool(model.chat_template),
-            backend=f"llama-cpp-python {llama.llama_cpp_python}, {llama.llama_cpp}",
-            profile=profile.name,
-            begin=[self.vocabulary.bos] if self.vocabulary.add_bos else [],
-            prompt_format=model.metadata("baize.prompt_format"),
-            stop=_stop_strings(model.metadata("baize.stop")),
-        )
+        self.loaded = describe(self._model, context, self.threads, header, gpu_layers, profile)
 
     def warm_up(self) -> None:
         """Compute a token, so that a kernel that crashes on this machine does so while loading.
@@ -296,74 +270,7 @@ class LlamaEngine:
             self.cache.clear()
 
 
-def _choose_gpu_layers(request: Load, header: GgufHeader, profile: MachineProfile) -> int:
-    gpu_layers = request.gpu_layers if profile.gpu else 0
-    if gpu_layers is None:
-        n_ctx = min(request.context, header.context_length) or header.context_length
-        return layers_that_fit(request.path, n_ctx, profile)
-    return gpu_layers
-
-
-def _open_model(
-    request: Load,
-    header: GgufHeader,
-    gpu_layers: int,
-    progress: Callable[[float], bool] | None,
-    profile: MachineProfile,
-) -> Model:
-    model = Model(
-        request.path,
-        gpu_layers=gpu_layers,
-        progress=progress,
-        profile=profile,
-        device=request.device,
-    )
-    if not model.can_generate:
-        model.close()
-        raise ModelFileError(
-            f"{request.path} is an encoder ({header.architecture}): it cannot chat"
-        )
-    return model
-
-
-def _open_context(
-    request: Load,
-    model: Model,
-    threads: Threads,
-    abort: AbortFlag,
-    *,
-    gpu_layers: int,
-    profile: MachineProfile,
-) -> Context:
-    trained = model.n_ctx_train
-    return Context(
-        model,
-        n_ctx=min(request.context, trained) if request.context and trained else trained,
-        n_batch=LIKELIHOOD_BATCH if request.all_logits else batch_size(gpu_layers),
-        threads=threads.decoding.threads,
-        threads_batch=threads.reading.threads,
-        abort=abort,
-        flash_attention=profile.flash_attention,
-        outputs=0 if request.all_logits else 1,
-    )
-
-
-def _stop_strings(text: str) -> list[str]:
-    """The JSON list that baize-convert writes; anything else gives no stop strings."""
-    try:
-        return [stop for stop in msgspec.json.decode(text, type=list[str]) if stop]
-    except msgspec.DecodeError:
-        return []
-
-
 def _penalized_tokens(sampling: Sampling) -> int:
     """How many tokens before the answer its penalties look at; at least 1."""
     dry = sampling.dry_penalty_last_n if sampling.dry_multiplier > 0 else 0
     return max(sampling.penalty_last_n, dry, 1)
-
-
-def _part_on_gpu(gpu_layers: int, layers: int) -> OnGpu:
-    """How much of a model of ``layers`` is on a GPU; -1 is all of it."""
-    if gpu_layers < 0 or gpu_layers > layers:
-        return "everything"
-    return "some" if gpu_layers else "nothing"
