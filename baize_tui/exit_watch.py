@@ -1,13 +1,13 @@
-"""Ending this process when it is told to, or when its terminal is gone, whatever else it is doing.
+"""Ending this process on a signal, or when its terminal has closed, whatever else it is doing.
 
-SIGTERM, SIGHUP, the end of the terminal's input and a write to it that fails all mean the same:
-save, then go. The event loop cannot be relied on for that. It may be blocked in a write to the
-terminal, in a person's editor or in a loop without end. So a thread of its own waits for the
-reasons to go. It has the event loop save; where that does not answer in time, it saves what it can
-reach itself. Either way the process ends within ``LIMIT_S``.
+SIGTERM, SIGHUP, the end of the terminal's input and a failed write to it all mean the same: save,
+then exit. The event loop cannot be relied on for that: it may be blocked in a write to the
+terminal, in an external editor or in an endless loop. So a separate thread waits for these events.
+It asks the event loop to save; if the loop does not answer in time, the thread saves what it can
+reach itself. Either way, the process ends within ``LIMIT_S``.
 
-The limit holds as long as Python gets to run at all. C code that keeps the interpreter's lock and
-never looks for signals would delay it; the regular expressions of ``re`` keep it, but do look.
+The limit requires that Python runs at all. C code that keeps the interpreter's lock without
+checking for signals would delay it; the regular expressions of ``re`` keep the lock, but do check.
 """
 
 from __future__ import annotations
@@ -25,41 +25,41 @@ from types import FrameType
 from typing import Any, Self
 
 LIMIT_S = 2.0
-"""From the reason to go to the end of the process."""
+"""From the reason to exit to the end of the process."""
 _SAVE_S = 1.0
 """How long the event loop may take to save."""
 _RESCUE_S = 0.4
-"""How long the thread takes to save what it can reach, where the event loop did not."""
+"""How long the thread may take to save what it can reach, if the event loop did not."""
 _ALARM_S = 1.9
-"""When the kernel ends the process, should the thread itself be held up."""
+"""When the kernel ends the process if the thread itself is blocked."""
 _TICK_S = 0.02
-"""How often a main thread that computes in C is made to let the thread run."""
-_TOLD = (signal.SIGHUP, signal.SIGTERM)
+"""How often a main thread that computes in C is forced to release the interpreter's lock."""
+_EXIT_SIGNALS = (signal.SIGHUP, signal.SIGTERM)
 
 Save = Callable[[], Coroutine[Any, Any, None]]
-"""Saves everything, in the event loop; raises where something could not be saved."""
+"""Saves everything, in the event loop; raises if something could not be saved."""
 Rescue = Callable[[float], None]
-"""Saves what a thread can reach while the event loop hangs, within so many seconds."""
+"""Saves what a thread can reach while the event loop hangs; takes a limit in seconds."""
 
 
 class ExitWatch:
-    """Waits for reasons to end this process, and ends it; there is one in a process.
+    """Waits for a reason to end this process, and ends it; a process has one watch.
 
-    It surrounds what the main thread does::
+    It surrounds the work of the main thread::
 
         with ExitWatch() as exit_watch:
             ...
 
-    When the block ends because the process was told to, the watch still decides the exit code.
+    If the block ends because of such a reason, the watch still decides the exit code.
     """
 
     def __init__(
         self, terminal: int | None = None, *, codes_when_saved: Mapping[int, int] = {}
     ) -> None:
-        """``terminal`` is a descriptor of the terminal without which there is no reason to go on.
+        """``terminal`` is a descriptor of the terminal; when that closes, the process ends.
 
-        The exit code is 128 plus the signal, SIGHUP for a terminal that is gone, unless
-        ``codes_when_saved`` has another one for this signal when everything was saved.
+        The exit code is 128 plus the signal (SIGHUP for a closed terminal), unless
+        ``codes_when_saved`` has another code for this signal and everything was saved.
         """
         self._terminal = terminal
         self._codes_when_saved = codes_when_saved
@@ -71,52 +71,52 @@ class ExitWatch:
         self._deadline: float | None = None
         self._code = 0
         self.leaving = False
-        """The process is about to end: nothing new is to begin."""
-        # Reentrant, for a signal may come while the main thread holds it.
+        """The process is about to end: nothing new must begin."""
+        # Reentrant: a signal may arrive while the main thread has it.
         self._deciding = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="exit watch", daemon=True)
 
     def __enter__(self) -> Self:
-        """Take over SIGTERM and SIGHUP; the main thread does this before it starts others.
+        """Take over SIGTERM and SIGHUP; call it in the main thread before other threads start.
 
-        A signal that is ignored, as under ``nohup``, stays ignored.
+        An ignored signal, as under ``nohup``, stays ignored.
         """
         self._reasons = reading, writing = os.pipe()
         for descriptor in (reading, writing):
             os.set_blocking(descriptor, False)
-        # Written to when a signal arrives, before and whether or not the main thread hears of it.
+        # Python writes to it when a signal arrives, even if the main thread is blocked.
         signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number in _TOLD:
+        for number in _EXIT_SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, self._told)
+                signal.signal(number, self._on_signal)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.signal(signal.SIGVTALRM, lambda *_: None)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let the watch end the process where it has begun to.
+        """If the watch has begun to end the process, wait for it.
 
-        What the main thread was doing has only stopped, and Python, on its way out, no longer
-        handles the alarms.
+        The work of the main thread has only stopped then, and an exiting Python no longer handles
+        the alarms.
         """
         with self._deciding:
-            told, self.leaving = self.leaving, True
-        if told:
+            is_ending, self.leaving = self.leaving, True
+        if is_ending:
             self._thread.join()
 
-    def attend(self, save: Save, rescue: Rescue) -> None:
-        """From now on there is something to save; the event loop that saves calls this."""
+    def save_at_exit(self, save: Save, rescue: Rescue) -> None:
+        """Save with these from now on; call it in the event loop that runs ``save``."""
         self._save, self._rescue = save, rescue
         self._loop = asyncio.get_running_loop()
 
     def at_exit(self, step: Callable[[], object]) -> None:
-        """Call ``step``, from the watching thread, after saving; it must not take long."""
+        """Call ``step`` after saving, in the watching thread; it must be short."""
         self._last_steps.append(step)
 
     @contextlib.contextmanager
     def ending(self, step: Callable[[], object]) -> Iterator[None]:
-        """Call ``step`` like ``at_exit``, if the end comes inside the block."""
+        """Call ``step`` like ``at_exit``, if the process ends inside the block."""
         self._last_steps.append(step)
         try:
             yield
@@ -124,24 +124,24 @@ class ExitWatch:
             self._last_steps.remove(step)
 
     def terminal_closed(self) -> None:
-        """The terminal is gone; any thread may call this."""
-        self._say(signal.SIGHUP)
+        """Report that the terminal has closed; any thread may call this."""
+        self._wake(signal.SIGHUP)
 
     def end_within(self, seconds: float, code: int) -> None:
-        """Everything is saved and the process is ending; end it with ``code`` if that hangs."""
+        """End the process with ``code`` if its own exit, with everything saved, takes longer."""
         self._code = code
         self._deadline = time.monotonic() + seconds
-        self._say(0)
+        self._wake(0)
 
-    def _say(self, number: int) -> None:
+    def _wake(self, number: int) -> None:
         if self._reasons is not None:
-            # A full pipe has something to read already.
+            # A full pipe already wakes the thread.
             with contextlib.suppress(BlockingIOError):
                 os.write(self._reasons[1], bytes([number]))
 
-    def _told(self, _number: int, _frame: FrameType | None) -> None:
-        # The thread hears of it by itself. But it cannot run while the main thread computes in C
-        # and only looks for signals now and then: so the alarm is set here as well.
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        # The thread is woken by the pipe. But it cannot run while the main thread computes in C
+        # and checks for signals only now and then: so the alarm is set here as well.
         self._set_alarm()
 
     def _set_alarm(self) -> None:
@@ -149,16 +149,16 @@ class ExitWatch:
             if not self.leaving:
                 self.leaving = True
                 signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
-                # Whenever a Python handler runs, the interpreter's lock changes hands.
+                # Whenever a Python handler runs, the interpreter's lock can change hands.
                 signal.setitimer(signal.ITIMER_VIRTUAL, _TICK_S, _TICK_S)
 
     # --- the thread -----------------------------------------------------------------------------
 
     def _run(self) -> None:
-        # Signals are for the main thread; and SIGTTOU must not stop what gives the terminal back.
+        # The main thread gets the signals, and SIGTTOU must not stop restoring the terminal.
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         number = self._wait_for_reason()
-        with contextlib.ExitStack() as steps:  # all of them are taken, whatever one raises
+        with contextlib.ExitStack() as steps:  # all steps run, whatever one of them raises
             steps.callback(lambda: os._exit(self._code))
             if number:
                 self._set_alarm()
@@ -169,7 +169,7 @@ class ExitWatch:
                 self._code = self._codes_when_saved.get(number, self._code)
 
     def _wait_for_reason(self) -> int:
-        """The signal that was sent, SIGHUP if the terminal is gone, 0 if quitting hangs."""
+        """The signal that was sent, SIGHUP if the terminal has closed, 0 if a normal exit hangs."""
         assert self._reasons is not None
         reading = self._reasons[0]
         poll = select.poll()
@@ -182,10 +182,10 @@ class ExitWatch:
                 return 0
             for descriptor, event in poll.poll(left * 1000 if left is not None else None):
                 if descriptor == reading:
-                    said = os.read(reading, 1024)
-                    told = next((number for number in _TOLD if number in said), None)
-                    if told is not None:
-                        return told
+                    numbers = os.read(reading, 1024)
+                    number = next((n for n in _EXIT_SIGNALS if n in numbers), None)
+                    if number is not None:
+                        return number
                     self._wake_loop()
                 elif event & (select.POLLHUP | select.POLLERR):
                     return signal.SIGHUP
@@ -193,7 +193,7 @@ class ExitWatch:
                     poll.unregister(descriptor)  # a system that cannot poll terminals
 
     def _wake_loop(self) -> None:
-        """Another signal came: its handler runs in the main thread, which may be asleep."""
+        """Let the main thread, which may be asleep, run the handler of another signal."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # closed
                 self._loop.call_soon_threadsafe(int)

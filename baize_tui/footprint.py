@@ -1,17 +1,21 @@
-"""What a model takes of memory. The engine measures it, the catalog judges whether it fits."""
+"""How much memory a model takes; the engine measures it, the catalog judges whether it fits."""
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
+
+DeviceKind = Literal["cpu", "gpu", "igpu", "accel", "other"]
+"""``igpu`` shares the main memory with the processor."""
 
 
 class Device(Struct, frozen=True):
-    """What llama.cpp can compute on; bytes are 0 where it does not tell them."""
+    """What llama.cpp can compute on; bytes are 0 where it does not report them."""
 
     name: str
     description: str
-    kind: str
-    """``cpu``, ``gpu``, ``igpu`` (shares the main memory) or ``accel``."""
+    kind: DeviceKind
     free: int = 0
     total: int = 0
 
@@ -24,9 +28,9 @@ class Footprint(Struct, frozen=True):
     """Bytes that a loaded model takes with its context, as llama.cpp reports them."""
 
     weights: int
-    """Of the file, mapped into main memory: the system can drop and read them again."""
+    """The file mapped into main memory: the system can drop pages and read them again."""
     repacked: int
-    """A second copy of some weights in the order that this processor likes."""
+    """A second copy of some weights, in the order that suits this processor."""
     kv: int
     compute: int
     program: int
@@ -36,18 +40,20 @@ class Footprint(Struct, frozen=True):
 
     @property
     def resident(self) -> int:
-        """Main memory that the process holds once all of it was used."""
+        """Main memory that the process occupies once everything has been used."""
         return self.weights + self.repacked + self.kv + self.compute + self.program
 
     @property
     def needed(self) -> int:
-        """Main memory that it reads again and again: not the pages of the file that were repacked,
-        which the system takes back where it is short of memory."""
+        """Main memory that is read for every token.
+
+        Without the pages of the file that were repacked: the system reclaims those under pressure.
+        """
         return self.resident - self.repacked
 
 
 class Measurement(Struct, frozen=True):
-    """What llama.cpp tells of a model before it is loaded."""
+    """What llama.cpp reports about a model before it is loaded."""
 
     footprint: Footprint
     n_ctx: int
@@ -55,10 +61,10 @@ class Measurement(Struct, frozen=True):
     n_ctx_train: int
     layers: int
     gpu_layers: int
-    """Those that fit, or that were asked for."""
+    """Layers on a GPU: those that were requested, or as many as fit."""
     largest_context: int
-    """The largest that fits into the budget; 0 without one."""
+    """The largest context that fits into the budget; 0 without a budget."""
     read_bytes_per_token: int
-    """Weights in main memory that a token is multiplied with."""
+    """Weights in main memory that are read for each token."""
     bandwidth: float
     """Bytes per second that this machine reads from its main memory."""

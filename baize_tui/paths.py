@@ -1,4 +1,4 @@
-"""Where files lie: config, data, cache and logs, all below ``BAIZE_HOME`` when it is set."""
+"""Where files are stored: config, data, cache and logs, all below ``BAIZE_HOME`` if that is set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ HOME_VARIABLE = "BAIZE_HOME"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """The four folders of the program; none needs to exist yet."""
+    """The four folders of the program; they need not exist yet."""
 
     config: Path
     data: Path
@@ -41,7 +41,7 @@ class Paths:
 
     @property
     def recipes_folder(self) -> Path:
-        """Recipes that a person wrote."""
+        """Recipes that the user wrote."""
         return self.config / "models"
 
     @property
@@ -50,12 +50,12 @@ class Paths:
 
     @property
     def machine_profile_file(self) -> Path:
-        """How llama.cpp works on this machine, where its fastest way crashed."""
+        """The machine profile that works here; missing as long as the fastest one works."""
         return self.cache / "machine-profile.json"
 
 
 def project_paths() -> Paths:
-    """The folders of this user: ``$BAIZE_HOME/{config,data,cache,logs}`` or the platform's own."""
+    """This user's folders: ``$BAIZE_HOME/{config,data,cache,logs}``, or the platform's own."""
     home = os.environ.get(HOME_VARIABLE)
     if home:
         root = Path(home).expanduser().absolute()
@@ -69,7 +69,7 @@ def project_paths() -> Paths:
 
 
 def private_folder(folder: Path) -> Path:
-    """Create ``folder`` readable by its owner alone (0700); parents too where they are missing.
+    """Create ``folder`` for its owner alone (0700), with missing parents.
 
     Raises:
         OSError: the folder cannot be created.

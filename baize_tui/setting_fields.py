@@ -1,4 +1,4 @@
-"""The schema of the settings as data: screens and the page of the docs are made from it."""
+"""The schema of the settings as data, for screens and for the page of the docs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baize_tui.settings import ChatSettings, LookSettings, ModelSettings, Sampli
 
 
 class SettingField(Struct, frozen=True):
-    """One key that can be set; ``kind`` is the Python type of its value."""
+    """One setting; ``kind`` is the Python type of its value, ``type`` also has the bounds."""
 
     table: str
     key: str
@@ -27,11 +27,11 @@ class SettingField(Struct, frozen=True):
     def name(self) -> str:
         return f"{self.table}.{self.key}"
 
-    def parsed(self, text: str) -> Any:
-        """The value that a person wrote; empty is None where that is allowed.
+    def parse(self, text: str) -> Any:
+        """The value of ``text`` that a person typed; blank is None where that is allowed.
 
         Raises:
-            SettingsError: it is of another type, or out of range.
+            SettingsError: it has another type, or is out of range.
         """
         value: Any = text
         if self.optional and not text.strip():
@@ -57,25 +57,25 @@ TABLES: dict[str, type[Struct]] = {
 
 
 def setting_fields() -> list[SettingField]:
-    """All keys in the order of the schema."""
-    return [found for table in TABLES for found in fields_of(table)]
+    """All settings in the order of the schema."""
+    return [field for table in TABLES for field in table_fields(table)]
 
 
-def fields_of(table: str) -> list[SettingField]:
-    """The keys of one table."""
+def table_fields(table: str) -> list[SettingField]:
+    """The settings of one table."""
     struct = TABLES[table]
     hints = get_type_hints(struct, include_extras=True)
-    found = []
+    fields = []
     for info in msgspec.structs.fields(struct):
         annotated = hints[info.name]
         inner, *notes = get_args(annotated)
-        about = next(note for note in notes if isinstance(note, Meta))
+        meta = next(note for note in notes if isinstance(note, Meta))
         arms = get_args(inner) if get_origin(inner) in (Union, UnionType) else (inner,)
         kind = next(arm for arm in arms if arm is not NoneType)
         if get_origin(kind) is Annotated:
             kind = get_args(kind)[0]
         is_choice = get_origin(kind) is Literal
-        found.append(
+        fields.append(
             SettingField(
                 table=table,
                 key=info.name,
@@ -83,11 +83,11 @@ def fields_of(table: str) -> list[SettingField]:
                 type=annotated,
                 optional=NoneType in arms,
                 default=info.default,
-                description=about.description or "",
+                description=meta.description or "",
                 choices=get_args(kind) if is_choice else (),
             )
         )
-    return found
+    return fields
 
 
 def settings_page() -> str:
@@ -96,9 +96,11 @@ def settings_page() -> str:
     for table, struct in TABLES.items():
         about = (struct.__doc__ or "").strip()
         lines += [f"## [{table}]", "", about, "", "| Key | Default | What it is |", "|---|---|---|"]
-        for one in fields_of(table):
-            default = "" if one.default is None else str(msgspec.json.encode(one.default), "utf-8")
-            lines.append(f"| {one.key} | {default} | {one.description} |")
+        for field in table_fields(table):
+            default = ""
+            if field.default is not None:
+                default = msgspec.json.encode(field.default).decode()
+            lines.append(f"| {field.key} | {default} | {field.description} |")
         lines.append("")
     lines += [
         "## [keys]",

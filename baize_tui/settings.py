@@ -1,8 +1,8 @@
-"""The one schema of all settings: defaults, validation with the key named, and the file.
+"""The schema of all settings: defaults, bounds, descriptions, and reading the file.
 
-``config.toml`` holds only what differs from the defaults below; a key that is not known, or a
-value out of range, is refused with its name. The settings screen and the settings page of the docs
-are made from this schema (``setting_fields.py``), descriptions and bounds included.
+``config.toml`` needs only the settings that differ from the defaults below. An unknown key or a
+value out of range is an error that names the key. The settings screen and the settings page of the
+docs are generated from this schema (``setting_fields.py``).
 """
 
 from __future__ import annotations
@@ -137,22 +137,22 @@ class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that can be set; the tables of ``config.toml`` are these fields."""
+    """All settings; each field is a table of ``config.toml``."""
 
     model: ModelSettings = field(default_factory=ModelSettings)
     chat: ChatSettings = field(default_factory=ChatSettings)
     sampling: dict[str, Any] = {}
-    """Fields of ``Sampling``; only what is written here overrides a model's recipe."""
+    """Fields of ``Sampling``; those that are set override a model's recipe."""
     look: LookSettings = field(default_factory=LookSettings)
     keys: dict[str, str] = {}
-    """Keys of actions, by the action's id; ``app.actions`` knows the defaults."""
+    """Keys of actions, by the action's id; ``app.actions`` has the defaults."""
 
 
 def load_settings(file: Path) -> Settings:
-    """Read ``file``; a missing file gives the defaults.
+    """Read ``file``; if it is missing, the defaults.
 
     Raises:
-        SettingsError: not readable, not TOML, an unknown key, or a value out of its range.
+        SettingsError: it is unreadable or no TOML, or has an unknown key or a value out of range.
     """
     try:
         raw = file.read_bytes()
@@ -160,14 +160,14 @@ def load_settings(file: Path) -> Settings:
         return Settings()
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
-    return decoded_settings(raw, file)
+    return decode_settings(raw, file)
 
 
-def decoded_settings(raw: bytes, file: Path) -> Settings:
-    """The content of ``file``, checked.
+def decode_settings(raw: bytes, file: Path) -> Settings:
+    """Check ``raw``, the content of ``file``.
 
     Raises:
-        SettingsError: not TOML, an unknown key, or a value out of its range.
+        SettingsError: it is no TOML, or has an unknown key or a value out of range.
     """
     try:
         settings = msgspec.toml.decode(raw, type=Settings)
@@ -177,11 +177,11 @@ def decoded_settings(raw: bytes, file: Path) -> Settings:
         raise SettingsError(f"{file}: {error}") from error
 
 
-def sampling_of(*choices: Mapping[str, Any]) -> Sampling:
-    """The defaults with each of ``choices`` laid over the one before.
+def merge_sampling(*choices: Mapping[str, Any]) -> Sampling:
+    """The defaults, overridden by each of ``choices`` in turn.
 
     Raises:
-        SettingsError: a value is out of its range; the message names the key.
+        SettingsError: a value is out of range; the message names the key.
     """
     merged = {key: value for choice in choices for key, value in choice.items()}
     try:

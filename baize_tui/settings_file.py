@@ -1,4 +1,4 @@
-"""Writing one setting into the file, with all else as the person wrote it."""
+"""Changing one setting in the file; everything else stays as the person wrote it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from baize_shared.atomic_files import write_atomically
-from baize_tui.settings import Settings, SettingsError, decoded_settings
+from baize_tui.settings import Settings, SettingsError, decode_settings
 
 
 def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
-    """Set one key in ``file``, or take it out where ``value`` is None.
+    """Set one key in ``file``, or remove it if ``value`` is None; all settings after that.
 
-    All else stays as it is written, comments included. The new file is checked, written beside the
-    old one and renamed over it, so that a full disk loses nothing; a link stays a link.
+    Everything else stays as it is, comments included. The new content is checked, written beside
+    the old file and renamed over it, so that a full disk loses nothing; a link stays a link.
 
     Raises:
-        SettingsError: the file, or what it would become, is not valid, or cannot be written.
+        SettingsError: the old or the new content is invalid, or the file cannot be written.
     """
     target = file.resolve()
     try:
@@ -38,7 +38,7 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
             section = document[table] = tomlkit.table()
         section[key] = value
     after = tomlkit.dumps(document).encode()
-    settings = decoded_settings(after, file)
+    settings = decode_settings(after, file)
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_atomically(target, after, private=True)

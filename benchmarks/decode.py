@@ -43,10 +43,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import llama_cpp.llama_cpp as lib
 
 from baize_tui.catalog.recipes import find_model
-from baize_tui.engine.bindings import AbortFlag, Model
-from baize_tui.engine.cores import most_threads
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
+from baize_tui.engine.threads.cores import most_threads
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 from baize_tui.store.conversations import Store

@@ -13,7 +13,7 @@ from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter, known_adapters
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.importing import Wish, import_file
+from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
@@ -25,7 +25,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.removing import remove, remove_adapter
 from baize_tui.catalog.shipped import shipped_models
-from baize_tui.engine.adapter_fits import check_adapter
+from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from tests.convert.make_goldens import BASE, FOLDER
@@ -142,7 +142,7 @@ def test_a_mistake_in_a_recipe_is_named(tmp_path: Path, text: str, named: str) -
 
 @pytest.mark.parametrize("name", ["../up", "a/b", "", ".hidden", "Upper", "a b", "a..b"])
 def test_a_name_cannot_climb_out_of_the_folder(name: str, paths: Paths) -> None:
-    with pytest.raises(CatalogError, match="no name for a model"):
+    with pytest.raises(CatalogError, match="not a valid name"):
         write_recipe(name, Recipe(file="x.gguf"), paths)
 
 
@@ -180,16 +180,16 @@ class Headers:
 async def test_an_adapter_is_imported_found_and_removed(paths: Paths, tmp_path: Path) -> None:
     file = tmp_path / "My LoRA.gguf"
     file.write_bytes(b"weights")
-    wish = Wish(base="smollm2-135m", copy=True)
-    found = await import_file(file, wish, paths, Headers("adapter"))
+    options = ImportOptions(base="smollm2-135m", copy=True)
+    found = await import_file(file, options, paths, Headers("adapter"))
     assert isinstance(found, CatalogAdapter)
     assert found.name == "my-lora"
     assert found.path == paths.adapters_folder / "my-lora.gguf"
     assert find_adapter("my-lora", paths) == found
     assert [one.name for one in known_adapters(paths, "smollm2-135m")] == ["my-lora"]
     assert "my-lora" not in [one.name for one in known_adapters(paths, "llama-7b")]
-    with pytest.raises(CatalogError, match="there already"):
-        await import_file(file, wish, paths, Headers("adapter"))
+    with pytest.raises(CatalogError, match="exists already"):
+        await import_file(file, options, paths, Headers("adapter"))
     assert remove_adapter(found, paths) == [found.path]
     with pytest.raises(CatalogError, match="no adapter is called"):
         find_adapter("my-lora", paths)
@@ -201,7 +201,7 @@ async def test_an_adapter_of_another_base_is_not_imported(paths: Paths, tmp_path
     file.write_bytes(b"weights")
     engine = Headers("adapter", "576 x 576 in this model")
     with pytest.raises(EngineFailure, match="576"):
-        await import_file(file, Wish(base="smollm2-135m"), paths, engine)
+        await import_file(file, ImportOptions(base="smollm2-135m"), paths, engine)
     assert [one.name for one in known_adapters(paths) if one.installed] == []
 
 
@@ -211,13 +211,13 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
     base = tmp_path / "base.gguf"
     merge(plan_conversion(BASE, [], parse_outtype("F16")), base)
     write_recipe("base", Recipe(file=str(base)), paths)
-    wish = Wish(name="plain", base="base")
-    found = await import_file(FOLDER / "plain", wish, paths, Headers("model"))
+    options = ImportOptions(name="plain", base="base")
+    found = await import_file(FOLDER / "plain", options, paths, Headers("model"))
     assert found.path is not None
     check_adapter(str(found.path), str(base))
     with pytest.raises(CatalogError, match="--base"):
-        await import_file(FOLDER / "plain", Wish(), paths, Headers("model"))
-    with pytest.raises(CatalogError, match="makes an adapter of it"):
+        await import_file(FOLDER / "plain", ImportOptions(), paths, Headers("model"))
+    with pytest.raises(CatalogError, match="converts it to an adapter"):
         find_adapter(str(FOLDER / "plain"), paths)
 
 
@@ -229,8 +229,10 @@ def test_an_adapter_that_is_not_here_says_how_it_comes(paths: Paths) -> None:
 async def test_removing_leaves_what_lies_elsewhere(paths: Paths, tmp_path: Path) -> None:
     file = tmp_path / "mine.gguf"
     file.write_bytes(b"weights")
-    linked = await import_file(file, Wish(name="linked"), paths, Headers("model"))
-    copied = await import_file(file, Wish(name="copied", copy=True), paths, Headers("model"))
+    linked = await import_file(file, ImportOptions(name="linked"), paths, Headers("model"))
+    copied = await import_file(
+        file, ImportOptions(name="copied", copy=True), paths, Headers("model")
+    )
     assert isinstance(linked, CatalogModel)
     assert isinstance(copied, CatalogModel)
     assert remove(linked, paths) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.catalog.fit import Fit, Machine, fit_of, this_machine, tokens_per_second
+from baize_tui.catalog.fit import Fit, Machine, judge_fit, this_machine, tokens_per_second
 from baize_tui.footprint import Device, Footprint, Measurement
 
 GB = 10**9
@@ -38,7 +38,7 @@ def footprint(total: float, *, repacked: float = 0, on_gpu: float = 0) -> Footpr
 )
 def test_what_is_free_decides(taken: Footprint, fit: Fit) -> None:
     gpu = Device("GPU0", "a card", "gpu", 4 * GB, 8 * GB)
-    assert fit_of(taken, Machine(16 * GB, 10 * GB, 100 * GB, [gpu])) == fit
+    assert judge_fit(taken, Machine(16 * GB, 10 * GB, 100 * GB, [gpu])) == fit
 
 
 def measured(read: int, kv: int, gpu_layers: int = 0) -> Measurement:

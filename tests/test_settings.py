@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.settings import Sampling, Settings, SettingsError, load_settings, sampling_of
+from baize_tui.settings import Sampling, Settings, SettingsError, load_settings, merge_sampling
 
 
 def test_no_file_gives_the_defaults(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_a_file_overrides_what_it_says(tmp_path: Path) -> None:
     file.write_text("[model]\ncontext = 512\n[sampling]\ntop_k = 5\n")
     settings = load_settings(file)
     assert settings.model.context == 512
-    assert sampling_of(settings.sampling) == Sampling(top_k=5)
+    assert merge_sampling(settings.sampling) == Sampling(top_k=5)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, text: str, named: 
 
 
 def test_flags_lie_over_settings_over_recipe() -> None:
-    sampling = sampling_of(
+    sampling = merge_sampling(
         {"temperature": 0.2, "top_k": 1}, {"top_k": 2, "min_p": 0.1}, {"min_p": 0.2}
     )
     assert (sampling.temperature, sampling.top_k, sampling.min_p) == (0.2, 2, 0.2)

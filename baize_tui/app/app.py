@@ -127,7 +127,7 @@ class BaizeApp(App[int]):
             self.warn(f"The conversations file was damaged and is kept as {set_aside}")
         for warning in self._warnings:
             self.warn(warning)
-        self.exit_watch.attend(self._save_for_exit, chat.rescue)
+        self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)
         self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
         self.state.pulls.events.subscribe(self, self._notify_pull)

@@ -1,4 +1,4 @@
-"""Adapters by name: GGUF LoRAs that are laid over a base while it runs, several over one."""
+"""Adapters by name: GGUF LoRAs that are applied to a base while it runs, several at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogError,
-    Described,
+    RecipeFields,
     check_name,
     read_toml,
     write_toml,
@@ -21,17 +21,17 @@ from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
 
 
-class AdapterRecipe(Described, frozen=True):
-    """The recipe of an adapter; ``file`` or ``adapter`` has its weights."""
+class AdapterRecipe(RecipeFields, frozen=True):
+    """The recipe of an adapter; its weights are in ``file`` or ``adapter``."""
 
     file: str | None = None
     """A GGUF LoRA."""
     adapter: str | None = None
     """``hf:owner/name``, or the folder, of an adapter that PEFT saved."""
     base: str | None = None
-    """Name of the model it is for; None is any that it fits."""
+    """Name of the model it is for; None for any that it fits."""
     over: str | None = None
-    """Name of the adapter that it was trained over, as by SDF: both are laid over the base."""
+    """Name of the adapter that it was trained on top of, as by SDF; both are applied."""
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.adapter is None):
@@ -46,7 +46,7 @@ class AdapterRecipe(Described, frozen=True):
 
 
 class CatalogAdapter(Struct, frozen=True):
-    """An adapter by its name; ``path`` is None where its file is not on this machine."""
+    """An adapter with its name; ``path`` is None if its file is not on this machine."""
 
     name: str
     path: Path | None
@@ -62,14 +62,16 @@ class CatalogAdapter(Struct, frozen=True):
 
 
 def adapter_file(name: str, paths: Paths) -> Path:
-    """Where the GGUF LoRA ``name`` lies once it was pulled or copied."""
+    """Where the GGUF LoRA ``name`` is stored once it was pulled or copied."""
     return paths.adapters_folder / f"{name}{MODEL_SUFFIX}"
 
 
 def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter]:
-    """All adapters with a recipe, those that are installed first; with ``base`` those of that model
-    and those that do not say."""
-    found: dict[str, CatalogAdapter] = {}
+    """All adapters with a recipe, installed ones first.
+
+    With ``base``, those for that model and those that name no model.
+    """
+    adapters: dict[str, CatalogAdapter] = {}
     folders = (paths.adapters_folder, paths.recipes_folder / "adapters")
     for folder in (*folders, shipped_models() / "adapters"):
         for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
@@ -77,25 +79,25 @@ def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter
             if base is not None and recipe.base not in (None, base):
                 continue
             path = Path(recipe.file).expanduser() if recipe.file else adapter_file(file.stem, paths)
-            there = path if path.is_file() else None
-            found.setdefault(file.stem, CatalogAdapter(file.stem, there, recipe))
-    return sorted(found.values(), key=lambda adapter: not adapter.installed)
+            adapter = CatalogAdapter(file.stem, path if path.is_file() else None, recipe)
+            adapters.setdefault(file.stem, adapter)
+    return sorted(adapters.values(), key=lambda adapter: not adapter.installed)
 
 
 def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
     """The adapter with this name, or the GGUF LoRA at this path.
 
     Raises:
-        CatalogError: there is none, or it is not here yet.
+        CatalogError: there is no such adapter, or it is not downloaded.
     """
     adapters = known_adapters(paths)
     for adapter in adapters:
         if adapter.name == wanted:
             if adapter.path is None:
                 raise CatalogError(
-                    f"{wanted} is not here yet: 'baize-tui models pull {wanted}' fetches it"
+                    f"{wanted} is not downloaded yet: 'baize-tui models pull {wanted}' downloads it"
                     if adapter.recipe.adapter is not None
-                    else f"the file of {wanted} is gone: {adapter.recipe.file}"
+                    else f"the file of {wanted} is missing: {adapter.recipe.file}"
                 )
             return adapter
     path = Path(wanted).expanduser()
@@ -104,17 +106,17 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
     if path.is_dir():
         raise CatalogError(
             f"{clean_line(wanted)} is a folder: 'baize-tui models import FOLDER --base MODEL' "
-            "makes an adapter of it"
+            "converts it to an adapter"
         )
     names = ", ".join(adapter.name for adapter in adapters) or "none"
     raise CatalogError(f"no adapter is called {clean_line(wanted)!r}; known adapters: {names}")
 
 
-def laid_over(adapter: CatalogAdapter, paths: Paths) -> dict[str, float]:
-    """``adapter`` with those it was trained over, the first of them first, each as it is.
+def with_underlying(adapter: CatalogAdapter, paths: Paths) -> dict[str, float]:
+    """``adapter`` after those it was trained on top of, each at scale 1.
 
     Raises:
-        CatalogError: one of them is not here.
+        CatalogError: one of them is not downloaded.
     """
     names = [adapter.name]
     while (below := adapter.recipe.over) is not None and below not in names:
@@ -124,7 +126,7 @@ def laid_over(adapter: CatalogAdapter, paths: Paths) -> dict[str, float]:
 
 
 def write_adapter_recipe(name: str, recipe: AdapterRecipe, paths: Paths) -> Path:
-    """Keep the recipe of an adapter of one's own, whole or not at all."""
+    """Write one of the user's own adapter recipes, atomically."""
     private_folder(paths.models_folder)
     folder = private_folder(paths.adapters_folder)
     return write_toml(folder / f"{check_name(name)}.toml", recipe)

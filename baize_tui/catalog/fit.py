@@ -1,4 +1,4 @@
-"""Whether a model fits this machine: rules over what it takes and what is free."""
+"""Whether a model fits this machine: what it takes, compared with what is free."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from baize_tui.footprint import Device, Footprint, Measurement
 
 Fit = Literal["fits", "tight", "does not fit"]
 DECODE_SHARE = 0.7
-"""Of the memory's speed that decoding reaches on a processor: an assumption, for an estimate."""
+"""Fraction of the memory's speed that decoding reaches on a processor; assumed for the estimate."""
 ROOM = 0.85
-"""A model that takes no more than this of the free memory leaves enough for all else."""
+"""A model that takes at most this fraction of the free memory leaves enough for other programs."""
 
 
 class Machine(Struct, frozen=True):
-    """What is free here, in bytes."""
+    """Total and free bytes of this machine."""
 
     memory_total: int
     memory_free: int
-    """What a program can have without anything being swapped out."""
+    """Memory that a program can take without any swapping."""
     disk_free: int
     devices: list[Device] = []
 
     @property
     def budget(self) -> int:
+        """Bytes of main memory that a model may take."""
         return int(self.memory_free * ROOM)
 
 
 def this_machine(folder: Path, devices: Sequence[Device] = ()) -> Machine:
-    """This machine; ``folder`` is where models are kept, or will be."""
+    """This machine; ``folder`` is where models are stored, or will be."""
     import psutil
 
     memory = psutil.virtual_memory()
@@ -42,9 +43,12 @@ def this_machine(folder: Path, devices: Sequence[Device] = ()) -> Machine:
     return Machine(memory.total, memory.available, shutil.disk_usage(folder).free, list(devices))
 
 
-def fit_of(footprint: Footprint, machine: Machine) -> Fit:
-    """``tight``: it runs, with little left for other programs, or with weights read again and again
-    from the disk."""
+def judge_fit(footprint: Footprint, machine: Machine) -> Fit:
+    """Whether a model of this size runs.
+
+    ``tight``: it runs, but with little memory left for other programs, or with weights read from
+    the disk again and again.
+    """
     free = {device.name: device.free for device in machine.devices}
     if any(size > free.get(name, 0) for name, size in footprint.on_devices.items()):
         return "does not fit"
@@ -54,9 +58,9 @@ def fit_of(footprint: Footprint, machine: Machine) -> Fit:
 
 
 def tokens_per_second(measured: Measurement) -> float | None:
-    """How fast it will answer, about: a token reads all weights, and a KV cache that is half full.
+    """Estimated decoding speed: each token reads all weights and a half-full KV cache.
 
-    None where a GPU does all of it: its memory was not measured.
+    None if a GPU does all of it: the speed of its memory was not measured.
     """
     if measured.read_bytes_per_token == 0 or measured.gpu_layers > measured.layers:
         return None

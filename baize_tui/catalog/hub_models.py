@@ -1,4 +1,4 @@
-"""Models by their place on the hub, ``hf:owner/name``, that no recipe knows."""
+"""Models on the hub without a recipe, by name: ``hf:owner/name``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
 
-_PART_OF_SEVERAL = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_SPLIT_GGUF = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
 class _AdapterConfig(msgspec.Struct):
@@ -19,13 +19,13 @@ class _AdapterConfig(msgspec.Struct):
 
 
 def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
-    """The model at ``hf:owner/name``, ``…/file.gguf`` or ``…@revision``, with a recipe made for it.
+    """The model at ``hf:owner/name``, ``…/file.gguf`` or ``…@revision``, with a new recipe.
 
-    A GGUF is taken as it is; a checkpoint, or an adapter with the base it names, is converted.
+    A GGUF is used unchanged; a checkpoint, or an adapter with the base it names, is converted.
 
     Raises:
-        CatalogError: there is no model in it, or more than one and none of this outtype.
-        ConvertError: it is no name, or the hub cannot be asked.
+        CatalogError: it has no model, or several and not exactly one of this outtype.
+        ConvertError: the name is invalid, or the hub cannot be reached.
     """
     path, at, revision = wanted.removeprefix(PREFIX).partition("@")
     owner, _, rest = path.partition("/")
@@ -34,29 +34,29 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
     repository = open_repository(parse_name(name))
     recipe = _recipe(name, repository, file, outtype)
     stem = file.removesuffix(".gguf").rpartition("/")[2] if file else repo
-    called = re.sub(r"[^a-z0-9._-]+", "-", stem.lower().removesuffix("-gguf")).strip("-.")
-    return CatalogModel(called, None, recipe)
+    short_name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower().removesuffix("-gguf")).strip("-.")
+    return CatalogModel(short_name, None, recipe)
 
 
 def _recipe(name: str, repository: HubRepository, file: str, outtype: OuttypeName | None) -> Recipe:
     files = repository.files
-    ggufs = sorted(one for one in files if one.endswith(".gguf") and "mmproj" not in one)
+    ggufs = sorted(name for name in files if name.endswith(".gguf") and "mmproj" not in name)
     if file and file not in files:
         raise CatalogError(f"{name} has no file {file}: {', '.join(ggufs) or 'no GGUF at all'}")
     if file or ggufs:
-        return Recipe(repository=name, file=file or _chosen(name, ggufs, outtype))
+        return Recipe(repository=name, file=file or _choose_gguf(name, ggufs, outtype))
     wanted = outtype or DEFAULT_OUTTYPE
     if "adapter_config.json" in files:
-        return Recipe(base=_base_of(name, repository), adapters=[name], outtype=wanted)
+        return Recipe(base=_read_base(name, repository), adapters=[name], outtype=wanted)
     if "config.json" in files:
         return Recipe(base=name, outtype=wanted)
-    raise CatalogError(f"{name} holds no model: no GGUF, no config.json and no adapter_config.json")
+    raise CatalogError(f"{name} has no model: no GGUF, no config.json and no adapter_config.json")
 
 
-def _chosen(name: str, ggufs: list[str], outtype: str | None) -> str:
-    whole = [file for file in ggufs if not _PART_OF_SEVERAL.search(file)]
+def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
+    whole = [file for file in ggufs if not _SPLIT_GGUF.search(file)]
     if not whole:
-        raise CatalogError(f"{name}: its GGUF is cut into several files, which is not read")
+        raise CatalogError(f"{name}: its GGUF is split into several files, which is not supported")
     wanted = (outtype or DEFAULT_OUTTYPE).lower()
     fitting = [file for file in whole if wanted in file.lower()]
     if outtype is None and len(whole) == 1:
@@ -64,12 +64,12 @@ def _chosen(name: str, ggufs: list[str], outtype: str | None) -> str:
     if len(fitting) == 1:
         return fitting[0]
     raise CatalogError(
-        f"{name} has {len(whole)} GGUF files; say which, as in {name}/{whole[0]}: "
+        f"{name} has {len(whole)} GGUF files; choose one, as in {name}/{whole[0]}: "
         f"{', '.join(whole)}"
     )
 
 
-def _base_of(name: str, repository: HubRepository) -> str:
+def _read_base(name: str, repository: HubRepository) -> str:
     try:
         raw = (repository.folder / "adapter_config.json").read_bytes()
         base = msgspec.json.decode(raw, type=_AdapterConfig).base_model_name_or_path
@@ -77,7 +77,7 @@ def _base_of(name: str, repository: HubRepository) -> str:
         raise CatalogError(f"{name}: adapter_config.json: {error}") from error
     if base is None or base.count("/") != 1 or base.startswith(("/", ".")):
         raise CatalogError(
-            f"{name} is an adapter and does not name its base: write a recipe with base and "
+            f"{name} is an adapter that does not name its base: write a recipe with base and "
             "adapters"
         )
     return f"{PREFIX}{base}"

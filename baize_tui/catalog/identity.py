@@ -1,4 +1,4 @@
-"""The hash of a model file, computed once and remembered while the file stays as it is."""
+"""The hash of a model file, computed once and cached until the file changes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1 << 20
 
 
 def model_sha256(path: Path, cache: Path) -> str:
-    """SHA-256 of ``path`` in hex; ``cache`` is the folder where hashes are remembered.
+    """SHA-256 of ``path`` in hex; ``cache`` is the folder for computed hashes.
 
     Raises:
         OSError: the file cannot be read.

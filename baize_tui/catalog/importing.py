@@ -1,4 +1,4 @@
-"""Making a file of one's own known by a name: a GGUF model, a GGUF LoRA, or an adapter's folder."""
+"""Giving a local file a name: a GGUF model, a GGUF LoRA, or an adapter's folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from baize_tui.catalog.adapters import (
     write_adapter_recipe,
 )
 from baize_tui.catalog.fit import this_machine
-from baize_tui.catalog.pulled import pulled_file
+from baize_tui.catalog.pull_records import model_file
 from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
@@ -35,6 +35,8 @@ from baize_tui.paths import Paths, private_folder
 
 
 class Header(Protocol):
+    """The header of a GGUF file, as far as it is needed here."""
+
     @property
     def name(self) -> str: ...
     @property
@@ -53,74 +55,79 @@ class FileChecker(Protocol):
     async def try_model(self, path: str) -> None: ...
 
 
-class Wish(msgspec.Struct, frozen=True):
-    """How a file is to be imported."""
+class ImportOptions(msgspec.Struct, frozen=True):
+    """How to import a file."""
 
     name: str | None = None
-    """What it is called; None takes the file's name."""
+    """Its name in the catalog; None takes the file's name."""
     copy: bool = False
-    """Copy it; else it is used where it lies."""
+    """Copy the file instead of linking to it."""
     format: str | None = None
+    """Prompt format; None takes the file's own."""
     base: str | None = None
     """The model that an adapter is for."""
     over: str | None = None
-    """The adapter that it was trained over."""
+    """The adapter that an adapter was trained on top of."""
 
 
 async def import_file(
-    file: Path, wish: Wish, paths: Paths, engine: FileChecker
+    file: Path, options: ImportOptions, paths: Paths, engine: FileChecker
 ) -> CatalogModel | CatalogAdapter:
-    """Make ``file`` known, once a model has computed a first token.
+    """Add ``file`` to the catalog; a model first has to compute a token.
 
     Raises:
-        CatalogError: its name is taken or none, it cannot be copied, or its base is missing.
-        ConvertError: a folder that is no adapter of that base.
+        CatalogError: its name is taken or invalid, it cannot be copied, or its base is missing.
+        ConvertError: the folder is not an adapter for that base.
         EngineFailure: it is no GGUF, a model that llama.cpp cannot run, or an adapter that does not
             fit the base.
     """
     file = file.expanduser().absolute()
     stem = file.name if file.is_dir() else file.stem
-    name = check_name(wish.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
-    base = find_model(wish.base, paths) if wish.base is not None else None
-    if wish.over is not None:
-        find_adapter(wish.over, paths)
+    name = check_name(options.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
+    base = find_model(options.base, paths) if options.base is not None else None
+    if options.over is not None:
+        find_adapter(options.over, paths)
     if file.is_dir():
         if base is None:
-            raise CatalogError(f"{file} is a folder: say which model it is an adapter of, --base")
-        _refuse_known(name, paths)
+            raise CatalogError(
+                f"{file} is a folder: name the model that the adapter is for with --base"
+            )
+        _check_name_is_free(name, paths)
         lora = await asyncio.to_thread(write_lora, file, name, base, paths)
-        return _known_adapter(name, lora, stem, "", base, wish, paths)
+        return _add_adapter(name, lora, stem, "", base, options, paths)
     header = await engine.inspect(str(file))
     is_adapter = header.metadata.get("general.type") == "adapter"
-    _refuse_known(name, paths)
+    _check_name_is_free(name, paths)
     if is_adapter and base is not None:
         await engine.check_adapter(str(file), str(base.path))
-    # One that is too large for this machine may be for another that shares the folder.
+    # A model that is too large for this machine may be for another one that shares the folder.
     if not is_adapter and file.stat().st_size < this_machine(paths.models_folder).memory_free:
         await engine.try_model(str(file))
-    if wish.copy:
-        target = adapter_file(name, paths) if is_adapter else pulled_file(name, paths)
-        file = await asyncio.to_thread(_copied, file, target, paths)
+    if options.copy:
+        target = adapter_file(name, paths) if is_adapter else model_file(name, paths)
+        file = await asyncio.to_thread(_copy, file, target, paths)
     if is_adapter:
-        return _known_adapter(name, file, header.name, header.license, base, wish, paths)
-    recipe = Recipe(file=str(file), title=header.name, license=header.license, format=wish.format)
+        return _add_adapter(name, file, header.name, header.license, base, options, paths)
+    recipe = Recipe(
+        file=str(file), title=header.name, license=header.license, format=options.format
+    )
     write_recipe(name, recipe, paths)
     return CatalogModel(name, file, recipe)
 
 
 def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths) -> Path:
-    """Make a GGUF LoRA of an adapter that PEFT saved, in a folder or on the hub, for ``base``.
+    """Convert an adapter that PEFT saved, in a folder or on the hub, to a GGUF LoRA for ``base``.
 
     Raises:
-        ConvertError: it is none, or not of this base.
-        CatalogError: the base is not here.
+        ConvertError: it is no adapter, or not for this base.
+        CatalogError: the base is not downloaded.
     """
     from baize_convert.opening import open_adapter, open_base
     from baize_convert.output.adapter_file import write_adapter
 
     if base.path is None:
         raise CatalogError(
-            f"{name} is laid over {base.name}, which is not here yet: pull that first"
+            f"{name} is for {base.name}, which is not downloaded yet: pull that first"
         )
     opened = open_adapter(adapter)
     private_folder(paths.models_folder)
@@ -130,13 +137,13 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
     return target
 
 
-def _known_adapter(
+def _add_adapter(
     name: str,
     file: Path,
     title: str,
     license: str,
     base: CatalogModel | None,
-    wish: Wish,
+    options: ImportOptions,
     paths: Paths,
 ) -> CatalogAdapter:
     recipe = AdapterRecipe(
@@ -144,21 +151,21 @@ def _known_adapter(
         license=license,
         file=str(file),
         base=base.name if base is not None else None,
-        over=wish.over,
-        format=wish.format,
+        over=options.over,
+        format=options.format,
     )
     write_adapter_recipe(name, recipe, paths)
     return CatalogAdapter(name, file, recipe)
 
 
-def _refuse_known(name: str, paths: Paths) -> None:
-    """A name is one thing's: commands that take either would not know which is meant."""
+def _check_name_is_free(name: str, paths: Paths) -> None:
+    """Models and adapters share their names, so that a command can take either."""
     models, adapters = known_models(paths), known_adapters(paths)
-    if name in {*(one.name for one in models), *(one.name for one in adapters)}:
-        raise CatalogError(f"{name} is there already; choose another name with --name")
+    if name in {*(model.name for model in models), *(adapter.name for adapter in adapters)}:
+        raise CatalogError(f"{name} exists already; choose another name with --name")
 
 
-def _copied(source: Path, target: Path, paths: Paths) -> Path:
+def _copy(source: Path, target: Path, paths: Paths) -> Path:
     private_folder(paths.models_folder)
     private_folder(target.parent)
     try:

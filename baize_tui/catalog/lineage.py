@@ -1,4 +1,4 @@
-"""Where a GGUF comes from, as its own metadata tells it."""
+"""How a GGUF was made, from its own metadata."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 _CONVERT = "baize.convert."
-_PLAIN = {
+_LABELS = {
     "general.base_model.0.name": "base",
     "general.base_model.0.organization": "base by",
     "general.base_model.0.repo_url": "base at",
@@ -25,9 +25,9 @@ _ADAPTER = re.compile(re.escape(f"{_CONVERT}adapter.") + r"(\d+)\.(\w+)")
 
 
 def lineage(metadata: Mapping[str, str]) -> dict[str, str]:
-    """Base, adapters, hashes and tools, by words for a person; empty where the file tells none."""
-    found = {word: metadata[key] for key, word in _PLAIN.items() if metadata.get(key)}
+    """Base, adapters, hashes and tools by their labels for a person; empty if the file has none."""
+    result = {label: metadata[key] for key, label in _LABELS.items() if metadata.get(key)}
     for key, value in metadata.items():
         if part := _ADAPTER.fullmatch(key):
-            found[f"adapter {part[1]} {part[2]}"] = value
-    return found
+            result[f"adapter {part[1]} {part[2]}"] = value
+    return result

@@ -1,7 +1,7 @@
-"""Pulling a model: a GGUF is downloaded, a checkpoint is merged and quantized while it comes.
+"""Pulling a model: a GGUF is downloaded; a checkpoint is merged and quantized during the download.
 
-Interrupted or killed, the same pull goes on where it was. No file has its final name, and no model
-is known, before it is whole.
+An interrupted or killed pull resumes when it is repeated. No file gets its final name, and no model
+enters the catalog, before it is complete.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import write_lora
-from baize_tui.catalog.pulled import PullRecord, pulled_file, write_record
+from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
 from baize_tui.paths import Paths, private_folder
 
 Report = Callable[[int, int], object]
-"""Hears how many bytes of how many are there."""
+"""Receives how many bytes are done, and of how many."""
 
 
 @dataclass(frozen=True)
 class HubGguf:
-    """A GGUF on the hub, before it is here."""
+    """A GGUF on the hub."""
 
     repository: HubRepository
     file: str
     size: int
     sha256: str | None
     cached: Path | None
-    """Where it lies in the hub's own cache already."""
+    """Where the hub's own cache has it, if it has."""
 
 
 def hub_gguf(recipe: Recipe) -> HubGguf:
     """The GGUF that ``recipe`` names.
 
     Raises:
-        ConvertError: the hub does not have it, or cannot be asked.
+        ConvertError: the hub does not have it, or cannot be reached.
     """
     assert recipe.repository is not None
     assert recipe.file is not None
@@ -62,24 +62,24 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
 
 
 def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
-    """What making the GGUF of ``recipe`` out of its checkpoint will be, from headers alone.
+    """Plan the conversion of the checkpoint of ``recipe``, from headers alone.
 
-    With ``keep`` adapters are fetched already.
+    With ``keep``, adapters are downloaded at once.
 
     Raises:
-        ConvertError: it cannot be converted, or the hub cannot be asked.
+        ConvertError: it cannot be converted, or the hub cannot be reached.
     """
     assert recipe.base is not None
     return plan_conversion(
-        _place(recipe.base),
-        [open_adapter(_place(adapter), keep=keep) for adapter in recipe.adapters],
+        _expand(recipe.base),
+        [open_adapter(_expand(adapter), keep=keep) for adapter in recipe.adapters],
         parse_outtype(recipe.outtype),
         ConversionOptions(prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format)),
     )
 
 
-def _place(written: str) -> str:
-    return written if written.startswith(PREFIX) else str(Path(written).expanduser())
+def _expand(source: str) -> str:
+    return source if source.startswith(PREFIX) else str(Path(source).expanduser())
 
 
 def pull(
@@ -89,20 +89,21 @@ def pull(
     *,
     keep_source: bool = False,
 ) -> PullRecord:
-    """Bring the weights of ``model`` here; ``keep_source`` keeps those of a checkpoint too, in the
-    hub's own cache.
+    """Download the weights of ``model``.
+
+    ``keep_source`` also stores those of a checkpoint, in the hub's own cache.
 
     Raises:
-        CatalogError: its recipe names nothing to pull, or another pull of it is on its way.
-        ConvertError: what the hub has cannot be had or used, or there is no room; what came is kept
-            for the next time.
+        CatalogError: its recipe has nothing to pull, or another program is pulling it.
+        ConvertError: the download or the conversion failed, or the disk is full; what was
+            downloaded is kept for the next attempt.
     """
     recipe = model.recipe
     if not recipe.is_on_hub:
-        raise CatalogError(f"{model.name} does not come from the hub: its recipe names a file")
+        raise CatalogError(f"{model.name} is not on the hub: its recipe names a local file")
     private_folder(paths.models_folder)
-    target = pulled_file(check_name(model.name), paths)
-    with _alone(target):
+    target = model_file(check_name(model.name), paths)
+    with _exclusive(target):
         if recipe.base is None:
             record = _fetch(recipe, target, report)
         else:
@@ -112,20 +113,20 @@ def pull(
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
+def _exclusive(target: Path) -> Iterator[None]:
     lock = FileLock(target.with_name(f"{target.name}.lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise CatalogError(f"{target.stem} is being pulled already, by another program") from error
+        raise CatalogError(f"another program is already pulling {target.stem}") from error
     try:
         yield
     finally:
         lock.release()
 
 
-def _adding_up(report: Report, total: int) -> Callable[[int], None]:
-    """Hears of pieces, and reports how much they are together."""
+def _accumulate(report: Report, total: int) -> Callable[[int], None]:
+    """A function that takes the sizes of pieces and reports their sum."""
     done = 0
 
     def progress(size: int) -> None:
@@ -138,18 +139,18 @@ def _adding_up(report: Report, total: int) -> Callable[[int], None]:
 
 
 def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
-    found = hub_gguf(recipe)
-    path = found.cached
+    gguf = hub_gguf(recipe)
+    path = gguf.cached
     if path is None:
-        progress = _adding_up(report, found.size)
-        path = download(found.repository.file(found.file), target, progress)
+        progress = _accumulate(report, gguf.size)
+        path = download(gguf.repository.file(gguf.file), target, progress)
     return PullRecord(
         path=str(path),
-        bytes=found.size,
+        bytes=gguf.size,
         source=recipe.origin,
-        commits={found.repository.name.repo: found.repository.commit},
+        commits={gguf.repository.name.repo: gguf.repository.commit},
         pulled_at=time.time(),
-        sha256=found.sha256,
+        sha256=gguf.sha256,
         license=recipe.license,
     )
 
@@ -158,12 +159,12 @@ def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool)
     assert recipe.base is not None
     if keep_source and recipe.base.startswith(PREFIX):
         files = conversion(recipe, keep=False).base.files
-        cache_weights(parse_name(recipe.base), _adding_up(report, sum(map(len, files))))
+        cache_weights(parse_name(recipe.base), _accumulate(report, sum(map(len, files))))
         for file in files:
             file.close()
     plan = conversion(recipe)
-    total = sum(placed.bytes for placed in plan.layout.tensors)
-    merge(plan, target, progress=_adding_up(report, total))
+    total = sum(tensor.bytes for tensor in plan.layout.tensors)
+    merge(plan, target, progress=_accumulate(report, total))
     commits = {plan.base.name: plan.base.commit} if plan.base.name and plan.base.commit else {}
     for name, adapter in zip(recipe.adapters, plan.adapters, strict=True):
         if adapter.commit is not None and name.startswith(PREFIX):
@@ -180,15 +181,15 @@ def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool)
 
 
 def pull_adapter(adapter: CatalogAdapter, paths: Paths) -> CatalogAdapter:
-    """Bring an adapter here, as a GGUF LoRA for its base.
+    """Download an adapter and convert it to a GGUF LoRA for its base.
 
     Raises:
-        CatalogError: its recipe names nothing to pull, or its base is not here yet.
-        ConvertError: what the hub has cannot be had, or is not of that base.
+        CatalogError: its recipe has nothing to pull, or its base is not downloaded.
+        ConvertError: the download failed, or the adapter is not for that base.
     """
     recipe = adapter.recipe
     if recipe.adapter is None or recipe.base is None:
-        raise CatalogError(f"{adapter.name} does not come from the hub: its recipe names a file")
+        raise CatalogError(f"{adapter.name} is not on the hub: its recipe names a local file")
     base = known_model(recipe.base, paths)
     path = write_lora(recipe.adapter, check_name(adapter.name), base, paths)
     return CatalogAdapter(adapter.name, path, recipe)

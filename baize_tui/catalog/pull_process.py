@@ -1,7 +1,7 @@
-"""A pull in a process of its own, beside a chat: its memory, its work and its end are its own.
+"""A pull in a process of its own: its memory, its work and its end do not affect the chat.
 
-The process is ``python -m baize_tui.catalog.pull_process NAME``: it says how far it is in lines of
-JSON on stdout. Killed at any moment it leaves what the next one goes on with.
+The process is ``python -m baize_tui.catalog.pull_process NAME``. It reports its progress on stdout,
+in lines of JSON. It can be killed at any moment; the next pull resumes.
 """
 
 from __future__ import annotations
@@ -23,34 +23,39 @@ from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_model
 from baize_tui.paths import Paths, project_paths
 
-_EVERY_S = 0.1
-_END_S = 5.0
+_REPORT_EVERY_S = 0.1
 
 
-class Pulling(Struct, frozen=True, tag="pulling"):
-    """``done`` bytes of ``total`` are there."""
+class PullProgress(Struct, frozen=True, tag="progress"):
+    """``done`` bytes of ``total`` are on this machine."""
 
     done: int
     total: int
 
 
-class Pulled(Struct, frozen=True, tag="pulled"):
+class PullFinished(Struct, frozen=True, tag="finished"):
+    """The model is at ``path``."""
+
     path: str
 
 
 class PullFailed(Struct, frozen=True, tag="failed"):
+    """``why`` is one line."""
+
     why: str
 
 
-_Line = Pulling | Pulled | PullFailed
-_decode = msgspec.json.Decoder(_Line).decode
+_Event = PullProgress | PullFinished | PullFailed
+_decode = msgspec.json.Decoder(_Event).decode
 
 
-async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
-    """Pull the model or adapter ``name`` in a process of its own; cancelled, that process ends.
+async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
+    """Pull the model or adapter ``name`` in a process of its own; cancelling ends that process.
+
+    ``report`` receives how many bytes are done, and of how many.
 
     Raises:
-        CatalogError: it failed; the message is one line.
+        CatalogError: the pull failed; the message is one line.
     """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -64,11 +69,11 @@ async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
         start_new_session=True,  # Ctrl-C in the terminal is for the client alone
     )
     assert process.stdout is not None
-    end: _Line | None = None
+    end: _Event | None = None
     try:
         while line := await process.stdout.readline():
             event = _decode(line)
-            if isinstance(event, Pulling):
+            if isinstance(event, PullProgress):
                 report(event.done, event.total)
             else:
                 end = event
@@ -78,16 +83,16 @@ async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
                 process.terminate()
         await asyncio.shield(process.wait())
     match end:
-        case Pulled(path=path):
+        case PullFinished(path=path):
             return Path(path)
         case PullFailed(why=why):
             raise CatalogError(clean_line(why, 500))
     raise CatalogError(
-        f"pulling {name} ended (exit code {process.returncode}); the same command goes on"
+        f"the pull of {name} ended (exit code {process.returncode}); pull it again to resume"
     )
 
 
-def _say(event: _Line) -> None:
+def _send(event: _Event) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(event) + b"\n")
     sys.stdout.buffer.flush()
 
@@ -101,35 +106,37 @@ def _pull(name: str, paths: Paths) -> None:
     def report(done: int, total: int) -> None:
         nonlocal last
         now = time.monotonic()
-        if now - last >= _EVERY_S or done == total:
+        if now - last >= _REPORT_EVERY_S or done == total:
             last = now
-            _say(Pulling(done, total))
+            _send(PullProgress(done, total))
 
     try:
-        adapter = next((one for one in known_adapters(paths) if one.name == name), None)
+        adapters = (adapter for adapter in known_adapters(paths) if adapter.name == name)
+        adapter = next(adapters, None)
         if adapter is not None:
             path = str(pull_adapter(adapter, paths).path)
         else:
             path = pull(known_model(name, paths), paths, report).path
     except (CatalogError, ConvertError, OSError) as error:
-        _say(PullFailed(str(error)))
+        _send(PullFailed(str(error)))
     else:
-        _say(Pulled(path))
+        _send(PullFinished(path))
 
 
 def _end_with_the_client() -> None:
-    """The end of stdin says that the client is gone, however it ended."""
+    """Exit at the end of stdin: the client is gone, however it ended."""
     sys.stdin.buffer.read()
     os._exit(0)
 
 
 def main() -> None:
+    """Pull the model or adapter that the first argument names."""
     threading.Thread(target=_end_with_the_client, name="client", daemon=True).start()
     with contextlib.suppress(OSError):
-        os.nice(10)  # the chat beside it goes first
+        os.nice(10)  # the chat takes precedence
     with contextlib.suppress(BrokenPipeError):
         _pull(sys.argv[1], project_paths())
-    # Requests on their way need not be waited for.
+    # Do not wait for requests that are still running.
     os._exit(0)
 
 

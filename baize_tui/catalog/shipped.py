@@ -1,4 +1,4 @@
-"""Data files that ship with the program: inside the wheel, or beside the code in a checkout."""
+"""Data files that ship with the program: in the wheel, or beside the code in a checkout."""
 
 from __future__ import annotations
 

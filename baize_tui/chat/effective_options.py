@@ -16,7 +16,7 @@ from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
 from baize_tui.chat.formats import OWN_TEMPLATE, formats
 from baize_tui.engine.protocol import AdapterUse
-from baize_tui.settings import Overflow, Sampling, Settings, sampling_of
+from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message
 
 
@@ -40,7 +40,7 @@ class EffectiveOptions:
         model = self._active_model.model
         recipe = model.recipe.sampling if model is not None else {}
         own = conversation.sampling if conversation is not None else {}
-        return sampling_of(recipe, self.settings.sampling, own, overrides)
+        return merge_sampling(recipe, self.settings.sampling, own, overrides)
 
     def overflow(self, conversation: Conversation | None) -> Overflow:
         """What happens when the context is full."""

@@ -88,7 +88,7 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
         printer = AnswerPrinter(progress, json=options.json, saves=options.save)
         chat = open_chat(store, settings, paths, one_model=True)
         chat.listen_for_notices(printer.tell)
-        exit_watch.attend(chat.save_for_exit, chat.rescue)
+        exit_watch.save_at_exit(chat.save_for_exit, chat.rescue)
         exit_watch.at_exit(kill_workers)
         try:
             conversation = await _open_conversation(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baize_shared.named_numbers import parse_named_number
-from baize_tui.catalog.adapters import find_adapter, laid_over
+from baize_tui.catalog.adapters import find_adapter, with_underlying
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
 
@@ -56,7 +56,7 @@ def parse_adapters(arguments: Sequence[str], paths: Paths) -> dict[str, float]:
             raise CommandError(f"--adapter {argument}: {error}") from None
         adapter = find_adapter(name, paths)
         # An adapter that was trained over another one needs that one too.
-        scales = {**scales, **laid_over(adapter, paths), **scales, adapter.name: scale}
+        scales = {**scales, **with_underlying(adapter, paths), **scales, adapter.name: scale}
     return scales
 
 

@@ -18,7 +18,8 @@ from baize_tui import __version__
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.engine_trial import EngineTrial, TrialAnswer
-from baize_tui.engine.profiles import FULL, WorkingProfile, profile_named
+from baize_tui.engine.profile_cache import WorkingProfile
+from baize_tui.engine.profiles import FULL, profile_named
 from baize_tui.engine.protocol import Diagnosis
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths

@@ -8,7 +8,7 @@ from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import OWN_TEMPLATE, prompt_from_turns
 from baize_tui.cli.output import tell
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
-from baize_tui.engine.profiles import WorkingProfile
+from baize_tui.engine.profile_cache import WorkingProfile
 from baize_tui.engine.protocol import Diagnosis, Finished, Generate, PromptMessage
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths

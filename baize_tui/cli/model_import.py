@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter
-from baize_tui.catalog.importing import Wish, import_file
+from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.output import progress_line, tell
@@ -14,7 +14,7 @@ from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import project_paths
 
 
-def import_model(file: Path, options: Wish) -> None:
+def import_model(file: Path, options: ImportOptions) -> None:
     """Check that the model in ``file`` works, add it, and say how to use it."""
     if options.format is not None:
         format_named(options.format)  # an unknown format fails here
@@ -26,7 +26,7 @@ def import_model(file: Path, options: Wish) -> None:
         tell(f"{name} is ready: baize-tui ask --adapter {name}, or F3 in the client")
 
 
-async def _check_and_add(file: Path, options: Wish) -> CatalogModel | CatalogAdapter:
+async def _check_and_add(file: Path, options: ImportOptions) -> CatalogModel | CatalogAdapter:
     paths = project_paths()
     engine = WorkerEngine(paths, tell)
     with progress_line() as progress:

@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 
 from baize_shared.printing import prepare_stdout, print_json, print_line
-from baize_tui.catalog.pulled import read_record
+from baize_tui.catalog.pull_records import read_record
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.model_argument import find_model_or_adapter
 from baize_tui.cli.model_output import info_json, info_lines, info_rows

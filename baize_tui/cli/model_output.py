@@ -11,7 +11,7 @@ import msgspec
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.lineage import lineage
-from baize_tui.catalog.pulled import PullRecord
+from baize_tui.catalog.pull_records import PullRecord
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.engine.protocol import GgufHeader
 

@@ -94,10 +94,10 @@ def import_command(
     ] = None,
 ) -> None:
     """Add a model or an adapter of your own under a name."""
-    from baize_tui.catalog.importing import Wish
+    from baize_tui.catalog.importing import ImportOptions
     from baize_tui.cli.model_import import import_model
 
-    import_model(file, Wish(name=name, copy=copy, format=format, base=base, over=over))
+    import_model(file, ImportOptions(name=name, copy=copy, format=format, base=base, over=over))
 
 
 @models.command("plan")

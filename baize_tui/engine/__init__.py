@@ -1,1 +1,1 @@
-"""A model running: the llama.cpp engine, the process it lives in, and that process's client."""
+"""A running model: llama.cpp, the worker process around it, and the client of that process."""

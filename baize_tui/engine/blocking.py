@@ -1,4 +1,4 @@
-"""The worker's engine for code without an event loop: each call waits for its answer."""
+"""The engine for code without an event loop: each call waits for its answer."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from baize_tui.paths import Paths
 
 
 class BlockingEngine:
-    """A ``WorkerEngine`` with an event loop of its own; the methods fail as those do."""
+    """A ``WorkerEngine`` with an event loop of its own; its methods raise the same failures."""
 
     def __init__(self, paths: Paths, on_notice: Callable[[str], None]) -> None:
         self._engine = WorkerEngine(paths, on_notice)
         self._loop = asyncio.Runner()
 
     def load(self, spec: ModelSpec) -> LoadedModel:
-        """Load a model in place of the one before."""
+        """Load a model in place of the current one."""
         return self._loop.run(self._engine.load(spec))
 
     def tokenize(self, path: str, text: str) -> list[int]:

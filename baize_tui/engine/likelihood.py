@@ -1,4 +1,4 @@
-"""How likely a model holds a text to be: what perplexity and divergences are made of."""
+"""How likely a model considers a text, for perplexity and divergences."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from baize_shared.blas_threads import single_threaded_blas
-from baize_tui.engine.bindings import Context
+from baize_tui.engine.llama.context import Context
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +19,10 @@ BATCH = 128
 def logits(context: Context, ids: Sequence[int], n_vocab: int) -> Iterator[NDArray[np.float32]]:
     """The logits after each of ``ids`` from an empty cache, ``BATCH`` rows of [n_vocab] at a time.
 
-    A part is good until the next one is computed.
+    Each array is a view, valid until the next one is computed.
 
     Raises:
-        EngineError: the ids are more than the context holds.
+        EngineError: there are more ids than the context holds.
     """
     for start in range(0, len(ids), BATCH):
         part = ids[start : start + BATCH]
@@ -34,19 +34,19 @@ def losses(context: Context, ids: Sequence[int], n_vocab: int) -> list[float]:
     """The negative log-likelihood of each of ``ids`` after the first, in nats.
 
     Raises:
-        EngineError: the ids are more than the context holds.
+        EngineError: there are more ids than the context holds.
     """
-    # Imported when used: a worker that only chats does without.
+    # Imported when used: a worker that only chats does not need it.
     import numpy as np
 
-    found: list[float] = []
-    # The last id is predicted and predicts nothing.
-    # numpy's part of the work would otherwise compete with llama.cpp's threads.
+    result: list[float] = []
+    # The last id is only predicted: its own logits are not needed.
+    # numpy's threads would otherwise compete with llama.cpp's.
     with single_threaded_blas():
         for part in logits(context, ids[:-1], n_vocab):
             rows = part.astype(np.float64)
             rows -= rows.max(axis=1, keepdims=True)
-            start = len(found) + 1
+            start = len(result) + 1
             chosen = rows[np.arange(len(rows)), ids[start : start + len(rows)]]
-            found += (np.log(np.exp(rows).sum(axis=1)) - chosen).tolist()
-    return found
+            result += (np.log(np.exp(rows).sum(axis=1)) - chosen).tolist()
+    return result

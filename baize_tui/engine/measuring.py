@@ -1,4 +1,4 @@
-"""What a model would take in memory: llama.cpp itself tells it, from the header alone."""
+"""What a model would take in memory, as llama.cpp reports it from the header alone."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
-from baize_tui.engine.bindings import (
-    AbortFlag,
-    Context,
-    Model,
-    TensorInfo,
-    devices,
-    is_repacked,
-    log_lines,
-    read_bandwidth,
-    read_header,
-    read_tensors,
-)
-from baize_tui.engine.cores import most_threads
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.context import Context
+from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
+from baize_tui.engine.llama.log import capture_log
+from baize_tui.engine.llama.machine import devices
+from baize_tui.engine.llama.memory_bandwidth import read_bandwidth
+from baize_tui.engine.llama.model import Model
+from baize_tui.engine.llama.repacking import is_repacked
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
+from baize_tui.engine.threads.cores import most_threads
 from baize_tui.footprint import Device, Footprint, Measurement
 
 BATCH, GPU_BATCH = 512, 128
-"""Tokens of one decode call while reading the prompt. Smaller ones are up to a fifth slower on a
-processor, where a cancel also comes through inside a call; GPUs finish what they have begun."""
+"""Tokens of one decode call while reading the prompt. On a processor, smaller calls are up to a
+fifth slower, and a cancel interrupts them; a GPU finishes a call that has begun."""
 GPU_MARGIN = 256 << 20
-"""Bytes of a GPU's free memory that are left for what its driver takes besides."""
+"""Bytes of a GPU's free memory that are left for its driver."""
 _STEP = 256
-"""A context is a multiple of so many tokens."""
+"""A context is a multiple of this many tokens."""
 _KV = re.compile(r"(?:llama_kv_cache\w*|llama_memory_\w+): size = +([\d.]+) MiB")
 _COMPUTE = re.compile(r"\w+: +(\S+) compute buffer size = +([\d.]+) MiB")
 _OUTPUT = re.compile(r"llama_context: +(\S+) +output buffer size = +([\d.]+) MiB")
@@ -38,11 +34,11 @@ _LAYER = re.compile(r"blk\.(\d+)\.")
 
 
 def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
-    """What ``request`` asks for, under ``profile``.
+    """Measure the model of ``request`` under ``profile``.
 
     Raises:
-        ModelFileError: the file is not a model that llama.cpp can run.
-        EngineError: there is no such context.
+        ModelFileError: llama.cpp cannot run the file as a model.
+        EngineError: llama.cpp cannot make such a context.
     """
     header = read_header(request.path)
     program = psutil.Process().memory_info().rss
@@ -69,30 +65,36 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
 
 
 def batch_size(gpu_layers: int) -> int:
-    """Tokens of one decode call with so many layers on the GPU (-1 for all)."""
+    """Tokens of one decode call with ``gpu_layers`` on the GPU (-1 for all)."""
     return GPU_BATCH if gpu_layers else BATCH
 
 
 def layers_that_fit(path: str, n_ctx: int, profile: MachineProfile = FULL) -> int:
-    """How many layers go to the GPUs of this machine with a context of ``n_ctx``; 0 without any."""
-    found = devices()
-    if not profile.gpu or not any(device.is_gpu for device in found):
+    """How many layers fit on the GPUs of this machine with a context of ``n_ctx``."""
+    all_devices = devices()
+    if not profile.gpu or not any(device.is_gpu for device in all_devices):
         return 0
     most = read_header(path).layers + 1
 
-    def takes(layers: int) -> dict[str, int]:
+    def device_bytes(layers: int) -> dict[str, int]:
         with _Simulation(path, layers, 0, profile) as simulation:
             return simulation.footprint(n_ctx).on_devices
 
-    return most_layers(most, found, takes)
+    return most_layers(most, all_devices, device_bytes)
 
 
-def most_layers(most: int, found: Sequence[Device], takes: Callable[[int], dict[str, int]]) -> int:
-    """The most layers, 0 to ``most``, whose buffers fit on every GPU in ``found``."""
-    free = {device.name: device.free for device in found if device.is_gpu}
+def most_layers(
+    most: int, devices: Sequence[Device], device_bytes: Callable[[int], dict[str, int]]
+) -> int:
+    """The most layers, 0 to ``most``, whose buffers fit on every GPU of ``devices``.
+
+    ``device_bytes`` gives the bytes that a number of layers takes on each device, by its name.
+    """
+    free = {device.name: device.free for device in devices if device.is_gpu}
 
     def fits(layers: int) -> bool:
-        return all(size + GPU_MARGIN <= free.get(name, 0) for name, size in takes(layers).items())
+        sizes = device_bytes(layers)
+        return all(size + GPU_MARGIN <= free.get(name, 0) for name, size in sizes.items())
 
     low, high = 0, most
     while low < high:
@@ -102,7 +104,7 @@ def most_layers(most: int, found: Sequence[Device], takes: Callable[[int], dict[
 
 
 def _largest_context(simulation: _Simulation, trained: int, budget: int) -> int:
-    """The most tokens of context with which all fits into ``budget`` bytes; 0 if none does."""
+    """The largest context that fits into ``budget`` bytes with the rest, in tokens; 0 for none."""
     low, high = 0, trained // _STEP
     while low < high:
         middle = (low + high + 1) // 2
@@ -112,7 +114,7 @@ def _largest_context(simulation: _Simulation, trained: int, budget: int) -> int:
 
 
 class _Simulation:
-    """A model of which only the header is there."""
+    """A model loaded from its header alone, without weights."""
 
     def __init__(self, path: str, gpu_layers: int, program: int, profile: MachineProfile) -> None:
         self._model = Model(path, gpu_layers=gpu_layers, simulated=True, profile=profile)
@@ -133,46 +135,50 @@ class _Simulation:
 
     @property
     def read_bytes_per_token(self) -> int:
-        """Weights in main memory but an embedding of its own, of which one row is read."""
-        own = "token_embd.weight" if "output.weight" in self._tensors else ""
+        """Weights in main memory, without a separate embedding: of that one row is read."""
+        embedding = "token_embd.weight" if "output.weight" in self._tensors else ""
         return sum(
             tensor.bytes
             for name, tensor in self._tensors.items()
-            if name != own and not self._is_on_gpu(name)
+            if name != embedding and not self._is_on_gpu(name)
         )
 
     def footprint(self, n_ctx: int) -> Footprint:
-        with log_lines() as lines:
+        """What the model takes with a context of ``n_ctx`` tokens.
+
+        llama.cpp gives the sizes of its buffers nowhere but in its log.
+        """
+        with capture_log() as lines:
             Context(
                 self._model, n_ctx=n_ctx, n_batch=batch_size(self.gpu_layers), threads=1,
                 threads_batch=1, abort=AbortFlag(), outputs=1,
                 flash_attention=self._profile.flash_attention,
             ).close()  # fmt: skip
-        kv = round(sum(float(found[1]) for line in lines if (found := _KV.match(line))) * 2**20)
+        kv = round(sum(float(match[1]) for line in lines if (match := _KV.match(line))) * 2**20)
         buffers: dict[str, int] = {}
         for line in lines:
-            if found := _COMPUTE.match(line) or _OUTPUT.match(line):
-                buffers[found[1]] = buffers.get(found[1], 0) + round(float(found[2]) * 2**20)
+            if match := _COMPUTE.match(line) or _OUTPUT.match(line):
+                buffers[match[1]] = buffers.get(match[1], 0) + round(float(match[2]) * 2**20)
         weights = {tensor.name: tensor.bytes for tensor in self._tensors.values()}
-        away = {name for name in weights if self._is_on_gpu(name)}
-        kv_away = kv * min(self.gpu_layers, self.layers) // max(self.layers, 1)
+        offloaded = {name for name in weights if self._is_on_gpu(name)}
+        kv_offloaded = kv * min(self.gpu_layers, self.layers) // max(self.layers, 1)
         on_devices = {
             gpu.name: buffers.pop(gpu.name, 0)
-            + (sum(weights[name] for name in away) + kv_away) // len(self._gpus)
+            + (sum(weights[name] for name in offloaded) + kv_offloaded) // len(self._gpus)
             for gpu in self._gpus
             if self.gpu_layers
         }
         return Footprint(
-            weights=sum(size for name, size in weights.items() if name not in away),
+            weights=sum(size for name, size in weights.items() if name not in offloaded),
             repacked=sum(t.bytes for t in self._tensors.values() if self._has_second_copy(t)),
-            kv=kv - kv_away,
+            kv=kv - kv_offloaded,
             compute=sum(buffers.values()),
             program=self._program,
             on_devices=on_devices,
         )
 
     def _is_on_gpu(self, tensor: str) -> bool:
-        """The last layers go first, then what stands behind them (src/llama-model.cpp)."""
+        """The last layers are offloaded first, then the output layer (src/llama-model.cpp)."""
         layer = _LAYER.match(tensor)
         if layer is not None:
             return int(layer[1]) >= self.layers + 1 - self.gpu_layers
@@ -181,7 +187,7 @@ class _Simulation:
     def _has_second_copy(self, tensor: TensorInfo) -> bool:
         if not self._profile.extra_buffers:
             return False
-        # With a GPU its own host memory comes first (``make_cpu_buft_list``).
+        # With a GPU, its host memory takes precedence (``make_cpu_buft_list``).
         if self._gpus or tensor.shape[1] == 1 or tensor.shape[2] > 1:
             return False
         if tensor.name == "token_embd.weight" and "output.weight" in self._tensors:

@@ -1,7 +1,7 @@
-"""How far the reading of a prompt is, also inside a batch that takes seconds.
+"""Progress of reading a prompt, also inside a batch that takes seconds.
 
-Large batches are read faster, but llama.cpp tells nothing until one is done. Meanwhile the speed of
-those before says how far it is likely to be.
+Large batches are read faster, but llama.cpp reports nothing until one is done. Meanwhile the
+progress is estimated from the speed of earlier batches.
 """
 
 from __future__ import annotations
@@ -11,40 +11,43 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-TELL_EVERY_S = 0.2
+REPORT_EVERY_S = 0.2
+"""Interval of the estimates."""
 
 
 class ReadingProgress:
-    """Knows how fast this model reads, once it has read something."""
+    """Estimates progress from how fast this model has read so far."""
 
     def __init__(self) -> None:
-        self._seconds_each: float | None = None
+        self._seconds_per_token: float | None = None
 
     @contextmanager
-    def batch(self, done: int, size: int, tell: Callable[[int], None]) -> Iterator[None]:
-        """While ``size`` tokens after ``done`` are read, ``tell`` hears how many are likely done.
+    def batch(self, done: int, size: int, on_estimate: Callable[[int], None]) -> Iterator[None]:
+        """While ``size`` tokens after ``done`` are read, estimate how many are done.
 
-        ``tell`` runs in a thread of its own, and no more once the block has ended.
+        ``on_estimate`` runs in a thread of its own, which ends with the block.
         """
         began, ended = time.perf_counter(), threading.Event()
-        each = self._seconds_each
-        teller: threading.Thread | None = None
+        per_token = self._seconds_per_token
+        reporter: threading.Thread | None = None
 
-        def tell_often(each: float) -> None:
+        def report_repeatedly(per_token: float) -> None:
             last = done
-            while not ended.wait(TELL_EVERY_S):
-                likely = done + min(int((time.perf_counter() - began) / each), size - 1)
+            while not ended.wait(REPORT_EVERY_S):
+                likely = done + min(int((time.perf_counter() - began) / per_token), size - 1)
                 if likely > last:
-                    tell(likely)
+                    on_estimate(likely)
                 last = max(last, likely)
 
-        if each is not None and each * size > TELL_EVERY_S:
-            teller = threading.Thread(target=tell_often, args=(each,), name="progress", daemon=True)
-            teller.start()
+        if per_token is not None and per_token * size > REPORT_EVERY_S:
+            reporter = threading.Thread(
+                target=report_repeatedly, args=(per_token,), name="progress", daemon=True
+            )
+            reporter.start()
         try:
             yield
-            self._seconds_each = (time.perf_counter() - began) / size
+            self._seconds_per_token = (time.perf_counter() - began) / size
         finally:
             ended.set()
-            if teller is not None:
-                teller.join()
+            if reporter is not None:
+                reporter.join()

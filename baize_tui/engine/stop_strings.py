@@ -1,7 +1,7 @@
-"""The text of an answer while its tokens come: whole characters, and nothing of a stop string.
+"""The text of a growing answer: whole characters, and nothing of a stop string.
 
-Tokens end anywhere: inside a UTF-8 character, inside a stop string. What could still become part
-of one is held back until the next bytes decide, and what is left is given out at the end.
+Tokens end anywhere: inside a UTF-8 character, inside a stop string. Bytes that may belong to either
+are held back until the next bytes decide; the rest is released at the end.
 """
 
 from __future__ import annotations
@@ -13,46 +13,46 @@ _BLANKS = b" \t\r\n"
 
 
 class AnswerText:
-    """Bytes of tokens in, text out; finds the first stop string in the bytes."""
+    """Turns the bytes of tokens into text, up to the first stop string."""
 
     def __init__(self, stop: Sequence[str] = (), *, trim_at_stop: bool = False) -> None:
-        """``trim_at_stop``: blanks right before a stop string belong to it."""
+        """``trim_at_stop``: blanks right before a stop string are removed with it."""
         self._stops = [text.encode() for text in stop if text]
         self._trim = trim_at_stop
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._held = b""
-        self._given = 0
+        self._released = 0
         self.text = ""
-        """All text given out so far."""
+        """All text released so far."""
         self._stopped = False
 
     def stopped(self) -> bool:
-        """Whether a stop string was found; no more bytes are wanted then."""
+        """Whether a stop string was found; no more bytes may be fed then."""
         return self._stopped
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes of the answer that stand before the stop string, or all of them."""
-        return self._given + len(self._held)
+        """Bytes of the answer before the stop string; all of them if there is none."""
+        return self._released + len(self._held)
 
     def feed(self, piece: bytes) -> str:
-        """The text that ``piece`` makes final."""
+        """Take in the bytes of a token; the text that they make final."""
         self._held += piece
-        found = min((at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1)
-        if found >= 0:
+        first = min((at for stop in self._stops if (at := self._held.find(stop)) >= 0), default=-1)
+        if first >= 0:
             self._stopped = True
-            kept = self._held[:found]
-            return self._give(len(kept.rstrip(_BLANKS) if self._trim else kept), last=True)
-        return self._give(len(self._held) - self._may_be_stop())
+            kept = self._held[:first]
+            return self._release(len(kept.rstrip(_BLANKS) if self._trim else kept), last=True)
+        return self._release(len(self._held) - self._possible_stop_bytes())
 
     def finish(self) -> str:
-        """The rest of the text, when no stop string came."""
+        """The rest of the text, if there was no stop string."""
         if self._stopped:
             return ""
-        return self._give(len(self._held), last=True)
+        return self._release(len(self._held), last=True)
 
-    def _may_be_stop(self) -> int:
-        """How many bytes at the end could be the beginning of a stop string."""
+    def _possible_stop_bytes(self) -> int:
+        """How many bytes at the end may be the beginning of a stop string."""
         held = self._held
         longest = max(
             (
@@ -68,9 +68,9 @@ class AnswerText:
             longest += len(before) - len(before.rstrip(_BLANKS))
         return longest
 
-    def _give(self, size: int, *, last: bool = False) -> str:
+    def _release(self, size: int, *, last: bool = False) -> str:
         raw, self._held = self._held[:size], b"" if last else self._held[size:]
-        self._given += size
+        self._released += size
         text = self._decoder.decode(raw, last)
         self.text += text
         return text

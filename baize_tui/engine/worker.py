@@ -1,9 +1,9 @@
 """The process a model runs in: ``python -m baize_tui.engine.worker``.
 
-Requests come as JSON lines on stdin, events leave as JSON lines on what was stdout; all that C code
-prints goes to stderr, which the client points at a log file. A reader thread takes the requests, so
-that a cancel reaches a running computation; the end of stdin aborts it and ends the process, so no
-worker outlives its client.
+Requests arrive as JSON lines on stdin, events leave as JSON lines on the original stdout; whatever
+C code prints goes to stderr, which the client points at a log file. A reader thread takes the
+requests, so that a cancel reaches a running computation. The end of stdin aborts the computation
+and ends the process, so no worker outlives its client.
 """
 
 from __future__ import annotations
@@ -12,26 +12,25 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import msgspec
 
-from baize_tui.engine.adapter_fits import check_adapter
-from baize_tui.engine.bindings import (
-    Aborted,
-    AbortFlag,
-    EngineError,
-    Model,
-    backend,
-    read_header,
-)
-from baize_tui.engine.cores import most_threads
+from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.crash_switch import Phase, crash_switch
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.errors import Aborted, EngineError
+from baize_tui.engine.llama.gguf_header import read_header
+from baize_tui.engine.llama.machine import backend
+from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
-from baize_tui.engine.profiles import FULL, MachineProfile, profile_named
+from baize_tui.engine.profiles import FULL, MachineProfile, ProfileName, profile_named
+from baize_tui.engine.prompts.template_sandbox import TemplateError
 from baize_tui.engine.protocol import (
     AdapterChecked,
+    AnyRequest,
     Cancel,
     CheckAdapter,
     Count,
@@ -42,6 +41,7 @@ from baize_tui.engine.protocol import (
     Event,
     Failed,
     FailureKind,
+    Finished,
     Generate,
     Inspect,
     Inspected,
@@ -65,18 +65,20 @@ from baize_tui.engine.protocol import (
     decode_request,
     encode_line,
 )
-from baize_tui.engine.templates import TemplateError
+from baize_tui.engine.threads.cores import most_threads
 
 _PROGRESS_STEP = 0.02
+Handler = Callable[[Any], Event]
+"""Takes one kind of request and returns the event that answers it."""
 
 
 class Worker:
-    """Serves one request after the other; cancels and the end of input come in between."""
+    """Serves one request after the other; cancels and the end of input interrupt them."""
 
     def __init__(
         self, requests: Iterable[bytes], events: int, profile: MachineProfile = FULL
     ) -> None:
-        """``requests`` are lines; ``events`` is the file descriptor that events go to."""
+        """``requests`` are lines; ``events`` is the file descriptor for events."""
         self._lines = requests
         self._events = events
         self._profile = profile
@@ -85,137 +87,86 @@ class Worker:
         self._lock = threading.Lock()
         self._running = 0
         self._cancelled: set[int] = set()
-        self._queue: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[AnyRequest] = queue.SimpleQueue()
         self._engine: LlamaEngine | None = None
         self._vocabulary: Model | None = None
+        self._handlers: dict[type[Request[Any, Any]], Handler] = {
+            Load: self._load,
+            Generate: self._generate,
+            Count: self._count,
+            Tokenize: self._tokenize,
+            Score: self._score,
+            WriteLogits: self._write_logits,
+            Inspect: self._inspect,
+            Measure: self._measure,
+            CheckAdapter: self._check_adapter,
+            Diagnose: self._diagnose,
+        }
 
-    def _reached(self, phase: Phase) -> None:
-        if self._crash is not None:
-            self._crash.reached(phase, self._profile.name)
+    # --- the loop -------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Until the end of input."""
+        """Serve requests until the end of input, which ends the process."""
         self._reached("starting")
         self._send(Started())
         threading.Thread(target=self._read, name="requests", daemon=True).start()
-        while (request := self._queue.get()) is not None:
-            with self._lock:
-                self._running = request.request
-                if request.request in self._cancelled:
-                    self._abort.set()
-                else:
-                    self._abort.clear()
+        while True:
+            request = self._queue.get()
+            self._begin(request.request)
             try:
-                self._handle(request)
-            except TooLongError as error:
-                self._send(
-                    Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
-                )
-            except TemplateError as error:
-                self._send(Failed(request.request, "template", _template_failure(request, error)))
-            except EngineError as error:
-                kind: FailureKind = "load" if isinstance(request, Load) else "engine"
-                self._send(Failed(request.request, kind, str(error)))
+                self._send(self._handlers[type(request)](request))
+            except (TemplateError, EngineError) as error:
+                self._send(_failure(request, error))
             finally:
-                with self._lock:
-                    self._running = 0
-                    self._cancelled.discard(request.request)
+                self._end(request.request)
+
+    def _begin(self, number: int) -> None:
+        with self._lock:
+            self._running = number
+            if number in self._cancelled:
+                self._abort.set()
+            else:
+                self._abort.clear()
+
+    def _end(self, number: int) -> None:
+        with self._lock:
+            self._running = 0
+            self._cancelled.discard(number)
 
     def _read(self) -> None:
         for line in self._lines:
             try:
-                request = decode_request(line)
+                message = decode_request(line)
             except msgspec.DecodeError as error:
-                self._send(Failed(0, "request", f"a request that cannot be read: {error}"))
+                self._send(Failed(0, "request", f"an unreadable request: {error}"))
                 continue
-            if isinstance(request, Cancel):
-                with self._lock:
-                    if request.request == self._running:
-                        self._abort.set()
-                    else:
-                        self._cancelled.add(request.request)
+            if isinstance(message, Cancel):
+                self._cancel(message.request)
             else:
-                self._queue.put(request)
-        # The client is gone: stop computing, and go at once; nothing here needs saving.
+                self._queue.put(message)
+        # The client is gone: stop computing and exit at once; nothing here needs saving.
         self._abort.set()
         os._exit(0)
+
+    def _cancel(self, number: int) -> None:
+        with self._lock:
+            if number == self._running:
+                self._abort.set()
+            else:
+                self._cancelled.add(number)
 
     def _send(self, event: Event) -> None:
         view = memoryview(encode_line(event))
         while view:
             view = view[os.write(self._events, view) :]
 
-    def _handle(self, request: Request) -> None:
-        match request:
-            case Load():
-                self._load(request)
-            case Generate():
-                self._generate(request)
-            case Count():
-                engine = self._loaded()
-                self._send(Rendering(request.request))
-                tokens = engine.count(request)
-                self._send(Counted(request.request, tokens, engine.loaded.n_ctx))
-            case Tokenize():
-                ids = self._vocabulary_in(request.path).vocabulary.tokenize(request.text)
-                self._send(Tokenized(request.request, ids))
-            case Score():
-                losses = self._loaded().losses(request.ids, request.adapters)
-                self._send(Scored(request.request, losses))
-            case WriteLogits():
-                self._loaded().write_logits(request.ids, request.output)
-                self._send(LogitsWritten(request.request))
-            case Inspect():
-                self._reached("reading")
-                self._send(Inspected(request.request, read_header(request.path)))
-            case Measure():
-                self._reached("measuring")
-                self._send(Measured(request.request, measure(request, self._profile)))
-            case CheckAdapter():
-                self._reached("reading")
-                check_adapter(request.path, request.base)
-                self._send(AdapterChecked(request.request))
-            case Diagnose():
-                found = backend()
-                self._send(
-                    Diagnosis(
-                        request=request.request,
-                        llama_cpp_python=found.llama_cpp_python,
-                        llama_cpp=found.llama_cpp,
-                        system_info=found.system_info,
-                        gpu_offload=found.gpu_offload,
-                        mmap=found.mmap,
-                        threads=most_threads(),
-                        threads_batch=most_threads(),
-                        devices=found.devices,
-                    )
-                )
-            case Cancel():
-                pass
+    def _reached(self, phase: Phase) -> None:
+        if self._crash is not None:
+            self._crash.reached(phase, self._profile.name)
 
-    def _generate(self, request: Generate) -> None:
-        engine = self._loaded()
-        self._send(Rendering(request.request))
-        rendered = Rendered(request.request)
-        for event in engine.generate(request, lambda: self._send(rendered), self._send):
-            self._send(event)
-            if isinstance(event, Prefilling | Delta):
-                self._reached("prefilling" if isinstance(event, Prefilling) else "decoding")
+    # --- the loaded model -----------------------------------------------------------------------
 
-    def _vocabulary_in(self, path: str) -> Model:
-        if self._vocabulary is None or self._vocabulary.path != path:
-            if self._vocabulary is not None:
-                self._vocabulary.close()
-            read_header(path)  # a damaged file could abort the process inside llama.cpp
-            self._vocabulary = Model(path, vocabulary_only=True)
-        return self._vocabulary
-
-    def _loaded(self) -> LlamaEngine:
-        if self._engine is None:
-            raise EngineError("no model is loaded")
-        return self._engine
-
-    def _load(self, request: Load) -> None:
+    def _load(self, request: Load) -> Loaded:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
@@ -239,17 +190,97 @@ class Worker:
             why = str(error) or "the load was stopped"
             raise EngineError(f"{request.path} cannot compute: {why}") from error
         self._engine = engine
-        self._send(Loaded(request.request, engine.loaded))
+        return Loaded(request.request, engine.loaded)
+
+    def _loaded(self) -> LlamaEngine:
+        if self._engine is None:
+            raise EngineError("no model is loaded")
+        return self._engine
+
+    def _generate(self, request: Generate) -> Finished:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        rendered = Rendered(request.request)
+        for event in engine.generate(request, lambda: self._send(rendered), self._send):
+            if isinstance(event, Finished):
+                return event
+            self._send(event)
+            if isinstance(event, Prefilling):
+                self._reached("prefilling")
+            elif isinstance(event, Delta):
+                self._reached("decoding")
+        raise AssertionError("an answer ends with Finished")
+
+    def _count(self, request: Count) -> Counted:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        return Counted(request.request, engine.count(request), engine.loaded.n_ctx)
+
+    def _score(self, request: Score) -> Scored:
+        return Scored(request.request, self._loaded().losses(request.ids, request.adapters))
+
+    def _write_logits(self, request: WriteLogits) -> LogitsWritten:
+        self._loaded().write_logits(request.ids, request.output)
+        return LogitsWritten(request.request)
+
+    # --- files and the machine ------------------------------------------------------------------
+
+    def _tokenize(self, request: Tokenize) -> Tokenized:
+        ids = self._open_vocabulary(request.path).vocabulary.tokenize(request.text)
+        return Tokenized(request.request, ids)
+
+    def _open_vocabulary(self, path: str) -> Model:
+        if self._vocabulary is None or self._vocabulary.path != path:
+            if self._vocabulary is not None:
+                self._vocabulary.close()
+            read_header(path)  # a damaged file could abort the process inside llama.cpp
+            self._vocabulary = Model(path, vocabulary_only=True)
+        return self._vocabulary
+
+    def _inspect(self, request: Inspect) -> Inspected:
+        self._reached("reading")
+        return Inspected(request.request, read_header(request.path))
+
+    def _measure(self, request: Measure) -> Measured:
+        self._reached("measuring")
+        return Measured(request.request, measure(request, self._profile))
+
+    def _check_adapter(self, request: CheckAdapter) -> AdapterChecked:
+        self._reached("reading")
+        check_adapter(request.path, request.base)
+        return AdapterChecked(request.request)
+
+    def _diagnose(self, request: Diagnose) -> Diagnosis:
+        llama = backend()
+        return Diagnosis(
+            request=request.request,
+            llama_cpp_python=llama.llama_cpp_python,
+            llama_cpp=llama.llama_cpp,
+            system_info=llama.system_info,
+            gpu_offload=llama.gpu_offload,
+            mmap=llama.mmap,
+            threads=most_threads(),
+            threads_batch=most_threads(),
+            devices=llama.devices,
+        )
 
 
-def _template_failure(request: Request, error: TemplateError) -> str:
-    name = request.prompt.template_name if isinstance(request, Generate | Count) else "template"
-    return f"{name} failed: {error}"
+def _failure(request: AnyRequest, error: TemplateError | EngineError) -> Failed:
+    """The event for ``error``."""
+    if isinstance(error, TooLongError):
+        return Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
+    if isinstance(error, TemplateError):
+        name = request.prompt.template_name if isinstance(request, Generate | Count) else "template"
+        return Failed(request.request, "template", f"{name} failed: {error}")
+    kind: FailureKind = "load" if isinstance(request, Load) else "engine"
+    return Failed(request.request, kind, str(error))
 
 
 def main() -> None:
     """Serve under the machine profile that the first argument names."""
-    profile = profile_named(sys.argv[1]) if len(sys.argv) > 1 else FULL
+    profile = FULL
+    if len(sys.argv) > 1:
+        profile = profile_named(msgspec.convert(sys.argv[1], ProfileName))
     events = os.dup(1)
     os.dup2(2, 1)  # what C code prints must not mix with the events
     try:

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.catalog.adapters import AdapterRecipe, write_adapter_recipe
-from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.pull_records import PullRecord, write_record
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
@@ -72,7 +72,7 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
     """Pulls that go on as the test says."""
     held: dict[str, Any] = {"go_on": asyncio.Event(), "why": "", "ended": False}
 
-    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+    async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
         try:
             report(1, 4)
             await held["go_on"].wait()
@@ -86,5 +86,5 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
         write_record(name, PullRecord(str(file), 7, "hf:a/b", {}, 0.0), paths)
         return file
 
-    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_in_process", pull_in_process)
     return held

@@ -363,12 +363,12 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
 def half_a_pull(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pull stays where it is."""
 
-    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+    async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
         report(4, 10)
         await asyncio.Event().wait()
         raise AssertionError
 
-    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_in_process", pull_in_process)
 
 
 def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:

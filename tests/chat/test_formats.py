@@ -12,9 +12,9 @@ from baize_tui.chat.formats import (
     formats,
     system_prompt,
 )
-from baize_tui.engine.bindings import Vocabulary
-from baize_tui.engine.fragments import PromptTokenizer
-from baize_tui.engine.templates import render
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import PromptTokenizer
+from baize_tui.engine.prompts.templates import render
 from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
 from tests.engine.vocabulary_files import NAMES, vocabulary

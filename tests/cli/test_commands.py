@@ -225,7 +225,7 @@ def test_a_model_is_imported_and_talked_with(smollm2: Path, tmp_path: Path, path
     assert run("models", "import", str(file), "--name", "copied", "--copy").returncode == 0
     assert (paths.models_folder / "copied.gguf").stat().st_size == file.stat().st_size
     file.unlink()
-    assert "gone" in one_line(run("ask", "Hi", "--model", "my-model.q4-1"))
+    assert "is missing" in one_line(run("ask", "Hi", "--model", "my-model.q4-1"))
     assert run_json("ask", "Hi", "--model", "copied", *SHORT)["text"]
 
 

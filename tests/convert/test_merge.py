@@ -13,7 +13,7 @@ from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.sources.rope import rope_factors
 from baize_tui.chat.formats import system_prompt
-from baize_tui.engine.bindings import AbortFlag
+from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM, Sampling

@@ -14,7 +14,7 @@ import pytest
 
 from baize_convert.quantization.outtypes import OUTTYPES, Outtype
 from baize_convert.quantization.tensor_types import ModelShape, tensor_types
-from baize_tui.engine import bindings
+from baize_tui.engine.llama.log import install_log
 from tests.convert.model_folders import sparse_gguf
 
 # name: layers, hidden, ffn, heads, key-value heads, vocabulary, tied
@@ -84,7 +84,7 @@ def llama_cpp_types(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str,
     try:
         code = lib.llama_model_quantize(str(file).encode(), b"/dev/null", ctypes.byref(params))
     finally:
-        lib.llama_log_set(bindings._keep_log, None)
+        install_log()
     assert code == 0, "".join(lines)[-2000:]
     found = {}
     for line in "".join(lines).split("\n"):

@@ -19,7 +19,7 @@ from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.vocabulary.reading import read_vocabulary
 from baize_convert.vocabulary.sentencepiece_model import read_pieces
-from baize_tui.engine.bindings import Model
+from baize_tui.engine.llama.model import Model
 from tests.convert.model_folders import file_digests, random_folder, read_keys, references
 from tests.vocabularies import FOLDER as VOCABULARIES
 

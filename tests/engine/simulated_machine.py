@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, field
 
-from baize_tui.engine.governor import Governor, Observation
+from baize_tui.engine.threads.governor import Governor, Observation
 
 SAMPLING_S = 0.15
 """How often the use of processors by others is measured, as the engine does."""

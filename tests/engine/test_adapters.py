@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.engine.adapter_fits import check_adapter
-from baize_tui.engine.bindings import ModelFileError
+from baize_tui.engine.adapters import check_adapter
+from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import AdapterUse, Finished
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora

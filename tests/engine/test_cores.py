@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from baize_shared.usable_cpus import container_quota
-from baize_tui.engine.cores import Cores, linux_cores, usable_cores
+from baize_tui.engine.threads.cores import Cores, linux_cores, usable_cores
 
 
 def write(file: Path, text: str) -> None:

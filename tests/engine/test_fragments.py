@@ -6,18 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.engine.bindings import Vocabulary
-from baize_tui.engine.fragments import (
-    Content,
-    Ids,
-    Literal,
-    MarkedText,
-    PromptTokenizer,
-    Span,
-    SpecialToken,
-    marked_text,
-    partition,
-)
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer, SpecialToken, partition
+from tests.engine.spans import Content, Ids, Literal, Span, marked_text
 from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
 from tests.vocabularies import FOLDER
 
@@ -117,7 +108,8 @@ def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) ->
     assert ids == PromptTokenizer(voc).ids(marked_text(spans, voc.specials))
 
 
-# starcoder's vocabulary has no token for some bytes (0xf1 …), so llama.cpp drops them.
+# Some vocabularies have no token for some bytes, so llama.cpp drops them: starcoder's for many,
+# those of smollm2 and falcon for the first byte of unassigned characters (0xf1 …).
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "starcoder"])
 @given(data=st.data())
 def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> None:
@@ -125,11 +117,13 @@ def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> No
     if any(special.lstrip or special.rstrip for special in voc.specials):
         return  # such tokens eat the blanks beside them, as they must
     text = without_specials(data.draw(PLAIN), voc)
+    if name in ("smollm2", "falcon"):
+        text = "".join(char for char in text if ord(char) < 0x40000)
     if holds_special(text, voc):
         return
     ids = PromptTokenizer(voc).plain(text)
     # "▁" is how these vocabularies spell a blank: the two are one to them.
-    spelled = voc.text_of(ids, special=True).decode()
+    spelled = voc.detokenize(ids, special=True).decode()
     assert spelled.replace("▁", " ") == text.replace("▁", " ")
 
 
@@ -225,7 +219,7 @@ def test_baize_markers_tokenize_as_the_reference_says() -> None:
     """reference values of the true LLaMA vocabulary, from llama-tokenizer-js 1.2.2."""
     voc = vocabulary("llama-spm")
     tokenizer = PromptTokenizer(voc)
-    assert voc.text_of([518]) == b" ["
+    assert voc.detokenize([518]) == b" ["
     assert tokenizer.ids(MarkedText("[|Human|]"))[0] == 518
     after_line = tokenizer.ids(MarkedText("Hi!\n[|AI|]Yes"))
     assert 13 in after_line

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from baize_tui.engine.governor import Governor, Observation
+from baize_tui.engine.threads.governor import Governor, Observation
 from tests.engine.simulated_machine import Machine, Run
 
 SETTLED_S = 2.0

@@ -9,8 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from baize_tui.engine.bindings import AbortFlag, EngineError, Sampler
-from baize_tui.engine.llama_engine import FIRST_BATCH, LlamaEngine, TooLongError
+from baize_tui.engine.kv_cache import FIRST_BATCH
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.errors import EngineError
+from baize_tui.engine.llama.sampler import Sampler
+from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.protocol import (
     Delta,
     Finished,
@@ -132,12 +135,12 @@ def test_a_stop_string_ends_the_answer_and_leaves_the_cache(engine: LlamaEngine)
     finished = answer(engine, PARIS, stop=["ance"])
     assert finished.text == "The capital of Fr"
     assert finished.reason == "stop"
-    assert engine.vocabulary.text_of(finished.ids).decode() == finished.text
+    assert engine.vocabulary.detokenize(finished.ids).decode() == finished.text
     # What the cache holds is the prompt and the ids before the cut, nothing of the rest.
-    cached = engine._cached
+    cached = engine.cache.ids
     prompt = engine.prompt_ids(PARIS)
     assert cached == (prompt + finished.ids)[: len(cached)]
-    assert engine._context.last_position() + 1 == len(cached)
+    assert engine.cache.context.last_position() + 1 == len(cached)
     again = answer(engine, PARIS)
     assert again.text == "The capital of France is Paris."
 
@@ -145,7 +148,7 @@ def test_a_stop_string_ends_the_answer_and_leaves_the_cache(engine: LlamaEngine)
 def test_blanks_before_a_stop_string_go_with_it(engine: LlamaEngine) -> None:
     finished = answer(engine, PARIS, stop=["France"], trim_at_stop=True)
     assert finished.text == "The capital of"
-    assert engine.vocabulary.text_of(finished.ids).decode() == finished.text
+    assert engine.vocabulary.detokenize(finished.ids).decode() == finished.text
 
 
 def test_prefill_tells_how_far_it_is(engine: LlamaEngine) -> None:
@@ -169,7 +172,7 @@ def test_cancelling_in_a_prefill_keeps_what_is_done(engine: LlamaEngine, abort: 
     assert isinstance(finished, Finished)
     assert finished.reason == "cancelled"
     assert finished.ids == []
-    assert engine._context.last_position() + 1 == len(engine._cached) < 700
+    assert engine.cache.context.last_position() + 1 == len(engine.cache.ids) < 700
     after = answer(engine, prompt, max_tokens=4)
     assert after.stats.reused_tokens >= FIRST_BATCH
 
@@ -185,7 +188,7 @@ def test_cancelling_in_an_answer_keeps_it(engine: LlamaEngine, abort: AbortFlag)
     assert isinstance(finished, Finished)
     assert finished.reason == "cancelled"
     assert finished.ids
-    assert finished.text == engine.vocabulary.text_of(finished.ids).decode()
+    assert finished.text == engine.vocabulary.detokenize(finished.ids).decode()
 
 
 def test_a_prompt_longer_than_the_context_is_refused_with_numbers(engine: LlamaEngine) -> None:

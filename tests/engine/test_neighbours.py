@@ -6,7 +6,7 @@ import platform
 
 import pytest
 
-from baize_tui.engine.neighbours import SAMPLING_S, Neighbours, busy_in_proc_stat
+from baize_tui.engine.threads.neighbours import SAMPLING_S, Neighbours, busy_in_proc_stat
 
 STAT = b"""cpu  900 200 300 9000 10 0 5 5 0 0
 cpu0 500 100 100 4000 5 0 5 0 0 0

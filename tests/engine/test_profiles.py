@@ -13,15 +13,13 @@ import pytest
 
 from baize_tui.engine.client import EngineFailure, ModelSpec, NoProfileLeft, WorkerEngine
 from baize_tui.engine.crash_switch import VARIABLE
+from baize_tui.engine.profile_cache import MachineKey, ProfileCache, this_machine_key
 from baize_tui.engine.profiles import (
     FULL,
     LADDER,
-    MachineKey,
-    ProfileCache,
     environment_for,
     next_safer,
     profile_named,
-    this_machine_key,
 )
 from baize_tui.engine.protocol import Delta, Finished, Generate, Prompt, PromptMessage
 from baize_tui.paths import Paths

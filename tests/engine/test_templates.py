@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from baize_tui.engine import templates
-from baize_tui.engine.bindings import Vocabulary
-from baize_tui.engine.fragments import PromptTokenizer
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import PromptTokenizer
+from baize_tui.engine.prompts.template_sandbox import TemplateError, template_environment
+from baize_tui.engine.prompts.templates import break_markers, render, tool_variables
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.templates import TemplateError, break_markers, render
 from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
 
@@ -29,7 +29,7 @@ CONVERSATION = [
 
 def plain_jinja(source: str, messages: list[dict[str, Any]], variables: Mapping[str, Any]) -> str:
     """As transformers renders it: without any of this project's stand-ins."""
-    template = templates._environment().from_string(source)
+    template = template_environment().from_string(source)
     return template.render(
         **{"messages": messages, "add_generation_prompt": True, "tools": None, **variables}
     )
@@ -61,7 +61,7 @@ def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
         {"role": row["role"], "content": [{"type": "text", "text": row["content"]}]} for row in rows
     ]
     whole = None
-    no_tools: dict[str, Any] = {"tools": [], **templates._for_tool_templates()}
+    no_tools: dict[str, Any] = {"tools": [], **tool_variables()}
     for form, extra in ((rows, {}), (merged, {}), (typed, {}), (rows, no_tools)):
         try:
             whole = plain_jinja(source, form, {**VARIABLES, **extra})
@@ -72,7 +72,7 @@ def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
     assert whole is not None
     assert marked.text == whole
     assert ids == voc.tokenize(whole, parse_special=True)
-    assert NEXT in voc.text_of(ids, special=True).decode()
+    assert NEXT in voc.detokenize(ids, special=True).decode()
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -98,7 +98,7 @@ def freeze_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
         def now(cls, tz: datetime.tzinfo | None = None) -> Frozen:
             return cls(2026, 1, 2, tzinfo=tz)
 
-    monkeypatch.setattr("baize_tui.engine.templates.datetime.datetime", Frozen)
+    monkeypatch.setattr("baize_tui.engine.prompts.template_sandbox.datetime.datetime", Frozen)
 
 
 # --- ids generated earlier ------------------------------------------------------------------------
@@ -178,9 +178,9 @@ def test_a_marker_in_plain_text_is_broken() -> None:
 @pytest.mark.parametrize(
     ("source", "named"),
     [
-        ("{{ ''.__class__.__mro__ }}", "no template may"),
-        ("{{ messages.append(1) }}", "no template may"),
-        ("{{ cycler.__init__.__globals__ }}", "no template may"),
+        ("{{ ''.__class__.__mro__ }}", "not allowed in a template"),
+        ("{{ messages.append(1) }}", "not allowed in a template"),
+        ("{{ cycler.__init__.__globals__ }}", "not allowed in a template"),
         ("{{ 10 ** (9 ** 9) }}", "power too large"),
         ("{{ 'x' * 10 ** 9 }}", "too long to repeat"),
         ("{{ [0] * 10 ** 9 }}", "too long to repeat"),
@@ -199,7 +199,7 @@ def test_a_marker_in_plain_text_is_broken() -> None:
         ("{{ messages[0].content", "line 1"),
         ("{{ messages[99].content }}", "no element"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
-        ("no turns at all", "leaves out"),
+        ("no turns at all", "omits"),
     ],
 )
 def test_a_hostile_template_is_named(source: str, named: str) -> None:

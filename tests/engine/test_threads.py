@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.engine.bindings import Aborted, AbortFlag
-from baize_tui.engine.cores import Cores
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.errors import Aborted
 from baize_tui.engine.llama_engine import LlamaEngine
-from baize_tui.engine.neighbours import SAMPLING_S, Neighbours
 from baize_tui.engine.protocol import Load
-from baize_tui.engine.threads import Threads
+from baize_tui.engine.threads.cores import Cores
+from baize_tui.engine.threads.neighbours import SAMPLING_S, Neighbours
+from baize_tui.engine.threads.thread_counts import Threads
 from tests.engine.test_llama_engine import PARIS, answer
 
 FOUR_CORES = Cores(frozenset(range(4)), 4)
@@ -86,13 +87,12 @@ def test_counts_can_change_between_tokens_without_openmp_too(
     smollm2: Path, abort: AbortFlag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Pools of ggml's own are made, resized and freed as on a system without OpenMP."""
-    monkeypatch.setattr("baize_tui.engine.bindings.are_needed", lambda: True)
+    monkeypatch.setattr("baize_tui.engine.llama.thread_pools.are_needed", lambda: True)
     engine = LlamaEngine(Load(0, str(smollm2), context=256, threads=2), abort)
     try:
         for threads in (1, 2, 1):
             engine.threads.decoding._fixed = threads
-            engine._cached.clear()
-            engine._context.clear()
+            engine.cache.clear()
             assert answer(engine, PARIS).text == "The capital of France is Paris."
     finally:
         engine.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from baize_tui.engine.bindings import Model, Vocabulary
+from baize_tui.engine.llama.model import Model
+from baize_tui.engine.llama.vocabulary import Vocabulary
 from tests.conftest import smollm2_file
 from tests.vocabularies import FOLDER
 

@@ -450,7 +450,7 @@ def test_two_pulls_of_one_model_do_not_disturb_each_other(
     first = spawn_client("models", "pull", name)
     assert hub.stalled.wait(PATIENCE_S)
     hub.faults.stall_after_bytes = None
-    assert "being pulled already" in one_line_at_the_end(run_client("models", "pull", name))
+    assert "is already pulling" in one_line_at_the_end(run_client("models", "pull", name))
     hub.go_on.set()
     first.communicate()
     assert first.returncode == 0

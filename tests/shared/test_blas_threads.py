@@ -22,8 +22,9 @@ from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.verify.predictions import compare_logits
 from baize_shared.blas_threads import single_threaded_blas
 from baize_tui.engine import likelihood
-from baize_tui.engine.bindings import AbortFlag, Context
 from baize_tui.engine.likelihood import logits
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
 from tests.convert.make_goldens import BASE

@@ -21,7 +21,8 @@ from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.token_sets import IGNORED_LABEL, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.chat.formats import build_prompt, format_named
-from baize_tui.engine.bindings import Model, Vocabulary
+from baize_tui.engine.llama.model import Model
+from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.settings import Settings
 from baize_tui.store.records import Message
@@ -41,7 +42,7 @@ def trained_texts(vocab: Vocabulary, found: TokenizedDialogue) -> list[str]:
     """Each run of trained tokens, as text."""
     pairs = zip(found.trained, found.ids, strict=True)
     return [
-        vocab.text_of([token for _, token in run], special=True).decode()
+        vocab.detokenize([token for _, token in run], special=True).decode()
         for trained, run in groupby(pairs, key=lambda pair: pair[0])
         if trained
     ]
@@ -92,7 +93,7 @@ def test_training_uses_the_ids_that_the_chat_sends(
     )
     sent = engine.prompt_ids(prompt)
     assert list(found.ids) == sent[: len(found.ids)]
-    text = engine.vocabulary.text_of(found.ids, special=True).decode()
+    text = engine.vocabulary.detokenize(found.ids, special=True).decode()
     assert text == tokenizer.decode(dialogue(*TWO))
     asked = prompt_before_the_last_answer(engine, history, name)
     assert sent[: len(asked)] == asked, (
@@ -183,7 +184,8 @@ def test_typed_text_never_ends_an_answer(
     # Some vocabularies lack some bytes.
     assume(
         all(
-            vocab.text_of(vocab.tokenize(text)).decode("utf-8", "replace") == text for text in texts
+            vocab.detokenize(vocab.tokenize(text)).decode("utf-8", "replace") == text
+            for text in texts
         )
     )
     whole = dialogue(*(texts[: len(texts) // 2 * 2]))

@@ -13,8 +13,8 @@ from baize_tui.app.state import ClientState
 from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import formats
-from baize_tui.setting_fields import SettingField, fields_of
-from baize_tui.settings import SettingsError, sampling_of
+from baize_tui.setting_fields import SettingField, table_fields
+from baize_tui.settings import SettingsError, merge_sampling
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation
 
@@ -40,11 +40,11 @@ class ConversationOptions(OptionsScreen):
         self._state = state
         self._conversation = conversation
         self._change = change
-        own = [field for field in fields_of("chat") if field.key in CHAT_KEYS]
+        own = [field for field in table_fields("chat") if field.key in CHAT_KEYS]
         parts = [FormPart(THIS_CONVERSATION, [self._model_option(), *map(self._chat_option, own)])]
         if adapters := [self._adapter_option(name) for name in self._adapter_names()]:
             parts.append(FormPart(ADAPTERS, adapters))
-        sampling = [self._sampling_option(field) for field in fields_of("sampling")]
+        sampling = [self._sampling_option(field) for field in table_fields("sampling")]
         parts.append(FormPart(SAMPLING, sampling))
         super().__init__(conversation.title, HINT, parts, self._store)
 
@@ -55,7 +55,7 @@ class ConversationOptions(OptionsScreen):
         return model.name if model is not None else None
 
     def _model_option(self) -> Option:
-        field = next(field for field in fields_of("model") if field.key == "default")
+        field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
             field, key="model", optional=False, description=MODEL_DESCRIPTION
         )
@@ -102,7 +102,7 @@ class ConversationOptions(OptionsScreen):
             changed = msgspec.structs.replace(conversation, adapters=adapters)
         elif field.table == "sampling":
             sampling = _with_value(conversation.sampling, field.key, value)
-            sampling_of(sampling)  # raises SettingsError
+            merge_sampling(sampling)  # raises SettingsError
             changed = msgspec.structs.replace(conversation, sampling=sampling)
         else:
             if value is None:

@@ -247,7 +247,7 @@ class ModelsScreen(Dialog[str | None]):
 
     async def _import(self, path: Path, *, copy: bool) -> None:
         # Imported when used: it reads checkpoints.
-        from baize_tui.catalog.importing import Wish, import_file
+        from baize_tui.catalog.importing import ImportOptions, import_file
         from baize_tui.engine.client import WorkerEngine
 
         warn = partial(self.notify, severity="warning", timeout=20, markup=False)
@@ -259,7 +259,7 @@ class ModelsScreen(Dialog[str | None]):
             # A folder is an adapter's, for the model in use.
             base = self._current if path.expanduser().is_dir() else None
             imported = await import_file(
-                path, Wish(copy=copy, base=base), self._state.paths, engine
+                path, ImportOptions(copy=copy, base=base), self._state.paths, engine
             )
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
             self._show_notice(str(error))

@@ -125,7 +125,7 @@ class OptionRow(Vertical):
             if not control.value.strip():
                 return await self.change(None)
             try:
-                return await self.change(self.option.field.parsed(control.value.strip()))
+                return await self.change(self.option.field.parse(control.value.strip()))
             except SettingsError as error:
                 return self._show_error(str(error))
         for area in self.query(TextArea):

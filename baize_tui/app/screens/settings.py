@@ -7,8 +7,8 @@ from baize_tui.app.screens.option_form import FormPart, Option, OptionValue
 from baize_tui.app.screens.options_screen import HINT, OptionsScreen
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.chat.formats import formats
-from baize_tui.setting_fields import TABLES, SettingField, fields_of
-from baize_tui.settings import sampling_of
+from baize_tui.setting_fields import TABLES, SettingField, table_fields
+from baize_tui.settings import merge_sampling
 
 TITLE = "Settings"
 
@@ -25,7 +25,7 @@ class SettingsScreen(OptionsScreen):
             "look.theme": themes,
         }
         parts = [
-            FormPart(f"{table} · {struct.__doc__}", [self._option(f) for f in fields_of(table)])
+            FormPart(f"{table} · {struct.__doc__}", [self._option(f) for f in table_fields(table)])
             for table, struct in TABLES.items()
         ]
         hint = f"{HINT}\n{clean_line(str(state.paths.settings_file))}"
@@ -36,7 +36,7 @@ class SettingsScreen(OptionsScreen):
         if field.table == "sampling":
             model = self._state.chat.active_model.model
             recipe = model.recipe.sampling if model is not None else {}
-            default = getattr(sampling_of(recipe), field.key)
+            default = getattr(merge_sampling(recipe), field.key)
             value = settings.sampling.get(field.key)
         else:
             default = field.default

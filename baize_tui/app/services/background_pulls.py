@@ -8,7 +8,7 @@ from msgspec import Struct
 from textual.dom import DOMNode
 from textual.signal import Signal
 
-from baize_tui.catalog.pull_process import pull_beside
+from baize_tui.catalog.pull_process import pull_in_process
 from baize_tui.catalog.recipes import CatalogError
 
 PULLING = "pulling"
@@ -84,7 +84,9 @@ class BackgroundPulls:
     async def _pull(self, name: str) -> None:
         end: PullEvent = PullStopped(name)
         try:
-            await pull_beside(name, lambda done, total: self._report(name, done / max(total, 1)))
+            await pull_in_process(
+                name, lambda done, total: self._report(name, done / max(total, 1))
+            )
         except CatalogError as error:
             end = PullFailed(name, str(error))
         else:

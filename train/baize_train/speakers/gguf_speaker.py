@@ -17,8 +17,8 @@ from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
-from baize_tui.engine.cores import most_threads
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
+from baize_tui.engine.threads.cores import most_threads
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Sampling
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from baize_train.errors import TrainError
 from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, format_named
-from baize_tui.engine.bindings import Model
+from baize_tui.engine.llama.model import Model
 from baize_tui.settings import Settings
 
 

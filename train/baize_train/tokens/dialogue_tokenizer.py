@@ -21,10 +21,11 @@ from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_tui.chat.formats import format_named, prompt_from_turns
-from baize_tui.engine.bindings import Vocabulary
-from baize_tui.engine.fragments import MarkedText, PromptTokenizer
+from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer
+from baize_tui.engine.prompts.template_sandbox import TemplateError
+from baize_tui.engine.prompts.templates import break_markers, render
 from baize_tui.engine.protocol import Prompt, PromptMessage
-from baize_tui.engine.templates import TemplateError, break_markers, render
 
 Loss = Literal["answers", "everything"]
 _PROBE = "\U0010fffc"
@@ -109,7 +110,7 @@ class DialogueTokenizer:
         replacements = {
             **marked.hidden,
             **{
-                char: self._vocabulary.text_of(ids, special=True).decode("utf-8", "replace")
+                char: self._vocabulary.detokenize(ids, special=True).decode("utf-8", "replace")
                 for char, ids in marked.earlier.items()
             },
         }

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from baize_shared.sanitizer import clean_text
 from baize_train.tokens.dialogue_tokenizer import TokenizedDialogue
-from baize_tui.engine.bindings import Vocabulary
+from baize_tui.engine.llama.vocabulary import Vocabulary
 
 TokenUse = Literal["trained", "ignored", "cut"]
 STYLES: dict[TokenUse, str] = {"trained": "bold green", "ignored": "dim", "cut": "red strike"}
@@ -42,7 +42,7 @@ def preview(
     """
     text = Text()
     for use, run in groupby(token_uses(dialogue, max_length), key=lambda pair: pair[1]):
-        raw = vocabulary.text_of([token for token, _ in run], special=True)
+        raw = vocabulary.detokenize([token for token, _ in run], special=True)
         before, after = _BRACKETS[use] if brackets else ("", "")
         text.append(f"{before}{clean_text(raw.decode('utf-8', 'replace'))}{after}", STYLES[use])
     return text

@@ -12,7 +12,7 @@ from msgspec import Struct
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, TokenizedDialogue
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
-from baize_tui.engine.templates import memory_bound
+from baize_tui.engine.prompts.template_sandbox import memory_limit
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -75,7 +75,7 @@ def tokenize(
     waiting = iter(dialogues)
     while some := list(islice(waiting, _DIALOGUES_PER_BOUND)):
         # The bound on memory is for the template; the tokens of so few dialogues are small.
-        with memory_bound():
+        with memory_limit():
             for dialogue in some:
                 try:
                     tokenized.append(_tokenize_one(dialogue, tokenizer, max_length, counts))

@@ -10,7 +10,8 @@ from pathlib import Path
 from baize_convert.failures import ConvertError
 from baize_convert.output.vocabulary_file import write_vocabulary
 from baize_train.errors import TrainError
-from baize_tui.engine.bindings import EngineError, Model
+from baize_tui.engine.llama.errors import EngineError
+from baize_tui.engine.llama.model import Model
 
 
 @contextmanager

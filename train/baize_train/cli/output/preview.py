@@ -5,7 +5,7 @@ from __future__ import annotations
 from baize_shared.printing import print_line
 from baize_shared.sanitizer import clean_line
 from baize_train.tokens.dialogue_tokenizer import TokenizedDialogue
-from baize_tui.engine.bindings import Vocabulary
+from baize_tui.engine.llama.vocabulary import Vocabulary
 
 
 class PreviewPrinter:

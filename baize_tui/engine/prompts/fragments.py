@@ -1,17 +1,17 @@
-"""From a rendered prompt to token ids, exactly as llama.cpp would for the text the template wrote.
+"""From a rendered prompt to token ids, exactly as llama.cpp tokenizes the text of the template.
 
 The rule, for all vocabularies:
 
-1. Cut only at the special tokens that stand in the template's own text, honouring LSTRIP and
-   RSTRIP (``llama_vocab::impl::tokenizer_st_partition`` in llama-vocab.cpp).
-2. All between two cuts is one ``llama_tokenize(add_special=False, parse_special=False)`` call.
-3. On SentencePiece a fragment that follows no special token must not get the space that
-   ``llama_tokenize`` puts in front: tokenize a newline before it and drop the newline's ids.
-4. Where no piece of the vocabulary joins a newline with other text, a newline is a further cut.
-5. Ids that were generated earlier go in as they are and end a fragment.
+1. Cut only at special tokens in the template's own text, honouring LSTRIP and RSTRIP
+   (``llama_vocab::impl::tokenizer_st_partition`` in llama-vocab.cpp).
+2. The text between two cuts is one ``llama_tokenize(add_special=False, parse_special=False)`` call.
+3. On SentencePiece, a fragment that follows no special token must not get the space that
+   ``llama_tokenize`` inserts in front: tokenize a newline before it and drop the newline's ids.
+4. If no token of the vocabulary joins a newline with other text, a newline is a further cut.
+5. Ids that were generated earlier are inserted unchanged and end a fragment.
 
-A special string that a person typed is hidden from (1) behind a private-use character, and what it
-stands for is tokenized so that no control token and no marker comes out.
+A private-use character hides a special string that a person typed from (1). Its original text is
+then tokenized so that no control token and no marker results.
 
 Promised and tested: ids tokenized turn by turn equal the ids from scratch; without earlier ids and
 without special strings in contents they equal ``llama_tokenize(whole, parse_special=True)``; the
@@ -27,15 +27,15 @@ from functools import lru_cache
 from typing import Protocol
 
 _SPACES = " \t\n\v\f\r"
-"""What C's ``isspace`` takes in the C locale."""
+"""The characters of C's ``isspace`` in the C locale."""
 _FIRST_STAND_IN = 0xF0000
 _LAST_STAND_IN = 0x10FFFD
-_MEMORY_OF_FRAGMENTS = 4096
+_CACHED_FRAGMENTS = 4096
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SpecialToken:
-    """A control, unknown or user-defined token of the vocabulary; equal to itself alone."""
+    """A control, unknown or user-defined token of the vocabulary; compared by identity."""
 
     id: int
     text: str
@@ -54,7 +54,7 @@ class SpecialToken:
 
 
 class Tokenizer(Protocol):
-    """What the rule needs of a vocabulary."""
+    """What the rule needs from a vocabulary."""
 
     specials: Sequence[SpecialToken]
     """Longest text first, in bytes."""
@@ -64,42 +64,15 @@ class Tokenizer(Protocol):
     def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]: ...
 
 
-# --- spans --------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Literal:
-    """Template text: special strings in it are tokens."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """Typed or generated text: special strings in it are text."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ids:
-    """Tokens generated earlier, kept as generated."""
-
-    ids: tuple[int, ...]
-
-
-Span = Literal | Content | Ids
-
-
 @dataclass(slots=True)
 class MarkedText:
-    """A rendered prompt with stand-ins: private-use characters for what must not be parsed."""
+    """A rendered prompt in which private-use characters stand in for what must not be parsed."""
 
     text: str
     hidden: Mapping[str, str] = field(default_factory=dict)
-    """Stand-in to the typed special string it hides."""
+    """Typed special strings by their stand-ins."""
     earlier: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    """Stand-in to ids generated earlier."""
+    """Ids generated earlier, by their stand-ins."""
 
     def __add__(self, other: MarkedText) -> MarkedText:
         return MarkedText(
@@ -110,7 +83,7 @@ class MarkedText:
 
 
 class StandIns:
-    """Hands out private-use characters that occur in none of the texts of one prompt."""
+    """Assigns private-use characters that none of the texts of one prompt contains."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         used = {char for text in texts if not text.isascii() for char in text}
@@ -124,9 +97,9 @@ class StandIns:
         self._for_string: dict[str, str] = {}
 
     def hide(self, content: str, specials: Sequence[SpecialToken]) -> str:
-        """``content`` with each marker string, and each half of one at its edges, hidden.
+        """``content`` with every marker string hidden, and every part of one at its edges.
 
-        A half at an edge could otherwise become whole with the template's text beside it.
+        A part at an edge could otherwise form a marker with the adjacent template text.
         """
         markers = _markers(tuple(specials))
         if markers.anywhere.search(content):
@@ -161,45 +134,30 @@ class StandIns:
 
 @dataclass(frozen=True, slots=True)
 class _Markers:
-    """The markers of a vocabulary, and what tells soon that a content holds nothing of them."""
+    """The markers of a vocabulary, and quick checks for contents without any part of them."""
 
     texts: tuple[str, ...]
     anywhere: re.Pattern[str]
     prefixes: tuple[str, ...]
     suffixes: tuple[str, ...]
-    """All beginnings and ends of them, but none of them whole."""
+    """All proper prefixes and suffixes of them."""
 
 
 @lru_cache(maxsize=8)
 def _markers(specials: tuple[SpecialToken, ...]) -> _Markers:
     texts = tuple(special.text for special in specials if special.is_marker)
-    # Without any, a pattern that nothing matches.
+    # Without markers, a pattern that matches nothing.
     anywhere = re.compile("|".join(re.escape(text) for text in texts) or "(?!)")
     prefixes = {text[:k] for text in texts for k in range(1, len(text))}
     suffixes = {text[k:] for text in texts for k in range(1, len(text))}
     return _Markers(texts, anywhere, tuple(prefixes), tuple(suffixes))
 
 
-def marked_text(spans: Iterable[Span], specials: Sequence[SpecialToken]) -> MarkedText:
-    """The spans as one text with stand-ins."""
-    spans = list(spans)
-    stand_ins = StandIns(span.text for span in spans if not isinstance(span, Ids))
-    parts: list[str] = []
-    for span in spans:
-        if isinstance(span, Ids):
-            parts.append(stand_ins.keep(span.ids))
-        elif isinstance(span, Content):
-            parts.append(stand_ins.hide(span.text, specials))
-        else:
-            parts.append(span.text)
-    return MarkedText("".join(parts), stand_ins.hidden, stand_ins.earlier)
-
-
 # --- the partition at special tokens ------------------------------------------------------------
 
 
 def partition(text: str, specials: Sequence[SpecialToken]) -> list[SpecialToken | str]:
-    """``text`` cut at every special token in it, in llama.cpp's order: the longest first."""
+    """``text`` cut at every special token in it, in llama.cpp's order: longest first."""
     parts: list[SpecialToken | str] = [text] if text else []
     for special in specials:
         if not special.text or special.text not in text:
@@ -230,34 +188,34 @@ def _cut_at(text: str, special: SpecialToken) -> Iterator[SpecialToken | str]:
 
 @dataclass(frozen=True, slots=True)
 class TokenizedPart:
-    """Ids of a prompt that follow each other; ``earlier`` are those that were generated earlier."""
+    """Consecutive ids of a prompt; ``earlier`` marks ids that were generated earlier."""
 
     ids: Sequence[int]
     earlier: bool = False
 
 
 class PromptTokenizer:
-    """Turns marked text into ids, and remembers the fragments it has seen."""
+    """Turns marked text into ids, with a cache of fragments."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._by_id = {special.id: special for special in tokenizer.specials if special.is_marker}
         self._user_defined = [s for s in tokenizer.specials if s.is_marker and not s.control]
-        # Asked of the tokenizer itself: on SentencePiece with a space prefix, "x" and its form
-        # after a newline differ.
+        # Determined by trying: on SentencePiece with a space prefix, "x" alone and "x" after a
+        # newline have different ids.
         self._guard = "\n" if tokenizer.newline_is_cut else "\x02"
         self._guard_ids = len(tokenizer.tokenize(self._guard))
         self._adds_space = tokenizer.is_sentencepiece and (
             tokenizer.tokenize("x") != tokenizer.tokenize(self._guard + "x")[self._guard_ids :]
         )
-        self._plain = lru_cache(_MEMORY_OF_FRAGMENTS)(self._tokenize_plain)
+        self._plain = lru_cache(_CACHED_FRAGMENTS)(self._tokenize_plain)
 
     def ids(self, marked: MarkedText) -> list[int]:
-        """Token ids of a whole prompt, without a BOS that the text does not have."""
+        """Token ids of a whole prompt; a BOS only where the text has one."""
         return [token for part in self.parts(marked) for token in part.ids]
 
     def parts(self, marked: MarkedText) -> Iterator[TokenizedPart]:
-        """The ids of a prompt, cut where earlier ids begin and end."""
+        """The ids of a prompt, split where earlier ids begin and end."""
         ids: list[int] = []
         after_special = True
         stand_in = re.compile(f"([{''.join(marked.earlier)}])") if marked.earlier else None
@@ -279,7 +237,7 @@ class PromptTokenizer:
         yield TokenizedPart(ids)
 
     def plain(self, text: str, *, after_special: bool = False) -> list[int]:
-        """Ids of text in which nothing is special."""
+        """Ids of text without special tokens."""
         return list(self._plain(text, after_special)) if text else []
 
     def _lines(self, text: str) -> list[str]:
@@ -290,24 +248,24 @@ class PromptTokenizer:
         return [*ended, lines[-1]] if lines[-1] else ended
 
     def _tokenize_plain(self, text: str, after_special: bool) -> tuple[int, ...]:
-        """Ids of a fragment, none of them a marker that the text spells."""
-        # parse_special=False still parses user-defined tokens: cut inside each of them.
+        """Ids of a fragment, without any marker that the text spells."""
+        # parse_special=False still parses user-defined tokens: split inside each of them.
         for special in self._user_defined:
             if special.text in text:
-                return self._halves(text, special.text, after_special)
+                return self._tokenize_halves(text, special.text, after_special)
         if after_special or not self._adds_space:
             ids = self._tokenizer.tokenize(text)
         else:
             ids = self._tokenizer.tokenize(self._guard + text)[self._guard_ids :]
-        # The merges of SentencePiece can put a control token together from its letters.
+        # The merges of SentencePiece can form a control token from its letters.
         if not self._by_id.keys().isdisjoint(ids):
             for token in ids:
                 spelled = self._by_id.get(token)
                 if spelled is not None and len(spelled.text) > 1 and spelled.text in text:
-                    return self._halves(text, spelled.text, after_special)
+                    return self._tokenize_halves(text, spelled.text, after_special)
         return tuple(ids)
 
-    def _halves(self, text: str, special: str, after_special: bool) -> tuple[int, ...]:
+    def _tokenize_halves(self, text: str, special: str, after_special: bool) -> tuple[int, ...]:
         cut = text.index(special) + len(special) // 2
         return self._plain(text[:cut], after_special) + self._plain(text[cut:], False)
 

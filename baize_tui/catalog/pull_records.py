@@ -1,4 +1,4 @@
-"""What was pulled: a record beside each file says where it came from."""
+"""Where a pulled model came from: a record beside its file."""
 
 from __future__ import annotations
 
@@ -12,33 +12,34 @@ from baize_tui.paths import Paths, private_folder
 
 
 class PullRecord(Struct, frozen=True):
-    """Where a pulled file is from; ``path`` may lie in the hub's own cache."""
+    """Where a pulled file came from; ``path`` may be in the hub's own cache."""
 
     path: str
     bytes: int
     source: str
     """``hf:owner/name/file``, or the base and its adapters."""
     commits: dict[str, str]
-    """What each repository was at, by its name."""
+    """Commit of each repository, by its name."""
     pulled_at: float
     """Seconds since 1970, UTC."""
     sha256: str | None = None
-    """The hub's, of a file that came whole."""
+    """The hub's SHA-256 of a file that was downloaded unchanged."""
     outtype: str | None = None
     license: str = ""
 
 
-def pulled_file(name: str, paths: Paths) -> Path:
-    """Where the GGUF ``name`` lies once it was pulled."""
+def model_file(name: str, paths: Paths) -> Path:
+    """Where the GGUF ``name`` is stored once it was pulled or copied."""
     return paths.models_folder / f"{name}.gguf"
 
 
 def record_file(name: str, paths: Paths) -> Path:
+    """Where the record of ``name`` is stored."""
     return paths.models_folder / f"{name}.pulled.json"
 
 
 def read_record(name: str, paths: Paths) -> PullRecord | None:
-    """The record of ``name``; None where nothing was pulled under it."""
+    """The record of ``name``; None if nothing was pulled under that name."""
     try:
         return msgspec.json.decode(record_file(name, paths).read_bytes(), type=PullRecord)
     except (FileNotFoundError, msgspec.DecodeError):
@@ -46,6 +47,7 @@ def read_record(name: str, paths: Paths) -> PullRecord | None:
 
 
 def write_record(name: str, record: PullRecord, paths: Paths) -> None:
+    """Store the record of ``name``, atomically."""
     private_folder(paths.models_folder)
     content = msgspec.json.format(msgspec.json.encode(record), indent=2)
     write_atomically(record_file(name, paths), content, private=True)

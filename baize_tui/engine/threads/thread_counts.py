@@ -1,4 +1,4 @@
-"""The threads of a loaded model: a governor for writing and one for reading, or fixed counts."""
+"""The threads of a loaded model: a governor for writing, another for reading, or fixed counts."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
 
-from baize_tui.engine.cores import Cores
-from baize_tui.engine.governor import Governor, Observation
-from baize_tui.engine.neighbours import Neighbours
+from baize_tui.engine.threads.cores import Cores
+from baize_tui.engine.threads.governor import Governor, Observation
+from baize_tui.engine.threads.neighbours import Neighbours
 
 OnGpu = Literal["nothing", "some", "everything"]
-_Choice = tuple[int, int, bool]
+ThreadChoice = tuple[int, int, bool]
+"""Threads that write, the most there could be, and whether others are the reason for fewer."""
 
-_TOLD_AFTER_S = 0.5
-"""Counts that are only tried are not worth telling."""
+_REPORTED_AFTER_S = 0.5
+"""A count is reported once it has stayed this long: mere trials are not."""
 _NOTICEABLE = 0.5
-"""Cores that others want from which on the machine is called busy."""
+"""The machine counts as busy if others want at least this many cores."""
 
 
 class Work:
@@ -27,12 +28,14 @@ class Work:
     def __init__(
         self, governor: Governor | None, threads: int, neighbours: Neighbours, *, on_cpu: bool
     ) -> None:
-        """``threads`` is the fixed count where there is no governor. Only where all of it is done
-        ``on_cpu`` does the time of the processor tell whether threads wait for a core."""
+        """``threads`` is the fixed count if there is no governor.
+
+        Processor time shows whether threads wait for a core only if all work is done ``on_cpu``.
+        """
         self._governor, self._fixed, self._neighbours = governor, threads, neighbours
         self._on_cpu = on_cpu
         self.used: Counter[int] = Counter()
-        """Tokens or batches by count, since the request began."""
+        """Tokens or batches by thread count, since the request began."""
 
     @property
     def threads(self) -> int:
@@ -51,7 +54,7 @@ class Work:
 
     @property
     def mostly_used(self) -> int:
-        """The count of most calls of this request; before the first, that of the next."""
+        """The count of most calls of this request; before the first call, its count."""
         return self.used.most_common(1)[0][0] if self.used else self.threads
 
     def begin(self, pause_s: float, others: float | None) -> None:
@@ -62,9 +65,9 @@ class Work:
 
     @contextmanager
     def measured(self, of: float = 1.0) -> Iterator[None]:
-        """A call of llama.cpp; a whole unit of this work would take ``of`` times as long."""
+        """Measure a call of llama.cpp; a whole unit of this work takes ``of`` times as long."""
         began, cpu_began = time.perf_counter(), time.process_time()
-        yield  # a call that raises says nothing
+        yield  # a call that raises is not counted
         self.used[self.threads] += 1
         if self._governor is not None:
             seconds = of * (time.perf_counter() - began)
@@ -84,9 +87,12 @@ class Threads:
         neighbours: Neighbours,
         on_gpu: OnGpu = "nothing",
     ) -> None:
-        """Fixed counts, or 0 to have one chosen. Where a GPU does ``"everything"``, writing starts
-        with one thread: the processor only hands out the work. A GPU reads a prompt while the
-        processor goes on, so its times say nothing and the count stays."""
+        """Fixed counts, or 0 to have them chosen.
+
+        If a GPU does ``"everything"``, writing starts with one thread: the processor only submits
+        the work. A GPU reads prompts asynchronously, so times show nothing and the count for
+        reading stays.
+        """
         most = usable.most_threads
         on_cpu = on_gpu == "nothing"
 
@@ -102,8 +108,8 @@ class Threads:
         self._neighbours = neighbours
         self._others: float | None = None
         self._ended = time.perf_counter()
-        self._told: _Choice = (self.most, self.most, False)
-        self._seen: _Choice = self._told
+        self._reported: ThreadChoice = (self.most, self.most, False)
+        self._seen: ThreadChoice = self._reported
         self._seen_since = 0.0
 
     def begin_reading(self) -> None:
@@ -112,23 +118,22 @@ class Threads:
         self.reading.begin(time.perf_counter() - self._ended, self._others)
 
     def begin_writing(self) -> None:
-        """The prompt is read but for its last token."""
+        """The prompt has been read except for its last token."""
         others = self._neighbours.sample()
         if others is None:
             others = self._others
         self.decoding.begin(time.perf_counter() - self._ended, others)
 
     def end(self) -> None:
-        """It has ended."""
+        """The request has ended."""
         self._ended = time.perf_counter()
 
-    def news(self, now: float) -> _Choice | None:
-        """The count that writes, the most there could be, and whether others are the reason; once
-        it has stayed for a while and is not what was told before."""
+    def news(self, now: float) -> ThreadChoice | None:
+        """The present choice, once it has stayed for a while and differs from the last report."""
         choice = self.decoding.threads, self.most, self.decoding.is_lowered
         if choice != self._seen:
             self._seen, self._seen_since = choice, now
-        if choice == self._told or now - self._seen_since < _TOLD_AFTER_S:
+        if choice == self._reported or now - self._seen_since < _REPORTED_AFTER_S:
             return None
-        self._told = choice
+        self._reported = choice
         return choice

@@ -1,7 +1,7 @@
-"""ggml's own thread pools, for builds without OpenMP such as those of macOS.
+"""ggml's own thread pools, for builds without OpenMP such as those for macOS.
 
-Without a pool such a build starts and ends its threads for every token. A pool has exactly as many
-threads as compute: idle ones would poll for work and so take the very core that was to be left.
+Without a pool, such a build starts and ends its threads for every token. A pool has exactly as many
+threads as compute: idle threads would poll for work and occupy the cores that others need.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class _Params(ctypes.Structure):
 
 
 def are_needed() -> bool:
-    """Whether this llama.cpp has no OpenMP to keep its threads."""
+    """Whether this llama.cpp was built without OpenMP."""
     return b"OPENMP = 1" not in lib.llama_print_system_info()
 
 
 class ThreadPools:
-    """The pools of one context: one for single tokens, one for batches."""
+    """The pools of one context: one for single tokens, another for batches."""
 
     def __init__(self, context: int, cpu_function: Callable[[bytes], int]) -> None:
-        """``cpu_function`` tells the address of a function of the processor's backend, or 0."""
+        """``cpu_function`` gives the address of a function of the CPU backend, or 0."""
         new, free = cpu_function(b"ggml_threadpool_new"), cpu_function(b"ggml_threadpool_free")
         self._new: Any = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(new) if new else None
         self._free: Any = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(free) if free else None
@@ -49,20 +49,20 @@ class ThreadPools:
         self._retired: list[int] = []
 
     def resize(self, threads: int, threads_batch: int) -> None:
-        """Compute with so many threads from the next call on. Call it only just before one."""
+        """Set the threads of the next decode call; call it immediately before that."""
         if self._new is None or self._free is None:
             return
-        # The backend touches the pool it used last once more, when it first sees another. What was
-        # retired before that call can go.
+        # The backend touches its last pool once more when it first sees another one. Pools that
+        # were retired before the last call can be freed.
         self._free_all(self._retired)
-        for kind, count in (("one", threads), ("batch", threads_batch)):
+        for kind, count in (("token", threads), ("batch", threads_batch)):
             size, pool = self._pools.get(kind, (0, 0))
             if size != count:
                 if pool:
                     self._retired.append(pool)
                 params = _Params(n_threads=count, poll=_POLLING)
                 self._pools[kind] = count, self._new(ctypes.byref(params))
-        self._attach(self._context, self._pools["one"][1], self._pools["batch"][1])
+        self._attach(self._context, self._pools["token"][1], self._pools["batch"][1])
 
     def close(self) -> None:
         """Free the pools, after their context."""
@@ -74,3 +74,8 @@ class ThreadPools:
         for pool in pools:
             self._free(pool)
         pools.clear()
+
+
+def open_pools(context: int, cpu_function: Callable[[bytes], int]) -> ThreadPools | None:
+    """Pools for ``context``, where this build of llama.cpp needs them."""
+    return ThreadPools(context, cpu_function) if are_needed() else None

@@ -1,4 +1,4 @@
-"""How much of the processors other processes use, told by the system's own counters."""
+"""How much of the processors other processes use, from the system's counters."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 import psutil
 
 SAMPLING_S = 0.15
-"""The counters advance in steps of 10 ms: a shorter time says too little."""
+"""The counters advance in steps of 10 ms: a shorter interval is too inexact."""
 _PROC_STAT = Path("/proc/stat")
 
 BusySeconds = Callable[[], float | None]
+"""Seconds that the processors have been busy since a fixed moment; None if that is unknown."""
 
 
 class Neighbours:
-    """Cores that other processes use, one sample after the other."""
+    """Measures how many cores other processes use."""
 
     def __init__(
         self,
@@ -27,10 +28,10 @@ class Neighbours:
         own_seconds: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """``cpus`` are the logical processors that count; empty is all of them.
+        """``cpus`` are the logical processors to look at; empty for all of them.
 
-        ``busy_seconds`` tells how long they have been busy since some moment, ``own_seconds`` how
-        much of it was this process; both and ``clock`` are the system's unless given.
+        ``own_seconds`` is the part of ``busy_seconds`` that this process used. The system's own
+        counters and clock are taken unless others are given.
         """
         self._busy = busy_seconds or (lambda: _busy_seconds(cpus))
         self._own, self._clock = own_seconds, clock
@@ -40,21 +41,23 @@ class Neighbours:
         return self._clock(), self._own(), self._busy()
 
     def sample(self) -> float | None:
-        """Cores in use by others since the last sample; None so soon after it that nothing can be
-        told, or where the system tells nothing."""
+        """Cores that others have used since the last sample.
+
+        None if that is too recent, or if the system does not report it.
+        """
         if self._clock() - self._last[0] < SAMPLING_S:
             return None
         (then, own_then, busy_then), now = self._last, self._read()
         self._last = now
         clock, own, busy = now
-        # Counters that stand still while this process computes are no counters.
+        # Counters that do not move while this process computes are not maintained.
         if busy is None or busy_then is None or (busy == busy_then and own - own_then > SAMPLING_S):
             return None
         return max(0.0, (busy - busy_then - (own - own_then)) / (clock - then))
 
 
 def _busy_seconds(cpus: frozenset[int]) -> float | None:
-    """Seconds that ``cpus`` have been busy. Work of low priority does not count: it makes way."""
+    """Seconds that ``cpus`` have been busy; work of low priority yields and does not count."""
     try:
         if platform.system() == "Linux":
             return busy_in_proc_stat(_PROC_STAT.read_bytes(), cpus, os.sysconf("SC_CLK_TCK"))
@@ -62,17 +65,17 @@ def _busy_seconds(cpus: frozenset[int]) -> float | None:
     except (OSError, NotImplementedError):
         return None
     return float(
-        sum(each.user + each.system for cpu, each in enumerate(times) if not cpus or cpu in cpus)
+        sum(time.user + time.system for cpu, time in enumerate(times) if not cpus or cpu in cpus)
     )
 
 
 def busy_in_proc_stat(text: bytes, cpus: frozenset[int], ticks: int) -> float | None:
-    """Seconds of user, system, interrupts and steal of ``cpus`` (proc_stat(5)); None without any.
+    """Seconds of user, system, interrupts and steal of ``cpus`` (proc_stat(5)), None without them.
 
-    ``ticks`` is how many make a second.
+    ``ticks`` is the number of clock ticks in a second.
     """
     total = 0
-    found = False
+    has_any = False
     for line in text.splitlines():
         if not line.startswith(b"cpu"):
             break
@@ -82,5 +85,5 @@ def busy_in_proc_stat(text: bytes, cpus: frozenset[int], ticks: int) -> float | 
             continue
         user, _nice, system, _idle, _iowait, irq, softirq, steal = map(int, numbers[:8])
         total += user + system + irq + softirq + steal
-        found = True
-    return total / ticks if found else None
+        has_any = True
+    return total / ticks if has_any else None

@@ -18,27 +18,27 @@ from pathlib import Path
 from baize_shared.usable_cpus import container_quota
 
 _SMALLEST_PART = 0.25
-"""A quota of 2.25 cores or less is worth two threads: a third would mostly be throttled."""
+"""With a quota of up to 2.25 cores there are two threads: a third would mostly be throttled."""
 _FAST_CAPACITY, _FAST_FREQUENCY = 0.6, 0.75
-"""Part of the best core's capacity or top frequency from which on a core counts as fast. The
-favoured cores of one kind differ by a few percent, efficiency cores by a third or more."""
+"""A core counts as fast from this fraction of the best core's capacity or top frequency. Cores of
+one kind differ by a few percent, efficiency cores by a third or more."""
 
 
 @dataclass(frozen=True)
 class Cores:
-    """Where this process may compute."""
+    """The cores that this process may compute on."""
 
     cpus: frozenset[int]
-    """Logical processors of the fast cores inside the affinity mask; empty where the system does
-    not number them."""
+    """Logical processors of the fast cores in the affinity mask; empty where the system does not
+    number them."""
     physical: int
-    """Fast cores inside the mask."""
+    """Fast cores in the mask."""
     quota: float | None = None
-    """Cores' worth of time that the container may use."""
+    """Processor time that the container may use, in cores."""
 
     @property
     def most_threads(self) -> int:
-        """The most threads that can be worth having: one for each fast core, within the quota."""
+        """The most threads that can be useful: one for each fast core, within the quota."""
         if self.quota is None:
             return self.physical
         return max(1, min(self.physical, math.ceil(self.quota - _SMALLEST_PART)))
@@ -47,7 +47,7 @@ class Cores:
 def usable_cores() -> Cores:
     """The cores of this process on this machine."""
     if platform.system() == "Darwin":
-        # Efficiency cores are a level of their own; Intel Macs have no levels.
+        # Efficiency cores have a level of their own; Intel Macs have no levels.
         count = _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
         return Cores(frozenset(), count or os.cpu_count() or 1)
     if not hasattr(os, "sched_getaffinity"):
@@ -65,18 +65,13 @@ def linux_cores(mask: Iterable[int], sys: Path, cgroup: Path) -> Cores:
     return Cores(cpus, len(siblings), container_quota(sys / "fs" / "cgroup", cgroup))
 
 
-def physical_cores() -> int:
-    """Fast cores that this process may use, hyper-threads counted once."""
-    return usable_cores().physical
-
-
 def most_threads() -> int:
-    """The most threads that can be worth having in this process."""
+    """The most threads that can be useful in this process."""
     return usable_cores().most_threads
 
 
 def _fast_cpus(mask: frozenset[int], sys: Path) -> frozenset[int]:
-    """Those of ``mask`` on fast cores; all of them where the system names no difference."""
+    """Those of ``mask`` on fast cores; all of them where the system reports no difference."""
     fast = mask & _cpu_list(_read(sys / "devices" / "cpu_core" / "cpus"))  # Intel's hybrids
     if fast:
         return fast
@@ -96,7 +91,7 @@ def _cpu(sys: Path, cpu: int) -> Path:
 
 
 def _read(file: Path) -> str:
-    """The text of ``file``, empty where there is none."""
+    """The text of ``file``, empty if it cannot be read."""
     try:
         return file.read_text(encoding="ascii", errors="replace").strip()
     except OSError:
@@ -118,7 +113,7 @@ def _cpu_list(text: str) -> frozenset[int]:
 
 
 def _sysctl(name: str) -> int:
-    """A number the macOS kernel tells; 0 where it has none of that name."""
+    """A number from the macOS kernel; 0 if it has none of that name."""
     libc = ctypes.CDLL(ctypes.util.find_library("c"))
     call: Callable[..., int] = libc.sysctlbyname
     value, size = ctypes.c_int64(0), ctypes.c_size_t(8)

@@ -1,0 +1,106 @@
+"""GGUF LoRAs: checked before llama.cpp sees them, and switched while their model is loaded.
+
+llama.cpp explains only in its log why an adapter does not fit, or aborts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baize_tui.engine.llama.context import Context
+from baize_tui.engine.llama.errors import ModelFileError
+from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
+from baize_tui.engine.llama.model import Adapter, Model
+from baize_tui.engine.protocol import AdapterUse
+
+_EMBEDDING = "token_embd.weight"
+
+
+def check_adapter(path: str, base: str) -> None:
+    """Check that each pair of matrices in ``path`` fits the tensor with its name in ``base``.
+
+    The rules are those of ``llama_adapter_lora_init_impl`` (src/llama-adapter.cpp).
+
+    Raises:
+        ModelFileError: it is no adapter, or for another model; the message names the tensor and
+            its shapes.
+    """
+    header, model = read_header(path), read_header(base)
+    if header.metadata.get("general.type") != "adapter":
+        raise ModelFileError(f"{path} is a model, not an adapter: choose it as the model")
+    if (kind := header.metadata.get("adapter.type", "")) != "lora":
+        raise ModelFileError(f"{path} is an adapter of type {kind!r}: only LoRA can be used")
+    if header.architecture != model.architecture:
+        raise ModelFileError(
+            f"{path} is an adapter for the architecture {header.architecture}, but this model has "
+            f"the architecture {model.architecture}"
+        )
+    parts, tensors = read_tensors(path), read_tensors(base)
+    for name, a in parts.items():
+        target, dot, part = name.rpartition(".lora_")
+        b = parts.get(f"{target}.lora_b")
+        if not dot or part not in ("a", "b") or b is None or f"{target}.lora_a" not in parts:
+            raise ModelFileError(f"{path}: {name} is not part of a pair lora_a, lora_b")
+        if part == "a":
+            _check_pair(path, target, a, b, tensors)
+
+
+def _check_pair(
+    path: str, target: str, a: TensorInfo, b: TensorInfo, tensors: dict[str, TensorInfo]
+) -> None:
+    weight = tensors.get(target)
+    if weight is None:
+        raise ModelFileError(f"{path}: the model has no {target}: the adapter is for another model")
+    # An embedding has them the other way round, so that rows can be looked up in A.
+    is_embedding = target == _EMBEDDING
+    if is_embedding and "output.weight" not in tensors:
+        raise ModelFileError(
+            f"{path} changes {target}, which this model's head shares: merge the adapter with "
+            "baize-convert merge"
+        )
+    wanted = (weight.shape[1], weight.shape[0]) if is_embedding else weight.shape[:2]
+    if is_embedding:
+        shape = (a.shape[1], b.shape[1])
+        same_rank = a.shape[0] == b.shape[0]
+    else:
+        shape = (a.shape[0], b.shape[1])
+        same_rank = a.shape[1] == b.shape[0]
+    if shape != wanted or not same_rank:
+        raise ModelFileError(
+            f"{path}: {target} is {wanted[0]} x {wanted[1]} in this model, and the adapter's is "
+            f"{shape[0]} x {shape[1]}: the adapter is for another model"
+        )
+
+
+class AdapterSwitch:
+    """The adapters that are applied to a loaded model."""
+
+    def __init__(self, model: Model, context: Context) -> None:
+        self._model = model
+        self._context = context
+        self._opened: dict[tuple[str, int], Adapter] = {}
+        """By path and time of the last change."""
+        self._applied: list[AdapterUse] = []
+
+    def apply(self, uses: list[AdapterUse]) -> bool:
+        """Apply exactly these adapters from now on; whether they differ from the last ones.
+
+        Raises:
+            ModelFileError: one is not for this model; the last ones stay applied.
+        """
+        uses = [use for use in uses if use.scale != 0]
+        if uses == self._applied:
+            return False
+        self._context.set_adapters([(self._open(use.path), use.scale) for use in uses])
+        self._applied = uses
+        return True
+
+    def _open(self, path: str) -> Adapter:
+        try:
+            key = path, Path(path).stat().st_mtime_ns
+        except OSError as error:
+            raise ModelFileError(f"{path}: {error.strerror}") from error
+        if key not in self._opened:
+            check_adapter(path, self._model.path)
+            self._opened[key] = Adapter(self._model, path)
+        return self._opened[key]

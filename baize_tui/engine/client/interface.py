@@ -1,0 +1,58 @@
+"""What an engine is to the rest of the program; tests have one without a model."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Protocol
+
+from msgspec import Struct
+
+from baize_tui.engine.protocol import (
+    Count,
+    Delta,
+    Finished,
+    Generate,
+    LoadedModel,
+    Prefilling,
+    ThreadsChosen,
+)
+
+GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
+
+
+class ModelSpec(Struct, frozen=True):
+    """What to load and how; the fields of ``protocol.Load``."""
+
+    path: str
+    context: int = 4096
+    threads: int = 0
+    threads_batch: int = 0
+    gpu_layers: int | None = 0
+    device: str = ""
+    all_logits: bool = False
+
+
+class Generation(Protocol):
+    """An answer that is being generated: an async iterator of events that can be stopped."""
+
+    def __aiter__(self) -> AsyncIterator[GenerationEvent]: ...
+
+    def cancel(self) -> None:
+        """Stop the computation; what was generated stays, and ``Finished("cancelled")`` follows."""
+
+
+class Engine(Protocol):
+    """What ``chat`` needs of an engine."""
+
+    on_notice: Callable[[str], None]
+    """Receives one line when something is switched off because it crashed on this machine."""
+
+    async def load(
+        self, spec: ModelSpec, progress: Callable[[float], None] | None = None
+    ) -> LoadedModel: ...
+
+    def generate(self, request: Generate) -> Generation: ...
+
+    async def count(self, request: Count) -> int: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,210 @@
+"""The engine that other packages use."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
+from baize_tui.engine.client.generation import WorkerGeneration
+from baize_tui.engine.client.interface import Generation, ModelSpec
+from baize_tui.engine.client.model_worker import ModelWorker
+from baize_tui.engine.client.recovery import Recovery
+from baize_tui.engine.client.worker_process import TEMPLATE_DEADLINE_S
+from baize_tui.engine.profile_cache import ProfileCache, WorkingProfile
+from baize_tui.engine.profiles import MachineProfile
+from baize_tui.engine.protocol import (
+    AdapterUse,
+    CheckAdapter,
+    Count,
+    Diagnose,
+    Diagnosis,
+    Generate,
+    GgufHeader,
+    Inspect,
+    LoadedModel,
+    Measure,
+    Request,
+    Score,
+    Tokenize,
+    WriteLogits,
+)
+from baize_tui.footprint import Measurement
+from baize_tui.paths import Paths
+
+AnswerT = TypeVar("AnswerT")
+ProgressT = TypeVar("ProgressT")
+_SHORT_CONTEXT = 256
+
+
+def _ignore(_notice: str) -> None:
+    """For callers that cannot show notices."""
+
+
+class WorkerEngine:
+    """An engine whose model runs in a worker process."""
+
+    def __init__(self, paths: Paths, on_notice: Callable[[str], None] = _ignore) -> None:
+        """``on_notice`` receives one line when something is switched off because it crashed."""
+        self.on_notice = on_notice
+        self._recovery = Recovery(
+            ProfileCache(paths.machine_profile_file),
+            paths.worker_log,
+            lambda notice: self.on_notice(notice),
+        )
+        self._workers = ModelWorker(self._recovery, paths.worker_log)
+        self._endless_templates: set[tuple[str, str | None]] = set()
+        """Model file and template, None for the model's own."""
+
+    @property
+    def on_progress(self) -> Callable[[float], None] | None:
+        """Receives how much of a model is loaded, 0 to 1, also after the death of a worker."""
+        return self._workers.on_progress
+
+    @on_progress.setter
+    def on_progress(self, listener: Callable[[float], None] | None) -> None:
+        self._workers.on_progress = listener
+
+    @property
+    def worker_pid(self) -> int | None:
+        """The running worker's process id."""
+        return self._workers.pid
+
+    @property
+    def profile(self) -> MachineProfile:
+        """The machine profile of the running worker, or of the next one."""
+        return self._recovery.profile
+
+    @property
+    def remembered(self) -> WorkingProfile | None:
+        """The profile that is remembered for this machine; None where the fastest one works."""
+        return self._recovery.remembered
+
+    async def load(
+        self, spec: ModelSpec, progress: Callable[[float], None] | None = None
+    ) -> LoadedModel:
+        """Load a model in place of the current one, and compute a first token with it.
+
+        Raises:
+            EngineFailure: the file cannot be loaded; the message names it and the reason.
+        """
+        if progress is not None:
+            self.on_progress = progress
+        return await self._workers.load(spec)
+
+    async def request(self, request: Request[AnswerT, ProgressT]) -> AnswerT:
+        """The answer to any request but ``Load``; ``request.request`` is set here.
+
+        Raises:
+            EngineFailure: the worker reported a failure, or died under every profile.
+        """
+        return await self._workers.request(request)
+
+    # --- answers --------------------------------------------------------------------------------
+
+    def generate(self, request: Generate) -> Generation:
+        """Answer ``request``; the events raise ``EngineFailure`` if it fails.
+
+        Raises:
+            TemplateTimeout: this template has already had to be ended by force.
+        """
+        if self._template_key(request) in self._endless_templates:
+            raise TemplateTimeout(TEMPLATE_DEADLINE_S)
+        if request.sampling.seed is None:
+            # Drawn here, so that a repeated request keeps it.
+            seed = random.SystemRandom().randrange(2**31)
+            sampling = msgspec.structs.replace(request.sampling, seed=seed)
+            request = msgspec.structs.replace(request, sampling=sampling)
+
+        def note_failure(failure: EngineFailure) -> None:
+            if isinstance(failure, TemplateTimeout):
+                self._endless_templates.add(self._template_key(request))
+
+        return WorkerGeneration(
+            self._workers.renumber(request), self._workers, self._recovery, note_failure
+        )
+
+    def _template_key(self, request: Generate) -> tuple[str, str | None]:
+        spec = self._workers.spec
+        return (spec.path if spec is not None else "", request.prompt.template)
+
+    async def count(self, request: Count) -> int:
+        """Tokens of a prompt."""
+        return (await self.request(request)).tokens
+
+    # --- likelihoods ----------------------------------------------------------------------------
+
+    async def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
+        """The negative log-likelihood of each of ``ids`` after the first, in nats.
+
+        Raises:
+            EngineFailure: more ids than the context holds, or an adapter is for another model.
+        """
+        return (await self.request(Score(0, ids, list(adapters)))).losses
+
+    async def write_logits(self, ids: list[int], output: Path) -> None:
+        """Write the logits after each of ``ids`` to ``output``: float32 [ids, vocabulary].
+
+        Raises:
+            EngineFailure: more ids than the context holds, or the file cannot be written.
+        """
+        await self.request(WriteLogits(0, ids, str(output)))
+
+    # --- files ----------------------------------------------------------------------------------
+
+    async def tokenize(self, path: str, text: str) -> list[int]:
+        """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
+        return (await self.request(Tokenize(0, path, text))).ids
+
+    async def inspect(self, path: str) -> GgufHeader:
+        """The header of a GGUF file, checked."""
+        return (await self.request(Inspect(0, path))).header
+
+    async def head_length(self, path: str) -> int:
+        """Byte at which the weights begin in a GGUF file; 0 if its header cannot be read."""
+        try:
+            return (await self.inspect(path)).data_offset
+        except WorkerDied:
+            raise
+        except EngineFailure:
+            return 0
+
+    async def measure(
+        self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
+    ) -> Measurement:
+        """What loading the model at ``path`` would take; see ``protocol.Measure``.
+
+        Raises:
+            EngineFailure: llama.cpp cannot run the file as a model.
+        """
+        request = Measure(0, path, context, gpu_layers, budget)
+        return (await self.request(request)).measurement
+
+    async def check_adapter(self, path: str, base: str) -> None:
+        """Check that the GGUF LoRA at ``path`` is for the model at ``base``.
+
+        Raises:
+            EngineFailure: it is not; the message names the tensor and its shapes.
+        """
+        await self.request(CheckAdapter(0, path, base))
+
+    async def try_model(self, path: str) -> None:
+        """Load the model at ``path`` with a short context, and compute a first token with it.
+
+        Raises:
+            EngineFailure: it cannot be loaded, or it does not compute.
+        """
+        await self.load(ModelSpec(path, context=_SHORT_CONTEXT))
+
+    async def diagnose(self) -> Diagnosis:
+        """llama.cpp on this machine."""
+        return await self.request(Diagnose(0))
+
+    async def close(self) -> None:
+        """End the worker and its computations."""
+        self._recovery.closing = True
+        await self._workers.close()

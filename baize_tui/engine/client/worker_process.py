@@ -1,0 +1,258 @@
+"""One worker process: started, spoken to in lines of JSON, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any, Self, TypeVar, cast
+
+import msgspec
+
+from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
+from baize_tui.engine.client.interface import ModelSpec
+from baize_tui.engine.client.sanitizing import sanitize
+from baize_tui.engine.profiles import MachineProfile, environment_for
+from baize_tui.engine.protocol import (
+    LINE_LIMIT,
+    Cancel,
+    Delta,
+    Event,
+    Failed,
+    Rendered,
+    Rendering,
+    Request,
+    WarmingUp,
+    decode_event,
+    encode_line,
+)
+from baize_tui.paths import private_folder
+
+TEMPLATE_DEADLINE_S = 1.5
+"""A chat template renders in milliseconds; the worker is killed to end one that takes this long."""
+_SETTLE_S = 0.1
+_CLOSE_S = 2.0
+_LARGEST_LOG = 1 << 20
+_ACTIVITY_AFTER: dict[type[Event], str] = {
+    WarmingUp: "computing a first token",
+    Delta: "answering",
+}
+"""What the worker does after an event, where that is more than the request says."""
+
+AnswerT = TypeVar("AnswerT")
+ProgressT = TypeVar("ProgressT")
+_running: dict[int, asyncio.subprocess.Process] = {}
+"""The workers of this process, by process id."""
+
+
+def kill_workers() -> None:
+    """Kill all workers of this process at once; any thread may call this."""
+    for process in list(_running.values()):
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+
+
+class WorkerProcess:
+    """A worker process and the requests that wait for its events."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, log_file: Path, profile: MachineProfile
+    ) -> None:
+        self._process = process
+        self._log_file = log_file
+        self.profile = profile
+        self.started = False
+        """Whether it has loaded llama.cpp."""
+        self.loaded: ModelSpec | None = None
+        """The model in it."""
+        self._inboxes: dict[int, asyncio.Queue[Event | None]] = {}
+        """Events by request; None once the process has ended."""
+        self._deadlines: dict[int, asyncio.Task[None]] = {}
+        self._killed_because: EngineFailure | None = None
+        _running[process.pid] = process
+        self._reader = asyncio.create_task(self._read(), name="worker events")
+
+    @classmethod
+    async def start(cls, log_file: Path, profile: MachineProfile) -> Self:
+        """Start a worker under ``profile``; what C code prints goes to ``log_file``.
+
+        Raises:
+            EngineFailure: the log file cannot be opened.
+        """
+        try:
+            log = _open_log(log_file)
+        except OSError as error:
+            raise EngineFailure(f"{error.filename or log_file}: {error.strerror}") from error
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",  # nothing from the current folder is imported
+                "-m",
+                "baize_tui.engine.worker",
+                profile.name,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                limit=LINE_LIMIT,
+                start_new_session=True,  # Ctrl-C in the terminal is for the client alone
+                env={
+                    **os.environ,
+                    "GGML_NO_BACKTRACE": "1",
+                    "PYTHONUTF8": "1",
+                    **environment_for(profile),
+                },
+            )
+        finally:
+            os.close(log)
+        return cls(process, log_file, profile)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still takes requests."""
+        return self._process.returncode is None and not self._reader.done()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    # --- requests -------------------------------------------------------------------------------
+
+    async def exchange(
+        self, request: Request[AnswerT, ProgressT]
+    ) -> AsyncGenerator[AnswerT | ProgressT, None]:
+        """Send ``request`` and yield its events; the last is its answer.
+
+        Raises:
+            EngineFailure: the worker reported a failure.
+            WorkerDied: it ended before the answer.
+        """
+        inbox: asyncio.Queue[Event | None] = asyncio.Queue()
+        self._inboxes[request.request] = inbox
+        activity, answer_type = request.activity, request.answer_type()
+        try:
+            self._send(request)
+            while True:
+                event = await inbox.get()
+                if event is None:
+                    raise self._death(activity if self.started else "starting")
+                if isinstance(event, Failed):
+                    raise EngineFailure(event.why, event.kind, event.tokens, event.n_ctx)
+                activity = _ACTIVITY_AFTER.get(type(event), activity)
+                yield cast("AnswerT | ProgressT", event)  # the declaration of the request says so
+                if isinstance(event, answer_type):
+                    return
+        finally:
+            del self._inboxes[request.request]
+
+    async def answer(
+        self,
+        request: Request[AnswerT, ProgressT],
+        on_progress: Callable[[ProgressT], None] | None = None,
+    ) -> AnswerT:
+        """Send ``request`` and wait for its answer; ``on_progress`` receives what comes before.
+
+        Raises:
+            EngineFailure: see ``exchange``.
+        """
+        answer_type = request.answer_type()
+        async with contextlib.aclosing(self.exchange(request)) as events:
+            async for event in events:
+                if isinstance(event, answer_type):
+                    return event
+                if on_progress is not None:
+                    on_progress(cast("ProgressT", event))
+        raise AssertionError("an exchange ends with its answer or with a failure")
+
+    def cancel(self, request: int) -> None:
+        """Stop computing the request with this number.
+
+        Raises:
+            WorkerDied: the process has ended.
+        """
+        self._send(Cancel(request))
+
+    def _send(self, message: Request[Any, Any] | Cancel) -> None:
+        if not self.alive or self._process.stdin is None:
+            raise self._death()
+        self._process.stdin.write(encode_line(message))
+
+    # --- events ---------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        stdout = self._process.stdout
+        assert stdout is not None
+        try:
+            while line := await stdout.readline():
+                event = sanitize(decode_event(line))
+                self.started = True
+                self._watch_template(event)
+                inbox = self._inboxes.get(event.request)
+                if inbox is not None and not isinstance(event, Rendering | Rendered):
+                    inbox.put_nowait(event)
+        except (ValueError, msgspec.DecodeError) as error:
+            self._kill(EngineFailure(f"the model process sent an unreadable line: {error}"))
+        await self._process.wait()
+        _running.pop(self._process.pid, None)
+        for deadline in self._deadlines.values():
+            deadline.cancel()
+        for inbox in self._inboxes.values():
+            inbox.put_nowait(None)
+
+    def _watch_template(self, event: Event) -> None:
+        deadline = self._deadlines.pop(event.request, None)
+        if deadline is not None:
+            deadline.cancel()
+        if isinstance(event, Rendering):
+            self._deadlines[event.request] = asyncio.create_task(self._end_template())
+
+    async def _end_template(self) -> None:
+        await asyncio.sleep(TEMPLATE_DEADLINE_S)
+        await asyncio.sleep(_SETTLE_S)  # an answer that has just arrived can still be read
+        self._kill(TemplateTimeout(TEMPLATE_DEADLINE_S))
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _kill(self, because: EngineFailure) -> None:
+        self._killed_because = because
+        if self._process.returncode is None:
+            self._process.kill()
+
+    def _death(self, activity: str = "") -> EngineFailure:
+        """Why the process has ended; ``activity`` is what it was doing for a request."""
+        if self._killed_because is not None:
+            return self._killed_because
+        code, log = self._process.returncode, self._log_file
+        if code is None or code >= 0:
+            return WorkerDied(f"the model process ended (exit code {code})", log=log)
+        killed_by = signal.Signals(-code)
+        why = f"the model process was ended by {killed_by.name}"
+        if killed_by == signal.SIGKILL:
+            why += " (perhaps too little memory)"
+        if activity:
+            why += f" while {activity}"
+        return WorkerDied(why, killed_by=killed_by, log=log)
+
+    async def close(self) -> None:
+        """End the process by the end of its input, or by force where it does not follow."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        try:
+            await asyncio.wait_for(self._process.wait(), _CLOSE_S)
+        except TimeoutError:
+            self._process.kill()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._reader
+
+
+def _open_log(file: Path) -> int:
+    """A descriptor that appends to ``file``; a large file is emptied first."""
+    private_folder(file.parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    if file.exists() and file.stat().st_size > _LARGEST_LOG:
+        flags |= os.O_TRUNC
+    return os.open(file, flags, 0o600)

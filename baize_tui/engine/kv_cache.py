@@ -1,0 +1,88 @@
+"""The KV cache of a loaded model: which ids are in it, and decoding more of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+from baize_shared.common_prefix import common_prefix_length
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.context import Context
+from baize_tui.engine.llama.errors import Aborted, EngineError
+from baize_tui.engine.reading_progress import ReadingProgress
+from baize_tui.engine.threads.thread_counts import Threads
+
+FIRST_BATCH = 64
+"""Tokens of the first decode call for a prompt longer than one batch."""
+
+
+class KvCache:
+    """A context whose cached ids are known after every call, also after one that failed."""
+
+    def __init__(self, context: Context, threads: Threads, abort: AbortFlag) -> None:
+        self.context = context
+        self.ids: list[int] = []
+        """The tokens in the cache."""
+        self._threads = threads
+        self._abort = abort
+        self._reading = ReadingProgress()
+
+    def clear(self) -> None:
+        """Forget all ids."""
+        self.context.clear()
+        self.ids.clear()
+
+    def reuse(self, ids: Sequence[int]) -> int:
+        """Cut the cache to the longest prefix that it shares with ``ids``; its length."""
+        shared = common_prefix_length(self.ids, ids)
+        if shared < len(self.ids) and not self.context.truncate(shared):
+            self.context.clear()
+            shared = 0
+        del self.ids[shared:]
+        return shared
+
+    def prefill(
+        self, ids: Sequence[int], start: int, on_estimate: Callable[[int], None]
+    ) -> Iterator[int]:
+        """Decode ``ids[start:]`` batch by batch; yields how many are done.
+
+        During a long batch ``on_estimate`` receives estimates of that, from another thread. A long
+        text starts with a small batch, which soon shows how fast the rest will be.
+
+        Raises:
+            Aborted: the abort flag is set.
+            EngineError: llama.cpp failed.
+        """
+        at, batch = start, self.context.n_batch
+        while at < len(ids):
+            is_long = at == start and len(ids) - start > batch
+            size = FIRST_BATCH if is_long else min(batch, len(ids) - at)
+            with self._reading.batch(at, size, on_estimate):
+                self.decode(ids[at : at + size], logits=False)
+            yield len(self.ids)
+            at += size
+
+    def decode(self, tokens: Sequence[int], *, logits: bool = True) -> None:
+        """Append ``tokens``; ``logits`` keeps those of the last one.
+
+        Raises:
+            Aborted: the abort flag is set; tokens computed before are in ``ids``.
+            EngineError: llama.cpp failed.
+        """
+        if self._abort.is_set():
+            raise Aborted
+        decoding, reading = self._threads.decoding, self._threads.reading
+        self.context.set_threads(decoding.threads, reading.threads)
+        measured: AbstractContextManager[None] = nullcontext()  # a few tokens tell little
+        if len(tokens) == 1:
+            measured = decoding.measured()
+        elif len(tokens) >= FIRST_BATCH:
+            measured = reading.measured(of=self.context.n_batch / len(tokens))
+        try:
+            with measured:
+                self.context.decode(tokens, len(self.ids), logits=logits)
+        except (Aborted, EngineError):
+            kept = self.context.last_position() + 1 - len(self.ids)
+            self.ids.extend(tokens[: max(kept, 0)])
+            raise
+        self.ids.extend(tokens)

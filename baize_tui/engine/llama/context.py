@@ -1,0 +1,176 @@
+"""A KV cache over a model: decoding into it, cutting it, and reading logits."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from baize_tui.engine.llama import thread_pools
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.errors import Aborted, EngineError
+from baize_tui.engine.llama.log import forget_errors, reason_from_log
+from baize_tui.engine.llama.machine import cpu_function
+from baize_tui.engine.llama.model import Adapter, Model
+
+MAIN_SEQUENCE = 0
+
+
+class Context:
+    """A KV cache over a model, with one sequence in it, and the batch that feeds it."""
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        n_ctx: int,
+        n_batch: int,
+        threads: int,
+        threads_batch: int,
+        abort: AbortFlag,
+        flash_attention: bool = True,
+        outputs: int = 0,
+    ) -> None:
+        """``n_batch`` is both the logical and the physical batch: one decode call is one ubatch.
+
+        ``outputs`` is for how many tokens of one call logits can be kept, 0 for all of them.
+
+        Raises:
+            EngineError: there is too little memory for the cache.
+        """
+        params = lib.llama_context_default_params()
+        params.n_ctx = n_ctx
+        params.n_batch = params.n_ubatch = n_batch
+        params.n_seq_max = 1
+        params.n_outputs_max = outputs
+        params.n_threads = threads
+        params.n_threads_batch = threads_batch
+        params.abort_callback = abort.callback
+        params.abort_callback_data = abort.address
+        params.no_perf = True
+        if not flash_attention:
+            params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        self._abort = abort
+        self._threads = 0, 0
+        forget_errors()
+        self._context = lib.llama_init_from_model(model.handle, params)
+        if not self._context:
+            reason = reason_from_log("too little memory for the KV cache")
+            raise EngineError(
+                f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context"
+            )
+        self._pools = thread_pools.open_pools(self.handle, cpu_function)
+        self._memory = lib.llama_get_memory(self._context)
+        self.n_ctx: int = lib.llama_n_ctx(self._context)
+        self.n_batch: int = lib.llama_n_batch(self._context)
+        self._batch = lib.llama_batch_init(self.n_batch, 0, 1)
+        for i in range(self.n_batch):
+            self._batch.n_seq_id[i] = 1
+            self._batch.seq_id[i][0] = MAIN_SEQUENCE
+
+    @property
+    def handle(self) -> int:
+        """``llama_context *``."""
+        return int(self._context)
+
+    def set_threads(self, threads: int, threads_batch: int) -> None:
+        """Threads that compute single tokens, and batches, from the next call on."""
+        if (threads, threads_batch) != self._threads:
+            self._threads = threads, threads_batch
+            lib.llama_set_n_threads(self._context, threads, threads_batch)
+            if self._pools is not None:
+                self._pools.resize(threads, threads_batch)
+
+    def decode(
+        self, tokens: Sequence[int], position: int, *, logits: bool, of_all: bool = False
+    ) -> None:
+        """Compute ``tokens`` from ``position`` on; ``logits`` keeps those of the last token or,
+        with ``of_all``, of every token.
+
+        Raises:
+            Aborted: the flag was set; the cache is valid up to ``last_position()``.
+            EngineError: the cache has no room, or llama.cpp failed.
+        """
+        n = len(tokens)
+        if not 0 < n <= self.n_batch:
+            raise EngineError(f"a batch of {n} tokens; 1 to {self.n_batch} fit")
+        if position + n > self.n_ctx:
+            raise EngineError(f"token {position + n} of a context of {self.n_ctx}")
+        batch = self._batch
+        batch.n_tokens = n
+        for i, token in enumerate(tokens):
+            batch.token[i] = token
+            batch.pos[i] = position + i
+            batch.logits[i] = logits and of_all
+        batch.logits[n - 1] = logits
+        result: int = lib.llama_decode(self._context, batch)
+        if result == 0:
+            if logits:
+                lib.llama_synchronize(self._context)  # a GPU is done only now
+            return
+        if result == 2:
+            raise Aborted
+        if result == 1:
+            raise EngineError("the KV cache has no room for this batch")
+        raise EngineError(
+            f"llama_decode failed with {result}: {reason_from_log('no reason given')}"
+        )
+
+    def last_position(self) -> int:
+        """Position of the last token in the cache, -1 when it is empty."""
+        return int(lib.llama_memory_seq_pos_max(self._memory, MAIN_SEQUENCE))
+
+    def truncate(self, length: int) -> bool:
+        """Keep the first ``length`` tokens; False for a kind of memory that can only be cleared."""
+        return bool(lib.llama_memory_seq_rm(self._memory, MAIN_SEQUENCE, length, -1))
+
+    def clear(self) -> None:
+        """Empty the cache."""
+        lib.llama_memory_clear(self._memory, True)
+
+    def set_adapters(self, adapters: Sequence[tuple[Adapter, float]]) -> None:
+        """Add ``adapters`` with their scales to the weights, in place of earlier ones.
+
+        What the cache has was computed with the earlier ones: clear it.
+
+        Raises:
+            EngineError: llama.cpp refused them.
+        """
+        n = len(adapters)
+        handles = (lib.llama_adapter_lora_p_ctypes * n)(
+            *(adapter.handle for adapter, _ in adapters)
+        )
+        scales = (ctypes.c_float * n)(*(scale for _, scale in adapters))
+        if lib.llama_set_adapters_lora(self._context, handles, n, scales) != 0:
+            raise EngineError("llama.cpp cannot apply these adapters to the model")
+
+    def logits_of_all(self, n: int, n_vocab: int) -> Any:
+        """Logits of the last ``n`` decoded tokens, float32 [n, n_vocab]; a view, valid until the
+        next call."""
+        import numpy as np
+
+        return np.ctypeslib.as_array(lib.llama_get_logits(self._context), (n, n_vocab))
+
+    def candidates(self, n_vocab: int) -> tuple[Any, Any]:
+        """All tokens with the logits of the last decoded token as samplers take them, and a view
+        of those logits, float32 [n_vocab]."""
+        # Imported when used: only grammars need it.
+        import numpy as np
+
+        data = (lib.llama_token_data * n_vocab)()
+        rows = np.frombuffer(data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
+        rows["id"] = np.arange(n_vocab)
+        logits = lib.llama_get_logits_ith(self._context, -1)
+        rows["logit"] = np.ctypeslib.as_array(logits, (n_vocab,))
+        return lib.llama_token_data_array(data, n_vocab, -1, False), rows["logit"]
+
+    def close(self) -> None:
+        """Free the context and its threads."""
+        if self._context:
+            lib.llama_batch_free(self._batch)
+            lib.llama_free(self._context)
+            self._context = None
+            if self._pools is not None:
+                self._pools.close()

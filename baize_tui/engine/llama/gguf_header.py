@@ -1,0 +1,209 @@
+"""GGUF headers, read by ggml and checked before llama.cpp sees the file."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import llama_cpp.llama_cpp as lib
+
+from baize_tui.engine.llama.errors import ModelFileError
+from baize_tui.engine.llama.libraries import ggml_library
+from baize_tui.engine.llama.log import forget_errors, reason_from_log
+from baize_tui.engine.protocol import GgufHeader
+
+_GGUF_MAGIC = b"GGUF"
+_GGUF_FIXED_HEADER = struct.Struct("<4sIQQ")  # magic, version, tensor count, key-value count
+_SMALLEST_KEY_VALUE = 8 + 1 + 4 + 1  # length of the key, one letter, type, one byte of value
+_SMALLEST_TENSOR_INFO = 8 + 1 + 4 + 8 + 4 + 8  # name, n_dims, one dim, type, offset
+
+
+class _GgufInitParams(ctypes.Structure):
+    _fields_ = [("no_alloc", ctypes.c_bool), ("ctx", ctypes.c_void_p)]
+
+
+_pointer, _i64, _text = ctypes.c_void_p, ctypes.c_int64, ctypes.c_char_p
+_gguf = ggml_library(
+    "ggml-base",
+    {
+        "gguf_init_from_file": (_pointer, [_text, _GgufInitParams]),
+        "gguf_free": (None, [_pointer]),
+        "gguf_get_data_offset": (ctypes.c_size_t, [_pointer]),
+        "gguf_get_n_kv": (_i64, [_pointer]),
+        "gguf_get_key": (_text, [_pointer, _i64]),
+        "gguf_get_kv_type": (ctypes.c_int, [_pointer, _i64]),
+        "gguf_get_arr_n": (ctypes.c_size_t, [_pointer, _i64]),
+        "gguf_get_arr_type": (ctypes.c_int, [_pointer, _i64]),
+        "gguf_get_arr_str": (_text, [_pointer, _i64, ctypes.c_size_t]),
+        "gguf_get_val_str": (_text, [_pointer, _i64]),
+        "gguf_get_val_data": (_pointer, [_pointer, _i64]),
+        "gguf_get_n_tensors": (_i64, [_pointer]),
+        "gguf_get_tensor_name": (_text, [_pointer, _i64]),
+        "gguf_get_tensor_offset": (ctypes.c_size_t, [_pointer, _i64]),
+        "gguf_get_tensor_size": (ctypes.c_size_t, [_pointer, _i64]),
+        "gguf_get_tensor_ne": (ctypes.POINTER(_i64), [_pointer, _i64]),
+        "gguf_get_tensor_type": (ctypes.c_int, [_pointer, _i64]),
+    },
+)
+
+# The scalars of enum gguf_type, gguf.h
+_GGUF_SCALARS: dict[int, Any] = {
+    0: ctypes.c_uint8,
+    1: ctypes.c_int8,
+    2: ctypes.c_uint16,
+    3: ctypes.c_int16,
+    4: ctypes.c_uint32,
+    5: ctypes.c_int32,
+    6: ctypes.c_float,
+    7: ctypes.c_bool,
+    10: ctypes.c_uint64,
+    11: ctypes.c_int64,
+    12: ctypes.c_double,
+}
+_GGUF_STRING, _GGUF_ARRAY = 8, 9
+_SHORT_ARRAY = 16
+"""Longest array whose values are shown; a vocabulary is longer."""
+
+
+def read_header(path: str) -> GgufHeader:
+    """Read and check the header of the GGUF file ``path``; no weight is read.
+
+    Raises:
+        ModelFileError: the file is missing, no GGUF, cut short, or has an impossible header.
+    """
+    try:
+        size = Path(path).stat().st_size
+        with Path(path).open("rb") as file:
+            start = file.read(_GGUF_FIXED_HEADER.size)
+    except IsADirectoryError:
+        raise ModelFileError(f"{path} is a folder, not a GGUF file") from None
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror}") from error
+    if not start:
+        raise ModelFileError(f"{path} is empty")
+    if start[:4] != _GGUF_MAGIC:
+        raise ModelFileError(f"{path} is not a GGUF file (it starts with {start[:4]!r})")
+    if len(start) < _GGUF_FIXED_HEADER.size:
+        raise ModelFileError(f"{path} is cut short: {size} bytes, not even a header")
+    _, version, n_tensors, n_keys = _GGUF_FIXED_HEADER.unpack(start)
+    if n_keys * _SMALLEST_KEY_VALUE + n_tensors * _SMALLEST_TENSOR_INFO > size:
+        raise ModelFileError(
+            f"{path} is damaged: its header claims {n_tensors} tensors and {n_keys} keys, "
+            f"more than its {size} bytes can hold"
+        )
+    if version not in (2, 3):
+        raise ModelFileError(f"{path} is GGUF version {version}; this program reads 2 and 3")
+    with _open_gguf(path) as context:
+        return _read_header(context, path, size)
+
+
+@contextlib.contextmanager
+def _open_gguf(path: str) -> Iterator[int]:
+    forget_errors()
+    context = _gguf.gguf_init_from_file(os.fsencode(path), _GgufInitParams(True, None))
+    if not context:
+        reason = reason_from_log("ggml cannot read its header")
+        raise ModelFileError(f"{path} is damaged or cut short: {reason}")
+    try:
+        yield context
+    finally:
+        _gguf.gguf_free(context)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor in the header of a file; ``shape`` is ggml's ``ne``, columns first."""
+
+    name: str
+    type: int
+    shape: tuple[int, int, int, int]
+    bytes: int
+
+
+def read_tensors(path: str) -> dict[str, TensorInfo]:
+    """The tensors of a GGUF file that ``read_header`` has checked, by name."""
+    tensors = {}
+    with _open_gguf(path) as context:
+        for at in range(_gguf.gguf_get_n_tensors(context)):
+            name = _gguf.gguf_get_tensor_name(context, at).decode("utf-8", "replace")
+            shape = _gguf.gguf_get_tensor_ne(context, at)
+            tensors[name] = TensorInfo(
+                name,
+                _gguf.gguf_get_tensor_type(context, at),
+                (shape[0], shape[1], shape[2], shape[3]),
+                _gguf.gguf_get_tensor_size(context, at),
+            )
+    return tensors
+
+
+def _scalar(context: int, key: int) -> str:
+    kind = _gguf.gguf_get_kv_type(context, key)
+    if kind == _GGUF_STRING:
+        return (_gguf.gguf_get_val_str(context, key) or b"").decode("utf-8", "replace")
+    if kind == _GGUF_ARRAY:
+        n = _gguf.gguf_get_arr_n(context, key)
+        if n > _SHORT_ARRAY or _gguf.gguf_get_arr_type(context, key) != _GGUF_STRING:
+            return f"[{n} values]"
+        texts = (_gguf.gguf_get_arr_str(context, key, at) or b"" for at in range(n))
+        return ", ".join(text.decode("utf-8", "replace") for text in texts)
+    value_type = _GGUF_SCALARS.get(kind)
+    if value_type is None:
+        return "?"
+    return str(value_type.from_address(_gguf.gguf_get_val_data(context, key)).value)
+
+
+def _read_header(context: int, path: str, size: int) -> GgufHeader:
+    metadata = {
+        _gguf.gguf_get_key(context, key).decode("utf-8", "replace"): _scalar(context, key)
+        for key in range(_gguf.gguf_get_n_kv(context))
+    }
+    data_offset = _gguf.gguf_get_data_offset(context)
+    parameters = 0
+    for tensor in range(_gguf.gguf_get_n_tensors(context)):
+        end = (
+            data_offset
+            + _gguf.gguf_get_tensor_offset(context, tensor)
+            + _gguf.gguf_get_tensor_size(context, tensor)
+        )
+        if end > size:
+            name = _gguf.gguf_get_tensor_name(context, tensor).decode("utf-8", "replace")
+            raise ModelFileError(
+                f"{path} is cut short: tensor {name} ends at byte {end}, the file at {size}. "
+                "Download or copy it again"
+            )
+        shape = _gguf.gguf_get_tensor_ne(context, tensor)
+        parameters += shape[0] * shape[1] * shape[2] * shape[3]
+    architecture = metadata.get("general.architecture", "")
+
+    def number(key: str) -> int:
+        value = metadata.get(f"{architecture}.{key}", "")
+        return int(value) if value.isdigit() else 0
+
+    tokens = metadata.get("tokenizer.ggml.tokens", "")
+    file_type = metadata.get("general.file_type", "")
+    type_name = lib.llama_ftype_name(int(file_type)) if file_type.isdigit() else None
+    return GgufHeader(
+        path=path,
+        file_bytes=size,
+        architecture=architecture,
+        name=metadata.get("general.name", "") or Path(path).stem,
+        quantization=(type_name or b"unknown").decode(),
+        parameters=parameters,
+        context_length=number("context_length"),
+        layers=number("block_count"),
+        embedding=number("embedding_length"),
+        heads=number("attention.head_count"),
+        heads_kv=number("attention.head_count_kv") or number("attention.head_count"),
+        vocabulary=int(tokens[1:].split()[0]) if tokens.startswith("[") else 0,
+        tokenizer=metadata.get("tokenizer.ggml.model", ""),
+        chat_template=metadata.get("tokenizer.chat_template", ""),
+        license=metadata.get("general.license", ""),
+        data_offset=data_offset,
+        metadata=metadata,
+    )

@@ -1,0 +1,127 @@
+"""From a ``Load`` request to a model and a context in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
+from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.context import Context
+from baize_tui.engine.llama.errors import ModelFileError
+from baize_tui.engine.llama.machine import backend
+from baize_tui.engine.llama.model import Model
+from baize_tui.engine.measuring import batch_size, layers_that_fit
+from baize_tui.engine.profiles import MachineProfile
+from baize_tui.engine.protocol import GgufHeader, Load, LoadedModel
+from baize_tui.engine.threads.thread_counts import OnGpu, Threads
+
+
+def choose_gpu_layers(request: Load, header: GgufHeader, profile: MachineProfile) -> int:
+    """Layers on the GPU: as requested (-1 for all), or as many as fit."""
+    gpu_layers = request.gpu_layers if profile.gpu else 0
+    if gpu_layers is None:
+        n_ctx = min(request.context, header.context_length) or header.context_length
+        return layers_that_fit(request.path, n_ctx, profile)
+    return gpu_layers
+
+
+def open_model(
+    request: Load,
+    header: GgufHeader,
+    gpu_layers: int,
+    progress: Callable[[float], bool] | None,
+    profile: MachineProfile,
+) -> Model:
+    """The model of ``request``; see ``Model``.
+
+    Raises:
+        ModelFileError: llama.cpp cannot load the file, or it is an encoder.
+    """
+    model = Model(
+        request.path,
+        gpu_layers=gpu_layers,
+        progress=progress,
+        profile=profile,
+        device=request.device,
+    )
+    if not model.can_generate:
+        model.close()
+        raise ModelFileError(
+            f"{request.path} is an encoder ({header.architecture}): it cannot chat"
+        )
+    return model
+
+
+def open_context(
+    request: Load,
+    model: Model,
+    threads: Threads,
+    abort: AbortFlag,
+    *,
+    gpu_layers: int,
+    profile: MachineProfile,
+) -> Context:
+    """A context with the size that ``request`` asks for, at most the one the model has.
+
+    Raises:
+        EngineError: there is too little memory.
+    """
+    trained = model.n_ctx_train
+    return Context(
+        model,
+        n_ctx=min(request.context, trained) if request.context and trained else trained,
+        n_batch=LIKELIHOOD_BATCH if request.all_logits else batch_size(gpu_layers),
+        threads=threads.decoding.threads,
+        threads_batch=threads.reading.threads,
+        abort=abort,
+        flash_attention=profile.flash_attention,
+        outputs=0 if request.all_logits else 1,
+    )
+
+
+def part_on_gpu(gpu_layers: int, layers: int) -> OnGpu:
+    """How much of a model of ``layers`` is on a GPU; -1 is all of it."""
+    if gpu_layers < 0 or gpu_layers > layers:
+        return "everything"
+    return "some" if gpu_layers else "nothing"
+
+
+def describe(
+    model: Model,
+    context: Context,
+    threads: Threads,
+    header: GgufHeader,
+    gpu_layers: int,
+    profile: MachineProfile,
+) -> LoadedModel:
+    """What the client learns about a loaded model."""
+    llama, vocabulary = backend(), model.vocabulary
+    return LoadedModel(
+        path=model.path,
+        file_bytes=header.file_bytes,
+        name=header.name,
+        description=model.description,
+        n_ctx=context.n_ctx,
+        n_ctx_train=model.n_ctx_train,
+        n_vocab=vocabulary.size,
+        threads=threads.most,
+        threads_batch=threads.most_batch,
+        gpu_layers=gpu_layers,
+        tokenizer=vocabulary.fingerprint,
+        has_template=bool(model.chat_template),
+        backend=f"llama-cpp-python {llama.llama_cpp_python}, {llama.llama_cpp}",
+        profile=profile.name,
+        begin=[vocabulary.bos] if vocabulary.add_bos else [],
+        prompt_format=model.metadata("baize.prompt_format"),
+        stop=_stop_strings(model.metadata("baize.stop")),
+    )
+
+
+def _stop_strings(text: str) -> list[str]:
+    """The JSON list that baize-convert writes; anything else gives no stop strings."""
+    try:
+        return [stop for stop in msgspec.json.decode(text, type=list[str]) if stop]
+    except msgspec.DecodeError:
+        return []

@@ -1,0 +1,186 @@
+"""What the worker sends to the client."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from baize_tui.engine.protocol.values import (
+    FailureKind,
+    FinishReason,
+    GgufHeader,
+    LoadedModel,
+    Stats,
+)
+from baize_tui.footprint import Device, Measurement
+
+
+class Started(Struct, frozen=True, tag="started"):
+    """The worker is running and has loaded llama.cpp."""
+
+    request: int = 0
+
+
+class Loading(Struct, frozen=True, tag="loading"):
+    """``progress``, 0 to 1, of the model is in memory."""
+
+    request: int
+    progress: float
+
+
+class WarmingUp(Struct, frozen=True, tag="warming_up"):
+    """The weights are in memory; a first token is computed to prove that this machine can."""
+
+    request: int
+
+
+class Loaded(Struct, frozen=True, tag="loaded"):
+    """The model is ready."""
+
+    request: int
+    model: LoadedModel
+
+
+class Rendering(Struct, frozen=True, tag="rendering"):
+    """A chat template starts to run; the client kills the worker if it takes too long."""
+
+    request: int
+
+
+class Rendered(Struct, frozen=True, tag="rendered"):
+    """The chat template has ended."""
+
+    request: int
+
+
+class Prefilling(Struct, frozen=True, tag="prefilling"):
+    """``done`` of ``total`` prompt tokens are in the KV cache, ``reused`` of them from before."""
+
+    request: int
+    done: int
+    total: int
+    reused: int
+
+
+class ThreadsChosen(Struct, frozen=True, tag="threads_chosen"):
+    """From now on ``threads`` of at most ``most`` threads write the answer."""
+
+    request: int
+    threads: int
+    most: int
+    lowered: bool
+    """Whether the count is lower because the machine is busy."""
+
+
+class Delta(Struct, frozen=True, tag="delta"):
+    """More of the answer: text that is final, and the ids generated since the last delta."""
+
+    request: int
+    text: str
+    ids: list[int]
+
+
+class Finished(Struct, frozen=True, tag="finished"):
+    """The whole answer; ``text`` and ``ids`` replace those of the deltas."""
+
+    request: int
+    reason: FinishReason
+    text: str
+    ids: list[int]
+    stats: Stats
+    notices: list[str] = []
+    """What was changed in the prompt, for the person to know."""
+
+
+class Counted(Struct, frozen=True, tag="counted"):
+    """The prompt has ``tokens``; the context holds ``n_ctx``."""
+
+    request: int
+    tokens: int
+    n_ctx: int
+
+
+class Tokenized(Struct, frozen=True, tag="tokenized"):
+    """The ids of the text."""
+
+    request: int
+    ids: list[int]
+
+
+class Scored(Struct, frozen=True, tag="scored"):
+    """Negative log-likelihood of each id after the first, in nats."""
+
+    request: int
+    losses: list[float]
+
+
+class LogitsWritten(Struct, frozen=True, tag="logits_written"):
+    """The file with the logits is complete."""
+
+    request: int
+
+
+class Inspected(Struct, frozen=True, tag="inspected"):
+    """The header of the file."""
+
+    request: int
+    header: GgufHeader
+
+
+class Measured(Struct, frozen=True, tag="measured"):
+    """What the model would take."""
+
+    request: int
+    measurement: Measurement
+
+
+class AdapterChecked(Struct, frozen=True, tag="adapter_checked"):
+    """The adapter fits its base."""
+
+    request: int
+
+
+class Diagnosis(Struct, frozen=True, tag="diagnosis"):
+    """llama.cpp on this machine."""
+
+    request: int
+    llama_cpp_python: str
+    llama_cpp: str
+    system_info: str
+    gpu_offload: bool
+    mmap: bool
+    threads: int
+    threads_batch: int
+    devices: list[Device]
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """The request failed; ``why`` is one line. ``tokens`` and ``n_ctx`` belong to ``too_long``."""
+
+    request: int
+    kind: FailureKind
+    why: str
+    tokens: int = 0
+    n_ctx: int = 0
+
+
+Event = (
+    Started
+    | Loading
+    | WarmingUp
+    | Loaded
+    | Rendering
+    | Rendered
+    | Prefilling
+    | ThreadsChosen
+    | Delta
+    | Finished
+    | Counted
+    | Tokenized
+    | Scored
+    | LogitsWritten
+    | Inspected
+    | Measured
+    | AdapterChecked
+    | Diagnosis
+    | Failed
+)

@@ -1,0 +1,193 @@
+"""What the client asks of the worker, each request declared once.
+
+A request class names the event that answers it and the events that may come before, as in
+``class Load(FileRequest[Loaded, Loading | WarmingUp])``. One loop in the client and one table in
+the worker serve all of them. Two more events can end any request: ``Failed``, and the death of the
+worker.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Generic, Never, TypeVar, cast, get_args
+
+from msgspec import Struct, field
+
+from baize_tui.engine.protocol.events import (
+    AdapterChecked,
+    Counted,
+    Delta,
+    Diagnosis,
+    Finished,
+    Inspected,
+    Loaded,
+    Loading,
+    LogitsWritten,
+    Measured,
+    Prefilling,
+    Scored,
+    ThreadsChosen,
+    Tokenized,
+    WarmingUp,
+)
+from baize_tui.engine.protocol.values import AdapterUse, Prompt
+from baize_tui.settings import Sampling
+
+AnswerT = TypeVar("AnswerT", covariant=True)
+"""The event that answers a request and ends it."""
+ProgressT = TypeVar("ProgressT", covariant=True)
+"""The events that may come before; ``Never`` for none."""
+
+
+class Request(Struct, Generic[AnswerT, ProgressT], frozen=True):
+    """Something the worker does for the client."""
+
+    request: int
+    """Number that its events carry; the client sets it."""
+    activity: ClassVar[str]
+    """What the worker is doing, for a message about its death: "reading the file"."""
+    needs_model: ClassVar[bool] = False
+    """Whether it is about the loaded model, so that a new worker has to load that first."""
+
+    @classmethod
+    def answer_type(cls) -> type[AnswerT]:
+        """The event class in the first parameter of the class's own base."""
+        (base, *_) = cast("tuple[type, ...]", cls.__orig_bases__)  # type: ignore[attr-defined]
+        return cast("type[AnswerT]", get_args(base)[0])
+
+    @property
+    def file(self) -> str:
+        """The model file that it is about; empty for the loaded model."""
+        return ""
+
+
+class FileRequest(Request[AnswerT, ProgressT], Generic[AnswerT, ProgressT], frozen=True):
+    """A request about the GGUF file ``path``."""
+
+    path: str
+
+    @property
+    def file(self) -> str:
+        return self.path
+
+
+class Load(FileRequest[Loaded, Loading | WarmingUp], frozen=True, tag="load"):
+    """Load a GGUF file in place of the loaded model."""
+
+    activity: ClassVar[str] = "loading the model"
+    context: int = 4096
+    threads: int = 0
+    threads_batch: int = 0
+    gpu_layers: int | None = 0
+    """Layers on the GPU, -1 for all of them; None for as many as fit."""
+    device: str = ""
+    """Name of the only GPU to use; empty uses all of them."""
+    all_logits: bool = False
+    """For ``Score`` and ``WriteLogits``: reserve room for the logits of every token."""
+
+
+class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=True, tag="generate"):
+    """Render and tokenize ``prompt``, prefill what the KV cache lacks, and generate an answer.
+
+    The context must have room for ``reserve`` tokens of answer; otherwise the request fails with
+    ``too_long`` before anything is computed. ``trim_at_stop`` removes whitespace before a stop
+    string.
+    """
+
+    activity: ClassVar[str] = "reading the prompt"
+    needs_model: ClassVar[bool] = True
+    prompt: Prompt
+    sampling: Sampling = field(default_factory=Sampling)
+    max_tokens: int = 1024
+    reserve: int = 1
+    stop: list[str] = []
+    trim_at_stop: bool = False
+    adapters: list[AdapterUse] = []
+    grammar: str = ""
+    """GBNF that the answer has to follow, with the rule ``root``; empty for none."""
+    resume: list[int] = []
+    """Ids that earlier deltas of this request gave before their worker died; the answer, and its
+    deltas, continue after them."""
+
+
+class Count(Request[Counted, Never], frozen=True, tag="count"):
+    """How many tokens ``prompt`` has."""
+
+    activity: ClassVar[str] = "counting tokens"
+    needs_model: ClassVar[bool] = True
+    prompt: Prompt
+
+
+class Tokenize(FileRequest[Tokenized, Never], frozen=True, tag="tokenize"):
+    """Tokenize ``text`` alone with the vocabulary of the GGUF file ``path``; no weight is read."""
+
+    activity: ClassVar[str] = "tokenizing"
+    text: str
+
+
+class Score(Request[Scored, Never], frozen=True, tag="score"):
+    """How likely the loaded model considers each of ``ids`` after those before it."""
+
+    activity: ClassVar[str] = "reading a text"
+    needs_model: ClassVar[bool] = True
+    ids: list[int]
+    adapters: list[AdapterUse] = []
+
+
+class WriteLogits(Request[LogitsWritten, Never], frozen=True, tag="write_logits"):
+    """Write the logits after each of ``ids`` to the file ``output``: float32 [ids, vocabulary]."""
+
+    activity: ClassVar[str] = "reading a text"
+    needs_model: ClassVar[bool] = True
+    ids: list[int]
+    output: str
+
+
+class Inspect(FileRequest[Inspected, Never], frozen=True, tag="inspect"):
+    """Read the header of a GGUF file without loading it."""
+
+    activity: ClassVar[str] = "reading the file"
+
+
+class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
+    """What loading the model would take, from its header; no weight is read.
+
+    With ``budget``, bytes of main memory, also the largest context that fits into it.
+    """
+
+    activity: ClassVar[str] = "measuring the model"
+    context: int
+    gpu_layers: int | None = 0
+    budget: int = 0
+
+
+class CheckAdapter(FileRequest[AdapterChecked, Never], frozen=True, tag="check_adapter"):
+    """Whether a GGUF LoRA is for the model in ``base``, from their headers."""
+
+    activity: ClassVar[str] = "reading the adapter"
+    base: str
+
+
+class Diagnose(Request[Diagnosis, Never], frozen=True, tag="diagnose"):
+    """What llama.cpp is on this machine."""
+
+    activity: ClassVar[str] = "examining the machine"
+
+
+class Cancel(Struct, frozen=True, tag="cancel"):
+    """Stop computing request ``request`` now, without an answer; an unknown number is ignored."""
+
+    request: int
+
+
+AnyRequest = (
+    Load
+    | Generate
+    | Count
+    | Tokenize
+    | Score
+    | WriteLogits
+    | Inspect
+    | Measure
+    | CheckAdapter
+    | Diagnose
+)

@@ -1,0 +1,130 @@
+"""What requests and events are made of: prompts, headers of files, loaded models, statistics."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from baize_tui.engine.profiles import ProfileName
+
+Role = Literal["system", "user", "assistant"]
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+FailureKind = Literal["load", "template", "too_long", "engine", "request"]
+
+
+class PromptMessage(Struct, frozen=True, omit_defaults=True):
+    """One turn of a conversation.
+
+    ``ids`` are the tokens that were generated for this text with the same vocabulary: they enter
+    the prompt unchanged and are never tokenized again.
+    """
+
+    role: Role
+    content: str
+    ids: list[int] | None = None
+
+
+class Prompt(Struct, frozen=True, omit_defaults=True):
+    """A conversation and the Jinja template that turns it into text.
+
+    ``template`` None takes the template of the GGUF file. ``markers`` are plain-text strings that
+    the format uses as turn markers: no token protects them, so a zero-width break is inserted into
+    each marker that a content contains. ``partial`` is the beginning of an answer to continue.
+    """
+
+    messages: list[PromptMessage]
+    template: str | None = None
+    template_name: str = "the model's own chat template"
+    variables: dict[str, Any] = {}
+    markers: list[str] = []
+    partial: PromptMessage | None = None
+
+
+class AdapterUse(Struct, frozen=True):
+    """A GGUF LoRA that is applied to the model, and how strongly."""
+
+    path: str
+    scale: float = 1.0
+
+
+class GgufHeader(Struct, frozen=True):
+    """The header of a GGUF file; texts are as the file has them, not sanitized."""
+
+    path: str
+    file_bytes: int
+    architecture: str
+    name: str
+    quantization: str
+    parameters: int
+    context_length: int
+    layers: int
+    embedding: int
+    heads: int
+    heads_kv: int
+    vocabulary: int
+    tokenizer: str
+    chat_template: str
+    license: str
+    metadata: dict[str, str]
+    data_offset: int = 0
+    """Byte at which the weights begin."""
+
+
+class LoadedModel(Struct, frozen=True):
+    """A model that is ready to generate."""
+
+    path: str
+    file_bytes: int
+    name: str
+    description: str
+    n_ctx: int
+    n_ctx_train: int
+    n_vocab: int
+    threads: int
+    """The most threads that write answers: a fixed count, or as many as the machine allows."""
+    threads_batch: int
+    """The same for reading prompts."""
+    gpu_layers: int
+    tokenizer: str
+    """Fingerprint of the vocabulary: ids generated under one are meaningless under another."""
+    has_template: bool
+    backend: str
+    """Versions of llama-cpp-python and llama.cpp."""
+    profile: ProfileName | Literal[""] = ""
+    """The machine profile that the model was loaded under."""
+    begin: list[int] = []
+    """Ids in front of every text: a BOS, if the vocabulary wants one."""
+    prompt_format: str = ""
+    """The prompt format that the file names (``baize.prompt_format``)."""
+    stop: list[str] = []
+    """Strings that end an answer, as the file says (``baize.stop``)."""
+
+
+class Stats(Struct, frozen=True):
+    """What one answer took: counts in tokens, times in seconds."""
+
+    prompt_tokens: int
+    reused_tokens: int
+    completion_tokens: int
+    ttft_s: float
+    prefill_s: float
+    decode_s: float
+    seed: int
+    threads: int
+    """The thread count that most tokens were written with."""
+    threads_batch: int
+    lowered: bool = False
+    """Whether fewer threads were used at the end because the machine was busy."""
+    profile: ProfileName | Literal[""] = ""
+    """The machine profile that the answer was finished under."""
+    resumed_tokens: int = 0
+    """Tokens of the answer from a worker that died; the times do not include them."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoding speed: tokens after the first, over the time from the first to the last."""
+        timed = self.completion_tokens - self.resumed_tokens
+        if timed < 2 or self.decode_s <= 0:
+            return 0.0
+        return (timed - 1) / self.decode_s

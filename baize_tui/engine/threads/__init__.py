@@ -1,0 +1,1 @@
+"""How many threads compute: chosen from measured times and from what other processes use."""

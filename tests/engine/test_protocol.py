@@ -1,0 +1,57 @@
+"""The declarations of requests: what answers each of them, and that the lines carry them."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import pytest
+
+from baize_tui.engine.protocol import (
+    AnyRequest,
+    Cancel,
+    CheckAdapter,
+    Count,
+    Diagnose,
+    Event,
+    Generate,
+    Inspect,
+    Load,
+    Measure,
+    Prompt,
+    PromptMessage,
+    Score,
+    Tokenize,
+    WriteLogits,
+    decode_request,
+    encode_line,
+)
+
+PROMPT = Prompt([PromptMessage("user", "Hi")])
+REQUESTS: list[AnyRequest] = [
+    Load(1, "model.gguf"),
+    Generate(2, PROMPT),
+    Count(3, PROMPT),
+    Tokenize(4, "model.gguf", "text"),
+    Score(5, [1, 2]),
+    WriteLogits(6, [1, 2], "output"),
+    Inspect(7, "model.gguf"),
+    Measure(8, "model.gguf", 512),
+    CheckAdapter(9, "lora.gguf", "model.gguf"),
+    Diagnose(10),
+]
+
+
+def test_all_requests_are_tested() -> None:
+    assert {type(request) for request in REQUESTS} == set(get_args(AnyRequest))
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: type(request).__name__)
+def test_a_request_declares_its_answer_and_survives_the_line(request_: AnyRequest) -> None:
+    assert request_.answer_type() in get_args(Event)
+    assert request_.activity
+    assert not (request_.needs_model and request_.file)
+    assert decode_request(encode_line(request_)) == request_
+
+
+def test_a_cancel_survives_the_line() -> None:
+    assert decode_request(encode_line(Cancel(4))) == Cancel(4)
