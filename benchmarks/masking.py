@@ -17,10 +17,10 @@ import time
 from pathlib import Path
 from pydoc_data.topics import topics
 
-from baize_train.base_vocabulary import chat_format, open_vocabulary
-from baize_train.dialogues import Dialogue, Turn
-from baize_train.masking import DialogueTokenizer
-from baize_train.token_sets import TokenSet, tokenize
+from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
+from baize_train.tokens.token_sets import TokenSet, tokenize
+from baize_train.tokens.vocabulary import chat_format, open_vocabulary
 
 LIMIT = 1.3
 PARTS = 20

@@ -24,12 +24,10 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from baize_train.checks import Limits
-from baize_train.dialogues import Turn
-from baize_train.domain_seeds import seeds_of
-from baize_train.gguf_speaker import GgufSpeaker, gguf_named
-from baize_train.pacing import Pace, each
-from baize_train.selfchat import (
+from baize_train.corpus.dialogues import Turn
+from baize_train.corpus.quality import Limits
+from baize_train.selfchat.domain_seeds import seeds_of
+from baize_train.selfchat.modes import (
     TRANSCRIPT_PROMPT,
     Rejected,
     Shape,
@@ -37,7 +35,9 @@ from baize_train.selfchat import (
     transcript_grammar,
     two_speakers,
 )
-from baize_train.speakers import Wish
+from baize_train.speakers.concurrency import Pace, each
+from baize_train.speakers.gguf_speaker import GgufSpeaker, gguf_named
+from baize_train.speakers.speaker import Wish
 from baize_tui.paths import project_paths
 
 LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75

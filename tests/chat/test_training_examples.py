@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_train.corpus_formats import read_corpus
-from baize_train.dialogues import Dialogue
+from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.reading import read_corpus
 from baize_tui.chat.training_examples import good_dialogues, pairs
 from baize_tui.cli.main import run
 from baize_tui.paths import Paths

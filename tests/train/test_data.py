@@ -13,16 +13,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_train.checks import Limits, problems_of
-from baize_train.cli import run
-from baize_train.corpus_formats import FormatName, Unreadable, read_corpus, write_corpus
-from baize_train.dedupe import Seen
-from baize_train.dialogues import Dialogue, Turn, id_of
-from baize_train.failures import TrainError
-from baize_train.legacy_transcripts import turns_of
-from baize_train.mixing import mixed, split
-from baize_train.personal_data import masked
-from baize_train.statistics import statistics_of, words_in
+from baize_train.cli.app import run
+from baize_train.corpus.baize_transcripts import turns_of
+from baize_train.corpus.dialogues import Dialogue, Turn, id_of
+from baize_train.corpus.duplicates import Seen
+from baize_train.corpus.mixing import mixed, split
+from baize_train.corpus.personal_data import masked
+from baize_train.corpus.quality import Limits, problems_of
+from baize_train.corpus.reading import FormatName, Unreadable, read_corpus, write_corpus
+from baize_train.corpus.statistics import statistics_of, words_in
+from baize_train.errors import TrainError
 
 TALK = [
     Turn("user", "Which trees lose their leaves in winter?"),

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_train.failures import TrainError
-from baize_train.speaker_specs import seeds_in
+from baize_train.errors import TrainError
+from baize_train.speakers.specs import seeds_in
 
 datasets = pytest.importorskip("datasets")
 

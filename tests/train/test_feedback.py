@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baize_train.dialogues import Turn
-from baize_train.evaluation import compare, first_questions
-from baize_train.feedback import (
+from baize_train.corpus.dialogues import Turn
+from baize_train.evaluation.comparison import compare, first_questions
+from baize_train.feedback.judge import NoScores, grammar_of, judge, orders, prompt_of, scores_in
+from baize_train.feedback.scoring import (
     ANSWERS,
     SCORES,
     Answers,
@@ -21,10 +22,9 @@ from baize_train.feedback import (
     sample_answers,
     score_answers,
 )
-from baize_train.judging import NoScores, grammar_of, judge, orders, prompt_of, scores_in
-from baize_train.pacing import Pace
-from baize_train.server_speaker import server_named
-from baize_train.speakers import Reply, Speaker, Wish
+from baize_train.speakers.concurrency import Pace
+from baize_train.speakers.server_speaker import server_named
+from baize_train.speakers.speaker import Reply, Speaker, Wish
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run
@@ -177,7 +177,7 @@ async def test_all_answers_and_all_scores_are_kept_and_not_asked_for_again(tmp_p
 
 
 def test_an_answer_that_was_cut_off_is_never_the_best() -> None:
-    from baize_train.feedback import Scores
+    from baize_train.feedback.scoring import Scores
 
     sampled = Answers("k", QUESTION, ["cut", "whole"], [False, True])
     (found,) = choices([sampled], {"k": Scores("k", "j", 1, [[90, 20]])})
@@ -203,7 +203,7 @@ def test_verdicts_need_both_orders() -> None:
 
 
 def test_questions_are_the_first_of_each_dialogue() -> None:
-    from baize_train.dialogues import Dialogue
+    from baize_train.corpus.dialogues import Dialogue
 
     turns = [Turn("system", "s"), *QUESTION, Turn("assistant", "A dog."), Turn("user", "Sure?")]
     assert first_questions([Dialogue(turns), Dialogue(turns)], None) == [turns[:2]]

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from baize_train.base_model import load_base
-from baize_train.base_vocabulary import chat_format, open_vocabulary
-from baize_train.checkpoints import last_checkpoint
-from baize_train.dialogues import Dialogue, Turn
-from baize_train.masking import ChatFormat, DialogueTokenizer
-from baize_train.presets import PRESETS
-from baize_train.token_sets import tokenize
+from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.tokens.dialogue_tokenizer import ChatFormat, DialogueTokenizer
+from baize_train.tokens.token_sets import tokenize
+from baize_train.tokens.vocabulary import chat_format, open_vocabulary
+from baize_train.training.base_model import load_base
+from baize_train.training.checkpoints import last_checkpoint
+from baize_train.training.presets import PRESETS
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run, spawn

@@ -10,11 +10,16 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from baize_train.base_vocabulary import chat_format, open_vocabulary
-from baize_train.dialogues import Dialogue, Turn
-from baize_train.failures import TrainError
-from baize_train.masking import ChatFormat, DialogueTokenizer, TokenizedDialogue, Unusable
-from baize_train.token_sets import IGNORED, tokenize
+from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.errors import TrainError
+from baize_train.tokens.dialogue_tokenizer import (
+    ChatFormat,
+    DialogueTokenizer,
+    TokenizedDialogue,
+    Unusable,
+)
+from baize_train.tokens.token_sets import IGNORED, tokenize
+from baize_train.tokens.vocabulary import chat_format, open_vocabulary
 from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.bindings import Model, Vocabulary
 from baize_tui.engine.llama_engine import LlamaEngine

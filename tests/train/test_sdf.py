@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baize_train.feedback import SCORES
+from baize_train.feedback.scoring import SCORES
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
 from tests.train.small_runs import trained, weights

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from baize_train.collection import rejected_file
-from baize_train.domain_seeds import known_packs, seeds_of
-from baize_train.failures import TrainError
-from baize_train.seeds import distinct, read_seeds
-from baize_train.selfchat import TRANSCRIPT_PROMPT, asks
+from baize_train.errors import TrainError
+from baize_train.selfchat.collection import rejected_file
+from baize_train.selfchat.domain_seeds import known_packs, seeds_of
+from baize_train.selfchat.modes import TRANSCRIPT_PROMPT, asks
+from baize_train.selfchat.seed_files import distinct, read_seeds
 from tests.conftest import wait_for
 from tests.train.processes import run, spawn
 from tests.train.scripted_server import ScriptedServer, serve

@@ -20,7 +20,7 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 _SERVER = multiprocessing.get_context("forkserver")
-_SERVER.set_forkserver_preload(["pytest", "baize_train.cli", "baize_train.trainers"])
+_SERVER.set_forkserver_preload(["pytest", "baize_train.cli.app", "baize_train.training.trainers"])
 
 
 def run_warm(

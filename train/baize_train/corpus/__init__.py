@@ -1,0 +1,1 @@
+"""Corpora of dialogues: read and write them, check, deduplicate, mask, mix and describe them."""

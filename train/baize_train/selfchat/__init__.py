@@ -1,0 +1,1 @@
+"""Self-chat: seeds become dialogues that models hold with each other."""
