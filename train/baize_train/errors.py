@@ -1,19 +1,16 @@
-"""The one way a command fails, and the one way it says what does not stop it."""
+"""How a command fails, and how it reports what does not stop it."""
 
 from __future__ import annotations
 
-import sys
+from baize_shared.printing import print_message
+
+PROGRAM = "baize-train"
 
 
 class TrainError(Exception):
-    """It cannot go on; the message is one line that names what is wrong and what to do."""
+    """The command cannot continue; the message is one line that names the problem and a remedy."""
 
 
-def harmless(text: str) -> str:
-    """Texts from outside are data: nothing in them is a command to the terminal, nor a new line."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def warn(line: str) -> None:
-    """A line for the person, on stderr."""
-    print(f"baize-train: {harmless(line)}", file=sys.stderr)
+def warn(message: str) -> None:
+    """Print one line for the user on stderr."""
+    print_message(PROGRAM, message)

@@ -1,4 +1,4 @@
-"""Files that grow: a line for each dialogue, on the disk before the next one is counted."""
+"""JSON Lines files that only grow: each record is on disk before the next one is counted."""
 
 from __future__ import annotations
 
@@ -11,51 +11,56 @@ import msgspec
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.errors import TrainError
 
-Line = TypeVar("Line")
+Record = TypeVar("Record")
 
 
-class GrowingFile(Generic[Line]):
-    """JSON lines that are only added to; what a killed process had begun to write is cut off."""
+class AppendOnlyFile(Generic[Record]):
+    """A JSON Lines file of one record type.
 
-    def __init__(self, path: Path, line: type[Line]) -> None:
-        """Open ``path``, or begin it.
+    Opening it cuts off an incomplete last line, which a killed process left.
+    """
+
+    def __init__(self, path: Path, record_type: type[Record]) -> None:
+        """Open or create ``path`` and read its records.
 
         Raises:
-            TrainError: it cannot be written, or is no file of this program.
+            TrainError: the file cannot be written, or contains other records.
         """
         self.path = path
-        self.lines: list[Line] = []
+        self.records: list[Record] = []
         try:
             self._file = path.open("ab+")
             self._file.seek(0)
             raw = self._file.read()
-            whole = raw[: raw.rfind(b"\n") + 1]
-            if len(whole) < len(raw):
-                self._file.truncate(len(whole))
+            complete = raw[: raw.rfind(b"\n") + 1]
+            if len(complete) < len(raw):
+                self._file.truncate(len(complete))
         except OSError as error:
             raise TrainError(f"{path}: {error.strerror}") from error
-        decode = msgspec.json.Decoder(line).decode
-        for number, one in enumerate(whole.splitlines(), 1):
+        decode = msgspec.json.Decoder(record_type).decode
+        for number, line in enumerate(complete.splitlines(), 1):
             try:
-                self.lines.append(decode(one))
+                self.records.append(decode(line))
             except (msgspec.DecodeError, UnicodeDecodeError) as error:
-                raise TrainError(f"{path}:{number}: not a line of a collection: {error}") from error
+                raise TrainError(
+                    f"{path}:{number}: this file was not written by baize-train: {error}"
+                ) from error
 
-    def add(self, line: Line) -> None:
-        """Write ``line``; it is on the disk when this returns.
+    def add(self, record: Record) -> None:
+        """Append ``record``; it is on disk when this returns.
 
         Raises:
-            TrainError: it cannot be written; what was there stays.
+            TrainError: it cannot be written. Earlier records are kept.
         """
         try:
-            self._file.write(msgspec.json.encode(line) + b"\n")
+            self._file.write(msgspec.json.encode(record) + b"\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise TrainError(
-                f"{self.path}: {error.strerror}; the same command goes on from here"
+                f"{self.path}: {error.strerror}; run the same command to continue from here"
             ) from error
-        self.lines.append(line)
+        self.records.append(record)
 
     def close(self) -> None:
         self._file.close()
@@ -67,17 +72,13 @@ class GrowingFile(Generic[Line]):
         self.close()
 
 
-class CorpusFile(GrowingFile[Dialogue]):
-    """A corpus while it is collected."""
+class GrowingCorpus(AppendOnlyFile[Dialogue]):
+    """A corpus while it is being collected."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, Dialogue)
 
     @property
-    def dialogues(self) -> list[Dialogue]:
-        return self.lines
-
-    @property
     def keys(self) -> set[str]:
-        """What its dialogues were begun with."""
-        return {str(dialogue.meta.get("key", "")) for dialogue in self.lines}
+        """The ``record_key`` of each dialogue."""
+        return {str(dialogue.meta.get("key", "")) for dialogue in self.records}

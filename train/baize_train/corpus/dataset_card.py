@@ -1,8 +1,8 @@
-"""A dataset card: what a corpus is, where it comes from, and under which terms."""
+"""A dataset card: what a corpus contains, where it comes from, and under which terms."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from msgspec import Struct
 
@@ -10,26 +10,33 @@ from baize_train.corpus.statistics import CorpusStatistics
 
 
 class Terms(Struct, frozen=True):
-    """Under which terms a corpus stands, its teacher's carried along."""
+    """The terms that apply to a corpus."""
 
     license: str = "unknown"
+    """A license identifier of the Hugging Face Hub."""
     teachers: tuple[str, ...] = ()
-    """Models that wrote it, with what their terms say of training others."""
+    """Models that wrote the corpus, with what their terms say about training other models."""
 
 
-def _size(count: int) -> str:
-    """The hub's word for so many rows."""
-    for limit, word in ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K")):
+def _size_category(count: int) -> str:
+    """The Hub's category for ``count`` rows."""
+    for limit, category in ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K")):
         if count < limit:
-            return word
+            return category
     return "100K<n<1M"
 
 
-def card_of(name: str, found: CorpusStatistics, terms: Terms, rejected: Sequence[str]) -> str:
-    """The card as Markdown, with the hub's metadata in front."""
+def dataset_card(
+    name: str, statistics: CorpusStatistics, terms: Terms, skipped: Mapping[str, int]
+) -> str:
+    """The card as Markdown with the Hub's metadata in front.
+
+    ``skipped`` counts invalid records by their problems.
+    """
     teachers = [f"- {teacher}" for teacher in terms.teachers] or ["- not known"]
-    sources = [f"| {source or 'unknown'} | {count} |" for source, count in found.sources.items()]
-    left_out = [f"- {line}" for line in rejected] or ["- nothing"]
+    sources = [f"| {source or 'unknown'} | {n} |" for source, n in statistics.sources.items()]
+    problems = [f"- {n} x {problem}" for problem, n in skipped.items()] or ["- nothing"]
+    lengths = f"{statistics.average_turns} | {statistics.average_length}"
     return "\n".join(
         [
             "---",
@@ -40,14 +47,14 @@ def card_of(name: str, found: CorpusStatistics, terms: Terms, rejected: Sequence
             "- conversational",
             "- self-chat",
             "size_categories:",
-            f"- {_size(found.dialogues)}",
+            f"- {_size_category(statistics.dialogues)}",
             "---",
             "",
             f"# {name}",
             "",
             "| Dialogues | Avg. turns | Avg. length (words) |",
             "|---|---|---|",
-            f"| {found.dialogues:,} | {found.average_turns} | {found.average_length} |",
+            f"| {statistics.dialogues:,} | {lengths} |",
             "",
             "## Sources",
             "",
@@ -61,7 +68,7 @@ def card_of(name: str, found: CorpusStatistics, terms: Terms, rejected: Sequence
             "",
             "## Left out",
             "",
-            *left_out,
+            *problems,
             "",
         ]
     )

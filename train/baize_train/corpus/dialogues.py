@@ -1,4 +1,4 @@
-"""Dialogues, as every part of this package sees them: what stands in a line of a corpus."""
+"""Dialogues as every part of this package sees them: one line of a corpus."""
 
 from __future__ import annotations
 
@@ -13,31 +13,37 @@ Role = Literal["system", "user", "assistant"]
 
 
 class Turn(Struct, frozen=True):
-    """What one of the two says; ``content`` is plain text."""
+    """One message; ``content`` is plain text."""
 
     role: Role
     content: str
 
 
 class Dialogue(Struct, frozen=True, omit_defaults=True):
-    """A conversation; the form is that of TRL, a column ``messages``."""
+    """A conversation in TRL's conversational format, with its turns in ``messages``."""
 
     messages: list[Turn]
     id: str = ""
-    """The same for the same messages, or what a collection was begun with."""
+    """Derived from the messages (``dialogue_id``), or given by the file it was read from."""
     source: str = ""
-    """Where it is from: a file, or a teacher's name."""
+    """The file, or the self-chat mode, that the dialogue comes from."""
     topic: str = ""
-    """The seed that it was begun with."""
+    """The seed it started from."""
     meta: dict[str, Any] = {}
 
     @property
-    def turns(self) -> int:
-        """Answers, which is how the paper counts."""
+    def answer_count(self) -> int:
+        """Number of assistant turns, which the paper counts as turns."""
         return sum(turn.role == "assistant" for turn in self.messages)
 
 
-def id_of(messages: Sequence[Turn]) -> str:
+def dialogue_id(messages: Sequence[Turn]) -> str:
     """A name for these messages: 16 hexadecimal digits of their SHA-256."""
     raw = msgspec.json.encode(list(messages))
+    return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def record_key(request: Any, settings: Any) -> str:
+    """A name for a record before it exists: 16 hexadecimal digits of what is asked and how."""
+    raw = msgspec.json.encode([request, settings], order="sorted")
     return hashlib.sha256(raw).hexdigest()[:16]

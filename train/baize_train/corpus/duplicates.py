@@ -1,37 +1,36 @@
-"""Dialogues and seeds that say the same: exactly, or nearly so."""
+"""Find dialogues and seeds that repeat earlier ones, exactly or nearly."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
 
 from datasketch import MinHash, MinHashLSH
 
 from baize_train.corpus.dialogues import Dialogue
 
-T = TypeVar("T")
 PERMUTATIONS = 128
 _WORD = re.compile(r"\w+")
 _SHINGLE = 5
-"""Characters, for scripts without spaces too."""
+"""Characters rather than words, so that scripts without spaces work too."""
 
 
-def normalised(text: str) -> str:
-    """``text`` without case, accents of compatibility, punctuation and spaces of any width."""
+def normalize(text: str) -> str:
+    """``text`` in NFKC, without case and punctuation, with single spaces."""
     return " ".join(_WORD.findall(unicodedata.normalize("NFKC", text).casefold()))
 
 
-def text_of(dialogue: Dialogue) -> str:
+def dialogue_text(dialogue: Dialogue) -> str:
+    """The text to compare dialogues by: all turns but the system's."""
     return "\n".join(turn.content for turn in dialogue.messages if turn.role != "system")
 
 
-class Seen:
-    """What has been seen, exactly and nearly; ``threshold`` is a Jaccard similarity, 1 is exactly.
+class SeenTexts:
+    """The texts added so far. ``threshold`` is the Jaccard similarity (0.0 to 1.0) above which two
+    texts count as the same; 1.0 finds exact repeats only.
 
-    MinHash over runs of five characters, as datasketch has it (Broder 1997).
+    MinHash over runs of five characters (Broder 1997), by datasketch.
     """
 
     def __init__(self, threshold: float = 0.8) -> None:
@@ -40,8 +39,8 @@ class Seen:
         self._count = 0
 
     def add(self, text: str) -> bool:
-        """Whether ``text`` is new; it has been seen from now on."""
-        plain = normalised(text)
+        """Add ``text`` and return whether it was new."""
+        plain = normalize(text)
         digest = hashlib.sha256(plain.encode()).digest()
         if digest in self._exact:
             return False
@@ -56,9 +55,3 @@ class Seen:
         self._near.insert(str(self._count), sketch, check_duplication=False)
         self._count += 1
         return True
-
-
-def without_repeats(dialogues: Iterable[Dialogue], threshold: float = 0.8) -> Iterator[Dialogue]:
-    """Of dialogues that say nearly the same, the first."""
-    seen = Seen(threshold)
-    return (dialogue for dialogue in dialogues if seen.add(text_of(dialogue)))

@@ -1,4 +1,4 @@
-"""Corpora mixed by ratios, and split in two; the same every time for the same seed."""
+"""Mix corpora by ratios and split one in two, reproducibly for the same seed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,23 @@ from collections.abc import Sequence
 from baize_train.corpus.dialogues import Dialogue
 
 
-def mixed(
+def mix(
     corpora: Sequence[tuple[Sequence[Dialogue], float]], seed: int = 0, total: int | None = None
 ) -> list[Dialogue]:
-    """Dialogues of each corpus in the proportion of its ratio, in an order of their own.
+    """Dialogues of each corpus in the proportion of its ratio, shuffled.
 
-    None is taken twice: without ``total`` as many as the ratios allow.
+    No dialogue is taken twice. Without ``total`` the result is as large as the ratios allow.
     """
-    weights = sum(ratio for _, ratio in corpora)
-    most = min((len(found) * weights / ratio for found, ratio in corpora if ratio > 0), default=0)
-    wanted = most if total is None else min(total, most)
+    ratios = sum(ratio for _, ratio in corpora)
+    largest = min(
+        (len(dialogues) * ratios / ratio for dialogues, ratio in corpora if ratio > 0), default=0
+    )
+    size = largest if total is None else min(total, largest)
     chosen: list[Dialogue] = []
     generator = random.Random(seed)
-    for found, ratio in corpora:
-        chosen += generator.sample(list(found), round(wanted * ratio / weights) if weights else 0)
+    for dialogues, ratio in corpora:
+        count = round(size * ratio / ratios) if ratios else 0
+        chosen += generator.sample(list(dialogues), count)
     generator.shuffle(chosen)
     return chosen
 
@@ -30,14 +33,14 @@ def mixed(
 def split(
     dialogues: Sequence[Dialogue], part: float, seed: int = 0
 ) -> tuple[list[Dialogue], list[Dialogue]]:
-    """Those to train on, and ``part`` (0.0 to 1.0) of all to evaluate with.
+    """The dialogues to train on, and those to hold out: about ``part`` (0.0 to 1.0) of all.
 
-    A dialogue falls on the same side whatever stands beside it: by the hash of its id.
+    The hash of its id decides the side of a dialogue, so other dialogues do not change it.
     """
 
-    def place(dialogue: Dialogue) -> float:
+    def position(dialogue: Dialogue) -> float:
         digest = hashlib.sha256(f"{seed} {dialogue.id}".encode()).digest()
         return int.from_bytes(digest[:8], "big") / 2**64
 
-    held_out = [dialogue for dialogue in dialogues if place(dialogue) < part]
-    return [dialogue for dialogue in dialogues if place(dialogue) >= part], held_out
+    held_out = [dialogue for dialogue in dialogues if position(dialogue) < part]
+    return [dialogue for dialogue in dialogues if position(dialogue) >= part], held_out

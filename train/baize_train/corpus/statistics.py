@@ -1,4 +1,4 @@
-"""What a corpus is, in the form of the paper's Table 2."""
+"""Counts and lengths of a corpus, as in the paper's Table 2."""
 
 from __future__ import annotations
 
@@ -15,43 +15,45 @@ _WORD = re.compile(r"\w+")
 
 
 class CorpusStatistics(Struct, frozen=True):
-    """``average_length`` is in words of a turn, one for each character of a script without spaces:
-    the paper names no unit."""
+    """Lengths are in words; a character of a script without spaces counts as one word."""
 
     dialogues: int
     turns: int
+    """Answers."""
     average_turns: float
     average_length: float
+    """Of one turn of either side. The paper names no unit; words come closest to its figures."""
     longest_dialogue: int
-    """Words."""
     characters: int
     sources: dict[str, int] = {}
+    """Dialogues of each source."""
 
 
-def words_in(text: str) -> int:
-    """Words; an ideograph or a kana is one."""
-    return sum(sum(_stands_alone(char) for char in word) or 1 for word in _WORD.findall(text))
+def count_words(text: str) -> int:
+    """Number of words; an ideograph or a kana counts as one."""
+    return sum(sum(_is_a_word(char) for char in word) or 1 for word in _WORD.findall(text))
 
 
-def _stands_alone(char: str) -> bool:
+def _is_a_word(char: str) -> bool:
     return not char.isascii() and unicodedata.east_asian_width(char) == "W"
 
 
-def statistics_of(dialogues: Iterable[Dialogue]) -> CorpusStatistics:
-    count = turns = said = words = longest = characters = 0
+def measure_corpus(dialogues: Iterable[Dialogue]) -> CorpusStatistics:
+    """The statistics of ``dialogues``; system turns do not count."""
+    count = answers = turns = words = longest = characters = 0
     sources: Counter[str] = Counter()
     for dialogue in dialogues:
-        here = [turn for turn in dialogue.messages if turn.role != "system"]
-        lengths = [words_in(turn.content) for turn in here]
-        count, turns, said = count + 1, turns + dialogue.turns, said + len(here)
+        spoken = [turn for turn in dialogue.messages if turn.role != "system"]
+        lengths = [count_words(turn.content) for turn in spoken]
+        count, answers, turns = count + 1, answers + dialogue.answer_count, turns + len(spoken)
         words, longest = words + sum(lengths), max(longest, sum(lengths))
-        characters += sum(len(turn.content) for turn in here)
+        characters += sum(len(turn.content) for turn in spoken)
         sources[dialogue.source] += 1
     return CorpusStatistics(
         dialogues=count,
-        turns=turns,
-        average_turns=round(turns / count, 2) if count else 0.0,
-        average_length=round(words / said, 1) if said else 0.0,
+        turns=answers,
+        average_turns=round(answers / count, 2) if count else 0.0,
+        average_length=round(words / turns, 1) if turns else 0.0,
         longest_dialogue=longest,
         characters=characters,
         sources=dict(sources.most_common()),
