@@ -33,7 +33,8 @@ def _is_card_number(text: str) -> bool:
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-def _is_public_address(text: str) -> bool:
+def _is_host_address(text: str) -> bool:
+    """Whether ``text`` is an IPv4 address other than loopback and 0.0.0.0/8."""
     parts = [int(part) for part in text.split(".")]
     return all(part <= 255 for part in parts) and parts[0] not in (0, 127)
 
@@ -51,7 +52,7 @@ def mask_text(text: str) -> tuple[str, Counter[PersonalData]]:
     text = _IBAN.sub(lambda match: mask("ACCOUNT"), text)
     text = _CARD.sub(lambda match: mask("CARD") if _is_card_number(match[0]) else match[0], text)
     text = _SSN.sub(lambda match: mask("ID"), text)
-    text = _IP.sub(lambda match: mask("IP") if _is_public_address(match[0]) else match[0], text)
+    text = _IP.sub(lambda match: mask("IP") if _is_host_address(match[0]) else match[0], text)
     text = _PHONE.sub(lambda match: mask("PHONE"), text)
     return text, counts
 

@@ -1,4 +1,4 @@
-"""A GGUF on this machine, through the engine of the chat client."""
+"""A GGUF on this machine, run by the chat client's engine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from baize_shared.common_prefix import common_prefix_length
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
 from baize_train.speakers.runnable_model import RunnableModel
-from baize_train.speakers.speaker import Reply, SpeakerFailed, Wish
-from baize_train.tokens.vocabulary import chat_format, open_vocabulary
+from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
+from baize_train.tokens.chat_format import choose_chat_format
+from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.catalog.recipes import CatalogError, find_model
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
@@ -21,135 +22,149 @@ from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMess
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Sampling
 
+_PREFIX = "local:"
 _CONTEXT = 4096
-_PART_OF_MEMORY = 4
-"""All processes of a speaker together take no more of the free memory than this part."""
+_MEMORY_FRACTION = 1 / 4
+"""Of the free memory, for all processes of one speaker together."""
+
+
+@dataclass(frozen=True)
+class SpeakerOptions:
+    """How a GGUF is prompted and run."""
+
+    format: str = OWN_TEMPLATE
+    """A prompt format; by default the model's own template."""
+    system: str = ""
+    """The system prompt of dialogues without one of their own."""
+    moderation: bool = False
+    """Whether the format adds its safety instructions."""
+    adapters: tuple[Path, ...] = ()
+    """GGUF LoRAs that are applied to the model."""
+    max_concurrent: int | None = None
+    """Processes; None is as many as this machine has room for."""
 
 
 class GgufSpeaker:
-    """One model in processes of its own, one for each dialogue that goes on at once.
+    """One model in one process for each dialogue that runs at the same time.
 
-    A dialogue comes back to the process that has read most of it, so that the cache there serves.
+    A dialogue returns to the process that has read most of it, where the KV cache has its prefix.
     """
 
-    heeds_grammars = True
+    supports_grammars = True
 
     def __init__(
-        self,
-        name: str,
-        path: Path,
-        paths: Paths,
-        format: str | None = None,
-        adapters: Sequence[Path] = (),
-        system: str = "",
-        *,
-        moderation: bool = False,
-        at_once: int | None = None,
+        self, name: str, path: Path, paths: Paths, options: SpeakerOptions | None = None
     ) -> None:
-        """``adapters`` are GGUF LoRAs that are laid over the model; ``system`` is what it is told
-        where a dialogue does not say it. ``at_once`` None is as many as this machine bears."""
+        options = options or SpeakerOptions()
         self.name = name
-        self.at_once = at_once or streams_of(path)
-        self.path, self._paths = path, paths
-        self._slots: list[_Slot] = []
-        self._free = asyncio.Semaphore(self.at_once)
-        self._format = format or OWN_TEMPLATE
-        self._stop = format_named(self._format).stop
-        self._adapters = [AdapterUse(str(file), 1.0) for file in adapters]
-        self._system, self._moderation = system, moderation
+        self.path = path
+        self.max_concurrent = options.max_concurrent or process_count(path)
+        self._paths, self._options = paths, options
+        self._stop = format_named(options.format).stop
+        self._processes: list[_Process] = []
+        self._idle = asyncio.Semaphore(self.max_concurrent)
 
-    async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
-        has_own = messages[0].role == "system"
+    async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
+        request = self._request(messages, options)
+        async with self._idle:
+            process = self._choose_process(messages)
+            process.busy = True
+            try:
+                return await self._generate(process, messages, request)
+            except EngineFailure as error:
+                # A dialogue that is too long fails alone; other failures concern the model.
+                raise SpeakerError(str(error), temporary=error.kind == "too_long") from error
+            finally:
+                process.busy = False
+
+    def _request(self, messages: Sequence[Turn], options: SamplingOptions) -> Generate:
+        own_system = messages[0].role == "system"
         prompt = prompt_of(
-            self._format,
+            self._options.format,
             [PromptMessage(turn.role, turn.content) for turn in messages],
-            system="" if has_own else self._system,
-            moderation=self._moderation and not has_own,
+            system="" if own_system else self._options.system,
+            moderation=self._options.moderation and not own_system,
         )
-        request = Generate(
+        return Generate(
             request=0,
             prompt=prompt,
             sampling=Sampling(
-                temperature=wish.temperature,
-                top_p=wish.top_p,
-                seed=wish.seed,
-                # Scores repeat themselves, and are to.
-                repeat_penalty=1.0 if wish.grammar else 1.1,
+                temperature=options.temperature,
+                top_p=options.top_p,
+                seed=options.seed,
+                # Text under a grammar, such as scores, may repeat itself.
+                repeat_penalty=1.0 if options.grammar else 1.1,
             ),
-            adapters=self._adapters,
-            max_tokens=wish.max_tokens,
-            stop=[*self._stop, *wish.stop],
+            adapters=[AdapterUse(str(file), 1.0) for file in self._options.adapters],
+            max_tokens=options.max_tokens,
+            stop=[*self._stop, *options.stop],
             trim_at_stop=True,
-            grammar=wish.grammar,
+            grammar=options.grammar,
         )
-        async with self._free:
-            slot = self._slot_for(messages)
-            slot.busy = True
-            try:
-                if not slot.loaded:
-                    # Processes that start and stop in turn share by a fixed count at once; left
-                    # to themselves each would take the others for neighbours after every answer.
-                    threads = max(1, most_threads() // self.at_once) if self.at_once > 1 else 0
-                    spec = ModelSpec(str(self.path), context=_CONTEXT, threads=threads)
-                    await slot.engine.load(spec)
-                    slot.loaded = True
-                async for event in slot.engine.generate(request):
-                    if isinstance(event, Finished):
-                        slot.heard = [*messages, Turn("assistant", event.text)]
-                        return Reply(
-                            text=event.text,
-                            whole=event.reason == "stop",
-                            prompt_tokens=event.stats.prompt_tokens - event.stats.reused_tokens,
-                            completion_tokens=event.stats.completion_tokens,
-                        )
-            except EngineFailure as error:
-                # A dialogue that is too long is this one's fault, all else the model's.
-                raise SpeakerFailed(str(error), again=error.kind == "too_long") from error
-            finally:
-                slot.busy = False
-        raise SpeakerFailed(f"{self.name} said nothing", again=True)
 
-    def _slot_for(self, messages: Sequence[Turn]) -> _Slot:
-        """Of those that are free the one that knows most of ``messages``."""
-        free = [slot for slot in self._slots if not slot.busy]
-        known = max(free, key=lambda slot: slot.knows(messages), default=None)
-        if known is not None and (known.knows(messages) or len(self._slots) == self.at_once):
-            return known
-        if len(self._slots) < self.at_once:
-            known = _Slot(WorkerEngine(self._paths, warn))
-            self._slots.append(known)
-        assert known is not None
-        return known
+    async def _generate(
+        self, process: _Process, messages: Sequence[Turn], request: Generate
+    ) -> Reply:
+        if not process.loaded:
+            # Processes that start and stop in turn use a fixed count of threads. An automatic
+            # count would treat the others as a foreign load after every answer.
+            shared = self.max_concurrent > 1
+            threads = max(1, most_threads() // self.max_concurrent) if shared else 0
+            await process.engine.load(ModelSpec(str(self.path), context=_CONTEXT, threads=threads))
+            process.loaded = True
+        async for event in process.engine.generate(request):
+            if isinstance(event, Finished):
+                process.cached = [*messages, Turn("assistant", event.text)]
+                return Reply(
+                    text=event.text,
+                    complete=event.reason == "stop",
+                    prompt_tokens=event.stats.prompt_tokens - event.stats.reused_tokens,
+                    completion_tokens=event.stats.completion_tokens,
+                )
+        raise SpeakerError(f"{self.name} gave no answer", temporary=True)
+
+    def _choose_process(self, messages: Sequence[Turn]) -> _Process:
+        """The idle process that has read most of ``messages``, or a new one."""
+        idle = [process for process in self._processes if not process.busy]
+        best = max(idle, key=lambda process: process.turns_read(messages), default=None)
+        may_add = len(self._processes) < self.max_concurrent
+        if best is not None and (best.turns_read(messages) or not may_add):
+            return best
+        assert may_add, "the semaphore admits no more requests than processes"
+        process = _Process(WorkerEngine(self._paths, warn))
+        self._processes.append(process)
+        return process
 
     async def close(self) -> None:
-        for slot in self._slots:
-            await slot.engine.close()
+        for process in self._processes:
+            await process.engine.close()
 
 
 @dataclass
-class _Slot:
-    """A process with the model, and the dialogue that lies in its cache."""
+class _Process:
+    """A worker process and the dialogue in its KV cache."""
 
     engine: WorkerEngine
     loaded: bool = False
     busy: bool = False
-    heard: list[Turn] = field(default_factory=list)
+    cached: list[Turn] = field(default_factory=list)
 
-    def knows(self, messages: Sequence[Turn]) -> int:
-        """How many turns of ``messages`` it has read already."""
-        return common_prefix_length(self.heard, messages)
+    def turns_read(self, messages: Sequence[Turn]) -> int:
+        """How many leading turns of ``messages`` are in the cache."""
+        return common_prefix_length(self.cached, messages)
 
 
-def streams_of(path: Path) -> int:
-    """How many dialogues a model can write at once here: reading and writing leave cores idle, and
-    a small model has room for one process a core."""
+def process_count(model: Path) -> int:
+    """How many processes of ``model`` this machine has room for: one for each core if all fit in
+    a part of the free memory, else one."""
     import psutil
 
-    room = psutil.virtual_memory().available // _PART_OF_MEMORY
-    return most_threads() if path.stat().st_size <= room // most_threads() else 1
+    cores = most_threads()
+    room = psutil.virtual_memory().available * _MEMORY_FRACTION
+    return cores if model.stat().st_size <= room / cores else 1
 
 
-def gguf_named(spec: str) -> GgufSpeaker:
+def open_gguf_speaker(spec: str) -> GgufSpeaker:
     """The speaker ``local:NAME`` or ``local:PATH``.
 
     Raises:
@@ -157,29 +172,26 @@ def gguf_named(spec: str) -> GgufSpeaker:
     """
     paths = project_paths()
     try:
-        model = find_model(spec.removeprefix("local:") or None, paths)
+        model = find_model(spec.removeprefix(_PREFIX) or None, paths)
     except CatalogError as error:
         raise TrainError(str(error)) from error
     assert model.path is not None
-    return GgufSpeaker(model.name, model.path, paths, model.recipe.format)
+    return GgufSpeaker(
+        model.name, model.path, paths, SpeakerOptions(model.recipe.format or OWN_TEMPLATE)
+    )
 
 
-def speaker_of(
+def open_trained_model(
     name: str, model: RunnableModel, format: str | None, system: str | None
 ) -> GgufSpeaker:
-    """``model``, told what it is told in training and by the chat client.
+    """``model`` as a speaker with the prompt of training and of the chat client.
 
     Raises:
-        TrainError: it cannot be opened, or has no such prompt format.
+        TrainError: it cannot be opened, or there is no such prompt format.
     """
-    with open_vocabulary(model.path) as vocabulary:
-        told = chat_format(vocabulary, format, system)
-    return GgufSpeaker(
-        name,
-        model.path,
-        project_paths(),
-        told.name,
-        model.adapters,
-        told.system,
-        moderation=told.moderation,
+    with open_vocabulary(model.path) as opened:
+        chosen = choose_chat_format(opened, format, system)
+    options = SpeakerOptions(
+        chosen.name, chosen.system, chosen.moderation, adapters=tuple(model.adapters)
     )
+    return GgufSpeaker(name, model.path, project_paths(), options)

@@ -1,4 +1,4 @@
-"""A base with adapters as files that llama.cpp runs, to let them answer and to measure them."""
+"""A base and its adapters as files that llama.cpp runs, to generate answers and to measure them."""
 
 from __future__ import annotations
 
@@ -18,34 +18,36 @@ from baize_convert.plan import plan_conversion
 from baize_train.errors import TrainError
 
 _OUTTYPE = "Q8_0"
-"""Of a base that is no GGUF: near enough to 16 bits, at half the size."""
+"""For a base that is not a GGUF: close enough to 16 bits at half the size."""
 
 
 class RunnableModel(Struct, frozen=True):
-    """A GGUF and the LoRAs laid over it."""
+    """A GGUF and the LoRAs applied to it."""
 
     path: Path
     adapters: list[Path] = []
+    """GGUF files."""
 
 
 def check_adapters(base: Path, adapters: Sequence[Path]) -> None:
-    """Whether these are adapters of ``base``, before anything is asked or computed.
+    """Check that ``adapters`` fit ``base``, before anything is generated or computed.
 
     Raises:
-        TrainError: one is none, or of another model.
+        TrainError: a folder is not an adapter, or belongs to another model.
     """
     try:
         checkpoint = open_base(base)
         for adapter in adapters:
-            if not adapter.is_file():  # of a GGUF llama.cpp's own rules are asked when it is used
+            if not adapter.is_file():  # llama.cpp checks a GGUF when it loads it
                 fitted(open_adapter(adapter), checkpoint.config)
     except ConvertError as error:
         raise TrainError(str(error)) from error
 
 
-def runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:
-    """``base`` with PEFT or GGUF ``adapters``; what has to be converted is written into ``work``,
-    and found there the next time.
+def make_runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:
+    """``base`` with PEFT or GGUF ``adapters``, converted where necessary.
+
+    Converted files are written to the folder ``work`` and reused the next time.
 
     Raises:
         TrainError: they do not belong together, or cannot be converted.
@@ -53,13 +55,11 @@ def runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:
     try:
         work.mkdir(parents=True, exist_ok=True)
         if base.is_file():
-            return RunnableModel(base, [_as_gguf(base, adapter, work) for adapter in adapters])
-        merged = work / f"{_name([base, *adapters])}.gguf"
+            return RunnableModel(base, [_adapter_gguf(base, adapter, work) for adapter in adapters])
+        merged = work / f"{_fingerprint([base, *adapters])}.gguf"
         if not merged.exists():
-            plan = plan_conversion(
-                base, [open_adapter(one) for one in adapters], outtype_named(_OUTTYPE)
-            )
-            merge(plan, merged)
+            opened = [open_adapter(adapter) for adapter in adapters]
+            merge(plan_conversion(base, opened, outtype_named(_OUTTYPE)), merged)
         return RunnableModel(merged)
     except ConvertError as error:
         raise TrainError(str(error)) from error
@@ -67,17 +67,17 @@ def runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableModel:
         raise TrainError(f"{error.filename or work}: {error.strerror}") from error
 
 
-def _as_gguf(base: Path, adapter: Path, work: Path) -> Path:
+def _adapter_gguf(base: Path, adapter: Path, work: Path) -> Path:
     if adapter.is_file():
         return adapter
-    written = work / f"{_name([base, adapter])}.gguf"
-    if not written.exists():
-        write_adapter(open_base(base), open_adapter(adapter), written, "f32")
-    return written
+    converted = work / f"{_fingerprint([base, adapter])}.gguf"
+    if not converted.exists():
+        write_adapter(open_base(base), open_adapter(adapter), converted, "f32")
+    return converted
 
 
-def _name(parts: Sequence[Path]) -> str:
-    """Changes with what it is made of: paths, and when the weights there were written."""
+def _fingerprint(parts: Sequence[Path]) -> str:
+    """Changes with the paths, sizes and times of the weights that a file is made from."""
     digest = hashlib.sha256()
     for part in parts:
         files = [part] if part.is_file() else sorted(part.glob("*.safetensors"))

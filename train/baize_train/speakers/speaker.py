@@ -1,4 +1,4 @@
-"""Who speaks in a self-chat: a model behind a server, or a GGUF on this machine."""
+"""The interface of a model that replies: a server, or a GGUF on this machine."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from msgspec import Struct
 from baize_train.corpus.dialogues import Turn
 
 
-class Wish(Struct, frozen=True):
-    """How a reply is to be sampled."""
+class SamplingOptions(Struct, frozen=True):
+    """How a reply is sampled."""
 
     max_tokens: int = 512
     temperature: float = 0.7
@@ -19,52 +19,57 @@ class Wish(Struct, frozen=True):
     seed: int | None = None
     stop: list[str] = []
     grammar: str = ""
-    """GBNF that the reply has to follow, where the speaker can."""
+    """GBNF that the reply must follow; ignored by speakers without ``supports_grammars``."""
 
 
 class Reply(Struct, frozen=True):
-    """What was said, and what it took."""
+    """A reply and its cost."""
 
     text: str
-    whole: bool
-    """It ended by itself, and was not cut off."""
+    complete: bool
+    """The model ended it; it was not cut off at ``max_tokens``."""
     prompt_tokens: int
     completion_tokens: int
 
 
-class SpeakerFailed(Exception):
-    """It could not answer now; ``again`` tells whether it makes sense to ask once more, and
-    ``after`` in how many seconds, where the server said so."""
+class SpeakerError(Exception):
+    """The speaker did not reply; the message is one line."""
 
     def __init__(
-        self, why: str, *, again: bool = False, busy: bool = False, after: float | None = None
+        self,
+        message: str,
+        *,
+        temporary: bool = False,
+        rate_limited: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(why)
-        self.again = again
-        self.busy = busy
-        """It is asked too much at once."""
-        self.after = after
+        """``temporary``: another try can succeed, after ``retry_after_s`` if the server says so.
+        ``rate_limited``: it gets too many requests at once."""
+        super().__init__(message)
+        self.temporary = temporary
+        self.rate_limited = rate_limited
+        self.retry_after_s = retry_after_s
 
 
 class Speaker(Protocol):
-    """One of the two, or both in one."""
+    """A model that replies to messages."""
 
     @property
     def name(self) -> str:
-        """What a corpus names as its teacher."""
+        """The name that a corpus records as its teacher."""
 
     @property
-    def at_once(self) -> int:
-        """How many it can be asked at once."""
+    def max_concurrent(self) -> int:
+        """Requests to start with at the same time."""
 
     @property
-    def heeds_grammars(self) -> bool: ...
+    def supports_grammars(self) -> bool: ...
 
-    async def say(self, messages: Sequence[Turn], wish: Wish) -> Reply:
+    async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
         """Reply to ``messages``.
 
         Raises:
-            SpeakerFailed: it does not.
+            SpeakerError: there is no reply.
         """
 
     async def close(self) -> None: ...

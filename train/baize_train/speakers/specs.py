@@ -1,49 +1,36 @@
-"""What a command line names: speakers, their keys, and seeds."""
+"""Open the speaker that a command line names."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from baize_train.errors import TrainError
-from baize_train.selfchat.domain_seeds import PREFIX, seeds_of
-from baize_train.selfchat.seed_files import dataset_seeds, is_dataset, read_seeds
 from baize_train.speakers.speaker import Speaker
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 
 
-def speaker_named(spec: str, key_file: Path | None) -> Speaker:
-    """``local:MODEL`` or ``server:URL#model``.
+def open_speaker(spec: str, key_file: Path | None) -> Speaker:
+    """The speaker ``local:MODEL`` or ``server:URL#model``.
 
     Raises:
-        TrainError: it is neither, or not there.
+        TrainError: ``spec`` has another form, or there is no such model.
     """
+    # Imported here because a command uses one kind of speaker, rarely both.
     if spec.startswith("local:"):
-        from baize_train.speakers.gguf_speaker import gguf_named
+        from baize_train.speakers.gguf_speaker import open_gguf_speaker
 
-        return gguf_named(spec)
+        return open_gguf_speaker(spec)
     if spec.startswith("server:"):
-        from baize_train.speakers.server_speaker import server_named
+        from baize_train.speakers.server_speaker import open_server_speaker
 
-        return server_named(spec, _key(key_file))
+        return open_server_speaker(spec, _read_key(key_file))
     raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
 
 
-def seeds_in(one: str, column: str | None) -> Iterable[str]:
-    """The seeds of a file, a dataset, or a domain."""
-    if one.startswith(PREFIX):
-        return seeds_of(one)
-    return dataset_seeds(one, column) if is_dataset(one) else read_seeds(Path(one), column)
-
-
-def all_domains(seeds: list[str]) -> bool:
-    return all(one.startswith(PREFIX) for one in seeds)
-
-
-def _key(file: Path | None) -> str:
-    """Never an argument: every program on a machine sees those."""
+def _read_key(file: Path | None) -> str:
+    """The server's key. It is never an argument: every program on a machine can read those."""
     if file is None:
         return os.environ.get(KEY_VARIABLE, "")
     try:
