@@ -8,21 +8,24 @@ from typing import Literal
 
 from rich.text import Text
 
+from baize_shared.sanitizer import clean_text
 from baize_train.tokens.dialogue_tokenizer import TokenizedDialogue
 from baize_tui.engine.bindings import Vocabulary
 
-Fate = Literal["trained", "ignored", "cut"]
-STYLES: dict[Fate, str] = {"trained": "bold green", "ignored": "dim", "cut": "red strike"}
-_MARKS: dict[Fate, tuple[str, str]] = {
+TokenUse = Literal["trained", "ignored", "cut"]
+STYLES: dict[TokenUse, str] = {"trained": "bold green", "ignored": "dim", "cut": "red strike"}
+_BRACKETS: dict[TokenUse, tuple[str, str]] = {
     "trained": ("[", "]"),
     "ignored": ("", ""),
     "cut": ("~", "~"),
 }
-"""What tells them apart where there are no colours."""
+"""They replace the colours on a terminal without any."""
 
 
-def fates(dialogue: TokenizedDialogue, max_length: int | None) -> Iterator[tuple[int, Fate]]:
-    """Each token id with what becomes of it."""
+def token_uses(
+    dialogue: TokenizedDialogue, max_length: int | None
+) -> Iterator[tuple[int, TokenUse]]:
+    """Each token id with its use in training."""
     for at, (token, trained) in enumerate(zip(dialogue.ids, dialogue.trained, strict=True)):
         if max_length is not None and at >= max_length:
             yield token, "cut"
@@ -31,20 +34,15 @@ def fates(dialogue: TokenizedDialogue, max_length: int | None) -> Iterator[tuple
 
 
 def preview(
-    dialogue: TokenizedDialogue, vocabulary: Vocabulary, max_length: int | None, *, marks: bool
+    dialogue: TokenizedDialogue, vocabulary: Vocabulary, max_length: int | None, *, brackets: bool
 ) -> Text:
-    """The text of ``dialogue``, coloured by what becomes of each token; ``marks`` puts brackets
-    around what is trained and waves around what is cut, for a terminal without colours."""
+    """The text of ``dialogue``, coloured by the use of each token.
+
+    ``brackets`` adds square brackets around trained and tildes around cut tokens.
+    """
     text = Text()
-    for fate, run in groupby(fates(dialogue, max_length), key=lambda one: one[1]):
+    for use, run in groupby(token_uses(dialogue, max_length), key=lambda pair: pair[1]):
         raw = vocabulary.text_of([token for token, _ in run], special=True)
-        before, after = _MARKS[fate] if marks else ("", "")
-        text.append(f"{before}{_shown(raw.decode('utf-8', 'replace'))}{after}", STYLES[fate])
+        before, after = _BRACKETS[use] if brackets else ("", "")
+        text.append(f"{before}{clean_text(raw.decode('utf-8', 'replace'))}{after}", STYLES[use])
     return text
-
-
-def _shown(text: str) -> str:
-    """Line ends stay; nothing else in a corpus is a command to the terminal."""
-    return "".join(
-        char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text
-    )

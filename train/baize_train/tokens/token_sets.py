@@ -1,4 +1,4 @@
-"""Dialogues as tokens, ready to be trained on: cut to length, counted, in Arrow."""
+"""Corpora as tokens: cut to length, counted, and as an Arrow table for TRL."""
 
 from __future__ import annotations
 
@@ -10,48 +10,50 @@ import numpy as np
 from msgspec import Struct
 
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, TokenizedDialogue, Unusable
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, TokenizedDialogue
+from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_tui.engine.templates import memory_bound
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-IGNORED = -100
-"""The label of a token that is only read: ``torch.nn.CrossEntropyLoss`` passes over it."""
+IGNORED_LABEL = -100
+"""``torch.nn.CrossEntropyLoss`` ignores tokens with this label."""
 
-_BOUND_FOR = 200
-"""Dialogues."""
+_DIALOGUES_PER_BOUND = 200
 
 
 class TokenCounts(Struct):
-    """What became of a corpus."""
+    """What a corpus contributes to training."""
 
     dialogues: int = 0
     trained: int = 0
     ignored: int = 0
     cut: int = 0
-    """Tokens behind the longest length."""
+    """Tokens beyond the maximum length."""
     cut_dialogues: int = 0
     left_out: dict[str, int] = {}
-    """Dialogues by why they are not trained on."""
+    """Skipped dialogues by the reason, in words for the user."""
 
-    def leave_out(self, why: str) -> None:
-        self.left_out[why] = self.left_out.get(why, 0) + 1
+    def count_skipped(self, reason: str) -> None:
+        self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
 
 class TokenSet(Struct, frozen=True):
+    """Tokenized dialogues with their counts."""
+
     dialogues: list[TokenizedDialogue]
     counts: TokenCounts
 
     def dataset(self) -> Dataset:
-        """Columns ``input_ids`` and ``labels``, as TRL's trainers take them."""
+        """Columns ``input_ids`` and ``labels`` (lists of int32), as TRL's trainers expect them."""
         import pyarrow
         from datasets import Dataset
 
-        ends = np.cumsum([0, *(one.count for one in self.dialogues)])
-        ids = np.concatenate([np.frombuffer(one.ids, np.int32) for one in self.dialogues])
-        trained = np.frombuffer(b"".join(one.trained for one in self.dialogues), np.uint8)
-        labels = np.where(trained, ids, np.int32(IGNORED))
+        ends = np.cumsum([0, *(dialogue.length for dialogue in self.dialogues)])
+        ids = np.concatenate([np.frombuffer(d.ids, np.int32) for d in self.dialogues])
+        trained = np.frombuffer(b"".join(d.trained for d in self.dialogues), np.uint8)
+        labels = np.where(trained, ids, np.int32(IGNORED_LABEL))
         columns: dict[str, Any] = {
             name: pyarrow.LargeListArray.from_arrays(ends, values).cast(
                 pyarrow.list_(pyarrow.int32())
@@ -64,42 +66,41 @@ class TokenSet(Struct, frozen=True):
 def tokenize(
     dialogues: Iterable[Dialogue], tokenizer: DialogueTokenizer, max_length: int | None
 ) -> TokenSet:
-    """The tokens of all dialogues in which something is left to train on.
+    """The tokens of all dialogues that have something to train on.
 
-    Of a dialogue longer than ``max_length`` the end is cut, and counted.
+    A dialogue longer than ``max_length`` tokens loses its end, and the loss is counted.
     """
-    found: list[TokenizedDialogue] = []
+    tokenized: list[TokenizedDialogue] = []
     counts = TokenCounts()
     waiting = iter(dialogues)
-    while some := list(islice(waiting, _BOUND_FOR)):
-        # A template may take only so much memory; what is kept of these is little beside it.
+    while some := list(islice(waiting, _DIALOGUES_PER_BOUND)):
+        # The bound on memory is for the template; the tokens of so few dialogues are small.
         with memory_bound():
             for dialogue in some:
-                _add(dialogue, tokenizer, max_length, found, counts)
-    return TokenSet(found, counts)
+                try:
+                    tokenized.append(_tokenize_one(dialogue, tokenizer, max_length, counts))
+                except UntrainableDialogue as error:
+                    counts.count_skipped(str(error))
+    return TokenSet(tokenized, counts)
 
 
-def _add(
-    dialogue: Dialogue,
-    tokenizer: DialogueTokenizer,
-    max_length: int | None,
-    found: list[TokenizedDialogue],
-    counts: TokenCounts,
-) -> None:
-    try:
-        whole = tokenizer.tokenize(dialogue)
-    except Unusable as error:
-        counts.leave_out(str(error))
-        return
-    kept = whole if max_length is None or whole.count <= max_length else whole.cut(max_length)
-    # The first token of a sequence is predicted by nothing.
+def _tokenize_one(
+    dialogue: Dialogue, tokenizer: DialogueTokenizer, max_length: int | None, counts: TokenCounts
+) -> TokenizedDialogue:
+    """The tokens of ``dialogue`` up to ``max_length``, added to ``counts``.
+
+    Raises:
+        UntrainableDialogue: nothing in it can be trained.
+    """
+    full = tokenizer.tokenize(dialogue)
+    kept = full if max_length is None or full.length <= max_length else full.truncated(max_length)
+    # Nothing predicts the first token of a sequence.
     if 1 not in kept.trained[1:]:
-        counts.leave_out(f"no answer begins in its first {max_length} tokens")
-        return
-    found.append(kept)
+        raise UntrainableDialogue(SkipReason.TOO_LONG, f"{max_length} tokens")
     trained = kept.trained.count(1)
     counts.dialogues += 1
     counts.trained += trained
-    counts.ignored += kept.count - trained
-    counts.cut += whole.count - kept.count
-    counts.cut_dialogues += whole.count > kept.count
+    counts.ignored += kept.length - trained
+    counts.cut += full.length - kept.length
+    counts.cut_dialogues += full.length > kept.length
+    return kept
