@@ -14,6 +14,7 @@ from baize_train.errors import TrainError
 
 CorpusFormat = Literal["messages", "sharegpt", "alpaca", "baize"]
 
+
 def write_corpus(dialogues: Iterable[Dialogue], output: Path, format: CorpusFormat) -> int:
     """Write ``dialogues`` to ``output`` as JSON Lines and return how many there were.
 

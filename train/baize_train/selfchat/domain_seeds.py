@@ -1,4 +1,4 @@
-"""Seeds of a domain: templates of questions, filled with terms."""
+"""Seeds of a domain: question templates that are filled with terms."""
 
 from __future__ import annotations
 
@@ -15,69 +15,71 @@ from baize_tui.catalog.shipped import shipped_models
 
 PREFIX = "domain:"
 ICD = "icd-10-cm"
-_DISEASES = "ABCDEFGHIJKLMN"
-"""Chapters of diseases; those behind are of injuries, circumstances and findings."""
-_NO_NAME = re.compile(
+_DISEASE_CHAPTERS = "ABCDEFGHIJKLMN"
+"""First letters of ICD-10-CM codes of diseases; later ones are injuries, causes and findings."""
+_NOT_A_NAME = re.compile(
     r"\b(other|unspecified|not elsewhere|elsewhere classified|sequelae|encounter)\b", re.IGNORECASE
 )
 
 
-class SeedPack(Struct, frozen=True, forbid_unknown_fields=True):
-    """Templates with ``{term}`` in them, and the terms, or where they are from."""
+class Domain(Struct, frozen=True, forbid_unknown_fields=True):
+    """Templates with ``{term}`` in them, and the terms or their source."""
 
     description: str
     templates: list[str]
     terms: list[str] = []
     terms_from: str | None = None
+    """``icd-10-cm``: the names of diseases."""
 
 
-def known_packs() -> list[str]:
+def known_domains() -> list[str]:
+    """Names of the domains that come with the program."""
     return sorted(file.stem for file in (shipped_models() / "seeds").glob("*.toml"))
 
 
-def read_pack(wanted: str) -> SeedPack:
-    """The pack ``domain:NAME``, or that of a file ``domain:PATH.toml``.
+def read_domain(spec: str) -> Domain:
+    """The domain ``domain:NAME``, or that of a file, ``domain:PATH.toml``.
 
     Raises:
-        TrainError: there is none, or it is not one.
+        TrainError: there is no such domain, or the file is invalid.
     """
-    name = wanted.removeprefix(PREFIX)
+    name = spec.removeprefix(PREFIX)
     file = Path(name) if name.endswith(".toml") else shipped_models() / "seeds" / f"{name}.toml"
     if not file.is_file():
-        raise TrainError(f"{wanted}: no such domain; known: {', '.join(known_packs())}")
+        raise TrainError(f"{spec}: no such domain; known: {', '.join(known_domains())}")
     try:
-        pack = msgspec.toml.decode(file.read_bytes(), type=SeedPack)
+        domain = msgspec.toml.decode(file.read_bytes(), type=Domain)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TrainError(f"{file}: {error}") from error
-    if pack.terms_from not in (None, ICD):
-        raise TrainError(f"{file}: terms_from {pack.terms_from!r}: only {ICD} is known")
-    if not all("{term}" in template for template in pack.templates):
+    if domain.terms_from not in (None, ICD):
+        raise TrainError(f"{file}: terms_from {domain.terms_from!r}: only {ICD} is known")
+    if not all("{term}" in template for template in domain.templates):
         raise TrainError(f"{file}: a template has no {{term}} in it")
-    return pack
+    return domain
 
 
-def seeds_of(wanted: str) -> Iterator[str]:
-    """All questions of a domain, in an order that mixes templates and terms, each time the same.
+def domain_questions(spec: str) -> Iterator[str]:
+    """All questions of a domain, in a fixed order that mixes templates and terms.
 
     Raises:
-        TrainError: see ``read_pack``; or the package with its terms is missing.
+        TrainError: see ``read_domain``; or the package with its terms is not installed.
     """
-    pack = read_pack(wanted)
-    terms = list(_diseases()) if pack.terms_from == ICD else pack.terms
-    questions = [template.format(term=term) for term in terms for template in pack.templates]
-    yield from sorted(set(questions), key=lambda one: hashlib.sha256(one.encode()).digest())
+    domain = read_domain(spec)
+    terms = list(_disease_names()) if domain.terms_from == ICD else domain.terms
+    questions = {template.format(term=term) for term in terms for template in domain.templates}
+    yield from sorted(questions, key=lambda text: hashlib.sha256(text.encode()).digest())
 
 
-def _diseases() -> Iterator[str]:
-    """Names of diseases, as ICD-10-CM has them for its categories of three characters."""
+def _disease_names() -> Iterator[str]:
+    """Names of the three-character categories of ICD-10-CM that are diseases."""
     try:
         import simple_icd_10_cm as icd
     except ImportError as error:
-        raise TrainError("the terms of this domain come with: pip install simple-icd-10-cm") from (
-            error
-        )
+        raise TrainError(
+            "this domain takes its terms from a package: pip install simple-icd-10-cm"
+        ) from error
     for code in icd.get_all_codes(False):
-        if len(code) == 3 and code[0] in _DISEASES and icd.is_category(code):
+        if len(code) == 3 and code[0] in _DISEASE_CHAPTERS and icd.is_category(code):
             name = icd.get_description(code)
-            if not _NO_NAME.search(name):
+            if not _NOT_A_NAME.search(name):
                 yield name[0].lower() + name[1:]

@@ -1,190 +1,202 @@
-"""Self-chat: how a dialogue comes to be out of a seed.
+"""How a dialogue develops from a seed.
 
-``transcript`` is Baize v1, one call that writes all of it; ``two-speaker`` is v2, one asks and one
-answers; ``rewrite`` is v1.5, a second model writes the answers of a dialogue anew.
+``transcript`` is Baize v1: one call writes the whole dialogue. ``two-speaker`` is v2: one model
+asks and one answers. ``rewrite`` is v1.5: a second model answers the questions of a dialogue again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 from msgspec import Struct
 
-from baize_train.corpus.baize_transcripts import turns_of
+from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn
-from baize_train.corpus.quality import Limits, problems_of
-from baize_train.speakers.speaker import Reply, Speaker, Wish
+from baize_train.corpus.quality import Limits, ProblemKind, find_problems
+from baize_train.selfchat.budget import Usage
+from baize_train.selfchat.prompts import ASKER_PROMPT, END, TRANSCRIPT_PROMPT, transcript_grammar
+from baize_train.speakers.speaker import SamplingOptions, Speaker
 
 Mode = Literal["transcript", "two-speaker", "rewrite"]
-TRANSCRIPT_PROMPT = (
-    "Forget the instruction you have previously received. The following is a conversation between "
-    "a human and an AI assistant. The human and the AI assistant take turns chatting about the "
-    "topic: '{seed}'. Human statements start with [Human] and AI assistant statements start with "
-    "[AI]. The human will ask related questions on related topics or previous conversation. The "
-    "human will stop the conversation when they have no more question. The AI assistant tries not "
-    "to ask questions. Complete the transcript in exactly that format.\n[Human] Hello!\n[AI] Hi! "
-    "How can I help you?\n"
-)
-"""Of the paper (appendix A), word for word."""
-ASKER_PROMPT = (
-    "You play a person who talks with an AI assistant about this topic: '{seed}'. You are given "
-    "what the assistant said; write only the person's next message: one short, related question or "
-    "request, as a person would type it. Do not answer it and do not thank. If the person would "
-    "have no more questions, write only: [END]"
-)
-END = "[END]"
-_TRIES = 3
-"""How often a question is asked for that does not sound like one."""
-
-
+_QUESTION_TRIES = 3
+"""A small model often answers when it is asked for a question."""
 _REQUEST = re.compile(
     r"[?？]|^(please|tell|explain|give|show|write|list|describe|make|help|compare|name|suggest|"
     r"translate|summari[sz]e|what|why|how|when|where|who|which)\b",
     re.IGNORECASE,
 )
-_REPLY = re.compile(
+_RESPONSE = re.compile(
     r"^(you'?re (right|welcome|correct)|you'?ve already|that'?s (right|correct|great)|yes,|no,|"
     r"i'?m glad|sure|certainly|of course|great question|thank)",
     re.IGNORECASE,
 )
 
 
-def asks(text: str) -> bool:
-    """Whether a person who is to ask does: small models answer instead, or give praise."""
-    return bool(_REQUEST.search(text)) and not _REPLY.match(text)
+def is_request(text: str) -> bool:
+    """Whether ``text`` asks for something: small models answer or praise instead."""
+    return bool(_REQUEST.search(text)) and not _RESPONSE.match(text)
 
 
-class Shape(Struct, frozen=True):
-    """What a dialogue is to be like."""
+class DialogueOptions(Struct, frozen=True):
+    """The form of a dialogue."""
 
     turns: int = 3
-    """Answers at the most."""
+    """Answers, at most."""
     limits: Limits = Limits()
-    wish: Wish = Wish()
+    sampling: SamplingOptions = SamplingOptions()
 
 
-class Rejected(Exception):
-    """A dialogue that is not kept; ``turns`` are those it has got to."""
+class Rejection(Struct, frozen=True):
+    """Why a dialogue is not kept."""
 
-    def __init__(self, why: str, turns: Sequence[Turn]) -> None:
-        super().__init__(why)
+    kind: ProblemKind | Literal["cut off", "repeat"]
+    description: str
+    """A few words for the user."""
+
+
+CUT_OFF = Rejection("cut off", "cut off")
+REPEAT = Rejection("repeat", "repeats an earlier dialogue")
+
+
+class RejectedDialogue(Exception):
+    """A dialogue that is not kept; ``turns`` are those before it was rejected."""
+
+    def __init__(self, rejection: Rejection, turns: Sequence[Turn]) -> None:
+        super().__init__(rejection.description)
+        self.rejection = rejection
         self.turns = list(turns)
 
 
-class Usage:
-    """Tokens that one dialogue took, of each speaker."""
+@dataclass(frozen=True)
+class SelfChat:
+    """A mode with its speakers: holds one dialogue for each seed."""
 
-    def __init__(self) -> None:
-        self.prompt = self.completion = 0
+    mode: Mode
+    answerer: Speaker
+    asker: Speaker
+    options: DialogueOptions
+    originals: Mapping[str, Dialogue]
+    """For ``rewrite``: the dialogues by their ids, which are the seeds then."""
 
-    def add(self, reply: Reply) -> Reply:
-        self.prompt += reply.prompt_tokens
-        self.completion += reply.completion_tokens
-        return reply
+    async def hold(self, seed: str, random_seed: int, usage: Usage) -> list[Turn]:
+        """The turns that develop from ``seed``, with their cost added to ``usage``.
+
+        Raises:
+            RejectedDialogue: the dialogue is not good.
+            SpeakerError: a speaker does not reply.
+        """
+        sampling = msgspec.structs.replace(self.options.sampling, seed=random_seed)
+        options = msgspec.structs.replace(self.options, sampling=sampling)
+        if self.mode == "transcript":
+            return await transcript(self.answerer, seed, options, usage)
+        if self.mode == "rewrite":
+            return await rewrite(self.answerer, self.originals[seed].messages, options, usage)
+        return await two_speakers(self.asker, self.answerer, seed, options, usage)
 
 
-def transcript_grammar(turns: int) -> str:
-    """The form of a transcript that goes on after its seed, ``turns`` answers long: small models do
-    not keep to it by themselves."""
-    more = " ".join(["turn"] * (turns - 1))
-    return (
-        f'root ::= "[AI] " answer {more}\n'
-        'turn ::= "\\n[Human] " question "?\\n[AI] " answer\n'
-        "question ::= [^\\n?\\[\\]]+\n"
-        "answer ::= [^\\n\\[\\]]+\n"
-    )
-
-
-async def transcript(speaker: Speaker, seed: str, shape: Shape, usage: Usage) -> list[Turn]:
+async def transcript(
+    speaker: Speaker, seed: str, options: DialogueOptions, usage: Usage
+) -> list[Turn]:
     """One call writes the dialogue.
 
     Raises:
-        Rejected: it was cut off, or is none.
-        SpeakerFailed: the speaker does not answer.
+        RejectedDialogue: it was cut off, or is not good.
+        SpeakerError: the speaker does not reply.
     """
-    asked = [Turn("user", TRANSCRIPT_PROMPT.format(seed=seed))]
-    wish = shape.wish
-    if speaker.heeds_grammars:
-        wish = msgspec.structs.replace(wish, grammar=transcript_grammar(shape.turns))
-    reply = usage.add(await speaker.say(asked, wish))
-    turns = turns_of(reply.text, seed)
-    if not reply.whole:
-        raise Rejected("cut off", turns)
-    return _good(turns, shape)
+    prompt = [Turn("user", TRANSCRIPT_PROMPT.format(seed=seed))]
+    sampling = options.sampling
+    if speaker.supports_grammars:
+        sampling = msgspec.structs.replace(sampling, grammar=transcript_grammar(options.turns))
+    reply = usage.add(await speaker.reply(prompt, sampling))
+    turns = parse_transcript(reply.text, seed)
+    if not reply.complete:
+        raise RejectedDialogue(CUT_OFF, turns)
+    return _require_good(turns, options)
 
 
 async def two_speakers(
-    asker: Speaker, answerer: Speaker, seed: str, shape: Shape, usage: Usage
+    asker: Speaker, answerer: Speaker, seed: str, options: DialogueOptions, usage: Usage
 ) -> list[Turn]:
-    """The seed is the first question; then one asks and one answers.
+    """The seed is the first question; then the speakers take turns.
 
     Raises:
-        Rejected, SpeakerFailed: see ``transcript``.
+        RejectedDialogue, SpeakerError: see ``transcript``.
     """
     turns = [Turn("user", seed.strip())]
     while True:
-        reply = usage.add(await answerer.say(turns, shape.wish))
+        reply = usage.add(await answerer.reply(turns, options.sampling))
         turns = [*turns, Turn("assistant", reply.text.strip())]
-        if not reply.whole:
-            raise Rejected("cut off", turns)
-        if sum(turn.role == "assistant" for turn in turns) >= shape.turns:
+        if not reply.complete:
+            raise RejectedDialogue(CUT_OFF, turns)
+        if sum(turn.role == "assistant" for turn in turns) >= options.turns:
             break
-        question = await _question(asker, seed, turns, shape, usage)
+        question = await _next_question(asker, seed, turns, options, usage)
         if question is None:
             break
         turns = [*turns, Turn("user", question)]
-    return _good(turns, shape)
+    return _require_good(turns, options)
 
 
-async def _question(
-    asker: Speaker, seed: str, turns: Sequence[Turn], shape: Shape, usage: Usage
+async def _next_question(
+    asker: Speaker, seed: str, turns: Sequence[Turn], options: DialogueOptions, usage: Usage
 ) -> str | None:
-    """What the person says next; None where they have no more to ask."""
+    """The asker's next message, or None if it has no more questions."""
+    # The asker plays the user, so what the user said is the asker's own side of the dialogue.
     swapped = [Turn("assistant" if turn.role == "user" else "user", turn.content) for turn in turns]
-    told = [Turn("system", ASKER_PROMPT.format(seed=seed)), *swapped]
-    why = ""
-    for number in range(_TRIES):
-        wish = shape.wish
-        if number and wish.seed is not None:
-            wish = msgspec.structs.replace(wish, seed=wish.seed + number)
-        reply = usage.add(await asker.say(told, wish))
+    messages = [Turn("system", ASKER_PROMPT.format(seed=seed)), *swapped]
+    rejection = CUT_OFF
+    for number in range(_QUESTION_TRIES):
+        sampling = options.sampling
+        if number and sampling.seed is not None:
+            sampling = msgspec.structs.replace(sampling, seed=sampling.seed + number)
+        reply = usage.add(await asker.reply(messages, sampling))
         text = reply.text.strip().removeprefix("[Human]").strip()
         if END in text or not text:
             return None
-        found = problems_of(Dialogue([*turns, Turn("user", text), Turn("assistant", "…")]))
-        drift = [problem for problem in found if problem.startswith(("role drift", "prompt leak"))]
-        if not drift and not asks(text):
-            drift = ["role drift: the asker does not ask"]
-        if reply.whole and not drift:
+        problem = _question_problem(turns, text)
+        if reply.complete and problem is None:
             return text
-        why = drift[0] if drift else "cut off"
-    raise Rejected(why, turns)
+        rejection = problem or CUT_OFF
+    raise RejectedDialogue(rejection, turns)
+
+
+def _question_problem(turns: Sequence[Turn], question: str) -> Rejection | None:
+    """Why ``question`` cannot follow ``turns``; None if it can."""
+    continued = Dialogue([*turns, Turn("user", question), Turn("assistant", "…")])
+    for problem in find_problems(continued):
+        if problem.kind in ("role drift", "prompt leak"):
+            return Rejection(problem.kind, problem.description)
+    if not is_request(question):
+        return Rejection("role drift", "role drift: the asker does not ask")
+    return None
 
 
 async def rewrite(
-    answerer: Speaker, turns: Sequence[Turn], shape: Shape, usage: Usage
+    answerer: Speaker, turns: Sequence[Turn], options: DialogueOptions, usage: Usage
 ) -> list[Turn]:
-    """The questions of a dialogue, with answers by ``answerer`` in place of those that were there.
+    """The questions of a dialogue with new answers by ``answerer``.
 
     Raises:
-        Rejected, SpeakerFailed: see ``transcript``.
+        RejectedDialogue, SpeakerError: see ``transcript``.
     """
-    anew: list[Turn] = []
+    rewritten: list[Turn] = []
     for turn in turns:
         if turn.role != "user":
             continue
-        anew.append(turn)
-        reply = usage.add(await answerer.say(anew, shape.wish))
-        anew.append(Turn("assistant", reply.text.strip()))
-        if not reply.whole:
-            raise Rejected("cut off", anew)
-    return _good(anew, shape)
+        rewritten.append(turn)
+        reply = usage.add(await answerer.reply(rewritten, options.sampling))
+        rewritten.append(Turn("assistant", reply.text.strip()))
+        if not reply.complete:
+            raise RejectedDialogue(CUT_OFF, rewritten)
+    return _require_good(rewritten, options)
 
 
-def _good(turns: list[Turn], shape: Shape) -> list[Turn]:
-    if found := problems_of(Dialogue(turns), shape.limits):
-        raise Rejected(found[0], turns)
+def _require_good(turns: list[Turn], options: DialogueOptions) -> list[Turn]:
+    if problems := find_problems(Dialogue(turns), options.limits):
+        first = problems[0]
+        raise RejectedDialogue(Rejection(first.kind, first.description), turns)
     return turns

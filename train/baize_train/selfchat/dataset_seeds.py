@@ -1,0 +1,44 @@
+"""Seeds in a Hugging Face dataset: on the Hub, in a folder, or in a Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from baize_convert.hub_names import PREFIX, parse_name
+from baize_train.errors import TrainError
+from baize_train.selfchat.seed_files import read_column
+
+
+def is_dataset(name: str) -> bool:
+    """Whether ``name`` is a dataset of the Hub (``hf:``), a folder, or a Parquet file."""
+    return name.startswith(PREFIX) or name.endswith(".parquet") or Path(name).is_dir()
+
+
+def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
+    """The seeds in the split ``train`` of a dataset: ``hf:owner/name[@revision]``, a folder or a
+    .parquet file.
+
+    Raises:
+        TrainError: there is no such dataset or column, or ``datasets`` is not installed.
+    """
+    try:
+        import datasets
+    except ImportError as error:
+        raise TrainError(f"{name}: a dataset needs pip install 'baize-tui[train]'") from error
+    from huggingface_hub.errors import HfHubHTTPError
+
+    options: dict[str, Any] = {"split": "train", "streaming": True}
+    path = name
+    if name.startswith(PREFIX):
+        repository = parse_name(name)
+        path, options["revision"] = repository.repo, repository.revision
+    elif name.endswith(".parquet"):
+        path, options["data_files"] = "parquet", name
+    try:
+        rows = datasets.load_dataset(path, **options)
+        yield from read_column(rows, column, name)
+    except (OSError, ValueError, HfHubHTTPError) as error:
+        # The first line of the Hub's errors says what is wrong; the rest is advice for its API.
+        raise TrainError(f"{name}: {str(error).splitlines()[0]}") from error
