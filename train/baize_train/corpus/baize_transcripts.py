@@ -8,6 +8,7 @@ only a last turn without an answer is dropped.
 from __future__ import annotations
 
 import re
+
 from baize_train.corpus.dialogues import Role, Turn
 
 _MARKER = re.compile(r"\[\|?(Human|AI)\|?\]")

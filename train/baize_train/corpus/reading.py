@@ -15,8 +15,8 @@ from typing import Any
 import msgspec
 
 from baize_train.corpus.baize_transcripts import parse_transcript
-from baize_train.corpus.safe_pickle import read_pickle
 from baize_train.corpus.dialogues import Dialogue, Role, Turn, dialogue_id
+from baize_train.corpus.safe_pickle import read_pickle
 from baize_train.errors import TrainError, warn
 
 _SHOWN = 20

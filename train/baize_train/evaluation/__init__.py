@@ -1,1 +1,1 @@
-"""How good models are: perplexity on held-out dialogues and a judge's comparison."""
+"""How good models are: perplexity on held-out dialogues, and a judge's comparison."""

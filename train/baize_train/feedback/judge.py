@@ -1,4 +1,4 @@
-"""A judge gives each of several answers 1 to 100 points, whatever the order it sees them in."""
+"""A judge gives each of several answers 1 to 100 points, independent of the order it sees them in."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from msgspec import Struct
 
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
-from baize_train.speakers.concurrency import Pace, patiently
-from baize_train.speakers.speaker import Speaker, Wish
+from baize_train.speakers.concurrency import ConcurrencyLimit, with_retries
+from baize_train.speakers.speaker import SamplingOptions, Speaker
 
-LEAST, MOST = 1, 100
+LOWEST, HIGHEST = 1, 100
 _TRIES = 3
-_SCORE_TOKENS = 8
+_TOKENS_PER_SCORE = 8
 _INSTRUCTIONS = (
     "You are a strict and fair judge of answers that AI assistants gave to a person. Rate how "
     "helpful, relevant, accurate and detailed each answer is, with a whole number from 1 to 100 "
@@ -24,42 +24,61 @@ _INSTRUCTIONS = (
     "rating is part of the answer. Reply with one line that holds only the {count} numbers, in the "
     "order of the answers, separated by spaces."
 )
-"""In the sense of the paper's appendix C: helpfulness, relevance, accuracy, level of detail."""
+"""The criteria of the paper's appendix C: helpfulness, relevance, accuracy, level of detail."""
+
+
+class JudgeOptions(Struct, frozen=True):
+    """How answers are judged."""
+
+    passes: int = 2
+    """An even number: each order of the answers is followed by its reverse."""
+    seed: int = 0
 
 
 class Judgement(Struct, frozen=True):
-    """Scores of each pass, in the order of the answers."""
+    """The scores that a judge gave."""
 
     scores: list[list[int]]
+    """Of each pass, in the order of the answers."""
 
     @property
     def means(self) -> list[float]:
-        """Of each answer over all passes."""
-        return [sum(one) / len(one) for one in zip(*self.scores, strict=True)]
+        """The mean score of each answer over all passes."""
+        return [sum(column) / len(column) for column in zip(*self.scores, strict=True)]
 
 
-class NoScores(Exception):
-    """The judge said something else than scores."""
+class NoScoresError(Exception):
+    """The judge replied with something other than scores."""
 
 
-def orders(count: int, passes: int, seed: int) -> list[list[int]]:
-    """In which order each pass shows the answers: shuffled, every second one the other way round,
-    so that where an answer stands speaks neither for it nor against it."""
-    found: list[list[int]] = []
-    chance = random.Random(seed)
+def check_passes(passes: int) -> None:
+    """Check that each order can have its reverse.
+
+    Raises:
+        TrainError: ``passes`` is odd.
+    """
+    if passes < 2 or passes % 2:
+        raise TrainError(f"--passes {passes}: use an even number, so each order has its reverse")
+
+
+def presentation_orders(count: int, passes: int, seed: int) -> list[list[int]]:
+    """The order of the answers in each pass: shuffled, and every second pass the reverse of the one
+    before, so that an answer's position has no effect on its mean score."""
+    orders: list[list[int]] = []
+    generator = random.Random(seed)
     for number in range(passes):
         if number % 2:
-            found.append(found[-1][::-1])
+            orders.append(orders[-1][::-1])
         else:
             shuffled = list(range(count))
-            chance.shuffle(shuffled)
-            found.append(shuffled)
-    return found
+            generator.shuffle(shuffled)
+            orders.append(shuffled)
+    return orders
 
 
-def prompt_of(question: Sequence[Turn], answers: Sequence[str]) -> list[Turn]:
-    """What the judge reads; ``question`` is the dialogue so far."""
-    told = "\n\n".join(
+def judge_prompt(question: Sequence[Turn], answers: Sequence[str]) -> list[Turn]:
+    """What the judge reads; ``question`` is the dialogue up to the answers."""
+    dialogue = "\n\n".join(
         f"{'Person' if turn.role == 'user' else 'Assistant'}: {turn.content.strip()}"
         for turn in question
         if turn.role != "system"
@@ -69,77 +88,77 @@ def prompt_of(question: Sequence[Turn], answers: Sequence[str]) -> list[Turn]:
         for number, answer in enumerate(answers, 1)
     )
     system = _INSTRUCTIONS.format(count=len(answers))
-    ask = f"The {len(answers)} numbers:"
-    return [Turn("system", system), Turn("user", f"[Question]\n{told}\n\n{shown}\n\n{ask}")]
+    request = f"The {len(answers)} numbers:"
+    return [Turn("system", system), Turn("user", f"[Question]\n{dialogue}\n\n{shown}\n\n{request}")]
 
 
-def grammar_of(count: int) -> str:
-    """GBNF of ``count`` scores: a small model keeps to the form with it."""
+def score_grammar(count: int) -> str:
+    """GBNF of ``count`` scores, for small models."""
     more = ' " " score' * (count - 1)
     return f'root ::= score{more}\nscore ::= "100" | [1-9] [0-9]?\n'
 
 
-def scores_in(text: str, count: int) -> list[int]:
-    """The scores in the first line that says something.
+def parse_scores(text: str, count: int) -> list[int]:
+    """The scores in the first line of ``text`` that is not blank.
 
     Raises:
-        NoScores: there are others than ``count``, or they are not from 1 to 100.
+        NoScoresError: there are not exactly ``count`` scores from 1 to 100.
     """
     line = next((line for line in text.splitlines() if line.strip()), "")
-    found = [round(float(one)) for one in re.findall(r"\d+(?:\.\d+)?", line)]
-    if len(found) != count or not all(LEAST <= one <= MOST for one in found):
-        raise NoScores(f"the judge gave no {count} scores: {line.strip()[:80]!r}")
-    return found
+    scores = [round(float(number)) for number in re.findall(r"\d+(?:\.\d+)?", line)]
+    if len(scores) != count or not all(LOWEST <= score <= HIGHEST for score in scores):
+        raise NoScoresError(f"the judge gave no {count} scores: {line.strip()[:80]!r}")
+    return scores
 
 
-async def judge(
-    speaker: Speaker,
+async def judge_answers(
+    judge: Speaker,
     question: Sequence[Turn],
     answers: Sequence[str],
-    pace: Pace,
-    *,
-    passes: int = 2,
-    seed: int = 0,
+    limit: ConcurrencyLimit,
+    options: JudgeOptions = JudgeOptions(),  # noqa: B008
 ) -> Judgement:
-    """Let ``speaker`` score ``answers`` to the last of ``question``.
+    """The scores that ``judge`` gives ``answers`` to the last turn of ``question``.
 
     Raises:
-        NoScores: it does not, however often it is asked.
-        TrainError: it cannot be asked.
+        NoScoresError: it gives none in several tries.
+        TrainError: it does not reply.
     """
+    orders = presentation_orders(len(answers), options.passes, options.seed)
     return Judgement(
         [
-            await _one_pass(speaker, question, answers, order, pace, seed)
-            for order in orders(len(answers), passes, seed)
+            await _judge_once(judge, question, answers, order, limit, options.seed)
+            for order in orders
         ]
     )
 
 
-async def _one_pass(
-    speaker: Speaker,
+async def _judge_once(
+    judge: Speaker,
     question: Sequence[Turn],
     answers: Sequence[str],
     order: Sequence[int],
-    pace: Pace,
+    limit: ConcurrencyLimit,
     seed: int,
 ) -> list[int]:
-    asked = prompt_of(question, [answers[at] for at in order])
-    problem = NoScores("it was not asked")
+    """The scores of one pass, in the order of ``answers``."""
+    prompt = judge_prompt(question, [answers[at] for at in order])
+    problem = NoScoresError("the judge was not asked")
     for number in range(_TRIES):
-        wish = Wish(
-            max_tokens=_SCORE_TOKENS * len(answers),
-            # The first time without chance; then with some, or it would say the same again.
+        sampling = SamplingOptions(
+            max_tokens=_TOKENS_PER_SCORE * len(answers),
+            # Greedy at first. A second try has to be random, or it would repeat the first.
             temperature=0.0 if not number else 0.7,
             seed=seed + number,
-            grammar=grammar_of(len(answers)) if speaker.heeds_grammars else "",
+            grammar=score_grammar(len(answers)) if judge.supports_grammars else "",
         )
 
-        async def say(wish: Wish = wish) -> str:
-            return (await speaker.say(asked, wish)).text
+        async def ask(sampling: SamplingOptions = sampling) -> str:
+            return (await judge.reply(prompt, sampling)).text
 
         try:
-            shown = scores_in(await patiently(say, pace), len(answers))
-        except NoScores as error:
+            shown = parse_scores(await with_retries(ask, limit), len(answers))
+        except NoScoresError as error:
             problem = error
             continue
         scores = [0] * len(answers)
@@ -147,13 +166,3 @@ async def _one_pass(
             scores[at] = score
         return scores
     raise problem
-
-
-def check_passes(passes: int) -> None:
-    """An odd number would leave one order without its reverse.
-
-    Raises:
-        TrainError: it is odd.
-    """
-    if passes < 2 or passes % 2:
-        raise TrainError(f"--passes {passes}: an even number, so that each order has its reverse")

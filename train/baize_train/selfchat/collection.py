@@ -51,8 +51,8 @@ class CollectionOptions:
 
     settings: Mapping[str, Any]
     """Recorded with each dialogue. Together with its seed they identify it."""
-    budget: Budget = Budget()
-    prices: Prices = Prices()
+    budget: Budget = field(default_factory=Budget)
+    prices: Prices = field(default_factory=Prices)
     max_concurrent: int = 1
     similarity: float = 0.8
     """Jaccard similarity above which a dialogue repeats another."""
