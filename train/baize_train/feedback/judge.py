@@ -107,7 +107,7 @@ def parse_scores(text: str, count: int) -> list[int]:
     line = next((line for line in text.splitlines() if line.strip()), "")
     scores = [round(float(number)) for number in re.findall(r"\d+(?:\.\d+)?", line)]
     if len(scores) != count or not all(LOWEST <= score <= HIGHEST for score in scores):
-        raise NoScoresError(f"the judge gave no {count} scores: {line.strip()[:80]!r}")
+        raise NoScoresError(f"the judge did not reply with {count} scores: {line.strip()[:80]!r}")
     return scores
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run that was broken off."""
+"""Checkpoints of a run, to resume it after an interruption."""
 
 from __future__ import annotations
 
@@ -8,34 +8,37 @@ from pathlib import Path
 
 _PREFIX = "checkpoint-"
 CHECKPOINTS = "checkpoints"
-"""The folder of them, in that of the run."""
+"""Their folder, inside that of the run."""
 WEIGHTS = "adapter_model.safetensors"
-_LAST_WRITTEN = "trainer_state.json"
-"""``transformers.Trainer._save_checkpoint`` writes this after all else."""
+_WRITTEN_LAST = "trainer_state.json"
+"""``transformers.Trainer._save_checkpoint`` writes this file after all others."""
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest whole checkpoint in ``folder``.
-
-    What a killed process left half written is removed, so that nothing goes on from it.
-    """
-    found = []
-    for one in folder.glob(f"{_PREFIX}*"):
-        number = one.name.removeprefix(_PREFIX)
+    """The newest complete checkpoint in ``folder``. Incomplete ones are deleted, so that no run
+    resumes from what a killed process left."""
+    complete = []
+    for checkpoint in folder.glob(f"{_PREFIX}*"):
+        number = checkpoint.name.removeprefix(_PREFIX)
         if not number.isdigit():
             continue
-        if _is_whole(one):
-            found.append((int(number), one))
+        if _is_complete(checkpoint):
+            complete.append((int(number), checkpoint))
         else:
-            shutil.rmtree(one, ignore_errors=True)
-    return max(found)[1] if found else None
+            shutil.rmtree(checkpoint, ignore_errors=True)
+    return max(complete)[1] if complete else None
 
 
-def _is_whole(checkpoint: Path) -> bool:
+def checkpoint_step(checkpoint: Path) -> int:
+    """The step after which ``checkpoint`` was saved."""
+    return int(checkpoint.name.removeprefix(_PREFIX))
+
+
+def _is_complete(checkpoint: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
-        json.loads((checkpoint / _LAST_WRITTEN).read_bytes())
+        json.loads((checkpoint / _WRITTEN_LAST).read_bytes())
         weights = sorted(checkpoint.rglob(WEIGHTS))
         for file in weights:
             with safe_open(file, "numpy"):

@@ -1,4 +1,4 @@
-"""The losses of a run: in the terminal, and as a picture."""
+"""The loss curve of a run, in the terminal and as a picture."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from baize_train.training.run_manifest import LossPoint
 
-_CELLS, _LINES = 72, 15
+_COLUMNS, _ROWS = 72, 15
 
 
-def curve_in_terminal(losses: Sequence[LossPoint]) -> str:
-    """The curve in characters; empty where there are not two points of it."""
+def loss_curve_text(losses: Sequence[LossPoint]) -> str:
+    """The curve in characters; empty if there are fewer than two points of training."""
     import plotext
 
     trained = [point for point in losses if not point.held_out]
@@ -20,7 +20,7 @@ def curve_in_terminal(losses: Sequence[LossPoint]) -> str:
         return ""
     plotext.clear_figure()
     plotext.theme("clear")
-    plotext.plot_size(_CELLS, _LINES)
+    plotext.plot_size(_COLUMNS, _ROWS)
     plotext.plot([p.step for p in trained], [p.loss for p in trained], label="trained")
     if held_out:
         plotext.scatter(
@@ -33,8 +33,8 @@ def curve_in_terminal(losses: Sequence[LossPoint]) -> str:
     return "\n".join(line.rstrip() for line in lines).rstrip()
 
 
-def curve_as_picture(losses: Sequence[LossPoint], file: Path) -> None:
-    """The curve as a PNG."""
+def save_loss_curve(losses: Sequence[LossPoint], file: Path) -> None:
+    """Write the curve to ``file`` as a PNG."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""Hyperparameters by name: those of the paper, and those one would take today."""
+"""Presets: the hyperparameters of the paper, and those usual today."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ Schedule = Literal["linear", "cosine", "constant"]
 ATTENTION = ("q_proj", "k_proj", "v_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 BAIZE_MODULES = (*ATTENTION, *FEED_FORWARD)
-"""The paper's "all linear layers" are these six: its counts of parameters leave ``o_proj`` out."""
+"""The paper's "all linear layers": its counts of parameters show that ``o_proj`` is not one."""
 ALL_MODULES = (*ATTENTION, "o_proj", *FEED_FORWARD)
 _PAPER_RATES = ((10e9, 2e-4), (20e9, 1e-4), (float("inf"), 5e-5))
-"""Learning rates of 7B, 13B and 30B."""
+"""Learning rates of the paper's 7B, 13B and 30B, with the sizes below which they apply."""
 
 
 class Preset(Struct, frozen=True):
-    """What a run is made with, where its command says nothing else."""
+    """Hyperparameters of a run; options of the command line replace single ones."""
 
     about: str
     rank: int = 8
@@ -28,26 +28,27 @@ class Preset(Struct, frozen=True):
     modules: tuple[str, ...] = BAIZE_MODULES
     loss: Loss = "answers"
     max_length: int = 1024
-    """Tokens of a sequence; of a dialogue that is longer the end is cut."""
+    """Tokens of a sequence; a longer dialogue loses its end."""
     packing: bool = False
     batch: int = 64
-    """Sequences of one step, of all devices together."""
+    """Sequences of one step, on all devices together."""
     micro_batch: int = 4
-    """Sequences at once on one device."""
+    """Sequences that one device takes at once."""
     epochs: float = 1.0
     learning_rate: float | None = None
-    """None takes the paper's for the size of the base."""
+    """None is the paper's for the size of the base."""
     schedule: Schedule = "linear"
     warmup_steps: int = 100
-    """At most; never more than a tenth of the run."""
+    """At most; a tenth of the run if that is less."""
 
-    def rate_for(self, parameters: int) -> float:
-        """The learning rate for a base of so many parameters."""
+    def choose_learning_rate(self, parameters: int) -> float:
+        """The learning rate for a base of ``parameters`` parameters."""
         if self.learning_rate is not None:
             return self.learning_rate
-        return next(rate for below, rate in _PAPER_RATES if parameters < below)
+        return next(rate for limit, rate in _PAPER_RATES if parameters < limit)
 
-    def warmup_of(self, steps: int) -> int:
+    def warmup(self, steps: int) -> int:
+        """Warm-up steps of a run of ``steps`` steps."""
         return min(self.warmup_steps, steps // 10)
 
 

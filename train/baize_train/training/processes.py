@@ -1,4 +1,4 @@
-"""One of several processes, as ``accelerate launch`` and torchrun start them."""
+"""Whether this is one of several processes, started by ``accelerate launch`` or torchrun."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import os
 
 
 def is_main_process() -> bool:
-    """Whether this is the one that speaks and writes."""
+    """Whether this process prints and writes the results."""
     return os.environ.get("RANK", "0") == "0"
 
 
-def is_alone() -> bool:
+def is_only_process() -> bool:
+    """Whether there is no other process of this run."""
     return os.environ.get("WORLD_SIZE", "1") == "1"

@@ -1,4 +1,4 @@
-"""``run.json``: what a run was made of and what became of it, beside the adapter."""
+"""``run.json``: what a run was made from and its results, next to the adapter."""
 
 from __future__ import annotations
 
@@ -27,17 +27,20 @@ _PACKAGES = (
     "datasets",
     "llama-cpp-python",
 )
-_BLOCK = 1 << 20
+_BLOCK_BYTES = 1 << 20
+RunKind = Literal["finetune", "sdf", "dpo"]
 
 
 class DataFile(Struct, frozen=True):
+    """A file of dialogues that a run reads."""
+
     path: str
     sha256: str
     dialogues: int
 
 
 class LossPoint(Struct, frozen=True, omit_defaults=True):
-    """A point of the curve; ``held_out`` marks the loss on dialogues that are not trained on."""
+    """A point of the loss curve; ``held_out`` is for dialogues that are not trained on."""
 
     step: int
     loss: float
@@ -46,17 +49,17 @@ class LossPoint(Struct, frozen=True, omit_defaults=True):
 
 
 class RunManifest(Struct):
-    """Settings, inputs by their hashes, versions and losses of one run."""
+    """Settings, hashes of the inputs, versions and losses of one run."""
 
-    kind: Literal["finetune", "sdf", "dpo"]
+    kind: RunKind
     base: str
     base_sha256: str
     settings: dict[str, Any]
-    """All that has an effect on the weights; another run has others."""
+    """Everything that affects the weights: runs with different settings are different runs."""
     data: list[DataFile]
     held_out: list[DataFile]
     teachers: list[str]
-    """Who wrote the corpus; their terms hold for what is made of it."""
+    """Models that wrote the corpus; their terms apply to the result."""
     tokens: TokenCounts
     held_out_tokens: TokenCounts
     versions: dict[str, str]
@@ -68,32 +71,37 @@ class RunManifest(Struct):
     seconds: float = 0.0
     tokens_per_second: float = 0.0
     peak_memory: int = 0
-    """Bytes, on the GPU where there is one."""
+    """Bytes, of the GPU if there is one."""
     finished: bool = False
 
-    def begins_as(self, other: RunManifest) -> bool:
-        """Whether both are one run, as far as what it is made of tells."""
+    def is_same_run(self, other: RunManifest) -> bool:
+        """Whether both have the same kind, inputs and settings."""
         return self._identity() == other._identity()
 
     def _identity(self) -> bytes:
-        # As JSON: read back, a tuple is a list.
+        # Compared as JSON, because a tuple read back from the file is a list.
         parts = [self.kind, self.base_sha256, self.settings, self.data, self.held_out]
         return msgspec.json.encode(parts, order="sorted")
 
 
-def versions() -> dict[str, str]:
-    """Of all that has a part in the weights."""
-    found = {"python": platform.python_version()}
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that affect the weights."""
+    versions = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def sha256_of(path: Path) -> str:
-    """Of a file; of a folder, of the names and contents of its weights and configuration."""
+def sha256_digest(path: Path) -> str:
+    """The SHA-256 of a file; of a folder, that of the names and contents of its weights,
+    configuration and vocabulary.
+
+    Raises:
+        TrainError: a file cannot be read.
+    """
     digest = hashlib.sha256()
     files: Sequence[Path] = [path]
     if path.is_dir():
@@ -106,7 +114,7 @@ def sha256_of(path: Path) -> str:
         for file in files:
             digest.update(b"" if file == path else file.name.encode())
             with file.open("rb") as stream:
-                while block := stream.read(_BLOCK):
+                while block := stream.read(_BLOCK_BYTES):
                     digest.update(block)
     except OSError as error:
         raise TrainError(f"{error.filename}: {error.strerror}") from error
@@ -114,10 +122,10 @@ def sha256_of(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> RunManifest | None:
-    """The manifest of a run; None where there is none.
+    """The manifest of the run in ``folder``, or None if there is none.
 
     Raises:
-        TrainError: it is no manifest.
+        TrainError: the file is not a manifest.
     """
     file = folder / FILE
     try:
@@ -127,11 +135,11 @@ def read_manifest(folder: Path) -> RunManifest | None:
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
     except msgspec.DecodeError as error:
-        raise TrainError(f"{file} is no manifest of a run: {error}") from error
+        raise TrainError(f"{file} is not the manifest of a run: {error}") from error
 
 
 def write_manifest(manifest: RunManifest, folder: Path) -> None:
-    """Replace the manifest in one step.
+    """Replace the manifest in ``folder`` atomically.
 
     Raises:
         TrainError: it cannot be written.

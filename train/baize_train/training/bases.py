@@ -1,0 +1,37 @@
+"""Find the base that a command line names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baize_train.errors import TrainError
+
+
+def resolve_base(base: str) -> Path:
+    """The folder or file of ``base``; one of the Hub (``hf:``) is downloaded first.
+
+    Raises:
+        TrainError: there is no such base, or the Hub refuses it.
+    """
+    from baize_convert import hub, hub_names
+    from baize_convert.failures import ConvertError
+    from baize_tui.catalog.recipes import CatalogError, find_model
+    from baize_tui.paths import project_paths
+
+    if base.startswith(hub_names.PREFIX):
+        try:
+            name = hub_names.parse_name(base)
+            hub.keep_weights(name)
+            return hub.open_repository(name).folder
+        except ConvertError as error:
+            raise TrainError(str(error)) from error
+    path = Path(base).expanduser()
+    if path.exists():
+        return path.absolute()
+    try:
+        model = find_model(base, project_paths())
+    except CatalogError as error:
+        raise TrainError(f"{base}: no such folder or file, and {error}") from error
+    if model.path is None:
+        raise TrainError(f"{base} is not downloaded yet: baize-tui models pull {base}")
+    return model.path

@@ -1,0 +1,115 @@
+"""Run a trainer to its end and write its results."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from typing import Any
+
+from baize_train.errors import TrainError
+from baize_train.training.base_model import choose_device, count_parameters
+from baize_train.training.checkpoints import CHECKPOINTS, checkpoint_step, last_checkpoint
+from baize_train.training.loss_curve import save_loss_curve
+from baize_train.training.memory import explain_out_of_memory, peak_memory
+from baize_train.training.progress import LossRecorder, ReportStep
+from baize_train.training.run import TokenizedData, TrainingRun, count_sequences
+from baize_train.training.run_manifest import RunManifest, write_manifest
+from baize_train.training.trainers import (
+    BaizeDpoTrainer,
+    BaizeSftTrainer,
+    LossNotFinite,
+    TrainerOptions,
+    explain_write_errors,
+    make_sft_trainer,
+)
+
+LOSS_PICTURE = "loss.png"
+
+
+def fit_supervised(
+    model: Any,
+    run: TrainingRun,
+    manifest: RunManifest,
+    data: TokenizedData,
+    steps: int,
+    report: ReportStep,
+) -> RunManifest:
+    """Train ``model`` on ``data`` and validate it on the held-out part a few times on the way.
+
+    Raises:
+        TrainError: see ``fit``.
+    """
+    recorder = LossRecorder(report)
+    options = plan_training(model, run, manifest, steps)
+    held_out = data.held_out.dataset() if data.held_out.dialogues else None
+    trainer = make_sft_trainer(model, options, data.train.dataset(), held_out, recorder)
+    counts = data.train.counts
+    tokens_per_sequence = (counts.trained + counts.ignored) / count_sequences(run, data.train)
+    return fit(trainer, options, manifest, recorder, tokens_per_sequence)
+
+
+def plan_training(
+    model: Any, run: TrainingRun, manifest: RunManifest, steps: int
+) -> TrainerOptions:
+    """How to train ``model``; its numbers of parameters are added to ``manifest``."""
+    manifest.parameters = count_parameters(model)
+    manifest.trainable = count_parameters(model, trainable=True)
+    return TrainerOptions(
+        preset=run.preset,
+        folder=run.output,
+        steps=steps,
+        learning_rate=run.preset.choose_learning_rate(manifest.parameters - manifest.trainable),
+        seed=run.seed,
+        save_every=run.save_every or max(1, min(200, steps // 5)),
+        device=choose_device(),
+        checkpointing=run.checkpointing,
+    )
+
+
+def fit(
+    trainer: BaizeSftTrainer | BaizeDpoTrainer,
+    options: TrainerOptions,
+    manifest: RunManifest,
+    recorder: LossRecorder,
+    tokens_per_sequence: float,
+) -> RunManifest:
+    """Train from the last checkpoint to the end; write adapter, manifest and loss curve.
+
+    Raises:
+        TrainError: memory or disk space is short, or the loss is NaN or infinite. Checkpoints are
+            kept.
+    """
+    checkpoint = last_checkpoint(options.folder / CHECKPOINTS)
+    first = checkpoint_step(checkpoint) if checkpoint is not None else 0
+    started = time.monotonic()
+    _train(trainer, options, None if checkpoint is None else str(checkpoint))
+    manifest.seconds += round(time.monotonic() - started, 1)
+    manifest.steps = trainer.state.global_step
+    manifest.losses = recorder.losses
+    manifest.peak_memory = peak_memory(manifest.device)
+    tokens = (manifest.steps - first) * options.preset.batch * tokens_per_sequence
+    manifest.tokens_per_second = round(tokens / manifest.seconds, 1) if manifest.seconds else 0.0
+    manifest.finished = True
+    if trainer.is_world_process_zero():
+        save_loss_curve(manifest.losses, options.folder / LOSS_PICTURE)
+        write_manifest(manifest, options.folder)
+        shutil.rmtree(options.folder / CHECKPOINTS, ignore_errors=True)
+    return manifest
+
+
+def _train(
+    trainer: BaizeSftTrainer | BaizeDpoTrainer, options: TrainerOptions, checkpoint: str | None
+) -> None:
+    try:
+        with explain_out_of_memory(trainer, options.preset, checkpointing=options.checkpointing):
+            trainer.train(resume_from_checkpoint=checkpoint)
+            if trainer.is_world_process_zero():
+                with explain_write_errors(options.folder):
+                    trainer.model.save_pretrained(options.folder)
+    except LossNotFinite as error:
+        kept = last_checkpoint(options.folder / CHECKPOINTS)
+        saved = f"The last good weights are in {kept}" if kept else "Nothing was saved yet"
+        raise TrainError(
+            f"the loss is NaN or infinite at step {error.step}: lower --learning-rate (now "
+            f"{options.learning_rate:g}). {saved}"
+        ) from error

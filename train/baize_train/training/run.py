@@ -1,0 +1,160 @@
+"""One run: its data, its settings, its length and its output folder. Needs no PyTorch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct
+
+from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.reading import read_dialogues
+from baize_train.errors import TrainError
+from baize_train.tokens.chat_format import choose_chat_format
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
+from baize_train.tokens.token_sets import TokenSet, tokenize
+from baize_train.tokens.vocabulary import open_vocabulary
+from baize_train.training.base_model import Quantization
+from baize_train.training.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
+from baize_train.training.presets import Preset
+from baize_train.training.processes import is_main_process
+from baize_train.training.run_manifest import (
+    DataFile,
+    RunManifest,
+    read_manifest,
+    sha256_digest,
+    write_manifest,
+)
+
+
+class TrainingData(Struct, frozen=True):
+    """Dialogues and the files they come from."""
+
+    dialogues: list[Dialogue] = []
+    files: list[DataFile] = []
+
+    @property
+    def teachers(self) -> list[str]:
+        """The models that wrote the dialogues."""
+        names = (str(d.meta["teacher"]) for d in self.dialogues if "teacher" in d.meta)
+        return list(dict.fromkeys(names))
+
+
+class TrainingRun(Struct, frozen=True):
+    """What to train, on what, and how."""
+
+    base: Path
+    data: TrainingData
+    held_out: TrainingData
+    output: Path
+    """Folder of the adapter."""
+    preset_name: str
+    preset: Preset
+    format: str | None = None
+    """Prompt format; None is the model's own template."""
+    system: str | None = None
+    """System prompt; None is the chat client's."""
+    steps: int | None = None
+    """None is as many as the preset's epochs take."""
+    seed: int = 0
+    quantization: Quantization = "none"
+    checkpointing: bool = False
+    """Recompute activations instead of keeping them: slower, in less memory."""
+    save_every: int | None = None
+    """Steps between checkpoints; None chooses."""
+
+
+class TokenizedData(NamedTuple):
+    """The tokens of a run's dialogues."""
+
+    train: TokenSet
+    held_out: TokenSet
+
+
+def read_training_data(files: Sequence[Path]) -> TrainingData:
+    """The dialogues of ``files``; invalid records are reported and skipped.
+
+    Raises:
+        TrainError: a file cannot be read.
+    """
+    dialogues: list[Dialogue] = []
+    read: list[DataFile] = []
+    for file in files:
+        from_file = list(read_dialogues([file]))
+        dialogues += from_file
+        read.append(DataFile(str(file), sha256_digest(file), len(from_file)))
+    return TrainingData(dialogues, read)
+
+
+def tokenize_data(run: TrainingRun) -> TokenizedData:
+    """The tokens to train on and those held out.
+
+    Raises:
+        TrainError: nothing is left to train on, or the base has no vocabulary or template.
+    """
+    with open_vocabulary(run.base) as model:
+        format = choose_chat_format(model, run.format, run.system)
+        tokenizer = DialogueTokenizer(model.vocabulary, format, run.preset.loss)
+        train = tokenize(run.data.dialogues, tokenizer, run.preset.max_length)
+        held_out = tokenize(run.held_out.dialogues, tokenizer, run.preset.max_length)
+    if not train.dialogues:
+        reasons = "; ".join(train.counts.left_out) or "there are none"
+        raise TrainError(f"no dialogue can be trained on: {reasons}")
+    return TokenizedData(train, held_out)
+
+
+def count_sequences(run: TrainingRun, train: TokenSet) -> int:
+    """Rows of the training data; packed rows are about as long as the maximum length."""
+    if not run.preset.packing:
+        return len(train.dialogues)
+    tokens = train.counts.trained + train.counts.ignored
+    return math.ceil(tokens / run.preset.max_length)
+
+
+def count_steps(run: TrainingRun, train: TokenSet) -> int:
+    """Steps of the whole run."""
+    sequences = count_sequences(run, train)
+    return run.steps or max(1, math.ceil(sequences * run.preset.epochs / run.preset.batch))
+
+
+def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
+    """All settings that affect the weights.
+
+    The number of sequences that a device takes at once does not: a run that was out of memory
+    resumes with fewer.
+    """
+    preset: dict[str, Any] = msgspec.to_builtins(run.preset)
+    del preset["micro_batch"]
+    return {
+        "preset": run.preset_name,
+        **preset,
+        "format": run.format,
+        "system": run.system,
+        "steps": steps,
+        "seed": run.seed,
+        "quantization": run.quantization,
+        "held_out_dialogues": len(run.held_out.dialogues),
+    }
+
+
+def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
+    """Reserve the folder ``output`` for the run; returns its manifest if it has finished already.
+
+    Raises:
+        TrainError: the folder contains another run.
+    """
+    existing = read_manifest(output)
+    if existing is not None and existing.is_same_run(manifest):
+        return existing if existing.finished else None
+    has_weights = (output / WEIGHTS).exists() or last_checkpoint(output / CHECKPOINTS) is not None
+    if existing is not None and has_weights:
+        raise TrainError(
+            f"{output} contains a run with other data or settings: choose another folder, "
+            "or delete that one"
+        )
+    if is_main_process():
+        write_manifest(manifest, output)
+    return None
