@@ -1,131 +1,94 @@
-"""``baize-train finetune``."""
+"""``baize-train finetune``: train a LoRA on dialogues."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
-import msgspec
 import typer
 
-from baize_train.cli import flags
-from baize_train.training.base_model import Quantization, base_folder
+from baize_train.cli.libraries import disable_progress_bars, require_training, silence_libraries
+from baize_train.cli.output.runs import print_run, print_training_plan
+from baize_train.cli.progress import StepsProgress
+from baize_train.cli.training_options import TrainingOptions, choose_preset
+from baize_train.corpus.mixing import split
+from baize_train.training.base_model import Quantization
+from baize_train.training.bases import resolve_base
 from baize_train.training.processes import is_main_process
+from baize_train.training.run import (
+    TrainingData,
+    TrainingRun,
+    count_steps,
+    read_training_data,
+    tokenize_data,
+)
 
-if TYPE_CHECKING:
-    from baize_train.tokens.token_sets import TokenCounts
-    from baize_train.training.finetune import Run
-    from baize_train.training.run_manifest import RunManifest
 
+@dataclass(frozen=True, kw_only=True)
+class FinetuneOptions(TrainingOptions):
+    """Options of ``baize-train finetune``."""
 
-def finetune_command(
-    data: flags.Data,
-    output: flags.Output,
-    base: flags.Base = "smollm2-135m",
-    preset: flags.PresetName = "modern",
+    data: Annotated[list[Path], typer.Option("--data", help="A corpus; may be repeated.")]
     evaluation: Annotated[
-        list[Path] | None, typer.Option("--eval", help="A corpus that is held out.")
-    ] = None,
+        list[Path] | None, typer.Option("--eval", help="A corpus to hold out.")
+    ] = None
     hold_out: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Else this part of the data.")
-    ] = 0.05,
-    format: flags.Format = None,
-    system: flags.System = None,
-    epochs: flags.Epochs = None,
-    steps: flags.StepCount = None,
-    learning_rate: flags.Rate = None,
-    batch: flags.Batch = None,
-    micro_batch: flags.MicroBatch = None,
-    max_length: flags.Length = None,
-    rank: flags.Rank = None,
-    seed: flags.Seed = 0,
+        float, typer.Option(min=0.0, max=0.9, help="Without --eval: part of the data to hold out.")
+    ] = 0.05
+    rank: Annotated[int | None, typer.Option(min=1)] = None
     quantize: Annotated[
-        Quantization, typer.Option(help="Hold the base in fewer bits; on an NVIDIA GPU.")
-    ] = "none",
-    checkpointing: flags.Checkpointing = False,
-    save_every: flags.SaveEvery = None,
+        Quantization, typer.Option(help="Load the base in fewer bits; needs an NVIDIA GPU.")
+    ] = "none"
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count tokens and steps only.")
-    ] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
-    """Train a LoRA on dialogues; broken off, the same command goes on at the last checkpoint."""
-    chosen = flags.preset_named(
-        preset,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch=batch,
-        micro_batch=micro_batch,
-        max_length=max_length,
-        rank=rank,
-        alpha=None if rank is None else 2 * rank,
-    )
-    flags.no_bars_of_libraries()
-    from baize_train.training.finetune import Run, finetune, steps_of, token_sets
+        bool, typer.Option("--dry-run", help="Count tokens and steps, do not train.")
+    ] = False
 
-    corpus, held_out = flags.corpora(data, evaluation or (), hold_out, seed)
-    run = Run(
-        base=base_folder(base),
-        corpus=corpus,
+
+def run_finetune(options: FinetuneOptions) -> None:
+    """Train, or with ``dry_run`` count tokens and steps; print the result."""
+    disable_progress_bars()
+    run = _training_run(options)
+    if options.dry_run:
+        data = tokenize_data(run)
+        steps = count_steps(run, data.train)
+        print_training_plan(data.train.counts, steps, run.preset.batch, json=options.json)
+        return
+    require_training()
+    silence_libraries()
+    # Imported here: PyTorch takes seconds.
+    from baize_train.training.finetune import finetune
+
+    with StepsProgress() as report:
+        manifest = finetune(run, report)
+    if is_main_process():
+        print_run(manifest, run, adapters=[options.output], json=options.json)
+
+
+def _training_run(options: FinetuneOptions) -> TrainingRun:
+    preset = choose_preset(options, options.rank)
+    data, held_out = _read_data(options)
+    return TrainingRun(
+        base=resolve_base(options.base),
+        data=data,
         held_out=held_out,
-        output=output,
-        preset_name=preset,
-        preset=chosen,
-        format=format,
-        system=system,
-        steps=steps,
-        seed=seed,
-        quantization=quantize,
-        checkpointing=checkpointing,
-        save_every=save_every,
+        output=options.output,
+        preset_name=options.preset,
+        preset=preset,
+        format=options.format,
+        system=options.system,
+        steps=options.steps,
+        seed=options.seed,
+        quantization=options.quantize,
+        checkpointing=options.checkpointing,
+        save_every=options.save_every,
     )
-    if dry_run:
-        train, _ = token_sets(run)
-        if json:
-            print(
-                msgspec.json.encode(
-                    {"tokens": train.counts, "steps": steps_of(run, train)}
-                ).decode()
-            )
-        else:
-            _show_tokens(train.counts)
-            print(f"{steps_of(run, train)} steps of {chosen.batch} sequences")
-        return
-    flags.need_training()
-    flags.quiet_libraries()
-    done = finetune(run, flags.StepLine())
-    if not is_main_process():
-        return
-    if json:
-        print(msgspec.json.encode({"run": done, "output": str(output)}).decode())
-    else:
-        show_run(done, run, [output])
 
 
-def _show_tokens(counts: TokenCounts) -> None:
-    print(
-        f"{counts.dialogues:,} dialogues: {counts.trained:,} tokens are trained, "
-        f"{counts.ignored:,} only read, {counts.cut:,} cut off"
-    )
-    for why, number in sorted(counts.left_out.items(), key=lambda one: -one[1]):
-        print(f"{number:>8}  left out: {why}")
-
-
-def show_run(done: RunManifest, run: Run, adapters: Sequence[Path]) -> None:
-    """What became of a run; ``adapters`` are those that make the model, in their order."""
-    from baize_train.training.loss_curve import curve_in_terminal
-
-    _show_tokens(done.tokens)
-    if curve := curve_in_terminal(done.losses):
-        print(curve)
-    held_out = [point.loss for point in done.losses if point.held_out]
-    if held_out:
-        print(f"loss on held-out dialogues: {held_out[0]:.3f} before, {held_out[-1]:.3f} after")
-    print(
-        f"{done.trainable:,} of {done.parameters:,} parameters trained, {done.steps} steps, "
-        f"{done.seconds:,.0f} s, {done.tokens_per_second:,.0f} tokens a second"
-    )
-    print(f"{run.output}: the adapter, with run.json and loss.png")
-    laid_over = " ".join(f"--adapter {adapter}" for adapter in adapters)
-    print(f"next: baize-convert merge {run.base} {laid_over} --outtype Q4_K_M --output mine.gguf")
+def _read_data(options: FinetuneOptions) -> tuple[TrainingData, TrainingData]:
+    """The data to train on, and the held-out data: other files, or a part of the same ones."""
+    data = read_training_data(options.data)
+    if options.evaluation:
+        return data, read_training_data(options.evaluation)
+    kept, held_out = split(data.dialogues, options.hold_out, options.seed)
+    return TrainingData(kept, data.files), TrainingData(held_out)

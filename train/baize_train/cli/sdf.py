@@ -1,197 +1,206 @@
-"""``baize-train sdf``: several answers, a judge, and a second LoRA that learns from the best."""
+"""``baize-train sdf``: sample answers, judge them, train a second LoRA on the best."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import msgspec
 import typer
 
 from baize_train.cli import flags
+from baize_train.cli.libraries import disable_progress_bars, require_training, silence_libraries
+from baize_train.cli.output.feedback import print_feedback
+from baize_train.cli.output.runs import print_run
+from baize_train.cli.progress import CountProgress, StepsProgress
+from baize_train.cli.training_options import TrainingOptions, choose_preset
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
-from baize_train.feedback.judge import check_passes
-from baize_train.feedback.scoring import (
-    SCORES,
-    Answers,
-    Scores,
-    choices,
-    sample_answers,
-    score_answers,
-)
-from baize_train.selfchat.seed_files import distinct
-from baize_train.speakers.gguf_speaker import speaker_of
-from baize_train.speakers.runnable_model import check_adapters, runnable
-from baize_train.speakers.speaker import Speaker, Wish
-from baize_train.speakers.specs import KEY_VARIABLE, seeds_in, speaker_named
-from baize_train.training.base_model import base_folder
-from baize_train.training.run_manifest import DataFile, sha256_of
+from baize_train.feedback.candidates import Candidates, sample_candidates
+from baize_train.feedback.judge import JudgeOptions, check_passes
+from baize_train.feedback.preferences import Method, Preference, find_preferences
+from baize_train.feedback.scoring import Scores, score_candidates
+from baize_train.selfchat.seeds import drop_repeated_seeds, read_seeds
+from baize_train.speakers.gguf_speaker import open_trained_model
+from baize_train.speakers.runnable_model import check_adapters, make_runnable
+from baize_train.speakers.speaker import SamplingOptions, Speaker
+from baize_train.speakers.specs import open_speaker
+from baize_train.training.bases import resolve_base
+from baize_train.training.processes import is_only_process
+from baize_train.training.run import TrainingData, TrainingRun
+from baize_train.training.run_manifest import DataFile, sha256_digest
+from baize_train.training.presets import PresetName
 
-if TYPE_CHECKING:
-    from baize_train.training.sdf import Method
-else:
-    from typing import Literal
-
-    Method = Literal["best", "dpo"]
-
-_WORK = "work"
+_WORK_FOLDER = "work"
+"""For converted models, inside the output folder."""
 
 
-def sdf_command(
-    adapter: Annotated[Path, typer.Option(help="The folder of the first LoRA, from finetune.")],
-    seeds: Annotated[list[str], typer.Option(help="Instructions: a file, or domain:NAME.")],
-    output: flags.Output,
-    base: flags.Base = "smollm2-135m",
+@dataclass(frozen=True, kw_only=True)
+class SdfOptions(TrainingOptions):
+    """Options of ``baize-train sdf``."""
+
+    adapter: Annotated[Path, typer.Option(help="Folder of the first LoRA, from finetune.")]
+    seeds: Annotated[list[str], typer.Option(help="Instructions: a file, or domain:NAME.")]
     judge: Annotated[
-        str, typer.Option(help="Who scores: local:MODEL or server:URL#model.")
-    ] = "local:",
+        str, typer.Option(help="Who scores the answers: local:MODEL or server:URL#model.")
+    ] = "local:"
     speaker: Annotated[
-        str | None, typer.Option(help="Who answers, if not the adapter here: a server with it.")
-    ] = None,
+        str | None,
+        typer.Option(help="Who answers: a server with the adapter; by default this machine."),
+    ] = None
     method: Annotated[
-        Method, typer.Option(help="Learn the best answer, or to prefer it to the worst.")
-    ] = "best",
-    answers: Annotated[int, typer.Option(min=2, help="To each instruction.")] = 4,
-    passes: Annotated[int, typer.Option(min=2, help="Of the judge, each in another order.")] = 2,
+        Method, typer.Option(help="Learn the best answers, or to prefer them to the worst.")
+    ] = "best"
+    answers: Annotated[int, typer.Option(min=2, help="Answers to each instruction.")] = 4
+    passes: flags.Passes = 2
     least_margin: Annotated[
-        float, typer.Option(min=0.0, help="Points of the best before the worst, for dpo.")
-    ] = 5.0,
-    limit: Annotated[int | None, typer.Option(min=1, help="Instructions at most.")] = None,
-    max_tokens: Annotated[int, typer.Option(min=16, help="Of one answer.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0)] = 1.0,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
-    preset: flags.PresetName = "baize-v1.5",
-    format: flags.Format = None,
-    system: flags.System = None,
-    epochs: flags.Epochs = None,
-    steps: flags.StepCount = None,
-    learning_rate: flags.Rate = None,
-    batch: flags.Batch = None,
-    micro_batch: flags.MicroBatch = None,
-    max_length: flags.Length = None,
-    seed: flags.Seed = 0,
-    checkpointing: flags.Checkpointing = False,
-    save_every: flags.SaveEvery = None,
-    key_file: Annotated[
-        Path | None, typer.Option(help=f"File with the server's key; else {KEY_VARIABLE}.")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
-    """Improve a fine-tuned model by feedback; broken off, the same command goes on."""
-    chosen = flags.preset_named(
-        preset,
-        epochs=epochs,
-        learning_rate=learning_rate,
-        batch=batch,
-        micro_batch=micro_batch,
-        max_length=max_length,
+        float, typer.Option(min=0.0, help="Points by which the best must lead, for dpo.")
+    ] = 5.0
+    limit: Annotated[int | None, typer.Option(min=1, help="Most instructions.")] = None
+    max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of an answer.")] = 512
+    temperature: flags.Temperature = 1.0
+    top_p: flags.TopP = 0.95
+    key_file: flags.KeyFile = None
+    preset: Annotated[PresetName, typer.Option(help="Set of hyperparameters.")] = "baize-v1.5"
+
+
+def run_sdf(options: SdfOptions) -> None:
+    """Collect feedback, train on it and print the result."""
+    check_passes(options.passes)
+    if not is_only_process():
+        raise TrainError("sdf runs in one process: start it without a launcher")
+    require_training()
+    disable_progress_bars()
+    base = resolve_base(options.base)
+    check_adapters(base, [options.adapter])
+    questions, repeated = _read_questions(options)
+    _make_folder(options.output)
+    answerer, judge = _open_answerer(options, base), open_speaker(options.judge, options.key_file)
+    candidates, scores = asyncio.run(
+        _collect_feedback(options, answerer, judge, questions, _model_identity(options, base))
     )
-    check_passes(passes)
-    flags.need_one_process()
-    flags.need_training()
-    flags.no_bars_of_libraries()
-    folder = base_folder(base)
-    check_adapters(folder, [adapter])
-    wanted, repeated = distinct((seed for one in seeds for seed in seeds_in(one, None)), 1.0)
-    if not wanted:
-        raise TrainError("there are no instructions: give a file with --seeds")
-    questions = [[Turn("user", one)] for one in wanted[:limit]]
+    judged = sum(bool(item.scores) for item in scores.values())
+    if not options.json:
+        print_feedback(len(candidates), judged, repeated, judge.name, options.output)
+    preferences = _require_preferences(candidates, scores)
+    _train(options, base, candidates, scores, preferences, judge.name, judged)
+
+
+def _read_questions(options: SdfOptions) -> tuple[list[list[Turn]], int]:
+    """The instructions as dialogues of one turn, and how many were repeated."""
+    instructions, repeated = drop_repeated_seeds(
+        (seed for source in options.seeds for seed in read_seeds(source)), 1.0
+    )
+    return [[Turn("user", text)] for text in instructions[: options.limit]], repeated
+
+
+def _make_folder(output: Path) -> None:
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainError(f"{output}: {error.strerror}") from error
-    answering = (
-        speaker_named(speaker, key_file)
-        if speaker is not None
-        else speaker_of(adapter.name, runnable(folder, [adapter], output / _WORK), format, system)
+
+
+def _open_answerer(options: SdfOptions, base: Path) -> Speaker:
+    """The server that the options name, or the base with the adapter on this machine."""
+    if options.speaker is not None:
+        return open_speaker(options.speaker, options.key_file)
+    model = make_runnable(base, [options.adapter], options.output / _WORK_FOLDER)
+    return open_trained_model(options.adapter.name, model, options.format, options.system)
+
+
+def _model_identity(options: SdfOptions, base: Path) -> list[str | None]:
+    """What the answers depend on besides the speaker's name and the sampling."""
+    return [str(base), sha256_digest(options.adapter), options.format, options.system]
+
+
+async def _collect_feedback(
+    options: SdfOptions,
+    answerer: Speaker,
+    judge: Speaker,
+    questions: Sequence[list[Turn]],
+    identity: list[str | None],
+) -> tuple[list[Candidates], dict[str, Scores]]:
+    sampling = SamplingOptions(
+        options.max_tokens, options.temperature, options.top_p, options.seed
     )
-    judging = speaker_named(judge, key_file)
-    made_by = [str(folder), sha256_of(adapter), format, system]
-    wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p, seed=seed)
-    sampled, scores = asyncio.run(
-        _feedback(answering, judging, questions, answers, wish, output, passes, made_by)
-    )
-    found = choices(sampled, scores)
-    judged = [one for one in scores.values() if one.scores]
-    if not json:
-        print(
-            f"{len(sampled)} instructions, {len(judged)} judged by {judging.name}, "
-            f"{repeated} repeated; all scores are in {output / SCORES}"
+    try:
+        with CountProgress("answered") as report:
+            candidates = await sample_candidates(
+                answerer, questions, options.answers, sampling, options.output, report, identity
+            )
+        with CountProgress("judged") as report:
+            how = JudgeOptions(options.passes, options.seed)
+            scores = await score_candidates(judge, candidates, options.output, how, report)
+    finally:
+        await answerer.close()
+        await judge.close()
+    return candidates, scores
+
+
+def _require_preferences(
+    candidates: Sequence[Candidates], scores: Mapping[str, Scores]
+) -> list[Preference]:
+    preferences = find_preferences(candidates, scores)
+    if not preferences:
+        problems = (item.problem for item in scores.values() if item.problem)
+        raise TrainError(
+            f"no answer can be learnt from: {next(problems, 'there are no answers')}"
         )
-    if not found:
-        why = next((one.problem for one in scores.values() if one.problem), "nothing was answered")
-        raise TrainError(f"no answer can be learnt from: {why}")
-    from baize_train.cli.finetune import show_run
-    from baize_train.training.finetune import Corpus, Run
+    return preferences
+
+
+def _train(
+    options: SdfOptions,
+    base: Path,
+    candidates: Sequence[Candidates],
+    scores: Mapping[str, Scores],
+    preferences: list[Preference],
+    judge: str,
+    judged: int,
+) -> None:
+    silence_libraries()
+    # Imported here: PyTorch takes seconds.
     from baize_train.training.sdf import SdfRun, train_sdf
 
-    flags.quiet_libraries()
-    data = [DataFile(", ".join(seeds), _hash_of(sampled, scores), len(found))]
-    run = Run(
-        base=folder,
-        corpus=Corpus([], data),
-        held_out=Corpus([], []),
-        output=output,
-        preset_name=preset,
-        preset=chosen,
-        format=format,
-        system=system,
-        steps=steps,
-        seed=seed,
-        checkpointing=checkpointing,
-        save_every=save_every,
+    source = DataFile(", ".join(options.seeds), _digest(candidates, scores), len(preferences))
+    run = TrainingRun(
+        base=base,
+        data=TrainingData([], [source]),
+        held_out=TrainingData(),
+        output=options.output,
+        preset_name=options.preset,
+        preset=choose_preset(options),
+        format=options.format,
+        system=options.system,
+        steps=options.steps,
+        seed=options.seed,
+        checkpointing=options.checkpointing,
+        save_every=options.save_every,
     )
-    feedback = {"judge": judging.name, "answers": answers, "passes": passes}
-    sdf = SdfRun(run, adapter.absolute(), method, found, least_margin, feedback)
-    done = train_sdf(sdf, flags.StepLine())
-    if json:
-        print(
-            msgspec.json.encode(
-                {
-                    "run": done,
-                    "output": str(output),
-                    "instructions": len(sampled),
-                    "judged": len(judged),
-                }
-            ).decode()
-        )
-    else:
-        show_run(done, run, [adapter, output])
+    sdf = SdfRun(
+        run=run,
+        adapter=options.adapter.absolute(),
+        method=options.method,
+        preferences=preferences,
+        least_margin=options.least_margin,
+        feedback={"judge": judge, "answers": options.answers, "passes": options.passes},
+    )
+    with StepsProgress() as report:
+        manifest = train_sdf(sdf, report)
+    print_run(
+        manifest,
+        run,
+        adapters=[options.adapter, options.output],
+        json=options.json,
+        more={"instructions": len(candidates), "judged": judged},
+    )
 
 
-async def _feedback(
-    answering: Speaker,
-    judging: Speaker,
-    questions: Sequence[list[Turn]],
-    count: int,
-    wish: Wish,
-    output: Path,
-    passes: int,
-    made_by: list[str | None],
-) -> tuple[list[Answers], dict[str, Scores]]:
-    try:
-        sampled = await sample_answers(
-            answering, questions, count, wish, output, flags.CountLine("answered"), made_by
-        )
-        scores = await score_answers(
-            judging,
-            sampled,
-            output,
-            passes=passes,
-            seed=wish.seed or 0,
-            report=flags.CountLine("judged"),
-        )
-    finally:
-        await answering.close()
-        await judging.close()
-    return sampled, scores
-
-
-def _hash_of(sampled: Sequence[Answers], scores: dict[str, Scores]) -> str:
-    return hashlib.sha256(
-        msgspec.json.encode([sampled, sorted(scores.values(), key=lambda one: one.key)])
-    ).hexdigest()
+def _digest(candidates: Sequence[Candidates], scores: Mapping[str, Scores]) -> str:
+    ordered = sorted(scores.values(), key=lambda item: item.key)
+    return hashlib.sha256(msgspec.json.encode([candidates, ordered])).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from msgspec import Struct
 
@@ -10,6 +11,10 @@ from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.feedback.candidates import Candidates
 from baize_train.feedback.judge import Judgement
 from baize_train.feedback.scoring import Scores
+
+
+Method = Literal["best", "dpo"]
+"""Learn the best answers, or to prefer them to the worst (DPO)."""
 
 
 class Preference(Struct, frozen=True):

@@ -39,7 +39,7 @@ def explain_out_of_memory(
     """
     try:
         yield
-    except Exception as error:
+    except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         options = []

@@ -9,6 +9,7 @@ from msgspec import Struct
 from baize_train.tokens.dialogue_tokenizer import Loss
 
 Schedule = Literal["linear", "cosine", "constant"]
+PresetName = Literal["baize-v1", "baize-v1.5", "modern", "cpu-try"]
 ATTENTION = ("q_proj", "k_proj", "v_proj")
 FEED_FORWARD = ("gate_proj", "up_proj", "down_proj")
 BAIZE_MODULES = (*ATTENTION, *FEED_FORWARD)
@@ -52,7 +53,7 @@ class Preset(Struct, frozen=True):
         return min(self.warmup_steps, steps // 10)
 
 
-PRESETS = {
+PRESETS: dict[PresetName, Preset] = {
     "baize-v1": Preset("the paper's first: loss on everything", loss="everything", max_length=512),
     "baize-v1.5": Preset("the paper's second: loss on the answers, 1,024 tokens"),
     "modern": Preset(

@@ -19,7 +19,7 @@ from baize_train.tokens.token_sets import TokenSet, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
-from baize_train.training.presets import Preset
+from baize_train.training.presets import Preset, PresetName
 from baize_train.training.processes import is_main_process
 from baize_train.training.run_manifest import (
     DataFile,
@@ -51,7 +51,7 @@ class TrainingRun(Struct, frozen=True):
     held_out: TrainingData
     output: Path
     """Folder of the adapter."""
-    preset_name: str
+    preset_name: PresetName
     preset: Preset
     format: str | None = None
     """Prompt format; None is the model's own template."""

@@ -8,14 +8,14 @@ and saved.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import datasets
 import msgspec
 from msgspec import Struct
 
 from baize_train.errors import TrainError
-from baize_train.feedback.preferences import Preference
+from baize_train.feedback.preferences import Method, Preference
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import SkipReason
@@ -38,7 +38,6 @@ from baize_train.training.run_manifest import RunManifest, package_versions, sha
 from baize_train.training.trainers import make_dpo_trainer
 from baize_tui.engine.protocol import PromptMessage
 
-Method = Literal["best", "dpo"]
 DPO_BETA = 0.1
 """How strongly DPO keeps the model close to its reference."""
 _SMALLEST_MARGIN = 1e-9

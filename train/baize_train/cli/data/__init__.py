@@ -1,0 +1,1 @@
+"""``baize-train data``: check, convert, mix, split and describe corpora."""

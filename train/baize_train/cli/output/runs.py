@@ -1,0 +1,63 @@
+"""What ``finetune`` and ``sdf`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from baize_shared.printing import print_json, print_line
+from baize_train.tokens.token_sets import TokenCounts
+from baize_train.training.run import TrainingRun
+from baize_train.training.run_manifest import RunManifest
+
+
+def print_training_plan(counts: TokenCounts, steps: int, batch: int, *, json: bool) -> None:
+    """The result of ``finetune --dry-run``."""
+    if json:
+        print_json({"tokens": counts, "steps": steps})
+        return
+    _print_counts(counts)
+    print_line(f"{steps} steps of {batch} sequences")
+
+
+def print_run(
+    manifest: RunManifest,
+    run: TrainingRun,
+    *,
+    adapters: Sequence[Path],
+    json: bool,
+    more: Mapping[str, int] | None = None,
+) -> None:
+    """The result of a run. ``adapters`` make up the model, in their order; ``more`` is added to the
+    JSON."""
+    if json:
+        print_json({"run": manifest, "output": str(run.output), **(more or {})})
+        return
+    # Imported here because plotext is installed with the libraries of training.
+    from baize_train.training.loss_curve import loss_curve_text
+
+    _print_counts(manifest.tokens)
+    if curve := loss_curve_text(manifest.losses):
+        print_line(curve)
+    held_out = [point.loss for point in manifest.losses if point.held_out]
+    if held_out:
+        print_line(
+            f"loss on held-out dialogues: {held_out[0]:.3f} before, {held_out[-1]:.3f} after"
+        )
+    print_line(
+        f"{manifest.trainable:,} of {manifest.parameters:,} parameters trained, "
+        f"{manifest.steps} steps, {manifest.seconds:,.0f} s, "
+        f"{manifest.tokens_per_second:,.0f} tokens/s"
+    )
+    print_line(f"{run.output}: the adapter, with run.json and loss.png")
+    options = " ".join(f"--adapter {adapter}" for adapter in adapters)
+    print_line(f"next: baize-convert merge {run.base} {options} --outtype Q4_K_M --output mine.gguf")
+
+
+def _print_counts(counts: TokenCounts) -> None:
+    print_line(
+        f"{counts.dialogues:,} dialogues: {counts.trained:,} tokens trained, "
+        f"{counts.ignored:,} only read, {counts.cut:,} cut off"
+    )
+    for reason, count in sorted(counts.left_out.items(), key=lambda item: -item[1]):
+        print_line(f"{count:>8}  skipped: {reason}")
