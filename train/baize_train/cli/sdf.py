@@ -30,10 +30,10 @@ from baize_train.speakers.runnable_model import check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
 from baize_train.speakers.specs import open_speaker
 from baize_train.training.bases import resolve_base
+from baize_train.training.presets import PresetName
 from baize_train.training.processes import is_only_process
 from baize_train.training.run import TrainingData, TrainingRun
 from baize_train.training.run_manifest import DataFile, sha256_digest
-from baize_train.training.presets import PresetName
 
 _WORK_FOLDER = "work"
 """For converted models, inside the output folder."""
@@ -125,9 +125,7 @@ async def _collect_feedback(
     questions: Sequence[list[Turn]],
     identity: list[str | None],
 ) -> tuple[list[Candidates], dict[str, Scores]]:
-    sampling = SamplingOptions(
-        options.max_tokens, options.temperature, options.top_p, options.seed
-    )
+    sampling = SamplingOptions(options.max_tokens, options.temperature, options.top_p, options.seed)
     try:
         with CountProgress("answered") as report:
             candidates = await sample_candidates(
@@ -148,9 +146,7 @@ def _require_preferences(
     preferences = find_preferences(candidates, scores)
     if not preferences:
         problems = (item.problem for item in scores.values() if item.problem)
-        raise TrainError(
-            f"no answer can be learnt from: {next(problems, 'there are no answers')}"
-        )
+        raise TrainError(f"no answer can be learnt from: {next(problems, 'there are no answers')}")
     return preferences
 
 

@@ -3,209 +3,198 @@
 from __future__ import annotations
 
 import asyncio
-import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
-from baize_train.corpus.dialogues import Dialogue, Turn
-from baize_train.corpus.quality import Limits
-from baize_train.errors import TrainError
-from baize_train.selfchat.collection import (
-    Budget,
-    Collection,
-    Prices,
-    Progress,
-    key_of,
-    rejected_file,
+from baize_shared.printing import ProgressLine
+from baize_train.cli import flags
+from baize_train.cli.output.collections import (
+    CollectionEstimate,
+    collection_progress_text,
+    print_collection,
+    print_estimate,
 )
-from baize_train.selfchat.modes import Mode, Shape, Usage, rewrite, transcript, two_speakers
-from baize_train.selfchat.seed_files import dialogues_to_rewrite, distinct
-from baize_train.speakers.speaker import Speaker, Wish
-from baize_train.speakers.specs import KEY_VARIABLE, all_domains, seeds_in, speaker_named
+from baize_train.corpus.dialogues import Dialogue, record_key
+from baize_train.errors import PROGRAM, TrainError
+from baize_train.selfchat.budget import Budget, Prices
+from baize_train.selfchat.collection import Collection, CollectionOptions, CollectionProgress
+from baize_train.selfchat.estimate import estimate_usage
+from baize_train.selfchat.modes import DialogueOptions, Mode, SelfChat
+from baize_train.selfchat.seeds import (
+    are_domains,
+    drop_repeated_seeds,
+    read_dialogues_to_rewrite,
+    read_seeds,
+)
+from baize_train.speakers.speaker import SamplingOptions, Speaker
+from baize_train.speakers.specs import open_speaker
 
-_TOKENS_A_TURN = 150
-"""What a question with its answer takes, about, as in the second corpora of the paper."""
+_NO_PRICE = (0.0, 0.0)
 
 
-def selfchat_command(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, JSON lines.")],
+@dataclass(frozen=True, kw_only=True)
+class SelfchatOptions:
+    """Options of ``baize-train selfchat``."""
+
+    output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, as JSON Lines.")]
     seeds: Annotated[
         list[str] | None,
         typer.Option(help="A .txt, .csv or .jsonl, or domain:NAME; for rewrite a corpus."),
-    ] = None,
-    mode: Annotated[Mode, typer.Option(help="How dialogues come to be.")] = "two-speaker",
-    speaker: Annotated[
-        str, typer.Option(help="Who answers: local:MODEL or server:URL#model.")
-    ] = "local:",
-    asker: Annotated[str | None, typer.Option(help="Who asks; else the same.")] = None,
-    column: Annotated[str | None, typer.Option(help="Column of a table with the seeds.")] = None,
-    turns: Annotated[int, typer.Option(min=1, help="Answers in a dialogue, at most.")] = 3,
-    max_tokens: Annotated[int, typer.Option(min=16, help="Of one reply.")] = 512,
-    temperature: Annotated[float, typer.Option(min=0.0)] = 0.7,
-    top_p: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.95,
-    at_once: Annotated[int | None, typer.Option(min=1, help="Dialogues at once.")] = None,
-    dialogues: Annotated[int | None, typer.Option(min=1, help="End with so many.")] = None,
-    tokens: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
-    money: Annotated[float | None, typer.Option(min=0.0, help="End after so much.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="End after so long.")] = None,
+    ] = None
+    mode: Annotated[Mode, typer.Option(help="How dialogues are made.")] = "two-speaker"
+    speaker: Annotated[str, typer.Option(help="Who answers: local:MODEL or server:URL#model.")] = (
+        "local:"
+    )
+    asker: Annotated[str | None, typer.Option(help="Who asks; by default the one who answers.")] = (
+        None
+    )
+    column: Annotated[str | None, typer.Option(help="Column of a table with the seeds.")] = None
+    turns: Annotated[int, typer.Option(min=1, help="Most answers in a dialogue.")] = 3
+    max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of a reply.")] = 512
+    temperature: flags.Temperature = 0.7
+    top_p: flags.TopP = 0.95
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="Dialogues to hold at the same time.")
+    ] = None
+    dialogues: Annotated[
+        int | None, typer.Option(min=1, help="Stop after this many dialogues.")
+    ] = None
+    tokens: Annotated[int | None, typer.Option(min=1, help="Stop after this many tokens.")] = None
+    money: Annotated[float | None, typer.Option(min=0.0, help="Stop after spending this much.")] = (
+        None
+    )
+    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this long.")] = None
     price: Annotated[
-        tuple[float, float], typer.Option(help="Money for a million tokens, read and written.")
-    ] = (0.0, 0.0),
-    key_file: Annotated[
-        Path | None, typer.Option(help=f"File with the server's key; else {KEY_VARIABLE}.")
-    ] = None,
-    keep_personal: Annotated[
-        bool, typer.Option("--keep-personal", help="Mask no addresses and numbers.")
-    ] = False,
-    near: Annotated[float, typer.Option(min=0.1, max=1.0, help="Similarity that is one.")] = 0.8,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would take.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
-) -> None:
-    """Collect dialogues; killed, the same command goes on with those that are missing."""
-    if not seeds:
+        tuple[float, float],
+        typer.Option(help="Money per million tokens: of prompts, of answers."),
+    ] = _NO_PRICE
+    key_file: flags.KeyFile = None
+    keep_personal: flags.KeepPersonal = False
+    near: Annotated[
+        float, typer.Option(min=0.1, max=1.0, help="Similarity that counts as a repeat.")
+    ] = 0.8
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate tokens and money, do not collect.")
+    ] = False
+    json: flags.Json = False
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    texts: list[str]
+    repeated: int
+    originals: dict[str, Dialogue] = field(default_factory=dict)
+    """For ``rewrite``, where the seeds are the ids of dialogues."""
+
+
+def run_selfchat(options: SelfchatOptions) -> None:
+    """Collect dialogues, or with ``dry_run`` estimate what they take; print the result."""
+    if not options.seeds:
         raise TrainError("there are no seeds: give a file with --seeds")
-    if money is not None and price == (0.0, 0.0):
-        raise TrainError("--money needs --price IN OUT, for a million tokens")
-    answers = speaker_named(speaker, key_file)
-    asks = answers
-    if mode == "two-speaker" and (asker is not None or speaker.startswith("local:")):
-        # A model on this machine twice: each keeps its own side of the dialogue in its cache, and
-        # the weights are mapped once.
-        asks = speaker_named(asker or speaker, key_file)
-    wish = Wish(max_tokens=max_tokens, temperature=temperature, top_p=top_p)
-    shape = Shape(turns=turns, limits=Limits(), wish=wish)
-    told: dict[str, Dialogue] = {}
-    if mode == "rewrite":
-        for one in seeds:
-            for dialogue in dialogues_to_rewrite(Path(one)):
-                told.setdefault(dialogue.id, dialogue)
-        wanted, repeated = list(told), 0
-    else:
-        found = (seed for one in seeds for seed in seeds_in(one, column))
-        # Questions of one template about two terms are alike in most of their letters.
-        wanted, repeated = distinct(found, 1.0 if all_domains(seeds) else near)
-    settings: dict[str, Any] = {
-        "mode": mode,
-        "teacher": answers.name,
-        **({"asker": asks.name} if asker is not None else {}),
-        "turns": turns,
-        "sampling": msgspec.to_builtins(wish),
+    if options.money is not None and options.price == _NO_PRICE:
+        raise TrainError("--money needs --price IN OUT, per million tokens")
+    answerer = open_speaker(options.speaker, options.key_file)
+    asker = _open_asker(options, answerer)
+    seeds = _find_seeds(options, options.seeds)
+    settings = _settings(options, answerer, asker)
+    if options.dry_run:
+        print_estimate(_estimate(options, seeds, settings), json=options.json)
+        return
+    chat = SelfChat(
+        options.mode,
+        answerer,
+        asker,
+        DialogueOptions(turns=options.turns, sampling=_sampling(options)),
+        seeds.originals,
+    )
+    collecting = CollectionOptions(
+        settings=settings,
+        budget=_budget(options),
+        prices=Prices(*options.price),
+        max_concurrent=options.at_once or answerer.max_concurrent,
+        similarity=options.near,
+        mask_personal_data=not options.keep_personal,
+        topics={key: dialogue.topic for key, dialogue in seeds.originals.items()},
+    )
+    progress = _collect(options.output, chat, collecting, seeds.texts)
+    print_collection(options.output, progress, seeds.repeated, json=options.json)
+
+
+def _open_asker(options: SelfchatOptions, answerer: Speaker) -> Speaker:
+    is_local = options.speaker.startswith("local:")
+    if options.mode == "two-speaker" and (options.asker is not None or is_local):
+        # A model on this machine is opened twice: each side of the dialogue keeps its own KV cache,
+        # and both share the weights in memory.
+        return open_speaker(options.asker or options.speaker, options.key_file)
+    return answerer
+
+
+def _find_seeds(options: SelfchatOptions, sources: list[str]) -> _Seeds:
+    if options.mode == "rewrite":
+        originals = read_dialogues_to_rewrite(sources)
+        return _Seeds(list(originals), 0, originals)
+    # Two questions of one template differ only in their terms, so similarity would drop them.
+    similarity = 1.0 if are_domains(sources) else options.near
+    texts, repeated = drop_repeated_seeds(
+        (seed for source in sources for seed in read_seeds(source, options.column)), similarity
+    )
+    return _Seeds(texts, repeated)
+
+
+def _sampling(options: SelfchatOptions) -> SamplingOptions:
+    return SamplingOptions(options.max_tokens, options.temperature, options.top_p)
+
+
+def _budget(options: SelfchatOptions) -> Budget:
+    return Budget(options.dialogues, options.tokens, options.money, options.minutes)
+
+
+def _settings(options: SelfchatOptions, answerer: Speaker, asker: Speaker) -> dict[str, Any]:
+    """What identifies the collection in each of its dialogues."""
+    return {
+        "mode": options.mode,
+        "teacher": answerer.name,
+        **({"asker": asker.name} if options.asker is not None else {}),
+        "turns": options.turns,
+        "sampling": msgspec.to_builtins(_sampling(options)),
     }
-    prices, budget = Prices(*price), Budget(dialogues, tokens, money, minutes)
-    if dry_run:
-        _estimate(wanted, repeated, settings, turns, prices, budget, json=json)
-        return
-
-    async def talk(seed: str, random_seed: int, usage: Usage) -> list[Turn]:
-        here = msgspec.structs.replace(shape, wish=msgspec.structs.replace(wish, seed=random_seed))
-        if mode == "transcript":
-            return await transcript(answers, seed, here, usage)
-        if mode == "rewrite":
-            return await rewrite(answers, told[seed].messages, here, usage)
-        return await two_speakers(asks, answers, seed, here, usage)
-
-    try:
-        done = asyncio.run(
-            _collect(
-                Collection(
-                    output,
-                    talk,
-                    settings,
-                    budget=budget,
-                    prices=prices,
-                    at_once=at_once or answers.at_once,
-                    near=near,
-                    mask=not keep_personal,
-                    topics={key: one.topic for key, one in told.items()},
-                    report=_show,
-                ),
-                wanted,
-                {answers, asks},
-            )
-        )
-    finally:
-        _end_line()
-    if json:
-        print(
-            msgspec.json.encode(
-                {
-                    "output": str(output),
-                    "kept": done.kept,
-                    "rejected": done.rejected,
-                    "reasons": dict(done.reasons),
-                    "repeated_seeds": repeated,
-                    "tokens": done.tokens,
-                    "money": round(done.money, 6),
-                    "seconds": round(done.seconds, 1),
-                }
-            ).decode()
-        )
-        return
-    print(f"{output}: {done.kept} dialogues; {done.tokens:,} tokens{_money(done.money)}")
-    if done.rejected:
-        print(f"{rejected_file(output)}: {done.rejected} were rejected")
-    for why, count in done.reasons.most_common():
-        print(f"{count:>8}  {why}")
-
-
-async def _collect(collection: Collection, wanted: list[str], speakers: set[Speaker]) -> Progress:
-    try:
-        return await collection.run(wanted)
-    finally:
-        for one in speakers:
-            await one.close()
 
 
 def _estimate(
-    wanted: list[str],
-    repeated: int,
-    settings: dict[str, Any],
-    turns: int,
-    prices: Prices,
-    budget: Budget,
-    *,
-    json: bool,
-) -> None:
-    """Tokens and money, about: each turn reads all that came before it."""
-    count = min(len(wanted), budget.dialogues or len(wanted))
-    each = Usage()
-    each.completion = turns * _TOKENS_A_TURN
-    if settings["mode"] == "transcript":
-        each.prompt = _TOKENS_A_TURN
-    else:
-        each.prompt = sum(2 * number * _TOKENS_A_TURN for number in range(1, turns + 1))
-    found = {
-        "seeds": len(wanted),
-        "repeated_seeds": repeated,
-        "dialogues": count,
-        "tokens": count * (each.prompt + each.completion),
-        "money": round(count * prices.of(each), 4),
-        "first_key": key_of(wanted[0], settings),
-    }
-    if json:
-        print(msgspec.json.encode(found).decode())
-        return
-    print(f"{len(wanted)} seeds, {repeated} more said the same")
-    print(f"{count} dialogues, about {found['tokens']:,} tokens{_money(count * prices.of(each))}")
+    options: SelfchatOptions, seeds: _Seeds, settings: dict[str, Any]
+) -> CollectionEstimate:
+    count = min(len(seeds.texts), options.dialogues or len(seeds.texts))
+    usage = estimate_usage(options.mode, options.turns)
+    return CollectionEstimate(
+        seeds=len(seeds.texts),
+        repeated_seeds=seeds.repeated,
+        dialogues=count,
+        tokens=count * usage.total,
+        money=round(count * Prices(*options.price).cost(usage), 4),
+        first_key=record_key(seeds.texts[0], settings),
+    )
 
 
-def _money(money: float) -> str:
-    return f", {money:.2f} of money" if money else ""
+def _collect(
+    output: Path, chat: SelfChat, options: CollectionOptions, seeds: Iterable[str]
+) -> CollectionProgress:
+    async def run() -> CollectionProgress:
+        try:
+            return await collection.run(seeds)
+        finally:
+            for speaker in {chat.answerer, chat.asker}:
+                await speaker.close()
 
-
-def _show(progress: Progress) -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write(
-            f"\r\x1b[K{progress.kept} kept, {progress.rejected} rejected · "
-            f"{progress.a_minute:.1f} a minute · {progress.tokens:,} tokens"
-            f"{_money(progress.money)} · {progress.at_once} at once"
+    with ProgressLine(PROGRAM) as line:
+        collection = Collection(
+            output,
+            chat.hold,
+            options,
+            lambda progress: line.show(collection_progress_text(progress)),
         )
-        sys.stderr.flush()
-
-
-def _end_line() -> None:
-    if sys.stderr.isatty():
-        sys.stderr.write("\r\x1b[K")
+        return asyncio.run(run())

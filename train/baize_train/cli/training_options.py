@@ -36,9 +36,7 @@ class TrainingOptions:
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Less memory, about a fifth slower.")
     ] = False
-    save_every: Annotated[
-        int | None, typer.Option(min=1, help="Steps between checkpoints.")
-    ] = None
+    save_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None
     json: flags.Json = False
 
 

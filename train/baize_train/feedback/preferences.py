@@ -12,7 +12,6 @@ from baize_train.feedback.candidates import Candidates
 from baize_train.feedback.judge import Judgement
 from baize_train.feedback.scoring import Scores
 
-
 Method = Literal["best", "dpo"]
 """Learn the best answers, or to prefer them to the worst (DPO)."""
 

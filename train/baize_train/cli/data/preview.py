@@ -1,56 +1,57 @@
-"""``baize-train data preview``."""
+"""``baize-train data preview``: show which tokens of a dialogue are trained."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from baize_train.cli import flags
+from baize_train.cli.output.preview import PreviewPrinter
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_corpus
-from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, Unusable
-from baize_train.tokens.vocabulary import chat_format, open_vocabulary
-from baize_train.training.base_model import base_folder
+from baize_train.tokens.chat_format import choose_chat_format
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
+from baize_train.tokens.skip_reasons import UntrainableDialogue
+from baize_train.tokens.vocabulary import open_vocabulary
+from baize_train.training.bases import resolve_base
+from baize_train.training.presets import PRESETS, PresetName
 
 
-def preview_command(
-    file: Annotated[Path, typer.Argument(help="A corpus.")],
-    base: flags.Base = "smollm2-135m",
-    preset: flags.PresetName = "modern",
-    max_length: flags.Length = None,
-    format: flags.Format = None,
-    system: flags.System = None,
-    first: Annotated[int, typer.Option(min=1, help="The dialogue to begin with.")] = 1,
-    count: Annotated[int, typer.Option(min=1, help="How many to show.")] = 1,
-) -> None:
-    """Show which tokens of a dialogue are trained, which are only read, and which are cut off."""
-    from rich.console import Console
+@dataclass(frozen=True, kw_only=True)
+class PreviewOptions:
+    """Options of ``baize-train data preview``."""
 
-    from baize_train.tokens.preview import STYLES, fates, preview
+    file: flags.CorpusFile
+    base: flags.Base = "smollm2-135m"
+    preset: Annotated[PresetName, typer.Option(help="Set of hyperparameters.")] = "modern"
+    max_length: flags.MaxLength = None
+    format: flags.Format = None
+    system: flags.System = None
+    first: Annotated[int, typer.Option(min=1, help="Number of the first dialogue to show.")] = 1
+    count: Annotated[int, typer.Option(min=1, help="Number of dialogues to show.")] = 1
 
-    chosen = flags.preset_named(preset, max_length=max_length)
-    console = Console(highlight=False)
-    marks = console.color_system is None or console.no_color
-    with open_vocabulary(base_folder(base)) as model:
-        tokenizer = DialogueTokenizer(
-            model.vocabulary, chat_format(model, format, system), chosen.loss
-        )
-        wanted = islice(enumerate(read_corpus(file), 1), first - 1, first - 1 + count)
-        for number, dialogue in wanted:
-            if not isinstance(dialogue, Dialogue):
-                console.print(f"{dialogue.place}: {dialogue.why}", markup=False)
+
+def run_preview(options: PreviewOptions) -> None:
+    """Print dialogues as training sees them."""
+    preset = PRESETS[options.preset]
+    max_length = options.max_length or preset.max_length
+    first = options.first - 1
+    records = islice(enumerate(read_corpus(options.file), 1), first, first + options.count)
+    with open_vocabulary(resolve_base(options.base)) as model:
+        chat_format = choose_chat_format(model, options.format, options.system)
+        tokenizer = DialogueTokenizer(model.vocabulary, chat_format, preset.loss)
+        printer = PreviewPrinter(model.vocabulary, max_length)
+        for number, record in records:
+            place = f"{options.file.name}:{number}"
+            if not isinstance(record, Dialogue):
+                printer.print_skipped(record.place, record.problem)
                 continue
             try:
-                tokens = tokenizer.tokenize(dialogue)
-            except Unusable as error:
-                console.print(f"{file.name}:{number}: left out: {error}", markup=False)
+                tokens = tokenizer.tokenize(record)
+            except UntrainableDialogue as error:
+                printer.print_skipped(place, str(error))
                 continue
-            found = [fate for _, fate in fates(tokens, chosen.max_length)]
-            console.print(f"{file.name}:{number}", style="bold", markup=False)
-            console.print(preview(tokens, model.vocabulary, chosen.max_length, marks=marks))
-            console.print()
-            for fate, style in STYLES.items():
-                console.print(f"{found.count(fate):>8,} {fate}", style=style)
+            printer.print_dialogue(place, tokens)

@@ -8,9 +8,7 @@ from baize_shared.printing import print_line
 from baize_train.feedback.scoring import SCORES_FILE
 
 
-def print_feedback(
-    instructions: int, judged: int, repeated: int, judge: str, output: Path
-) -> None:
+def print_feedback(instructions: int, judged: int, repeated: int, judge: str, output: Path) -> None:
     """How much feedback there is and where it is kept."""
     print_line(
         f"{instructions} instructions, {judged} judged by {judge}, {repeated} repeated; "

@@ -51,7 +51,9 @@ def print_run(
     )
     print_line(f"{run.output}: the adapter, with run.json and loss.png")
     options = " ".join(f"--adapter {adapter}" for adapter in adapters)
-    print_line(f"next: baize-convert merge {run.base} {options} --outtype Q4_K_M --output mine.gguf")
+    print_line(
+        f"next: baize-convert merge {run.base} {options} --outtype Q4_K_M --output mine.gguf"
+    )
 
 
 def _print_counts(counts: TokenCounts) -> None:

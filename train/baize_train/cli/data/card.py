@@ -1,0 +1,55 @@
+"""``baize-train data card``: describe a corpus for the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baize_shared.atomic_files import write_atomically
+from baize_shared.printing import print_line
+from baize_train.cli import flags
+from baize_train.corpus.dataset_card import Terms, dataset_card
+from baize_train.corpus.reading import read_dialogues
+from baize_train.corpus.statistics import measure_corpus
+from baize_train.errors import TrainError
+
+
+@dataclass(frozen=True, kw_only=True)
+class CardOptions:
+    """Options of ``baize-train data card``."""
+
+    file: flags.CorpusFile
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; by default stdout.")
+    ] = None
+    license: Annotated[str, typer.Option(help="License of the corpus, as the Hub names it.")] = (
+        "unknown"
+    )
+    teacher: Annotated[
+        list[str] | None, typer.Option(help="Who wrote it, with the terms; may be repeated.")
+    ] = None
+
+
+def run_card(options: CardOptions) -> None:
+    """Write the dataset card, with the license and the terms of the teachers."""
+    invalid: Counter[str] = Counter()
+    dialogues = list(read_dialogues([options.file], invalid))
+    recorded = (str(d.meta["teacher"]) for d in dialogues if "teacher" in d.meta)
+    teachers = tuple(dict.fromkeys([*(options.teacher or ()), *recorded]))
+    card = dataset_card(
+        options.file.stem,
+        measure_corpus(dialogues),
+        Terms(options.license, teachers),
+        dict(invalid.most_common()),
+    )
+    if options.output is None:
+        print_line(card.removesuffix("\n"))
+        return
+    try:
+        write_atomically(options.output, card.encode())
+    except OSError as error:
+        raise TrainError(f"{options.output}: {error.strerror}") from error

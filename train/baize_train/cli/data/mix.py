@@ -1,0 +1,49 @@
+"""``baize-train data mix``: mix corpora by ratios."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from baize_shared.named_numbers import parse_named_number
+from baize_train.cli import flags
+from baize_train.cli.output.corpora import print_written
+from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.mixing import mix
+from baize_train.corpus.reading import read_dialogues
+from baize_train.corpus.writing import write_corpus
+from baize_train.errors import TrainError
+
+
+@dataclass(frozen=True, kw_only=True)
+class MixOptions:
+    """Options of ``baize-train data mix``."""
+
+    corpora: Annotated[
+        list[str], typer.Argument(metavar="FILE=RATIO...", help="Corpora and their ratios.")
+    ]
+    output: flags.OutputFile
+    total: Annotated[int | None, typer.Option(min=1, help="Most dialogues.")] = None
+    seed: flags.Seed = 0
+
+
+def run_mix(options: MixOptions) -> None:
+    """Mix the corpora and write the result."""
+    parts = [_read_part(argument) for argument in options.corpora]
+    dialogues = mix(parts, options.seed, options.total)
+    print_written(options.output, write_corpus(dialogues, options.output, "messages"))
+
+
+def _read_part(argument: str) -> tuple[Sequence[Dialogue], float]:
+    """The dialogues and the ratio of ``FILE=RATIO``."""
+    try:
+        name, ratio = parse_named_number(argument)
+    except ValueError as error:
+        raise TrainError(f"{argument}: {error}") from None
+    if ratio <= 0:
+        raise TrainError(f"{argument}: the ratio must be greater than 0")
+    return list(read_dialogues([Path(name)])), ratio

@@ -1,0 +1,24 @@
+"""``baize-train data stats``: dialogues, turns and lengths of corpora."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from baize_train.cli import flags
+from baize_train.cli.output.corpora import print_statistics
+from baize_train.corpus.reading import read_dialogues
+from baize_train.corpus.statistics import measure_corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatsOptions:
+    """Options of ``baize-train data stats``."""
+
+    files: flags.CorpusFiles
+    json: flags.Json = False
+
+
+def run_stats(options: StatsOptions) -> None:
+    """Measure each corpus and print a table."""
+    statistics = {file.name: measure_corpus(read_dialogues([file])) for file in options.files}
+    print_statistics(statistics, json=options.json)
