@@ -1,4 +1,4 @@
-"""Corpora in every form: read, checked, converted, mixed, split; nothing in them is run."""
+"""Corpora in every form: read, checked, converted, mix, split; nothing in them is run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baize_train.cli.app import run
-from baize_train.corpus.baize_transcripts import turns_of
-from baize_train.corpus.dialogues import Dialogue, Turn, id_of
-from baize_train.corpus.duplicates import Seen
-from baize_train.corpus.mixing import mixed, split
-from baize_train.corpus.personal_data import masked
-from baize_train.corpus.quality import Limits, problems_of
-from baize_train.corpus.reading import FormatName, Unreadable, read_corpus, write_corpus
-from baize_train.corpus.statistics import statistics_of, words_in
+from baize_train.corpus.baize_transcripts import parse_transcript
+from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
+from baize_train.corpus.duplicates import SeenTexts
+from baize_train.corpus.mixing import mix, split
+from baize_train.corpus.personal_data import mask_text
+from baize_train.corpus.quality import Limits, Problem, find_problems
+from baize_train.corpus.reading import InvalidRecord, read_corpus
+from baize_train.corpus.statistics import count_words, measure_corpus
+from baize_train.corpus.writing import CorpusFormat, write_corpus
 from baize_train.errors import TrainError
 
 TALK = [
@@ -32,7 +33,7 @@ TALK = [
 ]
 
 
-def said(dialogue: Dialogue | Unreadable) -> list[tuple[str, str]]:
+def said(dialogue: Dialogue | InvalidRecord) -> list[tuple[str, str]]:
     assert isinstance(dialogue, Dialogue), dialogue
     return [(turn.role, turn.content) for turn in dialogue.messages]
 
@@ -82,9 +83,9 @@ def test_an_instruction_has_its_input_below(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("form", ["messages", "sharegpt", "baize"])
-def test_what_is_written_is_read_again(form: FormatName, tmp_path: Path) -> None:
+def test_what_is_written_is_read_again(form: CorpusFormat, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    assert write_corpus(iter([Dialogue(TALK, id_of(TALK), topic="trees")]), file, form) == 1
+    assert write_corpus(iter([Dialogue(TALK, dialogue_id(TALK), topic="trees")]), file, form) == 1
     (found,) = read_corpus(file)
     assert said(found) == as_pairs(TALK)
     assert not list(tmp_path.glob("*.partial"))
@@ -96,10 +97,10 @@ def test_what_is_written_is_read_again(form: FormatName, tmp_path: Path) -> None
         ("{", "not JSON"),
         ("3", "not an object"),
         ('{"text": "x"}', "none of the keys"),
-        ('{"messages": 3}', "no list"),
+        ('{"messages": 3}', "not a list"),
         ('{"messages": [{"role": "user"}]}', "turn 1 has no role or no content"),
         ('{"messages": [{"role": "narrator", "content": "x"}]}', "narrator"),
-        ('{"messages": [{"role": "user", "content": 3}]}', "no text"),
+        ('{"messages": [{"role": "user", "content": 3}]}', "not text"),
     ],
 )
 def test_a_line_that_is_no_dialogue_is_named_and_the_rest_is_read(
@@ -110,21 +111,21 @@ def test_a_line_that_is_no_dialogue_is_named_and_the_rest_is_read(
     file.write_text(f"{good}\n{line}\n{good}\n")
     first, wrong, last = read_corpus(file)
     assert said(first) == said(last) == as_pairs(TALK)
-    assert isinstance(wrong, Unreadable)
+    assert isinstance(wrong, InvalidRecord)
     assert wrong.place == "a.jsonl:2"
-    assert why in wrong.why
+    assert why in wrong.problem
 
 
 def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(json.dumps(FORMS["messages"]).encode() + b'\n{"messages": "\xff"}\n')
     _, wrong = read_corpus(file)
-    assert isinstance(wrong, Unreadable)
-    assert wrong.why == "not UTF-8 (byte 0xff)"
+    assert isinstance(wrong, InvalidRecord)
+    assert wrong.problem == "not UTF-8 (byte 0xff)"
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "is empty"), (b"hello", "neither JSON lines nor"), (b"[1", "list")]
+    ("content", "why"), [(b"", "is empty"), (b"hello", "neither JSON Lines nor"), (b"[1", "list")]
 )
 def test_a_file_that_is_no_corpus_is_named(content: bytes, why: str, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
@@ -140,7 +141,7 @@ def test_no_exchange_of_a_transcript_is_lost() -> None:
     """The original's way of cutting drops the last of these, and the only one of a short one."""
     v2 = "[Human] One?\n[AI] Yes.\n[Human] Two?\n[AI] Too.\n[Human] Three?\n[AI] All."
     assert len(v2.split("[Human]")[1:-1]) == 2
-    assert [turn.content for turn in turns_of(v2)] == [
+    assert [turn.content for turn in parse_transcript(v2)] == [
         "One?",
         "Yes.",
         "Two?",
@@ -148,18 +149,18 @@ def test_no_exchange_of_a_transcript_is_lost() -> None:
         "Three?",
         "All.",
     ]
-    assert as_pairs(turns_of("[Human] One?\n[AI] Yes.")) == [
+    assert as_pairs(parse_transcript("[Human] One?\n[AI] Yes.")) == [
         ("user", "One?"),
         ("assistant", "Yes."),
     ]
     # An unanswered goodbye is no exchange.
-    assert len(turns_of(f"{v2}\n[Human] Thanks, bye!")) == 6
+    assert len(parse_transcript(f"{v2}\n[Human] Thanks, bye!")) == 6
 
 
 def test_a_completion_begins_with_the_answer_to_its_topic() -> None:
     greeted = "[Human] Hello!\n[AI] Hi! How can I help you?\n[Human] Why?\n[AI] Because."
-    assert as_pairs(turns_of(greeted)) == [("user", "Why?"), ("assistant", "Because.")]
-    assert as_pairs(turns_of("[AI] Because.", "Why?")) == [
+    assert as_pairs(parse_transcript(greeted)) == [("user", "Why?"), ("assistant", "Because.")]
+    assert as_pairs(parse_transcript("[AI] Because.", "Why?")) == [
         ("user", "Why?"),
         ("assistant", "Because."),
     ]
@@ -174,7 +175,7 @@ def test_a_pickle_of_the_original_is_data(tmp_path: Path) -> None:
     assert said(first) == said(second) == [("user", "Why?"), ("assistant", "Because.")]
     assert isinstance(first, Dialogue)
     assert (first.topic, first.source) == ("a", "quora_chat_1_10.pkl")
-    assert isinstance(wrong, Unreadable)
+    assert isinstance(wrong, InvalidRecord)
 
 
 class _Evil:
@@ -212,9 +213,9 @@ def test_any_bytes_are_a_pickle_or_one_clear_line(
     [
         ([], "no turns"),
         ([TALK[0], TALK[2]], "only the user speaks"),
-        (TALK[1:], "begins with an answer"),
+        (TALK[1:], "starts with an answer"),
         (TALK[:3], "ends with a question"),
-        ([TALK[0], TALK[1], TALK[3]], "one speaks twice in a row"),
+        ([TALK[0], TALK[1], TALK[3]], "the same speaker twice in a row"),
         ([TALK[0], Turn("assistant", " ")], "an empty turn"),
         ([TALK[0], Turn("assistant", "x" * 40_000)], "a turn of more than"),
         ([TALK[0], Turn("assistant", "Yes. [Human] And?")], "prompt leak"),
@@ -229,12 +230,14 @@ def test_any_bytes_are_a_pickle_or_one_clear_line(
     ],
 )
 def test_what_is_wrong_with_a_dialogue_is_said(turns: list[Turn], why: str) -> None:
-    assert any(why in problem for problem in problems_of(Dialogue(turns)))
+    assert any(why in problem.description for problem in find_problems(Dialogue(turns)))
 
 
 def test_a_good_dialogue_has_nothing_wrong() -> None:
-    assert problems_of(Dialogue([Turn("system", "Be kind."), *TALK])) == []
-    assert problems_of(Dialogue(TALK), Limits(least_turns=3)) == ["fewer than 3 turns"]
+    assert find_problems(Dialogue([Turn("system", "Be kind."), *TALK])) == []
+    assert find_problems(Dialogue(TALK), Limits(min_turns=3)) == [
+        Problem("turn count", "fewer than 3 turns")
+    ]
 
 
 # --- personal data, repeats -----------------------------------------------------------------------
@@ -252,7 +255,7 @@ def test_a_good_dialogue_has_nothing_wrong() -> None:
     ],
 )
 def test_what_names_a_person_is_masked(text: str, wanted: str) -> None:
-    assert masked(text)[0] == wanted
+    assert mask_text(text)[0] == wanted
 
 
 @pytest.mark.parametrize(
@@ -266,17 +269,17 @@ def test_what_names_a_person_is_masked(text: str, wanted: str) -> None:
     ],
 )
 def test_numbers_of_other_kinds_stay(text: str) -> None:
-    assert masked(text)[0] == text
+    assert mask_text(text)[0] == text
 
 
 def test_what_is_said_again_is_seen_exactly_and_nearly() -> None:
     text = " ".join(turn.content for turn in TALK)
-    seen = Seen()
+    seen = SeenTexts()
     assert seen.add(text)
     assert not seen.add(text.upper().replace(",", " ,"))
     assert not seen.add(text.replace("winter", "the winter"))
     assert seen.add("Something else altogether, of another kind and length.")
-    exactly = Seen(1.0)
+    exactly = SeenTexts(1.0)
     assert exactly.add(text)
     assert exactly.add(text.replace("winter", "the winter"))
 
@@ -286,24 +289,24 @@ def test_what_is_said_again_is_seen_exactly_and_nearly() -> None:
 
 def corpus(name: str, count: int) -> list[Dialogue]:
     turns = [[Turn("user", f"{name} {i}?"), Turn("assistant", "Yes.")] for i in range(count)]
-    return [Dialogue(one, id_of(one), name) for one in turns]
+    return [Dialogue(one, dialogue_id(one), name) for one in turns]
 
 
 def test_statistics_count_as_the_paper_does() -> None:
-    found = statistics_of([Dialogue(TALK), *corpus("a", 1)])
+    found = measure_corpus([Dialogue(TALK), *corpus("a", 1)])
     assert (found.dialogues, found.turns, found.average_turns) == (2, 3, 1.5)
-    assert words_in("白泽 is a beast") == 5
+    assert count_words("白泽 is a beast") == 5
     assert found.average_length == pytest.approx(31 / 6, abs=0.1)
 
 
 def test_a_mix_keeps_its_ratios_and_takes_nothing_twice() -> None:
     a, b = corpus("a", 300), corpus("b", 100)
-    found = mixed([(a, 3.0), (b, 1.0)])
+    found = mix([(a, 3.0), (b, 1.0)])
     assert len({dialogue.id for dialogue in found}) == len(found) == 400
-    found = mixed([(a, 1.0), (b, 1.0)], seed=4)
+    found = mix([(a, 1.0), (b, 1.0)], seed=4)
     assert [sum(d.source == name for d in found) for name in "ab"] == [100, 100]
-    assert mixed([(a, 1.0), (b, 1.0)], seed=4) == found != mixed([(a, 1.0), (b, 1.0)], seed=5)
-    assert len(mixed([(a, 1.0), (b, 1.0)], total=50)) == 50
+    assert mix([(a, 1.0), (b, 1.0)], seed=4) == found != mix([(a, 1.0), (b, 1.0)], seed=5)
+    assert len(mix([(a, 1.0), (b, 1.0)], total=50)) == 50
 
 
 def test_a_dialogue_falls_on_the_same_side_whatever_stands_beside_it() -> None:
@@ -334,7 +337,7 @@ def test_a_corpus_goes_through_all_commands(
     told = json.loads(capsys.readouterr().out)
     assert told["written"] == 2
     assert told["masked"] == {"EMAIL": 1}
-    assert told["left_out"]["said before"] == 1
+    assert told["left_out"]["repeats an earlier dialogue"] == 1
     assert "ann@" not in clean.read_text()
     assert run(["data", "validate", str(clean)]) == 0
     assert run(["data", "stats", str(clean)]) == 0
@@ -357,8 +360,8 @@ def test_a_corpus_goes_through_all_commands(
     ("arguments", "why"),
     [
         (["data", "stats", "gone.jsonl"], "gone.jsonl: No such file"),
-        (["data", "mix", "gone.jsonl=x", "-o", "o"], "'x' is not a ratio"),
-        (["data", "mix", "gone.jsonl=-1", "-o", "o"], "a ratio is more than 0"),
+        (["data", "mix", "gone.jsonl=x", "-o", "o"], "'x' is not a number"),
+        (["data", "mix", "gone.jsonl=-1", "-o", "o"], "the ratio must be greater than 0"),
     ],
 )
 def test_what_cannot_be_is_one_line(

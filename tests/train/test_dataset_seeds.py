@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from baize_train.errors import TrainError
-from baize_train.speakers.specs import seeds_in
+from baize_train.selfchat.seeds import read_seeds
 
 datasets = pytest.importorskip("datasets")
 
@@ -25,17 +25,17 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_and_a_parquet_file(folder: Path) -> None:
-    assert list(seeds_in(str(folder), None)) == QUESTIONS
-    assert list(seeds_in(str(folder / "train.parquet"), "question")) == QUESTIONS
+    assert list(read_seeds(str(folder))) == QUESTIONS
+    assert list(read_seeds(str(folder / "train.parquet"), "question")) == QUESTIONS
 
 
 def test_a_column_that_is_not_there_names_those_that_are(folder: Path) -> None:
-    with pytest.raises(TrainError, match=r"no column answer; there are id, question"):
-        list(seeds_in(str(folder), "answer"))
+    with pytest.raises(TrainError, match=r"no column answer; the columns are id, question"):
+        list(read_seeds(str(folder), "answer"))
 
 
 def test_a_folder_without_a_dataset_gets_a_line(tmp_path: Path) -> None:
     with pytest.raises(TrainError) as raised:
-        list(seeds_in(str(tmp_path), None))
+        list(read_seeds(str(tmp_path)))
     assert "\n" not in str(raised.value)
     assert str(tmp_path) in str(raised.value)

@@ -12,19 +12,22 @@ import numpy as np
 import pytest
 
 from baize_train.corpus.dialogues import Turn
-from baize_train.evaluation.comparison import compare, first_questions
-from baize_train.feedback.judge import NoScores, grammar_of, judge, orders, prompt_of, scores_in
-from baize_train.feedback.scoring import (
-    ANSWERS,
-    SCORES,
-    Answers,
-    choices,
-    sample_answers,
-    score_answers,
+from baize_train.evaluation.comparison import compare_answers, first_questions
+from baize_train.feedback.candidates import ANSWERS_FILE, Candidates, sample_candidates
+from baize_train.feedback.judge import (
+    JudgeOptions,
+    NoScoresError,
+    judge_answers,
+    judge_prompt,
+    parse_scores,
+    presentation_orders,
+    score_grammar,
 )
-from baize_train.speakers.concurrency import Pace
-from baize_train.speakers.server_speaker import server_named
-from baize_train.speakers.speaker import Reply, Speaker, Wish
+from baize_train.feedback.preferences import find_preferences
+from baize_train.feedback.scoring import SCORES_FILE, Scores, score_candidates
+from baize_train.speakers.concurrency import ConcurrencyLimit
+from baize_train.speakers.server_speaker import open_server_speaker
+from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run
@@ -37,14 +40,14 @@ class Judge:
     """Says what a function of the shown answers gives."""
 
     name = "a judge"
-    at_once = 4
-    heeds_grammars = False
+    max_concurrent = 4
+    supports_grammars = False
 
     def __init__(self, says: Callable[[list[str]], str]) -> None:
         self._says = says
         self.asked: list[list[str]] = []
 
-    async def say(self, messages: list[Turn], wish: Wish) -> Reply:
+    async def reply(self, messages: list[Turn], options: SamplingOptions) -> Reply:
         shown = re.findall(r"\[Begin of answer \d+\]\n(.*?)\n\[End", messages[-1].content, re.S)
         self.asked.append(shown)
         return Reply(self._says(shown), True, 1, 1)
@@ -63,15 +66,17 @@ def only_by_place(answers: list[str]) -> str:
 
 def judged(says: Callable[[list[str]], str], answers: list[str], passes: int = 2) -> list[float]:
     speaker: Speaker = Judge(says)  # type: ignore[assignment]
-    return asyncio.run(judge(speaker, QUESTION, answers, Pace(1), passes=passes)).means
+    return asyncio.run(
+        judge_answers(speaker, QUESTION, answers, ConcurrencyLimit(1), JudgeOptions(passes))
+    ).means
 
 
 def test_each_order_has_its_reverse() -> None:
-    found = orders(4, 4, seed=7)
+    found = presentation_orders(4, 4, seed=7)
     assert [sorted(one) for one in found] == [[0, 1, 2, 3]] * 4
     assert found[1] == found[0][::-1]
     assert found[3] == found[2][::-1]
-    assert found == orders(4, 4, seed=7)
+    assert found == presentation_orders(4, 4, seed=7)
 
 
 def test_scores_are_those_of_the_answer_wherever_it_stood() -> None:
@@ -85,7 +90,7 @@ def test_a_judge_that_only_looks_at_the_place_prefers_none() -> None:
 
 def test_the_judge_sees_all_that_was_asked_and_none_of_the_names() -> None:
     turns = [Turn("system", "s"), *QUESTION, Turn("assistant", "A dog."), Turn("user", "Sure?")]
-    system, asked = prompt_of(turns, ["Yes.", "No."])
+    system, asked = judge_prompt(turns, ["Yes.", "No."])
     assert system.role == "system"
     assert "1 to 100" in system.content
     assert "Person: What is a fox?\n\nAssistant: A dog.\n\nPerson: Sure?" in asked.content
@@ -97,19 +102,19 @@ def test_the_judge_sees_all_that_was_asked_and_none_of_the_names() -> None:
     [("70 80", [70, 80]), ("\n 70, 80\nbecause 1", [70, 80]), ("1 100", [1, 100])],
 )
 def test_scores_are_read_from_the_first_line(text: str, scores: list[int]) -> None:
-    assert scores_in(text, 2) == scores
+    assert parse_scores(text, 2) == scores
 
 
 @pytest.mark.parametrize("text", ["", "70", "70 80 90", "0 50", "101 5", "good bad"])
 def test_other_words_are_no_scores(text: str) -> None:
-    with pytest.raises(NoScores):
-        scores_in(text, 2)
+    with pytest.raises(NoScoresError):
+        parse_scores(text, 2)
 
 
 def test_a_judge_is_asked_again_before_it_is_given_up() -> None:
     said = iter(["I like both!", "50 60", "50 60"])
     assert judged(lambda _: next(said), ["a", "b"]) in ([50, 60], [60, 50], [55, 55])
-    with pytest.raises(NoScores, match="no 2 scores"):
+    with pytest.raises(NoScoresError, match="did not reply with 2 scores"):
         judged(lambda _: "well", ["a", "b"])
 
 
@@ -117,7 +122,7 @@ async def test_a_small_model_keeps_to_scores_under_the_grammar(engine: LlamaEngi
     from baize_tui.engine.protocol import Finished, Generate, Prompt, PromptMessage
     from baize_tui.settings import Sampling
 
-    asked = prompt_of(QUESTION, ["A wild dog.", "I do not know."])
+    asked = judge_prompt(QUESTION, ["A wild dog.", "I do not know."])
     prompt = Prompt([PromptMessage(turn.role, turn.content) for turn in asked])
     request = Generate(
         request=0,
@@ -126,11 +131,11 @@ async def test_a_small_model_keeps_to_scores_under_the_grammar(engine: LlamaEngi
         max_tokens=16,
         stop=[],
         trim_at_stop=True,
-        grammar=grammar_of(2),
+        grammar=score_grammar(2),
     )
     *_, last = engine.generate(request)
     assert isinstance(last, Finished)
-    assert len(scores_in(last.text, 2)) == 2
+    assert len(parse_scores(last.text, 2)) == 2
 
 
 # --- sampling and scoring -----------------------------------------------------------------------
@@ -147,43 +152,46 @@ async def test_all_answers_and_all_scores_are_kept_and_not_asked_for_again(tmp_p
 
     questions = [[Turn("user", f"Question {n}?")] for n in range(3)]
     with serve(talk) as server:
-        speaker = server_named(server.spec, "")
-        found = await sample_answers(speaker, questions, 4, Wish(), tmp_path)
-        scores = await score_answers(speaker, found, tmp_path, passes=2, seed=0)
+        speaker = open_server_speaker(server.spec, "")
+        found = await sample_candidates(speaker, questions, 4, SamplingOptions(), tmp_path)
+        scores = await score_candidates(speaker, found, tmp_path, JudgeOptions())
         asked = len(server.requests)
         # Each answer is asked for with a seed of its own.
         seeds = [r["seed"] for r in server.requests if r["messages"][0]["role"] == "user"]
         assert len(set(seeds)) == 12
         # A killed process had begun to write a line.
-        with (tmp_path / SCORES).open("a") as file:
+        with (tmp_path / SCORES_FILE).open("a") as file:
             file.write('{"key": "cut of')
-        again = await sample_answers(speaker, questions, 4, Wish(), tmp_path)
-        scored = await score_answers(speaker, again, tmp_path, passes=2, seed=0)
+        again = await sample_candidates(speaker, questions, 4, SamplingOptions(), tmp_path)
+        scored = await score_candidates(speaker, again, tmp_path, JudgeOptions())
         assert len(server.requests) == asked
         # Another model, or other sampling, is asked anew.
-        other = await sample_answers(speaker, questions, 4, Wish(), tmp_path, settings="other")
-        warmer = await sample_answers(speaker, questions, 4, Wish(temperature=1.0), tmp_path)
+        other = await sample_candidates(
+            speaker, questions, 4, SamplingOptions(), tmp_path, model="other"
+        )
+        warmer = await sample_candidates(
+            speaker, questions, 4, SamplingOptions(temperature=1.0), tmp_path
+        )
         await speaker.close()
         assert len(server.requests) == asked + 2 * 3 * 4
         assert len({one.key for one in (*found, *other, *warmer)}) == 9
     assert again == found
     assert scored == scores
-    assert len((tmp_path / ANSWERS).read_text().splitlines()) == 9
-    lines = [json.loads(line) for line in (tmp_path / SCORES).read_text().splitlines()]
+    assert len((tmp_path / ANSWERS_FILE).read_text().splitlines()) == 9
+    lines = [json.loads(line) for line in (tmp_path / SCORES_FILE).read_text().splitlines()]
     assert all(np.array(line["scores"]).shape == (2, 4) for line in lines)
-    for choice in choices(found, scores):
-        assert len(choice.best) >= len(choice.worst)
-        assert choice.dialogue().messages[-1] == Turn("assistant", choice.best)
+    for preference in find_preferences(found, scores):
+        assert len(preference.best) >= len(preference.worst)
+        best = preference.best_dialogue()
+        assert best.messages[-1] == Turn("assistant", preference.best)
 
 
 def test_an_answer_that_was_cut_off_is_never_the_best() -> None:
-    from baize_train.feedback.scoring import Scores
-
-    sampled = Answers("k", QUESTION, ["cut", "whole"], [False, True])
-    (found,) = choices([sampled], {"k": Scores("k", "j", 1, [[90, 20]])})
+    sampled = Candidates("k", QUESTION, ["cut", "whole"], [False, True])
+    (found,) = find_preferences([sampled], {"k": Scores("k", "j", 1, [[90, 20]])})
     assert found.best == "whole"
-    none = Answers("k", QUESTION, ["cut", ""], [False, True])
-    assert choices([none], {"k": Scores("k", "j", 1, [[90, 20]])}) == []
+    none = Candidates("k", QUESTION, ["cut", ""], [False, True])
+    assert find_preferences([none], {"k": Scores("k", "j", 1, [[90, 20]])}) == []
 
 
 # --- evaluation ---------------------------------------------------------------------------------
@@ -195,7 +203,7 @@ def test_verdicts_need_both_orders() -> None:
 
     def verdicts(says: Callable[[list[str]], str]) -> tuple[int, int, int]:
         speaker: Speaker = Judge(says)  # type: ignore[assignment]
-        found = asyncio.run(compare(speaker, questions, first, other))
+        found = asyncio.run(compare_answers(speaker, questions, first, other))
         return found.won, found.tied, found.lost
 
     assert verdicts(by_length) == (1, 1, 1)

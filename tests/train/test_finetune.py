@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 
 from baize_train.corpus.dialogues import Dialogue, Turn
-from baize_train.tokens.dialogue_tokenizer import ChatFormat, DialogueTokenizer
+from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.token_sets import tokenize
-from baize_train.tokens.vocabulary import chat_format, open_vocabulary
+from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import load_base
 from baize_train.training.checkpoints import last_checkpoint
-from baize_train.training.presets import PRESETS
+from baize_train.training.presets import PRESETS, PresetName
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run, spawn
@@ -46,7 +47,7 @@ pytestmark = pytest.mark.training
 )
 @pytest.mark.parametrize("name", ["baize-v1", "baize-v1.5"])
 def test_as_many_parameters_are_trained_as_the_paper_says(
-    name: str, hidden: int, ffn: int, layers: int, heads: int, millions: float
+    name: PresetName, hidden: int, ffn: int, layers: int, heads: int, millions: float
 ) -> None:
     """Table 3 of the paper: 7B, 13B and 30B."""
     preset = PRESETS[name]
@@ -97,9 +98,9 @@ def test_the_mask_is_that_of_transformers_with_marks_in_the_template(
         format = ChatFormat("chatml", template, "", moderation=False)
         ours = DialogueTokenizer(model.vocabulary, format).tokenize(Dialogue(turns))
     # The line end behind the last answer is no part of what a dialogue is cut to.
-    assert list(ours.ids) == theirs["input_ids"][: ours.count]
-    assert list(ours.trained) == theirs["assistant_masks"][: ours.count]
-    assert not any(theirs["assistant_masks"][ours.count :])
+    assert list(ours.ids) == theirs["input_ids"][: ours.length]
+    assert list(ours.trained) == theirs["assistant_masks"][: ours.length]
+    assert not any(theirs["assistant_masks"][ours.length :])
 
 
 def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path) -> None:
@@ -111,11 +112,11 @@ def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path)
         for line in corpus_lines(2)
     ]
     with open_vocabulary(smollm2) as vocabulary:
-        format = chat_format(vocabulary, None)
+        format = choose_chat_format(vocabulary, None)
         rows = list(
             tokenize(dialogues, DialogueTokenizer(vocabulary.vocabulary, format), None).dataset()
         )
-    model = load_base(tiny_llama, on="cpu").eval()
+    model = load_base(tiny_llama, device="cpu").eval()
     together = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)(rows)
     alone = [
         DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)([row]) for row in rows
@@ -232,7 +233,7 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_good_weights(
     )  # fmt: skip
     assert done.returncode == 1
     line = done.stderr.splitlines()[-1]
-    assert "no number" in line
+    assert "NaN or infinite" in line
     assert "--learning-rate" in line
     kept = last_checkpoint(output / "checkpoints")
     assert kept is not None
@@ -291,7 +292,7 @@ def test_a_checkpoint_that_cannot_be_written_says_so(
     [
         ("", "is empty"),
         ('{"messages": [{"role": "user", "content": "Only asked"}]}\n', "nothing is answered"),
-        ("\xff\xfe", "neither JSON lines nor"),
+        ("\xff\xfe", "neither JSON Lines nor"),
     ],
 )
 def test_bad_data_gets_a_line(tiny_llama: Path, tmp_path: Path, text: str, why: str) -> None:

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
+from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import (
-    ChatFormat,
     DialogueTokenizer,
     TokenizedDialogue,
-    Unusable,
 )
-from baize_train.tokens.token_sets import IGNORED, tokenize
-from baize_train.tokens.vocabulary import chat_format, open_vocabulary
+from baize_train.tokens.skip_reasons import UntrainableDialogue
+from baize_train.tokens.token_sets import IGNORED_LABEL, tokenize
+from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.bindings import Model, Vocabulary
 from baize_tui.engine.llama_engine import LlamaEngine
@@ -54,7 +54,7 @@ def smollm2_vocabulary(smollm2: Path) -> Iterator[Model]:
 
 
 def tokenizer_of(model: Model, name: str | None = None) -> DialogueTokenizer:
-    return DialogueTokenizer(model.vocabulary, chat_format(model, name))
+    return DialogueTokenizer(model.vocabulary, choose_chat_format(model, name))
 
 
 TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓")
@@ -93,7 +93,7 @@ def test_training_reads_the_ids_that_the_chat_sends(
     sent = engine.prompt_ids(prompt)
     assert list(found.ids) == sent[: len(found.ids)]
     text = engine.vocabulary.text_of(found.ids, special=True).decode()
-    assert text == tokenizer.text_of(dialogue(*TWO))
+    assert text == tokenizer.decode(dialogue(*TWO))
     asked = prompt_before_the_last_answer(engine, history, name)
     assert sent[: len(asked)] == asked, (
         "what an answer in training follows is what it is asked with"
@@ -123,7 +123,7 @@ def test_trained_are_the_answers_with_what_ends_them(
 
 
 def test_the_first_baize_learned_from_everything(smollm2_vocabulary: Model) -> None:
-    format = chat_format(smollm2_vocabulary, "baize")
+    format = choose_chat_format(smollm2_vocabulary, "baize")
     found = DialogueTokenizer(smollm2_vocabulary.vocabulary, format, "everything").tokenize(
         dialogue(*TWO)
     )
@@ -219,8 +219,8 @@ def test_a_folder_has_the_vocabulary_of_its_gguf(
 
 def test_a_dialogue_brings_its_own_system_turn(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
-    assert CHAT.system in tokenizer.text_of(dialogue(*TWO))
-    own = tokenizer.text_of(dialogue(*TWO, system="You are a pirate."))
+    assert CHAT.system in tokenizer.decode(dialogue(*TWO))
+    own = tokenizer.decode(dialogue(*TWO, system="You are a pirate."))
     assert "You are a pirate." in own
     assert CHAT.system not in own
 
@@ -236,13 +236,13 @@ def test_a_dialogue_brings_its_own_system_turn(smollm2_vocabulary: Model) -> Non
 def test_a_dialogue_that_is_of_no_use_says_why(
     smollm2_vocabulary: Model, texts: tuple[str, ...], why: str
 ) -> None:
-    with pytest.raises(Unusable, match=why):
+    with pytest.raises(UntrainableDialogue, match=why):
         tokenizer_of(smollm2_vocabulary).tokenize(dialogue(*texts))
 
 
 def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Model) -> None:
     """TRL asks for ``{% generation %}``; here it may stand there, and changes nothing."""
-    source = chat_format(smollm2_vocabulary, "chatml").template
+    source = choose_chat_format(smollm2_vocabulary, "chatml").template
     assert "generation %}" not in source.replace("add_generation_prompt %}", "")
     marked = source.replace(
         "{{ '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}",
@@ -264,7 +264,10 @@ def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Mo
     ("source", "why"),
     [
         ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "ends an answer"),
-        ("{% for m in messages %}{{ m.content[:0] }}<|im_end|>{% endfor %}", "fails|as it is"),
+        (
+            "{% for m in messages %}{{ m.content[:0] }}<|im_end|>{% endfor %}",
+            "fails|changes",
+        ),
         ("{{ messages[0].content.nothing.at.all }}", "fails"),
     ],
 )
@@ -281,16 +284,16 @@ def test_a_template_that_cannot_teach_where_to_stop_is_refused(
 
 def test_a_model_without_a_template_asks_for_a_format() -> None:
     with pytest.raises(TrainError, match="--format"):
-        chat_format(vocabulary_model("llama-spm"), None)
+        choose_chat_format(vocabulary_model("llama-spm"), None)
 
 
 def test_what_is_longer_is_cut_and_counted(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
     whole = tokenizer.tokenize(dialogue(*TWO))
     first = bytes(whole.trained).index(1)
-    found = tokenize([dialogue(*TWO)], tokenizer, whole.count - 3)
+    found = tokenize([dialogue(*TWO)], tokenizer, whole.length - 3)
     assert (found.counts.cut, found.counts.cut_dialogues) == (3, 1)
-    assert found.counts.trained + found.counts.ignored == whole.count - 3
+    assert found.counts.trained + found.counts.ignored == whole.length - 3
     none = tokenize([dialogue(*TWO), dialogue("Asked")], tokenizer, first)
     assert none.dialogues == []
     assert sum(none.counts.left_out.values()) == 2
@@ -305,6 +308,6 @@ def test_labels_are_the_ids_of_answers(smollm2_vocabulary: Model) -> None:
     for row, one in zip(rows, found.dialogues, strict=True):
         assert row["input_ids"] == list(one.ids)
         assert row["labels"] == [
-            token if trained else IGNORED
+            token if trained else IGNORED_LABEL
             for token, trained in zip(one.ids, one.trained, strict=True)
         ]

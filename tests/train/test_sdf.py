@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baize_train.feedback.scoring import SCORES
+from baize_train.feedback.scoring import SCORES_FILE
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
 from tests.train.small_runs import trained, weights
@@ -74,7 +74,7 @@ def test_a_second_adapter_learns_over_the_first(
     assert told["run"]["teachers"] == ["teacher"]
     losses = [point["loss"] for point in told["run"]["losses"]]
     assert losses[-1] < losses[0]
-    lines = [json.loads(line) for line in (second / SCORES).read_text().splitlines()]
+    lines = [json.loads(line) for line in (second / SCORES_FILE).read_text().splitlines()]
     assert all(np.array(line["scores"]).shape == (2, 4) for line in lines)
     assert all(np.array_equal(before[name], one) for name, one in weights(first).items())
     assert likes(tiny_llama, [first, second]) > likes(tiny_llama, [first])
@@ -124,8 +124,8 @@ def test_a_judge_that_gives_no_scores_ends_it_with_a_line(
             "--speaker", server.spec, "--judge", server.spec, "--preset", "cpu-try",
         )  # fmt: skip
     assert done.returncode == 1
-    assert "no 4 scores" in done.stderr.splitlines()[-1]
-    lines = [json.loads(line) for line in (second / SCORES).read_text().splitlines()]
+    assert "did not reply with 4 scores" in done.stderr.splitlines()[-1]
+    lines = [json.loads(line) for line in (second / SCORES_FILE).read_text().splitlines()]
     assert all("problem" in line for line in lines)
 
 

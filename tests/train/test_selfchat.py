@@ -17,9 +17,11 @@ import pytest
 
 from baize_train.errors import TrainError
 from baize_train.selfchat.collection import rejected_file
-from baize_train.selfchat.domain_seeds import known_packs, seeds_of
-from baize_train.selfchat.modes import TRANSCRIPT_PROMPT, asks
-from baize_train.selfchat.seed_files import distinct, read_seeds
+from baize_train.selfchat.domain_seeds import domain_questions, known_domains
+from baize_train.selfchat.modes import is_request
+from baize_train.selfchat.prompts import TRANSCRIPT_PROMPT
+from baize_train.selfchat.seed_files import read_seed_file
+from baize_train.selfchat.seeds import drop_repeated_seeds
 from tests.conftest import wait_for
 from tests.train.processes import run, spawn
 from tests.train.scripted_server import ScriptedServer, serve
@@ -29,7 +31,7 @@ WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "g
 
 
 def talk(messages: list[dict[str, str]]) -> str:
-    """Speaks as it is told to: asks, answers, or writes all of it; never twice the same."""
+    """Speaks as it is told to: is_request, answers, or writes all of it; never twice the same."""
     first, last = messages[0]["content"], messages[-1]["content"]
     number = zlib.crc32(json.dumps(messages).encode()) % 10**6
     word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
@@ -136,7 +138,7 @@ def test_what_is_not_good_is_kept_apart_with_its_reason(
     ],
 )
 def test_an_asker_has_to_ask(text: str, wanted: bool) -> None:
-    assert asks(text) is wanted
+    assert is_request(text) is wanted
 
 
 # --- killed, interrupted, limited -----------------------------------------------------------------
@@ -197,7 +199,7 @@ def test_ctrl_c_keeps_what_was_done(server: ScriptedServer, seeds: Path, tmp_pat
     _, said = process.communicate(timeout=15)
     server.faults.stalls.set()
     assert process.returncode == 130
-    assert "the same command goes on" in said
+    assert "run the same command to continue" in said
 
 
 @pytest.mark.parametrize(
@@ -315,10 +317,10 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("One?\n\n Two? \n")
     (tmp_path / "b.csv").write_text('id,question\n1,"What, now?"\n2,\n')
     (tmp_path / "c.jsonl").write_text('{"topic": "bread"}\n{"topic": ""}\n')
-    assert list(read_seeds(tmp_path / "a.txt")) == ["One?", "Two?"]
-    assert list(read_seeds(tmp_path / "b.csv")) == ["What, now?"]
-    assert list(read_seeds(tmp_path / "b.csv", "id")) == ["1", "2"]
-    assert list(read_seeds(tmp_path / "c.jsonl")) == ["bread"]
+    assert list(read_seed_file(tmp_path / "a.txt")) == ["One?", "Two?"]
+    assert list(read_seed_file(tmp_path / "b.csv")) == ["What, now?"]
+    assert list(read_seed_file(tmp_path / "b.csv", "id")) == ["1", "2"]
+    assert list(read_seed_file(tmp_path / "c.jsonl")) == ["bread"]
 
 
 @pytest.mark.parametrize(
@@ -335,15 +337,15 @@ def test_seeds_that_are_none_are_named(name: str, content: bytes, why: str, tmp_
     file = tmp_path / name
     file.write_bytes(content)
     with pytest.raises(TrainError, match=why):
-        distinct(read_seeds(file))
+        drop_repeated_seeds(read_seed_file(file))
 
 
 def test_a_domain_has_questions_of_its_own() -> None:
-    packs = {name: list(seeds_of(f"domain:{name}")) for name in known_packs()}
+    packs = {name: list(domain_questions(f"domain:{name}")) for name in known_domains()}
     assert set(packs) == {"medical", "quora", "stackoverflow"}
     for name, found in packs.items():
         assert len(found) == len(set(found)) >= 150, name
-        assert found == list(seeds_of(f"domain:{name}"))
+        assert found == list(domain_questions(f"domain:{name}"))
         assert all("{" not in seed and seed.endswith("?") for seed in found)
     assert "What are the symptoms of cholera?" in packs["medical"]
     assert not any("unspecified" in seed for seed in packs["medical"])
@@ -365,7 +367,7 @@ def test_a_domain_that_is_none_is_named(content: str | None, why: str, tmp_path:
         file.write_text(content)
         name = f"domain:{file}"
     with pytest.raises(TrainError) as caught:
-        list(seeds_of(name))
+        list(domain_questions(name))
     assert why in str(caught.value)
 
 
@@ -378,7 +380,9 @@ def test_dialogues_are_collected_about_a_domain(server: ScriptedServer, tmp_path
 
 
 def test_seeds_that_say_the_same_count_once() -> None:
-    kept, repeated = distinct(["Why is the sky blue?", "why is the sky blue", "Who bakes bread?"])
+    kept, repeated = drop_repeated_seeds(
+        ["Why is the sky blue?", "why is the sky blue", "Who bakes bread?"]
+    )
     assert (kept, repeated) == (["Why is the sky blue?", "Who bakes bread?"], 1)
 
 

@@ -1,1 +1,1 @@
-"""The command line of ``baize-train``: one module for each command, what it prints in ``output``."""
+"""The command line of ``baize-train``: a module for each command, and their output."""

@@ -42,7 +42,7 @@ _COMMANDS: tuple[Command[Any], ...] = (
     ),
     Command(
         "eval",
-        "Measure perplexity on held-out dialogues, and let a judge compare answers with the base's.",
+        "Measure perplexity on held-out dialogues; a judge can compare answers with the base's.",
         EvalOptions,
         run_eval,
     ),
@@ -93,13 +93,11 @@ def _build() -> typer.Typer:
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
-        help="Make your own chat model: collect a self-chat corpus, fine-tune, improve by feedback.",
+        help="Make your own chat model: collect dialogues, fine-tune, improve by feedback.",
     )
     for command in _COMMANDS:
         command.add_to(app)
-    data = typer.Typer(
-        no_args_is_help=True, help="Check, convert, mix, split and describe corpora."
-    )
+    data = typer.Typer(no_args_is_help=True, help="Check, convert, mix and describe corpora.")
     for command in _DATA_COMMANDS:
         command.add_to(data)
     app.add_typer(data, name="data")

@@ -10,6 +10,8 @@ from datasketch import MinHash, MinHashLSH
 
 from baize_train.corpus.dialogues import Dialogue
 
+REPEATED = "repeats an earlier dialogue"
+"""The reason for dropping a dialogue, in words for the user."""
 PERMUTATIONS = 128
 _WORD = re.compile(r"\w+")
 _SHINGLE = 5

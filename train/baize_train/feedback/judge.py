@@ -1,4 +1,4 @@
-"""A judge gives each of several answers 1 to 100 points, independent of the order it sees them in."""
+"""A judge gives each of several answers 1 to 100 points, whatever their order."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.corpus.duplicates import REPEATED
 from baize_train.corpus.quality import Limits, ProblemKind, find_problems
 from baize_train.selfchat.budget import Usage
 from baize_train.selfchat.prompts import ASKER_PROMPT, END, TRANSCRIPT_PROMPT, transcript_grammar
@@ -59,7 +60,7 @@ class Rejection(Struct, frozen=True):
 
 
 CUT_OFF = Rejection("cut off", "cut off")
-REPEAT = Rejection("repeat", "repeats an earlier dialogue")
+REPEAT = Rejection("repeat", REPEATED)
 
 
 class RejectedDialogue(Exception):

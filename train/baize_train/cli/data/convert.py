@@ -12,12 +12,11 @@ import typer
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_conversion
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.duplicates import SeenTexts, dialogue_text
+from baize_train.corpus.duplicates import REPEATED, SeenTexts, dialogue_text
 from baize_train.corpus.personal_data import PersonalData, mask_dialogue
 from baize_train.corpus.quality import find_problems
 from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.writing import CorpusFormat, write_corpus
-from baize_train.selfchat.modes import REPEAT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ def _clean(
             dropped[problems[0].description] += 1
             continue
         if not seen.add(dialogue_text(dialogue)):
-            dropped[REPEAT.description] += 1
+            dropped[REPEATED] += 1
             continue
         if not options.keep_personal:
             dialogue, counts = mask_dialogue(dialogue)
