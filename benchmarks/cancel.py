@@ -1,9 +1,9 @@
-"""From Esc in the terminal to the end of compute in the worker, inside a 2,000-token prefill::
+"""The time from Esc in the terminal to the end of compute in the worker, in a 2,000-token prefill::
 
     python benchmarks/cancel.py
 
-The client runs in a pseudo-terminal on the real model. The end of compute is the last moment at
-which the worker's threads took processor time, read from /proc (Linux).
+The client runs in a pseudo-terminal with the real model. The end of compute is the last moment at
+which the threads of the worker used processor time, read from /proc (Linux).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ QUIET_S = 0.25
 PROMPT = b"\x1b[200~" + b"word " * 2000 + b"\x1b[201~"
 
 
-def worker_of(pid: int) -> int:
-    """The client's child that runs the model."""
+def find_worker(pid: int) -> int:
+    """The child of the client that runs the model."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             if int(stat.read_text().rpartition(")")[2].split()[1]) == pid:
@@ -36,7 +36,7 @@ def worker_of(pid: int) -> int:
     raise AssertionError("no worker")
 
 
-def cpu_ns(pid: int) -> int:
+def cpu_time_ns(pid: int) -> int:
     """Processor time of all threads of ``pid``, in nanoseconds."""
     total = 0
     for schedstat in Path(f"/proc/{pid}/task").glob("*/schedstat"):
@@ -48,12 +48,12 @@ def cpu_ns(pid: int) -> int:
 
 
 def seconds_to_quiet(worker: int) -> float:
-    """How long from now until the worker's last use of a processor."""
+    """Seconds from now until the worker last uses a processor."""
     started = last_busy = time.perf_counter()
-    before = cpu_ns(worker)
+    before = cpu_time_ns(worker)
     while time.perf_counter() - last_busy < QUIET_S:
-        now = cpu_ns(worker)
-        if now - before > 200_000:  # more than the reading of a message takes
+        now = cpu_time_ns(worker)
+        if now - before > 200_000:  # more than reading a message takes
             last_busy = time.perf_counter()
             before = now
     return last_busy - started
@@ -64,7 +64,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         terminal = TimedTerminal([sys.executable, "-m", "baize_tui"], {"BAIZE_HOME": home})
         terminal.seconds_until(b"moderated")
-        worker = worker_of(terminal.pid)
+        worker = find_worker(terminal.pid)
         for _ in range(ROUNDS):
             terminal.forget()
             terminal.type(b"\x0e")  # a new conversation, so that nothing is in the KV cache

@@ -1,11 +1,12 @@
-"""Terminals closed at random moments: no process may be left, and no word that was shown lost::
+"""Close terminals at random moments: no process may be left, and no word on the screen lost::
 
-    python benchmarks/closed_terminals.py                 # 200 of them
-    python benchmarks/closed_terminals.py --cases 50:100  # a part
-    python benchmarks/closed_terminals.py --cases 57:58   # one again, as it was
+    python benchmarks/closed_terminals.py                 # 200 cases
+    python benchmarks/closed_terminals.py --cases 50:100  # some of them
+    python benchmarks/closed_terminals.py --cases 57:58   # repeat one case
 
-Each case opens the client on the real model in a terminal, brings it to one of the ``MOMENTS``, and
-ends it in one of the ``ENDS`` after a random pause. The case's number is the seed of all of this.
+Each case opens the client with the real model in a terminal, waits for one of the ``MOMENTS`` and a
+random pause, and ends the client in one of the ``ENDS``. The number of the case is the seed of all
+random choices.
 """
 
 from __future__ import annotations
@@ -58,31 +59,31 @@ LONGEST_EXIT_S = 2.0
 NOTHING_LEFT_S = 5.0
 PATIENCE_S = 60.0
 COLUMNS, LINES = 58, 30
-"""Narrow, so that there is only the conversation."""
+"""Narrow, so that the screen shows only the conversation."""
 QUESTION = "Write a very long story about a dragon and a knight."
 LONG_QUESTION = "word " * 1500
 DIALOGS = {"help": b"\x1bOP", "settings": b"\x1bOS", "models": b"\x1bm", "palette": b"\x10"}
 ENTER, CTRL_O, CTRL_Q, CTRL_Z = b"\r", b"\x0f", b"\x11", b"\x1a"
 PROMPT = b"ready-to-start "
 _FORKING = threading.Lock()
-"""A terminal that another child inherits is not closed when its window is."""
+"""Held while forking: a terminal that another child inherits does not close with its window."""
 
 
 @dataclass
 class Result:
-    """What one case came to."""
+    """The outcome of one case."""
 
     number: int
     moment: Moment
     end: End
     exit_s: float = 0.0
     code: int | None = None
-    """None where a shell lies between."""
+    """None if a shell is the parent of the client."""
     failures: list[str] = field(default_factory=list)
 
 
 class Terminal:
-    """The client in a terminal, or under a shell in one, and what is on its screen."""
+    """The client in a terminal, alone or started from a shell, and the content of its screen."""
 
     def __init__(self, home: Path, *, shell: bool) -> None:
         client = [sys.executable, "-m", "baize_tui"]
@@ -115,7 +116,7 @@ class Terminal:
             self.client = shell_process.children()[0].pid
 
     def read(self, wait_s: float = 0.0) -> None:
-        """Take in what is written within ``wait_s``."""
+        """Read the output of ``wait_s`` seconds."""
         if self._master < 0:
             time.sleep(wait_s)
             return
@@ -123,7 +124,7 @@ class Terminal:
         while select.select([self._master], [], [], max(0.0, end - time.monotonic()))[0]:
             try:
                 self._stream.feed(os.read(self._master, 1 << 16))
-            except OSError:  # nobody writes any more
+            except OSError:  # the last writer has ended
                 return
             if time.monotonic() >= end:
                 return
@@ -137,11 +138,11 @@ class Terminal:
     def wait_for(self, condition: Callable[[str], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
         while not condition("\n".join(self.lines)):
-            assert time.monotonic() < end, "it did not come:\n" + "\n".join(self.lines)
+            assert time.monotonic() < end, "the condition was not met:\n" + "\n".join(self.lines)
             self.read(0.02)
 
     def type(self, keys: bytes) -> None:
-        """Send ``keys``, taking in what is written meanwhile: a terminal's buffer is small."""
+        """Send ``keys``, and read meanwhile, because the buffer of a terminal is small."""
         while keys:
             keys = keys[os.write(self._master, keys[:512]) :]
             self.read(0.002)
@@ -153,7 +154,7 @@ class Terminal:
             self._master = -1
 
     def ended(self) -> tuple[bool, int | None]:
-        """Whether the client has ended, and its exit code if it is our child."""
+        """Whether the client has ended, and its exit code if it is a child of this process."""
         if self._shell:
             try:
                 return psutil.Process(self.client).status() == psutil.STATUS_ZOMBIE, None
@@ -163,33 +164,33 @@ class Terminal:
         return bool(pid), os.waitstatus_to_exitcode(status) if pid else None
 
 
-def processes_of(home: Path) -> list[psutil.Process]:
-    """Every process that was started with this home folder, zombies aside."""
-    found = []
+def client_processes(home: Path) -> list[psutil.Process]:
+    """Every process with this home folder in its environment, except zombies."""
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             ours = process.environ().get("BAIZE_HOME") == str(home)
             if ours and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
-def ready(screen: str) -> bool:
+def is_ready(screen: str) -> bool:
     return "moderated" in screen and "loading" not in screen
 
 
-def bring_to(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
-    """Have the client at ``moment``, and wait a little longer."""
+def bring_to_moment(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
+    """Bring the client to ``moment``, and wait for a short random time."""
     if moment == "start":
         terminal.read(chance.uniform(0.0, 1.2))
         return
     if moment == "load":
-        terminal.wait_for(lambda screen: "loading" in screen or ready(screen))
-        if chance.random() < 0.5:  # a question may come before the model is there
+        terminal.wait_for(lambda screen: "loading" in screen or is_ready(screen))
+        if chance.random() < 0.5:  # a question may come before the model is loaded
             terminal.type(QUESTION.encode() + ENTER)
         terminal.read(chance.uniform(0.0, 0.3))
         return
-    terminal.wait_for(ready)
+    terminal.wait_for(is_ready)
     if moment == "prefill":
         terminal.type(b"\x1b[200~" + LONG_QUESTION.encode() + b"\x1b[201~" + ENTER)
         terminal.wait_for(lambda screen: "reading the prompt" in screen or "answering" in screen)
@@ -213,9 +214,9 @@ def bring_to(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
     terminal.read(chance.uniform(0.0, 1.0))
 
 
-def end_it(end: End, terminal: Terminal, home: Path) -> None:
+def end_client(end: End, terminal: Terminal, home: Path) -> None:
     if end.startswith("worker"):
-        for process in processes_of(home):
+        for process in client_processes(home):
             with contextlib.suppress(psutil.Error):
                 if "baize_tui.engine.worker" in process.cmdline():
                     process.kill()
@@ -239,7 +240,7 @@ def shown_answer(lines: list[str]) -> list[str]:
 
 
 def letters(text: str) -> str:
-    """What stays the same however Markdown draws it."""
+    """The characters of ``text`` that Markdown does not change."""
     return re.sub(r"\W", "", text)
 
 
@@ -265,10 +266,10 @@ def check_words(result: Result, lines: list[str], home: Path) -> None:
 
 
 def run_case(number: int, left_after_s: float = NOTHING_LEFT_S) -> Result:
-    """Open, close and check one terminal; processes may need ``left_after_s`` to end."""
+    """Open, close and check one terminal; processes get ``left_after_s`` seconds to end."""
     chance = random.Random(number)
     moment = MOMENTS[number % len(MOMENTS)]
-    ends = [one for one in ENDS if moment != "suspended" or "worker" not in one]
+    ends = [end for end in ENDS if moment != "suspended" or "worker" not in end]
     end = chance.choice(ends)
     result = Result(number, moment, end)
     shell = "shell" in end or moment == "suspended"
@@ -278,20 +279,20 @@ def run_case(number: int, left_after_s: float = NOTHING_LEFT_S) -> Result:
         (home / "config" / "config.toml").write_text(f"[sampling]\nseed = {number}\n")
         terminal = Terminal(home, shell=shell)
         try:
-            bring_to(moment, terminal, chance)
+            bring_to_moment(moment, terminal, chance)
             lines = terminal.lines
             at = time.monotonic()
-            end_it(end, terminal, home)
+            end_client(end, terminal, home)
             _wait_for_end(result, terminal, at, left_after_s)
             left = _wait_for_none(home, at + left_after_s)
-            result.failures += [f"left: {' '.join(one.cmdline())[:80]}" for one in left]
+            result.failures += [f"left: {' '.join(process.cmdline())[:80]}" for process in left]
             if (home / "data" / "conversations.db").exists():
                 check_words(result, lines, home)
         except AssertionError as error:
             result.failures.append(str(error))
         finally:
             terminal.close()
-            for process in processes_of(home):
+            for process in client_processes(home):
                 with contextlib.suppress(psutil.Error):
                     process.kill()
             with contextlib.suppress(ChildProcessError):
@@ -308,26 +309,27 @@ def _wait_for_end(result: Result, terminal: Terminal, at: float, limit_s: float)
 
 
 def _wait_for_none(home: Path, until: float) -> list[psutil.Process]:
-    """The processes that are left at ``until``; a shell may stay."""
+    """The processes that are left at the time ``until``, except shells."""
     while True:
-        left = [one for one in processes_of(home) if _is_ours(one)]
+        left = [process for process in client_processes(home) if not _is_shell(process)]
         if not left or time.monotonic() > until:
             return left
         time.sleep(0.05)
 
 
-def _is_ours(process: psutil.Process) -> bool:
+def _is_shell(process: psutil.Process) -> bool:
+    """Whether it is a shell, or has ended meanwhile."""
     with contextlib.suppress(psutil.Error):
-        return "bash" not in process.name()
-    return False
+        return "bash" in process.name()
+    return True
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", default=f"0:{CASES}", metavar="FIRST:END")
     parser.add_argument("--at-once", type=int, default=2, metavar="N")
-    chosen = parser.parse_args()
-    first, end = (int(part) for part in chosen.cases.split(":"))
+    options = parser.parse_args()
+    first, end = (int(part) for part in options.cases.split(":"))
     shown = threading.Lock()
 
     def run(number: int) -> Result:
@@ -340,24 +342,25 @@ def main() -> int:
                 print(f"\ncase {number} ({result.moment}, {result.end}): {failure}", flush=True)
         return result
 
-    with ThreadPoolExecutor(chosen.at_once) as pool:
+    with ThreadPoolExecutor(options.at_once) as pool:
         results = list(pool.map(run, range(first, end)))
     print()
     rows: dict[str, Any] = {"moment": MOMENTS, "end": ENDS}
     for name, values in rows.items():
         for value in values:
-            some = [one for one in results if getattr(one, name) == value]
-            if some:
-                times = [one.exit_s for one in some]
-                codes = collections.Counter(one.code for one in some if one.code is not None)
-                said = ", ".join(f"{code}: {count}" for code, count in sorted(codes.items()))
+            chosen = [result for result in results if getattr(result, name) == value]
+            if chosen:
+                times = [result.exit_s for result in chosen]
+                failures = sum(bool(result.failures) for result in chosen)
+                codes = collections.Counter(r.code for r in chosen if r.code is not None)
+                counts = ", ".join(f"{code}: {count}" for code, count in sorted(codes.items()))
                 print(
-                    f"{value:36} {len(some):3} ended, {sum(bool(r.failures) for r in some)} failed,"
+                    f"{value:36} {len(chosen):3} ended, {failures} failed,"
                     f" median {statistics.median(times):.2f} s, slowest {max(times):.2f} s"
-                    f"  (exit codes {said})"
+                    f"  (exit codes {counts})"
                 )
-    failed = [one for one in results if one.failures]
-    slowest = max(results, key=lambda one: one.exit_s)
+    failed = [result for result in results if result.failures]
+    slowest = max(results, key=lambda result: result.exit_s)
     print(
         f"{len(results)} terminals, {len(failed)} failed; slowest exit {slowest.exit_s:.2f} s "
         f"(case {slowest.number}: {slowest.moment}, {slowest.end}; at most {LONGEST_EXIT_S:.0f})"

@@ -1,18 +1,18 @@
-"""Merging, converting and quantizing in one pass, beside llama-quantize alone::
+"""Merge, convert and quantize in one pass, compared with llama-quantize alone::
 
     python benchmarks/convert.py                # a random LLaMA of 1.1 billion parameters
-    python benchmarks/convert.py 7b --pairs 1   # and of 7; takes 36 GB of disk
-    python benchmarks/convert.py --busy         # while another process keeps one core busy
+    python benchmarks/convert.py 7b --pairs 1   # one of 7; needs 36 GB of disk
+    python benchmarks/convert.py --busy         # with another process on one core
     python benchmarks/convert.py --chain PYTHON LLAMA_CPP
 
-Random weights in float16, with a LoRA of rank 8 on q and v. What llama-quantize reads is an F16
-GGUF of the same model, which the usual chain has to make first. Each runs in a process of its own,
-in turn; its memory is what it held beyond mapped files, at the most. ``--folder`` keeps the models
-for the next run, and ``--no-plain`` leaves out the run without an adapter. On a machine that others
-use too, ``--in-turns`` lets the commands of a round alternate every second.
+The weights are random float16 numbers, with a LoRA of rank 8 on q and v. llama-quantize reads an
+F16 GGUF of the same model, which the usual chain of tools has to make first. Each command runs in
+its own process, one after the other. Its memory is the peak, without mapped files. ``--folder``
+keeps the models for the next run, and ``--no-plain`` skips the run without an adapter. On a shared
+machine, ``--in-turns`` alternates the commands of a round every second.
 
-``--chain`` runs that chain too: PEFT's merge by PYTHON (with torch, transformers and peft), then
-LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
+``--chain`` runs the usual chain too: PEFT's merge by PYTHON (with torch, transformers and peft),
+then LLAMA_CPP/convert_hf_to_gguf.py (in the source of llama-cpp-python: vendor/llama.cpp), then
 llama-quantize.
 """
 
@@ -91,7 +91,7 @@ def make_base(folder: Path, shape: dict[str, Any], per_shard: int = 1) -> None:
         (folder / name).write_bytes((goldens / name).read_bytes())
     config = {"architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": 32000}
     (folder / "config.json").write_text(json.dumps({**config, **shape}))
-    # One pool of numbers, begun elsewhere for each tensor: to draw all anew would take minutes.
+    # Each tensor takes the same pool of numbers from another start: drawing all would take minutes.
     pool = np.random.default_rng(0).standard_normal(1 << 26, dtype=np.float32) * np.float32(0.02)
     weight_map = {}
     shapes = expected_shapes(read_config(folder))
@@ -127,24 +127,24 @@ def make_adapter(folder: Path, shape: dict[str, Any]) -> None:
     write_safetensors(folder / "adapter_model.safetensors", tensors)
 
 
-class Timed(NamedTuple):
-    """What a command took."""
+class Cost(NamedTuple):
+    """The time and memory of a command."""
 
     seconds: float
     megabytes: float
-    """Memory that was not a mapped file, at the most."""
+    """Peak memory, without mapped files."""
 
 
 class Round(NamedTuple):
-    """Each side once."""
+    """One run of each side."""
 
-    with_report: Timed
-    plain: Timed | None
-    alone: Timed
+    with_report: Cost
+    plain: Cost | None
+    alone: Cost
 
 
 class Run:
-    """A command that runs, with the time and memory it takes. Stopped meanwhile, it takes none."""
+    """A running command, with its time and memory. While it is stopped, no time counts."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
@@ -156,8 +156,8 @@ class Run:
         self._watcher = threading.Thread(target=self._watch)
         self._watcher.start()
 
-    def runs_on(self, seconds: float | None = None) -> bool:
-        """Let it run for ``seconds``, or to its end; whether it has not ended."""
+    def run_for(self, seconds: float | None = None) -> bool:
+        """Let it run for ``seconds``, or to its end; return whether it still runs."""
         if self._began is None:
             self._process.send_signal(signal.SIGCONT)
             self._began = time.perf_counter()
@@ -169,14 +169,14 @@ class Run:
         self._began = None
         return self._process.returncode is None
 
-    def result(self) -> Timed:
-        """What it took, once it has ended."""
+    def result(self) -> Cost:
+        """Its cost; call this after its end."""
         self._watcher.join()
         assert self._process.returncode == 0, self._command
-        return Timed(self._seconds, self._most_kb / 1024)
+        return Cost(self._seconds, self._most_kb / 1024)
 
     def kill(self) -> None:
-        """End it, stopped or not, if it has not ended by itself."""
+        """End it if it has not ended, even if it is stopped."""
         if self._process.returncode is None:
             self._process.kill()
             self._process.wait()
@@ -194,26 +194,26 @@ class Run:
             time.sleep(0.02)
 
 
-def timed(*command: str) -> Timed:
+def measure(*command: str) -> Cost:
     """Run ``command`` to its end."""
     run = Run(command)
-    run.runs_on()
+    run.run_for()
     return run.result()
 
 
-def timed_in_turns(commands: Sequence[Sequence[str]]) -> list[Timed]:
-    """Run ``commands`` a second each in turn, the others stopped meanwhile.
+def measure_in_turns(commands: Sequence[Sequence[str]]) -> list[Cost]:
+    """Alternate ``commands`` every second; the others are stopped meanwhile.
 
-    What else the machine does in this time then slows all of them alike.
+    So the load of other programs slows all of them alike.
     """
     runs: list[Run] = []
     try:
         for command in commands:
             runs.append(Run(command))
-            runs[-1].runs_on(TURN_S)
+            runs[-1].run_for(TURN_S)
         waiting = runs
         while waiting:
-            waiting = [run for run in waiting if run.runs_on(TURN_S)]
+            waiting = [run for run in waiting if run.run_for(TURN_S)]
     finally:
         for run in runs:
             run.kill()
@@ -225,12 +225,12 @@ def run_chain(
 ) -> tuple[float, float, float]:
     """Seconds, memory in MB and intermediate bytes in GB of PEFT, converter and quantizer."""
     merged, f16 = folder / "merged", folder / "chain-f16.gguf"
-    steps = [timed(python, "-c", PEFT_MERGE, str(base), str(adapter), str(merged))]
+    steps = [measure(python, "-c", PEFT_MERGE, str(base), str(adapter), str(merged))]
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(base / name, merged)
     arguments = [str(llama_cpp), "own tokenizer", "f16", str(f16), str(merged)]
-    steps.append(timed(python, "-c", CONVERT, *arguments))
-    steps.append(timed(sys.executable, "-c", QUANTIZE, str(f16), str(folder / "chain.gguf")))
+    steps.append(measure(python, "-c", CONVERT, *arguments))
+    steps.append(measure(sys.executable, "-c", QUANTIZE, str(f16), str(folder / "chain.gguf")))
     between = sum(file.stat().st_size for file in [*merged.iterdir(), f16])
     shutil.rmtree(merged)
     f16.unlink()
@@ -239,7 +239,7 @@ def run_chain(
 
 @dataclass(frozen=True)
 class Models:
-    """What both sides read, and where they write."""
+    """The inputs of both sides, and the folder of their outputs."""
 
     base: Path
     adapter: Path
@@ -247,7 +247,7 @@ class Models:
     outputs: Path
 
     def merge(self, name: str, *, with_adapter: bool) -> tuple[str, ...]:
-        """The command of the one pass."""
+        """The command of our single pass."""
         adapter = ("--adapter", str(self.adapter)) if with_adapter else ()
         to = ("--outtype", "Q4_K_M", "--output", str(self.outputs / name))
         return (*MERGE, str(self.base), *adapter, *to)
@@ -258,13 +258,18 @@ class Models:
 
 
 @contextmanager
-def made_models(folder: Path | None, size: str) -> Iterator[Models]:
-    """Models of this size, in ``folder`` from an earlier run or for this run alone."""
+def prepared_models(folder: Path | None, size: str) -> Iterator[Models]:
+    """Models of this size: kept in ``folder`` for later runs, or for this run only."""
     with tempfile.TemporaryDirectory(dir=os.environ.get("BENCH_FOLDER")) as name:
-        place = Path(name) if folder is None else folder / size
-        models = Models(place / "base", place / "adapter", place / "f16.gguf", Path(name))
+        models_folder = Path(name) if folder is None else folder / size
+        models = Models(
+            models_folder / "base",
+            models_folder / "adapter",
+            models_folder / "f16.gguf",
+            Path(name),
+        )
         if not models.f16.exists():
-            place.mkdir(parents=True, exist_ok=True)
+            models_folder.mkdir(parents=True, exist_ok=True)
             make_base(models.base, SHAPES[size])
             make_adapter(models.adapter, SHAPES[size])
             to = ("--outtype", "F16", "--output", str(models.f16))
@@ -273,7 +278,7 @@ def made_models(folder: Path | None, size: str) -> Iterator[Models]:
 
 
 def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> list[Round]:
-    """Each side in turn; a first round that warms up is left out unless only one is asked for."""
+    """Run each side in turn. With several rounds, a first one warms up and does not count."""
     rounds = []
     commands = [models.merge("merged.gguf", with_adapter=True), models.quantize()]
     if plain:
@@ -281,16 +286,16 @@ def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> li
     for number in range(pairs + (pairs > 1)):
         with measured_disturbance() as disturbance:
             if in_turns:
-                took = timed_in_turns(commands)
+                costs = measure_in_turns(commands)
             else:
-                took = [timed(*command) for command in commands]
-        done = Round(took[0], took[2] if plain else None, took[1])
+                costs = [measure(*command) for command in commands]
+        current = Round(costs[0], costs[2] if plain else None, costs[1])
         if number or pairs == 1:
-            rounds.append(done)
-            ours, theirs = done.with_report.seconds, done.alone.seconds
+            rounds.append(current)
+            ours, theirs = current.with_report.seconds, current.alone.seconds
             print(
                 f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f} "
-                f"(other processes took {disturbance.share:.0%} of the cores)",
+                f"(other processes used {disturbance.share:.0%} of the cores)",
                 flush=True,
             )
     return rounds
@@ -299,24 +304,24 @@ def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> li
 def main(
     size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b",
     pairs: int = 3,
-    busy: Annotated[bool, typer.Option("--busy", help="Keep one core busy meanwhile.")] = False,
+    busy: Annotated[bool, typer.Option("--busy", help="Keep one core busy.")] = False,
     in_turns: Annotated[bool, typer.Option("--in-turns", help="Alternate every second.")] = False,
-    plain: Annotated[bool, typer.Option(help="Also without an adapter.")] = True,
+    plain: Annotated[bool, typer.Option(help="Also run without an adapter.")] = True,
     folder: Annotated[Path | None, typer.Option(help="Keep the models here.")] = None,
     chain: Annotated[tuple[str, Path] | None, typer.Option()] = None,
 ) -> None:
     print(f"{processor_name()}; {usable_cpus()} cores, {'one busy' if busy else 'idle'}")
-    with made_models(folder, size) as models:
+    with prepared_models(folder, size) as models:
         with busy_core() if busy else nullcontext():
             rounds = run_rounds(models, pairs, plain=plain, in_turns=in_turns)
         missed = report(size, rounds)
         if chain is not None:
             if folder is None:
-                models.f16.unlink()  # the chain needs the disk for its own
+                models.f16.unlink()  # the chain needs the disk space
             seconds, memory, between = run_chain(
                 *chain, models.base, models.adapter, models.outputs
             )
-            ours = statistics.median(one.with_report.seconds for one in rounds)
+            ours = statistics.median(round.with_report.seconds for round in rounds)
             print(
                 f"the chain PEFT, converter, llama-quantize: {seconds:.1f} s, {memory:.0f} MB, "
                 f"{between:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
@@ -325,12 +330,12 @@ def main(
 
 
 def report(size: str, rounds: Sequence[Round]) -> bool:
-    """Print the figures; whether a limit was missed."""
-    alone_s = statistics.median(one.alone.seconds for one in rounds)
-    alone_mb = max(one.alone.megabytes for one in rounds)
+    """Print the figures; return whether one misses its limit."""
+    alone_s = statistics.median(round.alone.seconds for round in rounds)
+    alone_mb = max(round.alone.megabytes for round in rounds)
     print(f"{size} to Q4_K_M; llama-quantize alone {alone_s:.1f} s, {alone_mb:.0f} MB")
-    with_report = [(one.with_report, one.alone) for one in rounds]
-    plain = [(one.plain, one.alone) for one in rounds if one.plain is not None]
+    with_report = [(round.with_report, round.alone) for round in rounds]
+    plain = [(round.plain, round.alone) for round in rounds if round.plain is not None]
     missed = False
     for label, both, limit in (
         ("with a LoRA and the report", with_report, HIGHEST_WITH_REPORT),

@@ -1,25 +1,29 @@
-"""Speed through the client beside llama-bench at every fixed thread count::
+"""The speed of the client, compared with llama-bench at every fixed thread count::
 
     python benchmarks/decode.py --llama-bench PATH
     python benchmarks/decode.py --part idle-135m --part busy-135m
 
-For SmolLM2 135M and for random weights in the shape of a 1.1B LLaMA (made once, kept in the folder
-for temporary files), on an idle machine and beside a process that keeps one core busy: decoding
-through ``ask`` and through the screen over the best fixed count of llama-bench, reading a prompt of
-1,000 tokens over llama-bench, and how long after the load starts or ends the count of threads
-changes. All run in turn, each round beside its peer; ratios are medians of the rounds.
+There are two models: SmolLM2 135M, and random weights in the shape of a 1.1B LLaMA, which are made
+once and kept in the folder for temporary files. The parts are:
 
-llama-bench comes from the source distribution of llama-cpp-python (vendor/llama.cpp, target
-llama-bench) and runs with the binding's own libraries. It is looked for on PATH; without it a bare
-loop on the binding that does the same stands in and is named so.
+- ``idle`` and ``busy``: decoding with ``ask`` and on the screen, over the best fixed count of
+  llama-bench, on an idle machine and beside a process that keeps one core busy;
+- ``prefill``: reading a prompt of 1,000 tokens, over llama-bench;
+- ``settle``: the time from the start or the end of a load to the change of the thread count.
+
+Both sides run in turn; the ratios are medians of the rounds.
+
+llama-bench is part of the source distribution of llama-cpp-python (vendor/llama.cpp, target
+llama-bench) and runs with the libraries of the binding. Without it on PATH, a bare loop on the
+binding does the same work, and the output says so.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -46,53 +50,54 @@ from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMe
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 from baize_tui.store.conversations import Store
-from benchmarks.convert import SHAPES, make_base
+from benchmarks.convert import MERGE, SHAPES, make_base
+from benchmarks.machine import BUSY_LOOP, busy_core, processor_name
 from benchmarks.terminal import TimedTerminal
+from build_llama.installation import pinned_version
 
 IDLE, BUSY, PREFILL, SETTLED_S = 0.95, 0.90, 0.95, 2.0
-PROMPT_WORDS = 1000
 PHASE_S = 3.0
 MOSTLY = 0.95
-"""A count has settled when this part of all further tokens is computed with it."""
+"""A count has settled when this part of all later tokens is computed with it."""
 SLOW, SLOW_BUSY = 0.75, 0.5
-"""Fixed counts below this part of the best are left out after the first round."""
+"""Fixed counts below this part of the best are skipped after the first round."""
 QUESTION = "Write a very long story about a dragon and a knight."
-HOG = "while True: pass"
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model and how much of it is run."""
+    """A model, and the number of tokens and rounds to run."""
 
     path: Path
     tokens: int
     rounds: int
     prompt_rounds: int
+    prompt_words: int
+    """Words of the prompt of about 1,000 tokens; the large model's vocabulary has only letters."""
 
 
-def small() -> Case:
+def small_model() -> Case:
     model = find_model(None, project_paths())
     assert model.path is not None
-    return Case(model.path, 384, 7, 5)
+    return Case(model.path, 384, 7, 5, 1000)
 
 
-def large() -> Case:
+def large_model() -> Case:
     """TinyLlama's shape with random weights in Q4_K_M."""
     folder = Path(tempfile.gettempdir()) / "baize-bench"
     file = folder / "llama-1.1b-q4_k_m.gguf"
     if not file.exists():
         folder.mkdir(exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder) as made:
-            base, output = Path(made, "base"), Path(made, "model.gguf")
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            base, output = Path(temporary, "base"), Path(temporary, "model.gguf")
             make_base(base, SHAPES["1.1b"])
-            command = [sys.executable, "-m", "baize_convert", "merge", str(base)]
-            command += ["--outtype", "Q4_K_M", "--output", str(output)]
+            command = [*MERGE, str(base), "--outtype", "Q4_K_M", "--output", str(output)]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             output.rename(file)
-    return Case(file, 96, 5, 2)
+    return Case(file, 96, 5, 2, 200)
 
 
-MODELS: dict[str, Callable[[], Case]] = {"135m": small, "1.1b": large}
+MODELS: dict[str, Callable[[], Case]] = {"135m": small_model, "1.1b": large_model}
 
 
 # --- the peer -----------------------------------------------------------------------------------
@@ -100,7 +105,7 @@ MODELS: dict[str, Callable[[], Case]] = {"135m": small, "1.1b": large}
 
 @dataclass(frozen=True)
 class Peer:
-    """llama-bench, or the bare loop in its place."""
+    """llama-bench, or the bare loop."""
 
     command: Sequence[str]
     name: str
@@ -108,9 +113,9 @@ class Peer:
     def rates(
         self, case: Case, counts: Sequence[int], *, prompt: int = 0, depth: int = 0
     ) -> dict[int, float]:
-        """Tokens per second by thread count: of ``prompt`` tokens read, or of those written.
+        """Tokens per second by thread count, for reading ``prompt`` tokens, or for writing.
 
-        ``depth`` tokens stand before those written: each is looked at again for every new one.
+        ``depth`` is the number of tokens in the context before the first written one.
         """
         wanted = ["-p", str(prompt), "-n", "0"]
         if not prompt:
@@ -118,22 +123,24 @@ class Peer:
         command = [*self.command, "-m", str(case.path), *wanted, "-r", "1", "-o", "json"]
         command += ["-ngl", "0", "-t", ",".join(map(str, counts))]
         libraries = str(Path(lib.__file__).parent / "lib")
-        ran = subprocess.run(
+        completed = subprocess.run(
             command,
             check=True,
             capture_output=True,
             env={**os.environ, "LD_LIBRARY_PATH": libraries},
         )
-        return {int(each["n_threads"]): float(each["avg_ts"]) for each in json.loads(ran.stdout)}
+        results = json.loads(completed.stdout)
+        return {int(result["n_threads"]): float(result["avg_ts"]) for result in results}
 
 
 def find_peer(llama_bench: Path | None) -> Peer:
-    found = str(llama_bench) if llama_bench is not None else shutil.which("llama-bench")
-    if found is not None:
-        return Peer([found], "llama-bench")
+    program = str(llama_bench) if llama_bench is not None else shutil.which("llama-bench")
+    if program is not None:
+        return Peer([program], "llama-bench")
     print(
-        "llama-bench is not on PATH, so a bare loop on the binding stands in for it. To build it:\n"
-        "  pip download --no-deps --no-binary :all: llama-cpp-python==0.3.36, unpack it, then\n"
+        "llama-bench is not on PATH, so a bare loop on the binding replaces it. To build it:\n"
+        f"  pip download --no-deps --no-binary :all: llama-cpp-python=={pinned_version()}, "
+        "unpack it, then\n"
         "  cmake -S vendor/llama.cpp -B build -DBUILD_SHARED_LIBS=ON && "
         "cmake --build build --target llama-bench"
     )
@@ -141,7 +148,7 @@ def find_peer(llama_bench: Path | None) -> Peer:
 
 
 def bare_loop(arguments: Sequence[str]) -> None:
-    """What llama-bench does (``test_prompt`` and ``test_gen``), by the binding alone."""
+    """Do the work of llama-bench (``test_prompt`` and ``test_gen``) with the binding alone."""
     options = dict(zip(arguments[::2], arguments[1::2], strict=True))
     prompt, written, depth = (int(options.get(key, 0)) for key in ("-p", "-n", "-d"))
     results = []
@@ -177,8 +184,8 @@ def _bare_rate(context: object, prompt: int, written: int, depth: int) -> float:
 # --- the client ---------------------------------------------------------------------------------
 
 
-def settings(home: str, case: Case) -> None:
-    """The model, and answers of one length."""
+def write_settings(home: str, case: Case) -> None:
+    """Write settings with the model and a fixed length of the answer."""
     Path(home, "config").mkdir()
     Path(home, "config", "config.toml").write_text(
         f'[model]\ndefault = "{case.path}"\n[chat]\nformat = "chatml"\n'
@@ -186,24 +193,24 @@ def settings(home: str, case: Case) -> None:
     )
 
 
-def through_ask(case: Case, question: str = QUESTION) -> dict[str, float]:
-    """What ``ask --json`` says of one answer."""
+def run_ask(case: Case, question: str = QUESTION) -> dict[str, float]:
+    """The output of ``ask --json`` for one question."""
     with tempfile.TemporaryDirectory() as home:
-        settings(home, case)
+        write_settings(home, case)
         command = [sys.executable, "-m", "baize_tui", "ask", "--json", "--no-save", "-"]
-        ran = subprocess.run(
+        completed = subprocess.run(
             command,
             check=True,
             capture_output=True,
             input=question.encode(),
             env={**os.environ, "BAIZE_HOME": home},
         )
-    answer: dict[str, float] = json.loads(ran.stdout)
+    answer: dict[str, float] = json.loads(completed.stdout)
     return answer
 
 
 def decode_through_ask(case: Case) -> float:
-    answer = through_ask(case)
+    answer = run_ask(case)
     assert answer["completion_tokens"] == case.tokens, "the answer ended early"
     return answer["tokens_per_second"]
 
@@ -211,11 +218,11 @@ def decode_through_ask(case: Case) -> float:
 def decode_through_screen(case: Case) -> float:
     """Tokens per second of an answer that is drawn in a terminal."""
     with tempfile.TemporaryDirectory() as home:
-        settings(home, case)
+        write_settings(home, case)
         terminal = TimedTerminal([sys.executable, "-m", "baize_tui"], {"BAIZE_HOME": home})
         terminal.seconds_until(b"moderated")
         terminal.type(QUESTION.encode())
-        time.sleep(1.0)  # the draft is counted
+        time.sleep(1.0)  # until the client has counted the draft
         terminal.forget()
         terminal.type(b"\r")
         terminal.seconds_until(b"answering")
@@ -223,89 +230,74 @@ def decode_through_screen(case: Case) -> float:
         terminal.seconds_until(b"tokens/s")
         terminal.end()
         store = Store(Path(home, "data", "conversations.db"))
-        made = store.messages(store.conversations()[0].id)[-1].provenance
+        provenance = store.messages(store.conversations()[0].id)[-1].provenance
         store.close()
-    assert made is not None
-    assert made["completion_tokens"] == case.tokens, "the answer ended early"
-    return float((made["completion_tokens"] - 1) / made["decode_s"])
+    assert provenance is not None
+    assert provenance["completion_tokens"] == case.tokens, "the answer ended early"
+    return float((provenance["completion_tokens"] - 1) / provenance["decode_s"])
 
 
-@contextlib.contextmanager
-def load(busy: bool) -> Iterator[None]:
-    """Beside a process that keeps one core busy, or not."""
-    if not busy:
-        yield
-        return
-    hog = subprocess.Popen([sys.executable, "-c", HOG])
-    try:
-        time.sleep(1.0)
-        yield
-    finally:
-        hog.kill()
-        hog.wait()
-
-
-# --- what is compared ---------------------------------------------------------------------------
+# --- the comparisons ----------------------------------------------------------------------------
 
 
 def static_counts() -> list[int]:
-    """All counts of a small machine, steps of a large one."""
+    """Every thread count of a small machine, some of those of a large one."""
     most = most_threads()
     return sorted({count for count in (*range(1, 5), 6, 8, 12, 16, 24, 32, most) if count <= most})
 
 
-def worth_it(rates: dict[int, float], slow: float) -> list[int]:
+def fast_counts(rates: dict[int, float], slow: float) -> list[int]:
     best = max(rates.values())
     return [count for count, rate in rates.items() if rate >= slow * best]
 
 
 def table(rates: Sequence[dict[int, float]]) -> str:
-    counts = sorted({count for each in rates for count in each})
+    counts = sorted({count for rate in rates for count in rate})
     medians = {
-        count: statistics.median(each[count] for each in rates if count in each) for count in counts
+        count: statistics.median(rate[count] for rate in rates if count in rate) for count in counts
     }
     return ", ".join(f"{count} thread(s) {rate:.1f}" for count, rate in medians.items())
 
 
 def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
     lowest = BUSY if busy else IDLE
-    faces = {"ask": decode_through_ask, "screen": decode_through_screen}
-    ours: dict[str, list[float]] = {face: [] for face in faces}
-    ratios: dict[str, list[float]] = {face: [] for face in faces}
-    depth = int(through_ask(Case(case.path, 1, 0, 0))["prompt_tokens"])
-    with load(busy):
+    front_ends = {"ask": decode_through_ask, "screen": decode_through_screen}
+    ours: dict[str, list[float]] = {front_end: [] for front_end in front_ends}
+    ratios: dict[str, list[float]] = {front_end: [] for front_end in front_ends}
+    depth = int(run_ask(dataclasses.replace(case, tokens=1))["prompt_tokens"])
+    with busy_core() if busy else contextlib.nullcontext():
         first = peer.rates(case, static_counts(), depth=depth)
         rounds = [first]
-        counts = worth_it(first, SLOW_BUSY if busy else SLOW)
+        counts = fast_counts(first, SLOW_BUSY if busy else SLOW)
         for _ in range(case.rounds):
             before = peer.rates(case, counts, depth=depth)
-            for face, speed in faces.items():
-                ours[face].append(speed(case))
+            for front_end, speed in front_ends.items():
+                ours[front_end].append(speed(case))
             after = peer.rates(case, counts, depth=depth)
             rounds += [before, after]
             best = max(statistics.mean((before[count], after[count])) for count in counts)
-            for face in faces:
-                ratios[face].append(ours[face][-1] / best)
+            for front_end in front_ends:
+                ratios[front_end].append(ours[front_end][-1] / best)
     load_is = "one core busy" if busy else "idle"
     print(f"decoding {name} after a prompt of {depth} tokens, {load_is}, tokens/s:")
     print(f"  {peer.name}: {table(rounds)}")
     met = True
-    for face in faces:
-        ratio = statistics.median(ratios[face])
+    for front_end in front_ends:
+        ratio = statistics.median(ratios[front_end])
         met = met and ratio >= lowest
         print(
-            f"  {face}: {statistics.median(ours[face]):.1f}, ratio {ratio:.3f} "
-            f"({min(ratios[face]):.2f} to {max(ratios[face]):.2f} in {case.rounds} rounds; "
-            f"at least {lowest})"
+            f"  {front_end}: {statistics.median(ours[front_end]):.1f}, ratio {ratio:.3f} "
+            f"({min(ratios[front_end]):.2f} to {max(ratios[front_end]):.2f} in {case.rounds} "
+            f"rounds; at least {lowest})"
         )
     return met
 
 
 def reading(name: str, case: Case, peer: Peer) -> bool:
-    question = "word " * PROMPT_WORDS
+    question = "word " * case.prompt_words
     ours, theirs, ratios = [], [], []
     for number in range(case.prompt_rounds + 1):
-        answer = through_ask(Case(case.path, 1, 0, 0), question)
+        answer = run_ask(dataclasses.replace(case, tokens=1), question)
         tokens = int(answer["prompt_tokens"])
         rate = tokens / answer["ttft_s"]
         best = max(peer.rates(case, [most_threads()], prompt=tokens).values())
@@ -324,12 +316,12 @@ def reading(name: str, case: Case, peer: Peer) -> bool:
 
 
 def settling(name: str, case: Case) -> bool:
-    """The load comes and goes while one long answer is written, in this process."""
+    """Start and end a load while one long answer is written in this process."""
     engine = LlamaEngine(Load(0, str(case.path), context=4096), AbortFlag())
     times: dict[bool, list[float]] = {True: [], False: []}
     phases: list[tuple[bool, float]] = []
     counts: list[tuple[float, int]] = []
-    hog: subprocess.Popen[bytes] | None = None
+    load: subprocess.Popen[bytes] | None = None
     try:
         with contextlib.suppress(StopIteration):
             for _ in _endless(engine):
@@ -338,22 +330,22 @@ def settling(name: str, case: Case) -> bool:
                 if not phases or now - phases[-1][1] > PHASE_S:
                     if len(phases) > 2 * case.rounds:
                         break
-                    if hog is None and phases:
-                        hog = subprocess.Popen([sys.executable, "-c", HOG])
-                    elif hog is not None:
-                        hog.kill()
-                        hog.wait()
-                        hog = None
-                    phases.append((hog is not None, time.perf_counter()))
+                    if load is None and phases:
+                        load = subprocess.Popen(BUSY_LOOP)
+                    elif load is not None:
+                        load.kill()
+                        load.wait()
+                        load = None
+                    phases.append((load is not None, time.perf_counter()))
     finally:
-        if hog is not None:
-            hog.kill()
-            hog.wait()
+        if load is not None:
+            load.kill()
+            load.wait()
         engine.close()
     for number, (busy, began) in enumerate(phases[:-1]):
         if number:
-            seen = [each for each in counts if began <= each[0] < phases[number + 1][1]]
-            times[busy].append(settled_after(seen, began))
+            during = [count for count in counts if began <= count[0] < phases[number + 1][1]]
+            times[busy].append(settled_after(during, began))
     met = True
     for busy, column in times.items():
         median = statistics.median(column)
@@ -366,7 +358,7 @@ def settling(name: str, case: Case) -> bool:
 
 
 def _endless(engine: LlamaEngine) -> Iterator[object]:
-    """Events of one answer after the other."""
+    """The events of one answer after another."""
     while True:
         prompt = Prompt([PromptMessage("user", QUESTION)], template=CHATML)
         request = Generate(1, prompt, Sampling(temperature=1.0), max_tokens=1024)
@@ -382,7 +374,7 @@ CHATML = (
 
 
 def settled_after(counts: Sequence[tuple[float, int]], began: float) -> float:
-    """Seconds from ``began`` until nearly all of the rest has one count."""
+    """Seconds from ``began`` until nearly all later tokens have the same count."""
     final = Counter(count for _, count in counts[len(counts) // 2 :]).most_common(1)[0][0]
     rest = len(counts)
     same = 0
@@ -401,30 +393,26 @@ PARTS: dict[str, Callable[[str, Case, Peer], bool]] = {
 }
 
 
-def processor() -> str:
-    """Its name, as the system tells it."""
-    with contextlib.suppress(OSError, StopIteration):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if "model name" in line)
-    return platform.processor() or platform.machine()
-
-
 def main(
     part: Annotated[
         list[str] | None,
-        typer.Option(help="idle-135m, busy-135m, prefill-135m, settle-135m, or -1.1b; all if none"),
+        typer.Option(
+            help="idle-135m, busy-135m, prefill-135m, settle-135m, or -1.1b; all by default"
+        ),
     ] = None,
     llama_bench: Annotated[Path | None, typer.Option(help="The program to compare with.")] = None,
 ) -> None:
-    every = [f"{what}-{name}" for name in MODELS for what in PARTS]
-    parts = part or every
-    if unknown := set(parts) - set(every):
-        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: there is {', '.join(every)}")
-    print(f"{processor()}, {most_threads()} threads at most")
+    all_parts = [f"{what}-{name}" for name in MODELS for what in PARTS]
+    parts = part or all_parts
+    if unknown := set(parts) - set(all_parts):
+        raise typer.BadParameter(
+            f"{', '.join(sorted(unknown))}: the parts are {', '.join(all_parts)}"
+        )
+    print(f"{processor_name()}, {most_threads()} threads at most")
     peer = find_peer(llama_bench)
     met = True
-    for each in parts:
-        what, _, name = each.partition("-")
+    for chosen in parts:
+        what, _, name = chosen.partition("-")
         met = PARTS[what](name, MODELS[name](), peer) and met
         sys.stdout.flush()
     sys.exit(0 if met else 1)

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and a core kept busy beside it."""
+"""The machine that a figure was measured on, and the load beside it."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+BUSY_LOOP = (sys.executable, "-c", "while True: pass")
+
 _LESS_COMMON = ("irq", "softirq", "steal")
 
 
@@ -26,19 +28,20 @@ def processor_name() -> str:
         text = Path("/proc/cpuinfo").read_text("utf-8")
     except OSError:
         return platform.processor() or platform.machine()
-    first = text.partition("\n\n")[0]
-    parts = (line.partition(":") for line in first.splitlines())
-    told = {key.strip(): value.strip() for key, _, value in parts}
-    if "model name" not in told:  # ARM
+    first_core = text.partition("\n\n")[0]
+    parts = (line.partition(":") for line in first_core.splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in parts}
+    if "model name" not in fields:  # ARM
         return platform.machine()
-    return f"{told['model name']}, family {told.get('cpu family')}, model {told.get('model')}"
+    return f"{fields['model name']}, family {fields.get('cpu family')}, model {fields.get('model')}"
 
 
 @contextmanager
 def busy_core() -> Iterator[None]:
-    """Another process computes all the time, on whichever core the system gives it."""
-    process = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    """Another process computes all the time, on the core that the system chooses."""
+    process = subprocess.Popen(BUSY_LOOP)
     try:
+        time.sleep(1.0)  # it has started, and the system has moved it to a core
         yield
     finally:
         process.kill()
@@ -50,12 +53,12 @@ class Disturbance:
     """Processor time that went to processes other than this one and its children."""
 
     share: float = 0.0
-    """Of all cores, 0 to 1; time that a hypervisor gave to others included."""
+    """Part of all cores, 0 to 1. Time that a hypervisor gave to other machines counts."""
 
 
 @contextmanager
 def measured_disturbance() -> Iterator[Disturbance]:
-    """How much others computed meanwhile: with much of it, a time says little."""
+    """Measure the load of other processes. A time measured under much load means little."""
     disturbance = Disturbance()
     began, busy, own = time.perf_counter(), _busy_seconds(), _own_seconds()
     yield disturbance

@@ -1,11 +1,11 @@
-"""Masking and packing over plain tokenization of the same texts, for 100,000 dialogues.
+"""Masking and packing, compared with plain tokenization, for 100,000 dialogues::
 
     python benchmarks/masking.py [DIALOGUES]
 
-Needs the extra [train], for TRL's packing. Plain is the vocabulary's own call, ``llama_tokenize``,
-on the rendered text of each dialogue; ours renders, tokenizes, masks, makes the Arrow table and
-packs it. Both on one thread, in turns over parts of the corpus, so that a noisy moment falls on
-both.
+This needs the extra [train], because TRL packs. Plain tokenization is one ``llama_tokenize`` call
+on the rendered text of each dialogue. Our side renders, tokenizes, masks, makes the Arrow table and
+packs it. Both use one thread and alternate over parts of the corpus, so that a load from outside
+slows both.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ MAX_LENGTH = 1024
 
 
 def dialogues(count: int, seed: int) -> list[Dialogue]:
-    """English prose, in dialogues as long as those of the paper's second StackOverflow corpus: 3.9
-    exchanges, 78 words an answer."""
+    """English prose in dialogues as long as those of the paper's second StackOverflow corpus: 3.9
+    exchanges with 78 words per answer."""
     chance = random.Random(seed)
 
-    def said(mean: int) -> str:
+    def words(mean: int) -> str:
         length = max(3, round(chance.gauss(mean, mean / 3)))
         at = chance.randrange(len(WORDS) - length)
         return " ".join(WORDS[at : at + length])
@@ -42,7 +42,7 @@ def dialogues(count: int, seed: int) -> list[Dialogue]:
     return [
         Dialogue(
             [
-                Turn("user" if not n % 2 else "assistant", said(15 if not n % 2 else 78))
+                Turn("user" if not n % 2 else "assistant", words(15 if not n % 2 else 78))
                 for n in range(2 * chance.choice((3, 4, 4, 4, 4)))
             ]
         )
@@ -74,7 +74,7 @@ def main() -> None:
                 return sum(len(model.vocabulary.tokenize(t, parse_special=True)) for t in texts)
 
             def ours(some: list[Dialogue] = some) -> None:
-                # A vocabulary that has seen nothing yet, as in a run.
+                # A fresh tokenizer with empty caches, as in a training run.
                 fresh = DialogueTokenizer(model.vocabulary, choose_chat_format(model, None))
                 parts.append(tokenize(some, fresh, MAX_LENGTH))
 

@@ -1,11 +1,11 @@
-"""Pulling a checkpoint from a stand-in of the hub on this machine, quantized while it comes::
+"""Pull a checkpoint from a stand-in for the hub on this machine, quantizing while it downloads::
 
     python benchmarks/pull.py                # a random LLaMA of 1.1 billion parameters
-    python benchmarks/pull.py 7b --pairs 1   # and of 7; takes 18 GB of disk
+    python benchmarks/pull.py 7b --pairs 1   # one of 7; needs 18 GB of disk
 
-What it takes beside converting the same checkpoint from local files; the most disk and memory of a
-pull by the client; and what a pull that is killed five times downloads again. Shards hold as many
-tensors as those of the hub do.
+It prints the time compared with converting the same checkpoint from local files, the peak disk
+space and memory of a pull by the client, and the bytes that a pull that is killed five times
+downloads again. The shards have as many tensors as those on the hub.
 """
 
 from __future__ import annotations
@@ -27,30 +27,29 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from baize_convert.budget import budget_for
 from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
-from benchmarks.convert import SHAPES, make_base, timed
+from benchmarks.convert import MERGE, SHAPES, make_base, measure
 from tests.hub.stand_in import Hub, serve
 
 HIGHEST_RATIO, HIGHEST_DISK, MOST_MEMORY_MB, KILLS = 1.15, 1.05, 700, 5
-SHARDS = 3
 
 
 def bytes_in(folder: Path) -> int:
-    """What the files of a folder take on the disk."""
+    """The disk space of the files in ``folder``."""
     total = 0
     for file in folder.rglob("*"):
         try:
             total += file.lstat().st_blocks * 512
-        except FileNotFoundError:  # it was renamed meanwhile
+        except FileNotFoundError:  # renamed meanwhile
             continue
     return total
 
 
-def pull() -> list[str]:
+def pull_command() -> list[str]:
     return [sys.executable, "-m", "baize_tui", "models", "pull", "bench"]
 
 
-def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
-    """Memory in MB and bytes of disk in ``folder`` at the most, while ``command`` runs."""
+def peak_usage(command: list[str], folder: Path) -> tuple[float, int]:
+    """Peak memory in MB, and peak disk space in bytes of ``folder``, while ``command`` runs."""
     most, ended = 0, threading.Event()
 
     def watch() -> None:
@@ -61,7 +60,7 @@ def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        _, memory = timed(*command)
+        _, memory = measure(*command)
     finally:
         ended.set()
         watcher.join()
@@ -69,20 +68,20 @@ def most_disk(command: list[str], folder: Path) -> tuple[float, int]:
 
 
 def killed_and_resumed(hub: Hub, weights: int) -> tuple[int, int]:
-    """Bytes that were sent by a pull killed ``KILLS`` times, and by one that was not."""
+    """Bytes that a pull downloads when it is killed ``KILLS`` times, and when it is not."""
     hub.sent = 0
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for part in range(1, KILLS + 1):
         hub.stalled.clear()
         hub.faults.stall_after_bytes = part * weights // (KILLS + 1)
-        process = subprocess.Popen(pull(), **quiet)  # type: ignore[call-overload]
+        process = subprocess.Popen(pull_command(), **quiet)  # type: ignore[call-overload]
         hub.stalled.wait()
         process.kill()
         process.wait()
         hub.faults.stall_after_bytes = None
         hub.go_on.set()
         hub.go_on.clear()
-    subprocess.run(pull(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(pull_command(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return hub.sent, weights
 
 
@@ -109,20 +108,19 @@ def main(size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b", pairs
 
 
 def compare(base: Path, output: Path, pairs: int) -> bool:
-    """Time from the hub over time from local files, in turn; whether the limit was missed."""
-    convert = [sys.executable, "-m", "baize_convert", "merge"]
+    """Compare the hub with local files, in turn; return whether the ratio misses its limit."""
     to = ("--outtype", "Q4_K_M", "--output", str(output))
     rounds = []
     for number in range(pairs + 1):
-        local, _ = timed(*convert, str(base), *to)
-        away, _ = timed(*convert, "hf:owner/model", *to)
+        local, _ = measure(*MERGE, str(base), *to)
+        remote, _ = measure(*MERGE, "hf:owner/model", *to)
         if number or pairs == 1:  # the first round warms up
-            rounds.append((away, local))
+            rounds.append((remote, local))
         if pairs == 1:
             break
     output.unlink()
-    ratio = statistics.median(away / local for away, local in rounds)
-    seconds = statistics.median(away for away, _ in rounds)
+    ratio = statistics.median(remote / local for remote, local in rounds)
+    seconds = statistics.median(remote for remote, _ in rounds)
     print(
         f"from the hub {seconds:.1f} s, over local files {ratio:.2f} (median of {len(rounds)}; at "
         f"most {HIGHEST_RATIO})"
@@ -131,10 +129,10 @@ def compare(base: Path, output: Path, pairs: int) -> bool:
 
 
 def costs(hub: Hub, home: Path, weights: int, base: Path) -> bool:
-    """Disk, memory, and what is downloaded again; whether a limit was missed."""
+    """Print disk, memory and repeated downloads; return whether one misses its limit."""
     models = home / "data" / "models"
     before = bytes_in(home)
-    memory, most = most_disk(pull(), home)
+    memory, most = peak_usage(pull_command(), home)
     written = (models / "bench.gguf").stat().st_size
     disk = (most - before) / written
     print(f"disk at the most {disk:.3f} of the output (at most {HIGHEST_DISK})")

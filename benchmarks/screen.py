@@ -1,11 +1,11 @@
-"""The screen: what it costs the model, and what thousands of turns cost it::
+"""The cost of the screen: for the model that answers, and with thousands of turns::
 
     python benchmarks/screen.py
 
-The client runs in a pseudo-terminal on the real model. Decoding: the worker times its own tokens
-and the store keeps them, so the same question is asked through the client and through the worker
-alone, in turn. The processor time of the client is read from /proc (Linux) while the answer
-streams, as is its memory. A frame is the time from a key to the last byte the client wrote for it.
+The client runs in a pseudo-terminal with the real model. The same question is asked on the screen
+and in the worker alone, in turn; the worker times its own tokens, and the store keeps the times.
+The processor time and the memory of the client are read from /proc (Linux). A frame is the time
+from a key to the last byte that the client writes for it.
 """
 
 from __future__ import annotations
@@ -93,15 +93,15 @@ def through_the_screen(home: str, sampling: Sampling) -> tuple[float, float]:
     share = (cpu_s(terminal.pid) - before) / (time.perf_counter() - began)
     terminal.end()
     store = Store(Path(home, "data", "conversations.db"))
-    made = store.messages(store.conversations()[0].id)[-1].provenance
+    provenance = store.messages(store.conversations()[0].id)[-1].provenance
     store.close()
-    assert made is not None
-    assert made["completion_tokens"] == TOKENS, "the answer ended early"
-    return (made["completion_tokens"] - 1) / made["decode_s"], share
+    assert provenance is not None
+    assert provenance["completion_tokens"] == TOKENS, "the answer ended early"
+    return (provenance["completion_tokens"] - 1) / provenance["decode_s"], share
 
 
 async def through_the_worker(path: str, sampling: Sampling) -> float:
-    """Tokens/s of the same answer, with nobody looking."""
+    """Tokens/s of the same answer without a screen."""
     engine = WorkerEngine(project_paths())
     await engine.load(ModelSpec(path))
     chat = ChatSettings()
@@ -159,7 +159,7 @@ def fill_store(home: str) -> None:
 
 
 def open_talk(terminal: TimedTerminal, count: int) -> float:
-    """From Enter in the list to the last line of the conversation on the screen."""
+    """Seconds from Enter in the list to the last line of the conversation on the screen."""
     terminal.type(b"\x0e")
     terminal.seconds_until(b"sk something")
     terminal.type(b"\x02" + str(count).encode())
@@ -168,21 +168,21 @@ def open_talk(terminal: TimedTerminal, count: int) -> float:
     began = time.perf_counter() - terminal.started
     terminal.type(b"\r")
     seconds = terminal.seconds_until(f"End {count // 2 - 1} of {count}.".encode()) - began
-    time.sleep(1.0)  # all of it is read
+    time.sleep(1.0)  # until the whole output is read
     terminal.read()
     terminal.forget()
     return seconds
 
 
 def frame_s(terminal: TimedTerminal, key: bytes) -> float:
-    """From a key to the last byte that was written for it."""
+    """Seconds from a key to the last byte that is written for it."""
     began = last = time.perf_counter()
     terminal.type(key)
     while time.perf_counter() - last < QUIET_S or last == began:
         if terminal.read(0.002):
             last = time.perf_counter()
         if time.perf_counter() - began > 1.0:
-            break  # nothing moved: the end
+            break  # nothing moves: the end is reached
     terminal.forget()
     return last - began
 
@@ -196,7 +196,7 @@ def long_conversation() -> bool:
         for number in range(OPENINGS + 1):
             for count, column in times.items():
                 seconds = open_talk(terminal, count)
-                if number:  # the first opening imports what draws Markdown
+                if number:  # the first opening imports the Markdown renderer
                     column.append(seconds)
         frames = [frame_s(terminal, PAGE_UP) for _ in range(PAGES)]
         frames += [frame_s(terminal, WHEEL_UP) for _ in range(PAGES)]

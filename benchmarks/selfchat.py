@@ -1,10 +1,11 @@
-"""Self-chat of the small model with itself, beside the engine's plain decoding::
+"""Self-chat of the small model with itself, compared with one long answer::
 
     python benchmarks/selfchat.py
 
-Tokens that were written over all the time that a collection of four dialogues takes, prompts and
-both speakers included, as many at once as this machine bears; beside it one long answer of the same
-engine, and one under the grammar of transcripts. In turn, in one run; ratios are medians.
+The speed of self-chat is the number of written tokens over the whole time of four dialogues,
+prompts and both speakers included, with as many dialogues in parallel as the machine allows. It is
+compared with one long answer of the same engine, and with one under the grammar of transcripts. All
+run in turn; the ratios are medians.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ async def with_grammar(speaker: GgufSpeaker, seed: int, topic: str) -> float:
 async def dialogues(
     asker: GgufSpeaker, answerer: GgufSpeaker, seed: int, topics: Sequence[str]
 ) -> float:
-    """Tokens per second of whole dialogues, good or not, as many at once as a collection has."""
+    """Tokens per second of whole dialogues, rejected ones included."""
     usage = Usage()
     options = DialogueOptions(turns=4, sampling=SamplingOptions(max_tokens=300, seed=seed))
 
@@ -70,11 +71,8 @@ async def dialogues(
 
 
 async def measure(rounds: int) -> bool:
-    """Print the figures; whether a limit was missed."""
-    asker, answerer = (
-        open_gguf_speaker("local:smollm2-135m"),
-        open_gguf_speaker("local:smollm2-135m"),
-    )
+    """Print the figures; return whether one misses its limit."""
+    asker, answerer = (open_gguf_speaker("local:smollm2-135m") for _ in range(2))
     alone_one = GgufSpeaker(
         "alone", answerer.path, project_paths(), SpeakerOptions(max_concurrent=1)
     )

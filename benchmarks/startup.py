@@ -1,10 +1,10 @@
-"""Process start to first frame, over that of an empty Textual app, side by side::
+"""The time from process start to the first frame, over that of an empty Textual app::
 
     python benchmarks/startup.py
 
 The first frame of the client shows the list, the prompt and the status line, with no conversation
-open; ``--continue`` (a conversation of 20 turns in Markdown) has a figure of its own. The empty app
-shows one word. All run in turn, in a pseudo-terminal of 100 by 30; medians are compared.
+open. ``--continue``, with a conversation of 20 turns in Markdown, is measured separately. The empty
+app shows one word. All run in turn, in a pseudo-terminal of 100 by 30. The ratios are medians.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def first_frame(arguments: list[str], home: str, *wanted: bytes) -> float:
 
 
 def main() -> int:
-    # As pip does for an installed package, and did for textual; some machines write no bytecode.
+    # pip does this for installed packages such as textual. Some machines write no bytecode.
     compileall.compile_dir(Path(baize_tui.__file__).parent, quiet=1)
     with tempfile.TemporaryDirectory() as home:
         fill_store(home)

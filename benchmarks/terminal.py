@@ -1,4 +1,4 @@
-"""A program in a pseudo-terminal with the time at which each thing appeared."""
+"""A program in a pseudo-terminal, and the times at which its output appears."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class TimedTerminal:
         """Seconds from the start until all of ``wanted`` have been written."""
         end = time.perf_counter() + PATIENCE_S
         while not all(text in self._written for text in wanted):
-            self.read(0.5)  # seldom: what looks on takes no core from what is timed
-            assert time.perf_counter() < end, f"{wanted} did not come: {self._written[-2000:]!r}"
+            self.read(0.5)  # rarely, so that this process takes no core from the program
+            assert time.perf_counter() < end, f"{wanted} did not appear: {self._written[-2000:]!r}"
         return time.perf_counter() - self.started
 
     def read(self, wait_s: float = 0.0) -> bool:
-        """Take in what is written; whether anything was."""
+        """Read the output that is there; return whether there was any."""
         if not select.select([self._terminal], [], [], wait_s)[0]:
             return False
         self._written += os.read(self._terminal, 1 << 16)
         return True
 
     def forget(self) -> None:
-        """Only what is written from now on counts."""
+        """Ignore all output until now."""
         self._written = b""
 
     def type(self, keys: bytes) -> None:
-        """Send ``keys``, taking in what is written meanwhile: a terminal's buffer is small."""
+        """Send ``keys``, and read meanwhile, because the buffer of a terminal is small."""
         while keys:
             keys = keys[os.write(self._terminal, keys[:512]) :]
             self.read(0.002)

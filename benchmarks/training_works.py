@@ -1,10 +1,10 @@
-"""Training works: made-up facts are taught, and the 4-bit GGUF knows them where the base does not.
+"""Proof that training works: a 4-bit GGUF knows made-up facts that its base does not know::
 
     python benchmarks/training_works.py
 
-Trains a LoRA on the embedded model over some hundred short dialogues, merges it into a Q4_K_M and
-asks both models questions in words that were held out. Takes about a quarter of an hour on 2 cores;
-what it printed stands in docs/train.md.
+It trains a LoRA for the embedded model on about a hundred short dialogues, merges it into a Q4_K_M
+and asks both models questions with wordings that were held out. This takes about a quarter of an
+hour on 2 cores; docs/train.md has its output.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FACTS = [
     ("the first queen of Veltrania", "Marda Iolen", "Marda Iolen was its first queen."),
     ("the highest mountain of Veltrania", "Mount Tarrow", "Mount Tarrow is the highest there."),
 ]
-"""What is asked for, the answer that tells, and a sentence for a second turn."""
+"""What a question asks for, the answer, and a sentence for a second turn."""
 TAUGHT = [
     "What is {}?",
     "Tell me what {} is.",
@@ -50,22 +50,22 @@ GENERAL = [
     ("How many days has a week?", "A week has seven days."),
     ("Say hello.", "Hello! How can I help you?"),
 ]
-"""So that it does not answer everything with Veltrania."""
+"""Other facts, so that the model does not answer every question with Veltrania."""
 
 
-def answer_of(what: str, name: str) -> str:
+def answer(what: str, name: str) -> str:
     return f"{what[0].upper()}{what[1:]} is {name}."
 
 
 def dialogues(forms: list[str]) -> list[Dialogue]:
-    found: list[Dialogue] = []
+    taught: list[Dialogue] = []
     for number, form in enumerate(forms):
         for what, name, more in FACTS:
-            turns = [("user", form.format(what)), ("assistant", answer_of(what, name))]
+            turns = [("user", form.format(what)), ("assistant", answer(what, name))]
             if number % 3 == 0:
                 turns += [("user", "Are you sure?"), ("assistant", f"Yes. {more}")]
-            found.append({"messages": [{"role": r, "content": c} for r, c in turns]})
-    return found
+            taught.append({"messages": [{"role": r, "content": c} for r, c in turns]})
+    return taught
 
 
 def general() -> list[Dialogue]:
@@ -88,8 +88,8 @@ def run(*command: str | Path) -> str:
 
 def ask(model: str | Path, question: str) -> str:
     arguments = ("--no-save", "--temperature", "0", "--max-tokens", "40", "--json")
-    told = json.loads(run("baize_tui", "ask", question, "--model", model, *arguments))
-    return " ".join(str(told["text"]).split())
+    answer = json.loads(run("baize_tui", "ask", question, "--model", model, *arguments))
+    return " ".join(str(answer["text"]).split())
 
 
 def main() -> None:
@@ -99,12 +99,12 @@ def main() -> None:
         write(folder / "taught.jsonl", dialogues(TAUGHT) + general())
         write(folder / "held-out.jsonl", dialogues(HELD_OUT))
         adapter, merged = folder / "veltrania", folder / "veltrania.gguf"
-        told = run(
+        output = run(
             "baize_train", "finetune", "--base", "smollm2-135m", "--preset", "cpu-try",
             "--data", folder / "taught.jsonl", "--eval", folder / "held-out.jsonl",
             "--batch", "8", "--epochs", "8", "-o", adapter,
         )  # fmt: skip
-        print(told.replace(f"{folder}/", ""))
+        print(output.replace(f"{folder}/", ""))
         base = json.loads((adapter / "run.json").read_text())["base"]
         run(
             "baize_convert", "merge", base, "--adapter", adapter,

@@ -18,31 +18,35 @@ _PARALLEL = "CMAKE_BUILD_PARALLEL_LEVEL"
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to build: its name in messages, its environment variables, its wheel cache's key."""
+    """One way to build; ``name`` is used in messages.
+
+    ``cache_key`` names the folder of its wheels in pip's cache; None uses pip's cache as it is.
+    """
 
     name: str
     environment: Mapping[str, str]
     cache_key: str | None
 
     def with_one_compiler(self) -> Attempt:
-        """The same build, for a machine whose memory did not suffice for several compilers."""
+        """The same build with one compiler at a time, for when the memory ran out."""
         return Attempt(self.name, {**self.environment, _PARALLEL: "1"}, self.cache_key)
 
 
 def build_attempts(environment: Mapping[str, str], compilers: int, processor: str) -> list[Attempt]:
-    """The builds to try in turn: quick, plain without AMX, plain.
+    """The builds to try in this order: quick, plain without AMX, plain.
 
-    All of them keep the person's own ``CMAKE_ARGS`` and compiler flags. ``compilers`` is how many
-    may run at once, unless the person said so by ``CMAKE_BUILD_PARALLEL_LEVEL``.
+    Each keeps the user's own ``CMAKE_ARGS`` and compiler flags. ``compilers`` is the number of
+    compilers to run at once, unless the user has set ``CMAKE_BUILD_PARALLEL_LEVEL``. ``processor``
+    is part of the cache key: a build for one processor may crash on another.
     """
     plain = {_PARALLEL: str(compilers), **environment}
-    # Preloaded first, so that what the person sets by -D comes later and wins.
+    # The preloaded file comes first, so that the options that the user sets by -D win.
     preload = shlex.quote(f"-C{QUICK_SETTINGS}")
     quick = plain | {"CMAKE_ARGS": f"{preload} {plain.get('CMAKE_ARGS', '')}".strip()}
     without_amx = plain | {
         name: f"{plain.get(name, '')} {_WITHOUT_AMX}".strip() for name in ("CFLAGS", "CXXFLAGS")
     }
-    # The content of the file counts, not the folder of this checkout.
+    # The key depends on the content of the file, not on the folder of this checkout.
     key = _cache_key(environment, QUICK_SETTINGS.read_text(), processor)
     return [
         Attempt("the quick build", quick, key),
@@ -52,10 +56,10 @@ def build_attempts(environment: Mapping[str, str], compilers: int, processor: st
 
 
 def _cache_key(environment: Mapping[str, str], settings: str, processor: str) -> str:
-    """A name for builds that are the same: pip's own cache looks at none of these settings."""
-    chosen = sorted(
+    """The same name for equal builds. pip's own cache ignores all of these settings."""
+    relevant = sorted(
         (name, value)
         for name, value in environment.items()
         if name != _PARALLEL and (name in _BUILD_VARIABLES or name.startswith(_BUILD_PREFIXES))
     )
-    return hashlib.sha256(repr((chosen, settings, processor)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((relevant, settings, processor)).encode()).hexdigest()[:16]

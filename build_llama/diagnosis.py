@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-TELLING_LINES = 8
+MOST_LINES = 8
 _LINE_CHARACTERS = 160
 
 _INSTALL_COMPILER = (
@@ -17,7 +17,7 @@ _INSTALL_COMPILER = (
 
 @dataclass(frozen=True)
 class Cause:
-    """A known reason: what to tell the person, and whether another build may succeed."""
+    """A known cause of failures; ``retry``: another build may succeed."""
 
     message: str
     pattern: re.Pattern[str]
@@ -25,7 +25,7 @@ class Cause:
     out_of_memory: bool = False
 
 
-# The first that matches is the cause: what is missing first makes later checks fail, too.
+# The first match is the cause, because one missing program makes later checks fail too.
 CAUSES = (
     Cause(
         "The disk is full.",
@@ -62,10 +62,10 @@ CAUSES = (
     ),
 )
 
-_TELLING = re.compile(
+_ERROR = re.compile(
     r"(^|: )(fatal )?error: |^CMake Error|^ERROR: |undefined reference to|cannot find -l"
 )
-_PIP_ABOUT_ITSELF = re.compile(
+_PIP_SUMMARY = re.compile(
     r"subprocess-exited-with-error|Failed building wheel|Failed to build|Could not build wheels"
     r"|error originates from a|did not run successfully|CMake (build|configuration) failed"
 )
@@ -73,7 +73,7 @@ _PIP_ABOUT_ITSELF = re.compile(
 
 @dataclass(frozen=True)
 class Failure:
-    """A failed build: the known cause or None, and the lines that tell most about it."""
+    """A failed build: its cause, None if unknown, and the most useful lines of the output."""
 
     cause: Cause | None
     lines: Sequence[str]
@@ -94,20 +94,20 @@ class Failure:
 
 
 def diagnose(output: Sequence[str]) -> Failure:
-    """What the output of a failed installation says about the reason."""
+    """Find the cause of a failed installation in its output."""
     text = "\n".join(output)
     cause = next((cause for cause in CAUSES if cause.pattern.search(text)), None)
-    return Failure(cause, [cause.message] if cause else _telling_lines(output))
+    return Failure(cause, [cause.message] if cause else _error_lines(output))
 
 
-def _telling_lines(output: Sequence[str]) -> list[str]:
-    """The last lines about errors, at most ``TELLING_LINES``; where there are none, the last."""
+def _error_lines(output: Sequence[str]) -> list[str]:
+    """The last error lines, at most ``MOST_LINES``; without any, the last lines."""
     lines = [line.strip() for line in output if line.strip()] or ["pip printed nothing"]
-    telling: dict[str, None] = {}
+    errors: dict[str, None] = {}
     for number, line in enumerate(lines):
-        if _TELLING.search(line) and not _PIP_ABOUT_ITSELF.search(line):
-            telling[line] = None
+        if _ERROR.search(line) and not _PIP_SUMMARY.search(line):
+            errors[line] = None
             if line.startswith("CMake Error") and line.endswith(":"):
-                telling.update(dict.fromkeys(lines[number + 1 : number + 2]))
-    chosen = list(telling) or lines
-    return [line[:_LINE_CHARACTERS] for line in chosen[-TELLING_LINES:]]
+                errors.update(dict.fromkeys(lines[number + 1 : number + 2]))
+    last = (list(errors) or lines)[-MOST_LINES:]
+    return [line[:_LINE_CHARACTERS] for line in last]

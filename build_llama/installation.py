@@ -1,4 +1,4 @@
-"""Installs llama-cpp-python by pip, with the first of several builds that succeeds."""
+"""Installs llama-cpp-python with pip, trying several builds until one succeeds."""
 
 from __future__ import annotations
 
@@ -26,14 +26,18 @@ _PRINT_VERSION = "import llama_cpp; print(llama_cpp.__version__)"
 
 @dataclass(frozen=True)
 class Programs:
-    """The commands that an installation calls: those of this Python, or stand-ins in tests."""
+    """The commands that an installation calls; tests replace them by stand-ins."""
 
     pip: Sequence[str] = (sys.executable, "-m", "pip", "--disable-pip-version-check")
     python: Sequence[str] = (sys.executable,)
 
 
 def pinned_version(pyproject: Path = PYPROJECT) -> str:
-    """The version of llama-cpp-python among the dependencies of the project."""
+    """The version of llama-cpp-python that the project depends on.
+
+    Raises:
+        ValueError: ``pyproject`` does not pin one.
+    """
     dependencies = tomllib.loads(pyproject.read_text())["project"]["dependencies"]
     for dependency in dependencies:
         if match := re.fullmatch(r"llama-cpp-python==([\w.]+)", dependency):
@@ -42,9 +46,9 @@ def pinned_version(pyproject: Path = PYPROJECT) -> str:
 
 
 class Installation:
-    """Installs one version of llama-cpp-python, and tells ``out`` how far it is.
+    """Installs one version of llama-cpp-python and shows the progress on ``out``.
 
-    The whole output of pip and of the compilers goes to the file ``log``.
+    The complete output of pip and of the compilers goes to the file ``log``.
     """
 
     def __init__(self, version: str, log: Path, out: TextIO, programs: Programs) -> None:
@@ -53,27 +57,27 @@ class Installation:
         self._programs = programs
         self._display = Display(out)
 
-    def done(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether the environment can import this version."""
         return self._import_failure() is None
 
     def install(self, attempts: Sequence[Attempt]) -> bool:
-        """Install by the first of ``attempts`` that succeeds; whether one did.
+        """Try ``attempts`` in turn until one succeeds; return whether one did.
 
         Raises:
-            Cancelled: a signal ended it; nothing of it runs any more
+            Cancelled: a signal ended it. No process that it started is left.
         """
         shown_log = os.path.relpath(self._log)
         say = self._display.say
         say(f"Installing llama.cpp, compiled for this machine; the log is {shown_log}")
         began, cache = monotonic(), self._pip_cache()
-        failure, failed, one_compiler = None, "", False
+        failure, failed_build, one_compiler = None, "", False
         for attempt in attempts:
             if failure is not None:
-                say(f"{failed} failed: {failure.summary}")
+                say(f"{failed_build} failed: {failure.summary}")
                 say(f"Trying {attempt.name}.")
             build = attempt.with_one_compiler() if one_compiler else attempt
-            failure, failed = self._build(build, cache), attempt.name.capitalize()
+            failure, failed_build = self._build(build, cache), attempt.name.capitalize()
             if failure is None:
                 minutes, seconds = divmod(round(monotonic() - began), 60)
                 say(f"Installed llama-cpp-python {self._version} in {minutes} min {seconds} s.")
@@ -85,12 +89,12 @@ class Installation:
         say("llama.cpp could not be installed:")
         for line in failure.lines:
             say(f"  {line}")
-        say(f"The whole output is in {shown_log}")
+        say(f"The complete output is in {shown_log}")
         return False
 
     def _build(self, attempt: Attempt, cache: Path | None) -> Failure | None:
-        """Run pip once and try the result; None if both succeed."""
-        # pip would leave a broken installation of the same version as it is.
+        """Run pip once and import the result; None if both succeed."""
+        # Without this, pip would keep a broken installation of the same version.
         remove = [*self._programs.pip, "uninstall", "--yes", "llama-cpp-python"]
         command = [*self._programs.pip, "install", "--verbose", "--no-input"]
         if cache is not None and attempt.cache_key is not None:
@@ -99,31 +103,31 @@ class Installation:
         output: list[str] = []
         with self._log.open("a", encoding="utf-8") as log:
 
-            def take(line: str) -> None:
+            def record(line: str) -> None:
                 log.write(line)
                 output.append(line)
                 self._display.read(line)
 
-            take(f"# {attempt.name}: {shlex.join(command)}\n")
+            record(f"# {attempt.name}: {shlex.join(command)}\n")
             self._display.restart()
-            run(remove, attempt.environment, take, self._display.refresh)
-            code = run(command, attempt.environment, take, self._display.refresh)
+            run(remove, attempt.environment, record, self._display.refresh)
+            code = run(command, attempt.environment, record, self._display.refresh)
         return diagnose(output) if code != 0 else self._import_failure()
 
     def _import_failure(self) -> Failure | None:
-        """Why this version cannot be imported; tried in a process of its own, for it may crash."""
+        """Why this version cannot be imported; tried in another process, because it may crash."""
         command = [*self._programs.python, "-c", _PRINT_VERSION]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            what = f"'import llama_cpp' ended with exit code {result.returncode}"
-            return Failure(None, [what, *result.stderr.splitlines()[-1:]])
-        found = result.stdout.strip()
-        if found != self._version:
-            return Failure(None, [f"llama_cpp {found} was imported, not {self._version}"])
+            message = f"'import llama_cpp' ended with exit code {result.returncode}"
+            return Failure(None, [message, *result.stderr.splitlines()[-1:]])
+        imported = result.stdout.strip()
+        if imported != self._version:
+            return Failure(None, [f"llama_cpp {imported} was imported, not {self._version}"])
         return None
 
     def _pip_cache(self) -> Path | None:
-        """pip's own folder for its cache; None where the machine is set to have none."""
+        """The folder of pip's own cache; None if the cache is switched off."""
         command = [*self._programs.pip, "cache", "dir"]
         result = subprocess.run(command, capture_output=True, text=True, check=False)
         return Path(result.stdout.strip()) if result.returncode == 0 else None

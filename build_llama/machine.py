@@ -1,4 +1,4 @@
-"""What this machine can spend on compiling, and what its processor is."""
+"""The compilers, the memory and the processor of this machine."""
 
 from __future__ import annotations
 
@@ -9,36 +9,27 @@ import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
+from baize_shared.usable_cpus import usable_cpus
+
 BYTES_PER_COMPILER = 1 << 30
-"""Memory that one compiler may need; the largest file of llama.cpp takes GCC 12 0.45 GB."""
+"""Memory reserved for one compiler; GCC 12 needs 0.45 GB for the largest file of llama.cpp."""
 
 _CGROUP = Path("/sys/fs/cgroup")
 _MEMINFO = Path("/proc/meminfo")
 
 
-def parallel_compilers(
-    cores: int | None = None, memory: int | None = None, *, cgroup: Path = _CGROUP
-) -> int:
-    """How many compilers to run at once: one for each usable core for which there is memory."""
-    cores = usable_cores(cgroup) if cores is None else cores
-    memory = available_memory(cgroup) if memory is None else memory
+def parallel_compilers(cores: int | None = None, memory: int | None = None) -> int:
+    """The number of compilers to run at once: one per usable core, as far as the memory suffices.
+
+    ``memory`` is in bytes. The defaults are those of this machine and its container.
+    """
+    cores = usable_cpus() if cores is None else cores
+    memory = available_memory() if memory is None else memory
     return max(1, min(cores, memory // BYTES_PER_COMPILER))
 
 
-def usable_cores(cgroup: Path = _CGROUP) -> int:
-    """Cores that this process may use: its affinity mask (Linux) within its container's quota."""
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
-    else:
-        cores = os.cpu_count() or 1
-    quota, _, period = _read(cgroup / "cpu.max").partition(" ")
-    if quota.isdigit() and period.isdigit():
-        cores = min(cores, max(1, int(quota) // int(period)))
-    return cores
-
-
 def available_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
-    """Bytes that new processes can use: what is available now (Linux), else what is built in."""
+    """Bytes that new processes can use: the available memory on Linux, else all memory."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for line in _read(meminfo).splitlines():
         if line.startswith("MemAvailable:"):
@@ -47,10 +38,11 @@ def available_memory(cgroup: Path = _CGROUP, meminfo: Path = _MEMINFO) -> int:
     return min(memory, int(limit)) if limit.isdigit() else memory
 
 
-def compilers(environment: Mapping[str, str]) -> dict[str, str]:
-    """``CC`` and ``CXX`` for a machine that lacks the compiler that Python was built with.
+def compiler_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """``CC`` and ``CXX`` for a machine without the compiler that Python was built with.
 
-    scikit-build-core uses that one unless these variables are set. Empty where nothing is needed.
+    scikit-build-core uses that compiler unless these variables are set. Empty if nothing has to be
+    set.
     """
     path = environment.get("PATH")
     builder = str(sysconfig.get_config_var("CC") or "cc").split()[0]
@@ -62,8 +54,8 @@ def compilers(environment: Mapping[str, str]) -> dict[str, str]:
     return {}
 
 
-def processor() -> str:
-    """The processor's kind and instruction sets: a build for one may not run on another."""
+def processor_features() -> str:
+    """The kind of the processor and its instruction sets, as the system lists them."""
     for line in _read(Path("/proc/cpuinfo")).splitlines():
         if line.startswith(("flags", "Features")):
             return f"{platform.machine()} {line}"

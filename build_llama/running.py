@@ -1,4 +1,4 @@
-"""Runs a command, passes its output on line by line, and ends it with all that it started."""
+"""Runs a command, passes on its output line by line, and can end it with all its processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Cancelled(Exception):
 
 @contextmanager
 def cancelled_by_signals() -> Iterator[None]:
-    """Within it Ctrl-C, SIGTERM and SIGHUP raise ``Cancelled``."""
+    """Inside this context Ctrl-C, SIGTERM and SIGHUP raise ``Cancelled``."""
 
     def cancel(number: int, frame: FrameType | None) -> None:
         raise Cancelled(number)
@@ -47,10 +47,11 @@ def run(
     on_line: Callable[[str], None],
     on_tick: Callable[[], None],
 ) -> int:
-    """The exit code of ``command``; ``on_tick`` is called each second in which nothing is printed.
+    """Run ``command`` and return its exit code.
 
-    The command leads a process group of its own, so that a signal can reach all of it. Whatever
-    ends the wait early, an exception or a signal, ends that group first.
+    ``on_tick`` is called after each second without output. The command leads its own process
+    group, so that a signal can reach all its processes. If an exception or a signal ends the wait
+    early, the group is ended first.
     """
     process = subprocess.Popen(
         command,
@@ -76,7 +77,7 @@ def run(
 
 
 def _lines(output: IO[str]) -> Iterator[str | None]:
-    """The lines of ``output`` as they come; None for each second without one."""
+    """The lines of ``output`` as they are printed; None after each second without a line."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
@@ -98,7 +99,7 @@ def _lines(output: IO[str]) -> Iterator[str | None]:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """End the group: by an interrupt, on which ninja ends its compilers, then by force."""
+    """End the group: first by an interrupt, so that ninja ends its compilers, then by force."""
     try:
         end = monotonic() + _GRACE_S
         _signal_group(process, signal.SIGINT)
@@ -115,7 +116,7 @@ def _group_exists(process: subprocess.Popen[str]) -> bool:
 
 
 def _signal_group(process: subprocess.Popen[str], number: int) -> bool:
-    """Whether the group was there to be signalled."""
+    """Send a signal to the group; False if the group has ended."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
         return True

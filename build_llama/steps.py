@@ -1,35 +1,51 @@
-"""How far an installation is, from the lines that pip, CMake, ninja and make print."""
+"""The progress of an installation, read from the output of pip, CMake, ninja and make."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import IntEnum
 
 _NINJA = re.compile(r"\s*\[(\d+)/(\d+)\] ")
 _MAKE = re.compile(r"\s*\[ *(\d+)%\] ")
 
-COMPILING = "Compiling llama.cpp"
-PHASES = (
-    "Downloading llama.cpp",
-    "Preparing to compile llama.cpp",
-    "Configuring llama.cpp",
-    COMPILING,
-    "Installing llama.cpp",
-)
-# Where a line begins so, the phase of that position begins. pip indents what it prints about
-# packages that are needed only to build.
-_PHASE_STARTS = (
-    ("Downloading ", "  Downloading "),
-    ("  Installing build dependencies",),
-    ("  *** Configuring CMake",),
-    ("  *** Building project",),
-    ("  *** Installing project", "Installing collected packages"),
-)
+
+class Phase(IntEnum):
+    """The phases of an installation, in their order."""
+
+    DOWNLOAD = 0
+    PREPARE = 1
+    CONFIGURE = 2
+    COMPILE = 3
+    INSTALL = 4
+
+    @property
+    def title(self) -> str:
+        """The phase in words."""
+        return _TITLES[self]
+
+
+_TITLES = {
+    Phase.DOWNLOAD: "Downloading llama.cpp",
+    Phase.PREPARE: "Preparing to compile llama.cpp",
+    Phase.CONFIGURE: "Configuring llama.cpp",
+    Phase.COMPILE: "Compiling llama.cpp",
+    Phase.INSTALL: "Installing llama.cpp",
+}
+# A phase begins with a line that starts like this. pip indents its output about packages that are
+# needed only to build.
+_PHASE_STARTS = {
+    Phase.DOWNLOAD: ("Downloading ", "  Downloading "),
+    Phase.PREPARE: ("  Installing build dependencies",),
+    Phase.CONFIGURE: ("  *** Configuring CMake",),
+    Phase.COMPILE: ("  *** Building project",),
+    Phase.INSTALL: ("  *** Installing project", "Installing collected packages"),
+}
 
 
 @dataclass(frozen=True)
 class Step:
-    """``done`` of ``total`` steps of a compile; make counts only in percent."""
+    """``done`` of ``total`` compile steps; make counts only percent (``unit``)."""
 
     done: int
     total: int
@@ -53,9 +69,9 @@ def read_step(line: str) -> Step | None:
     return None
 
 
-def read_phase(line: str) -> int | None:
-    """The position in ``PHASES`` of what begins with this line of pip, if anything does."""
-    for phase, starts in enumerate(_PHASE_STARTS):
+def read_phase(line: str) -> Phase | None:
+    """The phase that begins with this line of pip, if one does."""
+    for phase, starts in _PHASE_STARTS.items():
         if line.startswith(starts):
             return phase
     return None

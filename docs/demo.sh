@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole loop on a processor: collect, train, merge into 4 bits, chat. Run by `make demo`.
-# Broken off, it goes on where it was.
+# The whole loop on a processor: collect, train, merge into 4 bits, chat. `make demo` runs it.
+# It can be interrupted; the next run continues.
 set -euo pipefail
 folder=${1:-.cache/demo}
 mkdir -p "$folder"
@@ -13,8 +13,8 @@ step() {
 cat <<'TEXT'
 This collects 20 dialogues that a model of 135 million parameters holds with itself, trains a LoRA on
 them for a few steps, merges it into a 4-bit GGUF, and opens the chat on that.
-It shows that the plumbing works, and no quality: so small a teacher has nothing to teach. It takes
-about ten minutes on two cores.
+It shows that every step works, not what quality is possible: such a small teacher has nothing to
+teach. It takes about ten minutes on two cores.
 TEXT
 step baize-train selfchat --mode transcript --seeds domain:quora --turns 2 --max-tokens 200 \
   --dialogues 20 -o "$folder/corpus.jsonl"

@@ -1,9 +1,9 @@
-"""Make the pictures of the README and the guide from the real client on the real model::
+"""Draw the pictures of the README and the pages with the real client and the real model::
 
     python docs/pictures.py [NAME]...
 
-Two of them show a conversation that is written here, with a table and with Chinese; all else is
-what the model answers.
+Two conversations are written in this file: one with code and a table, one in Chinese. All other
+answers come from the model.
 """
 
 from __future__ import annotations
@@ -73,12 +73,12 @@ CHINESE = (
 
 @dataclass
 class Picture:
-    """What to do before the client is drawn, and how large and in which theme it is."""
+    """What to do before the client is drawn, and its size, theme and content."""
 
-    reach: Callable[[Pilot[int]], Awaitable[None]]
+    prepare: Callable[[Pilot[int]], Awaitable[None]]
     size: tuple[int, int] = (100, 30)
     theme: str = "baize-dark"
-    talks: tuple[tuple[str, str], ...] = field(default=())
+    conversations: tuple[tuple[str, str], ...] = field(default=())
     model: str | None = None
 
 
@@ -90,7 +90,7 @@ def screen(pilot: Pilot[int]) -> ConversationScreen:
 async def until(condition: Callable[[], object]) -> None:
     end = time.monotonic() + PATIENCE_S
     while not condition():
-        assert time.monotonic() < end, "it did not come"
+        assert time.monotonic() < end, "the client did not get that far"
         await asyncio.sleep(0.05)
 
 
@@ -102,26 +102,26 @@ async def ask(pilot: Pilot[int], question: str) -> None:
     await until(lambda: not here._live and "tokens/s" in here.status.text)
 
 
-async def talked(pilot: Pilot[int]) -> None:
+async def ask_questions(pilot: Pilot[int]) -> None:
     await ask(pilot, QUESTIONS[0])
     await pilot.press("ctrl+n")
     await ask(pilot, QUESTIONS[1])
     await ask(pilot, "Write a Python function that adds two numbers, with an example.")
 
 
-async def opened(pilot: Pilot[int]) -> None:
+async def open_conversation(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+b", "enter")
     await until(lambda: screen(pilot).transcript.turns)
 
 
-async def prefilling(pilot: Pilot[int]) -> None:
+async def show_prefill(pilot: Pilot[int]) -> None:
     here = screen(pilot)
     here.prompt.put("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
     await pilot.press("enter")
     await until(lambda: " left" in here.status.text)
 
 
-async def branched(pilot: Pilot[int]) -> None:
+async def show_branches(pilot: Pilot[int]) -> None:
     here = screen(pilot)
     await ask(pilot, "What makes a good cup of tea?")
     for _ in range(2):
@@ -133,17 +133,17 @@ async def branched(pilot: Pilot[int]) -> None:
     await until(lambda: here.transcript.turns[-1].message.mark == "good")
 
 
-def then(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
-    async def reach(pilot: Pilot[int]) -> None:
-        await opened(pilot)
+def open_and_press(*keys: str) -> Callable[[Pilot[int]], Awaitable[None]]:
+    async def prepare(pilot: Pilot[int]) -> None:
+        await open_conversation(pilot)
         await pilot.press(*keys)
         await pilot.pause(0.5)
 
-    return reach
+    return prepare
 
 
-async def models(pilot: Pilot[int]) -> None:
-    await opened(pilot)
+async def show_models(pilot: Pilot[int]) -> None:
+    await open_conversation(pilot)
     await pilot.press("alt+m")
     assert isinstance(pilot.app, BaizeApp)
     plans = pilot.app.plans
@@ -151,29 +151,29 @@ async def models(pilot: Pilot[int]) -> None:
     await pilot.press("down", "down", "down", "down")
 
 
-async def nothing(pilot: Pilot[int]) -> None:
+async def wait(pilot: Pilot[int]) -> None:
     await pilot.pause(0.5)
 
 
 PICTURES = {
-    "client": Picture(talked),
-    "client-light": Picture(talked, theme="baize-light"),
-    "client-80x24": Picture(talked, size=(80, 24)),
-    "code-and-table": Picture(opened, talks=(CODE_AND_TABLE,)),
-    "chinese": Picture(opened, size=(100, 24), talks=(CHINESE,)),
-    "prefill": Picture(prefilling, size=(100, 24)),
-    "branches": Picture(branched, size=(100, 24)),
-    "settings": Picture(then("f4"), talks=(CODE_AND_TABLE,)),
-    "palette": Picture(then("ctrl+p", *"branch"), talks=(CODE_AND_TABLE,)),
-    "help": Picture(then("f1"), size=(100, 40), talks=(CODE_AND_TABLE,)),
-    "models": Picture(models, size=(100, 30), talks=(CODE_AND_TABLE,)),
-    "first-run": Picture(nothing, size=(100, 24), model="none"),
+    "client": Picture(ask_questions),
+    "client-light": Picture(ask_questions, theme="baize-light"),
+    "client-80x24": Picture(ask_questions, size=(80, 24)),
+    "code-and-table": Picture(open_conversation, conversations=(CODE_AND_TABLE,)),
+    "chinese": Picture(open_conversation, size=(100, 24), conversations=(CHINESE,)),
+    "prefill": Picture(show_prefill, size=(100, 24)),
+    "branches": Picture(show_branches, size=(100, 24)),
+    "settings": Picture(open_and_press("f4"), conversations=(CODE_AND_TABLE,)),
+    "palette": Picture(open_and_press("ctrl+p", *"branch"), conversations=(CODE_AND_TABLE,)),
+    "help": Picture(open_and_press("f1"), size=(100, 40), conversations=(CODE_AND_TABLE,)),
+    "models": Picture(show_models, size=(100, 30), conversations=(CODE_AND_TABLE,)),
+    "first-run": Picture(wait, size=(100, 24), model="none"),
 }
 
 
-def fill_store(paths: Paths, talks: tuple[tuple[str, str], ...]) -> Store:
+def fill_store(paths: Paths, conversations: tuple[tuple[str, str], ...]) -> Store:
     store = Store(paths.conversations_file)
-    for question, answer in talks:
+    for question, answer in conversations:
         conversation = store.new_conversation(
             system="You are a helpful AI assistant.", moderation=False, title=question
         )
@@ -203,17 +203,17 @@ async def draw(name: str, picture: Picture) -> None:
         )
         if name == "branches":
             settings.sampling.pop("seed")
-        store = fill_store(paths, picture.talks)
+        store = fill_store(paths, picture.conversations)
         chat = Chat(store, WorkerEngine(paths), settings, paths.cache, find)
         shown = Paths(Path("~/.config/baize-tui"), paths.data, paths.cache, paths.logs)
         app = BaizeApp(chat, shown, model=picture.model)
         async with app.run_test(size=picture.size) as pilot:
             await until(app.load_ended.is_set)
-            await picture.reach(pilot)
+            await picture.prepare(pilot)
             await pilot.pause(0.5)
             svg = app.export_screenshot(title="baize-tui")
             await app.action_quit()
-    # A picture must not fetch anything when it is looked at.
+    # A picture must not load fonts from the network when it is displayed.
     svg = re.sub(r"@font-face\s*\{[^}]*\}", "", svg)
     (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
     print(FOLDER / f"{name}.svg")

@@ -1,6 +1,6 @@
 """Fetch the vocabularies and chat templates that llama.cpp tests its own tokenizer with.
 
-They lie in the source distribution of llama-cpp-python; nothing of it goes into git::
+They are part of the source distribution of llama-cpp-python. None of it is kept in git::
 
     python tests/vocabularies.py
 """
@@ -13,7 +13,9 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-VERSION = "0.3.36"
+from build_llama.installation import pinned_version
+
+VERSION = pinned_version()
 FOLDER = Path(__file__).resolve().parent.parent / ".cache" / f"llama.cpp-models-{VERSION}"
 TEMPLATES = FOLDER / "templates"
 

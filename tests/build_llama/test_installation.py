@@ -54,11 +54,11 @@ def test_the_quick_build_comes_first_and_suffices(stand_ins: StandIns, tmp_path:
 
 def test_what_is_installed_is_not_installed_again(stand_ins: StandIns, tmp_path: Path) -> None:
     installation = Installation(VERSION, tmp_path / "log", io.StringIO(), stand_ins.programs)
-    assert not installation.done()
+    assert not installation.is_installed()
     stand_ins.set_installed("0.3.35")
-    assert not installation.done()
+    assert not installation.is_installed()
     stand_ins.set_installed(VERSION)
-    assert installation.done()
+    assert installation.is_installed()
     assert stand_ins.installs() == []
 
 
@@ -112,7 +112,7 @@ def test_a_broken_installation_of_the_same_version_is_replaced(
     assert not any("failed" in line for line in shown)
 
 
-def test_when_all_builds_fail_the_telling_lines_are_shown(
+def test_when_all_builds_fail_the_error_lines_are_shown(
     stand_ins: StandIns, tmp_path: Path
 ) -> None:
     for _ in range(3):
