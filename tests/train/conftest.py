@@ -43,7 +43,7 @@ WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "g
 
 
 def corpus_lines(count: int) -> list[dict[str, Any]]:
-    """Dialogues that differ, and that a model can learn."""
+    """Different dialogues that a model can learn."""
     return [
         {
             "messages": [

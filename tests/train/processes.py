@@ -7,23 +7,23 @@ import subprocess
 import sys
 
 WITH_PYTORCH = ("finetune", "sdf")
-"""Commands that import it."""
+"""Commands that import PyTorch."""
 
 
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-    return _spawn(["-m", "baize_train", *map(str, arguments)], _whole(environment))
+    return _spawn(["-m", "baize_train", *map(str, arguments)], _complete(environment))
 
 
 def run(
     *arguments: object, limit: tuple[int, int] | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Run it to its end; ``limit`` is one of ``resource.RLIMIT_...`` and how much of it."""
+    """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
     words = [str(argument) for argument in arguments]
-    # Elsewhere the libraries of the system do not bear a fork.
+    # On other systems the libraries do not survive a fork.
     if words[0] in WITH_PYTORCH and sys.platform == "linux":
         from tests.train.warm_start import run_warm
 
-        return run_warm(words, _whole(environment), limit)
+        return run_warm(words, _complete(environment), limit)
     if limit is None:
         process = spawn(*arguments, **environment)
     else:
@@ -31,12 +31,12 @@ def run(
             f"import resource, runpy; resource.setrlimit({limit[0]}, ({limit[1]},) * 2);"
             "runpy.run_module('baize_train', run_name='__main__')"
         )
-        process = _spawn(["-c", program, *words], _whole(environment))
+        process = _spawn(["-c", program, *words], _complete(environment))
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def _whole(environment: dict[str, str]) -> dict[str, str]:
+def _complete(environment: dict[str, str]) -> dict[str, str]:
     return {**os.environ, "OPENAI_API_KEY": "", "no_proxy": "*", **environment}
 
 

@@ -17,19 +17,19 @@ Answer = Callable[[list[dict[str, str]]], str]
 
 @dataclass
 class Faults:
-    """Counted down as they happen."""
+    """Failures to come; each is removed or counted down when it happens."""
 
     statuses: list[int] = field(default_factory=list)
-    """What the next requests are answered with, instead of a text."""
+    """Answers to the next requests, instead of text."""
     retry_after: str | None = None
     drops: int = 0
     """Connections that close without an answer."""
     stalls: threading.Event | None = None
-    """Requests wait until it is set."""
+    """Requests wait until this event is set."""
     cut: bool = False
-    """Answers end by their length."""
+    """Answers end at the maximum length."""
     usage: dict[str, int] | None = None
-    """What it says that an answer took."""
+    """The usage that it reports."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class ScriptedServer:
     at_once: int = 0
     most_at_once: int = 0
     most_allowed: int | None = None
-    """More at once are too many."""
+    """Requests at once before it answers 429."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     url: str = ""
 
@@ -52,12 +52,12 @@ class ScriptedServer:
 
 @contextmanager
 def serve(answer: Answer) -> Iterator[ScriptedServer]:
-    found = ScriptedServer(answer)
-    server = QuietServer(("127.0.0.1", 0), _handler(found))
-    found.url = f"http://127.0.0.1:{server.server_port}"
+    scripted = ScriptedServer(answer)
+    server = QuietServer(("127.0.0.1", 0), _handler(scripted))
+    scripted.url = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        yield found
+        yield scripted
     finally:
         server.shutdown()
         server.server_close()
@@ -69,20 +69,20 @@ def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             pass
 
         def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             with scripted.lock:
-                scripted.requests.append(asked)
+                scripted.requests.append(request)
                 scripted.keys.append(self.headers.get("Authorization", ""))
                 scripted.at_once += 1
                 scripted.most_at_once = max(scripted.most_at_once, scripted.at_once)
                 many = scripted.at_once > (scripted.most_allowed or 10**9)
             try:
-                self._answer(asked, many=many)
+                self._answer(request, many=many)
             finally:
                 with scripted.lock:
                     scripted.at_once -= 1
 
-        def _answer(self, asked: dict[str, Any], *, many: bool) -> None:
+        def _answer(self, request: dict[str, Any], *, many: bool) -> None:
             faults = scripted.faults
             with scripted.lock:
                 status = 429 if many else faults.statuses.pop(0) if faults.statuses else 200
@@ -96,7 +96,7 @@ def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             if status != 200:
                 self._send(status, {"error": {"message": "no", "type": "test"}})
                 return
-            text = scripted.answer(asked["messages"])
+            text = scripted.answer(request["messages"])
             usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
             self._send(
                 200,
@@ -104,7 +104,7 @@ def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
                     "id": "1",
                     "object": "chat.completion",
                     "created": 0,
-                    "model": asked["model"],
+                    "model": request["model"],
                     "choices": [
                         {
                             "index": 0,

@@ -1,4 +1,4 @@
-"""Fine-tunings that take seconds, and what they leave."""
+"""Fine-tuning runs that take seconds, and their results."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-leng
 
 
 def trained(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
-    done = run("finetune", "--base", base, "--data", corpus, "-o", output, *SMALL, *more, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["run"]
-    return found
+    process = run(
+        "finetune", "--base", base, "--data", corpus, "-o", output, *SMALL, *more, "--json"
+    )
+    assert process.returncode == 0, process.stderr
+    result: dict[str, Any] = json.loads(process.stdout)["run"]
+    return result
 
 
 def weights(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
-    return found
+    result: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
+    return result

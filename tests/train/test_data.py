@@ -1,4 +1,4 @@
-"""Corpora in every form: read, checked, converted, mix, split; nothing in them is run."""
+"""Corpora in every format: read, check, convert, mix, split. Nothing in them is run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TALK = [
 ]
 
 
-def said(dialogue: Dialogue | InvalidRecord) -> list[tuple[str, str]]:
+def turn_pairs(dialogue: Dialogue | InvalidRecord) -> list[tuple[str, str]]:
     assert isinstance(dialogue, Dialogue), dialogue
     return [(turn.role, turn.content) for turn in dialogue.messages]
 
@@ -49,7 +49,7 @@ def write_lines(file: Path, *records: Any) -> Path:
 
 # --- reading --------------------------------------------------------------------------------------
 
-FORMS: dict[str, Any] = {
+FORMATS: dict[str, Any] = {
     "messages": {"messages": [{"role": t.role, "content": t.content} for t in TALK]},
     "sharegpt": {
         "conversations": [
@@ -66,28 +66,28 @@ FORMS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("layout", ["lines", "list"])
-@pytest.mark.parametrize("form", FORMS)
-def test_each_form_is_told_and_read(form: str, layout: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", FORMATS)
+def test_each_format_is_recognized_and_read(format: str, layout: str, tmp_path: Path) -> None:
     file = tmp_path / "corpus.json"
-    record = FORMS[form]
+    record = FORMATS[format]
     text = json.dumps([record, record]) if layout == "list" else f"{json.dumps(record)}\n" * 2
     file.write_text(text)
-    found = list(read_corpus(file))
-    assert [said(one) for one in found] == [as_pairs(TALK)] * 2
+    result = list(read_corpus(file))
+    assert [turn_pairs(item) for item in result] == [as_pairs(TALK)] * 2
 
 
-def test_an_instruction_has_its_input_below(tmp_path: Path) -> None:
+def test_the_input_of_an_instruction_follows_it(tmp_path: Path) -> None:
     record = {"instruction": "Sum it up.", "input": "A long text.", "output": "Short."}
-    (found,) = read_corpus(write_lines(tmp_path / "a.jsonl", record))
-    assert said(found) == [("user", "Sum it up.\n\nA long text."), ("assistant", "Short.")]
+    (result,) = read_corpus(write_lines(tmp_path / "a.jsonl", record))
+    assert turn_pairs(result) == [("user", "Sum it up.\n\nA long text."), ("assistant", "Short.")]
 
 
-@pytest.mark.parametrize("form", ["messages", "sharegpt", "baize"])
-def test_what_is_written_is_read_again(form: CorpusFormat, tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["messages", "sharegpt", "baize"])
+def test_a_written_corpus_reads_back(format: CorpusFormat, tmp_path: Path) -> None:
     file = tmp_path / "out.jsonl"
-    assert write_corpus(iter([Dialogue(TALK, dialogue_id(TALK), topic="trees")]), file, form) == 1
-    (found,) = read_corpus(file)
-    assert said(found) == as_pairs(TALK)
+    assert write_corpus(iter([Dialogue(TALK, dialogue_id(TALK), topic="trees")]), file, format) == 1
+    (result,) = read_corpus(file)
+    assert turn_pairs(result) == as_pairs(TALK)
     assert not list(tmp_path.glob("*.partial"))
 
 
@@ -103,22 +103,22 @@ def test_what_is_written_is_read_again(form: CorpusFormat, tmp_path: Path) -> No
         ('{"messages": [{"role": "user", "content": 3}]}', "not text"),
     ],
 )
-def test_a_line_that_is_no_dialogue_is_named_and_the_rest_is_read(
+def test_an_invalid_line_is_reported_and_the_rest_is_read(
     line: str, why: str, tmp_path: Path
 ) -> None:
     file = tmp_path / "a.jsonl"
-    good = json.dumps(FORMS["messages"])
+    good = json.dumps(FORMATS["messages"])
     file.write_text(f"{good}\n{line}\n{good}\n")
     first, wrong, last = read_corpus(file)
-    assert said(first) == said(last) == as_pairs(TALK)
+    assert turn_pairs(first) == turn_pairs(last) == as_pairs(TALK)
     assert isinstance(wrong, InvalidRecord)
     assert wrong.place == "a.jsonl:2"
     assert why in wrong.problem
 
 
-def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
+def test_invalid_utf_8_is_reported(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
-    file.write_bytes(json.dumps(FORMS["messages"]).encode() + b'\n{"messages": "\xff"}\n')
+    file.write_bytes(json.dumps(FORMATS["messages"]).encode() + b'\n{"messages": "\xff"}\n')
     _, wrong = read_corpus(file)
     assert isinstance(wrong, InvalidRecord)
     assert wrong.problem == "not UTF-8 (byte 0xff)"
@@ -127,7 +127,7 @@ def test_bytes_that_are_no_text_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "why"), [(b"", "is empty"), (b"hello", "neither JSON Lines nor"), (b"[1", "list")]
 )
-def test_a_file_that_is_no_corpus_is_named(content: bytes, why: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_corpus_is_an_error(content: bytes, why: str, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     file.write_bytes(content)
     with pytest.raises(TrainError, match=why):
@@ -137,8 +137,8 @@ def test_a_file_that_is_no_corpus_is_named(content: bytes, why: str, tmp_path: P
 # --- the original's files -------------------------------------------------------------------------
 
 
-def test_no_exchange_of_a_transcript_is_lost() -> None:
-    """The original's way of cutting drops the last of these, and the only one of a short one."""
+def test_every_exchange_of_a_transcript_is_kept() -> None:
+    """The original drops the last exchange, and with it a dialogue that has only one."""
     v2 = "[Human] One?\n[AI] Yes.\n[Human] Two?\n[AI] Too.\n[Human] Three?\n[AI] All."
     assert len(v2.split("[Human]")[1:-1]) == 2
     assert [turn.content for turn in parse_transcript(v2)] == [
@@ -157,7 +157,7 @@ def test_no_exchange_of_a_transcript_is_lost() -> None:
     assert len(parse_transcript(f"{v2}\n[Human] Thanks, bye!")) == 6
 
 
-def test_a_completion_begins_with_the_answer_to_its_topic() -> None:
+def test_a_completion_starts_with_the_answer_to_its_topic() -> None:
     greeted = "[Human] Hello!\n[AI] Hi! How can I help you?\n[Human] Why?\n[AI] Because."
     assert as_pairs(parse_transcript(greeted)) == [("user", "Why?"), ("assistant", "Because.")]
     assert as_pairs(parse_transcript("[AI] Because.", "Why?")) == [
@@ -166,13 +166,13 @@ def test_a_completion_begins_with_the_answer_to_its_topic() -> None:
     ]
 
 
-def test_a_pickle_of_the_original_is_data(tmp_path: Path) -> None:
+def test_pickles_of_the_original_collector_are_read(tmp_path: Path) -> None:
     file = tmp_path / "quora_chat_1_10.pkl"
     transcript = "[Human] Why?\n[AI] Because."
     kinds = {"a": transcript, "b": {"chat": transcript, "tokens": 12}, "c": {"tokens": 3}}
     file.write_bytes(pickle.dumps(kinds))
     first, second, wrong = read_corpus(file)
-    assert said(first) == said(second) == [("user", "Why?"), ("assistant", "Because.")]
+    assert turn_pairs(first) == turn_pairs(second) == [("user", "Why?"), ("assistant", "Because.")]
     assert isinstance(first, Dialogue)
     assert (first.topic, first.source) == ("a", "quora_chat_1_10.pkl")
     assert isinstance(wrong, InvalidRecord)
@@ -196,7 +196,7 @@ def test_nothing_in_a_pickle_is_run(tmp_path: Path) -> None:
 
 
 @given(raw=st.binary(max_size=200))
-def test_any_bytes_are_a_pickle_or_one_clear_line(
+def test_any_bytes_are_read_as_a_pickle_or_give_one_error(
     raw: bytes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     file = tmp_path_factory.mktemp("p") / "x.pkl"
@@ -229,11 +229,11 @@ def test_any_bytes_are_a_pickle_or_one_clear_line(
         (TALK * 4, "the same turns again"),
     ],
 )
-def test_what_is_wrong_with_a_dialogue_is_said(turns: list[Turn], why: str) -> None:
+def test_problems_of_a_dialogue_are_described(turns: list[Turn], why: str) -> None:
     assert any(why in problem.description for problem in find_problems(Dialogue(turns)))
 
 
-def test_a_good_dialogue_has_nothing_wrong() -> None:
+def test_a_good_dialogue_has_no_problems() -> None:
     assert find_problems(Dialogue([Turn("system", "Be kind."), *TALK])) == []
     assert find_problems(Dialogue(TALK), Limits(min_turns=3)) == [
         Problem("turn count", "fewer than 3 turns")
@@ -244,7 +244,7 @@ def test_a_good_dialogue_has_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("Write to ann.lee+x@mail.example.org today", "Write to [EMAIL] today"),
         ("Call +49 30 1234567 or (555) 010-1234.", "Call [PHONE] or [PHONE]."),
@@ -254,8 +254,8 @@ def test_a_good_dialogue_has_nothing_wrong() -> None:
         ("key sk-abcdefghijklmnop1234", "key [KEY]"),
     ],
 )
-def test_what_names_a_person_is_masked(text: str, wanted: str) -> None:
-    assert mask_text(text)[0] == wanted
+def test_personal_data_is_masked(text: str, expected: str) -> None:
+    assert mask_text(text)[0] == expected
 
 
 @pytest.mark.parametrize(
@@ -268,11 +268,11 @@ def test_what_names_a_person_is_masked(text: str, wanted: str) -> None:
         "for i in range(1000000): x[i] = 10000000",
     ],
 )
-def test_numbers_of_other_kinds_stay(text: str) -> None:
+def test_other_numbers_are_not_masked(text: str) -> None:
     assert mask_text(text)[0] == text
 
 
-def test_what_is_said_again_is_seen_exactly_and_nearly() -> None:
+def test_exact_and_near_repeats_are_recognized() -> None:
     text = " ".join(turn.content for turn in TALK)
     seen = SeenTexts()
     assert seen.add(text)
@@ -292,24 +292,24 @@ def corpus(name: str, count: int) -> list[Dialogue]:
     return [Dialogue(one, dialogue_id(one), name) for one in turns]
 
 
-def test_statistics_count_as_the_paper_does() -> None:
-    found = measure_corpus([Dialogue(TALK), *corpus("a", 1)])
-    assert (found.dialogues, found.turns, found.average_turns) == (2, 3, 1.5)
+def test_statistics_match_the_paper_s_definitions() -> None:
+    result = measure_corpus([Dialogue(TALK), *corpus("a", 1)])
+    assert (result.dialogues, result.turns, result.average_turns) == (2, 3, 1.5)
     assert count_words("白泽 is a beast") == 5
-    assert found.average_length == pytest.approx(31 / 6, abs=0.1)
+    assert result.average_length == pytest.approx(31 / 6, abs=0.1)
 
 
 def test_a_mix_keeps_its_ratios_and_takes_nothing_twice() -> None:
     a, b = corpus("a", 300), corpus("b", 100)
-    found = mix([(a, 3.0), (b, 1.0)])
-    assert len({dialogue.id for dialogue in found}) == len(found) == 400
-    found = mix([(a, 1.0), (b, 1.0)], seed=4)
-    assert [sum(d.source == name for d in found) for name in "ab"] == [100, 100]
-    assert mix([(a, 1.0), (b, 1.0)], seed=4) == found != mix([(a, 1.0), (b, 1.0)], seed=5)
+    result = mix([(a, 3.0), (b, 1.0)])
+    assert len({dialogue.id for dialogue in result}) == len(result) == 400
+    result = mix([(a, 1.0), (b, 1.0)], seed=4)
+    assert [sum(d.source == name for d in result) for name in "ab"] == [100, 100]
+    assert mix([(a, 1.0), (b, 1.0)], seed=4) == result != mix([(a, 1.0), (b, 1.0)], seed=5)
     assert len(mix([(a, 1.0), (b, 1.0)], total=50)) == 50
 
 
-def test_a_dialogue_falls_on_the_same_side_whatever_stands_beside_it() -> None:
+def test_the_side_of_a_dialogue_does_not_depend_on_the_others() -> None:
     all_of_them = corpus("a", 1000)
     kept, held_out = split(all_of_them, 0.1)
     assert 60 < len(held_out) < 140
@@ -325,7 +325,7 @@ def test_a_corpus_goes_through_all_commands(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source, clean = tmp_path / "source.jsonl", tmp_path / "clean.jsonl"
-    good = FORMS["sharegpt"]
+    good = FORMATS["sharegpt"]
     mail = {"instruction": "Whom do I ask about the garden?", "output": "Ask ann@example.org."}
     bad = {"messages": [{"role": "user", "content": "alone"}]}
     source.write_text("".join(json.dumps(one) + "\n" for one in (good, good, mail, bad)) + "{\n")
@@ -334,10 +334,10 @@ def test_a_corpus_goes_through_all_commands(
     assert "source.jsonl:4: only the user speaks" in out
     assert "3 of 5 dialogues are good" in out
     assert run(["data", "convert", str(source), "-o", str(clean), "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["written"] == 2
-    assert told["masked"] == {"EMAIL": 1}
-    assert told["left_out"]["repeats an earlier dialogue"] == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["written"] == 2
+    assert report["masked"] == {"EMAIL": 1}
+    assert report["left_out"]["repeats an earlier dialogue"] == 1
     assert "ann@" not in clean.read_text()
     assert run(["data", "validate", str(clean)]) == 0
     assert run(["data", "stats", str(clean)]) == 0
@@ -364,10 +364,10 @@ def test_a_corpus_goes_through_all_commands(
         (["data", "mix", "gone.jsonl=-1", "-o", "o"], "the ratio must be greater than 0"),
     ],
 )
-def test_what_cannot_be_is_one_line(
+def test_an_impossible_request_is_one_line(
     arguments: list[str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(arguments) == 1
-    said = capsys.readouterr().err
-    assert why in said
-    assert said.count("\n") == 1
+    errors = capsys.readouterr().err
+    assert why in errors
+    assert errors.count("\n") == 1

@@ -17,11 +17,11 @@ QUESTIONS = ["What is a fox?", "Who wrote Hamlet?"]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    found = tmp_path / "questions"
-    found.mkdir()
+    created = tmp_path / "questions"
+    created.mkdir()
     rows = datasets.Dataset.from_dict({"id": [1, 2], "question": QUESTIONS})
-    rows.to_parquet(found / "train.parquet")
-    return found
+    rows.to_parquet(created / "train.parquet")
+    return created
 
 
 def test_a_folder_and_a_parquet_file(folder: Path) -> None:
@@ -29,12 +29,12 @@ def test_a_folder_and_a_parquet_file(folder: Path) -> None:
     assert list(read_seeds(str(folder / "train.parquet"), "question")) == QUESTIONS
 
 
-def test_a_column_that_is_not_there_names_those_that_are(folder: Path) -> None:
+def test_a_missing_column_lists_the_existing_ones(folder: Path) -> None:
     with pytest.raises(TrainError, match=r"no column answer; the columns are id, question"):
         list(read_seeds(str(folder), "answer"))
 
 
-def test_a_folder_without_a_dataset_gets_a_line(tmp_path: Path) -> None:
+def test_a_folder_without_a_dataset_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(TrainError) as raised:
         list(read_seeds(str(tmp_path)))
     assert "\n" not in str(raised.value)

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.training
     ],
 )
 @pytest.mark.parametrize("name", ["baize-v1", "baize-v1.5"])
-def test_as_many_parameters_are_trained_as_the_paper_says(
+def test_the_paper_s_numbers_of_parameters_are_trained(
     name: PresetName, hidden: int, ffn: int, layers: int, heads: int, millions: float
 ) -> None:
     """Table 3 of the paper: 7B, 13B and 30B."""
@@ -70,7 +70,7 @@ def test_as_many_parameters_are_trained_as_the_paper_says(
 # --- masks, beside those of TRL and transformers ----------------------------------------------
 
 
-def test_the_mask_is_that_of_transformers_with_marks_in_the_template(
+def test_the_mask_equals_that_of_transformers_for_a_marked_template(
     smollm2: Path, smollm2_folder: Path
 ) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(smollm2_folder)
@@ -97,14 +97,14 @@ def test_the_mask_is_that_of_transformers_with_marks_in_the_template(
     with open_vocabulary(smollm2) as model:
         format = ChatFormat("chatml", template, "", moderation=False)
         ours = DialogueTokenizer(model.vocabulary, format).tokenize(Dialogue(turns))
-    # The line end behind the last answer is no part of what a dialogue is cut to.
+    # A dialogue ends with its last answer; their ids continue with a line end.
     assert list(ours.ids) == theirs["input_ids"][: ours.length]
     assert list(ours.trained) == theirs["assistant_masks"][: ours.length]
     assert not any(theirs["assistant_masks"][ours.length :])
 
 
-def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path) -> None:
-    """The loss of two dialogues in one row is that of each alone."""
+def test_packed_dialogues_do_not_attend_to_each_other(tiny_llama: Path, smollm2: Path) -> None:
+    """Two dialogues in one row have the logits that each has alone."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
     dialogues = [
@@ -124,7 +124,7 @@ def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path)
     with torch.no_grad():
         packed = model(**{k: v for k, v in together.items() if k != "labels"}).logits[0]
         apart = torch.cat(
-            [model(**{k: v for k, v in one.items() if k != "labels"}).logits[0] for one in alone]
+            [model(**{k: v for k, v in row.items() if k != "labels"}).logits[0] for row in alone]
         )
     assert torch.allclose(packed, apart, atol=1e-5)
 
@@ -132,7 +132,7 @@ def test_packed_dialogues_do_not_see_each_other(tiny_llama: Path, smollm2: Path)
 # --- runs -------------------------------------------------------------------------------------
 
 
-def test_a_run_leaves_an_adapter_that_learned_and_says_what_it_was_made_of(
+def test_a_run_writes_a_trained_adapter_and_its_manifest(
     tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "adapter"
@@ -146,15 +146,15 @@ def test_a_run_leaves_an_adapter_that_learned_and_says_what_it_was_made_of(
     assert found["teachers"] == ["a test"]
     assert {"torch", "trl", "peft", "transformers"} <= found["versions"].keys()
     assert found["tokens"]["trained"] > 0
-    assert found["trainable"] == sum(one.size for one in weights(output).values())
+    assert found["trainable"] == sum(weight.size for weight in weights(output).values())
     assert (output / "loss.png").read_bytes()[1:4] == b"PNG"
     assert json.loads((output / "run.json").read_text()) == found
-    # Only B was zero at the start: something was learned in all of them.
-    assert all(np.abs(one).max() > 0 for one in weights(output).values())
+    # B starts at zero, so every matrix has learned something.
+    assert all(np.abs(weight).max() > 0 for weight in weights(output).values())
     # PEFT reads it, over the same base.
     base = transformers.AutoModelForCausalLM.from_pretrained(tiny_llama)
     assert peft.PeftModel.from_pretrained(base, output) is not None
-    # The same command again has nothing to do, and another run is refused.
+    # The same command again has nothing to do; another run is rejected.
     again = run(
         "finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL, *arguments
     )
@@ -171,27 +171,37 @@ def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Pa
     assert losses[-1] < losses[0]
 
 
-def test_killed_it_goes_on_to_the_same_weights(
+def test_a_killed_run_resumes_to_the_same_weights(
     tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     arguments = ("--steps", "40", "--save-every", "5")
     trained(tiny_llama, corpus, whole, *arguments)
-    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", broken, *SMALL, *arguments)
-    checkpoints = broken / "checkpoints"
+    command = (
+        "finetune",
+        "--base",
+        tiny_llama,
+        "--data",
+        corpus,
+        "-o",
+        resumed,
+        *SMALL,
+        *arguments,
+    )
+    checkpoints = resumed / "checkpoints"
     process = spawn(*command)
     wait_for(lambda: last_whole(checkpoints) or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it was killed on its way"
-    # What it had begun to write when it died is no checkpoint.
+    assert process.returncode == -signal.SIGKILL, "it was killed before it finished"
+    # What it was writing when it died is not a checkpoint.
     (checkpoints / "checkpoint-39").mkdir()
     (checkpoints / "checkpoint-39" / "trainer_state.json").write_text('{"cut')
     again = run(*command)
     assert again.returncode == 0, again.stderr
-    for name, one in weights(whole).items():
-        assert np.allclose(weights(broken)[name], one, atol=1e-6), name
-    manifest = json.loads((broken / "run.json").read_text())
+    for name, weight in weights(whole).items():
+        assert np.allclose(weights(resumed)[name], weight, atol=1e-6), name
+    manifest = json.loads((resumed / "run.json").read_text())
     assert manifest["steps"] == 40
     assert [p["step"] for p in manifest["losses"] if not p.get("held_out")] == list(range(1, 41))
     assert not checkpoints.exists()
@@ -199,13 +209,13 @@ def test_killed_it_goes_on_to_the_same_weights(
 
 def last_whole(checkpoints: Path) -> bool:
     return any(
-        (one / "trainer_state.json").exists() and one.name != "checkpoint-40"
-        for one in checkpoints.glob("checkpoint-*")
+        (checkpoint / "trainer_state.json").exists() and checkpoint.name != "checkpoint-40"
+        for checkpoint in checkpoints.glob("checkpoint-*")
     )
 
 
 def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
-    """Under torchrun, as on two GPUs; each has half of a batch, and one of them speaks."""
+    """Under torchrun, as on two GPUs: each trains half of a batch, and one prints."""
     output = tmp_path / "adapter"
     launcher = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "-m", "baize_train")
     command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
@@ -220,10 +230,10 @@ def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_pat
     assert found["finished"]
     losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
     assert losses[-1] < losses[0]
-    assert all(np.abs(one).max() > 0 for one in weights(output).values())
+    assert all(np.abs(weight).max() > 0 for weight in weights(output).values())
 
 
-def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_good_weights(
+def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_weights(
     tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "adapter"
@@ -238,10 +248,10 @@ def test_a_loss_that_is_no_number_stops_it_and_keeps_the_last_good_weights(
     kept = last_checkpoint(output / "checkpoints")
     assert kept is not None
     assert str(kept) in line
-    assert all(np.isfinite(one).all() for one in weights(kept).values())
+    assert all(np.isfinite(weight).all() for weight in weights(kept).values())
 
 
-def test_too_little_memory_names_the_knobs(tiny_llama: Path, tmp_path: Path) -> None:
+def test_out_of_memory_names_the_options_to_change(tiny_llama: Path, tmp_path: Path) -> None:
     """A real allocation that fails: logits of 128 sequences in 4 GB."""
     corpus = tmp_path / "long.jsonl"
     words = " ".join(str(n) for n in range(200))
@@ -265,16 +275,16 @@ def test_too_little_memory_names_the_knobs(tiny_llama: Path, tmp_path: Path) -> 
     line = done.stderr.splitlines()[-1]
     assert line.startswith("baize-train: out of memory at step 1: try --micro-batch 64"), line
     assert "--max-length" in line
-    # What it says helps, in the same folder.
+    # Following the message helps, in the same folder.
     again = run(*command, "--micro-batch", "1", "--batch", "1", "--max-length", "64")
     assert again.returncode == 0, again.stderr
 
 
 @pytest.mark.parametrize("room", [2_000_000, 3_000_000], ids=["adapter", "optimizer"])
-def test_a_checkpoint_that_cannot_be_written_says_so(
+def test_a_checkpoint_that_cannot_be_written_is_reported(
     tiny_llama: Path, corpus: Path, tmp_path: Path, room: int
 ) -> None:
-    """A limit on the size of files fails as a full disk does, where no disk has to be filled."""
+    """A limit on the size of files fails like a full disk, without filling one."""
     output = tmp_path / "adapter"
     command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", output, *SMALL)
     more = ("--rank", "512", "--steps", "2", "--save-every", "1")
@@ -288,26 +298,26 @@ def test_a_checkpoint_that_cannot_be_written_says_so(
 
 
 @pytest.mark.parametrize(
-    ("text", "why"),
+    ("text", "problem"),
     [
         ("", "is empty"),
         ('{"messages": [{"role": "user", "content": "Only asked"}]}\n', "nothing is answered"),
         ("\xff\xfe", "neither JSON Lines nor"),
     ],
 )
-def test_bad_data_gets_a_line(tiny_llama: Path, tmp_path: Path, text: str, why: str) -> None:
+def test_bad_data_is_one_line(tiny_llama: Path, tmp_path: Path, text: str, problem: str) -> None:
     corpus = tmp_path / "bad.jsonl"
     corpus.write_bytes(text.encode("latin-1"))
     done = run("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "out", *SMALL)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert why in done.stderr.splitlines()[-1]
+    assert problem in done.stderr.splitlines()[-1]
 
 
-def test_three_steps_on_the_real_model_out_of_its_gguf(
+def test_three_steps_on_the_real_model_from_its_gguf(
     smollm2: Path, corpus: Path, tmp_path: Path
 ) -> None:
-    """And baize-convert merges what came out into 4 bits."""
+    """And baize-convert merges the adapter into 4 bits."""
     output, merged = tmp_path / "adapter", tmp_path / "merged.gguf"
     found = trained(smollm2, corpus, output, "--steps", "3")
     assert found["trainable"] == 2_442_240

@@ -1,4 +1,4 @@
-"""What is trained is what the chat sends: the same text, the same ids, and of these the answers."""
+"""Training uses what the chat sends: the same text, the same ids, with the answers trained."""
 
 from __future__ import annotations
 
@@ -61,10 +61,10 @@ TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓"
 
 
 @pytest.mark.parametrize("name", ["template", "chatml", "baize"])
-def test_training_reads_the_ids_that_the_chat_sends(
+def test_training_uses_the_ids_that_the_chat_sends(
     engine: LlamaEngine, smollm2_vocabulary: Model, name: str
 ) -> None:
-    """Beside the client's own path: its messages, its prompt, its engine."""
+    """Compared with the client's own messages, prompt and engine."""
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
     found = tokenizer.tokenize(dialogue(*TWO))
     history = [
@@ -96,7 +96,7 @@ def test_training_reads_the_ids_that_the_chat_sends(
     assert text == tokenizer.decode(dialogue(*TWO))
     asked = prompt_before_the_last_answer(engine, history, name)
     assert sent[: len(asked)] == asked, (
-        "what an answer in training follows is what it is asked with"
+        "an answer follows the same prompt in training and in the chat"
     )
 
 
@@ -114,15 +114,13 @@ def prompt_before_the_last_answer(
     ("name", "end"),
     [("template", "<|im_end|>"), ("chatml", "<|im_end|>"), ("baize", "\n[|Human|]")],
 )
-def test_trained_are_the_answers_with_what_ends_them(
-    smollm2_vocabulary: Model, name: str, end: str
-) -> None:
+def test_answers_and_their_ends_are_trained(smollm2_vocabulary: Model, name: str, end: str) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
     found = tokenizer.tokenize(dialogue(*TWO))
     assert trained_texts(smollm2_vocabulary.vocabulary, found) == [TWO[1] + end, TWO[3] + end]
 
 
-def test_the_first_baize_learned_from_everything(smollm2_vocabulary: Model) -> None:
+def test_loss_on_everything_trains_every_token(smollm2_vocabulary: Model) -> None:
     format = choose_chat_format(smollm2_vocabulary, "baize")
     found = DialogueTokenizer(smollm2_vocabulary.vocabulary, format, "everything").tokenize(
         dialogue(*TWO)
@@ -131,7 +129,7 @@ def test_the_first_baize_learned_from_everything(smollm2_vocabulary: Model) -> N
 
 
 def test_the_true_llama_vocabulary_reads_baize_s_markers() -> None:
-    """Golden ids of reference vocabularies: ``[|AI|]Yes`` has no space, and a BOS stands first."""
+    """Golden ids of reference vocabularies: ``[|AI|]Yes`` has no space, and a BOS comes first."""
     llama = vocabulary("llama-spm")
     chosen = format_named("baize")
     assert chosen.template is not None
@@ -151,9 +149,7 @@ def test_the_true_llama_vocabulary_reads_baize_s_markers() -> None:
         ("Qwen-Qwen2.5-7B-Instruct.jinja", "qwen2", "<|im_end|>"),
     ],
 )
-def test_other_models_end_their_answers_in_their_own_way(
-    template: str, name: str, end: str
-) -> None:
+def test_each_model_ends_answers_with_its_own_token(template: str, name: str, end: str) -> None:
     source = (TEMPLATES / template).read_text("utf-8")
     tokenizer = DialogueTokenizer(
         vocabulary(name), ChatFormat("template", source, "Be brief.", True)
@@ -179,7 +175,7 @@ HOSTILE = st.sampled_from(
     ),
     name=st.sampled_from(["template", "chatml", "baize"]),
 )
-def test_nothing_that_is_typed_ends_an_answer(
+def test_typed_text_never_ends_an_answer(
     smollm2_vocabulary: Model, texts: list[str], name: str
 ) -> None:
     vocab = smollm2_vocabulary.vocabulary
@@ -198,7 +194,7 @@ def test_nothing_that_is_typed_ends_an_answer(
     for said, answer in zip(spelled, answers, strict=True):
         assert said.endswith(tokenizer.end)
         said = said.removesuffix(tokenizer.end)
-        # A plain-text marker in it got a zero-width break; all else is as it was.
+        # Plain-text markers got a zero-width break; the rest is unchanged.
         assert said.replace("\N{WORD JOINER}", "") == answer.strip().replace("\N{WORD JOINER}", "")
     markers = {special.id for special in vocab.specials if special.is_marker}
     trained = [
@@ -217,7 +213,7 @@ def test_a_folder_has_the_vocabulary_of_its_gguf(
     assert ids == tokenizer_of(smollm2_vocabulary, "chatml").tokenize(dialogue(*TWO)).ids
 
 
-def test_a_dialogue_brings_its_own_system_turn(smollm2_vocabulary: Model) -> None:
+def test_a_dialogue_keeps_its_own_system_turn(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
     assert CHAT.system in tokenizer.decode(dialogue(*TWO))
     own = tokenizer.decode(dialogue(*TWO, system="You are a pirate."))
@@ -226,22 +222,22 @@ def test_a_dialogue_brings_its_own_system_turn(smollm2_vocabulary: Model) -> Non
 
 
 @pytest.mark.parametrize(
-    ("texts", "why"),
+    ("texts", "reason"),
     [
         (("Only asked",), "nothing is answered"),
         (("Hm?", "<think>well</think> Yes"), "reasoning"),
         (("Hm?", "  "), "empty"),
     ],
 )
-def test_a_dialogue_that_is_of_no_use_says_why(
-    smollm2_vocabulary: Model, texts: tuple[str, ...], why: str
+def test_an_untrainable_dialogue_has_a_reason(
+    smollm2_vocabulary: Model, texts: tuple[str, ...], reason: str
 ) -> None:
-    with pytest.raises(UntrainableDialogue, match=why):
+    with pytest.raises(UntrainableDialogue, match=reason):
         tokenizer_of(smollm2_vocabulary).tokenize(dialogue(*texts))
 
 
-def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Model) -> None:
-    """TRL asks for ``{% generation %}``; here it may stand there, and changes nothing."""
+def test_generation_marks_change_nothing(smollm2_vocabulary: Model) -> None:
+    """TRL needs ``{% generation %}``; here it is allowed and changes nothing."""
     source = choose_chat_format(smollm2_vocabulary, "chatml").template
     assert "generation %}" not in source.replace("add_generation_prompt %}", "")
     marked = source.replace(
@@ -252,16 +248,16 @@ def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Mo
     assert marked != source
     vocab = smollm2_vocabulary.vocabulary
     plain, with_marks = (
-        DialogueTokenizer(vocab, ChatFormat("chatml", one, "", moderation=False)).tokenize(
+        DialogueTokenizer(vocab, ChatFormat("chatml", item, "", moderation=False)).tokenize(
             dialogue(*TWO)
         )
-        for one in (source, marked)
+        for item in (source, marked)
     )
     assert plain == with_marks
 
 
 @pytest.mark.parametrize(
-    ("source", "why"),
+    ("source", "reason"),
     [
         ("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}", "ends an answer"),
         (
@@ -271,10 +267,10 @@ def test_a_template_without_marks_for_training_needs_none(smollm2_vocabulary: Mo
         ("{{ messages[0].content.nothing.at.all }}", "fails"),
     ],
 )
-def test_a_template_that_cannot_teach_where_to_stop_is_refused(
-    smollm2_vocabulary: Model, source: str, why: str
+def test_a_template_that_cannot_teach_to_stop_is_rejected(
+    smollm2_vocabulary: Model, source: str, reason: str
 ) -> None:
-    with pytest.raises(TrainError, match=why) as raised:
+    with pytest.raises(TrainError, match=reason) as raised:
         DialogueTokenizer(
             smollm2_vocabulary.vocabulary, ChatFormat("template", source, "", moderation=False)
         )
@@ -287,7 +283,7 @@ def test_a_model_without_a_template_asks_for_a_format() -> None:
         choose_chat_format(vocabulary_model("llama-spm"), None)
 
 
-def test_what_is_longer_is_cut_and_counted(smollm2_vocabulary: Model) -> None:
+def test_long_dialogues_are_cut_and_counted(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
     whole = tokenizer.tokenize(dialogue(*TWO))
     first = bytes(whole.trained).index(1)
@@ -305,9 +301,9 @@ def test_labels_are_the_ids_of_answers(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
     found = tokenize([dialogue(*TWO), dialogue("Hm?", "Yes")], tokenizer, None)
     rows = list(found.dataset())
-    for row, one in zip(rows, found.dialogues, strict=True):
-        assert row["input_ids"] == list(one.ids)
+    for row, item in zip(rows, found.dialogues, strict=True):
+        assert row["input_ids"] == list(item.ids)
         assert row["labels"] == [
             token if trained else IGNORED_LABEL
-            for token, trained in zip(one.ids, one.trained, strict=True)
+            for token, trained in zip(item.ids, item.trained, strict=True)
         ]

@@ -1,4 +1,4 @@
-"""Self-distillation with feedback: a second LoRA that learns what a judge likes."""
+"""Self-distillation with feedback: a second LoRA learns what a judge prefers."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.training
 
 
 def talk(messages: list[dict[str, str]]) -> str:
-    """Answers in words of different lengths, and likes the longest."""
+    """Gives answers of different lengths, and as a judge prefers the longest."""
     if messages[0]["role"] == "system":
         shown = re.findall(r"\[Begin of answer \d+\]\n(.*?)\n\[End", messages[-1]["content"])
-        return " ".join(str(min(100, 1 + len(one))) for one in shown)
+        return " ".join(str(min(100, 1 + len(answer))) for answer in shown)
     counts[messages[-1]["content"]] = counts.get(messages[-1]["content"], 0) + 1
     return "river " * counts[messages[-1]["content"]]
 
@@ -45,42 +45,42 @@ def improved(
     server: ScriptedServer, base: Path, first: Path, instructions: Path, output: Path, method: str
 ) -> dict[str, Any]:
     counts.clear()
-    done = run(
+    process = run(
         "sdf", "--base", base, "--adapter", first, "--seeds", instructions, "-o", output,
         "--speaker", server.spec, "--judge", server.spec, "--method", method,
         "--preset", "cpu-try", "--batch", "2", "--micro-batch", "2", "--steps", "8",
         "--learning-rate", "0.02", "--json",
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+    assert process.returncode == 0, process.stderr
+    result: dict[str, Any] = json.loads(process.stdout)
+    return result
 
 
 @pytest.mark.parametrize("method", ["best", "dpo"])
-def test_a_second_adapter_learns_over_the_first(
+def test_a_second_adapter_learns_on_top_of_the_first(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path, method: str
 ) -> None:
     first, second = tmp_path / "sft", tmp_path / "sdf"
     trained(tiny_llama, corpus, first, "--steps", "4")
     before = weights(first)
     with serve(talk) as server:
-        told = improved(server, tiny_llama, first, instructions, second, method)
+        report = improved(server, tiny_llama, first, instructions, second, method)
         asked = len(server.requests)
         again = improved(server, tiny_llama, first, instructions, second, method)
-        assert len(server.requests) == asked, "it is done already"
-    assert told["judged"] == told["instructions"] == 6
-    assert again["run"] == told["run"]
-    assert told["run"]["kind"] == ("sdf" if method == "best" else "dpo")
-    assert told["run"]["teachers"] == ["teacher"]
-    losses = [point["loss"] for point in told["run"]["losses"]]
+        assert len(server.requests) == asked, "it has finished already"
+    assert report["judged"] == report["instructions"] == 6
+    assert again["run"] == report["run"]
+    assert report["run"]["kind"] == ("sdf" if method == "best" else "dpo")
+    assert report["run"]["teachers"] == ["teacher"]
+    losses = [point["loss"] for point in report["run"]["losses"]]
     assert losses[-1] < losses[0]
     lines = [json.loads(line) for line in (second / SCORES_FILE).read_text().splitlines()]
     assert all(np.array(line["scores"]).shape == (2, 4) for line in lines)
-    assert all(np.array_equal(before[name], one) for name, one in weights(first).items())
+    assert all(np.array_equal(before[name], weight) for name, weight in weights(first).items())
     assert likes(tiny_llama, [first, second]) > likes(tiny_llama, [first])
 
 
-def test_the_two_are_the_paper_s_sum(
+def test_both_adapters_add_up_as_in_the_paper(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path
 ) -> None:
     """PEFT with both adapters at once (equation 2) is the base with one merged and one over it."""
@@ -113,31 +113,31 @@ def likes(base: Path, adapters: list[Path]) -> float:
         return -float(model(ids, labels=ids).loss)
 
 
-def test_a_judge_that_gives_no_scores_ends_it_with_a_line(
+def test_a_judge_without_scores_is_one_line(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "sft", tmp_path / "sdf"
     trained(tiny_llama, corpus, first, "--steps", "1")
     with serve(lambda _: "I would rather not") as server:
-        done = run(
+        process = run(
             "sdf", "--base", tiny_llama, "--adapter", first, "--seeds", instructions, "-o", second,
             "--speaker", server.spec, "--judge", server.spec, "--preset", "cpu-try",
         )  # fmt: skip
-    assert done.returncode == 1
-    assert "did not reply with 4 scores" in done.stderr.splitlines()[-1]
+    assert process.returncode == 1
+    assert "did not reply with 4 scores" in process.stderr.splitlines()[-1]
     lines = [json.loads(line) for line in (second / SCORES_FILE).read_text().splitlines()]
     assert all("problem" in line for line in lines)
 
 
-def test_what_is_no_adapter_gets_a_line(
+def test_a_folder_that_is_not_an_adapter_is_one_line(
     tiny_llama: Path, instructions: Path, tmp_path: Path
 ) -> None:
     with serve(talk) as server:
-        done = run(
+        process = run(
             "sdf", "--base", tiny_llama, "--adapter", tmp_path, "--seeds", instructions,
             "-o", tmp_path / "sdf", "--speaker", server.spec, "--judge", server.spec,
         )  # fmt: skip
-        assert len(server.requests) == 0, "nothing is paid for before that is known"
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert str(tmp_path) in done.stderr
+        assert len(server.requests) == 0, "the adapter is checked before anything is paid for"
+    assert process.returncode == 1
+    assert "Traceback" not in process.stderr
+    assert str(tmp_path) in process.stderr

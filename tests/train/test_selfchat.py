@@ -1,4 +1,4 @@
-"""Self-chat as a process: with a server that fails in every way, a real one, and a real model."""
+"""Self-chat as a process: with a server that fails in every way, a real server, a real model."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def talk(messages: list[dict[str, str]]) -> str:
 
 @pytest.fixture
 def server() -> Iterator[ScriptedServer]:
-    with serve(talk) as found:
-        yield found
+    with serve(talk) as scripted:
+        yield scripted
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def seeds(tmp_path: Path) -> Path:
     return file
 
 
-def lines_of(file: Path) -> list[dict[str, Any]]:
+def read_records(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -73,16 +73,16 @@ def test_two_speakers_take_turns(server: ScriptedServer, seeds: Path, tmp_path: 
     output = tmp_path / "out.jsonl"
     done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec, "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    found = lines_of(output)
-    assert told["kept"] == len(found) == len(WORDS)
-    assert {roles(dialogue) for dialogue in found} == {"uauaua"}
-    assert {dialogue["topic"] for dialogue in found} == set(seeds.read_text().splitlines())
-    assert all(dialogue["meta"]["teacher"] == "teacher" for dialogue in found)
-    # The asker sees the answers as what was said to it.
-    asked = next(r for r in server.requests if r["messages"][0]["role"] == "system")
-    assert [turn["role"] for turn in asked["messages"]] == ["system", "assistant", "user"]
-    assert told["tokens"] == 15 * len(server.requests)
+    report = json.loads(done.stdout)
+    records = read_records(output)
+    assert report["kept"] == len(records) == len(WORDS)
+    assert {roles(dialogue) for dialogue in records} == {"uauaua"}
+    assert {dialogue["topic"] for dialogue in records} == set(seeds.read_text().splitlines())
+    assert all(dialogue["meta"]["teacher"] == "teacher" for dialogue in records)
+    # For the asker the roles are swapped: the answers are what the user says.
+    request = next(r for r in server.requests if r["messages"][0]["role"] == "system")
+    assert [turn["role"] for turn in request["messages"]] == ["system", "assistant", "user"]
+    assert report["tokens"] == 15 * len(server.requests)
 
 
 def test_one_call_writes_a_transcript(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
@@ -90,12 +90,12 @@ def test_one_call_writes_a_transcript(server: ScriptedServer, seeds: Path, tmp_p
     arguments = ("--mode", "transcript", "--speaker", server.spec)
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
     assert done.returncode == 0, done.stderr
-    assert {roles(dialogue) for dialogue in lines_of(output)} == {"uaua"}
+    assert {roles(dialogue) for dialogue in read_records(output)} == {"uaua"}
     sent = server.requests[0]["messages"][0]["content"]
     assert sent in {TRANSCRIPT_PROMPT.format(seed=s) for s in seeds.read_text().splitlines()}
 
 
-def test_answers_are_written_anew(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+def test_rewrite_replaces_the_answers(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
     first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
     assert run("selfchat", "--seeds", seeds, "-o", first, "--speaker", server.spec).returncode == 0
     arguments = ("--mode", "rewrite", "--speaker", server.spec.replace("teacher", "other"))
@@ -104,30 +104,34 @@ def test_answers_are_written_anew(server: ScriptedServer, seeds: Path, tmp_path:
 
     def questions(file: Path) -> set[tuple[str, ...]]:
         return {
-            tuple(turn["content"] for turn in one["messages"] if turn["role"] == "user")
-            for one in lines_of(file)
+            tuple(turn["content"] for turn in record["messages"] if turn["role"] == "user")
+            for record in read_records(file)
         }
 
     assert questions(first) == questions(second)
-    assert {one["meta"]["teacher"] for one in lines_of(second)} == {"other"}
-    assert {one["topic"] for one in lines_of(second)} == {one["topic"] for one in lines_of(first)}
+    assert {record["meta"]["teacher"] for record in read_records(second)} == {"other"}
+    assert {record["topic"] for record in read_records(second)} == {
+        record["topic"] for record in read_records(first)
+    }
 
 
-def test_what_is_not_good_is_kept_apart_with_its_reason(
+def test_rejected_dialogues_are_kept_apart_with_their_reason(
     server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
     server.faults.cut = True
     arguments = ("--mode", "transcript", "--speaker", server.spec, "--json")
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
-    told = json.loads(done.stdout)
-    assert (told["kept"], told["rejected"]) == (0, len(WORDS))
-    assert {one["meta"]["rejected"] for one in lines_of(rejected_file(output))} == {"cut off"}
-    assert lines_of(output) == []
+    report = json.loads(done.stdout)
+    assert (report["kept"], report["rejected"]) == (0, len(WORDS))
+    assert {record["meta"]["rejected"] for record in read_records(rejected_file(output))} == {
+        "cut off"
+    }
+    assert read_records(output) == []
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("What about winter?", True),
         ("Tell me more about oaks", True),
@@ -137,14 +141,14 @@ def test_what_is_not_good_is_kept_apart_with_its_reason(
         ("It is blue because of scattering.", False),
     ],
 )
-def test_an_asker_has_to_ask(text: str, wanted: bool) -> None:
-    assert is_request(text) is wanted
+def test_requests_are_recognized(text: str, expected: bool) -> None:
+    assert is_request(text) is expected
 
 
 # --- killed, interrupted, limited -----------------------------------------------------------------
 
 
-def test_killed_it_goes_on_with_those_that_are_missing(
+def test_a_killed_collection_continues_with_the_missing_dialogues(
     server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -158,24 +162,24 @@ def test_killed_it_goes_on_with_those_that_are_missing(
 
     server.answer = slowly
     process = spawn(*arguments)
-    wait_for(lambda: len(lines_of_whole(output)) >= 4)
+    wait_for(lambda: len(read_complete_records(output)) >= 4)
     process.kill()
     process.communicate()
-    kept = lines_of_whole(output)
+    kept = read_complete_records(output)
     with output.open("ab") as file:
-        file.write(b'{"messages": [{"role"')  # as if it had been killed in the middle of a line
+        file.write(b'{"messages": [{"role"')  # as if it was killed while it wrote a line
     before = len(server.requests)
     assert run(*arguments).returncode == 0
-    found = lines_of(output)
-    assert found[: len(kept)] == kept
-    assert len({one["meta"]["key"] for one in found}) == len(found) == len(WORDS)
-    # No more than those that were missing: five calls for each.
+    records = read_records(output)
+    assert records[: len(kept)] == kept
+    assert len({record["meta"]["key"] for record in records}) == len(records) == len(WORDS)
+    # Only the missing dialogues are requested: five calls each.
     assert len(server.requests) - before == 5 * (len(WORDS) - len(kept))
     assert run(*arguments).returncode == 0
-    assert lines_of(output) == found
+    assert read_records(output) == records
 
 
-def lines_of_whole(file: Path) -> list[dict[str, Any]]:
+def read_complete_records(file: Path) -> list[dict[str, Any]]:
     raw = file.read_bytes() if file.exists() else b""
     return [json.loads(line) for line in raw[: raw.rfind(b"\n") + 1].splitlines()]
 
@@ -187,10 +191,10 @@ def test_other_settings_are_another_collection(
     arguments = ("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     assert run(*arguments).returncode == 0
     assert run(*arguments, "--turns", "2").returncode == 0
-    assert len(lines_of(output)) + len(lines_of(rejected_file(output))) == 2 * len(WORDS)
+    assert len(read_records(output)) + len(read_records(rejected_file(output))) == 2 * len(WORDS)
 
 
-def test_ctrl_c_keeps_what_was_done(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_work(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     server.faults.stalls = threading.Event()
     process = spawn("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
@@ -206,23 +210,23 @@ def test_ctrl_c_keeps_what_was_done(server: ScriptedServer, seeds: Path, tmp_pat
     ("limit", "most"),
     [(("--dialogues", "3"), 3), (("--tokens", "80"), 2), (("--minutes", "0"), 0)],
 )
-def test_a_budget_ends_it(
+def test_a_budget_ends_a_collection(
     limit: tuple[str, str], most: int, server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
     arguments = ("--speaker", server.spec, "--at-once", "1")
     assert run("selfchat", "--seeds", seeds, "-o", output, *arguments, *limit).returncode == 0
-    assert len(lines_of(output)) == most
+    assert len(read_records(output)) == most
 
 
-def test_money_is_counted_and_ends_it(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+def test_money_is_counted_and_limited(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     prices = ("--price", "1000", "2000", "--money", "0.15", "--at-once", "1")
     arguments = ("--speaker", server.spec, *prices, "--json")
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
-    # Five calls of 10 tokens read and 5 written: 0.1 for each dialogue.
+    # Five calls with 10 tokens of prompt and 5 of answer: 0.1 per dialogue.
     assert json.loads(done.stdout)["money"] == pytest.approx(0.2)
-    assert len(lines_of(output)) == 2
+    assert len(read_records(output)) == 2
     server.requests.clear()
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments, "--dry-run")
     assert json.loads(done.stdout)["dialogues"] == len(WORDS)
@@ -232,7 +236,7 @@ def test_money_is_counted_and_ends_it(server: ScriptedServer, seeds: Path, tmp_p
 # --- servers that fail ----------------------------------------------------------------------------
 
 
-def test_what_passes_is_waited_for(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+def test_temporary_errors_are_retried(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
     output = tmp_path / "out.jsonl"
     server.faults.statuses = [429, 500, 503, 529]
     server.faults.drops = 2
@@ -240,10 +244,10 @@ def test_what_passes_is_waited_for(server: ScriptedServer, seeds: Path, tmp_path
     done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     assert done.returncode == 0, done.stderr
     assert (server.faults.statuses, server.faults.drops) == ([], 0)
-    assert len(lines_of(output)) == len(WORDS)
+    assert len(read_records(output)) == len(WORDS)
 
 
-def test_a_busy_server_is_asked_less_at_once(
+def test_fewer_requests_run_at_once_after_a_rate_limit(
     server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -251,26 +255,26 @@ def test_a_busy_server_is_asked_less_at_once(
     server.faults.retry_after = "0"
     done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     assert done.returncode == 0, done.stderr
-    assert len(lines_of(output)) == len(WORDS)
+    assert len(read_records(output)) == len(WORDS)
 
 
 @pytest.mark.parametrize(
-    ("status", "why"), [(401, "answers 401"), (404, "answers 404"), (400, "answers 400")]
+    ("status", "problem"), [(401, "answers 401"), (404, "answers 404"), (400, "answers 400")]
 )
-def test_what_will_not_pass_ends_it_at_once(
-    status: int, why: str, server: ScriptedServer, seeds: Path, tmp_path: Path
+def test_permanent_errors_end_the_command_at_once(
+    status: int, problem: str, server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
-    """The original burnt through all its seeds."""
+    """The original used up all its seeds on a server that refused."""
     server.faults.statuses = [status] * 1000
     output = tmp_path / "out.jsonl"
     done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     assert done.returncode == 1
-    assert why in done.stderr
+    assert problem in done.stderr
     assert done.stderr.count("\n") == 1
     assert len(server.requests) <= 8
 
 
-def test_a_server_that_lies_about_its_usage_is_counted_all_the_same(
+def test_tokens_are_counted_even_if_a_server_sends_wrong_usage(
     server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.jsonl"
@@ -293,7 +297,7 @@ def test_a_key_comes_from_a_file_or_the_environment(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "problem"),
     [
         (("--speaker", "nobody"), "write local:MODEL or server:URL#model"),
         (("--speaker", "server:http://127.0.0.1:9"), "write server:URL#model"),
@@ -301,12 +305,12 @@ def test_a_key_comes_from_a_file_or_the_environment(
         (("--money", "1"), "--money needs --price"),
     ],
 )
-def test_wrong_wishes_are_one_line(
-    arguments: tuple[str, ...], why: str, seeds: Path, tmp_path: Path
+def test_wrong_options_are_one_line(
+    arguments: tuple[str, ...], problem: str, seeds: Path, tmp_path: Path
 ) -> None:
     done = run("selfchat", "--seeds", seeds, "-o", tmp_path / "o.jsonl", *arguments)
     assert done.returncode == 1
-    assert why in done.stderr
+    assert problem in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -324,7 +328,7 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "why"),
+    ("name", "content", "problem"),
     [
         ("a.txt", b"", "there are no seeds"),
         ("a.txt", b"caf\xe9", "not UTF-8"),
@@ -333,26 +337,28 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
         ("c.jsonl", b"[1]", "not an object"),
     ],
 )
-def test_seeds_that_are_none_are_named(name: str, content: bytes, why: str, tmp_path: Path) -> None:
+def test_invalid_seed_files_are_reported(
+    name: str, content: bytes, problem: str, tmp_path: Path
+) -> None:
     file = tmp_path / name
     file.write_bytes(content)
-    with pytest.raises(TrainError, match=why):
+    with pytest.raises(TrainError, match=problem):
         drop_repeated_seeds(read_seed_file(file))
 
 
 def test_a_domain_has_questions_of_its_own() -> None:
-    packs = {name: list(domain_questions(f"domain:{name}")) for name in known_domains()}
-    assert set(packs) == {"medical", "quora", "stackoverflow"}
-    for name, found in packs.items():
-        assert len(found) == len(set(found)) >= 150, name
-        assert found == list(domain_questions(f"domain:{name}"))
-        assert all("{" not in seed and seed.endswith("?") for seed in found)
-    assert "What are the symptoms of cholera?" in packs["medical"]
-    assert not any("unspecified" in seed for seed in packs["medical"])
+    domains = {name: list(domain_questions(f"domain:{name}")) for name in known_domains()}
+    assert set(domains) == {"medical", "quora", "stackoverflow"}
+    for name, questions in domains.items():
+        assert len(questions) == len(set(questions)) >= 150, name
+        assert questions == list(domain_questions(f"domain:{name}"))
+        assert all("{" not in seed and seed.endswith("?") for seed in questions)
+    assert "What are the symptoms of cholera?" in domains["medical"]
+    assert not any("unspecified" in seed for seed in domains["medical"])
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "problem"),
     [
         (None, "no such domain; known: medical, quora, stackoverflow"),
         ('description = ""\ntemplates = ["What?"]\n', "no {term} in it"),
@@ -360,7 +366,7 @@ def test_a_domain_has_questions_of_its_own() -> None:
         ('description = ""\ntemplates = []\nterms_from = "x"\n', "only icd-10-cm is known"),
     ],
 )
-def test_a_domain_that_is_none_is_named(content: str | None, why: str, tmp_path: Path) -> None:
+def test_an_invalid_domain_is_reported(content: str | None, problem: str, tmp_path: Path) -> None:
     name = "domain:nothing"
     if content is not None:
         file = tmp_path / "mine.toml"
@@ -368,7 +374,7 @@ def test_a_domain_that_is_none_is_named(content: str | None, why: str, tmp_path:
         name = f"domain:{file}"
     with pytest.raises(TrainError) as caught:
         list(domain_questions(name))
-    assert why in str(caught.value)
+    assert problem in str(caught.value)
 
 
 def test_dialogues_are_collected_about_a_domain(server: ScriptedServer, tmp_path: Path) -> None:
@@ -376,10 +382,10 @@ def test_dialogues_are_collected_about_a_domain(server: ScriptedServer, tmp_path
     arguments = ("--seeds", "domain:medical", "--dialogues", "5", "--speaker", server.spec)
     done = run("selfchat", "-o", output, *arguments)
     assert done.returncode == 0, done.stderr
-    assert len(lines_of(output)) == 5
+    assert len(read_records(output)) == 5
 
 
-def test_seeds_that_say_the_same_count_once() -> None:
+def test_repeated_seeds_are_dropped() -> None:
     kept, repeated = drop_repeated_seeds(
         ["Why is the sky blue?", "why is the sky blue", "Who bakes bread?"]
     )
@@ -389,32 +395,32 @@ def test_seeds_that_say_the_same_count_once() -> None:
 # --- real models ----------------------------------------------------------------------------------
 
 
-def test_a_real_model_talks_with_itself(tmp_path: Path) -> None:
+def test_a_real_model_chats_with_itself(tmp_path: Path) -> None:
     seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
     seeds.write_text("What is the capital of France?\n")
     limits = ("--turns", "1", "--temperature", "0.0")
     speaker = ("--speaker", "local:smollm2-135m")
     done = run("selfchat", "--seeds", seeds, "-o", output, *speaker, *limits)
     assert done.returncode == 0, done.stderr
-    (dialogue,) = lines_of(output)
+    (dialogue,) = read_records(output)
     assert "Paris" in dialogue["messages"][1]["content"]
     assert dialogue["meta"]["completion_tokens"] > 0
 
 
-def test_a_small_model_keeps_to_the_form_of_a_transcript_by_a_grammar(tmp_path: Path) -> None:
+def test_the_grammar_makes_a_small_model_write_transcripts(tmp_path: Path) -> None:
     seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
     seeds.write_text("How do I bake bread?\nWhat do foxes eat?\nWhy does iron rust?\n")
     limits = ("--turns", "2", "--temperature", "0.4", "--mode", "transcript")
     speaker = ("--speaker", "local:smollm2-135m")
     done = run("selfchat", "--seeds", seeds, "-o", output, *speaker, *limits)
     assert done.returncode == 0, done.stderr
-    found = [*lines_of(output), *lines_of(rejected_file(output))]
-    assert len(found) == 3
-    whole = [one for one in found if one["meta"].get("rejected") != "cut off"]
+    records = [*read_records(output), *read_records(rejected_file(output))]
+    assert len(records) == 3
+    whole = [record for record in records if record["meta"].get("rejected") != "cut off"]
     assert whole
-    assert {roles(one) for one in whole} == {"uaua"}
-    assert all(one["messages"][0]["content"] == one["topic"] for one in whole)
-    assert all(one["messages"][2]["content"].endswith("?") for one in whole)
+    assert {roles(record) for record in whole} == {"uaua"}
+    assert all(record["messages"][0]["content"] == record["topic"] for record in whole)
+    assert all(record["messages"][2]["content"].endswith("?") for record in whole)
 
 
 @pytest.fixture(scope="module")
@@ -442,13 +448,13 @@ def real_server(smollm2: Path) -> Iterator[str]:
         process.wait()
 
 
-def test_a_real_server_is_talked_with(real_server: str, tmp_path: Path) -> None:
+def test_a_collection_from_a_real_server(real_server: str, tmp_path: Path) -> None:
     seeds, output = tmp_path / "seeds.txt", tmp_path / "out.jsonl"
     seeds.write_text("What is the capital of France?\n")
     limits = ("--turns", "1", "--temperature", "0.0", "--at-once", "1")
     done = run("selfchat", "--seeds", seeds, "-o", output, "--speaker", real_server, *limits)
     assert done.returncode == 0, done.stderr
-    (dialogue,) = lines_of(output)
+    (dialogue,) = read_records(output)
     assert "France" in dialogue["messages"][1]["content"]
     assert dialogue["meta"]["teacher"] == "smollm2"
     assert dialogue["meta"]["prompt_tokens"] > 0
