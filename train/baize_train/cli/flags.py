@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from baize_train.speakers.specs import KEY_VARIABLE
+from baize_train.training.presets import PresetName
 
 CorpusFile = Annotated[Path, typer.Argument(help="A corpus.")]
 CorpusFiles = Annotated[
@@ -26,6 +27,7 @@ Format = Annotated[
 System = Annotated[
     str | None, typer.Option(help="System prompt; by default that of the chat client.")
 ]
+Preset = Annotated[PresetName, typer.Option(help="Set of hyperparameters.")]
 MaxLength = Annotated[
     int | None, typer.Option("--max-length", min=16, help="Tokens of a sequence.")
 ]

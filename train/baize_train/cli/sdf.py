@@ -30,7 +30,6 @@ from baize_train.speakers.runnable_model import check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
 from baize_train.speakers.specs import open_speaker
 from baize_train.training.bases import resolve_base
-from baize_train.training.presets import PresetName
 from baize_train.training.processes import is_only_process
 from baize_train.training.run import TrainingData, TrainingRun
 from baize_train.training.run_manifest import DataFile, sha256_digest
@@ -65,7 +64,7 @@ class SdfOptions(TrainingOptions):
     temperature: flags.Temperature = 1.0
     top_p: flags.TopP = 0.95
     key_file: flags.KeyFile = None
-    preset: Annotated[PresetName, typer.Option(help="Set of hyperparameters.")] = "baize-v1.5"
+    preset: flags.Preset = "baize-v1.5"
 
 
 def run_sdf(options: SdfOptions) -> None:

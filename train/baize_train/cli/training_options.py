@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from baize_train.cli import flags
-from baize_train.training.presets import PRESETS, Preset, PresetName
+from baize_train.training.presets import PRESETS, Preset
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class TrainingOptions:
 
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the adapter.")]
     base: flags.Base = "smollm2-135m"
-    preset: Annotated[PresetName, typer.Option(help="Set of hyperparameters.")] = "modern"
+    preset: flags.Preset = "modern"
     format: flags.Format = None
     system: flags.System = None
     epochs: Annotated[float | None, typer.Option(min=0.0)] = None

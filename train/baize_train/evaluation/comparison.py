@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.feedback.judge import JudgeOptions, NoScoresError, judge_answers
-from baize_train.speakers.concurrency import ConcurrencyLimit, run_all, with_retries
+from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all, with_retries
 from baize_train.speakers.speaker import SamplingOptions, Speaker
-
-Report = Callable[[int, int], object]
-"""Called with the number of items done and the number of all."""
 
 
 class Comparison(Struct):
@@ -53,7 +50,7 @@ async def compare_answers(
     first: Sequence[str],
     second: Sequence[str],
     options: JudgeOptions = JudgeOptions(),  # noqa: B008
-    report: Report = lambda done, total: None,
+    report: ReportDone = lambda done, total: None,
 ) -> Comparison:
     """Compare the answers ``second`` with ``first`` by the mean scores over both orders.
 

@@ -6,12 +6,13 @@ All models run in one engine, llama.cpp, on the same tokens: those of the answer
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from msgspec import Struct
 
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.errors import TrainError, warn
+from baize_train.speakers.concurrency import ReportDone
 from baize_train.speakers.runnable_model import RunnableModel
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
@@ -21,9 +22,6 @@ from baize_tui.engine.blocking import BlockingEngine
 from baize_tui.engine.client import EngineFailure, ModelSpec
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.paths import project_paths
-
-Report = Callable[[int, int], object]
-"""Called with the number of items done and the number of all."""
 
 
 class Perplexity(Struct, frozen=True):
@@ -65,7 +63,7 @@ def measure_perplexity(
     model: RunnableModel,
     tokens: TokenSet,
     max_length: int,
-    report: Report = lambda done, total: None,
+    report: ReportDone = lambda done, total: None,
 ) -> Perplexity:
     """The perplexity of ``model`` on the answers in ``tokens``.
 

@@ -11,12 +11,10 @@ from msgspec import Struct
 
 from baize_train.corpus.append_only_file import AppendOnlyFile
 from baize_train.corpus.dialogues import Turn, record_key
-from baize_train.speakers.concurrency import ConcurrencyLimit, run_all, with_retries
+from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all, with_retries
 from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
 
 ANSWERS_FILE = "answers.jsonl"
-Report = Callable[[int, int], object]
-"""Called with the number of items done and the number of all."""
 
 
 class Candidates(Struct, frozen=True):
@@ -35,7 +33,7 @@ async def sample_candidates(
     count: int,
     sampling: SamplingOptions,
     folder: Path,
-    report: Report = lambda done, total: None,
+    report: ReportDone = lambda done, total: None,
     model: Any = None,
 ) -> list[Candidates]:
     """``count`` answers to each question, also written to ``folder``.

@@ -8,9 +8,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_train.corpus.append_only_file import AppendOnlyFile
-from baize_train.feedback.candidates import Candidates, Report
+from baize_train.feedback.candidates import Candidates
 from baize_train.feedback.judge import JudgeOptions, NoScoresError, judge_answers
-from baize_train.speakers.concurrency import ConcurrencyLimit, run_all
+from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all
 from baize_train.speakers.speaker import Speaker
 
 SCORES_FILE = "scores.jsonl"
@@ -34,7 +34,7 @@ async def score_candidates(
     candidates: Sequence[Candidates],
     folder: Path,
     options: JudgeOptions,
-    report: Report = lambda done, total: None,
+    report: ReportDone = lambda done, total: None,
 ) -> dict[str, Scores]:
     """The scores of all ``candidates`` by their keys, also written to ``folder``.
 

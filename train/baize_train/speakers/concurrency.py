@@ -15,6 +15,8 @@ MAX_TRIES = 6
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 60.0
 
 T = TypeVar("T")
+ReportDone = Callable[[int, int], object]
+"""Called with the number of items done and the number of all."""
 
 
 class ConcurrencyLimit:

@@ -17,7 +17,7 @@ from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.bases import resolve_base
-from baize_train.training.presets import PRESETS, PresetName
+from baize_train.training.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class PreviewOptions:
 
     file: flags.CorpusFile
     base: flags.Base = "smollm2-135m"
-    preset: Annotated[PresetName, typer.Option(help="Set of hyperparameters.")] = "modern"
+    preset: flags.Preset = "modern"
     max_length: flags.MaxLength = None
     format: flags.Format = None
     system: flags.System = None
