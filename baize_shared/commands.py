@@ -13,21 +13,30 @@ DONE, FAILED, INTERRUPTED = 0, 1, 130
 
 
 def exit_code_of(
-    program: str, command: Callable[[], object], expected: tuple[type[Exception], ...]
+    program: str,
+    command: Callable[[], object],
+    expected: tuple[type[Exception], ...],
+    *,
+    interrupted: str | None = None,
 ) -> int:
     """Run ``command``, a typer application or a function that returns its exit code or None.
 
     The exceptions in ``expected`` and errors of the operating system become one line on stderr;
-    any other exception is a bug and passes through.
+    any other exception is a bug and passes through. ``interrupted`` is printed after Ctrl-C.
     """
     try:
         result = command()
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
-        return end.code if isinstance(end.code, int) else DONE
+        code = end.code if isinstance(end.code, int) else DONE
+        if code == INTERRUPTED and interrupted is not None:  # typer turns Ctrl-C into this code
+            print_message(program, interrupted)
+        return code
     except expected as error:
         print_message(program, str(error))
         return FAILED
     except KeyboardInterrupt:
+        if interrupted is not None:
+            print_message(program, interrupted)
         return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; the interpreter must not try to flush it again.

@@ -20,6 +20,11 @@ def progress_text(what: str, done: float, *, count: str = "", left: str = "") ->
     return f"{shown} · {left}" if left else shown
 
 
+def duration_text(seconds: float) -> str:
+    """A duration for a person: 12 s, 3 min."""
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
+
 class TimeLeft:
     """How long work still takes, from how fast it has gone so far."""
 
@@ -36,4 +41,4 @@ class TimeLeft:
         if now - began < _SPEED_AFTER_S or done <= before:
             return ""
         seconds = (now - began) / (done - before) * (1 - done)
-        return f"{seconds:.0f} s left" if seconds < 100 else f"{seconds / 60:.0f} min left"
+        return f"{duration_text(seconds)} left"

@@ -18,10 +18,10 @@ def main() -> None:
         # client turns the collector on again after its first frame.
         gc.disable()
         from baize_tui.cli.failures import exit_code_of
-        from baize_tui.cli.start import start_client
+        from baize_tui.cli.start import StartOptions, start_client
 
-        newest = len(sys.argv) > 1
-        sys.exit(exit_code_of(lambda: start_client(newest=newest)))
+        options = StartOptions(newest=len(sys.argv) > 1)
+        sys.exit(exit_code_of(lambda: start_client(options)))
     from baize_tui.cli.main import run
 
     sys.exit(run(sys.argv[1:]))

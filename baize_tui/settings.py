@@ -32,45 +32,55 @@ class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     """How the next token is chosen; the names are llama.cpp's."""
 
     temperature: Annotated[
-        float, _about("How freely it chooses; 0 takes the likeliest token every time", ge=0)
+        float, _about("Randomness; 0 always takes the most likely token", ge=0)
     ] = 0.7
     top_k: Annotated[
-        int, _about("Keep the k likeliest tokens; 0 keeps all (1024 before top-p, for speed)", ge=0)
+        int,
+        _about("Keep the k most likely tokens; 0 keeps all (1024 before top-p, for speed)", ge=0),
     ] = 40
     top_p: Annotated[
-        float, _about("Keep the likeliest tokens up to this probability in sum", ge=0, le=1)
+        float, _about("Keep the most likely tokens whose probabilities add up to this", ge=0, le=1)
     ] = 0.95
     min_p: Annotated[
-        float, _about("Keep tokens at least this likely, relative to the likeliest", ge=0, le=1)
+        float,
+        _about("Keep tokens at least this likely, relative to the most likely one", ge=0, le=1),
     ] = 0.05
     repeat_penalty: Annotated[
-        float, _about("Make tokens that came before less likely; 1 does not", gt=0)
+        float, _about("Make tokens that occurred before less likely; 1 is off", gt=0)
     ] = 1.0
-    frequency_penalty: Annotated[float, _about("… the more often they came; 0 does not")] = 0.0
-    presence_penalty: Annotated[float, _about("… if they came at all; 0 does not")] = 0.0
+    frequency_penalty: Annotated[
+        float, _about("Make tokens less likely the more often they occurred; 0 is off")
+    ] = 0.0
+    presence_penalty: Annotated[
+        float, _about("Make tokens less likely if they occurred at all; 0 is off")
+    ] = 0.0
     penalty_last_n: Annotated[
-        int, _about("How many of the last tokens these penalties look at", ge=0)
+        int, _about("How many of the last tokens these penalties consider", ge=0)
     ] = 64
     dry_multiplier: Annotated[
         float, _about("Strength of DRY, against verbatim repetition; 0 is off", ge=0)
     ] = 0.0
-    dry_base: Annotated[float, _about("How fast DRY grows with the repeated length", ge=1)] = 1.75
-    dry_allowed_length: Annotated[int, _about("Repetitions up to this are free of DRY", ge=0)] = 2
+    dry_base: Annotated[
+        float, _about("How fast DRY grows with the length of a repetition", ge=1)
+    ] = 1.75
+    dry_allowed_length: Annotated[
+        int, _about("Repetitions up to this length are not penalized by DRY", ge=0)
+    ] = 2
     dry_penalty_last_n: Annotated[int, _about("How many tokens DRY looks back", ge=0)] = 1024
     xtc_probability: Annotated[
-        float, _about("Chance to exclude the top choices (XTC); 0 is off", ge=0, le=1)
+        float, _about("Chance to exclude the most likely tokens (XTC); 0 is off", ge=0, le=1)
     ] = 0.0
     xtc_threshold: Annotated[
-        float, _about("How likely a token must be for XTC to exclude it", ge=0, le=1)
+        float, _about("How likely a token must be to be excluded by XTC", ge=0, le=1)
     ] = 0.1
     mirostat: Annotated[
-        int, _about("1 or 2: Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
+        int, _about("1 or 2: use Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
     ] = 0
-    mirostat_tau: Annotated[float, _about("Surprise that Mirostat aims at", gt=0)] = 5.0
-    mirostat_eta: Annotated[float, _about("How fast Mirostat gets there", gt=0)] = 0.1
+    mirostat_tau: Annotated[float, _about("Target surprise of Mirostat", gt=0)] = 5.0
+    mirostat_eta: Annotated[float, _about("Learning rate of Mirostat", gt=0)] = 0.1
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=2**32)] | None,
-        _about("The same seed gives the same answer; empty draws a new one each time"),
+        _about("The same seed gives the same answer; empty takes a new one each time"),
     ] = None
 
 
@@ -78,35 +88,37 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model, and how llama.cpp runs it."""
 
     default: Annotated[
-        str | None, _about("A model's name or a GGUF file; empty takes the first model found")
+        str | None, _about("A model's name or a GGUF file; empty takes the first one installed")
     ] = None
     context: Annotated[
-        int, _about("Tokens of context; 0 takes all that the model was trained with", ge=0)
+        int, _about("Size of the context in tokens; 0 takes what the model was trained with", ge=0)
     ] = 4096
     threads: Annotated[
         int,
-        _about("Threads that write the answer; 0 adapts to the cores that others leave free", ge=0),
+        _about("Threads that generate the answer; 0 adapts to the free cores", ge=0),
     ] = 0
     threads_batch: Annotated[
         int, _about("Threads that read the prompt; 0 adapts in the same way", ge=0)
     ] = 0
     gpu_layers: Annotated[
         Annotated[int, Meta(ge=-1)] | None,
-        _about("Layers on the GPU; empty is as many as fit, 0 none, -1 all of them"),
+        _about("Layers on the GPU; empty takes as many as fit, 0 none, -1 all"),
     ] = None
 
 
 class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a new conversation starts with."""
 
-    system: Annotated[str, _about("What the model is told before the first turn")] = DEFAULT_SYSTEM
+    system: Annotated[
+        str, _about("System prompt: what the model is told before the first turn")
+    ] = DEFAULT_SYSTEM
     moderation: Annotated[
         bool, _about("Ask the model to decline unethical, controversial or sensitive topics")
     ] = True
     format: Annotated[
         str | None, _about("Prompt format; empty takes the model's own chat template")
     ] = None
-    max_tokens: Annotated[int, _about("Most tokens of one answer", ge=1)] = 1024
+    max_tokens: Annotated[int, _about("Maximum number of tokens in an answer", ge=1)] = 1024
     overflow: Annotated[
         Overflow,
         _about("When the context is full: drop the oldest turns that are not pinned, or stop"),
@@ -117,10 +129,10 @@ class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How the screen looks."""
 
     theme: Annotated[
-        str, _about("baize-dark, baize-light, one of Textual's, or one from the folder themes")
+        str, _about("baize-dark, baize-light, a theme of Textual, or one from the folder themes")
     ] = "baize-dark"
     reasoning: Annotated[
-        Reasoning, _about("Whether what a model thinks before it answers is folded or open")
+        Reasoning, _about("Whether the reasoning of a model is shown folded or open")
     ] = "folded"
 
 

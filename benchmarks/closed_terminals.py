@@ -236,7 +236,7 @@ def shown_answer(lines: list[str]) -> list[str]:
     if not prompt or not questions:
         return []  # a dialog, the editor or a shell
     below = lines[questions[-1] + 1 : prompt[0] - 1]
-    return [line for line in below if line.strip() and "^g goes on" not in line]
+    return [line for line in below if line.strip() and "^g continues" not in line]
 
 
 def letters(text: str) -> str:

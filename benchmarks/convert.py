@@ -39,8 +39,8 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from baize_convert.checkpoint import expected_shapes
-from baize_convert.model_config import read_config
+from baize_convert.sources.checkpoint import expected_shapes
+from baize_convert.sources.model_config import read_config
 from baize_shared.usable_cpus import usable_cpus
 from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors
@@ -338,7 +338,7 @@ def report(size: str, rounds: Sequence[Round]) -> bool:
     plain = [(round.plain, round.alone) for round in rounds if round.plain is not None]
     missed = False
     for label, both, limit in (
-        ("with a LoRA and the report", with_report, HIGHEST_WITH_REPORT),
+        ("with a LoRA, loss measured", with_report, HIGHEST_WITH_REPORT),
         ("without an adapter", plain, HIGHEST_RATIO),
     ):
         if not both:

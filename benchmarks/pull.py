@@ -24,9 +24,9 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from baize_convert.budget import budget_for
-from baize_convert.outtypes import outtype_named
+from baize_convert.budget import choose_budget
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from benchmarks.convert import MERGE, SHAPES, make_base, measure
 from tests.hub.stand_in import Hub, serve
 
@@ -135,12 +135,12 @@ def costs(hub: Hub, home: Path, weights: int, base: Path) -> bool:
     memory, most = peak_usage(pull_command(), home)
     written = (models / "bench.gguf").stat().st_size
     disk = (most - before) / written
-    print(f"disk at the most {disk:.3f} of the output (at most {HIGHEST_DISK})")
-    print(f"memory at the most {memory:.0f} MB (at most {MOST_MEMORY_MB})")
+    print(f"highest disk use: {disk:.3f} of the output (at most {HIGHEST_DISK})")
+    print(f"highest memory use: {memory:.0f} MB (at most {MOST_MEMORY_MB})")
     shutil.rmtree(models)
-    plan = plan_conversion(base, [], outtype_named("Q4_K_M"))
-    budget = budget_for(plan.layout)
-    # A slab in the file is half of one in float32; twice as many as there are threads are fetched.
+    plan = plan_conversion(base, [], parse_outtype("Q4_K_M"))
+    budget = choose_budget(plan.layout)
+    # A slab is half as large in the file as in float32; two per thread are fetched ahead.
     slab = budget.slab_bytes // 2
     allowed = (1 + 2 * budget.workers) * slab
     sent, needed = killed_and_resumed(hub, weights)

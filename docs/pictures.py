@@ -22,10 +22,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from textual.pilot import Pilot
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
-from baize_tui.chat.turns import Chat
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.cli.open_chat import LocalCatalog
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import ChatSettings, LookSettings, Settings
@@ -98,8 +100,8 @@ async def ask(pilot: Pilot[int], question: str) -> None:
     here = screen(pilot)
     here.prompt.insert(question)
     await pilot.press("enter")
-    await until(lambda: here._live)
-    await until(lambda: not here._live and "tokens/s" in here.status.text)
+    await until(lambda: here.answers.in_progress)
+    await until(lambda: not here.answers.in_progress and "tokens/s" in here.status.text)
 
 
 async def ask_questions(pilot: Pilot[int]) -> None:
@@ -116,7 +118,7 @@ async def open_conversation(pilot: Pilot[int]) -> None:
 
 async def show_prefill(pilot: Pilot[int]) -> None:
     here = screen(pilot)
-    here.prompt.put("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
+    here.prompt.set_draft("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
     await pilot.press("enter")
     await until(lambda: " left" in here.status.text)
 
@@ -126,7 +128,7 @@ async def show_branches(pilot: Pilot[int]) -> None:
     await ask(pilot, "What makes a good cup of tea?")
     for _ in range(2):
         await pilot.press("ctrl+r")
-        await until(lambda: not here._live)
+        await until(lambda: not here.answers.in_progress)
         await pilot.pause()
     await until(lambda: here.transcript.turns[-1].branch == (3, 3))
     await pilot.press("alt+left", "alt+g")
@@ -146,7 +148,7 @@ async def show_models(pilot: Pilot[int]) -> None:
     await open_conversation(pilot)
     await pilot.press("alt+m")
     assert isinstance(pilot.app, BaizeApp)
-    plans = pilot.app.plans
+    plans = pilot.app.state.plans
     await until(lambda: plans)
     await pilot.press("down", "down", "down", "down")
 
@@ -171,6 +173,19 @@ PICTURES = {
 }
 
 
+class PicturedCatalog(LocalCatalog):
+    """The models of this machine, and none under the name ``none``."""
+
+    def find_model(self, name: str | None) -> CatalogModel:
+        if name == "none":
+            raise CatalogError(
+                "No model is installed. 'baize-tui models list' shows those that "
+                "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
+                "one of your own"
+            )
+        return super().find_model(name)
+
+
 def fill_store(paths: Paths, conversations: tuple[tuple[str, str], ...]) -> Store:
     store = Store(paths.conversations_file)
     for question, answer in conversations:
@@ -187,15 +202,6 @@ async def draw(name: str, picture: Picture) -> None:
         os.environ["BAIZE_HOME"] = home
         paths = project_paths()
 
-        def find(wanted: str | None) -> CatalogModel:
-            if wanted == "none":
-                raise CatalogError(
-                    "No model is installed. 'baize-tui models list' shows those that "
-                    "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
-                    "one of your own"
-                )
-            return find_model(wanted, paths)
-
         settings = Settings(
             sampling={"seed": 3, "temperature": 0.6 if name == "branches" else 0.0},
             look=LookSettings(theme=picture.theme),
@@ -204,11 +210,12 @@ async def draw(name: str, picture: Picture) -> None:
         if name == "branches":
             settings.sampling.pop("seed")
         store = fill_store(paths, picture.conversations)
-        chat = Chat(store, WorkerEngine(paths), settings, paths.cache, find)
+        catalog = PicturedCatalog(paths)
+        chat = Chat(StoreThread(store), WorkerEngine(paths), settings, paths.cache, catalog)
         shown = Paths(Path("~/.config/baize-tui"), paths.data, paths.cache, paths.logs)
         app = BaizeApp(chat, shown, model=picture.model)
         async with app.run_test(size=picture.size) as pilot:
-            await until(app.load_ended.is_set)
+            await until(app.state.load_ended.is_set)
             await picture.prepare(pilot)
             await pilot.pause(0.5)
             svg = app.export_screenshot(title="baize-tui")

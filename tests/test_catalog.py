@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter, known_adapters
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import Wish, import_file
@@ -209,7 +209,7 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
     paths: Paths, tmp_path: Path
 ) -> None:
     base = tmp_path / "base.gguf"
-    merge(plan_conversion(BASE, [], outtype_named("F16")), base)
+    merge(plan_conversion(BASE, [], parse_outtype("F16")), base)
     write_recipe("base", Recipe(file=str(base)), paths)
     wish = Wish(name="plain", base="base")
     found = await import_file(FOLDER / "plain", wish, paths, Headers("model"))

@@ -1,4 +1,8 @@
-"""What a person can do, as data: bindings, palette, help, ``/`` commands and the keys page."""
+"""Everything a person can do, as data.
+
+Key bindings, the command palette, the help, the ``/`` commands and the keys page of the docs are
+made from it.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,9 @@ from baize_tui.settings import SettingsError
 
 
 class Action(Struct, frozen=True):
-    """One thing to do; ``hint`` is the short word beside its key in the status line.
+    """One thing to do; ``hint`` is the word beside its key in the status line.
 
-    Its method is ``action_<id>`` of the conversation's screen, its command ``/<id>`` with dashes.
+    Method ``action_<id>`` of the conversation screen does it; its command is ``/<id>`` with dashes.
     """
 
     id: str
@@ -30,97 +34,112 @@ class Action(Struct, frozen=True):
 
 
 ACTIONS: tuple[Action, ...] = (
-    Action("stop", "escape", "Stop", "Stop the answer; what came is kept", "stop"),
+    Action("stop", "escape", "Stop", "Stop the answer and keep its text", "stop"),
     Action("new", "ctrl+n", "New conversation", "Start a new conversation", "new"),
-    Action("list", "ctrl+b", "Conversations", "To the list of conversations, and back", "list"),
-    Action("quit", "ctrl+q", "Quit", "Quit; every conversation is kept", "quit"),
-    Action("help", "f1", "Help", "All keys and commands", "help"),
-    Action("again", "ctrl+r", "Answer again", "Another answer; the other stays a branch"),
-    Action("go_on", "ctrl+g", "Go on", "Go on with the last answer"),
-    Action("previous", "alt+up", "Message above", "Choose the message above to work on it"),
-    Action("next", "alt+down", "Message below", "Choose the message below to work on it"),
-    Action("edit", "alt+e", "Edit", "Edit it, or your last message; it branches"),
-    Action("branch_back", "alt+left", "Branch before", "Show the branch before this one"),
-    Action("branch_on", "alt+right", "Branch after", "Show the branch after this one"),
-    Action("copy", "alt+c", "Copy", "Copy it, or the last answer"),
-    Action("copy_code", "alt+k", "Copy code", "Copy the last code block in it"),
-    Action("delete", "alt+d", "Delete message", "Delete it and all below it"),
-    Action("undo", "alt+z", "Undo", "Bring back what was deleted or changed last"),
-    Action("good", "alt+g", "Good answer", "Mark it, or the last answer, as good; again: no mark"),
-    Action("bad", "alt+b", "Bad answer", "Mark it, or the last answer, as bad; again: no mark"),
-    Action("pin", "alt+p", "Pin", "Keep its turn in the context when older ones leave"),
-    Action("unfold", "alt+r", "Unfold", "Show or fold its reasoning, or a long message"),
-    Action("start", "alt+home", "To the start", "To the first message"),
-    Action("end", "alt+end", "To the end", "To the end, and stay there"),
-    Action("rename", "f2", "Rename", "Give the conversation another title"),
-    Action("title", "alt+t", "Title", "Have the model find a title"),
-    Action("conversation", "f3", "This conversation", "Its model, system prompt and sampling"),
-    Action("settings", "f4", "Settings", "All settings; kept in config.toml"),
-    Action("model", "alt+m", "Models", "Choose the model; pull, import, remove models"),
-    Action("compare", "alt+v", "Side by side", "Ask two models or adapters the same"),
-    Action("moderation", "ctrl+t", "Moderation on or off", "Ask the model to decline, or not"),
+    Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "list"),
+    Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "quit"),
+    Action("help", "f1", "Help", "Show all keys and commands", "help"),
+    Action("again", "ctrl+r", "Regenerate", "Answer again; the old answer stays a branch"),
+    Action("go_on", "ctrl+g", "Continue", "Continue the last answer"),
+    Action("previous", "alt+up", "Message above", "Select the message above"),
+    Action("next", "alt+down", "Message below", "Select the message below"),
+    Action("edit", "alt+e", "Edit", "Edit the selected or your last message"),
+    Action("branch_back", "alt+left", "Previous branch", "Show the previous branch"),
+    Action("branch_on", "alt+right", "Next branch", "Show the next branch"),
+    Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),
+    Action("copy_code", "alt+k", "Copy code", "Copy the message's last code block"),
+    Action("delete", "alt+d", "Delete message", "Delete the message and all below it"),
+    Action("undo", "alt+z", "Undo", "Undo the last deletion or new title"),
+    Action("good", "alt+g", "Good answer", "Mark the answer as good; again: unmark"),
+    Action("bad", "alt+b", "Bad answer", "Mark the answer as bad; again: unmark"),
+    Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
+    Action("unfold", "alt+r", "Unfold", "Unfold reasoning or a long message, or fold"),
+    Action("start", "alt+home", "First message", "Scroll to the first message"),
+    Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
+    Action("rename", "f2", "Rename", "Rename the conversation"),
+    Action("title", "alt+t", "Title", "Let the model choose a title"),
+    Action("conversation", "f3", "This conversation", "Set model, system prompt and sampling"),
+    Action("settings", "f4", "Settings", "Change the settings in config.toml"),
+    Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
+    Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
+    Action("moderation", "ctrl+t", "Moderation", "Switch the moderation sentence on or off"),
     Action("editor", "ctrl+o", "Editor", "Write the message in $EDITOR"),
-    Action("suspend", "ctrl+z", "Suspend", "To the shell; fg comes back"),
+    Action("suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg resumes"),
 )
 
-PROMPT_KEYS: tuple[tuple[str, str], ...] = (
+KeyRows = tuple[tuple[str, str], ...]
+
+PROMPT_KEYS: KeyRows = (
     ("enter", "Send the message"),
-    ("shift+enter, ctrl+j", "A new line"),
+    ("shift+enter, ctrl+j", "Insert a new line"),
     ("up, on an empty prompt", "Edit your last message"),
-    ("ctrl+up, ctrl+down", "What you wrote before"),
-    ("tab, after a /", "The command whose name begins so"),
+    ("ctrl+up, ctrl+down", "Recall your earlier messages"),
+    ("tab, after a /", "Complete the command"),
     ("pageup, pagedown", "Scroll the conversation"),
     ("ctrl+_, ctrl+y", "Undo and redo typing"),
-    ("ctrl+p", "All commands, themes among them"),
+    ("ctrl+p", "Open the command palette; it has themes too"),
 )
-"""Keys of the prompt itself."""
-
-LIST_KEYS: tuple[tuple[str, str], ...] = (
-    ("letters", "Find a conversation"),
-    ("enter", "Open it"),
-    ("delete, twice", "Delete it; undo brings it back"),
-    ("escape", "Back to the prompt"),
+LIST_KEYS: KeyRows = (
+    ("letters", "Search the titles"),
+    ("enter", "Open the conversation"),
+    ("delete, twice", "Delete it; undo restores it"),
+    ("escape", "Go back to the prompt"),
 )
-"""Keys of the list of conversations."""
+MOUSE: KeyRows = (
+    ("a message", "Select it"),
+    ("a folded line", "Unfold it"),
+    ("‹ or › below a message", "Show another branch"),
+    ("copy above a code block", "Copy the code"),
+    ("a key in the status line", "Run its command"),
+    ("the rest of that line", "Open the command palette"),
+)
+OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
+    ("In the prompt", PROMPT_KEYS),
+    ("In the list of conversations", LIST_KEYS),
+    ("Click with the mouse", MOUSE),
+)
+"""What no action does, in parts with titles."""
 
 _KEY = re.compile(r"((ctrl|alt|shift|super)\+)*([a-z0-9_]+|[^\s\w])")
-_TAKEN = {"enter", "tab", "shift+enter", "ctrl+j", "ctrl+p", "ctrl+c", "backspace", "delete"}
+_RESERVED = {"enter", "tab", "shift+enter", "ctrl+j", "ctrl+p", "ctrl+c", "backspace", "delete"}
 
 
-def rebound(keys: Mapping[str, str]) -> tuple[Action, ...]:
-    """The actions with the keys a person chose, by action id."""
+def actions_with_keys(keys: Mapping[str, str]) -> tuple[Action, ...]:
+    """The actions with the person's own ``keys``, by action id."""
     return tuple(
         msgspec.structs.replace(action, key=keys.get(action.id, action.key)) for action in ACTIONS
     )
 
 
 def check_keys(keys: Mapping[str, str], file: Path) -> None:
-    """Whether the keys chosen in settings ``file`` can be used.
+    """Check the person's own keys, which are from settings ``file``.
 
     Raises:
-        SettingsError: no such action, not a key, one that is typed, or one that is taken.
+        SettingsError: an unknown action, an unknown key, or a key that is needed for typing or by
+            another action.
     """
-    known = {action.id for action in ACTIONS}
+    ids = {action.id for action in ACTIONS}
     for id, key in keys.items():
         at = f"{file}: keys.{id}"
-        if id not in known:
-            raise SettingsError(f"{at}: there is no such action; known: {', '.join(sorted(known))}")
+        if id not in ids:
+            raise SettingsError(f"{at}: unknown action; the actions are {', '.join(sorted(ids))}")
         if not _KEY.fullmatch(key):
             raise SettingsError(f"{at}: {key!r} is not a key, such as ctrl+e, alt+x or f5")
-        if len(key.removeprefix("shift+")) == 1 or key in _TAKEN:
-            raise SettingsError(f"{at}: {key} is needed for writing; take it with ctrl+ or alt+")
+        if len(key.removeprefix("shift+")) == 1 or key in _RESERVED:
+            raise SettingsError(f"{at}: {key} is needed for typing; combine it with ctrl+ or alt+")
     by_key: dict[str, str] = {}
-    for action in rebound(keys):
+    for action in actions_with_keys(keys):
         other = by_key.setdefault(action.key, action.id)
         if other != action.id:
+            new, old = (action.id, other) if action.id in keys else (other, action.id)
             raise SettingsError(
-                f"{file}: keys.{action.id if action.id in keys else other}: {action.key} is the "
-                f"key of {other if action.id in keys else action.id} already; give that another one"
+                f"{file}: keys.{new}: {action.key} is already the key of {old}; give that "
+                "another key"
             )
 
 
 def key_name(key: str) -> str:
-    """A key as the screen names it: ``^g`` for ``ctrl+g``, ``esc`` for ``escape``."""
+    """A key as the screen shows it: ``^g`` for ``ctrl+g``, ``esc`` for ``escape``."""
     return {"escape": "esc"}.get(key, key.replace("ctrl+", "^"))
 
 
@@ -128,14 +147,14 @@ def keys_table(actions: Sequence[Action] = ACTIONS) -> str:
     """The keys page of the docs, as Markdown."""
     rows = ["| Key | Command | What it does |", "|---|---|---|"]
     rows += [f"| {action.key} | {action.command} | {action.help} |" for action in actions]
-    parts = [("In the prompt", PROMPT_KEYS), ("In the list of conversations", LIST_KEYS)]
-    for title, keys in parts:
-        rows += ["", f"## {title}", "", "| Key | What it does |", "|---|---|"]
-        rows += [f"| {key} | {what} |" for key, what in keys]
+    for title, keys in OTHER_KEYS:
+        target = "Target" if keys is MOUSE else "Key"
+        rows += ["", f"## {title}", "", f"| {target} | What it does |", "|---|---|"]
+        rows += [f"| {key} | {effect} |" for key, effect in keys]
     rows += [
         "",
-        "Any key of the first table can be another one: in `config.toml`, under `[keys]`, the",
-        'command\'s name with `_` for `-`, such as `go_on = "ctrl+e"`.',
+        "To change a key of the first table, add it under `[keys]` in `config.toml`. Its name is",
+        'the command with `_` for `-`, for example `go_on = "ctrl+e"`.',
     ]
     return "\n".join(["# Keys and commands", "", *rows, ""])
 

@@ -1,12 +1,12 @@
-"""Textual's terminal driver, with a quick Esc, and safe when the terminal is slow or gone.
+"""Textual's terminal driver with a quick Esc, which also survives a slow or closed terminal.
 
-Textual 8.2 looks at the clock every 100 ms only (``LinuxDriver.run_input_thread``), whatever
-``ESCDELAY`` says. Right after input this driver looks again after ``ESCAPE_S``; an idle client
+Textual 8.2 checks for a lone Esc only every 100 ms (``LinuxDriver.run_input_thread``), whatever
+``ESCDELAY`` says. Right after input, this driver checks again after ``ESCAPE_S``; an idle client
 still wakes up ten times a second.
 
-When a terminal closes, Textual's input thread reads its end again and again, and its writer thread
-(``_writer_thread.py``) dies, so that the main thread soon waits for room in a queue that nobody
-empties. Here both threads tell the exit watch, and the writer goes on emptying its queue.
+When a terminal closes, Textual's input thread spins on the end of the input, and its writer thread
+(``_writer_thread.py``) dies; the main thread then waits forever for room in a queue that nobody
+empties. Here both threads tell the exit watch, and the writer keeps emptying its queue.
 """
 
 from __future__ import annotations
@@ -20,19 +20,15 @@ import sys
 import termios
 import threading
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 
+from textual.app import App
 from textual.drivers import linux_driver
 
 from baize_tui.app import ESCAPE_S
 from baize_tui.exit_watch import ExitWatch
 
-if TYPE_CHECKING:
-    from textual.app import App
-
-    from baize_tui.app.client import BaizeApp
-
-_GIVE_BACK = "".join(
+_RESET = "".join(
     (
         "\x1b\\",  # ends a sequence that was cut in the middle
         "\x1b[?2026l",  # synchronized output
@@ -43,20 +39,26 @@ _GIVE_BACK = "".join(
     )
 ).encode()
 """What ``LinuxDriver.stop_application_mode`` writes."""
-_GIVE_BACK_S = 0.1
-_READS_OF_NOTHING = 3
-"""So many in a row are the end of the input; a terminal in raw mode is ready only with a key."""
+_WRITE_TIMEOUT_S = 0.1
+_EMPTY_READS = 3
+"""As many in a row mean the end of the input: a terminal in raw mode is ready only with a key."""
 
 
-class _EndOfInput(Exception):
-    """The terminal is gone."""
+class EndOfInput(Exception):
+    """The terminal is closed."""
 
 
-class _InputSelector(selectors.SelectSelector):
-    """Waits no longer than ``ESCAPE_S`` right after there was something to read.
+class WatchedApp(Protocol):
+    """An app that can be ended from outside."""
+
+    exit_watch: ExitWatch
+
+
+class InputSelector(selectors.SelectSelector):
+    """Waits no longer than ``ESCAPE_S`` right after input.
 
     Raises:
-        _EndOfInput: the terminal is ready, again and again, with nothing to read.
+        EndOfInput: the terminal is ready several times in a row with nothing to read.
     """
 
     _had_input = False
@@ -67,13 +69,13 @@ class _InputSelector(selectors.SelectSelector):
         self._had_input = bool(ready)
         for key, _ in ready:
             self._empty = 0 if _bytes_to_read(key.fd) else self._empty + 1
-            if self._empty >= _READS_OF_NOTHING:
-                raise _EndOfInput
+            if self._empty >= _EMPTY_READS:
+                raise EndOfInput
         return ready
 
 
 def _bytes_to_read(descriptor: int) -> int:
-    """How many bytes wait there; 0 where the terminal is gone."""
+    """How many bytes can be read; 0 where the terminal is closed."""
     try:
         waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
     except OSError:
@@ -82,7 +84,7 @@ def _bytes_to_read(descriptor: int) -> int:
 
 
 class ScreenFile:
-    """What the writer thread writes to: the terminal, and nowhere once that is gone.
+    """The file of the writer thread: the terminal, and nothing once that is closed.
 
     A write never raises: Textual's writer thread would die of it.
     """
@@ -107,7 +109,7 @@ class ScreenFile:
                     try:
                         del self._unwritten[: os.write(self._fd, self._unwritten)]
                     except BlockingIOError:  # another program made it non-blocking
-                        select.select([], [self._fd], [], _GIVE_BACK_S)
+                        select.select([], [self._fd], [], _WRITE_TIMEOUT_S)
             except OSError:
                 self._silent = True
                 self._exit_watch.terminal_closed()
@@ -116,32 +118,32 @@ class ScreenFile:
         return self._fd
 
     def silence(self) -> None:
-        """Write nothing more; a write on its way has a moment to end."""
+        """Write nothing more; a write that is running gets ``_WRITE_TIMEOUT_S`` to end."""
         self._silent = True
-        if self._writing.acquire(timeout=_GIVE_BACK_S):
+        if self._writing.acquire(timeout=_WRITE_TIMEOUT_S):
             self._writing.release()
 
 
 class ClientDriver(linux_driver.LinuxDriver):
-    """``LinuxDriver`` that tells a lone Esc within ``ESCAPE_S``, and when the terminal is gone."""
+    """``LinuxDriver`` that reports a lone Esc within ``ESCAPE_S`` and the end of the terminal."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
         super().__init__(app, **options)
-        self._exit_watch = cast("BaizeApp", app).exit_watch
+        self._exit_watch = cast(WatchedApp, app).exit_watch
         assert sys.__stderr__ is not None
         self._screen_file = ScreenFile(sys.__stderr__, self._exit_watch)
         self._file = cast(Any, self._screen_file)
         self._in_use = False
-        """The terminal is set up for the screen: it has to be given back."""
-        self._exit_watch.at_exit(self._give_back)
+        """Whether the terminal is set up for the screen and has to be restored."""
+        self._exit_watch.at_exit(self._restore)
 
     def run_input_thread(self) -> None:
-        # The driver names its selector by module; nothing else in this process sees this one.
-        named = SimpleNamespace(SelectSelector=_InputSelector, EVENT_READ=selectors.EVENT_READ)
-        setattr(linux_driver, "selectors", named)  # noqa: B010
+        # LinuxDriver takes its selector from this module variable; nothing else uses it.
+        replacement = SimpleNamespace(SelectSelector=InputSelector, EVENT_READ=selectors.EVENT_READ)
+        setattr(linux_driver, "selectors", replacement)  # noqa: B010
         try:
             super().run_input_thread()
-        except (_EndOfInput, OSError):
+        except (EndOfInput, OSError):
             self._exit_watch.terminal_closed()
 
     def start_application_mode(self) -> None:
@@ -158,25 +160,25 @@ class ClientDriver(linux_driver.LinuxDriver):
             super()._sigtstp_application(*arguments)
 
     def _sigcont_application(self, *arguments: Any) -> None:
-        # Told to end while it was suspended: a job in the background that sets up the terminal
-        # would be stopped again.
+        # Ended while it was suspended: a job in the background that sets up the terminal would be
+        # stopped again.
         if not self._exit_watch.leaving:
             super()._sigcont_application(*arguments)
 
-    def _give_back(self) -> None:
-        """Leave the terminal as it was, without waiting for it; called from the exit watch."""
+    def _restore(self) -> None:
+        """Restore the terminal without waiting for it; the exit watch calls this."""
         self._screen_file.silence()
         if not self._in_use:
             return
-        # Each of these fails where the terminal is gone.
+        # Each of these fails where the terminal is closed.
         with contextlib.suppress(OSError, termios.error):
             if os.tcgetpgrp(self.fileno) != os.getpgrp():
-                return  # it is another job's
+                return  # another job uses it
             if self.attrs_before is not None:
                 termios.tcsetattr(self.fileno, termios.TCSANOW, self.attrs_before)
             termios.tcflush(self.fileno, termios.TCIFLUSH)
-            # Opened anew: to make the shell's own descriptor non-blocking would break the shell.
+            # Opened again: making the shell's own descriptor non-blocking would break the shell.
             name = os.ttyname(self._screen_file.fileno())
             screen = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-            if select.select([], [screen], [], _GIVE_BACK_S)[1]:
-                os.write(screen, _GIVE_BACK)
+            if select.select([], [screen], [], _WRITE_TIMEOUT_S)[1]:
+                os.write(screen, _RESET)

@@ -1,4 +1,5 @@
-"""The two themes of the project, jade green as baize cloth on dark and on light, and own ones."""
+"""The two themes of the project, the jade green of baize cloth on dark and on light, and the themes
+that a person wrote."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ BAIZE_LIGHT = Theme(
 
 
 class _ThemeFile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What a theme file of the person may say: colours as ``#rrggbb`` or names."""
+    """The contents of a theme file; colours are ``#rrggbb`` or names."""
 
     primary: str
     dark: bool = True
@@ -73,22 +74,28 @@ class _ThemeFile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     variables: dict[str, str] = {}
 
 
-def own_themes(folder: Path) -> list[Theme | str]:
-    """The person's own themes, ``NAME.toml`` each; a text says what is wrong with one."""
-    found: list[Theme | str] = []
+class InvalidTheme(Struct, frozen=True):
+    """A theme file that cannot be used; ``reason`` is one line that names the file."""
+
+    reason: str
+
+
+def read_themes(folder: Path) -> list[Theme | InvalidTheme]:
+    """The person's own themes: one ``NAME.toml`` for each."""
+    themes: list[Theme | InvalidTheme] = []
     for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
         try:
-            read = msgspec.toml.decode(file.read_bytes(), type=_ThemeFile)
-            fields = msgspec.structs.asdict(read)
+            content = msgspec.toml.decode(file.read_bytes(), type=_ThemeFile)
+            fields = msgspec.structs.asdict(content)
             for key, colour in fields.items():
                 if key not in ("dark", "variables") and colour is not None:
                     Color.parse(colour)
         except OSError as error:
-            found.append(f"{file}: {error.strerror}")
+            themes.append(InvalidTheme(f"{file}: {error.strerror}"))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            found.append(f"{file}: {error}")
+            themes.append(InvalidTheme(f"{file}: {error}"))
         except ColorParseError as error:
-            found.append(f"{file}: {clean_line(str(error))}")
+            themes.append(InvalidTheme(f"{file}: {clean_line(str(error))}"))
         else:
-            found.append(Theme(name=clean_line(file.stem), **fields))
-    return found
+            themes.append(Theme(name=clean_line(file.stem), **fields))
+    return themes

@@ -7,7 +7,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub_names import PREFIX, parse_name
+from baize_convert.hub.names import PREFIX, parse_name
 from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,

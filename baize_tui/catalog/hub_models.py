@@ -6,9 +6,9 @@ import re
 
 import msgspec
 
-from baize_convert.hub import HubRepository, open_repository
-from baize_convert.hub_names import PREFIX, parse_name
-from baize_convert.outtype_names import OuttypeName
+from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.repository import HubRepository, open_repository
+from baize_convert.quantization.outtype_names import OuttypeName
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
 
 _PART_OF_SEVERAL = re.compile(r"-\d{5}-of-\d{5}\.gguf$")

@@ -115,9 +115,8 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
         ConvertError: it is none, or not of this base.
         CatalogError: the base is not here.
     """
-    from baize_convert.adapter_file import write_adapter
-    from baize_convert.adapters import open_adapter
-    from baize_convert.base import open_base
+    from baize_convert.opening import open_adapter, open_base
+    from baize_convert.output.adapter_file import write_adapter
 
     if base.path is None:
         raise CatalogError(

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from baize_convert.stored_tensors import ByteSource
+from baize_convert.sources.byte_source import ByteSource
 from baize_tui.catalog.fit import Fit, Machine, fit_of, tokens_per_second
 from baize_tui.catalog.pull import conversion, hub_gguf
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe

@@ -14,14 +14,15 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from baize_convert.adapters import open_adapter
-from baize_convert.chat_prompt import ChatPrompt
-from baize_convert.hub import HubRepository, keep_weights, open_repository
-from baize_convert.hub_download import download
-from baize_convert.hub_names import PREFIX, parse_name
+from baize_convert.hub.cache import cache_weights
+from baize_convert.hub.download import download
+from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
-from baize_convert.plan import Plan, plan_conversion
+from baize_convert.opening import open_adapter
+from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.plan import ConversionOptions, Plan, plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pulled import PullRecord, pulled_file, write_record
@@ -56,7 +57,7 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
     cached = repository.cached(recipe.file)
     if cached is not None:
         return HubGguf(repository, recipe.file, len(cached), cached.sha256, cached.path)
-    place = repository.file(recipe.file).place()
+    place = repository.file(recipe.file).locate()
     return HubGguf(repository, recipe.file, place.size, place.sha256, None)
 
 
@@ -72,8 +73,8 @@ def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
     return plan_conversion(
         _place(recipe.base),
         [open_adapter(_place(adapter), keep=keep) for adapter in recipe.adapters],
-        outtype_named(recipe.outtype),
-        prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format),
+        parse_outtype(recipe.outtype),
+        ConversionOptions(prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format)),
     )
 
 
@@ -157,7 +158,7 @@ def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool)
     assert recipe.base is not None
     if keep_source and recipe.base.startswith(PREFIX):
         files = conversion(recipe, keep=False).base.files
-        keep_weights(parse_name(recipe.base), _adding_up(report, sum(map(len, files))))
+        cache_weights(parse_name(recipe.base), _adding_up(report, sum(map(len, files))))
         for file in files:
             file.close()
     plan = conversion(recipe)

@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub_names import PREFIX, parse_name
-from baize_convert.outtype_names import OuttypeName
+from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.catalog.pulled import pulled_file, read_record

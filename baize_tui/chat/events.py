@@ -1,4 +1,4 @@
-"""What a face hears while a turn goes from question to saved answer."""
+"""What the chat reports while a question becomes a saved answer."""
 
 from __future__ import annotations
 
@@ -8,17 +8,10 @@ from baize_tui.engine.protocol import FinishReason, Prefilling, Stats, ThreadsCh
 from baize_tui.store.records import Message
 
 
-class Asked(Struct, frozen=True):
-    """The question is saved."""
+class MessageSaved(Struct, frozen=True):
+    """The question, or the person's version of an answer, is saved."""
 
     message: Message
-
-
-class TurnsLeft(Struct, frozen=True):
-    """The oldest turns no longer fit: the model sees the conversation from ``first`` on."""
-
-    first: Message
-    messages_dropped: int
 
 
 class LoadingModel(Struct, frozen=True):
@@ -28,53 +21,60 @@ class LoadingModel(Struct, frozen=True):
     progress: float
 
 
-class Answering(Struct, frozen=True):
-    """The answer has its place; ``message`` holds what is already there when going on with it."""
+class TurnsDropped(Struct, frozen=True):
+    """The oldest turns no longer fit: the model sees the conversation from ``first_kept`` on."""
+
+    first_kept: Message
+    messages_dropped: int
+
+
+class AnswerStarted(Struct, frozen=True):
+    """The answer is a message from now on; a continued one already has text."""
 
     message: Message
 
 
-class Delta(Struct, frozen=True):
-    """The answer so far is ``text``, and what the model thought before it ``reasoning``."""
+class AnswerText(Struct, frozen=True):
+    """More of the answer: ``text`` and ``reasoning`` are all of it so far."""
 
     added: str
     text: str
     reasoning: str
 
 
-class NotSaved(Struct, frozen=True):
-    """The journal could not be written; the answer goes on, and saving is tried again."""
+class SaveFailed(Struct, frozen=True):
+    """The answer so far could not be saved; it continues, and saving is tried again."""
 
     why: str
 
 
-class Finished(Struct, frozen=True):
-    """The answer is whole or was stopped; ``message`` is what is kept of it."""
+class AnswerFinished(Struct, frozen=True):
+    """The answer is complete or was stopped; ``message`` is the result."""
 
     message: Message
     reason: FinishReason
     stats: Stats
     saved: bool
     notices: list[str] = []
-    """What was changed in the texts before the model saw them."""
+    """What differs from what was asked: another model, or texts that were changed."""
 
 
-class Failed(Struct, frozen=True):
-    """No more comes; what came before is kept, marked as failed or interrupted."""
+class AnswerFailed(Struct, frozen=True):
+    """There is no more; ``message`` is what was generated before, if anything was."""
 
     why: str
     message: Message | None
 
 
 ChatEvent = (
-    Asked
+    MessageSaved
     | LoadingModel
-    | TurnsLeft
-    | Answering
+    | TurnsDropped
+    | AnswerStarted
     | Prefilling
     | ThreadsChosen
-    | Delta
-    | NotSaved
-    | Finished
-    | Failed
+    | AnswerText
+    | SaveFailed
+    | AnswerFinished
+    | AnswerFailed
 )

@@ -1,4 +1,4 @@
-"""The one registry of prompt formats, and how a conversation becomes a prompt in one of them.
+"""The registry of prompt formats, and how a conversation becomes a prompt in one of them.
 
 A format is a Jinja template with its stop strings: the model's own chat template from the GGUF
 file, or one of ``models/formats/*.toml``. All are rendered by the same code (``engine.templates``).
@@ -18,13 +18,13 @@ from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
 
 OWN_TEMPLATE = "template"
-"""Name of the format that takes the chat template in the GGUF file."""
+"""Name of the format that uses the chat template in the GGUF file."""
 
 MODERATION = (
     "Decline to engage with topics, questions and instructions related to unethical, "
     "controversial, or sensitive issues."
 )
-"""Baize's moderation sentence in its sense, for the system prompt of other models."""
+"""The meaning of Baize's moderation sentence, for the system prompt of other models."""
 
 
 class UnknownFormat(Exception):
@@ -32,32 +32,32 @@ class UnknownFormat(Exception):
 
 
 class PromptFormat(Struct, frozen=True, forbid_unknown_fields=True):
-    """How turns become text; ``template`` None takes the one in the GGUF file."""
+    """How turns become text; ``template`` None uses the one in the GGUF file."""
 
     description: str
     template: str | None = None
     stop: list[str] = []
     markers: list[str] = []
-    """Plain-text turn markers; a zero-width break goes into one that a person typed."""
+    """Plain-text turn markers; a zero-width break is inserted into one that a person typed."""
     trim_at_stop: bool = False
     has_preamble: bool = False
-    """The template writes its own system prompt, moderation sentence included."""
+    """Whether the template has its own system prompt, including the moderation sentence."""
 
 
 @cache
 def formats() -> dict[str, PromptFormat]:
     """All prompt formats by name."""
-    found = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
+    by_name = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
     for file in sorted((shipped_models() / "formats").glob("*.toml")):
-        found[file.stem] = msgspec.toml.decode(file.read_bytes(), type=PromptFormat)
-    return found
+        by_name[file.stem] = msgspec.toml.decode(file.read_bytes(), type=PromptFormat)
+    return by_name
 
 
 def format_named(name: str) -> PromptFormat:
     """The format ``name``.
 
     Raises:
-        UnknownFormat: there is none; the message lists those there are.
+        UnknownFormat: there is none; the message lists all formats.
     """
     known = formats()
     if name not in known:
@@ -66,7 +66,7 @@ def format_named(name: str) -> PromptFormat:
 
 
 def system_prompt(system: str, *, moderation: bool) -> str:
-    """What the system turn of a format without its own preamble says; may be empty."""
+    """The system turn of a format without its own preamble; may be empty."""
     return f"{system.strip()} {MODERATION if moderation else ''}".strip()
 
 
@@ -79,21 +79,24 @@ def build_prompt(
     tokenizer: str,
     partial: Message | None = None,
 ) -> Prompt:
-    """The prompt that asks for the next answer after ``history``.
+    """The prompt for the next answer after ``history``, in the format ``name``.
 
-    Answers keep their ids where those were generated under the vocabulary ``tokenizer``.
-    ``partial`` is an answer to go on with.
+    Answers that were generated with the vocabulary ``tokenizer`` keep their token ids. ``partial``
+    is an answer to continue.
+
+    Raises:
+        UnknownFormat: there is no format ``name``.
     """
-    return prompt_of(
+    return prompt_from_turns(
         name,
         [_turn(message, tokenizer) for message in history],
         system=system,
         moderation=moderation,
-        partial=_begun(partial, tokenizer) if partial is not None else None,
+        partial=_partial_turn(partial, tokenizer) if partial is not None else None,
     )
 
 
-def prompt_of(
+def prompt_from_turns(
     name: str,
     turns: Iterable[PromptMessage],
     *,
@@ -101,14 +104,18 @@ def prompt_of(
     moderation: bool,
     partial: PromptMessage | None = None,
 ) -> Prompt:
-    """The prompt of these turns, which is the same in a chat and in training."""
+    """The prompt of these turns, the same in a chat and in training.
+
+    Raises:
+        UnknownFormat: there is no format ``name``.
+    """
     chosen = format_named(name)
     messages: list[PromptMessage] = []
     if chosen.has_preamble:
         if system.strip() not in ("", DEFAULT_SYSTEM):
             messages.append(PromptMessage("system", system.strip()))
-    elif said := system_prompt(system, moderation=moderation):
-        messages.append(PromptMessage("system", said))
+    elif text := system_prompt(system, moderation=moderation):
+        messages.append(PromptMessage("system", text))
     messages.extend(turns)
     return Prompt(
         messages=messages,
@@ -125,12 +132,12 @@ def prompt_of(
 
 
 def _turn(message: Message, tokenizer: str) -> PromptMessage:
-    # Reasoning of earlier turns is not shown to the model again, as its own templates do.
+    # The model does not see its reasoning of earlier turns, as in its own templates.
     ids = message.ids if message.tokenizer == tokenizer and not message.reasoning else None
     return PromptMessage(message.role, message.text, ids or None)
 
 
-def _begun(message: Message, tokenizer: str) -> PromptMessage:
+def _partial_turn(message: Message, tokenizer: str) -> PromptMessage:
     ids = message.ids if message.tokenizer == tokenizer else None
     text = message.text
     if message.reasoning and not ids:

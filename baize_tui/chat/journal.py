@@ -1,4 +1,4 @@
-"""The journal of an answer on its way: written soon after a change, 7 times a second at most."""
+"""The journal of an unfinished answer: written soon after each change, at most 7 times a second."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from baize_tui.store.conversations import StoreError
+from baize_tui.store.errors import StoreError
 
-INTERVAL_S = 0.13
-"""At most 250 ms of an answer may be lost; the rest of them is for the write itself, and for text
-that the engine gathers before it sends it (``EVENTS_PER_SECOND``)."""
+_INTERVAL_S = 0.13
+"""At most 250 ms of an answer may be lost. The rest of that time is for the write itself, and for
+text that the engine collects before it sends it (``EVENTS_PER_SECOND``)."""
 
 
 class Journal:
-    """Calls ``write`` after changes were noted, at most once an interval, in the background."""
+    """Calls ``write`` in the background after changes, at most once in ``_INTERVAL_S``."""
 
     def __init__(self, write: Callable[[], Awaitable[None]]) -> None:
         self._write = write
         self._changed = asyncio.Event()
         self._problem = ""
-        self._told = ""
+        self._reported = ""
         self._task = asyncio.create_task(self._run(), name="journal")
 
-    def note(self) -> None:
+    def note_change(self) -> None:
         """There is more to write."""
         self._changed.set()
 
     def take_problem(self) -> str:
-        """Why the last write failed, said once for each reason; empty when all is well."""
-        if self._problem == self._told:
+        """Why the last write failed; empty if it did not, or if this was returned before."""
+        if self._problem == self._reported:
             return ""
-        self._told = self._problem
+        self._reported = self._problem
         return self._problem
 
     async def _run(self) -> None:
@@ -44,14 +44,14 @@ class Journal:
             except StoreError as error:
                 self._problem = str(error)
                 self._changed.set()
-            await asyncio.sleep(INTERVAL_S)
+            await asyncio.sleep(_INTERVAL_S)
 
     def stop(self) -> None:
-        """Begin no more writes."""
+        """Start no more writes."""
         self._task.cancel()
 
     async def close(self) -> None:
-        """End the background writes; a write that has begun ends first."""
+        """Start no more writes, and wait for one that has started."""
         self.stop()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from baize_tui.catalog.recipes import CatalogModel
-from baize_tui.chat.formats import OWN_TEMPLATE, prompt_of
+from baize_tui.chat.formats import OWN_TEMPLATE, prompt_from_turns
 from baize_tui.cli.output import tell
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.profiles import WorkingProfile
@@ -15,10 +15,10 @@ from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
 
 _CONTEXT = 512
-_TOKENS = 48
+_MAX_TOKENS = 48
 
 
-class Trial(Struct, frozen=True):
+class TrialAnswer(Struct, frozen=True):
     """A short answer of a model, computed on one device."""
 
     device: str
@@ -29,21 +29,21 @@ class Trial(Struct, frozen=True):
 class EngineTrial(Struct):
     """What llama.cpp is on this machine, and what it could compute."""
 
-    found: Diagnosis | None = None
-    answers: list[Trial] = []
+    diagnosis: Diagnosis | None = None
+    answers: list[TrialAnswer] = []
     remembered: WorkingProfile | None = None
-    """The machine profile, where the fastest one crashed."""
+    """The machine profile in use, if the fastest one crashed."""
     problems: list[str] = []
 
 
 async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> EngineTrial:
-    """Look at llama.cpp, and have ``model`` answer on the processor and on each GPU."""
+    """Diagnose llama.cpp, and have ``model`` answer on the processor and on each GPU."""
     trial = EngineTrial()
     engine = WorkerEngine(paths, tell)
     try:
-        trial.found = await engine.diagnose()
+        trial.diagnosis = await engine.diagnose()
         if model is not None:
-            gpus = [device for device in trial.found.devices if device.is_gpu]
+            gpus = [device for device in trial.diagnosis.devices if device.is_gpu]
             for device in [None, *gpus]:
                 try:
                     trial.answers.append(await _answer_on(device, engine, model, threads))
@@ -60,11 +60,11 @@ async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> 
 
 async def _answer_on(
     gpu: Device | None, engine: WorkerEngine, model: CatalogModel, threads: int
-) -> Trial:
-    """The answer on ``gpu``, None for the processor.
+) -> TrialAnswer:
+    """The answer on ``gpu``, or on the processor for None.
 
     Raises:
-        EngineFailure: there is none.
+        EngineFailure: the model cannot be loaded, or generates nothing.
     """
     loaded = await engine.load(
         ModelSpec(
@@ -75,18 +75,18 @@ async def _answer_on(
             device=gpu.name if gpu is not None else "",
         )
     )
-    prompt = prompt_of(
+    prompt = prompt_from_turns(
         model.recipe.format or (OWN_TEMPLATE if loaded.has_template else "chatml"),
         [PromptMessage("user", "Count from one to a hundred.")],
         system="",
         moderation=False,
     )
-    request = Generate(0, prompt, Sampling(temperature=0), max_tokens=_TOKENS)
+    request = Generate(0, prompt, Sampling(temperature=0), max_tokens=_MAX_TOKENS)
     async for event in engine.generate(request):
         if isinstance(event, Finished) and event.ids:
-            return Trial(
+            return TrialAnswer(
                 gpu.name if gpu is not None else "CPU",
                 round(event.stats.tokens_per_second, 1),
                 event.stats.threads,
             )
-    raise EngineFailure("it ended its answer before the first token")
+    raise EngineFailure("the answer ended before the first token")

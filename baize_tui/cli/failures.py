@@ -1,4 +1,4 @@
-"""Which exceptions end a command in one clear line; any other is a bug."""
+"""Which exceptions end a command with one line on stderr; any other is a bug."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from baize_tui.chat.formats import UnknownFormat
 from baize_tui.cli.output import PROGRAM
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import SettingsError
-from baize_tui.store.conversations import StoreError
+from baize_tui.store.errors import StoreError
 
 
 class CommandError(Exception):
-    """The command cannot go on; the message is the line the person sees."""
+    """The command failed; the message is the line that the person sees."""
 
 
 EXPECTED = (
@@ -30,5 +30,5 @@ EXPECTED = (
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run ``command``; its exit code, with a line on stderr if it failed."""
+    """Run ``command`` and return its exit code; a failure prints one line on stderr."""
     return commands.exit_code_of(PROGRAM, command, EXPECTED)

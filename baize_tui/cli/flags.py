@@ -1,4 +1,4 @@
-"""Flags that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import typer
 GpuLayers = Annotated[
     str | None,
     typer.Option(
-        "--gpu-layers", metavar="auto|N", help="Layers on the GPU: auto is as many as fit, -1 all."
+        "--gpu-layers",
+        metavar="auto|N",
+        help="Layers on the GPU: auto is as many as fit, -1 is all of them.",
     ),
 ]
 Offline = Annotated[
     bool, typer.Option("--offline", help="No network: only what is on this machine.")
 ]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]

@@ -1,4 +1,4 @@
-"""What ``--gpu-layers`` says. No typer here: a start without arguments does without it."""
+"""The value of ``--gpu-layers``. No typer here: a start without arguments does without it."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import msgspec
 from baize_tui.cli.failures import CommandError
 from baize_tui.settings import Settings
 
-AUTO = "auto"
+_AUTO = "auto"
 
 
-def parse_gpu_layers(given: str | None) -> int | None:
-    """The number that was given; None for auto.
+def parse_gpu_layers(value: str) -> int | None:
+    """The number of layers; None for auto.
 
     Raises:
         CommandError: it is neither.
     """
-    if given is None or given == AUTO:
+    if value == _AUTO:
         return None
     try:
-        layers = int(given)
+        layers = int(value)
     except ValueError:
-        raise CommandError(f"--gpu-layers {given}: write auto, or a number of layers") from None
+        raise CommandError(f"--gpu-layers {value}: give auto, or a number of layers") from None
     if layers < -1:
-        raise CommandError(f"--gpu-layers {given}: -1 is all of them, 0 none")
+        raise CommandError(f"--gpu-layers {value}: give 0 for none, -1 for all of them")
     return layers
 
 
-def with_gpu_layers(settings: Settings, given: str | None) -> Settings:
-    """``settings`` with what the flag says, if it was given.
+def with_gpu_layers(settings: Settings, value: str | None) -> Settings:
+    """``settings`` with the value of ``--gpu-layers``, if it was given.
 
     Raises:
-        CommandError: it is no number of layers.
+        CommandError: it is not a number of layers.
     """
-    if given is None:
+    if value is None:
         return settings
-    model = msgspec.structs.replace(settings.model, gpu_layers=parse_gpu_layers(given))
+    model = msgspec.structs.replace(settings.model, gpu_layers=parse_gpu_layers(value))
     return msgspec.structs.replace(settings, model=model)

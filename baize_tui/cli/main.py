@@ -1,4 +1,4 @@
-"""The commands and their flags; each command's work is in the module of its name."""
+"""The command line: commands and their options; the module of its name runs each command."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import exit_code_of
-from baize_tui.cli.flags import GpuLayers, Offline
-from baize_tui.cli.models import complete_model, models
+from baize_tui.cli.flags import GpuLayers, Json, Offline
+from baize_tui.cli.models import complete_model, go_offline, models
 from baize_tui.cli.output import PROGRAM
-from baize_tui.cli.pulls import go_offline, plan_command, pull_command
-from baize_tui.cli.sessions import Json, complete_session, sessions
-from baize_tui.cli.start import start_client
+from baize_tui.cli.sessions import complete_session, sessions
+from baize_tui.cli.start import StartOptions, start_client
 
 commands = typer.Typer(
     name="baize-tui",
@@ -26,8 +25,6 @@ commands = typer.Typer(
     pretty_exceptions_enable=False,
 )
 commands.add_typer(sessions, name="sessions")
-models.command("plan")(plan_command)
-models.command("pull")(pull_command)
 commands.add_typer(models, name="models")
 
 Model = Annotated[
@@ -66,21 +63,21 @@ def client(
     """Chat with a model you own, in the terminal, offline."""
     go_offline(offline)
     if context.invoked_subcommand is None:
-        raise typer.Exit(
-            start_client(model=model, session=session, newest=newest, gpu_layers=gpu_layers)
-        )
+        options = StartOptions(model=model, session=session, newest=newest, gpu_layers=gpu_layers)
+        raise typer.Exit(start_client(options))
 
 
 @commands.command("ask")
 def ask_command(
     prompt: Annotated[
-        str | None, typer.Argument(help="The question; '-' or nothing reads it from stdin.")
+        str | None,
+        typer.Argument(help="The question; without it, or with '-', it is read from stdin."),
     ] = None,
     model: Model = None,
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     session: Session = None,
     format: Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.")] = None,
-    no_save: Annotated[bool, typer.Option("--no-save", help="Keep no trace of it.")] = False,
+    no_save: Annotated[bool, typer.Option("--no-save", help="Save nothing of it.")] = False,
     json: Json = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
@@ -96,7 +93,7 @@ def ask_command(
         Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
     ] = None,
 ) -> None:
-    """Ask one question. What is piped in goes below the question."""
+    """Ask one question. Piped text is added below the question."""
     options = AskOptions(
         model=model,
         system=system,
@@ -116,7 +113,7 @@ def ask_command(
 
 @commands.command("doctor")
 def doctor_command(json: Json = False) -> None:
-    """What this machine offers, where files lie, and what stands in the way."""
+    """Examine this machine: hardware, engine, files, and problems."""
     raise typer.Exit(doctor(json=json))
 
 

@@ -1,164 +1,89 @@
-"""``baize-tui models``: what models there are, and how to bring one's own."""
+"""``baize-tui models``: the commands and their options."""
 
 from __future__ import annotations
 
-import asyncio
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
-import msgspec
 import typer
 
 from baize_shared.printing import prepare_stdout, print_json, print_line
-from baize_shared.sizes import size_text
-from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
-from baize_tui.catalog.lineage import lineage
-from baize_tui.catalog.pulled import read_record
-from baize_tui.catalog.recipes import (
-    MODEL_SUFFIX,
-    CatalogModel,
-    find_model,
-    known_model,
-    known_models,
-)
-from baize_tui.chat.formats import format_named
-from baize_tui.cli.model_info import rows_of
-from baize_tui.cli.output import PROGRAM, progress_line, tell
-from baize_tui.cli.sessions import Json
-from baize_tui.engine.client import WorkerEngine
-from baize_tui.engine.protocol import GgufHeader
-from baize_tui.paths import Paths, project_paths
-
-if TYPE_CHECKING:
-    pass
+from baize_tui.catalog.adapters import known_adapters
+from baize_tui.catalog.recipes import known_models
+from baize_tui.cli.flags import GpuLayers, Json, Offline
+from baize_tui.cli.model_info import print_info
+from baize_tui.cli.model_output import adapter_json, list_lines, model_json
+from baize_tui.cli.model_plan import PlanOptions, print_plan
+from baize_tui.cli.model_pull import PullOptions, pull_model_or_adapter
+from baize_tui.cli.output import PROGRAM
+from baize_tui.paths import project_paths
 
 models = typer.Typer(no_args_is_help=True, help="List, plan, pull, import and remove models.")
 
 
 def complete_model(incomplete: str) -> list[tuple[str, str]]:
     """Names that begin with ``incomplete``, for shell completion."""
-    found = known_models(project_paths())
-    return [(model.name, model.title) for model in found if model.name.startswith(incomplete)]
+    known = known_models(project_paths())
+    return [(model.name, model.title) for model in known if model.name.startswith(incomplete)]
 
 
 ModelName = Annotated[
     str, typer.Argument(help="A name or a GGUF file.", autocompletion=complete_model)
 ]
+Outtype = Annotated[
+    str | None, typer.Option("--outtype", help="What a checkpoint is quantized to, e.g. Q8_0.")
+]
 
 
-def _shared_json(found: CatalogModel | CatalogAdapter) -> dict[str, Any]:
-    return {
-        "name": found.name,
-        "title": found.title,
-        "installed": found.installed,
-        "path": str(found.path) if found.path else None,
-        "bytes": found.path.stat().st_size if found.path else None,
-        "license": found.recipe.license,
-        "description": found.recipe.description,
-        "format": found.recipe.format,
-        "domain": found.recipe.domain.name if found.recipe.domain is not None else None,
-    }
-
-
-def as_json(model: CatalogModel) -> dict[str, Any]:
-    return {**_shared_json(model), "source": model.recipe.origin}
-
-
-def adapter_as_json(adapter: CatalogAdapter) -> dict[str, Any]:
-    recipe = adapter.recipe
-    return {**_shared_json(adapter), "base": recipe.base, "source": recipe.adapter or ""}
+def go_offline(offline: bool) -> None:
+    """Forbid the network if ``offline``. Call it before huggingface_hub is imported."""
+    if offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
 
 
 @models.command("list")
-def list_models(json: Json = False) -> None:
+def list_command(json: Json = False) -> None:
     """The models and adapters that are known, the installed ones first."""
     paths = project_paths()
-    found, adapters = known_models(paths), known_adapters(paths)
+    known, adapters = known_models(paths), known_adapters(paths)
     if json:
         print_json(
             {
-                "models": [as_json(model) for model in found],
-                "adapters": [adapter_as_json(adapter) for adapter in adapters],
+                "models": [model_json(model) for model in known],
+                "adapters": [adapter_json(adapter) for adapter in adapters],
             }
         )
         return
     prepare_stdout(PROGRAM)
-    width = max(len(name) for name in [*(m.name for m in found), *(a.name for a in adapters)])
-    rows: list[CatalogModel | CatalogAdapter] = [*found, *adapters]
-    for one in rows:
-        size = size_text(one.path.stat().st_size) if one.path else "not installed"
-        about = one.recipe.description or one.title
-        over = f" (over {one.recipe.base})" if isinstance(one, CatalogAdapter) else ""
-        print_line(f"{one.name:<{width}}  {size:>13}  {about}{over}")
+    for line in list_lines(known, adapters):
+        print_line(line)
 
 
-async def _header(path: Path, paths: Paths) -> GgufHeader:
-    engine = WorkerEngine(paths, tell)
-    try:
-        return await engine.inspect(str(path))
-    finally:
-        await engine.close()
-
-
-@models.command()
-def info(model: ModelName, json: Json = False) -> None:
+@models.command("info")
+def info_command(model: ModelName, json: Json = False) -> None:
     """What a model or an adapter is: its recipe, header and licence, and where it comes from."""
-    paths = project_paths()
-    found = _found(model, paths)
-    header = asyncio.run(_header(found.path, paths)) if found.path is not None else None
-    record = read_record(found.name, paths) if isinstance(found, CatalogModel) else None
-    if json:
-        about = as_json(found) if isinstance(found, CatalogModel) else adapter_as_json(found)
-        print_json(
-            {
-                **about,
-                "header": msgspec.to_builtins(header) if header is not None else None,
-                "pulled": msgspec.to_builtins(record) if record is not None else None,
-                "lineage": lineage(header.metadata) if header is not None else {},
-            }
-        )
-        return
-    prepare_stdout(PROGRAM)
-    rows = rows_of(found, header, record)
-    width = max(map(len, rows))
-    for key, value in rows.items():
-        print_line(f"{key:<{width}}  {value}")
-
-
-def _found(model: str, paths: Paths) -> CatalogModel | CatalogAdapter:
-    if Path(model).suffix == MODEL_SUFFIX or "/" in model:
-        return find_model(model, paths)
-    for adapter in known_adapters(paths):
-        if adapter.name == model:
-            return adapter
-    return known_model(model, paths)
+    print_info(model, json=json)
 
 
 @models.command("remove")
-def remove_model(model: ModelName, json: Json = False) -> None:
-    """Remove a model that was pulled or imported; a file of yours stays where it lies."""
-    from baize_tui.catalog.removing import remove, remove_adapter
+def remove_command(model: ModelName, json: Json = False) -> None:
+    """Remove a model that was pulled or imported; a file outside the program's folder stays."""
+    from baize_tui.cli.model_remove import remove_model
 
-    paths = project_paths()
-    names = {adapter.name: adapter for adapter in known_adapters(paths)}
-    if model in names:
-        deleted = remove_adapter(names[model], paths)
-    else:
-        deleted = remove(known_model(model, paths), paths)
-    if json:
-        print_json({"name": model, "deleted": [str(file) for file in deleted]})
-        return
-    tell(f"{model} is removed" + ("" if deleted else "; its file stays where it lies"))
+    remove_model(model, json=json)
 
 
 @models.command("import")
-def import_model(
+def import_command(
     file: Annotated[
         Path, typer.Argument(help="A GGUF model, a GGUF LoRA, or the folder of an adapter.")
     ],
-    name: Annotated[str | None, typer.Option(help="Its name here; else the file's.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Its name on this machine; else that of the file.")
+    ] = None,
     copy: Annotated[
-        bool, typer.Option("--copy", help="Copy the file; else it is used where it lies.")
+        bool, typer.Option("--copy", help="Copy the file instead of linking to it.")
     ] = False,
     format: Annotated[
         str | None, typer.Option(help="Prompt format, e.g. baize; else the file's template.")
@@ -168,25 +93,67 @@ def import_model(
         str | None, typer.Option(help="The adapter that it was trained over, as by sdf.")
     ] = None,
 ) -> None:
-    """Make a model or an adapter of your own known by a name."""
-    from baize_tui.catalog.importing import Wish, import_file
+    """Add a model or an adapter of your own under a name."""
+    from baize_tui.catalog.importing import Wish
+    from baize_tui.cli.model_import import import_model
 
-    paths = project_paths()
-    if format is not None:
-        format_named(format)
+    import_model(file, Wish(name=name, copy=copy, format=format, base=base, over=over))
 
-    async def bring() -> CatalogModel | CatalogAdapter:
-        engine = WorkerEngine(paths, tell)
-        progress = progress_line()
-        engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")
-        try:
-            return await import_file(file, Wish(name, copy, format, base, over), paths, engine)
-        finally:
-            progress.clear()
-            await engine.close()
 
-    found = asyncio.run(bring())
-    if isinstance(found, CatalogModel):
-        tell(f"{found.name} is ready: baize-tui --model {found.name}")
-    else:
-        tell(f"{found.name} is ready: baize-tui ask --adapter {found.name}, or F3 in the client")
+@models.command("plan")
+def plan_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH|hf:…",
+            help="A known model, a GGUF file, a model's folder, or one on the hub.",
+            autocompletion=complete_model,
+        ),
+    ],
+    context: Annotated[int | None, typer.Option(min=256, help="Tokens of context.")] = None,
+    gpu_layers: GpuLayers = None,
+    outtype: Outtype = None,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """What a model will cost: disk, memory, the largest context, speed. Reads headers only."""
+    go_offline(offline)
+    options = PlanOptions(context=context, gpu_layers=gpu_layers, outtype=outtype, json=json)
+    print_plan(model, options)
+
+
+@models.command("pull")
+def pull_command(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|hf:…",
+            help="A known model, or one on the hub.",
+            autocompletion=complete_model,
+        ),
+    ],
+    outtype: Outtype = None,
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of a model from the hub on this machine; else as on the hub."),
+    ] = None,
+    keep_source: Annotated[
+        bool,
+        typer.Option("--keep-source", help="Keep a checkpoint's weights in the hub's own cache."),
+    ] = False,
+    accept_license: Annotated[
+        bool, typer.Option("--accept-license", help="You accept the notice of the model.")
+    ] = False,
+    offline: Offline = False,
+    json: Json = False,
+) -> None:
+    """Download a model, and merge and quantize it meanwhile; can be interrupted and resumed."""
+    go_offline(offline)
+    options = PullOptions(
+        outtype=outtype,
+        name=name,
+        keep_source=keep_source,
+        accept_license=accept_license,
+        json=json,
+    )
+    pull_model_or_adapter(model, options)

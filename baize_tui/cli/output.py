@@ -1,4 +1,4 @@
-"""Messages and progress of ``baize-tui`` on stderr."""
+"""Messages and progress on stderr, and the name of the program in front of them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ PROGRAM = "baize-tui"
 
 
 def tell(line: str) -> None:
-    """A line for the person."""
+    """Print one line on stderr."""
     print_message(PROGRAM, line)
 
 

@@ -1,69 +1,56 @@
-"""``baize-tui sessions``: the conversations, without the client."""
+"""``baize-tui sessions``: list, show, export, rename and delete conversations; needs no model."""
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 import typer
 
 from baize_shared.atomic_files import write_atomically
 from baize_shared.printing import prepare_stdout, print_json, print_line
-from baize_tui.chat.training_examples import good_dialogues, pairs
+from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.training_examples import good_dialogues, preference_pairs
 from baize_tui.cli.failures import CommandError
+from baize_tui.cli.flags import Json
+from baize_tui.cli.open_chat import open_conversations_file
 from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.sessions_output import (
+    conversation_json,
+    list_line,
+    transcript_json,
+    transcript_parts,
+)
 from baize_tui.paths import project_paths
-from baize_tui.store.conversations import Store
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Conversation, Message
 
+T = TypeVar("T")
 ExportKind = Literal["good", "pairs"]
 sessions = typer.Typer(no_args_is_help=True, help="List, show, export, rename and delete them.")
 
 
-@contextmanager
-def _store() -> Iterator[Store]:
-    store = Store(project_paths().conversations_file)
-    try:
-        if store.set_aside is not None:
-            tell(f"the conversations file was damaged; it is kept as {store.set_aside}")
-        yield store
-    finally:
-        store.close()
+def _with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
+    """The result of ``work``, which is called with the conversations."""
+
+    async def run() -> T:
+        with open_conversations_file(project_paths().conversations_file) as store:
+            return await work(Conversations(store))
+
+    return asyncio.run(run())
 
 
 def complete_session(incomplete: str) -> list[tuple[str, str]]:
     """Ids that begin with ``incomplete``, for shell completion."""
-    with _store() as store:
-        return [(c.id, c.title) for c in store.conversations() if c.id.startswith(incomplete)]
+    known = _with_conversations(lambda conversations: conversations.list_all())
+    return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
 
 
 SessionId = Annotated[
     str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_session)
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
-def _time(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
-
-
-def _iso(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
-
-
-def _as_json(conversation: Conversation) -> dict[str, Any]:
-    return {
-        "id": conversation.id,
-        "title": conversation.title,
-        "created_at": _iso(conversation.created_at),
-        "updated_at": _iso(conversation.updated_at),
-        "model": conversation.model,
-        "moderation": conversation.moderation,
-    }
 
 
 @sessions.command("list")
@@ -72,50 +59,32 @@ def list_sessions(
     json: Json = False,
 ) -> None:
     """The conversations, the last used first."""
-    with _store() as store:
-        found = store.conversations(deleted=deleted)
+    listed = _with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
     if json:
-        print_json({"sessions": [_as_json(conversation) for conversation in found]})
+        print_json({"sessions": [conversation_json(conversation) for conversation in listed]})
         return
     prepare_stdout(PROGRAM)
-    for conversation in found:
-        print_line(f"{conversation.id}  {_time(conversation.updated_at)}  {conversation.title}")
-    if not found:
+    for conversation in listed:
+        print_line(list_line(conversation))
+    if not listed:
         tell("no conversation is deleted" if deleted else "no conversations yet")
 
 
 @sessions.command()
 def show(session: SessionId, json: Json = False) -> None:
     """One conversation, as its current branch reads."""
-    with _store() as store:
-        conversation = store.conversation(session)
-        messages = store.messages(conversation.id)
+
+    async def read(conversations: Conversations) -> tuple[Conversation, list[Message]]:
+        conversation = await conversations.get(session)
+        return conversation, await conversations.shown_messages(conversation.id)
+
+    conversation, messages = _with_conversations(read)
     if json:
-        print_json(
-            {
-                **_as_json(conversation),
-                "system": conversation.system,
-                "messages": [
-                    {
-                        "id": message.id,
-                        "role": message.role,
-                        "text": message.text,
-                        "reasoning": message.reasoning,
-                        "state": message.state,
-                        "created_at": _iso(message.created_at),
-                        "provenance": message.provenance,
-                    }
-                    for message in messages
-                ],
-            }
-        )
+        print_json(transcript_json(conversation, messages))
         return
     prepare_stdout(PROGRAM)
-    print_line(f"# {conversation.title}")
-    for message in messages:
-        note = "" if message.state == "complete" else f" ({message.state})"
-        name = "You" if message.role == "user" else "Model"
-        print_line(f"\n## {name}{note}\n\n{message.text.strip()}")
+    for part in transcript_parts(conversation, messages):
+        print_line(part)
 
 
 @sessions.command("export")
@@ -132,14 +101,7 @@ def export_sessions(
     json: Json = False,
 ) -> None:
     """Marks, edits and regenerations as data to train on; nothing leaves this computer."""
-    with _store() as store:
-        chosen = [store.conversation(session)] if session is not None else store.conversations()
-        make = good_dialogues if kind == "good" else pairs
-        lines = [
-            msgspec.json.encode(found) + b"\n"
-            for conversation in chosen
-            for found in make(store.tree(conversation.id), conversation.system)
-        ]
+    lines = _with_conversations(lambda conversations: _training_lines(conversations, kind, session))
     try:
         write_atomically(output, b"".join(lines))
     except OSError as error:
@@ -151,26 +113,53 @@ def export_sessions(
     tell(f"{output}: {len(lines)} {what}")
 
 
+async def _training_lines(
+    conversations: Conversations, kind: ExportKind, session: str | None
+) -> list[bytes]:
+    """Training examples as lines of JSON; from all conversations without ``session``."""
+    if session is not None:
+        chosen = [await conversations.get(session)]
+    else:
+        chosen = await conversations.list_all()
+    make_examples = good_dialogues if kind == "good" else preference_pairs
+    lines: list[bytes] = []
+    for conversation in chosen:
+        tree = await conversations.all_messages(conversation.id)
+        examples = make_examples(tree, conversation.system)
+        lines.extend(msgspec.json.encode(example) + b"\n" for example in examples)
+    return lines
+
+
 @sessions.command()
 def rename(
     session: SessionId, title: Annotated[str, typer.Argument(help="The new title.")]
 ) -> None:
     """Give a conversation another title."""
-    with _store() as store:
-        store.rename(store.conversation(session).id, title)
+
+    async def rename_one(conversations: Conversations) -> None:
+        await conversations.rename((await conversations.get(session)).id, title)
+
+    _with_conversations(rename_one)
 
 
 @sessions.command()
 def delete(session: SessionId) -> None:
     """Delete a conversation; 'undelete' brings it back."""
-    with _store() as store:
-        conversation = store.conversation(session)
-        store.delete(conversation.id)
-    tell(f"deleted; to bring it back: baize-tui sessions undelete {conversation.id}")
+
+    async def delete_one(conversations: Conversations) -> str:
+        conversation_id = (await conversations.get(session)).id
+        await conversations.delete(conversation_id)
+        return conversation_id
+
+    deleted = _with_conversations(delete_one)
+    tell(f"deleted; to bring it back: baize-tui sessions undelete {deleted}")
 
 
 @sessions.command()
 def undelete(session: Annotated[str, typer.Argument(help="The id, or its beginning.")]) -> None:
     """Bring a deleted conversation back."""
-    with _store() as store:
-        store.undelete(store.conversation(session).id)
+
+    async def undelete_one(conversations: Conversations) -> None:
+        await conversations.undelete((await conversations.get(session)).id)
+
+    _with_conversations(undelete_one)

@@ -1,1 +1,33 @@
-"""Conversations on disk: a tree of messages in one SQLite file."""
+"""The conversations of a person, in one SQLite file.
+
+The data model has two tables; ``migrations.py`` defines their columns, ``records.py`` their rows.
+
+``conversation``
+    One row for each conversation: its title, and what the person chose for it (model, system
+    prompt, moderation, prompt format, sampling, overflow, adapters).
+
+``message``
+    A conversation is a tree of messages. ``parent_id`` is the message before this one; the first
+    message of a conversation has none. A regenerated answer and an edited message are siblings of
+    the original, so nothing is overwritten.
+
+Two columns of ``conversation`` point into its tree:
+
+``leaf_id``
+    The last message of the branch that is shown. The branch is read by following ``parent_id``
+    from there to the root.
+``context_start``
+    The first message that the model still sees, once the oldest turns no longer fit. Pinned turns
+    before it stay in the context as well.
+
+An answer is a row from its first token on. While it streams, ``state`` is ``streaming``, ``writer``
+names the client that generates it (``clients.py``), and its text and token ids are written several
+times a second. Afterwards ``state`` says how it ended, and ``provenance`` how it was made. When the
+file is opened, the streaming answers of clients that no longer run become ``interrupted``.
+
+Deleting sets ``deleted_at``, so it can be undone. A deleted message hides everything below it.
+
+The modules: ``database.py`` opens the file and runs transactions, ``conversations.py`` queries
+conversations and messages, ``answers.py`` writes answers while they stream, ``errors.py`` lists
+what can go wrong.
+"""

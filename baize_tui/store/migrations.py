@@ -1,6 +1,6 @@
-"""The schema of the conversations file, step by step; ``PRAGMA user_version`` counts the steps.
+"""The schema of the conversations file as a list of steps; ``PRAGMA user_version`` counts them.
 
-A step that has been released is never changed: a new one is added below it.
+A released step is never changed; a new step is added below it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ ALTER TABLE message ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
 """
 
 _ADAPTERS = """
--- JSON: scale by name, of the adapters that are laid over the model
+-- JSON: scale of each adapter over the model, by name
 ALTER TABLE conversation ADD COLUMN adapters TEXT NOT NULL DEFAULT '{}';
 """
 
@@ -67,7 +67,7 @@ VERSION = len(STEPS)
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring an older or empty file to ``VERSION``; each step is one transaction.
 
-    Two clients that start at once are fine: the version is read again inside the transaction.
+    Two clients may start at once: the version is read again inside the transaction.
     """
     for number, step in enumerate(STEPS, start=1):
         if _version(connection) >= number:

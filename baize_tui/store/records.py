@@ -1,20 +1,22 @@
-"""The rows of the store."""
+"""What the rows of the conversations file contain; ``baize_tui.store`` explains how they relate."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
 from baize_tui.settings import Overflow
 
 MessageRole = Literal["user", "assistant"]
-MessageState = Literal["complete", "streaming", "stopped", "interrupted", "failed"]
+FinalState = Literal["complete", "stopped", "interrupted", "failed"]
+"""How an answer can end."""
+MessageState = Literal["streaming"] | FinalState
 Mark = Literal["good", "bad"]
 
 
 class Conversation(Struct, frozen=True):
-    """A tree of messages with its own system prompt; times are seconds since 1970, UTC."""
+    """A tree of messages and what the person chose for it; times are seconds since 1970, UTC."""
 
     id: str
     title: str
@@ -30,11 +32,12 @@ class Conversation(Struct, frozen=True):
     """Fields of ``Sampling`` that are set for this conversation."""
     overflow: Overflow | None = None
     adapters: dict[str, float] = {}
-    """Scale by name, of the adapters that are laid over the model."""
+    """Scale of each adapter over the model, by name."""
 
 
 class Message(Struct, frozen=True):
-    """One turn. ``ids`` are the tokens it was generated as, under vocabulary ``tokenizer``."""
+    """A question or an answer. ``ids`` are the tokens that were generated, in the vocabulary whose
+    fingerprint is ``tokenizer``; a text that a person wrote has none."""
 
     id: int
     conversation_id: str
@@ -50,11 +53,18 @@ class Message(Struct, frozen=True):
     mark: Mark | None = None
     """What the person thinks of an answer."""
     pinned: bool = False
-    """Its turn stays in the context when older ones leave."""
+    """Whether its turn stays in the context when the oldest turns are dropped."""
 
 
-class AnswerSoFar(Struct, frozen=True):
-    """What came of an answer, to be written into message ``message_id``."""
+class BranchPosition(NamedTuple):
+    """Which of several siblings a message is, counted from 1."""
+
+    position: int
+    total: int
+
+
+class AnswerContent(Struct, frozen=True):
+    """What message ``message_id`` consists of, as far as it was generated."""
 
     message_id: int
     text: str
@@ -64,7 +74,7 @@ class AnswerSoFar(Struct, frozen=True):
 
 
 class Provenance(Struct, frozen=True):
-    """How an answer was made; enough to try it again."""
+    """How an answer was made; enough to repeat it."""
 
     model: str
     model_path: str
@@ -84,7 +94,8 @@ class Provenance(Struct, frozen=True):
     prefill_s: float
     decode_s: float
     finish_reason: str
+    """One of the engine's ``FinishReason``."""
     backend: str
     baize_tui: str
     profile: str = ""
-    """The machine profile: what llama.cpp did without on this machine."""
+    """Name of the machine profile: which features of llama.cpp were off on this machine."""

@@ -1,1 +1,3 @@
-"""From a Hugging Face checkpoint and PEFT adapters to a quantized GGUF, in one streaming pass."""
+"""From a Hugging Face checkpoint and LoRA adapters to a quantized GGUF, in one streaming pass."""
+
+PROGRAM = "baize-convert"

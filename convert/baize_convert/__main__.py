@@ -1,4 +1,4 @@
-"""``baize-convert``: plan and merge."""
+"""``python -m baize_convert``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,14 @@
-"""What can go wrong with a file or an adapter; every message is one line that names it."""
+"""The error of every conversion that cannot be done."""
 
 from __future__ import annotations
 
+_LONGEST_REASON = 200
+
 
 class ConvertError(Exception):
-    """The conversion cannot be done; the message says what is wrong and what to do."""
+    """The conversion cannot be done; the message is one line that names the file and the remedy."""
+
+
+def reason(error: Exception) -> str:
+    """The message of a library's exception on one line, for use inside a ``ConvertError``."""
+    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__

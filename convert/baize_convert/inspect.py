@@ -1,80 +1,123 @@
-"""What a folder or a file is, in a few lines."""
+"""Short descriptions of folders and files."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from gguf import LlamaFileType
+from msgspec import Struct
 
-from baize_convert.adapter import open_peft_adapter
 from baize_convert.failures import ConvertError
-from baize_convert.gguf_file import read_gguf, value_of
-from baize_convert.huggingface_folder import open_folder
+from baize_convert.lora.peft_adapter import open_peft_adapter
+from baize_convert.sources.gguf_file import read_gguf, read_value
+from baize_convert.sources.huggingface_folder import open_folder
 
 
-def describe(path: Path) -> dict[str, Any]:
-    """What ``path`` is: a GGUF file, a PEFT adapter or a Hugging Face model.
+class GgufDescription(Struct, frozen=True):
+    """A GGUF file; ``kind`` contains its type, and keys that it lacks are None."""
+
+    kind: str
+    name: str | None
+    architecture: str | None
+    file_type: str | int | None
+    """A name of ``llama_ftype``, or the number of an unknown one."""
+    tokenizer: str | None
+    pre_tokenizer: str | None
+    bytes: int
+    tensors: dict[str, int]
+    """The number of tensors by type."""
+
+
+class AdapterDescription(Struct, frozen=True):
+    """A folder that PEFT saved."""
+
+    kind: str
+    base: str | None
+    modules: int
+    ranks: list[int]
+    scales: list[float]
+    dora: bool
+    replaced: list[str]
+    """Modules with tensors that replace those of the base."""
+
+
+class CheckpointDescription(Struct, frozen=True):
+    """A Hugging Face folder of a model."""
+
+    kind: str
+    architecture: str
+    layers: int
+    hidden_size: int
+    heads: int
+    kv_heads: int
+    vocab_size: int
+    tied: bool
+    dtypes: dict[str, int]
+    """The number of tensors by type."""
+    parameters: int
+
+
+Description = GgufDescription | AdapterDescription | CheckpointDescription
+
+
+def describe(path: Path) -> Description:
+    """Describe a GGUF file, a PEFT adapter or a Hugging Face model; only headers are read.
 
     Raises:
-        ConvertError: none of these, or damaged.
+        ConvertError: it is none of these, or damaged.
     """
     if path.is_file():
-        return _gguf(path)
+        return _describe_gguf(path)
     if (path / "adapter_config.json").is_file():
-        return _adapter(path)
+        return _describe_adapter(path)
     if path.is_dir():
-        return _checkpoint(path)
+        return _describe_checkpoint(path)
     raise ConvertError(f"{path}: no such folder and no such file")
 
 
-def _gguf(path: Path) -> dict[str, Any]:
+def _describe_gguf(path: Path) -> GgufDescription:
     reader = read_gguf(path)
-
-    def value(key: str) -> Any:
-        return value_of(reader, key)
-
-    file_type = value("general.file_type")
-    known = file_type in set(map(int, LlamaFileType))
-    return {
-        "kind": f"GGUF {value('general.type') or 'model'}",
-        "name": value("general.name"),
-        "architecture": value("general.architecture"),
-        "file_type": LlamaFileType(file_type).name if known else file_type,
-        "tokenizer": value("tokenizer.ggml.model"),
-        "pre_tokenizer": value("tokenizer.ggml.pre"),
-        "bytes": path.stat().st_size,
-        "tensors": dict(Counter(t.tensor_type.name for t in reader.tensors).most_common()),
-    }
+    file_type = read_value(reader, "general.file_type")
+    is_known = file_type in set(map(int, LlamaFileType))
+    return GgufDescription(
+        kind=f"GGUF {read_value(reader, 'general.type') or 'model'}",
+        name=read_value(reader, "general.name"),
+        architecture=read_value(reader, "general.architecture"),
+        file_type=LlamaFileType(file_type).name if is_known else file_type,
+        tokenizer=read_value(reader, "tokenizer.ggml.model"),
+        pre_tokenizer=read_value(reader, "tokenizer.ggml.pre"),
+        bytes=path.stat().st_size,
+        tensors=dict(Counter(tensor.tensor_type.name for tensor in reader.tensors).most_common()),
+    )
 
 
-def _adapter(path: Path) -> dict[str, Any]:
+def _describe_adapter(path: Path) -> AdapterDescription:
     adapter = open_peft_adapter(path)
     changes = adapter.changes.values()
-    return {
-        "kind": "PEFT adapter",
-        "base": adapter.config.base_model_name_or_path,
-        "modules": len(adapter.changes),
-        "ranks": sorted({change.rank for change in changes if change.a is not None}),
-        "scales": sorted({round(change.scale, 6) for change in changes if change.a is not None}),
-        "dora": any(change.magnitude is not None for change in changes),
-        "replaced": sorted(name for name, change in adapter.changes.items() if change.replaced),
-    }
+    return AdapterDescription(
+        kind="PEFT adapter",
+        base=adapter.config.base_model_name_or_path,
+        modules=len(adapter.changes),
+        ranks=sorted({change.rank for change in changes if change.a is not None}),
+        scales=sorted({round(scale, 6) for scale in adapter.scales}),
+        dora=any(change.magnitude is not None for change in changes),
+        replaced=sorted(name for name, change in adapter.changes.items() if change.replaced),
+    )
 
 
-def _checkpoint(path: Path) -> dict[str, Any]:
+def _describe_checkpoint(path: Path) -> CheckpointDescription:
     base = open_folder(path)
     config = base.config
-    return {
-        "kind": "Hugging Face model",
-        "architecture": next(iter(config.architectures), "LlamaForCausalLM"),
-        "layers": config.num_hidden_layers,
-        "hidden_size": config.hidden_size,
-        "heads": config.num_attention_heads,
-        "kv_heads": config.kv_heads,
-        "vocab_size": config.vocab_size,
-        "tied": "lm_head.weight" not in base.tensors,
-        "dtypes": dict(Counter(tensor.dtype for tensor in base.tensors.values()).most_common()),
-        "parameters": sum(tensor.rows * tensor.columns for tensor in base.tensors.values()),
-    }
+    return CheckpointDescription(
+        kind="Hugging Face model",
+        architecture=next(iter(config.architectures), "LlamaForCausalLM"),
+        layers=config.num_hidden_layers,
+        hidden_size=config.hidden_size,
+        heads=config.num_attention_heads,
+        kv_heads=config.kv_heads,
+        vocab_size=config.vocab_size,
+        tied="lm_head.weight" not in base.tensors,
+        dtypes=dict(Counter(tensor.dtype for tensor in base.tensors.values()).most_common()),
+        parameters=sum(tensor.rows * tensor.columns for tensor in base.tensors.values()),
+    )

@@ -1,7 +1,8 @@
-"""Which rows of a partial output are written: a JSON line each, under a fingerprint of all inputs.
+"""Which rows of a partial output are written, so that an interrupted merge can be resumed.
 
-A line is written when its rows are: what a killed process has written is there. It is not forced to
-the disk, so after a power cut the partial is to be deleted.
+The first line of a journal is a fingerprint of all inputs. Each further line, in JSON, names rows
+that have been written, so whatever a killed process wrote is known. Lines are not forced to the
+disk: after a power cut the partial output must be deleted.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ import msgspec
 from msgspec import Struct
 
 
-class Written(Struct, frozen=True):
-    """Rows that are written, with what they lost and were added (squares, summed up)."""
+class WrittenRows(Struct, frozen=True):
+    """Rows of a tensor that are in the file; ``error`` and ``added`` are squared norms.
+
+    See ``QuantizationLoss``.
+    """
 
     name: str
     first: int
@@ -25,45 +29,52 @@ class Written(Struct, frozen=True):
 
 
 class Journal:
-    """An open journal; ``done`` are the rows that earlier runs have written, by tensor."""
+    """An open journal; ``written`` are the rows that earlier runs have written, by tensor."""
 
-    def __init__(self, path: Path, done: dict[str, list[Written]], handle: IO[bytes]) -> None:
+    def __init__(
+        self, path: Path, written: dict[str, list[WrittenRows]], handle: IO[bytes]
+    ) -> None:
         self.path = path
-        self.done = done
+        self.written = written
         self._handle = handle
 
     @classmethod
-    def open(cls, path: Path, fingerprint: str, *, go_on: bool) -> Self:
-        """Go on with the journal at ``path`` if it is of the same inputs, else begin a new one."""
-        done: dict[str, list[Written]] = {}
-        if go_on and path.exists():
-            # After the last line end is nothing, or what a killed process had begun to write.
+    def open(cls, path: Path, fingerprint: str, *, resume: bool) -> Self:
+        """Continue the journal at ``path`` if it has the same fingerprint, else start a new one.
+
+        Raises:
+            OSError: the journal cannot be read or written.
+            msgspec.DecodeError: a line in it is damaged.
+        """
+        written: dict[str, list[WrittenRows]] = {}
+        if resume and path.exists():
+            # After the last line end there is nothing, or a line that a killed process began.
             first, *lines = path.read_bytes().split(b"\n")[:-1]
             if first == fingerprint.encode():
-                decode = msgspec.json.Decoder(Written).decode
-                for written in map(decode, lines):
-                    done.setdefault(written.name, []).append(written)
-        if not done:
+                decode = msgspec.json.Decoder(WrittenRows).decode
+                for rows in map(decode, lines):
+                    written.setdefault(rows.name, []).append(rows)
+        if not written:
             handle = path.open("wb")
             handle.write(f"{fingerprint}\n".encode())
             handle.flush()
-            return cls(path, done, handle)
-        going_on = path.open("r+b")
-        going_on.truncate(path.read_bytes().rfind(b"\n") + 1)
-        going_on.seek(0, 2)
-        return cls(path, done, going_on)
+            return cls(path, written, handle)
+        resumed = path.open("r+b")
+        resumed.truncate(path.read_bytes().rfind(b"\n") + 1)
+        resumed.seek(0, 2)
+        return cls(path, written, resumed)
 
     def missing(self, name: str, rows: int) -> Iterator[tuple[int, int]]:
-        """First row and count of what is still to be written of a tensor of so many rows."""
+        """First row and count of each gap in a tensor with this number of rows."""
         at = 0
-        for written in sorted(self.done.get(name, []), key=lambda one: one.first):
+        for written in sorted(self.written.get(name, []), key=lambda written: written.first):
             if written.first > at:
                 yield at, written.first - at
             at = max(at, written.first + written.count)
         if at < rows:
             yield at, rows - at
 
-    def add(self, written: Written) -> None:
+    def add(self, written: WrittenRows) -> None:
         self._handle.write(msgspec.json.encode(written) + b"\n")
         self._handle.flush()
 

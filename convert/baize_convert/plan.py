@@ -1,30 +1,44 @@
-"""What a conversion will write, from headers alone."""
+"""The plan of a conversion: everything about the output but its weights, from headers alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 from gguf import GGUFWriter
 
-from baize_convert.adapter import Adapter
-from baize_convert.adapters import fitted
-from baize_convert.base import open_base
-from baize_convert.chat_prompt import ChatPrompt
-from baize_convert.checkpoint import Checkpoint
 from baize_convert.failures import ConvertError
-from baize_convert.gguf_checkpoint import quantized_types
-from baize_convert.imatrix import ImportanceMatrix
-from baize_convert.layout import Layout, lay_out
-from baize_convert.merged_tensors import merged_tensors, vocabulary_size
-from baize_convert.metadata import add_metadata
-from baize_convert.model_config import ModelConfig
-from baize_convert.outtypes import Outtype
-from baize_convert.provenance import Hashed, add_provenance
-from baize_convert.tensor_types import tensor_types
-from baize_convert.vocabulary import Vocabulary, read_vocabulary
+from baize_convert.lora.adapter import Adapter
+from baize_convert.lora.combination import vocabulary_size
+from baize_convert.lora.fitting import fit_adapter
+from baize_convert.opening import open_base
+from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.output.layout import Layout, build_layout
+from baize_convert.output.merged_tensors import merged_tensors
+from baize_convert.output.metadata import ModelDescription, add_metadata
+from baize_convert.output.provenance import HashedFile, add_provenance
+from baize_convert.quantization.imatrix import ImportanceMatrix
+from baize_convert.quantization.outtypes import Outtype
+from baize_convert.quantization.tensor_types import tensor_types
+from baize_convert.sources.checkpoint import Checkpoint
+from baize_convert.sources.gguf_checkpoint import quantized_types
+from baize_convert.sources.model_config import ModelConfig
+from baize_convert.vocabulary.reading import read_vocabulary
+from baize_convert.vocabulary.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class ConversionOptions:
+    """What a conversion may be given besides base, adapters and outtype."""
+
+    imatrix: ImportanceMatrix | None = None
+    pre: str | None = None
+    """llama.cpp's name of the pre-tokenizer of a BPE; None detects it."""
+    prompt: ChatPrompt = field(default_factory=ChatPrompt)
+    strict: bool = False
+    """Leave out all keys that llama.cpp does not write."""
 
 
 @dataclass(frozen=True)
@@ -37,94 +51,90 @@ class Plan:
     layout: Layout
     imatrix: ImportanceMatrix | None = None
     tokenizer: Path = Path()
-    """Where the tokenizer is from: the base, or an adapter that brings its own."""
-    hashed: tuple[Hashed, ...] = ()
-    """Files whose hashes stand in the head when all is done."""
+    """The folder or GGUF file with the tokenizer: the base, or an adapter with its own."""
+    hashed: tuple[HashedFile, ...] = ()
+    """The files whose hashes are inserted into the head at the end."""
     warnings: tuple[str, ...] = ()
-    """What is right but not what one would wish for; a line each."""
+    """Problems that do not prevent the conversion; a line each."""
 
 
 def plan_conversion(
     base_path: Path | str,
     adapters: Sequence[Adapter],
     outtype: Outtype,
-    *,
-    imatrix: ImportanceMatrix | None = None,
-    pre: str | None = None,
-    prompt: ChatPrompt | None = None,
-    strict: bool = False,
+    options: ConversionOptions = ConversionOptions(),
 ) -> Plan:
-    """Everything about the output but its weights.
-
-    ``pre`` names the pre-tokenizer of a BPE; ``strict`` adds no key that llama.cpp does not write.
+    """Plan the conversion of a base, with adapters merged into it, to ``outtype``.
 
     Raises:
         ConvertError: the base or an adapter cannot be converted; the message says why.
     """
     base = open_base(base_path)
-    adapters = [fitted(adapter, base.config) for adapter in adapters]
+    adapters = [fit_adapter(adapter, base.config) for adapter in adapters]
     tensors = merged_tensors(base, adapters)
     config = msgspec.structs.replace(base.config, vocab_size=vocabulary_size(base, adapters))
     shapes = {tensor.name: tensor.shape for tensor in tensors}
+    imatrix = options.imatrix
     if imatrix is not None:
-        imatrix.check(shapes)
+        imatrix.check_shapes(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
-    tokenizer = _tokenizer(base, adapters)
-    vocabulary = _vocabulary(base, tokenizer, config, pre)
-    if vocabulary is None and config.vocab_size != base.config.vocab_size:
-        raise ConvertError(
-            f"{adapters[-1].path} has {config.vocab_size} tokens and {base.path} names "
-            f"{base.config.vocab_size}: put the tokenizer of the training beside the adapter"
-        )
-    prompt = prompt or ChatPrompt()
-    writer = GGUFWriter(None, config.architecture.name)
-    add_metadata(
-        writer,
-        base,
-        config,
-        adapters,
-        vocabulary,
-        outtype,
-        chat_template=prompt.template,
+    tokenizer = _tokenizer_source(base, adapters)
+    vocabulary = _read_vocabulary(base, adapters, tokenizer, config, options.pre)
+    description = ModelDescription(
+        base=base,
+        config=config,
+        adapters=tuple(adapters),
+        vocabulary=vocabulary,
+        outtype=outtype,
         parameters=sum(tensor.rows * tensor.columns for tensor in tensors),
+        chat_template=options.prompt.template,
     )
-    if imatrix is not None:
-        imatrix.add_keys(writer)
-    hashed: tuple[Hashed, ...] = ()
-    if not strict:
-        prompt.add_keys(writer)
-        hashed = add_provenance(writer, base, adapters)
-    layout = lay_out(writer, tensors, types)
-    warnings = (
-        *_warnings(base, shapes, imatrix),
-        *(vocabulary.warnings if vocabulary is not None else ()),
-    )
+    writer = GGUFWriter(None, config.architecture.name)
+    hashed = _add_keys(writer, description, options)
     return Plan(
         base=base,
-        adapters=tuple(adapters),
+        adapters=description.adapters,
         outtype=outtype,
-        layout=layout,
+        layout=build_layout(writer, tensors, types),
         imatrix=imatrix,
         tokenizer=tokenizer,
         hashed=hashed,
-        warnings=warnings,
+        warnings=tuple(_warnings(base, shapes, imatrix, vocabulary)),
     )
 
 
+def _add_keys(
+    writer: GGUFWriter, description: ModelDescription, options: ConversionOptions
+) -> tuple[HashedFile, ...]:
+    """Add all keys of the output; the files whose hashes are inserted at the end."""
+    add_metadata(writer, description)
+    if options.imatrix is not None:
+        options.imatrix.add_keys(writer)
+    if options.strict:
+        return ()
+    options.prompt.add_keys(writer)
+    return add_provenance(writer, description.base, description.adapters)
+
+
 def _warnings(
-    base: Checkpoint, shapes: dict[str, tuple[int, ...]], imatrix: ImportanceMatrix | None
+    base: Checkpoint,
+    shapes: Mapping[str, tuple[int, ...]],
+    imatrix: ImportanceMatrix | None,
+    vocabulary: Vocabulary | None,
 ) -> Iterator[str]:
     if types := quantized_types(base):
         yield (
-            f"{base.path} is quantized already ({', '.join(types)}): what that lost stays lost; "
+            f"{base.path} is quantized already ({', '.join(types)}), and lost precision with it: "
             "the model it was made from, in 16 bits, gives a better result"
         )
-    if imatrix is not None and (missing := imatrix.missing(shapes)):
-        yield f"{imatrix.path} knows nothing of {len(missing)} tensors, {missing[0]} among them"
+    if imatrix is not None and (uncovered := imatrix.uncovered_tensors(shapes)):
+        yield f"{imatrix.path} lacks {len(uncovered)} tensors, {uncovered[0]} among them"
+    if vocabulary is not None:
+        yield from vocabulary.warnings
 
 
-def _tokenizer(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
-    """Where the tokenizer is from: training may have added tokens, and then saves it along."""
+def _tokenizer_source(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
+    """The last adapter with a tokenizer, as training may have added tokens; else the base."""
     for adapter in reversed(adapters):
         for name in ("tokenizer.json", "tokenizer.model"):
             if (adapter.path / name).is_file():
@@ -132,11 +142,20 @@ def _tokenizer(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
     return base.path
 
 
-def _vocabulary(
-    base: Checkpoint, tokenizer: Path, config: ModelConfig, pre: str | None
+def _read_vocabulary(
+    base: Checkpoint,
+    adapters: Sequence[Adapter],
+    tokenizer: Path,
+    config: ModelConfig,
+    pre: str | None,
 ) -> Vocabulary | None:
-    """The vocabulary in the folder ``tokenizer``; None where it is that of a GGUF base."""
-    if tokenizer.is_file():
-        return None
-    folder = base.path if base.gguf is None else tokenizer
-    return read_vocabulary(tokenizer, config, pre, model_folder=folder)
+    """The vocabulary in the folder ``tokenizer``; None if the keys of a GGUF base have it."""
+    if not tokenizer.is_file():
+        model_folder = base.path if base.gguf is None else tokenizer
+        return read_vocabulary(tokenizer, config, pre, model_folder=model_folder)
+    if config.vocab_size != base.config.vocab_size:
+        raise ConvertError(
+            f"{adapters[-1].path} has {config.vocab_size} tokens, but {base.path} has "
+            f"{base.config.vocab_size}: put the tokenizer of the training beside the adapter"
+        )
+    return None

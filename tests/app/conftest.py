@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.chat.turns import Chat
+from baize_tui.app.app import BaizeApp
+from baize_tui.catalog.adapters import AdapterRecipe, write_adapter_recipe
+from baize_tui.catalog.pulled import PullRecord, write_record
+from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from baize_tui.store.conversations import Store
 from tests.app.looking import RunApp
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
@@ -29,19 +34,21 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
         engine: ScriptedEngine,
         size: tuple[int, int] = (100, 30),
         settings: Settings | None = None,
+        notifications: bool = False,
         **options: object,
     ) -> AsyncIterator[Pilot[int]]:
         chat = Chat(
-            Store(paths.conversations_file),
+            open_store(paths.conversations_file),
             engine,
             settings or Settings(),
             paths.cache,
-            lambda name: model(str(file), name or "scripted"),
+            ScriptedCatalog(lambda name: model(str(file), name or "scripted")),
         )
         app = BaizeApp(chat, paths, **options)  # type: ignore[arg-type]
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=notifications) as pilot:
             await wait_until(
-                lambda: chat.loaded is not None or engine.load_failure is not None, "the load"
+                lambda: chat.active_model.loaded is not None or engine.load_failure is not None,
+                "the load",
             )
             await pilot.pause()
             yield pilot
@@ -49,3 +56,35 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
                 await app.action_quit()
 
     return run
+
+
+@pytest.fixture
+def plum(paths: Paths, tmp_path: Path) -> str:
+    """An adapter for any model."""
+    file = tmp_path / "plum.gguf"
+    file.write_bytes(b"weights")
+    write_adapter_recipe("plum", AdapterRecipe(file=str(file)), paths)
+    return "plum"
+
+
+@pytest.fixture
+def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
+    """Pulls that go on as the test says."""
+    held: dict[str, Any] = {"go_on": asyncio.Event(), "why": "", "ended": False}
+
+    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+        try:
+            report(1, 4)
+            await held["go_on"].wait()
+        finally:
+            held["ended"] = True
+        if held["why"]:
+            raise CatalogError(held["why"])
+        file = paths.models_folder / f"{name}.gguf"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"weights")
+        write_record(name, PullRecord(str(file), 7, "hf:a/b", {}, 0.0), paths)
+        return file
+
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
+    return held

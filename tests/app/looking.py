@@ -6,13 +6,15 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 from textual.pilot import Pilot
+from textual.widgets._toast import Toast
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.conversation_list import ConversationList
-from baize_tui.app.conversation_screen import ConversationScreen
-from baize_tui.app.prompt import Prompt
-from baize_tui.app.status_line import StatusLine
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine
+from tests.chat.scripted_engine import ScriptedCatalog
 from tests.conftest import wait_until
 
 Running = AbstractAsyncContextManager[Pilot[int]]
@@ -27,6 +29,17 @@ def client(pilot: Pilot[int]) -> BaizeApp:
 
 def screen(pilot: Pilot[int]) -> ConversationScreen:
     return client(pilot).conversation_screen
+
+
+def catalog(pilot: Pilot[int]) -> ScriptedCatalog:
+    found = client(pilot).state.chat.catalog
+    assert isinstance(found, ScriptedCatalog)
+    return found
+
+
+def notices(pilot: Pilot[int]) -> str:
+    """The texts of the notifications that are on the screen."""
+    return "\n".join(str(toast.render()) for toast in pilot.app.screen.query(Toast))
 
 
 async def say(pilot: Pilot[int], text: str) -> None:

@@ -5,10 +5,12 @@ After a change that is meant, look at the report and then: pytest tests/app --sn
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import msgspec
 import pytest
@@ -16,20 +18,20 @@ from textual import events
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from baize_tui.app.client import BaizeApp
-from baize_tui.app.option_form import OptionRow
-from baize_tui.app.picker import Picker
-from baize_tui.app.side_by_side import Column, SideBySide
-from baize_tui.app.transcript import Transcript
+from baize_tui.app.app import BaizeApp
+from baize_tui.app.screens.option_form import OptionRow
+from baize_tui.app.screens.picker import Picker
+from baize_tui.app.screens.side_by_side import Column, SideBySide
+from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
-from baize_tui.chat.turns import Chat
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
-from baize_tui.store.conversations import Store
 from tests.app.looking import client, say, screen, shown, status, texts
-from tests.app.test_models import details, open_models, plan_of
-from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.app.model_list import details, open_models, plan_of
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -65,6 +67,9 @@ CHINESE = """**白泽**是中国古代神话中的瑞兽，能说人语，通万
 """
 
 
+ENGINES: WeakKeyDictionary[BaizeApp, ScriptedEngine] = WeakKeyDictionary()
+
+
 class State:
     """A client about to be looked at; ``reach`` brings it there."""
 
@@ -85,15 +90,17 @@ class State:
 
 async def begun(pilot: Pilot[int]) -> None:
     await wait_until(lambda: pilot.app.query(Transcript), "the screen")
-    await wait_until(lambda: client(pilot).model is not None or client(pilot).problem, "a look")
+    state = client(pilot).state
+    await wait_until(lambda: state.model is not None or state.problem, "a look")
     await pilot.pause()
 
 
 async def settled(pilot: Pilot[int]) -> None:
     """All that follows an answer is on the screen too: the list, the branches, the hints."""
-    engine = client(pilot).chat._engine
-    assert isinstance(engine, ScriptedEngine)
-    await wait_until(lambda: not screen(pilot)._live or engine.paused.is_set(), "the end")
+    engine = ENGINES[client(pilot)]
+    await wait_until(
+        lambda: not screen(pilot).answers.in_progress or engine.paused.is_set(), "the end"
+    )
     later = ("list", "rest of the turns", "count", "title")
     await wait_until(
         lambda: all(w.is_finished for w in pilot.app.workers if w.group in later), "the rest"
@@ -105,14 +112,13 @@ async def answered(pilot: Pilot[int], question: str = "How do I add two numbers?
     count = len(texts(pilot))
     await say(pilot, question)
     await wait_until(lambda: len(texts(pilot)) == count + 2, "the answer")
-    await wait_until(lambda: not client(pilot).chat.busy, "its end")
+    await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
     await wait_until(lambda: "tokens/s" in status(pilot), "its speed")
 
 
 async def paused(pilot: Pilot[int]) -> None:
     await say(pilot, "How do I add two numbers?")
-    engine = client(pilot).chat._engine
-    assert isinstance(engine, ScriptedEngine)
+    engine = ENGINES[client(pilot)]
     await wait_until(engine.paused.is_set, "the pause")
 
 
@@ -128,7 +134,7 @@ def gone_model(name: str | None) -> CatalogModel:
 
 
 async def as_it_starts(pilot: Pilot[int]) -> None:
-    await wait_until(lambda: client(pilot).chat.loaded is not None, "the load")
+    await wait_until(lambda: client(pilot).state.chat.active_model.loaded is not None, "the load")
     await wait_until(lambda: "moderated" in status(pilot), "rest")
 
 
@@ -169,7 +175,7 @@ async def branches(pilot: Pilot[int]) -> None:
     await answered(pilot)
     for _ in range(2):
         await pilot.press("ctrl+r")
-        await wait_until(lambda: not client(pilot).chat.busy, "another")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "another")
     await wait_until(lambda: "3/3" in shown(pilot), "the branches")
     await pilot.press("alt+left")
     await wait_until(lambda: "2/3" in shown(pilot), "the one before")
@@ -199,7 +205,7 @@ async def cut(pilot: Pilot[int]) -> None:
         if number == 0:
             await pilot.press("alt+p")
             await wait_until(lambda: "pinned" in shown(pilot), "the pin")
-    await wait_until(lambda: any("pinned turns only" in n for n in _notes(pilot)), "the cut")
+    await wait_until(lambda: any("sees only pinned" in n for n in _notes(pilot)), "the cut")
 
 
 def _notes(pilot: Pilot[int]) -> list[str]:
@@ -209,7 +215,7 @@ def _notes(pilot: Pilot[int]) -> list[str]:
 async def dead_worker(pilot: Pilot[int]) -> None:
     await say(pilot, "How do I add two numbers?")
     await wait_until(lambda: "SIGKILL" in status(pilot), "the words")
-    await wait_until(lambda: not client(pilot).chat.busy, "the end")
+    await wait_until(lambda: not client(pilot).state.chat.busy, "the end")
 
 
 async def settings(pilot: Pilot[int]) -> None:
@@ -220,14 +226,13 @@ async def settings(pilot: Pilot[int]) -> None:
 
 async def options(pilot: Pilot[int]) -> None:
     await answered(pilot)
-    chat, conversation = client(pilot).chat, screen(pilot)._conversation
+    conversation = screen(pilot).view.conversation
     assert conversation is not None
-    await screen(pilot).change_options(
+    await screen(pilot).conversation_view.change_options(
         msgspec.structs.replace(
             conversation, system="You are a patient teacher.", sampling={"temperature": 0.2}
         )
     )
-    assert chat is not None
     await pilot.press("f3")
     await wait_until(lambda: pilot.app.screen.query(OptionRow), "the rows")
 
@@ -253,11 +258,13 @@ async def models(pilot: Pilot[int]) -> None:
     """One is here, of one it was asked what it costs, and one is on its way."""
     await answered(pilot)
     app = client(pilot)
-    app.plans = {
-        "smollm2-135m": plan_of("smollm2-135m"),
-        "baize-v1-13b": plan_of("baize-v1-13b", "tight", here=False),
-    }
-    app.pulls._done["baize-v2-7b"] = 0.4
+    app.state.plans.update(
+        {
+            "smollm2-135m": plan_of("smollm2-135m"),
+            "baize-v1-13b": plan_of("baize-v1-13b", "tight", here=False),
+        }
+    )
+    app.state.pulls.start("baize-v2-7b")
     found = await open_models(pilot)
     for _ in range(2):
         await pilot.press("down")
@@ -270,7 +277,7 @@ async def side_by_side(pilot: Pilot[int]) -> None:
     await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
     await pilot.press("enter")
     await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
-    await wait_until(lambda: not client(pilot).chat.busy, "the answers")
+    await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
     columns = pilot.app.screen.query(Column)
     await wait_until(lambda: all(column.text for column in columns), "both of them")
     await wait_until(lambda: "smollm2" in status(pilot), "the last one's name")
@@ -289,9 +296,9 @@ def doctor(name: str | None) -> CatalogModel:
 
 
 async def finding(pilot: Pilot[int]) -> None:
-    store = client(pilot).chat.store
+    conversations = client(pilot).state.chat.conversations
     for title in ("Bread without yeast", "Verse about the sea", "Perl one-liners", "白泽"):
-        store.new_conversation(system="", moderation=True, title=title)
+        await conversations.create(system="", moderation=True, title=title)
     await answered(pilot)
     await pilot.press("ctrl+b", *"er")
     await wait_until(lambda: screen(pilot).conversation_list.option_count == 4, "the matches")
@@ -302,7 +309,7 @@ async def large_paste(pilot: Pilot[int]) -> None:
     await pilot.press(*"What is this?", "ctrl+j")
     pilot.app.post_message(events.Paste("word " * 700))
     # The cost of what was typed before the paste may be told first.
-    await wait_until(lambda: re.search(r"context 7\d\d/\d+ with this", status(pilot)), "its cost")
+    await wait_until(lambda: re.search(r"context 7\d\d/\d+ with draft", status(pilot)), "its cost")
 
 
 STATES: dict[str, Callable[[], State]] = {
@@ -352,6 +359,18 @@ def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
 
 
+@pytest.fixture(autouse=True)
+def half_a_pull(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pull stays where it is."""
+
+    async def pull_beside(name: str, report: Callable[[int, int], object]) -> Path:
+        report(4, 10)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_beside", pull_beside)
+
+
 def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
     file.write_bytes(b"weights")
     seen = Paths(Path("/home/you/.config/baize-tui"), paths.data, paths.cache, paths.logs)
@@ -360,13 +379,14 @@ def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
         return model(str(file), name or "scripted")
 
     chat = Chat(
-        Store(paths.conversations_file),
+        open_store(paths.conversations_file),
         state.engine,
         Settings(look=LookSettings(theme=theme)),
         paths.cache,
-        state.find_model or find_model,
+        ScriptedCatalog(state.find_model or find_model),
     )
     app = BaizeApp(chat, seen)
+    ENGINES[app] = state.engine
     app.animation_level = "none"
     return app
 

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import pytest
 
-from baize_tui.app.terminal_driver import ScreenFile, _EndOfInput, _InputSelector
+from baize_tui.app.terminal_driver import EndOfInput, InputSelector, ScreenFile
 from baize_tui.exit_watch import ExitWatch
 from tests.conftest import wait_for
 
@@ -86,13 +86,13 @@ def test_a_silenced_screen_ends_a_write_that_nobody_reads(terminal: tuple[int, T
 
 def test_the_end_of_input_is_told_apart_from_keys(terminal: tuple[int, TextIO]) -> None:
     master, file = terminal
-    selector = _InputSelector()
+    selector = InputSelector()
     selector.register(file.fileno(), selectors.EVENT_READ)
     os.write(master, b"a line\n")
     for _ in range(10):
         assert selector.select()
     close_window(master)
-    with pytest.raises(_EndOfInput):
+    with pytest.raises(EndOfInput):
         for _ in range(10):
             selector.select()
             os.read(file.fileno(), 100)

@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from baize_tui.catalog.recipes import CatalogModel, Recipe
+from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
 from baize_tui.engine.protocol import (
     Count,
@@ -26,6 +27,22 @@ TOKENIZER = "scripted"
 
 def model(tmp_file: str = "/nowhere/scripted.gguf", name: str = "scripted") -> CatalogModel:
     return CatalogModel(name, Path(tmp_file), Recipe(file=tmp_file, title="A scripted model"))
+
+
+def _no_adapter(name: str) -> CatalogAdapter:
+    raise CatalogError(f"no adapter is called {name!r}")
+
+
+class ScriptedCatalog:
+    """Finds what a test gives it; both functions can be replaced."""
+
+    def __init__(
+        self,
+        find_model: Callable[[str | None], CatalogModel],
+        find_adapter: Callable[[str], CatalogAdapter] = _no_adapter,
+    ) -> None:
+        self.find_model = find_model
+        self.find_adapter = find_adapter
 
 
 class _Answer:

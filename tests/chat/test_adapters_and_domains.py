@@ -10,19 +10,25 @@ import pytest
 
 from baize_tui.catalog.adapters import AdapterRecipe, CatalogAdapter
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe
-from baize_tui.chat.events import Failed, Finished
-from baize_tui.chat.turns import Answerer, Chat
+from baize_tui.chat.answer_options import Answerer, AnswerOptions
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.events import AnswerFailed, AnswerFinished
+from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from baize_tui.store.conversations import Store
-from tests.chat.scripted_engine import ScriptedEngine
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine
 
 DOMAIN = Domain("healthcare", "No medical advice.", "You answer questions of health.")
 
 
 @pytest.fixture
-async def chat(paths: Paths, tmp_path: Path) -> AsyncIterator[Chat]:
+def engine() -> ScriptedEngine:
+    return ScriptedEngine("Yes.")
+
+
+@pytest.fixture
+async def chat(engine: ScriptedEngine, paths: Paths, tmp_path: Path) -> AsyncIterator[Chat]:
     """One model, another one of a domain, and two adapters."""
     file = tmp_path / "scripted.gguf"
     file.write_bytes(b"weights")
@@ -40,90 +46,88 @@ async def chat(paths: Paths, tmp_path: Path) -> AsyncIterator[Chat]:
             raise CatalogError(f"no adapter is called {name}")
         return CatalogAdapter(name, Path(f"/adapters/{name}.gguf"), recipes[name])
 
-    store = Store(paths.conversations_file)
-    chat = Chat(
-        store, ScriptedEngine("Yes."), Settings(), paths.cache, find_model,
-        find_adapter=find_adapter,
-    )  # fmt: skip
+    store = open_store(paths.conversations_file)
+    catalog = ScriptedCatalog(find_model, find_adapter)
+    chat = Chat(store, engine, Settings(), paths.cache, catalog)
     await chat.use_model(find_model(None))
     yield chat
     await chat.close()
 
 
-def engine_of(chat: Chat) -> ScriptedEngine:
-    engine = chat._engine
-    assert isinstance(engine, ScriptedEngine)
-    return engine
-
-
-async def test_a_conversation_keeps_its_adapters_and_says_so_of_each_answer(chat: Chat) -> None:
+async def test_a_conversation_keeps_its_adapters_and_says_so_of_each_answer(
+    chat: Chat, engine: ScriptedEngine
+) -> None:
     conversation = await chat.new_conversation(adapters={"baize": 0.5, "health": 1.0})
     events = [event async for event in chat.ask(conversation.id, "Hi")]
-    (request,) = engine_of(chat).requests
+    (request,) = engine.requests
     assert request.adapters == [
         AdapterUse("/adapters/baize.gguf", 0.5),
         AdapterUse("/adapters/health.gguf", 1.0),
     ]
     finished = events[-1]
-    assert isinstance(finished, Finished)
+    assert isinstance(finished, AnswerFinished)
     assert finished.message.provenance is not None
     assert finished.message.provenance["adapters"] == {"baize": 0.5, "health": 1.0}
-    kept = await chat.run(chat.store.conversation, conversation.id)
+    kept = await chat.conversations.get(conversation.id)
     assert kept.adapters == {"baize": 0.5, "health": 1.0}
     # Another conversation has none of it.
     other = await chat.new_conversation()
     assert [event async for event in chat.ask(other.id, "Hi")]
-    assert engine_of(chat).requests[-1].adapters == []
+    assert engine.requests[-1].adapters == []
 
 
 async def test_an_adapter_brings_its_format(chat: Chat) -> None:
     conversation = await chat.new_conversation(adapters={"baize": 1.0})
-    assert chat.format_of(conversation) == "baize"
+    assert chat.options.prompt_format(conversation) == "baize"
     off = msgspec.structs.replace(conversation, adapters={"baize": 0.0})
-    assert chat.format_of(off) == "template"
+    assert chat.options.prompt_format(off) == "template"
     chosen = msgspec.structs.replace(conversation, format="chatml")
-    assert chat.format_of(chosen) == "chatml"
+    assert chat.options.prompt_format(chosen) == "chatml"
 
 
 async def test_an_adapter_that_is_gone_ends_the_turn_and_keeps_the_question(chat: Chat) -> None:
     conversation = await chat.new_conversation(adapters={"gone": 1.0})
     events = [event async for event in chat.ask(conversation.id, "Hi")]
-    assert isinstance(events[-1], Failed)
+    assert isinstance(events[-1], AnswerFailed)
     assert events[-1].why == "no adapter is called gone"
-    (message,) = await chat.run(chat.store.messages, conversation.id)
+    (message,) = await chat.conversations.shown_messages(conversation.id)
     assert message.text == "Hi"
 
 
 async def test_a_domain_is_that_of_the_model_or_of_an_adapter_over_it(chat: Chat) -> None:
     plain = await chat.new_conversation()
-    assert chat.domain_of(plain) is None
+    assert chat.options.domain(plain) is None
     with_adapter = msgspec.structs.replace(plain, adapters={"health": 1.0})
-    assert chat.domain_of(with_adapter) == DOMAIN
-    assert chat.domain_of(msgspec.structs.replace(plain, adapters={"health": 0.0})) is None
-    assert chat.domain_of(msgspec.structs.replace(plain, model="doctor")) == DOMAIN
+    assert chat.options.domain(with_adapter) == DOMAIN
+    assert chat.options.domain(msgspec.structs.replace(plain, adapters={"health": 0.0})) is None
+    assert chat.options.domain(msgspec.structs.replace(plain, model="doctor")) == DOMAIN
 
 
 async def test_a_new_conversation_of_a_domain_is_told_what_it_is_about(chat: Chat) -> None:
-    await chat.use_model(chat.find_model("doctor"))
+    await chat.use_model(chat.catalog.find_model("doctor"))
     assert (await chat.new_conversation()).system == DOMAIN.system
     assert (await chat.new_conversation(system="My own.")).system == "My own."
 
 
-async def test_another_answers_once_and_the_conversation_stays_as_it_was(chat: Chat) -> None:
+async def test_another_answers_once_and_the_conversation_stays_as_it_was(
+    chat: Chat, engine: ScriptedEngine
+) -> None:
     conversation = await chat.new_conversation()
-    assert [event async for event in chat.ask(conversation.id, "Hi", {"seed": 7})]
-    question, _ = await chat.run(chat.store.messages, conversation.id)
+    seed = AnswerOptions(sampling={"seed": 7})
+    assert [event async for event in chat.ask(conversation.id, "Hi", seed)]
+    question, _ = await chat.conversations.shown_messages(conversation.id)
     other = Answerer("doctor", {"baize": 1.0})
-    events = [event async for event in chat.regenerate(question.id, {"seed": 7}, other)]
+    options = AnswerOptions(sampling={"seed": 7}, answerer=other)
+    events = [event async for event in chat.regenerate(question.id, options)]
     finished = events[-1]
-    assert isinstance(finished, Finished)
+    assert isinstance(finished, AnswerFinished)
     made = finished.message.provenance
     assert made is not None
     assert (made["model"], made["adapters"]) == ("doctor", {"baize": 1.0})
-    assert [request.sampling.seed for request in engine_of(chat).requests] == [7, 7]
-    kept = await chat.run(chat.store.conversation, conversation.id)
+    assert [request.sampling.seed for request in engine.requests] == [7, 7]
+    kept = await chat.conversations.get(conversation.id)
     assert (kept.model, kept.adapters) == ("base", {})
-    branches = await chat.run(chat.store.branches, conversation.id)
+    branches = await chat.conversations.branches(conversation.id)
     assert branches[finished.message.id] == (2, 2)
-    assert other.words == "doctor + baize"
-    assert Answerer("doctor", {"baize": 0.5}).words == "doctor + baize 0.5"
+    assert other.label == "doctor + baize"
+    assert Answerer("doctor", {"baize": 0.5}).label == "doctor + baize 0.5"

@@ -9,7 +9,7 @@ import pytest
 
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_corpus
-from baize_tui.chat.training_examples import good_dialogues, pairs
+from baize_tui.chat.training_examples import good_dialogues, preference_pairs
 from baize_tui.cli.main import run
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
@@ -31,7 +31,7 @@ class Talk:
     def answer(self, text: str, below: int, mark: Mark | None = None, *, made: bool = True) -> int:
         number = self.store.add_message(self.id, below, "assistant", text).id
         if made:
-            with self.store._transaction() as connection:
+            with self.store.database.transaction() as connection:
                 connection.execute(
                     "UPDATE message SET provenance = ? WHERE id = ?", (json.dumps(MADE), number)
                 )
@@ -56,7 +56,7 @@ def texts(talk: Talk) -> list[list[str]]:
 def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
     return [
         (pair.prompt[-1].content, pair.chosen[0].content, pair.rejected[0].content, pair.why)
-        for pair in pairs(talk.tree, "")
+        for pair in preference_pairs(talk.tree, "")
     ]
 
 

@@ -203,7 +203,7 @@ def test_models_list_and_info() -> None:
 
 def test_info_tells_of_what_is_not_here_and_of_adapters(tmp_path: Path) -> None:
     said = run("models", "info", "baize-v1-7b").stdout.decode()
-    assert "not here yet: 'baize-tui models pull baize-v1-7b' fetches it" in said
+    assert "not installed: 'baize-tui models pull baize-v1-7b' downloads it" in said
     assert "For research only" in said
     assert "no medical advice" in run("models", "info", "baize-healthcare-7b-lora").stdout.decode()
     lora = write_lora(tmp_path / "mine.gguf", SMOLLM2_QUERIES)
@@ -212,7 +212,7 @@ def test_info_tells_of_what_is_not_here_and_of_adapters(tmp_path: Path) -> None:
     assert (info["base"], info["installed"]) == ("smollm2-135m", True)
     assert "adapter of" in run("models", "info", "mine").stdout.decode()
     lora.unlink()
-    assert f"gone: {lora}" in run("models", "info", "mine").stdout.decode()
+    assert f"missing: {lora}" in run("models", "info", "mine").stdout.decode()
 
 
 def test_a_model_is_imported_and_talked_with(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
@@ -276,7 +276,7 @@ def test_doctor_says_what_is_there(home: Path) -> None:
     (answer,) = found["engine"]["answers"]
     assert "CPU: " in answer
     assert "tokens/s" in answer
-    assert "all is well" in run("doctor").stdout.decode()
+    assert "no problems" in run("doctor").stdout.decode()
 
 
 def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> None:
@@ -286,7 +286,7 @@ def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> Non
     done = run("doctor")
     assert done.returncode == 1
     assert f"{broken.stem} does not answer on the processor" in done.stdout.decode()
-    assert "all is well" not in done.stdout.decode()
+    assert "no problems" not in done.stdout.decode()
 
 
 def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:

@@ -15,7 +15,7 @@ from baize_tui.engine.crash_switch import VARIABLE
 from baize_tui.engine.profiles import LADDER
 from baize_tui.paths import Paths
 from tests.convert.make_goldens import BASE
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import convert_folder
 
 Command = Callable[[Path, Path], list[str]]
 EVERY = ",".join(profile.name for profile in LADDER)
@@ -44,7 +44,7 @@ def selfchat(_model: Path, folder: Path) -> list[str]:
 
 def verify(_model: Path, folder: Path) -> list[str]:
     result = folder / "result.gguf"
-    converted(BASE, "F32", result)
+    convert_folder(BASE, "F32", result)
     return ["baize_convert", "verify", str(result), "--base", str(BASE), "--tokens", "16"]
 
 
@@ -90,12 +90,12 @@ def test_the_command_does_its_work_all_the_same(
     if command is ask:
         assert "Paris" in done.stdout
     elif command is doctor:
-        assert "all is well" in done.stdout
+        assert "no problems" in done.stdout
         assert "no-flash-attention: without extra buffer types, flash attention" in done.stdout
     elif command is selfchat:
         assert "Paris" in (tmp_path / "corpus.jsonl").read_text()
     elif command is verify:
-        assert "same likeliest token: 100.0%" in done.stdout
+        assert "same most likely token: 100.0%" in done.stdout
     assert paths.machine_profile_file.exists()
 
 
@@ -110,7 +110,7 @@ def test_where_nothing_helps_it_ends_in_one_line(
     (line,) = [line for line in said.splitlines() if "in every machine profile" in line]
     assert ".gguf is damaged, or llama.cpp cannot run it" in line
     assert "SIGABRT while loading the model" in line
-    assert "all is well" not in done.stdout
+    assert "no problems" not in done.stdout
     if command is import_model:
         listed = run(["baize_tui", "models", "list", "--json"], "")
         assert "mine" not in [model["name"] for model in json.loads(listed.stdout)["models"]]

@@ -1,4 +1,4 @@
-"""References that several files of tests are held against."""
+"""References that several test files compare with."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from tests.made_once import made_once
 
 @pytest.fixture(scope="session")
 def smollm2_f32(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The real model as a GGUF in float32, to be read only."""
-    from tests.convert.test_merge import converted
+    """The real model as a GGUF in float32; tests must not change it."""
+    from tests.convert.model_folders import convert_folder
 
     return made_once(
-        tmp_path_factory, "smollm2-f32.gguf", lambda file: converted(smollm2_folder, "F32", file)
+        tmp_path_factory,
+        "smollm2-f32.gguf",
+        lambda file: convert_folder(smollm2_folder, "F32", file),
     )

@@ -1,4 +1,4 @@
-"""Make the goldens of PEFT anew: a tiny LLaMA, adapters of every kind, and what PEFT merges.
+"""Remake the golden files of PEFT: a tiny LLaMA, adapters of every kind, and PEFT's merges of them.
 
 Not part of the tests; it needs PyTorch, transformers and PEFT::
 
@@ -47,12 +47,12 @@ KINDS: dict[str, dict[str, Any]] = {
     "untied_head": {"r": 4, "target_modules": ["lm_head", "embed_tokens"]},
 }
 ON_BIASED = ("lora_bias", "trained_biases", "lora_only_biases", "untied_head")
-"""Kinds that need biases or a head of its own; the others are of a base with neither."""
+"""Kinds that need a base with biases or its own head; all others use a base with neither."""
 RESIZED = 308
 """Rows of the embedding after new tokens were added."""
 
 
-def base_of(kind: str) -> Path:
+def golden_base(kind: str) -> Path:
     return BIASED if kind in ON_BIASED else BASE
 
 
@@ -83,7 +83,7 @@ def make_base(folder: Path, **options: Any) -> None:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A BPE of single bytes and one merge: llama.cpp takes none without."""
+    """A BPE of single bytes and one merge, as llama.cpp needs at least one."""
     # The letters that GPT-2 writes bytes with: those that are printable stand for themselves.
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in plain]
@@ -113,7 +113,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def adapt(base: Any, kind: str) -> Any:
-    """``base`` with an adapter of this kind, and weights in it that are not zero."""
+    """``base`` with an adapter of this kind, with weights that are not zero."""
     import torch
     from peft import LoraConfig, get_peft_model
 
@@ -139,7 +139,7 @@ def make_adapter(kind: str) -> None:
     from transformers import AutoModelForCausalLM
 
     folder = FOLDER / kind
-    base = AutoModelForCausalLM.from_pretrained(base_of(kind), dtype=torch.float32)
+    base = AutoModelForCausalLM.from_pretrained(golden_base(kind), dtype=torch.float32)
     before = {name: tensor.clone() for name, tensor in base.state_dict().items()}
     model = adapt(base, kind)
     model.save_pretrained(folder)
@@ -164,7 +164,7 @@ def make_adapter(kind: str) -> None:
 
 
 def untied(model: Any) -> None:
-    """A head of its own for a model that shares its embedding's.
+    """Give a model that shares its embedding with the head a separate head.
 
     In training an adapter of one leaves the other alone; PEFT's merge would write into both.
     """
@@ -177,7 +177,7 @@ def untied(model: Any) -> None:
 
 
 def _save_as_bin(folder: Path) -> None:
-    """The same adapter as PyTorch writes it now, and as it did before 1.6."""
+    """Save the adapter as PyTorch does now, and as it did before 1.6."""
     import torch
     from safetensors.torch import load_file
 
@@ -187,7 +187,7 @@ def _save_as_bin(folder: Path) -> None:
 
 
 def make_views() -> None:
-    """Tensors of one storage that are not stored row by row, in a ``.bin`` and as they are."""
+    """Save views of one storage in a ``.bin``, and their contents in safetensors."""
     import torch
     from safetensors.torch import save_file
 

@@ -1,4 +1,4 @@
-"""Make references.json anew: what llama.cpp's own converter makes of the folders of the tests.
+"""Remake references.json: hashes of the output of llama.cpp's own converter for the test folders.
 
 Not part of the tests; it needs a Python with torch, transformers and sentencepiece, and the source
 of llama-cpp-python (vendor/llama.cpp in it)::
@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.convert.model_folders import CONVERT, REFERENCES, SHAPES, digest_of, random_folder
+from tests.convert.model_folders import CONVERT, REFERENCES, SHAPES, file_digests, random_folder
 from tests.convert.smollm2_folder import make_folder
 from tests.convert.test_vocabulary import sentencepiece_folder
 
@@ -34,7 +34,7 @@ def main() -> None:
             tokenizer = "own tokenizer" if name in SHAPES else "known tokenizer"
             command = [python, "-c", CONVERT, llama_cpp, tokenizer, "f32", str(file), str(source)]
             subprocess.run(command, check=True)
-            found[name] = digest_of(file)
+            found[name] = file_digests(file)
     REFERENCES.write_text(json.dumps(found, indent=2) + "\n")
 
 

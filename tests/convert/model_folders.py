@@ -1,4 +1,4 @@
-"""Hugging Face folders with random weights, of any shape and dtype, and what llama.cpp makes."""
+"""Hugging Face folders with random weights of any shape and dtype, and llama.cpp as a reference."""
 
 from __future__ import annotations
 
@@ -15,8 +15,16 @@ import numpy as np
 from gguf import GGUFReader, GGUFWriter
 from numpy.typing import NDArray
 
-from baize_convert.checkpoint import expected_shapes
-from baize_convert.model_config import read_config
+from baize_convert.merge import merge
+from baize_convert.opening import open_adapter
+from baize_convert.plan import Plan, plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.byte_source import MappedFile
+from baize_convert.sources.checkpoint import expected_shapes
+from baize_convert.sources.model_config import read_config
+from baize_convert.sources.safetensors_file import parse_safetensors
+from baize_convert.sources.tensors import StoredTensor
+from baize_convert.sources.torch_file import parse_torch_file
 
 Array = NDArray[Any]
 LLAMA3 = {
@@ -123,7 +131,7 @@ REFERENCES = Path(__file__).parent / "references.json"
 
 
 def references() -> dict[str, dict[str, str]]:
-    """What llama.cpp's converter makes of folders, by name, as ``digest_of`` says it."""
+    """``file_digests`` of the output of llama.cpp's converter, by name of the folder."""
     found: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
     return found
 
@@ -131,7 +139,7 @@ def references() -> dict[str, dict[str, str]]:
 def write_safetensors(
     file: Path, tensors: Mapping[str, tuple[str, tuple[int, ...], bytes]]
 ) -> None:
-    """Write dtype, shape and bytes by name; numpy knows no bfloat16, so not by the library."""
+    """Write tensors (dtype, shape, bytes) by name. The library cannot: numpy has no bfloat16."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     at = 0
     for name, (dtype, shape, data) in tensors.items():
@@ -146,6 +154,14 @@ def write_safetensors(
             handle.write(data)
 
 
+def read_safetensors(file: Path) -> dict[str, StoredTensor]:
+    return parse_safetensors(MappedFile(file))
+
+
+def read_torch_file(file: Path) -> dict[str, StoredTensor]:
+    return parse_torch_file(MappedFile(file))
+
+
 def stored(values: Array, dtype: str) -> bytes:
     if dtype == "BF16":
         return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
@@ -153,7 +169,7 @@ def stored(values: Array, dtype: str) -> bytes:
 
 
 def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
-    """A folder of a LLaMA with this config; the tokenizer is that of the goldens' base."""
+    """A folder of a LLaMA with this config, and the tokenizer of the golden base."""
     folder.mkdir(parents=True)
     base = Path(__file__).parent / "goldens" / "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
@@ -190,10 +206,18 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     return folder
 
 
+def convert_folder(folder: Path, outtype: str, output: Path, adapter: Path | None = None) -> Plan:
+    """Merge ``adapter`` into a base and write it to ``output``."""
+    adapters = [open_adapter(adapter)] if adapter is not None else []
+    plan = plan_conversion(folder, adapters, parse_outtype(outtype))
+    merge(plan, output)
+    return plan
+
+
 def llama_quantize(
     source: Path, target: Path, file_type: int, imatrix: Mapping[str, Array] | None = None
 ) -> None:
-    """llama-quantize, as a library."""
+    """Run llama-quantize as a library."""
     params = lib.llama_model_quantize_default_params()
     params.ftype = file_type
     params.allow_requantize = True
@@ -210,7 +234,7 @@ def llama_quantize(
     assert code == 0
 
 
-def tensors_of(file: Path) -> dict[str, tuple[str, bytes]]:
+def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
     """Type and data of every tensor of a GGUF."""
     return {
         tensor.name: (tensor.tensor_type.name, tensor.data.tobytes())
@@ -218,8 +242,8 @@ def tensors_of(file: Path) -> dict[str, tuple[str, bytes]]:
     }
 
 
-def keys_of(file: Path) -> dict[str, Any]:
-    """The keys that say what a model is; names and licences are left out."""
+def read_keys(file: Path) -> dict[str, Any]:
+    """The keys that define a model, without names and licences."""
     wanted = ("general.architecture", "general.file_type", "general.quantization_version")
     return {
         name: (field.types, field.contents())
@@ -228,12 +252,14 @@ def keys_of(file: Path) -> dict[str, Any]:
     }
 
 
-def digest_of(file: Path) -> dict[str, str]:
+def file_digests(file: Path) -> dict[str, str]:
     """A hash of every tensor with its type, and of the keys."""
     tensors = hashlib.sha256()
-    for name, (type, data) in sorted(tensors_of(file).items()):
+    for name, (type, data) in sorted(read_tensors(file).items()):
         tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
-    keys = json.dumps({name: repr(value) for name, value in keys_of(file).items()}, sort_keys=True)
+    keys = json.dumps(
+        {name: repr(value) for name, value in read_keys(file).items()}, sort_keys=True
+    )
     return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
 
 
@@ -245,7 +271,7 @@ def sparse_gguf(
     kv_heads: int,
     architecture: str = "llama",
 ) -> None:
-    """A GGUF of these shapes in which the weights are a hole: nothing on the disk but the head."""
+    """A sparse GGUF with tensors of these shapes: only the head takes space on the disk."""
     writer = GGUFWriter(None, architecture)
     hidden = shapes["token_embd.weight"][1]
     writer.add_block_count(layers)

@@ -34,7 +34,7 @@ CONTROL = 3
 
 
 def unpermuted(rows: NDArray[Any], heads: int) -> NDArray[Any]:
-    """Rows of heads back in the order of Hugging Face."""
+    """Rows of heads in the order of Hugging Face."""
     count, columns = rows.shape
     halves = rows.reshape(heads, count // heads // 2, 2, columns).swapaxes(1, 2)
     return halves.reshape(count, columns)

@@ -1,4 +1,4 @@
-"""An adapter laid over its base by llama.cpp says what the merged file says."""
+"""GGUF LoRAs: applied by llama.cpp at run time, they give the logits of the merge."""
 
 from __future__ import annotations
 
@@ -13,22 +13,20 @@ import pytest
 from gguf import GGUFReader
 from numpy.typing import NDArray
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
-from baize_convert.safetensors_file import read_safetensors
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import write_safetensors
+from tests.convert.model_folders import read_safetensors, write_safetensors
 
 TOKENS = [1, 60, 77, 130, 200, 90, 33]
 
 
-def logits_of(model_file: Path, adapter_file: Path | None = None) -> NDArray[np.float32]:
+def read_logits(model_file: Path, adapter_file: Path | None = None) -> NDArray[np.float32]:
     """Logits after each of ``TOKENS``, [tokens, vocabulary]."""
     model = lib.llama_model_load_from_file(
         str(model_file).encode(), lib.llama_model_default_params()
@@ -58,7 +56,7 @@ def logits_of(model_file: Path, adapter_file: Path | None = None) -> NDArray[np.
 
 @pytest.fixture(scope="module")
 def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The base with a head of its own."""
+    """The base with a separate head."""
     folder = Path(shutil.copytree(BASE, tmp_path_factory.mktemp("untied") / "base"))
     tensors = {
         name: (tensor.dtype, tensor.shape, tensor.read_all().tobytes())
@@ -74,14 +72,16 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "embedding"])
-def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: Path) -> None:
+def test_a_run_time_adapter_gives_the_logits_of_the_merge(
+    kind: str, untied: Path, tmp_path: Path
+) -> None:
     adapter = open_adapter(FOLDER / kind)
-    merge(plan_conversion(untied, [], outtype_named("F32")), tmp_path / "base.gguf")
-    merge(plan_conversion(untied, [adapter], outtype_named("F32")), tmp_path / "merged.gguf")
+    merge(plan_conversion(untied, [], parse_outtype("F32")), tmp_path / "base.gguf")
+    merge(plan_conversion(untied, [adapter], parse_outtype("F32")), tmp_path / "merged.gguf")
     write_adapter(open_base(untied), adapter, tmp_path / "lora.gguf", "f32")
-    base = logits_of(tmp_path / "base.gguf")
-    merged = logits_of(tmp_path / "merged.gguf")
-    laid_over = logits_of(tmp_path / "base.gguf", tmp_path / "lora.gguf")
+    base = read_logits(tmp_path / "base.gguf")
+    merged = read_logits(tmp_path / "merged.gguf")
+    laid_over = read_logits(tmp_path / "base.gguf", tmp_path / "lora.gguf")
     added = np.abs(merged - base).max()
     assert added > 0
     assert np.abs(laid_over - merged).max() < 0.01 * added
@@ -95,7 +95,7 @@ def test_laid_over_or_merged_it_is_the_same(kind: str, untied: Path, tmp_path: P
         ("embedding", "embed_tokens .which the head shares"),
     ],
 )
-def test_what_only_a_merge_can_do_is_named(kind: str, wrong: str, tmp_path: Path) -> None:
+def test_changes_that_need_a_merge_are_named(kind: str, wrong: str, tmp_path: Path) -> None:
     with pytest.raises(ConvertError, match=rf"{wrong}.*use 'merge'"):
         write_adapter(open_base(BASE), open_adapter(FOLDER / kind), tmp_path / "lora.gguf")
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Whatever a file holds, the answer is one clear line: no crash, no hang, nothing written."""
+"""Bad files of every kind give one clear line: no crash, no hang, no output."""
 
 from __future__ import annotations
 
@@ -13,18 +13,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baize_convert.adapter import module_of
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
-from baize_convert.outtypes import outtype_named
-from baize_convert.plan import plan_conversion
-from baize_convert.pre_tokenizers import pre_tokenizer_of
-from baize_convert.safetensors_file import read_safetensors
-from baize_convert.sentencepiece_model import read_pieces
+from baize_convert.lora.peft_keys import module_name
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.plan import ConversionOptions, plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.vocabulary.pre_tokenizers import detect_pre_tokenizer
+from baize_convert.vocabulary.sentencepiece_model import read_pieces
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import write_safetensors
+from tests.convert.model_folders import read_safetensors, write_safetensors
 
 
 @pytest.fixture
@@ -41,8 +39,8 @@ def change(file: Path, **fields: Any) -> None:
     file.write_text(json.dumps({**json.loads(file.read_text()), **fields}))
 
 
-def complaint_of(read: Callable[[], object]) -> str:
-    """The line that says why it cannot be read; empty where it can."""
+def error_message(read: Callable[[], object]) -> str:
+    """The message of the ``ConvertError`` that ``read`` raises; empty if it does not."""
     try:
         read()
     except ConvertError as error:
@@ -62,10 +60,10 @@ def with_header(file: Path, header: object, data: bytes = b"") -> Path:
 @pytest.mark.parametrize(
     ("header", "wrong"),
     [
-        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, "outside the file"),
-        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "outside the file"),
-        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "outside the file"),
-        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "size that its shape"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, "is outside the file"),
+        ({"a": {"dtype": "F32", "shape": [1], "data_offsets": [-4, 0]}}, "is outside the file"),
+        ({"a": {"dtype": "F32", "shape": [-1], "data_offsets": [0, 4]}}, "is outside the file"),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 4]}}, "size of its shape"),
         ({"a": {"dtype": "X9", "shape": [1], "data_offsets": [0, 4]}}, "type X9"),
         ({"a": {"dtype": "F32"}}, "cannot be read"),
         ([1, 2], "cannot be read"),
@@ -78,7 +76,7 @@ def with_header(file: Path, header: object, data: bytes = b"") -> Path:
         ),
     ],
 )
-def test_a_header_that_lies_is_named(header: object, wrong: str, tmp_path: Path) -> None:
+def test_an_impossible_header_is_reported(header: object, wrong: str, tmp_path: Path) -> None:
     file = with_header(tmp_path / "x.safetensors", header, b"\0" * 4)
     with pytest.raises(ConvertError, match=wrong):
         read_safetensors(file)
@@ -87,7 +85,7 @@ def test_a_header_that_lies_is_named(header: object, wrong: str, tmp_path: Path)
 def test_a_header_beyond_the_file(tmp_path: Path) -> None:
     file = tmp_path / "x.safetensors"
     file.write_bytes(struct.pack("<Q", 2**62) + b"{}")
-    with pytest.raises(ConvertError, match="goes beyond the file"):
+    with pytest.raises(ConvertError, match="ends beyond the file"):
         read_safetensors(file)
 
 
@@ -97,7 +95,7 @@ def test_any_bytes_are_a_clear_error_or_tensors(
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "x.safetensors"
     file.write_bytes(struct.pack("<Q", length) + raw)
-    assert "\n" not in complaint_of(lambda: read_safetensors(file))
+    assert "\n" not in error_message(lambda: read_safetensors(file))
 
 
 JSON = st.recursive(
@@ -130,16 +128,16 @@ def test_any_header_is_a_clear_error_or_tensors(
             if tensor.dtype in ("F32", "F16", "BF16"):
                 tensor.read_all()
 
-    assert "\n" not in complaint_of(read)
+    assert "\n" not in error_message(read)
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_no_sentencepiece_model_or_one(
+def test_any_bytes_are_a_clear_error_or_pieces(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "tokenizer.model"
     file.write_bytes(raw)
-    complaint = complaint_of(lambda: read_pieces(file))
+    complaint = error_message(lambda: read_pieces(file))
     assert not complaint or "not a SentencePiece model" in complaint
 
 
@@ -158,7 +156,7 @@ def test_a_shard_outside_the_folder(base: Path) -> None:
     [
         ({"hidden_size": 64}, r"is \[300, 32\], but the config says \[300, 64\]"),
         ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is missing"),
-        ({"num_hidden_layers": 1}, "belongs to no part"),
+        ({"num_hidden_layers": 1}, r"this architecture has no tensor"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
         ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be converted"),
         ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
@@ -178,7 +176,7 @@ def test_a_quantized_base_is_refused_with_what_to_use(base: Path) -> None:
     (base / "model.safetensors").unlink()
     tensors = {"model.layers.0.mlp.up_proj.weight.absmax": ("F32", (1,), b"\0" * 4)}
     write_safetensors(base / "model.safetensors", tensors)
-    with pytest.raises(ConvertError, match="take the model it was made from"):
+    with pytest.raises(ConvertError, match="use the model it was made from"):
         open_base(base)
 
 
@@ -186,24 +184,24 @@ def test_an_unknown_pre_tokenizer_is_never_guessed(base: Path) -> None:
     odd = {"type": "Split", "pattern": {"Regex": "odd"}, "behavior": "Isolated", "invert": False}
     change(base / "tokenizer.json", pre_tokenizer=odd)
     with pytest.raises(ConvertError, match=r"'odd'.*--pre"):
-        plan_conversion(base, [], outtype_named("F16"))
-    plan = plan_conversion(base, [], outtype_named("F16"), pre="llama-bpe")
+        plan_conversion(base, [], parse_outtype("F16"))
+    plan = plan_conversion(base, [], parse_outtype("F16"), ConversionOptions(pre="llama-bpe"))
     assert b"llama-bpe" in plan.layout.head
 
 
-def test_an_edited_post_processor_changes_no_pre_tokenizer(base: Path) -> None:
-    """llama.cpp's converter hashes token ids, BOS among them, and gives up here."""
+def test_an_edited_post_processor_does_not_change_the_pre_tokenizer(base: Path) -> None:
+    """llama.cpp's converter hashes token ids, including BOS, and gives up here."""
     template = {"type": "TemplateProcessing", "single": [], "pair": [], "special_tokens": {}}
     change(base / "tokenizer.json", post_processor=template)
     file = base / "tokenizer.json"
-    assert pre_tokenizer_of(file, json.loads(file.read_text())["pre_tokenizer"]) == "gpt-2"
+    assert detect_pre_tokenizer(file, json.loads(file.read_text())["pre_tokenizer"]) == "gpt-2"
 
 
 def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:
     beyond = [{"id": 300, "content": "<late>", "special": True}]
     change(base / "tokenizer.json", added_tokens=beyond)
     with pytest.raises(ConvertError, match="'<late>' has the id 300"):
-        plan_conversion(base, [], outtype_named("F16"))
+        plan_conversion(base, [], parse_outtype("F16"))
 
 
 # --- an adapter ---------------------------------------------------------------------------------
@@ -221,7 +219,7 @@ def test_a_token_beyond_the_vocabulary_is_named(base: Path) -> None:
         ({"r": "eight"}, "`int`"),
     ],
 )
-def test_maths_that_are_not_known_are_refused_by_field(
+def test_unsupported_methods_are_refused_by_field(
     fields: dict[str, Any], wrong: str, adapter: Path
 ) -> None:
     change(adapter / "adapter_config.json", **fields)
@@ -229,14 +227,14 @@ def test_maths_that_are_not_known_are_refused_by_field(
         open_adapter(adapter)
 
 
-def test_a_key_that_fits_nothing_is_named(adapter: Path) -> None:
+def test_an_unknown_key_is_named(adapter: Path) -> None:
     tensors = {"base_model.model.model.layers.0.mlp.up_proj.hada_w1": ("F32", (1,), b"\0" * 4)}
     write_safetensors(adapter / "adapter_model.safetensors", tensors)
     with pytest.raises(ConvertError, match="hada_w1"):
         open_adapter(adapter)
 
 
-def test_a_name_in_a_file_is_no_command_to_the_terminal(
+def test_a_name_in_a_file_cannot_control_the_terminal(
     adapter: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tensors = {"evil\x1b]0;pwned\x07\nkey": ("F32", (1,), b"\0" * 4)}
@@ -247,7 +245,7 @@ def test_a_name_in_a_file_is_no_command_to_the_terminal(
     assert said.count("\n") == 1
 
 
-def test_an_adapter_in_the_place_of_the_base_is_told_apart() -> None:
+def test_an_adapter_given_as_base_is_recognized() -> None:
     with pytest.raises(ConvertError, match="is an adapter: give it with --adapter"):
         open_base(FOLDER / "plain")
 
@@ -276,7 +274,7 @@ def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None
     }
     write_safetensors(adapter / "adapter_model.safetensors", other)
     with pytest.raises(ConvertError) as error:
-        plan_conversion(BASE, [open_adapter(adapter)], outtype_named("F16"))
+        plan_conversion(BASE, [open_adapter(adapter)], parse_outtype("F16"))
     assert "layers.0.self_attn.q_proj: [64, 64] for [32, 32]" in str(error.value)
     assert "layers.7.self_attn.q_proj: no such module" in str(error.value)
 
@@ -291,8 +289,8 @@ def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None
         "module.base_model.model.model.layers.0.self_attn.q_proj.lora_A.mine.weight",
     ],
 )
-def test_the_wrappers_of_every_version_come_off(key: str) -> None:
-    assert module_of(key).startswith("model.layers.0.self_attn.q_proj.lora_A")
+def test_wrappers_of_every_version_are_removed(key: str) -> None:
+    assert module_name(key).startswith("model.layers.0.self_attn.q_proj.lora_A")
 
 
 @pytest.mark.parametrize(
@@ -316,7 +314,7 @@ def test_the_wrappers_of_every_version_come_off(key: str) -> None:
         ("tokenizer.json", '{"model": {"byte_fallback": true, "vocab": {"a": -1}}}'),
     ],
 )
-def test_a_file_beside_the_weights_that_cannot_be_read_is_one_line(
+def test_an_unreadable_file_beside_the_weights_is_one_line(
     file: str, text: str, base: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (base / file).write_text(text)
@@ -329,7 +327,7 @@ def test_a_file_beside_the_weights_that_cannot_be_read_is_one_line(
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_any_damage_to_a_file_of_the_tokenizer_is_one_line_or_none(
+def test_any_damage_to_a_tokenizer_file_is_one_line_or_none(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("damaged") / "base"

@@ -10,17 +10,22 @@ import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
-from baize_convert.cli import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, BIASED, FOLDER
-from tests.convert.model_folders import SHAPES, keys_of, llama_quantize, random_folder, tensors_of
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import (
+    SHAPES,
+    convert_folder,
+    llama_quantize,
+    random_folder,
+    read_keys,
+    read_tensors,
+)
 
 WITH_BIASES = SHAPES["biased"]
 
@@ -28,11 +33,11 @@ WITH_BIASES = SHAPES["biased"]
 @pytest.fixture
 def f32(tmp_path: Path) -> Path:
     file = tmp_path / "f32.gguf"
-    converted(random_folder(tmp_path / "model", **WITH_BIASES), "F32", file)
+    convert_folder(random_folder(tmp_path / "model", **WITH_BIASES), "F32", file)
     return file
 
 
-def weights_of(file: Path) -> dict[str, Any]:
+def read_weights(file: Path) -> dict[str, Any]:
     return {tensor.name: tensor.data for tensor in GGUFReader(file).tensors}
 
 
@@ -42,59 +47,59 @@ def test_a_gguf_is_quantized_as_llama_quantize_does(
     source: str, outtype: str, f32: Path, tmp_path: Path
 ) -> None:
     base = tmp_path / "base.gguf"
-    llama_quantize(f32, base, int(outtype_named(source).file_type))
-    converted(base, outtype, tmp_path / "ours.gguf")
-    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
-    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
-    assert keys_of(tmp_path / "ours.gguf") == keys_of(tmp_path / "theirs.gguf")
+    llama_quantize(f32, base, int(parse_outtype(source).file_type))
+    convert_folder(base, outtype, tmp_path / "ours.gguf")
+    llama_quantize(base, tmp_path / "theirs.gguf", int(parse_outtype(outtype).file_type))
+    assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
+    assert read_keys(tmp_path / "ours.gguf") == read_keys(tmp_path / "theirs.gguf")
 
 
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "F32"])
-def test_a_quantized_gguf_too_and_it_is_told(
+def test_a_quantized_gguf_is_converted_with_a_warning(
     outtype: str, f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Tensors that have their type already are copied, the others go through float32."""
+    """Tensors that have their type already are copied, all others go through float32."""
     base = tmp_path / "base.gguf"
-    llama_quantize(f32, base, int(outtype_named("Q4_K_M").file_type))
+    llama_quantize(f32, base, int(parse_outtype("Q4_K_M").file_type))
     ours = tmp_path / "ours.gguf"
     assert run(["merge", str(base), "--outtype", outtype, "--output", str(ours)]) == 0
     assert "is quantized already (Q4_K, Q6_K)" in capsys.readouterr().err.replace("Q5_0, ", "")
-    llama_quantize(base, tmp_path / "theirs.gguf", int(outtype_named(outtype).file_type))
-    assert tensors_of(ours) == tensors_of(tmp_path / "theirs.gguf")
+    llama_quantize(base, tmp_path / "theirs.gguf", int(parse_outtype(outtype).file_type))
+    assert read_tensors(ours) == read_tensors(tmp_path / "theirs.gguf")
 
 
 @pytest.mark.parametrize("kind", ["plain", "dora", "embedding", "tokens", "modules_to_save"])
-def test_a_merge_into_a_gguf_is_that_into_its_folder(kind: str, tmp_path: Path) -> None:
-    converted(BASE, "F32", tmp_path / "base.gguf")
-    converted(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / kind)
-    converted(BASE, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
-    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+def test_a_merge_into_a_gguf_equals_the_merge_into_its_folder(kind: str, tmp_path: Path) -> None:
+    convert_folder(BASE, "F32", tmp_path / "base.gguf")
+    convert_folder(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / kind)
+    convert_folder(BASE, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
+    assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
 
 
 def test_biases_of_q_and_k_are_merged_into_a_gguf(tmp_path: Path) -> None:
-    converted(BIASED, "F32", tmp_path / "base.gguf")
-    converted(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / "lora_bias")
-    converted(BIASED, "F32", tmp_path / "theirs.gguf", FOLDER / "lora_bias")
-    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
+    convert_folder(BIASED, "F32", tmp_path / "base.gguf")
+    convert_folder(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / "lora_bias")
+    convert_folder(BIASED, "F32", tmp_path / "theirs.gguf", FOLDER / "lora_bias")
+    assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
 
 
 @pytest.mark.parametrize("kind", ["plain", "rslora", "patterns", "untied_head"])
-def test_a_gguf_lora_merges_as_the_folder_it_is_from(kind: str, tmp_path: Path) -> None:
+def test_a_gguf_lora_merges_like_its_folder(kind: str, tmp_path: Path) -> None:
     base = BIASED if kind == "untied_head" else BASE
     lora = tmp_path / "lora.gguf"
     write_adapter(open_base(base), open_adapter(FOLDER / kind), lora, "f32")
-    converted(base, "F32", tmp_path / "ours.gguf", lora)
-    converted(base, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
-    ours, theirs = weights_of(tmp_path / "ours.gguf"), weights_of(tmp_path / "theirs.gguf")
+    convert_folder(base, "F32", tmp_path / "ours.gguf", lora)
+    convert_folder(base, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
+    ours, theirs = read_weights(tmp_path / "ours.gguf"), read_weights(tmp_path / "theirs.gguf")
     assert set(ours) == set(theirs)
     for name, values in theirs.items():
         # The scale is in B here, and multiplies the product there: the last bit may differ.
         assert np.allclose(ours[name], values, rtol=0, atol=1e-7), name
 
 
-def test_neither_base_nor_adapter_is_written_over(tmp_path: Path) -> None:
+def test_neither_base_nor_adapter_is_overwritten(tmp_path: Path) -> None:
     base, lora = tmp_path / "base.gguf", tmp_path / "lora.gguf"
-    converted(BASE, "F32", base)
+    convert_folder(BASE, "F32", base)
     write_adapter(open_base(base), open_adapter(FOLDER / "plain"), lora)
     before = base.read_bytes(), lora.read_bytes()
     for output in (base, lora):
@@ -104,7 +109,7 @@ def test_neither_base_nor_adapter_is_written_over(tmp_path: Path) -> None:
 
 
 def test_half_of_a_gguf_lora_with_an_alpha(tmp_path: Path) -> None:
-    """llama.cpp scales by alpha over rank; a file of its converter has such an alpha."""
+    """llama.cpp scales by alpha over rank; files of its converter contain an alpha."""
     generator = np.random.default_rng(3)
     a = generator.normal(size=(2, 32)).astype(np.float32)
     b = generator.normal(size=(48, 2)).astype(np.float32)
@@ -119,10 +124,10 @@ def test_half_of_a_gguf_lora_with_an_alpha(tmp_path: Path) -> None:
     writer.write_tensors_to_file()
     writer.close()
     adapters = [open_adapter(tmp_path / "lora.gguf", 0.5)]
-    merge(plan_conversion(BASE, adapters, outtype_named("F32")), tmp_path / "out.gguf")
-    converted(BASE, "F32", tmp_path / "base.gguf")
-    before = weights_of(tmp_path / "base.gguf")["blk.1.ffn_up.weight"]
-    after = weights_of(tmp_path / "out.gguf")["blk.1.ffn_up.weight"]
+    merge(plan_conversion(BASE, adapters, parse_outtype("F32")), tmp_path / "out.gguf")
+    convert_folder(BASE, "F32", tmp_path / "base.gguf")
+    before = read_weights(tmp_path / "base.gguf")["blk.1.ffn_up.weight"]
+    after = read_weights(tmp_path / "out.gguf")["blk.1.ffn_up.weight"]
     assert np.allclose(after, before + 0.5 * (6.0 / 2) * (b @ a), atol=1e-5)
 
 
@@ -144,10 +149,10 @@ def test_a_model_split_into_several_files(f32: Path, tmp_path: Path) -> None:
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-    converted(tmp_path / "model-00001-of-00002.gguf", "Q4_0", tmp_path / "ours.gguf")
-    converted(f32, "Q4_0", tmp_path / "theirs.gguf")
-    assert tensors_of(tmp_path / "ours.gguf") == tensors_of(tmp_path / "theirs.gguf")
-    assert keys_of(tmp_path / "ours.gguf") == keys_of(tmp_path / "theirs.gguf")
+    convert_folder(tmp_path / "model-00001-of-00002.gguf", "Q4_0", tmp_path / "ours.gguf")
+    convert_folder(f32, "Q4_0", tmp_path / "theirs.gguf")
+    assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
+    assert read_keys(tmp_path / "ours.gguf") == read_keys(tmp_path / "theirs.gguf")
     with pytest.raises(ConvertError, match="give the first of them"):
         open_base(tmp_path / "model-00002-of-00002.gguf")
 
@@ -160,14 +165,14 @@ def test_a_truncated_file_and_a_lora_for_a_base_are_named(f32: Path, tmp_path: P
     write_adapter(open_base(BASE), open_adapter(FOLDER / "plain"), tmp_path / "lora.gguf")
     with pytest.raises(ConvertError, match="is an adapter: give it with --adapter"):
         open_base(tmp_path / "lora.gguf")
-    with pytest.raises(ConvertError, match="holds no LoRA"):
+    with pytest.raises(ConvertError, match="is not a LoRA"):
         open_adapter(f32)
     with pytest.raises(ConvertError, match="no such folder and no such file"):
         open_base(tmp_path / "nothing")
 
 
 def test_any_damage_to_a_header_is_a_clear_error_or_a_model(f32: Path, tmp_path: Path) -> None:
-    """Bytes of the header changed at random places; a promise of 2^60 entries does not hang."""
+    """Random bytes of the header are changed; a count of 2^60 entries does not hang."""
     whole = f32.read_bytes()
     generator = np.random.default_rng(11)
     file = tmp_path / "damaged.gguf"

@@ -13,15 +13,21 @@ from gguf import GGUFReader, GGUFWriter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from baize_convert.cli import run
+from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
-from baize_convert.imatrix import ImportanceMatrix, read_imatrix
 from baize_convert.merge import merge
-from baize_convert.outtypes import OUTTYPES, outtype_named
-from baize_convert.plan import plan_conversion
+from baize_convert.plan import ConversionOptions, plan_conversion
+from baize_convert.quantization.imatrix import ImportanceMatrix
+from baize_convert.quantization.outtypes import OUTTYPES, parse_outtype
+from baize_convert.sources.imatrix_file import read_imatrix
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import SHAPES, llama_quantize, random_folder, tensors_of
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import (
+    SHAPES,
+    convert_folder,
+    llama_quantize,
+    random_folder,
+    read_tensors,
+)
 
 BOTH = ("imatrix.gguf", "imatrix.dat")
 """Written by llama-imatrix, built from llama-cpp-python 0.3.36's source, on the F32 of BASE::
@@ -32,7 +38,7 @@ BOTH = ("imatrix.gguf", "imatrix.dat")
 """
 
 
-def test_both_formats_of_one_run_say_the_same() -> None:
+def test_both_formats_of_one_run_are_equal() -> None:
     new, old = (read_imatrix(FOLDER / name) for name in BOTH)
     assert set(new.columns) == set(old.columns)
     assert len(new.columns) == 14
@@ -52,7 +58,7 @@ def test_values_are_sums_over_counts() -> None:
 def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> None:
     shape = {**SHAPES["grouped"], "hidden_size": 256, "intermediate_size": 352}
     folder = random_folder(tmp_path / "model", **shape)
-    converted(folder, "F32", tmp_path / "f32.gguf")
+    convert_folder(folder, "F32", tmp_path / "f32.gguf")
     shapes = {t.name: t.data.shape for t in GGUFReader(tmp_path / "f32.gguf").tensors}
     generator = np.random.default_rng(5)
     # As llama-imatrix does, without the output, and with one tensor that it never saw.
@@ -65,10 +71,10 @@ def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> No
     imatrix = ImportanceMatrix(tmp_path / "imatrix.gguf", columns)
     for outtype in OUTTYPES.values():
         ours, theirs = tmp_path / "ours.gguf", tmp_path / "theirs.gguf"
-        plan = plan_conversion(folder, [], outtype, imatrix=imatrix)
+        plan = plan_conversion(folder, [], outtype, ConversionOptions(imatrix=imatrix))
         merge(plan, ours)
         llama_quantize(tmp_path / "f32.gguf", theirs, int(outtype.file_type), columns)
-        assert tensors_of(ours) == tensors_of(theirs), outtype.name
+        assert read_tensors(ours) == read_tensors(theirs), outtype.name
         assert "blk.1.ffn_up.weight among them" in plan.warnings[0]
 
 
@@ -77,8 +83,8 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     shutil.copy(FOLDER / name, tmp_path)
     arguments = ["merge", str(BASE), "--outtype", "Q4_0", "--imatrix", str(tmp_path / name)]
     assert run([*arguments, "--output", str(tmp_path / "with.gguf")]) == 0
-    converted(BASE, "Q4_0", tmp_path / "without.gguf")
-    weighed, plain = tensors_of(tmp_path / "with.gguf"), tensors_of(tmp_path / "without.gguf")
+    convert_folder(BASE, "Q4_0", tmp_path / "without.gguf")
+    weighed, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
     assert weighed["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
     fields = GGUFReader(tmp_path / "with.gguf").fields
     told = {key: f.contents() for key, f in fields.items() if key.startswith("quantize.")}
@@ -95,23 +101,24 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     [
         ({"blk.0.attn_q.weight": [1.0] * 64}, "blk.0.attn_q.weight has 64 columns there, 32 here"),
         ({"blk.9.attn_q.weight": [1.0] * 32}, "names no tensor of this one"),
-        ({"blk.0.attn_q.weight": [float("nan")] * 32}, "blk.0.attn_q.weight holds NaN"),
+        ({"blk.0.attn_q.weight": [float("nan")] * 32}, "blk.0.attn_q.weight contains NaN"),
     ],
 )
-def test_one_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
-    found = {name: np.array(values, np.float32) for name, values in columns.items()}
+def test_a_matrix_of_another_model_is_refused(columns: dict[str, Any], wrong: str) -> None:
+    matrix = {name: np.array(values, np.float32) for name, values in columns.items()}
     with pytest.raises(ConvertError, match=wrong):
-        plan_conversion(BASE, [], outtype_named("Q4_0"), imatrix=ImportanceMatrix(Path("m"), found))
+        options = ConversionOptions(imatrix=ImportanceMatrix(Path("m"), matrix))
+        plan_conversion(BASE, [], parse_outtype("Q4_0"), options)
 
 
-def test_a_gguf_that_is_none(tmp_path: Path) -> None:
+def test_a_gguf_that_is_not_a_matrix(tmp_path: Path) -> None:
     writer = GGUFWriter(tmp_path / "model.gguf", "llama")
     writer.add_tensor("blk.0.attn_q.weight.in_sum2", np.ones(32, np.float32))
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    with pytest.raises(ConvertError, match="no importance matrix"):
+    with pytest.raises(ConvertError, match="not an importance matrix"):
         read_imatrix(tmp_path / "model.gguf")
 
 

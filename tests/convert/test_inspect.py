@@ -1,4 +1,4 @@
-"""What a folder or a file is."""
+"""``inspect``: descriptions of folders and files."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.cli import run
-from baize_convert.inspect import describe
+from baize_convert.cli.program import run
+from baize_convert.inspect import AdapterDescription, describe
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, FOLDER
 
 
-def test_each_kind_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_each_kind_is_described(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / "out.gguf"
-    merge(plan_conversion(BASE, [], outtype_named("Q8_0")), output)
+    merge(plan_conversion(BASE, [], parse_outtype("Q8_0")), output)
     assert run(["inspect", str(output), "--json"]) == 0
     model = json.loads(capsys.readouterr().out)
     assert (model["kind"], model["file_type"]) == ("GGUF model", "MOSTLY_Q8_0")
@@ -44,4 +44,6 @@ def test_a_damaged_gguf_is_one_line(
 
 
 def test_an_adapter_has_its_scales() -> None:
-    assert describe(FOLDER / "rslora")["scales"] == [4.0]
+    description = describe(FOLDER / "rslora")
+    assert isinstance(description, AdapterDescription)
+    assert description.scales == [4.0]

@@ -13,14 +13,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from baize_convert.adapters import open_adapter
-from baize_convert.base import open_base
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
-from baize_convert.safetensors_file import read_safetensors
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, KINDS, adapt, untied
-from tests.convert.model_folders import llama_quantize, stored, tensors_of, write_safetensors
+from tests.convert.model_folders import (
+    llama_quantize,
+    read_safetensors,
+    read_tensors,
+    stored,
+    write_safetensors,
+)
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("peft")
@@ -69,19 +73,19 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
 
     wanted = open_base(tmp_path / "merged").tensors
     ours = tmp_path / "ours.gguf"
-    merge(plan_conversion(tmp_path / "base", adapters, outtype_named("F32")), ours)
+    merge(plan_conversion(tmp_path / "base", adapters, parse_outtype("F32")), ours)
     for name, tensor in open_base(ours).tensors.items():
         theirs = wanted[name].read_all()
         assert np.abs(tensor.read_all() - theirs).max() <= 2e-6 * np.abs(theirs).max(), name
 
-    merge(plan_conversion(tmp_path / "base", adapters, outtype_named("Q4_K_M")), ours)
-    found = tensors_of(ours)
+    merge(plan_conversion(tmp_path / "base", adapters, parse_outtype("Q4_K_M")), ours)
+    found = read_tensors(ours)
     if "output.weight" not in found:  # PEFT wrote a head of its own, which is still the embedding
         tie(tmp_path / "merged")
-    merge(plan_conversion(tmp_path / "merged", [], outtype_named("F32")), tmp_path / "f32.gguf")
+    merge(plan_conversion(tmp_path / "merged", [], parse_outtype("F32")), tmp_path / "f32.gguf")
     quantized = tmp_path / "theirs.gguf"
-    llama_quantize(tmp_path / "f32.gguf", quantized, int(outtype_named("Q4_K_M").file_type))
-    theirs_found = tensors_of(quantized)
+    llama_quantize(tmp_path / "f32.gguf", quantized, int(parse_outtype("Q4_K_M").file_type))
+    theirs_found = read_tensors(quantized)
     assert set(found) == set(theirs_found)
     different = total = 0
     for name, (type, data) in theirs_found.items():

@@ -1,4 +1,4 @@
-"""The keys that say what a file is made of, and how to talk with it."""
+"""The keys that say what a file is made of, and how to chat with it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.adapters import open_adapter
-from baize_convert.cli import run
+from baize_convert.cli.program import run
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
-from baize_convert.plan import plan_conversion
+from baize_convert.opening import open_adapter
+from baize_convert.plan import ConversionOptions, plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, llama_quantize, random_folder
 
@@ -34,7 +34,7 @@ def sha256(file: Path) -> str:
 def test_base_and_adapters_are_named_and_hashed(tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     adapters = [open_adapter(FOLDER / "patterns"), open_adapter(FOLDER / "plain", 0.5)]
-    merge(plan_conversion(BASE, adapters, outtype_named("Q4_0")), output)
+    merge(plan_conversion(BASE, adapters, parse_outtype("Q4_0")), output)
     told = keys(output, "baize.convert.")
     assert told["base.files"] == ["model.safetensors"]
     assert told["base.sha256"] == [sha256(BASE / "model.safetensors")]
@@ -47,11 +47,11 @@ def test_base_and_adapters_are_named_and_hashed(tmp_path: Path) -> None:
     assert keys(output, "general.base_model.") == {"count": 1, "0.name": "Base"}
 
 
-def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
+def test_keys_of_a_gguf_base_are_copied_but_not_its_history(tmp_path: Path) -> None:
     first, second = tmp_path / "first.gguf", tmp_path / "second.gguf"
-    merge(plan_conversion(BASE, [open_adapter(FOLDER / "plain")], outtype_named("F32")), first)
+    merge(plan_conversion(BASE, [open_adapter(FOLDER / "plain")], parse_outtype("F32")), first)
     rslora = [open_adapter(FOLDER / "rslora")]
-    merge(plan_conversion(first, rslora, outtype_named("Q8_0")), second)
+    merge(plan_conversion(first, rslora, parse_outtype("Q8_0")), second)
     told = keys(second, "baize.convert.")
     assert told["base.sha256"] == [sha256(first)]
     assert told["adapter.0.name"] == "rslora"
@@ -62,16 +62,16 @@ def test_a_gguf_base_gives_its_keys_but_not_its_history(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "IQ4_NL", "Q2_K"])
-def test_strict_is_the_file_of_llama_quantize_to_the_byte(outtype: str, tmp_path: Path) -> None:
+def test_strict_writes_the_bytes_of_llama_quantize(outtype: str, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     f32, ours, theirs = (tmp_path / f"{name}.gguf" for name in ("f32", "ours", "theirs"))
-    merge(plan_conversion(folder, [], outtype_named("F32"), strict=True), f32)
+    merge(plan_conversion(folder, [], parse_outtype("F32"), ConversionOptions(strict=True)), f32)
     assert run(["merge", str(folder), "--outtype", outtype, "--strict", "-o", str(ours)]) == 0
-    llama_quantize(f32, theirs, int(outtype_named(outtype).file_type))
+    llama_quantize(f32, theirs, int(parse_outtype(outtype).file_type))
     assert ours.read_bytes() == theirs.read_bytes()
 
 
-def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
+def test_a_template_and_stop_strings(tmp_path: Path) -> None:
     template = tmp_path / "baize.jinja"
     template.write_text("[|Human|]{{ messages[0].content }}\n[|AI|]", "utf-8")
     output = tmp_path / "out.gguf"
@@ -87,12 +87,12 @@ def test_a_template_and_what_ends_an_answer(tmp_path: Path) -> None:
     assert keys(again, "tokenizer.")["chat_template"] == "{{ messages }}"
 
 
-def test_a_model_card_gives_name_licence_and_lineage(tmp_path: Path) -> None:
+def test_a_model_card_gives_name_licence_and_base_model(tmp_path: Path) -> None:
     """Read by the gguf package, as llama.cpp's converter does."""
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])
     card = "---\nlicense: apache-2.0\nlanguage: [en, zh]\nbase_model: owner/Some-Model-1B\n---\n"
     (folder / "README.md").write_text(card)
-    merge(plan_conversion(folder, [], outtype_named("Q8_0")), tmp_path / "out.gguf")
+    merge(plan_conversion(folder, [], parse_outtype("Q8_0")), tmp_path / "out.gguf")
     told = keys(tmp_path / "out.gguf", "general.")
     assert told["license"] == "apache-2.0"
     assert told["languages"] == ["en", "zh"]

@@ -1,4 +1,4 @@
-"""The hash of parts that come in about their order is that of the whole."""
+"""Parts that arrive nearly in order give the hash of the whole."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_convert.streamed_hash import StreamedHash
+from baize_convert.hub.streamed_hash import StreamedHash
 
 WHOLE = bytes(range(256)) * 4
 
@@ -17,14 +17,14 @@ def fetch(start: int, size: int) -> bytes:
 
 
 @given(cuts=st.lists(st.integers(1, len(WHOLE) - 1), unique=True), order=st.randoms())
-def test_in_any_order_some_passed_over_it_is_the_hash_of_the_whole(
+def test_parts_in_any_order_some_skipped_give_the_hash_of_the_whole(
     cuts: list[int], order: st.DataObject
 ) -> None:
     ends = [*sorted(cuts), len(WHOLE)]
     parts = list(zip([0, *ends], ends, strict=False))
     found = StreamedHash(fetch)
     for start, end in parts[1::5]:
-        found.pass_over(start, end - start)
+        found.skip(start, end - start)
     fed = [part for place, part in enumerate(parts) if place % 5 != 1]
     order.shuffle(fed)  # type: ignore[attr-defined]
     for start, end in [*fed, *fed[:2]]:  # some are read twice
@@ -32,7 +32,7 @@ def test_in_any_order_some_passed_over_it_is_the_hash_of_the_whole(
     assert found.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()
 
 
-def test_where_a_part_is_missing_there_is_no_hash() -> None:
+def test_a_missing_part_gives_no_hash() -> None:
     found = StreamedHash(fetch)
     found.feed(100, WHOLE[100:])
     assert found.hexdigest(len(WHOLE)) is None

@@ -1,6 +1,6 @@
-"""The type of every tensor, against llama_model_quantize itself, on shapes from 135M to 70B.
+"""The type of every tensor, compared with llama_model_quantize, for shapes from 135M to 72B.
 
-The oracle is its dry run on files in which the weights are holes; its log says each type.
+The reference is its dry run on sparse files; its log contains each type.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 import llama_cpp.llama_cpp as lib
 import pytest
 
-from baize_convert.outtypes import OUTTYPES, Outtype
-from baize_convert.tensor_types import ModelShape, tensor_types
+from baize_convert.quantization.outtypes import OUTTYPES, Outtype
+from baize_convert.quantization.tensor_types import ModelShape, tensor_types
 from baize_tui.engine import bindings
 from tests.convert.model_folders import sparse_gguf
 
@@ -38,7 +38,7 @@ MODELS = {
 _LINE = re.compile(r"\] +(\S+) +- \[.*?type = +(\w+), size = .*?(?:\((\w+)\))?$")
 
 
-def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
+def model_shapes(name: str) -> dict[str, tuple[int, ...]]:
     layers, hidden, ffn, heads, kv_heads, vocab, tied = MODELS[name]
     head_size = 128 if name.startswith("qwen3") else hidden // heads
     queries, keys = head_size * heads, head_size * kv_heads
@@ -65,8 +65,8 @@ def shapes_of(name: str) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def types_of_llama_cpp(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str, str]:
-    """What its dry run says; the log is the only place where it says it."""
+def llama_cpp_types(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str, str]:
+    """The types in the log of its dry run; it returns them nowhere else."""
     lines: list[str] = []
 
     @lib.llama_log_callback  # type: ignore[untyped-decorator]
@@ -99,12 +99,12 @@ def test_every_tensor_has_the_type_that_llama_cpp_gives_it(
     name: str, imatrix: bool, tmp_path: Path
 ) -> None:
     layers, _, _, heads, kv_heads, _, _ = MODELS[name]
-    shapes = shapes_of(name)
+    shapes = model_shapes(name)
     file = tmp_path / "sparse.gguf"
     architecture = name[:5] if name.startswith("qwen") else "llama"
     sparse_gguf(file, shapes, layers, heads, kv_heads, architecture)
     for outtype in OUTTYPES.values():
-        wanted = types_of_llama_cpp(file, outtype, imatrix=imatrix)
+        wanted = llama_cpp_types(file, outtype, imatrix=imatrix)
         assert len(wanted) == len(shapes)
         model = ModelShape(layers, heads, kv_heads, architecture)
         ours = tensor_types(shapes, outtype, model, has_imatrix=imatrix)

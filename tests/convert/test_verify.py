@@ -1,4 +1,4 @@
-"""``verify``: the tokens of the source, and how far the predictions are from its own."""
+"""``verify``: tokens and predictions of a file, compared with its source."""
 
 from __future__ import annotations
 
@@ -10,32 +10,33 @@ from typing import Any
 import pytest
 from sentencepiece import SentencePieceTrainer
 
-from baize_convert.cli import run
-from baize_convert.source_tokenizers import open_source_tokenizer
-from baize_convert.verify import compare_logits, compare_tokenizers, verification_text
+from baize_convert.cli.program import run
+from baize_convert.verify.predictions import compare_logits
+from baize_convert.verify.source_tokenizers import open_source_tokenizer
+from baize_convert.verify.text import verification_text
+from baize_convert.verify.tokenizers import compare_tokenizers
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import random_folder
-from tests.convert.test_merge import converted
+from tests.convert.model_folders import convert_folder, random_folder
 from tests.convert.test_vocabulary import SHAPE
 
 TOKENS = 96
 
 
-def verified(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+def run_verify(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert run(["verify", *map(str, arguments), "--tokens", str(TOKENS), "--json"]) == 0
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
 
-def test_fewer_bits_are_farther_from_the_source(
+def test_fewer_bits_differ_more_from_the_source(
     smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = {}
     for outtype, base in (("Q8_0", smollm2_folder), ("Q2_K", smollm2_f32)):
         file = tmp_path / f"{outtype}.gguf"
-        converted(smollm2_folder, outtype, file)
-        found[outtype] = verified(file, "--base", base, capsys=capsys)
+        convert_folder(smollm2_folder, outtype, file)
+        found[outtype] = run_verify(file, "--base", base, capsys=capsys)
         assert found[outtype]["tokenizer"]["equal"] == found[outtype]["tokenizer"]["lines"]
         assert found[outtype]["tokens"] == TOKENS
     fine, coarse = found["Q8_0"], found["Q2_K"]
@@ -46,8 +47,8 @@ def test_fewer_bits_are_farther_from_the_source(
     assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".verify")] == []
 
 
-def test_a_file_is_not_far_from_itself(tmp_path: Path) -> None:
-    converted(BASE, "F32", tmp_path / "f32.gguf")
+def test_a_file_does_not_differ_from_itself(tmp_path: Path) -> None:
+    convert_folder(BASE, "F32", tmp_path / "f32.gguf")
     found = compare_logits(tmp_path / "f32.gguf", tmp_path / "f32.gguf", TOKENS)
     assert found.same_top == 1
     assert found.mean_kl == pytest.approx(0, abs=1e-6)
@@ -57,17 +58,17 @@ def test_a_file_is_not_far_from_itself(tmp_path: Path) -> None:
 def test_the_adapter_is_part_of_the_source(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    converted(BASE, "F32", tmp_path / "merged.gguf", FOLDER / "embedding")
+    convert_folder(BASE, "F32", tmp_path / "merged.gguf", FOLDER / "embedding")
     arguments = (tmp_path / "merged.gguf", "--base", BASE)
-    with_it = verified(*arguments, "--adapter", FOLDER / "embedding", capsys=capsys)
-    without = verified(*arguments, capsys=capsys)
+    with_it = run_verify(*arguments, "--adapter", FOLDER / "embedding", capsys=capsys)
+    without = run_verify(*arguments, capsys=capsys)
     assert with_it["mean_kl"] < 1e-6 < without["mean_kl"]
 
 
-def test_another_pre_tokenizer_is_found_out(
+def test_a_wrong_pre_tokenizer_is_detected(
     smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The real vocabulary, on a model that is small."""
+    """The real vocabulary in a small model."""
     base = random_folder(tmp_path / "model", **{**SHAPE, "vocab_size": 49152})
     for file in smollm2_folder.glob("tokenizer*"):
         shutil.copy(file, base)
@@ -81,9 +82,9 @@ def test_another_pre_tokenizer_is_found_out(
 
 
 def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    converted(BASE, "F32", tmp_path / "base.gguf")
-    converted(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")
-    found = verified(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
+    convert_folder(BASE, "F32", tmp_path / "base.gguf")
+    convert_folder(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")
+    found = run_verify(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
     assert found["tokenizer"]["differences"] == []
 
 
@@ -104,14 +105,16 @@ def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> 
         remove_extra_whitespaces=False,
         minloglevel=2,
     )
-    converted(folder, "F32", tmp_path / "out.gguf")
+    convert_folder(folder, "F32", tmp_path / "out.gguf")
     with open_source_tokenizer(folder) as source_tokenizer:
         parity = compare_tokenizers(source_tokenizer, tmp_path / "out.gguf")
     assert parity.lines > 20
     assert parity.differences == ()
 
 
-def test_what_is_no_model_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_is_not_a_model_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "none.gguf").write_bytes(b"GGUF" + bytes(100))
     assert run(["verify", str(tmp_path / "none.gguf"), "--base", str(BASE)]) == 1
     assert capsys.readouterr().err.count("\n") == 1

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFReader, GGUFWriter, TokenType
 
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
-from baize_convert.model_config import read_config
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
-from baize_convert.sentencepiece_model import BYTE, CONTROL, NORMAL, UNKNOWN, read_pieces
-from baize_convert.vocabulary import read_vocabulary
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.model_config import read_config
+from baize_convert.vocabulary.reading import read_vocabulary
+from baize_convert.vocabulary.sentencepiece_model import read_pieces
 from baize_tui.engine.bindings import Model
-from tests.convert.model_folders import digest_of, keys_of, random_folder, references
+from tests.convert.model_folders import file_digests, random_folder, read_keys, references
 from tests.vocabularies import FOLDER as VOCABULARIES
 
 SHAPE: dict[str, Any] = {
@@ -36,13 +36,13 @@ SHAPE: dict[str, Any] = {
 }
 
 
-def sentencepiece_model(pieces: list[tuple[str, float, int]]) -> bytes:
-    """The protobuf that SentencePiece writes: field 1 a piece, in it text, score and type."""
+def sentencepiece_model(pieces: list[tuple[str, float, TokenType]]) -> bytes:
+    """The protobuf that SentencePiece writes: field 1 is a piece with text, score and type."""
     raw = b""
     for text, score, type in pieces:
         encoded = text.encode()
         body = b"\x0a" + bytes([len(encoded)]) + encoded + b"\x15" + struct.pack("<f", score)
-        if type != NORMAL:
+        if type != TokenType.NORMAL:
             body += b"\x18" + bytes([type])
         raw += b"\x0a" + bytes([len(body)]) + body
     trainer = b"\x18\x02" + b"\x98\x02\x01"  # model_type BPE, byte_fallback
@@ -53,9 +53,17 @@ def sentencepiece_folder(folder: Path) -> Path:
     """A folder with every kind of piece, added tokens of both files, and a padded vocabulary."""
     random_folder(folder, "F32", vocab_size=320, **SHAPE)
     (folder / "tokenizer.json").unlink()
-    pieces = [("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL)]
-    pieces += [(f"<0x{byte:02X}>", 0.0, BYTE) for byte in range(256)]
-    pieces += [("▁", -1.0, NORMAL), ("白", -2.0, NORMAL), ("▁a", -3.5, NORMAL)]
+    pieces = [
+        ("<unk>", 0.0, TokenType.UNKNOWN),
+        ("<s>", 0.0, TokenType.CONTROL),
+        ("</s>", 0.0, TokenType.CONTROL),
+    ]
+    pieces += [(f"<0x{byte:02X}>", 0.0, TokenType.BYTE) for byte in range(256)]
+    pieces += [
+        ("▁", -1.0, TokenType.NORMAL),
+        ("白", -2.0, TokenType.NORMAL),
+        ("▁a", -3.5, TokenType.NORMAL),
+    ]
     (folder / "tokenizer.model").write_bytes(sentencepiece_model(pieces))
     added = {"<|im_start|>": 262, "▁mine": 263}
     (folder / "added_tokens.json").write_text(json.dumps(added))
@@ -77,32 +85,32 @@ def sentencepiece_folder(folder: Path) -> Path:
     return folder
 
 
-def test_sentencepiece_is_what_llama_cpp_makes_of_it(tmp_path: Path) -> None:
+def test_sentencepiece_equals_the_output_of_llama_cpp(tmp_path: Path) -> None:
     folder = sentencepiece_folder(tmp_path / "model")
-    merge(plan_conversion(folder, [], outtype_named("F32")), tmp_path / "out.gguf")
-    assert digest_of(tmp_path / "out.gguf") == references()["sentencepiece"]
+    merge(plan_conversion(folder, [], parse_outtype("F32")), tmp_path / "out.gguf")
+    assert file_digests(tmp_path / "out.gguf") == references()["sentencepiece"]
 
 
 def test_pieces_are_read_with_score_and_type(tmp_path: Path) -> None:
     pieces = read_pieces(sentencepiece_folder(tmp_path / "model") / "tokenizer.model")
-    assert (pieces[0].text, pieces[0].type) == ("<unk>", UNKNOWN)
-    assert (pieces[3].text, pieces[3].type) == ("<0x00>", BYTE)
-    assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, NORMAL)
+    assert (pieces[0].text, pieces[0].type) == ("<unk>", TokenType.UNKNOWN)
+    assert (pieces[3].text, pieces[3].type) == ("<0x00>", TokenType.BYTE)
+    assert (pieces[-1].text, pieces[-1].score, pieces[-1].type) == ("▁a", -3.5, TokenType.NORMAL)
 
 
 def test_ids_that_contradict_the_vocabulary_are_repaired(tmp_path: Path) -> None:
-    """As decapoda's LLaMA has them: begin 0, end 1, no padding, and empty names."""
+    """As in decapoda's LLaMA: begin 0, end 1, no padding, and empty names."""
     folder = sentencepiece_folder(tmp_path / "model")
     config = json.loads((folder / "config.json").read_text())
     config |= {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": -1}
     (folder / "config.json").write_text(json.dumps(config))
     settings = {"bos_token": "", "eos_token": "", "unk_token": "", "add_bos_token": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings))
-    plan = plan_conversion(folder, [], outtype_named("F32"))
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
     assert len(plan.warnings) == 2
-    assert "eos is 1, <s>: taken is 2, </s>" in plan.warnings[1]
+    assert "eos is 1, <s>; the vocabulary's 2, </s>, is used instead" in plan.warnings[1]
     merge(plan, tmp_path / "out.gguf")
-    keys = keys_of(tmp_path / "out.gguf")
+    keys = read_keys(tmp_path / "out.gguf")
     assert keys["tokenizer.ggml.bos_token_id"][1] == 1
     assert keys["tokenizer.ggml.eos_token_id"][1] == 2
     assert "tokenizer.ggml.padding_token_id" not in keys
@@ -115,17 +123,17 @@ def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "eos_token_id": [2, 264]}))
     ends = {"bos_token_id": 1, "eos_token_id": [2, 265, 263, 262]}
     (folder / "generation_config.json").write_text(json.dumps(ends))
-    plan = plan_conversion(folder, [], outtype_named("F32"))
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
     merge(plan, tmp_path / "out.gguf")
     model = Model(str(tmp_path / "out.gguf"), vocabulary_only=True)
     told = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
     model.close()
     # 265 is <|end|>, which llama.cpp knows by its text.
     assert told == [2, 263, 264, 265]
-    assert "no place for more ends of an answer: <|im_start|>" in plan.warnings[0]
+    assert "no key for further tokens that end an answer: <|im_start|>" in plan.warnings[0]
 
 
-def test_a_pre_tokenizer_of_other_steps_is_known_by_its_hash(
+def test_a_pre_tokenizer_with_other_steps_is_recognized_by_its_hash(
     smollm2_folder: Path, tmp_path: Path
 ) -> None:
     """The same splits written another way: the ids of llama.cpp's text are the same."""
@@ -188,7 +196,7 @@ def test_scores_are_rebuilt_from_the_order_of_merges(tmp_path: Path) -> None:
 
 
 def _vocabulary_file(
-    file: Path, tokens: list[bytes], scores: list[float] | None, types: list[int]
+    file: Path, tokens: list[bytes], scores: list[float] | None, types: list[TokenType]
 ) -> Path:
     writer = GGUFWriter(file, "llama")
     writer.add_tokenizer_model("llama")

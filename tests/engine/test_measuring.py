@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.measuring import GPU_MARGIN, most_layers
 from baize_tui.engine.protocol import Finished, Generate
@@ -62,7 +62,7 @@ async def test_the_estimate_is_what_the_real_model_takes(
     file = smollm2
     if outtype != "Q4_1":
         file = tmp_path / f"{outtype}.gguf"
-        merge(plan_conversion(smollm2_folder, [], outtype_named(outtype)), file)
+        merge(plan_conversion(smollm2_folder, [], parse_outtype(outtype)), file)
     engine = WorkerEngine(paths)
     try:
         told = (await engine.measure(str(file), context)).footprint.resident
@@ -75,7 +75,7 @@ async def test_the_estimate_is_what_the_real_model_takes(
 
 async def test_the_estimate_needs_the_header_alone(paths: Paths, tmp_path: Path) -> None:
     wide = random_folder(tmp_path / "wide", **WIDE)
-    plan = plan_conversion(wide, [], outtype_named("Q4_K_M"))
+    plan = plan_conversion(wide, [], parse_outtype("Q4_K_M"))
     head, whole = tmp_path / "head.gguf", tmp_path / "whole.gguf"
     with head.open("wb") as file:
         file.write(plan.layout.head)

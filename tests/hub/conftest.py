@@ -22,7 +22,7 @@ TOKEN = "hf_secret"
 
 @pytest.fixture
 def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
-    """A model of several shards, an adapter, and repositories that nobody may read."""
+    """A model of several shards, an adapter, and repositories without access."""
     model = random_folder(tmp_path / "model", **SHAPES["biased"])
     adapter = tmp_path / "adapter"
     shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
@@ -45,7 +45,7 @@ def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
 def spawner(
     module: str, hub: Hub, tmp_path: Path, stdin: int = subprocess.DEVNULL
 ) -> Iterator[Spawn]:
-    """Starts ``python -m module`` with the stand-in for its hub; all end with the test."""
+    """A function that starts ``python -m module`` with the stand-in as its hub."""
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     begun: list[subprocess.Popen[str]] = []
 
@@ -73,7 +73,7 @@ def spawner(
         process.communicate()
 
 
-def to_its_end(spawn: Spawn) -> Run:
+def run_to_end(spawn: Spawn) -> Run:
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
         process = spawn(*arguments, **environment)
         out, err = process.communicate()
@@ -91,7 +91,7 @@ def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
 @pytest.fixture
 def run(spawn: Spawn) -> Run:
     """Run ``baize-convert`` to its end."""
-    return to_its_end(spawn)
+    return run_to_end(spawn)
 
 
 @pytest.fixture
@@ -103,14 +103,14 @@ def spawn_client(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
 @pytest.fixture
 def run_client(spawn_client: Spawn) -> Run:
     """Run ``baize-tui`` to its end."""
-    return to_its_end(spawn_client)
+    return run_to_end(spawn_client)
 
 
 @pytest.fixture
 def run_training(hub: Hub, tmp_path: Path) -> Iterator[Run]:
     """Run ``baize-train`` to its end."""
     for spawn in spawner("baize_train", hub, tmp_path):
-        yield to_its_end(spawn)
+        yield run_to_end(spawn)
 
 
 @pytest.fixture

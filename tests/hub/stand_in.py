@@ -19,7 +19,7 @@ from tests.quiet_server import QuietServer
 
 _PIECE = 1 << 16
 _LARGE = 1 << 16
-"""Bytes from which on a file lies with the other host, as large files of the hub do."""
+"""Bytes from which on files are on the other host, as on the real hub."""
 _API = re.compile(
     r"/api/models/(?P<repo>[^/]+/[^/]+)(?:/(?P<what>revision|tree)/(?P<rev>[^/?]+).*)?"
 )
@@ -30,33 +30,33 @@ _CDN = re.compile(r"/cdn/(?P<repo>[^/]+/[^/]+)/(?P<commit>[^/]+)/(?P<file>.+)")
 
 @dataclass
 class Faults:
-    """What goes wrong, counted down as it does."""
+    """The faults to simulate; counts go down with each fault."""
 
     drops: int = 0
-    """Bodies that end in their middle."""
+    """Number of bodies that end halfway."""
     errors: list[int] = field(default_factory=list)
-    """Statuses that the next ranges are answered with, instead of their bytes."""
+    """Statuses of the answers to the next ranges, instead of bytes."""
     retry_after: str | None = None
     damage: int | None = None
-    """Bytes of files after which one byte is another one."""
+    """Bytes of files after which one byte is damaged."""
     after_bytes: int | None = None
-    """Bytes of files after which a body breaks off, and every range is answered with an error."""
+    """Bytes of files after which a body is cut off and every range gets an error."""
     stall_after_bytes: int | None = None
-    """Bytes of files after which none is answered until the hub goes on."""
+    """Bytes of files after which requests wait until ``go_on`` is set."""
 
 
 @dataclass
 class Hub:
-    """The repositories by name, and what was asked for."""
+    """The repositories by name, and the requests so far."""
 
     folders: dict[str, Path]
     token: str | None = None
-    """What a repository called ``.../private`` wants to see."""
+    """The token for repositories called ``.../private``."""
     faults: Faults = field(default_factory=Faults)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """Method, path and headers of every request."""
     sent: int = 0
-    """Bytes of files."""
+    """Bytes of files that were sent."""
     lock: threading.Lock = field(default_factory=threading.Lock)
     stalled: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)

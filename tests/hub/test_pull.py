@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from huggingface_hub import hf_hub_download
 
-from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_tui.paths import Paths
 from tests.conftest import PATIENCE_S
-from tests.convert.model_folders import tensors_of
+from tests.convert.model_folders import read_tensors
 from tests.hub.conftest import TOKEN, Run, Spawn
 from tests.hub.stand_in import Hub
 
@@ -48,7 +48,7 @@ def made_here(paths: Paths, name: str = "made", **more: Any) -> str:
 
 
 def one_line(done: subprocess.CompletedProcess[str]) -> str:
-    """What a command that failed said, which is one line."""
+    """The one line on stderr of a command that failed."""
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
     assert done.stderr.count("\n") == 1, done.stderr
@@ -57,7 +57,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def left_in(folder: Path) -> list[str]:
-    """Files that have, or could be taken for, a model's name."""
+    """Files with the name of a model or a similar one."""
     return sorted(file.name for file in folder.glob("*.gguf")) if folder.is_dir() else []
 
 
@@ -68,7 +68,7 @@ def sha256(file: Path) -> str:
 # --- from a recipe to an answer -------------------------------------------------------------------
 
 
-def test_a_checkpoint_is_pulled_quantized_while_it_comes_and_talked_with(
+def test_a_checkpoint_is_quantized_while_it_downloads_and_then_answers(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
     made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q8_0", license="Apache-2.0")
@@ -101,15 +101,15 @@ def test_base_and_adapter_are_merged_as_from_local_folders(
     wanted = tmp_path / "wanted.gguf"
     folders = hub.folders
     adapters = [open_adapter(folders["owner/adapter"])]
-    merge(plan_conversion(folders["owner/base"], adapters, outtype_named("Q8_0")), wanted)
-    assert tensors_of(Path(found["path"])) == tensors_of(wanted)
+    merge(plan_conversion(folders["owner/base"], adapters, parse_outtype("Q8_0")), wanted)
+    assert read_tensors(Path(found["path"])) == read_tensors(wanted)
     info = run_client("models", "info", "made").stdout
     assert f"at owner/adapter      {hub.commit('owner/adapter')}".split() == next(
         line.split() for line in info.splitlines() if line.startswith("at owner/adapter")
     )
 
 
-def test_a_ready_gguf_comes_once_whatever_breaks(
+def test_a_gguf_is_downloaded_once_whatever_breaks(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
     name = ready(paths)
@@ -125,7 +125,7 @@ def test_a_ready_gguf_comes_once_whatever_breaks(
     assert info["pulled"]["sha256"] == sha256(smollm2)
     assert info["pulled"]["commits"] == {"owner/ggufs": hub.commit("owner/ggufs")}
     before = hub.sent
-    assert "here already" in run_client("models", "pull", name).stderr
+    assert "already installed" in run_client("models", "pull", name).stderr
     assert hub.sent == before
     assert run_client("models", "remove", name).returncode == 0
     assert left_in(paths.models_folder) == []
@@ -142,7 +142,7 @@ def test_a_name_on_the_hub_needs_no_recipe(hub: Hub, run_client: Run, paths: Pat
     assert left_in(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
 
 
-def test_what_lies_in_the_hubs_own_cache_is_used_where_it_lies(
+def test_a_file_in_the_hubs_cache_is_linked(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
     cached = hf_hub_download(
@@ -162,7 +162,7 @@ def test_what_lies_in_the_hubs_own_cache_is_used_where_it_lies(
     assert hub.requests == []
 
 
-def test_the_plan_tells_before_what_comes_true_after(
+def test_the_plan_predicts_what_the_pull_takes(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
     ready(paths)
@@ -206,7 +206,7 @@ def test_the_plan_tells_before_what_comes_true_after(
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
-    """No signal that it could catch; what came is not fetched again."""
+    """Killed with a signal that it cannot catch; what arrived is not fetched again."""
     chosen = random.Random(kind)
     if kind == "a ready file":
         name, total = ready(paths), (hub.folders["owner/ggufs"] / GGUF).stat().st_size
@@ -232,8 +232,8 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
         assert sha256(file) == sha256(hub.folders["owner/ggufs"] / GGUF)
     else:
         wanted = tmp_path / "wanted.gguf"
-        merge(plan_conversion(hub.folders["owner/model"], [], outtype_named("Q4_K_M")), wanted)
-        assert tensors_of(file) == tensors_of(wanted)
+        merge(plan_conversion(hub.folders["owner/model"], [], parse_outtype("Q4_K_M")), wanted)
+        assert read_tensors(file) == read_tensors(wanted)
 
 
 # --- what goes wrong ------------------------------------------------------------------------------
@@ -242,20 +242,20 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
 def test_a_file_with_another_hash_becomes_no_model(hub: Hub, run_client: Run, paths: Paths) -> None:
     name = ready(paths)
     hub.faults.damage = 20_000_000
-    assert "damaged on its way" in one_line_at_the_end(run_client("models", "pull", name))
+    assert "the download was damaged" in one_line_at_the_end(run_client("models", "pull", name))
     assert left_in(paths.models_folder) == []
     assert run_client("models", "pull", name).returncode == 0
 
 
 def one_line_at_the_end(done: subprocess.CompletedProcess[str]) -> str:
-    """What failed after the plan was told."""
+    """The error after the printed plan."""
     assert done.returncode == 1, done.stderr
     *told, last = done.stderr.splitlines()
     assert all("to download" in line for line in told), done.stderr
     return last
 
 
-def test_a_file_that_is_replaced_meanwhile_is_not_mixed(
+def test_a_file_replaced_during_the_pull_is_not_mixed(
     hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
     name = ready(paths)
@@ -290,13 +290,13 @@ def test_a_full_disk_leaves_no_half_file(hub: Hub, run_client: Run, paths: Paths
     assert run_client("models", "pull", name).returncode == 0
 
 
-def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
+def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
     name = ready(paths)
     hub.faults.after_bytes, hub.faults.retry_after = 30_000_000, "0"
     said = one_line_at_the_end(run_client("models", "pull", name))
-    assert "the same command goes on later" in said
+    assert "run the same command again later" in said
     assert left_in(paths.models_folder) == []
     hub.faults.after_bytes = None
     before = hub.sent
@@ -306,7 +306,7 @@ def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
 
 
 @pytest.mark.parametrize("kind", ["a ready file", "a conversion"])
-def test_ctrl_c_ends_a_pull_at_once_and_it_goes_on(
+def test_ctrl_c_ends_a_pull_at_once_and_it_resumes(
     kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
 ) -> None:
     if kind == "a ready file":
@@ -327,7 +327,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_goes_on(
     assert run_client("models", "pull", name).returncode == 0
 
 
-def test_a_pull_ends_with_the_client_that_began_it(
+def test_a_pull_ends_with_the_client_that_started_it(
     hub: Hub, spawn_pull: Spawn, paths: Paths
 ) -> None:
     hub.faults.stall_after_bytes = 4_000_000
@@ -358,7 +358,7 @@ def test_another_outtype_is_another_file_of_the_same_name(
     assert {one["name"] for one in listed if one["installed"]} >= {"made", "mine"}
 
 
-def test_a_name_that_another_model_has_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
+def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
     made_here(paths, "ggufs")
     said = one_line(run_client("models", "pull", "hf:owner/ggufs"))
     assert "another model is called ggufs already" in said
@@ -366,7 +366,7 @@ def test_a_name_that_another_model_has_is_refused(hub: Hub, run_client: Run, pat
     assert left_in(paths.models_folder) == ["mine.gguf"]
     sent = hub.sent
     again = run_client("models", "pull", "hf:owner/ggufs", "--name", "mine")
-    assert "here already" in again.stderr
+    assert "already installed" in again.stderr
     assert hub.sent == sent
 
 
@@ -388,7 +388,7 @@ def test_a_token_goes_to_the_hub_and_to_no_other_host(
     [
         ('repository = "hf:owner/ggufs"\nfile = "other.gguf"\n', "other.gguf"),
         ('repository = "hf:owner/nothing"\nfile = "a.gguf"\n', "no such repository, or a private"),
-        ('base = "hf:owner/gated"\n', "its owner wants terms accepted"),
+        ('base = "hf:owner/gated"\n', "accept its terms"),
         ('base = "hf:owner/private"\n', "no such repository, or a private"),
         ('base = "hf:owner/base@gone"\n', "no such revision"),
         ('base = "hf:owner/ggufs"\n', "no config.json"),
@@ -421,10 +421,10 @@ def test_without_a_network_it_says_so(run_client: Run, paths: Paths) -> None:
     assert "cannot be reached" in one_line(done)
 
 
-def test_a_mirror_behind_a_proxy_is_asked_through_it(
+def test_a_mirror_behind_a_proxy_is_reached_through_it(
     hub: Hub, run_client: Run, paths: Paths
 ) -> None:
-    """The names are of no host that there is: only the proxy can have answered."""
+    """No host has these names, so only the proxy can have answered."""
     made_here(paths)
     hub.cdn_url = "http://files.mirror.invalid"
     done = run_client(
@@ -442,7 +442,7 @@ def test_terms_are_shown_and_have_to_be_accepted(hub: Hub, run_client: Run, path
     assert "For research only." in run_client("models", "info", "made").stdout
 
 
-def test_two_pulls_of_one_model_do_not_meet(
+def test_two_pulls_of_one_model_do_not_disturb_each_other(
     hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
 ) -> None:
     name = ready(paths)

@@ -11,19 +11,21 @@ from pathlib import Path
 import pytest
 from huggingface_hub import try_to_load_from_cache
 
-from baize_convert.adapters import open_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import keys_of, tensors_of
+from tests.convert.model_folders import read_keys, read_tensors
 from tests.hub.conftest import TOKEN, Run, Spawn
 from tests.hub.stand_in import Hub
 
 
-def stalled_in(spawn: Spawn, hub: Hub, after: int, *arguments: object) -> subprocess.Popen[str]:
-    """A merge that waits for bytes which the hub does not send, ``after`` so many."""
+def start_stalled_merge(
+    spawn: Spawn, hub: Hub, after: int, *arguments: object
+) -> subprocess.Popen[str]:
+    """Start a merge that waits for bytes, as the hub sends none after ``after`` bytes."""
     hub.stalled.clear()
     hub.faults.stall_after_bytes = after
     process = spawn("merge", "hf:owner/model", *arguments)
@@ -31,13 +33,13 @@ def stalled_in(spawn: Spawn, hub: Hub, after: int, *arguments: object) -> subpro
     return process
 
 
-def locally(base: Path, output: Path, *adapters: Path) -> Path:
+def convert_locally(base: Path, output: Path, *adapters: Path) -> Path:
     opened = [open_adapter(adapter) for adapter in adapters]
-    merge(plan_conversion(base, opened, outtype_named("Q4_K_M")), output)
+    merge(plan_conversion(base, opened, parse_outtype("Q4_K_M")), output)
     return output
 
 
-def weights_in(folder: Path) -> list[Path]:
+def large_files(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.stat().st_size > 1 << 16]
 
 
@@ -47,10 +49,10 @@ def test_a_model_is_converted_without_its_weights_on_the_disk(
     output = tmp_path / "out.gguf"
     done = run("merge", "hf:owner/model", "--outtype", "Q4_K_M", "-o", output)
     assert done.returncode == 0, done.stderr
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
-    assert keys_of(output) == keys_of(wanted)
-    assert weights_in(tmp_path / "hf") == []
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
+    assert read_keys(output) == read_keys(wanted)
+    assert large_files(tmp_path / "hf") == []
     # Every byte once: the header of the shard, and each tensor.
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     assert hub.sent < weights * 1.05 + 1_000_000
@@ -62,12 +64,14 @@ def test_base_and_adapter_from_the_hub(hub: Hub, run: Run, tmp_path: Path) -> No
     done = run("merge", *names, "--outtype", "Q4_K_M", "-o", output, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["survival"]
-    wanted = locally(BASE, tmp_path / "wanted.gguf", FOLDER / "plain")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(BASE, tmp_path / "wanted.gguf", FOLDER / "plain")
+    assert read_tensors(output) == read_tensors(wanted)
 
 
 @pytest.mark.parametrize("errors", [[500, 502, 503], [429, 429]], ids=["5xx", "too many requests"])
-def test_what_passes_is_waited_for(errors: list[int], hub: Hub, run: Run, tmp_path: Path) -> None:
+def test_temporary_errors_are_retried(
+    errors: list[int], hub: Hub, run: Run, tmp_path: Path
+) -> None:
     hub.faults.errors = list(errors)
     hub.faults.drops = 2
     hub.faults.retry_after = "0"
@@ -76,8 +80,8 @@ def test_what_passes_is_waited_for(errors: list[int], hub: Hub, run: Run, tmp_pa
     assert done.returncode == 0, done.stderr
     assert hub.faults.errors == []
     assert hub.faults.drops == 0
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
 
 
 def test_a_token_goes_to_the_hub_and_to_no_other_host(hub: Hub, run: Run, tmp_path: Path) -> None:
@@ -96,13 +100,13 @@ def test_a_token_goes_to_the_hub_and_to_no_other_host(hub: Hub, run: Run, tmp_pa
     [
         ("hf:owner/nothing", "no such repository, or a private one"),
         ("hf:owner/private", "no such repository, or a private one"),
-        ("hf:owner/gated", "its owner wants terms accepted"),
+        ("hf:owner/gated", "accept its terms"),
         ("hf:owner/model@other", "no such revision"),
         ("hf:../../etc", "not a name on the hub"),
         ("hf:owner", "not a name on the hub"),
     ],
 )
-def test_what_cannot_be_had_is_one_line(name: str, wrong: str, run: Run, tmp_path: Path) -> None:
+def test_an_unavailable_model_is_one_line(name: str, wrong: str, run: Run, tmp_path: Path) -> None:
     done = run("plan", name)
     assert done.returncode == 1
     assert wrong in done.stderr
@@ -120,7 +124,7 @@ def test_without_a_network_it_says_so(run: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
+def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
     hub: Hub, run: Run, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.gguf"
@@ -128,22 +132,22 @@ def test_a_hub_that_fails_for_good_leaves_what_can_go_on(
     hub.faults.after_bytes = 2_000_000
     done = run(*arguments)
     assert done.returncode == 1
-    assert "the same command goes on later" in done.stderr
+    assert "run the same command again later" in done.stderr
     assert done.stderr.count("\n") == 1
     assert not output.exists()
     hub.faults.after_bytes = None
     before = hub.sent
     assert run(*arguments).returncode == 0
     assert hub.sent - before < (hub.folders["owner/model"] / "model.safetensors").stat().st_size
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
 
 
 def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     hub: Hub, run: Run, tmp_path: Path, spawn: Spawn
 ) -> None:
     output = tmp_path / "out.gguf"
-    process = stalled_in(spawn, hub, 2_000_000, "-o", output)
+    process = start_stalled_merge(spawn, hub, 2_000_000, "-o", output)
     process.send_signal(signal.SIGINT)
     # A request would be given up after 30 seconds.
     assert process.wait(15) == 130
@@ -152,20 +156,20 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     hub.go_on.set()
     hub.faults.stall_after_bytes = None
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
 
 
-def test_killed_five_times_it_goes_on_and_reads_little_again(
+def test_a_merge_killed_five_times_resumes_and_reads_little_again(
     hub: Hub, run: Run, spawn: Spawn, tmp_path: Path
 ) -> None:
-    """No signal that it could catch; a row that is written is not fetched again."""
+    """Killed with a signal that it cannot catch; written rows are not fetched again."""
     output = tmp_path / "out.gguf"
     # As little memory as it takes: slabs of a quarter megabyte, and two of them on their way.
     arguments = ("-o", output, "--max-ram", "62M")
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     for part in range(1, 6):
-        process = stalled_in(spawn, hub, part * weights // 6, *arguments)
+        process = start_stalled_merge(spawn, hub, part * weights // 6, *arguments)
         process.kill()
         process.communicate()
         hub.faults.stall_after_bytes = None
@@ -174,19 +178,17 @@ def test_killed_five_times_it_goes_on_and_reads_little_again(
         assert not output.exists()
     done = run("merge", "hf:owner/model", *arguments)
     assert done.returncode == 0, done.stderr
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
     assert hub.sent < weights + 5 * 1_000_000 + 300_000
 
 
-def test_weights_that_were_damaged_on_their_way_become_no_model(
-    hub: Hub, run: Run, tmp_path: Path
-) -> None:
+def test_weights_damaged_in_transit_are_not_converted(hub: Hub, run: Run, tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     hub.faults.damage = 1_000_000  # the head of the file has come
     done = run("merge", "hf:owner/model", "-o", output)
     assert done.returncode == 1
-    assert "it was damaged on its way" in done.stderr
+    assert "the download was damaged" in done.stderr
     assert done.stderr.count("\n") == 1
     assert list(tmp_path.glob("out.gguf*")) == []
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0
@@ -204,8 +206,8 @@ def test_kept_weights_are_in_the_hubs_own_cache_and_are_not_fetched_again(
     kept = try_to_load_from_cache("owner/model", file.name, cache_dir=tmp_path / "hf" / "hub")
     assert isinstance(kept, str)
     assert Path(kept).read_bytes() == file.read_bytes()
-    wanted = locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
-    assert tensors_of(output) == tensors_of(wanted)
+    wanted = convert_locally(hub.folders["owner/model"], tmp_path / "wanted.gguf")
+    assert read_tensors(output) == read_tensors(wanted)
     for again in ({}, {"HF_HUB_OFFLINE": "1"}):
         before = hub.sent
         done = run("merge", "hf:owner/model", "-o", output, **again)
@@ -213,7 +215,7 @@ def test_kept_weights_are_in_the_hubs_own_cache_and_are_not_fetched_again(
         assert hub.sent == before
 
 
-def test_a_disk_that_is_full_keeps_what_has_come(hub: Hub, run: Run, tmp_path: Path) -> None:
+def test_a_full_disk_keeps_what_has_arrived(hub: Hub, run: Run, tmp_path: Path) -> None:
     arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # A file cannot grow beyond this: what writing to a full disk is like.
@@ -236,18 +238,18 @@ def test_a_download_with_another_hash_is_not_kept(hub: Hub, run: Run, tmp_path: 
     arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
     done = run(*arguments)
     assert done.returncode == 1
-    assert "it was damaged on its way" in done.stderr
+    assert "the download was damaged" in done.stderr
     assert done.stderr.count("\n") == 1
-    assert weights_in(tmp_path / "hf") == []
+    assert large_files(tmp_path / "hf") == []
     assert run(*arguments).returncode == 0
 
 
 @pytest.mark.parametrize("length", ["the same", "another"])
-def test_a_file_that_is_replaced_meanwhile_is_never_mixed(
+def test_a_file_replaced_during_the_merge_is_never_mixed(
     length: str, hub: Hub, spawn: Spawn, tmp_path: Path
 ) -> None:
     output = tmp_path / "out.gguf"
-    process = stalled_in(spawn, hub, 2_000_000, "-o", output, "--max-ram", "62M")
+    process = start_stalled_merge(spawn, hub, 2_000_000, "-o", output, "--max-ram", "62M")
     file = hub.folders["owner/model"] / "model.safetensors"
     raw = bytearray(file.read_bytes())
     raw[-1000:] = bytes(1000 if length == "the same" else 2000)

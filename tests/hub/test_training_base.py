@@ -1,4 +1,4 @@
-"""The base of a fine-tuning, from the hub."""
+"""The base of a fine-tuning on the hub."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.hub.conftest import Run
 from tests.hub.stand_in import Hub
 
 
-def test_a_base_of_the_hub_comes_once_and_into_the_hub_s_cache(
+def test_a_base_on_the_hub_is_downloaded_once_into_its_cache(
     hub: Hub, run_training: Run, tmp_path: Path
 ) -> None:
     corpus = tmp_path / "corpus.jsonl"
@@ -32,7 +32,7 @@ def test_a_base_of_the_hub_comes_once_and_into_the_hub_s_cache(
     assert again.returncode == 0, again.stderr
 
 
-def test_a_base_that_is_not_there_gets_a_line(run_training: Run, tmp_path: Path) -> None:
+def test_a_missing_base_is_one_line(run_training: Run, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("{}")
     done = run_training(

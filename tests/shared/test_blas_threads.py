@@ -15,11 +15,11 @@ import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from baize_convert.failures import ConvertError
-from baize_convert.ggml import Float32
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
 from baize_convert.plan import Plan, plan_conversion
-from baize_convert.verify import compare_logits
+from baize_convert.quantization.ggml import Float32
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.verify.predictions import compare_logits
 from baize_shared.blas_threads import single_threaded_blas
 from baize_tui.engine import likelihood
 from baize_tui.engine.bindings import AbortFlag, Context
@@ -61,7 +61,7 @@ class Watching:
 
 def watched(change: Watching) -> Plan:
     """A conversion of the small base in which ``change`` is part of every tensor."""
-    plan = plan_conversion(BASE, [], outtype_named("Q8_0"))
+    plan = plan_conversion(BASE, [], parse_outtype("Q8_0"))
     placed = tuple(
         replace(one, tensor=replace(one.tensor, changes=(*one.tensor.changes, change)))
         for one in plan.layout.tensors
@@ -133,7 +133,7 @@ def test_nested_limits_end_with_the_outermost() -> None:
 
 def test_verifying_reads_with_one_blas_thread(tmp_path: Path) -> None:
     file = tmp_path / "f32.gguf"
-    merge(plan_conversion(BASE, [], outtype_named("F32")), file)
+    merge(plan_conversion(BASE, [], parse_outtype("F32")), file)
     seen: list[set[int]] = []
     compare_logits(file, file, 32, lambda _: seen.append(blas_threads()))
     assert {1} in seen
@@ -177,7 +177,7 @@ def test_a_numpy_imported_later_is_limited_too() -> None:
 
 def test_the_chat_client_starts_without_it() -> None:
     ran(
-        "import sys, baize_tui.__main__, baize_tui.app.client, baize_shared.blas_threads\n"
+        "import sys, baize_tui.__main__, baize_tui.app.app, baize_shared.blas_threads\n"
         "assert 'threadpoolctl' not in sys.modules\n"
         "assert 'numpy' not in sys.modules\n"
     )

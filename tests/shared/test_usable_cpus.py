@@ -62,11 +62,12 @@ def test_a_merge_gets_no_more_threads_than_its_affinity_mask_allows() -> None:
             sys.executable,
             "-c",
             f"import os; os.sched_setaffinity(0, [{one}])\n"
-            "from baize_convert.budget import budget_for\n"
-            "from baize_convert.outtypes import outtype_named\n"
+            "from baize_convert.budget import choose_budget\n"
+            "from baize_convert.quantization.outtypes import parse_outtype\n"
             "from baize_convert.plan import plan_conversion\n"
             "from tests.convert.make_goldens import BASE\n"
-            "print(budget_for(plan_conversion(BASE, [], outtype_named('F32')).layout).workers)\n",
+            "plan = plan_conversion(BASE, [], parse_outtype('F32'))\n"
+            "print(choose_budget(plan.layout).workers)\n",
         ],
         check=True,
         capture_output=True,

@@ -12,10 +12,10 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from baize_tui.app import client
-from baize_tui.app.client import BaizeApp
+from baize_tui.app import app as app_module
+from baize_tui.app.app import BaizeApp
 from baize_tui.cli.failures import exit_code_of
-from baize_tui.cli.start import start_client
+from baize_tui.cli.start import StartOptions, start_client
 
 
 def loop_forever(_: BaizeApp) -> None:
@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[BaizeApp], None]] = {
 
 
 class StuckApp(BaizeApp):
-    CSS_PATH = str(Path(client.__file__).with_name("baize.tcss"))
+    CSS_PATH = str(Path(app_module.__file__).with_name("baize.tcss"))
 
     def on_ready(self) -> None:
         way, file = WAYS[sys.argv[1]], Path(sys.argv[2])
@@ -72,8 +72,8 @@ class StuckApp(BaizeApp):
 
 
 def main() -> None:
-    client.BaizeApp = StuckApp  # type: ignore[misc]
-    sys.exit(exit_code_of(start_client))
+    app_module.BaizeApp = StuckApp  # type: ignore[misc]
+    sys.exit(exit_code_of(lambda: start_client(StartOptions())))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from baize_convert.hub_names import PREFIX, parse_name
+from baize_convert.hub.names import PREFIX, parse_name
 from baize_train.errors import TrainError
 from baize_train.selfchat.seed_files import read_column
 

@@ -15,7 +15,7 @@ from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.catalog.recipes import CatalogError, find_model
-from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_of
+from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.cores import most_threads
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
@@ -79,7 +79,7 @@ class GgufSpeaker:
 
     def _request(self, messages: Sequence[Turn], options: SamplingOptions) -> Generate:
         own_system = messages[0].role == "system"
-        prompt = prompt_of(
+        prompt = prompt_from_turns(
             self._options.format,
             [PromptMessage(turn.role, turn.content) for turn in messages],
             system="" if own_system else self._options.system,

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from baize_convert.adapter_file import write_adapter
-from baize_convert.adapters import fitted, open_adapter
-from baize_convert.base import open_base
 from baize_convert.failures import ConvertError
+from baize_convert.lora.fitting import fit_adapter
 from baize_convert.merge import merge
-from baize_convert.outtypes import outtype_named
+from baize_convert.opening import open_adapter, open_base
+from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_train.errors import TrainError
 
 _OUTTYPE = "Q8_0"
@@ -39,7 +39,7 @@ def check_adapters(base: Path, adapters: Sequence[Path]) -> None:
         checkpoint = open_base(base)
         for adapter in adapters:
             if not adapter.is_file():  # llama.cpp checks a GGUF when it loads it
-                fitted(open_adapter(adapter), checkpoint.config)
+                fit_adapter(open_adapter(adapter), checkpoint.config)
     except ConvertError as error:
         raise TrainError(str(error)) from error
 
@@ -59,7 +59,7 @@ def make_runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableM
         merged = work / f"{_fingerprint([base, *adapters])}.gguf"
         if not merged.exists():
             opened = [open_adapter(adapter) for adapter in adapters]
-            merge(plan_conversion(base, opened, outtype_named(_OUTTYPE)), merged)
+            merge(plan_conversion(base, opened, parse_outtype(_OUTTYPE)), merged)
         return RunnableModel(merged)
     except ConvertError as error:
         raise TrainError(str(error)) from error

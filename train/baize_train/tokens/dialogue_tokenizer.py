@@ -20,7 +20,7 @@ from baize_train.corpus.dialogues import Dialogue
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
-from baize_tui.chat.formats import format_named, prompt_of
+from baize_tui.chat.formats import format_named, prompt_from_turns
 from baize_tui.engine.bindings import Vocabulary
 from baize_tui.engine.fragments import MarkedText, PromptTokenizer
 from baize_tui.engine.protocol import Prompt, PromptMessage
@@ -174,11 +174,13 @@ class DialogueTokenizer:
         format = self._format
         first = messages[0]
         if first.role != "system":
-            return prompt_of(
+            return prompt_from_turns(
                 format.name, messages, system=format.system, moderation=format.moderation
             )
         # A system turn of the dialogue replaces the default one.
-        prompt = prompt_of(format.name, messages[1:], system=first.content, moderation=False)
+        prompt = prompt_from_turns(
+            format.name, messages[1:], system=first.content, moderation=False
+        )
         return msgspec.structs.replace(prompt, variables={"moderation": format.moderation})
 
     def _probe_answer(self) -> tuple[str, str]:

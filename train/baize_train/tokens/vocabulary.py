@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
-from baize_convert.vocabulary_file import write_vocabulary
+from baize_convert.output.vocabulary_file import write_vocabulary
 from baize_train.errors import TrainError
 from baize_tui.engine.bindings import EngineError, Model
 

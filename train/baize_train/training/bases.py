@@ -13,16 +13,18 @@ def resolve_base(base: str) -> Path:
     Raises:
         TrainError: there is no such base, or the Hub refuses it.
     """
-    from baize_convert import hub, hub_names
     from baize_convert.failures import ConvertError
+    from baize_convert.hub.cache import cache_weights
+    from baize_convert.hub.names import PREFIX, parse_name
+    from baize_convert.hub.repository import open_repository
     from baize_tui.catalog.recipes import CatalogError, find_model
     from baize_tui.paths import project_paths
 
-    if base.startswith(hub_names.PREFIX):
+    if base.startswith(PREFIX):
         try:
-            name = hub_names.parse_name(base)
-            hub.keep_weights(name)
-            return hub.open_repository(name).folder
+            name = parse_name(base)
+            cache_weights(name)
+            return open_repository(name).folder
         except ConvertError as error:
             raise TrainError(str(error)) from error
     path = Path(base).expanduser()

@@ -1,0 +1,232 @@
+"""The client: it starts, ends, and connects the settings with the screens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+from collections.abc import Callable, Iterable, Mapping
+from typing import ClassVar
+
+from textual import on
+from textual.actions import ActionParseResult
+from textual.app import App, SystemCommand
+from textual.binding import BindingType
+from textual.dom import DOMNode
+from textual.screen import Screen
+from textual.worker import WorkerCancelled, WorkerError
+
+from baize_tui.app.actions import actions_with_keys
+from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.services.background_pulls import (
+    BackgroundPulls,
+    PullEvent,
+    PullFailed,
+    PullFinished,
+)
+from baize_tui.app.state import ClientState, SettingsChanged
+from baize_tui.app.terminal_driver import ClientDriver
+from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, InvalidTheme, read_themes
+from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.chat import Chat
+from baize_tui.engine.client import kill_workers
+from baize_tui.exit_watch import ExitWatch
+from baize_tui.paths import Paths
+from baize_tui.settings import SettingsError
+from baize_tui.store.errors import StoreError
+
+_STOP_S = 1.0
+"""How long the model may take to stop an answer when the person quits."""
+_END_S = 2.0
+"""How long the rest may take once everything is saved."""
+
+
+class BaizeApp(App[int]):
+    """The client; its main screen is ``ConversationScreen``."""
+
+    TITLE = "Baize"
+    CSS_PATH = "baize.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = []
+
+    def __init__(
+        self,
+        chat: Chat,
+        paths: Paths,
+        *,
+        model: str | None = None,
+        open_session: str | None = None,
+        exit_watch: ExitWatch | None = None,
+    ) -> None:
+        """``model`` is loaded after the first frame; None takes the first that is installed.
+
+        A started ``exit_watch`` ends the process on a signal, or when the terminal is closed.
+        """
+        super().__init__()
+        if issubclass(ClientDriver, self.driver_class):
+            self.driver_class = ClientDriver
+        self.exit_watch = exit_watch or ExitWatch()
+        self.state = ClientState(
+            chat=chat,
+            paths=paths,
+            pulls=BackgroundPulls(self),
+            exit_watch=self.exit_watch,
+            actions=actions_with_keys(chat.settings.keys),
+        )
+        self.set_keymap(chat.settings.keys)
+        self._first_model = model
+        self._open_session = open_session
+        self._warnings: list[str] = []
+        self._set_up_themes(chat.settings.look.theme)
+
+    def _set_up_themes(self, chosen: str) -> None:
+        """Register the themes and begin with ``chosen``.
+
+        It does what ``App._watch_theme`` does, before any style is read: setting ``theme`` here
+        would read all styles twice before the first frame.
+        """
+        for theme in (BAIZE_DARK, BAIZE_LIGHT, *read_themes(self.state.paths.themes_folder)):
+            if isinstance(theme, InvalidTheme):
+                self._warnings.append(theme.reason)
+            else:
+                self.register_theme(theme)
+        name = chosen if chosen in self.available_themes else BAIZE_DARK.name
+        if name != chosen:
+            key = self.state.keys["settings"]
+            self._warnings.append(f"There is no theme {chosen}; choose another one with {key}.")
+        self.set_reactive(BaizeApp.theme, name)
+        dark = self.current_theme.dark
+        classes = {f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}
+        self.update_classes(classes, update=False)
+        self.stylesheet.set_variables(self.get_css_variables())
+
+    def get_default_screen(self) -> Screen[None]:
+        return ConversationScreen(self.state, open_session=self._open_session, id="_default")
+
+    @property
+    def conversation_screen(self) -> ConversationScreen:
+        """The screen below all others."""
+        screen = self.screen_stack[0]
+        assert isinstance(screen, ConversationScreen)
+        return screen
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        yield from super().get_system_commands(screen)
+        if isinstance(screen, ConversationScreen):
+            for action in self.state.actions:
+                if action.id != "quit":  # Textual has its own
+                    method: Callable[[], object] = getattr(screen, f"action_{action.id}")
+                    yield SystemCommand(action.title, f"{action.help} · {action.key}", method)
+
+    # --- start and end --------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        chat = self.state.chat
+        set_aside = chat.conversations.set_aside
+        if set_aside is not None:
+            self.warn(f"The conversations file was damaged and is kept as {set_aside}")
+        for warning in self._warnings:
+            self.warn(warning)
+        self.exit_watch.attend(self._save_for_exit, chat.rescue)
+        self.exit_watch.at_exit(kill_workers)
+        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.state.pulls.events.subscribe(self, self._notify_pull)
+        chat.listen_for_notices(self.show_machine_notice)
+        # After the first frame: a process to start must not delay it.
+        self.call_after_refresh(self._after_first_frame)
+
+    def _after_first_frame(self) -> None:
+        gc.freeze()
+        gc.enable()
+        self.run_worker(self.conversation_screen.models.load_first(self._first_model), name="load")
+
+    def warn(self, text: str) -> None:
+        """Show a warning that does not fit into the status line."""
+        self.notify(text, severity="warning", timeout=20, markup=False)
+
+    def show_machine_notice(self, notice: str) -> None:
+        """Say what was switched off because it crashed on this machine."""
+        transcript = self.conversation_screen.transcript
+        if transcript.turns:
+            transcript.show_problem(notice)
+        else:
+            self.warn(notice)
+
+    def _notify_pull(self, event: PullEvent) -> None:
+        match event:
+            case PullFinished(name=name):
+                self.notify(f"{name} is ready.", markup=False)
+            case PullFailed(reason=reason):
+                self.notify(reason, severity="error", timeout=30, markup=False)
+            case _:
+                pass
+
+    async def _save_for_exit(self) -> None:
+        """The process was told to end, or the terminal is closed: save, and wait for nothing."""
+        if self.screen_stack:
+            self.conversation_screen.stop_reading()
+        await self.state.chat.save_for_exit()
+
+    async def action_quit(self) -> None:
+        chat = self.state.chat
+        await chat.save(_STOP_S)
+        await self._end_turns()
+        self.conversation_screen.stop_reading()
+        await self.state.pulls.close()
+        await chat.close()
+        self.exit(0)
+        # A thread that still waits, such as for an answer of the hub, must not delay the end.
+        self.exit_watch.end_within(_END_S, 1 if chat.unsaved else 0)
+
+    async def _end_turns(self) -> None:
+        """Give the workers that follow answers a moment to end by themselves."""
+        turns = [worker for worker in self.workers if worker.group.startswith("turn ")]
+        with contextlib.suppress(WorkerError, WorkerCancelled, TimeoutError):
+            await asyncio.wait_for(self.workers.wait_for_complete(turns), _STOP_S)
+
+    async def run_action(
+        self,
+        action: str | ActionParseResult,
+        default_namespace: DOMNode | None = None,
+        namespaces: Mapping[str, DOMNode] | None = None,
+    ) -> bool:
+        """Run an action; where it cannot write to the store, show why."""
+        try:
+            return await super().run_action(action, default_namespace, namespaces)
+        except StoreError as error:
+            self.conversation_screen.status.show(str(error), "problem")
+            return True
+
+    # --- settings -------------------------------------------------------------------------------
+
+    @on(SettingsChanged)
+    def _settings_changed(self, event: SettingsChanged) -> None:
+        """Apply settings that were written to the file."""
+        settings = self.state.settings
+        if event.table == "look" and settings.look.theme in self.available_themes:
+            self.theme = settings.look.theme
+        elif event.table == "model":
+            self._load_default_model(settings.model.default)
+        self.conversation_screen.settings_changed(event)
+
+    def _load_default_model(self, name: str | None) -> None:
+        try:
+            model = self.state.chat.catalog.find_model(name)
+        except CatalogError as error:
+            self.warn(str(error))
+        else:
+            loading = self.conversation_screen.models.load(model)
+            self.run_worker(loading, group="load", exclusive=True)
+
+    def _keep_theme(self, name: str) -> None:
+        """Write a theme chosen in the command palette to the settings."""
+        if name == self.state.settings.look.theme:
+            return
+
+        async def keep() -> None:
+            try:
+                await self.state.write_setting("look", "theme", name)
+            except SettingsError as error:
+                self.warn(str(error))
+
+        self.run_worker(keep(), group="theme", exclusive=True)

@@ -1,0 +1,1 @@
+"""The screen of a conversation: the objects that it is composed of."""

@@ -1,0 +1,246 @@
+"""Showing answers as they are generated: each turn from question to saved answer."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator
+
+import msgspec
+from textual.widgets import Static
+
+from baize_shared.progress import TimeLeft, progress_text
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.drawing_rate import DrawingRate
+from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.view_state import LiveAnswer
+from baize_tui.app.widgets.status_line import threads_text
+from baize_tui.chat.events import (
+    AnswerFailed,
+    AnswerFinished,
+    AnswerStarted,
+    AnswerText,
+    ChatEvent,
+    LoadingModel,
+    MessageSaved,
+    SaveFailed,
+    TurnsDropped,
+)
+from baize_tui.engine.protocol import Prefilling, ThreadsChosen
+from baize_tui.store.records import Conversation, Message
+
+LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
+MACHINE_BUSY = "the machine is busy"
+NOT_SAVED_YET = "not saved yet"
+NOT_SAVED = "not saved: the disk is full; saving will be retried"
+
+Events = AsyncGenerator[ChatEvent, None]
+
+
+class Answers:
+    """Follows the turns in progress, in all conversations, and shows the one that is open."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        idle_status: IdleStatus,
+        list_updates: ListUpdates,
+        draft_cost: DraftCost,
+        conversation_view: ConversationView,
+    ) -> None:
+        self._surface = surface
+        self._view = surface.view
+        self._idle_status = idle_status
+        self._list_updates = list_updates
+        self._draft_cost = draft_cost
+        self._conversation_view = conversation_view
+        self._time_left = TimeLeft()
+        self._unsaved_question = ""
+        self.drawing_rate = DrawingRate(surface.screen, self._draw)
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether a turn is in progress, in any conversation."""
+        return bool(self._view.live)
+
+    def start(self, conversation: Conversation, events: Events) -> None:
+        """Follow a turn whose question is saved already."""
+        self._start(conversation, events, saves_first=False)
+
+    def start_with_question(
+        self, conversation: Conversation, events: Events, question: str = ""
+    ) -> None:
+        """Follow a turn that begins by saving the person's message. ``question`` is put back into
+        the prompt if it cannot be saved."""
+        self._unsaved_question = question
+        self._start(conversation, events, saves_first=True)
+
+    def _start(self, conversation: Conversation, events: Events, *, saves_first: bool) -> None:
+        self._view.live[conversation.id] = None
+        self._surface.status.show_stop(True)
+        self._surface.screen.run_worker(
+            self._follow(conversation.id, events, saves_first=saves_first),
+            group=f"turn {conversation.id}",
+            exit_on_error=True,
+        )
+
+    async def _follow(self, conversation_id: str, events: Events, *, saves_first: bool) -> None:
+        """Show a turn until it ends; the person may open other conversations meanwhile."""
+        load_ended = self._surface.state.load_ended
+        self._list_updates.refresh()
+        self._time_left = TimeLeft()
+        generated = False
+        try:
+            # A message is saved even while the first model is being loaded; its answer waits.
+            if not saves_first:
+                await load_ended.wait()
+            async with contextlib.aclosing(events):
+                async for event in events:
+                    self._show(conversation_id, event)
+                    generated = not isinstance(event, MessageSaved)
+                    if isinstance(event, MessageSaved):
+                        await load_ended.wait()
+        finally:
+            self._view.live.pop(conversation_id, None)
+            if not self._view.live:
+                self.drawing_rate.stop()
+        await self._show_end(conversation_id, generated=generated)
+
+    async def _show_end(self, conversation_id: str, *, generated: bool) -> None:
+        self._list_updates.refresh()
+        if conversation_id != self._view.open_id:
+            return
+        self._view.conversation = await self._surface.chat.conversations.get(conversation_id)
+        self._surface.status.show_stop(False)
+        self.show_more_mark()
+        await self._conversation_view.show_branches()
+        if not generated:
+            self._idle_status.show()  # an edited answer: it is only saved
+        self._draft_cost.count_soon()
+
+    def show_more_mark(self) -> None:
+        """Say that text is added below, where the end of a growing answer is out of sight."""
+        more = not self._surface.transcript.following and self._view.is_answering
+        mark = self._surface.screen.query_one("#more", Static)
+        if mark.display != more:
+            mark.display = more
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def _show(self, conversation_id: str, event: ChatEvent) -> None:
+        is_open = conversation_id == self._view.open_id
+        match event:
+            case AnswerText():
+                self._grow(conversation_id, event, is_open)
+            case MessageSaved(message):
+                self._unsaved_question = ""
+                self._list_updates.refresh()
+                if is_open:
+                    self._show_question(message)
+            case AnswerStarted(message):
+                self._begin(conversation_id, message, is_open)
+            case AnswerFinished():
+                self._finish(event, is_open)
+            case AnswerFailed():
+                self._fail(event, is_open)
+            case SaveFailed(why=why):
+                self._surface.status.show(f"{NOT_SAVED_YET}: {why}", "problem")
+            case LoadingModel(model=model, progress=progress) if is_open:
+                self._show_progress(f"{LOADING} {model}", progress)
+            case Prefilling(done=done, total=total) if is_open:
+                if (live := self._view.live.get(conversation_id)) is not None:
+                    live.reading = True
+                self._show_progress(READING, done / max(total, 1), f"{done} of {total}")
+            case TurnsDropped(first_kept=first) if is_open:
+                self._surface.transcript.mark_context_start(first)
+            case ThreadsChosen() if is_open:
+                self._show_threads(event)
+            case _:
+                pass
+
+    def _show_question(self, message: Message) -> None:
+        self._surface.transcript.add(message)
+        if self._surface.state.load_ended.is_set():
+            self._surface.status.show(READING, "busy")
+
+    def _begin(self, conversation_id: str, message: Message, is_open: bool) -> None:
+        self._view.live[conversation_id] = LiveAnswer(message)
+        if is_open:
+            transcript = self._surface.transcript
+            turn = transcript.turn(message.id) or transcript.add(message)
+            turn.growing = True
+            transcript.redraw(turn)
+            self._surface.status.show(ANSWERING, "busy")
+        loaded = self._surface.chat.active_model.loaded
+        if loaded is not None:
+            self.drawing_rate.model_uses(loaded.threads)
+
+    def _grow(self, conversation_id: str, event: AnswerText, is_open: bool) -> None:
+        live = self._view.live.get(conversation_id)
+        if live is None:
+            return
+        if live.reading:
+            live.reading = False
+            if is_open:
+                self._surface.status.show(ANSWERING, "busy")
+        live.message = msgspec.structs.replace(
+            live.message, text=event.text, reasoning=event.reasoning
+        )
+        live.drawn = False
+        if is_open:
+            self.drawing_rate.text_came()
+
+    def _show_threads(self, event: ThreadsChosen) -> None:
+        self.drawing_rate.model_uses(event.threads)
+        text = ANSWERING
+        if event.lowered:
+            text += f" · {threads_text(event.threads, event.most)}: {MACHINE_BUSY}"
+        self._surface.status.show(text, "busy")
+
+    def _show_progress(self, work: str, done: float, count: str = "") -> None:
+        text = progress_text(work, done, count=count, left=self._time_left.after(done))
+        self._surface.status.show(text, "busy")
+
+    def _finish(self, event: AnswerFinished, is_open: bool) -> None:
+        stats = event.stats
+        if is_open:
+            self._complete_turn(event.message)
+            self._view.last_stats = stats
+            self._view.context_used = stats.prompt_tokens + stats.completion_tokens
+            self._idle_status.show()
+        for notice in event.notices:
+            self._surface.screen.notify(notice, severity="warning", markup=False)
+        if not event.saved:
+            self._surface.status.show(NOT_SAVED, "problem")
+
+    def _fail(self, event: AnswerFailed, is_open: bool) -> None:
+        if is_open and event.message is not None:
+            self._complete_turn(event.message)
+        if self._unsaved_question and not self._surface.prompt.text:
+            self._surface.prompt.set_draft(self._unsaved_question)
+        self._unsaved_question = ""
+        if is_open:
+            self._surface.status.show(event.why, "problem")
+            self._surface.transcript.show_problem(event.why)
+        else:
+            self._surface.screen.notify(event.why, severity="error", markup=False)
+
+    def _complete_turn(self, message: Message) -> None:
+        turn = self._surface.transcript.turn(message.id)
+        if turn is not None:
+            turn.growing = turn.thinking = False
+            self._surface.transcript.update_turn(turn, message)
+
+    def _draw(self) -> None:
+        """Draw the answer of the open conversation as far as it has come."""
+        open_id = self._view.open_id
+        live = self._view.live.get(open_id) if open_id is not None else None
+        if live is None or live.drawn:
+            return
+        live.drawn = True
+        turns = self._surface.transcript.turns
+        if turns and turns[-1].message.id == live.message.id:
+            turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
+            self._surface.transcript.update_turn(turns[-1], live.message)

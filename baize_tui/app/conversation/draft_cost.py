@@ -1,0 +1,70 @@
+"""How many tokens the context has with the draft, counted when the person stops typing."""
+
+from __future__ import annotations
+
+import contextlib
+
+from textual.timer import Timer
+
+from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.chat.errors import NoModelLoaded
+from baize_tui.engine.client import EngineFailure
+from baize_tui.store.errors import StoreError
+
+COUNT_AFTER_S = 0.3
+"""A draft is counted when nothing was typed for this long."""
+GROUP = "count"
+"""The group of the worker that counts."""
+
+
+def is_command(text: str) -> bool:
+    """Whether a draft is a ``/`` command."""
+    return text.startswith("/") and "\n" not in text
+
+
+class DraftCost:
+    """Counts the draft, and shows the count in the status line."""
+
+    def __init__(self, surface: Surface, idle_status: IdleStatus) -> None:
+        self._surface = surface
+        self._idle_status = idle_status
+        self._timer: Timer | None = None
+
+    def draft_changed(self) -> None:
+        if not self._surface.prompt.draft:
+            self._set_tokens(None)  # no need to count
+        self.count_soon()
+
+    def count_soon(self) -> None:
+        """Count after ``COUNT_AFTER_S``, unless this is called again before."""
+        self.stop()
+        self._timer = self._surface.screen.set_timer(COUNT_AFTER_S, self._start_count)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+
+    def _start_count(self) -> None:
+        self._surface.run_worker(self._count, group=GROUP, exclusive=True)
+
+    async def _count(self) -> None:
+        view, draft = self._surface.view, self._surface.prompt.draft
+        tokens = None
+        if draft and not is_command(draft):
+            leaf = view.conversation.leaf_id if view.conversation is not None else None
+            if view.editing is not None:
+                leaf = view.editing.parent_id
+            # If it cannot be counted, sending it will say why.
+            with contextlib.suppress(EngineFailure, NoModelLoaded, StoreError):
+                tokens = await self._surface.chat.count_prompt_tokens(
+                    view.conversation, leaf, draft
+                )
+        if draft == self._surface.prompt.draft:
+            self._set_tokens(tokens)
+
+    def _set_tokens(self, tokens: int | None) -> None:
+        view = self._surface.view
+        before, view.draft_tokens = view.draft_tokens, tokens
+        if tokens != before:
+            self._idle_status.show_if_idle()

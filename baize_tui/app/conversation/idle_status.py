@@ -1,0 +1,62 @@
+"""The status line while nothing is in progress: model, speed, context, moderation, pulls."""
+
+from __future__ import annotations
+
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.status_line import threads_text
+
+MODERATED, NOT_MODERATED = "moderated", "not moderated"
+TOO_LONG, DROPS_TURNS = "too long", "drops oldest turns"
+
+
+class IdleStatus:
+    """Shows the state of the client at rest."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the status line has nothing else to show."""
+        view = self._surface.view
+        running = self._surface.chat.active_model.running
+        return running is not None and not view.is_answering and view.editing is None
+
+    def show_if_idle(self) -> None:
+        if self.is_idle:
+            self.show()
+
+    def show(self) -> None:
+        state, view, status = self._surface.state, self._surface.view, self._surface.status
+        parts: list[str] = []
+        threads = ""
+        running = state.chat.active_model.running
+        if running is not None:
+            adapters = view.conversation.adapters if view.conversation is not None else {}
+            names = [name for name, scale in adapters.items() if scale]
+            parts.append(" + ".join([running.model.name, *names]))
+            if view.last_stats is not None:
+                parts.append(f"{view.last_stats.tokens_per_second:.0f} tokens/s")
+                threads = threads_text(view.last_stats.threads, running.loaded.threads)
+                parts.append(threads)
+            parts.append(self._context_text(running.loaded.n_ctx))
+        elif state.model is not None:
+            parts.append(state.model.name)
+        chosen = view.conversation if view.conversation is not None else state.settings.chat
+        parts.append(MODERATED if chosen.moderation else NOT_MODERATED)
+        parts.append(state.pulls.status_text)
+        text = " · ".join(part for part in parts if part)
+        if threads and not status.fits(text):
+            text = " · ".join(part for part in parts if part and part != threads)
+        status.show(text)
+
+    def _context_text(self, n_ctx: int) -> str:
+        """How many tokens of the context are used, or would be with the draft."""
+        options, view = self._surface.chat.options, self._surface.view
+        if view.draft_tokens is None:
+            return f"context {view.context_used}/{n_ctx}" if view.context_used else ""
+        text = f"context {view.draft_tokens}/{n_ctx} with draft"
+        if view.draft_tokens > n_ctx - options.reserve(n_ctx):
+            stops = options.overflow(view.conversation) == "stop"
+            text += f": {TOO_LONG if stops else DROPS_TURNS}"
+        return text

@@ -1,0 +1,56 @@
+"""Keeping the list of conversations up to date, also with what other clients write."""
+
+from __future__ import annotations
+
+from textual.timer import Timer
+
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.store.errors import StoreError
+
+WATCH_EVERY_S = 2.0
+GROUP = "list"
+"""The group of the worker that reads the list."""
+SAVED_AGAIN = "everything is saved again"
+
+
+class ListUpdates:
+    """Reads the list and shows it."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._surface = surface
+        self._version = 0
+        self._timer: Timer | None = None
+
+    def start(self) -> None:
+        """Show the list on the first frame, and watch the store from then on."""
+        listed = self._surface.chat.conversations.list_now()
+        self._version = listed.version
+        self._surface.conversation_list.show(listed.conversations, None, set())
+        self._timer = self._surface.screen.set_interval(WATCH_EVERY_S, self._watch_store)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+
+    def refresh(self) -> None:
+        """Read the list again in the background."""
+        self._surface.run_worker(self._read, group=GROUP, exclusive=True)
+
+    async def _read(self) -> None:
+        surface = self._surface
+        try:
+            listed = await surface.chat.conversations.list_with_version()
+        except StoreError as error:
+            surface.status.show(str(error), "problem")
+            return
+        self._version = listed.version
+        open_id, busy = surface.view.open_id, surface.chat.busy
+        surface.conversation_list.show(listed.conversations, open_id, busy)
+
+    async def _watch_store(self) -> None:
+        """Look for changes of other clients, and save what could not be saved before."""
+        chat = self._surface.chat
+        if chat.unsaved and await chat.save_pending() == 0:
+            self._surface.status.show(SAVED_AGAIN)
+        if await chat.conversations.version() != self._version:
+            self.refresh()

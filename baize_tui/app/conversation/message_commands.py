@@ -1,0 +1,164 @@
+"""Working on messages: select, edit, branches, unfold, mark, pin, copy, delete."""
+
+from __future__ import annotations
+
+import msgspec
+
+from baize_shared.counts import count_text
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.store.records import Mark
+
+EDITING = "editing · enter creates a branch · esc cancels"
+NO_CODE = "There is no code block in this message."
+
+
+class MessageCommands:
+    """Commands on the selected message, or the last one."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        draft_cost: DraftCost,
+        conversation_view: ConversationView,
+        undo_stack: UndoStack,
+    ) -> None:
+        self._surface = surface
+        self._view = surface.view
+        self._transcript = surface.transcript
+        self._draft_cost = draft_cost
+        self._conversation_view = conversation_view
+        self._undo_stack = undo_stack
+
+    def edit(self) -> None:
+        """Put the message into the prompt; sending it creates a branch."""
+        turn = self._transcript.turn_to_work_on("user")
+        if turn is None or not self._view.can_change:
+            return
+        self._view.editing = turn.message
+        self._surface.prompt.set_draft(turn.message.text)
+        self._surface.screen.set_focus(self._surface.prompt)
+        self._surface.status.show(EDITING, "busy")
+
+    def edit_last(self) -> None:
+        self._transcript.select(None)
+        self.edit()
+
+    # --- branches -------------------------------------------------------------------------------
+
+    async def show_neighbour_branch(self, step: int) -> None:
+        """Show the branch ``step`` beside this one, at the selected or the last place where the
+        conversation branches."""
+        if not self._view.can_change:
+            return
+        selected = self._transcript.selected
+        turns = [selected] if selected is not None else reversed(self._transcript.turns)
+        branching = next((turn for turn in turns if turn.branch is not None), None)
+        if branching is not None:
+            await self.show_sibling(branching.message.id, step)
+
+    async def show_sibling(self, message_id: int, step: int) -> None:
+        """Show the branch of the message that is ``step`` beside ``message_id``."""
+        if not self._view.can_change:
+            return
+        if await self._surface.chat.messages.show_sibling(message_id, step):
+            await self._conversation_view.reload()
+
+    # --- unfolding, marks, pins -----------------------------------------------------------------
+
+    def unfold(self) -> None:
+        """Unfold or fold the selected message, or the last one that can be."""
+        turn = self._transcript.turn_to_work_on()
+        turns = [turn] if turn is not None and turn.selected else reversed(self._transcript.turns)
+        foldable = (t for t in turns if t.message.reasoning or t.is_folded or t.unfolded)
+        if (first := next(foldable, None)) is not None:
+            self.unfold_message(first.message.id)
+
+    def unfold_message(self, message_id: int) -> None:
+        """Unfold or fold a long question, or the reasoning of an answer."""
+        turn = self._transcript.turn(message_id)
+        if turn is not None:
+            if turn.message.role == "user":
+                turn.unfolded = not turn.unfolded
+            else:
+                turn.unfold_reasoning = not turn.unfold_reasoning
+            self._transcript.redraw(turn)
+
+    async def mark(self, mark: Mark) -> None:
+        """Mark the answer, or remove the mark where it has the same."""
+        turn = self._transcript.turn_to_work_on("assistant")
+        if turn is None or turn.message.role != "assistant" or turn.growing:
+            return
+        new = None if turn.message.mark == mark else mark
+        await self._surface.chat.messages.set_mark(turn.message.id, new)
+        self._transcript.update_turn(turn, msgspec.structs.replace(turn.message, mark=new))
+
+    async def pin(self) -> None:
+        """Pin the turn, or unpin it."""
+        turn = self._transcript.turn_to_work_on()
+        if turn is None or turn.growing:
+            return
+        pinned = not turn.message.pinned
+        for id in await self._surface.chat.messages.pin(turn.message, pinned):
+            if (changed := self._transcript.turn(id)) is not None:
+                message = msgspec.structs.replace(changed.message, pinned=pinned)
+                self._transcript.update_turn(changed, message)
+        self._draft_cost.count_soon()
+
+    # --- copying --------------------------------------------------------------------------------
+
+    def copy(self) -> None:
+        turn = self._transcript.turn_to_work_on("assistant")
+        if turn is not None:
+            self._copy_text(turn.text)
+
+    def copy_code(self) -> None:
+        """Copy the last code block of the message."""
+        turn = self._transcript.turn_to_work_on("assistant")
+        if turn is not None:
+            self.copy_block(turn.message.id, -1)
+
+    def copy_block(self, message_id: int, number: int) -> None:
+        """Copy a code block of a message, counted from 0; -1 is the last."""
+        from baize_tui.app.services.clipboard import code_blocks
+
+        turn = self._transcript.turn(message_id)
+        blocks = code_blocks(turn.text) if turn is not None else []
+        if not blocks or number >= len(blocks):
+            self._surface.screen.notify(NO_CODE)
+        else:
+            self._copy_text(blocks[number])
+
+    def _copy_text(self, text: str) -> None:
+        from baize_tui.app.services.clipboard import copy_to_file, copy_to_system
+
+        self._surface.screen.app.copy_to_clipboard(text)
+        notice = f"Copied {count_text(len(text), 'character')}"
+        if not copy_to_system(text):
+            # The terminal may ignore OSC 52, and never says so.
+            try:
+                file = copy_to_file(text, self._surface.state.paths.cache)
+                notice += f", also to {file}"
+            except OSError as error:
+                notice += f" (to no file: {error.strerror})"
+        self._surface.screen.notify(notice, markup=False)
+
+    # --- deleting -------------------------------------------------------------------------------
+
+    async def delete(self) -> None:
+        """Delete the message and everything below it."""
+        turn = self._transcript.turn_to_work_on()
+        if turn is None or not self._view.can_change:
+            return
+        messages, message_id = self._surface.chat.messages, turn.message.id
+        await messages.delete(message_id)
+        await self._conversation_view.reload()
+
+        async def undo() -> None:
+            await self._conversation_view.open(await messages.undelete(message_id))
+
+        self._undo_stack.push(undo)
+        key = self._surface.state.keys["undo"]
+        self._surface.screen.notify(f"Deleted. {key} restores it.")

@@ -1,0 +1,99 @@
+"""Loading models: the first one at the start, and those that the person chooses."""
+
+from __future__ import annotations
+
+import msgspec
+
+from baize_shared.progress import TimeLeft, progress_text
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.engine.client import EngineFailure
+
+LOADING, NO_MODEL = "loading", "no model"
+FAILURE_TITLE = "Model"
+
+
+class ModelLoading:
+    """Loads models and shows the progress in the status line."""
+
+    def __init__(
+        self,
+        surface: Surface,
+        idle_status: IdleStatus,
+        draft_cost: DraftCost,
+        conversation_view: ConversationView,
+    ) -> None:
+        self._surface = surface
+        self._idle_status = idle_status
+        self._draft_cost = draft_cost
+        self._conversation_view = conversation_view
+
+    async def load_first(self, name: str | None) -> None:
+        """Find and load model ``name``, or the first that is installed where it is None."""
+        state = self._surface.state
+        try:
+            try:
+                state.model = state.chat.catalog.find_model(name)
+            except CatalogError as error:
+                state.problem = str(error)
+                self._surface.status.show(NO_MODEL, "problem")
+            self._conversation_view.show_welcome()
+            self._conversation_view.show_disclaimer()
+            if state.model is not None:
+                await self.load(state.model)
+        finally:
+            state.load_ended.set()
+
+    async def load(self, model: CatalogModel) -> None:
+        """Load ``model`` in place of the present one; where that fails, none is loaded."""
+        surface = self._surface
+        left = TimeLeft()
+
+        def show_progress(done: float) -> None:
+            text = progress_text(f"{LOADING} {model.name}", done, left=left.after(done))
+            surface.status.show(text, "busy")
+
+        show_progress(0.0)
+        surface.state.model = model
+        try:
+            await surface.chat.use_model(model, show_progress)
+        except EngineFailure as error:
+            surface.status.show(str(error), "problem")
+            surface.screen.notify(
+                str(error), title=FAILURE_TITLE, severity="error", timeout=30, markup=False
+            )
+            return
+        self.show_loaded()
+
+    def show_loaded(self) -> None:
+        """Another model may be loaded now."""
+        self._conversation_view.show_disclaimer()
+        if not self._surface.view.live:
+            self._idle_status.show()
+        self._draft_cost.count_soon()
+
+    async def use(self, name: str) -> None:
+        """Load model ``name``, for the open conversation from now on."""
+        view = self._surface.view
+        try:
+            model = self._surface.chat.catalog.find_model(name)
+        except CatalogError as error:
+            self._surface.status.show(str(error), "problem")
+            return
+        if view.conversation is not None:
+            changed = msgspec.structs.replace(view.conversation, model=name)
+            await self._conversation_view.change_options(changed)
+        await self.load(model)
+        self._conversation_view.show_welcome()
+
+    async def choose(self) -> str | None:
+        """Ask for a model; None where the person closes the screen."""
+        from baize_tui.app.screens.models import ModelsScreen
+
+        model = self._surface.chat.active_model.model
+        current = model.name if model is not None else None
+        screen = ModelsScreen(self._surface.state, current)
+        return await self._surface.screen.app.push_screen_wait(screen)

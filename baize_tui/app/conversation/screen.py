@@ -1,0 +1,369 @@
+"""The main screen: conversations, transcript, prompt and status line.
+
+It lays out the widgets, and hands keys, clicks and messages to the objects that do the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import ClassVar
+
+from textual import events, getters, on
+from textual.app import ComposeResult, SuspendNotSupported
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import OptionList, Static, TextArea
+
+from baize_tui.app.actions import ACTIONS
+from baize_tui.app.conversation import conversation_view, draft_cost, list_updates
+from baize_tui.app.conversation.answers import Answers
+from baize_tui.app.conversation.asking import Asking
+from baize_tui.app.conversation.comparing import Comparing
+from baize_tui.app.conversation.conversation_commands import ConversationCommands
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.draft_cost import DraftCost, is_command
+from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.message_commands import MessageCommands
+from baize_tui.app.conversation.model_loading import LOADING, ModelLoading
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.app.conversation.view_state import ViewState
+from baize_tui.app.services.background_pulls import PullEvent
+from baize_tui.app.state import ClientState, SettingsChanged
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine
+from baize_tui.store.errors import StoreError
+
+NARROW = 60
+"""Columns below which there is no room for the list beside the transcript."""
+SMALLEST = (30, 8)
+"""Columns and lines below which nothing can be shown."""
+TITLES_GROUP = "title"
+READING_GROUPS = (list_updates.GROUP, draft_cost.GROUP, conversation_view.GROUP, TITLES_GROUP)
+"""Groups of the workers that read the store, or ask the engine, for what is shown."""
+MORE_BELOW = "↓ more text below"
+NOTHING_TO_UNDO = "There is nothing to undo."
+
+
+class ConversationScreen(Screen[None]):
+    """Shows what ``chat`` reports; every change of a conversation goes through ``chat``."""
+
+    AUTO_FOCUS = "#prompt"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
+        for action in ACTIONS
+    ]
+    _too_small = getters.query_one("#too-small", Static)
+
+    def __init__(self, state: ClientState, *, open_session: str | None, id: str) -> None:
+        """``open_session`` is the id of the conversation to open at the start."""
+        super().__init__(id=id)
+        self._state = state
+        self._open_session = open_session
+        self.view = ViewState()
+        self.transcript = Transcript(state.keys)
+        self.prompt = Prompt([action.command for action in state.actions])
+        self.status = StatusLine(state.actions)
+        self.conversation_list = ConversationList()
+        surface = Surface(
+            self,
+            state,
+            self.view,
+            self.transcript,
+            self.prompt,
+            self.status,
+            self.conversation_list,
+        )
+        self._surface = surface
+        undo_stack = self._undo_stack = UndoStack()
+        idle = self._idle_status = IdleStatus(surface)
+        lists = self._list_updates = ListUpdates(surface)
+        cost = self._draft_cost = DraftCost(surface, idle)
+        opened = self.conversation_view = ConversationView(surface, idle, lists, cost)
+        self.answers = Answers(surface, idle, lists, cost, opened)
+        self.models = ModelLoading(surface, idle, cost, opened)
+        self._asking = Asking(surface, idle, opened, self.answers)
+        self._messages = MessageCommands(surface, cost, opened, undo_stack)
+        self._conversations = ConversationCommands(surface, idle, lists, opened, undo_stack)
+        self._comparing = Comparing(surface, opened, self._asking, self.models.show_loaded)
+
+    def compose(self) -> ComposeResult:
+        yield self.status
+        yield self.conversation_list
+        with Vertical(id="column"):
+            yield self.transcript
+            yield Static(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
+            yield Static("", id="disclaimer", markup=False)
+            yield self.prompt
+        yield Static("", id="too-small", markup=False)
+
+    # --- start and end --------------------------------------------------------------------------
+
+    async def on_mount(self) -> None:
+        # Here, and not a moment later: the list is on the first frame.
+        self._list_updates.start()
+        self._state.pulls.events.subscribe(self, self._follow_pull)
+        self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
+        if self._open_session is not None:
+            conversation = await self._state.chat.conversations.get(self._open_session)
+            await self.conversation_view.open(conversation)
+        else:
+            self.conversation_view.show_welcome()
+        self.status.show(LOADING, "busy")
+
+    def stop_reading(self) -> None:
+        """The store is about to be closed: read nothing more."""
+        self._list_updates.stop()
+        self._draft_cost.stop()
+        for group in READING_GROUPS:
+            self.workers.cancel_group(self, group)
+
+    def _start_command(self, command: Callable[[], Awaitable[None]], group: str) -> None:
+        """Run a command that waits for dialogs or the model; a failed write is shown."""
+
+        async def run() -> None:
+            try:
+                await command()
+            except StoreError as error:
+                self.status.show(str(error), "problem")
+
+        self._surface.run_worker(run, group=group)
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def on_resize(self, event: events.Resize) -> None:
+        # Not HORIZONTAL_BREAKPOINTS: a class on the screen restyles every widget.
+        columns, lines = event.size
+        self.conversation_list.set_class(columns < NARROW, "-narrow")
+        too_small = columns < SMALLEST[0] or lines < SMALLEST[1]
+        if self._too_small.display != too_small:
+            self._too_small.display = too_small
+        if too_small:
+            smallest = f"{SMALLEST[0]}x{SMALLEST[1]}"
+            self._too_small.update(
+                f"{columns}x{lines} is too small: at least {smallest} is needed. "
+                "Everything is still running."
+            )
+
+    def _follow_pull(self, _: PullEvent) -> None:
+        self._idle_status.show_if_idle()
+
+    def settings_changed(self, event: SettingsChanged) -> None:
+        """Show what depends on the settings."""
+        if event.table == "look":
+            self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
+        self.conversation_view.show_welcome()
+        self._idle_status.show_if_idle()
+
+    @on(Transcript.Moved)
+    def _show_more_mark(self) -> None:
+        self.answers.show_more_mark()
+
+    @on(Transcript.TurnClicked)
+    def _select_clicked(self, event: Transcript.TurnClicked) -> None:
+        self.transcript.select(None if event.turn.selected else event.turn)
+        self.set_focus(self.prompt)
+
+    @on(events.Click, "#more")
+    def _scroll_to_end(self) -> None:
+        self.action_end()
+
+    @on(events.Click, "#status-text")
+    def _open_palette(self) -> None:
+        self.app.action_command_palette()
+
+    @on(OptionList.OptionSelected, "#conversations")
+    async def _open_selected(self, event: OptionList.OptionSelected) -> None:
+        if event.option.id is not None:
+            await self._conversations.open(event.option.id)
+
+    @on(ConversationList.DeletePressed)
+    def _confirm_delete(self, event: ConversationList.DeletePressed) -> None:
+        self._conversations.confirm_delete(event.title)
+
+    @on(ConversationList.DeleteConfirmed)
+    async def _delete_listed(self, event: ConversationList.DeleteConfirmed) -> None:
+        await self.run_action(f"delete_conversation({event.conversation_id!r})")
+
+    @on(TextArea.Changed, "#prompt")
+    def _count_draft(self) -> None:
+        self._draft_cost.draft_changed()
+
+    @on(Prompt.Submitted)
+    async def _send(self, event: Prompt.Submitted) -> None:
+        if is_command(event.text):
+            self.prompt.clear_draft()
+            await self._run_command(event.text)
+        else:
+            await self._asking.send(event.text)
+
+    async def _run_command(self, line: str) -> None:
+        for action in self._state.actions:
+            if action.command == line.strip():
+                await self.run_action(action.id)
+                return
+        self.prompt.set_draft(line)
+        self.status.show(f"there is no command {line}; /help lists all", "problem")
+
+    @on(Prompt.EditLast)
+    def _edit_last(self) -> None:
+        self._messages.edit_last()
+
+    @on(Prompt.HistoryStep)
+    async def _recall(self, event: Prompt.HistoryStep) -> None:
+        await self._asking.recall(event.step)
+
+    @on(Prompt.ScrollTranscript)
+    def _page(self, event: Prompt.ScrollTranscript) -> None:
+        self.transcript.page(event.direction)
+
+    # --- actions: asking ------------------------------------------------------------------------
+
+    def action_stop(self) -> None:
+        if self.conversation_list.has_focus:
+            self._surface.focus_prompt()
+        else:
+            self._asking.stop()
+
+    def action_again(self) -> None:
+        self._asking.answer_again()
+
+    def action_go_on(self) -> None:
+        self._asking.continue_last()
+
+    def action_compare(self) -> None:
+        self._start_command(self._comparing.compare, "compare")
+
+    def action_editor(self) -> None:
+        """Edit the draft in the person's own editor."""
+        from baize_tui.app.services.external_editor import edit_text, editor_command
+
+        try:
+            with self.app.suspend():
+                text = edit_text(self.prompt.draft, self._state.exit_watch)
+        except (OSError, SuspendNotSupported) as error:
+            self.status.show(f"{editor_command()} cannot be started: {error}", "problem")
+            return
+        if text is not None:
+            self.prompt.set_draft(text)
+
+    # --- actions: messages ----------------------------------------------------------------------
+
+    def action_previous(self) -> None:
+        self.transcript.select_neighbour(-1)
+
+    def action_next(self) -> None:
+        self.transcript.select_neighbour(1)
+
+    def action_start(self) -> None:
+        self.transcript.scroll_to_start()
+
+    def action_end(self) -> None:
+        self.transcript.follow()
+
+    def action_edit(self) -> None:
+        self._messages.edit()
+
+    async def action_branch_back(self) -> None:
+        await self._messages.show_neighbour_branch(-1)
+
+    async def action_branch_on(self) -> None:
+        await self._messages.show_neighbour_branch(1)
+
+    async def action_show_sibling(self, message_id: int, step: int) -> None:
+        """An arrow below a message was clicked."""
+        await self._messages.show_sibling(message_id, step)
+
+    def action_unfold(self) -> None:
+        self._messages.unfold()
+
+    def action_unfold_message(self, message_id: int) -> None:
+        """The line of a folded part was clicked."""
+        self._messages.unfold_message(message_id)
+
+    async def action_good(self) -> None:
+        await self._messages.mark("good")
+
+    async def action_bad(self) -> None:
+        await self._messages.mark("bad")
+
+    async def action_pin(self) -> None:
+        await self._messages.pin()
+
+    def action_copy(self) -> None:
+        self._messages.copy()
+
+    def action_copy_code(self) -> None:
+        self._messages.copy_code()
+
+    def action_copy_block(self, message_id: int, number: int) -> None:
+        """The word above a code block was clicked."""
+        self._messages.copy_block(message_id, number)
+
+    async def action_delete(self) -> None:
+        await self._messages.delete()
+
+    async def action_undo(self) -> None:
+        if not await self._undo_stack.undo():
+            self.notify(NOTHING_TO_UNDO)
+
+    # --- actions: conversations -----------------------------------------------------------------
+
+    def action_new(self) -> None:
+        self.conversation_view.open_new()
+
+    def action_list(self) -> None:
+        if self.conversation_list.has_focus:
+            self._surface.focus_prompt()
+        else:
+            self._surface.focus_list()
+
+    async def action_moderation(self) -> None:
+        await self._conversations.switch_moderation()
+
+    async def action_conversation(self) -> None:
+        await self._conversations.show_options()
+
+    def action_rename(self) -> None:
+        self._start_command(self._conversations.rename, "rename")
+
+    def action_title(self) -> None:
+        conversation_id = self.view.open_id
+        if conversation_id is not None and self._asking.can_start():
+            suggest = partial(self._conversations.suggest_title, conversation_id)
+            self._start_command(suggest, TITLES_GROUP)
+
+    async def action_delete_conversation(self, conversation_id: str) -> None:
+        await self._conversations.delete(conversation_id)
+
+    # --- actions: the client --------------------------------------------------------------------
+
+    def action_settings(self) -> None:
+        from baize_tui.app.screens.settings import SettingsScreen
+
+        themes = tuple(sorted(self.app.available_themes))
+        self.app.push_screen(SettingsScreen(self._state, themes))
+
+    def action_model(self) -> None:
+        async def choose() -> None:
+            name = await self.models.choose()
+            if name is not None:
+                self.run_worker(self.models.use(name), group="load", exclusive=True)
+
+        self._start_command(choose, "models")
+
+    def action_help(self) -> None:
+        from baize_tui.app.screens.dialogs import HelpScreen
+
+        self.app.push_screen(HelpScreen(self._state.actions))
+
+    async def action_quit(self) -> None:
+        await self.app.action_quit()
+
+    def action_suspend(self) -> None:
+        self.app.action_suspend_process()

@@ -1,0 +1,53 @@
+"""What the objects of the conversation screen work on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import cast
+
+from textual.screen import Screen
+from textual.worker import Worker
+
+from baize_tui.app.conversation.view_state import ViewState
+from baize_tui.app.state import ClientState
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import StatusLine
+from baize_tui.chat.chat import Chat
+
+
+@dataclass(frozen=True)
+class Surface:
+    """The widgets of the screen, and the data that it shows."""
+
+    screen: Screen[None]
+    """Runs workers and timers, and shows notifications and dialogs."""
+    state: ClientState
+    view: ViewState
+    transcript: Transcript
+    prompt: Prompt
+    status: StatusLine
+    conversation_list: ConversationList
+
+    @property
+    def chat(self) -> Chat:
+        return self.state.chat
+
+    def run_worker(
+        self, work: Callable[[], Awaitable[None]], *, group: str, exclusive: bool = False
+    ) -> None:
+        """Run ``work`` in the background; ``exclusive`` cancels the others of its group."""
+        # A function, not a coroutine: a worker cancelled before it starts never calls it.
+        function = cast("Callable[[], Coroutine[None, None, None]]", work)
+        _: Worker[None] = self.screen.run_worker(function, group=group, exclusive=exclusive)
+
+    def focus_prompt(self) -> None:
+        """Leave the list, and hide it where the terminal is too narrow for both."""
+        self.conversation_list.remove_class("-summoned")
+        self.screen.set_focus(self.prompt)
+
+    def focus_list(self) -> None:
+        self.conversation_list.add_class("-summoned")
+        self.screen.set_focus(self.conversation_list)

@@ -1,0 +1,24 @@
+"""Undoing deletions and new titles."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+Undo = Callable[[], Awaitable[None]]
+
+
+class UndoStack:
+    """What takes back the person's changes, the latest last."""
+
+    def __init__(self) -> None:
+        self._undos: list[Undo] = []
+
+    def push(self, undo: Undo) -> None:
+        self._undos.append(undo)
+
+    async def undo(self) -> bool:
+        """Take back the latest change; False where there is none."""
+        if not self._undos:
+            return False
+        await self._undos.pop()()
+        return True

@@ -1,0 +1,56 @@
+"""What the conversation screen shows, and which answers are in progress."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from baize_tui.engine.protocol import Stats
+from baize_tui.store.records import Conversation, Message
+
+
+@dataclass
+class LiveAnswer:
+    """An answer in progress."""
+
+    message: Message
+    drawn: bool = True
+    """Whether the screen shows all of it."""
+    reading: bool = False
+    """Whether the prompt is being read again, by another worker after one died."""
+
+
+@dataclass
+class ViewState:
+    """Plain data that the objects of the screen share."""
+
+    conversation: Conversation | None = None
+    """The open conversation; None before the first message of a new one."""
+    editing: Message | None = None
+    """The message whose text is in the prompt to be edited."""
+    context_used: int = 0
+    """Tokens in the context after the last answer; 0 where that is unknown."""
+    draft_tokens: int | None = None
+    """Tokens of the prompt that sending the draft would make; None where that is unknown."""
+    last_stats: Stats | None = None
+    """How the last answer was generated, if that was since the conversation was opened."""
+    live: dict[str, LiveAnswer | None] = field(default_factory=dict)
+    """Turns in progress in all conversations, by id; None until the answer begins."""
+
+    @property
+    def open_id(self) -> str | None:
+        return self.conversation.id if self.conversation is not None else None
+
+    @property
+    def is_answering(self) -> bool:
+        """Whether a turn is in progress in the open conversation."""
+        return self.open_id in self.live
+
+    @property
+    def can_change(self) -> bool:
+        """Whether the messages of the open conversation can be edited, deleted or switched."""
+        return self.conversation is not None and not self.is_answering
+
+    def open(self, conversation: Conversation | None) -> None:
+        """Another conversation is shown; None for a new one."""
+        self.conversation = conversation
+        self.editing, self.last_stats, self.context_used = None, None, 0

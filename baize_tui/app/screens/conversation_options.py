@@ -1,0 +1,128 @@
+"""The options of one conversation: its model, prompt, format, sampling and adapters."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+
+from baize_tui.app.screens.option_form import FormPart, Option, OptionValue
+from baize_tui.app.screens.options_screen import HINT, OptionsScreen
+from baize_tui.app.state import ClientState
+from baize_tui.catalog.adapters import known_adapters
+from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.formats import formats
+from baize_tui.setting_fields import SettingField, fields_of
+from baize_tui.settings import SettingsError, sampling_of
+from baize_tui.store.errors import StoreError
+from baize_tui.store.records import Conversation
+
+THIS_CONVERSATION = "This conversation"
+ADAPTERS = "adapters · LoRA adapters and their scales"
+SAMPLING = "sampling"
+MODEL_DESCRIPTION = "The model that answers in this conversation"
+SCALE_DESCRIPTION = "Scale of this adapter: 1 as trained, empty for off"
+CHAT_KEYS = ("system", "moderation", "format", "overflow")
+"""Settings of the table ``chat`` that a conversation can override."""
+
+
+class ConversationOptions(OptionsScreen):
+    """Changes the options of one conversation."""
+
+    def __init__(
+        self,
+        state: ClientState,
+        conversation: Conversation,
+        change: Callable[[Conversation], Awaitable[None]],
+    ) -> None:
+        """``change`` stores and shows the changed conversation."""
+        self._state = state
+        self._conversation = conversation
+        self._change = change
+        own = [field for field in fields_of("chat") if field.key in CHAT_KEYS]
+        parts = [FormPart(THIS_CONVERSATION, [self._model_option(), *map(self._chat_option, own)])]
+        if adapters := [self._adapter_option(name) for name in self._adapter_names()]:
+            parts.append(FormPart(ADAPTERS, adapters))
+        sampling = [self._sampling_option(field) for field in fields_of("sampling")]
+        parts.append(FormPart(SAMPLING, sampling))
+        super().__init__(conversation.title, HINT, parts, self._store)
+
+    # --- the options ----------------------------------------------------------------------------
+
+    def _running_model(self) -> str | None:
+        model = self._state.chat.active_model.model
+        return model.name if model is not None else None
+
+    def _model_option(self) -> Option:
+        field = next(field for field in fields_of("model") if field.key == "default")
+        field = msgspec.structs.replace(
+            field, key="model", optional=False, description=MODEL_DESCRIPTION
+        )
+        running, own = self._running_model(), self._conversation.model
+        return Option(field, None if own == running else own, running, self._state.model_names)
+
+    def _chat_option(self, field: SettingField) -> Option:
+        default = getattr(self._state.settings.chat, field.key)
+        own = getattr(self._conversation, field.key)
+        choices = tuple(formats()) if field.key == "format" else field.choices
+        return Option(field, None if own == default else own, default, choices)
+
+    def _sampling_option(self, field: SettingField) -> Option:
+        default = getattr(self._state.chat.options.sampling(None), field.key)
+        return Option(field, self._conversation.sampling.get(field.key), default)
+
+    def _adapter_names(self) -> list[str]:
+        """The adapters in use, and the others that are installed for this model."""
+        model = self._conversation.model
+        try:
+            known = [a.name for a in known_adapters(self._state.paths, model) if a.installed]
+        except CatalogError:
+            known = []
+        return list(dict.fromkeys([*self._conversation.adapters, *known]))
+
+    def _adapter_option(self, name: str) -> Option:
+        field = SettingField(
+            table="adapters",
+            key=name,
+            kind=float,
+            type=float | None,
+            optional=True,
+            default=None,
+            description=SCALE_DESCRIPTION,
+        )
+        return Option(field, self._conversation.adapters.get(name), None)
+
+    # --- storing --------------------------------------------------------------------------------
+
+    async def _store(self, field: SettingField, value: OptionValue) -> None:
+        conversation = self._conversation
+        if field.table == "adapters":
+            adapters = _with_value(conversation.adapters, field.key, value)
+            changed = msgspec.structs.replace(conversation, adapters=adapters)
+        elif field.table == "sampling":
+            sampling = _with_value(conversation.sampling, field.key, value)
+            sampling_of(sampling)  # raises SettingsError
+            changed = msgspec.structs.replace(conversation, sampling=sampling)
+        else:
+            if value is None:
+                value = self._required_default(field.key)
+            changed = msgspec.structs.replace(conversation, **{field.key: value})
+        try:
+            await self._change(changed)
+        except StoreError as error:
+            raise SettingsError(str(error)) from error
+        self._conversation = changed
+
+    def _required_default(self, key: str) -> OptionValue:
+        """What to store in place of the default, where a conversation always has a value."""
+        if key in ("system", "moderation"):
+            default: OptionValue = getattr(self._state.settings.chat, key)
+            return default
+        return self._running_model() if key == "model" else None
+
+
+def _with_value(values: dict[str, Any], key: str, value: OptionValue) -> dict[str, Any]:
+    """``values`` with one changed, or without it where ``value`` is None."""
+    rest = {k: v for k, v in values.items() if k != key}
+    return rest if value is None else {**rest, key: value}

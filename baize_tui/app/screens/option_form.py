@@ -1,0 +1,189 @@
+"""A form with one row for each option, made from the schema of the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import cast
+
+from msgspec import Struct
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input, Select, Static, TextArea
+
+from baize_shared.sanitizer import clean_text
+from baize_tui.setting_fields import SettingField
+from baize_tui.settings import SettingsError
+
+DEFAULT, ON, OFF = "(default)", "on", "off"
+
+OptionValue = bool | int | float | str | None
+KeepOption = Callable[[SettingField, OptionValue], Awaitable[None]]
+"""Stores a new value of a field; a ``SettingsError`` says why the value is not allowed."""
+
+
+class Option(Struct, frozen=True):
+    """An option of the form; where its ``value`` is None, ``default`` applies."""
+
+    field: SettingField
+    value: OptionValue
+    default: OptionValue
+    choices: tuple[str, ...] = ()
+
+    @property
+    def effective(self) -> OptionValue:
+        """The value that applies."""
+        return self.default if self.value is None else self.value
+
+    @property
+    def differs(self) -> bool:
+        return self.value is not None and self.value != self.default
+
+
+class OptionRow(Vertical):
+    """An option with its control; a mark shows that it differs from its default.
+
+    An empty text, or the choice of the default, resets it.
+    """
+
+    DEFAULT_CSS = """
+    OptionRow {
+        height: auto;
+
+        & > Horizontal { height: auto; }
+        .name { width: 23; }
+        .name.-differs { color: $primary; text-style: bold; }
+        .error { color: $error; margin: 0 0 0 23; display: none; }
+        Input, Select { width: 36; }
+        TextArea { width: 1fr; height: auto; max-height: 6; padding: 0; }
+        &.-current .name { background: $primary; color: $background; }
+    }
+    """
+
+    def __init__(self, option: Option, keep: KeepOption) -> None:
+        super().__init__()
+        self.option = option
+        self._keep = keep
+
+    def compose(self) -> ComposeResult:
+        with Horizontal():
+            yield Static(self.option.field.key, classes="name", markup=False)
+            yield self._control()
+        yield Static("", classes="error", markup=False)
+
+    def _control(self) -> Widget:
+        option = self.option
+        if option.field.key == "system":
+            return TextArea(str(option.effective or ""), compact=True, show_line_numbers=False)
+        default = "" if option.default is None else _value_text(option.default)
+        if option.field.kind is bool or option.choices:
+            # The blank choice is the default.
+            is_switch = option.field.kind is bool
+            values: tuple[OptionValue, ...] = (True, False) if is_switch else option.choices
+            if option.value is not None and option.value not in values:
+                values = (*values, option.value)  # from the file, such as the path of a model
+            rows = [(_value_text(value), value) for value in values]
+            value = option.value if option.value in values else Select.NULL
+            prompt = f"{default} {DEFAULT}".strip()
+            return Select(rows, prompt=prompt, compact=True, value=value)
+        text = "" if option.value is None else str(option.value)
+        return Input(text, placeholder=default or DEFAULT, compact=True)
+
+    def on_mount(self) -> None:
+        self._show_mark()
+
+    def _show_mark(self) -> None:
+        name = self.query_one(".name", Static)
+        name.set_class(self.option.differs, "-differs")
+        name.update(f"{'•' if self.option.differs else ' '} {self.option.field.key}")
+
+    async def change(self, value: OptionValue) -> bool:
+        """Store ``value``, None for the default; False where it is not allowed."""
+        option = self.option
+        if option.field.optional is False and value == option.default:
+            value = None
+        if value == option.value:
+            return self._show_error("")
+        try:
+            await self._keep(option.field, value)
+        except SettingsError as error:
+            return self._show_error(str(error))
+        self.option = Option(option.field, value, option.default, option.choices)
+        self._show_mark()
+        return self._show_error("")
+
+    def _show_error(self, text: str) -> bool:
+        error = self.query_one(".error", Static)
+        error.update(text)
+        error.display = bool(text)
+        return not text
+
+    async def store_text(self) -> bool:
+        """Store the text of the row; False where it is not allowed."""
+        for control in self.query(Input):
+            if not control.value.strip():
+                return await self.change(None)
+            try:
+                return await self.change(self.option.field.parsed(control.value.strip()))
+            except SettingsError as error:
+                return self._show_error(str(error))
+        for area in self.query(TextArea):
+            return await self.change(clean_text(area.text).strip())
+        return True
+
+    async def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if await self.store_text():
+            self.screen.focus_next()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        self.add_class("-current")
+
+    async def on_descendant_blur(self, event: events.DescendantBlur) -> None:
+        self.set_class(self.has_focus_within, "-current")
+        await self.store_text()
+
+    async def on_select_changed(self, event: Select.Changed) -> None:
+        value = None if event.value is Select.NULL else event.value
+        await self.change(cast(OptionValue, value))
+
+
+def _value_text(value: OptionValue) -> str:
+    return (ON if value else OFF) if isinstance(value, bool) else str(value)
+
+
+class FormPart(Struct, frozen=True):
+    """Options under a title."""
+
+    title: str
+    options: list[Option]
+
+
+class OptionForm(Vertical):
+    """Rows in parts with titles."""
+
+    DEFAULT_CSS = "OptionForm { height: auto; }"
+
+    def __init__(
+        self,
+        parts: Sequence[FormPart],
+        keep: KeepOption,
+    ) -> None:
+        super().__init__()
+        self._parts = parts
+        self._keep = keep
+
+    def compose(self) -> ComposeResult:
+        for part in self._parts:
+            yield Static(part.title, classes="part", markup=False)
+            for option in part.options:
+                yield OptionRow(option, self._keep)
+
+    async def store_all(self) -> bool:
+        """Store the texts of all rows; False where one is not allowed, which gets the focus."""
+        for row in self.query(OptionRow):
+            if not await row.store_text():
+                row.query("Input, TextArea").first().focus()
+                return False
+        return True

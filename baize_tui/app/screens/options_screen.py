@@ -1,0 +1,73 @@
+"""A form in a panel: the settings and the options of a conversation are shown in it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual import events, getters
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.widgets import Static
+
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.screens.option_form import (
+    FormPart,
+    KeepOption,
+    OptionForm,
+    OptionRow,
+    OptionValue,
+)
+from baize_tui.setting_fields import SettingField
+
+HINT = "tab moves · empty: default · • differs from the default · esc closes"
+
+
+class OptionsScreen(Dialog[None]):
+    """Shows a form; what is written in a row is stored when the row loses the focus."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next"),
+        Binding("up", "app.focus_previous"),
+    ]
+    DEFAULT_CSS = """
+    OptionsScreen {
+        .dialog { height: 94%; }
+        .body { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $panel; }
+        #description { height: 2; margin: 1 0 0 0; color: $foreground 70%; }
+    }
+    """
+    _form = getters.query_one(OptionForm)
+    _description = getters.query_one("#description", Static)
+
+    def __init__(self, title: str, hint: str, parts: Sequence[FormPart], keep: KeepOption) -> None:
+        super().__init__()
+        self._title_text = title
+        self._hint = hint
+        self._parts = parts
+        self._keep = keep
+        self._keeping = asyncio.Lock()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog -tall"):
+            yield Static(self._title_text, classes="title", markup=False)
+            yield Static(self._hint, classes="about", markup=False)
+            with VerticalScroll(classes="body", can_focus=False):
+                yield OptionForm(self._parts, self._keep_one_by_one)
+            yield Static("", id="description", markup=False)
+
+    async def _keep_one_by_one(self, field: SettingField, value: OptionValue) -> None:
+        """Rows may change at the same time: each starts from what the one before has stored."""
+        async with self._keeping:
+            await self._keep(field, value)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for row in event.widget.ancestors:
+            if isinstance(row, OptionRow):
+                self._description.update(row.option.field.description)
+
+    async def action_close(self) -> None:
+        if await self._form.store_all():
+            self.dismiss(None)

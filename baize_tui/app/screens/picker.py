@@ -1,0 +1,76 @@
+"""A list to choose from, searched by typing; all choices are made in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Generic, TypeVar
+
+from msgspec import Struct
+from textual import getters, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.widgets.fuzzy import best_matches
+
+SEARCH = "Type to search"
+
+T = TypeVar("T")
+
+
+class Choice(Struct, Generic[T], frozen=True):
+    """A value to choose, and the text of its row."""
+
+    value: T
+    text: str
+
+
+class Picker(Dialog[T | None], Generic[T]):
+    """Asks for one of ``choices``; the result is None when the person cancels."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "move(1)", priority=True),
+        Binding("up", "move(-1)", priority=True),
+    ]
+    _options = getters.query_one(OptionList)
+
+    def __init__(self, question: str, choices: Sequence[Choice[T]]) -> None:
+        super().__init__()
+        self._question = question
+        self._choices = choices
+        self._matches: Sequence[Choice[T]] = ()
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(self._question, classes="title", markup=False)
+            yield Input(placeholder=SEARCH, compact=True)
+            yield OptionList(id="choices", compact=True, markup=False)
+
+    def on_mount(self) -> None:
+        self._fill("")
+
+    @on(Input.Changed)
+    def _search(self, event: Input.Changed) -> None:
+        self._fill(event.value)
+
+    def _fill(self, query: str) -> None:
+        self._matches = best_matches(query, self._choices, lambda choice: choice.text)
+        self._options.clear_options()
+        self._options.add_options(Option(f"  {choice.text}") for choice in self._matches)
+        self._options.action_first()
+
+    def action_move(self, step: int) -> None:
+        if step > 0:
+            self._options.action_cursor_down()
+        else:
+            self._options.action_cursor_up()
+
+    @on(Input.Submitted)
+    @on(OptionList.OptionSelected)
+    def _choose(self) -> None:
+        index = self._options.highlighted
+        if index is not None:
+            self.dismiss(self._matches[index].value)

@@ -1,0 +1,65 @@
+"""Copying a text to the system's clipboard, or to a file where there is no clipboard.
+
+The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says
+whether it did.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from baize_tui.paths import private_folder
+
+_COMMANDS = (
+    ("wl-copy", (), "WAYLAND_DISPLAY"),
+    ("xclip", ("-selection", "clipboard"), "DISPLAY"),
+    ("xsel", ("--clipboard", "--input"), "DISPLAY"),
+    ("pbcopy", (), ""),
+)
+"""Programs, their arguments, and the variable that is set where they work."""
+_TIMEOUT_S = 2.0
+
+
+def code_blocks(markdown: str) -> list[str]:
+    """The contents of the code blocks of a Markdown text, unchanged."""
+    from markdown_it import MarkdownIt
+
+    tokens = MarkdownIt("commonmark").parse(markdown)
+    return [token.content for token in tokens if token.type in ("fence", "code_block")]
+
+
+def copy_to_system(text: str) -> bool:
+    """Pass ``text`` to the system's clipboard program; False where no such program works."""
+    for name, arguments, variable in _COMMANDS:
+        program = shutil.which(name)
+        if program is None or (variable and not os.environ.get(variable)):
+            continue
+        try:
+            subprocess.run(
+                [program, *arguments],
+                input=text.encode(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_TIMEOUT_S,
+                check=True,
+            )
+        except (OSError, subprocess.SubprocessError):
+            continue
+        return True
+    return False
+
+
+def copy_to_file(text: str, cache: Path) -> Path:
+    """Write ``text`` to a file in ``cache``, for other programs to read.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file = private_folder(cache) / "copied.txt"
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as handle:
+        handle.write(text)
+    return file

@@ -1,0 +1,84 @@
+"""What the parts of the client share: the chat, the model, the settings, pulls and plans."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from textual.message import Message
+
+from baize_tui.app.actions import Action, key_name
+from baize_tui.app.services.background_pulls import BackgroundPulls
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
+from baize_tui.chat.chat import Chat
+from baize_tui.exit_watch import ExitWatch
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+
+if TYPE_CHECKING:
+    from baize_tui.catalog.planner import ModelPlan
+
+
+class SettingsChanged(Message):
+    """Settings of ``table`` were written to the file and apply from now on."""
+
+    def __init__(self, table: str) -> None:
+        super().__init__()
+        self.table = table
+
+
+@dataclass
+class ClientState:
+    """The objects and facts that screens and services work with.
+
+    ``chat`` is the only way to conversations: screens read and change them through it.
+    """
+
+    chat: Chat
+    paths: Paths
+    pulls: BackgroundPulls
+    exit_watch: ExitWatch
+    actions: Sequence[Action]
+    """The actions with the person's own keys."""
+    model: CatalogModel | None = None
+    """The model that is loaded, or being loaded."""
+    problem: str = ""
+    """Why there is no model."""
+    load_ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set once the first model was loaded, or could not be."""
+    plans: dict[str, ModelPlan] = field(default_factory=dict)
+    """What models cost, by name, as far as it was measured."""
+
+    @property
+    def settings(self) -> Settings:
+        return self.chat.settings
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """The names of the keys, by action id."""
+        return {action.id: key_name(action.key) for action in self.actions}
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The names of the models on this machine."""
+        try:
+            return tuple(model.name for model in known_models(self.paths) if model.installed)
+        except CatalogError:
+            return ()
+
+    async def write_setting(self, table: str, key: str, value: Any) -> None:
+        """Write a setting to the file and apply it; a ``value`` of None is its default.
+
+        Post ``SettingsChanged`` afterwards, so that the screens follow.
+
+        Raises:
+            SettingsError: the file is not valid, or cannot be written.
+        """
+        # Imported when used: it reads TOML with its comments.
+        from baize_tui.settings_file import write_setting
+
+        file = self.paths.settings_file
+        settings = await asyncio.to_thread(write_setting, file, table, key, value)
+        self.chat.change_settings(settings)

@@ -1,0 +1,1 @@
+"""The transcript of a conversation: one widget that draws lines."""

@@ -1,0 +1,109 @@
+"""The turns of a conversation, and the client's own notes between them, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from baize_tui.app.transcript.turn import Entry, Note, Turn
+from baize_tui.store.records import Message
+
+CUT = "── the model no longer sees the turns above ──"
+CUT_EXCEPT_PINNED = "── of the turns above, the model sees only pinned ones ──"
+
+
+class Contents:
+    """What a transcript shows, from top to bottom, without lines and heights."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """``keys`` has the names of the keys of actions, for notes that mention one."""
+        self._keys = dict(keys)
+        self.entries: list[Entry] = []
+        self.unfold_reasoning = False
+        """Whether the reasoning of new turns is shown open."""
+
+    @property
+    def turns(self) -> list[Turn]:
+        return [entry for entry in self.entries if isinstance(entry, Turn)]
+
+    @property
+    def notes(self) -> list[str]:
+        """The texts of the notes, from top to bottom."""
+        return [entry.text for entry in self.entries if isinstance(entry, Note)]
+
+    def turn(self, message_id: int) -> Turn | None:
+        return next((turn for turn in self.turns if turn.message.id == message_id), None)
+
+    def show(self, messages: Sequence[Message], head: str, context_start: int | None) -> None:
+        """Replace everything by ``messages`` under a ``head``; see ``mark_context_start``."""
+        self.entries = [Note(text=head, kind="head")] if head else []
+        self.entries += [self._new_turn(message) for message in messages]
+        self.mark_context_start(context_start)
+
+    def show_welcome(self, text: str) -> None:
+        self.entries = [Note(text=text, kind="welcome")]
+
+    def insert_earlier(self, messages: Sequence[Message], context_start: int | None) -> list[Turn]:
+        """Insert the messages that precede the first turn; returns their turns."""
+        at = next((i for i, entry in enumerate(self.entries) if isinstance(entry, Turn)), 0)
+        added = [self._new_turn(message) for message in messages]
+        self.entries[at:at] = added
+        self.mark_context_start(context_start)
+        return added
+
+    def add(self, message: Message) -> Turn:
+        """Append a turn; the welcome and notes about problems go."""
+        self._remove_notes("welcome", "problem")
+        turn = self._new_turn(message)
+        self.entries.append(turn)
+        return turn
+
+    def add_problem(self, text: str) -> None:
+        self.entries.append(Note(text=text, kind="problem"))
+
+    def set_head(self, head: str) -> None:
+        """Change the note above the first turn; an empty ``head`` removes it."""
+        self._remove_notes("head")
+        if head:
+            self.entries.insert(0, Note(text=head, kind="head"))
+
+    def mark_context_start(self, message_id: int | None) -> None:
+        """Put a note above message ``message_id``, from which on the model sees the conversation;
+        None where it sees everything."""
+        self._remove_notes("cut")
+        at = next(
+            (
+                place
+                for place, entry in enumerate(self.entries)
+                if isinstance(entry, Turn) and entry.message.id == message_id
+            ),
+            None,
+        )
+        if at is not None:
+            above = self.entries[:at]
+            pinned = any(isinstance(entry, Turn) and entry.message.pinned for entry in above)
+            self.entries.insert(at, Note(text=CUT_EXCEPT_PINNED if pinned else CUT, kind="cut"))
+
+    def remove_from(self, message_id: int) -> None:
+        """Remove the turn of ``message_id`` and everything below it."""
+        at = next(
+            (
+                place
+                for place, entry in enumerate(self.entries)
+                if isinstance(entry, Turn) and entry.message.id >= message_id
+            ),
+            len(self.entries),
+        )
+        del self.entries[at:]
+
+    def _new_turn(self, message: Message) -> Turn:
+        return Turn(
+            message=message,
+            growing=message.state == "streaming",
+            unfold_reasoning=self.unfold_reasoning,
+            keys=self._keys,
+        )
+
+    def _remove_notes(self, *kinds: str) -> None:
+        self.entries = [
+            entry for entry in self.entries if not (isinstance(entry, Note) and entry.kind in kinds)
+        ]

@@ -1,0 +1,100 @@
+"""The styles of a transcript, and plain texts drawn in them."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from rich.console import Console, RenderableType
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from rich.theme import Theme
+
+Line = list[Segment]
+"""A drawn line; only those on the screen become ``Strip``s of Textual, which have caches."""
+TAB = 4
+"""Cells between two tab stops."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The styles of a transcript, from the theme in use."""
+
+    text: Style
+    dim: Style
+    accent: Style
+    warning: Style
+    problem: Style
+    code: Style
+    selected: Style
+    dark: bool
+
+    @property
+    def code_theme(self) -> str:
+        """Name of the Pygments style for code."""
+        return "github-dark" if self.dark else "friendly"
+
+    def console(self, width: int) -> Console:
+        """A console in which Rich draws lines of ``width`` cells; its output is discarded."""
+        return _console(self, width)
+
+
+@lru_cache(maxsize=16)
+def _console(look: Look, width: int) -> Console:
+    theme = Theme(
+        {
+            "markdown.paragraph": Style(),
+            "markdown.code": Style(color=look.accent.color),
+            "markdown.code_block": look.code,
+            "markdown.block_quote": look.dim,
+            "markdown.list": Style(),
+            "markdown.item.bullet": look.accent,
+            "markdown.item.number": look.accent,
+            "markdown.hr": look.dim,
+            "markdown.h1": look.accent + Style(bold=True, underline=True),
+            "markdown.h2": look.accent + Style(bold=True),
+            "markdown.h3": Style(bold=True),
+            "markdown.h4": Style(bold=True, italic=True),
+            "markdown.h5": Style(italic=True),
+            "markdown.h6": Style(italic=True),
+            "markdown.link": Style(underline=True),
+            "markdown.link_url": look.dim,
+            "markdown.table.border": look.dim,
+            "markdown.table.header": Style(bold=True),
+        }
+    )
+    return Console(
+        file=io.StringIO(),
+        width=width,
+        theme=theme,
+        color_system="truecolor",
+        force_terminal=True,
+        legacy_windows=False,
+    )
+
+
+def draw_lines(renderable: RenderableType, console: Console, look: Look) -> list[Line]:
+    """The lines of a renderable, on the background of the transcript."""
+    return console.render_lines(renderable, console.options, style=look.text, pad=True)
+
+
+def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Line]:
+    """The lines of a plain text, wrapped."""
+    return draw_lines(Text(text, style, tab_size=TAB), look.console(width), look)
+
+
+def line_text(line: Line) -> str:
+    return "".join(segment.text for segment in line)
+
+
+def estimate_height(text: str, width: int) -> int:
+    """About how many lines a text has once it is wrapped."""
+    return sum(1 + len(line) // max(width, 1) for line in text.split("\n"))
+
+
+def join_parts(parts: Sequence[str]) -> str:
+    """The parts that are not empty, with dots between them."""
+    return " · ".join(part for part in parts if part)

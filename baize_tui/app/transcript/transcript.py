@@ -1,0 +1,409 @@
+"""The widget that shows a conversation: lines, drawn when they come into sight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import ClassVar
+
+from rich.style import Style
+from textual import events
+from textual.geometry import Region, Size
+from textual.message import Message as TextualMessage
+from textual.scroll_view import ScrollView
+from textual.selection import Selection
+from textual.strip import Strip
+
+from baize_tui.app.transcript.contents import Contents
+from baize_tui.app.transcript.layout import Layout
+from baize_tui.app.transcript.look import Line, Look
+from baize_tui.app.transcript.selecting import highlight_span, selected_text
+from baize_tui.app.transcript.turn import Turn
+from baize_tui.store.records import Message, MessageRole
+
+TEXT_COLUMN = 100
+"""The most cells in a line: longer lines are hard to read."""
+KEPT_STRIPS = 500
+"""Lines whose rendering is kept."""
+
+
+class Transcript(ScrollView):
+    """The turns of the open conversation; follows the end until the person scrolls away from it.
+
+    What is above the screen may turn out higher or lower than estimated; the text that is being
+    read does not move for that.
+    """
+
+    can_focus = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "transcript--dim",
+        "transcript--accent",
+        "transcript--warning",
+        "transcript--problem",
+        "transcript--code",
+        "transcript--selected",
+    }
+
+    class TurnClicked(TextualMessage):
+        """The person clicked on a turn."""
+
+        def __init__(self, turn: Turn) -> None:
+            super().__init__()
+            self.turn = turn
+
+    class Moved(TextualMessage):
+        """Other lines are in sight: it scrolled, or text was added."""
+
+    def __init__(self, keys: Mapping[str, str], *, id: str | None = "transcript") -> None:
+        """``keys`` has the names of the keys of actions, for notes that mention one."""
+        super().__init__(id=id)
+        self._contents = Contents(keys)
+        self._layout = Layout()
+        self._look: Look | None = None
+        self._width = 0
+        self._following = True
+        self._settling = False
+        self._painted: list[tuple[int, Line | None]] = []
+        """The lines on the screen from top to bottom, each with its number."""
+        self._strips: dict[int, tuple[Line | None, Strip]] = {}
+        """Lines as they were last rendered, by number."""
+
+    # --- contents -------------------------------------------------------------------------------
+
+    @property
+    def turns(self) -> list[Turn]:
+        return self._contents.turns
+
+    @property
+    def notes(self) -> list[str]:
+        """The client's own texts, from top to bottom."""
+        return self._contents.notes
+
+    def turn(self, message_id: int) -> Turn | None:
+        return self._contents.turn(message_id)
+
+    @property
+    def unfold_reasoning(self) -> bool:
+        """Whether the reasoning of new turns is shown open."""
+        return self._contents.unfold_reasoning
+
+    @unfold_reasoning.setter
+    def unfold_reasoning(self, unfold: bool) -> None:
+        self._contents.unfold_reasoning = unfold
+
+    def show(self, messages: Sequence[Message], head: str, context_start: int | None) -> None:
+        """Show a branch under a ``head``. ``context_start`` is the first message that the model
+        still sees, where older ones were dropped from its context."""
+        self._contents.show(messages, head, context_start)
+        self._place()
+        self.follow()
+
+    def show_earlier(self, messages: Sequence[Message], context_start: int | None) -> None:
+        """Insert messages above the first turn; the lines in sight do not move."""
+        added = self._contents.insert_earlier(messages, context_start)
+        self._place()
+        if not self._following:
+            self._move_unseen(self.scroll_y + sum(turn.height for turn in added))
+        self._settle()
+
+    def show_welcome(self, text: str) -> None:
+        """Show ``text`` in place of an empty conversation."""
+        self._contents.show_welcome(text)
+        self._place()
+        self.follow()
+
+    def set_head(self, head: str) -> None:
+        """Change the note above the first turn; an empty ``head`` removes it."""
+        self._contents.set_head(head)
+        self._place()
+        self._settle()
+
+    def add(self, message: Message) -> Turn:
+        """Add a turn at the end and scroll to it."""
+        turn = self._contents.add(message)
+        self._place()
+        self.follow()
+        return turn
+
+    def show_problem(self, text: str) -> None:
+        """Add a note about a problem at the end; the next turn removes it."""
+        self._contents.add_problem(text)
+        self._place()
+        self.follow()
+
+    def mark_context_start(self, first: Message) -> None:
+        """Draw a line above ``first``: the model no longer sees what precedes it."""
+        self._contents.mark_context_start(first.id)
+        self._place()
+        self._settle()
+
+    def remove_from(self, message_id: int) -> None:
+        """Remove the turn of ``message_id`` and everything below it."""
+        self._contents.remove_from(message_id)
+        self._place()
+        self._settle()
+
+    def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
+        """Show the place of each message among its siblings, and how many there are."""
+        for turn in self.turns:
+            place = places.get(turn.message.id)
+            if turn.branch != place:
+                turn.branch = place
+                self._layout.forget(turn)
+        self._settle()
+
+    def update_turn(self, turn: Turn, message: Message) -> None:
+        """Show ``message`` in place of the turn's present one."""
+        turn.message = message
+        self.redraw(turn)
+
+    def redraw(self, turn: Turn) -> None:
+        """Draw ``turn`` again: one of its fields has changed."""
+        self._layout.forget(turn)
+        self._settle()
+        self.post_message(self.Moved())
+
+    # --- the selected turn ----------------------------------------------------------------------
+
+    @property
+    def selected(self) -> Turn | None:
+        """The turn the person selected to work on."""
+        return next((turn for turn in self.turns if turn.selected), None)
+
+    def turn_to_work_on(self, role: MessageRole | None = None) -> Turn | None:
+        """The selected turn; else the last one, of ``role`` where that is given."""
+        if self.selected is not None:
+            return self.selected
+        turns = reversed(self.turns)
+        return next((turn for turn in turns if role in (None, turn.message.role)), None)
+
+    def select(self, selected: Turn | None) -> None:
+        """Select one turn, or none."""
+        for turn in self.turns:
+            if turn.selected != (turn is selected):
+                turn.selected = turn is selected
+                self._layout.forget(turn)
+        if selected is not None:
+            self.bring_into_sight(selected)
+        self.refresh()
+
+    def select_neighbour(self, step: int) -> None:
+        """Select the turn above (-1) or below (1) the selected one; below the last, none."""
+        turns, selected = self.turns, self.selected
+        place = turns.index(selected) + step if selected is not None else len(turns) - 1
+        if 0 <= place < len(turns):
+            self.select(turns[place])
+        elif place >= len(turns):
+            self.select(None)
+            self.follow()
+
+    def bring_into_sight(self, turn: Turn) -> None:
+        """Scroll as little as possible to show the turn, from its first line."""
+        self._layout.draw(turn, self._text_width, self.look)
+        top = self._layout.start(self._contents.entries.index(turn))
+        bottom, height = top + turn.height, self._height
+        if top < self.scroll_y or turn.height > height:
+            self._scroll_to_line(top)
+        elif bottom > self.scroll_y + height:
+            self._scroll_to_line(bottom - height)
+
+    # --- drawing --------------------------------------------------------------------------------
+
+    @property
+    def _text_width(self) -> int:
+        return max(min(self.size.width - 1, TEXT_COLUMN + 2), 8)
+
+    @property
+    def _height(self) -> int:
+        return max(self.size.height, 1)
+
+    @property
+    def look(self) -> Look:
+        """The styles of the theme in use."""
+        if self._look is None:
+            part: Callable[[str], Style] = self.get_component_rich_style
+            foreground = {
+                name: Style(color=part(f"transcript--{name}").color)
+                for name in ("dim", "accent", "warning", "problem")
+            }
+            background = {
+                name: Style(bgcolor=part(f"transcript--{name}").bgcolor)
+                for name in ("code", "selected")
+            }
+            self._look = Look(
+                text=self.rich_style, **foreground, **background, dark=self.app.current_theme.dark
+            )
+        return self._look
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._look = None
+        self._layout.forget_all()
+        self._strips.clear()
+        self._painted = []
+
+    def _place(self) -> None:
+        """Lay out the contents after entries were added or removed."""
+        self._layout.place(self._contents.entries, self._text_width)
+
+    def _settle(self) -> None:
+        """Draw the entries in sight, and put the scroll position right for their true heights."""
+        if self._settling or not self.size.height:
+            return
+        self._settling = True
+        try:
+            if self._following:
+                self._settle_at_end()
+            else:
+                self._settle_here()
+        finally:
+            self._settling = False
+        self._refresh_changed()
+
+    def _settle_at_end(self) -> None:
+        height, grown = 0, False
+        for entry in reversed(self._layout.entries):
+            if height >= self._height:
+                break
+            grown |= self._layout.draw(entry, self._text_width, self.look) != 0
+            height += entry.height
+        if grown:
+            self._layout.update_starts()
+        self._set_virtual_height()
+        self._set_scroll(self.max_scroll_y)
+
+    def _settle_here(self) -> None:
+        layout = self._layout
+        top = round(self.scroll_y)
+        at = layout.index_at(top)
+        while at < len(layout.entries):
+            start = layout.start(at)
+            if start >= top + self._height:
+                break
+            if grown := layout.draw(layout.entries[at], self._text_width, self.look):
+                if start < top:  # the text being read stays where it is
+                    top = max(top + grown, start)
+                layout.update_starts()
+            at += 1
+        self._set_virtual_height()
+        self._set_scroll(top)
+
+    def _refresh_changed(self) -> None:
+        """Repaint only the lines that differ: while an answer grows, most do not."""
+        top = round(self.scroll_y)
+        lines = [(top + y, self._line(top + y)) for y in range(self.size.height)]
+        before, self._painted = self._painted, lines
+        if len(lines) != len(before):
+            self.refresh()
+            return
+        for y, (now, then) in enumerate(zip(lines, before, strict=True)):
+            if now != then:
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def _set_virtual_height(self) -> None:
+        size = Size(self.size.width, self._layout.height)
+        before = self.virtual_size
+        if size.width != before.width:
+            self.virtual_size = size
+        elif size != before:
+            # The scrollbar is always there: to lay out the screen again would change nothing.
+            self.set_reactive(ScrollView.virtual_size, size)
+            self.vertical_scrollbar.window_virtual_size = size.height
+
+    def _set_scroll(self, y: float) -> None:
+        y = max(0, min(round(y), self.max_scroll_y))
+        self.scroll_y = y
+        self.scroll_target_y = y
+
+    def _line(self, number: int) -> Line | None:
+        return self._layout.line(number, self._text_width, self.look)
+
+    def render_line(self, y: int) -> Strip:
+        number = round(self.scroll_y) + y
+        line = self._line(number)
+        selection = self.text_selection
+        span = selection.get_span(number) if selection is not None else None
+        width, base = self.size.width, self.look.text
+        if span is None and (cached := self._strips.get(number)) is not None:
+            drawn, strip = cached
+            if drawn == line and strip.cell_length == width:
+                return strip
+        if line is None:
+            strip = Strip.blank(width, base)
+        else:
+            strip = Strip(line).adjust_cell_length(width, base)
+        if span is not None:
+            style = self.screen.get_component_rich_style("screen--selection")
+            return highlight_span(strip, span, style).apply_offsets(0, number)
+        strip = strip.apply_offsets(0, number)
+        if len(self._strips) > KEPT_STRIPS:
+            self._strips.clear()
+        self._strips[number] = line, strip
+        return strip
+
+    # --- selecting text with the mouse ----------------------------------------------------------
+
+    def get_selection(self, selection: Selection) -> tuple[str, str] | None:
+        return selected_text(selection, self._layout, self._text_width, self.look), "\n"
+
+    def selection_updated(self, selection: Selection | None) -> None:
+        self.refresh()
+
+    # --- scrolling ------------------------------------------------------------------------------
+
+    @property
+    def following(self) -> bool:
+        """Whether it scrolls along as text is added at the end."""
+        return self._following
+
+    def follow(self) -> None:
+        """Scroll to the end and follow it."""
+        self._following = True
+        self._settle()
+        self.post_message(self.Moved())
+
+    def page(self, direction: int) -> None:
+        """Scroll a page up (-1) or down (1); two lines of the present page stay in sight."""
+        self._scroll_to_line(self.scroll_y + direction * max(self._height - 2, 1))
+
+    def scroll_to_start(self) -> None:
+        self._scroll_to_line(0)
+
+    def _scroll_to_line(self, y: float) -> None:
+        self._following = y >= self.max_scroll_y
+        self._set_scroll(y)
+        self._settle()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        if not self._settling and round(old_value) != round(new_value):
+            self._following = round(new_value) >= self.max_scroll_y
+            self._settle()
+            self.post_message(self.Moved())
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._text_width != self._width:
+            self._width = self._text_width
+            self._keep_place()
+        self._settle()
+
+    def _keep_place(self) -> None:
+        """After a change of width, keep the entry at the top of the screen there."""
+        at = self._layout.index_at(round(self.scroll_y))
+        self._layout.forget_all(heights=True)
+        self._place()
+        if not self._following:
+            self._move_unseen(self._layout.start(at))
+
+    def _move_unseen(self, y: float) -> None:
+        """Scroll to ``y`` after heights have changed, without drawing; ``_settle`` comes next."""
+        self._settling = True
+        self._set_virtual_height()
+        self._set_scroll(y)
+        self._settling = False
+
+    def on_click(self, event: events.Click) -> None:
+        if event.style.meta.get("@click"):
+            return
+        entry = self._layout.entry_at(round(self.scroll_y) + event.y)
+        if isinstance(entry, Turn):
+            self.post_message(self.TurnClicked(entry))

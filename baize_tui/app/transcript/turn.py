@@ -1,0 +1,208 @@
+"""The entries of a transcript: turns, and the client's own notes between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from rich.segment import Segment
+from rich.style import Style
+
+from baize_shared.counts import count_text
+from baize_tui.app.transcript.look import Line, Look, estimate_height, join_parts, plain_lines
+
+if TYPE_CHECKING:
+    from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
+    from baize_tui.store.records import Message
+
+STATE_NOTES: dict[str, tuple[str, str, str]] = {
+    "stopped": ("stopped", "go_on", "continues"),
+    "interrupted": ("interrupted", "go_on", "continues"),
+    "failed": ("failed", "again", "regenerates"),
+}
+"""By the state of an answer that is incomplete: the state's name, the id of the action that helps,
+and what this action does."""
+MARK_NOTES: dict[str | None, str] = {"good": "▲ good", "bad": "▼ bad", None: ""}
+PINNED, UNFOLDS, THINKING, THOUGHT = "pinned", "unfolds", "thinking", "thought"
+FOLDED_LINES = 12
+LONGEST_UNFOLDED = 30
+"""A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines."""
+INDENT = 2
+NOTE_WIDTH = 76
+
+NoteKind = Literal["head", "welcome", "cut", "problem"]
+
+
+@dataclass(eq=False, kw_only=True)
+class Entry:
+    """Some lines. Until they are drawn, ``lines`` is None and ``height``, which includes the blank
+    line below the entry, an estimate."""
+
+    lines: list[Line] | None = None
+    height: int = 0
+
+    def draw(self, width: int, look: Look) -> list[Line]:
+        """The lines, ``width`` cells wide at most."""
+        raise NotImplementedError
+
+    def estimate(self, width: int) -> int:
+        """About how high it is when drawn, with the blank line below."""
+        raise NotImplementedError
+
+
+@dataclass(eq=False, kw_only=True)
+class Note(Entry):
+    """A text of the client itself."""
+
+    text: str
+    kind: NoteKind
+
+    def draw(self, width: int, look: Look) -> list[Line]:
+        style = {"problem": look.problem, "welcome": look.text}.get(self.kind, look.dim)
+        lines = plain_lines(self.text, min(width, NOTE_WIDTH) - INDENT, look, style)
+        blank = [Segment(" " * INDENT, look.text)]
+        return [[*blank, *line] for line in lines]
+
+    def estimate(self, width: int) -> int:
+        return estimate_height(self.text, width - INDENT) + 1
+
+
+@dataclass(eq=False, kw_only=True)
+class Turn(Entry):
+    """One message: the person's as plain text, the model's as Markdown."""
+
+    message: Message
+    branch: tuple[int, int] | None = None
+    """The place of the message among its siblings, from 1, and how many there are."""
+    selected: bool = False
+    unfolded: bool = False
+    unfold_reasoning: bool = False
+    thinking: bool = False
+    growing: bool = False
+    keys: dict[str, str] = field(default_factory=dict)
+    """Names of the keys of actions, for notes that mention one."""
+    _markdown: GrowingMarkdown | None = None
+
+    @property
+    def text(self) -> str:
+        """The text on the screen, as Markdown source."""
+        if self.message.role == "user":
+            return self.message.text.strip()
+        return self.message.text.lstrip()
+
+    @property
+    def is_folded(self) -> bool:
+        return (
+            self.message.role == "user"
+            and not self.unfolded
+            and estimate_height(self.text, 80) > LONGEST_UNFOLDED
+        )
+
+    def estimate(self, width: int) -> int:
+        lines = FOLDED_LINES + 1 if self.is_folded else estimate_height(self.text, width - INDENT)
+        return lines + bool(self.message.reasoning) + bool(self._note()) + bool(self.branch) + 1
+
+    def draw(self, width: int, look: Look) -> list[Line]:
+        if self.selected:
+            look = replace(look, text=look.text + look.selected)
+        inner = width - INDENT
+        if self.message.role == "user":
+            lines = [*self._question(inner, look), *self._below(inner, look)]
+        else:
+            lines = [
+                *self._reasoning(inner, look),
+                *self._answer(inner, look),
+                *self._below(inner, look),
+            ]
+        bar = "█ " if self.selected else "▌ " if self.message.role == "user" else "  "
+        margin = Segment(bar, look.text + look.accent)
+        return [[margin, *line] for line in lines]
+
+    def _question(self, width: int, look: Look) -> list[Line]:
+        if not self.is_folded:
+            return plain_lines(self.text, width, look, look.text)
+        lines = self.text.split("\n")
+        # No more than can be in sight: a pasted line can be a megabyte.
+        begin = "\n".join(lines[:FOLDED_LINES])[: width * FOLDED_LINES]
+        more = (
+            count_text(len(lines) - FOLDED_LINES, "more line")
+            if len(lines) > LONGEST_UNFOLDED
+            else count_text(len(self.text), "character")
+        )
+        fold = f"… {more} · {self._key('unfold')} {UNFOLDS}"
+        return [
+            *plain_lines(begin, width, look, look.text)[:FOLDED_LINES],
+            self._line(fold, width, look, look.dim, "unfold"),
+        ]
+
+    def _answer(self, width: int, look: Look) -> list[Line]:
+        # Imported when the first answer is drawn: otherwise it would cost every start 40 ms.
+        from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
+
+        markdown = self._markdown
+        if markdown is None or markdown.width != width or markdown.look != look:
+            markdown = self._markdown = GrowingMarkdown(look, width, self.message.id)
+        lines = markdown.lines(self.text, complete=not self.growing)
+        if not self.growing:
+            self._markdown = None  # complete: only its lines are kept
+        return lines
+
+    def _reasoning(self, width: int, look: Look) -> list[Line]:
+        reasoning = self.message.reasoning
+        if not reasoning and not self.thinking:
+            return []
+        word = THINKING if self.thinking else THOUGHT
+        count = count_text(len(reasoning.split()), "word")
+        title = f"{'▾' if self.unfold_reasoning else '▸'} {word} · {count}"
+        lines = [self._line(title, width, look, look.dim, "unfold")]
+        if self.unfold_reasoning and reasoning:
+            bar = Segment("│ ", look.text + look.dim)
+            inner = plain_lines(reasoning, width - 2, look, look.text + look.dim)
+            lines += [[bar, *line] for line in inner]
+        lines.append(self._line("", width, look, look.dim))
+        return lines
+
+    def _key(self, action: str) -> str:
+        return self.keys.get(action, "")
+
+    def _note(self) -> str:
+        message = self.message
+        parts = []
+        if message.state in STATE_NOTES and not self.growing:
+            state, action, effect = STATE_NOTES[message.state]
+            parts += [state, f"{self._key(action)} {effect}"]
+        parts.append(MARK_NOTES[message.mark])
+        parts.append(PINNED if message.pinned else "")
+        return join_parts(parts)
+
+    def _below(self, width: int, look: Look) -> list[Line]:
+        lines = []
+        if note := self._note():
+            style = look.warning if self.message.state in STATE_NOTES else look.dim
+            lines.append(self._line(note, width, look, style))
+        if self.branch is not None:
+            place, count = self.branch
+            id = self.message.id
+            arrows = [
+                Segment("‹ ", _clickable(look, f"screen.show_sibling({id}, -1)")),
+                Segment(f"{place}/{count}", look.text + look.dim),
+                Segment(" ›", _clickable(look, f"screen.show_sibling({id}, 1)")),
+            ]
+            lines.append(_padded(arrows, width, look))
+        return lines
+
+    def _line(
+        self, text: str, width: int, look: Look, style: Style, action: str | None = None
+    ) -> Line:
+        style = look.text + style
+        if action is not None:
+            style += Style(meta={"@click": f"screen.{action}_message({self.message.id})"})
+        return _padded([Segment(text[:width], style)], width, look)
+
+
+def _clickable(look: Look, action: str) -> Style:
+    return look.text + look.accent + Style(meta={"@click": action})
+
+
+def _padded(segments: list[Segment], width: int, look: Look) -> Line:
+    return Segment.adjust_line_length(segments, width, look.text)

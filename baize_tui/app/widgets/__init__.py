@@ -1,0 +1,1 @@
+"""The other widgets of the conversation screen."""

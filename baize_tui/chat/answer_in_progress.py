@@ -1,0 +1,68 @@
+"""An answer while it streams: its text, its ids and its journal."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from baize_tui.chat.journal import Journal
+from baize_tui.chat.reasoning import split_reasoning
+from baize_tui.engine import protocol
+from baize_tui.store.records import AnswerContent, Message
+
+
+class AnswerInProgress:
+    """What was generated so far; ``write`` saves it in the background."""
+
+    def __init__(
+        self,
+        message: Message,
+        tokenizer: str,
+        write: Callable[[AnswerContent], Awaitable[None]],
+    ) -> None:
+        self.message = message
+        """As the answer started; a continued one has text already."""
+        self.ended = False
+        """Whether its final text was saved, or queued to be saved again."""
+        self.saved = True
+        self._tokenizer = tokenizer
+        self._generated = ""
+        self._ids: list[int] = []
+        # The engine sends a continued answer from its start; until then the old text stays.
+        ids = message.ids or []
+        self._state = (message.text, message.reasoning, ids, len(ids), message.tokenizer)
+
+        async def write_content() -> None:
+            await write(self.content)
+
+        self.journal = Journal(write_content)
+
+    @property
+    def text(self) -> str:
+        return self._state[0]
+
+    @property
+    def reasoning(self) -> str:
+        return self._state[1]
+
+    @property
+    def content(self) -> AnswerContent:
+        """What was generated so far; safe to read from any thread while more is added."""
+        text, reasoning, ids, count, tokenizer = self._state
+        return AnswerContent(self.message.id, text, reasoning, ids[:count], tokenizer)
+
+    def add(self, event: protocol.Delta) -> None:
+        """Add what the engine generated since the last event."""
+        self._ids.extend(event.ids)
+        self._set_generated(self._generated + event.text)
+        self.journal.note_change()
+
+    def replace(self, generated: str, ids: Sequence[int]) -> None:
+        """Put the whole generated text in place of what was added."""
+        self._ids = list(ids)
+        self._set_generated(generated)
+
+    def _set_generated(self, generated: str) -> None:
+        self._generated = generated
+        reasoning, text = split_reasoning(generated)
+        # One assignment, and the list only grows: other threads read a consistent state.
+        self._state = (text, reasoning, self._ids, len(self._ids), self._tokenizer)

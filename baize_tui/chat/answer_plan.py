@@ -1,0 +1,89 @@
+"""Everything that is decided before one answer, and the request that the engine receives for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from baize_tui.chat.active_model import RunningModel
+from baize_tui.chat.context import reserve_for_answer
+from baize_tui.chat.formats import build_prompt, format_named
+from baize_tui.engine.protocol import AdapterUse, Generate, Prompt
+from baize_tui.settings import Overflow, Sampling
+from baize_tui.store.records import Conversation, Message
+
+
+def conversation_prompt(
+    conversation: Conversation,
+    format_name: str,
+    history: Sequence[Message],
+    tokenizer: str,
+    partial: Message | None = None,
+) -> Prompt:
+    """The prompt for the next answer of ``conversation`` after ``history``; see ``build_prompt``.
+
+    Raises:
+        UnknownFormat: there is no format ``format_name``.
+    """
+    return build_prompt(
+        format_name,
+        history,
+        system=conversation.system,
+        moderation=conversation.moderation,
+        tokenizer=tokenizer,
+        partial=partial,
+    )
+
+
+def stop_strings(format_name: str, running: RunningModel, more: Sequence[str] = ()) -> list[str]:
+    """What ends an answer: by its format, the model's recipe and file, and ``more``."""
+    chosen = format_named(format_name)
+    return list(
+        dict.fromkeys([*chosen.stop, *running.model.recipe.stop, *running.loaded.stop, *more])
+    )
+
+
+class AnswerPlan(Struct, frozen=True):
+    """What is fixed for one answer; only the history can still shrink."""
+
+    conversation: Conversation
+    running: RunningModel
+    format_name: str
+    sampling: Sampling
+    adapters: list[AdapterUse]
+    overflow: Overflow
+    max_tokens: int
+    stop: list[str]
+    grammar: str
+    partial: Message | None
+    """The answer to continue."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of the context."""
+        return self.running.loaded.n_ctx
+
+    @property
+    def reserve(self) -> int:
+        """Tokens of the context that are kept free for the answer."""
+        return reserve_for_answer(self.max_tokens, self.n_ctx)
+
+    def prompt(self, history: Sequence[Message]) -> Prompt:
+        tokenizer = self.running.loaded.tokenizer
+        return conversation_prompt(
+            self.conversation, self.format_name, history, tokenizer, self.partial
+        )
+
+    def request(self, history: Sequence[Message]) -> Generate:
+        return Generate(
+            request=0,
+            prompt=self.prompt(history),
+            sampling=self.sampling,
+            max_tokens=self.max_tokens,
+            reserve=self.reserve,
+            stop=self.stop,
+            trim_at_stop=format_named(self.format_name).trim_at_stop,
+            adapters=self.adapters,
+            grammar=self.grammar,
+        )

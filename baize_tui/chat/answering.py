@@ -1,0 +1,243 @@
+"""One answer, from prompt to saved text: the one path that every answer takes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Sequence
+
+from msgspec import Struct
+
+from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.active_model import ActiveModel
+from baize_tui.chat.answer_in_progress import AnswerInProgress
+from baize_tui.chat.answer_options import AnswerOptions
+from baize_tui.chat.answer_plan import AnswerPlan
+from baize_tui.chat.answer_saver import AnswerSaver
+from baize_tui.chat.context import KeptHistory, drop_oldest_turns, visible_messages
+from baize_tui.chat.effective_options import EffectiveOptions, answered_by
+from baize_tui.chat.engine_access import EngineAccess
+from baize_tui.chat.errors import ContextFull, NoModelLoaded, StoppedBeforeStart
+from baize_tui.chat.events import (
+    AnswerFailed,
+    AnswerFinished,
+    AnswerStarted,
+    AnswerText,
+    ChatEvent,
+    SaveFailed,
+    TurnsDropped,
+)
+from baize_tui.chat.formats import UnknownFormat
+from baize_tui.chat.provenance import make_provenance
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.engine import protocol
+from baize_tui.engine.client import Engine, EngineFailure, WorkerDied
+from baize_tui.engine.protocol import Prefilling, ThreadsChosen
+from baize_tui.settings import SettingsError
+from baize_tui.store.errors import StoreError
+from baize_tui.store.records import FinalState, Message
+
+_EXPECTED_FAILURES = (
+    CatalogError,
+    ContextFull,
+    EngineFailure,
+    NoModelLoaded,
+    SettingsError,
+    StoppedBeforeStart,
+    StoreError,
+    UnknownFormat,
+)
+"""What may end an answer; the message of each is one line for the person."""
+
+
+class _Attempt(Struct):
+    """One answer on its way."""
+
+    question: Message
+    partial: Message | None
+    """The answer to continue."""
+    options: AnswerOptions
+    access: EngineAccess
+    answer: AnswerInProgress | None = None
+    """None until the engine begins to generate."""
+    notices: list[str] = []
+
+
+class Answering:
+    """Answers questions with the engine, one at a time, in the order in which they were asked."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        store: StoreThread,
+        active_model: ActiveModel,
+        options: EffectiveOptions,
+        saver: AnswerSaver,
+    ) -> None:
+        self.engine_lock = asyncio.Lock()
+        """Held by the answer, or the load, that uses the engine."""
+        self._engine = engine
+        self._thread = store
+        self._store = store.store
+        self._active_model = active_model
+        self._options = options
+        self._saver = saver
+        self._accesses: dict[str, EngineAccess] = {}
+        self._closing = False
+
+    @property
+    def busy(self) -> set[str]:
+        """Ids of the conversations with an unfinished answer."""
+        return set(self._accesses)
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop the unfinished answer of a conversation; False if there is none."""
+        access = self._accesses.get(conversation_id)
+        if access is not None:
+            access.stop()
+        return access is not None
+
+    def start_no_more(self) -> None:
+        """Answers that are asked for from now on are stopped before they start."""
+        self._closing = True
+
+    async def stop_all(self, patience_s: float) -> None:
+        """Stop the unfinished answers, and wait at most ``patience_s`` seconds for their ends."""
+        for access in self._accesses.values():
+            access.stop()
+        ends = [asyncio.ensure_future(access.ended.wait()) for access in self._accesses.values()]
+        if ends:
+            await asyncio.wait(ends, timeout=patience_s)
+        for end in ends:
+            end.cancel()
+
+    async def answer(
+        self, question: Message, options: AnswerOptions, partial: Message | None = None
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Answer ``question``, or continue its answer ``partial``.
+
+        A failure is the last event, never an exception. Whoever stops iterating stops the answer.
+        """
+        access = self._accesses[question.conversation_id] = EngineAccess()
+        attempt = _Attempt(question, partial, options, access)
+        if self._closing:
+            access.stop()
+        try:
+            async with (
+                access.acquire(self.engine_lock),
+                contextlib.aclosing(self._attempt(attempt)) as events,
+            ):
+                async for event in events:
+                    yield event
+        except _EXPECTED_FAILURES as error:
+            kept = None
+            if attempt.answer is not None:
+                died = isinstance(error, WorkerDied)
+                kept = await self._saver.finish(attempt.answer, "interrupted" if died else "failed")
+            yield AnswerFailed(str(error), kept)
+        finally:
+            if self._accesses.get(question.conversation_id) is access:
+                del self._accesses[question.conversation_id]
+            if attempt.answer is not None and not attempt.answer.ended:
+                # The caller stopped iterating in the middle of the answer.
+                await asyncio.shield(self._saver.finish(attempt.answer, "stopped"))
+            access.ended.set()
+
+    async def _attempt(self, attempt: _Attempt) -> AsyncGenerator[ChatEvent, None]:
+        """Load the model if necessary, then generate; this attempt holds the engine."""
+        conversation = await self._thread.call(
+            self._store.conversation, attempt.question.conversation_id
+        )
+        conversation = answered_by(conversation, attempt.options)
+        try:
+            required = self._active_model.required_by(conversation)
+        except CatalogError as error:
+            required = None
+            attempt.notices.append(f"{error}. Another model answered")
+        if required is not None:
+            loading = self._active_model.load_with_progress(required)
+            async with contextlib.aclosing(loading) as steps:
+                async for step in steps:
+                    yield step
+        plan = self._options.plan(conversation, attempt.options, attempt.partial)
+        path = await self._thread.call(self._store.path, attempt.question.id)
+        history = visible_messages(path, conversation.context_start)
+        try:
+            async with contextlib.aclosing(self._generate(attempt, plan, history)) as events:
+                async for event in events:
+                    yield event
+        except EngineFailure as failure:
+            if failure.kind != "too_long":
+                raise
+            kept = await self._drop_oldest_turns(plan, history, failure)
+        else:
+            return
+        yield TurnsDropped(kept.first, len(path) - len(kept.messages))
+        async with contextlib.aclosing(self._generate(attempt, plan, kept.messages)) as events:
+            async for event in events:
+                yield event
+
+    async def _generate(
+        self, attempt: _Attempt, plan: AnswerPlan, history: Sequence[Message]
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Send the request to the engine, and report and save what it generates."""
+        generation = attempt.access.attach(self._engine.generate(plan.request(history)))
+        async for event in generation:
+            if isinstance(event, Prefilling | ThreadsChosen):
+                yield event
+                continue
+            answer = attempt.answer
+            if answer is None:
+                tokenizer = plan.running.loaded.tokenizer
+                answer = await self._saver.start(attempt.question, attempt.partial, tokenizer)
+                attempt.answer = answer
+                yield AnswerStarted(answer.message)
+            if isinstance(event, protocol.Delta):
+                answer.add(event)
+                yield AnswerText(event.text, answer.text, answer.reasoning)
+                if why := answer.journal.take_problem():
+                    yield SaveFailed(why)
+            else:
+                yield await self._finish(answer, event, plan, attempt.notices)
+
+    async def _drop_oldest_turns(
+        self, plan: AnswerPlan, history: Sequence[Message], failure: EngineFailure
+    ) -> KeptHistory:
+        """What the model sees from now on, because ``history`` no longer fits.
+
+        Raises:
+            ContextFull: the conversation is set to drop nothing.
+            EngineFailure: even the last question with the pinned turns is too long.
+        """
+        if plan.overflow == "stop":
+            raise ContextFull(
+                f"the context is full: {failure.tokens} of {plan.n_ctx} tokens, and room for the "
+                "answer. Delete or branch earlier, start a new conversation, or set overflow to "
+                "drop"
+            )
+
+        async def count(messages: Sequence[Message]) -> int:
+            return await self._engine.count(protocol.Count(request=0, prompt=plan.prompt(messages)))
+
+        kept = await drop_oldest_turns(history, plan.n_ctx, plan.reserve, count)
+        await self._thread.call(self._store.set_context_start, plan.conversation.id, kept.first.id)
+        return kept
+
+    async def _finish(
+        self,
+        answer: AnswerInProgress,
+        event: protocol.Finished,
+        plan: AnswerPlan,
+        notices: list[str],
+    ) -> AnswerFinished:
+        answer.replace(event.text, event.ids)
+        state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
+        sha256 = self._active_model.sha256
+        known = sha256.done() and sha256.exception() is None
+        made = make_provenance(plan, event, sha256.result() if known else None)
+        message = await self._saver.finish(answer, state, made)
+        if not known and answer.saved:
+            self._saver.add_model_hash_later(message.id, sha256)
+        return AnswerFinished(
+            message, event.reason, event.stats, answer.saved, [*notices, *event.notices]
+        )

@@ -1,0 +1,335 @@
+"""The chat: everything that a screen or a command asks for goes through ``Chat``."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from baize_shared.sanitizer import clean_text
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.chat.active_model import ActiveModel, Catalog
+from baize_tui.chat.answer_options import AnswerOptions
+from baize_tui.chat.answer_plan import conversation_prompt, stop_strings
+from baize_tui.chat.answer_saver import AnswerSaver
+from baize_tui.chat.answering import Answering
+from baize_tui.chat.context import visible_messages
+from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.effective_options import EffectiveOptions
+from baize_tui.chat.engine_access import EngineAccess
+from baize_tui.chat.events import AnswerFailed, ChatEvent, MessageSaved
+from baize_tui.chat.formats import format_named
+from baize_tui.chat.messages import Messages
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.chat.titles import parse_title, title_from_question, title_request
+from baize_tui.engine import protocol
+from baize_tui.engine.client import Engine, EngineFailure
+from baize_tui.engine.protocol import LoadedModel
+from baize_tui.settings import Settings
+from baize_tui.store.conversations import NEW_TITLE
+from baize_tui.store.errors import StoreError
+from baize_tui.store.records import Conversation, Message
+
+_STOP_S = 1.0
+"""How long the engine may take to stop an answer when the chat is closed."""
+_STOP_AT_EXIT_S = 0.4
+"""The same when the process was told to end."""
+_NO_OPTIONS = AnswerOptions()
+
+
+class Chat:
+    """Conversations in one store, answered by one engine. Use it from one event loop."""
+
+    def __init__(
+        self,
+        store: StoreThread,
+        engine: Engine,
+        settings: Settings,
+        cache: Path,
+        catalog: Catalog,
+        *,
+        one_model: bool = False,
+    ) -> None:
+        """``cache`` is the folder where hashes of model files are remembered.
+
+        With ``one_model`` the model given to ``use_model`` answers in every conversation, whichever
+        model the conversation was started with.
+        """
+        self.catalog = catalog
+        self.conversations = Conversations(store)
+        self.messages = Messages(store)
+        self.active_model = ActiveModel(engine, settings.model, cache, catalog, one_model=one_model)
+        self.options = EffectiveOptions(settings, self.active_model, catalog)
+        self._saver = AnswerSaver(store)
+        self._answering = Answering(engine, store, self.active_model, self.options, self._saver)
+        self._thread = store
+        self._store = store.store
+        self._engine = engine
+
+    # --- settings and model ---------------------------------------------------------------------
+
+    @property
+    def settings(self) -> Settings:
+        return self.options.settings
+
+    def change_settings(self, settings: Settings) -> None:
+        """Use ``settings`` from now on; those of the model when it is next loaded."""
+        self.options.settings = settings
+        self.active_model.settings = settings.model
+
+    async def use_model(
+        self, model: CatalogModel, progress: Callable[[float], None] | None = None
+    ) -> LoadedModel:
+        """Load ``model`` in place of the one before, once the current answer has ended.
+
+        ``progress`` is called with 0.0 to 1.0.
+
+        Raises:
+            EngineFailure: the file cannot be loaded.
+        """
+        async with self._answering.engine_lock:
+            return await self.active_model.load(model, progress)
+
+    def listen_for_notices(self, listener: Callable[[str], None]) -> None:
+        """Call ``listener`` with one line when the engine switches something off that crashed."""
+        self._engine.on_notice = listener
+
+    # --- asking ---------------------------------------------------------------------------------
+
+    async def new_conversation(
+        self,
+        *,
+        system: str | None = None,
+        format: str | None = None,
+        adapters: Mapping[str, float] = {},
+    ) -> Conversation:
+        """Create a conversation with the loaded model.
+
+        Without ``system`` it takes the system prompt of the model's domain, or of the settings.
+
+        Raises:
+            StoreError: it cannot be saved.
+        """
+        defaults = self.settings.chat
+        model = self.active_model.model
+        conversation = await self.conversations.create(
+            system=defaults.system if system is None else system,
+            moderation=defaults.moderation,
+            model=model.name if model is not None else None,
+            format=format,
+            adapters=adapters,
+        )
+        domain = self.options.domain(conversation)
+        if system is None and domain is not None and domain.system:
+            conversation = msgspec.structs.replace(conversation, system=domain.system)
+            await self.conversations.set_options(conversation)
+        return conversation
+
+    async def ask(
+        self, conversation_id: str, text: str, options: AnswerOptions = _NO_OPTIONS
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Add the question ``text`` to the branch that is shown, and answer it."""
+        text = clean_text(text)
+        try:
+            conversation = await self.conversations.get(conversation_id)
+            question = await self._thread.call(
+                self._store.add_message, conversation_id, conversation.leaf_id, "user", text
+            )
+            if conversation.title == NEW_TITLE and question.parent_id is None:
+                await self.conversations.rename(conversation_id, title_from_question(text))
+        except StoreError as error:
+            yield AnswerFailed(str(error), None)
+            return
+        yield MessageSaved(question)
+        async with contextlib.aclosing(self._answering.answer(question, options)) as events:
+            async for event in events:
+                yield event
+
+    async def regenerate(
+        self, message_id: int, options: AnswerOptions = _NO_OPTIONS
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Generate a sibling of the answer ``message_id``, or the first answer to a question."""
+        question = await self.messages.get(message_id)
+        if question.role == "assistant" and question.parent_id is not None:
+            question = await self.messages.get(question.parent_id)
+        async with contextlib.aclosing(self._answering.answer(question, options)) as events:
+            async for event in events:
+                yield event
+
+    async def continue_answer(
+        self, message_id: int, options: AnswerOptions = _NO_OPTIONS
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Continue an answer after its last token."""
+        partial = await self.messages.get(message_id)
+        assert partial.role == "assistant"
+        assert partial.parent_id is not None
+        question = await self.messages.get(partial.parent_id)
+        answering = self._answering.answer(question, options, partial)
+        async with contextlib.aclosing(answering) as events:
+            async for event in events:
+                yield event
+
+    async def edit(
+        self, message_id: int, text: str, options: AnswerOptions = _NO_OPTIONS
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Add ``text`` as a sibling of a message; a question is answered, an answer only saved."""
+        original = await self.messages.get(message_id)
+        try:
+            message = await self._thread.call(
+                self._store.add_message,
+                original.conversation_id,
+                original.parent_id,
+                original.role,
+                clean_text(text),
+            )
+        except StoreError as error:
+            yield AnswerFailed(str(error), None)
+            return
+        yield MessageSaved(message)
+        if original.role == "user":
+            async with contextlib.aclosing(self._answering.answer(message, options)) as events:
+                async for event in events:
+                    yield event
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop the unfinished answer of a conversation and keep its text; False if there is
+        none."""
+        return self._answering.stop(conversation_id)
+
+    @property
+    def busy(self) -> set[str]:
+        """Ids of the conversations with an unfinished answer."""
+        return self._answering.busy
+
+    async def suggest_title(self, conversation_id: str) -> str:
+        """A title that the model writes for a conversation; nothing is saved.
+
+        Raises:
+            EngineFailure: the model failed, or gave no title.
+            NoModelLoaded, CatalogError, StoreError, UnknownFormat: as their messages say.
+        """
+        async with EngineAccess().acquire(self._answering.engine_lock):
+            running = self.active_model.require()
+            conversation = await self.conversations.get(conversation_id)
+            messages = await self.conversations.shown_messages(conversation_id)
+            name = self.options.prompt_format(conversation)
+            request = title_request(
+                messages, format_named(name).template, stop_strings(name, running)
+            )
+            # With the same adapters, so that the next question still finds its prompt cached.
+            request = msgspec.structs.replace(request, adapters=self.options.adapters(conversation))
+            async for event in self._engine.generate(request):
+                if isinstance(event, protocol.Finished) and (title := parse_title(event.text)):
+                    return title
+        raise EngineFailure("the model found no title; f2 lets you write one")
+
+    async def count_prompt_tokens(
+        self, conversation: Conversation | None, leaf_id: int | None, draft: str
+    ) -> int | None:
+        """Tokens of the prompt if ``draft`` were asked after message ``leaf_id``.
+
+        None if that is unknown: no model is loaded, another one than the conversation's, or the
+        engine is busy.
+
+        Raises:
+            EngineFailure: the chat template failed, or the worker died.
+            StoreError: the messages cannot be read.
+        """
+        loaded = self.active_model.loaded
+        if loaded is None or self._answering.engine_lock.locked():
+            return None
+        if conversation is None:
+            conversation = self._unsaved_conversation()
+        with contextlib.suppress(CatalogError):  # without its own model, the loaded one answers
+            if self.active_model.required_by(conversation) is not None:
+                return None
+        path = await self.messages.path(leaf_id) if leaf_id is not None else []
+        visible = visible_messages(path, conversation.context_start)
+        prompt = conversation_prompt(
+            conversation,
+            self.options.prompt_format(conversation),
+            [*visible, _unsaved_question(draft)],
+            loaded.tokenizer,
+        )
+        return await self._engine.count(protocol.Count(request=0, prompt=prompt))
+
+    def _unsaved_conversation(self) -> Conversation:
+        """What a new conversation would be."""
+        defaults = self.settings.chat
+        return Conversation(
+            id="",
+            title="",
+            created_at=0,
+            updated_at=0,
+            leaf_id=None,
+            context_start=None,
+            model=None,
+            system=defaults.system,
+            moderation=defaults.moderation,
+            format=defaults.format,
+        )
+
+    # --- the end --------------------------------------------------------------------------------
+
+    @property
+    def unsaved(self) -> int:
+        """How many ended answers could not be written yet."""
+        return self._saver.unsaved
+
+    async def save_pending(self) -> int:
+        """Try again to write what could not be written; returns how many answers are left."""
+        return await self._saver.save_pending()
+
+    async def save(self, patience_s: float) -> None:
+        """Stop all answers and save them; none starts any more.
+
+        An answer that the engine does not end within ``patience_s`` seconds is saved as it is.
+        """
+        self._answering.start_no_more()
+        if self._thread.closed:
+            return
+        await self._answering.stop_all(patience_s)
+        await self._saver.save_all()
+
+    async def save_for_exit(self) -> None:
+        """Save, and wait for nothing else: the process is about to be ended.
+
+        Raises:
+            StoreError: something could not be saved.
+        """
+        await self.save(_STOP_AT_EXIT_S)
+        self._thread.close()
+        if self.unsaved:
+            raise StoreError(f"{self.unsaved} answers could not be saved")
+
+    def rescue(self, limit_s: float) -> None:
+        """Save the unfinished answers from another thread, while the event loop hangs.
+
+        What cannot be written within ``limit_s`` seconds stays as the journal has it.
+        """
+        self._saver.rescue(limit_s)
+
+    async def close(self) -> None:
+        """Stop all answers, save what is left, and end the worker."""
+        await self.save(_STOP_S)
+        self._saver.cancel_hashes()
+        await self._engine.close()
+        self._thread.close()
+
+
+def _unsaved_question(text: str) -> Message:
+    return Message(
+        id=0,
+        conversation_id="",
+        parent_id=None,
+        role="user",
+        state="complete",
+        text=clean_text(text),
+        reasoning="",
+        ids=None,
+        tokenizer=None,
+        created_at=0,
+        provenance=None,
+    )

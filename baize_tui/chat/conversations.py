@@ -1,0 +1,130 @@
+"""The conversations: list, create, rename, delete, options and branches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.store.conversations import NEW_TITLE
+from baize_tui.store.records import BranchPosition, Conversation, Message
+
+
+class ConversationList(Struct, frozen=True):
+    """The conversations, last used first, and the version of the file that they were read from."""
+
+    conversations: list[Conversation]
+    version: int
+
+
+class Conversations:
+    """All access to conversations; needs no model.
+
+    Every method may raise ``StoreError``; those that take the id of a conversation raise
+    ``UnknownConversation`` when there is none.
+    """
+
+    def __init__(self, store: StoreThread) -> None:
+        self._thread = store
+        self._store = store.store
+
+    @property
+    def set_aside(self) -> Path | None:
+        """Where a damaged file was moved when it was opened."""
+        return self._thread.set_aside
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def list_now(self) -> ConversationList:
+        """The list, read in this thread: for the first frame, which has to show it."""
+        version = self._store.version()  # first: what is written meanwhile is then read again
+        return ConversationList(self._store.conversations(), version)
+
+    async def list_with_version(self) -> ConversationList:
+        return await self._thread.call(self.list_now)
+
+    async def list_all(self, *, deleted: bool = False) -> list[Conversation]:
+        """The conversations, last used first; with ``deleted`` the deleted ones instead."""
+        return await self._thread.call(self._store.conversations, deleted=deleted)
+
+    async def version(self) -> int:
+        """A number that changes when another client has written to the file."""
+        return await self._thread.call(self._store.version)
+
+    async def get(self, conversation_id: str) -> Conversation:
+        """The conversation with this id, or with the only id that begins so; also a deleted one."""
+        return await self._thread.call(self._store.conversation, conversation_id)
+
+    async def shown_messages(self, conversation_id: str) -> list[Message]:
+        """The branch that is shown, oldest first."""
+        return await self._thread.call(self._store.messages, conversation_id)
+
+    async def all_messages(self, conversation_id: str) -> list[Message]:
+        """The messages of all branches, oldest first."""
+        return await self._thread.call(self._store.tree, conversation_id)
+
+    async def branches(self, conversation_id: str) -> dict[int, BranchPosition]:
+        """The position of each message that has siblings, by its number."""
+        return await self._thread.call(self._store.branches, conversation_id)
+
+    async def questions(self) -> list[str]:
+        """What the person wrote in all conversations, latest first."""
+        return await self._thread.call(self._store.questions)
+
+    # --- changing -------------------------------------------------------------------------------
+
+    async def create(
+        self,
+        *,
+        system: str,
+        moderation: bool,
+        model: str | None = None,
+        format: str | None = None,
+        title: str = NEW_TITLE,
+        adapters: Mapping[str, float] = {},
+    ) -> Conversation:
+        """Create a conversation without messages."""
+        return await self._thread.call(
+            self._store.new_conversation,
+            system=system,
+            moderation=moderation,
+            model=model,
+            format=format,
+            title=title,
+            adapters=adapters,
+        )
+
+    async def rename(self, conversation_id: str, title: str) -> str:
+        """Change the title; returns the one before."""
+
+        def rename() -> str:
+            before = self._store.conversation(conversation_id).title
+            self._store.rename(conversation_id, title)
+            return before
+
+        return await self._thread.call(rename)
+
+    async def delete(self, conversation_id: str) -> None:
+        """Hide the conversation; ``undelete`` restores it with all its messages."""
+        await self._thread.call(self._store.delete, conversation_id)
+
+    async def undelete(self, conversation_id: str) -> Conversation:
+        """Restore a deleted conversation; returns it."""
+
+        def undelete() -> Conversation:
+            self._store.undelete(conversation_id)
+            return self._store.conversation(conversation_id)
+
+        return await self._thread.call(undelete)
+
+    async def set_options(self, conversation: Conversation) -> Conversation:
+        """Save model, system prompt, moderation, format, sampling, overflow and adapters of
+        ``conversation``; returns it as it is stored."""
+
+        def save() -> Conversation:
+            self._store.set_options(conversation)
+            return self._store.conversation(conversation.id)
+
+        return await self._thread.call(save)

@@ -1,0 +1,138 @@
+"""What applies in a conversation: its own choice, else its model's, else that of the settings."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from baize_tui.catalog.adapters import AdapterRecipe
+from baize_tui.catalog.recipes import CatalogError, Domain
+from baize_tui.chat.active_model import ActiveModel, Catalog
+from baize_tui.chat.answer_options import AnswerOptions
+from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
+from baize_tui.chat.context import reserve_for_answer
+from baize_tui.chat.formats import OWN_TEMPLATE, formats
+from baize_tui.engine.protocol import AdapterUse
+from baize_tui.settings import Overflow, Sampling, Settings, sampling_of
+from baize_tui.store.records import Conversation, Message
+
+
+class EffectiveOptions:
+    """Combines the settings, the model, its adapters and the conversation."""
+
+    def __init__(self, settings: Settings, active_model: ActiveModel, catalog: Catalog) -> None:
+        self.settings = settings
+        self._active_model = active_model
+        self._catalog = catalog
+
+    def sampling(
+        self, conversation: Conversation | None, overrides: Mapping[str, Any] = {}
+    ) -> Sampling:
+        """The sampling options: defaults, the model's recipe, the settings, those of
+        ``conversation``, and ``overrides``; the later ones win.
+
+        Raises:
+            SettingsError: a value is out of its range; the message names the key.
+        """
+        model = self._active_model.model
+        recipe = model.recipe.sampling if model is not None else {}
+        own = conversation.sampling if conversation is not None else {}
+        return sampling_of(recipe, self.settings.sampling, own, overrides)
+
+    def overflow(self, conversation: Conversation | None) -> Overflow:
+        """What happens when the context is full."""
+        own = conversation.overflow if conversation is not None else None
+        return own or self.settings.chat.overflow
+
+    def reserve(self, n_ctx: int) -> int:
+        """How many of ``n_ctx`` tokens are kept free for an answer."""
+        return reserve_for_answer(self.settings.chat.max_tokens, n_ctx)
+
+    def prompt_format(self, conversation: Conversation) -> str:
+        """Name of the prompt format.
+
+        The first that is set: by the conversation, one of its adapters, the model's recipe, the
+        model file, or the settings; else the model's own chat template, or ChatML without one.
+        """
+        running = self._active_model.running
+        adapter = next((a.format for a in self._adapter_recipes(conversation) if a.format), None)
+        chosen = conversation.format or adapter
+        fallback = OWN_TEMPLATE
+        if running is not None:
+            named = running.loaded.prompt_format
+            chosen = chosen or running.model.recipe.format or (named if named in formats() else "")
+            fallback = OWN_TEMPLATE if running.loaded.has_template else "chatml"
+        return chosen or self.settings.chat.format or fallback
+
+    def domain(self, conversation: Conversation) -> Domain | None:
+        """The field that the conversation's model, or an adapter over it, was made for."""
+        for adapter in self._adapter_recipes(conversation):
+            if adapter.domain is not None:
+                return adapter.domain
+        model = self._active_model.model
+        with contextlib.suppress(CatalogError):
+            model = self._active_model.required_by(conversation) or model
+        return model.recipe.domain if model is not None else None
+
+    def adapters(self, conversation: Conversation) -> list[AdapterUse]:
+        """The adapters that the engine applies to the model.
+
+        Raises:
+            CatalogError: an adapter is not on this machine.
+        """
+        uses = []
+        for name, scale in conversation.adapters.items():
+            if not scale:  # switched off; its file may be gone
+                continue
+            path = self._catalog.find_adapter(name).path
+            assert path is not None
+            uses.append(AdapterUse(str(path), scale))
+        return uses
+
+    def plan(
+        self, conversation: Conversation, options: AnswerOptions, partial: Message | None
+    ) -> AnswerPlan:
+        """Everything that is decided before one answer of ``conversation``; ``partial`` is the
+        answer to continue.
+
+        Raises:
+            NoModelLoaded: there is no model to answer.
+            CatalogError: an adapter is not on this machine.
+            SettingsError: a sampling option is out of its range.
+            UnknownFormat: there is no such prompt format.
+        """
+        running = self._active_model.require()
+        format_name = self.prompt_format(conversation)
+        return AnswerPlan(
+            conversation=conversation,
+            running=running,
+            format_name=format_name,
+            sampling=self.sampling(conversation, options.sampling),
+            adapters=self.adapters(conversation),
+            overflow=self.overflow(conversation),
+            max_tokens=options.max_tokens or self.settings.chat.max_tokens,
+            stop=stop_strings(format_name, running, options.stop),
+            grammar=options.grammar,
+            partial=partial,
+        )
+
+    def _adapter_recipes(self, conversation: Conversation) -> list[AdapterRecipe]:
+        """The recipes of the adapters of ``conversation`` that are in the catalog."""
+        recipes = []
+        for name, scale in conversation.adapters.items():
+            with contextlib.suppress(CatalogError):
+                if scale:
+                    recipes.append(self._catalog.find_adapter(name).recipe)
+        return recipes
+
+
+def answered_by(conversation: Conversation, options: AnswerOptions) -> Conversation:
+    """``conversation`` with the model and adapters of ``options.answerer``, if there is one."""
+    if options.answerer is None:
+        return conversation
+    return msgspec.structs.replace(
+        conversation, model=options.answerer.model, adapters=options.answerer.adapters
+    )

@@ -1,0 +1,67 @@
+"""Single messages: read, walk branches, mark, pin, delete."""
+
+from __future__ import annotations
+
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.store.records import Conversation, Mark, Message
+
+
+class Messages:
+    """All access to single messages. Every method may raise ``StoreError``."""
+
+    def __init__(self, store: StoreThread) -> None:
+        self._thread = store
+        self._store = store.store
+
+    async def get(self, message_id: int) -> Message:
+        return await self._thread.call(self._store.message, message_id)
+
+    async def path(self, message_id: int) -> list[Message]:
+        """``message_id`` and the messages before it, oldest first."""
+        return await self._thread.call(self._store.path, message_id)
+
+    async def texts(self, message_id: int, limit: int) -> list[Message]:
+        """The last ``limit`` messages of ``path`` without ids and provenance, as a screen needs
+        them."""
+        return await self._thread.call(self._store.texts, message_id, limit)
+
+    async def show_sibling(self, message_id: int, step: int) -> bool:
+        """Show the branch ``step`` siblings after ``message_id``; False if there is none."""
+
+        def show() -> bool:
+            siblings = self._store.siblings(message_id)
+            position = siblings.index(message_id) + step if message_id in siblings else -1
+            if not 0 <= position < len(siblings):
+                return False
+            conversation_id = self._store.message(message_id).conversation_id
+            self._store.set_leaf(conversation_id, self._store.leaf_below(siblings[position]))
+            return True
+
+        return await self._thread.call(show)
+
+    async def delete(self, message_id: int) -> None:
+        """Hide a message and everything below it; ``undelete`` restores them."""
+        await self._thread.call(self._store.delete_message, message_id)
+
+    async def undelete(self, message_id: int) -> Conversation:
+        """Restore a deleted message and show its branch; returns its conversation."""
+
+        def undelete() -> Conversation:
+            self._store.undelete_message(message_id)
+            return self._store.conversation(self._store.message(message_id).conversation_id)
+
+        return await self._thread.call(undelete)
+
+    async def set_mark(self, message_id: int, mark: Mark | None) -> None:
+        """Save what the person thinks of an answer; None removes the mark."""
+        await self._thread.call(self._store.set_mark, message_id, mark)
+
+    async def pin(self, message: Message, pinned: bool) -> list[int]:
+        """Keep the turn of ``message`` in a full context, or no longer: an answer together with its
+        question. Returns the numbers of the messages that changed."""
+        numbers = [message.id]
+        if message.role == "assistant" and message.parent_id is not None:
+            numbers.append(message.parent_id)
+        for number in numbers:
+            await self._thread.call(self._store.set_pinned, number, pinned)
+        return numbers

@@ -1,0 +1,110 @@
+"""What ``baize-tui ask`` prints: the answer while it is generated, or one JSON object."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from baize_shared.commands import DONE, INTERRUPTED
+from baize_shared.printing import ProgressLine, print_json
+from baize_tui.chat.events import (
+    AnswerFailed,
+    AnswerFinished,
+    AnswerText,
+    ChatEvent,
+    SaveFailed,
+    TurnsDropped,
+)
+from baize_tui.cli.failures import CommandError
+from baize_tui.cli.output import tell
+from baize_tui.engine.protocol import Prefilling
+
+
+class AnswerPrinter:
+    """Prints the answer to stdout and everything else to stderr."""
+
+    def __init__(self, progress: ProgressLine, *, json: bool, saves: bool) -> None:
+        """With ``json`` the answer is printed at the end, as one object; ``saves`` says whether the
+        conversation is saved."""
+        self._progress = progress
+        self._json = json
+        self._saves = saves
+        self._printed = 0
+        self._finished: AnswerFinished | None = None
+
+    def show(self, event: ChatEvent) -> None:
+        """Print what ``event`` reports.
+
+        Raises:
+            CommandError: the answer failed.
+        """
+        match event:
+            case Prefilling(done=done, total=total):
+                self._progress.show(f"reading the prompt {done / max(total, 1):.0%}")
+            case AnswerText(text=text) if not self._json:
+                self._print(text.lstrip())
+            case TurnsDropped(messages_dropped=dropped):
+                self.tell(f"the context is full: the oldest {dropped} messages were dropped")
+            case SaveFailed(why=why):
+                self.tell(f"not saved yet: {why}")
+            case AnswerFailed(why=why):
+                self._progress.clear()
+                raise CommandError(why)
+            case AnswerFinished():
+                self._finished = event
+            case _:
+                pass
+
+    def _print(self, text: str) -> None:
+        """Print the rest of ``text``, the answer so far."""
+        if len(text) > self._printed:
+            self._progress.clear()
+            sys.stdout.write(text[self._printed :])
+            sys.stdout.flush()
+            self._printed = len(text)
+
+    def tell(self, line: str) -> None:
+        """Print a line to stderr in place of the progress."""
+        self._progress.clear()
+        tell(line)
+
+    def end(self, model: str, *, interrupted: bool) -> int:
+        """Print the rest of an answer by ``model``; the exit code.
+
+        Raises:
+            CommandError: the answer could not be saved.
+        """
+        self._progress.clear()
+        finished = self._finished
+        if finished is None:
+            return INTERRUPTED if interrupted else DONE
+        for notice in finished.notices:
+            tell(notice)
+        if self._json:
+            print_json(_answer_json(finished, model, saves=self._saves))
+        else:
+            if not finished.message.text.endswith("\n"):
+                sys.stdout.write("\n")
+            sys.stdout.flush()
+        if not finished.saved:
+            raise CommandError("the answer could not be saved: no space left on the disk")
+        return INTERRUPTED if finished.reason == "cancelled" else DONE
+
+
+def _answer_json(finished: AnswerFinished, model: str, *, saves: bool) -> dict[str, Any]:
+    stats, message = finished.stats, finished.message
+    return {
+        "text": message.text.strip(),
+        "reasoning": message.reasoning,
+        "model": model,
+        "session_id": message.conversation_id if saves else None,
+        "finish_reason": finished.reason,
+        "prompt_tokens": stats.prompt_tokens,
+        "reused_tokens": stats.reused_tokens,
+        "completion_tokens": stats.completion_tokens,
+        "ttft_s": round(stats.ttft_s, 4),
+        "tokens_per_second": round(stats.tokens_per_second, 2),
+        "seed": stats.seed,
+        "adapters": (message.provenance or {}).get("adapters", {}),
+        "saved": finished.saved and saves,
+    }

@@ -1,0 +1,82 @@
+"""The model that a command is given: a name, a GGUF file, a folder, or one on the hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+
+from baize_convert.hub.names import PREFIX
+from baize_convert.quantization.outtype_names import OuttypeName
+from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
+from baize_tui.catalog.recipes import (
+    DEFAULT_OUTTYPE,
+    MODEL_SUFFIX,
+    CatalogModel,
+    Recipe,
+    find_model,
+    known_model,
+)
+from baize_tui.cli.failures import CommandError
+from baize_tui.paths import Paths
+
+
+def parse_outtype(value: str | None) -> OuttypeName | None:
+    """The value of ``--outtype``, in any case; None if it was not given.
+
+    Raises:
+        CommandError: there is no such outtype.
+    """
+    if value is None:
+        return None
+    known: tuple[OuttypeName, ...] = get_args(OuttypeName)
+    for name in known:
+        if name == value.upper():
+            return name
+    raise CommandError(f"no outtype is called {value!r}; known: {', '.join(known)}")
+
+
+def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> CatalogModel:
+    """The model that ``argument`` names: a known one, one on the hub, a file or a folder.
+
+    With ``outtype`` a checkpoint is quantized to that in place of its recipe's.
+
+    Raises:
+        CatalogError: there is no such model.
+        ConvertError: the hub cannot be reached, or has no such model.
+    """
+    if argument.startswith(PREFIX):
+        from baize_tui.catalog.hub_models import hub_model
+
+        return hub_model(argument, outtype)
+    path = Path(argument).expanduser()
+    if path.is_dir():
+        name = re.sub(r"[^a-z0-9._-]+", "-", path.resolve().name.lower()).strip("-.")
+        recipe = Recipe(base=str(path.resolve()), outtype=outtype or DEFAULT_OUTTYPE)
+        return CatalogModel(name, None, recipe)
+    if path.suffix == MODEL_SUFFIX:
+        return find_model(argument, paths)
+    known = known_model(argument, paths)
+    if outtype is None or known.recipe.base is None:
+        return known
+    recipe = msgspec.structs.replace(known.recipe, outtype=outtype)
+    return CatalogModel(known.name, None, recipe)  # not the file that is installed
+
+
+def find_model_or_adapter(name: str, paths: Paths) -> CatalogModel | CatalogAdapter:
+    """The installed or known model or adapter ``name``, or the model in a GGUF file.
+
+    Raises:
+        CatalogError: there is none.
+    """
+    if Path(name).suffix == MODEL_SUFFIX or "/" in name:
+        return find_model(name, paths)
+    return known_adapter(name, paths) or known_model(name, paths)
+
+
+def known_adapter(name: str, paths: Paths) -> CatalogAdapter | None:
+    """The adapter ``name``, installed or not; None if there is none."""
+    adapters = known_adapters(paths)
+    return next((adapter for adapter in adapters if adapter.name == name), None)

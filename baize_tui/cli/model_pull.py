@@ -1,0 +1,145 @@
+"""``baize-tui models pull``: download a model, merging and quantizing it if necessary."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+
+import msgspec
+import typer
+
+from baize_shared.commands import INTERRUPTED
+from baize_shared.printing import print_json
+from baize_shared.progress import TimeLeft, bar
+from baize_shared.sizes import size_text
+from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.recipes import (
+    CatalogModel,
+    check_name,
+    known_model,
+    known_models,
+    write_recipe,
+)
+from baize_tui.cli.failures import CommandError
+from baize_tui.cli.model_argument import known_adapter, parse_outtype, resolve_model
+from baize_tui.cli.model_output import adapter_json, model_json
+from baize_tui.cli.model_plan import make_plan
+from baize_tui.cli.output import progress_line, tell
+from baize_tui.cli.plan_output import plan_summary
+from baize_tui.paths import Paths, project_paths
+
+
+@dataclass(frozen=True, slots=True)
+class PullOptions:
+    """The options of ``models pull``; None means not given."""
+
+    outtype: str | None = None
+    name: str | None = None
+    """Name of the model on this machine."""
+    keep_source: bool = False
+    """Keep the weights of a checkpoint in the hub's cache."""
+    accept_license: bool = False
+    json: bool = False
+
+
+def pull_model_or_adapter(model: str, options: PullOptions) -> None:
+    """Pull what ``model`` names, unless it is installed, and say how to use it."""
+    paths = project_paths()
+    adapter = known_adapter(model, paths)
+    if adapter is not None:
+        _pull_adapter(adapter, paths, options)
+        return
+    resolved = resolve_model(model, paths, parse_outtype(options.outtype))
+    wanted = _with_name(resolved, options.name, paths)
+    if not wanted.recipe.is_on_hub:
+        raise CommandError(f"{wanted.name} does not come from the hub; there is nothing to pull")
+    if wanted.installed and not options.keep_source:
+        tell(f"{wanted.name} is already installed: baize-tui --model {wanted.name}")
+    else:
+        _pull_model(wanted, paths, options)
+    if options.json:
+        print_json(model_json(known_model(wanted.name, paths)))
+
+
+def _pull_model(model: CatalogModel, paths: Paths, options: PullOptions) -> None:
+    _require_acceptance(model.name, model.recipe.notice, accepted=options.accept_license)
+    plan = make_plan(model, paths)
+    if not options.json:
+        tell(plan_summary(plan))
+    if not plan.enough_disk:
+        raise CommandError(f"{paths.models_folder}: too little disk for {model.name}")
+    _download(model, paths, keep_source=options.keep_source)
+    if model.name not in {known.name for known in known_models(paths)}:
+        write_recipe(model.name, model.recipe, paths)
+    tell(f"{model.name} is ready: baize-tui --model {model.name}")
+
+
+def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
+    from baize_tui.catalog.pull import pull
+
+    with progress_line() as progress:
+        left = TimeLeft()
+
+        def report(done: int, total: int) -> None:
+            part = done / max(total, 1)
+            text = f"{model.name} {bar(part)} {size_text(done)} of {size_text(total)}"
+            progress.show(" · ".join(shown for shown in (text, left.after(part)) if shown))
+
+        try:
+            pull(model, paths, report, keep_source=keep_source)
+        except KeyboardInterrupt:
+            progress.clear()
+            tell("interrupted; the same command goes on from here")
+            os._exit(INTERRUPTED)  # do not wait for requests that are under way
+
+
+def _with_name(model: CatalogModel, name: str | None, paths: Paths) -> CatalogModel:
+    """``model`` under ``name``; with its file if the same model is installed.
+
+    Raises:
+        CommandError: another model has this name.
+    """
+    if name is not None:
+        model = CatalogModel(check_name(name), None, model.recipe)
+    for known in known_models(paths):
+        if known.name == model.name:
+            if known.recipe.origin != model.recipe.origin:
+                raise CommandError(
+                    f"another model is called {known.name} already; choose a name with --name"
+                )
+            same = known.recipe.outtype == model.recipe.outtype
+            return msgspec.structs.replace(model, path=known.path if same else None)
+    return model
+
+
+def _pull_adapter(adapter: CatalogAdapter, paths: Paths, options: PullOptions) -> None:
+    from baize_tui.catalog.pull import pull_adapter
+
+    if adapter.installed:
+        tell(f"{adapter.name} is already installed")
+    else:
+        _require_acceptance(adapter.name, adapter.recipe.notice, accepted=options.accept_license)
+        adapter = pull_adapter(adapter, paths)
+        tell(
+            f"{adapter.name} is ready: baize-tui ask --adapter {adapter.name}, or F3 in the client"
+        )
+    if options.json:
+        print_json(adapter_json(adapter))
+
+
+def _require_acceptance(name: str, notice: str, *, accepted: bool) -> None:
+    """Show the license notice of a model, if it has one, and ask unless it is ``accepted``.
+
+    Raises:
+        CommandError: it is not accepted.
+    """
+    if not notice:
+        return
+    tell(notice)
+    if accepted:
+        return
+    if not sys.stdin.isatty():
+        raise CommandError(f"{name} has terms: read them and add --accept-license")
+    if not typer.confirm("Do you accept this?", err=True):
+        raise CommandError("not accepted: nothing was pulled")

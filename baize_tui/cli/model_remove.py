@@ -1,0 +1,24 @@
+"""``baize-tui models remove``: remove a model or an adapter that was pulled or imported."""
+
+from __future__ import annotations
+
+from baize_shared.printing import print_json
+from baize_tui.catalog.recipes import known_model
+from baize_tui.catalog.removing import remove, remove_adapter
+from baize_tui.cli.model_argument import known_adapter
+from baize_tui.cli.output import tell
+from baize_tui.paths import project_paths
+
+
+def remove_model(name: str, *, json: bool) -> None:
+    """Remove the model or adapter ``name``; a linked file is not deleted."""
+    paths = project_paths()
+    adapter = known_adapter(name, paths)
+    if adapter is not None:
+        deleted = remove_adapter(adapter, paths)
+    else:
+        deleted = remove(known_model(name, paths), paths)
+    if json:
+        print_json({"name": name, "deleted": [str(file) for file in deleted]})
+        return
+    tell(f"{name} is removed" + ("" if deleted else "; its file was not deleted"))

@@ -1,0 +1,55 @@
+"""The chat of a command: the conversations file, this machine's models, and a worker process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baize_tui.catalog.adapters import CatalogAdapter, find_adapter
+from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.chat.chat import Chat
+from baize_tui.chat.formats import format_named
+from baize_tui.chat.store_thread import StoreThread, open_store
+from baize_tui.cli.output import tell
+from baize_tui.engine.client import WorkerEngine
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+
+
+class LocalCatalog:
+    """The models and adapters that this machine has."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+
+    def find_model(self, name: str | None) -> CatalogModel:
+        return find_model(name, self._paths)
+
+    def find_adapter(self, name: str) -> CatalogAdapter:
+        return find_adapter(name, self._paths)
+
+
+def open_chat(
+    store: StoreThread, settings: Settings, paths: Paths, *, one_model: bool = False
+) -> Chat:
+    """A chat over the conversations in ``store``; see ``Chat`` for ``one_model``.
+
+    Raises:
+        UnknownFormat: there is no prompt format of the name in the settings.
+    """
+    if settings.chat.format is not None:
+        format_named(settings.chat.format)
+    catalog = LocalCatalog(paths)
+    return Chat(store, WorkerEngine(paths), settings, paths.cache, catalog, one_model=one_model)
+
+
+def open_conversations_file(file: Path | None) -> StoreThread:
+    """Open the conversations in ``file``, and report on stderr if it was damaged; None keeps them
+    in memory.
+
+    Raises:
+        StoreError: no permission, or a newer program wrote the file.
+    """
+    store = open_store(file)
+    if store.set_aside is not None:
+        tell(f"the conversations file was damaged; it was moved to {store.set_aside}")
+    return store

@@ -1,0 +1,106 @@
+"""Writing an answer: when it starts, several times a second while it streams, and when it ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+
+from baize_tui.store.clients import is_running
+from baize_tui.store.database import Database
+from baize_tui.store.records import AnswerContent, FinalState, Provenance
+from baize_tui.store.rows import pack_ids
+
+NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
+"""The given time, or just after all others if the clock went back: the last used comes first."""
+
+
+class Answers:
+    """The answers in a database; a message whose state is ``streaming`` is not finished."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def resume(self, message_id: int) -> None:
+        """Mark a message that was stopped or interrupted as streaming again."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE message SET state = 'streaming', writer = ? WHERE id = ?",
+                (self._database.client_name, message_id),
+            )
+
+    def journal(self, content: AnswerContent) -> None:
+        """Write what an unfinished answer consists of so far."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ? WHERE id = ?",
+                _values(content),
+            )
+
+    def finish(
+        self, content: AnswerContent, state: FinalState, provenance: Provenance | None
+    ) -> None:
+        """Write an answer that has ended, and how it was made."""
+        now = time.time()
+        made = msgspec.json.encode(provenance).decode() if provenance is not None else None
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ?, state = ?, "
+                "provenance = ?, writer = NULL WHERE id = ?",
+                (*_values(content)[:-1], state, made, content.message_id),
+            )
+            connection.execute(
+                f"UPDATE conversation SET updated_at = {NOW_OR_LATER} "
+                "WHERE id = (SELECT conversation_id FROM message WHERE id = ?)",
+                (now, content.message_id),
+            )
+
+    def set_model_hash(self, message_id: int, sha256: str) -> None:
+        """Add the hash of the model file to an answer's provenance, once it is known."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE message SET provenance = json_set(provenance, '$.model_sha256', ?) "
+                "WHERE id = ? AND provenance IS NOT NULL",
+                (sha256, message_id),
+            )
+
+    def rescue(self, contents: Sequence[AnswerContent], limit_s: float) -> None:
+        """Write answers that still stream as stopped, while other threads may hang in this store.
+
+        Raises:
+            StoreError: they cannot be written within ``limit_s`` seconds.
+        """
+        file = self._database.file
+        if file is None or not contents:
+            return
+        with self._database.separate_transaction(file, limit_s) as connection:
+            connection.executemany(
+                "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ?, "
+                "state = 'stopped', writer = NULL WHERE id = ? AND state = 'streaming'",
+                [_values(content) for content in contents],
+            )
+
+    def mark_interrupted(self) -> None:
+        """Mark the streaming answers of clients that no longer run as interrupted."""
+        if self._database.file is None:
+            return
+        clients = self._database.clients_folder
+        writers = self._database.rows(
+            "SELECT DISTINCT writer FROM message WHERE state = 'streaming'"
+        )
+        dead = [row["writer"] for row in writers if not is_running(clients, row["writer"] or "")]
+        if not dead:
+            return
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "UPDATE message SET state = 'interrupted', writer = NULL "
+                "WHERE state = 'streaming' AND writer IS ?",
+                [(writer,) for writer in dead],
+            )
+
+
+def _values(content: AnswerContent) -> tuple[str, str, bytes | None, str | None, int]:
+    """The columns text, reasoning, ids, tokenizer and id."""
+    ids = pack_ids(content.ids)
+    return content.text, content.reasoning, ids, content.tokenizer, content.message_id

@@ -1,0 +1,54 @@
+"""Which clients run: each has a lock file, so that the answers of a dead client can be recognized.
+
+A streaming message carries the name of its client. A client keeps the file of its name locked; the
+system releases the lock when the process ends, however it ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import uuid
+from pathlib import Path
+
+from baize_tui.paths import private_folder
+
+
+class ClientLock:
+    """This client's name, locked until ``release`` or the end of the process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Lock a new name in ``folder``, which is created if necessary.
+
+        Raises:
+            OSError: the folder or the file cannot be created.
+        """
+        self._folder = private_folder(folder)
+        self.name = uuid.uuid4().hex[:12]
+        self._path = self._folder / f"{self.name}.lock"
+        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def release(self) -> None:
+        self._path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+
+
+def is_running(folder: Path, name: str) -> bool:
+    """Whether the client ``name`` still runs; removes the lock file of one that does not."""
+    path = folder / f"{name}.lock"
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # it cannot be checked, so its answers are left alone
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        path.unlink(missing_ok=True)
+        return False
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,166 @@
+"""What each command does, from its arguments to printed results."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from baize_convert import PROGRAM
+from baize_convert.budget import choose_budget, estimated_seconds, parse_size
+from baize_convert.cli import json_results, text_results
+from baize_convert.cli.options import (
+    AdapterArguments,
+    ConversionArguments,
+    MergeArguments,
+    VerifyArguments,
+)
+from baize_convert.failures import ConvertError
+from baize_convert.hub.cache import cache_weights
+from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.inspect import describe
+from baize_convert.merge import merge
+from baize_convert.opening import open_adapter, open_adapters, open_base
+from baize_convert.output.adapter_file import parse_adapter_outtype, write_adapter
+from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.plan import ConversionOptions, Plan, plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.imatrix_file import read_imatrix
+from baize_convert.verify.merged_source import write_merged_source
+from baize_convert.verify.predictions import compare_logits
+from baize_convert.verify.source_tokenizers import open_source_tokenizer
+from baize_convert.verify.tokenizers import compare_tokenizers
+from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
+
+
+def show_plan(arguments: ConversionArguments) -> None:
+    plan = _make_plan(arguments, keep=False)
+    budget = choose_budget(plan.layout, parse_size(arguments.max_ram))
+    seconds = estimated_seconds(plan.layout, budget.workers)
+    if arguments.json:
+        print_json(json_results.plan_object(plan, budget, seconds))
+    else:
+        _print_lines(text_results.plan_lines(plan, budget, seconds))
+
+
+def run_merge(arguments: MergeArguments) -> None:
+    conversion, output = arguments.conversion, arguments.output
+    if arguments.keep_source and conversion.base.startswith(PREFIX):
+        with _byte_bar(conversion.base, json=conversion.json) as bar:
+            cache_weights(parse_name(conversion.base), bar.update)
+    plan = _make_plan(conversion)
+    with _byte_bar(output.name, plan.layout.tensor_bytes, json=conversion.json) as bar:
+        loss = merge(
+            plan,
+            output,
+            progress=bar.update,
+            allow_nan=arguments.allow_nan,
+            memory=parse_size(conversion.max_ram),
+        )
+    if conversion.json:
+        print_json(json_results.merge_object(plan, output, loss))
+    else:
+        _print_lines(text_results.merge_lines(plan, output, loss))
+
+
+def convert_adapter(arguments: AdapterArguments) -> None:
+    outtype, output = parse_adapter_outtype(arguments.outtype), arguments.output
+    base, adapter = open_base(arguments.base), open_adapter(arguments.adapter)
+    modules = write_adapter(base, adapter, output, outtype)
+    _print_lines(text_results.adapter_lines(output, modules))
+
+
+def verify(arguments: VerifyArguments) -> None:
+    result = arguments.result
+    plan = plan_conversion(
+        arguments.base,
+        open_adapters(arguments.adapters),
+        parse_outtype("F32"),
+        ConversionOptions(pre=arguments.pre),
+    )
+    with open_source_tokenizer(plan.tokenizer) as source_tokenizer:
+        tokenizers = compare_tokenizers(source_tokenizer, result)
+    with (
+        _byte_bar("source", plan.layout.tensor_bytes, json=arguments.json) as bar,
+        write_merged_source(plan, result.parent, bar.update) as source,
+    ):
+        bar.close()
+        with tqdm(
+            total=2 * arguments.tokens,
+            unit=" tokens",
+            desc="predictions",
+            disable=_bars_are_hidden(json=arguments.json),
+        ) as token_bar:
+            predictions = compare_logits(source, result, arguments.tokens, token_bar.update)
+    if arguments.json:
+        print_json(json_results.verification_object(tokenizers, predictions))
+    else:
+        _print_lines(text_results.verification_lines(tokenizers, predictions))
+    if tokenizers.differences:
+        raise ConvertError(
+            f"{result}: its tokenizer is not that of {plan.tokenizer}: "
+            f"{len(tokenizers.differences)} of {tokenizers.lines} lines differ"
+        )
+
+
+def inspect(path: Path, *, json: bool) -> None:
+    description = describe(path)
+    if json:
+        print_json(description)
+    else:
+        _print_lines(text_results.description_lines(description))
+
+
+def _make_plan(arguments: ConversionArguments, *, keep: bool = True) -> Plan:
+    """Plan the conversion, and print its warnings; see ``open_adapter`` for ``keep``."""
+    template = arguments.chat_template
+    plan = plan_conversion(
+        arguments.base,
+        open_adapters(arguments.adapters, keep=keep),
+        parse_outtype(arguments.outtype),
+        ConversionOptions(
+            imatrix=None if arguments.imatrix is None else read_imatrix(arguments.imatrix),
+            pre=arguments.pre,
+            prompt=ChatPrompt(
+                None if template is None else _read_text(template),
+                arguments.stop,
+                arguments.prompt_format,
+            ),
+            strict=arguments.strict,
+        ),
+    )
+    for warning in plan.warnings:
+        print_message(PROGRAM, warning)
+    return plan
+
+
+def _read_text(file: Path) -> str:
+    try:
+        return file.read_text("utf-8")
+    except OSError as error:
+        raise ConvertError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConvertError(f"{file}: not a text in UTF-8") from error
+
+
+def _byte_bar(description: str, total: int | None = None, *, json: bool) -> tqdm:
+    return tqdm(
+        total=total,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1000,
+        desc=description,
+        disable=_bars_are_hidden(json=json),
+    )
+
+
+def _bars_are_hidden(*, json: bool) -> bool:
+    return json or not sys.stderr.isatty()
+
+
+def _print_lines(lines: Iterable[str]) -> None:
+    prepare_stdout(PROGRAM)
+    for line in lines:
+        print_line(line)

@@ -1,0 +1,60 @@
+"""Results as objects for ``--json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from baize_convert.budget import Budget
+from baize_convert.plan import Plan
+from baize_convert.quantization.loss import QuantizationLoss
+from baize_convert.verify.predictions import PredictionComparison
+from baize_convert.verify.tokenizers import TokenizerComparison
+
+
+def plan_object(plan: Plan, budget: Budget, seconds: float) -> dict[str, Any]:
+    return {
+        **_describe(plan),
+        "peak_memory_bytes": budget.peak_bytes,
+        "estimated_seconds": round(seconds, 1),
+    }
+
+
+def merge_object(plan: Plan, output: Path, loss: QuantizationLoss) -> dict[str, Any]:
+    ratios = {name: round(loss.ratio([name]), 4) for name in loss.added}
+    return {**_describe(plan), "output": str(output), "survival": ratios}
+
+
+def verification_object(
+    tokenizers: TokenizerComparison, predictions: PredictionComparison
+) -> dict[str, Any]:
+    return {
+        "tokenizer": {
+            "lines": tokenizers.lines,
+            "equal": tokenizers.equal,
+            "differences": [asdict(difference) for difference in tokenizers.differences],
+        },
+        **asdict(predictions),
+    }
+
+
+def _describe(plan: Plan) -> dict[str, Any]:
+    layout = plan.layout
+    return {
+        "outtype": plan.outtype.name,
+        "warnings": list(plan.warnings),
+        "bytes": layout.length,
+        "parameters": layout.parameters,
+        "bits_per_weight": round(layout.bits_per_weight, 4),
+        "tensors": [
+            {
+                "name": placement.tensor.name,
+                "shape": list(placement.tensor.shape),
+                "type": placement.choice.type.name,
+                "wanted": placement.choice.wanted.name,
+                "bytes": placement.bytes,
+            }
+            for placement in layout.tensors
+        ],
+    }

@@ -1,0 +1,33 @@
+"""Runs a command and ends the process with its exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from baize_convert import PROGRAM
+from baize_convert.cli.commands import app
+from baize_convert.failures import ConvertError
+from baize_shared.commands import INTERRUPTED, exit_code_of
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
+    interrupted = "interrupted"
+    if arguments[:1] == ["merge"]:
+        interrupted += "; the same command goes on from here"
+    return exit_code_of(
+        PROGRAM,
+        lambda: app(arguments, prog_name=PROGRAM),
+        (ConvertError,),
+        interrupted=interrupted,
+    )
+
+
+def main() -> None:
+    code = run(sys.argv[1:])
+    if code == INTERRUPTED:
+        # A normal exit would wait for requests in progress. Output and journal are written.
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,31 @@
+"""An adapter in the row order of the base it is merged into."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from baize_convert.failures import ConvertError
+from baize_convert.lora.adapter import Adapter
+from baize_convert.sources.gguf_file import GgufTensor
+from baize_convert.sources.model_config import ModelConfig
+from baize_convert.sources.tensor_names import module_names
+
+
+def fit_adapter(adapter: Adapter, config: ModelConfig) -> Adapter:
+    """``adapter`` for a model with ``config``; GGUF adapters get Hugging Face's order of q and k.
+
+    Raises:
+        ConvertError: the adapter is for another architecture.
+    """
+    if adapter.architecture not in (None, config.architecture):
+        raise ConvertError(
+            f"{adapter.path} is an adapter for the architecture {adapter.architecture.name}, but "
+            f"the base is {config.architecture.name}"
+        )
+    names = module_names(config)
+    changes = dict(adapter.changes)
+    for module, change in adapter.changes.items():
+        heads = names[module].permuted_heads if module in names else 0
+        if heads and isinstance(change.b, GgufTensor) and change.b.rows % (2 * heads) == 0:
+            changes[module] = replace(change, b=replace(change.b, permuted_heads=heads))
+    return replace(adapter, changes=changes)

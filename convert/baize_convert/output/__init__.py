@@ -1,0 +1,1 @@
+"""The GGUF files that are written: keys, layout and tensors."""

@@ -1,0 +1,1 @@
+"""Output types, and ggml's quantizers."""

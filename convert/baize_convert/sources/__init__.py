@@ -1,0 +1,1 @@
+"""What a conversion reads: checkpoints, GGUF files, tensors and their names."""

@@ -1,0 +1,65 @@
+"""Safetensors: an 8-byte length, a JSON header, and the data.
+
+The library of that name reads whole tensors, and with numpy no bfloat16. Reading a few rows needs
+the offsets, so the header is parsed and checked here before any data is read.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any
+
+import msgspec
+
+from baize_convert.failures import ConvertError
+from baize_convert.sources.byte_source import ByteSource
+from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor
+
+LARGEST_HEADER = 100_000_000
+"""Bytes; the limit of the safetensors library."""
+_UNREADABLE = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "U32")
+"""Types of quantized models: such tensors are listed, so that they can be reported by name."""
+
+
+class _Entry(msgspec.Struct):
+    dtype: str
+    shape: list[int]
+    data_offsets: tuple[int, int]
+
+
+def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
+    """The tensors of a file by name; no data is read.
+
+    Raises:
+        ConvertError: it is not a safetensors file, truncated or damaged; the tensor is named.
+    """
+    path = file.path
+    if len(file) < 8:
+        raise ConvertError(f"{path}: not a safetensors file, it has {len(file)} bytes")
+    (length,) = struct.unpack("<Q", file.read(0, 8))
+    if length > min(LARGEST_HEADER, len(file) - 8):
+        raise ConvertError(f"{path}: its header of {length} bytes ends beyond the file")
+    try:
+        header: dict[str, Any] = msgspec.json.decode(file.read(8, length), type=dict[str, Any])
+        header.pop("__metadata__", None)
+        entries = msgspec.convert(header, dict[str, _Entry])
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConvertError(f"{path}: its header cannot be read: {error}") from error
+    data, size = 8 + length, len(file) - 8 - length
+    tensors: dict[str, StoredTensor] = {}
+    last_end = 0
+    for name, entry in sorted(entries.items(), key=lambda pair: pair[1].data_offsets):
+        start, end = entry.data_offsets
+        if entry.dtype not in ITEM_BYTES and entry.dtype not in _UNREADABLE:
+            raise ConvertError(f"{path}: {name} has the type {entry.dtype}, which is not supported")
+        if any(dimension < 0 for dimension in entry.shape) or not 0 <= start <= end <= size:
+            raise ConvertError(f"{path}: {name} is outside the file: it is truncated or damaged")
+        if start < last_end:
+            raise ConvertError(f"{path}: {name} overlaps another tensor: the file is damaged")
+        item = ITEM_BYTES.get(entry.dtype)
+        if item is not None and math.prod(entry.shape) * item != end - start:
+            raise ConvertError(f"{path}: {name} does not have the size of its shape")
+        last_end = end
+        tensors[name] = StoredTensor(name, entry.dtype, tuple(entry.shape), file, data + start)
+    return tensors

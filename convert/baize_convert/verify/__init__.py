@@ -1,0 +1,1 @@
+"""How close a converted file is to its source: tokens and predictions."""

@@ -1,0 +1,1 @@
+"""Tokenizers of Hugging Face folders as the vocabulary keys of GGUF."""

@@ -1,0 +1,112 @@
+"""Titles, deletions and moderation of conversations, and opening long ones."""
+
+from __future__ import annotations
+
+from baize_tui.app.screens.dialogs import LineDialog
+from baize_tui.chat.formats import MODERATION
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from tests.app.looking import (
+    RunApp,
+    ask,
+    say,
+    shown,
+    status,
+    texts,
+    titles,
+    transcript,
+)
+from tests.chat.scripted_engine import ScriptedEngine
+from tests.conftest import wait_until
+
+
+async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await ask(pilot, "Hi", "One.")
+        await pilot.press("ctrl+b", "delete")
+        assert titles(pilot) == ["Hi"]
+        assert "press delete again" in status(pilot)
+        await pilot.press("delete")
+        await wait_until(lambda: titles(pilot) == [], "the deletion")
+        await pilot.press("alt+z")
+        await wait_until(lambda: titles(pilot) == ["Hi"], "the undo")
+        assert texts(pilot) == ["Hi", "One."]
+
+
+async def test_another_key_between_two_deletes_saves_the_conversation(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await ask(pilot, "Hi", "One.")
+        await pilot.press("ctrl+b", "delete", "down", "delete")
+        await pilot.pause()
+        assert titles(pilot) == ["Hi"]
+
+
+async def test_renaming(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await ask(pilot, "Hi", "One.")
+        await pilot.press("f2")
+        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the dialog")
+        await pilot.press(*"!", "enter")
+        await wait_until(lambda: titles(pilot) == ["Hi!"], "the new title")
+
+
+async def test_the_model_finds_a_title_and_it_can_be_taken_back(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await ask(pilot, "hi there you", "One.")
+        engine.script = ['"A Greeting"\n']
+        await pilot.press("alt+t")
+        await wait_until(lambda: titles(pilot) == ["A Greeting"], "the title")
+        await pilot.press("alt+z")
+        await wait_until(lambda: titles(pilot) == ["hi there you"], "the old title")
+        assert texts(pilot) == ["hi there you", "One."]
+
+
+async def test_no_title_leaves_the_old_one(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await ask(pilot, "Hi", "One.")
+        engine.script = ['""']
+        await pilot.press("alt+t")
+        await wait_until(lambda: "found no title" in status(pilot), "the reason")
+        assert titles(pilot) == ["Hi"]
+
+
+async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await say(pilot, "Hi")
+        await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+        assert MODERATION in transcript(pilot).notes[0]
+        await pilot.press("ctrl+t")
+        await wait_until(lambda: "not moderated" in status(pilot), "the switch")
+        assert MODERATION not in transcript(pilot).notes[0]
+
+
+async def test_another_client_is_seen(run_app: RunApp, paths: Paths) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        other = Store(paths.conversations_file)
+        other.new_conversation(system="", moderation=True, title="From elsewhere")
+        other.close()
+        await wait_until(lambda: titles(pilot) == ["From elsewhere"], "the other's conversation")
+
+
+async def test_a_long_conversation_is_read_from_end_to_start(run_app: RunApp, paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, title="T")
+    parent: int | None = None
+    for number in range(700):
+        parent = store.add_message(conversation.id, parent, "user", f"m{number}.").id
+    store.close()
+    async with run_app(ScriptedEngine(), open_session=conversation.id) as pilot:
+        assert "m699." in shown(pilot)
+        await wait_until(lambda: len(texts(pilot)) == 700, "the rest")
+        assert "m699." in shown(pilot)
+        seen: list[str] = []
+        while "m0." not in shown(pilot):
+            seen.append(shown(pilot))
+            await pilot.press("pageup")
+            await pilot.pause()
+            assert shown(pilot) != seen[-1]
+        assert all(any(f"m{n}." in page for page in seen) for n in range(20, 700))
+        await pilot.press("alt+end")
+        assert "m699." in shown(pilot)

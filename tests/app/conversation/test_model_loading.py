@@ -1,0 +1,124 @@
+"""Loading models, and going on with a conversation's own model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual.widgets import Static
+
+from baize_tui.app.screens.models import ModelsScreen
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe, write_recipe
+from baize_tui.engine.client import EngineFailure
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from tests.app.looking import (
+    RunApp,
+    ask,
+    catalog,
+    client,
+    notices,
+    say,
+    screen,
+    status,
+    texts,
+)
+from tests.chat.scripted_engine import ScriptedEngine, model
+from tests.conftest import wait_until
+
+
+async def test_a_model_that_does_not_load_is_named(run_app: RunApp) -> None:
+    engine = ScriptedEngine()
+    engine.load_failure = EngineFailure("x.gguf is not a GGUF file", "load")
+    async with run_app(engine) as pilot:
+        await wait_until(lambda: "not a GGUF" in status(pilot), "the message")
+
+
+async def test_a_conversation_goes_on_with_its_own_model(
+    run_app: RunApp, paths: Paths, tmp_path: Path
+) -> None:
+    file = tmp_path / "own.gguf"
+    file.write_bytes(b"weights")
+    write_recipe("own", Recipe(file=str(file)), paths)
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
+    store.close()
+    async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        running = client(pilot).state.chat.active_model.model
+        assert running is not None
+        assert running.name == "own"
+
+
+async def test_a_model_that_is_gone_is_said_and_another_answers(
+    run_app: RunApp, paths: Paths
+) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="gone", title="T")
+    store.close()
+    opened = run_app(ScriptedEngine("Yes."), open_session=conversation.id, notifications=True)
+    async with opened as pilot:
+
+        def find(name: str | None) -> CatalogModel:
+            if name == "gone":
+                raise CatalogError("the file of gone is gone")
+            return model()
+
+        catalog(pilot).find_model = find
+        await ask(pilot, "Hi", "Yes.")
+        await wait_until(lambda: "Another model answered" in notices(pilot), "the notice")
+
+
+async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
+    store.close()
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, open_session=conversation.id) as pilot:
+        engine.load_failure = EngineFailure("own.gguf is not a GGUF file", "load")
+        await say(pilot, "Hi")
+        await wait_until(lambda: "not a GGUF file" in status(pilot), "the reason")
+        assert texts(pilot) == ["Hi"]
+        engine.load_failure = None
+        await pilot.press("ctrl+g")
+        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+
+
+async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunApp) -> None:
+    domain = Domain("healthcare", "This is no medical advice.")
+    async with run_app(ScriptedEngine("Rest.")) as pilot:
+        plain = catalog(pilot).find_model
+
+        def doctor(name: str | None) -> CatalogModel:
+            found = plain(name)
+            recipe = Recipe(file=found.recipe.file, domain=domain)
+            return CatalogModel(found.name, found.path, recipe)
+
+        catalog(pilot).find_model = doctor
+        await screen(pilot).models.load(doctor("scripted"))
+        line = screen(pilot).query_one("#disclaimer", Static)
+        for _ in range(2):
+            await pilot.press("ctrl+n")
+            await wait_until(lambda: line.display, "the disclaimer")
+            await ask(pilot, "My head aches", "Rest.")
+            assert line.region.height > 0
+            assert str(line.render()) == "This is no medical advice."
+
+
+async def test_the_model_of_a_conversation_is_picked_and_loaded(
+    run_app: RunApp, paths: Paths, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.gguf"
+    file.write_bytes(b"weights")
+    write_recipe("other", Recipe(file=str(file)), paths)
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press("alt+m")
+        await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
+        await pilot.press(*"oth", "enter")
+        await wait_until(lambda: "other" in status(pilot), "the other model")
+        running = client(pilot).state.chat.active_model.model
+        assert running is not None
+        assert running.name == "other"
+        # Another conversation keeps its own: it is loaded again when it goes on.
+        (conversation,) = await client(pilot).state.chat.conversations.list_all()
+        assert conversation.model == "other"

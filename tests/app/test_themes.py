@@ -1,0 +1,87 @@
+"""The two themes of the project, and themes that a person wrote."""
+
+from __future__ import annotations
+
+import pytest
+from textual.color import Color
+from textual.theme import Theme
+from textual.widgets import Select
+
+from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, InvalidTheme, read_themes
+from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.paths import Paths
+from baize_tui.settings import LookSettings, Settings, load_settings
+from tests.app.forms import close, open_settings, row
+from tests.app.looking import (
+    RunApp,
+    notices,
+)
+from tests.chat.scripted_engine import ScriptedEngine
+from tests.conftest import wait_until
+
+
+@pytest.mark.parametrize("theme", [BAIZE_DARK, BAIZE_LIGHT])
+async def test_the_theme_of_the_settings_is_on_the_screen(
+    theme: Theme, run_app: RunApp, paths: Paths
+) -> None:
+    settings = Settings(look=LookSettings(theme=theme.name))
+    async with run_app(ScriptedEngine(), settings=settings) as pilot:
+        app = pilot.app
+        assert app.screen.styles.background == Color.parse(theme.background or "")
+        _, colour = app.query_one(Prompt).styles.border_left
+        assert colour == Color.parse(theme.primary)
+        assert app.has_class("-dark-mode") == theme.dark
+        assert app.has_class("-light-mode") != theme.dark
+
+
+async def test_another_theme_is_seen_at_once_and_at_the_next_start(
+    run_app: RunApp, paths: Paths
+) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await open_settings(pilot)
+        row(pilot, "theme").query_one(Select).value = "baize-light"
+        await wait_until(lambda: pilot.app.theme == "baize-light", "the theme")
+        await wait_until(paths.settings_file.exists, "the file")
+        await close(pilot)
+    assert load_settings(paths.settings_file).look.theme == "baize-light"
+
+
+async def test_a_theme_chosen_in_the_palette_is_kept(run_app: RunApp, paths: Paths) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        pilot.app.theme = "nord"
+        await wait_until(paths.settings_file.exists, "the file")
+        assert load_settings(paths.settings_file).look.theme == "nord"
+
+
+async def test_a_theme_of_ones_own(run_app: RunApp, paths: Paths) -> None:
+    paths.themes_folder.mkdir(parents=True)
+    (paths.themes_folder / "sea.toml").write_text('primary = "#0088aa"\ndark = false\n')
+    settings = Settings(look=LookSettings(theme="sea"))
+    async with run_app(ScriptedEngine(), settings=settings) as pilot:
+        assert pilot.app.theme == "sea"
+        colour = pilot.app.query_one(Prompt).styles.border_left[1]
+        assert colour.hex.lower() == "#0088aa"
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        ("dark = true\n", "primary"),
+        ('primary = "#12"\n', "#12"),
+        ('primary = "red"\ncolour = "blue"\n', "colour"),
+        ("primary = \n", "sea.toml"),
+    ],
+)
+def test_a_theme_that_cannot_be_is_named(content: str, wrong: str, paths: Paths) -> None:
+    paths.themes_folder.mkdir(parents=True)
+    (paths.themes_folder / "sea.toml").write_text(content)
+    (theme,) = read_themes(paths.themes_folder)
+    assert isinstance(theme, InvalidTheme)
+    assert wrong in theme.reason
+
+
+async def test_a_theme_that_is_gone_is_said(run_app: RunApp) -> None:
+    settings = Settings(look=LookSettings(theme="gone"))
+    async with run_app(ScriptedEngine(), settings=settings, notifications=True) as pilot:
+        assert pilot.app.theme == "baize-dark"
+        await wait_until(lambda: "no theme gone" in notices(pilot), "the notice")

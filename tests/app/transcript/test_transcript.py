@@ -1,0 +1,421 @@
+"""The transcript: thousands of turns, what folds, what grows, and where the person reads."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from itertools import pairwise
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.style import Style
+from textual.app import App, ComposeResult
+from textual.geometry import Offset, Region
+from textual.pilot import Pilot
+from textual.selection import Selection
+
+from baize_tui.app.actions import ACTIONS
+from baize_tui.app.themes import BAIZE_DARK
+from baize_tui.app.transcript.look import Line, Look, line_text
+from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
+from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.store.records import Message, MessageState
+from tests.conftest import wait_until
+
+LOOK = Look(
+    text=Style.parse("white on black"),
+    dim=Style.parse("grey50"),
+    accent=Style.parse("green"),
+    warning=Style.parse("yellow"),
+    problem=Style.parse("red"),
+    code=Style.parse("on grey11"),
+    selected=Style.parse("on grey15"),
+    dark=True,
+)
+RICH_ANSWER = """Here it is, **bold** and `code`:
+
+- one
+- two 白泽 🐉
+
+1. first
+2. second
+
+```python
+def add(a, b):
+    return a + b
+```
+
+| a | b |
+|---|---|
+| 1 | 白 |
+
+> said
+
+The <b>end</b>
+in two lines.
+"""
+
+Running = AbstractAsyncContextManager[tuple[Transcript, Pilot[None]]]
+Host = Callable[..., Running]
+
+
+class HostApp(App[None]):
+    CSS_PATH = "../../../baize_tui/app/baize.tcss"
+
+    def compose(self) -> ComposeResult:
+        yield Transcript({action.id: action.key for action in ACTIONS})
+
+    def on_mount(self) -> None:
+        self.register_theme(BAIZE_DARK)
+        self.theme = BAIZE_DARK.name
+
+
+@pytest.fixture
+def host() -> Host:
+    @asynccontextmanager
+    async def run(
+        *messages: Message, size: tuple[int, int] = (60, 12), context_start: int | None = None
+    ) -> AsyncIterator[tuple[Transcript, Pilot[None]]]:
+        app = HostApp()
+        async with app.run_test(size=size) as pilot:
+            transcript = app.query_one(Transcript)
+            transcript.show(messages, "the head", context_start)
+            await pilot.pause()
+            yield transcript, pilot
+
+    return run
+
+
+def message(
+    id: int,
+    text: str = "",
+    *,
+    role: str = "user",
+    state: MessageState = "complete",
+    reasoning: str = "",
+    pinned: bool = False,
+) -> Message:
+    made = Message(id, "c", None, "user", state, text, reasoning, None, None, 0, None)
+    role_of = "assistant" if role == "assistant" else "user"
+    return msgspec.structs.replace(made, role=role_of, pinned=pinned)
+
+
+def talk(turns: int) -> list[Message]:
+    found = []
+    for number in range(turns):
+        found.append(message(2 * number + 1, f"question {number}."))
+        found.append(
+            message(2 * number + 2, f"answer {number}.\n\n{RICH_ANSWER}", role="assistant")
+        )
+    return found
+
+
+def seen(transcript: Transcript) -> str:
+    lines = (transcript.render_line(y).text.rstrip() for y in range(transcript.size.height))
+    return "\n".join(lines)
+
+
+def texts(lines: list[Line]) -> list[str]:
+    return [line_text(line).rstrip() for line in lines]
+
+
+# --- Markdown as lines --------------------------------------------------------------------------
+
+
+def test_an_answer_is_drawn_as_markdown() -> None:
+    drawn = texts(GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, complete=True))
+    assert drawn[0] == "Here it is, bold and code:"
+    for line in (" • one", " • two 白泽 🐉", " 1. first", "     return a + b", "▌ said"):
+        assert line in drawn
+    assert drawn[-2:] == ["The <b>end</b>", "in two lines."]
+    assert not any(a == b == "" for a, b in pairwise(drawn))
+
+
+def test_every_line_is_as_wide_as_asked() -> None:
+    for line in GrowingMarkdown(LOOK, 33).lines(RICH_ANSWER, complete=True):
+        assert sum(segment.cell_length for segment in line) == 33
+
+
+@pytest.mark.parametrize("step", [1, 3, 17])
+def test_a_text_that_grew_looks_as_one_that_came_whole(step: int) -> None:
+    growing = GrowingMarkdown(LOOK, 40)
+    for end in range(0, len(RICH_ANSWER), step):
+        growing.lines(RICH_ANSWER[:end])
+    whole = GrowingMarkdown(LOOK, 40).lines(RICH_ANSWER, complete=True)
+    assert texts(growing.lines(RICH_ANSWER)) == texts(whole)
+
+
+MARKDOWN_PIECES = st.sampled_from(
+    [
+        *("a word ", "\n", "\n\n", "- ", "# ", "```\n", "~~~py\n", "    ", "> ", "1. ", "**"),
+        *(
+            "`",
+            "白泽",
+            "🐉",
+            "<div>",
+            "[x](y)",
+            "===\n",
+            "\t",
+            "[a]: b\n",
+            "| a | b |\n|---|---|\n",
+        ),
+    ]
+)
+
+
+@given(st.lists(MARKDOWN_PIECES, max_size=25), st.integers(1, 9))
+def test_growing_ends_as_the_whole_text(pieces: list[str], step: int) -> None:
+    text = "".join(pieces)
+    growing = GrowingMarkdown(LOOK, 30)
+    for end in range(0, len(text), step):
+        growing.lines(text[:end])
+    assert growing.lines(text, complete=True) == GrowingMarkdown(LOOK, 30).lines(
+        text, complete=True
+    )
+
+
+def test_an_open_code_block_is_plain_and_a_closed_one_is_not() -> None:
+    def colours(lines: list[Line]) -> set[str]:
+        return {str(segment.style.color) for line in lines[1:] for segment in line if segment.style}
+
+    growing = GrowingMarkdown(LOOK, 40)
+    opened = growing.lines("```python\ndef f():\n    return 1\n")
+    closed = growing.lines("```python\ndef f():\n    return 1\n```\n")
+    assert texts(opened)[1:] == texts(closed)[1:] == [" def f():", "     return 1"]
+    assert len(colours(opened)) == 1
+    assert len(colours(closed)) > 1
+
+
+def test_a_long_line_of_code_is_wrapped_not_cut() -> None:
+    code = "x = " + "1 + " * 30 + "1"
+    for source in (f"```\n{code}\n", f"```\n{code}\n```"):
+        drawn = texts(GrowingMarkdown(LOOK, 30).lines(source))[1:]
+        assert "".join(drawn).replace(" ", "") == code.replace(" ", "")
+
+
+# --- what is painted ----------------------------------------------------------------------------
+
+
+async def test_of_an_answer_that_grows_only_the_changed_lines_are_painted(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with host(*talk(1), message(9, "first\n\nsecond", role="assistant")) as (
+        transcript,
+        pilot,
+    ):
+        turn = transcript.turns[-1]
+        turn.growing = True
+        transcript.redraw(turn)
+        await pilot.pause()
+        painted: list[Region] = []
+        refresh = transcript.refresh
+
+        def noted(*regions: Region, **options: bool) -> Transcript:
+            painted.extend(regions or [transcript.size.region])
+            refresh(*regions, **options)
+            return transcript
+
+        monkeypatch.setattr(transcript, "refresh", noted)
+        transcript.update_turn(turn, message(9, "first\n\nsecond third", role="assistant"))
+        await pilot.pause()
+        assert [region.height for region in painted] == [1]
+        assert "second third" in seen(transcript)
+        transcript.update_turn(turn, message(9, "first\n\nsecond third\n\n4", role="assistant"))
+        await pilot.pause()
+        assert sum(region.height for region in painted[1:]) >= transcript.size.height  # it scrolled
+        assert seen(transcript).rstrip().endswith("4")
+
+
+async def test_the_scrollbar_knows_of_every_line(host: Host) -> None:
+    async with host(message(1, "question")) as (transcript, pilot):
+        transcript.add(message(2, "\n\n".join("abcdefghij"), role="assistant"))
+        await pilot.pause()
+        assert transcript.vertical_scrollbar.window_virtual_size == transcript.virtual_size.height
+        transcript.add(message(3, "and on"))
+        await pilot.pause()
+        assert transcript.vertical_scrollbar.window_virtual_size == transcript.virtual_size.height
+        assert "and on" in seen(transcript)
+
+
+# --- where the person reads ---------------------------------------------------------------------
+
+
+async def test_it_opens_at_the_end_and_follows(host: Host) -> None:
+    async with host(*talk(20)) as (transcript, pilot):
+        assert "in two lines." in seen(transcript)
+        transcript.add(message(100, "one more"))
+        await pilot.pause()
+        assert "▌ one more" in seen(transcript)
+
+
+async def test_who_scrolled_away_stays_there_while_more_comes(host: Host) -> None:
+    async with host(*talk(20)) as (transcript, pilot):
+        answer = transcript.add(message(100, "begin", role="assistant", state="streaming"))
+        transcript.page(-1)
+        transcript.page(-1)
+        await pilot.pause()
+        before = seen(transcript)
+        for count in range(1, 40):
+            transcript.update_turn(
+                answer, msgspec.structs.replace(answer.message, text="line\n\n" * count)
+            )
+            await pilot.pause()
+        assert seen(transcript) == before
+        assert not transcript.following
+        transcript.follow()
+        assert "  line" in seen(transcript)
+
+
+async def test_scrolling_back_to_the_end_follows_again(host: Host) -> None:
+    async with host(*talk(5)) as (transcript, pilot):
+        transcript.page(-1)
+        before = transcript.following
+        transcript.page(1)
+        assert (before, transcript.following) == (False, True)
+        transcript.add(message(100, "one more"))
+        await pilot.pause()
+        assert "one more" in seen(transcript)
+
+
+async def test_earlier_turns_come_above_without_moving_what_is_read(host: Host) -> None:
+    messages = talk(40)
+    async with host(*messages[40:]) as (transcript, pilot):
+        transcript.page(-1)
+        await pilot.pause()
+        before = seen(transcript)
+        transcript.show_earlier(messages[:40], None)
+        await pilot.pause()
+        assert seen(transcript) == before
+        transcript.scroll_to_start()
+        assert "question 0." in seen(transcript)
+
+
+async def test_every_line_is_seen_once_when_paging_to_the_start(host: Host) -> None:
+    """Heights are estimates until a turn is drawn; nothing may be skipped for that."""
+    async with host(*talk(30)) as (transcript, pilot):
+        pages = [seen(transcript)]
+        while transcript.scroll_y > 0:
+            transcript.page(-1)
+            await pilot.pause()
+            pages.append(seen(transcript))
+        for number in range(30):
+            assert any(f"question {number}." in page for page in pages)
+            assert any(f"answer {number}." in page for page in pages)
+        for above, below in zip(pages[1:], pages, strict=False):
+            assert above.split("\n")[-1] in below.split("\n")
+
+
+async def test_a_resize_keeps_the_place(host: Host) -> None:
+    async with host(*talk(30)) as (transcript, pilot):
+        transcript.select(transcript.turns[20])
+        await pilot.pause()
+        assert "question 10." in seen(transcript)
+        for width in (40, 100, 25, 60):
+            await pilot.resize_terminal(width, 12)
+            await wait_until(lambda width=width: transcript.size.width < width, "the resize")
+            assert "question 10." in seen(transcript)
+
+
+async def test_a_resize_at_the_end_stays_at_the_end(host: Host) -> None:
+    async with host(*talk(30)) as (transcript, pilot):
+        for width, height in ((30, 20), (120, 8), (60, 12)):
+            await pilot.resize_terminal(width, height)
+            await wait_until(lambda h=height: transcript.size.height <= h, "the resize")
+            assert "in two lines." in seen(transcript)
+
+
+# --- what is folded, marked, cut ----------------------------------------------------------------
+
+
+async def test_reasoning_is_folded_and_opened_by_a_click(host: Host) -> None:
+    thought = message(2, "Paris.", role="assistant", reasoning="The capital\nis known.")
+    async with host(message(1, "Capital?"), thought) as (transcript, _):
+        assert "▸ thought · 4 words" in seen(transcript)
+        assert "is known" not in seen(transcript)
+        turn = transcript.turns[1]
+        turn.unfold_reasoning = True
+        transcript.redraw(turn)
+        assert "│ is known." in seen(transcript)
+
+
+async def test_a_long_message_of_the_person_is_folded(host: Host) -> None:
+    long = "\n".join(f"line {number}" for number in range(100))
+    async with host(message(1, long), size=(60, 30)) as (transcript, _):
+        assert "line 11" in seen(transcript)
+        assert "line 12" not in seen(transcript)
+        assert "88 more lines" in seen(transcript)
+        turn = transcript.turns[0]
+        turn.unfolded = True
+        transcript.redraw(turn)
+        assert "line 99" in seen(transcript)
+
+
+async def test_a_long_line_of_the_person_is_folded_too(host: Host) -> None:
+    async with host(message(1, "word " * 100_000), size=(60, 30)) as (transcript, _):
+        assert "499999 characters · alt+r unfolds" in seen(transcript)
+        assert len([line for line in seen(transcript).split("\n") if "word" in line]) == 12
+
+
+async def test_the_cut_of_the_context_is_drawn(host: Host) -> None:
+    async with host(*talk(1), message(9, "now"), context_start=9, size=(60, 40)) as (transcript, _):
+        lines = seen(transcript).split("\n")
+        at = next(i for i, line in enumerate(lines) if "no longer sees" in line)
+        assert lines[at + 2].endswith("now")
+
+
+async def test_the_cut_says_when_pinned_turns_stay(host: Host) -> None:
+    pinned = message(1, "kept", pinned=True)
+    async with host(pinned, message(9, "now"), context_start=9) as (transcript, _):
+        assert "the model sees only pinned ones" in seen(transcript)
+        assert "pinned" in seen(transcript)
+
+
+async def test_a_new_theme_draws_everything_anew(host: Host) -> None:
+    async with host(*talk(2)) as (transcript, pilot):
+        before = transcript.look
+        pilot.app.theme = "textual-light"
+        await pilot.pause()
+        assert transcript.look != before
+        assert not transcript.look.dark
+        assert "in two lines." in seen(transcript)
+
+
+async def test_text_is_selected_with_the_mouse_as_it_stands(host: Host) -> None:
+    async with host(message(1, "你好 world and more")) as (transcript, pilot):
+        line = next(y for y in range(12) if "world" in transcript.render_line(y).text)
+        # Two cells each: 你好 ends at column 4, after the mark and its blank.
+        x = transcript.region.x + 1
+        await pilot.mouse_down(offset=(x + 7, transcript.region.y + 1 + line))
+        await pilot.hover(offset=(x + 12, transcript.region.y + 1 + line))
+        await pilot.mouse_up(offset=(x + 12, transcript.region.y + 1 + line))
+        await wait_until(lambda: pilot.app.screen.get_selected_text(), "a selection")
+        assert (pilot.app.screen.get_selected_text() or "").strip() == "world"
+
+
+async def test_a_selection_draws_only_what_it_covers(host: Host) -> None:
+    async with host(*talk(500)) as (transcript, _):
+        lines = seen(transcript).split("\n")
+        first = round(transcript.scroll_y)
+        place = next(y for y, line in enumerate(lines) if "in two lines." in line)
+        drawn = sum(turn.lines is not None for turn in transcript.turns)
+        y = first + place
+        selected = transcript.get_selection(Selection(Offset(2, y - 1), Offset(8, y)))
+        assert selected is not None
+        assert selected[0] == "The <b>end</b>\n  in two"
+        assert sum(turn.lines is not None for turn in transcript.turns) == drawn
+
+
+async def test_a_head_comes_and_goes(host: Host) -> None:
+    async with host(message(1, "Hi")) as (transcript, _):
+        transcript.set_head("")
+        assert "the head" not in seen(transcript)
+        transcript.set_head("You are a pirate.")
+        assert "You are a pirate." in seen(transcript).split("▌ Hi")[0]
+
+
+async def test_a_light_look_has_its_own_code_colours() -> None:
+    light = replace(LOOK, dark=False)
+    assert light.code_theme != LOOK.code_theme
