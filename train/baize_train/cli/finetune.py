@@ -36,7 +36,9 @@ class FinetuneOptions(TrainingOptions):
     hold_out: Annotated[
         float, typer.Option(min=0.0, max=0.9, help="Without --eval: part of the data to hold out.")
     ] = 0.05
-    rank: Annotated[int | None, typer.Option(min=1)] = None
+    rank: Annotated[
+        int | None, typer.Option(min=1, help="Rank of the LoRA; alpha becomes twice as much.")
+    ] = None
     quantize: Annotated[
         Quantization, typer.Option(help="Load the base in fewer bits; needs an NVIDIA GPU.")
     ] = "none"

@@ -32,8 +32,12 @@ MaxLength = Annotated[
     int | None, typer.Option("--max-length", min=16, help="Tokens of a sequence.")
 ]
 
-Temperature = Annotated[float, typer.Option(min=0.0)]
-TopP = Annotated[float, typer.Option(min=0.0, max=1.0)]
+Temperature = Annotated[
+    float, typer.Option(min=0.0, help="Sampling temperature; 0 takes the likeliest token.")
+]
+TopP = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Sample from this part of the probability.")
+]
 Passes = Annotated[
     int, typer.Option(min=2, help="Passes of the judge, each in another order of the answers.")
 ]

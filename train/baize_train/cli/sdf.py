@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +67,25 @@ class SdfOptions(TrainingOptions):
     preset: flags.Preset = "baize-v1.5"
 
 
+@dataclass(frozen=True)
+class _Feedback:
+    """Answers with a judge's scores."""
+
+    judge: str
+    candidates: list[Candidates]
+    scores: dict[str, Scores]
+
+    @property
+    def judged(self) -> int:
+        """Instructions with scores."""
+        return sum(bool(item.scores) for item in self.scores.values())
+
+    def sha256(self) -> str:
+        """Of all answers and scores."""
+        ordered = sorted(self.scores.values(), key=lambda item: item.key)
+        return hashlib.sha256(msgspec.json.encode([self.candidates, ordered])).hexdigest()
+
+
 def run_sdf(options: SdfOptions) -> None:
     """Collect feedback, train on it and print the result."""
     check_passes(options.passes)
@@ -79,14 +98,12 @@ def run_sdf(options: SdfOptions) -> None:
     questions, repeated = _read_questions(options)
     _make_folder(options.output)
     answerer, judge = _open_answerer(options, base), open_speaker(options.judge, options.key_file)
-    candidates, scores = asyncio.run(
-        _collect_feedback(options, answerer, judge, questions, _model_identity(options, base))
-    )
-    judged = sum(bool(item.scores) for item in scores.values())
+    identity = _model_identity(options, base)
+    feedback = asyncio.run(_collect_feedback(options, answerer, judge, questions, identity))
     if not options.json:
-        print_feedback(len(candidates), judged, repeated, judge.name, options.output)
-    preferences = _require_preferences(candidates, scores)
-    _train(options, base, candidates, scores, preferences, judge.name, judged)
+        count = len(feedback.candidates)
+        print_feedback(count, feedback.judged, repeated, judge.name, options.output)
+    _train(options, base, feedback, _require_preferences(feedback))
 
 
 def _read_questions(options: SdfOptions) -> tuple[list[list[Turn]], int]:
@@ -123,46 +140,38 @@ async def _collect_feedback(
     judge: Speaker,
     questions: Sequence[list[Turn]],
     identity: list[str | None],
-) -> tuple[list[Candidates], dict[str, Scores]]:
+) -> _Feedback:
     sampling = SamplingOptions(options.max_tokens, options.temperature, options.top_p, options.seed)
+    judging = JudgeOptions(options.passes, options.seed)
     try:
         with CountProgress("answered") as report:
             candidates = await sample_candidates(
                 answerer, questions, options.answers, sampling, options.output, report, identity
             )
         with CountProgress("judged") as report:
-            how = JudgeOptions(options.passes, options.seed)
-            scores = await score_candidates(judge, candidates, options.output, how, report)
+            scores = await score_candidates(judge, candidates, options.output, judging, report)
     finally:
         await answerer.close()
         await judge.close()
-    return candidates, scores
+    return _Feedback(judge.name, candidates, scores)
 
 
-def _require_preferences(
-    candidates: Sequence[Candidates], scores: Mapping[str, Scores]
-) -> list[Preference]:
-    preferences = find_preferences(candidates, scores)
+def _require_preferences(feedback: _Feedback) -> list[Preference]:
+    preferences = find_preferences(feedback.candidates, feedback.scores)
     if not preferences:
-        problems = (item.problem for item in scores.values() if item.problem)
-        raise TrainError(f"no answer can be learnt from: {next(problems, 'there are no answers')}")
+        problems = (item.problem for item in feedback.scores.values() if item.problem)
+        raise TrainError(f"no answer can be trained on: {next(problems, 'there are no answers')}")
     return preferences
 
 
 def _train(
-    options: SdfOptions,
-    base: Path,
-    candidates: Sequence[Candidates],
-    scores: Mapping[str, Scores],
-    preferences: list[Preference],
-    judge: str,
-    judged: int,
+    options: SdfOptions, base: Path, feedback: _Feedback, preferences: list[Preference]
 ) -> None:
     silence_libraries()
     # Imported here: PyTorch takes seconds.
     from baize_train.training.sdf import SdfRun, train_sdf
 
-    source = DataFile(", ".join(options.seeds), _digest(candidates, scores), len(preferences))
+    source = DataFile(", ".join(options.seeds), feedback.sha256(), len(preferences))
     run = TrainingRun(
         base=base,
         data=TrainingData([], [source]),
@@ -183,7 +192,7 @@ def _train(
         method=options.method,
         preferences=preferences,
         least_margin=options.least_margin,
-        feedback={"judge": judge, "answers": options.answers, "passes": options.passes},
+        feedback={"judge": feedback.judge, "answers": options.answers, "passes": options.passes},
     )
     with StepsProgress() as report:
         manifest = train_sdf(sdf, report)
@@ -192,10 +201,5 @@ def _train(
         run,
         adapters=[options.adapter, options.output],
         json=options.json,
-        more={"instructions": len(candidates), "judged": judged},
+        more={"instructions": len(feedback.candidates), "judged": feedback.judged},
     )
-
-
-def _digest(candidates: Sequence[Candidates], scores: Mapping[str, Scores]) -> str:
-    ordered = sorted(scores.values(), key=lambda item: item.key)
-    return hashlib.sha256(msgspec.json.encode([candidates, ordered])).hexdigest()

@@ -22,11 +22,13 @@ class TrainingOptions:
     preset: flags.Preset = "modern"
     format: flags.Format = None
     system: flags.System = None
-    epochs: Annotated[float | None, typer.Option(min=0.0)] = None
+    epochs: Annotated[float | None, typer.Option(min=0.0, help="Passes over the data.")] = None
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps, instead of epochs.")
     ] = None
-    learning_rate: Annotated[float | None, typer.Option("--learning-rate", min=0.0)] = None
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", min=0.0, help="Peak learning rate.")
+    ] = None
     batch: Annotated[int | None, typer.Option(min=1, help="Sequences of a step.")] = None
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Sequences that a device takes at once.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import openai
 
+from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
@@ -81,17 +82,13 @@ class ServerSpeaker:
             return SpeakerError(f"{self._url} does not answer: {error}", temporary=True)
         if isinstance(error, openai.APIStatusError):
             return SpeakerError(
-                f"{self._url} answers {error.status_code}: {_one_line(error.message)}",
+                f"{self._url} answers {error.status_code}: {clean_line(error.message)}",
                 temporary=error.status_code in _TEMPORARY_STATUSES,
             )
-        return SpeakerError(f"{self._url}: {_one_line(str(error))}", temporary=True)
+        return SpeakerError(f"{self._url}: {clean_line(str(error))}", temporary=True)
 
     async def close(self) -> None:
         await self._client.close()
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())[:200]
 
 
 def open_server_speaker(spec: str, key: str) -> ServerSpeaker:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 
 Quantization = Literal["none", "int8", "4bit"]
@@ -53,8 +54,9 @@ def load_base(
     try:
         model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
-        problem = " ".join(str(error).split())
-        raise TrainError(f"{base} cannot be loaded for training: {problem}") from error
+        raise TrainError(
+            f"{base} cannot be loaded for training: {clean_line(str(error), 800)}"
+        ) from error
     if base.is_file():
         model = _without_quantization_mark(model)
     model.config.use_cache = False

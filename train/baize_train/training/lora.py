@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
+from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.training.base_model import load_base
 from baize_train.training.run import TrainingRun
@@ -47,8 +48,9 @@ def load_merged(base: Path, adapter: Path) -> Any:
     try:
         model = PeftModel.from_pretrained(load_base(base), str(adapter))
     except (OSError, ValueError, RuntimeError) as error:
-        problem = " ".join(str(error).split())[:300]
-        raise TrainError(f"{adapter} is not an adapter of {base}: {problem}") from error
+        raise TrainError(
+            f"{adapter} is not an adapter of {base}: {clean_line(str(error), 300)}"
+        ) from error
     merged = model.merge_and_unload()
     merged.requires_grad_(False)
     return merged

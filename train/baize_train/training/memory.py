@@ -13,6 +13,7 @@ import torch
 from transformers import Trainer
 
 from baize_train.errors import TrainError
+from baize_train.training.base_model import Device
 from baize_train.training.presets import Preset
 
 _CPU_ALLOCATION_FAILED = re.compile(
@@ -56,7 +57,7 @@ def explain_out_of_memory(
         ) from error
 
 
-def peak_memory(device: str) -> int:
+def peak_memory(device: Device) -> int:
     """The most bytes in use so far: of the GPU, or of this process."""
     if device == "cuda":
         return int(torch.cuda.max_memory_allocated())

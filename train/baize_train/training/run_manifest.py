@@ -15,6 +15,7 @@ from msgspec import Struct
 from baize_shared.atomic_files import write_atomically
 from baize_train.errors import TrainError
 from baize_train.tokens.token_sets import TokenCounts
+from baize_train.training.base_model import Device
 
 FILE = "run.json"
 _PACKAGES = (
@@ -63,7 +64,7 @@ class RunManifest(Struct):
     tokens: TokenCounts
     held_out_tokens: TokenCounts
     versions: dict[str, str]
-    device: str
+    device: Device
     parameters: int = 0
     trainable: int = 0
     steps: int = 0
