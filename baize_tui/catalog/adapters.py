@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from msgspec import Struct
-
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import PREFIX, parse_name
 from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
+    CatalogEntry,
     CatalogError,
     RecipeFields,
     check_name,
@@ -45,20 +44,8 @@ class AdapterRecipe(RecipeFields, frozen=True):
                 raise ValueError(str(error)) from error
 
 
-class CatalogAdapter(Struct, frozen=True):
-    """An adapter with its name; ``path`` is None if its file is not on this machine."""
-
-    name: str
-    path: Path | None
-    recipe: AdapterRecipe
-
-    @property
-    def installed(self) -> bool:
-        return self.path is not None
-
-    @property
-    def title(self) -> str:
-        return self.recipe.title or self.name
+class CatalogAdapter(CatalogEntry[AdapterRecipe], frozen=True):
+    """An adapter."""
 
 
 def adapter_file(name: str, paths: Paths) -> Path:

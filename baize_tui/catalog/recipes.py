@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -133,12 +133,12 @@ def _stays_inside(file: str) -> bool:
     return bool(file) and not path.is_absolute() and ".." not in path.parts and "\\" not in file
 
 
-class CatalogModel(Struct, frozen=True):
-    """A model with its name; ``path`` is None if its file is not on this machine."""
+class CatalogEntry(Struct, Generic[RecipeT], frozen=True):
+    """A model or an adapter with its name; ``path`` is None if its file is not on this machine."""
 
     name: str
     path: Path | None
-    recipe: Recipe
+    recipe: RecipeT
 
     @property
     def installed(self) -> bool:
@@ -147,6 +147,10 @@ class CatalogModel(Struct, frozen=True):
     @property
     def title(self) -> str:
         return self.recipe.title or self.name
+
+
+class CatalogModel(CatalogEntry[Recipe], frozen=True):
+    """A model."""
 
 
 def read_toml(file: Path, kind: type[RecipeT]) -> RecipeT:

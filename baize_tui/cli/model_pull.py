@@ -90,7 +90,7 @@ def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
             pull(model, paths, report, keep_source=keep_source)
         except KeyboardInterrupt:
             progress.clear()
-            tell("interrupted; the same command goes on from here")
+            tell("interrupted; run the same command again to continue")
             os._exit(INTERRUPTED)  # do not wait for requests that are under way
 
 

@@ -320,7 +320,7 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_resumes(
     # A request would be given up after 30 seconds.
     _, said = process.communicate(timeout=15)
     assert process.returncode == 130
-    assert said.endswith("interrupted; the same command goes on from here\n")
+    assert said.endswith("interrupted; run the same command again to continue\n")
     assert left_in(paths.models_folder) == []
     hub.faults.stall_after_bytes = None
     hub.go_on.set()

@@ -152,7 +152,7 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     # A request would be given up after 30 seconds.
     assert process.wait(15) == 130
     said = process.stderr.read() if process.stderr is not None else ""
-    assert said == "baize-convert: interrupted; the same command goes on from here\n"
+    assert said == "baize-convert: interrupted; run the same command again to continue\n"
     hub.go_on.set()
     hub.faults.stall_after_bytes = None
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0

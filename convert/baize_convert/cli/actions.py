@@ -1,4 +1,4 @@
-"""What each command does, from its arguments to printed results."""
+"""What each command does, from its options to printed results."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from baize_convert import PROGRAM
 from baize_convert.budget import choose_budget, estimated_seconds, parse_size
 from baize_convert.cli import json_results, text_results
 from baize_convert.cli.options import (
-    AdapterArguments,
-    ConversionArguments,
-    MergeArguments,
-    VerifyArguments,
+    AdapterOptions,
+    InspectOptions,
+    MergeOptions,
+    PlanOptions,
+    VerifyOptions,
 )
 from baize_convert.failures import ConvertError
 from baize_convert.hub.cache import cache_weights
@@ -35,66 +36,66 @@ from baize_convert.verify.tokenizers import compare_tokenizers
 from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
 
 
-def show_plan(arguments: ConversionArguments) -> None:
-    plan = _make_plan(arguments, keep=False)
-    budget = choose_budget(plan.layout, parse_size(arguments.max_ram))
+def show_plan(options: PlanOptions) -> None:
+    plan = _make_plan(options, keep=False)
+    budget = choose_budget(plan.layout, parse_size(options.max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
-    if arguments.json:
+    if options.json:
         print_json(json_results.plan_object(plan, budget, seconds))
     else:
         _print_lines(text_results.plan_lines(plan, budget, seconds))
 
 
-def run_merge(arguments: MergeArguments) -> None:
-    conversion, output = arguments.conversion, arguments.output
-    if arguments.keep_source and conversion.base.startswith(PREFIX):
-        with _byte_bar(conversion.base, json=conversion.json) as bar:
-            cache_weights(parse_name(conversion.base), bar.update)
-    plan = _make_plan(conversion)
-    with _byte_bar(output.name, plan.layout.tensor_bytes, json=conversion.json) as bar:
+def run_merge(options: MergeOptions) -> None:
+    output = options.output
+    if options.keep_source and options.base.startswith(PREFIX):
+        with _byte_bar(options.base, json=options.json) as bar:
+            cache_weights(parse_name(options.base), bar.update)
+    plan = _make_plan(options)
+    with _byte_bar(output.name, plan.layout.tensor_bytes, json=options.json) as bar:
         loss = merge(
             plan,
             output,
             progress=bar.update,
-            allow_nan=arguments.allow_nan,
-            memory=parse_size(conversion.max_ram),
+            allow_nan=options.allow_nan,
+            memory=parse_size(options.max_ram),
         )
-    if conversion.json:
+    if options.json:
         print_json(json_results.merge_object(plan, output, loss))
     else:
         _print_lines(text_results.merge_lines(plan, output, loss))
 
 
-def convert_adapter(arguments: AdapterArguments) -> None:
-    outtype, output = parse_adapter_outtype(arguments.outtype), arguments.output
-    base, adapter = open_base(arguments.base), open_adapter(arguments.adapter)
+def convert_adapter(options: AdapterOptions) -> None:
+    outtype, output = parse_adapter_outtype(options.outtype), options.output
+    base, adapter = open_base(options.base), open_adapter(options.adapter)
     modules = write_adapter(base, adapter, output, outtype)
     _print_lines(text_results.adapter_lines(output, modules))
 
 
-def verify(arguments: VerifyArguments) -> None:
-    result = arguments.result
+def verify(options: VerifyOptions) -> None:
+    result = options.result
     plan = plan_conversion(
-        arguments.base,
-        open_adapters(arguments.adapters),
+        options.base,
+        open_adapters(options.adapters or ()),
         parse_outtype("F32"),
-        ConversionOptions(pre=arguments.pre),
+        ConversionOptions(pre=options.pre),
     )
     with open_source_tokenizer(plan.tokenizer) as source_tokenizer:
         tokenizers = compare_tokenizers(source_tokenizer, result)
     with (
-        _byte_bar("source", plan.layout.tensor_bytes, json=arguments.json) as bar,
+        _byte_bar("source", plan.layout.tensor_bytes, json=options.json) as bar,
         write_merged_source(plan, result.parent, bar.update) as source,
     ):
         bar.close()
         with tqdm(
-            total=2 * arguments.tokens,
+            total=2 * options.tokens,
             unit=" tokens",
             desc="predictions",
-            disable=_bars_are_hidden(json=arguments.json),
+            disable=_bars_are_hidden(json=options.json),
         ) as token_bar:
-            predictions = compare_logits(source, result, arguments.tokens, token_bar.update)
-    if arguments.json:
+            predictions = compare_logits(source, result, options.tokens, token_bar.update)
+    if options.json:
         print_json(json_results.verification_object(tokenizers, predictions))
     else:
         _print_lines(text_results.verification_lines(tokenizers, predictions))
@@ -105,30 +106,30 @@ def verify(arguments: VerifyArguments) -> None:
         )
 
 
-def inspect(path: Path, *, json: bool) -> None:
-    description = describe(path)
-    if json:
+def inspect(options: InspectOptions) -> None:
+    description = describe(options.path)
+    if options.json:
         print_json(description)
     else:
         _print_lines(text_results.description_lines(description))
 
 
-def _make_plan(arguments: ConversionArguments, *, keep: bool = True) -> Plan:
+def _make_plan(options: PlanOptions, *, keep: bool = True) -> Plan:
     """Plan the conversion, and print its warnings; see ``open_adapter`` for ``keep``."""
-    template = arguments.chat_template
+    template = options.chat_template
     plan = plan_conversion(
-        arguments.base,
-        open_adapters(arguments.adapters, keep=keep),
-        parse_outtype(arguments.outtype),
+        options.base,
+        open_adapters(options.adapters or (), keep=keep),
+        parse_outtype(options.outtype),
         ConversionOptions(
-            imatrix=None if arguments.imatrix is None else read_imatrix(arguments.imatrix),
-            pre=arguments.pre,
+            imatrix=None if options.imatrix is None else read_imatrix(options.imatrix),
+            pre=options.pre,
             prompt=ChatPrompt(
                 None if template is None else _read_text(template),
-                arguments.stop,
-                arguments.prompt_format,
+                tuple(options.stop or ()),
+                options.prompt_format,
             ),
-            strict=arguments.strict,
+            strict=options.strict,
         ),
     )
     for warning in plan.warnings:

@@ -1,4 +1,4 @@
-"""The options of the commands: how each is declared, and the dataclasses they are passed on in."""
+"""The options of the commands: a dataclass for each, from which typer makes its flags."""
 
 from __future__ import annotations
 
@@ -65,53 +65,58 @@ Inspected = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout, nothing else.")]
 
-DEFAULT_OUTTYPE, DEFAULT_MAX_RAM, DEFAULT_ADAPTER_OUTTYPE = "Q4_K_M", "500M", "f16"
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options of ``baize-convert plan``, which ``merge`` shares."""
+
+    base: Base
+    adapters: Adapters = None
+    outtype: Outtype = "Q4_K_M"
+    imatrix: Imatrix = None
+    pre: Pre = None
+    chat_template: TemplateFile = None
+    stop: Stop = None
+    prompt_format: FormatName = None
+    strict: Strict = False
+    max_ram: MaxRam = "500M"
+    json: Json = False
 
 
-@dataclass(frozen=True)
-class ConversionArguments:
-    """What ``plan`` and ``merge`` have in common, as it was typed."""
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(PlanOptions):
+    """Options of ``baize-convert merge``."""
 
-    base: str
-    adapters: tuple[str, ...] = ()
-    outtype: str = DEFAULT_OUTTYPE
-    imatrix: Path | None = None
-    pre: str | None = None
-    chat_template: Path | None = None
-    stop: tuple[str, ...] = ()
-    prompt_format: str | None = None
-    strict: bool = False
-    max_ram: str = DEFAULT_MAX_RAM
-    json: bool = False
+    output: Output
+    keep_source: KeepSource = False
+    allow_nan: AllowNan = False
 
 
-@dataclass(frozen=True)
-class MergeArguments:
-    """The arguments of ``merge``."""
+@dataclass(frozen=True, kw_only=True)
+class AdapterOptions:
+    """Options of ``baize-convert adapter``."""
 
-    conversion: ConversionArguments
-    output: Path
-    keep_source: bool = False
-    allow_nan: bool = False
-
-
-@dataclass(frozen=True)
-class AdapterArguments:
-    """The arguments of ``adapter``."""
-
-    adapter: str
-    base: str
-    output: Path
-    outtype: str = DEFAULT_ADAPTER_OUTTYPE
+    adapter: AdapterArgument
+    base: AdapterBase
+    output: Output
+    outtype: AdapterOuttype = "f16"
 
 
-@dataclass(frozen=True)
-class VerifyArguments:
-    """The arguments of ``verify``."""
+@dataclass(frozen=True, kw_only=True)
+class VerifyOptions:
+    """Options of ``baize-convert verify``."""
 
-    result: Path
-    base: str
-    adapters: tuple[str, ...] = ()
-    pre: str | None = None
-    tokens: int = DEFAULT_TOKENS
-    json: bool = False
+    result: Result
+    base: SourceBase
+    adapters: Adapters = None
+    pre: Pre = None
+    tokens: Tokens = DEFAULT_TOKENS
+    json: Json = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class InspectOptions:
+    """Options of ``baize-convert inspect``."""
+
+    path: Inspected
+    json: Json = False

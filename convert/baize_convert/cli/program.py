@@ -15,7 +15,7 @@ def run(arguments: list[str]) -> int:
     """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
     interrupted = "interrupted"
     if arguments[:1] == ["merge"]:
-        interrupted += "; the same command goes on from here"
+        interrupted += "; run the same command again to continue"
     return exit_code_of(
         PROGRAM,
         lambda: app(arguments, prog_name=PROGRAM),

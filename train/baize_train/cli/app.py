@@ -7,7 +7,7 @@ from typing import Any
 import typer
 
 from baize_shared.commands import INTERRUPTED, exit_code_of
-from baize_train.cli.command import Command
+from baize_shared.typer_commands import Command
 from baize_train.cli.data.card import CardOptions, run_card
 from baize_train.cli.data.convert import ConvertOptions, run_convert
 from baize_train.cli.data.mix import MixOptions, run_mix
