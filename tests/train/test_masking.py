@@ -7,7 +7,7 @@ from itertools import groupby
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from baize_train.corpus.dialogues import Dialogue, Turn
@@ -159,8 +159,10 @@ def test_each_model_ends_answers_with_its_own_token(template: str, name: str, en
     assert trained_texts(vocabulary(name), found) == [TWO[1] + end, TWO[3] + end]
 
 
+# SmolLM2's vocabulary lacks the bytes of some control characters, and of the planes beyond 3.
 TEXTS = st.text(
-    st.characters(exclude_categories=["Cs"]) | st.sampled_from(list("<|im_end>[]AIHuman \n")),
+    st.characters(max_codepoint=0x3FFFF, exclude_categories=["Cs", "Cc"])
+    | st.sampled_from(list("<|im_end>[]AIHuman \n")),
     min_size=1,
     max_size=40,
 ).filter(str.strip)
@@ -181,13 +183,6 @@ def test_typed_text_never_ends_an_answer(
 ) -> None:
     vocab = smollm2_vocabulary.vocabulary
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
-    # Some vocabularies lack some bytes.
-    assume(
-        all(
-            vocab.detokenize(vocab.tokenize(text)).decode("utf-8", "replace") == text
-            for text in texts
-        )
-    )
     whole = dialogue(*(texts[: len(texts) // 2 * 2]))
     found = tokenizer.tokenize(whole)
     answers = [turn.content for turn in whole.messages if turn.role == "assistant"]
