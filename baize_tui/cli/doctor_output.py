@@ -76,7 +76,7 @@ def report_lines(report: dict[str, Any]) -> Iterator[str]:
     for problem in report["problems"]:
         yield f"problem: {problem}"
     if not report["problems"]:
-        yield "no problems"
+        yield "all is well"
 
 
 def _versions(llama: Diagnosis | None) -> dict[str, str | None]:

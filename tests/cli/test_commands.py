@@ -276,7 +276,7 @@ def test_doctor_says_what_is_there(home: Path) -> None:
     (answer,) = found["engine"]["answers"]
     assert "CPU: " in answer
     assert "tokens/s" in answer
-    assert "no problems" in run("doctor").stdout.decode()
+    assert "all is well" in run("doctor").stdout.decode()
 
 
 def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> None:
@@ -286,7 +286,7 @@ def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> Non
     done = run("doctor")
     assert done.returncode == 1
     assert f"{broken.stem} does not answer on the processor" in done.stdout.decode()
-    assert "no problems" not in done.stdout.decode()
+    assert "all is well" not in done.stdout.decode()
 
 
 def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:

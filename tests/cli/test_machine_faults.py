@@ -90,7 +90,7 @@ def test_the_command_does_its_work_all_the_same(
     if command is ask:
         assert "Paris" in done.stdout
     elif command is doctor:
-        assert "no problems" in done.stdout
+        assert "all is well" in done.stdout
         assert "no-flash-attention: without extra buffer types, flash attention" in done.stdout
     elif command is selfchat:
         assert "Paris" in (tmp_path / "corpus.jsonl").read_text()
@@ -110,7 +110,7 @@ def test_where_nothing_helps_it_ends_in_one_line(
     (line,) = [line for line in said.splitlines() if "in every machine profile" in line]
     assert ".gguf is damaged, or llama.cpp cannot run it" in line
     assert "SIGABRT while loading the model" in line
-    assert "no problems" not in done.stdout
+    assert "all is well" not in done.stdout
     if command is import_model:
         listed = run(["baize_tui", "models", "list", "--json"], "")
         assert "mine" not in [model["name"] for model in json.loads(listed.stdout)["models"]]
