@@ -30,12 +30,6 @@ from tests.terminal.pty_session import (
 READY = "moderated"
 
 
-def interrupted(store: Store) -> int:
-    """How many answers were left unfinished by a client that died."""
-    trees = [store.tree(conversation.id) for conversation in store.conversations()]
-    return sum(message.state == "interrupted" for tree in trees for message in tree)
-
-
 def children_of(pid: int) -> list[int]:
     """Process ids whose parent is ``pid``."""
     found: list[int] = []
