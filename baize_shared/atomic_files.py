@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def write_atomically(target: Path, content: bytes, *, private: bool = False) -> 
         return
     target = target.resolve()
     name = os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
-    partial = target.with_name(f".{name}.{secrets.token_hex(4)}.partial")
+    partial = target.with_name(f".{name}.{os.urandom(4).hex()}.partial")
     try:
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _mode(private))
         with os.fdopen(descriptor, "wb") as file:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from msgspec import Struct, field
 from textual.message import Message
 
 from baize_tui.app.actions import Action, key_name
@@ -29,8 +29,7 @@ class SettingsChanged(Message):
         self.table = table
 
 
-@dataclass
-class ClientState:
+class ClientState(Struct, eq=False):
     """The objects and facts that screens and services work with.
 
     ``chat`` is the only way to conversations: screens read and change them through it.
@@ -48,7 +47,7 @@ class ClientState:
     """Why there is no model."""
     load_ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first model was loaded, or could not be."""
-    plans: dict[str, ModelPlan] = field(default_factory=dict)
+    plans: dict[str, ModelPlan] = {}
     """What models cost, by name, as far as it was measured."""
 
     @property

@@ -7,7 +7,8 @@ import codecs
 import locale
 import signal
 import sys
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from baize_shared.commands import DONE
 from baize_tui.app.actions import check_keys
@@ -22,8 +23,7 @@ from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 
 
-@dataclass(frozen=True, slots=True)
-class StartOptions:
+class StartOptions(Struct, frozen=True):
     """The options of a start; None means not given."""
 
     model: str | None = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
 from typing import cast
 
+from msgspec import Struct
 from textual.screen import Screen
 from textual.worker import Worker
 
@@ -18,8 +18,7 @@ from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.chat.chat import Chat
 
 
-@dataclass(frozen=True)
-class Surface:
+class Surface(Struct, frozen=True, eq=False):
     """The widgets of the screen, and the data that it shows."""
 
     screen: Screen[None]

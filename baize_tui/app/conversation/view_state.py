@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from baize_tui.engine.protocol import Stats
 from baize_tui.store.records import Conversation, Message
 
 
-@dataclass
-class LiveAnswer:
+class LiveAnswer(Struct, eq=False):
     """An answer in progress."""
 
     message: Message
@@ -19,8 +18,7 @@ class LiveAnswer:
     """Whether the prompt is being read again, by another worker after one died."""
 
 
-@dataclass
-class ViewState:
+class ViewState(Struct, eq=False):
     """Plain data that the objects of the screen share."""
 
     conversation: Conversation | None = None
@@ -33,7 +31,7 @@ class ViewState:
     """Tokens of the prompt that sending the draft would make; None where that is unknown."""
     last_stats: Stats | None = None
     """How the last answer was generated, if that was since the conversation was opened."""
-    live: dict[str, LiveAnswer | None] = field(default_factory=dict)
+    live: dict[str, LiveAnswer | None] = {}
     """Turns in progress in all conversations, by id; None until the answer begins."""
 
     @property

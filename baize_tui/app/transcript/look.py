@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
+from msgspec import Struct
 from rich.console import Console, RenderableType
 from rich.segment import Segment
 from rich.style import Style
@@ -19,8 +19,7 @@ TAB = 4
 """Cells between two tab stops."""
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """The styles of a transcript, from the theme in use."""
 
     text: Style

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
+from msgspec import Struct
+from msgspec.structs import replace
 from rich.segment import Segment
 from rich.style import Style
 
@@ -33,8 +34,7 @@ NOTE_WIDTH = 76
 NoteKind = Literal["head", "welcome", "cut", "problem"]
 
 
-@dataclass(eq=False, kw_only=True)
-class Entry:
+class Entry(Struct, eq=False, kw_only=True):
     """Some lines. Until they are drawn, ``lines`` is None and ``height``, which includes the blank
     line below the entry, an estimate."""
 
@@ -50,8 +50,7 @@ class Entry:
         raise NotImplementedError
 
 
-@dataclass(eq=False, kw_only=True)
-class Note(Entry):
+class Note(Entry, eq=False, kw_only=True):
     """A text of the client itself."""
 
     text: str
@@ -67,8 +66,7 @@ class Note(Entry):
         return estimate_height(self.text, width - INDENT) + 1
 
 
-@dataclass(eq=False, kw_only=True)
-class Turn(Entry):
+class Turn(Entry, eq=False, kw_only=True):
     """One message: the person's as plain text, the model's as Markdown."""
 
     message: Message
@@ -79,7 +77,7 @@ class Turn(Entry):
     unfold_reasoning: bool = False
     thinking: bool = False
     growing: bool = False
-    keys: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, str] = {}
     """Names of the keys of actions, for notes that mention one."""
     _markdown: GrowingMarkdown | None = None
 

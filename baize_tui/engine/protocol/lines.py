@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -13,8 +14,35 @@ LINE_LIMIT = 64 * 1024 * 1024
 """Longest line that either side accepts, in bytes; asyncio's own limit of 64 KiB is too small."""
 
 _encoder = msgspec.json.Encoder()
-decode_request = msgspec.json.Decoder(AnyRequest | Cancel).decode
-decode_event = msgspec.json.Decoder(Event).decode
+
+
+@cache
+def _request_decoder() -> msgspec.json.Decoder[AnyRequest | Cancel]:
+    # Made when first used: it takes milliseconds, which the client's first frame need not wait for.
+    return msgspec.json.Decoder(AnyRequest | Cancel)
+
+
+@cache
+def _event_decoder() -> msgspec.json.Decoder[Event]:
+    return msgspec.json.Decoder(Event)
+
+
+def decode_request(line: bytes) -> AnyRequest | Cancel:
+    """A request from its line.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _request_decoder().decode(line)
+
+
+def decode_event(line: bytes) -> Event:
+    """An event from its line.
+
+    Raises:
+        msgspec.DecodeError: it is not one.
+    """
+    return _event_decoder().decode(line)
 
 
 def encode_line(message: Request[Any, Any] | Cancel | Event) -> bytes:
