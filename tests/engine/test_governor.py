@@ -115,6 +115,13 @@ def test_a_request_beside_a_known_load_begins_with_fewer_threads() -> None:
     assert governor.threads == 4
 
 
+def test_a_load_that_ended_before_the_request_costs_one_batch() -> None:
+    governor = Governor(cores=4, most=4)
+    governor.begin(3.0, others=1.0)
+    governor.record(Observation(0.5, 1.5, 0.0))
+    assert governor.threads == 4
+
+
 def test_work_on_a_gpu_begins_with_one_thread_and_keeps_to_few() -> None:
     governor = Governor(cores=16, most=16, threads=1)
     assert governor.threads == 1

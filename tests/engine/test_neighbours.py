@@ -32,8 +32,9 @@ class Clocks:
 
     def __init__(self) -> None:
         self.now = self.own = self.busy = 0.0
+        self.running: int | None = None
         self.neighbours = Neighbours(
-            frozenset(), lambda: self.busy, lambda: self.own, lambda: self.now
+            frozenset(), lambda: self.busy, lambda: self.own, lambda: self.now, lambda: self.running
         )
 
     def pass_time(self, seconds: float, *, own: float, others: float) -> float | None:
@@ -51,6 +52,25 @@ def test_each_sample_is_of_the_time_since_the_last() -> None:
     clocks = Clocks()
     clocks.pass_time(10.0, own=1.0, others=0.0)
     assert clocks.pass_time(0.5, own=1.0, others=3.0) == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(
+    ("used", "running", "taken"),
+    [
+        (1.9, 0, 0.0),  # a compiler that has ended
+        (1.9, 2, 1.9),  # one that still runs
+        (0.6, 1, 0.6),  # the start of the client, which has just sent a request
+        (0.0, 3, 0.0),
+        (1.0, None, 1.0),  # a system that does not say
+    ],
+)
+def test_after_a_pause_others_count_only_if_they_still_run(
+    used: float, running: int | None, taken: float
+) -> None:
+    clocks = Clocks()
+    clocks.running = running
+    clocks.now, clocks.busy = 20.0, 20.0 * used
+    assert clocks.neighbours.sample_after_pause() == pytest.approx(taken)
 
 
 def test_a_moment_is_too_short_to_tell() -> None:

@@ -23,7 +23,9 @@ class Others:
 
     def __init__(self) -> None:
         self.cores = self._now = self._busy = 0.0
-        self.neighbours = Neighbours(frozenset(), self._busy_s, lambda: 0.0, self._clock)
+        self.neighbours = Neighbours(
+            frozenset(), self._busy_s, lambda: 0.0, self._clock, lambda: round(self.cores)
+        )
 
     def _busy_s(self) -> float:
         return self._busy

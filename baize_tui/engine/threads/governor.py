@@ -143,11 +143,11 @@ class Governor:
         if others is None:
             return
         self._others = self._load = others
-        self._samples_due = 0
         self._forget_other_loads()
         best = self._best_count(None)
         if best != self.threads:
             self._switch_to(best)
+        self._samples_due = 0  # nothing was computed with another count
 
     def record(self, seen: Observation) -> None:
         """Take in one computation with ``threads``; may change the count."""

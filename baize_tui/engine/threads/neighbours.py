@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +14,13 @@ import psutil
 SAMPLING_S = 0.15
 """The counters advance in steps of 10 ms: a shorter interval is too inexact."""
 _PROC_STAT = Path("/proc/stat")
+_OWN_TASKS = Path("/proc/self/task")
+_RUNNING = re.compile(rb"^procs_running (\d+)$", re.MULTILINE)
 
 BusySeconds = Callable[[], float | None]
 """Seconds that the processors have been busy since a fixed moment; None if that is unknown."""
+RunningThreads = Callable[[], int | None]
+"""Threads of other processes that run or wait for a core now; None if that is unknown."""
 
 
 class Neighbours:
@@ -27,12 +32,14 @@ class Neighbours:
         busy_seconds: BusySeconds | None = None,
         own_seconds: Callable[[], float] = time.process_time,
         clock: Callable[[], float] = time.perf_counter,
+        running: RunningThreads | None = None,
     ) -> None:
         """``cpus`` are the logical processors to look at; empty for all of them.
 
         ``own_seconds`` is the part of ``busy_seconds`` that this process used. The system's own
         counters and clock are taken unless others are given.
         """
+        self._running = running or _running_threads_of_others
         self._busy = busy_seconds or (lambda: _busy_seconds(cpus))
         self._own, self._clock = own_seconds, clock
         self._last = self._read()
@@ -54,6 +61,34 @@ class Neighbours:
         if busy is None or busy_then is None or (busy == busy_then and own - own_then > SAMPLING_S):
             return None
         return max(0.0, (busy - busy_then - (own - own_then)) / (clock - then))
+
+    def sample_after_pause(self) -> float | None:
+        """Cores that others use now, after a time in which this process did not compute.
+
+        Their average over that time counts only as far as threads of others run at this moment:
+        whoever used the cores may have ended long ago.
+        """
+        average = self.sample()
+        running = self._running() if average else None
+        return average if average is None or running is None else min(average, float(running))
+
+
+def _running_threads_of_others() -> int | None:
+    try:
+        found = _RUNNING.search(_PROC_STAT.read_bytes())
+        own = sum(_is_running(task) for task in _OWN_TASKS.iterdir())
+    except OSError:
+        return None
+    return max(0, int(found[1]) - own) if found else None
+
+
+def _is_running(task: Path) -> bool:
+    try:
+        stat = (task / "stat").read_bytes()
+    except OSError:  # the thread has just ended
+        return False
+    # The name of the thread is in parentheses, and may contain some itself.
+    return stat.rpartition(b")")[2].split()[0] == b"R"
 
 
 def _busy_seconds(cpus: frozenset[int]) -> float | None:

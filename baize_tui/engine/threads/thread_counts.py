@@ -114,7 +114,7 @@ class Threads:
 
     def begin_reading(self) -> None:
         """A request starts with its prompt."""
-        self._others = self._neighbours.sample()
+        self._others = self._neighbours.sample_after_pause()
         self.reading.begin(time.perf_counter() - self._ended, self._others)
 
     def begin_writing(self) -> None:
