@@ -122,9 +122,9 @@ class BaizeApp(App[int]):
 
     async def on_mount(self) -> None:
         chat = self.state.chat
-        set_aside = chat.conversations.set_aside
-        if set_aside is not None:
-            self.warn(f"The conversations file was damaged and is kept as {set_aside}")
+        damaged_file = chat.conversations.damaged_file
+        if damaged_file is not None:
+            self.warn(f"The conversations file was damaged and is kept as {damaged_file}")
         for warning in self._warnings:
             self.warn(warning)
         self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)

@@ -20,10 +20,9 @@ class Messages:
         """``message_id`` and the messages before it, oldest first."""
         return await self._thread.call(self._store.path, message_id)
 
-    async def texts(self, message_id: int, limit: int) -> list[Message]:
-        """The last ``limit`` messages of ``path`` without ids and provenance, as a screen needs
-        them."""
-        return await self._thread.call(self._store.texts, message_id, limit)
+    async def path_end(self, message_id: int, limit: int) -> list[Message]:
+        """The last ``limit`` messages of ``path``, without token ids and provenance."""
+        return await self._thread.call(self._store.path_end, message_id, limit)
 
     async def show_sibling(self, message_id: int, step: int) -> bool:
         """Show the branch ``step`` siblings after ``message_id``; False if there is none."""

@@ -98,10 +98,10 @@ def info_rows(
 
 def _missing_file(entry: CatalogModel | CatalogAdapter) -> str:
     if isinstance(entry, CatalogModel):
-        is_pulled = entry.recipe.is_on_hub or entry.recipe.package is not None
+        can_be_pulled = entry.recipe.is_on_hub or entry.recipe.package is not None
     else:
-        is_pulled = entry.recipe.adapter is not None
-    if is_pulled:
+        can_be_pulled = entry.recipe.adapter is not None
+    if can_be_pulled:
         return f"not installed: 'baize-tui models pull {entry.name}' downloads it"
     return f"missing: {entry.recipe.file}"
 

@@ -1,4 +1,4 @@
-"""Writing an answer: when it starts, several times a second while it streams, and when it ends."""
+"""Writing answers: several times a second while they stream, and when they end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 
 
 class Answers:
-    """The answers in a database; a message whose state is ``streaming`` is not finished."""
+    """Writes to the answers in a database; ``Store.add_message`` adds them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -19,7 +19,7 @@ from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from tests.app.looking import RunApp
+from tests.app.pilot import RunApp
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 

@@ -8,7 +8,7 @@ from textual.widgets import Static
 from baize_tui.app.screens.conversation_options import ConversationOptions
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.settings import SettingsScreen
-from tests.app.looking import screen
+from tests.app.pilot import screen
 from tests.conftest import wait_until
 
 

@@ -14,7 +14,7 @@ from baize_tui.app.screens.dialogs import HelpScreen
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings, SettingsError
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     say,

@@ -29,8 +29,8 @@ from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
-from tests.app.looking import client, say, screen, shown, status, texts
 from tests.app.model_list import details, open_models, plan_of
+from tests.app.pilot import client, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 

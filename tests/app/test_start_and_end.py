@@ -16,7 +16,7 @@ from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreFull
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     ask_and_pause,

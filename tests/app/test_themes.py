@@ -12,7 +12,7 @@ from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, load_settings
 from tests.app.forms import close, open_settings, row
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     notices,
 )

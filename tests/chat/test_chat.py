@@ -88,7 +88,7 @@ async def test_a_question_and_its_answer_are_kept(make_chat: MakeChat, store: St
     ]
     finished = only(events, AnswerFinished)
     assert finished.saved
-    question, answer = store.messages(conversation.id)
+    question, answer = store.shown_messages(conversation.id)
     assert (question.role, question.text) == ("user", "What is the capital\nof France?")
     assert (answer.text, answer.state, answer.ids) == ("The capital is Paris.", "complete", [0, 1])
     assert answer.tokenizer == TOKENIZER
@@ -99,7 +99,7 @@ async def test_an_answer_says_how_it_was_made(make_chat: MakeChat, store: Store)
     chat = await make_chat(ScriptedEngine())
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert answer.provenance is not None
     wanted = {"model": "scripted", "seed": 42, "threads": 1, "format": "template"}
     assert wanted.items() <= answer.provenance.items()
@@ -138,10 +138,10 @@ async def test_regenerating_branches_and_loses_nothing(make_chat: MakeChat, stor
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    first = store.messages(conversation.id)[-1]
+    first = store.shown_messages(conversation.id)[-1]
     engine.script = ["Two."]
     await collect(chat.regenerate(first.id))
-    second = store.messages(conversation.id)[-1]
+    second = store.shown_messages(conversation.id)[-1]
     assert second.text == "Two."
     assert store.siblings(second.id) == [first.id, second.id]
     assert store.message(first.id).text == "One."
@@ -152,9 +152,9 @@ async def test_editing_a_question_branches_and_answers(make_chat: MakeChat, stor
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    old = store.messages(conversation.id)[0]
+    old = store.shown_messages(conversation.id)[0]
     await collect(chat.edit(old.id, "Hello"))
-    texts = [message.text for message in store.messages(conversation.id)]
+    texts = [message.text for message in store.shown_messages(conversation.id)]
     assert texts == ["Hello", "One."]
     assert store.path(old.id)[-1].text == "Hi"
 
@@ -164,9 +164,9 @@ async def test_editing_an_answer_stands_as_written(make_chat: MakeChat, store: S
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    await collect(chat.edit(store.messages(conversation.id)[-1].id, "My own words"))
+    await collect(chat.edit(store.shown_messages(conversation.id)[-1].id, "My own words"))
     assert len(engine.requests) == 1
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.role, answer.text, answer.ids) == ("assistant", "My own words", None)
 
 
@@ -183,11 +183,11 @@ async def test_stopping_keeps_what_came_and_going_on_adds_to_it(
         if isinstance(event, AnswerText) and event.text == "One two ":
             assert chat.stop(conversation.id)
     assert only(events, AnswerFinished).reason == "cancelled"
-    stopped = store.messages(conversation.id)[-1]
+    stopped = store.shown_messages(conversation.id)[-1]
     assert (stopped.text, stopped.state) == ("One two ", "stopped")
     engine.pause_at, engine.script = None, ["three."]
     await collect(chat.continue_answer(stopped.id))
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.id, answer.text, answer.state) == (stopped.id, "One two three.", "complete")
     assert engine.requests[-1].prompt.partial is not None
     assert engine.requests[-1].prompt.partial.ids == [0, 1]
@@ -200,7 +200,7 @@ async def test_a_dead_worker_leaves_the_partial_answer(make_chat: MakeChat, stor
     events = await collect(chat.ask(conversation.id, "Count"))
     failed = only(events, AnswerFailed)
     assert "SIGKILL" in failed.why
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state, kept.ids) == ("One two ", "interrupted", [0, 1])
     engine.script = ["three."]
     events = await collect(chat.ask(conversation.id, "And?"))
@@ -217,7 +217,7 @@ async def test_a_face_that_goes_away_leaves_a_stopped_answer(
         if isinstance(event, AnswerText):
             break
     await events.aclose()
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state) == ("One ", "stopped")
     assert not chat.busy
 
@@ -233,7 +233,7 @@ async def test_an_answer_is_journaled_while_it_streams(
     def on_disk() -> list[Message]:
         other = Store(paths.conversations_file)
         try:
-            return other.messages(conversation.id)
+            return other.shown_messages(conversation.id)
         finally:
             other.close()
 
@@ -244,7 +244,7 @@ async def test_an_answer_is_journaled_while_it_streams(
             # Another client sees that its writer lives, and leaves it alone.
             assert (streaming.state, streaming.ids) == ("streaming", [0, 1])
             engine.go_on.set()
-    assert store.messages(conversation.id)[-1].state == "complete"
+    assert store.shown_messages(conversation.id)[-1].state == "complete"
 
 
 async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
@@ -258,13 +258,13 @@ async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerText) and event.text == "One two ":
             chat.rescue(PATIENCE_S)  # no journal is written meanwhile
-            rescued = store.messages(conversation.id)
+            rescued = store.shown_messages(conversation.id)
     kept = rescued[-1]
     assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.text, answer.state) == ("One two three.", "complete")
     chat.rescue(PATIENCE_S)
-    assert store.messages(conversation.id)[-1] == answer
+    assert store.shown_messages(conversation.id)[-1] == answer
 
 
 async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(
@@ -277,12 +277,12 @@ async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerText) and event.text == "One two ":
             chat.stop(conversation.id)
-    stopped = store.messages(conversation.id)[-1]
+    stopped = store.shown_messages(conversation.id)[-1]
     engine.pause_at = None
     async for event in chat.continue_answer(stopped.id):
         if isinstance(event, AnswerStarted):
             chat.rescue(PATIENCE_S)
-            kept = store.messages(conversation.id)[-1]
+            kept = store.shown_messages(conversation.id)[-1]
             assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
 
 
@@ -298,7 +298,7 @@ async def test_saving_does_not_wait_for_an_engine_that_hangs(
         if isinstance(event, AnswerText):
             break  # nobody asks for more, so the answer does not end
     await chat.save(0.0)
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state) == ("One ", "stopped")
     await events.aclose()
 
@@ -313,7 +313,7 @@ async def test_reasoning_is_kept_apart_and_not_told_again(
     deltas = [event for event in events if isinstance(event, AnswerText)]
     assert deltas[1].reasoning == "hmm"
     assert deltas[1].text == ""
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.reasoning, answer.text) == ("hmm well", "Yes.")
     await collect(chat.ask(conversation.id, "Sure?"))
     told = engine.requests[-1].prompt.messages[2]
@@ -340,7 +340,7 @@ async def test_typed_control_characters_never_reach_the_store(
     chat = await make_chat(ScriptedEngine())
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "a\x1b]0;x\x07b\x9b\u202e"))
-    question = store.messages(conversation.id)[0]
+    question = store.shown_messages(conversation.id)[0]
     assert question.text == "a␛]0;x␇b\ufffd\ufffd"
     assert "\x1b" not in store.conversation(conversation.id).title
 
@@ -367,7 +367,7 @@ async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat, stor
     # The cut holds: the next question does not cut again at once, so its prefix can be reused.
     assert len(left) < 6
     assert store.conversation(conversation.id).context_start == left[-1].first_kept.id
-    assert len(store.messages(conversation.id)) == 24
+    assert len(store.shown_messages(conversation.id)) == 24
 
 
 async def test_a_message_too_long_for_the_context_is_kept_and_named(
@@ -379,7 +379,7 @@ async def test_a_message_too_long_for_the_context_is_kept_and_named(
     failed = only(events, AnswerFailed)
     assert "too long" in failed.why
     assert "300" in failed.why
-    assert len(store.messages(conversation.id)[0].text.split()) == 500
+    assert len(store.shown_messages(conversation.id)[0].text.split()) == 500
     assert not any(isinstance(event, AnswerStarted) for event in events)
 
 
@@ -419,7 +419,7 @@ async def test_a_full_disk_loses_no_answer(make_chat: MakeChat, store: Store) ->
     assert await chat.save_pending() == 1
     free_disk(store)
     assert await chat.save_pending() == 0
-    saved = store.messages(conversation.id)[-1]
+    saved = store.shown_messages(conversation.id)[-1]
     assert (saved.text, saved.state) == (finished.message.text, "complete")
 
 
@@ -470,7 +470,7 @@ async def test_a_failure_of_the_engine_is_one_event(make_chat: MakeChat, store: 
     conversation = await chat.new_conversation()
     events = await collect(chat.ask(conversation.id, "Hi"))
     assert only(events, AnswerFailed).why == "the chat template failed"
-    assert [message.role for message in store.messages(conversation.id)] == ["user"]
+    assert [message.role for message in store.shown_messages(conversation.id)] == ["user"]
 
 
 def test_sqlite_is_new_enough() -> None:

@@ -40,7 +40,7 @@ class Talk:
 
     @property
     def tree(self) -> list[Message]:
-        return self.store.tree(self.id)
+        return self.store.all_messages(self.id)
 
 
 @pytest.fixture

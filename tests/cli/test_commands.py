@@ -133,7 +133,7 @@ def test_a_question_longer_than_the_context_is_named_and_kept(paths: Paths) -> N
     assert "too long" in line
     assert "4096" in line
     store = Store(paths.conversations_file)
-    assert len(store.messages(store.conversations()[0].id)[0].text.split()) == 6000
+    assert len(store.shown_messages(store.conversations()[0].id)[0].text.split()) == 6000
 
 
 def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
@@ -151,7 +151,7 @@ def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
     store = Store(paths.conversations_file)
-    kept = store.messages(store.conversations()[0].id)[-1]
+    kept = store.shown_messages(store.conversations()[0].id)[-1]
     assert kept.state == "stopped"
     assert (said + rest).decode().strip() == kept.text.strip()
 

@@ -49,7 +49,7 @@ def end(client: PtySession, how: str) -> int:
 
 def last_message(paths: Paths) -> Message:
     store = Store(paths.conversations_file)
-    message = store.messages(store.conversations()[0].id)[-1]
+    message = store.shown_messages(store.conversations()[0].id)[-1]
     store.close()
     return message
 

@@ -61,7 +61,7 @@ def made_of_answers(paths: Paths) -> list[dict[str, Any]]:
     """How each answer of the only conversation was made."""
     store = Store(paths.conversations_file)
     (conversation,) = store.conversations()
-    found = [message.provenance for message in store.messages(conversation.id)]
+    found = [message.provenance for message in store.shown_messages(conversation.id)]
     store.close()
     return [made for made in found if made is not None]
 
@@ -110,16 +110,18 @@ def test_escape_stops_the_real_model_and_going_on_adds(paths: Paths) -> None:
         client.wait_for("answering")
         store = Store(paths.conversations_file)
         (conversation,) = store.conversations()
-        client.wait_for(lambda _: len(store.messages(conversation.id)[-1].ids or []) > 10)
+        client.wait_for(lambda _: len(store.shown_messages(conversation.id)[-1].ids or []) > 10)
         client.type(ESCAPE)
         client.wait_for("stopped")
-        stopped = store.messages(conversation.id)[-1]
+        stopped = store.shown_messages(conversation.id)[-1]
         assert stopped.state == "stopped"
         assert stopped.ids
         client.type(CTRL_G)
         client.wait_for("answering")
-        client.wait_for(lambda _: len(store.messages(conversation.id)[-1].text) > len(stopped.text))
-        assert store.messages(conversation.id)[-1].text.startswith(stopped.text)
+        client.wait_for(
+            lambda _: len(store.shown_messages(conversation.id)[-1].text) > len(stopped.text)
+        )
+        assert store.shown_messages(conversation.id)[-1].text.startswith(stopped.text)
         client.type(ESCAPE)
         client.wait_for("stopped")
         client.type(CTRL_Q)
@@ -197,7 +199,7 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
             client.close_terminal()
         wait_until_gone(pids)
     store = Store(paths.conversations_file)
-    states = [message.state for message in store.messages(store.conversations()[0].id)]
+    states = [message.state for message in store.shown_messages(store.conversations()[0].id)]
     assert states == ["complete", "stopped"]
     store.close()
 
@@ -226,8 +228,8 @@ def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> N
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
     store = Store(paths.conversations_file)
-    assert store.set_aside is None
-    messages = store.messages(store.conversations()[0].id)
+    assert store.damaged_file is None
+    messages = store.shown_messages(store.conversations()[0].id)
     assert [message.state for message in messages] == ["complete", "interrupted"]
     kept = messages[-1]
     assert seen in " ".join(kept.text.split())

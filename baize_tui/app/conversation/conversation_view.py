@@ -45,7 +45,7 @@ class ConversationView:
         messages: list[Message] = []
         leaf = conversation.leaf_id
         if leaf is not None:
-            messages = await surface.chat.messages.texts(leaf, FIRST_MESSAGES)
+            messages = await surface.chat.messages.path_end(leaf, FIRST_MESSAGES)
         live = view.live.get(conversation.id)
         if live is not None:
             messages = [live.message if m.id == live.message.id else m for m in messages]
@@ -69,7 +69,7 @@ class ConversationView:
                 view.context_used = used
                 self._idle_status.show_if_idle()
         while first is not None and first.parent_id is not None:
-            earlier = await surface.chat.messages.texts(first.parent_id, MORE_MESSAGES)
+            earlier = await surface.chat.messages.path_end(first.parent_id, MORE_MESSAGES)
             if view.open_id != conversation.id:
                 return
             surface.transcript.show_earlier(earlier, conversation.context_start)

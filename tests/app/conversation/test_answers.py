@@ -9,7 +9,7 @@ from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.engine.client import WorkerDied
 from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.settings import ChatSettings, LookSettings, Settings
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask_and_pause,
     client,

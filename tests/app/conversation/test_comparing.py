@@ -11,7 +11,7 @@ from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.looking import RunApp, catalog, screen, shown, status, texts
+from tests.app.pilot import RunApp, catalog, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 

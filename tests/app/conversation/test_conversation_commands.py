@@ -6,7 +6,7 @@ from baize_tui.app.screens.dialogs import LineDialog
 from baize_tui.chat.formats import MODERATION
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     say,

@@ -6,7 +6,7 @@ import pytest
 from textual import events
 
 from baize_tui.settings import ChatSettings, Settings
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     status,

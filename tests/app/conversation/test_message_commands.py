@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     client,

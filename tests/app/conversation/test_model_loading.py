@@ -11,7 +11,7 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     catalog,

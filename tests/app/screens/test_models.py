@@ -16,13 +16,13 @@ from baize_tui.catalog.planner import ModelPlan
 from baize_tui.catalog.recipes import CatalogModel, Recipe, write_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.looking import (
+from tests.app.model_list import details, find, open_models, plan_of, row_of, said
+from tests.app.pilot import (
     RunApp,
     ask,
     notices,
     status,
 )
-from tests.app.model_list import details, find, open_models, plan_of, row_of, said
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 

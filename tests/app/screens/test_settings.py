@@ -11,7 +11,7 @@ from baize_tui.catalog.adapters import find_adapter
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from tests.app.forms import close, complaint, name_of, open_conversation_options, open_settings, row
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     catalog,

@@ -10,7 +10,7 @@ from textual import events
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.widgets.pastes import Pastes
 from baize_tui.app.widgets.prompt import Prompt
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     say,
     screen,

@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.engine.protocol import ThreadsChosen
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask_and_pause,
     say,
