@@ -129,7 +129,7 @@ class BaizeApp(App[int]):
             self.warn(warning)
         self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)
         self.exit_watch.at_exit(kill_workers)
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.theme_changed_signal.subscribe(self, lambda theme: self._save_theme(theme.name))
         self.state.pulls.events.subscribe(self, self._notify_pull)
         chat.listen_for_notices(self.show_machine_notice)
         # After the first frame: a process to start must not delay it.
@@ -218,15 +218,15 @@ class BaizeApp(App[int]):
             loading = self.conversation_screen.models.load(model)
             self.run_worker(loading, group="load", exclusive=True)
 
-    def _keep_theme(self, name: str) -> None:
+    def _save_theme(self, name: str) -> None:
         """Write a theme chosen in the command palette to the settings."""
         if name == self.state.settings.look.theme:
             return
 
-        async def keep() -> None:
+        async def save() -> None:
             try:
                 await self.state.write_setting("look", "theme", name)
             except SettingsError as error:
                 self.warn(str(error))
 
-        self.run_worker(keep(), group="theme", exclusive=True)
+        self.run_worker(save(), group="theme", exclusive=True)

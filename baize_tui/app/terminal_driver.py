@@ -1,4 +1,4 @@
-"""Textual's terminal driver with a quick Esc, which also survives a slow or closed terminal.
+"""Textual's terminal driver, which also reports Esc quickly and survives a closed terminal.
 
 Textual 8.2 checks for a lone Esc only every 100 ms (``LinuxDriver.run_input_thread``), whatever
 ``ESCDELAY`` says. Right after input, this driver checks again after ``ESCAPE_S``; an idle client
@@ -84,7 +84,7 @@ def _bytes_to_read(descriptor: int) -> int:
 
 
 class ScreenFile:
-    """The file of the writer thread: the terminal, and nothing once that is closed.
+    """The terminal, as the file of the writer thread; once it is closed, nothing is written.
 
     A write never raises: Textual's writer thread would die of it.
     """

@@ -190,7 +190,7 @@ class Answers:
         )
         live.drawn = False
         if is_open:
-            self.drawing_rate.text_came()
+            self.drawing_rate.text_added()
 
     def _show_threads(self, event: ThreadsChosen) -> None:
         self.drawing_rate.model_uses(event.threads)

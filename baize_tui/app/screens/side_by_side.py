@@ -76,11 +76,6 @@ class Column(Vertical):
         """The answer as far as it is shown."""
         return "".join(turn.text for turn in self._transcript.turns)
 
-    @property
-    def state_text(self) -> str:
-        """What the line below the name says."""
-        return str(self._state.render())
-
     def show(self, event: ChatEvent) -> None:
         """Show an event of this column's answer."""
         match event:

@@ -47,7 +47,7 @@ class BackgroundPulls:
     """The pulls that are running, by the names of their models and adapters."""
 
     def __init__(self, owner: DOMNode) -> None:
-        """``owner`` is the node whose life the signal ``events`` shares."""
+        """The signal ``events`` lives as long as the node ``owner``."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parts: dict[str, float] = {}
         self.events: Signal[PullEvent] = Signal(owner, "pulls")

@@ -26,7 +26,7 @@ class Layout:
         self._starts = [0]
         self._drawn: OrderedDict[int, Entry] = OrderedDict()
 
-    def place(self, entries: Sequence[Entry], width: int) -> None:
+    def lay_out(self, entries: Sequence[Entry], width: int) -> None:
         """Lay out ``entries``; those without a height get an estimate for ``width`` cells."""
         self._entries = entries
         for entry in entries:
