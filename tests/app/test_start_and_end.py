@@ -31,7 +31,7 @@ from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
-async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
+async def test_conversations_are_kept_over_a_restart(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
     async with run_app(ScriptedEngine("Two.")) as pilot:
@@ -43,7 +43,7 @@ async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "One.", "And?", "Two."], "the answer")
 
 
-async def test_continue_opens_the_conversation(run_app: RunApp, paths: Paths) -> None:
+async def test_a_given_conversation_is_opened(run_app: RunApp, paths: Paths) -> None:
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, title="T")
     store.add_message(conversation.id, None, "user", "Earlier")
@@ -68,7 +68,7 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
         await app.action_quit()
 
 
-async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
+async def test_a_question_asked_while_the_model_loads_is_saved_at_once(
     paths: Paths, tmp_path: Path
 ) -> None:
     file = tmp_path / "scripted.gguf"
@@ -89,7 +89,7 @@ async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
     store.close()
 
 
-async def test_quitting_in_mid_answer_reads_nothing_once_the_store_is_closed(
+async def test_quitting_during_an_answer_reads_nothing_after_the_store_is_closed(
     run_app: RunApp,
 ) -> None:
     engine = ScriptedEngine("One ", "two.")
@@ -110,7 +110,7 @@ async def test_quitting_ends_a_pull(run_app: RunApp, pulls: dict[str, Any]) -> N
 
 
 @pytest.mark.parametrize("key", ["alt+g", "alt+p", "alt+d", "ctrl+t"])
-async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
+async def test_a_failed_write_is_reported_and_the_client_continues(
     key: str, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:

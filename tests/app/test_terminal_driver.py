@@ -40,7 +40,7 @@ def close_window(master: int) -> None:
     os.close(nothing)
 
 
-def test_a_write_to_a_terminal_that_is_gone_is_told_and_not_raised(
+def test_a_failed_write_to_a_closed_terminal_is_reported_once_and_not_raised(
     terminal: tuple[int, TextIO],
 ) -> None:
     master, file = terminal
@@ -84,7 +84,7 @@ def test_a_silenced_screen_ends_a_write_that_nobody_reads(terminal: tuple[int, T
     wait_for(lambda: not writer.is_alive())
 
 
-def test_the_end_of_input_is_told_apart_from_keys(terminal: tuple[int, TextIO]) -> None:
+def test_the_end_of_input_is_distinguished_from_keys(terminal: tuple[int, TextIO]) -> None:
     master, file = terminal
     selector = InputSelector()
     selector.register(file.fileno(), selectors.EVENT_READ)

@@ -95,7 +95,7 @@ async def test_a_question_and_its_answer_are_kept(make_chat: MakeChat, store: St
     assert store.conversation(conversation.id).title == "What is the capital"
 
 
-async def test_an_answer_says_how_it_was_made(make_chat: MakeChat, store: Store) -> None:
+async def test_an_answer_records_how_it_was_made(make_chat: MakeChat, store: Store) -> None:
     chat = await make_chat(ScriptedEngine())
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
@@ -112,7 +112,7 @@ async def test_an_answer_says_how_it_was_made(make_chat: MakeChat, store: Store)
     await wait_until(hashed, "the model's hash")
 
 
-async def test_the_next_turn_takes_the_ids_as_they_were_generated(make_chat: MakeChat) -> None:
+async def test_the_next_turn_reuses_the_generated_ids(make_chat: MakeChat) -> None:
     engine = ScriptedEngine("Hello ", "there.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -123,7 +123,9 @@ async def test_the_next_turn_takes_the_ids_as_they_were_generated(make_chat: Mak
     assert messages[2].ids == [0, 1]
 
 
-async def test_another_vocabulary_takes_the_text(make_chat: MakeChat, store: Store) -> None:
+async def test_with_another_vocabulary_the_text_is_used_instead_of_the_ids(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine()
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -133,7 +135,9 @@ async def test_another_vocabulary_takes_the_text(make_chat: MakeChat, store: Sto
     assert engine.requests[-1].prompt.messages[2].ids is None
 
 
-async def test_regenerating_branches_and_loses_nothing(make_chat: MakeChat, store: Store) -> None:
+async def test_regenerating_adds_a_branch_and_keeps_the_old_answer(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("One.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -159,7 +163,7 @@ async def test_editing_a_question_branches_and_answers(make_chat: MakeChat, stor
     assert store.path(old.id)[-1].text == "Hi"
 
 
-async def test_editing_an_answer_stands_as_written(make_chat: MakeChat, store: Store) -> None:
+async def test_an_edited_answer_is_only_saved(make_chat: MakeChat, store: Store) -> None:
     engine = ScriptedEngine("One.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -170,7 +174,7 @@ async def test_editing_an_answer_stands_as_written(make_chat: MakeChat, store: S
     assert (answer.role, answer.text, answer.ids) == ("assistant", "My own words", None)
 
 
-async def test_stopping_keeps_what_came_and_going_on_adds_to_it(
+async def test_stopping_keeps_the_text_and_continuing_adds_to_it(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
@@ -193,7 +197,9 @@ async def test_stopping_keeps_what_came_and_going_on_adds_to_it(
     assert engine.requests[-1].prompt.partial.ids == [0, 1]
 
 
-async def test_a_dead_worker_leaves_the_partial_answer(make_chat: MakeChat, store: Store) -> None:
+async def test_a_dead_worker_leaves_an_interrupted_answer(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("One ", "two ", WorkerDied("the model process was ended by SIGKILL"))
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -207,7 +213,7 @@ async def test_a_dead_worker_leaves_the_partial_answer(make_chat: MakeChat, stor
     assert only(events, AnswerFinished)
 
 
-async def test_a_face_that_goes_away_leaves_a_stopped_answer(
+async def test_a_caller_that_stops_iterating_leaves_a_stopped_answer(
     make_chat: MakeChat, store: Store
 ) -> None:
     chat = await make_chat(ScriptedEngine("One ", "two ", "three."))
@@ -247,7 +253,7 @@ async def test_an_answer_is_journaled_while_it_streams(
     assert store.shown_messages(conversation.id)[-1].state == "complete"
 
 
-async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
+async def test_another_thread_saves_the_answer_while_the_event_loop_hangs(
     make_chat: MakeChat,
     store: Store,
 ) -> None:
@@ -267,7 +273,7 @@ async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
     assert store.shown_messages(conversation.id)[-1] == answer
 
 
-async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(
+async def test_a_continued_answer_keeps_its_text_before_more_is_generated(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
@@ -303,7 +309,7 @@ async def test_saving_does_not_wait_for_an_engine_that_hangs(
     await events.aclose()
 
 
-async def test_reasoning_is_kept_apart_and_not_told_again(
+async def test_reasoning_is_kept_apart_and_not_sent_again(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("<think>", "hmm ", "well</think>\n\n", "Yes.")
@@ -348,7 +354,9 @@ async def test_typed_control_characters_never_reach_the_store(
 # --- the context ----------------------------------------------------------------------------------
 
 
-async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat, store: Store) -> None:
+async def test_whole_oldest_turns_are_dropped_from_a_full_context(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("word " * 60, n_ctx=1000)
     chat = await make_chat(engine)
     options = AnswerOptions(max_tokens=200)
@@ -370,7 +378,7 @@ async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat, stor
     assert len(store.shown_messages(conversation.id)) == 24
 
 
-async def test_a_message_too_long_for_the_context_is_kept_and_named(
+async def test_a_message_too_long_for_the_context_is_kept_and_reported(
     make_chat: MakeChat, store: Store
 ) -> None:
     chat = await make_chat(ScriptedEngine(n_ctx=300))
@@ -423,7 +431,7 @@ async def test_a_full_disk_loses_no_answer(make_chat: MakeChat, store: Store) ->
     assert (saved.text, saved.state) == (finished.message.text, "complete")
 
 
-async def test_a_full_disk_is_said_while_the_answer_streams(
+async def test_a_full_disk_is_reported_while_the_answer_streams(
     make_chat: MakeChat, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = ScriptedEngine("x" * 200_000, *["more "] * 200)
@@ -493,7 +501,7 @@ async def test_the_options_of_an_answer_are_for_that_answer_alone(make_chat: Mak
     assert (with_options.grammar, without.grammar) == ('root ::= "Yes."', "")
 
 
-async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeChat) -> None:
+async def test_the_prompt_format_named_in_a_model_file_is_used(make_chat: MakeChat) -> None:
     engine = ScriptedEngine("Hi.")
     engine.prompt_format, engine.stop = "baize", ["[|AI|]", "The end."]
     chat = await make_chat(engine)
@@ -504,7 +512,9 @@ async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeCh
     assert request.stop == ["[|Human|]", "[|AI|]", "The end."]
 
 
-async def test_a_format_that_nobody_knows_is_left_to_the_template(make_chat: MakeChat) -> None:
+async def test_an_unknown_format_in_a_model_file_falls_back_to_its_template(
+    make_chat: MakeChat,
+) -> None:
     engine = ScriptedEngine("Hi.")
     engine.prompt_format = "of tomorrow"
     chat = await make_chat(engine)

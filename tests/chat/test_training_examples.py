@@ -60,7 +60,7 @@ def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_a_dialogue_down_to_the_last_good_answer_is_an_example(talk: Talk) -> None:
+def test_a_dialogue_up_to_the_last_good_answer_is_an_example(talk: Talk) -> None:
     question = talk.user("One?")
     first = talk.answer("First.", question, "good")
     talk.answer("Another.", question)
@@ -70,7 +70,7 @@ def test_a_dialogue_down_to_the_last_good_answer_is_an_example(talk: Talk) -> No
     assert texts(talk) == [["Be kind.", "One?", "First.", "Two?", "Second."]]
 
 
-def test_nothing_unmarked_and_nothing_below_a_bad_answer_is_an_example(talk: Talk) -> None:
+def test_unmarked_answers_and_those_below_a_bad_one_are_no_examples(talk: Talk) -> None:
     question = talk.user("One?")
     bad = talk.answer("Bad.", question, "bad")
     talk.answer("Good, but below it.", talk.user("Two?", bad), "good")
@@ -86,14 +86,14 @@ def test_marks_make_pairs(talk: Talk) -> None:
     assert preferred(talk) == [("One?", "Better.", "Worse.", "marks")]
 
 
-def test_what_the_person_wrote_instead_is_better(talk: Talk) -> None:
+def test_an_answer_that_the_person_wrote_is_preferred(talk: Talk) -> None:
     question = talk.user("One?")
     talk.answer("Made.", question)
     talk.answer("Written.", question, made=False)
     assert preferred(talk) == [("One?", "Written.", "Made.", "edit")]
 
 
-def test_the_one_that_the_conversation_went_on_from_is_better(talk: Talk) -> None:
+def test_the_answer_that_the_conversation_continues_from_is_preferred(talk: Talk) -> None:
     question = talk.user("One?")
     talk.answer("Left.", question)
     kept = talk.answer("Kept.", question)
@@ -102,7 +102,7 @@ def test_the_one_that_the_conversation_went_on_from_is_better(talk: Talk) -> Non
     assert preferred(talk) == [("One?", "Kept.", "Left.", "regenerated")]
 
 
-def test_they_are_written_only_when_asked_and_are_a_corpus(
+def test_exported_examples_can_be_read_as_a_corpus(
     talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     question = talk.user("One?")

@@ -49,7 +49,7 @@ def test_messages_form_a_tree(store: Store) -> None:
     assert store.siblings(question.id) == [question.id, other_question.id]
 
 
-def test_branches_are_counted_and_walked(store: Store) -> None:
+def test_branches_are_counted_and_followed(store: Store) -> None:
     conversation = talk(store)
     question = store.add_message(conversation.id, None, "user", "Q")
     one = store.add_message(conversation.id, question.id, "assistant", "1")
@@ -78,7 +78,7 @@ def test_a_deleted_message_comes_back_with_all_below_it(store: Store) -> None:
     assert store.shown_messages(conversation.id) == []
 
 
-def test_ids_come_back_as_they_were(store: Store) -> None:
+def test_token_ids_are_read_back_unchanged(store: Store) -> None:
     conversation = talk(store)
     message = store.add_message(
         conversation.id, None, "assistant", "x", ids=[0, 1, 128_255, 2**31 - 1], tokenizer="t"
@@ -200,14 +200,14 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_no_permission_is_named(file: Path) -> None:
+def test_missing_permission_is_reported(file: Path) -> None:
     file.parent.mkdir(parents=True, mode=0o500)
     with as_nobody(), pytest.raises(StoreError, match="ermission denied") as caught:
         Store(file)
     assert str(file.parent) in str(caught.value)
 
 
-def test_a_file_that_may_only_be_read_is_named() -> None:
+def test_a_read_only_file_is_reported() -> None:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody in
         file = Path(name) / "conversations.db"
         store = Store(file)
@@ -222,7 +222,7 @@ def test_a_file_that_may_only_be_read_is_named() -> None:
         assert Store(file).conversation(conversation.id)
 
 
-def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     blocker = tmp_path / "data"
     blocker.write_text("a file where the folder should be")
     with pytest.raises(StoreError, match=str(blocker)):
@@ -308,14 +308,14 @@ def test_an_answer_of_a_killed_client_is_marked_as_interrupted(file: Path) -> No
     assert (message.state, message.text, message.ids) == ("interrupted", "half an ans", [1, 2])
 
 
-def test_an_answer_of_a_living_client_is_left_alone(store: Store, file: Path) -> None:
+def test_an_answer_of_a_running_client_is_left_alone(store: Store, file: Path) -> None:
     conversation = talk(store)
     message = store.add_message(conversation.id, None, "assistant", "", state="streaming")
     other = Store(file)
     assert other.message(message.id).state == "streaming"
 
 
-def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
+def test_a_file_of_the_first_schema_is_migrated(file: Path) -> None:
     """A file of the first schema, as version 0.1 wrote it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     old = sqlite3.connect(file)
@@ -344,7 +344,7 @@ def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
     store.close()
 
 
-def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
+def test_marks_and_pins_are_saved_and_removed(store: Store) -> None:
     conversation = talk(store)
     message = store.add_message(conversation.id, None, "assistant", "Yes.")
     store.set_mark(message.id, "good")
@@ -355,7 +355,7 @@ def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
     assert (store.message(message.id).mark, store.message(message.id).pinned) == (None, False)
 
 
-def test_the_last_texts_of_a_branch_are_its_end(store: Store) -> None:
+def test_the_end_of_a_path_is_read_on_its_own(store: Store) -> None:
     conversation = store.new_conversation(system="", moderation=True)
     parent: int | None = None
     for number in range(10):

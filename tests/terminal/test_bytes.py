@@ -86,7 +86,7 @@ def test_the_session_commands_write_no_attack(
     assert_harmless(command.written)
 
 
-def test_a_terminal_without_utf8_is_told_so() -> None:
+def test_a_terminal_without_utf8_is_refused() -> None:
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with PtySession(environment=environment) as client:
         assert client.wait_for_end() == 1

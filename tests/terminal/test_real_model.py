@@ -70,7 +70,7 @@ def loaded(screen: str) -> bool:
     return READY in screen and "loading" not in screen
 
 
-def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
+def test_ask_quit_restart_and_continue(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("What is the capital of France?" + ENTER)
@@ -103,7 +103,7 @@ def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
-def test_escape_stops_the_real_model_and_going_on_adds(paths: Paths) -> None:
+def test_escape_stops_the_real_model_and_continuing_adds_text(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
@@ -128,7 +128,7 @@ def test_escape_stops_the_real_model_and_going_on_adds(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
-def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
+def test_the_answer_of_a_killed_worker_continues(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
@@ -159,7 +159,7 @@ def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
         pytest.param("SIGKILL starting full", marks=pytest.mark.sweep),
     ],
 )
-def test_a_machine_that_crashes_llama_cpp_gets_an_answer_and_a_line(
+def test_a_machine_that_crashes_llama_cpp_gets_an_answer_and_one_notice(
     crash: str, paths: Paths
 ) -> None:
     def tells(screen: str) -> bool:

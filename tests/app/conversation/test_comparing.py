@@ -16,7 +16,7 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_two_answer_one_question_side_by_side(
+async def test_two_models_answer_one_question_side_by_side(
     run_app: RunApp, paths: Paths, plum: str
 ) -> None:
     engine = ScriptedEngine("Blue ", "plums.")
@@ -41,7 +41,7 @@ async def test_two_answer_one_question_side_by_side(
         assert screen(pilot).prompt.text == ""
 
 
-async def test_each_step_of_a_training_answers_the_same_question(
+async def test_every_training_step_answers_the_same_question(
     run_app: RunApp, paths: Paths, tmp_path: Path, plum: str
 ) -> None:
     """Base, the first adapter, and the second over it."""
@@ -67,7 +67,7 @@ async def test_each_step_of_a_training_answers_the_same_question(
         await wait_until(lambda: "3/3" in shown(pilot), "they stay as branches")
 
 
-async def test_without_anything_to_compare_it_says_so(
+async def test_nothing_to_compare_is_reported(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("baize_tui.catalog.recipes.importlib.util.find_spec", lambda name: None)

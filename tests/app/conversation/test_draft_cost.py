@@ -16,7 +16,7 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) -> None:
+async def test_the_cost_of_a_draft_is_shown_before_it_is_sent(run_app: RunApp) -> None:
     chat = ChatSettings(system="be brief", moderation=False, max_tokens=10)
     engine = ScriptedEngine("yes", n_ctx=60)
     async with run_app(engine, settings=Settings(chat=chat)) as pilot:
@@ -41,7 +41,7 @@ async def test_a_cleared_draft_costs_nothing_at_once(
         await wait_until(lambda: "with draft" not in status(pilot), "no cost")
 
 
-async def test_the_cost_follows_an_edit(run_app: RunApp) -> None:
+async def test_an_edited_question_is_answered_in_a_new_branch(run_app: RunApp) -> None:
     chat = ChatSettings(system="", moderation=False)
     async with run_app(ScriptedEngine("yes"), settings=Settings(chat=chat)) as pilot:
         await ask(pilot, "one two", "yes")

@@ -35,7 +35,7 @@ async def drawing(
         rate.stop()
 
 
-async def test_text_that_comes_slowly_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_that_arrives_slowly_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with drawing(monkeypatch) as (rate, clock, drawn):
         for _ in range(3):
             rate.text_added()
@@ -43,7 +43,7 @@ async def test_text_that_comes_slowly_is_drawn_at_once(monkeypatch: pytest.Monke
         assert len(drawn) == 3
 
 
-async def test_text_that_comes_too_soon_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_that_arrives_too_soon_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async with drawing(monkeypatch) as (rate, clock, drawn):
         rate.text_added()
         clock.now += 0.01
@@ -64,7 +64,7 @@ async def test_nothing_is_drawn_after_the_end(monkeypatch: pytest.MonkeyPatch) -
         assert drawn == [1000.0, 1001.0]
 
 
-async def test_text_is_drawn_seldom_while_every_core_computes(
+async def test_text_is_drawn_less_often_while_every_core_computes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("baize_tui.app.conversation.drawing_rate.usable_cpus", lambda: 2)

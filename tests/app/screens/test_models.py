@@ -40,7 +40,7 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("baize_tui.app.services.model_plans.plan_models", plan_models)
 
 
-async def test_it_shows_what_is_here_what_fits_and_what_there_is(run_app: RunApp) -> None:
+async def test_the_list_shows_installed_models_known_models_and_what_fits(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
         await wait_until(lambda: "fits" in row_of(models, "smollm2-135m"), "what fits")
@@ -59,7 +59,7 @@ async def test_it_shows_what_is_here_what_fits_and_what_there_is(run_app: RunApp
         await close(pilot)
 
 
-async def test_a_model_is_pulled_while_the_chat_goes_on(
+async def test_a_model_is_pulled_while_the_chat_continues(
     run_app: RunApp, pulls: dict[str, Any]
 ) -> None:
     async with run_app(ScriptedEngine("Yes."), size=(140, 30)) as pilot:
@@ -81,7 +81,7 @@ async def test_a_model_is_pulled_while_the_chat_goes_on(
         await wait_until(lambda: "baize-v2-7b" in status(pilot), "the model")
 
 
-async def test_terms_that_are_not_accepted_pull_nothing(
+async def test_without_accepted_terms_nothing_is_pulled(
     run_app: RunApp, pulls: dict[str, Any]
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
@@ -114,7 +114,7 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         await close(pilot)
 
 
-async def test_a_file_is_imported_and_removed_by_two_keys(
+async def test_a_file_is_imported_and_removed(
     run_app: RunApp, paths: Paths, smollm2: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.gguf"
