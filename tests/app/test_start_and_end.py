@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,6 +17,7 @@ from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreFull
 from tests.app.pilot import (
     RunApp,
+    ScriptedPulls,
     ask,
     ask_and_pause,
     client,
@@ -82,7 +82,7 @@ async def test_a_question_asked_while_the_model_loads_is_saved_at_once(
         await engine.paused.wait()
         await say(pilot, "Hi")
         await wait_until(lambda: store.questions() == ["Hi"], "the question")
-        await wait_until(lambda: texts(pilot) == ["Hi"], "it on the screen")
+        await wait_until(lambda: texts(pilot) == ["Hi"], "the question on the screen")
         engine.go_on.set()
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
         await client(pilot).action_quit()
@@ -101,12 +101,12 @@ async def test_quitting_during_an_answer_reads_nothing_after_the_store_is_closed
         assert pilot.app.return_code == 0
 
 
-async def test_quitting_ends_a_pull(run_app: RunApp, pulls: dict[str, Any]) -> None:
+async def test_quitting_ends_a_pull(run_app: RunApp, pulls: ScriptedPulls) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         client(pilot).state.pulls.start("tinyllama-1.1b")
         await wait_until(lambda: client(pilot).state.pulls.part("tinyllama-1.1b") == 0.25, "a part")
         await client(pilot).action_quit()
-        assert pulls["ended"]
+        assert pulls.ended
 
 
 @pytest.mark.parametrize("key", ["alt+g", "alt+p", "alt+d", "ctrl+t"])

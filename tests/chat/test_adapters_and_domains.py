@@ -1,4 +1,4 @@
-"""Adapters and domains of conversations, with an engine that says what the test tells it to."""
+"""Adapters and domains of conversations, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def test_a_conversation_keeps_its_adapters_and_records_them_with_each_answ
     assert finished.message.provenance["adapters"] == {"baize": 0.5, "health": 1.0}
     kept = await chat.conversations.get(conversation.id)
     assert kept.adapters == {"baize": 0.5, "health": 1.0}
-    # Another conversation has none of it.
+    # Another conversation has no adapters.
     other = await chat.new_conversation()
     assert [event async for event in chat.ask(other.id, "Hi")]
     assert engine.requests[-1].adapters == []

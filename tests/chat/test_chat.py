@@ -1,4 +1,4 @@
-"""The life of a message, with an engine that says what the test tells it."""
+"""From a question to its saved answer, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -395,7 +395,7 @@ async def test_a_message_too_long_for_the_context_is_kept_and_reported(
 
 
 def fill_disk(store: Store) -> None:
-    """What SQLite says when the disk is full, from SQLite itself."""
+    """Have SQLite report a full disk."""
     pages = store.database.rows("PRAGMA page_count")[0][0]
     store.database.rows(f"PRAGMA max_page_count = {pages}")
 

@@ -108,7 +108,7 @@ def test_a_baize_conversation_tokenizes_as_llama_cpp_would() -> None:
 
 
 def test_a_baize_turn_keeps_the_ids_of_all_before_it() -> None:
-    """What makes the second turn prefill only what is new, on SentencePiece."""
+    """So the second turn prefills only what is new, also on SentencePiece."""
     voc: Vocabulary = vocabulary("llama-spm")
     tokenizer = PromptTokenizer(voc)
 

@@ -1,4 +1,4 @@
-"""Chats as data to train on: what the person thought of answers, and nothing else."""
+"""Training examples from marks, edits and regenerations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Mark, Message
 
-MADE = {"model": "scripted"}
+PROVENANCE = {"model": "scripted"}
 
 
 class Talk:
@@ -28,12 +28,15 @@ class Talk:
     def user(self, text: str, below: int | None = None) -> int:
         return self.store.add_message(self.id, below, "user", text).id
 
-    def answer(self, text: str, below: int, mark: Mark | None = None, *, made: bool = True) -> int:
+    def answer(
+        self, text: str, below: int, mark: Mark | None = None, *, generated: bool = True
+    ) -> int:
         number = self.store.add_message(self.id, below, "assistant", text).id
-        if made:
+        if generated:
             with self.store.database.transaction() as connection:
                 connection.execute(
-                    "UPDATE message SET provenance = ? WHERE id = ?", (json.dumps(MADE), number)
+                    "UPDATE message SET provenance = ? WHERE id = ?",
+                    (json.dumps(PROVENANCE), number),
                 )
         self.store.set_mark(number, mark)
         return number
@@ -49,8 +52,8 @@ def talk(paths: Paths) -> Talk:
 
 
 def texts(talk: Talk) -> list[list[str]]:
-    found = good_dialogues(talk.tree, "Be kind.")
-    return [[said.content for said in example.messages] for example in found]
+    examples = good_dialogues(talk.tree, "Be kind.")
+    return [[turn.content for turn in example.messages] for example in examples]
 
 
 def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
@@ -89,7 +92,7 @@ def test_marks_make_pairs(talk: Talk) -> None:
 def test_an_answer_that_the_person_wrote_is_preferred(talk: Talk) -> None:
     question = talk.user("One?")
     talk.answer("Made.", question)
-    talk.answer("Written.", question, made=False)
+    talk.answer("Written.", question, generated=False)
     assert preferred(talk) == [("One?", "Written.", "Made.", "edit")]
 
 
@@ -111,9 +114,9 @@ def test_exported_examples_can_be_read_as_a_corpus(
     good, better = tmp_path / "good.jsonl", tmp_path / "pairs.jsonl"
     assert run(["sessions", "export", "--as", "good", "-o", str(good), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["written"] == 1
-    (found,) = read_corpus(good)
-    assert isinstance(found, Dialogue)
-    assert [turn.content for turn in found.messages] == ["Be kind.", "One?", "Better."]
+    (dialogue,) = read_corpus(good)
+    assert isinstance(dialogue, Dialogue)
+    assert [turn.content for turn in dialogue.messages] == ["Be kind.", "One?", "Better."]
     assert run(["sessions", "export", "--as", "pairs", "-o", str(better)]) == 0
     (line,) = better.read_text().splitlines()
     assert json.loads(line)["rejected"] == [{"role": "assistant", "content": "Worse."}]

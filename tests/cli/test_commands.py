@@ -38,13 +38,13 @@ def run(
 def run_json(*arguments: str, stdin: bytes = b"") -> dict[str, Any]:
     done = run(*arguments, "--json", stdin=stdin)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)  # exactly one object and nothing else
-    assert isinstance(found, dict)
-    return found
+    printed = json.loads(done.stdout)  # exactly one object and nothing else
+    assert isinstance(printed, dict)
+    return printed
 
 
 def one_line(done: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
-    """The one clear line a failure ends in."""
+    """The only output of a failed command: one line on stderr."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -279,7 +279,7 @@ def test_doctor_reports_versions_machine_and_models(home: Path) -> None:
     assert "all is well" in run("doctor").stdout.decode()
 
 
-def test_doctor_reports_a_model_that_generates_nothing(tmp_path: Path, paths: Paths) -> None:
+def test_doctor_reports_a_model_that_does_not_answer(tmp_path: Path, paths: Paths) -> None:
     (broken, _), *_ = broken_files(tmp_path / "broken", smollm2_file()).values()
     paths.config.mkdir(parents=True)
     paths.settings_file.write_text(f'[model]\ndefault = "{broken}"\n')

@@ -52,7 +52,7 @@ COMMANDS: tuple[Command, ...] = (ask, import_model, doctor, selfchat, verify)
 SIGNALS = ("SIGSEGV", "SIGILL", "SIGABRT", "SIGKILL")
 PHASES = ("starting", "loading", "warming-up", "decoding")
 ANSWERING = (ask, doctor, selfchat)
-"""Commands that generate; the others end with the model loaded, or read with it."""
+"""Commands that generate text; the others only load the model, or evaluate with it."""
 
 
 def run(command: list[str], crash: str) -> subprocess.CompletedProcess[str]:

@@ -138,7 +138,7 @@ def test_in_memory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     assert list(tmp_path.iterdir()) == []
 
 
-# --- files that are not as they should be ---------------------------------------------------------
+# --- newer, damaged and foreign files -------------------------------------------------------------
 
 
 def test_a_newer_file_is_left_alone(store: Store, file: Path) -> None:
@@ -189,7 +189,7 @@ def test_a_file_of_another_program_is_set_aside(file: Path) -> None:
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may write everywhere: be somebody else meanwhile."""
+    """Run as another user: root may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -208,7 +208,7 @@ def test_missing_permission_is_reported(file: Path) -> None:
 
 
 def test_a_read_only_file_is_reported() -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody in
+    with tempfile.TemporaryDirectory() as name:  # other users cannot enter pytest's own folders
         file = Path(name) / "conversations.db"
         store = Store(file)
         conversation = talk(store)

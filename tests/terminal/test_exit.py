@@ -135,7 +135,8 @@ def test_a_hung_client_restores_the_terminal(tmp_path: Path) -> None:
         wait_until_gone([client])
         session.type(f"echo code $?{ENTER}")
         session.wait_for("code 143")
-        # The shell edits lines itself: what it finds at its prompt is what it sets up anew.
+        # At its prompt, the shell changes the settings that it finds: they are the same as before
+        # only if the client restored them.
         assert session.attributes == before
         assert session.written.rindex(b"\x1b[?1049l") > session.written.rindex(b"\x1b[?1049h")
         session.type(f"exit{ENTER}")
@@ -143,7 +144,7 @@ def test_a_hung_client_restores_the_terminal(tmp_path: Path) -> None:
 
 
 def test_a_thread_that_waits_forever_does_not_delay_quitting(tmp_path: Path) -> None:
-    """As a request that the hub does not answer would."""
+    """Like a request that the hub does not answer."""
     signal_file = tmp_path / "hang"
     with PtySession(program=[sys.executable, STUCK, "thread", str(signal_file)]) as client:
         client.wait_for(loaded)

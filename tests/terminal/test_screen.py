@@ -1,4 +1,4 @@
-"""What only a real terminal can show: suspending, sizes, few colours, and a path by keys alone."""
+"""What only a terminal can show: suspending, sizes, few colours, and a tour by keys alone."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
         client.type("What is the capital of France?" + ENTER)
         client.wait_for("tokens/s")
         client.type(ALT_UP)
-        client.wait_for("█ The capital of France is Paris.")  # chosen by its mark too
+        client.wait_for("█ The capital of France is Paris.")  # selected, also shown by its mark
         assert "▌ What is the capital of France?" in client.screen
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
@@ -141,7 +141,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.wait_for(lambda screen: "answering" in screen or "tokens/s" in screen)
         client.type(ESCAPE)
         client.type(alt("t"))
-        # The words may give way to others soon.
+        # Another text may replace this one soon.
         client.wait_for(lambda _: b"titled" in client.written or b"no title" in client.written)
         client.type(alt("d"))
         client.wait_for("Deleted.")

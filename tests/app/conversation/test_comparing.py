@@ -23,7 +23,7 @@ async def test_two_models_answer_one_question_side_by_side(
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press(*"plum", "enter")
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
 
@@ -44,7 +44,7 @@ async def test_two_models_answer_one_question_side_by_side(
 async def test_every_training_step_answers_the_same_question(
     run_app: RunApp, paths: Paths, tmp_path: Path, plum: str
 ) -> None:
-    """Base, the first adapter, and the second over it."""
+    """The base model, with the first adapter, and with the second over it."""
     second = tmp_path / "plum-sdf.gguf"
     second.write_bytes(b"weights")
     write_adapter_recipe("plum-sdf", AdapterRecipe(file=str(second), over=plum), paths)
@@ -52,7 +52,7 @@ async def test_every_training_step_answers_the_same_question(
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press(*"every", "enter")
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "all three")
 
@@ -73,4 +73,4 @@ async def test_nothing_to_compare_is_reported(
     monkeypatch.setattr("baize_tui.catalog.recipes.importlib.util.find_spec", lambda name: None)
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+v")
-        await wait_until(lambda: "no other model or adapter" in status(pilot), "why")
+        await wait_until(lambda: "no other model or adapter" in status(pilot), "the reason")

@@ -89,7 +89,9 @@ async def test_changes_by_another_client_are_shown(run_app: RunApp, paths: Paths
         other = Store(paths.conversations_file)
         other.new_conversation(system="", moderation=True, title="From elsewhere")
         other.close()
-        await wait_until(lambda: titles(pilot) == ["From elsewhere"], "the other's conversation")
+        await wait_until(
+            lambda: titles(pilot) == ["From elsewhere"], "the conversation of the other client"
+        )
 
 
 async def test_a_long_conversation_is_read_from_end_to_start(run_app: RunApp, paths: Paths) -> None:

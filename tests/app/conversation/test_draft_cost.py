@@ -8,7 +8,6 @@ from textual import events
 from baize_tui.settings import ChatSettings, Settings
 from tests.app.pilot import (
     RunApp,
-    ask,
     status,
     texts,
 )
@@ -39,11 +38,3 @@ async def test_a_cleared_draft_costs_nothing_at_once(
         monkeypatch.setattr("baize_tui.app.conversation.draft_cost.COUNT_AFTER_S", 3600)
         await pilot.press(*["backspace"] * 3)
         await wait_until(lambda: "with draft" not in status(pilot), "no cost")
-
-
-async def test_an_edited_question_is_answered_in_a_new_branch(run_app: RunApp) -> None:
-    chat = ChatSettings(system="", moderation=False)
-    async with run_app(ScriptedEngine("yes"), settings=Settings(chat=chat)) as pilot:
-        await ask(pilot, "one two", "yes")
-        await pilot.press("up", *" three", "enter")
-        await wait_until(lambda: texts(pilot) == ["one two three", "yes"], "the branch")

@@ -1,4 +1,4 @@
-"""Loading models, and going on with a conversation's own model."""
+"""Loading models, and continuing a conversation with its own model."""
 
 from __future__ import annotations
 
@@ -121,6 +121,5 @@ async def test_the_model_of_a_conversation_is_chosen_and_loaded(
         running = client(pilot).state.chat.active_model.model
         assert running is not None
         assert running.name == "other"
-        # Another conversation keeps its own: it is loaded again when it goes on.
         (conversation,) = await client(pilot).state.chat.conversations.list_all()
         assert conversation.model == "other"

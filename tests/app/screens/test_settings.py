@@ -10,7 +10,14 @@ from baize_tui.app.screens.settings import SettingsScreen
 from baize_tui.catalog.adapters import find_adapter
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
-from tests.app.forms import close, complaint, name_of, open_conversation_options, open_settings, row
+from tests.app.forms import (
+    close,
+    error_text,
+    name_of,
+    open_conversation_options,
+    open_settings,
+    row,
+)
 from tests.app.pilot import (
     RunApp,
     ask,
@@ -70,7 +77,7 @@ async def test_an_invalid_value_is_reported_and_keeps_the_screen_open(
         field = row(pilot, "top_p").query_one(Input)
         field.value = "2"
         await pilot.press("escape")
-        await wait_until(lambda: "top_p" in complaint(pilot, "top_p"), "the complaint")
+        await wait_until(lambda: "top_p" in error_text(pilot, "top_p"), "the error")
         assert isinstance(pilot.app.screen, SettingsScreen)
         assert not paths.settings_file.exists()
         field.value = "0.5"

@@ -1,4 +1,4 @@
-"""The transcript: thousands of turns, what folds, what grows, and where the person reads."""
+"""The transcript: drawing, growing, folding and scrolling, also with thousands of turns."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def message(
 
 
 def talk(turns: int) -> list[Message]:
-    found = []
+    messages = []
     for number in range(turns):
-        found.append(message(2 * number + 1, f"question {number}."))
-        found.append(
+        messages.append(message(2 * number + 1, f"question {number}."))
+        messages.append(
             message(2 * number + 2, f"answer {number}.\n\n{RICH_ANSWER}", role="assistant")
         )
-    return found
+    return messages
 
 
 def seen(transcript: Transcript) -> str:
@@ -240,7 +240,7 @@ async def test_the_scrollbar_knows_of_every_line(host: Host) -> None:
         assert "and on" in seen(transcript)
 
 
-# --- where the person reads ---------------------------------------------------------------------
+# --- the scroll position ------------------------------------------------------------------------
 
 
 async def test_it_opens_at_the_end_and_follows(host: Host) -> None:
@@ -327,7 +327,7 @@ async def test_a_resize_at_the_end_stays_at_the_end(host: Host) -> None:
             assert "in two lines." in seen(transcript)
 
 
-# --- what is folded, marked, cut ----------------------------------------------------------------
+# --- folds, marks and the cut -------------------------------------------------------------------
 
 
 async def test_reasoning_is_folded_and_opened_by_a_click(host: Host) -> None:
