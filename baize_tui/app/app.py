@@ -162,7 +162,7 @@ class BaizeApp(App[int]):
                 pass
 
     async def _save_for_exit(self) -> None:
-        """The process was told to end, or the terminal is closed: save, and wait for nothing."""
+        """Save without waiting for anything else: the process is about to end."""
         if self.screen_stack:
             self.conversation_screen.stop_reading()
         await self.state.chat.save_for_exit()
@@ -190,7 +190,7 @@ class BaizeApp(App[int]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Run an action; where it cannot write to the store, show why."""
+        """Run an action; if it cannot write to the store, show why."""
         try:
             return await super().run_action(action, default_namespace, namespaces)
         except StoreError as error:
@@ -201,7 +201,7 @@ class BaizeApp(App[int]):
 
     @on(SettingsChanged)
     def _settings_changed(self, event: SettingsChanged) -> None:
-        """Apply settings that were written to the file."""
+        """Apply settings that were written to the file; the screen shows what depends on them."""
         settings = self.state.settings
         if event.table == "look" and settings.look.theme in self.available_themes:
             self.theme = settings.look.theme

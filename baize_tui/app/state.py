@@ -49,7 +49,7 @@ class ClientState:
     load_ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first model was loaded, or could not be."""
     plans: dict[str, ModelPlan] = field(default_factory=dict)
-    """What models cost, by name, as far as it was measured."""
+    """The measured costs of models, by name."""
 
     @property
     def settings(self) -> Settings:

@@ -75,7 +75,7 @@ class InputSelector(selectors.SelectSelector):
 
 
 def _bytes_to_read(descriptor: int) -> int:
-    """How many bytes can be read; 0 where the terminal is closed."""
+    """How many bytes can be read; 0 if the terminal is closed."""
     try:
         waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
     except OSError:
@@ -170,7 +170,7 @@ class ClientDriver(linux_driver.LinuxDriver):
         self._screen_file.silence()
         if not self._in_use:
             return
-        # Each of these fails where the terminal is closed.
+        # Each of these fails if the terminal is closed.
         with contextlib.suppress(OSError, termios.error):
             if os.tcgetpgrp(self.fileno) != os.getpgrp():
                 return  # another job uses it

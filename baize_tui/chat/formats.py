@@ -66,7 +66,7 @@ def format_named(name: str) -> PromptFormat:
 
 
 def fallback_format(*, has_template: bool) -> str:
-    """Name of the format where none is chosen: the model's own template, or ChatML without one."""
+    """Name of the format if none is chosen: the model's own template, or ChatML without one."""
     return OWN_TEMPLATE if has_template else "chatml"
 
 

@@ -121,7 +121,7 @@ class Answers:
         self._draft_cost.count_soon()
 
     def show_more_mark(self) -> None:
-        """Say that text is added below, where the end of a growing answer is out of sight."""
+        """Show that text is added below, if the end of a growing answer is out of sight."""
         more = not self._surface.transcript.following and self._view.is_answering
         mark = self._surface.screen.query_one("#more", Static)
         if mark.display != more:
@@ -234,7 +234,7 @@ class Answers:
             self._surface.transcript.update_turn(turn, message)
 
     def _draw(self) -> None:
-        """Draw the answer of the open conversation as far as it has come."""
+        """Draw the answer of the open conversation, as far as it was generated."""
         open_id = self._view.open_id
         live = self._view.live.get(open_id) if open_id is not None else None
         if live is None or live.drawn:

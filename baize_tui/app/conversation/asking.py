@@ -28,7 +28,7 @@ class Asking:
         """Which earlier message is in the prompt, 0 for the latest; -1 for none."""
 
     def can_start(self) -> bool:
-        """Whether a turn can start; shows why not where there is no model."""
+        """Whether a turn can start; shows why not if there is no model."""
         state = self._surface.state
         no_model = state.chat.active_model.loaded is None and state.model is None
         if state.load_ended.is_set() and no_model:

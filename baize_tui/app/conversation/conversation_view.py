@@ -93,7 +93,7 @@ class ConversationView:
         self._draft_cost.count_soon()
 
     async def begin(self) -> Conversation:
-        """The open conversation; a new one where none is open.
+        """The open conversation; a new one if none is open.
 
         Raises:
             StoreError: it cannot be created.

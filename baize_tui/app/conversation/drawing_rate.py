@@ -22,7 +22,7 @@ client wakes up once for both."""
 
 
 class DrawingRate:
-    """Calls ``draw`` for new text: at once, or from a timer where the last drawing is recent."""
+    """Calls ``draw`` for new text: at once, or after a delay if the last drawing is recent."""
 
     def __init__(self, node: MessagePump, draw: Callable[[], None]) -> None:
         """``node`` runs the timer."""

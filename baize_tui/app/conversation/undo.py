@@ -17,7 +17,7 @@ class UndoStack:
         self._undos.append(undo)
 
     async def undo(self) -> bool:
-        """Undo the latest change; False where there is none."""
+        """Undo the latest change; False if there is none."""
         if not self._undos:
             return False
         await self._undos.pop()()

@@ -115,7 +115,7 @@ class ConversationOptions(OptionsScreen):
         self._conversation = changed
 
     def _required_default(self, key: str) -> OptionValue:
-        """What to save in place of the default, where a conversation always has a value."""
+        """What to save in place of the default, for options that a conversation always has."""
         if key in ("system", "moderation"):
             default: OptionValue = getattr(self._state.settings.chat, key)
             return default
@@ -123,6 +123,6 @@ class ConversationOptions(OptionsScreen):
 
 
 def _with_value(values: dict[str, Any], key: str, value: OptionValue) -> dict[str, Any]:
-    """``values`` with one changed, or without it where ``value`` is None."""
+    """``values`` with one changed, or without it if ``value`` is None."""
     rest = {k: v for k, v in values.items() if k != key}
     return rest if value is None else {**rest, key: value}

@@ -24,7 +24,7 @@ SaveOption = Callable[[SettingField, OptionValue], Awaitable[None]]
 
 
 class Option(Struct, frozen=True):
-    """An option of the form; where its ``value`` is None, ``default`` applies."""
+    """An option of the form; if its ``value`` is None, ``default`` applies."""
 
     field: SettingField
     value: OptionValue
@@ -99,7 +99,7 @@ class OptionRow(Vertical):
         name.update(f"{'•' if self.option.differs else ' '} {self.option.field.key}")
 
     async def change(self, value: OptionValue) -> bool:
-        """Save ``value``, None for the default; False where it is not allowed."""
+        """Save ``value``, None for the default; False if it is not allowed."""
         option = self.option
         if option.field.optional is False and value == option.default:
             value = None
@@ -120,7 +120,7 @@ class OptionRow(Vertical):
         return not text
 
     async def save_text(self) -> bool:
-        """Save the text of the row; False where it is not allowed."""
+        """Save the text of the row; False if it is not allowed."""
         for control in self.query(Input):
             if not control.value.strip():
                 return await self.change(None)
@@ -181,7 +181,7 @@ class OptionForm(Vertical):
                 yield OptionRow(option, self._save)
 
     async def save_all(self) -> bool:
-        """Save the texts of all rows; False where one is not allowed, which gets the focus."""
+        """Save the texts of all rows; False if one is not allowed, which gets the focus."""
         for row in self.query(OptionRow):
             if not await row.save_text():
                 row.query("Input, TextArea").first().focus()

@@ -53,7 +53,7 @@ class BackgroundPulls:
         self.events: Signal[PullEvent] = Signal(owner, "pulls")
 
     def part(self, name: str) -> float | None:
-        """How much of ``name`` was pulled, 0.0 to 1.0; None where no pull of it is running."""
+        """How much of ``name`` was pulled, 0.0 to 1.0; None if no pull of it is running."""
         return self._parts.get(name)
 
     @property
@@ -68,7 +68,7 @@ class BackgroundPulls:
             self._report(name, 0.0)
 
     def stop(self, name: str) -> bool:
-        """Stop a pull; the next one resumes it. False where none is running."""
+        """Stop a pull; the next one resumes it. False if none is running."""
         task = self._tasks.get(name)
         if task is not None:
             task.cancel()

@@ -68,7 +68,7 @@ class Contents:
 
     def mark_context_start(self, message_id: int | None) -> None:
         """Put a note above message ``message_id``, from which on the model sees the conversation;
-        None where it sees everything."""
+        None if it sees everything."""
         self._remove_notes("cut")
         at = next(
             (

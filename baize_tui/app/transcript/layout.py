@@ -77,7 +77,7 @@ class Layout:
         return entry.height - before
 
     def line(self, number: int, width: int, look: Look) -> Line | None:
-        """Line ``number`` from the top, drawn if need be; None where it is blank."""
+        """Line ``number`` from the top, drawn if necessary; None if it is blank."""
         at = self.index_at(number)
         if at >= len(self._entries):
             return None

@@ -92,7 +92,7 @@ class Transcript(ScrollView):
 
     def show(self, messages: Sequence[Message], head: str, context_start: int | None) -> None:
         """Show a branch under a ``head``. ``context_start`` is the first message that the model
-        still sees, where older ones were dropped from its context."""
+        still sees, if older ones were dropped from its context."""
         self._contents.show(messages, head, context_start)
         self._lay_out()
         self.follow()
@@ -170,7 +170,7 @@ class Transcript(ScrollView):
         return next((turn for turn in self.turns if turn.selected), None)
 
     def turn_to_work_on(self, role: MessageRole | None = None) -> Turn | None:
-        """The selected turn; else the last one, of ``role`` where that is given."""
+        """The selected turn; else the last one, of ``role`` if that is given."""
         if self.selected is not None:
             return self.selected
         turns = reversed(self.turns)
@@ -395,7 +395,7 @@ class Transcript(ScrollView):
             self._scroll_without_drawing(self._layout.start(at))
 
     def _scroll_without_drawing(self, y: float) -> None:
-        """Scroll to ``y`` after heights have changed, without drawing; ``_settle`` comes next."""
+        """Scroll to ``y`` after heights have changed; a call of ``_settle`` must follow."""
         self._settling = True
         self._set_virtual_height()
         self._set_scroll(y)

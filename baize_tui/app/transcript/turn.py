@@ -73,7 +73,7 @@ class Turn(Entry):
 
     message: Message
     branch: BranchPosition | None = None
-    """None where the message has no siblings."""
+    """None if the message has no siblings."""
     selected: bool = False
     unfolded: bool = False
     unfold_reasoning: bool = False

@@ -23,7 +23,7 @@ StatusKind = Literal["idle", "busy", "problem"]
 
 
 def key_hints(actions: Sequence[Action], columns: int, *, busy: bool) -> list[Action]:
-    """The actions to show with their keys: at most four, two where there is little room."""
+    """The actions to show with their keys: at most four, two if there is little room."""
     ids = ("stop", "new", "list", "quit") if busy else ("new", "list", "help", "quit")
     hints = [action for id in ids for action in actions if action.id == id]
     if columns < WIDE:
