@@ -138,7 +138,9 @@ class BaizeApp(App[int]):
     def _after_first_frame(self) -> None:
         gc.freeze()
         gc.enable()
-        self.run_worker(self.conversation_screen.models.load_first(self._first_model), name="load")
+        self.run_worker(
+            self.conversation_screen.model_loading.load_first(self._first_model), name="load"
+        )
 
     def warn(self, text: str) -> None:
         """Show a warning that does not fit into the status line."""
@@ -215,7 +217,7 @@ class BaizeApp(App[int]):
         except CatalogError as error:
             self.warn(str(error))
         else:
-            loading = self.conversation_screen.models.load(model)
+            loading = self.conversation_screen.model_loading.load(model)
             self.run_worker(loading, group="load", exclusive=True)
 
     def _save_theme(self, name: str) -> None:

@@ -69,7 +69,7 @@ class Answering:
     def __init__(
         self,
         engine: Engine,
-        store: StoreThread,
+        store_thread: StoreThread,
         active_model: ActiveModel,
         options: EffectiveOptions,
         saver: AnswerSaver,
@@ -77,8 +77,8 @@ class Answering:
         self.engine_lock = asyncio.Lock()
         """Held by the answer, or the load, that uses the engine."""
         self._engine = engine
-        self._thread = store
-        self._store = store.store
+        self._thread = store_thread
+        self._store = store_thread.store
         self._active_model = active_model
         self._options = options
         self._saver = saver

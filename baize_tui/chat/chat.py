@@ -43,7 +43,7 @@ class Chat:
 
     def __init__(
         self,
-        store: StoreThread,
+        store_thread: StoreThread,
         engine: Engine,
         settings: Settings,
         cache: Path,
@@ -57,14 +57,16 @@ class Chat:
         model the conversation was started with.
         """
         self.catalog = catalog
-        self.conversations = Conversations(store)
-        self.messages = Messages(store)
+        self.conversations = Conversations(store_thread)
+        self.messages = Messages(store_thread)
         self.active_model = ActiveModel(engine, settings.model, cache, catalog, one_model=one_model)
         self.options = EffectiveOptions(settings, self.active_model, catalog)
-        self._saver = AnswerSaver(store)
-        self._answering = Answering(engine, store, self.active_model, self.options, self._saver)
-        self._thread = store
-        self._store = store.store
+        self._saver = AnswerSaver(store_thread)
+        self._answering = Answering(
+            engine, store_thread, self.active_model, self.options, self._saver
+        )
+        self._thread = store_thread
+        self._store = store_thread.store
         self._engine = engine
 
     # --- settings and model ---------------------------------------------------------------------

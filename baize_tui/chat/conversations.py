@@ -26,9 +26,9 @@ class Conversations:
     ``UnknownConversation`` when there is none.
     """
 
-    def __init__(self, store: StoreThread) -> None:
-        self._thread = store
-        self._store = store.store
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._store = store_thread.store
 
     @property
     def damaged_file(self) -> Path | None:

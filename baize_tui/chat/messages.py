@@ -9,9 +9,9 @@ from baize_tui.store.records import Conversation, Mark, Message
 class Messages:
     """All access to single messages. Every method may raise ``StoreError``."""
 
-    def __init__(self, store: StoreThread) -> None:
-        self._thread = store
-        self._store = store.store
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._store = store_thread.store
 
     async def get(self, message_id: int) -> Message:
         return await self._thread.call(self._store.message, message_id)

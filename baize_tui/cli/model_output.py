@@ -119,16 +119,17 @@ def _weight_rows(header: GgufHeader) -> Rows:
 
 def _recipe_rows(entry: CatalogModel | CatalogAdapter, header: GgufHeader | None) -> Rows:
     recipe = entry.recipe
+    if isinstance(entry, CatalogModel):
+        adapter_of, source = "", entry.recipe.origin
+    else:
+        adapter_of = entry.recipe.base or "any that it fits"
+        source = entry.recipe.adapter or ""
     return {
-        "adapter of": ""
-        if isinstance(entry, CatalogModel)
-        else entry.recipe.base or "any that it fits",
+        "adapter of": adapter_of,
         "format": recipe.format or "",
         "licence": recipe.license or (header.license if header is not None else ""),
         "notice": recipe.notice,
         "domain": recipe.domain.name if recipe.domain is not None else "",
         "disclaimer": recipe.domain.disclaimer if recipe.domain is not None else "",
-        "source": entry.recipe.origin
-        if isinstance(entry, CatalogModel)
-        else entry.recipe.adapter or "",
+        "source": source,
     }

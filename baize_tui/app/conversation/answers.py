@@ -16,7 +16,7 @@ from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.view_state import LiveAnswer
-from baize_tui.app.widgets.status_line import threads_text
+from baize_tui.app.widgets.status_line import ANSWERING, LOADING, READING, threads_text
 from baize_tui.chat.events import (
     AnswerFailed,
     AnswerFinished,
@@ -31,7 +31,6 @@ from baize_tui.chat.events import (
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.store.records import Conversation, Message
 
-LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
 MACHINE_BUSY = "the machine is busy"
 NOT_SAVED_YET = "not saved yet"
 NOT_SAVED = "not saved: the disk is full; saving will be retried"

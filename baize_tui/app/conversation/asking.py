@@ -63,8 +63,8 @@ class Asking:
         if turn is None or not self.can_start() or conversation is None:
             return
         message = turn.message
-        # Ids grow along a branch: this removes the answer to a question, and all below it.
-        transcript.remove_from(message.id + (message.role == "user"))
+        # Ids grow along a branch: for a question, this removes its answer and all below that.
+        transcript.remove_from(message.id + 1 if message.role == "user" else message.id)
         self._answers.start(conversation, self._surface.chat.regenerate(message.id))
 
     def continue_last(self) -> None:

@@ -9,10 +9,11 @@ from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.status_line import LOADING
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.engine.client import EngineFailure
 
-LOADING, NO_MODEL = "loading", "no model"
+NO_MODEL = "no model"
 FAILURE_TITLE = "Model"
 
 

@@ -26,7 +26,7 @@ from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost, is_com
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
 from baize_tui.app.conversation.message_commands import MessageCommands
-from baize_tui.app.conversation.model_loading import LOADING, ModelLoading
+from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
@@ -35,7 +35,7 @@ from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.prompt import Prompt
-from baize_tui.app.widgets.status_line import StatusLine
+from baize_tui.app.widgets.status_line import LOADING, StatusLine
 from baize_tui.store.errors import StoreError
 
 NARROW = 60
@@ -86,13 +86,13 @@ class ConversationScreen(Screen[None]):
         view = ConversationView(surface, idle_status, list_updates, draft_cost)
         self.conversation_view = view
         self.answers = Answers(surface, idle_status, list_updates, draft_cost, view)
-        self.models = ModelLoading(surface, idle_status, draft_cost, view)
+        self.model_loading = ModelLoading(surface, idle_status, draft_cost, view)
         self._asking = Asking(surface, idle_status, view, self.answers)
         self._messages = MessageCommands(surface, draft_cost, view, undo_stack)
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
-        self._comparing = Comparing(surface, view, self._asking, self.models.show_loaded)
+        self._comparing = Comparing(surface, view, self._asking, self.model_loading.show_loaded)
 
     def compose(self) -> ComposeResult:
         yield self.status
@@ -353,9 +353,9 @@ class ConversationScreen(Screen[None]):
 
     def action_model(self) -> None:
         async def choose() -> None:
-            name = await self.models.choose()
+            name = await self.model_loading.choose()
             if name is not None:
-                self.run_worker(self.models.use(name), group="load", exclusive=True)
+                self.run_worker(self.model_loading.use(name), group="load", exclusive=True)
 
         self._start_command(choose, "models")
 

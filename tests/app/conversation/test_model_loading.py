@@ -96,7 +96,7 @@ async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunA
             return CatalogModel(found.name, found.path, recipe)
 
         catalog(pilot).find_model = doctor
-        await screen(pilot).models.load(doctor("scripted"))
+        await screen(pilot).model_loading.load(doctor("scripted"))
         line = screen(pilot).query_one("#disclaimer", Static)
         for _ in range(2):
             await pilot.press("ctrl+n")
