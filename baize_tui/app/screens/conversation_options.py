@@ -46,7 +46,7 @@ class ConversationOptions(OptionsScreen):
             parts.append(FormPart(ADAPTERS, adapters))
         sampling = [self._sampling_option(field) for field in table_fields("sampling")]
         parts.append(FormPart(SAMPLING, sampling))
-        super().__init__(conversation.title, HINT, parts, self._save)
+        super().__init__(conversation.title, HINT, parts, self._save_option)
 
     # --- the options ----------------------------------------------------------------------------
 
@@ -95,7 +95,7 @@ class ConversationOptions(OptionsScreen):
 
     # --- saving ---------------------------------------------------------------------------------
 
-    async def _save(self, field: SettingField, value: OptionValue) -> None:
+    async def _save_option(self, field: SettingField, value: OptionValue) -> None:
         conversation = self._conversation
         if field.table == "adapters":
             adapters = _with_value(conversation.adapters, field.key, value)

@@ -20,7 +20,7 @@ WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
 
 LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
-"""What an answer, or a model, is doing."""
+"""Words for work in progress."""
 
 StatusKind = Literal["idle", "busy", "problem"]
 
