@@ -248,8 +248,8 @@ def check_words(result: Result, lines: list[str], home: Path) -> None:
     """Every word that was on the screen is in the store, and the store is whole."""
     screen = "\n".join(lines)
     store = Store(home / "data" / "conversations.db")
-    texts = [m.text for c in store.conversations() for m in store.tree(c.id)]
-    if store.set_aside is not None:
+    texts = [m.text for c in store.conversations() for m in store.all_messages(c.id)]
+    if store.damaged_file is not None:
         result.failures.append("the store is damaged")
     store.close()
     kept = letters("".join(texts))

@@ -231,7 +231,7 @@ def decode_through_screen(case: Case) -> float:
         terminal.seconds_until(b"tokens/s")
         terminal.end()
         store = Store(Path(home, "data", "conversations.db"))
-        provenance = store.messages(store.conversations()[0].id)[-1].provenance
+        provenance = store.shown_messages(store.conversations()[0].id)[-1].provenance
         store.close()
     assert provenance is not None
     assert provenance["completion_tokens"] == case.tokens, "the answer ended early"

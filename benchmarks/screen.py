@@ -93,7 +93,7 @@ def through_the_screen(home: str, sampling: Sampling) -> tuple[float, float]:
     share = (cpu_s(terminal.pid) - before) / (time.perf_counter() - began)
     terminal.end()
     store = Store(Path(home, "data", "conversations.db"))
-    provenance = store.messages(store.conversations()[0].id)[-1].provenance
+    provenance = store.shown_messages(store.conversations()[0].id)[-1].provenance
     store.close()
     assert provenance is not None
     assert provenance["completion_tokens"] == TOKENS, "the answer ended early"

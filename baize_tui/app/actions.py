@@ -98,7 +98,7 @@ OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
     ("In the list of conversations", LIST_KEYS),
     ("Click with the mouse", MOUSE),
 )
-"""What no action does, in parts with titles."""
+"""Keys and clicks that are no actions, in parts with titles."""
 
 _KEY = re.compile(r"((ctrl|alt|shift|super)\+)*([a-z0-9_]+|[^\s\w])")
 _RESERVED = {"enter", "tab", "shift+enter", "ctrl+j", "ctrl+p", "ctrl+c", "backspace", "delete"}
@@ -112,7 +112,7 @@ def actions_with_keys(keys: Mapping[str, str]) -> tuple[Action, ...]:
 
 
 def check_keys(keys: Mapping[str, str], file: Path) -> None:
-    """Check the person's own keys, which are from settings ``file``.
+    """Check the person's own keys, which were read from the settings ``file``.
 
     Raises:
         SettingsError: an unknown action, an unknown key, or a key that is needed for typing or by

@@ -122,14 +122,14 @@ class BaizeApp(App[int]):
 
     async def on_mount(self) -> None:
         chat = self.state.chat
-        set_aside = chat.conversations.set_aside
-        if set_aside is not None:
-            self.warn(f"The conversations file was damaged and is kept as {set_aside}")
+        damaged_file = chat.conversations.damaged_file
+        if damaged_file is not None:
+            self.warn(f"The conversations file was damaged and is kept as {damaged_file}")
         for warning in self._warnings:
             self.warn(warning)
         self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)
         self.exit_watch.at_exit(kill_workers)
-        self.theme_changed_signal.subscribe(self, lambda theme: self._keep_theme(theme.name))
+        self.theme_changed_signal.subscribe(self, lambda theme: self._save_theme(theme.name))
         self.state.pulls.events.subscribe(self, self._notify_pull)
         chat.listen_for_notices(self.show_machine_notice)
         # After the first frame: a process to start must not delay it.
@@ -138,7 +138,9 @@ class BaizeApp(App[int]):
     def _after_first_frame(self) -> None:
         gc.freeze()
         gc.enable()
-        self.run_worker(self.conversation_screen.models.load_first(self._first_model), name="load")
+        self.run_worker(
+            self.conversation_screen.model_loading.load_first(self._first_model), name="load"
+        )
 
     def warn(self, text: str) -> None:
         """Show a warning that does not fit into the status line."""
@@ -162,7 +164,7 @@ class BaizeApp(App[int]):
                 pass
 
     async def _save_for_exit(self) -> None:
-        """The process was told to end, or the terminal is closed: save, and wait for nothing."""
+        """Save without waiting for anything else: the process is about to end."""
         if self.screen_stack:
             self.conversation_screen.stop_reading()
         await self.state.chat.save_for_exit()
@@ -190,7 +192,7 @@ class BaizeApp(App[int]):
         default_namespace: DOMNode | None = None,
         namespaces: Mapping[str, DOMNode] | None = None,
     ) -> bool:
-        """Run an action; where it cannot write to the store, show why."""
+        """Run an action; if it cannot write to the store, show why."""
         try:
             return await super().run_action(action, default_namespace, namespaces)
         except StoreError as error:
@@ -201,7 +203,7 @@ class BaizeApp(App[int]):
 
     @on(SettingsChanged)
     def _settings_changed(self, event: SettingsChanged) -> None:
-        """Apply settings that were written to the file."""
+        """Apply settings that were written to the file; the screen shows what depends on them."""
         settings = self.state.settings
         if event.table == "look" and settings.look.theme in self.available_themes:
             self.theme = settings.look.theme
@@ -215,18 +217,18 @@ class BaizeApp(App[int]):
         except CatalogError as error:
             self.warn(str(error))
         else:
-            loading = self.conversation_screen.models.load(model)
+            loading = self.conversation_screen.model_loading.load(model)
             self.run_worker(loading, group="load", exclusive=True)
 
-    def _keep_theme(self, name: str) -> None:
+    def _save_theme(self, name: str) -> None:
         """Write a theme chosen in the command palette to the settings."""
         if name == self.state.settings.look.theme:
             return
 
-        async def keep() -> None:
+        async def save() -> None:
             try:
                 await self.state.write_setting("look", "theme", name)
             except SettingsError as error:
                 self.warn(str(error))
 
-        self.run_worker(keep(), group="theme", exclusive=True)
+        self.run_worker(save(), group="theme", exclusive=True)

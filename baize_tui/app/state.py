@@ -48,7 +48,7 @@ class ClientState(Struct, eq=False):
     load_ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first model was loaded, or could not be."""
     plans: dict[str, ModelPlan] = {}
-    """What models cost, by name, as far as it was measured."""
+    """The measured costs of models, by name."""
 
     @property
     def settings(self) -> Settings:

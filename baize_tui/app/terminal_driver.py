@@ -1,4 +1,4 @@
-"""Textual's terminal driver with a quick Esc, which also survives a slow or closed terminal.
+"""Textual's terminal driver, which also reports Esc quickly and survives a closed terminal.
 
 Textual 8.2 checks for a lone Esc only every 100 ms (``LinuxDriver.run_input_thread``), whatever
 ``ESCDELAY`` says. Right after input, this driver checks again after ``ESCAPE_S``; an idle client
@@ -75,7 +75,7 @@ class InputSelector(selectors.SelectSelector):
 
 
 def _bytes_to_read(descriptor: int) -> int:
-    """How many bytes can be read; 0 where the terminal is closed."""
+    """How many bytes can be read; 0 if the terminal is closed."""
     try:
         waiting = fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4))
     except OSError:
@@ -84,7 +84,7 @@ def _bytes_to_read(descriptor: int) -> int:
 
 
 class ScreenFile:
-    """The file of the writer thread: the terminal, and nothing once that is closed.
+    """The terminal, as the file of the writer thread; once it is closed, nothing is written.
 
     A write never raises: Textual's writer thread would die of it.
     """
@@ -170,7 +170,7 @@ class ClientDriver(linux_driver.LinuxDriver):
         self._screen_file.silence()
         if not self._in_use:
             return
-        # Each of these fails where the terminal is closed.
+        # Each of these fails if the terminal is closed.
         with contextlib.suppress(OSError, termios.error):
             if os.tcgetpgrp(self.fileno) != os.getpgrp():
                 return  # another job uses it

@@ -40,7 +40,7 @@ class RunningModel(Struct, frozen=True):
 
 
 class ActiveModel:
-    """The model in the engine. Callers that load another one hold the engine meanwhile."""
+    """The model in the engine. To load one, the caller holds the engine's lock."""
 
     def __init__(
         self,

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from baize_tui.chat.journal import Journal
 from baize_tui.chat.reasoning import split_reasoning
 from baize_tui.engine import protocol
 from baize_tui.store.records import AnswerContent, Message
+
+
+class _State(NamedTuple):
+    text: str
+    reasoning: str
+    ids: list[int]
+    """Grows while more is generated; only the first ``id_count`` belong to this state."""
+    id_count: int
+    tokenizer: str | None
 
 
 class AnswerInProgress:
@@ -22,14 +32,15 @@ class AnswerInProgress:
         self.message = message
         """As the answer started; a continued one has text already."""
         self.ended = False
-        """Whether its final text was saved, or queued to be saved again."""
+        """Whether saving its final text has begun."""
         self.saved = True
+        """False if its final text could not be written at first."""
         self._tokenizer = tokenizer
         self._generated = ""
         self._ids: list[int] = []
         # The engine sends a continued answer from its start; until then the old text stays.
         ids = message.ids or []
-        self._state = (message.text, message.reasoning, ids, len(ids), message.tokenizer)
+        self._state = _State(message.text, message.reasoning, ids, len(ids), message.tokenizer)
 
         async def write_content() -> None:
             await write(self.content)
@@ -38,17 +49,18 @@ class AnswerInProgress:
 
     @property
     def text(self) -> str:
-        return self._state[0]
+        return self._state.text
 
     @property
     def reasoning(self) -> str:
-        return self._state[1]
+        return self._state.reasoning
 
     @property
     def content(self) -> AnswerContent:
         """What was generated so far; safe to read from any thread while more is added."""
-        text, reasoning, ids, count, tokenizer = self._state
-        return AnswerContent(self.message.id, text, reasoning, ids[:count], tokenizer)
+        state = self._state
+        ids = state.ids[: state.id_count]
+        return AnswerContent(self.message.id, state.text, state.reasoning, ids, state.tokenizer)
 
     def add(self, event: protocol.Delta) -> None:
         """Add what the engine generated since the last event."""
@@ -65,4 +77,4 @@ class AnswerInProgress:
         self._generated = generated
         reasoning, text = split_reasoning(generated)
         # One assignment, and the list only grows: other threads read a consistent state.
-        self._state = (text, reasoning, self._ids, len(self._ids), self._tokenizer)
+        self._state = _State(text, reasoning, self._ids, len(self._ids), self._tokenizer)

@@ -18,9 +18,9 @@ from baize_tui.store.records import AnswerContent, FinalState, Message, Provenan
 class AnswerSaver:
     """Writes the answers in progress to the store, and retries what could not be written."""
 
-    def __init__(self, store: StoreThread) -> None:
-        self._thread = store
-        self._store = store.store
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._store = store_thread.store
         self._in_progress: dict[int, AnswerInProgress] = {}
         """Answers that are not saved with their final text, by message number."""
         self._unsaved: dict[int, Callable[[], None]] = {}

@@ -15,7 +15,7 @@ from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.context import KeptHistory, drop_oldest_turns, visible_messages
-from baize_tui.chat.effective_options import EffectiveOptions, answered_by
+from baize_tui.chat.effective_options import EffectiveOptions, with_answerer
 from baize_tui.chat.engine_access import EngineAccess
 from baize_tui.chat.errors import ContextFull, NoModelLoaded, StoppedBeforeStart
 from baize_tui.chat.events import (
@@ -51,7 +51,7 @@ _EXPECTED_FAILURES = (
 
 
 class _Attempt(Struct):
-    """One answer on its way."""
+    """One answer, from the question to its end."""
 
     question: Message
     partial: Message | None
@@ -69,7 +69,7 @@ class Answering:
     def __init__(
         self,
         engine: Engine,
-        store: StoreThread,
+        store_thread: StoreThread,
         active_model: ActiveModel,
         options: EffectiveOptions,
         saver: AnswerSaver,
@@ -77,8 +77,8 @@ class Answering:
         self.engine_lock = asyncio.Lock()
         """Held by the answer, or the load, that uses the engine."""
         self._engine = engine
-        self._thread = store
-        self._store = store.store
+        self._thread = store_thread
+        self._store = store_thread.store
         self._active_model = active_model
         self._options = options
         self._saver = saver
@@ -97,17 +97,17 @@ class Answering:
             access.stop()
         return access is not None
 
-    def start_no_more(self) -> None:
-        """Answers that are asked for from now on are stopped before they start."""
+    def refuse_new(self) -> None:
+        """Stop answers that are asked for from now on before they start."""
         self._closing = True
 
-    async def stop_all(self, patience_s: float) -> None:
-        """Stop the unfinished answers, and wait at most ``patience_s`` seconds for their ends."""
+    async def stop_all(self, limit_s: float) -> None:
+        """Stop the unfinished answers, and wait at most ``limit_s`` seconds for their ends."""
         for access in self._accesses.values():
             access.stop()
         ends = [asyncio.ensure_future(access.ended.wait()) for access in self._accesses.values()]
         if ends:
-            await asyncio.wait(ends, timeout=patience_s)
+            await asyncio.wait(ends, timeout=limit_s)
         for end in ends:
             end.cancel()
 
@@ -125,7 +125,7 @@ class Answering:
         try:
             async with (
                 access.acquire(self.engine_lock),
-                contextlib.aclosing(self._attempt(attempt)) as events,
+                contextlib.aclosing(self._load_and_generate(attempt)) as events,
             ):
                 async for event in events:
                     yield event
@@ -143,12 +143,12 @@ class Answering:
                 await asyncio.shield(self._saver.finish(attempt.answer, "stopped"))
             access.ended.set()
 
-    async def _attempt(self, attempt: _Attempt) -> AsyncGenerator[ChatEvent, None]:
+    async def _load_and_generate(self, attempt: _Attempt) -> AsyncGenerator[ChatEvent, None]:
         """Load the model if necessary, then generate; this attempt holds the engine."""
         conversation = await self._thread.call(
             self._store.conversation, attempt.question.conversation_id
         )
-        conversation = answered_by(conversation, attempt.options)
+        conversation = with_answerer(conversation, attempt.options.answerer)
         try:
             required = self._active_model.required_by(conversation)
         except CatalogError as error:

@@ -18,14 +18,13 @@ from baize_tui.chat.answering import Answering
 from baize_tui.chat.context import visible_messages
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.effective_options import EffectiveOptions
-from baize_tui.chat.engine_access import EngineAccess
 from baize_tui.chat.events import AnswerFailed, ChatEvent, MessageSaved
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.titles import parse_title, title_from_question, title_request
 from baize_tui.engine import protocol
-from baize_tui.engine.client import Engine, EngineFailure
+from baize_tui.engine.client import Engine
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
@@ -44,7 +43,7 @@ class Chat:
 
     def __init__(
         self,
-        store: StoreThread,
+        store_thread: StoreThread,
         engine: Engine,
         settings: Settings,
         cache: Path,
@@ -58,14 +57,16 @@ class Chat:
         model the conversation was started with.
         """
         self.catalog = catalog
-        self.conversations = Conversations(store)
-        self.messages = Messages(store)
+        self.conversations = Conversations(store_thread)
+        self.messages = Messages(store_thread)
         self.active_model = ActiveModel(engine, settings.model, cache, catalog, one_model=one_model)
         self.options = EffectiveOptions(settings, self.active_model, catalog)
-        self._saver = AnswerSaver(store)
-        self._answering = Answering(engine, store, self.active_model, self.options, self._saver)
-        self._thread = store
-        self._store = store.store
+        self._saver = AnswerSaver(store_thread)
+        self._answering = Answering(
+            engine, store_thread, self.active_model, self.options, self._saver
+        )
+        self._thread = store_thread
+        self._store = store_thread.store
         self._engine = engine
 
     # --- settings and model ---------------------------------------------------------------------
@@ -194,8 +195,7 @@ class Chat:
                     yield event
 
     def stop(self, conversation_id: str) -> bool:
-        """Stop the unfinished answer of a conversation and keep its text; False if there is
-        none."""
+        """Stop a conversation's unfinished answer and keep its text; False if there is none."""
         return self._answering.stop(conversation_id)
 
     @property
@@ -204,13 +204,15 @@ class Chat:
         return self._answering.busy
 
     async def suggest_title(self, conversation_id: str) -> str:
-        """A title that the model writes for a conversation; nothing is saved.
+        """A title that the model writes for a conversation; empty if it writes none.
+
+        Nothing is saved.
 
         Raises:
-            EngineFailure: the model failed, or gave no title.
+            EngineFailure: the model failed.
             NoModelLoaded, CatalogError, StoreError, UnknownFormat: as their messages say.
         """
-        async with EngineAccess().acquire(self._answering.engine_lock):
+        async with self._answering.engine_lock:
             running = self.active_model.require()
             conversation = await self.conversations.get(conversation_id)
             messages = await self.conversations.shown_messages(conversation_id)
@@ -221,9 +223,9 @@ class Chat:
             # With the same adapters, so that the next question still finds its prompt cached.
             request = msgspec.structs.replace(request, adapters=self.options.adapters(conversation))
             async for event in self._engine.generate(request):
-                if isinstance(event, protocol.Finished) and (title := parse_title(event.text)):
-                    return title
-        raise EngineFailure("the model found no title; f2 lets you write one")
+                if isinstance(event, protocol.Finished):
+                    return parse_title(event.text)
+        return ""
 
     async def count_prompt_tokens(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str
@@ -282,15 +284,15 @@ class Chat:
         """Try again to write what could not be written; returns how many answers are left."""
         return await self._saver.save_pending()
 
-    async def save(self, patience_s: float) -> None:
-        """Stop all answers and save them; none starts any more.
+    async def save(self, limit_s: float) -> None:
+        """Stop all answers and save them; new ones are refused from now on.
 
-        An answer that the engine does not end within ``patience_s`` seconds is saved as it is.
+        An answer that the engine does not end within ``limit_s`` seconds is saved as it is.
         """
-        self._answering.start_no_more()
+        self._answering.refuse_new()
         if self._thread.closed:
             return
-        await self._answering.stop_all(patience_s)
+        await self._answering.stop_all(limit_s)
         await self._saver.save_all()
 
     async def save_for_exit(self) -> None:

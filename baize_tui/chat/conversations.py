@@ -26,14 +26,14 @@ class Conversations:
     ``UnknownConversation`` when there is none.
     """
 
-    def __init__(self, store: StoreThread) -> None:
-        self._thread = store
-        self._store = store.store
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._store = store_thread.store
 
     @property
-    def set_aside(self) -> Path | None:
+    def damaged_file(self) -> Path | None:
         """Where a damaged file was moved when it was opened."""
-        return self._thread.set_aside
+        return self._thread.damaged_file
 
     # --- reading --------------------------------------------------------------------------------
 
@@ -59,11 +59,11 @@ class Conversations:
 
     async def shown_messages(self, conversation_id: str) -> list[Message]:
         """The branch that is shown, oldest first."""
-        return await self._thread.call(self._store.messages, conversation_id)
+        return await self._thread.call(self._store.shown_messages, conversation_id)
 
     async def all_messages(self, conversation_id: str) -> list[Message]:
         """The messages of all branches, oldest first."""
-        return await self._thread.call(self._store.tree, conversation_id)
+        return await self._thread.call(self._store.all_messages, conversation_id)
 
     async def branches(self, conversation_id: str) -> dict[int, BranchPosition]:
         """The position of each message that has siblings, by its number."""

@@ -11,10 +11,10 @@ import msgspec
 from baize_tui.catalog.adapters import AdapterRecipe
 from baize_tui.catalog.recipes import CatalogError, Domain
 from baize_tui.chat.active_model import ActiveModel, Catalog
-from baize_tui.chat.answer_options import AnswerOptions
+from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
-from baize_tui.chat.formats import OWN_TEMPLATE, formats
+from baize_tui.chat.formats import fallback_format, formats
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message
@@ -60,11 +60,11 @@ class EffectiveOptions:
         running = self._active_model.running
         adapter = next((a.format for a in self._adapter_recipes(conversation) if a.format), None)
         chosen = conversation.format or adapter
-        fallback = OWN_TEMPLATE
+        fallback = fallback_format(has_template=True)
         if running is not None:
             named = running.loaded.prompt_format
             chosen = chosen or running.model.recipe.format or (named if named in formats() else "")
-            fallback = OWN_TEMPLATE if running.loaded.has_template else "chatml"
+            fallback = fallback_format(has_template=running.loaded.has_template)
         return chosen or self.settings.chat.format or fallback
 
     def domain(self, conversation: Conversation) -> Domain | None:
@@ -129,10 +129,8 @@ class EffectiveOptions:
         return recipes
 
 
-def answered_by(conversation: Conversation, options: AnswerOptions) -> Conversation:
-    """``conversation`` with the model and adapters of ``options.answerer``, if there is one."""
-    if options.answerer is None:
+def with_answerer(conversation: Conversation, answerer: Answerer | None) -> Conversation:
+    """``conversation`` with the model and adapters of ``answerer``, if there is one."""
+    if answerer is None:
         return conversation
-    return msgspec.structs.replace(
-        conversation, model=options.answerer.model, adapters=options.answerer.adapters
-    )
+    return msgspec.structs.replace(conversation, model=answerer.model, adapters=answerer.adapters)

@@ -32,13 +32,13 @@ class EngineAccess:
         return generation
 
     @contextlib.asynccontextmanager
-    async def acquire(self, engine: asyncio.Lock) -> AsyncIterator[None]:
-        """Hold ``engine`` once earlier answers have ended.
+    async def acquire(self, engine_lock: asyncio.Lock) -> AsyncIterator[None]:
+        """Hold ``engine_lock`` once earlier answers have ended.
 
         Raises:
             StoppedBeforeStart: stopped while it waited.
         """
-        taken = asyncio.ensure_future(engine.acquire())
+        taken = asyncio.ensure_future(engine_lock.acquire())
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait({taken, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -48,6 +48,6 @@ class EngineAccess:
         finally:
             stopped.cancel()
             if taken.done() and not taken.cancelled():
-                engine.release()
+                engine_lock.release()
             else:
                 taken.cancel()

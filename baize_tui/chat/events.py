@@ -60,7 +60,7 @@ class AnswerFinished(Struct, frozen=True):
 
 
 class AnswerFailed(Struct, frozen=True):
-    """There is no more; ``message`` is what was generated before, if anything was."""
+    """The answer failed; ``message`` is what was generated before, if anything was."""
 
     why: str
     message: Message | None

@@ -65,6 +65,11 @@ def format_named(name: str) -> PromptFormat:
     return known[name]
 
 
+def fallback_format(*, has_template: bool) -> str:
+    """Name of the format if none is chosen: the model's own template, or ChatML without one."""
+    return OWN_TEMPLATE if has_template else "chatml"
+
+
 def system_prompt(system: str, *, moderation: bool) -> str:
     """The system turn of a format without its own preamble; may be empty."""
     return f"{system.strip()} {MODERATION if moderation else ''}".strip()

@@ -9,9 +9,9 @@ from baize_tui.store.records import Conversation, Mark, Message
 class Messages:
     """All access to single messages. Every method may raise ``StoreError``."""
 
-    def __init__(self, store: StoreThread) -> None:
-        self._thread = store
-        self._store = store.store
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._store = store_thread.store
 
     async def get(self, message_id: int) -> Message:
         return await self._thread.call(self._store.message, message_id)
@@ -20,10 +20,9 @@ class Messages:
         """``message_id`` and the messages before it, oldest first."""
         return await self._thread.call(self._store.path, message_id)
 
-    async def texts(self, message_id: int, limit: int) -> list[Message]:
-        """The last ``limit`` messages of ``path`` without ids and provenance, as a screen needs
-        them."""
-        return await self._thread.call(self._store.texts, message_id, limit)
+    async def path_end(self, message_id: int, limit: int) -> list[Message]:
+        """The last ``limit`` messages of ``path``, without token ids and provenance."""
+        return await self._thread.call(self._store.path_end, message_id, limit)
 
     async def show_sibling(self, message_id: int, step: int) -> bool:
         """Show the branch ``step`` siblings after ``message_id``; False if there is none."""

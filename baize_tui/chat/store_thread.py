@@ -33,9 +33,9 @@ class StoreThread:
         self.close()
 
     @property
-    def set_aside(self) -> Path | None:
+    def damaged_file(self) -> Path | None:
         """Where a damaged file was moved when it was opened."""
-        return self.store.set_aside
+        return self.store.damaged_file
 
     async def call(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Run ``work``, a method of the store, in the thread.
@@ -48,7 +48,7 @@ class StoreThread:
 
     async def wait_for_earlier_calls(self) -> None:
         """Return once everything that was called before is done."""
-        await self.call(int)
+        await self.call(_do_nothing)
 
     def rescue(self, contents: Callable[[], list[AnswerContent]], limit_s: float) -> None:
         """Write ``contents()`` from another thread, while the event loop hangs.
@@ -57,7 +57,7 @@ class StoreThread:
         """
         # The store's thread may still have older text of the same answers to write.
         with contextlib.suppress(RuntimeError, TimeoutError):
-            self._executor.submit(int).result(limit_s / 2)
+            self._executor.submit(_do_nothing).result(limit_s / 2)
         with contextlib.suppress(StoreError):
             self.store.answers.rescue(contents(), limit_s / 2)
 
@@ -67,6 +67,10 @@ class StoreThread:
             self.closed = True
             self._executor.shutdown()
             self.store.close()
+
+
+def _do_nothing() -> None:
+    """A call that returns once all earlier calls are done."""
 
 
 def open_store(file: Path | None) -> StoreThread:

@@ -7,13 +7,14 @@ from typing import Literal
 
 from msgspec import Struct
 
-from baize_tui.store.records import Message
+from baize_tui.store.records import Message, MessageRole
 
+DialogueRole = Literal["system"] | MessageRole
 PreferenceSource = Literal["marks", "edit", "regenerated"]
 
 
 class DialogueTurn(Struct, frozen=True):
-    role: str
+    role: DialogueRole
     content: str
 
 

@@ -56,7 +56,9 @@ def parse_adapters(arguments: Sequence[str], paths: Paths) -> dict[str, float]:
             raise CommandError(f"--adapter {argument}: {error}") from None
         adapter = find_adapter(name, paths)
         # An adapter that was trained over another one needs that one too.
-        scales = {**scales, **with_underlying(adapter, paths), **scales, adapter.name: scale}
+        for underlying, its_scale in with_underlying(adapter, paths).items():
+            scales.setdefault(underlying, its_scale)
+        scales[adapter.name] = scale
     return scales
 
 

@@ -50,9 +50,9 @@ async def _examine(paths: Paths) -> Findings:
     try:
         with open_store(paths.conversations_file) as store:
             findings.conversations = len(await Conversations(store).list_all())
-            if store.set_aside is not None:
+            if store.damaged_file is not None:
                 problems.append(
-                    f"the conversations file was damaged; it was moved to {store.set_aside}"
+                    f"the conversations file was damaged; it was moved to {store.damaged_file}"
                 )
     except StoreError as error:
         problems.append(str(error))

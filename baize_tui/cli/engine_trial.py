@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from baize_tui.catalog.recipes import CatalogModel
-from baize_tui.chat.formats import OWN_TEMPLATE, prompt_from_turns
+from baize_tui.chat.formats import fallback_format, prompt_from_turns
 from baize_tui.cli.output import tell
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.profile_cache import WorkingProfile
@@ -76,7 +76,7 @@ async def _answer_on(
         )
     )
     prompt = prompt_from_turns(
-        model.recipe.format or (OWN_TEMPLATE if loaded.has_template else "chatml"),
+        model.recipe.format or fallback_format(has_template=loaded.has_template),
         [PromptMessage("user", "Count from one to a hundred.")],
         system="",
         moderation=False,

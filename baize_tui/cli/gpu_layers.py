@@ -1,4 +1,4 @@
-"""The value of ``--gpu-layers``. No typer here: a start without arguments does without it."""
+"""The value of ``--gpu-layers``. No typer here: a plain start would have to import it."""
 
 from __future__ import annotations
 

@@ -77,7 +77,9 @@ def ask_command(
     system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
     session: Session = None,
     format: Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.")] = None,
-    no_save: Annotated[bool, typer.Option("--no-save", help="Save nothing of it.")] = False,
+    no_save: Annotated[
+        bool, typer.Option("--no-save", help="Do not save the conversation.")
+    ] = False,
     json: Json = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
@@ -119,5 +121,4 @@ def doctor_command(json: Json = False) -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code."""
-
     return exit_code_of(lambda: commands(args=arguments, prog_name=PROGRAM))

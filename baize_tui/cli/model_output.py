@@ -98,10 +98,10 @@ def info_rows(
 
 def _missing_file(entry: CatalogModel | CatalogAdapter) -> str:
     if isinstance(entry, CatalogModel):
-        is_pulled = entry.recipe.is_on_hub or entry.recipe.package is not None
+        can_be_pulled = entry.recipe.is_on_hub or entry.recipe.package is not None
     else:
-        is_pulled = entry.recipe.adapter is not None
-    if is_pulled:
+        can_be_pulled = entry.recipe.adapter is not None
+    if can_be_pulled:
         return f"not installed: 'baize-tui models pull {entry.name}' downloads it"
     return f"missing: {entry.recipe.file}"
 
@@ -119,16 +119,17 @@ def _weight_rows(header: GgufHeader) -> Rows:
 
 def _recipe_rows(entry: CatalogModel | CatalogAdapter, header: GgufHeader | None) -> Rows:
     recipe = entry.recipe
+    if isinstance(entry, CatalogModel):
+        adapter_of, source = "", entry.recipe.origin
+    else:
+        adapter_of = entry.recipe.base or "any that it fits"
+        source = entry.recipe.adapter or ""
     return {
-        "adapter of": ""
-        if isinstance(entry, CatalogModel)
-        else entry.recipe.base or "any that it fits",
+        "adapter of": adapter_of,
         "format": recipe.format or "",
         "licence": recipe.license or (header.license if header is not None else ""),
         "notice": recipe.notice,
         "domain": recipe.domain.name if recipe.domain is not None else "",
         "disclaimer": recipe.domain.disclaimer if recipe.domain is not None else "",
-        "source": entry.recipe.origin
-        if isinstance(entry, CatalogModel)
-        else entry.recipe.adapter or "",
+        "source": source,
     }

@@ -50,6 +50,6 @@ def open_conversations_file(file: Path | None) -> StoreThread:
         StoreError: no permission, or a newer program wrote the file.
     """
     store = open_store(file)
-    if store.set_aside is not None:
-        tell(f"the conversations file was damaged; it was moved to {store.set_aside}")
+    if store.damaged_file is not None:
+        tell(f"the conversations file was damaged; it was moved to {store.damaged_file}")
     return store

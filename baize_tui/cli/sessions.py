@@ -29,7 +29,9 @@ from baize_tui.store.records import Conversation, Message
 
 T = TypeVar("T")
 ExportKind = Literal["good", "pairs"]
-sessions = typer.Typer(no_args_is_help=True, help="List, show, export, rename and delete them.")
+sessions = typer.Typer(
+    no_args_is_help=True, help="List, show, export, rename and delete conversations."
+)
 
 
 def _with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
@@ -72,7 +74,7 @@ def list_sessions(
 
 @sessions.command()
 def show(session: SessionId, json: Json = False) -> None:
-    """One conversation, as its current branch reads."""
+    """Print one conversation, along the branch that is shown."""
 
     async def read(conversations: Conversations) -> tuple[Conversation, list[Message]]:
         conversation = await conversations.get(session)

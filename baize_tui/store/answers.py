@@ -1,4 +1,4 @@
-"""Writing an answer: when it starts, several times a second while it streams, and when it ends."""
+"""Writing answers: several times a second while they stream, and when they end."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 
 
 class Answers:
-    """The answers in a database; a message whose state is ``streaming`` is not finished."""
+    """Writes to the answers in a database; ``Store.add_message`` adds them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -35,7 +35,7 @@ class Answers:
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ? WHERE id = ?",
-                _values(content),
+                (*_columns(content), content.message_id),
             )
 
     def finish(
@@ -48,7 +48,7 @@ class Answers:
             connection.execute(
                 "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ?, state = ?, "
                 "provenance = ?, writer = NULL WHERE id = ?",
-                (*_values(content)[:-1], state, made, content.message_id),
+                (*_columns(content), state, made, content.message_id),
             )
             connection.execute(
                 f"UPDATE conversation SET updated_at = {NOW_OR_LATER} "
@@ -78,7 +78,7 @@ class Answers:
             connection.executemany(
                 "UPDATE message SET text = ?, reasoning = ?, ids = ?, tokenizer = ?, "
                 "state = 'stopped', writer = NULL WHERE id = ? AND state = 'streaming'",
-                [_values(content) for content in contents],
+                [(*_columns(content), content.message_id) for content in contents],
             )
 
     def mark_interrupted(self) -> None:
@@ -100,7 +100,6 @@ class Answers:
             )
 
 
-def _values(content: AnswerContent) -> tuple[str, str, bytes | None, str | None, int]:
-    """The columns text, reasoning, ids, tokenizer and id."""
-    ids = pack_ids(content.ids)
-    return content.text, content.reasoning, ids, content.tokenizer, content.message_id
+def _columns(content: AnswerContent) -> tuple[str, str, bytes | None, str | None]:
+    """The columns text, reasoning, ids and tokenizer."""
+    return content.text, content.reasoning, pack_ids(content.ids), content.tokenizer

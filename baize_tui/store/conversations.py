@@ -53,9 +53,9 @@ class Store:
         self.answers.mark_interrupted()
 
     @property
-    def set_aside(self) -> Path | None:
+    def damaged_file(self) -> Path | None:
         """Where a damaged file was moved when this one was opened."""
-        return self.database.set_aside
+        return self.database.damaged_file
 
     def close(self) -> None:
         self.database.close()
@@ -120,14 +120,14 @@ class Store:
         return read_conversation(rows[0])
 
     def rename(self, conversation_id: str, title: str) -> None:
-        self._set(conversation_id, "title", clean_line(title) or NEW_TITLE)
+        self._set_conversation_column(conversation_id, "title", clean_line(title) or NEW_TITLE)
 
     def delete(self, conversation_id: str) -> None:
         """Hide the conversation; ``undelete`` restores it with all its messages."""
-        self._set(conversation_id, "deleted_at", time.time())
+        self._set_conversation_column(conversation_id, "deleted_at", time.time())
 
     def undelete(self, conversation_id: str) -> None:
-        self._set(conversation_id, "deleted_at", None)
+        self._set_conversation_column(conversation_id, "deleted_at", None)
 
     def set_options(self, conversation: Conversation) -> None:
         """Save model, system prompt, moderation, format, sampling, overflow and adapters of
@@ -150,13 +150,15 @@ class Store:
 
     def set_context_start(self, conversation_id: str, message_id: int | None) -> None:
         """Save which message is the first that the model still sees."""
-        self._set(conversation_id, "context_start", message_id)
+        self._set_conversation_column(conversation_id, "context_start", message_id)
 
     def set_leaf(self, conversation_id: str, message_id: int) -> None:
         """Show the branch that ends in ``message_id``."""
-        self._set(conversation_id, "leaf_id", message_id)
+        self._set_conversation_column(conversation_id, "leaf_id", message_id)
 
-    def _set(self, conversation_id: str, column: _ConversationColumn, value: object) -> None:
+    def _set_conversation_column(
+        self, conversation_id: str, column: _ConversationColumn, value: object
+    ) -> None:
         with self.database.transaction() as connection:
             changed = connection.execute(
                 f"UPDATE conversation SET {column} = ? WHERE id = ?", (value, conversation_id)
@@ -179,12 +181,12 @@ class Store:
 
     # --- messages ---------------------------------------------------------------------------------
 
-    def messages(self, conversation_id: str) -> list[Message]:
+    def shown_messages(self, conversation_id: str) -> list[Message]:
         """The branch that is shown, from the first message to the leaf."""
         leaf = self.conversation(conversation_id).leaf_id
         return self.path(leaf) if leaf is not None else []
 
-    def tree(self, conversation_id: str) -> list[Message]:
+    def all_messages(self, conversation_id: str) -> list[Message]:
         """The messages of all branches, oldest first."""
         rows = self.database.rows(
             "SELECT * FROM message WHERE conversation_id = ? AND deleted_at IS NULL ORDER BY id",
@@ -199,9 +201,9 @@ class Store:
             for row in self.database.rows(_path_query("message.*"), message_id, -1)
         ]
 
-    def texts(self, message_id: int, limit: int) -> list[Message]:
-        """The last ``limit`` messages of ``path`` without ids and provenance, as a screen needs
-        them: thousands are read in the time it takes to draw one."""
+    def path_end(self, message_id: int, limit: int) -> list[Message]:
+        """The last ``limit`` messages of ``path``, without token ids and provenance: so thousands
+        are read in the time that it takes to draw one."""
         rows = self.database.rows(_path_query(_WITHOUT_IDS), message_id, limit)
         return [read_message(row) for row in rows]
 
@@ -254,13 +256,13 @@ class Store:
 
     def set_mark(self, message_id: int, mark: Mark | None) -> None:
         """Save what the person thinks of an answer; None removes the mark."""
-        self._set_of_message(message_id, "mark", MARK_NUMBERS[mark])
+        self._set_message_column(message_id, "mark", MARK_NUMBERS[mark])
 
     def set_pinned(self, message_id: int, pinned: bool) -> None:
         """Save whether the message's turn stays in a full context."""
-        self._set_of_message(message_id, "pinned", pinned)
+        self._set_message_column(message_id, "pinned", pinned)
 
-    def _set_of_message(self, message_id: int, column: _MessageColumn, value: object) -> None:
+    def _set_message_column(self, message_id: int, column: _MessageColumn, value: object) -> None:
         with self.database.transaction() as connection:
             connection.execute(f"UPDATE message SET {column} = ? WHERE id = ?", (value, message_id))
 
@@ -330,7 +332,7 @@ class Store:
 
 
 def _path_query(columns: str) -> str:
-    """A query for the last messages of a path: its values are the last message and the limit."""
+    """A query for the end of a path; its values are the id of the last message and the limit."""
     return (
         "WITH RECURSIVE path(id, depth) AS ("
         "  SELECT ?, 1 UNION ALL "

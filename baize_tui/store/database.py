@@ -20,7 +20,9 @@ from baize_tui.store.errors import StoreError, StoreFull
 from baize_tui.store.migrations import VERSION, migrate
 
 _BUSY_S = 5.0
-_PAGE_BYTES = 1 << 16
+"""How long to wait while another client writes."""
+_FULL_BELOW_BYTES = 1 << 16
+"""A disk with less free space counts as full."""
 _REQUIRED_COLUMNS = {"conversation": {"id", "updated_at"}, "message": {"id"}}
 """Columns that every version of the schema has."""
 
@@ -41,7 +43,7 @@ class Database:
             StoreError: no permission, or a newer program wrote the file.
         """
         self.file = file
-        self.set_aside: Path | None = None
+        self.damaged_file: Path | None = None
         """Where a damaged file was moved when this one was opened."""
         self._lock = threading.RLock()
         self._client: ClientLock | None = None
@@ -93,17 +95,17 @@ class Database:
                 if not _is_damage(error):
                     raise self.translate(error) from error
                 break
-        return self._start_afresh(file)
+        return self._replace_damaged(file)
 
-    def _start_afresh(self, file: Path) -> sqlite3.Connection:
+    def _replace_damaged(self, file: Path) -> sqlite3.Connection:
         """Set the damaged ``file`` aside and open a new one in its place."""
         stamp = time.strftime("%Y%m%d-%H%M%S")
-        self.set_aside = file.with_name(f"{file.stem}.damaged-{stamp}{file.suffix}")
+        self.damaged_file = file.with_name(f"{file.stem}.damaged-{stamp}{file.suffix}")
         try:
             for suffix in ("", "-wal", "-shm"):
                 part = Path(f"{file}{suffix}")
                 if part.exists():
-                    part.rename(f"{self.set_aside}{suffix}")
+                    part.rename(f"{self.damaged_file}{suffix}")
             return self._connect()
         except OSError as error:
             raise StoreError(f"{file} is damaged and cannot be moved: {error.strerror}") from error
@@ -218,7 +220,7 @@ class Database:
         if self.file is None:
             return False
         disk = os.statvfs(self.file.parent)
-        return disk.f_bavail * disk.f_frsize < _PAGE_BYTES
+        return disk.f_bavail * disk.f_frsize < _FULL_BELOW_BYTES
 
 
 def _ensure_writable(file: Path) -> None:

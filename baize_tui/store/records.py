@@ -64,7 +64,7 @@ class BranchPosition(NamedTuple):
 
 
 class AnswerContent(Struct, frozen=True):
-    """What message ``message_id`` consists of, as far as it was generated."""
+    """The generated part of message ``message_id`` so far."""
 
     message_id: int
     text: str

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.pilot import Pilot
@@ -19,7 +17,7 @@ from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-from tests.app.looking import RunApp
+from tests.app.pilot import RunApp, ScriptedPulls
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
@@ -68,18 +66,18 @@ def plum(paths: Paths, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
-    """Pulls that go on as the test says."""
-    held: dict[str, Any] = {"go_on": asyncio.Event(), "why": "", "ended": False}
+def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> ScriptedPulls:
+    """Pulls that do what the test sets."""
+    script = ScriptedPulls()
 
     async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
         try:
             report(1, 4)
-            await held["go_on"].wait()
+            await script.go_on.wait()
         finally:
-            held["ended"] = True
-        if held["why"]:
-            raise CatalogError(held["why"])
+            script.ended = True
+        if script.failure:
+            raise CatalogError(script.failure)
         file = paths.models_folder / f"{name}.gguf"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(b"weights")
@@ -87,4 +85,4 @@ def pulls(monkeypatch: pytest.MonkeyPatch, paths: Paths) -> dict[str, Any]:
         return file
 
     monkeypatch.setattr("baize_tui.app.services.background_pulls.pull_in_process", pull_in_process)
-    return held
+    return script

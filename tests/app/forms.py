@@ -8,7 +8,7 @@ from textual.widgets import Static
 from baize_tui.app.screens.conversation_options import ConversationOptions
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.settings import SettingsScreen
-from tests.app.looking import screen
+from tests.app.pilot import screen
 from tests.conftest import wait_until
 
 
@@ -20,7 +20,7 @@ def name_of(pilot: Pilot[int], key: str) -> str:
     return str(row(pilot, key).query_one(".name", Static).render())
 
 
-def complaint(pilot: Pilot[int], key: str) -> str:
+def error_text(pilot: Pilot[int], key: str) -> str:
     return str(row(pilot, key).query_one(".error", Static).render())
 
 
@@ -38,4 +38,4 @@ async def open_conversation_options(pilot: Pilot[int]) -> None:
 
 async def close(pilot: Pilot[int]) -> None:
     await pilot.press("escape")
-    await wait_until(lambda: pilot.app.screen is screen(pilot), "the end of it")
+    await wait_until(lambda: pilot.app.screen is screen(pilot), "the closed screen")

@@ -14,14 +14,14 @@ from tests.conftest import wait_until
 GB = 10**9
 
 
-def plan_of(name: str, fit: Fit = "fits", *, here: bool = True) -> ModelPlan:
-    taken = Footprint(weights=GB, repacked=0, kv=GB // 2, compute=10**7, program=5 * 10**7)
+def plan_of(name: str, fit: Fit = "fits", *, installed: bool = True) -> ModelPlan:
+    footprint = Footprint(weights=GB, repacked=0, kv=GB // 2, compute=10**7, program=5 * 10**7)
     return ModelPlan(
         name=name,
-        installed=here,
-        cost=Cost() if here else Cost(4 * GB, 13 * GB),
+        installed=installed,
+        cost=Cost() if installed else Cost(4 * GB, 13 * GB),
         bytes=4 * GB,
-        measured=Measurement(taken, 4096, 8192, 32, 0, 6144, GB, 10.0 * GB),
+        measured=Measurement(footprint, 4096, 8192, 32, 0, 6144, GB, 10.0 * GB),
         fit=fit,
         tokens_per_second=7.5,
         enough_disk=True,
@@ -32,9 +32,9 @@ async def open_models(pilot: Pilot[int]) -> ModelsScreen:
     await pilot.press("alt+m")
     await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
     await wait_until(lambda: pilot.app.focused is not None, "the focus")
-    found = pilot.app.screen
-    assert isinstance(found, ModelsScreen)
-    return found
+    models = pilot.app.screen
+    assert isinstance(models, ModelsScreen)
+    return models
 
 
 def rows(models: ModelsScreen) -> list[str]:
@@ -46,7 +46,7 @@ def row_of(models: ModelsScreen, name: str) -> str:
     return next((row for row in rows(models) if row.split()[:1] == [name]), "")
 
 
-def said(models: ModelsScreen) -> str:
+def notice_text(models: ModelsScreen) -> str:
     return str(models.query_one("#notice", Static).render())
 
 

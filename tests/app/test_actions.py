@@ -14,7 +14,7 @@ from baize_tui.app.screens.dialogs import HelpScreen
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings, SettingsError
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     say,
@@ -49,7 +49,7 @@ async def test_commands_mirror_the_actions(run_app: RunApp) -> None:
         assert pilot.app.query_one(Prompt).text == "/nonsense"
 
 
-async def test_a_key_of_ones_own_works_and_is_named_everywhere(run_app: RunApp) -> None:
+async def test_a_custom_key_works_and_is_shown_everywhere(run_app: RunApp) -> None:
     settings = Settings(keys={"new": "ctrl+e", "help": "f9"})
     async with run_app(ScriptedEngine("Yes."), size=(120, 30), settings=settings) as pilot:
         assert "^e new" in screen(pilot).status.hints
@@ -72,10 +72,10 @@ async def test_a_key_of_ones_own_works_and_is_named_everywhere(run_app: RunApp) 
         ({"copy": "ctrl+n"}, "ctrl\\+n is already the key of new"),
     ],
 )
-def test_a_key_that_cannot_be_is_named(keys: dict[str, str], wrong: str, paths: Paths) -> None:
+def test_an_invalid_key_is_reported(keys: dict[str, str], wrong: str, paths: Paths) -> None:
     with pytest.raises(SettingsError, match=wrong):
         check_keys(keys, paths.settings_file)
 
 
-def test_two_actions_can_change_places(paths: Paths) -> None:
+def test_two_actions_can_swap_keys(paths: Paths) -> None:
     check_keys({"new": "ctrl+b", "list": "ctrl+n"}, paths.settings_file)

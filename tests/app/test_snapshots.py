@@ -1,6 +1,6 @@
 """How every state looks, in three sizes, dark and light.
 
-After a change that is meant, look at the report and then: pytest tests/app --snapshot-update
+After an intended change, look at the report and then: pytest tests/app --snapshot-update
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
-from tests.app.looking import client, say, screen, shown, status, texts
 from tests.app.model_list import details, open_models, plan_of
+from tests.app.pilot import client, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
@@ -71,7 +71,7 @@ ENGINES: WeakKeyDictionary[BaizeApp, ScriptedEngine] = WeakKeyDictionary()
 
 
 class State:
-    """A client about to be looked at; ``reach`` brings it there."""
+    """A state to take a snapshot of; ``reach`` brings the client into it."""
 
     def __init__(
         self,
@@ -91,12 +91,12 @@ class State:
 async def begun(pilot: Pilot[int]) -> None:
     await wait_until(lambda: pilot.app.query(Transcript), "the screen")
     state = client(pilot).state
-    await wait_until(lambda: state.model is not None or state.problem, "a look")
+    await wait_until(lambda: state.model is not None or state.problem, "the model, or a problem")
     await pilot.pause()
 
 
 async def settled(pilot: Pilot[int]) -> None:
-    """All that follows an answer is on the screen too: the list, the branches, the hints."""
+    """Wait until all that follows an answer is on the screen: the list, the branches, the hints."""
     engine = ENGINES[client(pilot)]
     await wait_until(
         lambda: not screen(pilot).answers.in_progress or engine.paused.is_set(), "the end"
@@ -255,31 +255,31 @@ async def help_screen(pilot: Pilot[int]) -> None:
 
 
 async def models(pilot: Pilot[int]) -> None:
-    """One is here, of one it was asked what it costs, and one is on its way."""
+    """One model is installed, the cost of one was measured, and one is being pulled."""
     await answered(pilot)
     app = client(pilot)
     app.state.plans.update(
         {
             "smollm2-135m": plan_of("smollm2-135m"),
-            "baize-v1-13b": plan_of("baize-v1-13b", "tight", here=False),
+            "baize-v1-13b": plan_of("baize-v1-13b", "tight", installed=False),
         }
     )
     app.state.pulls.start("baize-v2-7b")
-    found = await open_models(pilot)
+    models_screen = await open_models(pilot)
     for _ in range(2):
         await pilot.press("down")
-    await wait_until(lambda: "For research only" in details(found), "the details")
+    await wait_until(lambda: "For research only" in details(models_screen), "the details")
 
 
 async def side_by_side(pilot: Pilot[int]) -> None:
     await answered(pilot)
     await pilot.press(*"What", "alt+v")
-    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
     await pilot.press("enter")
     await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
     await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
     columns = pilot.app.screen.query(Column)
-    await wait_until(lambda: all(column.text for column in columns), "both of them")
+    await wait_until(lambda: all(column.text for column in columns), "both answers")
     await wait_until(lambda: "smollm2" in status(pilot), "the last one's name")
 
 
@@ -308,7 +308,7 @@ async def large_paste(pilot: Pilot[int]) -> None:
     await as_it_starts(pilot)
     await pilot.press(*"What is this?", "ctrl+j")
     pilot.app.post_message(events.Paste("word " * 700))
-    # The cost of what was typed before the paste may be told first.
+    # The cost of what was typed before the paste may be shown first.
     await wait_until(lambda: re.search(r"context 7\d\d/\d+ with draft", status(pilot)), "its cost")
 
 
@@ -355,13 +355,13 @@ STATES: dict[str, Callable[[], State]] = {
 
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No time left is told: how much it is differs from run to run."""
+    """No remaining time is shown: it differs from run to run."""
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
 
 
 @pytest.fixture(autouse=True)
 def half_a_pull(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pull stays where it is."""
+    """A pull stays at 40 %."""
 
     async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
         report(4, 10)
@@ -392,7 +392,7 @@ def app_in(state: State, theme: str, paths: Paths, file: Path) -> BaizeApp:
 
 
 def still(pilot: Pilot[int]) -> None:
-    """No cursor blinks."""
+    """Stop the blinking of all cursors."""
     for each in pilot.app.screen_stack:
         for area in each.query(TextArea):
             area.cursor_blink = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,8 +15,9 @@ from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreFull
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
+    ScriptedPulls,
     ask,
     ask_and_pause,
     client,
@@ -31,7 +31,7 @@ from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
 
-async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
+async def test_conversations_are_kept_over_a_restart(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
     async with run_app(ScriptedEngine("Two.")) as pilot:
@@ -43,7 +43,7 @@ async def test_everything_is_there_after_a_restart(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "One.", "And?", "Two."], "the answer")
 
 
-async def test_continue_opens_the_conversation(run_app: RunApp, paths: Paths) -> None:
+async def test_a_given_conversation_is_opened(run_app: RunApp, paths: Paths) -> None:
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, title="T")
     store.add_message(conversation.id, None, "user", "Earlier")
@@ -68,7 +68,7 @@ async def test_without_a_model_the_next_step_is_shown(paths: Paths) -> None:
         await app.action_quit()
 
 
-async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
+async def test_a_question_asked_while_the_model_loads_is_saved_at_once(
     paths: Paths, tmp_path: Path
 ) -> None:
     file = tmp_path / "scripted.gguf"
@@ -82,14 +82,14 @@ async def test_a_question_asked_while_the_model_loads_is_kept_at_once(
         await engine.paused.wait()
         await say(pilot, "Hi")
         await wait_until(lambda: store.questions() == ["Hi"], "the question")
-        await wait_until(lambda: texts(pilot) == ["Hi"], "it on the screen")
+        await wait_until(lambda: texts(pilot) == ["Hi"], "the question on the screen")
         engine.go_on.set()
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
         await client(pilot).action_quit()
     store.close()
 
 
-async def test_quitting_in_mid_answer_reads_nothing_once_the_store_is_closed(
+async def test_quitting_during_an_answer_reads_nothing_after_the_store_is_closed(
     run_app: RunApp,
 ) -> None:
     engine = ScriptedEngine("One ", "two.")
@@ -101,16 +101,16 @@ async def test_quitting_in_mid_answer_reads_nothing_once_the_store_is_closed(
         assert pilot.app.return_code == 0
 
 
-async def test_quitting_ends_a_pull(run_app: RunApp, pulls: dict[str, Any]) -> None:
+async def test_quitting_ends_a_pull(run_app: RunApp, pulls: ScriptedPulls) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         client(pilot).state.pulls.start("tinyllama-1.1b")
         await wait_until(lambda: client(pilot).state.pulls.part("tinyllama-1.1b") == 0.25, "a part")
         await client(pilot).action_quit()
-        assert pulls["ended"]
+        assert pulls.ended
 
 
 @pytest.mark.parametrize("key", ["alt+g", "alt+p", "alt+d", "ctrl+t"])
-async def test_what_cannot_be_written_down_is_said_and_the_client_goes_on(
+async def test_a_failed_write_is_reported_and_the_client_continues(
     key: str, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object, **__: object) -> None:

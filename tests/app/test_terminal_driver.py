@@ -1,4 +1,4 @@
-"""What the driver does when the terminal is gone or slow, without a client around it."""
+"""What the driver does when the terminal is closed or slow, without a client."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from baize_tui.exit_watch import ExitWatch
 from tests.conftest import wait_for
 
 
-class HeardWatch(ExitWatch):
-    """Remembers what it was told."""
+class CountingWatch(ExitWatch):
+    """Counts the reports that the terminal has closed."""
 
     closed = 0
 
@@ -26,7 +26,7 @@ class HeardWatch(ExitWatch):
 
 @pytest.fixture
 def terminal() -> Iterator[tuple[int, TextIO]]:
-    """The two sides of a terminal: what shows it, and what a program writes to."""
+    """The two sides of a terminal: the one that shows it, and the one a program writes to."""
     master, slave = os.openpty()
     with os.fdopen(slave, "w") as file:
         yield master, file
@@ -34,17 +34,17 @@ def terminal() -> Iterator[tuple[int, TextIO]]:
 
 
 def close_window(master: int) -> None:
-    """Close the side that shows the terminal; its number stays taken, by nothing."""
+    """Close the side that shows the terminal; /dev/null takes its descriptor."""
     nothing = os.open(os.devnull, os.O_RDWR)
     os.dup2(nothing, master)
     os.close(nothing)
 
 
-def test_a_write_to_a_terminal_that_is_gone_is_told_and_not_raised(
+def test_a_failed_write_to_a_closed_terminal_is_reported_once_and_not_raised(
     terminal: tuple[int, TextIO],
 ) -> None:
     master, file = terminal
-    watch = HeardWatch()
+    watch = CountingWatch()
     screen = ScreenFile(file, watch)
     screen.write("hello")
     screen.flush()
@@ -61,7 +61,7 @@ def test_a_terminal_made_non_blocking_by_another_program_gets_every_byte(
 ) -> None:
     master, file = terminal
     os.set_blocking(file.fileno(), False)
-    watch = HeardWatch()
+    watch = CountingWatch()
     screen = ScreenFile(file, watch)
     screen.write("x" * 300_000)
     writer = threading.Thread(target=screen.flush, daemon=True)
@@ -76,7 +76,7 @@ def test_a_terminal_made_non_blocking_by_another_program_gets_every_byte(
 def test_a_silenced_screen_ends_a_write_that_nobody_reads(terminal: tuple[int, TextIO]) -> None:
     _, file = terminal
     os.set_blocking(file.fileno(), False)
-    screen = ScreenFile(file, HeardWatch())
+    screen = ScreenFile(file, CountingWatch())
     screen.write("x" * 300_000)
     writer = threading.Thread(target=screen.flush, daemon=True)
     writer.start()
@@ -84,7 +84,7 @@ def test_a_silenced_screen_ends_a_write_that_nobody_reads(terminal: tuple[int, T
     wait_for(lambda: not writer.is_alive())
 
 
-def test_the_end_of_input_is_told_apart_from_keys(terminal: tuple[int, TextIO]) -> None:
+def test_the_end_of_input_is_distinguished_from_keys(terminal: tuple[int, TextIO]) -> None:
     master, file = terminal
     selector = InputSelector()
     selector.register(file.fileno(), selectors.EVENT_READ)

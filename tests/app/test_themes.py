@@ -12,7 +12,7 @@ from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, load_settings
 from tests.app.forms import close, open_settings, row
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     notices,
 )
@@ -21,7 +21,7 @@ from tests.conftest import wait_until
 
 
 @pytest.mark.parametrize("theme", [BAIZE_DARK, BAIZE_LIGHT])
-async def test_the_theme_of_the_settings_is_on_the_screen(
+async def test_the_theme_of_the_settings_is_used(
     theme: Theme, run_app: RunApp, paths: Paths
 ) -> None:
     settings = Settings(look=LookSettings(theme=theme.name))
@@ -34,7 +34,7 @@ async def test_the_theme_of_the_settings_is_on_the_screen(
         assert app.has_class("-light-mode") != theme.dark
 
 
-async def test_another_theme_is_seen_at_once_and_at_the_next_start(
+async def test_another_theme_applies_at_once_and_at_the_next_start(
     run_app: RunApp, paths: Paths
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
@@ -53,7 +53,7 @@ async def test_a_theme_chosen_in_the_palette_is_kept(run_app: RunApp, paths: Pat
         assert load_settings(paths.settings_file).look.theme == "nord"
 
 
-async def test_a_theme_of_ones_own(run_app: RunApp, paths: Paths) -> None:
+async def test_a_custom_theme_is_used(run_app: RunApp, paths: Paths) -> None:
     paths.themes_folder.mkdir(parents=True)
     (paths.themes_folder / "sea.toml").write_text('primary = "#0088aa"\ndark = false\n')
     settings = Settings(look=LookSettings(theme="sea"))
@@ -72,7 +72,7 @@ async def test_a_theme_of_ones_own(run_app: RunApp, paths: Paths) -> None:
         ("primary = \n", "sea.toml"),
     ],
 )
-def test_a_theme_that_cannot_be_is_named(content: str, wrong: str, paths: Paths) -> None:
+def test_an_invalid_theme_is_reported(content: str, wrong: str, paths: Paths) -> None:
     paths.themes_folder.mkdir(parents=True)
     (paths.themes_folder / "sea.toml").write_text(content)
     (theme,) = read_themes(paths.themes_folder)
@@ -80,7 +80,7 @@ def test_a_theme_that_cannot_be_is_named(content: str, wrong: str, paths: Paths)
     assert wrong in theme.reason
 
 
-async def test_a_theme_that_is_gone_is_said(run_app: RunApp) -> None:
+async def test_a_missing_theme_is_reported(run_app: RunApp) -> None:
     settings = Settings(look=LookSettings(theme="gone"))
     async with run_app(ScriptedEngine(), settings=settings, notifications=True) as pilot:
         assert pilot.app.theme == "baize-dark"

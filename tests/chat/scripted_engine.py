@@ -1,4 +1,4 @@
-"""An engine without a model: it says what a test tells it to, and keeps what it was asked."""
+"""An engine without a model: it generates what a test scripts, and records the requests."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class _Answer:
         if engine.prefilled is not None:
             yield Prefilling(0, *engine.prefilled, 0)
             await self._pause()
-        begun = request.prompt.partial
-        said = begun.content if begun is not None else ""
-        ids = list(begun.ids or []) if begun is not None else []
+        partial = request.prompt.partial
+        text = partial.content if partial is not None else ""
+        ids = list(partial.ids or []) if partial is not None else []
         reason: FinishReason = "stop"
-        if said:
-            yield Delta(0, said, ids)
+        if text:
+            yield Delta(0, text, ids)
         for step, piece in enumerate(engine.script):
             if engine.pause_at is not None and step == engine.pause_at:
                 await self._pause()
@@ -87,13 +87,13 @@ class _Answer:
                 break
             if isinstance(piece, EngineFailure):
                 raise piece
-            said += piece
+            text += piece
             ids = [*ids, step]
             yield Delta(0, piece, [step])
             if engine.threads is not None and step == 0:
                 yield engine.threads
             await asyncio.sleep(0)
-        yield Finished(0, reason, said, ids, Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2))
+        yield Finished(0, reason, text, ids, Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2))
 
 
 class ScriptedEngine:
@@ -109,20 +109,21 @@ class ScriptedEngine:
         self.paused = asyncio.Event()
         self.go_on = asyncio.Event()
         self.prefilled: tuple[int, int] | None = None
-        """Pause while the prompt is read, with so many of so many tokens done."""
+        """Pause while the prompt is read: tokens done, of how many."""
         self.loaded_to: float | None = None
-        """Stay so far in loading."""
+        """Pause the load at this part, 0.0 to 1.0."""
         self.load_failure: EngineFailure | None = None
         self.threads: ThreadsChosen | None = None
-        """Said after the first piece."""
+        """Sent after the first piece."""
         self.prompt_format = ""
+        """The format that the model file names."""
         self.stop: list[str] = []
-        """What the model's file says of itself."""
+        """The stop strings that the model file names."""
         self.closed = False
 
     @staticmethod
     def tokens_of(prompt: Prompt) -> int:
-        """A token a word."""
+        """One token for each word."""
         return sum(len(message.content.split()) for message in prompt.messages)
 
     async def load(

@@ -1,4 +1,4 @@
-"""Adapters and domains of conversations, with an engine that says what the test tells it to."""
+"""Adapters and domains of conversations, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def chat(engine: ScriptedEngine, paths: Paths, tmp_path: Path) -> AsyncIte
     await chat.close()
 
 
-async def test_a_conversation_keeps_its_adapters_and_says_so_of_each_answer(
+async def test_a_conversation_keeps_its_adapters_and_records_them_with_each_answer(
     chat: Chat, engine: ScriptedEngine
 ) -> None:
     conversation = await chat.new_conversation(adapters={"baize": 0.5, "health": 1.0})
@@ -70,13 +70,13 @@ async def test_a_conversation_keeps_its_adapters_and_says_so_of_each_answer(
     assert finished.message.provenance["adapters"] == {"baize": 0.5, "health": 1.0}
     kept = await chat.conversations.get(conversation.id)
     assert kept.adapters == {"baize": 0.5, "health": 1.0}
-    # Another conversation has none of it.
+    # Another conversation has no adapters.
     other = await chat.new_conversation()
     assert [event async for event in chat.ask(other.id, "Hi")]
     assert engine.requests[-1].adapters == []
 
 
-async def test_an_adapter_brings_its_format(chat: Chat) -> None:
+async def test_an_adapter_sets_the_prompt_format(chat: Chat) -> None:
     conversation = await chat.new_conversation(adapters={"baize": 1.0})
     assert chat.options.prompt_format(conversation) == "baize"
     off = msgspec.structs.replace(conversation, adapters={"baize": 0.0})
@@ -85,7 +85,7 @@ async def test_an_adapter_brings_its_format(chat: Chat) -> None:
     assert chat.options.prompt_format(chosen) == "chatml"
 
 
-async def test_an_adapter_that_is_gone_ends_the_turn_and_keeps_the_question(chat: Chat) -> None:
+async def test_a_missing_adapter_ends_the_turn_and_keeps_the_question(chat: Chat) -> None:
     conversation = await chat.new_conversation(adapters={"gone": 1.0})
     events = [event async for event in chat.ask(conversation.id, "Hi")]
     assert isinstance(events[-1], AnswerFailed)
@@ -94,7 +94,7 @@ async def test_an_adapter_that_is_gone_ends_the_turn_and_keeps_the_question(chat
     assert message.text == "Hi"
 
 
-async def test_a_domain_is_that_of_the_model_or_of_an_adapter_over_it(chat: Chat) -> None:
+async def test_the_domain_comes_from_the_model_or_an_adapter(chat: Chat) -> None:
     plain = await chat.new_conversation()
     assert chat.options.domain(plain) is None
     with_adapter = msgspec.structs.replace(plain, adapters={"health": 1.0})
@@ -103,13 +103,13 @@ async def test_a_domain_is_that_of_the_model_or_of_an_adapter_over_it(chat: Chat
     assert chat.options.domain(msgspec.structs.replace(plain, model="doctor")) == DOMAIN
 
 
-async def test_a_new_conversation_of_a_domain_is_told_what_it_is_about(chat: Chat) -> None:
+async def test_a_new_conversation_takes_the_system_prompt_of_its_domain(chat: Chat) -> None:
     await chat.use_model(chat.catalog.find_model("doctor"))
     assert (await chat.new_conversation()).system == DOMAIN.system
     assert (await chat.new_conversation(system="My own.")).system == "My own."
 
 
-async def test_another_answers_once_and_the_conversation_stays_as_it_was(
+async def test_another_model_answers_once_and_the_conversation_keeps_its_own(
     chat: Chat, engine: ScriptedEngine
 ) -> None:
     conversation = await chat.new_conversation()

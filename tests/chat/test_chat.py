@@ -1,4 +1,4 @@
-"""The life of a message, with an engine that says what the test tells it."""
+"""From a question to its saved answer, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -88,18 +88,18 @@ async def test_a_question_and_its_answer_are_kept(make_chat: MakeChat, store: St
     ]
     finished = only(events, AnswerFinished)
     assert finished.saved
-    question, answer = store.messages(conversation.id)
+    question, answer = store.shown_messages(conversation.id)
     assert (question.role, question.text) == ("user", "What is the capital\nof France?")
     assert (answer.text, answer.state, answer.ids) == ("The capital is Paris.", "complete", [0, 1])
     assert answer.tokenizer == TOKENIZER
     assert store.conversation(conversation.id).title == "What is the capital"
 
 
-async def test_an_answer_says_how_it_was_made(make_chat: MakeChat, store: Store) -> None:
+async def test_an_answer_records_how_it_was_made(make_chat: MakeChat, store: Store) -> None:
     chat = await make_chat(ScriptedEngine())
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert answer.provenance is not None
     wanted = {"model": "scripted", "seed": 42, "threads": 1, "format": "template"}
     assert wanted.items() <= answer.provenance.items()
@@ -112,7 +112,7 @@ async def test_an_answer_says_how_it_was_made(make_chat: MakeChat, store: Store)
     await wait_until(hashed, "the model's hash")
 
 
-async def test_the_next_turn_takes_the_ids_as_they_were_generated(make_chat: MakeChat) -> None:
+async def test_the_next_turn_reuses_the_generated_ids(make_chat: MakeChat) -> None:
     engine = ScriptedEngine("Hello ", "there.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -123,7 +123,9 @@ async def test_the_next_turn_takes_the_ids_as_they_were_generated(make_chat: Mak
     assert messages[2].ids == [0, 1]
 
 
-async def test_another_vocabulary_takes_the_text(make_chat: MakeChat, store: Store) -> None:
+async def test_with_another_vocabulary_the_text_is_used_instead_of_the_ids(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine()
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
@@ -133,15 +135,17 @@ async def test_another_vocabulary_takes_the_text(make_chat: MakeChat, store: Sto
     assert engine.requests[-1].prompt.messages[2].ids is None
 
 
-async def test_regenerating_branches_and_loses_nothing(make_chat: MakeChat, store: Store) -> None:
+async def test_regenerating_adds_a_branch_and_keeps_the_old_answer(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("One.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    first = store.messages(conversation.id)[-1]
+    first = store.shown_messages(conversation.id)[-1]
     engine.script = ["Two."]
     await collect(chat.regenerate(first.id))
-    second = store.messages(conversation.id)[-1]
+    second = store.shown_messages(conversation.id)[-1]
     assert second.text == "Two."
     assert store.siblings(second.id) == [first.id, second.id]
     assert store.message(first.id).text == "One."
@@ -152,25 +156,25 @@ async def test_editing_a_question_branches_and_answers(make_chat: MakeChat, stor
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    old = store.messages(conversation.id)[0]
+    old = store.shown_messages(conversation.id)[0]
     await collect(chat.edit(old.id, "Hello"))
-    texts = [message.text for message in store.messages(conversation.id)]
+    texts = [message.text for message in store.shown_messages(conversation.id)]
     assert texts == ["Hello", "One."]
     assert store.path(old.id)[-1].text == "Hi"
 
 
-async def test_editing_an_answer_stands_as_written(make_chat: MakeChat, store: Store) -> None:
+async def test_an_edited_answer_is_only_saved(make_chat: MakeChat, store: Store) -> None:
     engine = ScriptedEngine("One.")
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "Hi"))
-    await collect(chat.edit(store.messages(conversation.id)[-1].id, "My own words"))
+    await collect(chat.edit(store.shown_messages(conversation.id)[-1].id, "My own words"))
     assert len(engine.requests) == 1
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.role, answer.text, answer.ids) == ("assistant", "My own words", None)
 
 
-async def test_stopping_keeps_what_came_and_going_on_adds_to_it(
+async def test_stopping_keeps_the_text_and_continuing_adds_to_it(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
@@ -183,31 +187,33 @@ async def test_stopping_keeps_what_came_and_going_on_adds_to_it(
         if isinstance(event, AnswerText) and event.text == "One two ":
             assert chat.stop(conversation.id)
     assert only(events, AnswerFinished).reason == "cancelled"
-    stopped = store.messages(conversation.id)[-1]
+    stopped = store.shown_messages(conversation.id)[-1]
     assert (stopped.text, stopped.state) == ("One two ", "stopped")
     engine.pause_at, engine.script = None, ["three."]
     await collect(chat.continue_answer(stopped.id))
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.id, answer.text, answer.state) == (stopped.id, "One two three.", "complete")
     assert engine.requests[-1].prompt.partial is not None
     assert engine.requests[-1].prompt.partial.ids == [0, 1]
 
 
-async def test_a_dead_worker_leaves_the_partial_answer(make_chat: MakeChat, store: Store) -> None:
+async def test_a_dead_worker_leaves_an_interrupted_answer(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("One ", "two ", WorkerDied("the model process was ended by SIGKILL"))
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
     events = await collect(chat.ask(conversation.id, "Count"))
     failed = only(events, AnswerFailed)
     assert "SIGKILL" in failed.why
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state, kept.ids) == ("One two ", "interrupted", [0, 1])
     engine.script = ["three."]
     events = await collect(chat.ask(conversation.id, "And?"))
     assert only(events, AnswerFinished)
 
 
-async def test_a_face_that_goes_away_leaves_a_stopped_answer(
+async def test_a_caller_that_stops_iterating_leaves_a_stopped_answer(
     make_chat: MakeChat, store: Store
 ) -> None:
     chat = await make_chat(ScriptedEngine("One ", "two ", "three."))
@@ -217,7 +223,7 @@ async def test_a_face_that_goes_away_leaves_a_stopped_answer(
         if isinstance(event, AnswerText):
             break
     await events.aclose()
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state) == ("One ", "stopped")
     assert not chat.busy
 
@@ -233,7 +239,7 @@ async def test_an_answer_is_journaled_while_it_streams(
     def on_disk() -> list[Message]:
         other = Store(paths.conversations_file)
         try:
-            return other.messages(conversation.id)
+            return other.shown_messages(conversation.id)
         finally:
             other.close()
 
@@ -244,10 +250,10 @@ async def test_an_answer_is_journaled_while_it_streams(
             # Another client sees that its writer lives, and leaves it alone.
             assert (streaming.state, streaming.ids) == ("streaming", [0, 1])
             engine.go_on.set()
-    assert store.messages(conversation.id)[-1].state == "complete"
+    assert store.shown_messages(conversation.id)[-1].state == "complete"
 
 
-async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
+async def test_another_thread_saves_the_answer_while_the_event_loop_hangs(
     make_chat: MakeChat,
     store: Store,
 ) -> None:
@@ -258,16 +264,16 @@ async def test_another_thread_saves_what_came_while_the_event_loop_hangs(
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerText) and event.text == "One two ":
             chat.rescue(PATIENCE_S)  # no journal is written meanwhile
-            rescued = store.messages(conversation.id)
+            rescued = store.shown_messages(conversation.id)
     kept = rescued[-1]
     assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.text, answer.state) == ("One two three.", "complete")
     chat.rescue(PATIENCE_S)
-    assert store.messages(conversation.id)[-1] == answer
+    assert store.shown_messages(conversation.id)[-1] == answer
 
 
-async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(
+async def test_a_continued_answer_keeps_its_text_before_more_is_generated(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
@@ -277,12 +283,12 @@ async def test_an_answer_to_go_on_with_is_not_lost_before_more_comes(
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerText) and event.text == "One two ":
             chat.stop(conversation.id)
-    stopped = store.messages(conversation.id)[-1]
+    stopped = store.shown_messages(conversation.id)[-1]
     engine.pause_at = None
     async for event in chat.continue_answer(stopped.id):
         if isinstance(event, AnswerStarted):
             chat.rescue(PATIENCE_S)
-            kept = store.messages(conversation.id)[-1]
+            kept = store.shown_messages(conversation.id)[-1]
             assert (kept.text, kept.state, kept.ids) == ("One two ", "stopped", [0, 1])
 
 
@@ -298,12 +304,12 @@ async def test_saving_does_not_wait_for_an_engine_that_hangs(
         if isinstance(event, AnswerText):
             break  # nobody asks for more, so the answer does not end
     await chat.save(0.0)
-    kept = store.messages(conversation.id)[-1]
+    kept = store.shown_messages(conversation.id)[-1]
     assert (kept.text, kept.state) == ("One ", "stopped")
     await events.aclose()
 
 
-async def test_reasoning_is_kept_apart_and_not_told_again(
+async def test_reasoning_is_kept_apart_and_not_sent_again(
     make_chat: MakeChat, store: Store
 ) -> None:
     engine = ScriptedEngine("<think>", "hmm ", "well</think>\n\n", "Yes.")
@@ -313,7 +319,7 @@ async def test_reasoning_is_kept_apart_and_not_told_again(
     deltas = [event for event in events if isinstance(event, AnswerText)]
     assert deltas[1].reasoning == "hmm"
     assert deltas[1].text == ""
-    answer = store.messages(conversation.id)[-1]
+    answer = store.shown_messages(conversation.id)[-1]
     assert (answer.reasoning, answer.text) == ("hmm well", "Yes.")
     await collect(chat.ask(conversation.id, "Sure?"))
     told = engine.requests[-1].prompt.messages[2]
@@ -340,7 +346,7 @@ async def test_typed_control_characters_never_reach_the_store(
     chat = await make_chat(ScriptedEngine())
     conversation = await chat.new_conversation()
     await collect(chat.ask(conversation.id, "a\x1b]0;x\x07b\x9b\u202e"))
-    question = store.messages(conversation.id)[0]
+    question = store.shown_messages(conversation.id)[0]
     assert question.text == "a␛]0;x␇b\ufffd\ufffd"
     assert "\x1b" not in store.conversation(conversation.id).title
 
@@ -348,7 +354,9 @@ async def test_typed_control_characters_never_reach_the_store(
 # --- the context ----------------------------------------------------------------------------------
 
 
-async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat, store: Store) -> None:
+async def test_whole_oldest_turns_are_dropped_from_a_full_context(
+    make_chat: MakeChat, store: Store
+) -> None:
     engine = ScriptedEngine("word " * 60, n_ctx=1000)
     chat = await make_chat(engine)
     options = AnswerOptions(max_tokens=200)
@@ -367,10 +375,10 @@ async def test_whole_oldest_turns_leave_a_full_context(make_chat: MakeChat, stor
     # The cut holds: the next question does not cut again at once, so its prefix can be reused.
     assert len(left) < 6
     assert store.conversation(conversation.id).context_start == left[-1].first_kept.id
-    assert len(store.messages(conversation.id)) == 24
+    assert len(store.shown_messages(conversation.id)) == 24
 
 
-async def test_a_message_too_long_for_the_context_is_kept_and_named(
+async def test_a_message_too_long_for_the_context_is_kept_and_reported(
     make_chat: MakeChat, store: Store
 ) -> None:
     chat = await make_chat(ScriptedEngine(n_ctx=300))
@@ -379,7 +387,7 @@ async def test_a_message_too_long_for_the_context_is_kept_and_named(
     failed = only(events, AnswerFailed)
     assert "too long" in failed.why
     assert "300" in failed.why
-    assert len(store.messages(conversation.id)[0].text.split()) == 500
+    assert len(store.shown_messages(conversation.id)[0].text.split()) == 500
     assert not any(isinstance(event, AnswerStarted) for event in events)
 
 
@@ -387,7 +395,7 @@ async def test_a_message_too_long_for_the_context_is_kept_and_named(
 
 
 def fill_disk(store: Store) -> None:
-    """What SQLite says when the disk is full, from SQLite itself."""
+    """Have SQLite report a full disk."""
     pages = store.database.rows("PRAGMA page_count")[0][0]
     store.database.rows(f"PRAGMA max_page_count = {pages}")
 
@@ -419,11 +427,11 @@ async def test_a_full_disk_loses_no_answer(make_chat: MakeChat, store: Store) ->
     assert await chat.save_pending() == 1
     free_disk(store)
     assert await chat.save_pending() == 0
-    saved = store.messages(conversation.id)[-1]
+    saved = store.shown_messages(conversation.id)[-1]
     assert (saved.text, saved.state) == (finished.message.text, "complete")
 
 
-async def test_a_full_disk_is_said_while_the_answer_streams(
+async def test_a_full_disk_is_reported_while_the_answer_streams(
     make_chat: MakeChat, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = ScriptedEngine("x" * 200_000, *["more "] * 200)
@@ -470,7 +478,7 @@ async def test_a_failure_of_the_engine_is_one_event(make_chat: MakeChat, store: 
     conversation = await chat.new_conversation()
     events = await collect(chat.ask(conversation.id, "Hi"))
     assert only(events, AnswerFailed).why == "the chat template failed"
-    assert [message.role for message in store.messages(conversation.id)] == ["user"]
+    assert [message.role for message in store.shown_messages(conversation.id)] == ["user"]
 
 
 def test_sqlite_is_new_enough() -> None:
@@ -493,7 +501,7 @@ async def test_the_options_of_an_answer_are_for_that_answer_alone(make_chat: Mak
     assert (with_options.grammar, without.grammar) == ('root ::= "Yes."', "")
 
 
-async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeChat) -> None:
+async def test_the_prompt_format_named_in_a_model_file_is_used(make_chat: MakeChat) -> None:
     engine = ScriptedEngine("Hi.")
     engine.prompt_format, engine.stop = "baize", ["[|AI|]", "The end."]
     chat = await make_chat(engine)
@@ -504,7 +512,9 @@ async def test_a_file_that_names_its_format_is_talked_to_in_it(make_chat: MakeCh
     assert request.stop == ["[|Human|]", "[|AI|]", "The end."]
 
 
-async def test_a_format_that_nobody_knows_is_left_to_the_template(make_chat: MakeChat) -> None:
+async def test_an_unknown_format_in_a_model_file_falls_back_to_its_template(
+    make_chat: MakeChat,
+) -> None:
     engine = ScriptedEngine("Hi.")
     engine.prompt_format = "of tomorrow"
     chat = await make_chat(engine)

@@ -67,17 +67,17 @@ def test_baize_is_byte_exact() -> None:
     assert text == PREAMBLE + "[|Human|]Hello!\n[|AI|]Hi!\n[|Human|]What is LoRA?\n[|AI|]"
 
 
-def test_baize_goes_on_byte_exact() -> None:
+def test_a_longer_baize_conversation_is_byte_exact() -> None:
     text = baize_text(turn("user", "a"), turn("assistant", "b"), turn("user", "c"))
     assert text.endswith("[|Human|]Hello!\n[|AI|]Hi!\n[|Human|]a\n[|AI|]b\n[|Human|]c\n[|AI|]")
 
 
-def test_baize_without_moderation_lacks_that_sentence_alone() -> None:
+def test_baize_without_moderation_lacks_only_that_sentence() -> None:
     text = baize_text(turn("user", "a"), moderation=False)
     assert text.startswith(PREAMBLE.replace(DECLINES, ""))
 
 
-def test_ones_own_system_prompt_joins_the_baize_preamble() -> None:
+def test_a_custom_system_prompt_is_added_to_the_baize_preamble() -> None:
     text = baize_text(turn("user", "a"), system="You love Perl.")
     assert "issues. You love Perl. Complete the transcript" in text
 
@@ -108,7 +108,7 @@ def test_a_baize_conversation_tokenizes_as_llama_cpp_would() -> None:
 
 
 def test_a_baize_turn_keeps_the_ids_of_all_before_it() -> None:
-    """What makes the second turn prefill only what is new, on SentencePiece."""
+    """So the second turn prefills only what is new, also on SentencePiece."""
     voc: Vocabulary = vocabulary("llama-spm")
     tokenizer = PromptTokenizer(voc)
 
@@ -127,7 +127,7 @@ def test_a_baize_turn_keeps_the_ids_of_all_before_it() -> None:
     assert second[: len(first) + len(answer)] == first + answer
 
 
-def test_the_system_prompt_says_the_moderation_sentence() -> None:
+def test_the_system_prompt_contains_the_moderation_sentence() -> None:
     assert system_prompt("Be brief.", moderation=True) == f"Be brief. {MODERATION}"
     assert system_prompt("Be brief.", moderation=False) == "Be brief."
     assert system_prompt("", moderation=False) == ""
@@ -164,6 +164,6 @@ def test_typed_special_strings_are_text_in_every_format(name: str, voc_name: str
         assert marker_ids(special.text) == of_the_template, special.text
 
 
-def test_an_unknown_format_is_named() -> None:
+def test_an_unknown_format_is_reported() -> None:
     with pytest.raises(UnknownFormat, match="baize"):
         format_named("bazie")

@@ -1,4 +1,4 @@
-"""Reasoning told apart from the answer."""
+"""Reasoning is split from the answer."""
 
 from __future__ import annotations
 

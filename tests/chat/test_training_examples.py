@@ -1,4 +1,4 @@
-"""Chats as data to train on: what the person thought of answers, and nothing else."""
+"""Training examples from marks, edits and regenerations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Mark, Message
 
-MADE = {"model": "scripted"}
+PROVENANCE = {"model": "scripted"}
 
 
 class Talk:
@@ -28,19 +28,22 @@ class Talk:
     def user(self, text: str, below: int | None = None) -> int:
         return self.store.add_message(self.id, below, "user", text).id
 
-    def answer(self, text: str, below: int, mark: Mark | None = None, *, made: bool = True) -> int:
+    def answer(
+        self, text: str, below: int, mark: Mark | None = None, *, generated: bool = True
+    ) -> int:
         number = self.store.add_message(self.id, below, "assistant", text).id
-        if made:
+        if generated:
             with self.store.database.transaction() as connection:
                 connection.execute(
-                    "UPDATE message SET provenance = ? WHERE id = ?", (json.dumps(MADE), number)
+                    "UPDATE message SET provenance = ? WHERE id = ?",
+                    (json.dumps(PROVENANCE), number),
                 )
         self.store.set_mark(number, mark)
         return number
 
     @property
     def tree(self) -> list[Message]:
-        return self.store.tree(self.id)
+        return self.store.all_messages(self.id)
 
 
 @pytest.fixture
@@ -49,8 +52,8 @@ def talk(paths: Paths) -> Talk:
 
 
 def texts(talk: Talk) -> list[list[str]]:
-    found = good_dialogues(talk.tree, "Be kind.")
-    return [[said.content for said in example.messages] for example in found]
+    examples = good_dialogues(talk.tree, "Be kind.")
+    return [[turn.content for turn in example.messages] for example in examples]
 
 
 def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
@@ -60,7 +63,7 @@ def preferred(talk: Talk) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def test_a_dialogue_down_to_the_last_good_answer_is_an_example(talk: Talk) -> None:
+def test_a_dialogue_up_to_the_last_good_answer_is_an_example(talk: Talk) -> None:
     question = talk.user("One?")
     first = talk.answer("First.", question, "good")
     talk.answer("Another.", question)
@@ -70,7 +73,7 @@ def test_a_dialogue_down_to_the_last_good_answer_is_an_example(talk: Talk) -> No
     assert texts(talk) == [["Be kind.", "One?", "First.", "Two?", "Second."]]
 
 
-def test_nothing_unmarked_and_nothing_below_a_bad_answer_is_an_example(talk: Talk) -> None:
+def test_unmarked_answers_and_those_below_a_bad_one_are_no_examples(talk: Talk) -> None:
     question = talk.user("One?")
     bad = talk.answer("Bad.", question, "bad")
     talk.answer("Good, but below it.", talk.user("Two?", bad), "good")
@@ -86,14 +89,14 @@ def test_marks_make_pairs(talk: Talk) -> None:
     assert preferred(talk) == [("One?", "Better.", "Worse.", "marks")]
 
 
-def test_what_the_person_wrote_instead_is_better(talk: Talk) -> None:
+def test_an_answer_that_the_person_wrote_is_preferred(talk: Talk) -> None:
     question = talk.user("One?")
     talk.answer("Made.", question)
-    talk.answer("Written.", question, made=False)
+    talk.answer("Written.", question, generated=False)
     assert preferred(talk) == [("One?", "Written.", "Made.", "edit")]
 
 
-def test_the_one_that_the_conversation_went_on_from_is_better(talk: Talk) -> None:
+def test_the_answer_that_the_conversation_continues_from_is_preferred(talk: Talk) -> None:
     question = talk.user("One?")
     talk.answer("Left.", question)
     kept = talk.answer("Kept.", question)
@@ -102,7 +105,7 @@ def test_the_one_that_the_conversation_went_on_from_is_better(talk: Talk) -> Non
     assert preferred(talk) == [("One?", "Kept.", "Left.", "regenerated")]
 
 
-def test_they_are_written_only_when_asked_and_are_a_corpus(
+def test_exported_examples_can_be_read_as_a_corpus(
     talk: Talk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     question = talk.user("One?")
@@ -111,9 +114,9 @@ def test_they_are_written_only_when_asked_and_are_a_corpus(
     good, better = tmp_path / "good.jsonl", tmp_path / "pairs.jsonl"
     assert run(["sessions", "export", "--as", "good", "-o", str(good), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["written"] == 1
-    (found,) = read_corpus(good)
-    assert isinstance(found, Dialogue)
-    assert [turn.content for turn in found.messages] == ["Be kind.", "One?", "Better."]
+    (dialogue,) = read_corpus(good)
+    assert isinstance(dialogue, Dialogue)
+    assert [turn.content for turn in dialogue.messages] == ["Be kind.", "One?", "Better."]
     assert run(["sessions", "export", "--as", "pairs", "-o", str(better)]) == 0
     (line,) = better.read_text().splitlines()
     assert json.loads(line)["rejected"] == [{"role": "assistant", "content": "Worse."}]

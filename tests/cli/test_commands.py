@@ -38,13 +38,13 @@ def run(
 def run_json(*arguments: str, stdin: bytes = b"") -> dict[str, Any]:
     done = run(*arguments, "--json", stdin=stdin)
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)  # exactly one object and nothing else
-    assert isinstance(found, dict)
-    return found
+    printed = json.loads(done.stdout)  # exactly one object and nothing else
+    assert isinstance(printed, dict)
+    return printed
 
 
 def one_line(done: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
-    """The one clear line a failure ends in."""
+    """The only output of a failed command: one line on stderr."""
     text = done.stderr.decode()
     assert done.returncode == code, text
     assert "Traceback" not in text
@@ -56,7 +56,7 @@ def one_line(done: subprocess.CompletedProcess[bytes], code: int = 1) -> str:
 # --- ask ------------------------------------------------------------------------------------------
 
 
-def test_ask_answers_with_all_fields() -> None:
+def test_ask_prints_all_json_fields() -> None:
     found = run_json("ask", PARIS, "--temperature", "0")
     assert "Paris" in found["text"]
     assert found["model"] == "smollm2-135m"
@@ -76,7 +76,7 @@ def test_ask_writes_the_answer_and_a_line_end() -> None:
     assert done.stderr == b""
 
 
-def test_a_conversation_goes_on() -> None:
+def test_a_conversation_can_be_continued() -> None:
     first = run_json("ask", PARIS, "--temperature", "0")
     run_json("ask", "And of Italy?", "--session", first["session_id"], *SHORT)
     shown = run_json("sessions", "show", first["session_id"])
@@ -85,7 +85,7 @@ def test_a_conversation_goes_on() -> None:
     assert shown["messages"][1]["provenance"]["model"] == "smollm2-135m"
 
 
-def test_what_is_piped_in_goes_below_the_question() -> None:
+def test_piped_text_is_added_below_the_question() -> None:
     found = run_json("ask", "Repeat this text:", *SHORT, stdin="Grüße, 你好\n".encode())
     shown = run_json("sessions", "show", found["session_id"])
     assert shown["messages"][0]["text"] == "Repeat this text:\n\nGrüße, 你好"
@@ -124,16 +124,16 @@ def test_binary_on_stdin_is_refused() -> None:
     assert "zero byte at 1" in one_line(run("ask", stdin=b"a\x00b"))
 
 
-def test_nothing_to_ask_is_said() -> None:
+def test_a_missing_question_is_reported() -> None:
     assert "nothing to ask" in one_line(run("ask", stdin=b"\n"))
 
 
-def test_a_question_longer_than_the_context_is_named_and_kept(paths: Paths) -> None:
+def test_a_question_longer_than_the_context_is_reported_and_kept(paths: Paths) -> None:
     line = one_line(run("ask", stdin=b"word " * 6000))
     assert "too long" in line
     assert "4096" in line
     store = Store(paths.conversations_file)
-    assert len(store.messages(store.conversations()[0].id)[0].text.split()) == 6000
+    assert len(store.shown_messages(store.conversations()[0].id)[0].text.split()) == 6000
 
 
 def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
@@ -151,12 +151,12 @@ def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
     assert process.returncode == 130, errors
     assert b"Traceback" not in errors
     store = Store(paths.conversations_file)
-    kept = store.messages(store.conversations()[0].id)[-1]
+    kept = store.shown_messages(store.conversations()[0].id)[-1]
     assert kept.state == "stopped"
     assert (said + rest).decode().strip() == kept.text.strip()
 
 
-def test_a_reader_that_goes_away_ends_it_quietly() -> None:
+def test_a_closed_pipe_ends_ask_quietly() -> None:
     done = subprocess.run(
         f"{sys.executable} -m baize_tui ask 'Write a long story' --max-tokens 80 | head -c 5",
         shell=True,
@@ -201,7 +201,7 @@ def test_models_list_and_info() -> None:
     assert "49152 tokens" in run("models", "info", "smollm2-135m").stdout.decode()
 
 
-def test_info_tells_of_what_is_not_here_and_of_adapters(tmp_path: Path) -> None:
+def test_info_describes_uninstalled_models_and_adapters(tmp_path: Path) -> None:
     said = run("models", "info", "baize-v1-7b").stdout.decode()
     assert "not installed: 'baize-tui models pull baize-v1-7b' downloads it" in said
     assert "For research only" in said
@@ -215,7 +215,7 @@ def test_info_tells_of_what_is_not_here_and_of_adapters(tmp_path: Path) -> None:
     assert f"missing: {lora}" in run("models", "info", "mine").stdout.decode()
 
 
-def test_a_model_is_imported_and_talked_with(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
+def test_a_model_is_imported_and_answers(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
     file = tmp_path / "My Model.Q4_1.gguf"
     shutil.copyfile(smollm2, file)
     assert run("models", "import", str(file)).returncode == 0
@@ -239,7 +239,7 @@ def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
 # --- sessions -------------------------------------------------------------------------------------
 
 
-def test_sessions_are_listed_renamed_deleted_and_brought_back(paths: Paths) -> None:
+def test_sessions_are_listed_renamed_deleted_and_restored(paths: Paths) -> None:
     assert run_json("sessions", "list") == {"sessions": []}
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=True, title="Old")
@@ -257,7 +257,7 @@ def test_sessions_are_listed_renamed_deleted_and_brought_back(paths: Paths) -> N
     assert "Hi ␛[31m" in shown
 
 
-def test_an_unknown_session_is_named() -> None:
+def test_an_unknown_session_is_reported() -> None:
     for command in (("show", "zz"), ("rename", "zz", "t"), ("delete", "zz"), ("undelete", "zz")):
         assert "'zz'" in one_line(run("sessions", *command))
 
@@ -265,7 +265,7 @@ def test_an_unknown_session_is_named() -> None:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def test_doctor_says_what_is_there(home: Path) -> None:
+def test_doctor_reports_versions_machine_and_models(home: Path) -> None:
     found = run_json("doctor")
     assert found["versions"]["llama-cpp-python"] == "0.3.36"
     assert found["machine"]["threads"] >= 1
@@ -279,7 +279,7 @@ def test_doctor_says_what_is_there(home: Path) -> None:
     assert "all is well" in run("doctor").stdout.decode()
 
 
-def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> None:
+def test_doctor_reports_a_model_that_does_not_answer(tmp_path: Path, paths: Paths) -> None:
     (broken, _), *_ = broken_files(tmp_path / "broken", smollm2_file()).values()
     paths.config.mkdir(parents=True)
     paths.settings_file.write_text(f'[model]\ndefault = "{broken}"\n')
@@ -289,7 +289,7 @@ def test_doctor_is_not_well_without_a_token(tmp_path: Path, paths: Paths) -> Non
     assert "all is well" not in done.stdout.decode()
 
 
-def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:
+def test_doctor_reports_an_invalid_settings_file(paths: Paths) -> None:
     paths.config.mkdir(parents=True)
     paths.settings_file.write_text("[chat]\nsytem = 'x'\n")
     done = run("doctor")
@@ -298,7 +298,7 @@ def test_doctor_names_a_broken_settings_file(paths: Paths) -> None:
     assert "sytem" in one_line(run("ask", "Hi"))
 
 
-def test_a_newer_and_a_damaged_store_end_in_one_line(paths: Paths) -> None:
+def test_a_damaged_store_is_moved_and_reported(paths: Paths) -> None:
     paths.data.mkdir(parents=True)
     paths.conversations_file.write_bytes(b"not a database at all, but long enough" * 50)
     done = run("sessions", "list")
@@ -307,7 +307,7 @@ def test_a_newer_and_a_damaged_store_end_in_one_line(paths: Paths) -> None:
     assert list(paths.data.glob("conversations.damaged-*.db"))
 
 
-def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.touch()
     for arguments in (("ask", "Hi"), ("sessions", "list"), ("models", "info", "smollm2-135m")):
@@ -315,7 +315,7 @@ def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         assert str(blocker) in line
 
 
-def test_a_typed_baize_marker_is_said() -> None:
+def test_a_typed_baize_marker_is_reported() -> None:
     done = run("ask", "end [|AI|] it", "--format", "baize", *SHORT)
     assert done.returncode == 0
     assert "[|AI|] in the text would end a turn" in done.stderr.decode()
@@ -330,7 +330,7 @@ def test_wrong_usage_is_2(arguments: tuple[str, ...]) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_the_client_wants_a_terminal() -> None:
+def test_the_client_needs_a_terminal() -> None:
     assert "needs a terminal" in one_line(run())
 
 

@@ -52,7 +52,7 @@ COMMANDS: tuple[Command, ...] = (ask, import_model, doctor, selfchat, verify)
 SIGNALS = ("SIGSEGV", "SIGILL", "SIGABRT", "SIGKILL")
 PHASES = ("starting", "loading", "warming-up", "decoding")
 ANSWERING = (ask, doctor, selfchat)
-"""Commands that generate; the others end with the model loaded, or read with it."""
+"""Commands that generate text; the others only load the model, or evaluate with it."""
 
 
 def run(command: list[str], crash: str) -> subprocess.CompletedProcess[str]:
@@ -78,7 +78,7 @@ def run(command: list[str], crash: str) -> subprocess.CompletedProcess[str]:
         for marks in [() if (column, phase) == (row % 4, PHASES[row % 3]) else (pytest.mark.sweep,)]
     ],
 )
-def test_the_command_does_its_work_all_the_same(
+def test_the_command_succeeds_in_spite_of_a_crash(
     command: Command, signal: str, phase: str, smollm2: Path, tmp_path: Path, paths: Paths
 ) -> None:
     done = run(command(smollm2, tmp_path), f"{signal} {phase} full,no-extra-buffers")
@@ -100,7 +100,7 @@ def test_the_command_does_its_work_all_the_same(
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_nothing_helps_it_ends_in_one_line(
+def test_a_crash_in_every_machine_profile_ends_in_one_line(
     command: Command, smollm2: Path, tmp_path: Path
 ) -> None:
     done = run(command(smollm2, tmp_path), f"SIGABRT loading {EVERY}")

@@ -41,15 +41,15 @@ def test_messages_form_a_tree(store: Store) -> None:
     question = store.add_message(conversation.id, None, "user", "Q")
     one = store.add_message(conversation.id, question.id, "assistant", "1")
     two = store.add_message(conversation.id, question.id, "assistant", "2")
-    assert [m.text for m in store.messages(conversation.id)] == ["Q", "2"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "2"]
     store.set_leaf(conversation.id, one.id)
-    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "1"]
     assert store.siblings(one.id) == [one.id, two.id]
     other_question = store.add_message(conversation.id, None, "user", "Q2")
     assert store.siblings(question.id) == [question.id, other_question.id]
 
 
-def test_branches_are_counted_and_walked(store: Store) -> None:
+def test_branches_are_counted_and_followed(store: Store) -> None:
     conversation = talk(store)
     question = store.add_message(conversation.id, None, "user", "Q")
     one = store.add_message(conversation.id, question.id, "assistant", "1")
@@ -59,7 +59,7 @@ def test_branches_are_counted_and_walked(store: Store) -> None:
     assert store.questions() == ["more", "Q"]
     assert store.leaf_below(one.id) == more.id
     store.set_leaf(conversation.id, store.leaf_below(one.id))
-    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "1", "more"]
 
 
 def test_a_deleted_message_comes_back_with_all_below_it(store: Store) -> None:
@@ -68,17 +68,17 @@ def test_a_deleted_message_comes_back_with_all_below_it(store: Store) -> None:
     one = store.add_message(conversation.id, question.id, "assistant", "1")
     store.add_message(conversation.id, one.id, "user", "more")
     store.delete_message(one.id)
-    assert [m.text for m in store.messages(conversation.id)] == ["Q"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q"]
     store.undelete_message(one.id)
-    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "1", "more"]
     two = store.add_message(conversation.id, question.id, "assistant", "2")
     store.delete_message(two.id)
-    assert [m.text for m in store.messages(conversation.id)] == ["Q", "1", "more"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "1", "more"]
     store.delete_message(question.id)
-    assert store.messages(conversation.id) == []
+    assert store.shown_messages(conversation.id) == []
 
 
-def test_ids_come_back_as_they_were(store: Store) -> None:
+def test_token_ids_are_read_back_unchanged(store: Store) -> None:
     conversation = talk(store)
     message = store.add_message(
         conversation.id, None, "assistant", "x", ids=[0, 1, 128_255, 2**31 - 1], tokenizer="t"
@@ -100,7 +100,7 @@ def test_delete_can_be_undone(store: Store) -> None:
     assert store.conversations() == []
     assert [c.id for c in store.conversations(deleted=True)] == [conversation.id]
     store.undelete(conversation.id)
-    assert store.messages(conversation.id)[0].text == "kept"
+    assert store.shown_messages(conversation.id)[0].text == "kept"
 
 
 def test_the_beginning_of_an_id_is_enough(store: Store) -> None:
@@ -133,12 +133,12 @@ def test_in_memory_nothing_is_written(tmp_path: Path, monkeypatch: pytest.Monkey
     store = Store(None)
     conversation = talk(store)
     store.add_message(conversation.id, None, "user", "secret")
-    assert store.messages(conversation.id)[0].text == "secret"
+    assert store.shown_messages(conversation.id)[0].text == "secret"
     store.close()
     assert list(tmp_path.iterdir()) == []
 
 
-# --- files that are not as they should be ---------------------------------------------------------
+# --- newer, damaged and foreign files -------------------------------------------------------------
 
 
 def test_a_newer_file_is_left_alone(store: Store, file: Path) -> None:
@@ -172,8 +172,8 @@ def test_a_damaged_file_is_set_aside(file: Path, damage: object) -> None:
     damaged = damage(file.read_bytes())  # type: ignore[operator]
     file.write_bytes(damaged)
     opened = Store(file)
-    assert opened.set_aside is not None
-    assert opened.set_aside.read_bytes() == damaged
+    assert opened.damaged_file is not None
+    assert opened.damaged_file.read_bytes() == damaged
     talk(opened)
     assert len(opened.conversations()) == 1
 
@@ -184,12 +184,12 @@ def test_a_file_of_another_program_is_set_aside(file: Path) -> None:
         connection.execute("CREATE TABLE conversation (something TEXT)")
         connection.execute(f"PRAGMA user_version = {VERSION}")
     connection.close()
-    assert Store(file).set_aside is not None
+    assert Store(file).damaged_file is not None
 
 
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may write everywhere: be somebody else meanwhile."""
+    """Run as another user: root may write everywhere."""
     if os.geteuid() != 0:
         yield
         return
@@ -200,15 +200,15 @@ def as_nobody() -> Iterator[None]:
         os.seteuid(0)
 
 
-def test_no_permission_is_named(file: Path) -> None:
+def test_missing_permission_is_reported(file: Path) -> None:
     file.parent.mkdir(parents=True, mode=0o500)
     with as_nobody(), pytest.raises(StoreError, match="ermission denied") as caught:
         Store(file)
     assert str(file.parent) in str(caught.value)
 
 
-def test_a_file_that_may_only_be_read_is_named() -> None:
-    with tempfile.TemporaryDirectory() as name:  # pytest's own folders let nobody in
+def test_a_read_only_file_is_reported() -> None:
+    with tempfile.TemporaryDirectory() as name:  # other users cannot enter pytest's own folders
         file = Path(name) / "conversations.db"
         store = Store(file)
         conversation = talk(store)
@@ -222,7 +222,7 @@ def test_a_file_that_may_only_be_read_is_named() -> None:
         assert Store(file).conversation(conversation.id)
 
 
-def test_a_folder_in_the_way_is_named(tmp_path: Path) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:
     blocker = tmp_path / "data"
     blocker.write_text("a file where the folder should be")
     with pytest.raises(StoreError, match=str(blocker)):
@@ -233,7 +233,7 @@ def test_an_empty_file_is_a_new_one(file: Path) -> None:
     file.parent.mkdir(parents=True)
     file.touch()
     store = Store(file)
-    assert store.set_aside is None
+    assert store.damaged_file is None
     assert store.conversations() == []
 
 
@@ -247,7 +247,7 @@ def test_two_clients_see_each_others_work(store: Store, file: Path) -> None:
     assert other.version() != before
     assert [c.title for c in other.conversations()] == ["by the first"]
     other.add_message(conversation.id, None, "user", "by the second")
-    assert [m.text for m in store.messages(conversation.id)] == ["by the second"]
+    assert [m.text for m in store.shown_messages(conversation.id)] == ["by the second"]
 
 
 def test_two_clients_write_at_once(store: Store, file: Path) -> None:
@@ -268,7 +268,7 @@ def test_two_clients_write_at_once(store: Store, file: Path) -> None:
     for thread in threads:
         thread.join()
     assert errors == []
-    first = store.messages(conversation.id)[0]
+    first = store.shown_messages(conversation.id)[0]
     assert len(store.siblings(first.id)) == 200
 
 
@@ -287,7 +287,7 @@ def test_two_clients_may_start_at_once(file: Path) -> None:
     for thread in threads:
         thread.join()
     assert all(isinstance(client, Store) for client in found)
-    assert all(client.set_aside is None for client in found if isinstance(client, Store))
+    assert all(client.damaged_file is None for client in found if isinstance(client, Store))
 
 
 def test_an_answer_of_a_killed_client_is_marked_as_interrupted(file: Path) -> None:
@@ -304,18 +304,18 @@ def test_an_answer_of_a_killed_client_is_marked_as_interrupted(file: Path) -> No
     )
     subprocess.run([sys.executable, "-c", code], check=False)
     store = Store(file)
-    (message,) = store.messages(store.conversations()[0].id)
+    (message,) = store.shown_messages(store.conversations()[0].id)
     assert (message.state, message.text, message.ids) == ("interrupted", "half an ans", [1, 2])
 
 
-def test_an_answer_of_a_living_client_is_left_alone(store: Store, file: Path) -> None:
+def test_an_answer_of_a_running_client_is_left_alone(store: Store, file: Path) -> None:
     conversation = talk(store)
     message = store.add_message(conversation.id, None, "assistant", "", state="streaming")
     other = Store(file)
     assert other.message(message.id).state == "streaming"
 
 
-def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
+def test_a_file_of_the_first_schema_is_migrated(file: Path) -> None:
     """A file of the first schema, as version 0.1 wrote it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     old = sqlite3.connect(file)
@@ -337,14 +337,14 @@ def test_options_of_old_files_are_there_after_migration(file: Path) -> None:
     store = Store(file)
     conversation = store.conversation("abc")
     assert (conversation.sampling, conversation.overflow) == ({}, None)
-    (message,) = store.messages("abc")
+    (message,) = store.shown_messages("abc")
     assert (message.mark, message.pinned) == (None, False)
     store.set_options(msgspec.structs.replace(conversation, sampling={"top_k": 5}))
     assert store.conversation("abc").sampling == {"top_k": 5}
     store.close()
 
 
-def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
+def test_marks_and_pins_are_saved_and_removed(store: Store) -> None:
     conversation = talk(store)
     message = store.add_message(conversation.id, None, "assistant", "Yes.")
     store.set_mark(message.id, "good")
@@ -355,13 +355,13 @@ def test_marks_and_pins_are_kept_and_taken_back(store: Store) -> None:
     assert (store.message(message.id).mark, store.message(message.id).pinned) == (None, False)
 
 
-def test_the_last_texts_of_a_branch_are_its_end(store: Store) -> None:
+def test_the_end_of_a_path_is_read_on_its_own(store: Store) -> None:
     conversation = store.new_conversation(system="", moderation=True)
     parent: int | None = None
     for number in range(10):
         parent = store.add_message(conversation.id, parent, "user", f"m{number}", ids=[1, 2]).id
     assert parent is not None
-    last = store.texts(parent, 3)
+    last = store.path_end(parent, 3)
     assert [message.text for message in last] == ["m7", "m8", "m9"]
     assert last[0].parent_id is not None
-    assert [m.text for m in store.texts(last[0].parent_id, 99)] == [f"m{n}" for n in range(7)]
+    assert [m.text for m in store.path_end(last[0].parent_id, 99)] == [f"m{n}" for n in range(7)]

@@ -1,4 +1,4 @@
-"""The real model draws the same tokens in every run."""
+"""A fixed seed: the real model generates the same tokens in every run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A program in a real pseudo-terminal: keys in, every byte out, and the screen as pyte sees it."""
+"""A program in a pseudo-terminal: it types keys, records every byte, and emulates the screen."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PtySession:
         return int(self._child.pid)
 
     def read(self) -> None:
-        """Take in what has been written so far."""
+        """Read what the program has written so far."""
         try:
             while True:
                 chunk = self._child.read_nonblocking(1 << 16, timeout=0.02)
@@ -75,7 +75,7 @@ class PtySession:
         self._child.send(keys)
 
     def resize(self, columns: int, lines: int) -> None:
-        """The window has another size."""
+        """Change the size of the terminal."""
         self.read()
         self._screen.resize(lines, columns)
         self._child.setwinsize(lines, columns)
@@ -98,7 +98,7 @@ class PtySession:
         return int(self._child.exitstatus or 0)
 
     def close_terminal(self) -> None:
-        """The window is closed: the program hears SIGHUP, and has nowhere to write."""
+        """Close the terminal: the program gets SIGHUP, and its writes fail."""
         os.close(self._child.child_fd)
         self._terminal_closed = True
 
@@ -109,7 +109,7 @@ class PtySession:
 
     @property
     def attributes(self) -> list[object]:
-        """How the terminal is set up, as ``termios.tcgetattr`` has it."""
+        """The settings of the terminal, from ``termios.tcgetattr``."""
         return termios.tcgetattr(self._child.child_fd)
 
     def kill(self, number: int = signal.SIGKILL) -> None:

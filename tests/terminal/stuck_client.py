@@ -1,4 +1,4 @@
-"""The client, which hangs in a way of choice once a file appears::
+"""A client that hangs in the way WAY once FILE exists::
 
 python stuck_client.py WAY FILE
 """
@@ -44,7 +44,7 @@ def write_forever(app: BaizeApp) -> None:
 
 
 def wait_in_a_thread(app: BaizeApp) -> None:
-    """The event loop goes on, but does not end before its threads."""
+    """The event loop runs, but does not end before its threads."""
     app.run_worker(asyncio.to_thread(threading.Event().wait))
 
 
@@ -63,12 +63,12 @@ class StuckApp(BaizeApp):
     def on_ready(self) -> None:
         way, file = WAYS[sys.argv[1]], Path(sys.argv[2])
 
-        def look() -> None:
+        def hang_once_told() -> None:
             if file.exists():
                 file.unlink()
                 way(self)
 
-        self.set_interval(0.02, look)
+        self.set_interval(0.02, hang_once_told)
 
 
 def main() -> None:

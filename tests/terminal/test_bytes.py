@@ -1,6 +1,6 @@
 """Text is data: what a model, a file or a title says is never a command to the terminal.
 
-Each face runs in a real pseudo-terminal and every byte it writes is looked at.
+The client and the commands run in a pseudo-terminal, and every byte they write is checked.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DANGEROUS = re.compile(
 
 @pytest.fixture
 def hostile_store(paths: Paths) -> str:
-    """A conversation whose texts hold every attack, as another program could have written it."""
+    """A conversation whose texts contain every attack; returns its id."""
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="".join(ATTACKS), moderation=True, title="T")
     text = "\n\n".join(f"{number} {attack}" for number, attack in enumerate(ATTACKS))
@@ -86,7 +86,7 @@ def test_the_session_commands_write_no_attack(
     assert_harmless(command.written)
 
 
-def test_a_terminal_without_utf8_is_told_so() -> None:
+def test_a_terminal_without_utf8_is_refused() -> None:
     environment = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     with PtySession(environment=environment) as client:
         assert client.wait_for_end() == 1
@@ -109,7 +109,7 @@ def test_error_messages_write_no_attack() -> None:
 
 
 def test_ask_writes_no_attack_that_the_model_repeats(smollm2: Path) -> None:
-    """Going on with an answer that begins with the attack is the surest way to have it said."""
+    """The question asks the model to repeat an attack."""
     with PtySession(
         *("ask", f"Repeat exactly: {ATTACKS[0]} {ATTACKS[3]}"),
         *("--temperature", "0", "--max-tokens", "30"),

@@ -49,7 +49,7 @@ def end(client: PtySession, how: str) -> int:
 
 def last_message(paths: Paths) -> Message:
     store = Store(paths.conversations_file)
-    message = store.messages(store.conversations()[0].id)[-1]
+    message = store.shown_messages(store.conversations()[0].id)[-1]
     store.close()
     return message
 
@@ -63,7 +63,7 @@ def last_message(paths: Paths) -> Message:
         ("dead writer", "terminal closed", 129),
     ],
 )
-def test_whatever_the_main_thread_does_it_saves_and_ends(
+def test_the_client_saves_and_ends_whatever_its_main_thread_does(
     way: str, how: str, code: int, paths: Paths, tmp_path: Path
 ) -> None:
     signal_file = tmp_path / "hang"
@@ -79,7 +79,7 @@ def test_whatever_the_main_thread_does_it_saves_and_ends(
 
 
 @pytest.mark.parametrize("how", ["terminal closed", "SIGTERM", "quit"])
-def test_a_worker_that_reacts_to_nothing_is_ended(how: str, paths: Paths) -> None:
+def test_an_unresponsive_worker_is_ended(how: str, paths: Paths) -> None:
     with streaming(paths) as client:
         processes = [client.pid, *children_of(client.pid)]
         (worker,) = processes[1:]
@@ -97,7 +97,7 @@ def test_a_worker_that_reacts_to_nothing_is_ended(how: str, paths: Paths) -> Non
     assert last_message(paths).state == "stopped"
 
 
-def test_a_store_that_another_process_locks_does_not_hold_it_up(paths: Paths) -> None:
+def test_a_store_locked_by_another_process_does_not_delay_the_exit(paths: Paths) -> None:
     with streaming(paths) as client:
         processes = [client.pid, *children_of(client.pid)]
         lock = sqlite3.connect(paths.conversations_file, isolation_level=None, timeout=PATIENCE_S)
@@ -110,7 +110,7 @@ def test_a_store_that_another_process_locks_does_not_hold_it_up(paths: Paths) ->
     assert kept.text
 
 
-def test_the_terminal_is_given_back() -> None:
+def test_the_terminal_is_restored() -> None:
     with PtySession() as client:
         before = client.attributes
         client.wait_for(loaded)
@@ -120,7 +120,7 @@ def test_the_terminal_is_given_back() -> None:
         assert client.written.rindex(b"\x1b[?25h") > client.written.rindex(b"\x1b[?25l")
 
 
-def test_a_hung_client_gives_its_terminal_back_too(tmp_path: Path) -> None:
+def test_a_hung_client_restores_the_terminal(tmp_path: Path) -> None:
     signal_file = tmp_path / "hang"
     shell = ["bash", "--norc", "--noprofile", "-i"]
     with PtySession(program=shell, environment={"PS1": "shell> "}) as session:
@@ -135,15 +135,16 @@ def test_a_hung_client_gives_its_terminal_back_too(tmp_path: Path) -> None:
         wait_until_gone([client])
         session.type(f"echo code $?{ENTER}")
         session.wait_for("code 143")
-        # The shell edits lines itself: what it finds at its prompt is what it sets up anew.
+        # At its prompt, the shell changes the settings that it finds: they are the same as before
+        # only if the client restored them.
         assert session.attributes == before
         assert session.written.rindex(b"\x1b[?1049l") > session.written.rindex(b"\x1b[?1049h")
         session.type(f"exit{ENTER}")
         session.wait_for_end()
 
 
-def test_a_thread_that_waits_forever_does_not_hold_up_quitting(tmp_path: Path) -> None:
-    """As a request that the hub does not answer would."""
+def test_a_thread_that_waits_forever_does_not_delay_quitting(tmp_path: Path) -> None:
+    """Like a request that the hub does not answer."""
     signal_file = tmp_path / "hang"
     with PtySession(program=[sys.executable, STUCK, "thread", str(signal_file)]) as client:
         client.wait_for(loaded)
@@ -165,7 +166,7 @@ def test_an_editor_is_not_left_behind(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize(("how", "code"), [("SIGTERM", 143), ("SIGHUP", 129)])
-def test_ask_keeps_what_it_said(how: str, code: int, paths: Paths) -> None:
+def test_ask_saves_what_it_printed(how: str, code: int, paths: Paths) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "baize_tui", "ask", LONG],
         stdin=subprocess.DEVNULL,

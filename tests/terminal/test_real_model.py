@@ -1,4 +1,4 @@
-"""A person's path through the client on the real model, in a real terminal, keys only."""
+"""The client with the real model, in a pseudo-terminal, by keys alone."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def children_of(pid: int) -> list[int]:
     return found
 
 
-def runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
     """Whether the process exists and is not a zombie that only waits to be reaped."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -53,24 +53,24 @@ def runs(pid: int) -> bool:
 
 def wait_until_gone(pids: list[int]) -> None:
     end = time.monotonic() + PATIENCE_S
-    while any(runs(pid) for pid in pids):
+    while any(is_running(pid) for pid in pids):
         assert time.monotonic() < end, "a worker is left"
 
 
-def made_of_answers(paths: Paths) -> list[dict[str, Any]]:
+def provenances(paths: Paths) -> list[dict[str, Any]]:
     """How each answer of the only conversation was made."""
     store = Store(paths.conversations_file)
     (conversation,) = store.conversations()
-    found = [message.provenance for message in store.messages(conversation.id)]
+    made = [message.provenance for message in store.shown_messages(conversation.id)]
     store.close()
-    return [made for made in found if made is not None]
+    return [provenance for provenance in made if provenance is not None]
 
 
 def loaded(screen: str) -> bool:
     return READY in screen and "loading" not in screen
 
 
-def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
+def test_ask_quit_restart_and_continue(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("What is the capital of France?" + ENTER)
@@ -79,7 +79,7 @@ def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
         client.type("Is it a big city?" + ENTER)
         client.wait_for(lambda screen: "big city?" in screen and "answering" in screen)
         client.wait_for("tokens/s")
-        first, second = made_of_answers(paths)
+        first, second = provenances(paths)
         told = first["prompt_tokens"] + first["completion_tokens"]
         assert second["reused_tokens"] == told < second["prompt_tokens"]
         workers = children_of(client.pid)
@@ -103,30 +103,32 @@ def test_ask_quit_come_back_and_go_on(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
-def test_escape_stops_the_real_model_and_going_on_adds(paths: Paths) -> None:
+def test_escape_stops_the_real_model_and_continuing_adds_text(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
         client.wait_for("answering")
         store = Store(paths.conversations_file)
         (conversation,) = store.conversations()
-        client.wait_for(lambda _: len(store.messages(conversation.id)[-1].ids or []) > 10)
+        client.wait_for(lambda _: len(store.shown_messages(conversation.id)[-1].ids or []) > 10)
         client.type(ESCAPE)
         client.wait_for("stopped")
-        stopped = store.messages(conversation.id)[-1]
+        stopped = store.shown_messages(conversation.id)[-1]
         assert stopped.state == "stopped"
         assert stopped.ids
         client.type(CTRL_G)
         client.wait_for("answering")
-        client.wait_for(lambda _: len(store.messages(conversation.id)[-1].text) > len(stopped.text))
-        assert store.messages(conversation.id)[-1].text.startswith(stopped.text)
+        client.wait_for(
+            lambda _: len(store.shown_messages(conversation.id)[-1].text) > len(stopped.text)
+        )
+        assert store.shown_messages(conversation.id)[-1].text.startswith(stopped.text)
         client.type(ESCAPE)
         client.wait_for("stopped")
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
 
 
-def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
+def test_the_answer_of_a_killed_worker_continues(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
@@ -144,7 +146,7 @@ def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
         client.wait_for("stopped")
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
-    (made,) = made_of_answers(paths)
+    (made,) = provenances(paths)
     assert made["profile"] == "no-extra-buffers"
 
 
@@ -157,27 +159,27 @@ def test_the_answer_of_a_killed_worker_goes_on(paths: Paths) -> None:
         pytest.param("SIGKILL starting full", marks=pytest.mark.sweep),
     ],
 )
-def test_a_machine_that_crashes_llama_cpp_gets_an_answer_and_a_line(
+def test_a_machine_that_crashes_llama_cpp_gets_an_answer_and_one_notice(
     crash: str, paths: Paths
 ) -> None:
-    def tells(screen: str) -> bool:
+    def shows_notice(screen: str) -> bool:
         return "without extra buffer" in screen
 
-    # The line goes with the next turn.
+    # The next turn removes the notice.
     while_loading = crash.split()[1] in ("starting", "warming-up")
     with PtySession(environment={VARIABLE: crash}) as client:
-        client.wait_for(tells if while_loading else loaded)
+        client.wait_for(shows_notice if while_loading else loaded)
         client.wait_for(loaded)
         client.type("What is the capital of France?" + ENTER)
         client.wait_for("The capital of France is Paris.")
-        client.wait_for(lambda screen: while_loading or tells(screen))
+        client.wait_for(lambda screen: while_loading or shows_notice(screen))
         client.wait_for("tokens/s")
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     with PtySession("--continue", environment={VARIABLE: crash}) as client:
         client.wait_for(loaded)
         client.wait_for("The capital of France is Paris.")
-        assert not tells(client.screen)
+        assert not shows_notice(client.screen)
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
 
@@ -197,7 +199,7 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
             client.close_terminal()
         wait_until_gone(pids)
     store = Store(paths.conversations_file)
-    states = [message.state for message in store.messages(store.conversations()[0].id)]
+    states = [message.state for message in store.shown_messages(store.conversations()[0].id)]
     assert states == ["complete", "stopped"]
     store.close()
 
@@ -206,13 +208,13 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
 def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> None:
     """At 20 moments of a streaming answer: the store opens clean, no worker is left, and what was
     on the screen before the last write is on disk."""
-    random_words = random.Random(moment).randrange(1, 120)
+    word_count = random.Random(moment).randrange(1, 120)
     with PtySession("--continue") as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
 
         def words(_: str) -> bool:
-            return count_words(paths) >= random_words
+            return count_words(paths) >= word_count
 
         client.wait_for(words)
         seen = words_of_answer(client.screen)
@@ -226,8 +228,8 @@ def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> N
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     connection.close()
     store = Store(paths.conversations_file)
-    assert store.set_aside is None
-    messages = store.messages(store.conversations()[0].id)
+    assert store.damaged_file is None
+    messages = store.shown_messages(store.conversations()[0].id)
     assert [message.state for message in messages] == ["complete", "interrupted"]
     kept = messages[-1]
     assert seen in " ".join(kept.text.split())

@@ -1,4 +1,4 @@
-"""What only a real terminal can show: suspending, sizes, few colours, and a path by keys alone."""
+"""What only a terminal can show: suspending, sizes, few colours, and a tour by keys alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def wider_than(columns: int) -> Callable[[str], bool]:
     return lambda screen: max(len(line) for line in screen.split("\n")) > columns
 
 
-def test_suspended_and_back_with_nothing_lost() -> None:
+def test_suspending_and_resuming_loses_nothing() -> None:
     """Under a shell, as only a job of a shell can be suspended."""
     shell = ["bash", "--norc", "--noprofile", "-i"]
     with PtySession(program=shell, environment={"PS1": "shell> "}) as session:
@@ -75,7 +75,7 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
 
 
 @pytest.mark.parametrize("theme", ["baize-dark", "baize-light"])
-def test_with_sixteen_colours_nothing_is_lost(theme: str, paths: Paths) -> None:
+def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
     paths.settings_file.write_text(f'[sampling]\nseed = 1\n[look]\ntheme = "{theme}"\n')
     few = {"TERM": "xterm-16color", "COLORTERM": ""}
     with PtySession(environment=few) as client:
@@ -83,14 +83,14 @@ def test_with_sixteen_colours_nothing_is_lost(theme: str, paths: Paths) -> None:
         client.type("What is the capital of France?" + ENTER)
         client.wait_for("tokens/s")
         client.type(ALT_UP)
-        client.wait_for("█ The capital of France is Paris.")  # chosen by its mark too
+        client.wait_for("█ The capital of France is Paris.")  # selected, also shown by its mark
         assert "▌ What is the capital of France?" in client.screen
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", client.written)
 
 
-def test_a_path_through_all_of_it_by_keys_alone(paths: Paths, tmp_path: Path) -> None:
+def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> None:
     with PtySession(columns=110, lines=36) as client:
         client.wait_for(at_rest)
         client.type(F1)
@@ -141,7 +141,7 @@ def test_a_path_through_all_of_it_by_keys_alone(paths: Paths, tmp_path: Path) ->
         client.wait_for(lambda screen: "answering" in screen or "tokens/s" in screen)
         client.type(ESCAPE)
         client.type(alt("t"))
-        # The words may give way to others soon.
+        # Another text may replace this one soon.
         client.wait_for(lambda _: b"titled" in client.written or b"no title" in client.written)
         client.type(alt("d"))
         client.wait_for("Deleted.")

@@ -16,7 +16,7 @@ from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.view_state import LiveAnswer
-from baize_tui.app.widgets.status_line import threads_text
+from baize_tui.app.widgets.status_line import ANSWERING, LOADING, READING, threads_text
 from baize_tui.chat.events import (
     AnswerFailed,
     AnswerFinished,
@@ -31,7 +31,6 @@ from baize_tui.chat.events import (
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.store.records import Conversation, Message
 
-LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
 MACHINE_BUSY = "the machine is busy"
 NOT_SAVED_YET = "not saved yet"
 NOT_SAVED = "not saved: the disk is full; saving will be retried"
@@ -121,7 +120,7 @@ class Answers:
         self._draft_cost.count_soon()
 
     def show_more_mark(self) -> None:
-        """Say that text is added below, where the end of a growing answer is out of sight."""
+        """Show that text is added below, if the end of a growing answer is out of sight."""
         more = not self._surface.transcript.following and self._view.is_answering
         mark = self._surface.screen.query_one("#more", Static)
         if mark.display != more:
@@ -190,7 +189,7 @@ class Answers:
         )
         live.drawn = False
         if is_open:
-            self.drawing_rate.text_came()
+            self.drawing_rate.text_added()
 
     def _show_threads(self, event: ThreadsChosen) -> None:
         self.drawing_rate.model_uses(event.threads)
@@ -234,7 +233,7 @@ class Answers:
             self._surface.transcript.update_turn(turn, message)
 
     def _draw(self) -> None:
-        """Draw the answer of the open conversation as far as it has come."""
+        """Draw the answer of the open conversation, as far as it was generated."""
         open_id = self._view.open_id
         live = self._view.live.get(open_id) if open_id is not None else None
         if live is None or live.drawn:

@@ -28,7 +28,7 @@ class Asking:
         """Which earlier message is in the prompt, 0 for the latest; -1 for none."""
 
     def can_start(self) -> bool:
-        """Whether a turn can start; shows why not where there is no model."""
+        """Whether a turn can start; shows why not if there is no model."""
         state = self._surface.state
         no_model = state.chat.active_model.loaded is None and state.model is None
         if state.load_ended.is_set() and no_model:
@@ -63,8 +63,8 @@ class Asking:
         if turn is None or not self.can_start() or conversation is None:
             return
         message = turn.message
-        # Ids grow along a branch: this removes the answer to a question, and all below it.
-        transcript.remove_from(message.id + (message.role == "user"))
+        # Ids grow along a branch: for a question, this removes its answer and all below that.
+        transcript.remove_from(message.id + 1 if message.role == "user" else message.id)
         self._answers.start(conversation, self._surface.chat.regenerate(message.id))
 
     def continue_last(self) -> None:

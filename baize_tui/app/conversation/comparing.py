@@ -20,7 +20,7 @@ NOTHING_TO_COMPARE = "no other model or adapter is installed to compare with"
 
 
 class Comparing:
-    """Asks whom to compare and what to ask, then shows the answers side by side."""
+    """Asks for the models to compare and for a question, then shows the answers side by side."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Comparing:
             await self._conversation_view.reload()
 
     def _own_answerer(self, conversation: Conversation) -> Answerer | None:
-        """The model and adapters of the conversation; None where no model is loaded."""
+        """The model and adapters of the conversation; None if no model is loaded."""
         model = self._surface.chat.active_model.model
         name = conversation.model or (model.name if model is not None else None)
         if name is None:

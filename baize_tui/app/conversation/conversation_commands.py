@@ -17,6 +17,7 @@ from baize_tui.store.errors import StoreError
 
 TITLE_QUESTION = "Title of this conversation"
 CHOOSING_TITLE = "choosing a title"
+NO_TITLE = "the model found no title"
 
 
 class ConversationCommands:
@@ -81,6 +82,10 @@ class ConversationCommands:
         status.show(CHOOSING_TITLE, "busy")
         try:
             title = await self._surface.chat.suggest_title(conversation_id)
+            if not title:
+                key = self._surface.state.keys["rename"]
+                status.show(f"{NO_TITLE}; {key} lets you write one", "problem")
+                return
             await self._set_title(conversation_id, title)
         except (CatalogError, EngineFailure, NoModelLoaded, StoreError, UnknownFormat) as error:
             status.show(str(error), "problem")

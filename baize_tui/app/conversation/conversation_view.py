@@ -17,7 +17,7 @@ from baize_tui.store.records import Conversation, Message
 
 FIRST_MESSAGES, MORE_MESSAGES = 60, 500
 """Messages read to open a conversation, and at a time for those above them."""
-GROUP = "rest of the turns"
+REST_GROUP = "rest of the turns"
 """The group of the worker that reads what is above."""
 
 
@@ -45,7 +45,7 @@ class ConversationView:
         messages: list[Message] = []
         leaf = conversation.leaf_id
         if leaf is not None:
-            messages = await surface.chat.messages.texts(leaf, FIRST_MESSAGES)
+            messages = await surface.chat.messages.path_end(leaf, FIRST_MESSAGES)
         live = view.live.get(conversation.id)
         if live is not None:
             messages = [live.message if m.id == live.message.id else m for m in messages]
@@ -56,7 +56,7 @@ class ConversationView:
         self._idle_status.show()
         surface.status.show_stop(view.is_answering)
         show_rest = partial(self._show_rest, conversation, messages)
-        surface.run_worker(show_rest, group=GROUP, exclusive=True)
+        surface.run_worker(show_rest, group=REST_GROUP, exclusive=True)
 
     async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """Show what can come later: the turns above, the branches, the use of the context."""
@@ -69,7 +69,7 @@ class ConversationView:
                 view.context_used = used
                 self._idle_status.show_if_idle()
         while first is not None and first.parent_id is not None:
-            earlier = await surface.chat.messages.texts(first.parent_id, MORE_MESSAGES)
+            earlier = await surface.chat.messages.path_end(first.parent_id, MORE_MESSAGES)
             if view.open_id != conversation.id:
                 return
             surface.transcript.show_earlier(earlier, conversation.context_start)
@@ -83,7 +83,7 @@ class ConversationView:
         """Show the welcome; the first message begins a conversation."""
         surface, view = self._surface, self._surface.view
         view.open(None)
-        surface.screen.workers.cancel_group(surface.screen, GROUP)
+        surface.screen.workers.cancel_group(surface.screen, REST_GROUP)
         self.show_welcome()
         self.show_disclaimer()
         self._list_updates.refresh()
@@ -93,7 +93,7 @@ class ConversationView:
         self._draft_cost.count_soon()
 
     async def begin(self) -> Conversation:
-        """The open conversation; a new one where none is open.
+        """The open conversation; a new one if none is open.
 
         Raises:
             StoreError: it cannot be created.
@@ -135,8 +135,8 @@ class ConversationView:
     async def show_branches(self) -> None:
         open_id = self._surface.view.open_id
         if open_id is not None:
-            places = await self._surface.chat.conversations.branches(open_id)
-            self._surface.transcript.show_branches(places)
+            positions = await self._surface.chat.conversations.branches(open_id)
+            self._surface.transcript.show_branches(positions)
 
     def show_welcome(self) -> None:
         """Show the welcome if no conversation is open."""

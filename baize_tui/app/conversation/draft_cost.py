@@ -14,7 +14,7 @@ from baize_tui.store.errors import StoreError
 
 COUNT_AFTER_S = 0.3
 """A draft is counted when nothing was typed for this long."""
-GROUP = "count"
+COUNT_GROUP = "count"
 """The group of the worker that counts."""
 
 
@@ -46,7 +46,7 @@ class DraftCost:
             self._timer.stop()
 
     def _start_count(self) -> None:
-        self._surface.run_worker(self._count, group=GROUP, exclusive=True)
+        self._surface.run_worker(self._count, group=COUNT_GROUP, exclusive=True)
 
     async def _count(self) -> None:
         view, draft = self._surface.view, self._surface.prompt.draft

@@ -12,16 +12,17 @@ from baize_shared.usable_cpus import usable_cpus
 
 DRAWS_PER_SECOND = 10
 """How often a growing answer is drawn at most."""
-DRAWS_BESIDE_FULL_CORES = 5
+DRAWS_WITH_BUSY_CORES = 5
 """The same while the model computes on every core: each drawing makes all its threads wait."""
 _EARLIEST, _LATEST = 0.9, 1.25
-"""After the last drawing, in intervals: when new text is drawn at once, and when text that came
-before that is drawn. Text comes about as often as it is drawn; the room between lets the next piece
-do the drawing, so that the client wakes up once for both."""
+"""Times since the last drawing, as parts of the interval. New text is drawn at once from
+``_EARLIEST`` on; text that was added before waits until ``_LATEST``. Text comes about as often as
+it is drawn, so the next piece usually comes between the two and is drawn with the waiting one: the
+client wakes up once for both."""
 
 
 class DrawingRate:
-    """Calls ``draw`` for new text: at once, or from a timer where the last drawing is recent."""
+    """Calls ``draw`` for new text: at once, or after a delay if the last drawing is recent."""
 
     def __init__(self, node: MessagePump, draw: Callable[[], None]) -> None:
         """``node`` runs the timer."""
@@ -34,9 +35,9 @@ class DrawingRate:
     def model_uses(self, threads: int) -> None:
         """The model computes with this many threads from now on."""
         full = threads >= usable_cpus()
-        self.per_second = DRAWS_BESIDE_FULL_CORES if full else DRAWS_PER_SECOND
+        self.per_second = DRAWS_WITH_BUSY_CORES if full else DRAWS_PER_SECOND
 
-    def text_came(self) -> None:
+    def text_added(self) -> None:
         since = time.monotonic() - self._drawn_at
         if since >= _EARLIEST / self.per_second:
             self._draw_now()
@@ -45,7 +46,7 @@ class DrawingRate:
             self._timer = self._node.set_timer(wait, self._draw_now)
 
     def stop(self) -> None:
-        """Draw no more by itself: the answer has ended."""
+        """Stop the timer: the answer has ended."""
         if self._timer is not None:
             self._timer.stop()
             self._timer = None

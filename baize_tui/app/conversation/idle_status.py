@@ -10,7 +10,7 @@ TOO_LONG, DROPS_TURNS = "too long", "drops oldest turns"
 
 
 class IdleStatus:
-    """Shows the state of the client at rest."""
+    """Shows the state of the client while nothing is in progress."""
 
     def __init__(self, surface: Surface) -> None:
         self._surface = surface

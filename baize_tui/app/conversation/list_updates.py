@@ -8,7 +8,7 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.store.errors import StoreError
 
 WATCH_EVERY_S = 2.0
-GROUP = "list"
+READ_GROUP = "list"
 """The group of the worker that reads the list."""
 SAVED_AGAIN = "everything is saved again"
 
@@ -34,7 +34,7 @@ class ListUpdates:
 
     def refresh(self) -> None:
         """Read the list again in the background."""
-        self._surface.run_worker(self._read, group=GROUP, exclusive=True)
+        self._surface.run_worker(self._read, group=READ_GROUP, exclusive=True)
 
     async def _read(self) -> None:
         surface = self._surface

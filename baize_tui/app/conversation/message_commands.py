@@ -87,7 +87,7 @@ class MessageCommands:
             self._transcript.redraw(turn)
 
     async def mark(self, mark: Mark) -> None:
-        """Mark the answer, or remove the mark where it has the same."""
+        """Mark the answer, or remove the mark if it has the same one."""
         turn = self._transcript.turn_to_work_on("assistant")
         if turn is None or turn.message.role != "assistant" or turn.growing:
             return

@@ -9,10 +9,11 @@ from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.status_line import LOADING
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.engine.client import EngineFailure
 
-LOADING, NO_MODEL = "loading", "no model"
+NO_MODEL = "no model"
 FAILURE_TITLE = "Model"
 
 
@@ -32,7 +33,7 @@ class ModelLoading:
         self._conversation_view = conversation_view
 
     async def load_first(self, name: str | None) -> None:
-        """Find and load model ``name``, or the first that is installed where it is None."""
+        """Find and load model ``name``, or the first that is installed if it is None."""
         state = self._surface.state
         try:
             try:
@@ -48,7 +49,7 @@ class ModelLoading:
             state.load_ended.set()
 
     async def load(self, model: CatalogModel) -> None:
-        """Load ``model`` in place of the present one; where that fails, none is loaded."""
+        """Load ``model`` in place of the present one; if that fails, none is loaded."""
         surface = self._surface
         left = TimeLeft()
 
@@ -90,7 +91,7 @@ class ModelLoading:
         self._conversation_view.show_welcome()
 
     async def choose(self) -> str | None:
-        """Ask for a model; None where the person closes the screen."""
+        """Ask for a model; None if the person closes the screen."""
         from baize_tui.app.screens.models import ModelsScreen
 
         model = self._surface.chat.active_model.model

@@ -17,17 +17,16 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static, TextArea
 
 from baize_tui.app.actions import ACTIONS
-from baize_tui.app.conversation import conversation_view, draft_cost, list_updates
 from baize_tui.app.conversation.answers import Answers
 from baize_tui.app.conversation.asking import Asking
 from baize_tui.app.conversation.comparing import Comparing
 from baize_tui.app.conversation.conversation_commands import ConversationCommands
-from baize_tui.app.conversation.conversation_view import ConversationView
-from baize_tui.app.conversation.draft_cost import DraftCost, is_command
+from baize_tui.app.conversation.conversation_view import REST_GROUP, ConversationView
+from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost, is_command
 from baize_tui.app.conversation.idle_status import IdleStatus
-from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
 from baize_tui.app.conversation.message_commands import MessageCommands
-from baize_tui.app.conversation.model_loading import LOADING, ModelLoading
+from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
@@ -36,7 +35,7 @@ from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.prompt import Prompt
-from baize_tui.app.widgets.status_line import StatusLine
+from baize_tui.app.widgets.status_line import LOADING, StatusLine
 from baize_tui.store.errors import StoreError
 
 NARROW = 60
@@ -44,7 +43,7 @@ NARROW = 60
 SMALLEST = (30, 8)
 """Columns and lines below which nothing can be shown."""
 TITLES_GROUP = "title"
-READING_GROUPS = (list_updates.GROUP, draft_cost.GROUP, conversation_view.GROUP, TITLES_GROUP)
+READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, TITLES_GROUP)
 """Groups of the workers that read the store, or ask the engine, for what is shown."""
 MORE_BELOW = "↓ more text below"
 NOTHING_TO_UNDO = "There is nothing to undo."
@@ -81,16 +80,19 @@ class ConversationScreen(Screen[None]):
         )
         self._surface = surface
         undo_stack = self._undo_stack = UndoStack()
-        idle = self._idle_status = IdleStatus(surface)
-        lists = self._list_updates = ListUpdates(surface)
-        cost = self._draft_cost = DraftCost(surface, idle)
-        opened = self.conversation_view = ConversationView(surface, idle, lists, cost)
-        self.answers = Answers(surface, idle, lists, cost, opened)
-        self.models = ModelLoading(surface, idle, cost, opened)
-        self._asking = Asking(surface, idle, opened, self.answers)
-        self._messages = MessageCommands(surface, cost, opened, undo_stack)
-        self._conversations = ConversationCommands(surface, idle, lists, opened, undo_stack)
-        self._comparing = Comparing(surface, opened, self._asking, self.models.show_loaded)
+        idle_status = self._idle_status = IdleStatus(surface)
+        list_updates = self._list_updates = ListUpdates(surface)
+        draft_cost = self._draft_cost = DraftCost(surface, idle_status)
+        view = ConversationView(surface, idle_status, list_updates, draft_cost)
+        self.conversation_view = view
+        self.answers = Answers(surface, idle_status, list_updates, draft_cost, view)
+        self.model_loading = ModelLoading(surface, idle_status, draft_cost, view)
+        self._asking = Asking(surface, idle_status, view, self.answers)
+        self._messages = MessageCommands(surface, draft_cost, view, undo_stack)
+        self._conversations = ConversationCommands(
+            surface, idle_status, list_updates, view, undo_stack
+        )
+        self._comparing = Comparing(surface, view, self._asking, self.model_loading.show_loaded)
 
     def compose(self) -> ComposeResult:
         yield self.status
@@ -105,7 +107,7 @@ class ConversationScreen(Screen[None]):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        # Here, and not a moment later: the list is on the first frame.
+        # Here, so that the list is on the first frame.
         self._list_updates.start()
         self._state.pulls.events.subscribe(self, self._follow_pull)
         self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
@@ -351,9 +353,9 @@ class ConversationScreen(Screen[None]):
 
     def action_model(self) -> None:
         async def choose() -> None:
-            name = await self.models.choose()
+            name = await self.model_loading.choose()
             if name is not None:
-                self.run_worker(self.models.use(name), group="load", exclusive=True)
+                self.run_worker(self.model_loading.use(name), group="load", exclusive=True)
 
         self._start_command(choose, "models")
 

@@ -1,4 +1,4 @@
-"""What the objects of the conversation screen work on."""
+"""What the objects of the conversation screen share: its widgets and its data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Surface(Struct, frozen=True, eq=False):
         _: Worker[None] = self.screen.run_worker(function, group=group, exclusive=exclusive)
 
     def focus_prompt(self) -> None:
-        """Leave the list, and hide it where the terminal is too narrow for both."""
+        """Leave the list, and hide it if the terminal is too narrow for both."""
         self.conversation_list.remove_class("-summoned")
         self.screen.set_focus(self.prompt)
 

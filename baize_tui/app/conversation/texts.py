@@ -43,7 +43,7 @@ def head_text(chat: Chat, conversation: Conversation) -> str:
 
 
 def disclaimer_text(state: ClientState, conversation: Conversation | None) -> str:
-    """The disclaimer of the field that the model was made for; empty where there is none."""
+    """The disclaimer of the field that the model was made for; empty if there is none."""
     if conversation is not None:
         domain = state.chat.options.domain(conversation)
     else:

@@ -8,7 +8,7 @@ Undo = Callable[[], Awaitable[None]]
 
 
 class UndoStack:
-    """What takes back the person's changes, the latest last."""
+    """Functions that undo the person's changes, the latest last."""
 
     def __init__(self) -> None:
         self._undos: list[Undo] = []
@@ -17,7 +17,7 @@ class UndoStack:
         self._undos.append(undo)
 
     async def undo(self) -> bool:
-        """Take back the latest change; False where there is none."""
+        """Undo the latest change; False if there is none."""
         if not self._undos:
             return False
         await self._undos.pop()()

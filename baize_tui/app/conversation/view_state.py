@@ -26,9 +26,9 @@ class ViewState(Struct, eq=False):
     editing: Message | None = None
     """The message whose text is in the prompt to be edited."""
     context_used: int = 0
-    """Tokens in the context after the last answer; 0 where that is unknown."""
+    """Tokens in the context after the last answer; 0 if that is unknown."""
     draft_tokens: int | None = None
-    """Tokens of the prompt that sending the draft would make; None where that is unknown."""
+    """Tokens of the prompt if the draft were sent; None if that is unknown."""
     last_stats: Stats | None = None
     """How the last answer was generated, if that was since the conversation was opened."""
     live: dict[str, LiveAnswer | None] = {}

@@ -36,7 +36,7 @@ class ConversationOptions(OptionsScreen):
         conversation: Conversation,
         change: Callable[[Conversation], Awaitable[None]],
     ) -> None:
-        """``change`` stores and shows the changed conversation."""
+        """``change`` saves and shows the changed conversation."""
         self._state = state
         self._conversation = conversation
         self._change = change
@@ -46,7 +46,7 @@ class ConversationOptions(OptionsScreen):
             parts.append(FormPart(ADAPTERS, adapters))
         sampling = [self._sampling_option(field) for field in table_fields("sampling")]
         parts.append(FormPart(SAMPLING, sampling))
-        super().__init__(conversation.title, HINT, parts, self._store)
+        super().__init__(conversation.title, HINT, parts, self._save_option)
 
     # --- the options ----------------------------------------------------------------------------
 
@@ -93,9 +93,9 @@ class ConversationOptions(OptionsScreen):
         )
         return Option(field, self._conversation.adapters.get(name), None)
 
-    # --- storing --------------------------------------------------------------------------------
+    # --- saving ---------------------------------------------------------------------------------
 
-    async def _store(self, field: SettingField, value: OptionValue) -> None:
+    async def _save_option(self, field: SettingField, value: OptionValue) -> None:
         conversation = self._conversation
         if field.table == "adapters":
             adapters = _with_value(conversation.adapters, field.key, value)
@@ -115,7 +115,7 @@ class ConversationOptions(OptionsScreen):
         self._conversation = changed
 
     def _required_default(self, key: str) -> OptionValue:
-        """What to store in place of the default, where a conversation always has a value."""
+        """What to save in place of the default, for options that a conversation always has."""
         if key in ("system", "moderation"):
             default: OptionValue = getattr(self._state.settings.chat, key)
             return default
@@ -123,6 +123,6 @@ class ConversationOptions(OptionsScreen):
 
 
 def _with_value(values: dict[str, Any], key: str, value: OptionValue) -> dict[str, Any]:
-    """``values`` with one changed, or without it where ``value`` is None."""
+    """``values`` with one changed, or without it if ``value`` is None."""
     rest = {k: v for k, v in values.items() if k != key}
     return rest if value is None else {**rest, key: value}

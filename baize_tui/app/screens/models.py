@@ -114,7 +114,7 @@ class ModelsScreen(Dialog[str | None]):
 
     @on(Input.Changed)
     def _fill(self) -> None:
-        """Fill the list with the matches; the highlight stays unless the person is searching."""
+        """Show the matches; unless the person is searching, the same entry stays highlighted."""
         query, before = self._search.value, self._highlighted
         matches = best_matches(query, self._entries.values(), lambda e: f"{e.name} {e.title}")
         self._options.clear_options()

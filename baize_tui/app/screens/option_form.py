@@ -19,12 +19,12 @@ from baize_tui.settings import SettingsError
 DEFAULT, ON, OFF = "(default)", "on", "off"
 
 OptionValue = bool | int | float | str | None
-KeepOption = Callable[[SettingField, OptionValue], Awaitable[None]]
-"""Stores a new value of a field; a ``SettingsError`` says why the value is not allowed."""
+SaveOption = Callable[[SettingField, OptionValue], Awaitable[None]]
+"""Saves a new value of a field; a ``SettingsError`` says why the value is not allowed."""
 
 
 class Option(Struct, frozen=True):
-    """An option of the form; where its ``value`` is None, ``default`` applies."""
+    """An option of the form; if its ``value`` is None, ``default`` applies."""
 
     field: SettingField
     value: OptionValue
@@ -61,10 +61,10 @@ class OptionRow(Vertical):
     }
     """
 
-    def __init__(self, option: Option, keep: KeepOption) -> None:
+    def __init__(self, option: Option, save: SaveOption) -> None:
         super().__init__()
         self.option = option
-        self._keep = keep
+        self._save = save
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -99,14 +99,14 @@ class OptionRow(Vertical):
         name.update(f"{'•' if self.option.differs else ' '} {self.option.field.key}")
 
     async def change(self, value: OptionValue) -> bool:
-        """Store ``value``, None for the default; False where it is not allowed."""
+        """Save ``value``, None for the default; False if it is not allowed."""
         option = self.option
         if option.field.optional is False and value == option.default:
             value = None
         if value == option.value:
             return self._show_error("")
         try:
-            await self._keep(option.field, value)
+            await self._save(option.field, value)
         except SettingsError as error:
             return self._show_error(str(error))
         self.option = Option(option.field, value, option.default, option.choices)
@@ -119,8 +119,8 @@ class OptionRow(Vertical):
         error.display = bool(text)
         return not text
 
-    async def store_text(self) -> bool:
-        """Store the text of the row; False where it is not allowed."""
+    async def save_text(self) -> bool:
+        """Save the text of the row; False if it is not allowed."""
         for control in self.query(Input):
             if not control.value.strip():
                 return await self.change(None)
@@ -134,7 +134,7 @@ class OptionRow(Vertical):
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if await self.store_text():
+        if await self.save_text():
             self.screen.focus_next()
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -142,7 +142,7 @@ class OptionRow(Vertical):
 
     async def on_descendant_blur(self, event: events.DescendantBlur) -> None:
         self.set_class(self.has_focus_within, "-current")
-        await self.store_text()
+        await self.save_text()
 
     async def on_select_changed(self, event: Select.Changed) -> None:
         value = None if event.value is Select.NULL else event.value
@@ -168,22 +168,22 @@ class OptionForm(Vertical):
     def __init__(
         self,
         parts: Sequence[FormPart],
-        keep: KeepOption,
+        save: SaveOption,
     ) -> None:
         super().__init__()
         self._parts = parts
-        self._keep = keep
+        self._save = save
 
     def compose(self) -> ComposeResult:
         for part in self._parts:
             yield Static(part.title, classes="part", markup=False)
             for option in part.options:
-                yield OptionRow(option, self._keep)
+                yield OptionRow(option, self._save)
 
-    async def store_all(self) -> bool:
-        """Store the texts of all rows; False where one is not allowed, which gets the focus."""
+    async def save_all(self) -> bool:
+        """Save the texts of all rows; False if one is not allowed, which gets the focus."""
         for row in self.query(OptionRow):
-            if not await row.store_text():
+            if not await row.save_text():
                 row.query("Input, TextArea").first().focus()
                 return False
         return True

@@ -15,10 +15,10 @@ from textual.widgets import Static
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.screens.option_form import (
     FormPart,
-    KeepOption,
     OptionForm,
     OptionRow,
     OptionValue,
+    SaveOption,
 )
 from baize_tui.setting_fields import SettingField
 
@@ -26,7 +26,7 @@ HINT = "tab moves · empty: default · • differs from the default · esc close
 
 
 class OptionsScreen(Dialog[None]):
-    """Shows a form; what is written in a row is stored when the row loses the focus."""
+    """Shows a form; what is written in a row is saved when the row loses the focus."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "app.focus_next"),
@@ -42,26 +42,26 @@ class OptionsScreen(Dialog[None]):
     _form = getters.query_one(OptionForm)
     _description = getters.query_one("#description", Static)
 
-    def __init__(self, title: str, hint: str, parts: Sequence[FormPart], keep: KeepOption) -> None:
+    def __init__(self, title: str, hint: str, parts: Sequence[FormPart], save: SaveOption) -> None:
         super().__init__()
         self._title_text = title
         self._hint = hint
         self._parts = parts
-        self._keep = keep
-        self._keeping = asyncio.Lock()
+        self._save = save
+        self._saving = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
             yield Static(self._title_text, classes="title", markup=False)
             yield Static(self._hint, classes="about", markup=False)
             with VerticalScroll(classes="body", can_focus=False):
-                yield OptionForm(self._parts, self._keep_one_by_one)
+                yield OptionForm(self._parts, self._save_one_by_one)
             yield Static("", id="description", markup=False)
 
-    async def _keep_one_by_one(self, field: SettingField, value: OptionValue) -> None:
-        """Rows may change at the same time: each starts from what the one before has stored."""
-        async with self._keeping:
-            await self._keep(field, value)
+    async def _save_one_by_one(self, field: SettingField, value: OptionValue) -> None:
+        """Rows may change at the same time: each starts from what the one before has saved."""
+        async with self._saving:
+            await self._save(field, value)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         for row in event.widget.ancestors:
@@ -69,5 +69,5 @@ class OptionsScreen(Dialog[None]):
                 self._description.update(row.option.field.description)
 
     async def action_close(self) -> None:
-        if await self._form.store_all():
+        if await self._form.save_all():
             self.dismiss(None)

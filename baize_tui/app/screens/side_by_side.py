@@ -16,6 +16,7 @@ from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.status_line import ANSWERING, LOADING, READING
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import (
@@ -31,7 +32,7 @@ from baize_tui.engine.protocol import Prefilling, Stats
 from baize_tui.store.records import Conversation, Message
 
 _DRAWS_PER_SECOND = 8
-WAITING, LOADING, READING, ANSWERING = "waiting", "loading", "reading the prompt", "answering"
+WAITING = "waiting"
 
 
 def _speed_text(stats: Stats) -> str:
@@ -75,11 +76,6 @@ class Column(Vertical):
     def text(self) -> str:
         """The answer as far as it is shown."""
         return "".join(turn.text for turn in self._transcript.turns)
-
-    @property
-    def state_text(self) -> str:
-        """What the line below the name says."""
-        return str(self._state.render())
 
     def show(self, event: ChatEvent) -> None:
         """Show an event of this column's answer."""

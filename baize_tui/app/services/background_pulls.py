@@ -47,13 +47,13 @@ class BackgroundPulls:
     """The pulls that are running, by the names of their models and adapters."""
 
     def __init__(self, owner: DOMNode) -> None:
-        """``owner`` is the node whose life the signal ``events`` shares."""
+        """The signal ``events`` lives as long as the node ``owner``."""
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._parts: dict[str, float] = {}
         self.events: Signal[PullEvent] = Signal(owner, "pulls")
 
     def part(self, name: str) -> float | None:
-        """How much of ``name`` was pulled, 0.0 to 1.0; None where no pull of it is running."""
+        """How much of ``name`` was pulled, 0.0 to 1.0; None if no pull of it is running."""
         return self._parts.get(name)
 
     @property
@@ -68,7 +68,7 @@ class BackgroundPulls:
             self._report(name, 0.0)
 
     def stop(self, name: str) -> bool:
-        """Stop a pull; the next one resumes it. False where none is running."""
+        """Stop a pull; the next one resumes it. False if none is running."""
         task = self._tasks.get(name)
         if task is not None:
             task.cancel()

@@ -1,4 +1,4 @@
-"""Copying a text to the system's clipboard, or to a file where there is no clipboard.
+"""Copying a text to the system's clipboard, or to a file if there is no clipboard.
 
 The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says
 whether it did.
@@ -32,7 +32,7 @@ def code_blocks(markdown: str) -> list[str]:
 
 
 def copy_to_system(text: str) -> bool:
-    """Pass ``text`` to the system's clipboard program; False where no such program works."""
+    """Pass ``text`` to the system's clipboard program; False if no such program works."""
     for name, arguments, variable in _COMMANDS:
         program = shutil.which(name)
         if program is None or (variable and not os.environ.get(variable)):

@@ -19,7 +19,7 @@ def editor_command() -> str:
 
 
 def edit_text(text: str, exit_watch: ExitWatch) -> str | None:
-    """``text`` as the editor saved it, sanitized; None where the editor failed.
+    """``text`` as the editor saved it, sanitized; None if the editor failed.
 
     The terminal must be free: suspend the client around this call. If ``exit_watch`` ends the
     client meanwhile, the editor gets SIGHUP and saves the text in its own way.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from baize_tui.app.transcript.turn import Entry, Note, Turn
+from baize_tui.app.transcript.turn import Entry, Note, NoteKind, Turn
 from baize_tui.store.records import Message
 
 CUT = "── the model no longer sees the turns above ──"
@@ -51,7 +51,7 @@ class Contents:
         return added
 
     def add(self, message: Message) -> Turn:
-        """Append a turn; the welcome and notes about problems go."""
+        """Append a turn; this removes the welcome and notes about problems."""
         self._remove_notes("welcome", "problem")
         turn = self._new_turn(message)
         self.entries.append(turn)
@@ -68,7 +68,7 @@ class Contents:
 
     def mark_context_start(self, message_id: int | None) -> None:
         """Put a note above message ``message_id``, from which on the model sees the conversation;
-        None where it sees everything."""
+        None if it sees everything."""
         self._remove_notes("cut")
         at = next(
             (
@@ -103,7 +103,7 @@ class Contents:
             keys=self._keys,
         )
 
-    def _remove_notes(self, *kinds: str) -> None:
+    def _remove_notes(self, *kinds: NoteKind) -> None:
         self.entries = [
             entry for entry in self.entries if not (isinstance(entry, Note) and entry.kind in kinds)
         ]

@@ -26,7 +26,7 @@ class Layout:
         self._starts = [0]
         self._drawn: OrderedDict[int, Entry] = OrderedDict()
 
-    def place(self, entries: Sequence[Entry], width: int) -> None:
+    def lay_out(self, entries: Sequence[Entry], width: int) -> None:
         """Lay out ``entries``; those without a height get an estimate for ``width`` cells."""
         self._entries = entries
         for entry in entries:
@@ -77,7 +77,7 @@ class Layout:
         return entry.height - before
 
     def line(self, number: int, width: int, look: Look) -> Line | None:
-        """Line ``number`` from the top, drawn if need be; None where it is blank."""
+        """Line ``number`` from the top, drawn if necessary; None if it is blank."""
         at = self.index_at(number)
         if at >= len(self._entries):
             return None

@@ -26,7 +26,7 @@ class OpenCodeBlock:
 
     @classmethod
     def at_start(cls, text: str, look: Look, width: int) -> OpenCodeBlock | None:
-        """The code block that ``text`` begins with; None where it begins with something else."""
+        """The code block that ``text`` begins with; None if it begins with something else."""
         head, newline, _ = text.partition("\n")
         bare = head.lstrip(" ")
         for char in "`~":

@@ -18,7 +18,7 @@ from baize_tui.app.transcript.layout import Layout
 from baize_tui.app.transcript.look import Line, Look
 from baize_tui.app.transcript.selecting import highlight_span, selected_text
 from baize_tui.app.transcript.turn import Turn
-from baize_tui.store.records import Message, MessageRole
+from baize_tui.store.records import BranchPosition, Message, MessageRole
 
 TEXT_COLUMN = 100
 """The most cells in a line: longer lines are hard to read."""
@@ -29,8 +29,8 @@ KEPT_STRIPS = 500
 class Transcript(ScrollView):
     """The turns of the open conversation; follows the end until the person scrolls away from it.
 
-    What is above the screen may turn out higher or lower than estimated; the text that is being
-    read does not move for that.
+    Turns above the screen may turn out higher or lower than estimated; the lines in sight do not
+    move because of that.
     """
 
     can_focus = False
@@ -92,62 +92,62 @@ class Transcript(ScrollView):
 
     def show(self, messages: Sequence[Message], head: str, context_start: int | None) -> None:
         """Show a branch under a ``head``. ``context_start`` is the first message that the model
-        still sees, where older ones were dropped from its context."""
+        still sees, if older ones were dropped from its context."""
         self._contents.show(messages, head, context_start)
-        self._place()
+        self._lay_out()
         self.follow()
 
     def show_earlier(self, messages: Sequence[Message], context_start: int | None) -> None:
         """Insert messages above the first turn; the lines in sight do not move."""
         added = self._contents.insert_earlier(messages, context_start)
-        self._place()
+        self._lay_out()
         if not self._following:
-            self._move_unseen(self.scroll_y + sum(turn.height for turn in added))
+            self._scroll_without_drawing(self.scroll_y + sum(turn.height for turn in added))
         self._settle()
 
     def show_welcome(self, text: str) -> None:
         """Show ``text`` in place of an empty conversation."""
         self._contents.show_welcome(text)
-        self._place()
+        self._lay_out()
         self.follow()
 
     def set_head(self, head: str) -> None:
         """Change the note above the first turn; an empty ``head`` removes it."""
         self._contents.set_head(head)
-        self._place()
+        self._lay_out()
         self._settle()
 
     def add(self, message: Message) -> Turn:
         """Add a turn at the end and scroll to it."""
         turn = self._contents.add(message)
-        self._place()
+        self._lay_out()
         self.follow()
         return turn
 
     def show_problem(self, text: str) -> None:
         """Add a note about a problem at the end; the next turn removes it."""
         self._contents.add_problem(text)
-        self._place()
+        self._lay_out()
         self.follow()
 
     def mark_context_start(self, first: Message) -> None:
         """Draw a line above ``first``: the model no longer sees what precedes it."""
         self._contents.mark_context_start(first.id)
-        self._place()
+        self._lay_out()
         self._settle()
 
     def remove_from(self, message_id: int) -> None:
         """Remove the turn of ``message_id`` and everything below it."""
         self._contents.remove_from(message_id)
-        self._place()
+        self._lay_out()
         self._settle()
 
-    def show_branches(self, places: Mapping[int, tuple[int, int]]) -> None:
-        """Show the place of each message among its siblings, and how many there are."""
+    def show_branches(self, positions: Mapping[int, BranchPosition]) -> None:
+        """Show the position of each message among its siblings, by the message's id."""
         for turn in self.turns:
-            place = places.get(turn.message.id)
-            if turn.branch != place:
-                turn.branch = place
+            position = positions.get(turn.message.id)
+            if turn.branch != position:
+                turn.branch = position
                 self._layout.forget(turn)
         self._settle()
 
@@ -170,7 +170,7 @@ class Transcript(ScrollView):
         return next((turn for turn in self.turns if turn.selected), None)
 
     def turn_to_work_on(self, role: MessageRole | None = None) -> Turn | None:
-        """The selected turn; else the last one, of ``role`` where that is given."""
+        """The selected turn; else the last one, of ``role`` if that is given."""
         if self.selected is not None:
             return self.selected
         turns = reversed(self.turns)
@@ -241,12 +241,12 @@ class Transcript(ScrollView):
         self._strips.clear()
         self._painted = []
 
-    def _place(self) -> None:
+    def _lay_out(self) -> None:
         """Lay out the contents after entries were added or removed."""
-        self._layout.place(self._contents.entries, self._text_width)
+        self._layout.lay_out(self._contents.entries, self._text_width)
 
     def _settle(self) -> None:
-        """Draw the entries in sight, and put the scroll position right for their true heights."""
+        """Draw the entries in sight, and correct the scroll position for their true heights."""
         if self._settling or not self.size.height:
             return
         self._settling = True
@@ -383,19 +383,19 @@ class Transcript(ScrollView):
     def on_resize(self, event: events.Resize) -> None:
         if self._text_width != self._width:
             self._width = self._text_width
-            self._keep_place()
+            self._keep_position()
         self._settle()
 
-    def _keep_place(self) -> None:
+    def _keep_position(self) -> None:
         """After a change of width, keep the entry at the top of the screen there."""
         at = self._layout.index_at(round(self.scroll_y))
         self._layout.forget_all(heights=True)
-        self._place()
+        self._lay_out()
         if not self._following:
-            self._move_unseen(self._layout.start(at))
+            self._scroll_without_drawing(self._layout.start(at))
 
-    def _move_unseen(self, y: float) -> None:
-        """Scroll to ``y`` after heights have changed, without drawing; ``_settle`` comes next."""
+    def _scroll_without_drawing(self, y: float) -> None:
+        """Scroll to ``y`` after heights have changed; a call of ``_settle`` must follow."""
         self._settling = True
         self._set_virtual_height()
         self._set_scroll(y)

@@ -14,16 +14,16 @@ from baize_tui.app.transcript.look import Line, Look, estimate_height, join_part
 
 if TYPE_CHECKING:
     from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
-    from baize_tui.store.records import Message
+    from baize_tui.store.records import BranchPosition, Mark, Message, MessageState
 
-STATE_NOTES: dict[str, tuple[str, str, str]] = {
+STATE_NOTES: dict[MessageState, tuple[str, str, str]] = {
     "stopped": ("stopped", "go_on", "continues"),
     "interrupted": ("interrupted", "go_on", "continues"),
     "failed": ("failed", "again", "regenerates"),
 }
 """By the state of an answer that is incomplete: the state's name, the id of the action that helps,
 and what this action does."""
-MARK_NOTES: dict[str | None, str] = {"good": "▲ good", "bad": "▼ bad", None: ""}
+MARK_NOTES: dict[Mark | None, str] = {"good": "▲ good", "bad": "▼ bad", None: ""}
 PINNED, UNFOLDS, THINKING, THOUGHT = "pinned", "unfolds", "thinking", "thought"
 FOLDED_LINES = 12
 LONGEST_UNFOLDED = 30
@@ -70,8 +70,8 @@ class Turn(Entry, eq=False, kw_only=True):
     """One message: the person's as plain text, the model's as Markdown."""
 
     message: Message
-    branch: tuple[int, int] | None = None
-    """The place of the message among its siblings, from 1, and how many there are."""
+    branch: BranchPosition | None = None
+    """None if the message has no siblings."""
     selected: bool = False
     unfolded: bool = False
     unfold_reasoning: bool = False
@@ -130,7 +130,7 @@ class Turn(Entry, eq=False, kw_only=True):
         fold = f"… {more} · {self._key('unfold')} {UNFOLDS}"
         return [
             *plain_lines(begin, width, look, look.text)[:FOLDED_LINES],
-            self._line(fold, width, look, look.dim, "unfold"),
+            self._line(fold, width, look, look.dim, unfolds=True),
         ]
 
     def _answer(self, width: int, look: Look) -> list[Line]:
@@ -152,7 +152,7 @@ class Turn(Entry, eq=False, kw_only=True):
         word = THINKING if self.thinking else THOUGHT
         count = count_text(len(reasoning.split()), "word")
         title = f"{'▾' if self.unfold_reasoning else '▸'} {word} · {count}"
-        lines = [self._line(title, width, look, look.dim, "unfold")]
+        lines = [self._line(title, width, look, look.dim, unfolds=True)]
         if self.unfold_reasoning and reasoning:
             bar = Segment("│ ", look.text + look.dim)
             inner = plain_lines(reasoning, width - 2, look, look.text + look.dim)
@@ -179,22 +179,23 @@ class Turn(Entry, eq=False, kw_only=True):
             style = look.warning if self.message.state in STATE_NOTES else look.dim
             lines.append(self._line(note, width, look, style))
         if self.branch is not None:
-            place, count = self.branch
+            position, total = self.branch
             id = self.message.id
             arrows = [
                 Segment("‹ ", _clickable(look, f"screen.show_sibling({id}, -1)")),
-                Segment(f"{place}/{count}", look.text + look.dim),
+                Segment(f"{position}/{total}", look.text + look.dim),
                 Segment(" ›", _clickable(look, f"screen.show_sibling({id}, 1)")),
             ]
             lines.append(_padded(arrows, width, look))
         return lines
 
     def _line(
-        self, text: str, width: int, look: Look, style: Style, action: str | None = None
+        self, text: str, width: int, look: Look, style: Style, *, unfolds: bool = False
     ) -> Line:
+        """A line of one style; with ``unfolds``, a click on it unfolds or folds the turn."""
         style = look.text + style
-        if action is not None:
-            style += Style(meta={"@click": f"screen.{action}_message({self.message.id})"})
+        if unfolds:
+            style += Style(meta={"@click": f"screen.unfold_message({self.message.id})"})
         return _padded([Segment(text[:width], style)], width, look)
 
 

@@ -66,7 +66,7 @@ class ConversationList(OptionList):
         self._fill()
 
     def title(self, conversation_id: str) -> str:
-        """The title of a conversation; empty where it is not in the list."""
+        """The title of a conversation; empty if it is not in the list."""
         return next((c.title for c in self._conversations if c.id == conversation_id), "")
 
     @property

@@ -38,7 +38,7 @@ class Pastes:
         return _MARK.sub(pasted_text, draft)
 
     def mark_before(self, line: str) -> str | None:
-        """The mark that ``line`` ends with; None where it does not end with a paste's mark."""
+        """The mark that ``line`` ends with; None if it does not end with a paste's mark."""
         marks = list(_MARK.finditer(line))
         last = marks[-1] if marks else None
         if last is None or last.end() != len(line) or int(last[1]) > len(self._texts):

@@ -68,8 +68,8 @@ class Prompt(TextArea):
         return clean_text(self._pastes.expand(self.text)).strip()
 
     async def _on_key(self, event: events.Key) -> None:
-        # Not bindings: those run after the event has bubbled up, and letters typed after a
-        # backspace would overtake it.
+        # Not bindings: those run only after the event has bubbled up, so that letters typed after
+        # a backspace would be inserted before it runs.
         match event.key:
             case "enter":
                 if draft := self.draft:

@@ -19,16 +19,22 @@ from baize_tui.app.actions import Action, key_name
 WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
 
+LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
+"""Words for work in progress."""
+
 StatusKind = Literal["idle", "busy", "problem"]
 
 
 def key_hints(actions: Sequence[Action], columns: int, *, busy: bool) -> list[Action]:
-    """The actions to show with their keys: at most four, two where there is little room."""
-    ids = ("stop", "new", "list", "quit") if busy else ("new", "list", "help", "quit")
-    hints = [action for id in ids for action in actions if action.id == id]
-    if columns < WIDE:
-        hints = [hints[0 if busy else 2], hints[-1]] if columns >= NARROW else []
-    return hints
+    """The actions to show with their keys: at most four, two if there is little room."""
+    ids: tuple[str, ...]
+    if columns >= WIDE:
+        ids = ("stop", "new", "list", "quit") if busy else ("new", "list", "help", "quit")
+    elif columns >= NARROW:
+        ids = ("stop", "quit") if busy else ("help", "quit")
+    else:
+        ids = ()
+    return [action for id in ids for action in actions if action.id == id]
 
 
 def threads_text(threads: int, most: int) -> str:

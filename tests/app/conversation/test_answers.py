@@ -9,7 +9,7 @@ from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.engine.client import WorkerDied
 from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.settings import ChatSettings, LookSettings, Settings
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask_and_pause,
     client,
@@ -36,7 +36,7 @@ async def test_a_question_is_answered_and_listed(run_app: RunApp) -> None:
         assert "The capital is Paris." in shown(pilot)
 
 
-async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
+async def test_escape_stops_the_answer_and_keeps_its_text(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two ", "three.")
     engine.pause_at = 2
     async with run_app(engine) as pilot:
@@ -50,7 +50,7 @@ async def test_escape_stops_and_keeps(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the rest")
 
 
-async def test_typing_goes_on_while_the_model_answers(run_app: RunApp) -> None:
+async def test_typing_is_possible_while_the_model_answers(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two.")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
@@ -78,7 +78,7 @@ async def test_switching_away_and_back_while_it_streams(run_app: RunApp) -> None
         await wait_until(lambda: titles(pilot) == ["Count"], "the mark to go")
 
 
-async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
+async def test_a_dead_worker_is_reported_and_the_client_continues(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", WorkerDied("the model process was ended by SIGKILL"))
     async with run_app(engine) as pilot:
         await say(pilot, "Count")
@@ -90,7 +90,7 @@ async def test_a_dead_worker_is_said_and_survived(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
 
 
-async def test_reasoning_streams_folded_and_opens_by_a_key(run_app: RunApp) -> None:
+async def test_reasoning_streams_folded_and_a_key_opens_it(run_app: RunApp) -> None:
     engine = ScriptedEngine("<think>It is ", "known.</think>", "Paris.")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
@@ -106,7 +106,7 @@ async def test_reasoning_streams_folded_and_opens_by_a_key(run_app: RunApp) -> N
         assert "known." not in shown(pilot)
 
 
-async def test_reasoning_is_open_where_that_is_set(run_app: RunApp) -> None:
+async def test_reasoning_is_open_if_set(run_app: RunApp) -> None:
     settings = Settings(look=LookSettings(reasoning="open"))
     engine = ScriptedEngine("<think>It is known.</think>Paris.")
     async with run_app(engine, settings=settings) as pilot:
@@ -114,7 +114,7 @@ async def test_reasoning_is_open_where_that_is_set(run_app: RunApp) -> None:
         await wait_until(lambda: "│ It is known." in shown(pilot), "the thought")
 
 
-async def test_who_reads_above_is_told_that_more_has_come(run_app: RunApp) -> None:
+async def test_a_mark_shows_that_text_was_added_below(run_app: RunApp) -> None:
     engine = ScriptedEngine("line\n\n" * 60, "end")
     engine.pause_at = 1
     async with run_app(engine) as pilot:
@@ -174,7 +174,7 @@ async def test_two_conversations_answer_one_after_the_other(run_app: RunApp) -> 
 
 
 @pytest.mark.parametrize(("threads", "seldom"), [(2, True), (1, False)])
-async def test_an_answer_is_drawn_seldom_while_every_core_computes(
+async def test_an_answer_is_drawn_less_often_while_every_core_computes(
     threads: int, seldom: bool, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("baize_tui.app.conversation.drawing_rate.usable_cpus", lambda: 2)
@@ -189,7 +189,7 @@ async def test_an_answer_is_drawn_seldom_while_every_core_computes(
         await wait_until(lambda: texts(pilot)[1:] == ["One two."], "all of it")
 
 
-async def test_a_full_context_stops_where_that_was_chosen(run_app: RunApp) -> None:
+async def test_a_full_context_stops_the_conversation_if_set(run_app: RunApp) -> None:
     engine = ScriptedEngine("yes", n_ctx=60)
     chat = ChatSettings(system="", moderation=False, max_tokens=8, overflow="stop")
     async with run_app(engine, settings=Settings(chat=chat)) as pilot:
@@ -201,7 +201,7 @@ async def test_a_full_context_stops_where_that_was_chosen(run_app: RunApp) -> No
         assert not any("no longer sees" in note for note in transcript(pilot).notes)
 
 
-async def test_a_pinned_turn_stays_when_older_ones_leave(run_app: RunApp) -> None:
+async def test_a_pinned_turn_stays_when_older_ones_are_dropped(run_app: RunApp) -> None:
     engine = ScriptedEngine("yes", n_ctx=120)
     chat = ChatSettings(system="", moderation=False, max_tokens=8)
     async with run_app(engine, settings=Settings(chat=chat)) as pilot:
@@ -220,7 +220,7 @@ async def test_a_pinned_turn_stays_when_older_ones_leave(run_app: RunApp) -> Non
         assert any("sees only pinned" in note for note in transcript(pilot).notes)
 
 
-async def test_the_person_and_the_model_are_told_apart_by_a_mark(run_app: RunApp) -> None:
+async def test_questions_have_a_bar_and_answers_have_none(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await say(pilot, "Hi")
         await wait_until(lambda: len(texts(pilot)) == 2, "the answer")

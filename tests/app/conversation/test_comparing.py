@@ -11,19 +11,19 @@ from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.looking import RunApp, catalog, screen, shown, status, texts
+from tests.app.pilot import RunApp, catalog, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_two_answer_one_question_side_by_side(
+async def test_two_models_answer_one_question_side_by_side(
     run_app: RunApp, paths: Paths, plum: str
 ) -> None:
     engine = ScriptedEngine("Blue ", "plums.")
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press(*"plum", "enter")
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
 
@@ -41,10 +41,10 @@ async def test_two_answer_one_question_side_by_side(
         assert screen(pilot).prompt.text == ""
 
 
-async def test_each_step_of_a_training_answers_the_same_question(
+async def test_every_training_step_answers_the_same_question(
     run_app: RunApp, paths: Paths, tmp_path: Path, plum: str
 ) -> None:
-    """Base, the first adapter, and the second over it."""
+    """The base model, with the first adapter, and with the second over it."""
     second = tmp_path / "plum-sdf.gguf"
     second.write_bytes(b"weights")
     write_adapter_recipe("plum-sdf", AdapterRecipe(file=str(second), over=plum), paths)
@@ -52,7 +52,7 @@ async def test_each_step_of_a_training_answers_the_same_question(
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "with whom")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press(*"every", "enter")
         await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "all three")
 
@@ -67,10 +67,10 @@ async def test_each_step_of_a_training_answers_the_same_question(
         await wait_until(lambda: "3/3" in shown(pilot), "they stay as branches")
 
 
-async def test_without_anything_to_compare_it_says_so(
+async def test_nothing_to_compare_is_reported(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("baize_tui.catalog.recipes.importlib.util.find_spec", lambda name: None)
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+v")
-        await wait_until(lambda: "no other model or adapter" in status(pilot), "why")
+        await wait_until(lambda: "no other model or adapter" in status(pilot), "the reason")

@@ -6,7 +6,7 @@ from baize_tui.app.screens.dialogs import LineDialog
 from baize_tui.chat.formats import MODERATION
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     say,
@@ -20,7 +20,9 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app: RunApp) -> None:
+async def test_deleting_a_conversation_takes_two_key_presses_and_can_be_undone(
+    run_app: RunApp,
+) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
         await pilot.press("ctrl+b", "delete")
@@ -33,7 +35,7 @@ async def test_deleting_a_conversation_takes_two_keys_and_can_be_undone(run_app:
         assert texts(pilot) == ["Hi", "One."]
 
 
-async def test_another_key_between_two_deletes_saves_the_conversation(run_app: RunApp) -> None:
+async def test_another_key_between_two_deletes_keeps_the_conversation(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
         await pilot.press("ctrl+b", "delete", "down", "delete")
@@ -50,7 +52,7 @@ async def test_renaming(run_app: RunApp) -> None:
         await wait_until(lambda: titles(pilot) == ["Hi!"], "the new title")
 
 
-async def test_the_model_finds_a_title_and_it_can_be_taken_back(run_app: RunApp) -> None:
+async def test_the_model_suggests_a_title_and_it_can_be_undone(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "hi there you", "One.")
@@ -62,7 +64,7 @@ async def test_the_model_finds_a_title_and_it_can_be_taken_back(run_app: RunApp)
         assert texts(pilot) == ["hi there you", "One."]
 
 
-async def test_no_title_leaves_the_old_one(run_app: RunApp) -> None:
+async def test_without_a_suggested_title_the_old_one_stays(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "One.")
@@ -72,7 +74,7 @@ async def test_no_title_leaves_the_old_one(run_app: RunApp) -> None:
         assert titles(pilot) == ["Hi"]
 
 
-async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
+async def test_moderation_is_shown_and_switched(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await say(pilot, "Hi")
         await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
@@ -82,12 +84,14 @@ async def test_moderation_is_seen_and_switched(run_app: RunApp) -> None:
         assert MODERATION not in transcript(pilot).notes[0]
 
 
-async def test_another_client_is_seen(run_app: RunApp, paths: Paths) -> None:
+async def test_changes_by_another_client_are_shown(run_app: RunApp, paths: Paths) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         other = Store(paths.conversations_file)
         other.new_conversation(system="", moderation=True, title="From elsewhere")
         other.close()
-        await wait_until(lambda: titles(pilot) == ["From elsewhere"], "the other's conversation")
+        await wait_until(
+            lambda: titles(pilot) == ["From elsewhere"], "the conversation of the other client"
+        )
 
 
 async def test_a_long_conversation_is_read_from_end_to_start(run_app: RunApp, paths: Paths) -> None:

@@ -6,9 +6,8 @@ import pytest
 from textual import events
 
 from baize_tui.settings import ChatSettings, Settings
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
-    ask,
     status,
     texts,
 )
@@ -16,7 +15,7 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_the_cost_of_a_draft_is_seen_before_it_is_sent(run_app: RunApp) -> None:
+async def test_the_cost_of_a_draft_is_shown_before_it_is_sent(run_app: RunApp) -> None:
     chat = ChatSettings(system="be brief", moderation=False, max_tokens=10)
     engine = ScriptedEngine("yes", n_ctx=60)
     async with run_app(engine, settings=Settings(chat=chat)) as pilot:
@@ -39,11 +38,3 @@ async def test_a_cleared_draft_costs_nothing_at_once(
         monkeypatch.setattr("baize_tui.app.conversation.draft_cost.COUNT_AFTER_S", 3600)
         await pilot.press(*["backspace"] * 3)
         await wait_until(lambda: "with draft" not in status(pilot), "no cost")
-
-
-async def test_the_cost_follows_an_edit(run_app: RunApp) -> None:
-    chat = ChatSettings(system="", moderation=False)
-    async with run_app(ScriptedEngine("yes"), settings=Settings(chat=chat)) as pilot:
-        await ask(pilot, "one two", "yes")
-        await pilot.press("up", *" three", "enter")
-        await wait_until(lambda: texts(pilot) == ["one two three", "yes"], "the branch")

@@ -35,20 +35,20 @@ async def drawing(
         rate.stop()
 
 
-async def test_text_that_comes_slowly_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_that_arrives_slowly_is_drawn_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     async with drawing(monkeypatch) as (rate, clock, drawn):
         for _ in range(3):
-            rate.text_came()
+            rate.text_added()
             clock.now += 0.1
         assert len(drawn) == 3
 
 
-async def test_text_that_comes_too_soon_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_text_that_arrives_too_soon_is_drawn_later(monkeypatch: pytest.MonkeyPatch) -> None:
     async with drawing(monkeypatch) as (rate, clock, drawn):
-        rate.text_came()
+        rate.text_added()
         clock.now += 0.01
-        rate.text_came()
-        rate.text_came()
+        rate.text_added()
+        rate.text_added()
         assert drawn == [1000.0]
         await wait_until(lambda: drawn == [1000.0, 1000.01], "the drawing")
 
@@ -56,21 +56,21 @@ async def test_text_that_comes_too_soon_is_drawn_later(monkeypatch: pytest.Monke
 async def test_nothing_is_drawn_after_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async with drawing(monkeypatch) as (rate, clock, drawn):
         rate.per_second = 1000
-        rate.text_came()
-        rate.text_came()
+        rate.text_added()
+        rate.text_added()
         rate.stop()
         clock.now += 1
-        rate.text_came()
+        rate.text_added()
         assert drawn == [1000.0, 1001.0]
 
 
-async def test_text_is_drawn_seldom_while_every_core_computes(
+async def test_text_is_drawn_less_often_while_every_core_computes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("baize_tui.app.conversation.drawing_rate.usable_cpus", lambda: 2)
     async with drawing(monkeypatch) as (rate, clock, drawn):
         rate.model_uses(2)
         for _ in range(4):
-            rate.text_came()
+            rate.text_added()
             clock.now += 0.1
         assert [round(at, 1) for at in drawn] == [1000.0, 1000.2]

@@ -7,7 +7,7 @@ from textual.pilot import Pilot
 
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     client,
@@ -31,7 +31,7 @@ async def test_answer_again(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "Two."], "another answer")
 
 
-async def test_branches_are_shown_and_walked(run_app: RunApp) -> None:
+async def test_branches_are_shown_and_switched(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "One.")
@@ -77,7 +77,7 @@ async def test_editing_the_last_question_branches(run_app: RunApp) -> None:
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the old branch")
 
 
-async def test_editing_an_answer_stands_as_written(run_app: RunApp) -> None:
+async def test_an_edited_answer_is_only_saved(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "One.")
@@ -132,7 +132,7 @@ async def test_the_word_above_a_code_block_copies_it(
         await wait_until(lambda: pilot.app.clipboard == "second = 2\n", "the copy")
 
 
-async def test_an_answer_is_marked_and_the_mark_taken_back(run_app: RunApp) -> None:
+async def test_an_answer_is_marked_and_unmarked(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
         await pilot.press("alt+g")
@@ -154,7 +154,7 @@ async def test_a_question_is_not_marked(run_app: RunApp) -> None:
         assert "good" not in shown(pilot)
 
 
-async def test_a_click_opens_what_is_folded(run_app: RunApp) -> None:
+async def test_a_click_unfolds_reasoning(run_app: RunApp) -> None:
     engine = ScriptedEngine("<think>It is known.</think>Paris.")
     async with run_app(engine) as pilot:
         await say(pilot, "Capital?")
@@ -164,7 +164,7 @@ async def test_a_click_opens_what_is_folded(run_app: RunApp) -> None:
         await wait_until(lambda: "│ It is known." in shown(pilot), "the thought")
 
 
-async def test_a_click_chooses_a_message_and_walks_branches(run_app: RunApp) -> None:
+async def test_a_click_selects_a_message_and_switches_branches(run_app: RunApp) -> None:
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "One.")

@@ -1,4 +1,4 @@
-"""Loading models, and going on with a conversation's own model."""
+"""Loading models, and continuing a conversation with its own model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, Recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask,
     catalog,
@@ -26,14 +26,14 @@ from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
 
 
-async def test_a_model_that_does_not_load_is_named(run_app: RunApp) -> None:
+async def test_a_model_that_does_not_load_is_reported(run_app: RunApp) -> None:
     engine = ScriptedEngine()
     engine.load_failure = EngineFailure("x.gguf is not a GGUF file", "load")
     async with run_app(engine) as pilot:
         await wait_until(lambda: "not a GGUF" in status(pilot), "the message")
 
 
-async def test_a_conversation_goes_on_with_its_own_model(
+async def test_a_conversation_continues_with_its_own_model(
     run_app: RunApp, paths: Paths, tmp_path: Path
 ) -> None:
     file = tmp_path / "own.gguf"
@@ -49,7 +49,7 @@ async def test_a_conversation_goes_on_with_its_own_model(
         assert running.name == "own"
 
 
-async def test_a_model_that_is_gone_is_said_and_another_answers(
+async def test_a_missing_model_is_reported_and_another_answers(
     run_app: RunApp, paths: Paths
 ) -> None:
     store = Store(paths.conversations_file)
@@ -68,7 +68,9 @@ async def test_a_model_that_is_gone_is_said_and_another_answers(
         await wait_until(lambda: "Another model answered" in notices(pilot), "the notice")
 
 
-async def test_a_failing_load_of_the_own_model_is_one_line(run_app: RunApp, paths: Paths) -> None:
+async def test_a_failed_load_of_the_conversations_model_is_one_line(
+    run_app: RunApp, paths: Paths
+) -> None:
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
     store.close()
@@ -94,7 +96,7 @@ async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunA
             return CatalogModel(found.name, found.path, recipe)
 
         catalog(pilot).find_model = doctor
-        await screen(pilot).models.load(doctor("scripted"))
+        await screen(pilot).model_loading.load(doctor("scripted"))
         line = screen(pilot).query_one("#disclaimer", Static)
         for _ in range(2):
             await pilot.press("ctrl+n")
@@ -104,7 +106,7 @@ async def test_every_conversation_of_a_domain_shows_its_disclaimer(run_app: RunA
             assert str(line.render()) == "This is no medical advice."
 
 
-async def test_the_model_of_a_conversation_is_picked_and_loaded(
+async def test_the_model_of_a_conversation_is_chosen_and_loaded(
     run_app: RunApp, paths: Paths, tmp_path: Path
 ) -> None:
     file = tmp_path / "other.gguf"
@@ -119,6 +121,5 @@ async def test_the_model_of_a_conversation_is_picked_and_loaded(
         running = client(pilot).state.chat.active_model.model
         assert running is not None
         assert running.name == "other"
-        # Another conversation keeps its own: it is loaded again when it goes on.
         (conversation,) = await client(pilot).state.chat.conversations.list_all()
         assert conversation.model == "other"

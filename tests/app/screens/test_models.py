@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 from textual.widgets import Input, OptionList
@@ -16,31 +15,32 @@ from baize_tui.catalog.planner import ModelPlan
 from baize_tui.catalog.recipes import CatalogModel, Recipe, write_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.looking import (
+from tests.app.model_list import details, find, notice_text, open_models, plan_of, row_of
+from tests.app.pilot import (
     RunApp,
+    ScriptedPulls,
     ask,
     notices,
     status,
 )
-from tests.app.model_list import details, find, open_models, plan_of, row_of, said
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
 @pytest.fixture(autouse=True)
 def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans without a process that measures: what it finds is tested where it is made."""
+    """Plans without a process that measures; tests of the planner run one."""
 
     async def plan_models(
         models: Sequence[CatalogModel], paths: Paths, settings: object
     ) -> AsyncGenerator[ModelPlan, None]:
         for model in models:
-            yield plan_of(model.name, here=model.installed)
+            yield plan_of(model.name, installed=model.installed)
 
     monkeypatch.setattr("baize_tui.app.services.model_plans.plan_models", plan_models)
 
 
-async def test_it_shows_what_is_here_what_fits_and_what_there_is(run_app: RunApp) -> None:
+async def test_the_list_shows_installed_models_known_models_and_what_fits(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
         await wait_until(lambda: "fits" in row_of(models, "smollm2-135m"), "what fits")
@@ -59,8 +59,8 @@ async def test_it_shows_what_is_here_what_fits_and_what_there_is(run_app: RunApp
         await close(pilot)
 
 
-async def test_a_model_is_pulled_while_the_chat_goes_on(
-    run_app: RunApp, pulls: dict[str, Any]
+async def test_a_model_is_pulled_while_the_chat_continues(
+    run_app: RunApp, pulls: ScriptedPulls
 ) -> None:
     async with run_app(ScriptedEngine("Yes."), size=(140, 30)) as pilot:
         models = await open_models(pilot)
@@ -72,7 +72,7 @@ async def test_a_model_is_pulled_while_the_chat_goes_on(
         await close(pilot)
         await wait_until(lambda: "pulling baize-v2-7b 25%" in status(pilot), "the status")
         await ask(pilot, "Hi", "Yes.")
-        pulls["go_on"].set()
+        pulls.go_on.set()
         await wait_until(lambda: "pulling" not in status(pilot), "the end")
         models = await open_models(pilot)
         await wait_until(lambda: "fits" in row_of(models, "baize-v2-7b"), "what was pulled")
@@ -81,8 +81,8 @@ async def test_a_model_is_pulled_while_the_chat_goes_on(
         await wait_until(lambda: "baize-v2-7b" in status(pilot), "the model")
 
 
-async def test_terms_that_are_not_accepted_pull_nothing(
-    run_app: RunApp, pulls: dict[str, Any]
+async def test_without_accepted_terms_nothing_is_pulled(
+    run_app: RunApp, pulls: ScriptedPulls
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
@@ -96,7 +96,7 @@ async def test_terms_that_are_not_accepted_pull_nothing(
 
 
 async def test_a_pull_is_stopped_or_fails_with_one_line(
-    run_app: RunApp, pulls: dict[str, Any]
+    run_app: RunApp, pulls: ScriptedPulls
 ) -> None:
     async with run_app(ScriptedEngine(), notifications=True) as pilot:
         models = await open_models(pilot)
@@ -104,17 +104,17 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "tinyllama-1.1b"), "the progress")
         await pilot.press("delete")
-        await wait_until(lambda: pulls["ended"], "its end")
+        await wait_until(lambda: pulls.ended, "its end")
         await wait_until(lambda: "not downloaded" in row_of(models, "tinyllama-1.1b"), "the row")
-        assert "pulling it again resumes" in said(models)
-        pulls["why"] = "the hub cannot be reached"
-        pulls["go_on"].set()
+        assert "pulling it again resumes" in notice_text(models)
+        pulls.failure = "the hub cannot be reached"
+        pulls.go_on.set()
         await pilot.press("enter")
-        await wait_until(lambda: "the hub cannot be reached" in notices(pilot), "why")
+        await wait_until(lambda: "the hub cannot be reached" in notices(pilot), "the reason")
         await close(pilot)
 
 
-async def test_a_file_is_imported_and_removed_by_two_keys(
+async def test_a_file_is_imported_and_removed(
     run_app: RunApp, paths: Paths, smollm2: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "mine.gguf"
@@ -125,24 +125,24 @@ async def test_a_file_is_imported_and_removed_by_two_keys(
         await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the question")
         pilot.app.screen.query_one(Input).value = str(file)
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "how")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press("enter")
-        await wait_until(lambda: "mine is ready" in said(models), "the import")
+        await wait_until(lambda: "mine is ready" in notice_text(models), "the import")
         assert "98 MB" in row_of(models, "mine")
         await find(pilot, models, "mine")
         await pilot.press("delete")
-        assert "press del again" in said(models)
+        assert "press del again" in notice_text(models)
         await pilot.press("delete")
-        await wait_until(lambda: "removed mine" in said(models), "the removal")
+        await wait_until(lambda: "removed mine" in notice_text(models), "the removal")
         assert not row_of(models, "mine")
         assert file.exists()
         await pilot.press("f6")
         await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the question")
         pilot.app.screen.query_one(Input).value = str(tmp_path / "gone.gguf")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "how")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
         await pilot.press("enter")
-        await wait_until(lambda: "gone.gguf: No such file" in said(models), "why not")
+        await wait_until(lambda: "gone.gguf: No such file" in notice_text(models), "the reason")
         await close(pilot)
 
 
@@ -154,7 +154,7 @@ async def test_a_model_in_use_is_not_removed(run_app: RunApp, paths: Paths, tmp_
         models = await open_models(pilot)
         await find(pilot, models, "scripted")
         await pilot.press("delete")
-        assert "scripted is in use" in said(models)
+        assert "scripted is in use" in notice_text(models)
         await close(pilot)
 
 

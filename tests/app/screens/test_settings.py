@@ -10,8 +10,15 @@ from baize_tui.app.screens.settings import SettingsScreen
 from baize_tui.catalog.adapters import find_adapter
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
-from tests.app.forms import close, complaint, name_of, open_conversation_options, open_settings, row
-from tests.app.looking import (
+from tests.app.forms import (
+    close,
+    error_text,
+    name_of,
+    open_conversation_options,
+    open_settings,
+    row,
+)
+from tests.app.pilot import (
     RunApp,
     ask,
     catalog,
@@ -25,7 +32,7 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_a_setting_is_kept_in_the_file_with_its_comments(
+async def test_a_setting_is_saved_and_comments_in_the_file_stay(
     run_app: RunApp, paths: Paths
 ) -> None:
     paths.settings_file.parent.mkdir(parents=True)
@@ -49,7 +56,7 @@ async def test_a_setting_is_kept_in_the_file_with_its_comments(
         assert engine.requests[-1].sampling.temperature == 0.25
 
 
-async def test_an_emptied_setting_goes_back_to_its_default(run_app: RunApp, paths: Paths) -> None:
+async def test_an_emptied_setting_returns_to_its_default(run_app: RunApp, paths: Paths) -> None:
     paths.settings_file.parent.mkdir(parents=True)
     paths.settings_file.write_text("[chat]\nmax_tokens = 7\n")
     async with run_app(ScriptedEngine(), settings=load_settings(paths.settings_file)) as pilot:
@@ -62,7 +69,7 @@ async def test_an_emptied_setting_goes_back_to_its_default(run_app: RunApp, path
         assert client(pilot).state.chat.settings.chat.max_tokens == 1024
 
 
-async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
+async def test_an_invalid_value_is_reported_and_keeps_the_screen_open(
     run_app: RunApp, paths: Paths
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
@@ -70,7 +77,7 @@ async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
         field = row(pilot, "top_p").query_one(Input)
         field.value = "2"
         await pilot.press("escape")
-        await wait_until(lambda: "top_p" in complaint(pilot, "top_p"), "the complaint")
+        await wait_until(lambda: "top_p" in error_text(pilot, "top_p"), "the error")
         assert isinstance(pilot.app.screen, SettingsScreen)
         assert not paths.settings_file.exists()
         field.value = "0.5"
@@ -78,7 +85,7 @@ async def test_a_wrong_value_is_named_and_keeps_the_screen_open(
         assert load_settings(paths.settings_file).sampling == {"top_p": 0.5}
 
 
-async def test_two_rows_changed_at_once_are_both_kept(run_app: RunApp, paths: Paths) -> None:
+async def test_two_rows_changed_at_once_are_both_saved(run_app: RunApp, paths: Paths) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await open_settings(pilot)
         await asyncio.gather(row(pilot, "top_k").change(7), row(pilot, "overflow").change("stop"))
@@ -86,7 +93,7 @@ async def test_two_rows_changed_at_once_are_both_kept(run_app: RunApp, paths: Pa
         assert (settings.sampling, settings.chat.overflow) == ({"top_k": 7}, "stop")
 
 
-async def test_a_value_written_by_hand_stays(run_app: RunApp, paths: Paths) -> None:
+async def test_a_value_written_by_hand_is_kept(run_app: RunApp, paths: Paths) -> None:
     paths.settings_file.parent.mkdir(parents=True)
     written = '[model]\ndefault = "/models/mine.gguf"\n'
     paths.settings_file.write_text(written)
@@ -105,7 +112,7 @@ async def test_every_row_says_what_it_is(run_app: RunApp) -> None:
         await wait_until(lambda: "relative to the most likely" in str(about.render()), "the words")
 
 
-async def test_options_of_one_conversation_count_there_alone(run_app: RunApp) -> None:
+async def test_options_of_a_conversation_apply_only_there(run_app: RunApp) -> None:
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "Yes.")
@@ -131,7 +138,7 @@ async def test_options_of_one_conversation_count_there_alone(run_app: RunApp) ->
         assert engine.requests[-1].sampling.temperature == 0.7
 
 
-async def test_an_adapter_is_laid_over_one_conversation_with_its_scale(
+async def test_an_adapter_is_applied_to_one_conversation_with_its_scale(
     run_app: RunApp, paths: Paths, plum: str
 ) -> None:
     engine = ScriptedEngine("Yes.")

@@ -1,4 +1,4 @@
-"""The transcript: thousands of turns, what folds, what grows, and where the person reads."""
+"""The transcript: drawing, growing, folding and scrolling, also with thousands of turns."""
 
 from __future__ import annotations
 
@@ -104,13 +104,13 @@ def message(
 
 
 def talk(turns: int) -> list[Message]:
-    found = []
+    messages = []
     for number in range(turns):
-        found.append(message(2 * number + 1, f"question {number}."))
-        found.append(
+        messages.append(message(2 * number + 1, f"question {number}."))
+        messages.append(
             message(2 * number + 2, f"answer {number}.\n\n{RICH_ANSWER}", role="assistant")
         )
-    return found
+    return messages
 
 
 def seen(transcript: Transcript) -> str:
@@ -134,13 +134,13 @@ def test_an_answer_is_drawn_as_markdown() -> None:
     assert not any(a == b == "" for a, b in pairwise(drawn))
 
 
-def test_every_line_is_as_wide_as_asked() -> None:
+def test_every_line_has_the_given_width() -> None:
     for line in GrowingMarkdown(LOOK, 33).lines(RICH_ANSWER, complete=True):
         assert sum(segment.cell_length for segment in line) == 33
 
 
 @pytest.mark.parametrize("step", [1, 3, 17])
-def test_a_text_that_grew_looks_as_one_that_came_whole(step: int) -> None:
+def test_a_text_that_grew_looks_like_one_drawn_at_once(step: int) -> None:
     growing = GrowingMarkdown(LOOK, 40)
     for end in range(0, len(RICH_ANSWER), step):
         growing.lines(RICH_ANSWER[:end])
@@ -167,7 +167,7 @@ MARKDOWN_PIECES = st.sampled_from(
 
 
 @given(st.lists(MARKDOWN_PIECES, max_size=25), st.integers(1, 9))
-def test_growing_ends_as_the_whole_text(pieces: list[str], step: int) -> None:
+def test_any_text_that_grew_looks_like_one_drawn_at_once(pieces: list[str], step: int) -> None:
     text = "".join(pieces)
     growing = GrowingMarkdown(LOOK, 30)
     for end in range(0, len(text), step):
@@ -199,7 +199,7 @@ def test_a_long_line_of_code_is_wrapped_not_cut() -> None:
 # --- what is painted ----------------------------------------------------------------------------
 
 
-async def test_of_an_answer_that_grows_only_the_changed_lines_are_painted(
+async def test_only_the_changed_lines_of_a_growing_answer_are_painted(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with host(*talk(1), message(9, "first\n\nsecond", role="assistant")) as (
@@ -240,7 +240,7 @@ async def test_the_scrollbar_knows_of_every_line(host: Host) -> None:
         assert "and on" in seen(transcript)
 
 
-# --- where the person reads ---------------------------------------------------------------------
+# --- the scroll position ------------------------------------------------------------------------
 
 
 async def test_it_opens_at_the_end_and_follows(host: Host) -> None:
@@ -251,7 +251,7 @@ async def test_it_opens_at_the_end_and_follows(host: Host) -> None:
         assert "▌ one more" in seen(transcript)
 
 
-async def test_who_scrolled_away_stays_there_while_more_comes(host: Host) -> None:
+async def test_new_text_does_not_move_a_scrolled_transcript(host: Host) -> None:
     async with host(*talk(20)) as (transcript, pilot):
         answer = transcript.add(message(100, "begin", role="assistant", state="streaming"))
         transcript.page(-1)
@@ -280,7 +280,7 @@ async def test_scrolling_back_to_the_end_follows_again(host: Host) -> None:
         assert "one more" in seen(transcript)
 
 
-async def test_earlier_turns_come_above_without_moving_what_is_read(host: Host) -> None:
+async def test_earlier_turns_are_inserted_without_moving_the_lines_in_sight(host: Host) -> None:
     messages = talk(40)
     async with host(*messages[40:]) as (transcript, pilot):
         transcript.page(-1)
@@ -308,7 +308,7 @@ async def test_every_line_is_seen_once_when_paging_to_the_start(host: Host) -> N
             assert above.split("\n")[-1] in below.split("\n")
 
 
-async def test_a_resize_keeps_the_place(host: Host) -> None:
+async def test_a_resize_keeps_the_position(host: Host) -> None:
     async with host(*talk(30)) as (transcript, pilot):
         transcript.select(transcript.turns[20])
         await pilot.pause()
@@ -327,7 +327,7 @@ async def test_a_resize_at_the_end_stays_at_the_end(host: Host) -> None:
             assert "in two lines." in seen(transcript)
 
 
-# --- what is folded, marked, cut ----------------------------------------------------------------
+# --- folds, marks and the cut -------------------------------------------------------------------
 
 
 async def test_reasoning_is_folded_and_opened_by_a_click(host: Host) -> None:
@@ -341,7 +341,7 @@ async def test_reasoning_is_folded_and_opened_by_a_click(host: Host) -> None:
         assert "│ is known." in seen(transcript)
 
 
-async def test_a_long_message_of_the_person_is_folded(host: Host) -> None:
+async def test_a_long_question_is_folded(host: Host) -> None:
     long = "\n".join(f"line {number}" for number in range(100))
     async with host(message(1, long), size=(60, 30)) as (transcript, _):
         assert "line 11" in seen(transcript)
@@ -353,7 +353,7 @@ async def test_a_long_message_of_the_person_is_folded(host: Host) -> None:
         assert "line 99" in seen(transcript)
 
 
-async def test_a_long_line_of_the_person_is_folded_too(host: Host) -> None:
+async def test_a_long_line_in_a_question_is_folded_too(host: Host) -> None:
     async with host(message(1, "word " * 100_000), size=(60, 30)) as (transcript, _):
         assert "499999 characters · alt+r unfolds" in seen(transcript)
         assert len([line for line in seen(transcript).split("\n") if "word" in line]) == 12
@@ -373,7 +373,7 @@ async def test_the_cut_says_when_pinned_turns_stay(host: Host) -> None:
         assert "pinned" in seen(transcript)
 
 
-async def test_a_new_theme_draws_everything_anew(host: Host) -> None:
+async def test_a_new_theme_redraws_everything(host: Host) -> None:
     async with host(*talk(2)) as (transcript, pilot):
         before = transcript.look
         pilot.app.theme = "textual-light"
@@ -383,7 +383,7 @@ async def test_a_new_theme_draws_everything_anew(host: Host) -> None:
         assert "in two lines." in seen(transcript)
 
 
-async def test_text_is_selected_with_the_mouse_as_it_stands(host: Host) -> None:
+async def test_text_is_selected_with_the_mouse(host: Host) -> None:
     async with host(message(1, "你好 world and more")) as (transcript, pilot):
         line = next(y for y in range(12) if "world" in transcript.render_line(y).text)
         # Two cells each: 你好 ends at column 4, after the mark and its blank.
@@ -416,6 +416,6 @@ async def test_a_head_comes_and_goes(host: Host) -> None:
         assert "You are a pirate." in seen(transcript).split("▌ Hi")[0]
 
 
-async def test_a_light_look_has_its_own_code_colours() -> None:
+async def test_a_light_theme_has_its_own_code_colours() -> None:
     light = replace(LOOK, dark=False)
     assert light.code_theme != LOOK.code_theme

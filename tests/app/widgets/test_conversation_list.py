@@ -5,7 +5,7 @@ from __future__ import annotations
 from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     titles,
 )

@@ -10,7 +10,7 @@ from textual import events
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.widgets.pastes import Pastes
 from baize_tui.app.widgets.prompt import Prompt
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     say,
     screen,
@@ -22,13 +22,13 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_enter_comes_after_the_letters_before_it(run_app: RunApp) -> None:
+async def test_enter_is_handled_after_the_letters_typed_before_it(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await pilot.press(*"one two", "ctrl+j", *"three", "enter")
         await wait_until(lambda: texts(pilot)[:1] == ["one two\nthree"], "the question")
 
 
-async def test_keys_that_edit_come_in_the_order_they_were_typed(run_app: RunApp) -> None:
+async def test_editing_keys_are_handled_in_the_order_they_were_typed(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         prompt = pilot.app.query_one(Prompt)
         keys = [*"onetwo", *["backspace"] * 3, *"thre", "left", "e", "home", "delete", "O"]
@@ -38,14 +38,14 @@ async def test_keys_that_edit_come_in_the_order_they_were_typed(run_app: RunApp)
         await wait_until(lambda: prompt.text == "Onethree", "the text")
 
 
-async def test_a_paste_comes_once_and_clean(run_app: RunApp) -> None:
+async def test_a_paste_is_inserted_once_and_sanitized(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         prompt = pilot.app.query_one(Prompt)
         pilot.app.post_message(events.Paste("two\r\nlines\x1b[31m"))
         await wait_until(lambda: prompt.text == "two\nlines␛[31m", "the paste")
 
 
-async def test_what_was_written_before_comes_back(run_app: RunApp) -> None:
+async def test_earlier_messages_are_recalled(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         for question in ("first", "second"):
             await say(pilot, question)
@@ -68,7 +68,7 @@ async def test_the_draft_goes_through_the_editor(
         await wait_until(lambda: prompt.text == "my text", "the editor")
 
 
-async def test_a_large_paste_is_one_mark_and_is_sent_whole(run_app: RunApp) -> None:
+async def test_a_large_paste_is_shown_as_a_mark_and_sent_in_full(run_app: RunApp) -> None:
     pasted = "\n".join(f"line {number}" for number in range(500))
     async with run_app(ScriptedEngine("Yes.", n_ctx=9000)) as pilot:
         prompt = screen(pilot).prompt
@@ -81,7 +81,7 @@ async def test_a_large_paste_is_one_mark_and_is_sent_whole(run_app: RunApp) -> N
         assert "488 more lines · alt+r unfolds" in shown(pilot)
 
 
-async def test_backspace_takes_a_whole_mark(run_app: RunApp) -> None:
+async def test_backspace_deletes_a_whole_mark(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         prompt = screen(pilot).prompt
         pilot.app.post_message(events.Paste("x" * 5000))
@@ -90,7 +90,7 @@ async def test_backspace_takes_a_whole_mark(run_app: RunApp) -> None:
         assert prompt.text == ""
 
 
-def test_brackets_that_are_no_paste_stay() -> None:
+def test_brackets_that_are_no_paste_are_kept() -> None:
     pastes = Pastes()
     assert pastes.expand("[paste 1: 3 lines] [x]") == "[paste 1: 3 lines] [x]"
     mark = pastes.collapse("a\nb\nc")

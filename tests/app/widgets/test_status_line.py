@@ -6,7 +6,7 @@ from textual.widgets import Static
 
 from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.engine.protocol import ThreadsChosen
-from tests.app.looking import (
+from tests.app.pilot import (
     RunApp,
     ask_and_pause,
     say,
@@ -17,14 +17,14 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
+async def test_the_status_line_shows_the_threads(run_app: RunApp) -> None:
     engine = ScriptedEngine("One ", "two.")
     engine.threads = ThreadsChosen(0, 1, 2, lowered=True)
     engine.pause_at = 1
     async with run_app(engine, size=(140, 30)) as pilot:
         await ask_and_pause(pilot, "Count", "One ")
         busy = "answering · 1 of 2 threads: the machine is busy"
-        await wait_until(lambda: status(pilot) == busy, "why it is slow")
+        await wait_until(lambda: status(pilot) == busy, "the reason")
         engine.go_on.set()
         await wait_until(lambda: "tokens/s · 1 of 2 threads" in status(pilot), "the end")
     engine = ScriptedEngine("One ", "two.")
@@ -33,7 +33,7 @@ async def test_the_status_line_tells_the_threads(run_app: RunApp) -> None:
         await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
 
 
-async def test_a_narrow_status_line_leaves_the_threads_out(run_app: RunApp) -> None:
+async def test_a_narrow_status_line_omits_the_threads(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One ", "two."), size=(80, 24)) as pilot:
         await say(pilot, "Count")
         await wait_until(lambda: "tokens/s" in status(pilot), "the end")
@@ -65,7 +65,7 @@ async def test_the_palette_opens_by_a_click_on_the_status_line(run_app: RunApp) 
         await wait_until(lambda: pilot.app.screen is not screen(pilot), "the palette")
 
 
-async def test_too_small_a_terminal_says_so_and_recovers(run_app: RunApp) -> None:
+async def test_a_terminal_that_is_too_small_shows_a_notice_until_it_grows(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         notice = screen(pilot).query_one("#too-small", Static)
         await pilot.press(*"draft")

@@ -1,9 +1,11 @@
-"""What a person does with the client, and what they see of it."""
+"""What a person does with the client and sees of it, by Textual's ``Pilot``."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 
 from textual.pilot import Pilot
 from textual.widgets._toast import Toast
@@ -21,6 +23,18 @@ Running = AbstractAsyncContextManager[Pilot[int]]
 RunApp = Callable[..., Running]
 
 
+@dataclass
+class ScriptedPulls:
+    """How pulls proceed: each stops at 25 %."""
+
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to let the pulls end."""
+    failure: str = ""
+    """Why the pulls fail; empty lets them succeed."""
+    ended: bool = False
+    """Whether a pull has ended, also by being stopped."""
+
+
 def client(pilot: Pilot[int]) -> BaizeApp:
     app = pilot.app
     assert isinstance(app, BaizeApp)
@@ -32,9 +46,9 @@ def screen(pilot: Pilot[int]) -> ConversationScreen:
 
 
 def catalog(pilot: Pilot[int]) -> ScriptedCatalog:
-    found = client(pilot).state.chat.catalog
-    assert isinstance(found, ScriptedCatalog)
-    return found
+    catalog = client(pilot).state.chat.catalog
+    assert isinstance(catalog, ScriptedCatalog)
+    return catalog
 
 
 def notices(pilot: Pilot[int]) -> str:
@@ -78,6 +92,6 @@ async def ask(pilot: Pilot[int], question: str, answer: str) -> None:
 
 
 async def ask_and_pause(pilot: Pilot[int], question: str, so_far: str) -> None:
-    """Ask an engine that pauses, and see what came so far."""
+    """Ask an engine that pauses, and see the answer so far."""
     await say(pilot, question)
     await wait_until(lambda: texts(pilot)[-1:] == [so_far], "half the answer")
