@@ -1,4 +1,4 @@
-"""The builds that are tried in turn, and what a person is told, with a stand-in for pip."""
+"""The builds that are tried in turn, and what is shown to a person, with a stand-in for pip."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def test_when_the_quick_build_fails_the_plain_one_follows_still_without_amx(
     stand_ins.next_build(0, COMPILED)
     done, shown = install(stand_ins, tmp_path)
     assert done
-    (told,) = [line for line in shown if "failed" in line]
-    assert told == "The quick build failed: broken on purpose"
+    (messages,) = [line for line in shown if "failed" in line]
+    assert messages == "The quick build failed: broken on purpose"
     assert "Trying the plain build without AMX." in shown
     _, plain = stand_ins.installs()
     assert "CMAKE_ARGS" not in plain.environment
@@ -119,11 +119,11 @@ def test_when_all_builds_fail_the_error_lines_are_shown(
         stand_ins.next_build(1, output("compile-error.txt"))
     done, shown = install(stand_ins, tmp_path)
     assert not done
-    told = shown[shown.index("llama.cpp could not be installed:") :]
-    assert any("error: expected" in line for line in told)
-    assert not any("subprocess-exited-with-error" in line for line in told)
-    assert len(told) <= 10
-    assert told[-1].endswith("build.log")
+    messages = shown[shown.index("llama.cpp could not be installed:") :]
+    assert any("error: expected" in line for line in messages)
+    assert not any("subprocess-exited-with-error" in line for line in messages)
+    assert len(messages) <= 10
+    assert messages[-1].endswith("build.log")
 
 
 @pytest.mark.parametrize(
@@ -140,9 +140,9 @@ def test_what_is_missing_is_named_in_one_line_and_nothing_else_is_tried(
     stand_ins.next_build(1, output(name))
     done, shown = install(stand_ins, tmp_path)
     assert not done
-    told = shown[shown.index("llama.cpp could not be installed:") + 1 :]
-    assert told[0].startswith(f"  {says}")
-    assert len(told) == 2
+    messages = shown[shown.index("llama.cpp could not be installed:") + 1 :]
+    assert messages[0].startswith(f"  {says}")
+    assert len(messages) == 2
     assert len(stand_ins.installs()) == 1
 
 
@@ -181,7 +181,7 @@ def test_each_kind_of_build_has_a_cache_of_its_own() -> None:
     assert [attempt.cache_key for attempt in again] == keys[:3]
 
 
-def test_the_cache_lies_in_pips_own(stand_ins: StandIns, tmp_path: Path) -> None:
+def test_the_cache_is_inside_pips_cache(stand_ins: StandIns, tmp_path: Path) -> None:
     stand_ins.next_build(0, COMPILED)
     install(stand_ins, tmp_path)
     (call,) = stand_ins.installs()
@@ -189,7 +189,7 @@ def test_the_cache_lies_in_pips_own(stand_ins: StandIns, tmp_path: Path) -> None
     assert Path(folder).parent == tmp_path / "pip-cache" / "baize-tui"
 
 
-def test_without_a_cache_of_pip_there_is_none(stand_ins: StandIns, tmp_path: Path) -> None:
+def test_without_pips_cache_there_is_no_cache(stand_ins: StandIns, tmp_path: Path) -> None:
     stand_ins.without_cache()
     stand_ins.next_build(0, COMPILED)
     install(stand_ins, tmp_path)

@@ -1,4 +1,4 @@
-"""What follows the death of a worker: the next safer machine profile, and what is remembered."""
+"""After the death of a worker: which safer machine profile comes next, and what is remembered."""
 
 from __future__ import annotations
 
