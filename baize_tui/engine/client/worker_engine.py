@@ -80,9 +80,9 @@ class WorkerEngine:
         return self._recovery.profile
 
     @property
-    def remembered(self) -> WorkingProfile | None:
-        """The profile that is remembered for this machine; None where the fastest one works."""
-        return self._recovery.remembered
+    def working_profile(self) -> WorkingProfile | None:
+        """The profile that is remembered for this machine; None as long as the fastest one works."""
+        return self._recovery.working_profile
 
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
