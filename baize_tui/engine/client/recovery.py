@@ -44,7 +44,7 @@ class Recovery:
 
     @property
     def working_profile(self) -> WorkingProfile | None:
-        """The profile that is remembered for this machine; None as long as the fastest one works."""
+        """The profile remembered for this machine; None as long as the fastest one works."""
         return self._profiles.read()
 
     def choose_profile(self) -> MachineProfile:

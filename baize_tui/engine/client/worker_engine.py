@@ -81,7 +81,7 @@ class WorkerEngine:
 
     @property
     def working_profile(self) -> WorkingProfile | None:
-        """The profile that is remembered for this machine; None as long as the fastest one works."""
+        """The profile remembered for this machine; None as long as the fastest one works."""
         return self._recovery.working_profile
 
     async def load(
