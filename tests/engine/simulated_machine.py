@@ -31,8 +31,8 @@ class Machine:
     penalty: float = 2.0
     """How much the threads' waiting for one without a core costs, beyond the time it waits."""
     noise: float = 0.0
-    reports_cpu: bool = True
-    reports_others: bool = True
+    tells_cpu: bool = True
+    tells_others: bool = True
     random: random.Random = field(default_factory=lambda: random.Random(0))
     _sampled: float = 0.0
     _used: float = 0.0
@@ -60,8 +60,8 @@ class Machine:
 
     def run(self, governor: Governor, seconds: float) -> Run:
         """Compute tokens for ``seconds``."""
-        run = Run()
-        while run.seconds < seconds:
+        done = Run()
+        while done.seconds < seconds:
             count = governor.threads
             taken = self.seconds_with(count) * max(0.3, self.random.gauss(1, self.noise))
             share = self._share(count)
@@ -70,16 +70,16 @@ class Machine:
             others: float | None = None
             self._sampled += taken
             self._used += taken * self.neighbours * self._share(count)
-            if self.reports_others and self._sampled >= SAMPLING_S:
+            if self.tells_others and self._sampled >= SAMPLING_S:
                 others = max(0.0, self._used / self._sampled + self.random.gauss(0, 0.05))
                 self._sampled = self._used = 0.0
-            cpu = taken * count * share if self.reports_cpu else None
+            cpu = taken * count * share if self.tells_cpu else None
             governor.record(Observation(taken, cpu, others))
-            run.seconds += taken
-            run.tokens += 1
-            run.counts.append(count)
-            run.times.append(run.seconds)
-        return run
+            done.seconds += taken
+            done.tokens += 1
+            done.counts.append(count)
+            done.times.append(done.seconds)
+        return done
 
 
 @dataclass
@@ -90,5 +90,5 @@ class Run:
     times: list[float] = field(default_factory=list)
 
     @property
-    def seconds_per_token(self) -> float:
+    def seconds_each(self) -> float:
         return self.seconds / self.tokens

@@ -1,4 +1,4 @@
-"""The governor on simulated machines: it finds the best count and keeps it."""
+"""The governor on simulated machines: it finds the best count, holds it, and is never stuck."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_there_are_no_trials_at_too_many_threads_while_the_load_stays() -> None:
     machine.neighbours = 1
     machine.run(governor, SETTLED_S)
     run = machine.run(governor, 60)
-    assert run.seconds_per_token < 1.05 * machine.seconds_with(3)
+    assert run.seconds_each < 1.05 * machine.seconds_with(3)
 
 
 def test_where_memory_is_the_limit_it_finds_the_count_that_is_enough() -> None:
@@ -81,7 +81,7 @@ def test_where_memory_is_the_limit_it_finds_the_count_that_is_enough() -> None:
     governor = governor_of(machine)
     machine.run(governor, 60)
     run = machine.run(governor, 60)
-    assert run.seconds_per_token < 1.1 * machine.best_seconds(16)
+    assert run.seconds_each < 1.1 * machine.best_seconds(16)
 
 
 def test_a_growing_context_makes_all_counts_slower_and_changes_nothing() -> None:
@@ -155,7 +155,7 @@ def machines_of(cores: st.SearchStrategy[int]) -> st.SearchStrategy[Machine]:
         overhead=st.sampled_from([0.0, 0.0005, 0.003]),
         penalty=st.floats(1.5, 8.0),
         noise=st.sampled_from([0.0, 0.03, 0.08]),
-        reports_cpu=st.booleans(),
+        tells_cpu=st.booleans(),
         random=st.builds(random.Random, st.integers(0, 1000)),
     )
 
@@ -176,7 +176,7 @@ def test_under_any_constant_load_it_ends_near_the_best_count(
         machine.run(governor, max(10, 300 * machine.best_seconds(governor.most)))
         switches = governor.switches
         run = machine.run(governor, max(20, 400 * machine.best_seconds(governor.most)))
-        assert machine.best_seconds(governor.most) / run.seconds_per_token > 0.85
+        assert machine.best_seconds(governor.most) / run.seconds_each > 0.85
         # Trials are bounded by what they may cost, the rest by waiting longer each time.
         assert governor.switches - switches < 60 + 0.05 * run.tokens
 
@@ -191,29 +191,29 @@ def test_on_an_overloaded_machine_it_is_no_slower_than_one_thread(
     machine.neighbours = load * machine.cores
     machine.run(governor, 20 * machine.seconds_with(1))
     run = machine.run(governor, 100 * machine.seconds_with(1))
-    assert run.seconds_per_token < 1.2 * machine.seconds_with(1)
+    assert run.seconds_each < 1.2 * machine.seconds_with(1)
 
 
 @settings(max_examples=15)
 @given(quota=st.floats(0.3, 8.0), machine=eight_cores)
-def test_a_quota_does_not_hold_it_at_a_bad_count(quota: float, machine: Machine) -> None:
+def test_a_throttled_container_is_no_reason_to_be_stuck(quota: float, machine: Machine) -> None:
     machine.quota = quota
     governor = governor_of(machine)
     machine.run(governor, max(10, 300 * machine.best_seconds(governor.most)))
     run = machine.run(governor, max(20, 400 * machine.best_seconds(governor.most)))
-    assert machine.best_seconds(governor.most) / run.seconds_per_token > 0.85
+    assert machine.best_seconds(governor.most) / run.seconds_each > 0.85
 
 
 @settings(max_examples=15)
 @given(machine=eight_cores, neighbours=st.integers(1, 7))
-def test_where_others_are_not_measured_trials_find_the_count(
+def test_where_the_system_tells_nothing_of_others_trying_shows_it(
     machine: Machine, neighbours: int
 ) -> None:
-    machine.reports_others, machine.reports_cpu = False, True
+    machine.tells_others, machine.tells_cpu = False, True
     governor = governor_of(machine)
     machine.run(governor, 10)
     for load in (neighbours, 0):
         machine.neighbours = load
         machine.run(governor, max(60, 300 * machine.best_seconds(8)))
         run = machine.run(governor, max(30, 200 * machine.best_seconds(8)))
-        assert machine.best_seconds(8) / run.seconds_per_token > 0.7
+        assert machine.best_seconds(8) / run.seconds_each > 0.7
