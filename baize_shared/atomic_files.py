@@ -51,7 +51,7 @@ def replace_when_complete(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write a large file to; it becomes ``target`` when the block ends.
 
     It is always ``target.partial``, so that what a killed process left is written over. An
-    exception removes it. What is not a regular file, such as ``/dev/stdout``, is given as it is.
+    exception removes it. What is not a regular file, such as ``/dev/stdout``, is yielded itself.
 
     Raises:
         OSError: it cannot be renamed.
@@ -76,7 +76,7 @@ def _is_special(target: Path) -> bool:
 
 
 def _mode(private: bool) -> int:
-    return 0o600 if private else 0o666  # the process's umask takes its part of this
+    return 0o600 if private else 0o666  # the system removes the bits of the umask
 
 
 def _keep_permissions(target: Path, partial: Path) -> None:

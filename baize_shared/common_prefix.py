@@ -8,8 +8,8 @@ from collections.abc import Sequence
 def common_prefix_length(left: Sequence[object], right: Sequence[object]) -> int:
     """How many leading items ``left`` and ``right`` share."""
     length = 0
-    for one, other in zip(left, right, strict=False):
-        if one != other:
+    for a, b in zip(left, right, strict=False):
+        if a != b:
             break
         length += 1
     return length

@@ -37,7 +37,7 @@ def container_quota(mount: Path, cgroup: Path) -> float | None:
             roots, quota_of = [mount / controllers, mount / "cpu"], _quota_of_version_1
         else:
             continue
-        # The path may be the host's: what lies in the container's own root counts as well.
+        # The path may be the host's, so the limits of the container's own root count as well.
         inside = [part for part in PurePosixPath(path).parts if part not in ("/", "..")]
         for root in roots:
             for length in range(len(inside) + 1):

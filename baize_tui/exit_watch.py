@@ -63,7 +63,8 @@ class ExitWatch:
         """
         self._terminal = terminal
         self._codes_when_saved = codes_when_saved
-        self._reasons: tuple[int, int] | None = None
+        self._pipe: tuple[int, int] | None = None
+        """To wake the thread: it receives the numbers of signals, and 0 for a new deadline."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._save: Save | None = None
         self._rescue: Rescue | None = None
@@ -72,8 +73,8 @@ class ExitWatch:
         self._code = 0
         self.leaving = False
         """The process is about to end: nothing new must begin."""
-        # Reentrant: a signal may arrive while the main thread has it.
-        self._deciding = threading.RLock()
+        # Reentrant: a signal may arrive while the main thread holds it.
+        self._lock = threading.RLock()
         self._thread = threading.Thread(target=self._run, name="exit watch", daemon=True)
 
     def __enter__(self) -> Self:
@@ -81,7 +82,7 @@ class ExitWatch:
 
         An ignored signal, as under ``nohup``, stays ignored.
         """
-        self._reasons = reading, writing = os.pipe()
+        self._pipe = reading, writing = os.pipe()
         for descriptor in (reading, writing):
             os.set_blocking(descriptor, False)
         # Python writes to it when a signal arrives, even if the main thread is blocked.
@@ -100,7 +101,7 @@ class ExitWatch:
         The work of the main thread has only stopped then, and an exiting Python no longer handles
         the alarms.
         """
-        with self._deciding:
+        with self._lock:
             is_ending, self.leaving = self.leaving, True
         if is_ending:
             self._thread.join()
@@ -115,7 +116,7 @@ class ExitWatch:
         self._last_steps.append(step)
 
     @contextlib.contextmanager
-    def ending(self, step: Callable[[], object]) -> Iterator[None]:
+    def at_exit_inside(self, step: Callable[[], object]) -> Iterator[None]:
         """Call ``step`` like ``at_exit``, if the process ends inside the block."""
         self._last_steps.append(step)
         try:
@@ -134,10 +135,10 @@ class ExitWatch:
         self._wake(0)
 
     def _wake(self, number: int) -> None:
-        if self._reasons is not None:
+        if self._pipe is not None:
             # A full pipe already wakes the thread.
             with contextlib.suppress(BlockingIOError):
-                os.write(self._reasons[1], bytes([number]))
+                os.write(self._pipe[1], bytes([number]))
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # The thread is woken by the pipe. But it cannot run while the main thread computes in C
@@ -145,7 +146,7 @@ class ExitWatch:
         self._set_alarm()
 
     def _set_alarm(self) -> None:
-        with self._deciding:
+        with self._lock:
             if not self.leaving:
                 self.leaving = True
                 signal.setitimer(signal.ITIMER_REAL, _ALARM_S)
@@ -170,8 +171,8 @@ class ExitWatch:
 
     def _wait_for_reason(self) -> int:
         """The signal that was sent, SIGHUP if the terminal has closed, 0 if a normal exit hangs."""
-        assert self._reasons is not None
-        reading = self._reasons[0]
+        assert self._pipe is not None
+        reading = self._pipe[0]
         poll = select.poll()
         poll.register(reading, select.POLLIN)
         if self._terminal is not None:

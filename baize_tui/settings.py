@@ -152,7 +152,7 @@ def load_settings(file: Path) -> Settings:
     """Read ``file``; if it is missing, the defaults.
 
     Raises:
-        SettingsError: it is unreadable or no TOML, or has an unknown key or a value out of range.
+        SettingsError: it is unreadable or not TOML, or has an unknown key or a value out of range.
     """
     try:
         raw = file.read_bytes()
@@ -167,7 +167,7 @@ def decode_settings(raw: bytes, file: Path) -> Settings:
     """Check ``raw``, the content of ``file``.
 
     Raises:
-        SettingsError: it is no TOML, or has an unknown key or a value out of range.
+        SettingsError: it is not TOML, or has an unknown key or a value out of range.
     """
     try:
         settings = msgspec.toml.decode(raw, type=Settings)

@@ -13,7 +13,7 @@ from baize_tui.settings import Settings, SettingsError, decode_settings
 
 
 def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
-    """Set one key in ``file``, or remove it if ``value`` is None; all settings after that.
+    """Set one key in ``file``, or remove it if ``value`` is None; return all settings.
 
     Everything else stays as it is, comments included. The new content is checked, written beside
     the old file and renamed over it, so that a full disk loses nothing; a link stays a link.

@@ -45,7 +45,7 @@ from baize_shared.usable_cpus import usable_cpus
 from benchmarks.machine import busy_core, measured_disturbance, processor_name
 from tests.convert.model_folders import CONVERT, stored, write_safetensors
 
-HIGHEST_RATIO, HIGHEST_WITH_REPORT = 1.05, 1.10
+HIGHEST_RATIO, HIGHEST_WITH_LORA = 1.05, 1.10
 TURN_S = 1.0
 MOST_MEMORY_MB = {"1.1b": 500, "7b": 700}
 SHAPES: dict[str, dict[str, Any]] = {
@@ -136,9 +136,9 @@ class Cost(NamedTuple):
 
 
 class Round(NamedTuple):
-    """One run of each side."""
+    """One run of each side: our pass with a LoRA and without, and llama-quantize alone."""
 
-    with_report: Cost
+    with_lora: Cost
     plain: Cost | None
     alone: Cost
 
@@ -231,10 +231,10 @@ def run_chain(
     arguments = [str(llama_cpp), "own tokenizer", "f16", str(f16), str(merged)]
     steps.append(measure(python, "-c", CONVERT, *arguments))
     steps.append(measure(sys.executable, "-c", QUANTIZE, str(f16), str(folder / "chain.gguf")))
-    between = sum(file.stat().st_size for file in [*merged.iterdir(), f16])
+    intermediate_gb = sum(file.stat().st_size for file in [*merged.iterdir(), f16]) / 1e9
     shutil.rmtree(merged)
     f16.unlink()
-    return sum(s for s, _ in steps), max(m for _, m in steps), between / 1e9
+    return sum(s for s, _ in steps), max(m for _, m in steps), intermediate_gb
 
 
 @dataclass(frozen=True)
@@ -292,7 +292,7 @@ def run_rounds(models: Models, pairs: int, *, plain: bool, in_turns: bool) -> li
         current = Round(costs[0], costs[2] if plain else None, costs[1])
         if number or pairs == 1:
             rounds.append(current)
-            ours, theirs = current.with_report.seconds, current.alone.seconds
+            ours, theirs = current.with_lora.seconds, current.alone.seconds
             print(
                 f"{ours:.1f} s with a LoRA, llama-quantize {theirs:.1f} s: {ours / theirs:.3f} "
                 f"(other processes used {disturbance.share:.0%} of the cores)",
@@ -318,13 +318,13 @@ def main(
         if chain is not None:
             if folder is None:
                 models.f16.unlink()  # the chain needs the disk space
-            seconds, memory, between = run_chain(
+            seconds, memory, intermediate_gb = run_chain(
                 *chain, models.base, models.adapter, models.outputs
             )
-            ours = statistics.median(round.with_report.seconds for round in rounds)
+            ours = statistics.median(round.with_lora.seconds for round in rounds)
             print(
                 f"the chain PEFT, converter, llama-quantize: {seconds:.1f} s, {memory:.0f} MB, "
-                f"{between:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
+                f"{intermediate_gb:.1f} GB between; one pass takes {ours / seconds:.2f} of its time"
             )
     sys.exit(1 if missed else 0)
 
@@ -334,11 +334,11 @@ def report(size: str, rounds: Sequence[Round]) -> bool:
     alone_s = statistics.median(round.alone.seconds for round in rounds)
     alone_mb = max(round.alone.megabytes for round in rounds)
     print(f"{size} to Q4_K_M; llama-quantize alone {alone_s:.1f} s, {alone_mb:.0f} MB")
-    with_report = [(round.with_report, round.alone) for round in rounds]
+    with_lora = [(round.with_lora, round.alone) for round in rounds]
     plain = [(round.plain, round.alone) for round in rounds if round.plain is not None]
     missed = False
     for label, both, limit in (
-        ("with a LoRA, loss measured", with_report, HIGHEST_WITH_REPORT),
+        ("with a LoRA, loss measured", with_lora, HIGHEST_WITH_LORA),
         ("without an adapter", plain, HIGHEST_RATIO),
     ):
         if not both:

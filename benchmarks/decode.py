@@ -56,7 +56,7 @@ from benchmarks.machine import BUSY_LOOP, busy_core, processor_name
 from benchmarks.terminal import TimedTerminal
 from build_llama.installation import pinned_version
 
-IDLE, BUSY, PREFILL, SETTLED_S = 0.95, 0.90, 0.95, 2.0
+LEAST_IDLE, LEAST_BUSY, LEAST_PREFILL, MOST_SETTLING_S = 0.95, 0.90, 0.95, 2.0
 PHASE_S = 3.0
 MOSTLY = 0.95
 """A count has settled when this part of all later tokens is computed with it."""
@@ -261,7 +261,7 @@ def table(rates: Sequence[dict[int, float]]) -> str:
 
 
 def decoding(name: str, case: Case, peer: Peer, *, busy: bool) -> bool:
-    lowest = BUSY if busy else IDLE
+    lowest = LEAST_BUSY if busy else LEAST_IDLE
     front_ends = {"ask": decode_through_ask, "screen": decode_through_screen}
     ours: dict[str, list[float]] = {front_end: [] for front_end in front_ends}
     ratios: dict[str, list[float]] = {front_end: [] for front_end in front_ends}
@@ -311,9 +311,9 @@ def reading(name: str, case: Case, peer: Peer) -> bool:
         f"reading {tokens} tokens, {name}, idle: {statistics.median(ours):.1f} tokens/s, "
         f"{peer.name} {statistics.median(theirs):.1f}, ratio {ratio:.3f} "
         f"({min(ratios):.2f} to {max(ratios):.2f} in {case.prompt_rounds} rounds; "
-        f"at least {PREFILL})"
+        f"at least {LEAST_PREFILL})"
     )
-    return ratio >= PREFILL
+    return ratio >= LEAST_PREFILL
 
 
 def settling(name: str, case: Case) -> bool:
@@ -350,10 +350,10 @@ def settling(name: str, case: Case) -> bool:
     met = True
     for busy, column in times.items():
         median = statistics.median(column)
-        met = met and median <= SETTLED_S
+        met = met and median <= MOST_SETTLING_S
         print(
             f"settling {name} after the load {'starts' if busy else 'ends'}: {median:.2f} s "
-            f"(slowest of {len(column)}: {max(column):.2f} s; at most {SETTLED_S})"
+            f"(slowest of {len(column)}: {max(column):.2f} s; at most {MOST_SETTLING_S})"
         )
     return met
 

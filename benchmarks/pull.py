@@ -67,8 +67,8 @@ def peak_usage(command: list[str], folder: Path) -> tuple[float, int]:
     return memory, most
 
 
-def killed_and_resumed(hub: Hub, weights: int) -> tuple[int, int]:
-    """Bytes that a pull downloads when it is killed ``KILLS`` times, and when it is not."""
+def bytes_sent_with_kills(hub: Hub, weights: int) -> int:
+    """Bytes that the hub sends for a pull that is killed ``KILLS`` times."""
     hub.sent = 0
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     for part in range(1, KILLS + 1):
@@ -82,7 +82,7 @@ def killed_and_resumed(hub: Hub, weights: int) -> tuple[int, int]:
         hub.go_on.set()
         hub.go_on.clear()
     subprocess.run(pull_command(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return hub.sent, weights
+    return hub.sent
 
 
 def main(size: Annotated[str, typer.Argument(help="1.1b or 7b")] = "1.1b", pairs: int = 3) -> None:
@@ -143,8 +143,7 @@ def costs(hub: Hub, home: Path, weights: int, base: Path) -> bool:
     # A slab is half as large in the file as in float32; two per thread are fetched ahead.
     slab = budget.slab_bytes // 2
     allowed = (1 + 2 * budget.workers) * slab
-    sent, needed = killed_and_resumed(hub, weights)
-    again = (sent - needed) / KILLS
+    again = (bytes_sent_with_kills(hub, weights) - weights) / KILLS
     print(
         f"killed {KILLS} times: {again / 1e6:.1f} MB downloaded again per kill, heads included (a "
         f"slab and its window: {allowed / 1e6:.1f} MB)"

@@ -36,7 +36,7 @@ from baize_train.speakers.speaker import SamplingOptions
 from baize_tui.paths import project_paths
 
 LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75
-_AT_A_TIME = 4
+TOPICS_PER_ROUND = 4
 STORY = [Turn("user", "Tell me a long story about a dragon and a village.")]
 
 
@@ -73,26 +73,29 @@ async def dialogues(
 async def measure(rounds: int) -> bool:
     """Print the figures; return whether one misses its limit."""
     asker, answerer = (open_gguf_speaker("local:smollm2-135m") for _ in range(2))
-    alone_one = GgufSpeaker(
+    single_speaker = GgufSpeaker(
         "alone", answerer.path, project_paths(), SpeakerOptions(max_concurrent=1)
     )
-    topics = list(domain_questions("domain:quora"))[: (rounds + 1) * _AT_A_TIME]
-    talk, form = [], []
+    topics = list(domain_questions("domain:quora"))[: (rounds + 1) * TOPICS_PER_ROUND]
+    dialogue_ratios, grammar_ratios = [], []
     try:
         for number in range(rounds + 1):
-            some = topics[number * _AT_A_TIME : (number + 1) * _AT_A_TIME]
-            alone = await plain(alone_one, number)
+            some = topics[number * TOPICS_PER_ROUND : (number + 1) * TOPICS_PER_ROUND]
+            alone = await plain(single_speaker, number)
             whole = await dialogues(asker, answerer, number, some)
-            under = await with_grammar(alone_one, number, some[0])
+            under = await with_grammar(single_speaker, number, some[0])
             if number:  # the first round warms up
-                talk.append(whole / alone)
-                form.append(under / alone)
+                dialogue_ratios.append(whole / alone)
+                grammar_ratios.append(under / alone)
     finally:
-        await alone_one.close()
+        await single_speaker.close()
         await asker.close()
         await answerer.close()
-    ratio, with_form = statistics.median(talk), statistics.median(form)
-    print(f"self-chat over a long answer: {ratio:.2f} (median of {len(talk)}; at least {LEAST})")
+    ratio, with_form = statistics.median(dialogue_ratios), statistics.median(grammar_ratios)
+    print(
+        f"self-chat over a long answer: {ratio:.2f} "
+        f"(median of {len(dialogue_ratios)}; at least {LEAST})"
+    )
     print(f"under a grammar: {with_form:.2f} (at least {LEAST_WITH_GRAMMAR})")
     return ratio < LEAST or with_form < LEAST_WITH_GRAMMAR
 

@@ -24,7 +24,7 @@ from textual.pilot import Pilot
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.conversation.screen import ConversationScreen
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import NO_MODEL, CatalogError, CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.cli.open_chat import LocalCatalog
@@ -178,11 +178,7 @@ class PicturedCatalog(LocalCatalog):
 
     def find_model(self, name: str | None) -> CatalogModel:
         if name == "none":
-            raise CatalogError(
-                "No model is installed. 'baize-tui models list' shows those that "
-                "'baize-tui models pull' fetches; 'baize-tui models import FILE.gguf' takes "
-                "one of your own"
-            )
+            raise CatalogError(NO_MODEL)
         return super().find_model(name)
 
 

@@ -15,9 +15,9 @@ def swept(values: Iterable[T], *always: T) -> list[object]:
 
     A tuple is the values of several parameters.
     """
-    found = list(values)
-    assert set(always) <= set(found)
-    return [one if one in always else _in_sweeps(one) for one in found]
+    all_values = list(values)
+    assert set(always) <= set(all_values)
+    return [value if value in always else _in_sweeps(value) for value in all_values]
 
 
 def _in_sweeps(value: object) -> object:

@@ -45,7 +45,7 @@ def test_every_shipped_recipe_is_valid() -> None:
         assert read_recipe(file).license
 
 
-def test_every_shipped_recipe_of_an_adapter_names_a_base_that_there_is(paths: Paths) -> None:
+def test_every_shipped_adapter_names_a_base_that_exists(paths: Paths) -> None:
     bases = {model.name for model in known_models(paths)}
     adapters = known_adapters(paths)
     assert {adapter.recipe.base for adapter in adapters} <= bases
@@ -53,7 +53,7 @@ def test_every_shipped_recipe_of_an_adapter_names_a_base_that_there_is(paths: Pa
     assert not {adapter.name for adapter in adapters} & bases
 
 
-def test_no_shipped_recipe_holds_what_nobody_fetched() -> None:
+def test_shipped_recipes_contain_no_size_hash_or_revision() -> None:
     """Sizes, hashes and revisions are asked for; what is for research only says so."""
     for file in [*shipped_models().glob("*.toml"), *shipped_models().glob("adapters/*.toml")]:
         text = file.read_text()
@@ -66,7 +66,7 @@ def test_no_shipped_recipe_holds_what_nobody_fetched() -> None:
     assert "no medical advice" in healthcare.domain.disclaimer
 
 
-def test_ones_own_recipe_stands_first_and_comes_back_as_written(
+def test_a_users_own_recipe_is_listed_first_and_read_back_unchanged(
     paths: Paths, tmp_path: Path
 ) -> None:
     weights = tmp_path / 'odd "name" 你.gguf'
@@ -77,7 +77,7 @@ def test_ones_own_recipe_stands_first_and_comes_back_as_written(
     assert (model.name, model.path, model.recipe) == ("own", weights, recipe)
 
 
-def test_a_recipe_with_tables_comes_back_as_written(paths: Paths) -> None:
+def test_a_recipe_with_tables_is_read_back_unchanged(paths: Paths) -> None:
     shipped = read_recipe(shipped_models() / "baize-healthcare-7b.toml")
     assert shipped.sampling
     assert shipped.domain is not None
@@ -146,7 +146,7 @@ def test_a_name_cannot_climb_out_of_the_folder(name: str, paths: Paths) -> None:
         write_recipe(name, Recipe(file="x.gguf"), paths)
 
 
-def test_recipes_a_person_wrote_stand_beside_the_shipped_ones(paths: Paths) -> None:
+def test_recipes_in_the_config_folder_are_listed_with_the_shipped_ones(paths: Paths) -> None:
     paths.recipes_folder.mkdir(parents=True)
     text = "base = 'hf:me/mine'\nadapters = ['~/my-lora']\n"
     (paths.recipes_folder / "mine.toml").write_text(text)
@@ -160,7 +160,7 @@ def test_recipes_a_person_wrote_stand_beside_the_shipped_ones(paths: Paths) -> N
 
 
 class Headers:
-    """An engine that has read a header, and found an adapter to fit or not."""
+    """An engine whose files have this header, and whose adapters fit unless there is a ``why``."""
 
     def __init__(self, kind: str, why: str = "") -> None:
         self.name, self.license, self.metadata = "A title", "mit", {"general.type": kind}
@@ -181,16 +181,16 @@ async def test_an_adapter_is_imported_found_and_removed(paths: Paths, tmp_path: 
     file = tmp_path / "My LoRA.gguf"
     file.write_bytes(b"weights")
     options = ImportOptions(base="smollm2-135m", copy=True)
-    found = await import_file(file, options, paths, Headers("adapter"))
-    assert isinstance(found, CatalogAdapter)
-    assert found.name == "my-lora"
-    assert found.path == paths.adapters_folder / "my-lora.gguf"
-    assert find_adapter("my-lora", paths) == found
-    assert [one.name for one in known_adapters(paths, "smollm2-135m")] == ["my-lora"]
-    assert "my-lora" not in [one.name for one in known_adapters(paths, "llama-7b")]
+    imported = await import_file(file, options, paths, Headers("adapter"))
+    assert isinstance(imported, CatalogAdapter)
+    assert imported.name == "my-lora"
+    assert imported.path == paths.adapters_folder / "my-lora.gguf"
+    assert find_adapter("my-lora", paths) == imported
+    assert [adapter.name for adapter in known_adapters(paths, "smollm2-135m")] == ["my-lora"]
+    assert "my-lora" not in [adapter.name for adapter in known_adapters(paths, "llama-7b")]
     with pytest.raises(CatalogError, match="exists already"):
         await import_file(file, options, paths, Headers("adapter"))
-    assert remove_adapter(found, paths) == [found.path]
+    assert remove_adapter(imported, paths) == [imported.path]
     with pytest.raises(CatalogError, match="no adapter is called"):
         find_adapter("my-lora", paths)
     assert file.is_file()
@@ -202,7 +202,7 @@ async def test_an_adapter_of_another_base_is_not_imported(paths: Paths, tmp_path
     engine = Headers("adapter", "576 x 576 in this model")
     with pytest.raises(EngineFailure, match="576"):
         await import_file(file, ImportOptions(base="smollm2-135m"), paths, engine)
-    assert [one.name for one in known_adapters(paths) if one.installed] == []
+    assert [adapter.name for adapter in known_adapters(paths) if adapter.installed] == []
 
 
 async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
@@ -212,21 +212,21 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
     merge(plan_conversion(BASE, [], parse_outtype("F16")), base)
     write_recipe("base", Recipe(file=str(base)), paths)
     options = ImportOptions(name="plain", base="base")
-    found = await import_file(FOLDER / "plain", options, paths, Headers("model"))
-    assert found.path is not None
-    check_adapter(str(found.path), str(base))
+    imported = await import_file(FOLDER / "plain", options, paths, Headers("model"))
+    assert imported.path is not None
+    check_adapter(str(imported.path), str(base))
     with pytest.raises(CatalogError, match="--base"):
         await import_file(FOLDER / "plain", ImportOptions(), paths, Headers("model"))
     with pytest.raises(CatalogError, match="converts it to an adapter"):
         find_adapter(str(FOLDER / "plain"), paths)
 
 
-def test_an_adapter_that_is_not_here_says_how_it_comes(paths: Paths) -> None:
+def test_an_adapter_that_is_not_downloaded_names_the_command(paths: Paths) -> None:
     with pytest.raises(CatalogError, match="baize-tui models pull baize-v1-7b-lora"):
         find_adapter("baize-v1-7b-lora", paths)
 
 
-async def test_removing_leaves_what_lies_elsewhere(paths: Paths, tmp_path: Path) -> None:
+async def test_removing_keeps_files_in_other_folders(paths: Paths, tmp_path: Path) -> None:
     file = tmp_path / "mine.gguf"
     file.write_bytes(b"weights")
     linked = await import_file(file, ImportOptions(name="linked"), paths, Headers("model"))

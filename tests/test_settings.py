@@ -13,7 +13,7 @@ def test_no_file_gives_the_defaults(tmp_path: Path) -> None:
     assert load_settings(tmp_path / "config.toml") == Settings()
 
 
-def test_a_file_overrides_what_it_says(tmp_path: Path) -> None:
+def test_a_file_overrides_the_defaults(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("[model]\ncontext = 512\n[sampling]\ntop_k = 5\n")
     settings = load_settings(file)
@@ -39,7 +39,7 @@ def test_a_mistake_is_named_with_file_and_key(tmp_path: Path, text: str, named: 
     assert str(file) in str(caught.value)
 
 
-def test_flags_lie_over_settings_over_recipe() -> None:
+def test_flags_override_settings_and_settings_override_the_recipe() -> None:
     sampling = merge_sampling(
         {"temperature": 0.2, "top_k": 1}, {"top_k": 2, "min_p": 0.1}, {"min_p": 0.2}
     )

@@ -1,4 +1,4 @@
-"""Settings: the schema as data, and writing one key with all else as it was."""
+"""Settings: the schema as data, and writing one key without changing the rest."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_key_is_set_and_every_comment_stays(file: Path) -> None:
     assert load_settings(file).look.theme == "baize-light"
 
 
-def test_the_default_takes_the_key_out(file: Path) -> None:
+def test_none_removes_the_key(file: Path) -> None:
     file.parent.mkdir()
     file.write_text(WRITTEN)
     assert write_setting(file, "sampling", "temperature", None).sampling == {}
@@ -88,9 +88,9 @@ def test_every_key_of_the_schema_is_described() -> None:
     assert len({field.name for field in fields}) == len(fields)
     assert all(field.description for field in fields)
     defaults = Settings()
-    for one in fields:
-        if one.table != "sampling":
-            assert getattr(getattr(defaults, one.table), one.key) == one.default
+    for setting in fields:
+        if setting.table != "sampling":
+            assert getattr(getattr(defaults, setting.table), setting.key) == setting.default
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_every_key_of_the_schema_is_described() -> None:
         ("chat.overflow", "stop", "stop"),
     ],
 )
-def test_what_a_person_writes_becomes_a_value(name: str, text: str, value: object) -> None:
+def test_typed_text_becomes_a_value(name: str, text: str, value: object) -> None:
     assert field(name).parse(text) == value
 
 
@@ -118,7 +118,7 @@ def test_what_a_person_writes_becomes_a_value(name: str, text: str, value: objec
         ("chat.overflow", "explode", "overflow"),
     ],
 )
-def test_what_cannot_be_is_named(name: str, text: str, wrong: str) -> None:
+def test_an_invalid_value_is_reported(name: str, text: str, wrong: str) -> None:
     with pytest.raises(SettingsError, match=wrong):
         field(name).parse(text)
 
@@ -129,8 +129,8 @@ def test_the_settings_page_is_the_schema() -> None:
     assert page.read_text(encoding="utf-8") == settings_page()
 
 
-def test_what_is_written_is_toml(file: Path) -> None:
-    for one in setting_fields():
-        value = one.default if one.default is not None else {str: "x", int: 3}[one.kind]
-        write_setting(file, one.table, one.key, value)
+def test_every_setting_can_be_written(file: Path) -> None:
+    for setting in setting_fields():
+        value = setting.default if setting.default is not None else {str: "x", int: 3}[setting.kind]
+        write_setting(file, setting.table, setting.key, value)
     assert set(tomlkit.parse(file.read_text())) == {"model", "chat", "sampling", "look"}

@@ -25,8 +25,8 @@ async def test_that_never_ends(number, tmp_path):
     loop.add_signal_handler(signal.SIGHUP, print)
     sleep = "import time; time.sleep(600)"
     child = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
-    begun = os.environ["BEGUN"]
-    open(os.path.join(begun, f"{os.getpid()} {child.pid}"), "w").close()
+    started = os.environ["STARTED"]
+    open(os.path.join(started, f"{os.getpid()} {child.pid}"), "w").close()
     await asyncio.sleep(600)
 """
 
@@ -36,8 +36,8 @@ async def test_that_never_ends(number, tmp_path):
 def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "test_endless.py").write_text(TESTS)
     running = max(1, processes)
-    begun = tmp_path / "begun"
-    begun.mkdir()
+    started = tmp_path / "started"
+    started.mkdir()
     outside = {name: value for name, value in os.environ.items() if "XDIST" not in name}
     suite = subprocess.Popen(
         [
@@ -47,19 +47,19 @@ def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_pat
             *("-n", str(processes), str(tmp_path / "test_endless.py")),
         ],
         cwd=Path(__file__).parents[1],
-        env={**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "BEGUN": str(begun)},
+        env={**outside, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "STARTED": str(started)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
     try:
-        wait_for(lambda: len(list(begun.iterdir())) == running or suite.poll() is not None)
-        pids = {int(pid) for file in begun.iterdir() for pid in file.name.split()}
+        wait_for(lambda: len(list(started.iterdir())) == running or suite.poll() is not None)
+        pids = {int(pid) for file in started.iterdir() for pid in file.name.split()}
         assert len(pids) == 2 * running
         suite.send_signal(ending)
-        said, _ = suite.communicate()
+        output, _ = suite.communicate()
     finally:
         suite.kill()
         suite.wait()
-    assert suite.returncode == pytest.ExitCode.INTERRUPTED, said
+    assert suite.returncode == pytest.ExitCode.INTERRUPTED, output
     wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))

@@ -40,7 +40,7 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
 
 def _recipe(name: str, repository: HubRepository, file: str, outtype: OuttypeName | None) -> Recipe:
     files = repository.files
-    ggufs = sorted(name for name in files if name.endswith(".gguf") and "mmproj" not in name)
+    ggufs = sorted(path for path in files if path.endswith(".gguf") and "mmproj" not in path)
     if file and file not in files:
         raise CatalogError(f"{name} has no file {file}: {', '.join(ggufs) or 'no GGUF at all'}")
     if file or ggufs:

@@ -22,20 +22,20 @@ def model_sha256(path: Path, cache: Path) -> str:
     """
     status = path.stat()
     key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
-    known_file = cache / "model-hashes.json"
-    known = _read(known_file)
-    if key in known:
-        return known[key]
+    hashes_file = cache / "model-hashes.json"
+    hashes = _read(hashes_file)
+    if key in hashes:
+        return hashes[key]
     with path.open("rb") as file:
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
         digest = hashlib.sha256()
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
-    known[key] = digest.hexdigest()
+    hashes[key] = digest.hexdigest()
     private_folder(cache)
-    write_atomically(known_file, msgspec.json.encode(known), private=True)
-    return known[key]
+    write_atomically(hashes_file, msgspec.json.encode(hashes), private=True)
+    return hashes[key]
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -78,7 +78,7 @@ async def import_file(
     Raises:
         CatalogError: its name is taken or invalid, it cannot be copied, or its base is missing.
         ConvertError: the folder is not an adapter for that base.
-        EngineFailure: it is no GGUF, a model that llama.cpp cannot run, or an adapter that does not
+        EngineFailure: it is not a GGUF, or llama.cpp cannot run the model, or the adapter does not
             fit the base.
     """
     file = file.expanduser().absolute()
@@ -119,7 +119,7 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
     """Convert an adapter that PEFT saved, in a folder or on the hub, to a GGUF LoRA for ``base``.
 
     Raises:
-        ConvertError: it is no adapter, or not for this base.
+        ConvertError: it is not an adapter, or not for this base.
         CatalogError: the base is not downloaded.
     """
     from baize_convert.opening import open_adapter, open_base

@@ -28,6 +28,10 @@ MODEL_SUFFIX = ".gguf"
 DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
 RecipeT = TypeVar("RecipeT", bound="RecipeFields")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+NO_MODEL = (
+    "no model is installed. 'baize-tui models list' shows those that 'baize-tui models pull' can "
+    "download; 'baize-tui models import FILE.gguf' adds your own"
+)
 
 
 class CatalogError(Exception):
@@ -237,10 +241,7 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
         for model in known_models(paths):
             if model.installed:
                 return model
-        raise CatalogError(
-            "no model is installed. 'baize-tui models list' shows those that 'baize-tui models "
-            "pull' can download; 'baize-tui models import FILE.gguf' adds your own"
-        )
+        raise CatalogError(NO_MODEL)
     for model in known_models(paths):
         if model.name == wanted:
             if model.path is None:

@@ -11,7 +11,7 @@ from baize_tui.paths import Paths
 
 
 def remove(model: CatalogModel, paths: Paths) -> list[Path]:
-    """Remove a model and unfinished pulls of it; the files that were deleted.
+    """Remove a model and unfinished pulls of it; return the weights that were deleted.
 
     A linked file, in the hub's cache or in a folder of the user's own, stays.
 
@@ -35,7 +35,7 @@ def remove(model: CatalogModel, paths: Paths) -> list[Path]:
 
 
 def remove_adapter(adapter: CatalogAdapter, paths: Paths) -> list[Path]:
-    """Remove an adapter; the files that were deleted.
+    """Remove an adapter; return the weights that were deleted.
 
     Raises:
         CatalogError: it is not installed.

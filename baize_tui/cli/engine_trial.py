@@ -50,7 +50,7 @@ async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> 
                 except EngineFailure as error:
                     name = device.name if device is not None else "the processor"
                     trial.problems.append(f"{model.name} does not answer on {name}: {error}")
-        trial.remembered = engine.remembered
+        trial.remembered = engine.working_profile
     except (EngineFailure, OSError) as error:
         trial.problems.append(f"the engine does not start: {error}")
     finally:

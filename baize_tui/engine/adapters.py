@@ -22,8 +22,8 @@ def check_adapter(path: str, base: str) -> None:
     The rules are those of ``llama_adapter_lora_init_impl`` (src/llama-adapter.cpp).
 
     Raises:
-        ModelFileError: it is no adapter, or for another model; the message names the tensor and
-            its shapes.
+        ModelFileError: it is not an adapter, or it is for another model; the message names the
+            tensor and its shapes.
     """
     header, model = read_header(path), read_header(base)
     if header.metadata.get("general.type") != "adapter":
@@ -51,7 +51,7 @@ def _check_pair(
     weight = tensors.get(target)
     if weight is None:
         raise ModelFileError(f"{path}: the model has no {target}: the adapter is for another model")
-    # An embedding has them the other way round, so that rows can be looked up in A.
+    # An embedding has A and B the other way round, so that rows can be looked up in A.
     is_embedding = target == _EMBEDDING
     if is_embedding and "output.weight" not in tensors:
         raise ModelFileError(
@@ -83,7 +83,7 @@ class AdapterSwitch:
         self._applied: list[AdapterUse] = []
 
     def apply(self, uses: list[AdapterUse]) -> bool:
-        """Apply exactly these adapters from now on; whether they differ from the last ones.
+        """Apply exactly these adapters from now on; return whether they differ from the last ones.
 
         Raises:
             ModelFileError: one is not for this model; the last ones stay applied.

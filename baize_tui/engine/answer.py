@@ -22,19 +22,20 @@ class Answer:
     """The answer to one request; times are of ``time.monotonic``, in seconds."""
 
     def __init__(
-        self, request: Generate, begun: Sequence[int], vocabulary: Vocabulary, started: float
+        self, request: Generate, partial_ids: Sequence[int], vocabulary: Vocabulary, started: float
     ) -> None:
-        """The request came at ``started``; ``begun`` are ids of the answer in its prompt.
+        """The request came at ``started``; ``partial_ids`` are the ids of the answer that
+        the prompt already contains.
 
-        ``request.resume``, what an earlier worker generated, starts with them; the client has
-        received all of that.
+        ``request.resume``, if an earlier worker died, starts with them and has the ids that it
+        generated; the client has received all of these.
         """
         self._request = request.request
         self._vocabulary = vocabulary
-        self._begun = len(begun)
-        self._most = len(begun) + request.max_tokens
-        self.resumed = request.resume[len(begun) :]
-        self.ids = [*begun, *self.resumed]
+        self._partial_count = len(partial_ids)
+        self._most_ids = len(partial_ids) + request.max_tokens
+        self.resumed = request.resume[len(partial_ids) :]
+        self.ids = [*partial_ids, *self.resumed]
         self.text = AnswerText(request.stop, trim_at_stop=request.trim_at_stop)
         for token in self.ids:
             self.text.feed(vocabulary.piece(token))
@@ -46,10 +47,10 @@ class Answer:
     @property
     def generated(self) -> int:
         """Tokens of the answer that its prompt did not have."""
-        return len(self.ids) - self._begun
+        return len(self.ids) - self._partial_count
 
     def end_prefill(self) -> None:
-        """The prompt is in the cache."""
+        """Note the time at which the prompt is in the cache."""
         self._prefilled = self._first = self._last = time.monotonic()
 
     def write(
@@ -62,7 +63,7 @@ class Answer:
             EngineError: llama.cpp failed, or the grammar allows no token.
         """
         context, vocabulary, text, ids = cache.context, self._vocabulary, self.text, self.ids
-        n_ctx, most, already = context.n_ctx, self._most, len(ids)
+        n_ctx, most, already = context.n_ctx, self._most_ids, len(ids)
         sent_at = 0.0
         while not text.stopped() and len(ids) < most:
             token = sampler.sample(context)
@@ -78,7 +79,7 @@ class Answer:
                 self.reason = "stop"
                 return
             if now - sent_at >= 1 / EVENTS_PER_SECOND:
-                if (choice := threads.news(now)) is not None:
+                if (choice := threads.new_choice(now)) is not None:
                     yield ThreadsChosen(self._request, *choice)
                 yield self.delta()
                 sent_at = now

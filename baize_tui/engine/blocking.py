@@ -18,28 +18,28 @@ class BlockingEngine:
 
     def __init__(self, paths: Paths, on_notice: Callable[[str], None]) -> None:
         self._engine = WorkerEngine(paths, on_notice)
-        self._loop = asyncio.Runner()
+        self._runner = asyncio.Runner()
 
     def load(self, spec: ModelSpec) -> LoadedModel:
         """Load a model in place of the current one."""
-        return self._loop.run(self._engine.load(spec))
+        return self._runner.run(self._engine.load(spec))
 
     def tokenize(self, path: str, text: str) -> list[int]:
         """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
-        return self._loop.run(self._engine.tokenize(path, text))
+        return self._runner.run(self._engine.tokenize(path, text))
 
     def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
         """The negative log-likelihood of each of ``ids`` after the first, in nats."""
-        return self._loop.run(self._engine.losses(ids, adapters))
+        return self._runner.run(self._engine.losses(ids, adapters))
 
     def write_logits(self, ids: list[int], output: Path) -> None:
         """Write the logits after each of ``ids`` to ``output``: float32 [ids, vocabulary]."""
-        self._loop.run(self._engine.write_logits(ids, output))
+        self._runner.run(self._engine.write_logits(ids, output))
 
     def close(self) -> None:
         """End the worker."""
-        self._loop.run(self._engine.close())
-        self._loop.close()
+        self._runner.run(self._engine.close())
+        self._runner.close()
 
     def __enter__(self) -> Self:
         return self

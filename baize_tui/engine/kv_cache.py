@@ -33,7 +33,7 @@ class KvCache:
         self.ids.clear()
 
     def reuse(self, ids: Sequence[int]) -> int:
-        """Cut the cache to the longest prefix that it shares with ``ids``; its length."""
+        """Cut the cache to the longest prefix that it shares with ``ids``; return its length."""
         shared = common_prefix_length(self.ids, ids)
         if shared < len(self.ids) and not self.context.truncate(shared):
             self.context.clear()
@@ -73,11 +73,12 @@ class KvCache:
             raise Aborted
         decoding, reading = self._threads.decoding, self._threads.reading
         self.context.set_threads(decoding.threads, reading.threads)
-        measured: AbstractContextManager[None] = nullcontext()  # a few tokens tell little
+        # The time of a few tokens says little.
+        measured: AbstractContextManager[None] = nullcontext()
         if len(tokens) == 1:
             measured = decoding.measured()
         elif len(tokens) >= FIRST_BATCH:
-            measured = reading.measured(of=self.context.n_batch / len(tokens))
+            measured = reading.measured(scale=self.context.n_batch / len(tokens))
         try:
             with measured:
                 self.context.decode(tokens, len(self.ids), logits=logits)

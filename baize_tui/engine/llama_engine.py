@@ -148,10 +148,9 @@ class LlamaEngine:
     ) -> Iterator[Prefilling | ThreadsChosen | Delta | Finished]:
         """Answer ``request``; events come at most 10 times a second, the last is ``Finished``.
 
-        ``on_rendered`` is called once the template has run; ``on_estimate`` is called from another
-        thread
-        during a long batch of the prompt, with an estimate of the progress. When the abort flag is
-        set, the answer ends as ``cancelled`` and keeps what was generated.
+        ``on_rendered`` is called once the template has run. During a long batch of the prompt,
+        ``on_estimate`` is called from another thread with an estimate of the progress. When the
+        abort flag is set, the answer ends as ``cancelled`` and keeps what was generated.
 
         Raises:
             TemplateError: the chat template failed.
@@ -171,8 +170,8 @@ class LlamaEngine:
             seed = random.SystemRandom().randrange(2**31)
         if request.grammar and prompt.partial is not None:
             raise EngineError("a grammar cannot continue an answer that was begun without it")
-        begun = (prompt.partial.ids or []) if prompt.partial is not None else []
-        answer = Answer(request, begun, self.vocabulary, started)
+        partial_ids = (prompt.partial.ids or []) if prompt.partial is not None else []
+        answer = Answer(request, partial_ids, self.vocabulary, started)
         wanted = ids + answer.resumed
         # The last prompt token is decoded alone, so that regenerating takes the same path.
         reused = self.cache.reuse(wanted[:-1])
@@ -195,7 +194,7 @@ class LlamaEngine:
         answer.text.finish()
         if (delta := answer.delta()).text:
             yield delta
-        kept = self._cut_at_stop(answer, len(ids) - len(begun))
+        kept = self._cut_at_stop(answer, len(ids) - len(partial_ids))
         notices = broken_marker_notices(prompt)
         yield Finished(request.request, answer.reason, answer.text.text, kept, stats, notices)
 
@@ -207,7 +206,7 @@ class LlamaEngine:
     def _prefill(
         self, number: int, ids: list[int], reused: int, on_estimate: Callable[[Prefilling], None]
     ) -> Iterator[Prefilling]:
-        """Have all of ``ids`` but the last in the cache, for request ``number``."""
+        """Decode all of ``ids`` but the last into the cache, for request ``number``."""
         yield Prefilling(number, reused, len(ids), reused)
 
         def estimate(done: int) -> None:

@@ -12,7 +12,7 @@ from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
 from baize_tui.engine.llama.log import capture_log
 from baize_tui.engine.llama.machine import devices
-from baize_tui.engine.llama.memory_bandwidth import read_bandwidth
+from baize_tui.engine.llama.memory_bandwidth import measure_read_bandwidth
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.repacking import is_repacked
 from baize_tui.engine.profiles import FULL, MachineProfile
@@ -41,13 +41,13 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
         EngineError: llama.cpp cannot make such a context.
     """
     header = read_header(request.path)
-    program = psutil.Process().memory_info().rss
+    own_memory = psutil.Process().memory_info().rss
     trained = header.context_length
     n_ctx = min(request.context, trained) if request.context and trained else trained
     layers = request.gpu_layers if profile.gpu else 0
     if layers is None:
         layers = layers_that_fit(request.path, n_ctx, profile)
-    with _Simulation(request.path, layers, program, profile) as simulation:
+    with _Simulation(request.path, layers, own_memory, profile) as simulation:
         footprint = simulation.footprint(n_ctx)
         largest = 0
         if request.budget:
@@ -60,7 +60,7 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
             gpu_layers=simulation.gpu_layers,
             largest_context=largest,
             read_bytes_per_token=simulation.read_bytes_per_token,
-            bandwidth=read_bandwidth(most_threads()),
+            bandwidth=measure_read_bandwidth(most_threads()),
         )
 
 
@@ -116,16 +116,19 @@ def _largest_context(simulation: _Simulation, trained: int, budget: int) -> int:
 class _Simulation:
     """A model loaded from its header alone, without weights."""
 
-    def __init__(self, path: str, gpu_layers: int, program: int, profile: MachineProfile) -> None:
+    def __init__(
+        self, path: str, gpu_layers: int, own_memory: int, profile: MachineProfile
+    ) -> None:
+        """``own_memory`` is what this process takes without a model, in bytes."""
         self._model = Model(path, gpu_layers=gpu_layers, simulated=True, profile=profile)
         self._profile = profile
         self._tensors = read_tensors(path)
-        self._program = program
+        self._own_memory = own_memory
         self._gpus = [device for device in devices() if device.is_gpu] if profile.gpu else []
         self.layers = self._model.layers
         most = self.layers + 1
-        asked = most if gpu_layers < 0 else min(gpu_layers, most)
-        self.gpu_layers = asked if self._gpus else 0
+        wanted = most if gpu_layers < 0 else min(gpu_layers, most)
+        self.gpu_layers = wanted if self._gpus else 0
 
     def __enter__(self) -> _Simulation:
         return self
@@ -135,7 +138,7 @@ class _Simulation:
 
     @property
     def read_bytes_per_token(self) -> int:
-        """Weights in main memory, without a separate embedding: of that one row is read."""
+        """Weights in main memory, except a separate embedding, of which only one row is read."""
         embedding = "token_embd.weight" if "output.weight" in self._tensors else ""
         return sum(
             tensor.bytes
@@ -173,7 +176,7 @@ class _Simulation:
             repacked=sum(t.bytes for t in self._tensors.values() if self._has_second_copy(t)),
             kv=kv - kv_offloaded,
             compute=sum(buffers.values()),
-            program=self._program,
+            program=self._own_memory,
             on_devices=on_devices,
         )
 

@@ -187,7 +187,7 @@ class Worker:
             engine.warm_up()
         except (Aborted, EngineError) as error:
             engine.close()
-            why = str(error) or "the load was stopped"
+            why = str(error) or "the load was stopped"  # Aborted has no text
             raise EngineError(f"{request.path} cannot compute: {why}") from error
         self._engine = engine
         return Loaded(request.request, engine.loaded)

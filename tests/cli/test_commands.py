@@ -15,6 +15,7 @@ import pytest
 
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from build_llama.installation import pinned_version
 from tests.conftest import smollm2_file
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
@@ -267,7 +268,7 @@ def test_an_unknown_session_is_reported() -> None:
 
 def test_doctor_reports_versions_machine_and_models(home: Path) -> None:
     found = run_json("doctor")
-    assert found["versions"]["llama-cpp-python"] == "0.3.36"
+    assert found["versions"]["llama-cpp-python"] == pinned_version()
     assert found["machine"]["threads"] >= 1
     assert found["models"] == ["smollm2-135m"]
     assert all(str(home) in path for path in found["files"].values())

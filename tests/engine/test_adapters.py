@@ -16,7 +16,7 @@ from tests.engine.test_llama_engine import STORY, answer
 
 @pytest.fixture(scope="module")
 def loras(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Two adapters, each strong enough to change what is said."""
+    """Two adapters, each strong enough to change the answer."""
     folder = tmp_path_factory.mktemp("loras")
     return [
         write_lora(folder / f"{seed}.gguf", SMOLLM2_QUERIES, seed=seed, strength=60)

@@ -97,7 +97,7 @@ def test_a_growing_context_makes_all_counts_slower_and_changes_nothing() -> None
     assert mostly(machine.run(governor, 10)) == 3
 
 
-def test_another_model_with_other_times_is_no_neighbour() -> None:
+def test_slower_tokens_alone_are_not_attributed_to_neighbours() -> None:
     machine = Machine(cores=4, token_s=0.02)
     governor = governor_of(machine)
     machine.run(governor, 10)

@@ -70,13 +70,13 @@ def test_a_grammar_is_followed_to_its_end(engine: LlamaEngine, temperature: floa
         assert finished.reason == "stop"
 
 
-def test_a_grammar_that_allows_what_is_said_anyway_changes_nothing(engine: LlamaEngine) -> None:
+def test_a_grammar_that_allows_the_free_answer_changes_nothing(engine: LlamaEngine) -> None:
     free = answer(engine, PARIS)
     assert answer(engine, PARIS, grammar="root ::= [^\\x00]*").ids == free.ids
 
 
 @pytest.mark.parametrize("grammar", ["no rule", "other ::= [a-z]", 'root ::= "'])
-def test_a_grammar_that_is_none_is_named(engine: LlamaEngine, grammar: str) -> None:
+def test_an_invalid_grammar_is_refused(engine: LlamaEngine, grammar: str) -> None:
     with pytest.raises(EngineError, match="the grammar cannot be read"):
         answer(engine, PARIS, grammar=grammar)
     assert answer(engine, PARIS).text == "The capital of France is Paris."
@@ -90,9 +90,9 @@ def test_the_second_turn_prefills_only_what_is_new(engine: LlamaEngine) -> None:
         PromptMessage("user", "And of Italy?"),
     ]
     second = answer(engine, Prompt(messages))
-    told = first.stats.prompt_tokens + first.stats.completion_tokens
-    assert second.stats.reused_tokens == told
-    assert second.stats.prompt_tokens > told
+    used = first.stats.prompt_tokens + first.stats.completion_tokens
+    assert second.stats.reused_tokens == used
+    assert second.stats.prompt_tokens > used
 
 
 def test_reusing_the_cache_gives_the_same_answer(engine: LlamaEngine) -> None:
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_answer(engine: LlamaEngine) -> None:
     assert first.stats.seed == 7
 
 
-def test_going_on_gives_what_would_have_come(engine: LlamaEngine) -> None:
+def test_continuing_gives_the_rest_of_the_answer(engine: LlamaEngine) -> None:
     whole = answer(engine, STORY, max_tokens=40)
     half = answer(engine, STORY, max_tokens=15)
     assert half.reason == "length"
@@ -123,7 +123,7 @@ def test_going_on_gives_what_would_have_come(engine: LlamaEngine) -> None:
     assert rest.stats.completion_tokens == 25
 
 
-def test_going_on_with_edited_words(engine: LlamaEngine) -> None:
+def test_continuing_edited_text(engine: LlamaEngine) -> None:
     partial = PromptMessage("assistant", "The capital of France is")
     finished = answer(engine, Prompt(PARIS.messages, partial=partial))
     assert finished.text.startswith("The capital of France is")
@@ -131,7 +131,7 @@ def test_going_on_with_edited_words(engine: LlamaEngine) -> None:
 
 
 def test_a_stop_string_ends_the_answer_and_leaves_the_cache(engine: LlamaEngine) -> None:
-    """ "France is" is cut inside a token; the ids left spell exactly what is kept."""
+    """The stop string begins inside the token " France"; the ids spell exactly the kept text."""
     finished = answer(engine, PARIS, stop=["ance"])
     assert finished.text == "The capital of Fr"
     assert finished.reason == "stop"
@@ -145,13 +145,13 @@ def test_a_stop_string_ends_the_answer_and_leaves_the_cache(engine: LlamaEngine)
     assert again.text == "The capital of France is Paris."
 
 
-def test_blanks_before_a_stop_string_go_with_it(engine: LlamaEngine) -> None:
+def test_blanks_before_a_stop_string_are_removed(engine: LlamaEngine) -> None:
     finished = answer(engine, PARIS, stop=["France"], trim_at_stop=True)
     assert finished.text == "The capital of"
     assert engine.vocabulary.detokenize(finished.ids).decode() == finished.text
 
 
-def test_prefill_tells_how_far_it_is(engine: LlamaEngine) -> None:
+def test_prefill_reports_its_progress(engine: LlamaEngine) -> None:
     prompt = Prompt([PromptMessage("user", "word " * 1500)])
     request = Generate(1, prompt, GREEDY, max_tokens=1)
     steps = [event for event in engine.generate(request) if isinstance(event, Prefilling)]

@@ -1,4 +1,4 @@
-"""What a model would take, held against what llama.cpp takes when it is loaded."""
+"""What a model would take, compared with what llama.cpp takes when it is loaded."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ async def test_the_estimate_is_what_the_real_model_takes(
         merge(plan_conversion(smollm2_folder, [], parse_outtype(outtype)), file)
     engine = WorkerEngine(paths)
     try:
-        told = (await engine.measure(str(file), context)).footprint.resident
+        estimated = (await engine.measure(str(file), context)).footprint.resident
         await engine.close()  # a fresh process holds nothing else
         taken = await real_memory(engine, ModelSpec(str(file), context=context))
     finally:
         await engine.close()
-    assert 0.9 < told / taken < 1.1
+    assert 0.9 < estimated / taken < 1.1
 
 
 async def test_the_estimate_needs_the_header_alone(paths: Paths, tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: P
     try:
         small = await engine.measure(str(smollm2), 1024)
         budget = small.footprint.needed + 40_000_000
-        found = await engine.measure(str(smollm2), 1024, budget=budget)
-        largest = found.largest_context
+        measured = await engine.measure(str(smollm2), 1024, budget=budget)
+        largest = measured.largest_context
         assert 1024 < largest < 8192
         at = await engine.measure(str(smollm2), largest)
         beyond = await engine.measure(str(smollm2), largest + 512)

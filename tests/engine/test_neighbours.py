@@ -15,7 +15,7 @@ intr 12345
 """
 
 
-def test_low_priority_work_makes_way_and_does_not_count() -> None:
+def test_low_priority_work_does_not_count() -> None:
     assert busy_in_proc_stat(STAT, frozenset(), 100) == (500 + 100 + 5 + 400 + 200 + 5) / 100
 
 
@@ -23,7 +23,7 @@ def test_only_the_processors_of_the_mask_count() -> None:
     assert busy_in_proc_stat(STAT, frozenset({1}), 100) == (400 + 200 + 5) / 100
 
 
-def test_a_system_that_counts_nothing_tells_nothing() -> None:
+def test_without_counters_the_use_is_unknown() -> None:
     assert busy_in_proc_stat(b"", frozenset(), 100) is None
 
 
@@ -44,7 +44,7 @@ class Clocks:
         return self.neighbours.sample()
 
 
-def test_own_use_is_taken_off() -> None:
+def test_own_use_is_subtracted() -> None:
     assert Clocks().pass_time(1.0, own=2.0, others=1.5) == pytest.approx(1.5)
 
 
@@ -73,13 +73,13 @@ def test_after_a_pause_others_count_only_if_they_still_run(
     assert clocks.neighbours.sample_after_pause() == pytest.approx(taken)
 
 
-def test_a_moment_is_too_short_to_tell() -> None:
+def test_a_short_interval_gives_no_sample() -> None:
     clocks = Clocks()
     assert clocks.pass_time(0.5 * SAMPLING_S, own=1.0, others=1.0) is None
     assert clocks.pass_time(0.6 * SAMPLING_S, own=1.0, others=1.0) == pytest.approx(1.0)
 
 
-def test_counters_that_stand_still_are_no_counters() -> None:
+def test_counters_that_never_change_are_ignored() -> None:
     clocks = Clocks()
     clocks.now, clocks.own = 1.0, 1.0
     assert clocks.neighbours.sample() is None
@@ -88,8 +88,8 @@ def test_counters_that_stand_still_are_no_counters() -> None:
 @pytest.mark.skipif(platform.system() not in ("Linux", "Darwin"), reason="counters of the system")
 def test_the_real_counters_are_read() -> None:
     neighbours = Neighbours(frozenset())
-    found: float | None = None
-    while found is None:  # until there is something to tell
+    sample: float | None = None
+    while sample is None:  # until there is something to tell
         sum(range(10000))
-        found = neighbours.sample()
-    assert found >= 0
+        sample = neighbours.sample()
+    assert sample >= 0

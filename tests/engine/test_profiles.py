@@ -42,14 +42,14 @@ async def opened(paths: Paths) -> AsyncIterator[tuple[WorkerEngine, list[str]]]:
 
 
 async def story(engine: WorkerEngine, tokens: int = 40, grammar: str = "") -> tuple[str, Finished]:
-    """What the deltas gave, and the end."""
-    said = ""
+    """The text of the deltas, and the end."""
+    text = ""
     request = Generate(0, STORY, Sampling(temperature=0), max_tokens=tokens, grammar=grammar)
     async for event in engine.generate(request):
         if isinstance(event, Delta):
-            said += event.text
+            text += event.text
     assert isinstance(event, Finished)
-    return said, event
+    return text, event
 
 
 # --- the rules ------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ def test_the_ladder_ends_with_one_thread(gpu_backend: bool) -> None:
     assert names == wanted
 
 
-def test_without_the_gpu_its_driver_is_not_asked() -> None:
+def test_without_the_gpu_its_driver_is_not_loaded() -> None:
     assert environment_for(FULL) == {}
     for profile in LADDER:
         assert ("CUDA_VISIBLE_DEVICES" in environment_for(profile)) is not profile.gpu
@@ -95,7 +95,7 @@ def test_it_is_dropped_when_the_machine_changes(changed: str, tmp_path: Path) ->
     assert ProfileCache(file, KEY).read() is None, "the old machine does not come back"
 
 
-def test_what_was_killed_from_outside_counts_for_a_day(
+def test_a_profile_after_an_outside_kill_is_kept_for_a_day(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache = ProfileCache(tmp_path / "profile.json", KEY)
@@ -149,8 +149,8 @@ async def test_a_crash_is_survived_and_remembered(
     monkeypatch.setenv(VARIABLE, f"{signal} {phase} full")
     async with opened(paths) as (engine, notices):
         await engine.load(ModelSpec(str(smollm2), context=512))
-        said, end = await story(engine)
-        assert said == end.text
+        text, end = await story(engine)
+        assert text == end.text
         assert end.stats.completion_tokens == 40
         (notice,) = notices
         assert signal in notice
@@ -171,22 +171,22 @@ async def test_it_steps_down_as_far_as_it_must(
     monkeypatch.setenv(VARIABLE, f"SIGSEGV decoding {crashing}")
     async with opened(paths) as (engine, notices):
         await engine.load(ModelSpec(str(smollm2), context=512))
-        said, end = await story(engine)
-        assert said == end.text
+        text, end = await story(engine)
+        assert text == end.text
         assert end.stats.completion_tokens == 40 > end.stats.resumed_tokens > 0
         assert engine.profile == LADDER[safest]
         (notice,) = notices
         assert notice.endswith(", ".join(LADDER[safest].switched_off))
 
 
-async def test_a_grammar_goes_on_where_the_crash_was(
+async def test_a_grammar_continues_after_a_crash(
     paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "SIGABRT decoding full")
     async with opened(paths) as (engine, _):
         await engine.load(ModelSpec(str(smollm2), context=512))
-        said, end = await story(engine, 200, 'root ::= "one two three four five six seven eight"')
-    assert said == end.text == "one two three four five six seven eight"
+        text, end = await story(engine, 200, 'root ::= "one two three four five six seven eight"')
+    assert text == end.text == "one two three four five six seven eight"
     assert end.stats.resumed_tokens > 0
 
 
@@ -201,7 +201,7 @@ async def test_a_file_that_kills_every_profile_is_named(
             await story(engine)
         assert str(caught.value).startswith(f"{smollm2} is damaged, or llama.cpp cannot run it")
         assert notices == []
-        # What it says of the file it does not say of the machine.
+        # The fault is attributed to the file, not to the machine.
         monkeypatch.delenv(VARIABLE)
         await engine.load(ModelSpec(str(smollm2), context=512))
         assert engine.profile == FULL
@@ -220,7 +220,7 @@ async def test_a_library_for_another_processor_is_no_fault_of_the_file(
 
 
 @pytest.mark.parametrize("phase", ["reading", "measuring"])
-async def test_files_are_read_and_measured_all_the_same(
+async def test_files_are_read_and_measured_after_a_crash(
     phase: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"SIGSEGV {phase} full")

@@ -1,4 +1,4 @@
-"""The hold-back buffer: nothing half, nothing lost."""
+"""The text of a growing answer: no half characters, no stop string, nothing lost."""
 
 from __future__ import annotations
 
@@ -26,30 +26,30 @@ TEXTS = st.lists(
 
 
 @given(text=TEXTS, cuts=st.lists(st.integers(0, 1000), max_size=30), trim=st.booleans())
-def test_the_text_before_the_first_stop_string_comes_whole(
+def test_the_text_before_the_first_stop_string_is_complete(
     text: str, cuts: list[int], trim: bool
 ) -> None:
-    """However the bytes are cut, the parts join to the same text, and none takes anything back."""
+    """However the bytes are cut, the released parts join to the same text."""
     raw = text.encode()
     found = [text.index(stop) for stop in STOPS if stop in text]
     expected = text[: min(found)] if found else text
     if found and trim:
         expected = expected.rstrip(" \t\r\n")
     answer = AnswerText(STOPS, trim_at_stop=trim)
-    given_out = ""
+    released = ""
     for piece in pieces_of(raw, cuts):
-        given_out += answer.feed(piece)
-        assert expected.startswith(given_out)
+        released += answer.feed(piece)
+        assert expected.startswith(released)
         if answer.stopped():
             break
-    given_out += answer.finish()
-    assert given_out == answer.text == expected
+    released += answer.finish()
+    assert released == answer.text == expected
     assert answer.stopped() == bool(found)
     assert answer.kept_bytes == len(expected.encode())
 
 
 def test_the_last_bracket_is_not_lost() -> None:
-    """D16 of the original demo: an answer that ends in "[" lost it."""
+    """The original demo lost a "[" at the end of an answer."""
     answer = AnswerText(STOPS)
     assert answer.feed(b"see [") == "see "
     assert answer.finish() == "["

@@ -151,12 +151,12 @@ def test_think_tags_of_an_answer_reach_the_template() -> None:
     assert "Hello" in text
 
 
-def test_going_on_with_an_answer_begins_with_its_ids() -> None:
+def test_continuing_an_answer_starts_with_its_ids() -> None:
     voc = vocabulary("smollm2")
-    begun = PromptMessage("assistant", "A file", voc.tokenize("A file"))
-    prompt = Prompt(CONVERSATION[:2], partial=begun)
+    partial = PromptMessage("assistant", "A file", voc.tokenize("A file"))
+    prompt = Prompt(CONVERSATION[:2], partial=partial)
     ids = PromptTokenizer(voc).ids(render(prompt, CHATML, voc.specials, {}))
-    assert ids[-len(begun.ids or []) :] == begun.ids
+    assert ids[-len(partial.ids or []) :] == partial.ids
 
 
 def test_a_template_without_a_system_turn_gets_it_in_the_first_question() -> None:

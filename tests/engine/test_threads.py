@@ -1,4 +1,4 @@
-"""The counts a loaded model computes with: fixed ones, and those that give way to others."""
+"""Thread counts of a loaded model: fixed ones, and those that adapt to other processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
 from baize_tui.engine.threads.cores import Cores
 from baize_tui.engine.threads.neighbours import SAMPLING_S, Neighbours
-from baize_tui.engine.threads.thread_counts import Threads
+from baize_tui.engine.threads.thread_counts import Threads, Work
 from tests.engine.test_llama_engine import PARIS, answer
 
 FOUR_CORES = Cores(frozenset(range(4)), 4)
@@ -46,21 +46,21 @@ def test_fixed_counts_stay() -> None:
     assert not threads.decoding.is_lowered
 
 
-def test_a_busy_machine_lowers_the_count_and_that_is_told_once() -> None:
+def test_a_busy_machine_lowers_the_count_which_is_reported_once() -> None:
     others = Others()
     threads = Threads(0, 0, usable=FOUR_CORES, neighbours=others.neighbours)
     threads.begin_writing()
     assert threads.decoding.threads == 4
-    assert threads.news(0.0) is None
+    assert threads.new_choice(0.0) is None
     others.cores = 2.0
     threads.begin_writing()
     assert threads.decoding.threads == 2
     assert threads.decoding.is_lowered
-    told = [news for at in (1.0, 1.2, 1.4, 1.6, 1.8) if (news := threads.news(at)) is not None]
-    assert told == [(2, 4, True)]
+    choices = [threads.new_choice(at) for at in (1.0, 1.2, 1.4, 1.6, 1.8)]
+    assert [choice for choice in choices if choice is not None] == [(2, 4, True)]
 
 
-def test_the_count_of_most_tokens_is_what_is_kept() -> None:
+def test_the_count_of_most_tokens_is_kept() -> None:
     others = Others()
     threads = Threads(0, 0, usable=FOUR_CORES, neighbours=others.neighbours)
     with threads.decoding.measured():
@@ -73,14 +73,14 @@ def test_the_count_of_most_tokens_is_what_is_kept() -> None:
     assert threads.decoding.mostly_used == 2
 
 
-def test_a_call_that_is_broken_off_says_nothing() -> None:
+def test_an_aborted_call_is_not_counted() -> None:
     threads = Threads(0, 0, usable=FOUR_CORES, neighbours=Others().neighbours)
     with pytest.raises(Aborted), threads.decoding.measured():
         raise Aborted
     assert not threads.decoding.used
 
 
-def test_an_answer_tells_the_count_it_was_written_with(engine: LlamaEngine) -> None:
+def test_an_answer_has_the_count_it_was_written_with(engine: LlamaEngine) -> None:
     finished = answer(engine, PARIS)
     assert finished.stats.threads == engine.loaded.threads == 2
 
@@ -92,8 +92,9 @@ def test_counts_can_change_between_tokens_without_openmp_too(
     monkeypatch.setattr("baize_tui.engine.llama.thread_pools.are_needed", lambda: True)
     engine = LlamaEngine(Load(0, str(smollm2), context=256, threads=2), abort)
     try:
+        neighbours = Others().neighbours
         for threads in (1, 2, 1):
-            engine.threads.decoding._fixed = threads
+            engine.threads.decoding = Work(None, threads, neighbours, on_cpu=True)
             engine.cache.clear()
             assert answer(engine, PARIS).text == "The capital of France is Paris."
     finally:

@@ -28,6 +28,7 @@ from baize_tui.engine.protocol import (
 )
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
+from build_llama.installation import pinned_version
 from tests.conftest import wait_until
 from tests.engine.model_files import broken_files
 
@@ -67,10 +68,10 @@ def alive(pid: int) -> bool:
 
 async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -> None:
     engine = WorkerEngine(paths)
-    heard: list[float] = []
-    model = await engine.load(ModelSpec(str(smollm2), context=512), heard.append)
-    assert heard == sorted(heard)
-    assert heard[-1] == 1.0
+    fractions: list[float] = []
+    model = await engine.load(ModelSpec(str(smollm2), context=512), fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1.0
     assert model.n_ctx == 512
     events = [event async for event in engine.generate(request())]
     assert isinstance(events[-1], Finished)
@@ -95,18 +96,18 @@ async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -
     assert await process.wait() == 0
 
 
-async def test_a_killed_worker_is_replaced_and_its_answer_goes_on(engine: WorkerEngine) -> None:
+async def test_a_killed_worker_is_replaced_and_its_answer_continues(engine: WorkerEngine) -> None:
     first = engine.worker_pid
     assert first is not None
-    said = ""
+    text = ""
     story = Prompt([PromptMessage("user", "Write a long story about a dragon.")])
     async for event in engine.generate(request(story, max_tokens=60)):
         if isinstance(event, Delta):
-            said += event.text
+            text += event.text
             if engine.worker_pid == first:
                 os.kill(first, signal.SIGKILL)
     assert isinstance(event, Finished)
-    assert event.text == said
+    assert event.text == text
     assert len(event.ids) == event.stats.completion_tokens == 60
     assert engine.worker_pid not in (None, first)
 
@@ -132,7 +133,7 @@ async def test_cancelling_stops_the_computation(engine: WorkerEngine) -> None:
     assert last.stats.completion_tokens == 0
 
 
-async def test_a_face_that_goes_away_stops_the_computation(engine: WorkerEngine) -> None:
+async def test_leaving_the_events_early_stops_the_computation(engine: WorkerEngine) -> None:
     async for event in engine.generate(request(long_prompt(), max_tokens=2000)):
         if isinstance(event, Prefilling):
             break
@@ -167,7 +168,7 @@ async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path
     await wait_until(lambda: not alive(worker), "the end of the worker")
 
 
-async def test_the_worker_does_not_hear_ctrl_c(engine: WorkerEngine) -> None:
+async def test_the_worker_does_not_receive_ctrl_c(engine: WorkerEngine) -> None:
     pid = engine.worker_pid
     assert pid is not None
     assert os.getsid(pid) == pid != os.getsid(0)
@@ -222,7 +223,7 @@ async def test_a_failing_template_is_named(engine: WorkerEngine) -> None:
     assert caught.value.kind == "template"
 
 
-async def test_too_long_a_prompt_says_how_long(engine: WorkerEngine) -> None:
+async def test_a_prompt_that_is_too_long_is_refused_with_its_length(engine: WorkerEngine) -> None:
     with pytest.raises(EngineFailure) as caught:
         async for _ in engine.generate(request(long_prompt(6000))):
             pass
@@ -231,8 +232,8 @@ async def test_too_long_a_prompt_says_how_long(engine: WorkerEngine) -> None:
     assert await engine.count(Count(0, long_prompt(6000))) == caught.value.tokens
 
 
-async def test_what_a_model_says_is_clean(engine: WorkerEngine) -> None:
-    """Ids that spell an escape sequence come as visible text."""
+async def test_the_text_of_a_model_is_sanitized(engine: WorkerEngine) -> None:
+    """Ids that spell an escape sequence become visible text."""
     prompt = Prompt(
         [PromptMessage("user", "x")], partial=PromptMessage("assistant", "\x1b]0;title\x07\x9b31m")
     )
@@ -243,10 +244,10 @@ async def test_what_a_model_says_is_clean(engine: WorkerEngine) -> None:
 
 
 async def test_diagnosis_names_the_engine(engine: WorkerEngine) -> None:
-    found = await engine.diagnose()
-    assert found.llama_cpp_python == "0.3.36"
-    assert found.threads >= 1
-    assert any("CPU" in device.name for device in found.devices)
+    diagnosis = await engine.diagnose()
+    assert diagnosis.llama_cpp_python == pinned_version()
+    assert diagnosis.threads >= 1
+    assert any("CPU" in device.name for device in diagnosis.devices)
 
 
 async def test_the_header_of_the_real_model(engine: WorkerEngine, smollm2: Path) -> None:

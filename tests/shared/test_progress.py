@@ -12,7 +12,7 @@ def test_a_count_agrees_with_its_noun() -> None:
     assert [count_text(n, "token") for n in (0, 1, 2)] == ["0 tokens", "1 token", "2 tokens"]
 
 
-def test_time_left_is_told_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_left_is_shown_once_it_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: now)
     left = TimeLeft()

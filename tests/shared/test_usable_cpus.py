@@ -56,12 +56,12 @@ def test_where_there_are_no_groups(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux has affinity masks")
 def test_a_merge_gets_no_more_threads_than_its_affinity_mask_allows() -> None:
-    one = min(os.sched_getaffinity(0))
-    told = subprocess.run(
+    cpu = min(os.sched_getaffinity(0))
+    completed = subprocess.run(
         [
             sys.executable,
             "-c",
-            f"import os; os.sched_setaffinity(0, [{one}])\n"
+            f"import os; os.sched_setaffinity(0, [{cpu}])\n"
             "from baize_convert.budget import choose_budget\n"
             "from baize_convert.quantization.outtypes import parse_outtype\n"
             "from baize_convert.plan import plan_conversion\n"
@@ -73,4 +73,4 @@ def test_a_merge_gets_no_more_threads_than_its_affinity_mask_allows() -> None:
         capture_output=True,
         text=True,
     )
-    assert told.stdout == "1\n"
+    assert completed.stdout == "1\n"

@@ -31,7 +31,7 @@ def edit_text(text: str, exit_watch: ExitWatch) -> str | None:
         draft = Path(folder) / "message.md"
         draft.write_text(text, encoding="utf-8")
         editor = subprocess.Popen([*shlex.split(editor_command()), str(draft)])
-        with exit_watch.ending(lambda: editor.send_signal(signal.SIGHUP)):
+        with exit_watch.at_exit_inside(lambda: editor.send_signal(signal.SIGHUP)):
             if editor.wait() != 0:
                 return None
         return clean_text(draft.read_text(encoding="utf-8", errors="replace")).rstrip("\n")

@@ -1,4 +1,4 @@
-"""An answer that is being generated, in one worker or in several where they die."""
+"""An answer that is being generated, by one worker or, if that dies, by the next ones."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class WorkerGeneration:
     def __init__(
         self,
         request: Generate,
-        workers: ModelWorker,
+        model_worker: ModelWorker,
         recovery: Recovery,
         on_failure: Callable[[EngineFailure], None],
     ) -> None:
         """``on_failure`` receives the failure that the events raise."""
         self._request = request
-        self._workers = workers
+        self._model_worker = model_worker
         self._recovery = recovery
         self._on_failure = on_failure
         self._worker: WorkerProcess | None = None
@@ -46,7 +46,7 @@ class WorkerGeneration:
     async def __aiter__(self) -> AsyncGenerator[GenerationEvent, None]:
         with self._recovery.operation() as operation:
             while True:
-                worker = await self._workers.ready(operation)
+                worker = await self._model_worker.ready(operation)
                 try:
                     async with contextlib.aclosing(self._events(worker)) as events:
                         async for event in events:
@@ -55,7 +55,7 @@ class WorkerGeneration:
                                 self._recovery.succeeded(operation)
                 except WorkerDied as death:
                     self._recovery.step_down(operation, worker, death)
-                    self._request = self._workers.renumber(
+                    self._request = self._model_worker.renumber(
                         msgspec.structs.replace(self._request, resume=list(self._ids))
                     )
                 else:

@@ -41,12 +41,12 @@ class ModelWorker:
         return self._process.pid if self._process is not None and self._process.alive else None
 
     def renumber(self, request: RequestT) -> RequestT:
-        """``request`` with a number of its own."""
+        """``request`` with a new number."""
         self._last_request += 1
         return msgspec.structs.replace(request, request=self._last_request)
 
     async def request(self, request: Request[AnswerT, ProgressT]) -> AnswerT:
-        """Send ``request`` until a worker survives it; its answer.
+        """Send ``request`` until a worker survives it; return its answer.
 
         Raises:
             EngineFailure: the worker reported a failure, or died under every profile.
@@ -133,7 +133,7 @@ class ModelWorker:
         choose_worker: Callable[[], Awaitable[WorkerProcess]],
         on_progress: Callable[[ProgressT], None] | None = None,
     ) -> tuple[WorkerProcess, AnswerT]:
-        """Repeat ``request`` under safer profiles until a worker answers; that worker, its answer.
+        """Repeat ``request`` under safer profiles until a worker answers; return both.
 
         Raises:
             EngineFailure: the worker reported a failure, or died under every profile.

@@ -1,4 +1,4 @@
-"""What follows the death of a worker: the next safer machine profile, and what is remembered."""
+"""After the death of a worker: which safer machine profile comes next, and what is remembered."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ class Recovery:
         """The engine is being closed: no worker is replaced any more."""
 
     @property
-    def remembered(self) -> WorkingProfile | None:
-        """What is remembered for this machine; None where the fastest profile works."""
+    def working_profile(self) -> WorkingProfile | None:
+        """The profile remembered for this machine; None as long as the fastest one works."""
         return self._profiles.read()
 
     def choose_profile(self) -> MachineProfile:
@@ -54,7 +54,7 @@ class Recovery:
         return self.profile
 
     def _remembered_profile(self) -> MachineProfile:
-        known = self.remembered
+        known = self.working_profile
         return profile_named(known.profile) if known is not None else FULL
 
     @contextlib.contextmanager

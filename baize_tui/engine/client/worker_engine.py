@@ -56,23 +56,23 @@ class WorkerEngine:
             paths.worker_log,
             lambda notice: self.on_notice(notice),
         )
-        self._workers = ModelWorker(self._recovery, paths.worker_log)
+        self._model_worker = ModelWorker(self._recovery, paths.worker_log)
         self._endless_templates: set[tuple[str, str | None]] = set()
         """Model file and template, None for the model's own."""
 
     @property
     def on_progress(self) -> Callable[[float], None] | None:
         """Receives how much of a model is loaded, 0 to 1, also after the death of a worker."""
-        return self._workers.on_progress
+        return self._model_worker.on_progress
 
     @on_progress.setter
     def on_progress(self, listener: Callable[[float], None] | None) -> None:
-        self._workers.on_progress = listener
+        self._model_worker.on_progress = listener
 
     @property
     def worker_pid(self) -> int | None:
         """The running worker's process id."""
-        return self._workers.pid
+        return self._model_worker.pid
 
     @property
     def profile(self) -> MachineProfile:
@@ -80,9 +80,9 @@ class WorkerEngine:
         return self._recovery.profile
 
     @property
-    def remembered(self) -> WorkingProfile | None:
-        """The profile that is remembered for this machine; None where the fastest one works."""
-        return self._recovery.remembered
+    def working_profile(self) -> WorkingProfile | None:
+        """The profile remembered for this machine; None as long as the fastest one works."""
+        return self._recovery.working_profile
 
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
@@ -94,7 +94,7 @@ class WorkerEngine:
         """
         if progress is not None:
             self.on_progress = progress
-        return await self._workers.load(spec)
+        return await self._model_worker.load(spec)
 
     async def request(self, request: Request[AnswerT, ProgressT]) -> AnswerT:
         """The answer to any request but ``Load``; ``request.request`` is set here.
@@ -102,7 +102,7 @@ class WorkerEngine:
         Raises:
             EngineFailure: the worker reported a failure, or died under every profile.
         """
-        return await self._workers.request(request)
+        return await self._model_worker.request(request)
 
     # --- answers --------------------------------------------------------------------------------
 
@@ -125,11 +125,11 @@ class WorkerEngine:
                 self._endless_templates.add(self._template_key(request))
 
         return WorkerGeneration(
-            self._workers.renumber(request), self._workers, self._recovery, note_failure
+            self._model_worker.renumber(request), self._model_worker, self._recovery, note_failure
         )
 
     def _template_key(self, request: Generate) -> tuple[str, str | None]:
-        spec = self._workers.spec
+        spec = self._model_worker.spec
         return (spec.path if spec is not None else "", request.prompt.template)
 
     async def count(self, request: Count) -> int:
@@ -207,4 +207,4 @@ class WorkerEngine:
     async def close(self) -> None:
         """End the worker and its computations."""
         self._recovery.closing = True
-        await self._workers.close()
+        await self._model_worker.close()

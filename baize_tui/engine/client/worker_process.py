@@ -36,6 +36,7 @@ TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; the worker is killed to end one that takes this long."""
 _SETTLE_S = 0.1
 _CLOSE_S = 2.0
+"""How long a process may take to end once its input is closed."""
 _LARGEST_LOG = 1 << 20
 _ACTIVITY_AFTER: dict[type[Event], str] = {
     WarmingUp: "computing a first token",
@@ -238,7 +239,7 @@ class WorkerProcess:
         return WorkerDied(why, killed_by=killed_by, log=log)
 
     async def close(self) -> None:
-        """End the process by the end of its input, or by force where it does not follow."""
+        """Close the input of the process, and kill it if it has not ended soon after."""
         if self._process.stdin is not None:
             self._process.stdin.close()
         try:

@@ -75,7 +75,7 @@ def read_header(path: str) -> GgufHeader:
     """Read and check the header of the GGUF file ``path``; no weight is read.
 
     Raises:
-        ModelFileError: the file is missing, no GGUF, cut short, or has an impossible header.
+        ModelFileError: the file is missing, not a GGUF, cut short, or has an impossible header.
     """
     try:
         size = Path(path).stat().st_size
@@ -142,7 +142,8 @@ def read_tensors(path: str) -> dict[str, TensorInfo]:
     return tensors
 
 
-def _scalar(context: int, key: int) -> str:
+def _value_text(context: int, key: int) -> str:
+    """The value of a key as text; of an array other than a few strings, its length."""
     kind = _gguf.gguf_get_kv_type(context, key)
     if kind == _GGUF_STRING:
         return (_gguf.gguf_get_val_str(context, key) or b"").decode("utf-8", "replace")
@@ -160,7 +161,7 @@ def _scalar(context: int, key: int) -> str:
 
 def _read_header(context: int, path: str, size: int) -> GgufHeader:
     metadata = {
-        _gguf.gguf_get_key(context, key).decode("utf-8", "replace"): _scalar(context, key)
+        _gguf.gguf_get_key(context, key).decode("utf-8", "replace"): _value_text(context, key)
         for key in range(_gguf.gguf_get_n_kv(context))
     }
     data_offset = _gguf.gguf_get_data_offset(context)

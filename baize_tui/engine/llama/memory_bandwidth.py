@@ -1,4 +1,4 @@
-"""How fast this machine reads its main memory."""
+"""Measure how fast this machine reads its main memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ libc.memchr.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 _READ_BYTES = 128 << 20
 
 
-def read_bandwidth(threads: int) -> float:
+def measure_read_bandwidth(threads: int) -> float:
     """Bytes per second that ``threads`` read from main memory, which limits decoding.
 
     Measured with libc's ``memchr`` for a missing byte over more than the processor's caches.

@@ -1,7 +1,7 @@
 """ggml's own thread pools, for builds without OpenMP such as those for macOS.
 
 Without a pool, such a build starts and ends its threads for every token. A pool has exactly as many
-threads as compute: idle threads would poll for work and occupy the cores that others need.
+threads as compute, because idle threads would poll for work and occupy the cores that others need.
 """
 
 from __future__ import annotations

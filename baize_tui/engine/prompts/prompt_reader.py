@@ -38,7 +38,7 @@ class PromptReader:
         self.tokenizer = PromptTokenizer(vocabulary)
 
     def with_partial_ids(self, prompt: Prompt) -> Prompt:
-        """``prompt`` with its begun answer as ids, which separate it from the rest."""
+        """``prompt`` with its partial answer as ids, tokenized apart from the rest."""
         partial = prompt.partial
         if partial is None or partial.ids:
             return prompt

@@ -15,7 +15,7 @@ _ZERO_WIDTH_BREAK = "\N{WORD JOINER}"
 
 
 def _with_system_in_first_turn(messages: Sequence[PromptMessage]) -> list[PromptMessage]:
-    """For templates without system turns: its text is put in front of the first question."""
+    """The system text in front of the first question, for templates without system turns."""
     if not messages or messages[0].role != "system":
         return list(messages)
     system, *rest = messages
@@ -35,9 +35,11 @@ def break_markers(content: str, markers: Sequence[str]) -> str:
     return content
 
 
-def _answer_keeps_ids(message: PromptMessage) -> bool:
+def _ids_to_keep(message: PromptMessage) -> list[int]:
+    """The ids for which the template gets a stand-in; none if it gets the text."""
     # Templates cut an answer at its think tags; a stand-in would hide them.
-    return bool(message.ids) and not any(tag in message.content for tag in _THINK_TAGS)
+    has_think_tags = any(tag in message.content for tag in _THINK_TAGS)
+    return [] if message.role != "assistant" or has_think_tags else message.ids or []
 
 
 def render(
@@ -72,7 +74,7 @@ class _Form:
     typed: bool = False
     """Contents as ``[{"type": "text", "text": …}]``, for multimodal templates."""
     tools: tuple[()] | None = None
-    """None for "no tools"; templates that are only for tool use iterate over it unconditionally."""
+    """None for no tools; a template made for tool use may need an empty list to iterate over."""
 
 
 def tool_variables() -> dict[str, str]:
@@ -105,8 +107,8 @@ def _render_once(
     kept: list[str] = []
     for message in messages:
         content = break_markers(message.content, prompt.markers)
-        if message.role == "assistant" and message.ids and _answer_keeps_ids(message):
-            content = stand_ins.keep(message.ids)
+        if ids := _ids_to_keep(message):
+            content = stand_ins.keep(ids)
             kept.append(content)
         else:
             guarded = in_answers if message.role == "assistant" else specials
@@ -137,7 +139,7 @@ def _render_once(
         return _render_once(prompt, replace(form, messages=plain), source, specials, variables)
     marked = MarkedText(text, stand_ins.hidden, stand_ins.earlier)
     if prompt.partial is not None:
-        marked += _begun_answer(prompt.partial, specials, marked)
+        marked += _partial_answer(prompt.partial, specials, marked)
     return marked
 
 
@@ -146,8 +148,7 @@ def _pair_answers(
 ) -> Iterator[tuple[PromptMessage, str]]:
     chars = iter(kept)
     for message in messages:
-        has_stand_in = message.role == "assistant" and bool(message.ids)
-        if has_stand_in and _answer_keeps_ids(message):
+        if _ids_to_keep(message):
             yield message, next(chars)
         else:
             yield PromptMessage(message.role, message.content), ""
@@ -158,10 +159,10 @@ def _contains(text: str, content: str | list[dict[str, str]]) -> bool:
     return expected.strip() in text
 
 
-def _begun_answer(
+def _partial_answer(
     partial: PromptMessage, specials: Sequence[SpecialToken], before: MarkedText
 ) -> MarkedText:
-    """The beginning of the answer, after the text that opens it."""
+    """The partial answer, which follows the rendered prompt ``before``."""
     stand_ins = StandIns([before.text, partial.content])
     if partial.ids:
         char = stand_ins.keep(partial.ids)

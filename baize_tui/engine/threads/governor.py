@@ -44,7 +44,8 @@ _URGENT = 2.0
 """It need not wait if tokens take this many times as long as with the other count."""
 _EXPLORING_FREE, _EXPLORING_LOADED = 0.01, 0.02
 """Fraction of the time that may be spent on trying other counts, on a free and a loaded machine."""
-_PROBE_TOKENS = 4
+_TRIAL_TOKENS = 4
+"""A trial is expected to take this many tokens."""
 _FIRST_PAUSE, _PAUSE_GROWTH = 3, 1.25
 """Tokens between two trials, and the factor by which the pause grows while the load stays."""
 _GIVE_UP = 1.5
@@ -93,8 +94,11 @@ class Governor:
     threads: int = 0
     """The count for the next computation; initially, 0 stands for ``most``."""
     switches: int = 0
+    """How often the count has changed."""
     _start: int = 0
+    """The first count."""
     _now: float = 0.0
+    """The time in seconds, summed up from the pauses and the observations."""
     _others: float | None = None
     """Cores that others want, judging by what they use; None where that is not measured."""
     _samples_due: int = 0
@@ -106,11 +110,11 @@ class Governor:
     """The largest share of a core that each thread used, by count; threads that sleep use less."""
     _window: _Window = field(default_factory=_Window)
     _is_first: bool = True
-    _doubts: int = 0
-    """Consecutive windows that favoured a lower count."""
+    _doubted: bool = False
+    """Whether the last window favoured a lower count."""
     _credit: float = 0.0
     """Seconds that may be spent on trying other counts."""
-    _tried_from: float | None = None
+    _seconds_before_trial: float | None = None
     """During a trial of another count: seconds per token with the previous count."""
     _trial_pause: float = _FIRST_PAUSE
     """Fewest tokens between two trials; ``_since_trial`` have been computed since the last."""
@@ -120,7 +124,9 @@ class Governor:
     _switched_at: float = -math.inf
     _switched_load: float = 0.0
     _wait: float = 0.0
+    """Seconds that must pass between two switches under the same load."""
     _step: int = 1
+    """How far the next step up goes; doubled with each step up."""
 
     def __post_init__(self) -> None:
         self.most = max(1, self.most)
@@ -138,8 +144,8 @@ class Governor:
     def begin(self, pause_seconds: float, others: float | None) -> None:
         """A request starts after ``pause_seconds`` in which other processes used ``others``."""
         self._now += pause_seconds
-        self._window, self._is_first, self._doubts = _Window(), True, 0
-        self._tried_from = None
+        self._window, self._is_first, self._doubted = _Window(), True, False
+        self._seconds_before_trial = None
         if others is None:
             return
         self._others = self._load = others
@@ -152,8 +158,8 @@ class Governor:
     def record(self, seen: Observation) -> None:
         """Take in one computation with ``threads``; may change the count."""
         self._now += seen.seconds
-        if self._tried_from is not None:
-            self._credit -= seen.seconds - self._tried_from
+        if self._seconds_before_trial is not None:
+            self._credit -= seen.seconds - self._seconds_before_trial
         if seen.others is not None:
             self._note_others(seen.others)
         if self._is_first:
@@ -180,7 +186,8 @@ class Governor:
         window = self._window
         if window.seconds >= _SLOW_TOKEN_S:
             return True
-        if self._tried_from is not None and window.seconds > _GIVE_UP * self._tried_from:
+        before = self._seconds_before_trial
+        if before is not None and window.seconds > _GIVE_UP * before:
             return True
         expected = self._times.estimate(self.threads, self._now)
         if expected is not None and window.seconds > _COLLAPSE * expected * window.tokens:
@@ -195,7 +202,7 @@ class Governor:
         self._load = max(self._others or 0.0, self._wanted_by_loss(lost))
         self._forget_other_loads()
         is_free = lost <= _LOST_PART * count and count <= self._usable_cores()
-        # Where others are not measured, a sudden rise is attributed to them.
+        # If others are not measured, a sudden rise is attributed to them.
         is_surprise = self._others is None and seconds > UNEXPLAINED * self._times.free.get(
             count, seconds
         )
@@ -205,19 +212,19 @@ class Governor:
         self._credit += (_EXPLORING_FREE if is_free else _EXPLORING_LOADED) * window.seconds
         if not is_free and not self._times.loaded:
             # Under another load, the times of a free machine may be of little use.
-            self._credit = max(self._credit, _PROBE_TOKENS * seconds)
+            self._credit = max(self._credit, _TRIAL_TOKENS * seconds)
         self._since_trial += window.tokens
-        tried, self._tried_from = self._tried_from is not None, None
+        tried, self._seconds_before_trial = self._seconds_before_trial is not None, None
         smooth = self._times.learn_loaded(
             count, seconds, self._now, self._load, blind=self._others is None
         )
         best = self._best_count(smooth)
-        if best < count and not self._doubts and not tried:
+        if best < count and not self._doubted and not tried:
             # One bad window can be chance, unless it was long and the cores were clearly lost.
-            self._doubts = 1
+            self._doubted = True
             if not (window.seconds >= _SLOW_TOKEN_S and lost >= _CLEARLY_LOST):
                 return
-        self._doubts = 0
+        self._doubted = False
         if not tried and self._must_wait(best, smooth):
             return
         if best != count:
@@ -329,7 +336,7 @@ class Governor:
         self.threads = count
         self.switches += 1
         self._samples_due = 2
-        self._window, self._is_first, self._doubts = _Window(), True, 0
+        self._window, self._is_first, self._doubted = _Window(), True, False
 
     def _explore(self, seconds: float) -> None:
         """Try another count once the time that the trial may cost has been saved up."""
@@ -344,9 +351,9 @@ class Governor:
             if self._others is not None and count > max(now, self._free_cpus()):
                 continue
             expected = interpolated(self._times.free, count) or seconds
-            if self._credit >= max(seconds, _PROBE_TOKENS * (expected - seconds)):
+            if self._credit >= max(seconds, _TRIAL_TOKENS * (expected - seconds)):
                 self._switch_to(count, after_trial=True)
-                self._tried_from = seconds
+                self._seconds_before_trial = seconds
                 self._since_trial = 0
                 self._trial_pause = min(_PAUSE_GROWTH * self._trial_pause, LONGEST_PATIENCE)
                 return

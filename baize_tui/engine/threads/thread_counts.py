@@ -6,20 +6,28 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from baize_tui.engine.threads.cores import Cores
 from baize_tui.engine.threads.governor import Governor, Observation
 from baize_tui.engine.threads.neighbours import Neighbours
 
 OnGpu = Literal["nothing", "some", "everything"]
-ThreadChoice = tuple[int, int, bool]
-"""Threads that write, the most there could be, and whether others are the reason for fewer."""
 
 _REPORTED_AFTER_S = 0.5
 """A count is reported once it has stayed this long: mere trials are not."""
 _NOTICEABLE = 0.5
 """The machine counts as busy if others want at least this many cores."""
+
+
+class ThreadChoice(NamedTuple):
+    """How many threads write an answer."""
+
+    threads: int
+    most: int
+    """The most that there could be."""
+    lowered: bool
+    """Whether there are fewer because other processes use the cores."""
 
 
 class Work:
@@ -64,14 +72,14 @@ class Work:
             self._governor.begin(pause_s, others)
 
     @contextmanager
-    def measured(self, of: float = 1.0) -> Iterator[None]:
-        """Measure a call of llama.cpp; a whole unit of this work takes ``of`` times as long."""
+    def measured(self, scale: float = 1.0) -> Iterator[None]:
+        """Measure a call of llama.cpp; a whole unit of this work takes ``scale`` times as long."""
         began, cpu_began = time.perf_counter(), time.process_time()
         yield  # a call that raises is not counted
         self.used[self.threads] += 1
         if self._governor is not None:
-            seconds = of * (time.perf_counter() - began)
-            cpu = of * (time.process_time() - cpu_began) if self._on_cpu else None
+            seconds = scale * (time.perf_counter() - began)
+            cpu = scale * (time.process_time() - cpu_began) if self._on_cpu else None
             self._governor.record(Observation(seconds, cpu, self._neighbours.sample()))
 
 
@@ -108,8 +116,8 @@ class Threads:
         self._neighbours = neighbours
         self._others: float | None = None
         self._ended = time.perf_counter()
-        self._reported: ThreadChoice = (self.most, self.most, False)
-        self._seen: ThreadChoice = self._reported
+        self._reported = ThreadChoice(self.most, self.most, lowered=False)
+        self._seen = self._reported
         self._seen_since = 0.0
 
     def begin_reading(self) -> None:
@@ -128,9 +136,9 @@ class Threads:
         """The request has ended."""
         self._ended = time.perf_counter()
 
-    def news(self, now: float) -> ThreadChoice | None:
+    def new_choice(self, now: float) -> ThreadChoice | None:
         """The present choice, once it has stayed for a while and differs from the last report."""
-        choice = self.decoding.threads, self.most, self.decoding.is_lowered
+        choice = ThreadChoice(self.decoding.threads, self.most, self.decoding.is_lowered)
         if choice != self._seen:
             self._seen, self._seen_since = choice, now
         if choice == self._reported or now - self._seen_since < _REPORTED_AFTER_S:
