@@ -68,7 +68,10 @@ def main() -> None:
         parts: list[TokenSet] = []
         for part in range(PARTS):
             some = dialogues(size, part)
-            texts = [tokenizer.decode(one) for one in some]
+            texts = [
+                model.vocabulary.detokenize(tokenizer.tokenize(one).ids, special=True).decode()
+                for one in some
+            ]
 
             def plain(texts: list[str] = texts) -> int:
                 return sum(len(model.vocabulary.tokenize(t, parse_special=True)) for t in texts)

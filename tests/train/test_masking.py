@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
-from baize_train.tokens.dialogue_tokenizer import (
-    DialogueTokenizer,
-    TokenizedDialogue,
-)
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, TokenizedDialogue
 from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.token_sets import IGNORED_LABEL, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
@@ -94,7 +91,7 @@ def test_training_uses_the_ids_that_the_chat_sends(
     sent = engine.prompt_ids(prompt)
     assert list(found.ids) == sent[: len(found.ids)]
     text = engine.vocabulary.detokenize(found.ids, special=True).decode()
-    assert text == tokenizer.decode(dialogue(*TWO))
+    assert text.endswith(TWO[3] + tokenizer.end)
     asked = prompt_before_the_last_answer(engine, history, name)
     assert sent[: len(asked)] == asked, (
         "an answer follows the same prompt in training and in the chat"
@@ -212,8 +209,13 @@ def test_a_folder_has_the_vocabulary_of_its_gguf(
 
 def test_a_dialogue_keeps_its_own_system_turn(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
-    assert CHAT.system in tokenizer.decode(dialogue(*TWO))
-    own = tokenizer.decode(dialogue(*TWO, system="You are a pirate."))
+    vocab = smollm2_vocabulary.vocabulary
+
+    def text(item: Dialogue) -> str:
+        return vocab.detokenize(tokenizer.tokenize(item).ids, special=True).decode()
+
+    assert CHAT.system in text(dialogue(*TWO))
+    own = text(dialogue(*TWO, system="You are a pirate."))
     assert "You are a pirate." in own
     assert CHAT.system not in own
 
