@@ -162,7 +162,7 @@ def read_torch_file(file: Path) -> dict[str, StoredTensor]:
     return parse_torch_file(MappedFile(file))
 
 
-def stored(values: Array, dtype: str) -> bytes:
+def to_bytes(values: Array, dtype: str) -> bytes:
     if dtype == "BF16":
         return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
     return values.astype({"F32": np.float32, "F16": np.float16}[dtype]).tobytes()
@@ -201,7 +201,7 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
             continue
         values = generator.normal(0, 0.05, shape).astype(np.float32)
-        tensors[name] = (dtype, shape, stored(values, dtype))
+        tensors[name] = (dtype, shape, to_bytes(values, dtype))
     write_safetensors(folder / "model.safetensors", tensors)
     return folder
 

@@ -81,10 +81,10 @@ def test_a_run_time_adapter_gives_the_logits_of_the_merge(
     write_adapter(open_base(untied), adapter, tmp_path / "lora.gguf", "f32")
     base = read_logits(tmp_path / "base.gguf")
     merged = read_logits(tmp_path / "merged.gguf")
-    with_underlying = read_logits(tmp_path / "base.gguf", tmp_path / "lora.gguf")
+    with_adapter = read_logits(tmp_path / "base.gguf", tmp_path / "lora.gguf")
     added = np.abs(merged - base).max()
     assert added > 0
-    assert np.abs(with_underlying - merged).max() < 0.01 * added
+    assert np.abs(with_adapter - merged).max() < 0.01 * added
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ def error_message(read: Callable[[], object]) -> str:
 # --- safetensors --------------------------------------------------------------------------------
 
 
-def with_header(file: Path, header: object, data: bytes = b"") -> Path:
+def write_header(file: Path, header: object, data: bytes = b"") -> Path:
     raw = json.dumps(header).encode()
     file.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
     return file
@@ -77,7 +77,7 @@ def with_header(file: Path, header: object, data: bytes = b"") -> Path:
     ],
 )
 def test_an_impossible_header_is_reported(header: object, wrong: str, tmp_path: Path) -> None:
-    file = with_header(tmp_path / "x.safetensors", header, b"\0" * 4)
+    file = write_header(tmp_path / "x.safetensors", header, b"\0" * 4)
     with pytest.raises(ConvertError, match=wrong):
         read_safetensors(file)
 
@@ -121,7 +121,7 @@ JSON = st.recursive(
 def test_any_header_is_a_clear_error_or_tensors(
     tmp_path_factory: pytest.TempPathFactory, header: dict[str, Any]
 ) -> None:
-    file = with_header(tmp_path_factory.mktemp("fuzz") / "x.safetensors", header, b"\0" * 64)
+    file = write_header(tmp_path_factory.mktemp("fuzz") / "x.safetensors", header, b"\0" * 64)
 
     def read() -> None:
         for tensor in read_safetensors(file).values():
@@ -137,8 +137,8 @@ def test_any_bytes_are_a_clear_error_or_pieces(
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "tokenizer.model"
     file.write_bytes(raw)
-    complaint = error_message(lambda: read_pieces(file))
-    assert not complaint or "not a SentencePiece model" in complaint
+    message = error_message(lambda: read_pieces(file))
+    assert not message or "not a SentencePiece model" in message
 
 
 # --- a base -------------------------------------------------------------------------------------

@@ -9,9 +9,7 @@ import pytest
 
 from baize_convert.cli.program import run
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import (
-    read_tensors,
-)
+from tests.convert.model_folders import read_tensors
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

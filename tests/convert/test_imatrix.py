@@ -84,8 +84,8 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     arguments = ["merge", str(BASE), "--outtype", "Q4_0", "--imatrix", str(tmp_path / name)]
     assert run([*arguments, "--output", str(tmp_path / "with.gguf")]) == 0
     convert_folder(BASE, "Q4_0", tmp_path / "without.gguf")
-    weighed, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
-    assert weighed["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
+    weighted, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
+    assert weighted["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
     fields = GGUFReader(tmp_path / "with.gguf").fields
     told = {key: f.contents() for key, f in fields.items() if key.startswith("quantize.")}
     assert told == {

@@ -17,12 +17,12 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
-from tests.convert.make_goldens import BASE, KINDS, adapt, untied
+from tests.convert.make_goldens import BASE, KINDS, adapt, untie
 from tests.convert.model_folders import (
     llama_quantize,
     read_safetensors,
     read_tensors,
-    stored,
+    to_bytes,
     write_safetensors,
 )
 
@@ -43,7 +43,7 @@ SHAPE = {
 }
 
 
-def saved(model: Any, folder: Path) -> Path:
+def save(model: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((BASE / name).read_bytes())
@@ -59,16 +59,16 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
     options = {"attention_bias": biases, "mlp_bias": biases, "tie_word_embeddings": not biases}
     torch.manual_seed(2)
     base = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, **options))
-    saved(base, tmp_path / "base")
+    save(base, tmp_path / "base")
     base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     model = adapt(base, kind)
     model.save_pretrained(tmp_path / "adapter")
     if not biases and kind != "tokens":
-        untied(model)
+        untie(model)
     merged = model.merge_and_unload()
     if not biases and kind != "tokens":
         merged.config.tie_word_embeddings = False
-    saved(merged, tmp_path / "merged")
+    save(merged, tmp_path / "merged")
     adapters = [open_adapter(tmp_path / "adapter")]
 
     wanted = open_base(tmp_path / "merged").tensors
@@ -102,7 +102,7 @@ def tie(folder: Path) -> None:
     tensors = read_safetensors(file)
     if (head := tensors.pop("lm_head.weight", None)) is not None:
         assert head.equals(tensors["model.embed_tokens.weight"])
-    written = {name: ("F32", t.shape, stored(t.read_all(), "F32")) for name, t in tensors.items()}
+    written = {name: ("F32", t.shape, to_bytes(t.read_all(), "F32")) for name, t in tensors.items()}
     write_safetensors(file, written)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))

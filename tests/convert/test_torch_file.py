@@ -57,7 +57,7 @@ def test_an_adapter_as_a_bin_is_the_same_adapter(name: str, tmp_path: Path) -> N
             assert np.array_equal(one.read_all(), other.read_all())
 
 
-def in_zip(file: Path, program: bytes, *, compressed: bool = False) -> Path:
+def write_zip(file: Path, program: bytes, *, compressed: bool = False) -> Path:
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", kind) as archive:
         archive.writestr("model/data.pkl", program)
@@ -76,7 +76,7 @@ def test_code_is_reported_and_never_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     program = pickle.dumps({"weight": Evil()}, protocol)
-    for file in (in_zip(tmp_path / "zip.bin", program), tmp_path / "legacy.bin"):
+    for file in (write_zip(tmp_path / "zip.bin", program), tmp_path / "legacy.bin"):
         if file.name == "legacy.bin":
             file.write_bytes(program)
         with pytest.raises(ConvertError, match=r"it would call (posix|os|nt)\.system"):
@@ -100,14 +100,14 @@ def test_code_is_reported_and_never_run(
 )
 def test_programs_of_every_kind_are_refused(program: bytes, tmp_path: Path) -> None:
     with pytest.raises(ConvertError) as error:
-        read_torch_file(in_zip(tmp_path / "x.bin", program))
+        read_torch_file(write_zip(tmp_path / "x.bin", program))
     assert "\n" not in str(error.value)
 
 
 def test_a_compressed_entry_is_refused(tmp_path: Path) -> None:
     """PyTorch stores its entries; a compressed one may be a bomb."""
     with pytest.raises(ConvertError, match="compressed"):
-        read_torch_file(in_zip(tmp_path / "x.bin", b"N." * 1000, compressed=True))
+        read_torch_file(write_zip(tmp_path / "x.bin", b"N." * 1000, compressed=True))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -135,10 +135,10 @@ def test_any_byte_changed_is_a_clear_error_or_other_weights(
         for tensor in read(file).values():
             if tensor.dtype in ("F64", "F32", "F16", "BF16"):
                 tensor.read_all()
-        complaint = ""
+        message = ""
     except ConvertError as error:
-        complaint = str(error)
-    assert "\n" not in complaint
+        message = str(error)
+    assert "\n" not in message
 
 
 def test_a_bin_that_is_not_a_model_is_named(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from baize_train.training.presets import PRESETS, PresetName
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run, spawn
-from tests.train.small_runs import SMALL, trained, weights
+from tests.train.small_runs import SMALL, finetune, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -137,7 +137,7 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
 ) -> None:
     output = tmp_path / "adapter"
     arguments = ("--epochs", "12", "--learning-rate", "0.02")
-    found = trained(tiny_llama, corpus, output, *arguments)
+    found = finetune(tiny_llama, corpus, output, *arguments)
     losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
     assert losses[-1] < losses[0] - 0.1, losses
     assert found["finished"]
@@ -166,7 +166,7 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
 
 def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
     arguments = ("--preset", "modern", "--epochs", "3", "--batch", "2", "--max-length", "256")
-    found = trained(tiny_llama, corpus, tmp_path / "adapter", *arguments)
+    found = finetune(tiny_llama, corpus, tmp_path / "adapter", *arguments)
     losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
     assert losses[-1] < losses[0]
 
@@ -176,7 +176,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
 ) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     arguments = ("--steps", "40", "--save-every", "5")
-    trained(tiny_llama, corpus, whole, *arguments)
+    finetune(tiny_llama, corpus, whole, *arguments)
     command = (
         "finetune",
         "--base",
@@ -319,7 +319,7 @@ def test_three_steps_on_the_real_model_from_its_gguf(
 ) -> None:
     """And baize-convert merges the adapter into 4 bits."""
     output, merged = tmp_path / "adapter", tmp_path / "merged.gguf"
-    found = trained(smollm2, corpus, output, "--steps", "3")
+    found = finetune(smollm2, corpus, output, "--steps", "3")
     assert found["trainable"] == 2_442_240
     losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
     assert len(losses) == 3

@@ -31,7 +31,7 @@ WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "g
 
 
 def talk(messages: list[dict[str, str]]) -> str:
-    """Speaks as it is told to: is_request, answers, or writes all of it; never twice the same."""
+    """Asks, answers, or writes a whole dialogue, as the prompt demands; never twice the same."""
     first, last = messages[0]["content"], messages[-1]["content"]
     number = zlib.crc32(json.dumps(messages).encode()) % 10**6
     word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
