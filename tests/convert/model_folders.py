@@ -132,8 +132,8 @@ REFERENCES = Path(__file__).parent / "references.json"
 
 def references() -> dict[str, dict[str, str]]:
     """``file_digests`` of the output of llama.cpp's converter, by name of the folder."""
-    found: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
-    return found
+    result: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
+    return result
 
 
 def write_safetensors(

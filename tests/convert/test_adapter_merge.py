@@ -34,14 +34,14 @@ from tests.convert.model_folders import (
 def peft_tensors(kind: str) -> dict[str, Any]:
     """The tensors that PEFT's merge changes, by GGUF name and in GGUF's row order."""
     names = module_names(read_config(golden_base(kind)))
-    found = {}
+    tensors = {}
     for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
         module, _, part = name.rpartition(".")
         values, heads = tensor.read_all(), names[module].permuted_heads
         if heads:
             values = permute_rows(values.reshape(len(values), -1), heads).reshape(values.shape)
-        found[f"{names[module].target}.{part}"] = values
-    return found
+        tensors[f"{names[module].target}.{part}"] = values
+    return tensors
 
 
 def test_a_bias_needs_one_in_the_base(tmp_path: Path) -> None:

@@ -240,9 +240,9 @@ def test_a_name_in_a_file_cannot_control_the_terminal(
     tensors = {"evil\x1b]0;pwned\x07\nkey": ("F32", (1,), b"\0" * 4)}
     write_safetensors(adapter / "adapter_model.safetensors", tensors)
     assert run(["plan", str(BASE), "--adapter", str(adapter)]) == 1
-    said = capsys.readouterr().err
-    assert "\x1b" not in said
-    assert said.count("\n") == 1
+    captured = capsys.readouterr().err
+    assert "\x1b" not in captured
+    assert captured.count("\n") == 1
 
 
 def test_an_adapter_given_as_base_is_recognized() -> None:
@@ -319,10 +319,10 @@ def test_an_unreadable_file_beside_the_weights_is_one_line(
 ) -> None:
     (base / file).write_text(text)
     assert run(["plan", str(base), "--pre", "gpt-2"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"baize-convert: {base}")
-    assert said.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"baize-convert: {base}")
+    assert captured.err.count("\n") == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

@@ -79,18 +79,20 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
         assert np.abs(tensor.read_all() - theirs).max() <= 2e-6 * np.abs(theirs).max(), name
 
     merge(plan_conversion(tmp_path / "base", adapters, parse_outtype("Q4_K_M")), ours)
-    found = read_tensors(ours)
-    if "output.weight" not in found:  # PEFT wrote a head of its own, which is still the embedding
+    our_tensors = read_tensors(ours)
+    if (
+        "output.weight" not in our_tensors
+    ):  # PEFT wrote a head of its own, which is still the embedding
         tie(tmp_path / "merged")
     merge(plan_conversion(tmp_path / "merged", [], parse_outtype("F32")), tmp_path / "f32.gguf")
     quantized = tmp_path / "theirs.gguf"
     llama_quantize(tmp_path / "f32.gguf", quantized, int(parse_outtype("Q4_K_M").file_type))
-    theirs_found = read_tensors(quantized)
-    assert set(found) == set(theirs_found)
+    their_tensors = read_tensors(quantized)
+    assert set(our_tensors) == set(their_tensors)
     different = total = 0
-    for name, (type, data) in theirs_found.items():
-        assert found[name][0] == type
-        pair = (np.frombuffer(one, np.uint8) for one in (found[name][1], data))
+    for name, (type, data) in their_tensors.items():
+        assert our_tensors[name][0] == type
+        pair = (np.frombuffer(one, np.uint8) for one in (our_tensors[name][1], data))
         different += int(np.not_equal(*pair).sum())
         total += len(data)
     assert different <= 1e-4 * total

@@ -65,10 +65,10 @@ def test_a_resumed_merge_writes_the_same_bytes(tmp_path: Path) -> None:
         handle.seek(spoilt)
         handle.write(bytes(255 - byte for byte in kept))
     merge(plan, output)
-    found = bytearray(output.read_bytes())
-    assert found != (tmp_path / "whole.gguf").read_bytes()
-    found[spoilt : spoilt + 4] = kept
-    assert found == (tmp_path / "whole.gguf").read_bytes()
+    merged = bytearray(output.read_bytes())
+    assert merged != (tmp_path / "whole.gguf").read_bytes()
+    merged[spoilt : spoilt + 4] = kept
+    assert merged == (tmp_path / "whole.gguf").read_bytes()
     assert not journal.exists()
     assert not Path(f"{output}.partial").exists()
 

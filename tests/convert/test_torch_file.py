@@ -28,20 +28,20 @@ FORMATS = ("adapter_model.bin", "legacy.bin")
 def test_both_formats_contain_what_safetensors_contains(name: str) -> None:
     """Written by PyTorch itself: see make_goldens.py."""
     wanted = read_safetensors(PLAIN / "adapter_model.safetensors")
-    found = read_torch_file(PLAIN / name)
-    assert set(found) == set(wanted)
+    result = read_torch_file(PLAIN / name)
+    assert set(result) == set(wanted)
     for key, tensor in wanted.items():
-        assert np.array_equal(found[key].read_all(), tensor.read_all())
+        assert np.array_equal(result[key].read_all(), tensor.read_all())
 
 
 def test_views_of_one_storage_are_read_row_by_row() -> None:
     """Transposed, cut and strided, as PyTorch saved them."""
     wanted = read_safetensors(FOLDER / "views.safetensors")
-    found = read_torch_file(FOLDER / "views.bin")
-    assert set(found) == set(wanted)
+    result = read_torch_file(FOLDER / "views.bin")
+    assert set(result) == set(wanted)
     for name, tensor in wanted.items():
-        assert np.array_equal(found[name].read_all(), tensor.read_all()), name
-        assert np.array_equal(found[name].read(1, 1), tensor.read(1, 1)), name
+        assert np.array_equal(result[name].read_all(), tensor.read_all()), name
+        assert np.array_equal(result[name].read(1, 1), tensor.read(1, 1)), name
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -126,10 +126,10 @@ def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
     plan = plan_conversion(folder, [], parse_outtype("F32"))
     merge(plan, tmp_path / "out.gguf")
     model = Model(str(tmp_path / "out.gguf"), vocabulary_only=True)
-    told = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
+    end_tokens = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
     model.close()
     # 265 is <|end|>, which llama.cpp knows by its text.
-    assert told == [2, 263, 264, 265]
+    assert end_tokens == [2, 263, 264, 265]
     assert "no key for further tokens that end an answer: <|im_start|>" in plan.warnings[0]
 
 
@@ -183,8 +183,8 @@ def test_scores_are_rebuilt_from_the_order_of_merges(tmp_path: Path) -> None:
         },
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    found = read_vocabulary(folder, read_config(folder))
-    ours = _vocabulary_file(tmp_path / "ours.gguf", found.tokens, found.scores, found.types)
+    result = read_vocabulary(folder, read_config(folder))
+    ours = _vocabulary_file(tmp_path / "ours.gguf", result.tokens, result.scores, result.types)
     text = Path(__file__).parents[2] / "README.md"
     lines = [*text.read_text().split("\n"), "白泽 knows  all\tghosts 🐉", "Ünïcödé"]
     theirs, rebuilt = (Model(str(one), vocabulary_only=True) for one in (file, ours))

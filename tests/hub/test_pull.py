@@ -98,13 +98,13 @@ def test_base_and_adapter_are_merged_as_from_local_folders(
     checkpoint_recipe(paths)
     done = run_client("models", "pull", "made", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["installed"]
+    result = json.loads(done.stdout)
+    assert result["installed"]
     wanted = tmp_path / "wanted.gguf"
     folders = hub.folders
     adapters = [open_adapter(folders["owner/adapter"])]
     merge(plan_conversion(folders["owner/base"], adapters, parse_outtype("Q8_0")), wanted)
-    assert read_tensors(Path(found["path"])) == read_tensors(wanted)
+    assert read_tensors(Path(result["path"])) == read_tensors(wanted)
     info = run_client("models", "info", "made").stdout
     assert f"at owner/adapter      {hub.commit('owner/adapter')}".split() == next(
         line.split() for line in info.splitlines() if line.startswith("at owner/adapter")
@@ -252,8 +252,8 @@ def test_a_file_with_another_hash_becomes_no_model(hub: Hub, run_client: Run, pa
 def failure_after_plan(done: subprocess.CompletedProcess[str]) -> str:
     """The error after the printed plan."""
     assert done.returncode == 1, done.stderr
-    *told, last = done.stderr.splitlines()
-    assert all("to download" in line for line in told), done.stderr
+    *earlier, last = done.stderr.splitlines()
+    assert all("to download" in line for line in earlier), done.stderr
     return last
 
 
@@ -297,8 +297,8 @@ def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
 ) -> None:
     name = gguf_recipe(paths)
     hub.faults.after_bytes, hub.faults.retry_after = 30_000_000, "0"
-    said = failure_after_plan(run_client("models", "pull", name))
-    assert "run the same command again later" in said
+    errors = failure_after_plan(run_client("models", "pull", name))
+    assert "run the same command again later" in errors
     assert gguf_files(paths.models_folder) == []
     hub.faults.after_bytes = None
     before = hub.sent
@@ -320,9 +320,9 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_resumes(
     assert hub.stalled.wait(PATIENCE_S)
     process.send_signal(signal.SIGINT)
     # A request would be given up after 30 seconds.
-    _, said = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=15)
     assert process.returncode == 130
-    assert said.endswith("interrupted; run the same command again to continue\n")
+    assert errors.endswith("interrupted; run the same command again to continue\n")
     assert gguf_files(paths.models_folder) == []
     hub.faults.stall_after_bytes = None
     hub.go_on.set()
@@ -362,8 +362,8 @@ def test_another_outtype_is_another_file_of_the_same_name(
 
 def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
     checkpoint_recipe(paths, "ggufs")
-    said = failure_line(run_client("models", "pull", "hf:owner/ggufs"))
-    assert "another model is called ggufs already" in said
+    errors = failure_line(run_client("models", "pull", "hf:owner/ggufs"))
+    assert "another model is called ggufs already" in errors
     assert run_client("models", "pull", "hf:owner/ggufs", "--name", "mine").returncode == 0
     assert gguf_files(paths.models_folder) == ["mine.gguf"]
     sent = hub.sent

@@ -200,10 +200,10 @@ def test_ctrl_c_keeps_finished_work(server: ScriptedServer, seeds: Path, tmp_pat
     process = spawn("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     wait_for(lambda: server.requests)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=15)
     server.faults.stalls.set()
     assert process.returncode == 130
-    assert "run the same command to continue" in said
+    assert "run the same command to continue" in errors
 
 
 @pytest.mark.parametrize(
