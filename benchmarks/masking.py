@@ -69,8 +69,8 @@ def main() -> None:
         for part in range(PARTS):
             some = dialogues(size, part)
             texts = [
-                model.vocabulary.detokenize(tokenizer.tokenize(one).ids, special=True).decode()
-                for one in some
+                model.vocabulary.detokenize(tokenizer.tokenize(dialogue).ids, special=True).decode()
+                for dialogue in some
             ]
 
             def plain(texts: list[str] = texts) -> int:
@@ -87,7 +87,7 @@ def main() -> None:
                 (plain_s if work is plain else ours_s).append(time.perf_counter() - began)
             tokens += parts[-1].counts.trained + parts[-1].counts.ignored
     began = time.perf_counter()
-    whole = TokenSet([one for part in parts for one in part.dialogues], parts[0].counts)
+    whole = TokenSet([dialogue for part in parts for dialogue in part.dialogues], parts[0].counts)
     packed = pack_dataset(whole.dataset(), MAX_LENGTH, "bfd")
     packing_s = time.perf_counter() - began
     ratio = statistics.median(o / p for o, p in zip(ours_s, plain_s, strict=True))

@@ -46,8 +46,8 @@ def read_logits(model_file: Path, adapter_file: Path | None = None) -> NDArray[n
         )
     rows = []
     for token in TOKENS:
-        one = (lib.llama_token * 1)(token)
-        assert lib.llama_decode(context, lib.llama_batch_get_one(one, 1)) == 0
+        ids = (lib.llama_token * 1)(token)
+        assert lib.llama_decode(context, lib.llama_batch_get_one(ids, 1)) == 0
         rows.append(np.ctypeslib.as_array(lib.llama_get_logits_ith(context, -1), (300,)).copy())
     lib.llama_free(context)
     lib.llama_model_free(model)

@@ -92,7 +92,7 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
     different = total = 0
     for name, (type, data) in their_tensors.items():
         assert our_tensors[name][0] == type
-        pair = (np.frombuffer(one, np.uint8) for one in (our_tensors[name][1], data))
+        pair = (np.frombuffer(raw, np.uint8) for raw in (our_tensors[name][1], data))
         different += int(np.not_equal(*pair).sum())
         total += len(data)
     assert different <= 1e-4 * total

@@ -51,10 +51,10 @@ def test_an_adapter_as_a_bin_is_the_same_adapter(name: str, tmp_path: Path) -> N
     ours, theirs = open_adapter(tmp_path), open_adapter(PLAIN)
     assert set(ours.changes) == set(theirs.changes)
     for module, change in theirs.changes.items():
-        for one, other in ((ours.changes[module].a, change.a), (ours.changes[module].b, change.b)):
-            assert one is not None
-            assert other is not None
-            assert np.array_equal(one.read_all(), other.read_all())
+        for our, their in ((ours.changes[module].a, change.a), (ours.changes[module].b, change.b)):
+            assert our is not None
+            assert their is not None
+            assert np.array_equal(our.read_all(), their.read_all())
 
 
 def write_zip(file: Path, program: bytes, *, compressed: bool = False) -> Path:

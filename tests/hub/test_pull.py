@@ -195,7 +195,7 @@ def test_the_plan_predicts_what_the_pull_takes(
         assert file.stat().st_size == plan["cost"]["disk"] == plan["bytes"]
         after = json.loads(run_client("models", "plan", name, "--json").stdout)
         assert after["cost"] == {"disk": 0, "download": 0}
-        now, then = (one["measured"]["footprint"] for one in (after, plan))
+        now, then = (state["measured"]["footprint"] for state in (after, plan))
         assert [now[key] for key in ("weights", "repacked", "kv", "compute")] == [
             then[key] for key in ("weights", "repacked", "kv", "compute")
         ]
@@ -357,7 +357,7 @@ def test_another_outtype_is_another_file_of_the_same_name(
     # Under another name it is another model, with all that its recipe says.
     assert run_client("models", "pull", "made", "--name", "mine").returncode == 0
     listed = json.loads(run_client("models", "list", "--json").stdout)["models"]
-    assert {one["name"] for one in listed if one["installed"]} >= {"made", "mine"}
+    assert {model["name"] for model in listed if model["installed"]} >= {"made", "mine"}
 
 
 def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
