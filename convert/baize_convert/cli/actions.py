@@ -37,6 +37,7 @@ from baize_shared.printing import prepare_stdout, print_json, print_line, print_
 
 
 def show_plan(options: PlanOptions) -> None:
+    """Print the plan of a merge; nothing is written."""
     plan = _make_plan(options, download_weights=False)
     budget = choose_budget(plan.layout, parse_size(options.max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
@@ -47,6 +48,7 @@ def show_plan(options: PlanOptions) -> None:
 
 
 def run_merge(options: MergeOptions) -> None:
+    """Merge, quantize and print the quantization loss."""
     output = options.output
     if options.keep_source and options.base.startswith(HUB_PREFIX):
         with _byte_bar(options.base, json=options.json) as bar:
@@ -67,6 +69,7 @@ def run_merge(options: MergeOptions) -> None:
 
 
 def convert_adapter(options: AdapterOptions) -> None:
+    """Write an adapter as a GGUF LoRA."""
     outtype, output = parse_adapter_outtype(options.outtype), options.output
     base, adapter = open_base(options.base), open_adapter(options.adapter)
     modules = write_adapter(base, adapter, output, outtype)
@@ -74,6 +77,11 @@ def convert_adapter(options: AdapterOptions) -> None:
 
 
 def verify(options: VerifyOptions) -> None:
+    """Print how far a file is from its source.
+
+    Raises:
+        ConvertError: its tokenizer is another one.
+    """
     result = options.result
     plan = plan_conversion(
         options.base,
@@ -107,6 +115,7 @@ def verify(options: VerifyOptions) -> None:
 
 
 def inspect(options: InspectOptions) -> None:
+    """Print what a folder or a file is."""
     description = describe(options.path)
     if options.json:
         print_json(description)
