@@ -43,7 +43,7 @@ from baize_convert.sources.checkpoint import expected_shapes
 from baize_convert.sources.model_config import read_config
 from baize_shared.usable_cpus import usable_cpus
 from benchmarks.machine import busy_core, measured_disturbance, processor_name
-from tests.convert.model_folders import CONVERT, stored, write_safetensors
+from tests.convert.model_folders import CONVERT, to_bytes, write_safetensors
 
 HIGHEST_RATIO, HIGHEST_WITH_LORA = 1.05, 1.10
 TURN_S = 1.0
@@ -102,7 +102,7 @@ def make_base(folder: Path, shape: dict[str, Any], per_shard: int = 1) -> None:
         for name in names[first : first + per_shard]:
             count = int(np.prod(shapes[name]))
             values = np.resize(np.roll(pool, 104729 * (number + len(tensors))), count)
-            tensors[name] = ("F16", shapes[name], stored(values, "F16"))
+            tensors[name] = ("F16", shapes[name], to_bytes(values, "F16"))
             weight_map[name] = shard
         write_safetensors(folder / shard, tensors)
     index = {"metadata": {}, "weight_map": weight_map}
@@ -123,7 +123,7 @@ def make_adapter(folder: Path, shape: dict[str, Any]) -> None:
             name = f"base_model.model.model.layers.{layer}.self_attn.{module}"
             for part, size in (("lora_A", (8, hidden)), ("lora_B", (rows, 8))):
                 values = generator.standard_normal(size, dtype=np.float32) * np.float32(0.02)
-                tensors[f"{name}.{part}.weight"] = ("F32", size, stored(values, "F32"))
+                tensors[f"{name}.{part}.weight"] = ("F32", size, to_bytes(values, "F32"))
     write_safetensors(folder / "adapter_model.safetensors", tensors)
 
 

@@ -68,7 +68,10 @@ def main() -> None:
         parts: list[TokenSet] = []
         for part in range(PARTS):
             some = dialogues(size, part)
-            texts = [tokenizer.decode(dialogue) for dialogue in some]
+            texts = [
+                model.vocabulary.detokenize(tokenizer.tokenize(dialogue).ids, special=True).decode()
+                for dialogue in some
+            ]
 
             def plain(texts: list[str] = texts) -> int:
                 return sum(len(model.vocabulary.tokenize(t, parse_special=True)) for t in texts)

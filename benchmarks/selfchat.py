@@ -72,7 +72,7 @@ async def dialogues(
 
 async def measure(rounds: int) -> bool:
     """Print the figures; return whether one misses its limit."""
-    asker, answerer = (open_gguf_speaker("local:smollm2-135m") for _ in range(2))
+    asker, answerer = (open_gguf_speaker("smollm2-135m") for _ in range(2))
     single_speaker = GgufSpeaker(
         "alone", answerer.path, project_paths(), SpeakerOptions(max_concurrent=1)
     )

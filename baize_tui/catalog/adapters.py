@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
@@ -37,7 +37,7 @@ class AdapterRecipe(RecipeFields, frozen=True):
             raise ValueError("give one of file and adapter")
         if self.adapter is not None and self.base is None:
             raise ValueError("adapter needs the name of its base")
-        if self.adapter is not None and self.adapter.startswith(PREFIX):
+        if self.adapter is not None and self.adapter.startswith(HUB_PREFIX):
             try:
                 parse_name(self.adapter)
             except ConvertError as error:

@@ -6,7 +6,7 @@ import re
 
 import msgspec
 
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
@@ -27,10 +27,10 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
         CatalogError: it has no model, or several and not exactly one of this outtype.
         ConvertError: the name is invalid, or the hub cannot be reached.
     """
-    path, at, revision = wanted.removeprefix(PREFIX).partition("@")
+    path, at, revision = wanted.removeprefix(HUB_PREFIX).partition("@")
     owner, _, rest = path.partition("/")
     repo, _, file = rest.partition("/")
-    name = f"{PREFIX}{owner}/{repo}{at}{revision}"
+    name = f"{HUB_PREFIX}{owner}/{repo}{at}{revision}"
     repository = open_repository(parse_name(name))
     recipe = _recipe(name, repository, file, outtype)
     stem = file.removesuffix(".gguf").rpartition("/")[2] if file else repo
@@ -80,4 +80,4 @@ def _read_base(name: str, repository: HubRepository) -> str:
             f"{name} is an adapter that does not name its base: write a recipe with base and "
             "adapters"
         )
-    return f"{PREFIX}{base}"
+    return f"{HUB_PREFIX}{base}"

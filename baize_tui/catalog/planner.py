@@ -101,7 +101,7 @@ async def _header_file(
     with tempfile.TemporaryDirectory(dir=private_folder(paths.cache), prefix="head-") as folder:
         path = Path(folder) / "head.gguf"
         if model.recipe.base is not None:
-            planned = await asyncio.to_thread(conversion, model.recipe, keep=False)
+            planned = await asyncio.to_thread(conversion, model.recipe, download_weights=False)
             adapters = planned.adapters
             sources = [*planned.base.files, *(f for adapter in adapters for f in adapter.files)]
             for file in sources:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from baize_convert.hub.cache import cache_weights
 from baize_convert.hub.download import download
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
@@ -61,10 +61,10 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
     return HubGguf(repository, recipe.file, place.size, place.sha256, None)
 
 
-def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
+def conversion(recipe: Recipe, *, download_weights: bool = True) -> Plan:
     """Plan the conversion of the checkpoint of ``recipe``, from headers alone.
 
-    With ``keep``, adapters are downloaded at once.
+    With ``download_weights``, the weights of adapters are downloaded first.
 
     Raises:
         ConvertError: it cannot be converted, or the hub cannot be reached.
@@ -72,14 +72,17 @@ def conversion(recipe: Recipe, *, keep: bool = True) -> Plan:
     assert recipe.base is not None
     return plan_conversion(
         _expand(recipe.base),
-        [open_adapter(_expand(adapter), keep=keep) for adapter in recipe.adapters],
+        [
+            open_adapter(_expand(adapter), download_weights=download_weights)
+            for adapter in recipe.adapters
+        ],
         parse_outtype(recipe.outtype),
         ConversionOptions(prompt=ChatPrompt(stop=tuple(recipe.stop), format=recipe.format)),
     )
 
 
 def _expand(source: str) -> str:
-    return source if source.startswith(PREFIX) else str(Path(source).expanduser())
+    return source if source.startswith(HUB_PREFIX) else str(Path(source).expanduser())
 
 
 def pull(
@@ -157,8 +160,8 @@ def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
 
 def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool) -> PullRecord:
     assert recipe.base is not None
-    if keep_source and recipe.base.startswith(PREFIX):
-        files = conversion(recipe, keep=False).base.files
+    if keep_source and recipe.base.startswith(HUB_PREFIX):
+        files = conversion(recipe, download_weights=False).base.files
         cache_weights(parse_name(recipe.base), _accumulate(report, sum(map(len, files))))
         for file in files:
             file.close()
@@ -167,7 +170,7 @@ def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool)
     merge(plan, target, progress=_accumulate(report, total))
     commits = {plan.base.name: plan.base.commit} if plan.base.name and plan.base.commit else {}
     for name, adapter in zip(recipe.adapters, plan.adapters, strict=True):
-        if adapter.commit is not None and name.startswith(PREFIX):
+        if adapter.commit is not None and name.startswith(HUB_PREFIX):
             commits[parse_name(name).repo] = adapter.commit
     return PullRecord(
         path=str(target),

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line, clean_text
@@ -110,7 +110,7 @@ class Recipe(RecipeFields, frozen=True):
             raise ValueError(f"the file {self.file!r} is not inside its folder")
         try:
             for name in (self.base or "", *self.adapters):
-                if name.startswith(PREFIX):
+                if name.startswith(HUB_PREFIX):
                     parse_name(name)
             if self.repository is not None:
                 parse_name(self.repository)
@@ -250,7 +250,7 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
     path = Path(wanted).expanduser()
     if path.exists():
         return CatalogModel(path.stem, path.absolute(), Recipe(file=str(path.absolute())))
-    if wanted.startswith(PREFIX):
+    if wanted.startswith(HUB_PREFIX):
         raise CatalogError(
             f"{clean_line(wanted)} is on the hub: 'baize-tui models pull' downloads it"
         )

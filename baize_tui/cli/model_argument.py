@@ -8,7 +8,7 @@ from typing import get_args
 
 import msgspec
 
-from baize_convert.hub.names import PREFIX
+from baize_convert.hub.names import HUB_PREFIX
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.recipes import (
@@ -47,7 +47,7 @@ def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> C
         CatalogError: there is no such model.
         ConvertError: the hub cannot be reached, or has no such model.
     """
-    if argument.startswith(PREFIX):
+    if argument.startswith(HUB_PREFIX):
         from baize_tui.catalog.hub_models import hub_model
 
         return hub_model(argument, outtype)

@@ -48,7 +48,7 @@ class Journal:
         """
         written: dict[str, list[WrittenRows]] = {}
         if resume and path.exists():
-            # After the last line end there is nothing, or a line that a killed process began.
+            # After the last newline is nothing, or a line that a killed process did not finish.
             first, *lines = path.read_bytes().split(b"\n")[:-1]
             if first == fingerprint.encode():
                 decode = msgspec.json.Decoder(WrittenRows).decode

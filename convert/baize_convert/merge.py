@@ -62,7 +62,7 @@ def merge(
             with _open_partial(partial, resume=bool(journal.written)) as descriptor:
                 os.truncate(descriptor, plan.layout.length)
                 os.pwrite(descriptor, plan.layout.head, 0)
-                loss = _count_earlier_runs(plan, journal, progress)
+                loss = _count_earlier_rows(plan, journal, progress)
                 writer = SlabWriter(descriptor, loss, allow_nan, plan.imatrix)
                 with _hashing(plan.hashed) as hashes:
                     _write_missing(writer, plan, journal, budget, progress)
@@ -99,7 +99,8 @@ def _open_partial(partial: Path, *, resume: bool) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _count_earlier_runs(plan: Plan, journal: Journal, progress: Progress) -> QuantizationLoss:
+def _count_earlier_rows(plan: Plan, journal: Journal, progress: Progress) -> QuantizationLoss:
+    """Report the rows that earlier runs wrote to ``progress``; their quantization loss."""
     loss = QuantizationLoss()
     for placement in plan.layout.tensors:
         for written in journal.written.get(placement.tensor.name, []):

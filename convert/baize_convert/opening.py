@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.cache import cache_adapter
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.hub.repository import open_repository
 from baize_convert.lora.adapter import Adapter
 from baize_convert.lora.gguf_adapter import open_gguf_adapter
@@ -28,7 +28,7 @@ def open_base(base: Path | str) -> Checkpoint:
         ConvertError: it is not a model that can be converted; the message names what is missing or
             wrong.
     """
-    if str(base).startswith(PREFIX):
+    if str(base).startswith(HUB_PREFIX):
         repository = open_repository(parse_name(str(base)))
         return open_folder(repository.folder, repository)
     path = Path(base)
@@ -39,20 +39,22 @@ def open_base(base: Path | str) -> Checkpoint:
     raise ConvertError(f"{path}: no such folder and no such file")
 
 
-def open_adapter(adapter: Path | str, weight: float = 1.0, *, keep: bool = True) -> Adapter:
+def open_adapter(
+    adapter: Path | str, weight: float = 1.0, *, download_weights: bool = True
+) -> Adapter:
     """Open a PEFT folder, a GGUF LoRA or an adapter on the hub; ``weight`` multiplies its changes.
 
-    ``keep`` downloads the weights of an adapter on the hub into the hub's cache. Without it they
-    are read by ranges, which is enough for a plan.
+    With ``download_weights``, the weights of an adapter on the hub are downloaded into the hub's
+    cache. Without it they are read by ranges, which is enough for a plan.
 
     Raises:
         ConvertError: it is not an adapter, or one that cannot be merged; the message names the
             field or key.
     """
-    if str(adapter).startswith(PREFIX):
+    if str(adapter).startswith(HUB_PREFIX):
         name = parse_name(str(adapter))
         repository = open_repository(name)
-        if keep:
+        if download_weights:
             cache_adapter(repository)
         opened = open_peft_adapter(repository.folder, weight, repository)
         return replace(opened, name=name.repo.partition("/")[2], commit=repository.commit)
@@ -64,8 +66,8 @@ def open_adapter(adapter: Path | str, weight: float = 1.0, *, keep: bool = True)
     raise ConvertError(f"{path}: no such folder and no such file")
 
 
-def open_adapters(arguments: Iterable[str], *, keep: bool = True) -> list[Adapter]:
-    """Open adapters written as ``PATH`` or ``PATH=WEIGHT``; see ``open_adapter`` for ``keep``.
+def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) -> list[Adapter]:
+    """Open adapters written as ``PATH`` or ``PATH=WEIGHT``; see ``open_adapter``.
 
     Raises:
         ConvertError: see ``open_adapter``; or a weight is not a number.
@@ -76,5 +78,5 @@ def open_adapters(arguments: Iterable[str], *, keep: bool = True) -> list[Adapte
             path, weight = parse_named_number(argument)
         except ValueError as error:
             raise ConvertError(f"--adapter {argument}: {error}") from None
-        adapters.append(open_adapter(path, weight, keep=keep))
+        adapters.append(open_adapter(path, weight, download_weights=download_weights))
     return adapters

@@ -31,7 +31,7 @@ from baize_convert.vocabulary.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class ConversionOptions:
-    """What a conversion may be given besides base, adapters and outtype."""
+    """Options of a conversion, besides base, adapters and outtype."""
 
     imatrix: ImportanceMatrix | None = None
     pre: str | None = None

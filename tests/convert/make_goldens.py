@@ -152,7 +152,7 @@ def make_adapter(kind: str) -> None:
         _save_as_bin(folder)
     tied = base.config.tie_word_embeddings
     if tied and kind != "tokens":
-        untied(model)
+        untie(model)
     merged = model.merge_and_unload().state_dict()
     changed = {
         name: tensor.contiguous().clone()
@@ -163,7 +163,7 @@ def make_adapter(kind: str) -> None:
     save_file(changed, folder / "merged.safetensors")
 
 
-def untied(model: Any) -> None:
+def untie(model: Any) -> None:
     """Give a model that shares its embedding with the head a separate head.
 
     In training an adapter of one leaves the other alone; PEFT's merge would write into both.

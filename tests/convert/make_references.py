@@ -23,7 +23,7 @@ from tests.convert.test_vocabulary import sentencepiece_folder
 
 def main() -> None:
     python, llama_cpp, smollm2 = sys.argv[1:]
-    found = {}
+    digests = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folders = {shape: random_folder(folder / shape, **SHAPES[shape]) for shape in SHAPES}
@@ -34,8 +34,8 @@ def main() -> None:
             tokenizer = "own tokenizer" if name in SHAPES else "known tokenizer"
             command = [python, "-c", CONVERT, llama_cpp, tokenizer, "f32", str(file), str(source)]
             subprocess.run(command, check=True)
-            found[name] = file_digests(file)
-    REFERENCES.write_text(json.dumps(found, indent=2) + "\n")
+            digests[name] = file_digests(file)
+    REFERENCES.write_text(json.dumps(digests, indent=2) + "\n")
 
 
 if __name__ == "__main__":

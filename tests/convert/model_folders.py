@@ -132,8 +132,8 @@ REFERENCES = Path(__file__).parent / "references.json"
 
 def references() -> dict[str, dict[str, str]]:
     """``file_digests`` of the output of llama.cpp's converter, by name of the folder."""
-    found: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
-    return found
+    result: dict[str, dict[str, str]] = json.loads(REFERENCES.read_text())
+    return result
 
 
 def write_safetensors(
@@ -162,7 +162,7 @@ def read_torch_file(file: Path) -> dict[str, StoredTensor]:
     return parse_torch_file(MappedFile(file))
 
 
-def stored(values: Array, dtype: str) -> bytes:
+def to_bytes(values: Array, dtype: str) -> bytes:
     if dtype == "BF16":
         return (values.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16).tobytes()
     return values.astype({"F32": np.float32, "F16": np.float16}[dtype]).tobytes()
@@ -201,7 +201,7 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
         if name == "lm_head.weight" and config.get("tie_word_embeddings"):
             continue
         values = generator.normal(0, 0.05, shape).astype(np.float32)
-        tensors[name] = (dtype, shape, stored(values, dtype))
+        tensors[name] = (dtype, shape, to_bytes(values, dtype))
     write_safetensors(folder / "model.safetensors", tensors)
     return folder
 

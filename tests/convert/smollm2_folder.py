@@ -155,7 +155,7 @@ def _write_tokenizer(folder: Path, value: Any) -> None:
             "eos_token": tokens[value("tokenizer.ggml.eos_token_id")],
             "unk_token": "<|endoftext|>",
             "chat_template": value("tokenizer.chat_template"),
-            "added_tokens_decoder": {str(one["id"]): one for one in added},
+            "added_tokens_decoder": {str(token["id"]): token for token in added},
         },
     )
 

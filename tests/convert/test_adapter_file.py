@@ -46,8 +46,8 @@ def read_logits(model_file: Path, adapter_file: Path | None = None) -> NDArray[n
         )
     rows = []
     for token in TOKENS:
-        one = (lib.llama_token * 1)(token)
-        assert lib.llama_decode(context, lib.llama_batch_get_one(one, 1)) == 0
+        ids = (lib.llama_token * 1)(token)
+        assert lib.llama_decode(context, lib.llama_batch_get_one(ids, 1)) == 0
         rows.append(np.ctypeslib.as_array(lib.llama_get_logits_ith(context, -1), (300,)).copy())
     lib.llama_free(context)
     lib.llama_model_free(model)
@@ -81,10 +81,10 @@ def test_a_run_time_adapter_gives_the_logits_of_the_merge(
     write_adapter(open_base(untied), adapter, tmp_path / "lora.gguf", "f32")
     base = read_logits(tmp_path / "base.gguf")
     merged = read_logits(tmp_path / "merged.gguf")
-    with_underlying = read_logits(tmp_path / "base.gguf", tmp_path / "lora.gguf")
+    with_adapter = read_logits(tmp_path / "base.gguf", tmp_path / "lora.gguf")
     added = np.abs(merged - base).max()
     assert added > 0
-    assert np.abs(with_underlying - merged).max() < 0.01 * added
+    assert np.abs(with_adapter - merged).max() < 0.01 * added
 
 
 @pytest.mark.parametrize(

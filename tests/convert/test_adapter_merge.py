@@ -26,7 +26,7 @@ from tests.convert.model_folders import (
     read_keys,
     read_safetensors,
     read_tensors,
-    stored,
+    to_bytes,
     write_safetensors,
 )
 
@@ -34,14 +34,14 @@ from tests.convert.model_folders import (
 def peft_tensors(kind: str) -> dict[str, Any]:
     """The tensors that PEFT's merge changes, by GGUF name and in GGUF's row order."""
     names = module_names(read_config(golden_base(kind)))
-    found = {}
+    tensors = {}
     for name, tensor in read_safetensors(FOLDER / kind / "merged.safetensors").items():
         module, _, part = name.rpartition(".")
         values, heads = tensor.read_all(), names[module].permuted_heads
         if heads:
             values = permute_rows(values.reshape(len(values), -1), heads).reshape(values.shape)
-        found[f"{names[module].target}.{part}"] = values
-    return found
+        tensors[f"{names[module].target}.{part}"] = values
+    return tensors
 
 
 def test_a_bias_needs_one_in_the_base(tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def merged_folder(kind: str, folder: Path, *, with_head: bool) -> Path:
         tensors.pop("lm_head.weight", None)
     write_safetensors(
         folder / "model.safetensors",
-        {name: ("F32", t.shape, stored(t.read_all(), "F32")) for name, t in tensors.items()},
+        {name: ("F32", t.shape, to_bytes(t.read_all(), "F32")) for name, t in tensors.items()},
     )
     config = json.loads((folder / "config.json").read_text())
     config["vocab_size"] = tensors["model.embed_tokens.weight"].rows
@@ -162,7 +162,7 @@ def test_fan_in_fan_out_is_ignored_as_in_peft(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["dora", "modules_to_save", "tokens"])
-def test_exclusive_changes_are_neither_weighed_nor_added_up(kind: str) -> None:
+def test_exclusive_changes_are_neither_weighted_nor_added_up(kind: str) -> None:
     half, whole = open_adapter(FOLDER / kind, 0.5), open_adapter(FOLDER / kind)
     for adapters in ([half], [whole, whole]):
         with pytest.raises(ConvertError, match="which is exclusive"):

@@ -51,7 +51,7 @@ def error_message(read: Callable[[], object]) -> str:
 # --- safetensors --------------------------------------------------------------------------------
 
 
-def with_header(file: Path, header: object, data: bytes = b"") -> Path:
+def write_header(file: Path, header: object, data: bytes = b"") -> Path:
     raw = json.dumps(header).encode()
     file.write_bytes(struct.pack("<Q", len(raw)) + raw + data)
     return file
@@ -77,7 +77,7 @@ def with_header(file: Path, header: object, data: bytes = b"") -> Path:
     ],
 )
 def test_an_impossible_header_is_reported(header: object, wrong: str, tmp_path: Path) -> None:
-    file = with_header(tmp_path / "x.safetensors", header, b"\0" * 4)
+    file = write_header(tmp_path / "x.safetensors", header, b"\0" * 4)
     with pytest.raises(ConvertError, match=wrong):
         read_safetensors(file)
 
@@ -121,7 +121,7 @@ JSON = st.recursive(
 def test_any_header_is_a_clear_error_or_tensors(
     tmp_path_factory: pytest.TempPathFactory, header: dict[str, Any]
 ) -> None:
-    file = with_header(tmp_path_factory.mktemp("fuzz") / "x.safetensors", header, b"\0" * 64)
+    file = write_header(tmp_path_factory.mktemp("fuzz") / "x.safetensors", header, b"\0" * 64)
 
     def read() -> None:
         for tensor in read_safetensors(file).values():
@@ -137,8 +137,8 @@ def test_any_bytes_are_a_clear_error_or_pieces(
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "tokenizer.model"
     file.write_bytes(raw)
-    complaint = error_message(lambda: read_pieces(file))
-    assert not complaint or "not a SentencePiece model" in complaint
+    message = error_message(lambda: read_pieces(file))
+    assert not message or "not a SentencePiece model" in message
 
 
 # --- a base -------------------------------------------------------------------------------------
@@ -240,9 +240,9 @@ def test_a_name_in_a_file_cannot_control_the_terminal(
     tensors = {"evil\x1b]0;pwned\x07\nkey": ("F32", (1,), b"\0" * 4)}
     write_safetensors(adapter / "adapter_model.safetensors", tensors)
     assert run(["plan", str(BASE), "--adapter", str(adapter)]) == 1
-    said = capsys.readouterr().err
-    assert "\x1b" not in said
-    assert said.count("\n") == 1
+    captured = capsys.readouterr().err
+    assert "\x1b" not in captured
+    assert captured.count("\n") == 1
 
 
 def test_an_adapter_given_as_base_is_recognized() -> None:
@@ -319,10 +319,10 @@ def test_an_unreadable_file_beside_the_weights_is_one_line(
 ) -> None:
     (base / file).write_text(text)
     assert run(["plan", str(base), "--pre", "gpt-2"]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith(f"baize-convert: {base}")
-    assert said.err.count("\n") == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"baize-convert: {base}")
+    assert captured.err.count("\n") == 1
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)

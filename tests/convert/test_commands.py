@@ -9,9 +9,7 @@ import pytest
 
 from baize_convert.cli.program import run
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import (
-    read_tensors,
-)
+from tests.convert.model_folders import read_tensors
 
 
 def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -30,9 +28,11 @@ def test_the_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_a_failure_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["plan", str(tmp_path / "nowhere")]) == 1
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder and no such file\n"
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert (
+        captured.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder and no such file\n"
+    )
     assert run(["plan", str(BASE), "--outtype", "Q9"]) == 1
     assert "known: F32" in capsys.readouterr().err
     assert run(["plan"]) == 2

@@ -84,11 +84,11 @@ def test_the_command_and_its_keys(name: str, tmp_path: Path) -> None:
     arguments = ["merge", str(BASE), "--outtype", "Q4_0", "--imatrix", str(tmp_path / name)]
     assert run([*arguments, "--output", str(tmp_path / "with.gguf")]) == 0
     convert_folder(BASE, "Q4_0", tmp_path / "without.gguf")
-    weighed, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
-    assert weighed["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
+    weighted, plain = read_tensors(tmp_path / "with.gguf"), read_tensors(tmp_path / "without.gguf")
+    assert weighted["blk.1.ffn_up.weight"] != plain["blk.1.ffn_up.weight"]
     fields = GGUFReader(tmp_path / "with.gguf").fields
-    told = {key: f.contents() for key, f in fields.items() if key.startswith("quantize.")}
-    assert told == {
+    keys = {key: f.contents() for key, f in fields.items() if key.startswith("quantize.")}
+    assert keys == {
         "quantize.imatrix.file": name,
         "quantize.imatrix.dataset": "cal.txt",
         "quantize.imatrix.entries_count": 14,
@@ -133,8 +133,8 @@ def test_any_damage_is_a_clear_error_or_values(data: st.DataObject, tmp_path: Pa
     file = tmp_path / "imatrix"
     file.write_bytes(raw)
     try:
-        found = read_imatrix(file)
+        result = read_imatrix(file)
     except ConvertError as error:
         assert "\n" not in str(error)  # noqa: PT017 - either is right
     else:
-        assert found.columns
+        assert result.columns

@@ -17,12 +17,12 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
-from tests.convert.make_goldens import BASE, KINDS, adapt, untied
+from tests.convert.make_goldens import BASE, KINDS, adapt, untie
 from tests.convert.model_folders import (
     llama_quantize,
     read_safetensors,
     read_tensors,
-    stored,
+    to_bytes,
     write_safetensors,
 )
 
@@ -43,7 +43,7 @@ SHAPE = {
 }
 
 
-def saved(model: Any, folder: Path) -> Path:
+def save(model: Any, folder: Path) -> Path:
     model.save_pretrained(folder)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((BASE / name).read_bytes())
@@ -59,16 +59,16 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
     options = {"attention_bias": biases, "mlp_bias": biases, "tie_word_embeddings": not biases}
     torch.manual_seed(2)
     base = transformers.LlamaForCausalLM(transformers.LlamaConfig(**SHAPE, **options))
-    saved(base, tmp_path / "base")
+    save(base, tmp_path / "base")
     base = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "base")
     model = adapt(base, kind)
     model.save_pretrained(tmp_path / "adapter")
     if not biases and kind != "tokens":
-        untied(model)
+        untie(model)
     merged = model.merge_and_unload()
     if not biases and kind != "tokens":
         merged.config.tie_word_embeddings = False
-    saved(merged, tmp_path / "merged")
+    save(merged, tmp_path / "merged")
     adapters = [open_adapter(tmp_path / "adapter")]
 
     wanted = open_base(tmp_path / "merged").tensors
@@ -79,18 +79,20 @@ def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) ->
         assert np.abs(tensor.read_all() - theirs).max() <= 2e-6 * np.abs(theirs).max(), name
 
     merge(plan_conversion(tmp_path / "base", adapters, parse_outtype("Q4_K_M")), ours)
-    found = read_tensors(ours)
-    if "output.weight" not in found:  # PEFT wrote a head of its own, which is still the embedding
+    our_tensors = read_tensors(ours)
+    if (
+        "output.weight" not in our_tensors
+    ):  # PEFT wrote a head of its own, which is still the embedding
         tie(tmp_path / "merged")
     merge(plan_conversion(tmp_path / "merged", [], parse_outtype("F32")), tmp_path / "f32.gguf")
     quantized = tmp_path / "theirs.gguf"
     llama_quantize(tmp_path / "f32.gguf", quantized, int(parse_outtype("Q4_K_M").file_type))
-    theirs_found = read_tensors(quantized)
-    assert set(found) == set(theirs_found)
+    their_tensors = read_tensors(quantized)
+    assert set(our_tensors) == set(their_tensors)
     different = total = 0
-    for name, (type, data) in theirs_found.items():
-        assert found[name][0] == type
-        pair = (np.frombuffer(one, np.uint8) for one in (found[name][1], data))
+    for name, (type, data) in their_tensors.items():
+        assert our_tensors[name][0] == type
+        pair = (np.frombuffer(raw, np.uint8) for raw in (our_tensors[name][1], data))
         different += int(np.not_equal(*pair).sum())
         total += len(data)
     assert different <= 1e-4 * total
@@ -102,7 +104,7 @@ def tie(folder: Path) -> None:
     tensors = read_safetensors(file)
     if (head := tensors.pop("lm_head.weight", None)) is not None:
         assert head.equals(tensors["model.embed_tokens.weight"])
-    written = {name: ("F32", t.shape, stored(t.read_all(), "F32")) for name, t in tensors.items()}
+    written = {name: ("F32", t.shape, to_bytes(t.read_all(), "F32")) for name, t in tensors.items()}
     write_safetensors(file, written)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))

@@ -35,14 +35,14 @@ def test_base_and_adapters_are_named_and_hashed(tmp_path: Path) -> None:
     output = tmp_path / "out.gguf"
     adapters = [open_adapter(FOLDER / "patterns"), open_adapter(FOLDER / "plain", 0.5)]
     merge(plan_conversion(BASE, adapters, parse_outtype("Q4_0")), output)
-    told = keys(output, "baize.convert.")
-    assert told["base.files"] == ["model.safetensors"]
-    assert told["base.sha256"] == [sha256(BASE / "model.safetensors")]
-    assert told["adapter.0.name"] == "patterns"
-    assert told["adapter.0.sha256"] == sha256(FOLDER / "patterns" / "adapter_model.safetensors")
-    assert told["adapter.0.scales"] == pytest.approx([1.0, 2.0, 4.0, 32 / 3])
-    assert told["adapter.1.weight"] == 0.5
-    assert told["merge_dtype"] == "f32"
+    written = keys(output, "baize.convert.")
+    assert written["base.files"] == ["model.safetensors"]
+    assert written["base.sha256"] == [sha256(BASE / "model.safetensors")]
+    assert written["adapter.0.name"] == "patterns"
+    assert written["adapter.0.sha256"] == sha256(FOLDER / "patterns" / "adapter_model.safetensors")
+    assert written["adapter.0.scales"] == pytest.approx([1.0, 2.0, 4.0, 32 / 3])
+    assert written["adapter.1.weight"] == 0.5
+    assert written["merge_dtype"] == "f32"
     assert keys(output, "general.")["name"] == "Patterns + Plain"
     assert keys(output, "general.base_model.") == {"count": 1, "0.name": "Base"}
 
@@ -52,10 +52,10 @@ def test_keys_of_a_gguf_base_are_copied_but_not_its_history(tmp_path: Path) -> N
     merge(plan_conversion(BASE, [open_adapter(FOLDER / "plain")], parse_outtype("F32")), first)
     rslora = [open_adapter(FOLDER / "rslora")]
     merge(plan_conversion(first, rslora, parse_outtype("Q8_0")), second)
-    told = keys(second, "baize.convert.")
-    assert told["base.sha256"] == [sha256(first)]
-    assert told["adapter.0.name"] == "rslora"
-    assert "adapter.1.name" not in told
+    written = keys(second, "baize.convert.")
+    assert written["base.sha256"] == [sha256(first)]
+    assert written["adapter.0.name"] == "rslora"
+    assert "adapter.1.name" not in written
     assert keys(second, "general.")["name"] == "Rslora"
     assert keys(second, "general.base_model.") == {"count": 1, "0.name": "Plain"}
     assert keys(second, "tokenizer.") == keys(first, "tokenizer.")
@@ -93,7 +93,7 @@ def test_a_model_card_gives_name_licence_and_base_model(tmp_path: Path) -> None:
     card = "---\nlicense: apache-2.0\nlanguage: [en, zh]\nbase_model: owner/Some-Model-1B\n---\n"
     (folder / "README.md").write_text(card)
     merge(plan_conversion(folder, [], parse_outtype("Q8_0")), tmp_path / "out.gguf")
-    told = keys(tmp_path / "out.gguf", "general.")
-    assert told["license"] == "apache-2.0"
-    assert told["languages"] == ["en", "zh"]
-    assert told["base_model.0.repo_url"].endswith("owner/Some-Model-1B")
+    written = keys(tmp_path / "out.gguf", "general.")
+    assert written["license"] == "apache-2.0"
+    assert written["languages"] == ["en", "zh"]
+    assert written["base_model.0.repo_url"].endswith("owner/Some-Model-1B")

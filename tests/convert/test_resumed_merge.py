@@ -52,7 +52,7 @@ def test_a_resumed_merge_writes_the_same_bytes(tmp_path: Path) -> None:
     assert not output.exists()
     journal = Path(f"{output}.partial.journal")
     done = [json.loads(line) for line in journal.read_text().splitlines()[1:]]
-    assert 0 < sum(one["count"] for one in done) < sum(p.tensor.rows for p in plan.layout.tensors)
+    assert 0 < sum(rows["count"] for rows in done) < sum(p.tensor.rows for p in plan.layout.tensors)
     # A killed process may have started to write a line.
     with journal.open("ab") as handle:
         handle.write(b'{"name": "blk.')
@@ -65,10 +65,10 @@ def test_a_resumed_merge_writes_the_same_bytes(tmp_path: Path) -> None:
         handle.seek(spoilt)
         handle.write(bytes(255 - byte for byte in kept))
     merge(plan, output)
-    found = bytearray(output.read_bytes())
-    assert found != (tmp_path / "whole.gguf").read_bytes()
-    found[spoilt : spoilt + 4] = kept
-    assert found == (tmp_path / "whole.gguf").read_bytes()
+    merged = bytearray(output.read_bytes())
+    assert merged != (tmp_path / "whole.gguf").read_bytes()
+    merged[spoilt : spoilt + 4] = kept
+    assert merged == (tmp_path / "whole.gguf").read_bytes()
     assert not journal.exists()
     assert not Path(f"{output}.partial").exists()
 

@@ -22,21 +22,21 @@ def test_parts_in_any_order_some_skipped_give_the_hash_of_the_whole(
 ) -> None:
     ends = [*sorted(cuts), len(WHOLE)]
     parts = list(zip([0, *ends], ends, strict=False))
-    found = StreamedHash(fetch)
+    streamed = StreamedHash(fetch)
     for start, end in parts[1::5]:
-        found.skip(start, end - start)
+        streamed.skip(start, end - start)
     fed = [part for place, part in enumerate(parts) if place % 5 != 1]
     order.shuffle(fed)  # type: ignore[attr-defined]
     for start, end in [*fed, *fed[:2]]:  # some are read twice
-        found.feed(start, WHOLE[start:end])
-    assert found.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()
+        streamed.feed(start, WHOLE[start:end])
+    assert streamed.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()
 
 
 def test_a_missing_part_gives_no_hash() -> None:
-    found = StreamedHash(fetch)
-    found.feed(100, WHOLE[100:])
-    assert found.hexdigest(len(WHOLE)) is None
-    found.feed(0, WHOLE[:99])
-    assert found.hexdigest(len(WHOLE)) is None
-    found.feed(50, WHOLE[50:120])
-    assert found.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()
+    streamed = StreamedHash(fetch)
+    streamed.feed(100, WHOLE[100:])
+    assert streamed.hexdigest(len(WHOLE)) is None
+    streamed.feed(0, WHOLE[:99])
+    assert streamed.hexdigest(len(WHOLE)) is None
+    streamed.feed(50, WHOLE[50:120])
+    assert streamed.hexdigest(len(WHOLE)) == hashlib.sha256(WHOLE).hexdigest()

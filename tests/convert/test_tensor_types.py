@@ -86,11 +86,11 @@ def llama_cpp_types(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str,
     finally:
         install_log()
     assert code == 0, "".join(lines)[-2000:]
-    found = {}
+    types = {}
     for line in "".join(lines).split("\n"):
         if match := _LINE.search(line):
-            found[match[1]] = (match[3] or match[2]).upper()
-    return found
+            types[match[1]] = (match[3] or match[2]).upper()
+    return types
 
 
 @pytest.mark.parametrize("imatrix", [False, True], ids=["plain", "imatrix"])

@@ -28,20 +28,20 @@ FORMATS = ("adapter_model.bin", "legacy.bin")
 def test_both_formats_contain_what_safetensors_contains(name: str) -> None:
     """Written by PyTorch itself: see make_goldens.py."""
     wanted = read_safetensors(PLAIN / "adapter_model.safetensors")
-    found = read_torch_file(PLAIN / name)
-    assert set(found) == set(wanted)
+    result = read_torch_file(PLAIN / name)
+    assert set(result) == set(wanted)
     for key, tensor in wanted.items():
-        assert np.array_equal(found[key].read_all(), tensor.read_all())
+        assert np.array_equal(result[key].read_all(), tensor.read_all())
 
 
 def test_views_of_one_storage_are_read_row_by_row() -> None:
     """Transposed, cut and strided, as PyTorch saved them."""
     wanted = read_safetensors(FOLDER / "views.safetensors")
-    found = read_torch_file(FOLDER / "views.bin")
-    assert set(found) == set(wanted)
+    result = read_torch_file(FOLDER / "views.bin")
+    assert set(result) == set(wanted)
     for name, tensor in wanted.items():
-        assert np.array_equal(found[name].read_all(), tensor.read_all()), name
-        assert np.array_equal(found[name].read(1, 1), tensor.read(1, 1)), name
+        assert np.array_equal(result[name].read_all(), tensor.read_all()), name
+        assert np.array_equal(result[name].read(1, 1), tensor.read(1, 1)), name
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -51,13 +51,13 @@ def test_an_adapter_as_a_bin_is_the_same_adapter(name: str, tmp_path: Path) -> N
     ours, theirs = open_adapter(tmp_path), open_adapter(PLAIN)
     assert set(ours.changes) == set(theirs.changes)
     for module, change in theirs.changes.items():
-        for one, other in ((ours.changes[module].a, change.a), (ours.changes[module].b, change.b)):
-            assert one is not None
-            assert other is not None
-            assert np.array_equal(one.read_all(), other.read_all())
+        for our, their in ((ours.changes[module].a, change.a), (ours.changes[module].b, change.b)):
+            assert our is not None
+            assert their is not None
+            assert np.array_equal(our.read_all(), their.read_all())
 
 
-def in_zip(file: Path, program: bytes, *, compressed: bool = False) -> Path:
+def write_zip(file: Path, program: bytes, *, compressed: bool = False) -> Path:
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(file, "w", kind) as archive:
         archive.writestr("model/data.pkl", program)
@@ -76,7 +76,7 @@ def test_code_is_reported_and_never_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     program = pickle.dumps({"weight": Evil()}, protocol)
-    for file in (in_zip(tmp_path / "zip.bin", program), tmp_path / "legacy.bin"):
+    for file in (write_zip(tmp_path / "zip.bin", program), tmp_path / "legacy.bin"):
         if file.name == "legacy.bin":
             file.write_bytes(program)
         with pytest.raises(ConvertError, match=r"it would call (posix|os|nt)\.system"):
@@ -100,14 +100,14 @@ def test_code_is_reported_and_never_run(
 )
 def test_programs_of_every_kind_are_refused(program: bytes, tmp_path: Path) -> None:
     with pytest.raises(ConvertError) as error:
-        read_torch_file(in_zip(tmp_path / "x.bin", program))
+        read_torch_file(write_zip(tmp_path / "x.bin", program))
     assert "\n" not in str(error.value)
 
 
 def test_a_compressed_entry_is_refused(tmp_path: Path) -> None:
     """PyTorch stores its entries; a compressed one may be a bomb."""
     with pytest.raises(ConvertError, match="compressed"):
-        read_torch_file(in_zip(tmp_path / "x.bin", b"N." * 1000, compressed=True))
+        read_torch_file(write_zip(tmp_path / "x.bin", b"N." * 1000, compressed=True))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -135,10 +135,10 @@ def test_any_byte_changed_is_a_clear_error_or_other_weights(
         for tensor in read(file).values():
             if tensor.dtype in ("F64", "F32", "F16", "BF16"):
                 tensor.read_all()
-        complaint = ""
+        message = ""
     except ConvertError as error:
-        complaint = str(error)
-    assert "\n" not in complaint
+        message = str(error)
+    assert "\n" not in message
 
 
 def test_a_bin_that_is_not_a_model_is_named(tmp_path: Path) -> None:

@@ -25,34 +25,34 @@ TOKENS = 96
 def run_verify(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     capsys.readouterr()
     assert run(["verify", *map(str, arguments), "--tokens", str(TOKENS), "--json"]) == 0
-    found: dict[str, Any] = json.loads(capsys.readouterr().out)
-    return found
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
 
 
 def test_fewer_bits_differ_more_from_the_source(
     smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = {}
+    result = {}
     for outtype, base in (("Q8_0", smollm2_folder), ("Q2_K", smollm2_f32)):
         file = tmp_path / f"{outtype}.gguf"
         convert_folder(smollm2_folder, outtype, file)
-        found[outtype] = run_verify(file, "--base", base, capsys=capsys)
-        assert found[outtype]["tokenizer"]["equal"] == found[outtype]["tokenizer"]["lines"]
-        assert found[outtype]["tokens"] == TOKENS
-    fine, coarse = found["Q8_0"], found["Q2_K"]
+        result[outtype] = run_verify(file, "--base", base, capsys=capsys)
+        assert result[outtype]["tokenizer"]["equal"] == result[outtype]["tokenizer"]["lines"]
+        assert result[outtype]["tokens"] == TOKENS
+    fine, coarse = result["Q8_0"], result["Q2_K"]
     assert fine["source_perplexity"] == coarse["source_perplexity"] > 1
     assert 0 < fine["mean_kl"] < 0.05 < coarse["mean_kl"]
     assert coarse["same_top"] < fine["same_top"] <= 1
     assert coarse["result_perplexity"] > fine["result_perplexity"]
-    assert [one.name for one in tmp_path.iterdir() if one.name.startswith(".verify")] == []
+    assert list(tmp_path.glob(".verify*")) == []
 
 
 def test_a_file_does_not_differ_from_itself(tmp_path: Path) -> None:
     convert_folder(BASE, "F32", tmp_path / "f32.gguf")
-    found = compare_logits(tmp_path / "f32.gguf", tmp_path / "f32.gguf", TOKENS)
-    assert found.same_top == 1
-    assert found.mean_kl == pytest.approx(0, abs=1e-6)
-    assert found.result_perplexity == found.source_perplexity
+    result = compare_logits(tmp_path / "f32.gguf", tmp_path / "f32.gguf", TOKENS)
+    assert result.same_top == 1
+    assert result.mean_kl == pytest.approx(0, abs=1e-6)
+    assert result.result_perplexity == result.source_perplexity
 
 
 def test_the_adapter_is_part_of_the_source(
@@ -76,16 +76,16 @@ def test_a_wrong_pre_tokenizer_is_detected(
     assert run(["merge", str(base), "--pre", "tekken", "-o", str(wrong)]) == 0
     capsys.readouterr()
     assert run(["verify", str(wrong), "--base", str(base), "--tokens", "16"]) == 1
-    said = capsys.readouterr()
-    assert "its tokenizer is not that of" in said.err
-    assert "  source [" in said.out
+    captured = capsys.readouterr()
+    assert "its tokenizer is not that of" in captured.err
+    assert "  source [" in captured.out
 
 
 def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert_folder(BASE, "F32", tmp_path / "base.gguf")
     convert_folder(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")
-    found = run_verify(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
-    assert found["tokenizer"]["differences"] == []
+    result = run_verify(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
+    assert result["tokenizer"]["differences"] == []
 
 
 def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> None:

@@ -126,10 +126,10 @@ def test_every_token_of_an_eos_list_ends_an_answer(tmp_path: Path) -> None:
     plan = plan_conversion(folder, [], parse_outtype("F32"))
     merge(plan, tmp_path / "out.gguf")
     model = Model(str(tmp_path / "out.gguf"), vocabulary_only=True)
-    told = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
+    end_tokens = [id for id in range(320) if model.vocabulary.is_end_of_generation(id)]
     model.close()
     # 265 is <|end|>, which llama.cpp knows by its text.
-    assert told == [2, 263, 264, 265]
+    assert end_tokens == [2, 263, 264, 265]
     assert "no key for further tokens that end an answer: <|im_start|>" in plan.warnings[0]
 
 
@@ -142,11 +142,11 @@ def test_a_pre_tokenizer_with_other_steps_is_recognized_by_its_hash(
     file = folder / "tokenizer.json"
     tokenizer = json.loads(file.read_text())
     digits, rest = tokenizer["pre_tokenizer"]["pretokenizers"]
-    one = {"type": "Split", "pattern": {"Regex": "[0-9]"}, "behavior": "Isolated", "invert": False}
-    tokenizer["pre_tokenizer"]["pretokenizers"] = [one, digits, rest]
+    step = {"type": "Split", "pattern": {"Regex": "[0-9]"}, "behavior": "Isolated", "invert": False}
+    tokenizer["pre_tokenizer"]["pretokenizers"] = [step, digits, rest]
     file.write_text(json.dumps(tokenizer))
     assert read_vocabulary(folder, read_config(folder)).pre == "smollm"
-    tokenizer["pre_tokenizer"]["pretokenizers"] = [one, rest, {**one, "pattern": {"Regex": "e"}}]
+    tokenizer["pre_tokenizer"]["pretokenizers"] = [step, rest, {**step, "pattern": {"Regex": "e"}}]
     file.write_text(json.dumps(tokenizer))
     with pytest.raises(ConvertError, match="name it with --pre"):
         read_vocabulary(folder, read_config(folder))
@@ -183,11 +183,11 @@ def test_scores_are_rebuilt_from_the_order_of_merges(tmp_path: Path) -> None:
         },
     }
     (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    found = read_vocabulary(folder, read_config(folder))
-    ours = _vocabulary_file(tmp_path / "ours.gguf", found.tokens, found.scores, found.types)
+    result = read_vocabulary(folder, read_config(folder))
+    ours = _vocabulary_file(tmp_path / "ours.gguf", result.tokens, result.scores, result.types)
     text = Path(__file__).parents[2] / "README.md"
     lines = [*text.read_text().split("\n"), "白泽 knows  all\tghosts 🐉", "Ünïcödé"]
-    theirs, rebuilt = (Model(str(one), vocabulary_only=True) for one in (file, ours))
+    theirs, rebuilt = (Model(str(gguf), vocabulary_only=True) for gguf in (file, ours))
     for line in lines:
         wanted = theirs.vocabulary.tokenize(line, parse_special=False)
         assert rebuilt.vocabulary.tokenize(line, parse_special=False) == wanted, line

@@ -38,8 +38,8 @@ def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
         "owner/private": model,
         "owner/gated": model,
     }
-    with serve(folders, TOKEN) as found:
-        yield found
+    with serve(folders, TOKEN) as hub:
+        yield hub
 
 
 def spawner(

@@ -105,12 +105,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             path = _ADDRESS.sub("", unquote(self.path))
             with hub.lock:
                 hub.requests.append((self.command, path, dict(self.headers)))
-            if found := _API.fullmatch(path):
-                self._api(found)
-            elif found := _RESOLVE.fullmatch(path.partition("?")[0]):
-                self._resolve(found["repo"], found["rev"], found["file"])
-            elif found := _CDN.fullmatch(path):
-                self._file(hub.folders[found["repo"]] / found["file"])
+            if match := _API.fullmatch(path):
+                self._api(match)
+            elif match := _RESOLVE.fullmatch(path.partition("?")[0]):
+                self._resolve(match["repo"], match["rev"], match["file"])
+            elif match := _CDN.fullmatch(path):
+                self._file(hub.folders[match["repo"]] / match["file"])
             else:
                 self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
 
@@ -127,17 +127,17 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 return True
             return False
 
-        def _api(self, found: re.Match[str]) -> None:
-            repo = found["repo"]
+        def _api(self, match: re.Match[str]) -> None:
+            repo = match["repo"]
             if not self._allowed(repo):
                 return
             commit = hub.commit(repo)
-            if found["rev"] not in (None, "main", commit):
+            if match["rev"] not in (None, "main", commit):
                 self._send(404, b"", {"X-Error-Code": "RevisionNotFound"})
                 return
             folder = hub.folders[repo]
             files = sorted(file for file in folder.rglob("*") if file.is_file())
-            if found["what"] == "tree":
+            if match["what"] == "tree":
                 tree = [
                     {
                         "type": "file",

@@ -33,21 +33,21 @@ def recipe(paths: Paths, name: str, text: str) -> None:
     (paths.recipes_folder / f"{name}.toml").write_text(text)
 
 
-def ready(paths: Paths, name: str = "ready", **more: str) -> str:
-    """A recipe of a GGUF on the hub."""
+def gguf_recipe(paths: Paths, name: str = "ready", **more: str) -> str:
+    """Write a recipe of a GGUF on the hub; its name."""
     lines = {"repository": "hf:owner/ggufs", "file": GGUF, **more}
     recipe(paths, name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
     return name
 
 
-def made_here(paths: Paths, name: str = "made", **more: Any) -> str:
-    """A recipe of a checkpoint and an adapter on the hub."""
+def checkpoint_recipe(paths: Paths, name: str = "made", **more: Any) -> str:
+    """Write a recipe of a checkpoint and an adapter on the hub; its name."""
     lines = {"base": "hf:owner/base", "adapters": ["hf:owner/adapter"], "outtype": "Q8_0", **more}
     recipe(paths, name, "".join(f"{key} = {json.dumps(value)}\n" for key, value in lines.items()))
     return name
 
 
-def one_line(done: subprocess.CompletedProcess[str]) -> str:
+def failure_line(done: subprocess.CompletedProcess[str]) -> str:
     """The one line on stderr of a command that failed."""
     assert done.returncode == 1, done.stderr
     assert done.stdout == ""
@@ -56,7 +56,7 @@ def one_line(done: subprocess.CompletedProcess[str]) -> str:
     return done.stderr
 
 
-def left_in(folder: Path) -> list[str]:
+def gguf_files(folder: Path) -> list[str]:
     """Files with the name of a model or a similar one."""
     return sorted(file.name for file in folder.glob("*.gguf")) if folder.is_dir() else []
 
@@ -71,7 +71,9 @@ def sha256(file: Path) -> str:
 def test_a_checkpoint_is_quantized_while_it_downloads_and_then_answers(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
-    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q8_0", license="Apache-2.0")
+    checkpoint_recipe(
+        paths, base="hf:owner/smollm2", adapters=[], outtype="Q8_0", license="Apache-2.0"
+    )
     done = run_client("models", "pull", "made")
     assert done.returncode == 0, done.stderr
     assert "to download" in done.stderr
@@ -93,16 +95,16 @@ def test_a_checkpoint_is_quantized_while_it_downloads_and_then_answers(
 def test_base_and_adapter_are_merged_as_from_local_folders(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:
-    made_here(paths)
+    checkpoint_recipe(paths)
     done = run_client("models", "pull", "made", "--json")
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["installed"]
+    result = json.loads(done.stdout)
+    assert result["installed"]
     wanted = tmp_path / "wanted.gguf"
     folders = hub.folders
     adapters = [open_adapter(folders["owner/adapter"])]
     merge(plan_conversion(folders["owner/base"], adapters, parse_outtype("Q8_0")), wanted)
-    assert read_tensors(Path(found["path"])) == read_tensors(wanted)
+    assert read_tensors(Path(result["path"])) == read_tensors(wanted)
     info = run_client("models", "info", "made").stdout
     assert f"at owner/adapter      {hub.commit('owner/adapter')}".split() == next(
         line.split() for line in info.splitlines() if line.startswith("at owner/adapter")
@@ -112,7 +114,7 @@ def test_base_and_adapter_are_merged_as_from_local_folders(
 def test_a_gguf_is_downloaded_once_whatever_breaks(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     hub.faults.drops, hub.faults.errors, hub.faults.retry_after = 3, [503, 429], "0"
     done = run_client("models", "pull", name)
     assert done.returncode == 0, done.stderr
@@ -128,7 +130,7 @@ def test_a_gguf_is_downloaded_once_whatever_breaks(
     assert "already installed" in run_client("models", "pull", name).stderr
     assert hub.sent == before
     assert run_client("models", "remove", name).returncode == 0
-    assert left_in(paths.models_folder) == []
+    assert gguf_files(paths.models_folder) == []
     assert not any(paths.models_folder.glob("*.json"))
 
 
@@ -139,7 +141,7 @@ def test_a_name_on_the_hub_needs_no_recipe(hub: Hub, run_client: Run, paths: Pat
     asked = run_client("ask", PARIS, "-m", name, "--temperature", "0")
     assert "Paris" in asked.stdout
     assert run_client("models", "pull", "hf:owner/base", "--outtype", "q8_0").returncode == 0
-    assert left_in(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
+    assert gguf_files(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
 
 
 def test_a_file_in_the_hubs_cache_is_linked(
@@ -149,7 +151,7 @@ def test_a_file_in_the_hubs_cache_is_linked(
         "owner/ggufs", GGUF, endpoint=hub.url, cache_dir=tmp_path / "hf" / "hub"
     )
     before = hub.sent
-    done = run_client("models", "pull", ready(paths), "--json")
+    done = run_client("models", "pull", gguf_recipe(paths), "--json")
     assert done.returncode == 0, done.stderr
     assert hub.sent - before < 10_000
     assert Path(json.loads(done.stdout)["path"]).resolve() == Path(cached).resolve()
@@ -165,20 +167,20 @@ def test_a_file_in_the_hubs_cache_is_linked(
 def test_the_plan_predicts_what_the_pull_takes(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
-    ready(paths)
-    made_here(paths, base="hf:owner/smollm2", adapters=[], outtype="Q4_K_M")
+    gguf_recipe(paths)
+    checkpoint_recipe(paths, base="hf:owner/smollm2", adapters=[], outtype="Q4_K_M")
     plans = {}
     for name in ("ready", "made"):
         hub.sent = 0
         plans[name] = json.loads(run_client("models", "plan", name, "--json").stdout)
         assert hub.sent < 10_000_000  # headers and a tokenizer
-    assert left_in(paths.models_folder) == []
+    assert gguf_files(paths.models_folder) == []
     assert plans["ready"]["cost"] == {"disk": smollm2.stat().st_size, "download": 98_570_048} or (
         plans["ready"]["cost"]["disk"] == plans["ready"]["cost"]["download"]
     )
     weights = sum(f.stat().st_size for f in hub.folders["owner/smollm2"].glob("*.safetensors"))
     assert plans["made"]["cost"]["download"] == weights
-    made_here(paths, "merged")
+    checkpoint_recipe(paths, "merged")
     hub.requests.clear()
     with_adapter = json.loads(run_client("models", "plan", "merged", "--json").stdout)
     folders = (hub.folders["owner/base"], hub.folders["owner/adapter"])
@@ -193,7 +195,7 @@ def test_the_plan_predicts_what_the_pull_takes(
         assert file.stat().st_size == plan["cost"]["disk"] == plan["bytes"]
         after = json.loads(run_client("models", "plan", name, "--json").stdout)
         assert after["cost"] == {"disk": 0, "download": 0}
-        now, then = (one["measured"]["footprint"] for one in (after, plan))
+        now, then = (state["measured"]["footprint"] for state in (after, plan))
         assert [now[key] for key in ("weights", "repacked", "kv", "compute")] == [
             then[key] for key in ("weights", "repacked", "kv", "compute")
         ]
@@ -209,9 +211,9 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     """Killed with a signal that it cannot catch; what arrived is not fetched again."""
     chosen = random.Random(kind)
     if kind == "a ready file":
-        name, total = ready(paths), (hub.folders["owner/ggufs"] / GGUF).stat().st_size
+        name, total = gguf_recipe(paths), (hub.folders["owner/ggufs"] / GGUF).stat().st_size
     else:
-        name = made_here(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
+        name = checkpoint_recipe(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
         total = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     for _ in range(10):
         hub.stalled.clear()
@@ -223,7 +225,7 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
         hub.faults.stall_after_bytes = None
         hub.go_on.set()
         hub.go_on.clear()
-        assert left_in(paths.models_folder) == []
+        assert gguf_files(paths.models_folder) == []
         assert run_client("ask", "Hi", "-m", name).returncode == 1
     done = run_client("models", "pull", name)
     assert done.returncode == 0, done.stderr
@@ -240,25 +242,25 @@ def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
 
 
 def test_a_file_with_another_hash_becomes_no_model(hub: Hub, run_client: Run, paths: Paths) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     hub.faults.damage = 20_000_000
-    assert "the download was damaged" in one_line_at_the_end(run_client("models", "pull", name))
-    assert left_in(paths.models_folder) == []
+    assert "the download was damaged" in failure_after_plan(run_client("models", "pull", name))
+    assert gguf_files(paths.models_folder) == []
     assert run_client("models", "pull", name).returncode == 0
 
 
-def one_line_at_the_end(done: subprocess.CompletedProcess[str]) -> str:
+def failure_after_plan(done: subprocess.CompletedProcess[str]) -> str:
     """The error after the printed plan."""
     assert done.returncode == 1, done.stderr
-    *told, last = done.stderr.splitlines()
-    assert all("to download" in line for line in told), done.stderr
+    *earlier, last = done.stderr.splitlines()
+    assert all("to download" in line for line in earlier), done.stderr
     return last
 
 
 def test_a_file_replaced_during_the_pull_is_not_mixed(
     hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     hub.faults.stall_after_bytes = 30_000_000
     process = spawn_client("models", "pull", name)
     assert hub.stalled.wait(PATIENCE_S)
@@ -277,7 +279,7 @@ def test_a_file_replaced_during_the_pull_is_not_mixed(
 
 
 def test_a_full_disk_leaves_no_half_file(hub: Hub, run_client: Run, paths: Paths) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     # A file cannot grow beyond this: what writing to a full disk is like.
     resource.setrlimit(resource.RLIMIT_FSIZE, (40_000_000, before[1]))
@@ -285,19 +287,19 @@ def test_a_full_disk_leaves_no_half_file(hub: Hub, run_client: Run, paths: Paths
         done = run_client("models", "pull", name)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert "File too large" in one_line_at_the_end(done)
-    assert left_in(paths.models_folder) == []
+    assert "File too large" in failure_after_plan(done)
+    assert gguf_files(paths.models_folder) == []
     assert run_client("models", "pull", name).returncode == 0
 
 
 def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
     hub: Hub, run_client: Run, paths: Paths, smollm2: Path
 ) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     hub.faults.after_bytes, hub.faults.retry_after = 30_000_000, "0"
-    said = one_line_at_the_end(run_client("models", "pull", name))
-    assert "run the same command again later" in said
-    assert left_in(paths.models_folder) == []
+    errors = failure_after_plan(run_client("models", "pull", name))
+    assert "run the same command again later" in errors
+    assert gguf_files(paths.models_folder) == []
     hub.faults.after_bytes = None
     before = hub.sent
     assert run_client("models", "pull", name).returncode == 0
@@ -310,18 +312,18 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_resumes(
     kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
 ) -> None:
     if kind == "a ready file":
-        name = ready(paths)
+        name = gguf_recipe(paths)
     else:
-        name = made_here(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
+        name = checkpoint_recipe(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
     hub.faults.stall_after_bytes = 4_000_000
     process = spawn_client("models", "pull", name)
     assert hub.stalled.wait(PATIENCE_S)
     process.send_signal(signal.SIGINT)
     # A request would be given up after 30 seconds.
-    _, said = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=15)
     assert process.returncode == 130
-    assert said.endswith("interrupted; run the same command again to continue\n")
-    assert left_in(paths.models_folder) == []
+    assert errors.endswith("interrupted; run the same command again to continue\n")
+    assert gguf_files(paths.models_folder) == []
     hub.faults.stall_after_bytes = None
     hub.go_on.set()
     assert run_client("models", "pull", name).returncode == 0
@@ -331,7 +333,7 @@ def test_a_pull_ends_with_the_client_that_started_it(
     hub: Hub, spawn_pull: Spawn, paths: Paths
 ) -> None:
     hub.faults.stall_after_bytes = 4_000_000
-    process = spawn_pull(ready(paths))
+    process = spawn_pull(gguf_recipe(paths))
     assert hub.stalled.wait(PATIENCE_S)
     assert process.poll() is None
     # Closes its stdin. A request would be given up after 30 seconds.
@@ -342,28 +344,28 @@ def test_a_pull_ends_with_the_client_that_started_it(
 def test_another_outtype_is_another_file_of_the_same_name(
     hub: Hub, run_client: Run, paths: Paths
 ) -> None:
-    made_here(paths)
+    checkpoint_recipe(paths)
     assert run_client("models", "pull", "made").returncode == 0
     small = (paths.models_folder / "made.gguf").stat().st_size
     plan = json.loads(run_client("models", "plan", "made", "--outtype", "F16", "--json").stdout)
     assert plan["cost"]["disk"] > small
     assert run_client("models", "pull", "made", "--outtype", "f16").returncode == 0
     assert (paths.models_folder / "made.gguf").stat().st_size == plan["cost"]["disk"]
-    assert "no outtype is called 'Q9'" in one_line(
+    assert "no outtype is called 'Q9'" in failure_line(
         run_client("models", "pull", "made", "--outtype", "Q9")
     )
     # Under another name it is another model, with all that its recipe says.
     assert run_client("models", "pull", "made", "--name", "mine").returncode == 0
     listed = json.loads(run_client("models", "list", "--json").stdout)["models"]
-    assert {one["name"] for one in listed if one["installed"]} >= {"made", "mine"}
+    assert {model["name"] for model in listed if model["installed"]} >= {"made", "mine"}
 
 
 def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Paths) -> None:
-    made_here(paths, "ggufs")
-    said = one_line(run_client("models", "pull", "hf:owner/ggufs"))
-    assert "another model is called ggufs already" in said
+    checkpoint_recipe(paths, "ggufs")
+    errors = failure_line(run_client("models", "pull", "hf:owner/ggufs"))
+    assert "another model is called ggufs already" in errors
     assert run_client("models", "pull", "hf:owner/ggufs", "--name", "mine").returncode == 0
-    assert left_in(paths.models_folder) == ["mine.gguf"]
+    assert gguf_files(paths.models_folder) == ["mine.gguf"]
     sent = hub.sent
     again = run_client("models", "pull", "hf:owner/ggufs", "--name", "mine")
     assert "already installed" in again.stderr
@@ -373,7 +375,7 @@ def test_a_name_of_another_model_is_refused(hub: Hub, run_client: Run, paths: Pa
 def test_a_token_goes_to_the_hub_and_to_no_other_host(
     hub: Hub, run_client: Run, paths: Paths
 ) -> None:
-    made_here(paths, base="hf:owner/private", adapters=[])
+    checkpoint_recipe(paths, base="hf:owner/private", adapters=[])
     done = run_client("models", "pull", "made", HF_TOKEN=TOKEN)
     assert done.returncode == 0, done.stderr
     seen = {
@@ -409,33 +411,33 @@ def test_what_cannot_be_pulled_is_one_line(
     assert wrong in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("\n") == 1 + done.stderr.count("Research only.")
-    assert left_in(paths.models_folder) == []
+    assert gguf_files(paths.models_folder) == []
 
 
 def test_without_a_network_it_says_so(run_client: Run, paths: Paths) -> None:
-    ready(paths)
-    assert "the network is off" in one_line(run_client("models", "pull", "ready", "--offline"))
+    gguf_recipe(paths)
+    assert "the network is off" in failure_line(run_client("models", "pull", "ready", "--offline"))
     done = run_client("models", "pull", "ready", HF_HUB_OFFLINE="1")
-    assert "the network is off" in one_line(done)
+    assert "the network is off" in failure_line(done)
     done = run_client("models", "pull", "ready", HF_ENDPOINT="http://127.0.0.1:9")
-    assert "cannot be reached" in one_line(done)
+    assert "cannot be reached" in failure_line(done)
 
 
 def test_a_mirror_behind_a_proxy_is_reached_through_it(
     hub: Hub, run_client: Run, paths: Paths
 ) -> None:
     """No host has these names, so only the proxy can have answered."""
-    made_here(paths)
+    checkpoint_recipe(paths)
     hub.cdn_url = "http://files.mirror.invalid"
     done = run_client(
         "models", "pull", "made", HF_ENDPOINT="http://mirror.invalid", http_proxy=hub.url
     )
     assert done.returncode == 0, done.stderr
-    assert left_in(paths.models_folder) == ["made.gguf"]
+    assert gguf_files(paths.models_folder) == ["made.gguf"]
 
 
 def test_terms_are_shown_and_have_to_be_accepted(hub: Hub, run_client: Run, paths: Paths) -> None:
-    made_here(paths, notice="For research only.")
+    checkpoint_recipe(paths, notice="For research only.")
     done = run_client("models", "pull", "made", "--accept-license")
     assert done.returncode == 0, done.stderr
     assert "For research only." in done.stderr
@@ -445,12 +447,12 @@ def test_terms_are_shown_and_have_to_be_accepted(hub: Hub, run_client: Run, path
 def test_two_pulls_of_one_model_do_not_disturb_each_other(
     hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
 ) -> None:
-    name = ready(paths)
+    name = gguf_recipe(paths)
     hub.faults.stall_after_bytes = 30_000_000
     first = spawn_client("models", "pull", name)
     assert hub.stalled.wait(PATIENCE_S)
     hub.faults.stall_after_bytes = None
-    assert "is already pulling" in one_line_at_the_end(run_client("models", "pull", name))
+    assert "is already pulling" in failure_after_plan(run_client("models", "pull", name))
     hub.go_on.set()
     first.communicate()
     assert first.returncode == 0

@@ -151,8 +151,8 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     process.send_signal(signal.SIGINT)
     # A request would be given up after 30 seconds.
     assert process.wait(15) == 130
-    said = process.stderr.read() if process.stderr is not None else ""
-    assert said == "baize-convert: interrupted; run the same command again to continue\n"
+    errors = process.stderr.read() if process.stderr is not None else ""
+    assert errors == "baize-convert: interrupted; run the same command again to continue\n"
     hub.go_on.set()
     hub.faults.stall_after_bytes = None
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0
@@ -256,8 +256,8 @@ def test_a_file_replaced_during_the_merge_is_never_mixed(
     file.write_bytes(raw)
     hub.faults.stall_after_bytes = None
     hub.go_on.set()
-    _, said = process.communicate()
+    _, errors = process.communicate()
     assert process.returncode == 1
-    assert "replaced" in said
-    assert said.count("\n") == 1
+    assert "replaced" in errors
+    assert errors.count("\n") == 1
     assert not output.exists()

@@ -21,10 +21,10 @@ def test_a_base_on_the_hub_is_downloaded_once_into_its_cache(
             "finetune", "--base", "hf:owner/smollm2", *arguments, "--dry-run", "--json"
         )
         assert done.returncode == 0, done.stderr
-        told = json.loads(done.stdout)
-        assert told["steps"] == 1
+        report = json.loads(done.stdout)
+        assert report["steps"] == 1
         # Yes, a full stop, and what ends a turn.
-        assert told["tokens"]["trained"] == 3
+        assert report["tokens"]["trained"] == 3
     assert list((tmp_path / "hf").rglob("*.safetensors"))
     again = run_training(
         *("finetune", "--base", "hf:owner/smollm2", *arguments, "--dry-run"), HF_HUB_OFFLINE="1"

@@ -47,7 +47,12 @@ class ScriptedServer:
 
     @property
     def spec(self) -> str:
-        return f"server:{self.url}/v1#teacher"
+        """Names the server on a command line."""
+        return f"server:{self.address}"
+
+    @property
+    def address(self) -> str:
+        return f"{self.url}/v1#teacher"
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from tests.train.processes import run
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
 
 
-def trained(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
+def finetune(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
     process = run(
         "finetune", "--base", base, "--data", corpus, "-o", output, *SMALL, *more, "--json"
     )

@@ -289,7 +289,7 @@ def test_exact_and_near_repeats_are_recognized() -> None:
 
 def corpus(name: str, count: int) -> list[Dialogue]:
     turns = [[Turn("user", f"{name} {i}?"), Turn("assistant", "Yes.")] for i in range(count)]
-    return [Dialogue(one, dialogue_id(one), name) for one in turns]
+    return [Dialogue(pair, dialogue_id(pair), name) for pair in turns]
 
 
 def test_statistics_match_the_paper_s_definitions() -> None:
@@ -328,7 +328,9 @@ def test_a_corpus_goes_through_all_commands(
     good = FORMATS["sharegpt"]
     mail = {"instruction": "Whom do I ask about the garden?", "output": "Ask ann@example.org."}
     bad = {"messages": [{"role": "user", "content": "alone"}]}
-    source.write_text("".join(json.dumps(one) + "\n" for one in (good, good, mail, bad)) + "{\n")
+    source.write_text(
+        "".join(json.dumps(record) + "\n" for record in (good, good, mail, bad)) + "{\n"
+    )
     assert run(["data", "validate", str(source)]) == 1
     out = capsys.readouterr().out
     assert "source.jsonl:4: only the user speaks" in out

@@ -64,7 +64,9 @@ def by_position(answers: list[str]) -> str:
     return " ".join(str(90 - 20 * position) for position in range(len(answers)))
 
 
-def judged(respond: Callable[[list[str]], str], answers: list[str], passes: int = 2) -> list[float]:
+def mean_scores(
+    respond: Callable[[list[str]], str], answers: list[str], passes: int = 2
+) -> list[float]:
     speaker: Speaker = Judge(respond)  # type: ignore[assignment]
     return asyncio.run(
         judge_answers(speaker, QUESTION, answers, ConcurrencyLimit(1), JudgeOptions(passes))
@@ -80,11 +82,11 @@ def test_each_order_has_its_reverse() -> None:
 
 
 def test_scores_belong_to_the_answers_in_any_order() -> None:
-    assert judged(by_length, ["a" * 10, "b" * 30, "c" * 20]) == [10, 30, 20]
+    assert mean_scores(by_length, ["a" * 10, "b" * 30, "c" * 20]) == [10, 30, 20]
 
 
 def test_a_judge_that_scores_positions_prefers_no_answer() -> None:
-    means = judged(by_position, ["one", "two", "three", "four"])
+    means = mean_scores(by_position, ["one", "two", "three", "four"])
     assert len(set(means)) == 1
 
 
@@ -113,9 +115,9 @@ def test_other_text_is_not_scores(text: str) -> None:
 
 def test_a_judge_without_scores_is_asked_again_a_few_times() -> None:
     replies = iter(["I like both!", "50 60", "50 60"])
-    assert judged(lambda _: next(replies), ["a", "b"]) in ([50, 60], [60, 50], [55, 55])
+    assert mean_scores(lambda _: next(replies), ["a", "b"]) in ([50, 60], [60, 50], [55, 55])
     with pytest.raises(NoScoresError, match="did not reply with 2 scores"):
-        judged(lambda _: "well", ["a", "b"])
+        mean_scores(lambda _: "well", ["a", "b"])
 
 
 async def test_the_grammar_makes_a_small_model_write_scores(engine: LlamaEngine) -> None:
@@ -152,7 +154,7 @@ async def test_answers_and_scores_are_kept_and_not_requested_again(tmp_path: Pat
 
     questions = [[Turn("user", f"Question {n}?")] for n in range(3)]
     with serve(talk) as server:
-        speaker = open_server_speaker(server.spec, "")
+        speaker = open_server_speaker(server.address, "")
         result = await sample_candidates(speaker, questions, 4, SamplingOptions(), tmp_path)
         scores = await score_candidates(speaker, result, tmp_path, JudgeOptions())
         count = len(server.requests)

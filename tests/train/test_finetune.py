@@ -23,7 +23,7 @@ from baize_train.training.presets import PRESETS, PresetName
 from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run, spawn
-from tests.train.small_runs import SMALL, trained, weights
+from tests.train.small_runs import SMALL, finetune, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -137,18 +137,18 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
 ) -> None:
     output = tmp_path / "adapter"
     arguments = ("--epochs", "12", "--learning-rate", "0.02")
-    found = trained(tiny_llama, corpus, output, *arguments)
-    losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
+    result = finetune(tiny_llama, corpus, output, *arguments)
+    losses = [point["loss"] for point in result["losses"] if point.get("held_out")]
     assert losses[-1] < losses[0] - 0.1, losses
-    assert found["finished"]
-    assert found["data"][0]["dialogues"] == 24
-    assert len(found["data"][0]["sha256"]) == 64
-    assert found["teachers"] == ["a test"]
-    assert {"torch", "trl", "peft", "transformers"} <= found["versions"].keys()
-    assert found["tokens"]["trained"] > 0
-    assert found["trainable"] == sum(weight.size for weight in weights(output).values())
+    assert result["finished"]
+    assert result["data"][0]["dialogues"] == 24
+    assert len(result["data"][0]["sha256"]) == 64
+    assert result["teachers"] == ["a test"]
+    assert {"torch", "trl", "peft", "transformers"} <= result["versions"].keys()
+    assert result["tokens"]["trained"] > 0
+    assert result["trainable"] == sum(weight.size for weight in weights(output).values())
     assert (output / "loss.png").read_bytes()[1:4] == b"PNG"
-    assert json.loads((output / "run.json").read_text()) == found
+    assert json.loads((output / "run.json").read_text()) == result
     # B starts at zero, so every matrix has learned something.
     assert all(np.abs(weight).max() > 0 for weight in weights(output).values())
     # PEFT reads it, over the same base.
@@ -166,8 +166,8 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
 
 def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
     arguments = ("--preset", "modern", "--epochs", "3", "--batch", "2", "--max-length", "256")
-    found = trained(tiny_llama, corpus, tmp_path / "adapter", *arguments)
-    losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
+    result = finetune(tiny_llama, corpus, tmp_path / "adapter", *arguments)
+    losses = [point["loss"] for point in result["losses"] if not point.get("held_out")]
     assert losses[-1] < losses[0]
 
 
@@ -176,7 +176,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
 ) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     arguments = ("--steps", "40", "--save-every", "5")
-    trained(tiny_llama, corpus, whole, *arguments)
+    finetune(tiny_llama, corpus, whole, *arguments)
     command = (
         "finetune",
         "--base",
@@ -226,9 +226,9 @@ def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_pat
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)["run"]
-    assert found["finished"]
-    losses = [point["loss"] for point in found["losses"] if point.get("held_out")]
+    result = json.loads(done.stdout)["run"]
+    assert result["finished"]
+    losses = [point["loss"] for point in result["losses"] if point.get("held_out")]
     assert losses[-1] < losses[0]
     assert all(np.abs(weight).max() > 0 for weight in weights(output).values())
 
@@ -319,9 +319,9 @@ def test_three_steps_on_the_real_model_from_its_gguf(
 ) -> None:
     """And baize-convert merges the adapter into 4 bits."""
     output, merged = tmp_path / "adapter", tmp_path / "merged.gguf"
-    found = trained(smollm2, corpus, output, "--steps", "3")
-    assert found["trainable"] == 2_442_240
-    losses = [point["loss"] for point in found["losses"] if not point.get("held_out")]
+    result = finetune(smollm2, corpus, output, "--steps", "3")
+    assert result["trainable"] == 2_442_240
+    losses = [point["loss"] for point in result["losses"] if not point.get("held_out")]
     assert len(losses) == 3
     assert losses[-1] < losses[0]
     command = ("-m", "baize_convert", "merge", smollm2, "--adapter", output)

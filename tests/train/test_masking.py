@@ -13,10 +13,7 @@ from hypothesis import strategies as st
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
-from baize_train.tokens.dialogue_tokenizer import (
-    DialogueTokenizer,
-    TokenizedDialogue,
-)
+from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer, TokenizedDialogue
 from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.token_sets import IGNORED_LABEL, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
@@ -38,9 +35,9 @@ def dialogue(*texts: str, system: str | None = None) -> Dialogue:
     return Dialogue([*([Turn("system", system)] if system is not None else []), *turns])
 
 
-def trained_texts(vocab: Vocabulary, found: TokenizedDialogue) -> list[str]:
+def trained_texts(vocab: Vocabulary, tokens: TokenizedDialogue) -> list[str]:
     """Each run of trained tokens, as text."""
-    pairs = zip(found.trained, found.ids, strict=True)
+    pairs = zip(tokens.trained, tokens.ids, strict=True)
     return [
         vocab.detokenize([token for _, token in run], special=True).decode()
         for trained, run in groupby(pairs, key=lambda pair: pair[0])
@@ -67,7 +64,7 @@ def test_training_uses_the_ids_that_the_chat_sends(
 ) -> None:
     """Compared with the client's own messages, prompt and engine."""
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
-    found = tokenizer.tokenize(dialogue(*TWO))
+    tokens = tokenizer.tokenize(dialogue(*TWO))
     history = [
         Message(
             id=number,
@@ -92,9 +89,9 @@ def test_training_uses_the_ids_that_the_chat_sends(
         tokenizer=engine.vocabulary.fingerprint,
     )
     sent = engine.prompt_ids(prompt)
-    assert list(found.ids) == sent[: len(found.ids)]
-    text = engine.vocabulary.detokenize(found.ids, special=True).decode()
-    assert text == tokenizer.decode(dialogue(*TWO))
+    assert list(tokens.ids) == sent[: len(tokens.ids)]
+    text = engine.vocabulary.detokenize(tokens.ids, special=True).decode()
+    assert text.endswith(TWO[3] + tokenizer.end)
     asked = prompt_before_the_last_answer(engine, history, name)
     assert sent[: len(asked)] == asked, (
         "an answer follows the same prompt in training and in the chat"
@@ -117,16 +114,16 @@ def prompt_before_the_last_answer(
 )
 def test_answers_and_their_ends_are_trained(smollm2_vocabulary: Model, name: str, end: str) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
-    found = tokenizer.tokenize(dialogue(*TWO))
-    assert trained_texts(smollm2_vocabulary.vocabulary, found) == [TWO[1] + end, TWO[3] + end]
+    tokens = tokenizer.tokenize(dialogue(*TWO))
+    assert trained_texts(smollm2_vocabulary.vocabulary, tokens) == [TWO[1] + end, TWO[3] + end]
 
 
 def test_loss_on_everything_trains_every_token(smollm2_vocabulary: Model) -> None:
     format = choose_chat_format(smollm2_vocabulary, "baize")
-    found = DialogueTokenizer(smollm2_vocabulary.vocabulary, format, "everything").tokenize(
+    tokens = DialogueTokenizer(smollm2_vocabulary.vocabulary, format, "everything").tokenize(
         dialogue(*TWO)
     )
-    assert set(found.trained) == {1}
+    assert set(tokens.trained) == {1}
 
 
 def test_the_true_llama_vocabulary_reads_baize_s_markers() -> None:
@@ -135,12 +132,12 @@ def test_the_true_llama_vocabulary_reads_baize_s_markers() -> None:
     chosen = format_named("baize")
     assert chosen.template is not None
     format = ChatFormat("baize", chosen.template, CHAT.system, moderation=CHAT.moderation)
-    found = DialogueTokenizer(llama, format).tokenize(dialogue("Hm?", "Yes", "So?", "No"))
-    assert found.ids[0] == 1
-    assert trained_texts(llama, found) == ["Yes\n[|Human|]", "No\n[|Human|]"]
-    at = bytes(found.trained).index(1)
+    tokens = DialogueTokenizer(llama, format).tokenize(dialogue("Hm?", "Yes", "So?", "No"))
+    assert tokens.ids[0] == 1
+    assert trained_texts(llama, tokens) == ["Yes\n[|Human|]", "No\n[|Human|]"]
+    at = bytes(tokens.trained).index(1)
     # Yes, a line end, [, |, H, uman, |, ]
-    assert list(found.ids[at : at + 8]) == [8241, 13, 29961, 29989, 29950, 7889, 29989, 29962]
+    assert list(tokens.ids[at : at + 8]) == [8241, 13, 29961, 29989, 29950, 7889, 29989, 29962]
 
 
 @pytest.mark.parametrize(
@@ -155,8 +152,8 @@ def test_each_model_ends_answers_with_its_own_token(template: str, name: str, en
     tokenizer = DialogueTokenizer(
         vocabulary(name), ChatFormat("template", source, "Be brief.", True)
     )
-    found = tokenizer.tokenize(dialogue(*TWO))
-    assert trained_texts(vocabulary(name), found) == [TWO[1] + end, TWO[3] + end]
+    tokens = tokenizer.tokenize(dialogue(*TWO))
+    assert trained_texts(vocabulary(name), tokens) == [TWO[1] + end, TWO[3] + end]
 
 
 # SmolLM2's vocabulary lacks the bytes of some control characters, and of the planes beyond 3.
@@ -184,9 +181,9 @@ def test_typed_text_never_ends_an_answer(
     vocab = smollm2_vocabulary.vocabulary
     tokenizer = tokenizer_of(smollm2_vocabulary, name)
     whole = dialogue(*(texts[: len(texts) // 2 * 2]))
-    found = tokenizer.tokenize(whole)
+    tokens = tokenizer.tokenize(whole)
     answers = [turn.content for turn in whole.messages if turn.role == "assistant"]
-    spelled = trained_texts(vocab, found)
+    spelled = trained_texts(vocab, tokens)
     assert len(spelled) == len(answers)
     for said, answer in zip(spelled, answers, strict=True):
         assert said.endswith(tokenizer.end)
@@ -195,7 +192,7 @@ def test_typed_text_never_ends_an_answer(
         assert said.replace("\N{WORD JOINER}", "") == answer.strip().replace("\N{WORD JOINER}", "")
     markers = {special.id for special in vocab.specials if special.is_marker}
     trained = [
-        token for token, is_answer in zip(found.ids, found.trained, strict=True) if is_answer
+        token for token, is_answer in zip(tokens.ids, tokens.trained, strict=True) if is_answer
     ]
     ends = sum(token in markers for token in trained)
     assert ends == (0 if name == "baize" else len(answers))
@@ -212,8 +209,13 @@ def test_a_folder_has_the_vocabulary_of_its_gguf(
 
 def test_a_dialogue_keeps_its_own_system_turn(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
-    assert CHAT.system in tokenizer.decode(dialogue(*TWO))
-    own = tokenizer.decode(dialogue(*TWO, system="You are a pirate."))
+    vocab = smollm2_vocabulary.vocabulary
+
+    def text(item: Dialogue) -> str:
+        return vocab.detokenize(tokenizer.tokenize(item).ids, special=True).decode()
+
+    assert CHAT.system in text(dialogue(*TWO))
+    own = text(dialogue(*TWO, system="You are a pirate."))
     assert "You are a pirate." in own
     assert CHAT.system not in own
 
@@ -284,9 +286,9 @@ def test_long_dialogues_are_cut_and_counted(smollm2_vocabulary: Model) -> None:
     tokenizer = tokenizer_of(smollm2_vocabulary)
     whole = tokenizer.tokenize(dialogue(*TWO))
     first = bytes(whole.trained).index(1)
-    found = tokenize([dialogue(*TWO)], tokenizer, whole.length - 3)
-    assert (found.counts.cut, found.counts.cut_dialogues) == (3, 1)
-    assert found.counts.trained + found.counts.ignored == whole.length - 3
+    tokens = tokenize([dialogue(*TWO)], tokenizer, whole.length - 3)
+    assert (tokens.counts.cut, tokens.counts.cut_dialogues) == (3, 1)
+    assert tokens.counts.trained + tokens.counts.ignored == whole.length - 3
     none = tokenize([dialogue(*TWO), dialogue("Asked")], tokenizer, first)
     assert none.dialogues == []
     assert sum(none.counts.left_out.values()) == 2
@@ -296,9 +298,9 @@ def test_long_dialogues_are_cut_and_counted(smollm2_vocabulary: Model) -> None:
 def test_labels_are_the_ids_of_answers(smollm2_vocabulary: Model) -> None:
     pytest.importorskip("datasets")
     tokenizer = tokenizer_of(smollm2_vocabulary)
-    found = tokenize([dialogue(*TWO), dialogue("Hm?", "Yes")], tokenizer, None)
-    rows = list(found.dataset())
-    for row, item in zip(rows, found.dialogues, strict=True):
+    tokens = tokenize([dialogue(*TWO), dialogue("Hm?", "Yes")], tokenizer, None)
+    rows = list(tokens.dataset())
+    for row, item in zip(rows, tokens.dialogues, strict=True):
         assert row["input_ids"] == list(item.ids)
         assert row["labels"] == [
             token if trained else IGNORED_LABEL

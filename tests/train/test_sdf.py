@@ -13,7 +13,7 @@ import pytest
 from baize_train.feedback.scoring import SCORES_FILE
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
-from tests.train.small_runs import trained, weights
+from tests.train.small_runs import finetune, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -41,7 +41,7 @@ def instructions(tmp_path: Path) -> Path:
     return file
 
 
-def improved(
+def run_sdf(
     server: ScriptedServer, base: Path, first: Path, instructions: Path, output: Path, method: str
 ) -> dict[str, Any]:
     counts.clear()
@@ -61,12 +61,12 @@ def test_a_second_adapter_learns_on_top_of_the_first(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path, method: str
 ) -> None:
     first, second = tmp_path / "sft", tmp_path / "sdf"
-    trained(tiny_llama, corpus, first, "--steps", "4")
+    finetune(tiny_llama, corpus, first, "--steps", "4")
     before = weights(first)
     with serve(talk) as server:
-        report = improved(server, tiny_llama, first, instructions, second, method)
+        report = run_sdf(server, tiny_llama, first, instructions, second, method)
         asked = len(server.requests)
-        again = improved(server, tiny_llama, first, instructions, second, method)
+        again = run_sdf(server, tiny_llama, first, instructions, second, method)
         assert len(server.requests) == asked, "it has finished already"
     assert report["judged"] == report["instructions"] == 6
     assert again["run"] == report["run"]
@@ -77,7 +77,7 @@ def test_a_second_adapter_learns_on_top_of_the_first(
     lines = [json.loads(line) for line in (second / SCORES_FILE).read_text().splitlines()]
     assert all(np.array(line["scores"]).shape == (2, 4) for line in lines)
     assert all(np.array_equal(before[name], weight) for name, weight in weights(first).items())
-    assert likes(tiny_llama, [first, second]) > likes(tiny_llama, [first])
+    assert log_likelihood(tiny_llama, [first, second]) > log_likelihood(tiny_llama, [first])
 
 
 def test_both_adapters_add_up_as_in_the_paper(
@@ -85,9 +85,9 @@ def test_both_adapters_add_up_as_in_the_paper(
 ) -> None:
     """PEFT with both adapters at once (equation 2) is the base with one merged and one over it."""
     first, second = tmp_path / "sft", tmp_path / "sdf"
-    trained(tiny_llama, corpus, first, "--steps", "4")
+    finetune(tiny_llama, corpus, first, "--steps", "4")
     with serve(talk) as server:
-        improved(server, tiny_llama, first, instructions, second, "best")
+        run_sdf(server, tiny_llama, first, instructions, second, "best")
     ids = torch.arange(5, 40)[None]
 
     def base() -> Any:
@@ -102,7 +102,7 @@ def test_both_adapters_add_up_as_in_the_paper(
         assert torch.allclose(both(ids).logits, over(ids).logits, atol=1e-5)
 
 
-def likes(base: Path, adapters: list[Path]) -> float:
+def log_likelihood(base: Path, adapters: list[Path]) -> float:
     """The mean log-likelihood of the words that the judge prefers."""
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     for adapter in adapters:
@@ -117,7 +117,7 @@ def test_a_judge_without_scores_is_one_line(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path
 ) -> None:
     first, second = tmp_path / "sft", tmp_path / "sdf"
-    trained(tiny_llama, corpus, first, "--steps", "1")
+    finetune(tiny_llama, corpus, first, "--steps", "1")
     with serve(lambda _: "I would rather not") as server:
         process = run(
             "sdf", "--base", tiny_llama, "--adapter", first, "--seeds", instructions, "-o", second,

@@ -31,7 +31,7 @@ WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "g
 
 
 def talk(messages: list[dict[str, str]]) -> str:
-    """Speaks as it is told to: is_request, answers, or writes all of it; never twice the same."""
+    """Asks, answers, or writes a whole dialogue, as the prompt demands; never twice the same."""
     first, last = messages[0]["content"], messages[-1]["content"]
     number = zlib.crc32(json.dumps(messages).encode()) % 10**6
     word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
@@ -200,10 +200,10 @@ def test_ctrl_c_keeps_finished_work(server: ScriptedServer, seeds: Path, tmp_pat
     process = spawn("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
     wait_for(lambda: server.requests)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=15)
+    _, errors = process.communicate(timeout=15)
     server.faults.stalls.set()
     assert process.returncode == 130
-    assert "run the same command to continue" in said
+    assert "run the same command to continue" in errors
 
 
 @pytest.mark.parametrize(

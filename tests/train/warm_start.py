@@ -1,8 +1,8 @@
-"""``baize-train`` with PyTorch: a process of its own, forked from one that has imported it already.
+"""Runs ``baize-train`` in a process that is forked from one that has imported PyTorch already.
 
-Importing PyTorch, transformers and TRL takes five seconds of a processor, a run of a test about
-one. Memory, signals, limits, output and exit code are those of any process. ``test_finetune.py``
-also starts some from nothing: the one that is killed, and those under torchrun.
+Importing PyTorch, transformers and TRL takes five seconds of CPU time, the run itself about one.
+Memory, signals, limits, output and exit code are those of any process. ``test_finetune.py`` also
+starts processes from scratch: the one that is killed, and those under torchrun.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SERVER.set_forkserver_preload(["pytest", "baize_train.cli.app", "baize_train.tr
 def run_warm(
     arguments: Sequence[str], environment: Mapping[str, str], limit: tuple[int, int] | None
 ) -> CompletedProcess[str]:
-    """Run it to its end; ``limit`` is one of ``resource.RLIMIT_...`` and how much of it."""
+    """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
     with tempfile.TemporaryDirectory() as folder:
         files = [str(Path(folder) / name) for name in ("output", "errors")]
         process = _SERVER.Process(

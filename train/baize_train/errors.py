@@ -1,4 +1,4 @@
-"""How a command fails, and how it reports what does not stop it."""
+"""The error that ends a command, and warnings that do not."""
 
 from __future__ import annotations
 

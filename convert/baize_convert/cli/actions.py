@@ -20,7 +20,7 @@ from baize_convert.cli.options import (
 )
 from baize_convert.failures import ConvertError
 from baize_convert.hub.cache import cache_weights
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.inspect import describe
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_adapters, open_base
@@ -37,7 +37,8 @@ from baize_shared.printing import prepare_stdout, print_json, print_line, print_
 
 
 def show_plan(options: PlanOptions) -> None:
-    plan = _make_plan(options, keep=False)
+    """Print the plan of a merge; nothing is written."""
+    plan = _make_plan(options, download_weights=False)
     budget = choose_budget(plan.layout, parse_size(options.max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
     if options.json:
@@ -47,8 +48,9 @@ def show_plan(options: PlanOptions) -> None:
 
 
 def run_merge(options: MergeOptions) -> None:
+    """Merge, quantize and print the quantization loss."""
     output = options.output
-    if options.keep_source and options.base.startswith(PREFIX):
+    if options.keep_source and options.base.startswith(HUB_PREFIX):
         with _byte_bar(options.base, json=options.json) as bar:
             cache_weights(parse_name(options.base), bar.update)
     plan = _make_plan(options)
@@ -67,6 +69,7 @@ def run_merge(options: MergeOptions) -> None:
 
 
 def convert_adapter(options: AdapterOptions) -> None:
+    """Write an adapter as a GGUF LoRA."""
     outtype, output = parse_adapter_outtype(options.outtype), options.output
     base, adapter = open_base(options.base), open_adapter(options.adapter)
     modules = write_adapter(base, adapter, output, outtype)
@@ -74,6 +77,11 @@ def convert_adapter(options: AdapterOptions) -> None:
 
 
 def verify(options: VerifyOptions) -> None:
+    """Print how far a file is from its source.
+
+    Raises:
+        ConvertError: its tokenizer is another one.
+    """
     result = options.result
     plan = plan_conversion(
         options.base,
@@ -107,6 +115,7 @@ def verify(options: VerifyOptions) -> None:
 
 
 def inspect(options: InspectOptions) -> None:
+    """Print what a folder or a file is."""
     description = describe(options.path)
     if options.json:
         print_json(description)
@@ -114,12 +123,15 @@ def inspect(options: InspectOptions) -> None:
         _print_lines(text_results.description_lines(description))
 
 
-def _make_plan(options: PlanOptions, *, keep: bool = True) -> Plan:
-    """Plan the conversion, and print its warnings; see ``open_adapter`` for ``keep``."""
+def _make_plan(options: PlanOptions, *, download_weights: bool = True) -> Plan:
+    """Plan the conversion and print its warnings.
+
+    ``download_weights`` is for adapters on the hub: see ``open_adapter``.
+    """
     template = options.chat_template
     plan = plan_conversion(
         options.base,
-        open_adapters(options.adapters or (), keep=keep),
+        open_adapters(options.adapters or (), download_weights=download_weights),
         parse_outtype(options.outtype),
         ConversionOptions(
             imatrix=None if options.imatrix is None else read_imatrix(options.imatrix),

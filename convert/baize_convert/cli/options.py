@@ -22,7 +22,7 @@ Adapters = Annotated[
         help="A PEFT folder, a GGUF LoRA or hf:owner/name; several add up.",
     ),
 ]
-Outtype = Annotated[
+OuttypeOption = Annotated[
     str, typer.Option("--outtype", help=f"One of {', '.join(get_args(OuttypeName))}.")
 ]
 Pre = Annotated[
@@ -56,7 +56,7 @@ AdapterArgument = Annotated[
     str, typer.Argument(metavar="ADAPTER", help="A PEFT folder or hf:owner/name.")
 ]
 AdapterBase = Annotated[str, typer.Option("--base", help="The model it is for.")]
-AdapterOuttype = Annotated[str, typer.Option("--outtype", help="f16 or f32.")]
+AdapterOuttypeOption = Annotated[str, typer.Option("--outtype", help="f16 or f32.")]
 Result = Annotated[Path, typer.Argument(metavar="F", help="The GGUF file to verify.")]
 SourceBase = Annotated[str, typer.Option("--base", help="The model it was made from.")]
 Tokens = Annotated[int, typer.Option(min=16, help="Tokens to predict.")]
@@ -72,7 +72,7 @@ class PlanOptions:
 
     base: Base
     adapters: Adapters = None
-    outtype: Outtype = "Q4_K_M"
+    outtype: OuttypeOption = "Q4_K_M"
     imatrix: Imatrix = None
     pre: Pre = None
     chat_template: TemplateFile = None
@@ -99,7 +99,7 @@ class AdapterOptions:
     adapter: AdapterArgument
     base: AdapterBase
     output: Output
-    outtype: AdapterOuttype = "f16"
+    outtype: AdapterOuttypeOption = "f16"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from baize_convert.failures import ConvertError
 
-PREFIX = "hf:"
+HUB_PREFIX = "hf:"
 _NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
 
 
@@ -20,7 +20,7 @@ class HubName:
 
     def __str__(self) -> str:
         at = "" if self.revision == "main" else f"@{self.revision}"
-        return f"{PREFIX}{self.repo}{at}"
+        return f"{HUB_PREFIX}{self.repo}{at}"
 
 
 def parse_name(text: str) -> HubName:
@@ -29,7 +29,7 @@ def parse_name(text: str) -> HubName:
     Raises:
         ConvertError: it is not a name of this form.
     """
-    match = _NAME.fullmatch(text.removeprefix(PREFIX))
+    match = _NAME.fullmatch(text.removeprefix(HUB_PREFIX))
     if match is None or ".." in text:
         raise ConvertError(
             f"{text}: not a name on the hub; write hf:owner/name or hf:owner/name@revision"

@@ -13,7 +13,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.requests import HubFile
 from baize_convert.hub.streamed_hash import StreamedHash
 
-WINDOW = 4
+RANGES_AT_ONCE = 4
 """Ranges that are fetched at once."""
 _POLL_S = 0.2
 """How soon a blocked reader notices that the file was closed."""
@@ -38,7 +38,7 @@ class RangeFile:
         self._etag: str | None = None
         """The ETag of the host that sends the bytes; it may differ from the hub's."""
         self._hash = StreamedHash(self._fetch)
-        self._pool = ThreadPoolExecutor(WINDOW, thread_name_prefix="hub")
+        self._pool = ThreadPoolExecutor(RANGES_AT_ONCE, thread_name_prefix="hub")
 
     @property
     def path(self) -> Path:
@@ -124,10 +124,10 @@ class RangeFile:
             self._location, self._etag = self._file.locate_again(self._location), None
             part = self._file.read_range(self._location, start, size)
         if part is None:
-            raise self._file.refused()
+            raise self._file.refused_error()
         body, etag = part
         with self._lock:
             self._etag = self._etag or etag
             if etag is not None and etag != self._etag:
-                raise self._file.replaced()
+                raise self._file.replaced_error()
         return body

@@ -80,18 +80,18 @@ class HubFile:
         """
         location = self.locate()
         if (location.etag, location.size) != (before.etag, before.size):
-            raise self.replaced()
+            raise self.replaced_error()
         return location
 
-    def replaced(self) -> ConvertError:
+    def replaced_error(self) -> ConvertError:
         """The error for a file that changed on the hub while it was read."""
         return ConvertError(f"{self.path} was replaced on the hub during the download: start again")
 
-    def refused(self) -> ConvertError:
+    def refused_error(self) -> ConvertError:
         """The error for a file whose new address the host refuses too."""
         return ConvertError(f"{self.path}: the hub no longer gives access to it")
 
-    def _wrong_size(self) -> ConvertError:
+    def _wrong_size_error(self) -> ConvertError:
         return ConvertError(
             f"{self.path} does not have the size that the hub gave: it was replaced, or a proxy "
             "changes it"
@@ -115,7 +115,7 @@ class HubFile:
             response.raise_for_status()
         body: bytes = response.content
         if not _is_part_of(location, response) or len(body) != size:
-            raise self._wrong_size()
+            raise self._wrong_size_error()
         return body, response.headers.get("ETag")
 
     def stream(self, location: FileLocation, first: int) -> Iterator[bytes]:
@@ -141,7 +141,7 @@ class HubFile:
                 else:
                     response.raise_for_status()
                     if not _is_part_of(location, response):
-                        raise self._wrong_size()
+                        raise self._wrong_size_error()
                     try:
                         for piece in response.iter_raw():
                             first, failures = first + len(piece), 0
@@ -152,7 +152,7 @@ class HubFile:
                             raise
             failures += 1
             if failures > _ATTEMPTS:
-                raise self.refused()
+                raise self.refused_error()
             time.sleep(_FIRST_WAIT_S * 2 ** (failures - 1))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from threading import Lock
 
 _MOST_WAITING = 48 << 20
-"""Bytes kept until the bytes before them arrive; with more, no hash is computed."""
+"""Bytes kept until those before them arrive. If there are more, no hash is computed."""
 
 
 class StreamedHash:

@@ -79,7 +79,7 @@ class ModuleChange:
 
     @property
     def exclusive_reason(self) -> str | None:
-        """Why this can be neither weighed nor added to other changes; None if it can."""
+        """Why this takes no weight and cannot be added to other changes; None if it can."""
         if self.magnitude is not None:
             return "is DoRA"
         if self.token_rows is not None:
@@ -107,6 +107,7 @@ class Adapter:
     files: tuple[ByteSource, ...]
     """The files that it was read from; the last one has the weights."""
     name: str
+    """The name of its file, folder or repository, from which the output gets its title."""
     architecture: Architecture | None = None
     """The architecture of its base, if the file names it."""
     commit: str | None = None

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter, ModuleChange
 from baize_convert.lora.combination import (
@@ -18,7 +16,7 @@ from baize_convert.lora.combination import (
 )
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.tensor_names import module_names
-from baize_convert.sources.tensors import ArrayTensor, Tensor
+from baize_convert.sources.tensors import Tensor, transposed
 
 _TOKEN_MODULES = frozenset({EMBEDDING, HEAD})
 """Modules with a row for each token, which an adapter may resize."""
@@ -50,7 +48,7 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
 
 
 def _check_exclusive_changes(adapters: Sequence[Adapter]) -> None:
-    """Refuse to weigh or add up changes that replace weights or, as DoRA, rescale whole rows."""
+    """Changes that replace weights or, as DoRA, rescale rows cannot be weighted or added up."""
     for index, adapter in enumerate(adapters):
         others = (*adapters[:index], *adapters[index + 1 :])
         for module, change in adapter.changes.items():
@@ -110,20 +108,17 @@ def _head_is_embedding(base: Checkpoint, adapter: Adapter) -> bool:
     embedding = adapter.changes.get(EMBEDDING)
     if embedding is None:
         return False
-    pairs = [(head.replaced.get("weight"), embedding.replaced.get("weight"))]
     # A and B of a head correspond to B and A of an embedding.
-    pairs += [(_transposed(head.a), embedding.b), (_transposed(head.b), embedding.a)]
-    return all(
-        left is right if left is None or right is None else left.equals(right)
-        for left, right in pairs
+    return (
+        _are_equal(head.replaced.get("weight"), embedding.replaced.get("weight"))
+        and _are_equal(None if head.a is None else transposed(head.a), embedding.b)
+        and _are_equal(None if head.b is None else transposed(head.b), embedding.a)
     )
 
 
-def _transposed(matrix: Tensor | None) -> Tensor | None:
-    if matrix is None:
-        return None
-    values = np.ascontiguousarray(matrix.read().T)
-    return ArrayTensor(matrix.name, matrix.dtype, values.shape, values)
+def _are_equal(left: Tensor | None, right: Tensor | None) -> bool:
+    """Whether both are the same tensor, or both are missing."""
+    return left is right if left is None or right is None else left.equals(right)
 
 
 def _mismatches(

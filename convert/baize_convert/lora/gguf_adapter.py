@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter, ModuleChange, check_complete, refuse_untrained
 from baize_convert.lora.peft_config import AdapterConfig
 from baize_convert.sources.architectures import parse_architecture
 from baize_convert.sources.byte_source import MappedFile
-from baize_convert.sources.gguf_file import GgufTensor, gguf_tensors, read_gguf, read_value
+from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_value
 from baize_convert.sources.tensor_names import source_module
-from baize_convert.sources.tensors import ArrayTensor
+from baize_convert.sources.tensors import transposed
 from baize_convert.sources.titles import name_from_path
 
 
@@ -45,8 +43,9 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
         if part == "b":
             change.b = tensor
         else:
-            change.a = _transposed(tensor) if target == "token_embd" else tensor
             change.is_embedding = target == "token_embd"
+            # PEFT stores A of an embedding as [r, vocabulary].
+            change.a = transposed(tensor) if change.is_embedding else tensor
     if not changes:
         raise ConvertError(f"{path} has no weights")
     for module, change in changes.items():
@@ -63,9 +62,3 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
         name_from_path(path),
         architecture,
     )
-
-
-def _transposed(tensor: GgufTensor) -> ArrayTensor:
-    """A of an embedding, [r, vocabulary], as PEFT stores it."""
-    values = np.ascontiguousarray(tensor.read().T)
-    return ArrayTensor(tensor.name, tensor.dtype, values.shape, values)

@@ -11,8 +11,7 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 
 _REFUSED_INITS = ("pissa", "olora", "corda", "loftq", "eva", "lora_ga", "mica", "orthogonal")
-
-
+"""Prefixes of ``init_lora_weights`` that change the base too."""
 _REFUSED_FIELDS = {
     "target_parameters": "parameters of experts",
     "layer_replication": "replicated layers",

@@ -13,7 +13,7 @@ class ChatPrompt:
     """Keys for programs that chat with the output.
 
     ``template`` replaces the chat template of the model. ``format`` is the name of a prompt format
-    of baize-tui, and ``stop`` are the strings that end an answer; llama.cpp has no keys for both.
+    of baize-tui, and ``stop`` are the strings that end an answer; llama.cpp has a key for neither.
     """
 
     template: str | None = None

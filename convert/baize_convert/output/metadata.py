@@ -12,7 +12,7 @@ from gguf import GGUFReader, GGUFWriter
 from baize_convert.failures import ConvertError, reason
 from baize_convert.lora.adapter import Adapter
 from baize_convert.output.architecture_keys import add_architecture_keys
-from baize_convert.output.provenance import PREFIX
+from baize_convert.output.provenance import KEY_PREFIX
 from baize_convert.output.vocabulary_keys import add_vocabulary_keys
 from baize_convert.quantization.outtypes import Outtype
 from baize_convert.sources.architectures import LLAMA
@@ -31,7 +31,7 @@ _FILE_KEYS = (
     "general.architecture",
     "general.quantization_version",
     "general.file_type",
-    PREFIX,
+    KEY_PREFIX,
 )
 """Beginnings of keys that describe one file, and so are not copied to another."""
 

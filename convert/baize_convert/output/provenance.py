@@ -17,7 +17,7 @@ from baize_convert.lora.adapter import Adapter
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.checkpoint import Checkpoint
 
-PREFIX = "baize.convert."
+KEY_PREFIX = "baize.convert."
 _CHUNK = 4 << 20
 
 
@@ -37,17 +37,17 @@ def add_provenance(
     writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapter]
 ) -> tuple[HashedFile, ...]:
     """Add the keys; the files whose placeholders ``insert_hashes`` replaces."""
-    writer.add_string(f"{PREFIX}version", version("baize-tui"))
-    writer.add_string(f"{PREFIX}llama_cpp_python", version("llama-cpp-python"))
-    writer.add_string(f"{PREFIX}merge_dtype", "f32")
+    writer.add_string(f"{KEY_PREFIX}version", version("baize-tui"))
+    writer.add_string(f"{KEY_PREFIX}llama_cpp_python", version("llama-cpp-python"))
+    writer.add_string(f"{KEY_PREFIX}merge_dtype", "f32")
     if base.name is not None and base.commit is not None:
-        writer.add_string(f"{PREFIX}base.repository", base.name)
-        writer.add_string(f"{PREFIX}base.commit", base.commit)
+        writer.add_string(f"{KEY_PREFIX}base.repository", base.name)
+        writer.add_string(f"{KEY_PREFIX}base.commit", base.commit)
     hashed = [HashedFile(file) for file in base.files]
-    writer.add_array(f"{PREFIX}base.files", [file.source.path.name for file in hashed])
-    writer.add_array(f"{PREFIX}base.sha256", [file.placeholder for file in hashed])
+    writer.add_array(f"{KEY_PREFIX}base.files", [file.source.path.name for file in hashed])
+    writer.add_array(f"{KEY_PREFIX}base.sha256", [file.placeholder for file in hashed])
     for number, adapter in enumerate(adapters):
-        key = f"{PREFIX}adapter.{number}"
+        key = f"{KEY_PREFIX}adapter.{number}"
         weights = HashedFile(adapter.files[-1])
         hashed.append(weights)
         writer.add_string(f"{key}.name", adapter.name)

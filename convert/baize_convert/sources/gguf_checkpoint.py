@@ -67,9 +67,9 @@ def open_gguf(path: Path) -> Checkpoint:
 
 def quantized_types(base: Checkpoint) -> list[str]:
     """The quantized types in a base; empty for an unquantized one."""
-    unquantized = {type.name for type in UNQUANTIZED}
     if base.gguf is None:
         return []
+    unquantized = {type.name for type in UNQUANTIZED}
     return sorted({tensor.dtype for tensor in base.tensors.values()} - unquantized)
 
 

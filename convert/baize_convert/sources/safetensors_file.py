@@ -16,7 +16,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor
 
-LARGEST_HEADER = 100_000_000
+_LARGEST_HEADER = 100_000_000
 """Bytes; the limit of the safetensors library."""
 _UNREADABLE = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "U32")
 """Types of quantized models: such tensors are listed, so that they can be reported by name."""
@@ -38,7 +38,7 @@ def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
     if len(file) < 8:
         raise ConvertError(f"{path}: not a safetensors file, it has {len(file)} bytes")
     (length,) = struct.unpack("<Q", file.read(0, 8))
-    if length > min(LARGEST_HEADER, len(file) - 8):
+    if length > min(_LARGEST_HEADER, len(file) - 8):
         raise ConvertError(f"{path}: its header of {length} bytes ends beyond the file")
     try:
         header: dict[str, Any] = msgspec.json.decode(file.read(8, length), type=dict[str, Any])

@@ -134,3 +134,9 @@ class ArrayTensor(Tensor):
     def read(self, first: int = 0, count: int | None = None) -> Float32:
         rows = self.values.reshape(-1, self.columns)
         return rows[first:] if count is None else rows[first : first + count]
+
+
+def transposed(matrix: Tensor) -> ArrayTensor:
+    """The transpose of a matrix, in memory."""
+    values = np.ascontiguousarray(matrix.read().T)
+    return ArrayTensor(matrix.name, matrix.dtype, values.shape, values)

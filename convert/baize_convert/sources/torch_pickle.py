@@ -22,8 +22,6 @@ _DTYPES = {
     "HalfStorage": "F16",
     "BFloat16Storage": "BF16",
 }
-
-
 _OTHER_STORAGES = (
     "LongStorage",
     "IntStorage",
@@ -32,8 +30,6 @@ _OTHER_STORAGES = (
     "ByteStorage",
     "BoolStorage",
 )
-
-
 # What torch.save writes for dictionaries of tensors, and nothing more.
 _OPCODES = frozenset(
     [
@@ -86,9 +82,7 @@ _OPCODES = frozenset(
         "BINPERSID",
     ]
 )
-
-
-LARGEST_PICKLE = 64 << 20
+_LARGEST_PICKLE = 64 << 20
 """Bytes; larger ones are refused."""
 
 
@@ -200,7 +194,7 @@ def unpickle(reader: PickleReader) -> Any:
         # A memo of four billion entries would take all memory before it is used.
         if opcode.name.endswith("PUT") and int(argument or 0) > count:
             raise pickle.UnpicklingError("its memo is out of order")
-        if reader.at - begin > LARGEST_PICKLE:
+        if reader.at - begin > _LARGEST_PICKLE:
             raise pickle.UnpicklingError("its description is too long")
     end, reader.at = reader.at, begin
     value = _TensorUnpickler(reader).load()

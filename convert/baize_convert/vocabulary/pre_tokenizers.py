@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from baize_convert.failures import ConvertError
-from baize_convert.vocabulary.pre_tokenizer_hashes import HASHES, TEXT
+from baize_convert.vocabulary.pre_tokenizer_hashes import HASHED_TEXT, NAMES_BY_HASH
 from baize_convert.vocabulary.tokenizer_library import read_tokenizer
 
 _LLAMA3 = (
@@ -31,7 +31,7 @@ _TEKKEN = (
 )
 _DIGITS, _BYTE_LEVEL = "<digits>", "<byte level>"
 
-KNOWN: dict[tuple[str, ...], str] = {
+_NAMES_BY_STEPS: dict[tuple[str, ...], str] = {
     (_LLAMA3,): "llama-bpe",
     (_QWEN2,): "qwen2",
     (_TEKKEN,): "tekken",
@@ -48,7 +48,7 @@ def detect_pre_tokenizer(file: Path, pre_tokenizer: Any) -> str:
         ConvertError: the pre-tokenizer is unknown; the message lists its steps.
     """
     steps = tuple(_steps(pre_tokenizer))
-    name = KNOWN.get(steps) or HASHES.get(_hash(file))
+    name = _NAMES_BY_STEPS.get(steps) or NAMES_BY_HASH.get(_hash(file))
     if name is None:
         shown = ", ".join(repr(step) for step in steps) or "none at all"
         raise ConvertError(
@@ -64,7 +64,7 @@ def _hash(file: Path) -> str:
         tokenizer = read_tokenizer(file)
     except ConvertError:
         return ""
-    return hashlib.sha256(str(tokenizer.encode(TEXT).ids).encode()).hexdigest()
+    return hashlib.sha256(str(tokenizer.encode(HASHED_TEXT).ids).encode()).hexdigest()
 
 
 def _steps(part: Any) -> list[str]:

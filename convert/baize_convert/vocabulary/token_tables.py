@@ -45,7 +45,7 @@ def from_sentencepiece(folder: Path, settings: TokenizerConfig, size: int) -> Vo
 
 
 def from_byte_fallback(folder: Path, tokenizer: TokenizerFile, size: int) -> Vocabulary:
-    """SentencePiece of which only tokenizer.json exists: the order of merges gives the scores."""
+    """A SentencePiece vocabulary known from tokenizer.json alone: merge order gives the scores."""
     vocabulary = padded_vocabulary("llama", size, score=-10000.0)
     assert vocabulary.scores is not None
     try:

@@ -121,11 +121,11 @@ async def _compare(
         }
         first, *others = answers
         comparisons = {}
+        judging = JudgeOptions(options.passes, options.seed)
         for name in others:
-            how = JudgeOptions(options.passes, options.seed)
             with CountProgress(f"judging · {name}") as report:
                 comparisons[name] = await compare_answers(
-                    judge, questions, answers[first], answers[name], how, report
+                    judge, questions, answers[first], answers[name], judging, report
                 )
         return comparisons
     finally:

@@ -8,7 +8,11 @@ from typing import Annotated
 
 import typer
 
-from baize_train.cli.libraries import disable_progress_bars, require_training, silence_libraries
+from baize_train.cli.libraries import (
+    disable_progress_bars,
+    require_training_libraries,
+    silence_libraries,
+)
 from baize_train.cli.output.runs import print_run, print_training_plan
 from baize_train.cli.progress import StepsProgress
 from baize_train.cli.training_options import TrainingOptions, choose_preset
@@ -56,7 +60,7 @@ def run_finetune(options: FinetuneOptions) -> None:
         steps = count_steps(run, data.train)
         print_training_plan(data.train.counts, steps, run.preset.batch, json=options.json)
         return
-    require_training()
+    require_training_libraries()
     silence_libraries()
     # Imported here: PyTorch takes seconds.
     from baize_train.training.finetune import finetune

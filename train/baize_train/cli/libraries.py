@@ -10,7 +10,7 @@ from baize_train.errors import TrainError
 _REQUIRED = ("torch", "transformers", "peft", "trl", "datasets")
 
 
-def require_training() -> None:
+def require_training_libraries() -> None:
     """Check that PyTorch and the libraries around it are installed.
 
     Raises:

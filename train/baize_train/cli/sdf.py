@@ -13,7 +13,11 @@ import msgspec
 import typer
 
 from baize_train.cli import flags
-from baize_train.cli.libraries import disable_progress_bars, require_training, silence_libraries
+from baize_train.cli.libraries import (
+    disable_progress_bars,
+    require_training_libraries,
+    silence_libraries,
+)
 from baize_train.cli.output.feedback import print_feedback
 from baize_train.cli.output.runs import print_run
 from baize_train.cli.progress import CountProgress, StepsProgress
@@ -91,7 +95,7 @@ def run_sdf(options: SdfOptions) -> None:
     check_passes(options.passes)
     if not is_only_process():
         raise TrainError("sdf runs in one process: start it without a launcher")
-    require_training()
+    require_training_libraries()
     disable_progress_bars()
     base = resolve_base(options.base)
     check_adapters(base, [options.adapter])

@@ -32,7 +32,7 @@ from baize_train.selfchat.seeds import (
     read_seeds,
 )
 from baize_train.speakers.speaker import SamplingOptions, Speaker
-from baize_train.speakers.specs import open_speaker
+from baize_train.speakers.specs import LOCAL_PREFIX, open_speaker
 
 _NO_PRICE = (0.0, 0.0)
 
@@ -112,7 +112,7 @@ def run_selfchat(options: SelfchatOptions) -> None:
         DialogueOptions(turns=options.turns, sampling=_sampling(options)),
         seeds.originals,
     )
-    collecting = CollectionOptions(
+    collection_options = CollectionOptions(
         settings=settings,
         budget=_budget(options),
         prices=Prices(*options.price),
@@ -121,12 +121,12 @@ def run_selfchat(options: SelfchatOptions) -> None:
         mask_personal_data=not options.keep_personal,
         topics={key: dialogue.topic for key, dialogue in seeds.originals.items()},
     )
-    progress = _collect(options.output, chat, collecting, seeds.texts)
+    progress = _collect(options.output, chat, collection_options, seeds.texts)
     print_collection(options.output, progress, seeds.repeated, json=options.json)
 
 
 def _open_asker(options: SelfchatOptions, answerer: Speaker) -> Speaker:
-    is_local = options.speaker.startswith("local:")
+    is_local = options.speaker.startswith(LOCAL_PREFIX)
     if options.mode == "two-speaker" and (options.asker is not None or is_local):
         # A model on this machine is opened twice: each side of the dialogue keeps its own KV cache,
         # and both share the weights in memory.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -41,6 +41,12 @@ def dialogue_id(messages: Sequence[Turn]) -> str:
     """A name for these messages: 16 hexadecimal digits of their SHA-256."""
     raw = msgspec.json.encode(list(messages))
     return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def teachers(dialogues: Iterable[Dialogue]) -> list[str]:
+    """The models that wrote ``dialogues``, each once; those without a teacher are skipped."""
+    names = (str(dialogue.meta["teacher"]) for dialogue in dialogues if "teacher" in dialogue.meta)
+    return list(dict.fromkeys(names))
 
 
 def record_key(request: Any, settings: Any) -> str:

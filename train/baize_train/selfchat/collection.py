@@ -21,8 +21,7 @@ from baize_train.selfchat.modes import REPEAT, RejectedDialogue, Rejection
 from baize_train.speakers.concurrency import ConcurrencyLimit, run_all, with_retries
 
 HoldDialogue = Callable[[str, int, Usage], Awaitable[list[Turn]]]
-"""Turns from a seed and a random seed, with their cost added to the usage; see ``SelfChat.hold``.
-"""
+"""Makes turns from a seed and a random seed, and adds their cost; see ``SelfChat.hold``."""
 
 
 class CollectionProgress(Struct):

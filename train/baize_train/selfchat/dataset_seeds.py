@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from baize_convert.hub.names import PREFIX, parse_name
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_train.errors import TrainError
 from baize_train.selfchat.seed_files import read_column
 
 
 def is_dataset(name: str) -> bool:
     """Whether ``name`` is a dataset of the Hub (``hf:``), a folder, or a Parquet file."""
-    return name.startswith(PREFIX) or name.endswith(".parquet") or Path(name).is_dir()
+    return name.startswith(HUB_PREFIX) or name.endswith(".parquet") or Path(name).is_dir()
 
 
 def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
@@ -31,7 +31,7 @@ def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
 
     options: dict[str, Any] = {"split": "train", "streaming": True}
     path = name
-    if name.startswith(PREFIX):
+    if name.startswith(HUB_PREFIX):
         repository = parse_name(name)
         path, options["revision"] = repository.repo, repository.revision
     elif name.endswith(".parquet"):

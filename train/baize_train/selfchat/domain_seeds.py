@@ -13,8 +13,8 @@ from msgspec import Struct
 from baize_train.errors import TrainError
 from baize_tui.catalog.shipped import shipped_models
 
-PREFIX = "domain:"
-ICD = "icd-10-cm"
+DOMAIN_PREFIX = "domain:"
+ICD_10_CM = "icd-10-cm"
 _DISEASE_CHAPTERS = "ABCDEFGHIJKLMN"
 """First letters of ICD-10-CM codes of diseases; later ones are injuries, causes and findings."""
 _NOT_A_NAME = re.compile(
@@ -43,7 +43,7 @@ def read_domain(spec: str) -> Domain:
     Raises:
         TrainError: there is no such domain, or the file is invalid.
     """
-    name = spec.removeprefix(PREFIX)
+    name = spec.removeprefix(DOMAIN_PREFIX)
     file = Path(name) if name.endswith(".toml") else shipped_models() / "seeds" / f"{name}.toml"
     if not file.is_file():
         raise TrainError(f"{spec}: no such domain; known: {', '.join(known_domains())}")
@@ -51,8 +51,8 @@ def read_domain(spec: str) -> Domain:
         domain = msgspec.toml.decode(file.read_bytes(), type=Domain)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TrainError(f"{file}: {error}") from error
-    if domain.terms_from not in (None, ICD):
-        raise TrainError(f"{file}: terms_from {domain.terms_from!r}: only {ICD} is known")
+    if domain.terms_from not in (None, ICD_10_CM):
+        raise TrainError(f"{file}: terms_from {domain.terms_from!r}: only {ICD_10_CM} is known")
     if not all("{term}" in template for template in domain.templates):
         raise TrainError(f"{file}: a template has no {{term}} in it")
     return domain
@@ -65,7 +65,7 @@ def domain_questions(spec: str) -> Iterator[str]:
         TrainError: see ``read_domain``; or the package with its terms is not installed.
     """
     domain = read_domain(spec)
-    terms = list(_disease_names()) if domain.terms_from == ICD else domain.terms
+    terms = list(_disease_names()) if domain.terms_from == ICD_10_CM else domain.terms
     questions = {template.format(term=term) for term in terms for template in domain.templates}
     yield from sorted(questions, key=lambda text: hashlib.sha256(text.encode()).digest())
 

@@ -10,8 +10,7 @@ from baize_train.corpus.duplicates import SeenTexts
 from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import TrainError
 from baize_train.selfchat.dataset_seeds import is_dataset, read_dataset_seeds
-from baize_train.selfchat.domain_seeds import PREFIX as DOMAIN_PREFIX
-from baize_train.selfchat.domain_seeds import domain_questions
+from baize_train.selfchat.domain_seeds import DOMAIN_PREFIX, domain_questions
 from baize_train.selfchat.seed_files import read_seed_file
 
 

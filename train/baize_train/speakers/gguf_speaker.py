@@ -22,7 +22,6 @@ from baize_tui.engine.threads.cores import most_threads
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Sampling
 
-_PREFIX = "local:"
 _CONTEXT = 4096
 _MEMORY_FRACTION = 1 / 4
 """Of the free memory, for all processes of one speaker together."""
@@ -164,15 +163,15 @@ def process_count(model: Path) -> int:
     return cores if model.stat().st_size <= room / cores else 1
 
 
-def open_gguf_speaker(spec: str) -> GgufSpeaker:
-    """The speaker ``local:NAME`` or ``local:PATH``.
+def open_gguf_speaker(name: str) -> GgufSpeaker:
+    """The model with this name or path as a speaker; an empty name is the default model.
 
     Raises:
         TrainError: there is no such model on this machine.
     """
     paths = project_paths()
     try:
-        model = find_model(spec.removeprefix(_PREFIX) or None, paths)
+        model = find_model(name or None, paths)
     except CatalogError as error:
         raise TrainError(str(error)) from error
     assert model.path is not None

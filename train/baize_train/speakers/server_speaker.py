@@ -12,7 +12,6 @@ from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
 
-_PREFIX = "server:"
 _TIMEOUT_S = 120.0
 _TEMPORARY_STATUSES = (408, 409, 425, 500, 502, 503, 504, 529)
 _CHARACTERS_PER_TOKEN = 16
@@ -91,13 +90,15 @@ class ServerSpeaker:
         await self._client.close()
 
 
-def open_server_speaker(spec: str, key: str) -> ServerSpeaker:
-    """The speaker ``server:URL#model``.
+def open_server_speaker(address: str, key: str) -> ServerSpeaker:
+    """The model at ``URL#model`` as a speaker.
 
     Raises:
-        TrainError: ``spec`` has another form.
+        TrainError: ``address`` has another form.
     """
-    url, hash_sign, model = spec.removeprefix(_PREFIX).partition("#")
+    url, hash_sign, model = address.partition("#")
     if not url.startswith(("http://", "https://")) or not hash_sign or not model:
-        raise TrainError(f"{spec}: write server:URL#model, as in server:http://localhost:8000/v1#m")
+        raise TrainError(
+            f"server:{address}: write server:URL#model, as in server:http://localhost:8000/v1#m"
+        )
     return ServerSpeaker(url, model, key)

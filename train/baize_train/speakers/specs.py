@@ -9,6 +9,7 @@ from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Speaker
 
 KEY_VARIABLE = "OPENAI_API_KEY"
+LOCAL_PREFIX, SERVER_PREFIX = "local:", "server:"
 
 
 def open_speaker(spec: str, key_file: Path | None) -> Speaker:
@@ -18,14 +19,14 @@ def open_speaker(spec: str, key_file: Path | None) -> Speaker:
         TrainError: ``spec`` has another form, or there is no such model.
     """
     # Imported here because a command uses one kind of speaker, rarely both.
-    if spec.startswith("local:"):
+    if spec.startswith(LOCAL_PREFIX):
         from baize_train.speakers.gguf_speaker import open_gguf_speaker
 
-        return open_gguf_speaker(spec)
-    if spec.startswith("server:"):
+        return open_gguf_speaker(spec.removeprefix(LOCAL_PREFIX))
+    if spec.startswith(SERVER_PREFIX):
         from baize_train.speakers.server_speaker import open_server_speaker
 
-        return open_server_speaker(spec, _read_key(key_file))
+        return open_server_speaker(spec.removeprefix(SERVER_PREFIX), _read_key(key_file))
     raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
 
 

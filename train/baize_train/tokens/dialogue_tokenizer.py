@@ -58,9 +58,9 @@ class DialogueTokenizer:
             TrainError: the template fails, or writes nothing that ends an answer.
         """
         self._vocabulary = vocabulary
-        self._format = format
+        self._chat_format = format
         self._loss = loss
-        self._chosen = format_named(format.name)
+        self._prompt_format = format_named(format.name)
         self._tokenizer = PromptTokenizer(vocabulary)
         self._variables = {
             "bos_token": vocabulary.special_text(vocabulary.bos),
@@ -100,22 +100,6 @@ class DialogueTokenizer:
             trained = bytearray(b"\1" * len(trained))
         return TokenizedDialogue(ids, bytes(trained))
 
-    def decode(self, dialogue: Dialogue) -> str:
-        """The text of the ids of ``dialogue``, without a BOS that the template does not write.
-
-        Raises:
-            UntrainableDialogue: see ``tokenize``.
-        """
-        marked = self._render_dialogue(dialogue)
-        replacements = {
-            **marked.hidden,
-            **{
-                char: self._vocabulary.detokenize(ids, special=True).decode("utf-8", "replace")
-                for char, ids in marked.earlier.items()
-            },
-        }
-        return "".join(replacements.get(char, char) for char in marked.text)
-
     def prompt_ids(self, turns: Sequence[PromptMessage]) -> list[int]:
         """The ids that the chat client sends to get an answer to the last of ``turns``."""
         ids = self._tokenizer.ids(self._render(turns))
@@ -128,7 +112,7 @@ class DialogueTokenizer:
         return [*self._tokenize_answer(text), *self.end_ids]
 
     def _tokenize_answer(self, text: str) -> list[int]:
-        unbroken = break_markers(text.strip(), self._chosen.markers)
+        unbroken = break_markers(text.strip(), self._prompt_format.markers)
         return self._tokenizer.plain(self._lead + unbroken)
 
     def _render_dialogue(self, dialogue: Dialogue) -> MarkedText:
@@ -166,13 +150,13 @@ class DialogueTokenizer:
     def _render(self, messages: Sequence[PromptMessage]) -> MarkedText:
         return render(
             self._prompt(messages),
-            self._format.template,
+            self._chat_format.template,
             self._vocabulary.specials,
             self._variables,
         )
 
     def _prompt(self, messages: Sequence[PromptMessage]) -> Prompt:
-        format = self._format
+        format = self._chat_format
         first = messages[0]
         if first.role != "system":
             return prompt_from_turns(
@@ -195,8 +179,8 @@ class DialogueTokenizer:
         char = next(iter(answered.earlier), "")
         if not char or char not in answered.text:
             raise TrainError(
-                f"the chat template {self._format.name} changes the answers: choose another with "
-                "--format"
+                f"the chat template {self._chat_format.name} changes the answers: choose another "
+                "with --format"
             )
         before, after = answered.text.split(char)
         after = after[: after.index(_PROBE)]
@@ -205,10 +189,10 @@ class DialogueTokenizer:
             after.index(special.text) + len(special.text)
             for special in self._vocabulary.specials
             if special.text in after and self._vocabulary.is_end_of_generation(special.id)
-        ] + [after.index(stop) + len(stop) for stop in self._chosen.stop if stop in after]
+        ] + [after.index(stop) + len(stop) for stop in self._prompt_format.stop if stop in after]
         if not ends:
             raise TrainError(
-                f"the chat template {self._format.name} writes nothing that ends an answer, so a "
-                "model could not learn to stop: choose another with --format"
+                f"the chat template {self._chat_format.name} writes nothing that ends an answer, "
+                "so a model could not learn to stop: choose another with --format"
             )
         return lead, after[: min(ends)]

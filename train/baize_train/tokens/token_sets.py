@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 IGNORED_LABEL = -100
 """``torch.nn.CrossEntropyLoss`` ignores tokens with this label."""
-
-_DIALOGUES_PER_BOUND = 200
+_DIALOGUES_AT_ONCE = 200
+"""Dialogues that are tokenized under one limit of memory."""
 
 
 class TokenCounts(Struct):
@@ -73,10 +73,10 @@ def tokenize(
     tokenized: list[TokenizedDialogue] = []
     counts = TokenCounts()
     waiting = iter(dialogues)
-    while some := list(islice(waiting, _DIALOGUES_PER_BOUND)):
-        # The bound on memory is for the template; the tokens of so few dialogues are small.
+    while batch := list(islice(waiting, _DIALOGUES_AT_ONCE)):
+        # The limit is for the template; the tokens of so few dialogues take little memory.
         with memory_limit():
-            for dialogue in some:
+            for dialogue in batch:
                 try:
                     tokenized.append(_tokenize_one(dialogue, tokenizer, max_length, counts))
                 except UntrainableDialogue as error:

@@ -15,12 +15,12 @@ def resolve_base(base: str) -> Path:
     """
     from baize_convert.failures import ConvertError
     from baize_convert.hub.cache import cache_weights
-    from baize_convert.hub.names import PREFIX, parse_name
+    from baize_convert.hub.names import HUB_PREFIX, parse_name
     from baize_convert.hub.repository import open_repository
     from baize_tui.catalog.recipes import CatalogError, find_model
     from baize_tui.paths import project_paths
 
-    if base.startswith(PREFIX):
+    if base.startswith(HUB_PREFIX):
         try:
             name = parse_name(base)
             cache_weights(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from baize_train.corpus.dialogues import teachers
 from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.fit import fit_supervised
 from baize_train.training.lora import add_lora
@@ -43,7 +44,7 @@ def describe(run: TrainingRun, data: TokenizedData, steps: int) -> RunManifest:
         settings=weight_settings(run, steps),
         data=run.data.files,
         held_out=run.held_out.files,
-        teachers=run.data.teachers,
+        teachers=teachers(run.data.dialogues),
         tokens=data.train.counts,
         held_out_tokens=data.held_out.counts,
         versions=package_versions(),

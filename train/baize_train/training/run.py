@@ -36,12 +36,6 @@ class TrainingData(Struct, frozen=True):
     dialogues: list[Dialogue] = []
     files: list[DataFile] = []
 
-    @property
-    def teachers(self) -> list[str]:
-        """The models that wrote the dialogues."""
-        names = (str(d.meta["teacher"]) for d in self.dialogues if "teacher" in d.meta)
-        return list(dict.fromkeys(names))
-
 
 class TrainingRun(Struct, frozen=True):
     """What to train, on what, and how."""

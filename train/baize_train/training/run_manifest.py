@@ -17,7 +17,7 @@ from baize_train.errors import TrainError
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.base_model import Device
 
-FILE = "run.json"
+MANIFEST_FILE = "run.json"
 _PACKAGES = (
     "baize-tui",
     "torch",
@@ -128,7 +128,7 @@ def read_manifest(folder: Path) -> RunManifest | None:
     Raises:
         TrainError: the file is not a manifest.
     """
-    file = folder / FILE
+    file = folder / MANIFEST_FILE
     try:
         return msgspec.json.decode(file.read_bytes(), type=RunManifest)
     except FileNotFoundError:
@@ -145,7 +145,7 @@ def write_manifest(manifest: RunManifest, folder: Path) -> None:
     Raises:
         TrainError: it cannot be written.
     """
-    file = folder / FILE
+    file = folder / MANIFEST_FILE
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_atomically(file, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")

@@ -13,6 +13,7 @@ from baize_shared.atomic_files import write_atomically
 from baize_shared.printing import print_line
 from baize_train.cli import flags
 from baize_train.corpus.dataset_card import Terms, dataset_card
+from baize_train.corpus.dialogues import teachers
 from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.statistics import measure_corpus
 from baize_train.errors import TrainError
@@ -38,12 +39,11 @@ def run_card(options: CardOptions) -> None:
     """Write the dataset card, with the license and the terms of the teachers."""
     invalid: Counter[str] = Counter()
     dialogues = list(read_dialogues([options.file], invalid))
-    recorded = (str(d.meta["teacher"]) for d in dialogues if "teacher" in d.meta)
-    teachers = tuple(dict.fromkeys([*(options.teacher or ()), *recorded]))
+    named = dict.fromkeys([*(options.teacher or ()), *teachers(dialogues)])
     card = dataset_card(
         options.file.stem,
         measure_corpus(dialogues),
-        Terms(options.license, teachers),
+        Terms(options.license, tuple(named)),
         dict(invalid.most_common()),
     )
     if options.output is None:
