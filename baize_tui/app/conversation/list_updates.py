@@ -52,5 +52,9 @@ class ListUpdates:
         chat = self._surface.chat
         if chat.unsaved and await chat.save_pending() == 0:
             self._surface.status.show(SAVED_AGAIN)
-        if await chat.conversations.version() != self._version:
+        try:
+            version = await chat.conversations.version()
+        except StoreError:
+            return  # such as a lock that another program holds; the next look may succeed
+        if version != self._version:
             self.refresh()

@@ -25,19 +25,15 @@ class PlanFailure(Struct, frozen=True):
 async def plan_models(
     models: Sequence[CatalogModel], paths: Paths, settings: Settings
 ) -> AsyncGenerator[ModelPlan | PlanFailure, None]:
-    """The plan of each of ``models``, or why there is none.
-
-    Raises:
-        EngineFailure: the engine cannot be started.
-    """
+    """The plan of each of ``models``, or why there is none."""
     if not models:
         return
     engine = WorkerEngine(paths)
     try:
-        diagnosis = await engine.diagnose()
-        machine = this_machine(paths.models_folder, diagnosis.devices)
         for model in models:
             try:
+                diagnosis = await engine.diagnose()
+                machine = this_machine(paths.models_folder, diagnosis.devices)
                 measured = await plan(
                     model,
                     paths,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from baize_tui.app.screens.dialogs import LineDialog
+from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.formats import MODERATION
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from baize_tui.store.errors import StoreError
 from tests.app.pilot import (
     RunApp,
     ask,
@@ -92,6 +96,23 @@ async def test_changes_by_another_client_are_shown(run_app: RunApp, paths: Paths
         await wait_until(
             lambda: titles(pilot) == ["From elsewhere"], "the conversation of the other client"
         )
+
+
+async def test_a_store_that_cannot_be_read_for_a_moment_does_not_end_the_client(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+
+    async def version(_: Conversations) -> int:
+        nonlocal looks
+        looks += 1
+        raise StoreError("database is locked")
+
+    monkeypatch.setattr("baize_tui.app.conversation.list_updates.WATCH_EVERY_S", 0.01)
+    monkeypatch.setattr(Conversations, "version", version)
+    async with run_app(ScriptedEngine()) as pilot:
+        await wait_until(lambda: looks > 2, "the third look")
+        assert pilot.app.is_running
 
 
 async def test_a_long_conversation_is_read_from_end_to_start(run_app: RunApp, paths: Paths) -> None:

@@ -1,0 +1,24 @@
+"""What models cost, asked of an engine that may not start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baize_tui.app.services.model_plans import PlanFailure, plan_models
+from baize_tui.paths import Paths
+from baize_tui.settings import Settings
+from tests.chat.scripted_engine import model
+
+
+async def test_each_model_has_a_reason_if_no_engine_can_start(paths: Paths, tmp_path: Path) -> None:
+    paths.logs.parent.mkdir(parents=True, exist_ok=True)
+    paths.logs.write_text("a file where the folder of the logs should be")
+    file = tmp_path / "scripted.gguf"
+    file.touch()
+    models = [model(str(file), name) for name in ("first", "second")]
+    results = [result async for result in plan_models(models, paths, Settings())]
+    assert [result.name for result in results if isinstance(result, PlanFailure)] == [
+        "first",
+        "second",
+    ]
+    assert all(str(paths.logs) in r.reason for r in results if isinstance(r, PlanFailure))
