@@ -20,10 +20,14 @@ class Terms(Struct, frozen=True):
 
 def _size_category(count: int) -> str:
     """The Hub's category for ``count`` rows."""
-    for limit, category in ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K")):
-        if count < limit:
-            return category
-    return "100K<n<1M"
+    limits = (
+        (10**3, "n<1K"),
+        (10**4, "1K<n<10K"),
+        (10**5, "10K<n<100K"),
+        (10**6, "100K<n<1M"),
+        (10**7, "1M<n<10M"),
+    )
+    return next((category for limit, category in limits if count < limit), "10M<n<100M")
 
 
 def dataset_card(

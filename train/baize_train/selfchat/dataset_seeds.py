@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from baize_convert.hub.names import HUB_PREFIX, parse_name
+from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.selfchat.seed_files import read_column
 
@@ -41,4 +42,4 @@ def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
         yield from read_column(rows, column, name)
     except (OSError, ValueError, HfHubHTTPError) as error:
         # The first line of the Hub's errors says what is wrong; the rest is advice for its API.
-        raise TrainError(f"{name}: {str(error).splitlines()[0]}") from error
+        raise TrainError(f"{name}: {clean_line(str(error)) or type(error).__name__}") from error
