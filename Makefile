@@ -31,15 +31,15 @@ demo: $(VENV)/train
 	@PATH="$(abspath $(BIN)):$$PATH" docs/demo.sh
 
 test: $(VENV)/test
-	@$(BIN)/python tests/vocabularies.py
+	@$(BIN)/python -m tests.vocabularies
 	$(PYTEST) -m "not training and not sweep" $(TESTS)
 
 test-train: $(VENV)/train
-	@$(BIN)/python tests/vocabularies.py
+	@$(BIN)/python -m tests.vocabularies
 	$(PYTEST) -m "training and not sweep" $(TESTS)
 
 test-all: $(VENV)/train
-	@$(BIN)/python tests/vocabularies.py
+	@$(BIN)/python -m tests.vocabularies
 	$(PYTEST) $(TESTS)
 
 check: style types layers

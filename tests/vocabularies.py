@@ -2,7 +2,7 @@
 
 They are part of the source distribution of llama-cpp-python. None of it is kept in git::
 
-    python tests/vocabularies.py
+    python -m tests.vocabularies
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def model(name: str) -> Model:
     if name == "smollm2":
         return Model(str(smollm2_file()), vocabulary_only=True)
     file = FOLDER / f"ggml-vocab-{name}.gguf"
-    assert file.exists(), "llama.cpp's vocabularies are missing: python tests/vocabularies.py"
+    assert file.exists(), "llama.cpp's vocabularies are missing: python -m tests.vocabularies"
     return Model(str(file), vocabulary_only=True)
 
 
