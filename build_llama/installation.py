@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TextIO
 
+from baize_shared.progress import duration_text
 from build_llama.attempts import Attempt
 from build_llama.diagnosis import Failure, diagnose
 from build_llama.display import Display
@@ -79,8 +80,8 @@ class Installation:
             build = attempt.with_one_compiler() if one_compiler else attempt
             failure, failed_build = self._build(build, cache), attempt.name.capitalize()
             if failure is None:
-                minutes, seconds = divmod(round(monotonic() - began), 60)
-                say(f"Installed llama-cpp-python {self._version} in {minutes} min {seconds} s.")
+                took = duration_text(monotonic() - began)
+                say(f"Installed llama-cpp-python {self._version} in {took}.")
                 return True
             one_compiler = one_compiler or failure.out_of_memory
             if not failure.retry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -23,11 +24,11 @@ async def test_that_never_ends(number, tmp_path):
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, print)
     loop.add_signal_handler(signal.SIGHUP, print)
-    sleep = "import time; time.sleep(600)"
-    child = subprocess.Popen([sys.executable, "-c", sleep], start_new_session=True)
+    endless = "import signal; signal.pause()"
+    child = subprocess.Popen([sys.executable, "-c", endless], start_new_session=True)
     started = os.environ["STARTED"]
     open(os.path.join(started, f"{os.getpid()} {child.pid}"), "w").close()
-    await asyncio.sleep(600)
+    await asyncio.Event().wait()
 """
 
 
@@ -52,14 +53,18 @@ def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_pat
         stderr=subprocess.STDOUT,
         text=True,
     )
+    pids: set[int] = set()
     try:
         wait_for(lambda: len(list(started.iterdir())) == running or suite.poll() is not None)
         pids = {int(pid) for file in started.iterdir() for pid in file.name.split()}
         assert len(pids) == 2 * running
         suite.send_signal(ending)
         output, _ = suite.communicate()
+        assert suite.returncode == pytest.ExitCode.INTERRUPTED, output
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
     finally:
         suite.kill()
         suite.wait()
-    assert suite.returncode == pytest.ExitCode.INTERRUPTED, output
-    wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
+        for pid in pids:  # after a failure only
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)

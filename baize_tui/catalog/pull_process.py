@@ -26,26 +26,26 @@ from baize_tui.paths import Paths, project_paths
 _REPORT_EVERY_S = 0.1
 
 
-class PullProgress(Struct, frozen=True, tag="progress"):
+class _Progress(Struct, frozen=True, tag="progress"):
     """``done`` bytes of ``total`` are on this machine."""
 
     done: int
     total: int
 
 
-class PullFinished(Struct, frozen=True, tag="finished"):
+class _Finished(Struct, frozen=True, tag="finished"):
     """The model is at ``path``."""
 
     path: str
 
 
-class PullFailed(Struct, frozen=True, tag="failed"):
+class _Failed(Struct, frozen=True, tag="failed"):
     """``why`` is one line."""
 
     why: str
 
 
-_Event = PullProgress | PullFinished | PullFailed
+_Event = _Progress | _Finished | _Failed
 _decode = msgspec.json.Decoder(_Event).decode
 
 
@@ -73,7 +73,7 @@ async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Pa
     try:
         while line := await process.stdout.readline():
             event = _decode(line)
-            if isinstance(event, PullProgress):
+            if isinstance(event, _Progress):
                 report(event.done, event.total)
             else:
                 end = event
@@ -83,9 +83,9 @@ async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Pa
                 process.terminate()
         await asyncio.shield(process.wait())
     match end:
-        case PullFinished(path=path):
+        case _Finished(path=path):
             return Path(path)
-        case PullFailed(why=why):
+        case _Failed(why=why):
             raise CatalogError(clean_line(why, 500))
     raise CatalogError(
         f"the pull of {name} ended (exit code {process.returncode}); pull it again to resume"
@@ -108,7 +108,7 @@ def _pull(name: str, paths: Paths) -> None:
         now = time.monotonic()
         if now - last >= _REPORT_EVERY_S or done == total:
             last = now
-            _send(PullProgress(done, total))
+            _send(_Progress(done, total))
 
     try:
         adapters = (adapter for adapter in known_adapters(paths) if adapter.name == name)
@@ -118,9 +118,9 @@ def _pull(name: str, paths: Paths) -> None:
         else:
             path = pull(known_model(name, paths), paths, report).path
     except (CatalogError, ConvertError, OSError) as error:
-        _send(PullFailed(str(error)))
+        _send(_Failed(str(error)))
     else:
-        _send(PullFinished(path))
+        _send(_Finished(path))
 
 
 def _end_with_the_client() -> None:

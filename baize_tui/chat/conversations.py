@@ -12,7 +12,7 @@ from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.records import BranchPosition, Conversation, Message
 
 
-class ConversationList(Struct, frozen=True):
+class ListedConversations(Struct, frozen=True):
     """The conversations, last used first, and the version of the file that they were read from."""
 
     conversations: list[Conversation]
@@ -37,12 +37,12 @@ class Conversations:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def list_now(self) -> ConversationList:
+    def list_now(self) -> ListedConversations:
         """The list, read in this thread: for the first frame, which has to show it."""
         version = self._store.version()  # first: what is written meanwhile is then read again
-        return ConversationList(self._store.conversations(), version)
+        return ListedConversations(self._store.conversations(), version)
 
-    async def list_with_version(self) -> ConversationList:
+    async def list_with_version(self) -> ListedConversations:
         return await self._thread.call(self.list_now)
 
     async def list_all(self, *, deleted: bool = False) -> list[Conversation]:

@@ -11,7 +11,7 @@ from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.profiles import ProfileName
 from baize_tui.engine.protocol import Delta, FinishReason, Generate, Stats, ThreadsChosen
-from baize_tui.engine.stop_strings import AnswerText
+from baize_tui.engine.stop_strings import TextUntilStop
 from baize_tui.engine.threads.thread_counts import Threads
 
 EVENTS_PER_SECOND = 10
@@ -36,7 +36,7 @@ class Answer:
         self._most_ids = len(partial_ids) + request.max_tokens
         self.resumed = request.resume[len(partial_ids) :]
         self.ids = [*partial_ids, *self.resumed]
-        self.text = AnswerText(request.stop, trim_at_stop=request.trim_at_stop)
+        self.text = TextUntilStop(request.stop, trim_at_stop=request.trim_at_stop)
         for token in self.ids:
             self.text.feed(vocabulary.piece(token))
         self._sent_ids = len(self.ids) if self.resumed else 0

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 _BLANKS = b" \t\r\n"
 
 
-class AnswerText:
+class TextUntilStop:
     """Turns the bytes of tokens into text, up to the first stop string."""
 
     def __init__(self, stop: Sequence[str] = (), *, trim_at_stop: bool = False) -> None:

@@ -16,7 +16,7 @@ NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 """The given time, or just after all others if the clock went back: the last used comes first."""
 
 
-class Answers:
+class AnswerWriter:
     """Writes to the answers in a database; ``Store.add_message`` adds them."""
 
     def __init__(self, database: Database) -> None:

@@ -11,7 +11,7 @@ from typing import Literal
 import msgspec
 
 from baize_shared.sanitizer import clean_line, clean_text
-from baize_tui.store.answers import NOW_OR_LATER, Answers
+from baize_tui.store.answers import NOW_OR_LATER, AnswerWriter
 from baize_tui.store.database import Database
 from baize_tui.store.errors import StoreError, UnknownConversation
 from baize_tui.store.records import (
@@ -49,7 +49,7 @@ class Store:
             StoreError: no permission, or a newer program wrote the file.
         """
         self.database = Database(file)
-        self.answers = Answers(self.database)
+        self.answers = AnswerWriter(self.database)
         self.answers.mark_interrupted()
 
     @property

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.engine.stop_strings import AnswerText
+from baize_tui.engine.stop_strings import TextUntilStop
 
 STOPS = ["[|Human|]", "[|AI|]"]
 
@@ -35,7 +35,7 @@ def test_the_text_before_the_first_stop_string_is_complete(
     expected = text[: min(found)] if found else text
     if found and trim:
         expected = expected.rstrip(" \t\r\n")
-    answer = AnswerText(STOPS, trim_at_stop=trim)
+    answer = TextUntilStop(STOPS, trim_at_stop=trim)
     released = ""
     for piece in pieces_of(raw, cuts):
         released += answer.feed(piece)
@@ -50,25 +50,25 @@ def test_the_text_before_the_first_stop_string_is_complete(
 
 def test_the_last_bracket_is_not_lost() -> None:
     """The original demo lost a "[" at the end of an answer."""
-    answer = AnswerText(STOPS)
+    answer = TextUntilStop(STOPS)
     assert answer.feed(b"see [") == "see "
     assert answer.finish() == "["
 
 
 def test_half_a_character_waits_for_its_rest() -> None:
-    answer = AnswerText()
+    answer = TextUntilStop()
     raw = "é".encode()
     assert answer.feed(b"caf" + raw[:1]) == "caf"
     assert answer.feed(raw[1:]) == "é"
 
 
 def test_half_a_character_at_the_end_is_shown_as_such() -> None:
-    answer = AnswerText()
+    answer = TextUntilStop()
     answer.feed("é".encode()[:1])
     assert answer.finish() == "\N{REPLACEMENT CHARACTER}"
 
 
 def test_without_stop_strings_nothing_waits() -> None:
-    answer = AnswerText()
+    answer = TextUntilStop()
     assert answer.feed(b"[|AI|]") == "[|AI|]"
     assert not answer.stopped()

@@ -17,6 +17,7 @@ from baize_train.cli.data.stats import StatsOptions, run_stats
 from baize_train.cli.data.validate import ValidateOptions, run_validate
 from baize_train.cli.evaluate import EvalOptions, run_eval
 from baize_train.cli.finetune import FinetuneOptions, run_finetune
+from baize_train.cli.libraries import explain_missing_library
 from baize_train.cli.sdf import SdfOptions, run_sdf
 from baize_train.cli.selfchat import SelfchatOptions, run_selfchat
 from baize_train.errors import PROGRAM, TrainError, warn
@@ -109,7 +110,17 @@ app = _build_app()
 
 def run(arguments: list[str]) -> int:
     """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
-    code = exit_code_of(PROGRAM, lambda: app(arguments), (TrainError,))
+
+    def command() -> object:
+        try:
+            return app(arguments)
+        except ModuleNotFoundError as error:
+            explained = explain_missing_library(error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    code = exit_code_of(PROGRAM, command, (TrainError,))
     if code == INTERRUPTED:
         warn("interrupted; finished work is kept, run the same command to continue")
     return code

@@ -7,7 +7,20 @@ from importlib.util import find_spec
 
 from baize_train.errors import TrainError
 
+_HOW_TO_INSTALL = "install PyTorch for your machine, then pip install 'baize-tui[train]'"
 _REQUIRED = ("torch", "transformers", "peft", "trl", "datasets")
+_CORPUS = ("datasketch", "openai", "simple_icd_10_cm")
+_TRAINING = (*_REQUIRED, "accelerate", "matplotlib", "plotext", "pyarrow", "safetensors")
+
+
+def explain_missing_library(error: ModuleNotFoundError) -> TrainError | None:
+    """What to install if a library of an extra is missing; None if it is of none of them."""
+    library = (error.name or "").partition(".")[0]
+    if library in _CORPUS:
+        return TrainError(f"this needs {library}: pip install 'baize-tui[corpus]'")
+    if library in _TRAINING:
+        return TrainError(f"this needs {library}: {_HOW_TO_INSTALL}")
+    return None
 
 
 def require_training_libraries() -> None:
@@ -18,10 +31,7 @@ def require_training_libraries() -> None:
     """
     missing = [name for name in _REQUIRED if not find_spec(name)]
     if missing:
-        raise TrainError(
-            f"training needs {', '.join(missing)}: install PyTorch for your machine, then "
-            "pip install 'baize-tui[train]'"
-        )
+        raise TrainError(f"training needs {', '.join(missing)}: {_HOW_TO_INSTALL}")
 
 
 def disable_progress_bars() -> None:

@@ -6,8 +6,6 @@ import hashlib
 import re
 import unicodedata
 
-from datasketch import MinHash, MinHashLSH
-
 from baize_train.corpus.dialogues import Dialogue
 
 REPEATED = "repeats an earlier dialogue"
@@ -37,8 +35,7 @@ class SeenTexts:
 
     def __init__(self, threshold: float = 0.8) -> None:
         self._exact: set[bytes] = set()
-        self._near = MinHashLSH(threshold, PERMUTATIONS) if threshold < 1 else None
-        self._count = 0
+        self._near = _NearTexts(threshold) if threshold < 1 else None
 
     def add(self, text: str) -> bool:
         """Add ``text`` and return whether it was new."""
@@ -47,13 +44,24 @@ class SeenTexts:
         if digest in self._exact:
             return False
         self._exact.add(digest)
-        if self._near is None:
-            return True
-        sketch = MinHash(PERMUTATIONS)
+        return self._near is None or self._near.add(plain)
+
+
+class _NearTexts:
+    def __init__(self, threshold: float) -> None:
+        # Imported here: it is in the extra [corpus], which most commands do not need.
+        from datasketch import MinHash, MinHashLSH
+
+        self._new_sketch = MinHash
+        self._index = MinHashLSH(threshold, PERMUTATIONS)
+        self._count = 0
+
+    def add(self, plain: str) -> bool:
+        sketch = self._new_sketch(PERMUTATIONS)
         runs = {plain[i : i + _SHINGLE] for i in range(max(len(plain) - _SHINGLE + 1, 1))}
         sketch.update_batch([run.encode() for run in runs])
-        if self._near.query(sketch):
+        if self._index.query(sketch):
             return False
-        self._near.insert(str(self._count), sketch, check_duplication=False)
+        self._index.insert(str(self._count), sketch, check_duplication=False)
         self._count += 1
         return True

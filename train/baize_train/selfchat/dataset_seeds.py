@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from baize_convert.hub.names import HUB_PREFIX, parse_name
-from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.selfchat.seed_files import read_column
 
@@ -22,12 +21,10 @@ def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
     .parquet file.
 
     Raises:
-        TrainError: there is no such dataset or column, or ``datasets`` is not installed.
+        TrainError: there is no such dataset or column.
     """
-    try:
-        import datasets
-    except ImportError as error:
-        raise TrainError(f"{name}: a dataset needs pip install 'baize-tui[train]'") from error
+    # Imported here: it takes a second, and is in the extra [train].
+    import datasets
     from huggingface_hub.errors import HfHubHTTPError
 
     options: dict[str, Any] = {"split": "train", "streaming": True}
@@ -42,4 +39,5 @@ def read_dataset_seeds(name: str, column: str | None = None) -> Iterator[str]:
         yield from read_column(rows, column, name)
     except (OSError, ValueError, HfHubHTTPError) as error:
         # The first line of the Hub's errors says what is wrong; the rest is advice for its API.
-        raise TrainError(f"{name}: {clean_line(str(error)) or type(error).__name__}") from error
+        reason, _, _ = str(error).partition("\n")
+        raise TrainError(f"{name}: {reason or type(error).__name__}") from error

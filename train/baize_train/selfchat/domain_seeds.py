@@ -62,7 +62,7 @@ def domain_questions(spec: str) -> Iterator[str]:
     """All questions of a domain, in a fixed order that mixes templates and terms.
 
     Raises:
-        TrainError: see ``read_domain``; or the package with its terms is not installed.
+        TrainError: see ``read_domain``.
     """
     domain = read_domain(spec)
     terms = list(_disease_names()) if domain.terms_from == ICD_10_CM else domain.terms
@@ -72,12 +72,9 @@ def domain_questions(spec: str) -> Iterator[str]:
 
 def _disease_names() -> Iterator[str]:
     """Names of the three-character categories of ICD-10-CM that are diseases."""
-    try:
-        import simple_icd_10_cm as icd
-    except ImportError as error:
-        raise TrainError(
-            "this domain takes its terms from a package: pip install simple-icd-10-cm"
-        ) from error
+    # Imported here: it reads the whole classification, and is in the extra [corpus].
+    import simple_icd_10_cm as icd
+
     for code in icd.get_all_codes(False):
         if len(code) == 3 and code[0] in _DISEASE_CHAPTERS and icd.is_category(code):
             name = icd.get_description(code)
