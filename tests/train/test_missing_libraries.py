@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from baize_shared.commands import DONE, FAILED
+from baize_train.cli.libraries import explain_missing_library
 
 EXTRAS = (
     *("accelerate", "bitsandbytes", "datasets", "datasketch", "matplotlib", "openai", "peft"),
@@ -88,3 +89,13 @@ def test_what_needs_one_says_how_to_install_it(
     assert done.stderr.startswith("baize-train: ")
     assert done.stderr.rstrip().endswith(remedy)
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("library", sorted(set(EXTRAS) - {"bitsandbytes"}))
+def test_each_library_of_an_extra_is_explained(library: str) -> None:
+    error = explain_missing_library(ModuleNotFoundError("missing", name=f"{library}.part"))
+    assert library in str(error)
+
+
+def test_another_missing_module_is_a_bug() -> None:
+    assert explain_missing_library(ModuleNotFoundError("missing", name="baize_train.lost")) is None

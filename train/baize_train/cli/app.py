@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from baize_shared.commands import INTERRUPTED, exit_code_of
+from baize_shared.commands import exit_code_of
 from baize_shared.typer_commands import Command
 from baize_train.cli.data.card import CardOptions, run_card
 from baize_train.cli.data.convert import ConvertOptions, run_convert
@@ -20,7 +20,7 @@ from baize_train.cli.finetune import FinetuneOptions, run_finetune
 from baize_train.cli.libraries import explain_missing_library
 from baize_train.cli.sdf import SdfOptions, run_sdf
 from baize_train.cli.selfchat import SelfchatOptions, run_selfchat
-from baize_train.errors import PROGRAM, TrainError, warn
+from baize_train.errors import PROGRAM, TrainError
 
 _COMMANDS: tuple[Command[Any], ...] = (
     Command(
@@ -120,7 +120,9 @@ def run(arguments: list[str]) -> int:
                 raise
             raise explained from error
 
-    code = exit_code_of(PROGRAM, command, (TrainError,))
-    if code == INTERRUPTED:
-        warn("interrupted; finished work is kept, run the same command to continue")
-    return code
+    return exit_code_of(
+        PROGRAM,
+        command,
+        (TrainError,),
+        interrupted="interrupted; finished work is kept, run the same command to continue",
+    )
