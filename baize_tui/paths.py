@@ -53,6 +53,11 @@ class Paths(Struct, frozen=True):
         """The machine profile that works here; missing as long as the fastest one works."""
         return self.cache / "machine-profile.json"
 
+    @property
+    def attention_file(self) -> Path:
+        """What the trial of llama.cpp's two ways to compute attention has shown here."""
+        return self.cache / "attention.json"
+
 
 def project_paths() -> Paths:
     """This user's folders: ``$BAIZE_HOME/{config,data,cache,logs}``, or the platform's own."""

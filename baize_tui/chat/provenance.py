@@ -37,4 +37,5 @@ def make_provenance(
         backend=loaded.backend,
         baize_tui=__version__,
         profile=stats.profile,
+        flash_attention=loaded.flash_attention,
     )

@@ -18,6 +18,7 @@ from baize_tui import __version__
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.engine_trial import EngineTrial, TrialAnswer
+from baize_tui.engine.attention import TrialResult
 from baize_tui.engine.profile_cache import WorkingProfile
 from baize_tui.engine.profiles import FULL, profile_named
 from baize_tui.engine.protocol import Diagnosis
@@ -49,6 +50,7 @@ def report_json(findings: Findings, paths: Paths) -> dict[str, Any]:
             "model": model.name if model is not None else None,
             "answers": [_trial_text(answer) for answer in findings.engine.answers],
             "profile": _profile_text(findings.engine.remembered),
+            "attention": _attention_text(findings.engine.attention),
         },
         "terminal": _terminal(),
         "files": {
@@ -123,6 +125,13 @@ def _profile_text(remembered: WorkingProfile | None) -> str:
         return FULL.name
     without = ", ".join(profile_named(remembered.profile).switched_off)
     return f"{remembered.profile}: without {without}, since {remembered.why}"
+
+
+def _attention_text(trial: TrialResult | None) -> str:
+    if trial is None:
+        return "flash attention, not measured"
+    used = "flash attention" if trial.flash_pays else "plain attention"
+    return f"{used}; on this processor plain is {trial.speedup_of_plain:.2f} times as fast as flash"
 
 
 def _device_text(device: Device) -> str:

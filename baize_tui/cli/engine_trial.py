@@ -7,6 +7,7 @@ from msgspec import Struct
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import fallback_format, prompt_from_turns
 from baize_tui.cli.output import tell
+from baize_tui.engine.attention import TrialResult
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.profile_cache import WorkingProfile
 from baize_tui.engine.protocol import Diagnosis, Finished, Generate, PromptMessage
@@ -33,6 +34,8 @@ class EngineTrial(Struct):
     answers: list[TrialAnswer] = []
     remembered: WorkingProfile | None = None
     """The machine profile in use, if the fastest one crashed."""
+    attention: TrialResult | None = None
+    """What the trial of attention has shown."""
     problems: list[str] = []
 
 
@@ -51,6 +54,7 @@ async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> 
                     name = device.name if device is not None else "the processor"
                     trial.problems.append(f"{model.name} does not answer on {name}: {error}")
         trial.remembered = engine.working_profile
+        trial.attention = engine.attention_trial
     except (EngineFailure, OSError) as error:
         trial.problems.append(f"the engine does not start: {error}")
     finally:

@@ -16,12 +16,14 @@ from baize_tui.engine.llama.errors import Aborted, EngineError
 from baize_tui.engine.llama.gguf_header import read_header
 from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.loading import (
+    attention_for,
     choose_gpu_layers,
     describe,
     open_context,
     open_model,
     part_on_gpu,
 )
+from baize_tui.engine.measuring import context_size
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.prompts.prompt_reader import PromptReader, broken_marker_notices
 from baize_tui.engine.protocol import (
@@ -86,16 +88,20 @@ class LlamaEngine:
             neighbours=neighbours,
             on_gpu=part_on_gpu(gpu_layers, self._model.layers),
         )
+        n_ctx = context_size(request.context, self._model.n_ctx_train)
+        attention = attention_for(request, self._model, n_ctx, gpu_layers, profile)
         try:
             context = open_context(
-                request, self._model, self.threads, abort, gpu_layers=gpu_layers, profile=profile
+                request, self._model, self.threads, abort, n_ctx=n_ctx, attention=attention
             )
         except EngineError:
             self._model.close()
             raise
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self._model, context)
-        self.loaded = describe(self._model, context, self.threads, header, gpu_layers, profile)
+        self.loaded = describe(
+            self._model, context, self.threads, header, gpu_layers, profile, attention
+        )
 
     def warm_up(self) -> None:
         """Compute a token, so that a kernel that crashes on this machine does so while loading.

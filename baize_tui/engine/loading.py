@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import msgspec
 
+from baize_tui.engine.attention import Attention, choose_attention
 from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import ModelFileError
-from baize_tui.engine.llama.machine import backend
+from baize_tui.engine.llama.machine import backend, devices
 from baize_tui.engine.llama.model import Model
-from baize_tui.engine.measuring import batch_size, layers_that_fit
+from baize_tui.engine.measuring import context_size, layers_that_fit
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.engine.protocol import GgufHeader, Load, LoadedModel
 from baize_tui.engine.threads.thread_counts import OnGpu, Threads
@@ -22,7 +23,7 @@ def choose_gpu_layers(request: Load, header: GgufHeader, profile: MachineProfile
     """Layers on the GPU: as requested (-1 for all), or as many as fit."""
     gpu_layers = request.gpu_layers if profile.gpu else 0
     if gpu_layers is None:
-        n_ctx = min(request.context, header.context_length) or header.context_length
+        n_ctx = context_size(request.context, header.context_length)
         return layers_that_fit(request.path, n_ctx, profile)
     return gpu_layers
 
@@ -60,24 +61,36 @@ def open_context(
     threads: Threads,
     abort: AbortFlag,
     *,
-    gpu_layers: int,
-    profile: MachineProfile,
+    n_ctx: int,
+    attention: Attention,
 ) -> Context:
-    """A context with the size that ``request`` asks for, at most the one the model has.
+    """A context of ``n_ctx`` tokens.
 
     Raises:
         EngineError: there is too little memory.
     """
-    trained = model.n_ctx_train
     return Context(
         model,
-        n_ctx=min(request.context, trained) if request.context and trained else trained,
-        n_batch=LIKELIHOOD_BATCH if request.all_logits else batch_size(gpu_layers),
+        n_ctx=n_ctx,
+        n_batch=LIKELIHOOD_BATCH if request.all_logits else attention.batch,
         threads=threads.decoding.threads,
         threads_batch=threads.reading.threads,
         abort=abort,
-        flash_attention=profile.flash_attention,
+        flash_attention=attention.flash,
         outputs=0 if request.all_logits else 1,
+    )
+
+
+def attention_for(
+    request: Load, model: Model, n_ctx: int, gpu_layers: int, profile: MachineProfile
+) -> Attention:
+    """How a context of ``n_ctx`` tokens for ``request`` computes attention."""
+    return choose_attention(
+        on_gpu=gpu_layers != 0 and any(device.is_gpu for device in devices()),
+        flash_allowed=profile.flash_attention,
+        flash_pays=request.flash_attention,
+        n_ctx=n_ctx,
+        heads=model.heads,
     )
 
 
@@ -95,6 +108,7 @@ def describe(
     header: GgufHeader,
     gpu_layers: int,
     profile: MachineProfile,
+    attention: Attention,
 ) -> LoadedModel:
     """What the client learns about a loaded model."""
     llama, vocabulary = backend(), model.vocabulary
@@ -113,6 +127,7 @@ def describe(
         has_template=bool(model.chat_template),
         backend=f"llama-cpp-python {llama.llama_cpp_python}, {llama.llama_cpp}",
         profile=profile.name,
+        flash_attention=attention.flash,
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),
         stop=_stop_strings(model.metadata("baize.stop")),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import psutil
 
+from baize_tui.engine.attention import choose_attention
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
@@ -20,9 +21,6 @@ from baize_tui.engine.protocol import Measure
 from baize_tui.engine.threads.cores import most_threads
 from baize_tui.footprint import Device, Footprint, Measurement
 
-BATCH, GPU_BATCH = 512, 128
-"""Tokens of one decode call while reading the prompt. On a processor, smaller calls are up to a
-fifth slower, and a cancel interrupts them; a GPU finishes a call that has begun."""
 GPU_MARGIN = 256 << 20
 """Bytes of a GPU's free memory that are left for its driver."""
 _STEP = 256
@@ -43,11 +41,12 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
     header = read_header(request.path)
     own_memory = psutil.Process().memory_info().rss
     trained = header.context_length
-    n_ctx = min(request.context, trained) if request.context and trained else trained
+    n_ctx = context_size(request.context, trained)
     layers = request.gpu_layers if profile.gpu else 0
     if layers is None:
         layers = layers_that_fit(request.path, n_ctx, profile)
-    with _Simulation(request.path, layers, own_memory, profile) as simulation:
+    flash = request.flash_attention
+    with _Simulation(request.path, layers, own_memory, profile, flash_pays=flash) as simulation:
         footprint = simulation.footprint(n_ctx)
         largest = 0
         if request.budget:
@@ -64,9 +63,9 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
         )
 
 
-def batch_size(gpu_layers: int) -> int:
-    """Tokens of one decode call with ``gpu_layers`` on the GPU (-1 for all)."""
-    return GPU_BATCH if gpu_layers else BATCH
+def context_size(wanted: int, trained: int) -> int:
+    """Tokens of a context: as wanted, at most what the model was trained with; 0 wants all."""
+    return min(wanted, trained) if wanted and trained else trained
 
 
 def layers_that_fit(path: str, n_ctx: int, profile: MachineProfile = FULL) -> int:
@@ -117,11 +116,18 @@ class _Simulation:
     """A model loaded from its header alone, without weights."""
 
     def __init__(
-        self, path: str, gpu_layers: int, own_memory: int, profile: MachineProfile
+        self,
+        path: str,
+        gpu_layers: int,
+        own_memory: int,
+        profile: MachineProfile,
+        *,
+        flash_pays: bool = True,
     ) -> None:
         """``own_memory`` is what this process takes without a model, in bytes."""
         self._model = Model(path, gpu_layers=gpu_layers, simulated=True, profile=profile)
         self._profile = profile
+        self._flash_pays = flash_pays
         self._tensors = read_tensors(path)
         self._own_memory = own_memory
         self._gpus = [device for device in devices() if device.is_gpu] if profile.gpu else []
@@ -151,11 +157,17 @@ class _Simulation:
 
         llama.cpp gives the sizes of its buffers nowhere but in its log.
         """
+        attention = choose_attention(
+            on_gpu=self.gpu_layers != 0,
+            flash_allowed=self._profile.flash_attention,
+            flash_pays=self._flash_pays,
+            n_ctx=n_ctx,
+            heads=self._model.heads,
+        )
         with capture_log() as lines:
             Context(
-                self._model, n_ctx=n_ctx, n_batch=batch_size(self.gpu_layers), threads=1,
-                threads_batch=1, abort=AbortFlag(), outputs=1,
-                flash_attention=self._profile.flash_attention,
+                self._model, n_ctx=n_ctx, n_batch=attention.batch, threads=1, threads_batch=1,
+                abort=AbortFlag(), outputs=1, flash_attention=attention.flash,
             ).close()  # fmt: skip
         kv = round(sum(float(match[1]) for line in lines if (match := _KV.match(line))) * 2**20)
         buffers: dict[str, int] = {}

@@ -99,3 +99,4 @@ class Provenance(Struct, frozen=True):
     baize_tui: str
     profile: str = ""
     """Name of the machine profile: which features of llama.cpp were off on this machine."""
+    flash_attention: bool = True

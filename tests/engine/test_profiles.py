@@ -13,7 +13,8 @@ import pytest
 
 from baize_tui.engine.client import EngineFailure, ModelSpec, NoProfileLeft, WorkerEngine
 from baize_tui.engine.crash_switch import VARIABLE
-from baize_tui.engine.profile_cache import MachineKey, ProfileCache, this_machine_key
+from baize_tui.engine.machine_cache import MachineKey, this_machine_key
+from baize_tui.engine.profile_cache import ProfileCache
 from baize_tui.engine.profiles import (
     FULL,
     LADDER,

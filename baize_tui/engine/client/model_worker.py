@@ -9,10 +9,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from baize_tui.engine.client.attention_choice import AttentionChoice
 from baize_tui.engine.client.failures import EngineFailure, WorkerDied
 from baize_tui.engine.client.interface import ModelSpec
 from baize_tui.engine.client.recovery import Operation, Recovery
 from baize_tui.engine.client.worker_process import WorkerProcess
+from baize_tui.engine.machine_cache import has_gpu_backend
 from baize_tui.engine.protocol import Load, LoadedModel, Loading, Request, WarmingUp
 
 AnswerT = TypeVar("AnswerT")
@@ -23,8 +25,9 @@ RequestT = TypeVar("RequestT", bound=Request[Any, Any])
 class ModelWorker:
     """Sends requests to the current worker, and repeats them in the next one when it dies."""
 
-    def __init__(self, recovery: Recovery, log_file: Path) -> None:
+    def __init__(self, recovery: Recovery, attention: AttentionChoice, log_file: Path) -> None:
         self._recovery = recovery
+        self._attention = attention
         self._log_file = log_file
         self._process: WorkerProcess | None = None
         self._lock = asyncio.Lock()
@@ -117,10 +120,16 @@ class ModelWorker:
             worker.loaded = None
             return worker
 
-        request = Load(request=0, **msgspec.structs.asdict(spec))
+        flash = await self._flash_attention_pays(spec)
+        request = Load(request=0, flash_attention=flash, **msgspec.structs.asdict(spec))
         worker, answer = await self._survive(operation, request, empty_worker, self._report)
         worker.loaded = self.spec = spec
         return answer.model
+
+    async def _flash_attention_pays(self, spec: ModelSpec) -> bool:
+        if spec.gpu_layers != 0 and has_gpu_backend():
+            return self._attention.flash_pays_so_far()  # for what does not fit on the GPU
+        return await self._attention.flash_pays()
 
     def _report(self, event: Loading | WarmingUp) -> None:
         if isinstance(event, Loading) and self.on_progress is not None:

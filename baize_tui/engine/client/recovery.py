@@ -9,7 +9,8 @@ from pathlib import Path
 
 from baize_tui.engine.client.failures import NoProfileLeft, WorkerDied
 from baize_tui.engine.client.worker_process import WorkerProcess
-from baize_tui.engine.profile_cache import ProfileCache, WorkingProfile, has_gpu_backend
+from baize_tui.engine.machine_cache import has_gpu_backend
+from baize_tui.engine.profile_cache import ProfileCache, WorkingProfile
 from baize_tui.engine.profiles import FULL, MachineProfile, next_safer, profile_named
 
 _SENT_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import msgspec
 
+from baize_tui.engine.attention import TrialResult
+from baize_tui.engine.client.attention_choice import AttentionChoice
 from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
 from baize_tui.engine.client.generation import WorkerGeneration
 from baize_tui.engine.client.interface import Generation, ModelSpec
@@ -56,7 +58,8 @@ class WorkerEngine:
             paths.worker_log,
             lambda notice: self.on_notice(notice),
         )
-        self._model_worker = ModelWorker(self._recovery, paths.worker_log)
+        self._attention = AttentionChoice(paths.attention_file, paths.worker_log)
+        self._model_worker = ModelWorker(self._recovery, self._attention, paths.worker_log)
         self._endless_templates: set[tuple[str, str | None]] = set()
         """Model file and template, None for the model's own."""
 
@@ -83,6 +86,11 @@ class WorkerEngine:
     def working_profile(self) -> WorkingProfile | None:
         """The profile remembered for this machine; None as long as the fastest one works."""
         return self._recovery.working_profile
+
+    @property
+    def attention_trial(self) -> TrialResult | None:
+        """What the trial of attention has shown on this machine; None without one."""
+        return self._attention.known_result
 
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
@@ -181,7 +189,8 @@ class WorkerEngine:
         Raises:
             EngineFailure: llama.cpp cannot run the file as a model.
         """
-        request = Measure(0, path, context, gpu_layers, budget)
+        flash = self._attention.flash_pays_so_far()
+        request = Measure(0, path, context, gpu_layers, budget, flash)
         return (await self.request(request)).measurement
 
     async def check_adapter(self, path: str, base: str) -> None:

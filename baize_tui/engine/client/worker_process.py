@@ -86,7 +86,7 @@ class WorkerProcess:
             EngineFailure: the log file cannot be opened.
         """
         try:
-            log = _open_log(log_file)
+            log = open_log(log_file)
         except OSError as error:
             raise EngineFailure(f"{error.filename or log_file}: {error.strerror}") from error
         try:
@@ -250,7 +250,7 @@ class WorkerProcess:
             await self._reader
 
 
-def _open_log(file: Path) -> int:
+def open_log(file: Path) -> int:
     """A descriptor that appends to ``file``; a large file is emptied first."""
     private_folder(file.parent)
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND

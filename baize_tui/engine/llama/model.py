@@ -106,6 +106,11 @@ class Model:
         return int(lib.llama_model_n_layer(self.handle))
 
     @property
+    def heads(self) -> int:
+        """Query heads of a layer."""
+        return int(lib.llama_model_n_head(self.handle))
+
+    @property
     def chat_template(self) -> str:
         """The template in the file; empty if it has none."""
         return self.metadata("tokenizer.chat_template")

@@ -83,6 +83,8 @@ class Load(FileRequest[Loaded, Loading | WarmingUp], frozen=True, tag="load"):
     """Name of the only GPU to use; empty uses all of them."""
     all_logits: bool = False
     """For ``Score`` and ``WriteLogits``: reserve room for the logits of every token."""
+    flash_attention: bool = True
+    """Whether flash attention pays on the processor of this machine."""
 
 
 class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=True, tag="generate"):
@@ -158,6 +160,8 @@ class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
     context: int
     gpu_layers: int | None = 0
     budget: int = 0
+    flash_attention: bool = True
+    """As in ``Load``."""
 
 
 class CheckAdapter(FileRequest[AdapterChecked, Never], frozen=True, tag="check_adapter"):

@@ -93,6 +93,7 @@ class LoadedModel(Struct, frozen=True):
     """Versions of llama-cpp-python and llama.cpp."""
     profile: ProfileName | Literal[""] = ""
     """The machine profile that the model was loaded under."""
+    flash_attention: bool = True
     begin: list[int] = []
     """Ids in front of every text: a BOS, if the vocabulary wants one."""
     prompt_format: str = ""
