@@ -56,7 +56,7 @@ class Paths(Struct, frozen=True):
     @property
     def attention_file(self) -> Path:
         """What the trial of llama.cpp's two ways to compute attention has shown here."""
-        return self.cache / "attention.json"
+        return self.cache / "attention-trial.json"
 
 
 def project_paths() -> Paths:
