@@ -14,9 +14,13 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, MOST_THREADS
+
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "stop"]
 Reasoning = Literal["folded", "open"]
+Scale = Annotated[float, Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
+"""How strongly an adapter is added to the weights."""
 
 
 class SettingsError(Exception):
@@ -28,56 +32,68 @@ def _about(description: str, **bounds: Any) -> Meta:
     return meta
 
 
+def _number(description: str, **bounds: float) -> Meta:
+    """A float of llama.cpp: with both bounds, so that neither ``inf`` nor ``nan`` is valid."""
+    if not {"ge", "gt"} & set(bounds):
+        bounds["ge"] = -LARGEST_FLOAT
+    return _about(description, **{"le": LARGEST_FLOAT, **bounds})
+
+
+def _count(description: str, *, ge: int, le: int = LARGEST_INT) -> Meta:
+    """A whole number that llama.cpp takes as it is."""
+    return _about(description, ge=ge, le=le)
+
+
 class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     """How the next token is chosen; the names are llama.cpp's."""
 
     temperature: Annotated[
-        float, _about("Randomness; 0 always takes the most likely token", ge=0)
+        float, _number("Randomness; 0 always takes the most likely token", ge=0)
     ] = 0.7
     top_k: Annotated[
         int,
-        _about("Keep the k most likely tokens; 0 keeps all (1024 before top-p, for speed)", ge=0),
+        _count("Keep the k most likely tokens; 0 keeps all (1024 before top-p, for speed)", ge=0),
     ] = 40
     top_p: Annotated[
-        float, _about("Keep the most likely tokens whose probabilities add up to this", ge=0, le=1)
+        float, _number("Keep the most likely tokens whose probabilities add up to this", ge=0, le=1)
     ] = 0.95
     min_p: Annotated[
         float,
-        _about("Keep tokens at least this likely, relative to the most likely one", ge=0, le=1),
+        _number("Keep tokens at least this likely, relative to the most likely one", ge=0, le=1),
     ] = 0.05
     repeat_penalty: Annotated[
-        float, _about("Make tokens that occurred before less likely; 1 is off", gt=0)
+        float, _number("Make tokens that occurred before less likely; 1 is off", gt=0)
     ] = 1.0
     frequency_penalty: Annotated[
-        float, _about("Make tokens less likely the more often they occurred; 0 is off")
+        float, _number("Make tokens less likely the more often they occurred; 0 is off")
     ] = 0.0
     presence_penalty: Annotated[
-        float, _about("Make tokens less likely if they occurred at all; 0 is off")
+        float, _number("Make tokens less likely if they occurred at all; 0 is off")
     ] = 0.0
     penalty_last_n: Annotated[
-        int, _about("How many of the last tokens these penalties consider", ge=0)
+        int, _count("How many of the last tokens these penalties consider", ge=0)
     ] = 64
     dry_multiplier: Annotated[
-        float, _about("Strength of DRY, against verbatim repetition; 0 is off", ge=0)
+        float, _number("Strength of DRY, against verbatim repetition; 0 is off", ge=0)
     ] = 0.0
     dry_base: Annotated[
-        float, _about("How fast DRY grows with the length of a repetition", ge=1)
+        float, _number("How fast DRY grows with the length of a repetition", ge=1)
     ] = 1.75
     dry_allowed_length: Annotated[
-        int, _about("Repetitions up to this length are not penalized by DRY", ge=0)
+        int, _count("Repetitions up to this length are not penalized by DRY", ge=0)
     ] = 2
-    dry_penalty_last_n: Annotated[int, _about("How many tokens DRY looks back", ge=0)] = 1024
+    dry_penalty_last_n: Annotated[int, _count("How many tokens DRY looks back", ge=0)] = 1024
     xtc_probability: Annotated[
-        float, _about("Chance to exclude the most likely tokens (XTC); 0 is off", ge=0, le=1)
+        float, _number("Chance to exclude the most likely tokens (XTC); 0 is off", ge=0, le=1)
     ] = 0.0
     xtc_threshold: Annotated[
-        float, _about("How likely a token must be to be excluded by XTC", ge=0, le=1)
+        float, _number("How likely a token must be to be excluded by XTC", ge=0, le=1)
     ] = 0.1
     mirostat: Annotated[
-        int, _about("1 or 2: use Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
+        int, _count("1 or 2: use Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
     ] = 0
-    mirostat_tau: Annotated[float, _about("Target surprise of Mirostat", gt=0)] = 5.0
-    mirostat_eta: Annotated[float, _about("Learning rate of Mirostat", gt=0)] = 0.1
+    mirostat_tau: Annotated[float, _number("Target surprise of Mirostat", gt=0)] = 5.0
+    mirostat_eta: Annotated[float, _number("Learning rate of Mirostat", gt=0)] = 0.1
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=2**32)] | None,
         _about("The same seed gives the same answer; empty takes a new one each time"),
@@ -91,17 +107,19 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None, _about("A model's name or a GGUF file; empty takes the first one installed")
     ] = None
     context: Annotated[
-        int, _about("Size of the context in tokens; 0 takes what the model was trained with", ge=0)
+        int, _count("Size of the context in tokens; 0 takes what the model was trained with", ge=0)
     ] = 4096
     threads: Annotated[
         int,
-        _about("Threads that generate the answer; 0 adapts to the free cores", ge=0),
+        _count(
+            "Threads that generate the answer; 0 adapts to the free cores", ge=0, le=MOST_THREADS
+        ),
     ] = 0
     threads_batch: Annotated[
-        int, _about("Threads that read the prompt; 0 adapts in the same way", ge=0)
+        int, _count("Threads that read the prompt; 0 adapts in the same way", ge=0, le=MOST_THREADS)
     ] = 0
     gpu_layers: Annotated[
-        Annotated[int, Meta(ge=-1)] | None,
+        Annotated[int, Meta(ge=-1, le=LARGEST_INT)] | None,
         _about("Layers on the GPU; empty takes as many as fit, 0 none, -1 all"),
     ] = None
 
@@ -118,7 +136,7 @@ class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     format: Annotated[
         str | None, _about("Prompt format; empty takes the model's own chat template")
     ] = None
-    max_tokens: Annotated[int, _about("Maximum number of tokens in an answer", ge=1)] = 1024
+    max_tokens: Annotated[int, _count("Maximum number of tokens in an answer", ge=1)] = 1024
     overflow: Annotated[
         Overflow,
         _about("When the context is full: drop the oldest turns that are not pinned, or stop"),

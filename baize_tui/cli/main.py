@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
@@ -82,7 +83,7 @@ def ask_command(
     ] = False,
     json: Json = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
-    temperature: Annotated[float | None, typer.Option(min=0.0)] = None,
+    temperature: Annotated[float | None, typer.Option(parser=FiniteFloat(min=0.0))] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
     adapter: Annotated[
         list[str] | None,

@@ -12,6 +12,7 @@ import os
 import queue
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -64,6 +65,7 @@ from baize_tui.engine.protocol import (
     WriteLogits,
     decode_request,
     encode_line,
+    request_number,
 )
 from baize_tui.engine.threads.cores import most_threads
 
@@ -115,7 +117,10 @@ class Worker:
             self._begin(request.request)
             try:
                 self._send(self._handlers[type(request)](request))
-            except (TemplateError, EngineError) as error:
+            except Exception as error:  # noqa: BLE001 - the boundary of the process
+                # Whatever fails, the client gets an answer, and the next request is served.
+                if not isinstance(error, TemplateError | EngineError | Aborted):
+                    traceback.print_exc()  # stderr is the log
                 self._send(_failure(request, error))
             finally:
                 self._end(request.request)
@@ -138,7 +143,8 @@ class Worker:
             try:
                 message = decode_request(line)
             except msgspec.DecodeError as error:
-                self._send(Failed(0, "request", f"an unreadable request: {error}"))
+                why = f"an unreadable request: {error}"
+                self._send(Failed(request_number(line), "request", why))
                 continue
             if isinstance(message, Cancel):
                 self._cancel(message.request)
@@ -265,7 +271,7 @@ class Worker:
         )
 
 
-def _failure(request: AnyRequest, error: TemplateError | EngineError) -> Failed:
+def _failure(request: AnyRequest, error: Exception) -> Failed:
     """The event for ``error``."""
     if isinstance(error, TooLongError):
         return Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
@@ -273,7 +279,12 @@ def _failure(request: AnyRequest, error: TemplateError | EngineError) -> Failed:
         name = request.prompt.template_name if isinstance(request, Generate | Count) else "template"
         return Failed(request.request, "template", f"{name} failed: {error}")
     kind: FailureKind = "load" if isinstance(request, Load) else "engine"
-    return Failed(request.request, kind, str(error))
+    if isinstance(error, EngineError):
+        return Failed(request.request, kind, str(error))
+    if isinstance(error, Aborted):
+        return Failed(request.request, kind, "stopped")
+    what = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return Failed(request.request, kind, f"an error in the model process ({what})")
 
 
 def main() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import get_args
 
+import msgspec
 import pytest
 
 from baize_tui.engine.protocol import (
@@ -24,7 +26,10 @@ from baize_tui.engine.protocol import (
     WriteLogits,
     decode_request,
     encode_line,
+    encode_request,
+    request_number,
 )
+from baize_tui.settings import Sampling
 
 PROMPT = Prompt([PromptMessage("user", "Hi")])
 REQUESTS: list[AnyRequest] = [
@@ -55,3 +60,26 @@ def test_a_request_declares_its_answer_and_survives_the_line(request_: AnyReques
 
 def test_a_cancel_survives_the_line() -> None:
     assert decode_request(encode_line(Cancel(4))) == Cancel(4)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, 1e39, -1.0])
+def test_a_request_that_the_worker_could_not_read_is_not_encoded(number: float) -> None:
+    request = Generate(2, PROMPT, Sampling(temperature=number))
+    with pytest.raises(msgspec.ValidationError, match="temperature"):
+        encode_request(request)
+
+
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (b'{"type":"generate","request":7,"prompt":null}', 7),
+        (b'{"type":"unknown","request":8}', 8),
+        (b'{"request":"nine"}', 0),
+        (b"not JSON", 0),
+        (b"[]", 0),
+    ],
+)
+def test_an_invalid_line_is_answered_by_its_number(line: bytes, number: int) -> None:
+    with pytest.raises(msgspec.DecodeError):
+        decode_request(line)
+    assert request_number(line) == number

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import signal
 import sys
@@ -258,3 +259,26 @@ async def test_the_header_of_the_real_model(engine: WorkerEngine, smollm2: Path)
     assert (header.vocabulary, header.context_length) == (49152, 8192)
     assert header.quantization.startswith("Q4_1")
     assert "<|im_start|>" in header.chat_template
+
+
+@pytest.mark.parametrize("temperature", [math.inf, math.nan, -1.0])
+async def test_a_number_that_json_cannot_express_fails_the_request(
+    temperature: float, engine: WorkerEngine
+) -> None:
+    wrong = Generate(0, PARIS, Sampling(temperature=temperature))
+    with pytest.raises(EngineFailure, match="temperature"):
+        [event async for event in engine.generate(wrong)]
+    events = [event async for event in engine.generate(request())]
+    assert "Paris" in events[-1].text  # type: ignore[union-attr]
+
+
+async def test_an_unexpected_exception_in_the_worker_answers_the_request(
+    engine: WorkerEngine, paths: Paths
+) -> None:
+    pid = engine.worker_pid
+    with pytest.raises(EngineFailure, match="an error in the model process"):
+        await engine.write_logits([1, 2], Path("a name with \0 in it"))
+    assert "Traceback" in paths.worker_log.read_text()
+    events = [event async for event in engine.generate(request())]
+    assert "Paris" in events[-1].text  # type: ignore[union-attr]
+    assert engine.worker_pid == pid

@@ -14,7 +14,7 @@ from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import formats
 from baize_tui.setting_fields import SettingField, table_fields
-from baize_tui.settings import SettingsError, merge_sampling
+from baize_tui.settings import Scale, SettingsError, merge_sampling
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation
 
@@ -86,7 +86,7 @@ class ConversationOptions(OptionsScreen):
             table="adapters",
             key=name,
             kind=float,
-            type=float | None,
+            type=Scale | None,
             optional=True,
             default=None,
             description=SCALE_DESCRIPTION,

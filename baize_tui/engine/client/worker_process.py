@@ -29,6 +29,7 @@ from baize_tui.engine.protocol import (
     WarmingUp,
     decode_event,
     encode_line,
+    encode_request,
 )
 from baize_tui.paths import private_folder
 
@@ -136,7 +137,7 @@ class WorkerProcess:
         self._inboxes[request.request] = inbox
         activity, answer_type = request.activity, request.answer_type()
         try:
-            self._send(request)
+            self._send(_encoded(request))
             while True:
                 event = await inbox.get()
                 if event is None:
@@ -175,12 +176,12 @@ class WorkerProcess:
         Raises:
             WorkerDied: the process has ended.
         """
-        self._send(Cancel(request))
+        self._send(encode_line(Cancel(request)))
 
-    def _send(self, message: Request[Any, Any] | Cancel) -> None:
+    def _send(self, line: bytes) -> None:
         if not self.alive or self._process.stdin is None:
             raise self._death()
-        self._process.stdin.write(encode_line(message))
+        self._process.stdin.write(line)
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -248,6 +249,13 @@ class WorkerProcess:
             self._process.kill()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
+
+
+def _encoded(request: Request[Any, Any]) -> bytes:
+    try:
+        return encode_request(request)
+    except msgspec.ValidationError as error:
+        raise EngineFailure(f"an option is out of range: {error}", "request") from error
 
 
 def open_log(file: Path) -> int:

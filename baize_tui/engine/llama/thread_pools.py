@@ -12,7 +12,8 @@ from typing import Any
 
 from llama_cpp import llama_cpp as lib
 
-_MOST_THREADS = 512  # GGML_MAX_N_THREADS of ggml.h
+from baize_shared.number_limits import MOST_THREADS
+
 _POLLING = 50  # ggml_threadpool_params_init
 
 
@@ -20,7 +21,7 @@ class _Params(ctypes.Structure):
     """``ggml_threadpool_params`` of ggml.h."""
 
     _fields_ = [
-        ("cpumask", ctypes.c_bool * _MOST_THREADS),
+        ("cpumask", ctypes.c_bool * MOST_THREADS),
         ("n_threads", ctypes.c_int),
         ("prio", ctypes.c_int),
         ("poll", ctypes.c_uint32),

@@ -28,7 +28,14 @@ from baize_tui.engine.protocol.events import (
     Tokenized,
     WarmingUp,
 )
-from baize_tui.engine.protocol.lines import LINE_LIMIT, decode_event, decode_request, encode_line
+from baize_tui.engine.protocol.lines import (
+    LINE_LIMIT,
+    decode_event,
+    decode_request,
+    encode_line,
+    encode_request,
+    request_number,
+)
 from baize_tui.engine.protocol.requests import (
     AnyRequest,
     Cancel,
@@ -105,4 +112,6 @@ __all__ = [
     "decode_event",
     "decode_request",
     "encode_line",
+    "encode_request",
+    "request_number",
 ]

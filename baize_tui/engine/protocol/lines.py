@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from baize_tui.engine.protocol.events import Event
 from baize_tui.engine.protocol.requests import AnyRequest, Cancel, Request
@@ -14,6 +15,10 @@ LINE_LIMIT = 64 * 1024 * 1024
 """Longest line that either side accepts, in bytes; asyncio's own limit of 64 KiB is too small."""
 
 _encoder = msgspec.json.Encoder()
+
+
+class _Numbered(Struct):
+    request: int
 
 
 @cache
@@ -36,6 +41,14 @@ def decode_request(line: bytes) -> AnyRequest | Cancel:
     return _request_decoder().decode(line)
 
 
+def request_number(line: bytes) -> int:
+    """The number of the request in a line that is not a valid request; 0 if it has none."""
+    try:
+        return msgspec.json.decode(line, type=_Numbered).request
+    except msgspec.DecodeError:
+        return 0
+
+
 def decode_event(line: bytes) -> Event:
     """An event from its line.
 
@@ -43,6 +56,18 @@ def decode_event(line: bytes) -> Event:
         msgspec.DecodeError: it is not one.
     """
     return _event_decoder().decode(line)
+
+
+def encode_request(request: Request[Any, Any]) -> bytes:
+    """``request`` as one line of JSON with its newline.
+
+    Raises:
+        msgspec.ValidationError: the worker could not read it: a number is out of range, or not
+            finite, which JSON cannot express.
+    """
+    line = encode_line(request)
+    decode_request(line)
+    return line
 
 
 def encode_line(message: Request[Any, Any] | Cancel | Event) -> bytes:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.cli.libraries import (
     disable_progress_bars,
     require_training_libraries,
@@ -38,7 +39,11 @@ class FinetuneOptions(TrainingOptions):
         list[Path] | None, typer.Option("--eval", help="A corpus to hold out.")
     ] = None
     hold_out: Annotated[
-        float, typer.Option(min=0.0, max=0.9, help="Without --eval: part of the data to hold out.")
+        float,
+        typer.Option(
+            parser=FiniteFloat(min=0.0, max=0.9),
+            help="Without --eval: part of the data to hold out.",
+        ),
     ] = 0.05
     rank: Annotated[
         int | None, typer.Option(min=1, help="Rank of the LoRA; alpha becomes twice as much.")

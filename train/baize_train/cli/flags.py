@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.speakers.specs import KEY_VARIABLE
 from baize_train.training.presets import PresetName
 
@@ -33,10 +34,16 @@ MaxLength = Annotated[
 ]
 
 Temperature = Annotated[
-    float, typer.Option(min=0.0, help="Sampling temperature; 0 takes the likeliest token.")
+    float,
+    typer.Option(
+        parser=FiniteFloat(min=0.0), help="Sampling temperature; 0 takes the likeliest token."
+    ),
 ]
 TopP = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Sample from this part of the probability.")
+    float,
+    typer.Option(
+        parser=FiniteFloat(min=0.0, max=1.0), help="Sample from this part of the probability."
+    ),
 ]
 Passes = Annotated[
     int, typer.Option(min=2, help="Passes of the judge, each in another order of the answers.")

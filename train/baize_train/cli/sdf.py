@@ -12,6 +12,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.cli import flags
 from baize_train.cli.libraries import (
     disable_progress_bars,
@@ -61,7 +62,10 @@ class SdfOptions(TrainingOptions):
     answers: Annotated[int, typer.Option(min=2, help="Answers to each instruction.")] = 4
     passes: flags.Passes = 2
     least_margin: Annotated[
-        float, typer.Option(min=0.0, help="Points by which the best must lead, for dpo.")
+        float,
+        typer.Option(
+            parser=FiniteFloat(min=0.0), help="Points by which the best must lead, for dpo."
+        ),
     ] = 5.0
     limit: Annotated[int | None, typer.Option(min=1, help="Most instructions.")] = None
     max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of an answer.")] = 512

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from baize_shared.option_types import FiniteFloat, finite_pair
 from baize_shared.printing import ProgressLine
 from baize_train.cli import flags
 from baize_train.cli.output.collections import (
@@ -65,18 +66,26 @@ class SelfchatOptions:
         int | None, typer.Option(min=1, help="Stop after this many dialogues.")
     ] = None
     tokens: Annotated[int | None, typer.Option(min=1, help="Stop after this many tokens.")] = None
-    money: Annotated[float | None, typer.Option(min=0.0, help="Stop after spending this much.")] = (
-        None
-    )
-    minutes: Annotated[float | None, typer.Option(min=0.0, help="Stop after this long.")] = None
+    money: Annotated[
+        float | None,
+        typer.Option(parser=FiniteFloat(min=0.0), help="Stop after spending this much."),
+    ] = None
+    minutes: Annotated[
+        float | None, typer.Option(parser=FiniteFloat(min=0.0), help="Stop after this long.")
+    ] = None
     price: Annotated[
         tuple[float, float],
-        typer.Option(help="Money per million tokens: of prompts, of answers."),
+        typer.Option(
+            callback=finite_pair, help="Money per million tokens: of prompts, of answers."
+        ),
     ] = _NO_PRICE
     key_file: flags.KeyFile = None
     keep_personal: flags.KeepPersonal = False
     near: Annotated[
-        float, typer.Option(min=0.1, max=1.0, help="Similarity that counts as a repeat.")
+        float,
+        typer.Option(
+            parser=FiniteFloat(min=0.1, max=1.0), help="Similarity that counts as a repeat."
+        ),
     ] = 0.8
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Estimate tokens and money, do not collect.")

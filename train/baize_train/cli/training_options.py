@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.cli import flags
 from baize_train.training.presets import PRESETS, Preset
 
@@ -22,12 +23,15 @@ class TrainingOptions:
     preset: flags.Preset = "modern"
     format: flags.Format = None
     system: flags.System = None
-    epochs: Annotated[float | None, typer.Option(min=0.0, help="Passes over the data.")] = None
+    epochs: Annotated[
+        float | None, typer.Option(parser=FiniteFloat(min=0.0), help="Passes over the data.")
+    ] = None
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps, instead of epochs.")
     ] = None
     learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", min=0.0, help="Peak learning rate.")
+        float | None,
+        typer.Option("--learning-rate", parser=FiniteFloat(min=0.0), help="Peak learning rate."),
     ] = None
     batch: Annotated[int | None, typer.Option(min=1, help="Sequences of a step.")] = None
     micro_batch: Annotated[

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_conversion
 from baize_train.corpus.dialogues import Dialogue
@@ -30,7 +31,10 @@ class ConvertOptions:
     keep_personal: flags.KeepPersonal = False
     dedupe: Annotated[
         float,
-        typer.Option(min=0.1, max=1.0, help="Similarity that counts as a repeat; 1: exact only."),
+        typer.Option(
+            parser=FiniteFloat(min=0.1, max=1.0),
+            help="Similarity that counts as a repeat; 1: exact only.",
+        ),
     ] = 0.8
     json: flags.Json = False
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.option_types import FiniteFloat
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
 from baize_train.corpus.mixing import split
@@ -22,7 +23,9 @@ class SplitOptions:
     file: flags.CorpusFile
     train: Annotated[Path, typer.Option(help="File of the dialogues to train on.")]
     evaluation: Annotated[Path, typer.Option("--eval", help="File of the held-out dialogues.")]
-    part: Annotated[float, typer.Option(min=0.0, max=1.0, help="Part to hold out.")] = 0.05
+    part: Annotated[
+        float, typer.Option(parser=FiniteFloat(min=0.0, max=1.0), help="Part to hold out.")
+    ] = 0.05
     seed: flags.Seed = 0
 
 
