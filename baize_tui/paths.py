@@ -7,6 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from baize_shared.user_paths import expand_user
+
 APP_NAME = "baize-tui"
 HOME_VARIABLE = "BAIZE_HOME"
 
@@ -63,7 +65,7 @@ def project_paths() -> Paths:
     """This user's folders: ``$BAIZE_HOME/{config,data,cache,logs}``, or the platform's own."""
     home = os.environ.get(HOME_VARIABLE)
     if home:
-        root = Path(home).expanduser().absolute()
+        root = expand_user(home).absolute()
         return Paths(root / "config", root / "data", root / "cache", root / "logs")
     import platformdirs
 

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, MOST_THREADS
+from baize_shared.toml_files import TomlError, decode_toml
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "stop"]
@@ -188,10 +189,10 @@ def decode_settings(raw: bytes, file: Path) -> Settings:
         SettingsError: it is not TOML, or has an unknown key or a value out of range.
     """
     try:
-        settings = msgspec.toml.decode(raw, type=Settings)
+        settings = decode_toml(raw, Settings)
         msgspec.convert(settings.sampling, Sampling)
         return settings
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (TomlError, msgspec.ValidationError) as error:
         raise SettingsError(f"{file}: {error}") from error
 
 

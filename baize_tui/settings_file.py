@@ -23,12 +23,14 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
     """
     target = file.resolve()
     try:
-        before = target.read_text(encoding="utf-8") if target.exists() else ""
+        before = target.read_text(encoding="utf-8-sig") if target.exists() else ""
         document = tomlkit.parse(before)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise SettingsError(f"{file}: {error}") from error
+    except RecursionError as error:
+        raise SettingsError(f"{file}: it is nested too deeply") from error
     section = document.get(table)
     if value is None:
         if section is not None and key in section:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +12,19 @@ import pytest
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
-from baize_tui.catalog.adapters import CatalogAdapter, find_adapter, known_adapters
+from baize_tui.catalog.adapters import (
+    CatalogAdapter,
+    broken_adapters,
+    find_adapter,
+    known_adapters,
+)
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
     Recipe,
+    broken_models,
     find_model,
     known_models,
     read_recipe,
@@ -256,3 +263,69 @@ def test_the_hash_is_computed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert model_sha256(file, cache) == expected
     file.write_bytes(b"other weights")
     assert model_sha256(file, cache) == hashlib.sha256(b"other weights").hexdigest()
+
+
+BROKEN_RECIPES = {
+    "not-toml": "file = ",
+    "deep": "file = " + "[" * 5000,
+    "wrong-type": "file = 3",
+    "unknown-key": 'file = "m.gguf"\ncolour = "red"',
+    "not-utf8": None,
+    "imports": 'package = "this.x"\nfile = "m.gguf"',
+    "too-hot": 'file = "m.gguf"\n[sampling]\ntemperature = inf',
+}
+
+
+def write_broken_recipes(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for name, text in BROKEN_RECIPES.items():
+        content = b"\xff\xfe" if text is None else text.encode()
+        (folder / f"{name}.toml").write_bytes(content)
+
+
+def test_a_broken_recipe_is_no_obstacle_to_the_others(paths: Paths) -> None:
+    before = {model.name for model in known_models(paths)}
+    write_broken_recipes(paths.recipes_folder)
+    assert {model.name for model in known_models(paths)} == before
+    assert find_model("smollm2-135m", paths).installed
+    broken = broken_models(paths)
+    assert len(broken) == len(BROKEN_RECIPES)
+    for name in BROKEN_RECIPES:
+        (why,) = (line for line in broken if f"{name}.toml" in line)
+        with pytest.raises(CatalogError, match=re.escape(why)):
+            find_model(name, paths)
+
+
+def test_a_broken_recipe_hides_the_shipped_one_of_its_name(paths: Paths) -> None:
+    paths.recipes_folder.mkdir(parents=True)
+    (paths.recipes_folder / "smollm2-135m.toml").write_text("file = 3")
+    with pytest.raises(CatalogError, match=r"smollm2-135m\.toml"):
+        find_model("smollm2-135m", paths)
+
+
+def test_a_broken_recipe_of_an_adapter_is_no_obstacle_either(paths: Paths) -> None:
+    write_broken_recipes(paths.recipes_folder / "adapters")
+    assert known_adapters(paths)
+    assert len(broken_adapters(paths)) == len(BROKEN_RECIPES)
+    with pytest.raises(CatalogError, match=r"deep\.toml"):
+        find_adapter("deep", paths)
+
+
+@pytest.mark.parametrize("package", ["this", "__main__", "no_such_package", "json"])
+def test_looking_for_a_package_imports_nothing(package: str, paths: Paths) -> None:
+    paths.recipes_folder.mkdir(parents=True)
+    file = paths.recipes_folder / "mine.toml"
+    file.write_text(f'package = "{package}"\nfile = "no such.gguf"')
+    sys.modules.pop("this", None)
+    with pytest.raises(CatalogError, match="not installed"):
+        find_model("mine", paths)
+    assert "this" not in sys.modules
+
+
+def test_a_path_of_a_user_who_does_not_exist_is_missing(paths: Paths) -> None:
+    paths.recipes_folder.mkdir(parents=True)
+    (paths.recipes_folder / "mine.toml").write_text('file = "~nobody-here/m.gguf"')
+    with pytest.raises(CatalogError, match="the file of mine is missing"):
+        find_model("mine", paths)
+    with pytest.raises(CatalogError, match="no such file"):
+        find_model("~nobody-here/m.gguf", paths)

@@ -11,6 +11,7 @@ from textual.color import Color, ColorParseError
 from textual.theme import Theme
 
 from baize_shared.sanitizer import clean_line
+from baize_shared.toml_files import TomlError, decode_toml
 
 BAIZE_DARK = Theme(
     name="baize-dark",
@@ -85,14 +86,14 @@ def read_themes(folder: Path) -> list[Theme | InvalidTheme]:
     themes: list[Theme | InvalidTheme] = []
     for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
         try:
-            content = msgspec.toml.decode(file.read_bytes(), type=_ThemeFile)
+            content = decode_toml(file.read_bytes(), _ThemeFile)
             fields = msgspec.structs.asdict(content)
             for key, colour in fields.items():
                 if key not in ("dark", "variables") and colour is not None:
                     Color.parse(colour)
         except OSError as error:
             themes.append(InvalidTheme(f"{file}: {error.strerror}"))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except TomlError as error:
             themes.append(InvalidTheme(f"{file}: {error}"))
         except ColorParseError as error:
             themes.append(InvalidTheme(f"{file}: {clean_line(str(error))}"))

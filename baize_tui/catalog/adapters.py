@@ -7,12 +7,15 @@ from pathlib import Path
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.sanitizer import clean_line
+from baize_shared.user_paths import expand_user
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
     CatalogEntry,
     CatalogError,
     RecipeFields,
+    RecipeFolders,
     check_name,
+    read_recipes,
     read_toml,
     write_toml,
 )
@@ -58,17 +61,24 @@ def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter
 
     With ``base``, those for that model and those that name no model.
     """
-    adapters: dict[str, CatalogAdapter] = {}
+    adapters = []
+    for name, recipe in _adapter_recipes(paths).recipes.items():
+        if base is None or recipe.base in (None, base):
+            path = expand_user(recipe.file) if recipe.file else adapter_file(name, paths)
+            adapters.append(CatalogAdapter(name, path if path.is_file() else None, recipe))
+    return sorted(adapters, key=lambda adapter: not adapter.installed)
+
+
+def broken_adapters(paths: Paths) -> list[str]:
+    """What is wrong with recipes of adapters that cannot be used: a line each."""
+    return list(_adapter_recipes(paths).broken.values())
+
+
+def _adapter_recipes(paths: Paths) -> RecipeFolders[AdapterRecipe]:
     folders = (paths.adapters_folder, paths.recipes_folder / "adapters")
-    for folder in (*folders, shipped_models() / "adapters"):
-        for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
-            recipe = read_toml(file, AdapterRecipe)
-            if base is not None and recipe.base not in (None, base):
-                continue
-            path = Path(recipe.file).expanduser() if recipe.file else adapter_file(file.stem, paths)
-            adapter = CatalogAdapter(file.stem, path if path.is_file() else None, recipe)
-            adapters.setdefault(file.stem, adapter)
-    return sorted(adapters.values(), key=lambda adapter: not adapter.installed)
+    return read_recipes(
+        (*folders, shipped_models() / "adapters"), lambda file: read_toml(file, AdapterRecipe)
+    )
 
 
 def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
@@ -87,7 +97,7 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
                     else f"the file of {wanted} is missing: {adapter.recipe.file}"
                 )
             return adapter
-    path = Path(wanted).expanduser()
+    path = expand_user(wanted)
     if path.is_file():
         return CatalogAdapter(str(path.absolute()), path.absolute(), AdapterRecipe(file=str(path)))
     if path.is_dir():
@@ -95,6 +105,8 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
             f"{clean_line(wanted)} is a folder: 'baize-tui models import FOLDER --base MODEL' "
             "converts it to an adapter"
         )
+    if wanted in (broken := _adapter_recipes(paths).broken):
+        raise CatalogError(broken[wanted])
     names = ", ".join(adapter.name for adapter in adapters) or "none"
     raise CatalogError(f"no adapter is called {clean_line(wanted)!r}; known adapters: {names}")
 

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from baize_shared.atomic_files import replace_when_complete
+from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import (
     AdapterRecipe,
     CatalogAdapter,
@@ -81,7 +82,7 @@ async def import_file(
         EngineFailure: it is not a GGUF, or llama.cpp cannot run the model, or the adapter does not
             fit the base.
     """
-    file = file.expanduser().absolute()
+    file = expand_user(file).absolute()
     stem = file.name if file.is_dir() else file.stem
     name = check_name(options.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
     base = find_model(options.base, paths) if options.base is not None else None

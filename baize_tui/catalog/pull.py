@@ -23,6 +23,7 @@ from baize_convert.opening import open_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
 from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
@@ -82,7 +83,7 @@ def conversion(recipe: Recipe, *, download_weights: bool = True) -> Plan:
 
 
 def _expand(source: str) -> str:
-    return source if source.startswith(HUB_PREFIX) else str(Path(source).expanduser())
+    return source if source.startswith(HUB_PREFIX) else str(expand_user(source))
 
 
 def pull(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, Generic, Self, TypeVar
 
@@ -19,6 +20,8 @@ from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line, clean_text
+from baize_shared.toml_files import TomlError, decode_toml
+from baize_shared.user_paths import expand_user
 from baize_tui.catalog.pull_records import model_file, read_record
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths, private_folder
@@ -102,6 +105,8 @@ class Recipe(RecipeFields, frozen=True):
             raise ValueError("give one of file, repository (with file) and base")
         if self.package is not None and self.file is None:
             raise ValueError("package needs a file in it")
+        if self.package is not None and not self.package.isidentifier():
+            raise ValueError(f"package {self.package!r} is not the name of a package")
         if self.adapters and self.base is None:
             raise ValueError("adapters need a base")
         if self.repository is not None and self.file is None:
@@ -164,10 +169,10 @@ def read_toml(file: Path, kind: type[RecipeT]) -> RecipeT:
         CatalogError: not readable, or not a recipe; the message names file and key.
     """
     try:
-        return msgspec.toml.decode(file.read_bytes(), type=kind).cleaned()
+        return decode_toml(file.read_bytes(), kind).cleaned()
     except OSError as error:
         raise CatalogError(f"{file}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except TomlError as error:
         raise CatalogError(f"{file}: {error}") from error
 
 
@@ -195,26 +200,66 @@ def _find_file(name: str, recipe: Recipe, paths: Paths) -> Path | None:
         return next((path for path in candidates if path.is_file()), None)
     assert recipe.file is not None
     if recipe.package is None:
-        path = Path(recipe.file).expanduser()
+        path = expand_user(recipe.file)
         return path if path.is_file() else None
-    # Without importing the package, which may be large.
-    spec = importlib.util.find_spec(recipe.package)
-    for folder in (spec.submodule_search_locations or []) if spec is not None else []:
+    for folder in _package_folders(recipe.package):
         path = Path(folder) / recipe.file
         if path.is_file():
             return path
     return None
 
 
-def known_models(paths: Paths) -> list[CatalogModel]:
-    """All models with a recipe: installed ones first, and of these the user's own."""
-    models: dict[str, CatalogModel] = {}
-    for folder in (paths.models_folder, paths.recipes_folder, shipped_models()):
+def _package_folders(package: str) -> list[str]:
+    """Where an installed package is; nothing of it is imported, so its name has no dot."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module without a specification, such as __main__
+        return []
+    return list(spec.submodule_search_locations or []) if spec is not None else []
+
+
+class RecipeFolders(Struct, Generic[RecipeT], frozen=True):
+    """The recipes in some folders by name; an earlier folder hides a later one."""
+
+    recipes: dict[str, RecipeT]
+    broken: dict[str, str]
+    """What is wrong with each file that is not a recipe: a line that names it."""
+
+
+def read_recipes(
+    folders: Iterable[Path], read: Callable[[Path], RecipeT]
+) -> RecipeFolders[RecipeT]:
+    """All ``NAME.toml`` in ``folders``; one that ``read`` refuses does not hide the others."""
+    found: RecipeFolders[RecipeT] = RecipeFolders({}, {})
+    for folder in folders:
         for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
-            recipe = read_recipe(file)
-            path = _find_file(file.stem, recipe, paths)
-            models.setdefault(file.stem, CatalogModel(file.stem, path, recipe))
-    return sorted(models.values(), key=lambda model: not model.installed)
+            if file.stem in found.recipes or file.stem in found.broken:
+                continue
+            try:
+                found.recipes[file.stem] = read(file)
+            except CatalogError as error:
+                found.broken[file.stem] = str(error)
+    return found
+
+
+def _model_recipes(paths: Paths) -> RecipeFolders[Recipe]:
+    folders = (paths.models_folder, paths.recipes_folder, shipped_models())
+    return read_recipes(folders, read_recipe)
+
+
+def known_models(paths: Paths) -> list[CatalogModel]:
+    """All models with a valid recipe: installed ones first, and of these the user's own."""
+    recipes = _model_recipes(paths).recipes
+    models = [
+        CatalogModel(name, _find_file(name, recipe, paths), recipe)
+        for name, recipe in recipes.items()
+    ]
+    return sorted(models, key=lambda model: not model.installed)
+
+
+def broken_models(paths: Paths) -> list[str]:
+    """What is wrong with recipes of models that cannot be used: a line each."""
+    return list(_model_recipes(paths).broken.values())
 
 
 def known_model(name: str, paths: Paths) -> CatalogModel:
@@ -227,6 +272,8 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
     for model in models:
         if model.name == name:
             return model
+    if name in (broken := _model_recipes(paths).broken):
+        raise CatalogError(broken[name])
     names = ", ".join(model.name for model in models) or "none"
     raise CatalogError(f"no model is called {clean_line(name)!r}; known models: {names}")
 
@@ -247,7 +294,7 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
             if model.path is None:
                 raise CatalogError(_why_missing(model))
             return model
-    path = Path(wanted).expanduser()
+    path = expand_user(wanted)
     if path.exists():
         return CatalogModel(path.stem, path.absolute(), Recipe(file=str(path.absolute())))
     if wanted.startswith(HUB_PREFIX):

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-import msgspec
 from msgspec import Struct
 
+from baize_shared.toml_files import decode_toml
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM
@@ -49,7 +49,7 @@ def formats() -> dict[str, PromptFormat]:
     """All prompt formats by name."""
     by_name = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
     for file in sorted((shipped_models() / "formats").glob("*.toml")):
-        by_name[file.stem] = msgspec.toml.decode(file.read_bytes(), type=PromptFormat)
+        by_name[file.stem] = decode_toml(file.read_bytes(), PromptFormat)
     return by_name
 
 

@@ -7,7 +7,8 @@ import locale
 
 from baize_shared.commands import DONE, FAILED
 from baize_shared.printing import prepare_stdout, print_json, print_line
-from baize_tui.catalog.recipes import CatalogError, find_model, known_models
+from baize_tui.catalog.adapters import broken_adapters
+from baize_tui.catalog.recipes import CatalogError, broken_models, find_model, known_models
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
 from baize_tui.cli.doctor_output import Findings, report_json, report_lines
@@ -41,6 +42,7 @@ async def _examine(paths: Paths) -> Findings:
     except SettingsError as error:
         problems.append(str(error))
     try:
+        problems += [*broken_models(paths), *broken_adapters(paths)]
         findings.installed = [model.name for model in known_models(paths) if model.installed]
         findings.model = find_model(findings.settings.model.default, paths)
     except CatalogError as error:

@@ -10,6 +10,7 @@ import msgspec
 
 from baize_convert.hub.names import HUB_PREFIX
 from baize_convert.quantization.outtype_names import OuttypeName
+from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.recipes import (
     DEFAULT_OUTTYPE,
@@ -51,7 +52,7 @@ def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> C
         from baize_tui.catalog.hub_models import hub_model
 
         return hub_model(argument, outtype)
-    path = Path(argument).expanduser()
+    path = expand_user(argument)
     if path.is_dir():
         name = re.sub(r"[^a-z0-9._-]+", "-", path.resolve().name.lower()).strip("-.")
         recipe = Recipe(base=str(path.resolve()), outtype=outtype or DEFAULT_OUTTYPE)

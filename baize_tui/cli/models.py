@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from baize_shared.printing import prepare_stdout, print_json, print_line
-from baize_tui.catalog.adapters import known_adapters
-from baize_tui.catalog.recipes import known_models
+from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
+from baize_tui.catalog.adapters import broken_adapters, known_adapters
+from baize_tui.catalog.recipes import broken_models, known_models
 from baize_tui.cli.flags import GpuLayers, Json, Offline
 from baize_tui.cli.model_info import print_info
 from baize_tui.cli.model_output import adapter_json, list_lines, model_json
@@ -47,6 +47,8 @@ def list_command(json: Json = False) -> None:
     """The models and adapters that are known, the installed ones first."""
     paths = project_paths()
     known, adapters = known_models(paths), known_adapters(paths)
+    for why in (*broken_models(paths), *broken_adapters(paths)):
+        print_message(PROGRAM, why)
     if json:
         print_json(
             {

@@ -15,14 +15,15 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
+from baize_shared.user_paths import expand_user
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog, LineDialog
 from baize_tui.app.screens.model_texts import Entry, adapter_hint, details_text, row_text
 from baize_tui.app.screens.picker import SEARCH, Choice, Picker
 from baize_tui.app.services.background_pulls import PullEvent, PullProgress
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
-from baize_tui.catalog.adapters import known_adapters
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
+from baize_tui.catalog.adapters import broken_adapters, known_adapters
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, broken_models, known_models
 from baize_tui.engine.client import EngineFailure
 
 TITLE = "Models and adapters"
@@ -90,6 +91,7 @@ class ModelsScreen(Dialog[str | None]):
         self._fill()
         if self._current is not None:
             self._highlight(self._current)
+        self._show_broken_recipes()
         self._measure_installed()
 
     # --- what is shown --------------------------------------------------------------------------
@@ -111,6 +113,12 @@ class ModelsScreen(Dialog[str | None]):
             self._show_notice(str(error))
             return
         self._entries = {entry.name: entry for entry in entries}
+
+    def _show_broken_recipes(self) -> None:
+        broken = [*broken_models(self._state.paths), *broken_adapters(self._state.paths)]
+        if broken:
+            more = f" ({len(broken) - 1} more: baize-tui doctor)" if len(broken) > 1 else ""
+            self._show_notice(f"{broken[0]}{more}")
 
     @on(Input.Changed)
     def _fill(self) -> None:
@@ -257,7 +265,7 @@ class ModelsScreen(Dialog[str | None]):
         )
         try:
             # A folder is an adapter's, for the model in use.
-            base = self._current if path.expanduser().is_dir() else None
+            base = self._current if expand_user(path).is_dir() else None
             imported = await import_file(
                 path, ImportOptions(copy=copy, base=base), self._state.paths, engine
             )

@@ -184,11 +184,11 @@ def _read_header(context: int, path: str, size: int) -> GgufHeader:
 
     def number(key: str) -> int:
         value = metadata.get(f"{architecture}.{key}", "")
-        return int(value) if value.isdigit() else 0
+        return int(value) if value.isascii() and value.isdecimal() else 0
 
     tokens = metadata.get("tokenizer.ggml.tokens", "")
     file_type = metadata.get("general.file_type", "")
-    type_name = lib.llama_ftype_name(int(file_type)) if file_type.isdigit() else None
+    type_name = lib.llama_ftype_name(int(file_type)) if file_type.isdecimal() else None
     return GgufHeader(
         path=path,
         file_bytes=size,

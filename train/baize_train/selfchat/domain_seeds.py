@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
+from baize_shared.toml_files import TomlError, decode_toml
 from baize_train.errors import TrainError
 from baize_tui.catalog.shipped import shipped_models
 
@@ -48,8 +48,8 @@ def read_domain(spec: str) -> Domain:
     if not file.is_file():
         raise TrainError(f"{spec}: no such domain; known: {', '.join(known_domains())}")
     try:
-        domain = msgspec.toml.decode(file.read_bytes(), type=Domain)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        domain = decode_toml(file.read_bytes(), Domain)
+    except (OSError, TomlError) as error:
         raise TrainError(f"{file}: {error}") from error
     if domain.terms_from not in (None, ICD_10_CM):
         raise TrainError(f"{file}: terms_from {domain.terms_from!r}: only {ICD_10_CM} is known")

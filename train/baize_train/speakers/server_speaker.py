@@ -75,7 +75,7 @@ class ServerSpeaker:
                 f"{self._url}: too many requests",
                 temporary=True,
                 rate_limited=True,
-                retry_after_s=float(after) if after.replace(".", "", 1).isdigit() else None,
+                retry_after_s=float(after) if after.replace(".", "", 1).isdecimal() else None,
             )
         if isinstance(error, openai.APIConnectionError):  # a timeout is one of these
             return SpeakerError(f"{self._url} does not answer: {error}", temporary=True)

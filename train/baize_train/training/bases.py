@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from baize_shared.user_paths import expand_user
 from baize_train.errors import TrainError
 
 
@@ -27,7 +28,7 @@ def resolve_base(base: str) -> Path:
             return open_repository(name).folder
         except ConvertError as error:
             raise TrainError(str(error)) from error
-    path = Path(base).expanduser()
+    path = expand_user(base)
     if path.exists():
         return path.absolute()
     try:

@@ -20,7 +20,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     complete = []
     for checkpoint in folder.glob(f"{_PREFIX}*"):
         number = checkpoint.name.removeprefix(_PREFIX)
-        if not number.isdigit():
+        if not number.isdecimal():
             continue
         if _is_complete(checkpoint):
             complete.append((int(number), checkpoint))
