@@ -12,6 +12,7 @@ from baize_shared.atomic_files import write_atomically
 from baize_tui.paths import private_folder
 
 _CHUNK = 1 << 20
+_HASHES = "model-hashes.json"
 
 
 def model_sha256(path: Path, cache: Path) -> str:
@@ -20,9 +21,7 @@ def model_sha256(path: Path, cache: Path) -> str:
     Raises:
         OSError: the file cannot be read.
     """
-    status = path.stat()
-    key = f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
-    hashes_file = cache / "model-hashes.json"
+    key, hashes_file = _key(path), cache / _HASHES
     hashes = _read(hashes_file)
     if key in hashes:
         return hashes[key]
@@ -36,6 +35,20 @@ def model_sha256(path: Path, cache: Path) -> str:
     private_folder(cache)
     write_atomically(hashes_file, msgspec.json.encode(hashes), private=True)
     return hashes[key]
+
+
+def known_sha256(path: Path, cache: Path) -> str | None:
+    """The same if it was computed before; None if it was not, or the file has changed since."""
+    try:
+        return _read(cache / _HASHES).get(_key(path))
+    except OSError:
+        return None
+
+
+def _key(path: Path) -> str:
+    """The file and everything that changes with its content."""
+    status = path.stat()
+    return f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def _read(file: Path) -> dict[str, str]:

@@ -9,11 +9,12 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.events import LoadingModel
 from baize_tui.engine.client import Engine, ModelSpec
@@ -27,6 +28,10 @@ class Catalog(Protocol):
 
     def find_model(self, name: str | None) -> CatalogModel:
         """The model ``name``; for None the first that is installed."""
+        ...
+
+    def find_same_model(self, name: str, path: str | None, sha256: str | None) -> CatalogModel:
+        """The model that a conversation was held with, by its content."""
         ...
 
     def find_adapter(self, name: str) -> CatalogAdapter: ...
@@ -59,7 +64,8 @@ class ActiveModel:
         self._engine = engine
         self._cache = cache
         self._catalog = catalog
-        self._one_model = one_model
+        self.one_model = one_model
+        """Whether the loaded model answers in every conversation."""
         self.sha256: Future[str] = Future()
         """SHA-256 of the model file, computed in the background; fails with ``OSError``."""
 
@@ -87,10 +93,57 @@ class ActiveModel:
         Raises:
             CatalogError: the conversation's model is not on this machine.
         """
-        name = conversation.model
-        if self._one_model or name is None or (self.model is not None and self.model.name == name):
+        return None if self.one_model else self._missing(conversation)
+
+    def answers(self, conversation: Conversation) -> bool:
+        """Whether the loaded model would answer the next question of ``conversation``."""
+        return self.model is not None and (self.one_model or self.is_model_of(conversation))
+
+    def is_model_of(self, conversation: Conversation) -> bool:
+        """Whether the loaded model is the one that ``conversation`` was held with."""
+        try:
+            return self.model is not None and self._missing(conversation) is None
+        except CatalogError:
+            return False
+
+    def _missing(self, conversation: Conversation) -> CatalogModel | None:
+        name, model = conversation.model, self.model
+        if name is None:
             return None
-        return self._catalog.find_model(name)
+        if model is not None and model.name == name and self._has_file_of(conversation):
+            return None
+        # Several recipes may be about one file, so the same content under another name counts
+        # only if there is none with the name any more.
+        found = self._catalog.find_same_model(
+            name, conversation.model_path, conversation.model_sha256
+        )
+        is_loaded = model is not None and (model.name, model.path) == (found.name, found.path)
+        return None if is_loaded else found
+
+    def _has_file_of(self, conversation: Conversation) -> bool:
+        """Whether the loaded file is that of ``conversation``, as far as this is known."""
+        assert self.model is not None
+        sha256 = self.known_sha256
+        if conversation.model_sha256 is not None and sha256 is not None:
+            return conversation.model_sha256 == sha256
+        return conversation.model_path in (None, str(self.model.path))
+
+    @property
+    def known_sha256(self) -> str | None:
+        """The hash of the loaded file; None while it is computed, or if the file is gone."""
+        if not self.sha256.done() or self.sha256.exception() is not None:
+            return None
+        return self.sha256.result()
+
+    def assign_to(self, conversation: Conversation, model: CatalogModel) -> Conversation:
+        """``conversation`` with ``model`` from now on."""
+        is_loaded = self.model is not None and self.model.path == model.path
+        return msgspec.structs.replace(
+            conversation,
+            model=model.name,
+            model_path=str(model.path),
+            model_sha256=self.known_sha256 if is_loaded else None,
+        )
 
     async def load(
         self, model: CatalogModel, progress: Callable[[float], None] | None
@@ -138,6 +191,7 @@ class ActiveModel:
 def _start_hash(path: Path, cache: Path) -> Future[str]:
     # A daemon thread: quitting must not wait until a large file is read.
     future: Future[str] = Future()
+    future.set_running_or_notify_cancel()  # who waits may give up, but cannot cancel it
 
     def compute() -> None:
         try:

@@ -149,11 +149,7 @@ class Answering:
             self._store.conversation, attempt.question.conversation_id
         )
         conversation = with_answerer(conversation, attempt.options.answerer)
-        try:
-            required = self._active_model.required_by(conversation)
-        except CatalogError as error:
-            required = None
-            attempt.notices.append(f"{error}. Another model answered")
+        required = self._active_model.required_by(conversation)
         if required is not None:
             loading = self._active_model.load_with_progress(required)
             async with contextlib.aclosing(loading) as steps:
@@ -233,10 +229,10 @@ class Answering:
         answer.replace(event.text, event.ids)
         state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
         sha256 = self._active_model.sha256
-        known = sha256.done() and sha256.exception() is None
-        made = make_provenance(plan, event, sha256.result() if known else None)
+        known = self._active_model.known_sha256
+        made = make_provenance(plan, event, known)
         message = await self._saver.finish(answer, state, made)
-        if not known and answer.saved:
+        if known is None and answer.saved:
             self._saver.add_model_hash_later(message.id, sha256)
         return AnswerFinished(
             message, event.reason, event.stats, answer.saved, [*notices, *event.notices]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from baize_shared.sanitizer import clean_text
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import conversation_prompt, stop_strings
@@ -119,6 +119,8 @@ class Chat:
             system=defaults.system if system is None else system,
             moderation=defaults.moderation,
             model=model.name if model is not None else None,
+            model_path=str(model.path) if model is not None else None,
+            model_sha256=self.active_model.known_sha256 if model is not None else None,
             format=format,
             adapters=adapters,
         )
@@ -244,9 +246,8 @@ class Chat:
             return None
         if conversation is None:
             conversation = self._unsaved_conversation()
-        with contextlib.suppress(CatalogError):  # without its own model, the loaded one answers
-            if self.active_model.required_by(conversation) is not None:
-                return None
+        if not self.active_model.answers(conversation):
+            return None
         path = await self.messages.path(leaf_id) if leaf_id is not None else []
         visible = visible_messages(path, conversation.context_start)
         prompt = conversation_prompt(

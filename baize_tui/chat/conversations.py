@@ -84,6 +84,8 @@ class Conversations:
         format: str | None = None,
         title: str = NEW_TITLE,
         adapters: Mapping[str, float] = {},
+        model_path: str | None = None,
+        model_sha256: str | None = None,
     ) -> Conversation:
         """Create a conversation without messages."""
         return await self._thread.call(
@@ -94,6 +96,8 @@ class Conversations:
             format=format,
             title=title,
             adapters=adapters,
+            model_path=model_path,
+            model_sha256=model_sha256,
         )
 
     async def rename(self, conversation_id: str, title: str) -> str:

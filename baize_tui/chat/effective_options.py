@@ -133,4 +133,9 @@ def with_answerer(conversation: Conversation, answerer: Answerer | None) -> Conv
     """``conversation`` with the model and adapters of ``answerer``, if there is one."""
     if answerer is None:
         return conversation
-    return msgspec.structs.replace(conversation, model=answerer.model, adapters=answerer.adapters)
+    conversation = msgspec.structs.replace(conversation, adapters=answerer.adapters)
+    if answerer.model == conversation.model:
+        return conversation
+    return msgspec.structs.replace(
+        conversation, model=answerer.model, model_path=None, model_sha256=None
+    )

@@ -14,7 +14,7 @@ import msgspec
 
 from baize_shared.commands import INTERRUPTED
 from baize_shared.printing import prepare_stdout
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import format_named
@@ -79,25 +79,26 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
     adapters = parse_adapters(options.adapters, paths)
-    model = find_model(options.model or settings.model.default, paths)
+    wanted = find_model(options.model, paths) if options.model is not None else None
     if options.format is not None:
         format_named(options.format)  # an unknown format fails here
     answer_options = options.for_answer
     store = open_conversations_file(paths.conversations_file if options.save else None)
     with progress_line() as progress:
         printer = AnswerPrinter(progress, json=options.json, saves=options.save)
-        chat = open_chat(store, settings, paths, one_model=True)
+        chat = open_chat(store, settings, paths, one_model=wanted is not None)
         chat.listen_for_notices(printer.tell)
         exit_watch.save_at_exit(chat.save_for_exit, chat.rescue)
         exit_watch.at_exit(kill_workers)
         try:
             conversation = await _open_conversation(
                 chat,
-                model,
+                wanted,
                 options,
                 adapters,
                 progress=lambda done: progress.show(f"loading {done:.0%}"),
             )
+            model = chat.active_model.require().model
             chat.options.sampling(conversation, answer_options.sampling)  # out of range fails here
             domain = chat.options.domain(conversation)
             if domain is not None:
@@ -115,24 +116,34 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
 
 async def _open_conversation(
     chat: Chat,
-    model: CatalogModel,
+    wanted: CatalogModel | None,
     options: AskOptions,
     adapters: Mapping[str, float],
     progress: Callable[[float], None],
 ) -> Conversation:
-    """The conversation of ``--session`` or a new one, with ``model`` loaded.
+    """The conversation of ``--session`` or a new one, with the model that answers loaded.
+
+    That is ``wanted``, or without it the conversation's own, or the default of the settings.
 
     Raises:
-        EngineFailure: the model cannot be loaded.
-        UnknownConversation: there is none with the id that was given.
+        CatalogError: the model is not on this machine.
+        EngineFailure: it cannot be loaded.
+        UnknownConversation: there is no conversation with the id that was given.
     """
+    default = chat.settings.model.default
     if options.session is None:
-        await chat.use_model(model, progress)
+        await chat.use_model(wanted or chat.catalog.find_model(default), progress)
         return await chat.new_conversation(
             system=options.system, format=options.format, adapters=adapters
         )
     conversation = await chat.conversations.get(options.session)
-    await chat.use_model(model, progress)
+    try:
+        own = wanted or chat.active_model.required_by(conversation)
+    except CatalogError as error:
+        raise CatalogError(f"{error}. --model names another one") from error
+    await chat.use_model(own or chat.catalog.find_model(default), progress)
+    if wanted is not None and not chat.active_model.is_model_of(conversation):
+        tell(f"{wanted.name} answers; the conversation is with {conversation.model or 'no model'}")
     if not adapters:
         return conversation
     changed = msgspec.structs.replace(conversation, adapters=dict(adapters))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter
 from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.store_thread import StoreThread, open_store
@@ -23,6 +24,9 @@ class LocalCatalog:
 
     def find_model(self, name: str | None) -> CatalogModel:
         return find_model(name, self._paths)
+
+    def find_same_model(self, name: str, path: str | None, sha256: str | None) -> CatalogModel:
+        return find_same_model(name, path, sha256, self._paths)
 
     def find_adapter(self, name: str) -> CatalogAdapter:
         return find_adapter(name, self._paths)

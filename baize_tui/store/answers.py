@@ -16,6 +16,17 @@ NOW_OR_LATER = "max(?, (SELECT max(updated_at) + 1e-6 FROM conversation))"
 """The given time, or just after all others if the clock went back: the last used comes first."""
 
 
+_COPY_MODEL_HASH = """
+UPDATE conversation SET model_sha256 = made.sha256
+FROM (SELECT conversation_id,
+             json_extract(provenance, '$.model_path') AS path,
+             json_extract(provenance, '$.model_sha256') AS sha256
+      FROM message WHERE id = ?) AS made
+WHERE id = made.conversation_id AND model_path = made.path AND model_sha256 IS NULL
+"""
+"""From an answer to its conversation, if that is with this model and has no hash yet."""
+
+
 class AnswerWriter:
     """Writes to the answers in a database; ``Store.add_message`` adds them."""
 
@@ -55,15 +66,20 @@ class AnswerWriter:
                 "WHERE id = (SELECT conversation_id FROM message WHERE id = ?)",
                 (now, content.message_id),
             )
+            connection.execute(_COPY_MODEL_HASH, (content.message_id,))
 
     def set_model_hash(self, message_id: int, sha256: str) -> None:
-        """Add the hash of the model file to an answer's provenance, once it is known."""
+        """Add the hash of the model file to an answer's provenance, once it is known.
+
+        Its conversation gets the hash too, if that is with this model and has none yet.
+        """
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE message SET provenance = json_set(provenance, '$.model_sha256', ?) "
                 "WHERE id = ? AND provenance IS NOT NULL",
                 (sha256, message_id),
             )
+            connection.execute(_COPY_MODEL_HASH, (message_id,))
 
     def rescue(self, contents: Sequence[AnswerContent], limit_s: float) -> None:
         """Write answers that still stream as stopped, while other threads may hang in this store.

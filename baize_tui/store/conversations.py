@@ -71,13 +71,16 @@ class Store:
         format: str | None = None,
         title: str = NEW_TITLE,
         adapters: Mapping[str, float] = {},
+        model_path: str | None = None,
+        model_sha256: str | None = None,
     ) -> Conversation:
         now = time.time()
         conversation_id = uuid.uuid4().hex[:12]
         with self.database.transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created_at, updated_at, model, system, "
-                "moderation, format, adapters) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "moderation, format, adapters, model_path, model_sha256) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation_id,
                     clean_line(title),
@@ -88,6 +91,8 @@ class Store:
                     moderation,
                     format,
                     msgspec.json.encode(adapters).decode(),
+                    model_path,
+                    model_sha256,
                 ),
             )
         return self.conversation(conversation_id)
@@ -134,10 +139,12 @@ class Store:
         ``conversation``, and none of its other fields."""
         with self.database.transaction() as connection:
             connection.execute(
-                "UPDATE conversation SET model = ?, system = ?, moderation = ?, format = ?, "
-                "sampling = ?, overflow = ?, adapters = ? WHERE id = ?",
+                "UPDATE conversation SET model = ?, model_path = ?, model_sha256 = ?, system = ?, "
+                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ? WHERE id = ?",
                 (
                     conversation.model,
+                    conversation.model_path,
+                    conversation.model_sha256,
                     clean_text(conversation.system),
                     conversation.moderation,
                     conversation.format,

@@ -60,7 +60,18 @@ _ADAPTERS = """
 ALTER TABLE conversation ADD COLUMN adapters TEXT NOT NULL DEFAULT '{}';
 """
 
-STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES, _OPTIONS_MARKS_AND_PINS, _ADAPTERS)
+_MODEL_IDENTITY = """
+-- what the model was: its file, and the SHA-256 of that; "model" is what it was called
+ALTER TABLE conversation ADD COLUMN model_path TEXT;
+ALTER TABLE conversation ADD COLUMN model_sha256 TEXT;
+"""
+
+STEPS: tuple[str, ...] = (
+    _CONVERSATIONS_AND_MESSAGES,
+    _OPTIONS_MARKS_AND_PINS,
+    _ADAPTERS,
+    _MODEL_IDENTITY,
+)
 VERSION = len(STEPS)
 
 

@@ -33,6 +33,10 @@ class Conversation(Struct, frozen=True):
     overflow: Overflow | None = None
     adapters: dict[str, float] = {}
     """Scale of each adapter over the model, by name."""
+    model_path: str | None = None
+    """The file of the model; ``model`` is what it was called. None in old conversations."""
+    model_sha256: str | None = None
+    """The hash of that file; None while it is unknown."""
 
 
 class Message(Struct, frozen=True):

@@ -31,6 +31,8 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         sampling=msgspec.json.decode(row["sampling"]),
         overflow=row["overflow"],
         adapters=msgspec.json.decode(row["adapters"]),
+        model_path=row["model_path"],
+        model_sha256=row["model_sha256"],
     )
 
 

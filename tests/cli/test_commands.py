@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from baize_tui.engine.attention_trial import write_trial_model
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from build_llama.installation import pinned_version
@@ -235,6 +236,24 @@ def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
         assert named in one_line(run("ask", "Hi", "--model", str(file)))
     assert "not a GGUF" in one_line(run("models", "import", str(tmp_path / "broken/text.gguf")))
     assert "no model is called" in one_line(run("ask", "Hi", "--model", "nope"))
+
+
+def test_a_conversation_goes_on_with_its_own_model_and_another_one_only_on_request(
+    tmp_path: Path,
+) -> None:
+    own = tmp_path / "ggml-model-q4_0.gguf"
+    write_trial_model(own)
+    started = run_json("ask", "Hi", "--model", str(own), *SHORT)
+    session = started["session_id"]
+    assert run_json("ask", "Hi", "--session", session, *SHORT)["model"] == "ggml-model-q4_0"
+    done = run("ask", "Hi", "--session", session, "--model", "smollm2-135m", *SHORT)
+    assert done.returncode == 0
+    assert b"smollm2-135m answers; the conversation is with ggml-model-q4_0" in done.stderr
+    assert run_json("ask", "Hi", "--session", session, *SHORT)["model"] == "ggml-model-q4_0"
+    own.unlink()
+    line = one_line(run("ask", "Hi", "--session", session, *SHORT))
+    assert "no longer at" in line
+    assert "--model" in line
 
 
 # --- sessions -------------------------------------------------------------------------------------

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import threads_text
+from baize_tui.catalog.recipes import CatalogError
 
 MODERATED, NOT_MODERATED = "moderated", "not moderated"
 TOO_LONG, DROPS_TURNS = "too long", "drops oldest turns"
+NOT_LOADED, GONE = "(loads with the next question)", "is not on this machine"
 
 
 class IdleStatus:
@@ -34,7 +36,7 @@ class IdleStatus:
         if running is not None:
             adapters = view.conversation.adapters if view.conversation is not None else {}
             names = [name for name, scale in adapters.items() if scale]
-            parts.append(" + ".join([running.model.name, *names]))
+            parts.append(" + ".join([self._answering_model(running.model.name), *names]))
             if view.last_stats is not None:
                 parts.append(f"{view.last_stats.tokens_per_second:.0f} tokens/s")
                 threads = threads_text(view.last_stats.threads, running.loaded.threads)
@@ -49,6 +51,19 @@ class IdleStatus:
         if threads and not status.fits(text):
             text = " · ".join(part for part in parts if part and part != threads)
         status.show(text)
+
+    def _answering_model(self, loaded: str) -> str:
+        """The model that answers the next question, which need not be the ``loaded`` one."""
+        active, conversation = self._surface.chat.active_model, self._surface.view.conversation
+        if conversation is None or conversation.model is None or active.is_model_of(conversation):
+            return loaded
+        if active.one_model:
+            return f"{loaded} instead of {conversation.model}"
+        try:
+            active.required_by(conversation)
+        except CatalogError:
+            return f"{conversation.model} {GONE}"
+        return f"{conversation.model} {NOT_LOADED}"
 
     def _context_text(self, n_ctx: int) -> str:
         """How many tokens of the context are used, or would be with the draft."""

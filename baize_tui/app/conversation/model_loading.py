@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import msgspec
-
 from baize_shared.progress import TimeLeft, progress_text
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
@@ -85,7 +83,7 @@ class ModelLoading:
             self._surface.status.show(str(error), "problem")
             return
         if view.conversation is not None:
-            changed = msgspec.structs.replace(view.conversation, model=name)
+            changed = self._surface.chat.active_model.assign_to(view.conversation, model)
             await self._conversation_view.change_options(changed)
         await self.load(model)
         self._conversation_view.show_welcome()

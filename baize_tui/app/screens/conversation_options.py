@@ -54,13 +54,17 @@ class ConversationOptions(OptionsScreen):
         model = self._state.chat.active_model.model
         return model.name if model is not None else None
 
+    def _is_running_model(self) -> bool:
+        own, active = self._conversation, self._state.chat.active_model
+        return own.model is None or active.is_model_of(own)
+
     def _model_option(self) -> Option:
         field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
             field, key="model", optional=False, description=MODEL_DESCRIPTION
         )
-        running, own = self._running_model(), self._conversation.model
-        return Option(field, None if own == running else own, running, self._state.model_names)
+        own = None if self._is_running_model() else self._conversation.model
+        return Option(field, own, self._running_model(), self._state.model_names)
 
     def _chat_option(self, field: SettingField) -> Option:
         default = getattr(self._state.settings.chat, field.key)
@@ -107,12 +111,25 @@ class ConversationOptions(OptionsScreen):
         else:
             if value is None:
                 value = self._required_default(field.key)
-            changed = msgspec.structs.replace(conversation, **{field.key: value})
+            if field.key == "model":
+                changed = self._with_model(conversation, value)
+            else:
+                changed = msgspec.structs.replace(conversation, **{field.key: value})
         try:
             await self._change(changed)
         except StoreError as error:
             raise SettingsError(str(error)) from error
         self._conversation = changed
+
+    def _with_model(self, conversation: Conversation, name: OptionValue) -> Conversation:
+        chat = self._state.chat
+        try:
+            model = chat.catalog.find_model(str(name)) if name is not None else None
+        except CatalogError as error:
+            raise SettingsError(str(error)) from error
+        if model is None:
+            return conversation
+        return chat.active_model.assign_to(conversation, model)
 
     def _required_default(self, key: str) -> OptionValue:
         """What to save in place of the default, for options that a conversation always has."""

@@ -16,7 +16,6 @@ from tests.app.pilot import (
     ask,
     catalog,
     client,
-    notices,
     say,
     screen,
     status,
@@ -49,14 +48,13 @@ async def test_a_conversation_continues_with_its_own_model(
         assert running.name == "own"
 
 
-async def test_a_missing_model_is_reported_and_another_answers(
+async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
     run_app: RunApp, paths: Paths
 ) -> None:
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, model="gone", title="T")
     store.close()
-    opened = run_app(ScriptedEngine("Yes."), open_session=conversation.id, notifications=True)
-    async with opened as pilot:
+    async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
 
         def find(name: str | None) -> CatalogModel:
             if name == "gone":
@@ -64,8 +62,12 @@ async def test_a_missing_model_is_reported_and_another_answers(
             return model()
 
         catalog(pilot).find_model = find
-        await ask(pilot, "Hi", "Yes.")
-        await wait_until(lambda: "Another model answered" in notices(pilot), "the notice")
+        await say(pilot, "Hi")
+        await wait_until(lambda: "the file of gone is gone" in status(pilot), "the reason")
+        assert texts(pilot) == ["Hi"]
+        await screen(pilot).model_loading.use("scripted")
+        await pilot.press("ctrl+g")
+        await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
 
 
 async def test_a_failed_load_of_the_conversations_model_is_one_line(
