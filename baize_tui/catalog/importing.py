@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from baize_shared.atomic_files import replace_when_complete
+from baize_shared.private_files import private_folder
 from baize_tui.catalog.adapters import (
     AdapterRecipe,
     CatalogAdapter,
@@ -31,7 +32,7 @@ from baize_tui.catalog.recipes import (
     known_models,
     write_recipe,
 )
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 
 
 class Header(Protocol):

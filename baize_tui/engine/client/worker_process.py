@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from baize_shared.private_files import private_folder
 from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
 from baize_tui.engine.client.interface import ModelSpec
 from baize_tui.engine.client.sanitizing import sanitize
@@ -30,7 +31,6 @@ from baize_tui.engine.protocol import (
     decode_event,
     encode_line,
 )
-from baize_tui.paths import private_folder
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; the worker is killed to end one that takes this long."""
