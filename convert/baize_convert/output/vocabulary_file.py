@@ -10,6 +10,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.output.architecture_keys import add_architecture_keys
 from baize_convert.output.vocabulary_keys import add_vocabulary_keys
 from baize_convert.sources.model_config import read_config
+from baize_convert.sources.small_files import check_small_files
 from baize_convert.vocabulary.reading import read_vocabulary
 
 
@@ -19,6 +20,7 @@ def write_vocabulary(folder: Path, output: Path) -> None:
     Raises:
         ConvertError: see ``read_config`` and ``read_vocabulary``; or the file cannot be written.
     """
+    check_small_files(folder)
     config = read_config(folder)
     writer = GGUFWriter(None, config.architecture.name)
     add_architecture_keys(writer, config)
