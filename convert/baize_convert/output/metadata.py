@@ -17,7 +17,7 @@ from baize_convert.output.vocabulary_keys import add_vocabulary_keys
 from baize_convert.quantization.outtypes import Outtype
 from baize_convert.sources.architectures import LLAMA
 from baize_convert.sources.checkpoint import Checkpoint
-from baize_convert.sources.gguf_file import copy_key, read_value
+from baize_convert.sources.gguf_file import copy_key, read_text
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.sources.titles import name_from_path, title
 from baize_convert.vocabulary.vocabulary import Vocabulary
@@ -102,7 +102,7 @@ def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapte
     writer.add_name(_merged_title(adapters))
     writer.add_base_model_count(1)
     writer.add_base_model_name(
-        0, read_value(base.gguf, "general.name") or title(name_from_path(base.path))
+        0, read_text(base.gguf, "general.name") or title(name_from_path(base.path))
     )
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32
 from baize_convert.quantization.imatrix import ImportanceMatrix
-from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_value
+from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_integer, read_value
 
 _LONGEST_NAME, _MOST_ENTRIES = 4096, 1 << 16
 
@@ -57,8 +57,9 @@ def _read_gguf(path: Path) -> ImportanceMatrix:
     if not columns:
         raise ConvertError(f"{path}: the importance matrix is empty")
     datasets = read_value(reader, "imatrix.datasets") or [""]
-    chunks = read_value(reader, "imatrix.chunk_count")
-    return ImportanceMatrix(path, columns, int(chunks or 0), str(datasets[0]))
+    chunks = read_integer(reader, "imatrix.chunk_count") or 0
+    dataset = str(datasets[0]) if isinstance(datasets, list) else ""
+    return ImportanceMatrix(path, columns, chunks if 0 < chunks < 2**31 else 0, dataset)
 
 
 def _read_legacy(path: Path) -> ImportanceMatrix:
