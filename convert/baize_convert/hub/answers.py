@@ -39,8 +39,8 @@ def parse_info(name: Subject, body: bytes) -> tuple[str, frozenset[str]]:
         info = msgspec.json.decode(body, type=RepositoryInfo)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(
-            f"{name}: the answer is not the hub's ({error}): a proxy is in the way, or HF_ENDPOINT "
-            "names another server"
+            f"{name}: the answer is not the hub's ({error}): a proxy may be in the way, or "
+            "HF_ENDPOINT names another server"
         ) from error
     names = [sibling.rfilename for sibling in info.siblings]
     for file in names:

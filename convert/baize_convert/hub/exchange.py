@@ -24,8 +24,8 @@ ATTEMPTS = 6
 TEMPORARY = (429, 500, 502, 503, 504)
 """Statuses after which a request is repeated."""
 _TIMEOUT_S = 30.0
-_FIRST_WAIT_S = 0.5
-_LONGEST_WAIT_S = 60.0
+FIRST_WAIT_S = 0.5
+LONGEST_WAIT_S = 60.0
 """Seconds to wait before another attempt, whatever a ``Retry-After`` says."""
 _LONGEST_BODY_S = 300.0
 """Seconds for a body that is read whole; it may not come in single bytes forever."""
@@ -91,8 +91,8 @@ def wait_after(attempt: int, answer: Response | None = None) -> float:
     """Seconds to wait after a failed attempt, which is counted from 1."""
     asked = "" if answer is None else answer.headers.get("Retry-After", "")
     if asked.isascii() and asked.isdigit():
-        return min(float(asked[:9]), _LONGEST_WAIT_S)
-    return float(min(_FIRST_WAIT_S * 2 ** (attempt - 1), _LONGEST_WAIT_S))
+        return min(float(asked[:9]), LONGEST_WAIT_S)
+    return float(min(FIRST_WAIT_S * 2 ** (attempt - 1), LONGEST_WAIT_S))
 
 
 def hub_headers(url: str) -> dict[str, str]:
@@ -142,7 +142,8 @@ def follow(
 
     def consume(answer: Response) -> _T | str:
         target = redirect_target(name, url, answer)
-        if target is not None and _origin(target) == _origin(url):
+        is_final = "X-Linked-ETag" in answer.headers  # it describes the file that it points to
+        if target is not None and not is_final and _origin(target) == _origin(url):
             return target
         if answer.status_code >= 400:
             raise status_error(name, answer)
@@ -201,7 +202,7 @@ def unusable(name: Subject, what: str, answer: Response | None = None) -> Conver
             "in a browser first, or a proxy is in the way"
         )
     return ConvertError(
-        f"{name}: the answer {what}, which the hub's would not: a proxy is in the way, or "
+        f"{name}: the answer {what}, so it is not the hub's: a proxy may be in the way, or "
         "HF_ENDPOINT names another server"
     )
 

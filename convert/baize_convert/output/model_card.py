@@ -21,6 +21,11 @@ _LARGEST_HEAD = 1 << 20
 """Bytes of a card that are looked at; one with a longer head (of benchmark results) is not used."""
 _LONGEST_TEXT = 10_000
 _MOST_ITEMS = 1000
+_TEXT_LISTS = ("license", "tags", "pipeline_tag", "languages", "language")
+_OBJECT_LISTS = (
+    *("base_model", "base_models", "base_model_sources"),
+    *("datasets", "dataset", "dataset_sources"),
+)
 _SAMPLING = {
     "sampling_sequence": ("sequence", str),
     "sampling_top_k": ("top_k", int),
@@ -104,16 +109,19 @@ def _read_card(folder: Path) -> dict[str, Any]:
     card = yaml.load(head, Loader=loader)
     if not isinstance(card, dict):
         return {}
-    values = {key: _storable(value) for key, value in card.items() if isinstance(key, str)}
+    values = {key: _storable(key, value) for key, value in card.items() if isinstance(key, str)}
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _storable(value: object) -> object:
-    """A text, or a list of texts and of objects with texts; None for anything else."""
-    if isinstance(value, list):
-        items = [_text_or_object(item) for item in value[:_MOST_ITEMS]]
-        return [item for item in items if item is not None]
-    return _text(value)
+def _storable(key: str, value: object) -> object:
+    """A text; for some keys a list of texts, or of objects with texts; None for anything else."""
+    if not isinstance(value, list):
+        return _text(value)
+    if key not in (*_TEXT_LISTS, *_OBJECT_LISTS):
+        return None
+    convert = _text_or_object if key in _OBJECT_LISTS else _text
+    items = [convert(item) for item in value[:_MOST_ITEMS]]
+    return [item for item in items if item is not None]
 
 
 def _text_or_object(value: object) -> object:

@@ -1,9 +1,8 @@
-"""The readers of untrusted files, each with valid seeds, a way to change them, and a way to read."""
+"""The readers of untrusted files, each with valid seeds and a way to change them."""
 
 from __future__ import annotations
 
 import io
-import os
 import random
 import shutil
 import struct
@@ -180,7 +179,7 @@ def _in_base(name: str, mutate: Mutate = mutate_json) -> Reader:
 
 def _prepare_index(folder: Path) -> None:
     shutil.copytree(BASE, folder)
-    os.rename(folder / "model.safetensors", folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
 
 
 def _indexes(_: Path) -> list[bytes]:
