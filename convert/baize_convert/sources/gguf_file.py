@@ -151,7 +151,7 @@ def gguf_tensors(path: Path, reader: GGUFReader) -> dict[str, GgufTensor]:
         type = tensor.tensor_type
         if not is_readable(type):
             raise ConvertError(f"{path}: {tensor.name} has the type {type.name}: not a weight")
-        if 0 in shape or math.prod(shape[:-1]) * row_bytes(type, shape[-1]) != size:
+        if not shape or 0 in shape or math.prod(shape[:-1]) * row_bytes(type, shape[-1]) != size:
             raise ConvertError(f"{path}: {tensor.name} does not have the size of its shape")
         tensors[tensor.name] = GgufTensor(tensor.name, type.name, shape, file, start, type)
     return tensors
