@@ -53,11 +53,14 @@ def load_metadata(folder: Path, parameters: int) -> gguf.Metadata:
     metadata = gguf.Metadata.apply_metadata_heuristic(
         gguf.Metadata(), _read_card(folder), _read_name(folder), folder, parameters
     )
+    for field, value in vars(metadata).items():
+        if isinstance(value, str):  # from the name of the folder, which may not be UTF-8
+            setattr(metadata, field, value.encode("utf-8", "replace").decode())
     file = folder / "generation_config.json"
     defaults = _read_object(file)
-    for field, (key, type) in _SAMPLING.items():
+    for name, (key, type) in _SAMPLING.items():
         if (value := defaults.get(key)) is not None:
-            setattr(metadata, field, _sampling_value(file, key, value, type))
+            setattr(metadata, name, _sampling_value(file, key, value, type))
     return metadata
 
 
