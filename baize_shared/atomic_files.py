@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from baize_shared.private_files import create_file
+
 _LONGEST_NAME = 200
 """Bytes of the target's name in that of the temporary file; file systems allow 255 in all."""
 
@@ -33,7 +35,7 @@ def write_atomically(target: Path, content: bytes, *, private: bool = False) -> 
     name = os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
     partial = target.with_name(f".{name}.{os.urandom(4).hex()}.partial")
     try:
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _mode(private))
+        descriptor = create_file(partial, private=private)
         with os.fdopen(descriptor, "wb") as file:
             _keep_permissions(target, partial)
             file.write(content)
@@ -50,17 +52,19 @@ def write_atomically(target: Path, content: bytes, *, private: bool = False) -> 
 def replace_when_complete(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write a large file to; it becomes ``target`` when the block ends.
 
-    It is always ``target.partial``, so that what a killed process left is written over. An
-    exception removes it. What is not a regular file, such as ``/dev/stdout``, is yielded itself.
+    It is always ``target.partial``, so that what a killed process left is removed. It exists
+    already, empty and readable only by its owner; so does a new ``target``. An exception removes
+    it. What is not a regular file, such as ``/dev/stdout``, is yielded itself.
 
     Raises:
-        OSError: it cannot be renamed.
+        OSError: it cannot be created or renamed.
     """
     if _is_special(target):
         yield target
         return
     target = target.resolve()
     partial = target.with_name(f"{target.name}.partial")
+    os.close(create_file(partial))
     try:
         yield partial
         _keep_permissions(target, partial)
@@ -73,10 +77,6 @@ def replace_when_complete(target: Path) -> Iterator[Path]:
 
 def _is_special(target: Path) -> bool:
     return target.exists() and not target.is_file()
-
-
-def _mode(private: bool) -> int:
-    return 0o600 if private else 0o666  # the system removes the bits of the umask
 
 
 def _keep_permissions(target: Path, partial: Path) -> None:

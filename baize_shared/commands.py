@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 
+from baize_shared.crash_log import record_crash
 from baize_shared.printing import print_message
 
 DONE, FAILED, INTERRUPTED = 0, 1, 130
@@ -21,8 +22,9 @@ def exit_code_of(
 ) -> int:
     """Run ``command``, a typer application or a function that returns its exit code or None.
 
-    The exceptions in ``expected`` and errors of the operating system become one line on stderr;
-    any other exception is a bug and passes through. ``interrupted`` is printed after Ctrl-C.
+    The exceptions in ``expected`` and errors of the operating system become one line on stderr. Any
+    other exception is a bug: it becomes one line too, and its traceback goes to a log that the line
+    names. ``interrupted`` is printed after Ctrl-C.
     """
     try:
         result = command()
@@ -45,5 +47,8 @@ def exit_code_of(
     except OSError as error:
         # A file or folder that cannot be read or written, where no code had better words.
         print_message(program, f"{error.filename or 'system'}: {error.strerror or error}")
+        return FAILED
+    except BaseException as error:  # noqa: BLE001 - the boundary; PyO3's panics are no Exception
+        print_message(program, record_crash(program, error))
         return FAILED
     return result if isinstance(result, int) else DONE

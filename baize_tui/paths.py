@@ -7,10 +7,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from baize_shared.crash_log import APP_NAME, HOME_VARIABLE
 from baize_shared.user_paths import expand_user
-
-APP_NAME = "baize-tui"
-HOME_VARIABLE = "BAIZE_HOME"
 
 
 class Paths(Struct, frozen=True):
@@ -73,13 +71,3 @@ def project_paths() -> Paths:
     return Paths(
         dirs.user_config_path, dirs.user_data_path, dirs.user_cache_path, dirs.user_log_path
     )
-
-
-def private_folder(folder: Path) -> Path:
-    """Create ``folder`` for its owner alone (0700), with missing parents.
-
-    Raises:
-        OSError: the folder cannot be created.
-    """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder

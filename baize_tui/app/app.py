@@ -118,6 +118,15 @@ class BaizeApp(App[int]):
                     method: Callable[[], object] = getattr(screen, f"action_{action.id}")
                     yield SystemCommand(action.title, f"{action.help} · {action.key}", method)
 
+    @property
+    def crash(self) -> Exception | None:
+        """The exception that ended the client, if one did."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # Textual would print a traceback with the values of variables, conversations among them.
+        self._close_messages_no_wait()
+
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:

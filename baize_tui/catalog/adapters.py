@@ -6,6 +6,7 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
+from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.recipes import (
@@ -20,7 +21,7 @@ from baize_tui.catalog.recipes import (
     write_toml,
 )
 from baize_tui.catalog.shipped import shipped_models
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 
 
 class AdapterRecipe(RecipeFields, frozen=True):

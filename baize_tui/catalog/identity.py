@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from baize_shared.atomic_files import write_atomically
-from baize_tui.paths import private_folder
+from baize_shared.private_files import private_folder
 
 _CHUNK = 1 << 20
 _HASHES = "model-hashes.json"

@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 
 from baize_shared.atomic_files import replace_when_complete
+from baize_shared.private_files import private_folder
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import (
     AdapterRecipe,
@@ -32,7 +33,7 @@ from baize_tui.catalog.recipes import (
     known_models,
     write_recipe,
 )
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 
 
 class Header(Protocol):

@@ -12,11 +12,12 @@ from typing import Protocol
 from msgspec import Struct
 
 from baize_convert.sources.byte_source import ByteSource
+from baize_shared.private_files import private_folder
 from baize_tui.catalog.fit import Fit, Machine, judge_fit, tokens_per_second
 from baize_tui.catalog.pull import conversion, hub_gguf
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
 from baize_tui.footprint import Measurement
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 
 _FIRST_HEAD = 1 << 20
 _LARGEST_HEAD = 256 << 20

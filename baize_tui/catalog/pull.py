@@ -23,12 +23,13 @@ from baize_convert.opening import open_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
 from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.private_files import private_folder
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 
 Report = Callable[[int, int], object]
 """Receives how many bytes are done, and of how many."""

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_shared.crash_log import APP_NAME, record_crash
 from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.recipes import CatalogError, known_model
@@ -119,6 +120,8 @@ def _pull(name: str, paths: Paths) -> None:
             path = pull(known_model(name, paths), paths, report).path
     except (CatalogError, ConvertError, OSError) as error:
         _send(_Failed(str(error)))
+    except Exception as error:  # noqa: BLE001 - the boundary of this process
+        _send(_Failed(record_crash(APP_NAME, error)))
     else:
         _send(_Finished(path))
 

@@ -8,7 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
-from baize_tui.paths import Paths, private_folder
+from baize_shared.private_files import private_folder
+from baize_tui.paths import Paths
 
 
 class PullRecord(Struct, frozen=True):

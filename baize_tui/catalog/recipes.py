@@ -19,12 +19,13 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
+from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line, clean_text
 from baize_shared.toml_files import TomlError, decode_toml
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.pull_records import model_file, read_record
 from baize_tui.catalog.shipped import shipped_models
-from baize_tui.paths import Paths, private_folder
+from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
 
 MODEL_SUFFIX = ".gguf"

@@ -68,6 +68,8 @@ def start_client(options: StartOptions) -> int:
             exit_watch=exit_watch,
         )
         app.run()
+        if app.crash is not None:
+            raise app.crash  # the boundary of the program prints one line and writes a log
         if chat.unsaved:
             raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")
         return app.return_code or 0

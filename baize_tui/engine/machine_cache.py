@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.private_files import private_folder
 from baize_tui.engine.profiles import HIDDEN_GPUS
-from baize_tui.paths import private_folder
 
 _BACKEND = re.compile(r"(?:lib)?ggml-([a-z]+)")
 

@@ -11,7 +11,7 @@ import os
 import uuid
 from pathlib import Path
 
-from baize_tui.paths import private_folder
+from baize_shared.private_files import private_folder
 
 
 class ClientLock:

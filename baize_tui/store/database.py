@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from baize_tui.paths import private_folder
+from baize_shared.private_files import private_folder
 from baize_tui.store.clients import ClientLock
 from baize_tui.store.errors import StoreError, StoreFull
 from baize_tui.store.migrations import VERSION, migrate

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.lora.peft_adapter import open_peft_adapter
-from baize_convert.sources.gguf_file import read_gguf, read_value
+from baize_convert.sources.gguf_file import read_gguf, read_integer, read_text
 from baize_convert.sources.huggingface_folder import open_folder
 
 
@@ -78,15 +78,15 @@ def describe(path: Path) -> Description:
 
 def _describe_gguf(path: Path) -> GgufDescription:
     reader = read_gguf(path)
-    file_type = read_value(reader, "general.file_type")
-    is_known = file_type in set(map(int, LlamaFileType))
+    file_type = read_integer(reader, "general.file_type")
+    names = {int(known): known.name for known in LlamaFileType}
     return GgufDescription(
-        kind=f"GGUF {read_value(reader, 'general.type') or 'model'}",
-        name=read_value(reader, "general.name"),
-        architecture=read_value(reader, "general.architecture"),
-        file_type=LlamaFileType(file_type).name if is_known else file_type,
-        tokenizer=read_value(reader, "tokenizer.ggml.model"),
-        pre_tokenizer=read_value(reader, "tokenizer.ggml.pre"),
+        kind=f"GGUF {read_text(reader, 'general.type') or 'model'}",
+        name=read_text(reader, "general.name"),
+        architecture=read_text(reader, "general.architecture"),
+        file_type=None if file_type is None else names.get(file_type, file_type),
+        tokenizer=read_text(reader, "tokenizer.ggml.model"),
+        pre_tokenizer=read_text(reader, "tokenizer.ggml.pre"),
         bytes=path.stat().st_size,
         tensors=dict(Counter(tensor.tensor_type.name for tensor in reader.tensors).most_common()),
     )

@@ -7,12 +7,17 @@ disk: after a power cut the partial output must be deleted.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Annotated, Self
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
+
+from baize_shared.private_files import create_file, open_own_file
+
+_Rows = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 
 
 class WrittenRows(Struct, frozen=True):
@@ -22,8 +27,8 @@ class WrittenRows(Struct, frozen=True):
     """
 
     name: str
-    first: int
-    count: int
+    first: _Rows
+    count: _Rows
     error: float = 0.0
     added: float = 0.0
 
@@ -47,22 +52,25 @@ class Journal:
             msgspec.DecodeError: a line in it is damaged.
         """
         written: dict[str, list[WrittenRows]] = {}
-        if resume and path.exists():
+        descriptor = open_own_file(path) if resume else None
+        if descriptor is not None:
+            handle = os.fdopen(descriptor, "r+b")
             # After the last newline is nothing, or a line that a killed process did not finish.
-            first, *lines = path.read_bytes().split(b"\n")[:-1]
+            content = handle.read()
+            first, *lines = content.split(b"\n")[:-1] or [b""]
             if first == fingerprint.encode():
                 decode = msgspec.json.Decoder(WrittenRows).decode
                 for rows in map(decode, lines):
                     written.setdefault(rows.name, []).append(rows)
-        if not written:
-            handle = path.open("wb")
-            handle.write(f"{fingerprint}\n".encode())
-            handle.flush()
-            return cls(path, written, handle)
-        resumed = path.open("r+b")
-        resumed.truncate(path.read_bytes().rfind(b"\n") + 1)
-        resumed.seek(0, 2)
-        return cls(path, written, resumed)
+            if written:
+                handle.truncate(content.rfind(b"\n") + 1)
+                handle.seek(0, os.SEEK_END)
+                return cls(path, written, handle)
+            handle.close()
+        started = os.fdopen(create_file(path), "wb")
+        started.write(f"{fingerprint}\n".encode())
+        started.flush()
+        return cls(path, written, started)
 
     def missing(self, name: str, rows: int) -> Iterator[tuple[int, int]]:
         """First row and count of each gap in a tensor with this number of rows."""

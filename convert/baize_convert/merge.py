@@ -29,6 +29,7 @@ from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.tensors import StoredTensor
 from baize_shared.blas_threads import limit_blas_in_this_thread, single_threaded_blas
+from baize_shared.private_files import create_file, open_own_file
 from baize_shared.sizes import size_text
 
 Progress = Callable[[int], object]
@@ -57,46 +58,55 @@ def merge(
     budget = choose_budget(plan.layout, memory)
     partial = output.with_name(output.name + ".partial")
     _check_output(plan, output, partial)
-    with closing(_open_journal(plan, partial)) as journal:
-        try:
-            with _open_partial(partial, resume=bool(journal.written)) as descriptor:
-                os.truncate(descriptor, plan.layout.length)
-                os.pwrite(descriptor, plan.layout.head, 0)
-                loss = _count_earlier_rows(plan, journal, progress)
-                writer = SlabWriter(descriptor, loss, allow_nan, plan.imatrix)
-                with _hashing(plan.hashed) as hashes:
-                    _write_missing(writer, plan, journal, budget, progress)
-                    for source in plan.base.files:
-                        _check_source(source, partial, journal)
-                    digests = {file: future.result() for file, future in hashes.items()}
-                os.pwrite(descriptor, insert_hashes(plan.layout.head, digests), 0)
-                os.fsync(descriptor)
-        except OSError as error:
-            raise ConvertError(f"{partial}: {error.strerror}") from error
-    partial.replace(output)
+    try:
+        with _open_partial(plan, partial) as (descriptor, journal):
+            os.truncate(descriptor, plan.layout.length)
+            os.pwrite(descriptor, plan.layout.head, 0)
+            loss = _count_earlier_rows(plan, journal, progress)
+            writer = SlabWriter(descriptor, loss, allow_nan, plan.imatrix)
+            with _hashing(plan.hashed) as hashes:
+                _write_missing(writer, plan, journal, budget, progress)
+                for source in plan.base.files:
+                    _check_source(source, partial, journal)
+                digests = {file: future.result() for file, future in hashes.items()}
+            os.pwrite(descriptor, insert_hashes(plan.layout.head, digests), 0)
+            os.fsync(descriptor)
+        partial.replace(output)
+    except OSError as error:
+        raise ConvertError(f"{partial}: {error.strerror}") from error
     journal.remove()
     return loss
 
 
-def _open_journal(plan: Plan, partial: Path) -> Journal:
+def _open_journal(plan: Plan, partial: Path, *, resume: bool) -> Journal:
     """The journal of ``partial``, with what is written if that file can be resumed."""
     path = Path(f"{partial}.journal")
-    resume = partial.exists() and partial.stat().st_size == plan.layout.length
     try:
         return Journal.open(path, _fingerprint(plan), resume=resume)
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: {error}; delete it to start again") from error
 
 
 @contextmanager
-def _open_partial(partial: Path, *, resume: bool) -> Iterator[int]:
-    """A descriptor of the partial output, with its content or empty."""
-    flags = os.O_RDWR | os.O_CREAT | (0 if resume else os.O_TRUNC)
-    descriptor = os.open(partial, flags, 0o644)
+def _open_partial(plan: Plan, partial: Path) -> Iterator[tuple[int, Journal]]:
+    """The partial output and its journal: those of an earlier run, or new and empty ones.
+
+    Raises:
+        OSError: it cannot be created.
+        ConvertError: the journal cannot be read or created.
+    """
+    descriptor = open_own_file(partial)
     try:
-        yield descriptor
+        whole = descriptor is not None and os.fstat(descriptor).st_size == plan.layout.length
+        with closing(_open_journal(plan, partial, resume=whole)) as journal:
+            if descriptor is None or not journal.written:
+                if descriptor is not None:
+                    os.close(descriptor)
+                descriptor = create_file(partial)
+            yield descriptor, journal
     finally:
-        os.close(descriptor)
+        if descriptor is not None:
+            os.close(descriptor)
 
 
 def _count_earlier_rows(plan: Plan, journal: Journal, progress: Progress) -> QuantizationLoss:
@@ -194,7 +204,7 @@ def _check_output(plan: Plan, output: Path, partial: Path) -> None:
         raise ConvertError(f"{output} is a folder: give the name of a file in it")
     if not output.parent.is_dir():
         raise ConvertError(f"{output.parent}: no such folder")
-    reserved = partial.stat().st_blocks * 512 if partial.exists() else 0
+    reserved = partial.lstat().st_blocks * 512 if os.path.lexists(partial) else 0
     free = shutil.disk_usage(output.parent).free + reserved
     if free < plan.layout.length:
         raise ConvertError(
@@ -209,7 +219,7 @@ def _fingerprint(plan: Plan) -> str:
     for adapter in plan.adapters:
         digest.update(f"{adapter.weight!r}".encode())
     for identity in sorted(source.identity for source in _inputs(plan)):
-        digest.update(f"{identity}\n".encode())
+        digest.update(os.fsencode(f"{identity}\n"))
     return digest.hexdigest()
 
 

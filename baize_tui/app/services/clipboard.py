@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from baize_tui.paths import private_folder
+from baize_shared.private_files import private_folder
 
 _COMMANDS = (
     ("wl-copy", (), "WAYLAND_DISPLAY"),

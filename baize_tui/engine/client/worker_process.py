@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from baize_shared.private_files import private_folder
 from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
 from baize_tui.engine.client.interface import ModelSpec
 from baize_tui.engine.client.sanitizing import sanitize
@@ -31,7 +32,6 @@ from baize_tui.engine.protocol import (
     encode_line,
     encode_request,
 )
-from baize_tui.paths import private_folder
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; the worker is killed to end one that takes this long."""

@@ -7,8 +7,8 @@ from pathlib import Path
 from filelock import FileLock
 
 from baize_convert.failures import ConvertError
+from baize_convert.hub.cache_folder import CacheFolder
 from baize_convert.hub.download import Progress, download
-from baize_convert.hub.errors import translate_hub_errors
 from baize_convert.hub.names import HubName
 from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.sources.huggingface_folder import weight_files
@@ -31,40 +31,20 @@ def cache_file(repository: HubRepository, file: str, progress: Progress = lambda
     Raises:
         ConvertError: see ``download``; or the cache cannot be written.
     """
-    from huggingface_hub import hf_hub_download
-
     cached = repository.cached(file)
     if cached is not None:
         progress(len(cached))
         return cached.path
-    _download_blob(repository, file, progress)
-    with translate_hub_errors(repository.name):  # links the blob under its name
-        hf_hub_download(repository.name.repo, file, revision=repository.commit)
-    cached = repository.cached(file)
-    if cached is None:
-        raise ConvertError(f"{repository.name}: the hub's cache did not keep {file}")
-    return cached.path
-
-
-def _download_blob(repository: HubRepository, file: str, progress: Progress) -> None:
-    """Write the content of a file where the hub's cache looks for it."""
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    location = repository.file(file).locate()
-    folder = repo_folder_name(repo_id=repository.name.repo, repo_type="model")
-    cache = Path(constants.HF_HUB_CACHE)
-    blob = cache / folder / "blobs" / location.etag
-    # The lock that huggingface_hub takes too: two programs never write the same blob.
-    lock = cache / ".locks" / folder / f"{location.etag}.lock"
+    source = repository.file(file)
+    cache, etag = CacheFolder(repository.name), source.locate().etag
     try:
-        blob.parent.mkdir(parents=True, exist_ok=True)
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(lock):
+        blob = cache.blob(etag)
+        with FileLock(cache.lock(etag)):  # two programs never write the same content
             if not blob.exists():
-                download(repository.file(file), blob, progress)
+                download(source, blob, progress)
+        return cache.link(repository.commit, file, etag)
     except OSError as error:
-        raise ConvertError(f"{error.filename or blob}: {error.strerror}") from error
+        raise ConvertError(f"{error.filename or file}: {error.strerror}") from error
 
 
 def cache_adapter(repository: HubRepository) -> None:

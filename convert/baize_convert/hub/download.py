@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.requests import FileLocation, HubFile
+from baize_shared.private_files import open_or_create
 from baize_shared.sizes import size_text
 
 _CHUNK = 1 << 20
@@ -37,7 +38,7 @@ def download(source: HubFile, target: Path, progress: Progress = lambda _: None)
     partial = target.with_name(f"{target.name}.{location.etag[:16]}.partial")
     try:
         _remove_other_versions(target, partial)
-        with partial.open("ab") as file:
+        with os.fdopen(open_or_create(partial), "r+b") as file:
             digest = _append_missing(source, location, partial, file, progress)
         if location.sha256 not in (None, digest):
             partial.unlink()
@@ -63,13 +64,14 @@ def _remove_other_versions(target: Path, partial: Path) -> None:
 def _append_missing(
     source: HubFile, location: FileLocation, partial: Path, file: BinaryIO, progress: Progress
 ) -> str:
-    """Complete ``file``, which is ``partial`` opened to append; the SHA-256 of all its bytes."""
+    """Complete ``file``, which is ``partial``, open at its start; the SHA-256 of all its bytes."""
     digest, done = hashlib.sha256(), 0
-    with partial.open("rb") as earlier:
-        while chunk := earlier.read(_CHUNK):
-            digest.update(chunk)
-            done += len(chunk)
-            progress(len(chunk))
+    if os.fstat(file.fileno()).st_size > location.size:
+        file.truncate(0)
+    while chunk := file.read(_CHUNK):
+        digest.update(chunk)
+        done += len(chunk)
+        progress(len(chunk))
     free, missing = shutil.disk_usage(partial.parent).free, location.size - done
     if free < missing:
         raise ConvertError(

@@ -6,16 +6,34 @@ if they are there already.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote
 
+from baize_convert.failures import ConvertError
+from baize_convert.hub.answers import check_file_name, parse_info
+from baize_convert.hub.cache_folder import CacheFolder
 from baize_convert.hub.cached_file import CachedFile
-from baize_convert.hub.errors import translate_hub_errors
+from baize_convert.hub.errors import offline_error
+from baize_convert.hub.exchange import follow, read_body, unusable
 from baize_convert.hub.names import HubName
 from baize_convert.hub.range_file import RangeFile
 from baize_convert.hub.requests import HubFile
 from baize_convert.sources.byte_source import ByteSource
+from baize_shared.private_files import create_file
+from baize_shared.sizes import size_text
 
-_SMALL_FILES = ["*.json", "*.model", "*.jinja", "*.md", "*.txt"]
+if TYPE_CHECKING:
+    from httpx2 import Response
+
+_SMALL_FILES = ("*.json", "*.model", "*.jinja", "*.md", "*.txt")
+_LARGEST_INFO = 16 << 20
+_LARGEST_SMALL_FILE = 64 << 20
+_MOST_SMALL_FILES = 500
+_AT_ONCE = 4
 
 
 class HubRepository:
@@ -29,6 +47,12 @@ class HubRepository:
         return self.name.repo
 
     def file(self, name: str) -> HubFile:
+        """A file of the repository.
+
+        Raises:
+            ConvertError: the name leads out of the repository.
+        """
+        check_file_name(self.name, name)
         return HubFile(self.name, self.commit, name)
 
     def has(self, file: str) -> bool:
@@ -44,30 +68,85 @@ class HubRepository:
         return RangeFile(self.file(file)) if cached is None else cached
 
     def cached(self, file: str) -> CachedFile | None:
-        """The file in the hub's cache; None if it is not there."""
-        from huggingface_hub import try_to_load_from_cache
+        """The file in the hub's cache; None if it is not there.
 
-        path = try_to_load_from_cache(self.name.repo, file, revision=self.commit)
-        return CachedFile(self.file(file), Path(path)) if isinstance(path, str) else None
+        Raises:
+            ConvertError: the name leads out of the repository.
+        """
+        path = CacheFolder(self.name).find(self.commit, file)
+        return None if path is None else CachedFile(self.file(file), path)
 
 
 def open_repository(name: HubName) -> HubRepository:
     """Pin ``name`` to its current commit, and download its small files into the hub's cache.
 
     Raises:
-        ConvertError: no such repository, it is gated or private, or the hub cannot be reached.
+        ConvertError: no such repository, it is gated or private, the hub cannot be reached, or what
+            answers is not the hub.
     """
-    from huggingface_hub import HfApi, constants, snapshot_download
+    from huggingface_hub import constants
 
-    with translate_hub_errors(name):
-        if constants.HF_HUB_OFFLINE:
-            folder = Path(snapshot_download(name.repo, revision=name.revision))
-            files = frozenset(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
-            return HubRepository(name, folder.name, folder, files)
-        # By revision, not by commit: the cache then resolves the revision without a network too.
-        folder = Path(
-            snapshot_download(name.repo, revision=name.revision, allow_patterns=_SMALL_FILES)
+    cache = CacheFolder(name)
+    if constants.HF_HUB_OFFLINE:
+        commit = cache.remembered(name.revision)
+        if commit is None or not cache.snapshot(commit).is_dir():
+            raise offline_error(name)
+        folder = cache.snapshot(commit)
+        files = frozenset(str(f.relative_to(folder)) for f in folder.rglob("*") if f.is_file())
+        return HubRepository(name, commit, folder, files)
+    commit, files = _ask_for_info(name)
+    repository = HubRepository(name, commit, cache.snapshot(commit), files)
+    try:
+        # By revision too: the cache then resolves it without a network.
+        cache.remember(name.revision, commit)
+        _cache_small_files(repository, cache)
+    except OSError as error:
+        raise ConvertError(f"{error.filename or name}: {error.strerror}") from error
+    return repository
+
+
+def _ask_for_info(name: HubName) -> tuple[str, frozenset[str]]:
+    from huggingface_hub import constants
+
+    def read(_: str, answer: Response) -> bytes:
+        if answer.status_code != 200 or "json" not in answer.headers.get("Content-Type", "json"):
+            raise unusable(name, f"has the status {answer.status_code} and is not JSON", answer)
+        return read_body(name, answer, _LARGEST_INFO)
+
+    revision = quote(name.revision, safe="")
+    url = f"{constants.ENDPOINT}/api/models/{name.repo}/revision/{revision}"
+    # Once: a person who is offline should not wait for several attempts.
+    return parse_info(name, follow(name, "GET", url, read, attempts=1))
+
+
+def _cache_small_files(repository: HubRepository, cache: CacheFolder) -> None:
+    files = sorted(
+        file
+        for file in repository.files
+        if any(fnmatch(file, pattern) for pattern in _SMALL_FILES)
+        and cache.find(repository.commit, file) is None
+    )
+    if len(files) > _MOST_SMALL_FILES:
+        raise ConvertError(
+            f"{repository.name} has {len(files)} small files, which is too many for a model"
         )
-        info = HfApi().model_info(name.repo, revision=folder.name)
-        files = frozenset(sibling.rfilename for sibling in info.siblings or [])
-    return HubRepository(name, folder.name, folder, files)
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for download in [pool.submit(_cache_small_file, repository, cache, f) for f in files]:
+            download.result()
+
+
+def _cache_small_file(repository: HubRepository, cache: CacheFolder, name: str) -> None:
+    file = repository.file(name)
+    location = file.locate()
+    if location.size > _LARGEST_SMALL_FILE:
+        raise ConvertError(
+            f"{file.path} has {size_text(location.size)}, which is too much for a file of its kind"
+        )
+    blob = cache.blob(location.etag)
+    if not blob.is_file():
+        content = file.read_whole(location)
+        partial = blob.with_name(f"{blob.name}.{os.urandom(4).hex()}.partial")
+        with os.fdopen(create_file(partial), "wb") as opened:
+            opened.write(content)
+        partial.replace(blob)
+    cache.link(repository.commit, name, location.etag)

@@ -1,7 +1,7 @@
-"""HTTP requests to the hub: the location of a file, a byte range, or all bytes from one on.
+"""Requests for a file of the hub: its location, a byte range, all bytes from one on, or all of it.
 
-huggingface_hub adds tokens, mirrors and proxies, and repeats requests. A repository is pinned to
-one commit and each file to its ETag, so bytes of different versions are never mixed.
+A repository is pinned to one commit and each file to its ETag, so bytes of different versions are
+never mixed.
 """
 
 from __future__ import annotations
@@ -11,17 +11,30 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub.errors import translate_hub_errors
+from baize_convert.hub.answers import parse_etag, parse_size
+from baize_convert.hub.errors import hub_error, status_error
+from baize_convert.hub.exchange import (
+    ATTEMPTS,
+    TEMPORARY,
+    ask,
+    follow,
+    hub_headers,
+    is_web_page,
+    open_answer,
+    read_body,
+    redirect_target,
+    unusable,
+    wait_after,
+)
 from baize_convert.hub.names import HubName
 
+if TYPE_CHECKING:
+    from httpx2 import Response
+
 SHA256 = re.compile(r"[0-9a-f]{64}")
-_ATTEMPTS = 5
-_TIMEOUT_S = 30.0
-_FIRST_WAIT_S = 0.5
 _EXPIRED = (401, 403, 404, 410, 302, 307)
 """Statuses of a signed address that has expired."""
 
@@ -61,16 +74,24 @@ class HubFile:
         """Ask the hub for the current address of the file.
 
         Raises:
-            ConvertError: the hub does not have the file, or does not answer.
+            ConvertError: the hub does not have the file, or does not answer as the hub.
         """
-        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+        from huggingface_hub import hf_hub_url
 
-        with translate_hub_errors(self.repository):
-            url = hf_hub_url(self.repository.repo, self.name, revision=self.commit)
-            metadata = get_hf_file_metadata(url, retry_on_errors=True)
-        if metadata.size is None or metadata.etag is None:
-            raise ConvertError(f"{self.path}: the hub does not give its size")
-        return FileLocation(metadata.location, metadata.size, metadata.etag)
+        url = hf_hub_url(self.repository.repo, self.name, revision=self.commit)
+        return follow(self.path, "HEAD", url, self._read_location)
+
+    def _read_location(self, url: str, answer: Response) -> FileLocation:
+        elsewhere = redirect_target(self.path, url, answer)
+        headers = answer.headers
+        etag = parse_etag(headers.get("X-Linked-ETag") or headers.get("ETag"))
+        length = None if elsewhere is not None else headers.get("Content-Length")
+        size = parse_size(headers.get("X-Linked-Size") or length)
+        commit = headers.get("X-Repo-Commit")
+        if etag is None or size is None or commit not in (None, self.commit):
+            what = "lacks its size or its hash"
+            raise unusable(self.path, what, answer)
+        return FileLocation(elsewhere or url, size, etag)
 
     def locate_again(self, before: FileLocation) -> FileLocation:
         """A new address of the same file, after the one in ``before`` has expired.
@@ -91,12 +112,6 @@ class HubFile:
         """The error for a file whose new address the host refuses too."""
         return ConvertError(f"{self.path}: the hub no longer gives access to it")
 
-    def _wrong_size_error(self) -> ConvertError:
-        return ConvertError(
-            f"{self.path} does not have the size that the hub gave: it was replaced, or a proxy "
-            "changes it"
-        )
-
     def read_range(
         self, location: FileLocation, start: int, size: int
     ) -> tuple[bytes, str | None] | None:
@@ -105,18 +120,35 @@ class HubFile:
         Raises:
             ConvertError: the connection is lost for good, or the file was replaced on the hub.
         """
-        from huggingface_hub.utils import http_backoff  # type: ignore[attr-defined]
 
-        headers = _headers(location, start, start + size - 1)
-        with translate_hub_errors(self.repository):
-            response = http_backoff("GET", location.url, headers=headers, **_retry_options())
-            if response.status_code in _EXPIRED:
+        def read(answer: Response) -> tuple[bytes, str | None] | None:
+            if answer.status_code in _EXPIRED:
                 return None
-            response.raise_for_status()
-        body: bytes = response.content
-        if not _is_part_of(location, response) or len(body) != size:
-            raise self._wrong_size_error()
-        return body, response.headers.get("ETag")
+            self._check_part(location, answer)
+            body = read_body(self.path, answer, size)
+            if len(body) != size:
+                raise self._wrong_size_error(answer)
+            return body, answer.headers.get("ETag")
+
+        headers = _range_headers(location, start, start + size - 1)
+        return ask(self.path, "GET", location.url, headers, read)
+
+    def read_whole(self, location: FileLocation) -> bytes:
+        """All bytes of a small file.
+
+        Raises:
+            ConvertError: the connection is lost for good, or the file has another size.
+        """
+
+        def read(answer: Response) -> bytes:
+            if answer.status_code >= 400:
+                raise status_error(self.path, answer)
+            body = read_body(self.path, answer, location.size)
+            if answer.status_code != 200 or len(body) != location.size:
+                raise self._wrong_size_error(answer)
+            return body
+
+        return ask(self.path, "GET", location.url, hub_headers(location.url), read)
 
     def stream(self, location: FileLocation, first: int) -> Iterator[bytes]:
         """The bytes from ``first`` on; connections that break are opened again.
@@ -125,63 +157,50 @@ class HubFile:
             ConvertError: see ``read_range``.
         """
         from httpx2 import TransportError
-        from huggingface_hub.utils import http_stream_backoff  # type: ignore[attr-defined]
 
         failures = 0
         while first < location.size:
-            headers = _headers(location, first, location.size - 1)
-            with (
-                translate_hub_errors(self.repository),
-                http_stream_backoff(
-                    "GET", location.url, headers=headers, **_retry_options()
-                ) as response,
-            ):
-                if response.status_code in _EXPIRED:
-                    location = self.locate_again(location)
-                else:
-                    response.raise_for_status()
-                    if not _is_part_of(location, response):
-                        raise self._wrong_size_error()
-                    try:
-                        for piece in response.iter_raw():
-                            first, failures = first + len(piece), 0
+            began, error, answer = first, self.refused_error(), None
+            headers = _range_headers(location, first, location.size - 1)
+            try:
+                with open_answer(self.path, "GET", location.url, headers) as answer:
+                    if answer.status_code in TEMPORARY:
+                        error = status_error(self.path, answer)
+                    elif answer.status_code in _EXPIRED:
+                        location = self.locate_again(location)
+                    else:
+                        self._check_part(location, answer)
+                        for piece in answer.iter_raw():
+                            if first + len(piece) > location.size:
+                                raise self._wrong_size_error(answer)
+                            first += len(piece)
                             yield piece
-                        continue
-                    except TransportError:
-                        if failures == _ATTEMPTS:
-                            raise
-            failures += 1
-            if failures > _ATTEMPTS:
-                raise self.refused_error()
-            time.sleep(_FIRST_WAIT_S * 2 ** (failures - 1))
+            except TransportError as broken:
+                error = hub_error(self.path, broken)
+            failures = 0 if first > began else failures + 1
+            if failures >= ATTEMPTS:
+                raise error
+            if first < location.size:
+                time.sleep(wait_after(failures or 1, answer))
+
+    def _check_part(self, location: FileLocation, answer: Response) -> None:
+        """Check that an answer is a range of the file, as it is stored there."""
+        if answer.status_code >= 400:
+            raise status_error(self.path, answer)
+        total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+        encoded = answer.headers.get("Content-Encoding", "identity") != "identity"
+        if answer.status_code != 206 or total != str(location.size) or encoded:
+            raise self._wrong_size_error(answer)
+
+    def _wrong_size_error(self, answer: Response) -> ConvertError:
+        if is_web_page(answer):
+            return unusable(self.path, "", answer)
+        return ConvertError(
+            f"{self.path} does not have the size that the hub gave: it was replaced, or a proxy "
+            "changes it"
+        )
 
 
-def _headers(location: FileLocation, first: int, last: int) -> dict[str, str]:
+def _range_headers(location: FileLocation, first: int, last: int) -> dict[str, str]:
     """The headers of a request for bytes ``first`` to ``last``, both included."""
-    from huggingface_hub import constants
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
-
-    headers = {"Range": f"bytes={first}-{last}", "Accept-Encoding": "identity"}
-    if urlsplit(location.url).netloc == urlsplit(constants.ENDPOINT).netloc:
-        headers |= build_hf_headers()  # the token goes to the hub only
-    return headers
-
-
-def _retry_options() -> dict[str, Any]:
-    """Arguments of huggingface_hub's ``http_backoff``: how often and how long to retry."""
-    from httpx2 import TransportError
-
-    return {
-        "max_retries": _ATTEMPTS,
-        "base_wait_time": _FIRST_WAIT_S,
-        "retry_on_exceptions": (TransportError,),
-        "retry_on_status_codes": (429, 500, 502, 503, 504),
-        "timeout": _TIMEOUT_S,
-        "follow_redirects": False,
-    }
-
-
-def _is_part_of(location: FileLocation, response: Any) -> bool:
-    """Whether ``response`` is a range of a file that has the size in ``location``."""
-    total = response.headers.get("Content-Range", "").rpartition("/")[2]
-    return bool(response.status_code == 206 and total == str(location.size))
+    return {**hub_headers(location.url), "Range": f"bytes={first}-{last}"}

@@ -9,7 +9,7 @@ from baize_convert.lora.adapter import Adapter, ModuleChange, check_complete, re
 from baize_convert.lora.peft_config import AdapterConfig
 from baize_convert.sources.architectures import parse_architecture
 from baize_convert.sources.byte_source import MappedFile
-from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_value
+from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_number, read_value
 from baize_convert.sources.tensor_names import source_module
 from baize_convert.sources.tensors import transposed
 from baize_convert.sources.titles import name_from_path
@@ -32,7 +32,7 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
         raise ConvertError(
             f"{path}: an activated LoRA applies only after certain tokens and cannot be merged"
         )
-    alpha = float(read_value(reader, "adapter.lora.alpha") or 0.0)
+    alpha = float(read_number(reader, "adapter.lora.alpha") or 0.0)
     changes: dict[str, ModuleChange] = {}
     for name, tensor in gguf_tensors(path, reader).items():
         target, _, part = name.rpartition(".weight.lora_")

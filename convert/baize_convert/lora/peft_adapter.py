@@ -17,6 +17,7 @@ from baize_convert.lora.peft_keys import assign_tensor
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.safetensors_file import parse_safetensors
+from baize_convert.sources.small_files import check_small_files
 from baize_convert.sources.tensors import ITEM_BYTES, Tensor
 from baize_convert.sources.titles import name_from_path
 from baize_convert.sources.torch_file import parse_torch_file
@@ -31,6 +32,7 @@ def open_peft_adapter(
         ConvertError: it is not an adapter, changes nothing, cannot be merged, or has an unknown
             key; the message names the field or the key.
     """
+    check_small_files(folder)
     config = read_adapter_config(folder)
     source, parse = _find_weights(folder, remote)
     file = source.path

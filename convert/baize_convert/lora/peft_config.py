@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.number_ranges import check_numbers
 
 _REFUSED_INITS = ("pissa", "olora", "corda", "loftq", "eva", "lora_ga", "mica", "orthogonal")
 """Prefixes of ``init_lora_weights`` that change the base too."""
@@ -72,8 +73,9 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         raise ConvertError(f"{folder} has no adapter_config.json: not a PEFT adapter") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: {error}") from error
+    check_numbers(path, config)
     if config.peft_type != "LORA":
         raise ConvertError(f"{path}: peft_type {config.peft_type} is not LoRA")
     init = config.init_lora_weights

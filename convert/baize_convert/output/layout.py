@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUF_DEFAULT_ALIGNMENT, GGUFWriter
 
+from baize_convert.failures import ConvertError, reason
 from baize_convert.output.merged_tensors import MergedTensor
 from baize_convert.quantization.ggml import row_bytes
 from baize_convert.quantization.tensor_types import TypeChoice
@@ -59,12 +61,20 @@ class Layout:
 def build_layout(
     writer: GGUFWriter, tensors: Sequence[MergedTensor], types: dict[str, TypeChoice]
 ) -> Layout:
-    """The layout of a file with the keys in ``writer`` and ``tensors`` of these ``types``."""
+    """The layout of a file with the keys in ``writer`` and ``tensors`` of these ``types``.
+
+    Raises:
+        ConvertError: a key cannot be stored: a text that is no Unicode, or a number that is too
+            large for its type.
+    """
     for tensor in tensors:
         choice = types[tensor.name]
         size = tensor.rows * row_bytes(choice.type, tensor.columns)
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), size, choice.type)
-    head = _render_head(writer)
+    try:
+        head = _render_head(writer)
+    except (UnicodeEncodeError, struct.error, OverflowError, ValueError, TypeError) as error:
+        raise ConvertError(f"a key of the output cannot be stored: {reason(error)}") from error
     placements, offset = [], len(head)
     for tensor in tensors:
         placement = TensorPlacement(tensor, types[tensor.name], offset)

@@ -12,14 +12,15 @@ from gguf import GGUFReader, GGUFWriter
 from baize_convert.failures import ConvertError, reason
 from baize_convert.lora.adapter import Adapter
 from baize_convert.output.architecture_keys import add_architecture_keys
+from baize_convert.output.model_card import load_metadata
 from baize_convert.output.provenance import KEY_PREFIX
 from baize_convert.output.vocabulary_keys import add_vocabulary_keys
 from baize_convert.quantization.outtypes import Outtype
 from baize_convert.sources.architectures import LLAMA
 from baize_convert.sources.checkpoint import Checkpoint
-from baize_convert.sources.gguf_file import copy_key, read_value
+from baize_convert.sources.gguf_file import copy_key, read_text
 from baize_convert.sources.model_config import ModelConfig
-from baize_convert.sources.titles import name_from_path, title
+from baize_convert.sources.titles import name_from_path, title, utf8_name
 from baize_convert.vocabulary.vocabulary import Vocabulary
 
 QUANTIZATION_VERSION = 2
@@ -102,7 +103,7 @@ def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapte
     writer.add_name(_merged_title(adapters))
     writer.add_base_model_count(1)
     writer.add_base_model_name(
-        0, read_value(base.gguf, "general.name") or title(name_from_path(base.path))
+        0, read_text(base.gguf, "general.name") or title(name_from_path(base.path))
     )
 
 
@@ -116,15 +117,18 @@ def _general_metadata(
     """
     folder = base.path.resolve()
     try:
-        metadata = gguf.Metadata.load(None, folder, None, parameters)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+        metadata = load_metadata(folder, parameters)
+    except (
+        *(OSError, ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError),
+        yaml.YAMLError,
+    ) as error:
         raise ConvertError(
             f"{folder}: its model card or config cannot be read: {reason(error)}"
         ) from error
     if base.name is not None:
         owner, _, name = base.name.partition("/")
         metadata.name, metadata.organization = title(name), metadata.organization or title(owner)
-    metadata.name = metadata.name or folder.name or "Model"
+    metadata.name = metadata.name or utf8_name(folder.name) or "Model"
     if metadata.size_label is None:
         metadata.size_label = gguf.size_label(parameters, 0, 0, 0)
     if adapters:

@@ -7,6 +7,7 @@ a placeholder for each hash, and is written again, with the same length, at the 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -16,6 +17,7 @@ from gguf import GGUFWriter
 from baize_convert.lora.adapter import Adapter
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.checkpoint import Checkpoint
+from baize_convert.sources.titles import utf8_name
 
 KEY_PREFIX = "baize.convert."
 _CHUNK = 4 << 20
@@ -30,7 +32,7 @@ class HashedFile:
     @property
     def placeholder(self) -> str:
         """64 hexadecimal digits in place of the hash, which occur nowhere else."""
-        return hashlib.sha256(f"SHA-256 of {self.source.path}".encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(f"SHA-256 of {self.source.path}")).hexdigest()
 
 
 def add_provenance(
@@ -44,7 +46,9 @@ def add_provenance(
         writer.add_string(f"{KEY_PREFIX}base.repository", base.name)
         writer.add_string(f"{KEY_PREFIX}base.commit", base.commit)
     hashed = [HashedFile(file) for file in base.files]
-    writer.add_array(f"{KEY_PREFIX}base.files", [file.source.path.name for file in hashed])
+    writer.add_array(
+        f"{KEY_PREFIX}base.files", [utf8_name(file.source.path.name) for file in hashed]
+    )
     writer.add_array(f"{KEY_PREFIX}base.sha256", [file.placeholder for file in hashed])
     for number, adapter in enumerate(adapters):
         key = f"{KEY_PREFIX}adapter.{number}"

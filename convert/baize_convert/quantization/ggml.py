@@ -70,6 +70,14 @@ def block_columns(type: GgmlType) -> int:
     return GGML_QUANT_SIZES[type][0]
 
 
+@cache
+def is_readable(type: GgmlType) -> bool:
+    """Whether ``dequantize`` can read ``type``; ggml has no function for I32, Q8_K and others."""
+    traits = _library().ggml_get_type_traits(int(type)).contents
+    sizes = (traits.blck_size, traits.type_size)
+    return sizes == GGML_QUANT_SIZES[type] and (type == GgmlType.F32 or bool(traits.to_float))
+
+
 def row_bytes(type: GgmlType, columns: int) -> int:
     """Bytes of a row (``ggml_row_size``); ``columns`` must be a multiple of the block."""
     block, size = GGML_QUANT_SIZES[type]

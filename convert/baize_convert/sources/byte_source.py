@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
+import os
+import stat
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +58,19 @@ class ByteSource(Protocol):
         """Release blocked readers: nothing will be read any more."""
 
 
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file to read it; nobody waits for the writer of a pipe.
+
+    Raises:
+        OSError: it cannot be opened, or is a pipe or a device.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return os.fdopen(descriptor, "rb")
+
+
 class MappedFile:
     """A memory-mapped file: the system decides which pages stay in memory."""
 
@@ -69,7 +85,7 @@ class MappedFile:
         """
         self.path = path
         try:
-            with path.open("rb") as handle:
+            with open_regular(path) as handle:
                 self._map = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
         except OSError as error:
             raise ConvertError(f"{path}: {error.strerror}") from error

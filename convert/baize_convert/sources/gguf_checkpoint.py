@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from gguf import GGUFReader
@@ -13,7 +14,14 @@ from baize_convert.failures import ConvertError
 from baize_convert.sources.architectures import parse_architecture
 from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.checkpoint import Checkpoint, check_tensors
-from baize_convert.sources.gguf_file import UNQUANTIZED, gguf_tensors, read_gguf, read_value
+from baize_convert.sources.gguf_file import (
+    UNQUANTIZED,
+    gguf_tensors,
+    read_gguf,
+    read_integer,
+    read_text,
+    read_value,
+)
 from baize_convert.sources.model_config import ModelConfig, check_config
 from baize_convert.sources.tensor_names import module_names
 from baize_convert.sources.tensors import Tensor
@@ -74,7 +82,7 @@ def quantized_types(base: Checkpoint) -> list[str]:
 
 
 def _shards(path: Path) -> list[Path]:
-    count = read_value(read_gguf(path), "split.count")
+    count = read_integer(read_gguf(path), "split.count")
     if not count or count == 1:
         return [path]
     match = _SHARD.fullmatch(path.name)
@@ -82,16 +90,16 @@ def _shards(path: Path) -> list[Path]:
         raise ConvertError(f"{path} is one of {count} files: give the first of them, ...-00001-of")
     return [
         path.with_name(f"{match[1]}-{number:05}-of-{match[3]}.gguf")
-        for number in range(1, int(count) + 1)
+        for number in range(1, count + 1)
     ]
 
 
 def _config(path: Path, reader: GGUFReader) -> ModelConfig:
     if read_value(reader, "general.type") == "adapter":
         raise ConvertError(f"{path} is an adapter: give it with --adapter, and its base as BASE")
-    architecture = parse_architecture(read_value(reader, "general.architecture"), path)
-    sizes = {
-        name: read_value(reader, f"{architecture.name}.{key}") for name, key in _REQUIRED.items()
+    architecture = parse_architecture(read_text(reader, "general.architecture"), path)
+    sizes: dict[str, Any] = {
+        name: read_integer(reader, f"{architecture.name}.{key}") for name, key in _REQUIRED.items()
     }
     for name, key in _REQUIRED.items():
         if not isinstance(sizes[name], int):
@@ -100,9 +108,9 @@ def _config(path: Path, reader: GGUFReader) -> ModelConfig:
         **sizes,
         architectures=[architecture.classes[0]],
         vocab_size=1,
-        num_key_value_heads=read_value(reader, f"{architecture.name}.attention.head_count_kv"),
-        head_dim=read_value(reader, f"{architecture.name}.attention.key_length"),
-        max_position_embeddings=read_value(reader, f"{architecture.name}.context_length") or 2048,
+        num_key_value_heads=read_integer(reader, f"{architecture.name}.attention.head_count_kv"),
+        head_dim=read_integer(reader, f"{architecture.name}.attention.key_length"),
+        max_position_embeddings=read_integer(reader, f"{architecture.name}.context_length") or 2048,
     )
     check_config(path, config)
     return config

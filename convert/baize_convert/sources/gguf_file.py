@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,44 +12,13 @@ from gguf import GGUFReader, GGUFValueType, GGUFWriter, ReaderField
 from numpy.typing import NDArray
 
 from baize_convert.failures import ConvertError
-from baize_convert.quantization.ggml import Float32, GgmlType, dequantize, row_bytes
+from baize_convert.quantization.ggml import Float32, GgmlType, dequantize, is_readable, row_bytes
 from baize_convert.sources.byte_source import MappedFile
+from baize_convert.sources.gguf_reader import BoundedReader, array_items
 from baize_convert.sources.tensor_names import unpermute_rows
 from baize_convert.sources.tensors import Tensor
 
-_MOST_ENTRIES = 1 << 16
-"""Limit of keys, and of tensors."""
-_LARGEST_ARRAY = 1 << 23
 UNQUANTIZED = (GgmlType.F32, GgmlType.F16, GgmlType.BF16)
-
-
-class _BoundedReader(GGUFReader):
-    """A reader that stops at the end of the file, whatever counts a damaged header has."""
-
-    def _get(
-        self, offset: int, dtype: Any, count: int = 1, override_order: Any = None
-    ) -> NDArray[Any]:
-        if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):
-            raise IndexError("beyond the file")
-        values: NDArray[Any] = super()._get(offset, dtype, count, override_order)
-        return values
-
-    def _get_field_parts(self, orig_offs: int, raw_type: int) -> Any:
-        if raw_type == GGUFValueType.ARRAY and self._get(orig_offs + 4, np.uint64)[0] > (
-            _LARGEST_ARRAY
-        ):
-            raise ValueError("an array is too long")
-        return super()._get_field_parts(orig_offs, raw_type)
-
-    def _build_fields(self, offs: int, count: int) -> int:
-        if count > _MOST_ENTRIES:
-            raise ValueError("too many keys")
-        return int(super()._build_fields(offs, count))
-
-    def _build_tensor_info(self, offs: int, count: int) -> Any:
-        if count > _MOST_ENTRIES:
-            raise ValueError("too many tensors")
-        return super()._build_tensor_info(offs, count)
 
 
 def read_gguf(path: Path) -> GGUFReader:
@@ -58,10 +28,10 @@ def read_gguf(path: Path) -> GGUFReader:
         ConvertError: it is not a GGUF file, or damaged.
     """
     try:
-        return _BoundedReader(path)
+        return BoundedReader(path)
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, IndexError, OverflowError, RecursionError) as error:
+    except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
         raise ConvertError(f"{path}: not a GGUF file, or damaged") from error
 
 
@@ -72,19 +42,56 @@ def read_value(reader: GGUFReader, key: str) -> Any:
         return None
     if field.types == [GGUFValueType.STRING]:  # in a damaged file it may not be UTF-8
         return bytes(field.parts[field.data[0]]).decode("utf-8", "replace")
+    if field.types[0] == GGUFValueType.ARRAY:
+        items = array_items(field)
+        return [i.decode("utf-8", "replace") if isinstance(i, bytes) else i for i in items]
     return field.contents()
+
+
+def read_text(reader: GGUFReader, key: str) -> str | None:
+    """The text of a key; None if the file does not have the key.
+
+    Raises:
+        ConvertError: it is not a text.
+    """
+    value = read_value(reader, key)
+    if value is None or isinstance(value, str):
+        return value
+    raise ConvertError(f"{reader.data.filename}: the key {key} is not a text")
+
+
+def read_number(reader: GGUFReader, key: str) -> int | float | None:
+    """The number of a key; None if the file does not have the key.
+
+    Raises:
+        ConvertError: it is not a number, or not a finite one.
+    """
+    value = read_value(reader, key)
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    if isinstance(value, float) and math.isfinite(value):
+        return value
+    raise ConvertError(f"{reader.data.filename}: the key {key} is not a number")
+
+
+def read_integer(reader: GGUFReader, key: str) -> int | None:
+    """The whole number of a key; None if the file does not have the key.
+
+    Raises:
+        ConvertError: it is not a whole number.
+    """
+    value = read_number(reader, key)
+    if value is None or isinstance(value, int):
+        return value
+    raise ConvertError(f"{reader.data.filename}: the key {key} is not a whole number")
 
 
 def copy_key(writer: GGUFWriter, field: ReaderField) -> None:
     """Add a key of one file to another, byte for byte, as strings may not be UTF-8."""
     kind = field.types[0]
     if kind == GGUFValueType.ARRAY:
-        if not field.data:
-            return
-        inner = field.types[-1]
-        parts = [field.parts[at] for at in field.data]
-        values = [bytes(p) if inner == GGUFValueType.STRING else p[0].item() for p in parts]
-        writer.add_key_value(field.name, values, kind, inner)
+        if items := array_items(field):
+            writer.add_key_value(field.name, items, kind, field.types[-1])
     elif kind == GGUFValueType.STRING:
         writer.add_key_value(field.name, bytes(field.parts[field.data[0]]), kind)
     else:
@@ -128,15 +135,23 @@ def gguf_tensors(path: Path, reader: GGUFReader) -> dict[str, GgufTensor]:
     """The tensors of a file by GGUF name.
 
     Raises:
-        ConvertError: a tensor ends beyond the file.
+        ConvertError: a tensor ends beyond the file, overlaps another one, or has an impossible
+            shape.
     """
     file = MappedFile(path)
-    tensors = {}
-    for tensor in reader.tensors:
+    tensors, end = {}, 0
+    for tensor in sorted(reader.tensors, key=lambda tensor: tensor.data_offset):
         start, size = int(tensor.data_offset), int(tensor.n_bytes)
         if start + size > len(file):
             raise ConvertError(f"{path}: {tensor.name} ends beyond the file: it is truncated")
+        if start < end:
+            raise ConvertError(f"{path}: {tensor.name} overlaps another tensor: it is damaged")
+        end = start + size
         shape = tuple(int(size) for size in reversed(tensor.shape.tolist()))
-        type = GgmlType(tensor.tensor_type)
+        type = tensor.tensor_type
+        if not is_readable(type):
+            raise ConvertError(f"{path}: {tensor.name} has the type {type.name}: not a weight")
+        if not shape or 0 in shape or math.prod(shape[:-1]) * row_bytes(type, shape[-1]) != size:
+            raise ConvertError(f"{path}: {tensor.name} does not have the size of its shape")
         tensors[tensor.name] = GgufTensor(tensor.name, type.name, shape, file, start, type)
     return tensors

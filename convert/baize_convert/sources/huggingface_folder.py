@@ -15,6 +15,7 @@ from baize_convert.sources.model_config import read_config
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.rope import rope_factors
 from baize_convert.sources.safetensors_file import parse_safetensors
+from baize_convert.sources.small_files import check_small_files
 from baize_convert.sources.tensor_names import is_skipped
 from baize_convert.sources.tensors import StoredTensor, Tensor
 from baize_convert.sources.torch_file import parse_torch_file
@@ -49,6 +50,7 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     """
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise ConvertError(f"{folder} is an adapter: give it with --adapter, and its base as BASE")
+    check_small_files(folder)
     config = read_config(folder)
     weights = _find_weights(
         folder,
@@ -107,9 +109,9 @@ def _find_weights(folder: Path, exists: Callable[[str], bool]) -> _WeightFiles:
 def _read_index(folder: Path, name: str) -> dict[str, str]:
     try:
         index = msgspec.json.decode((folder / name).read_bytes(), type=_Index)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{folder / name}: {error}") from error
     for shard in index.weight_map.values():
-        if Path(shard).name != shard:
+        if Path(shard).name != shard or "\0" in shard:
             raise ConvertError(f"{folder / name}: the shard {shard!r} is not in the folder")
     return index.weight_map

@@ -6,6 +6,7 @@ Read as ``common_imatrix_load`` (common/imatrix-loader.cpp) and ``load_imatrix``
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -14,9 +15,12 @@ import numpy as np
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32
 from baize_convert.quantization.imatrix import ImportanceMatrix
-from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_value
+from baize_convert.sources.byte_source import open_regular
+from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_integer, read_value
 
 _LONGEST_NAME, _MOST_ENTRIES = 4096, 1 << 16
+_LARGEST_LEGACY = 128 << 20
+"""Bytes of a file in the older format, which is read whole; that of a 70B model has 26 MB."""
 
 
 def read_imatrix(path: Path) -> ImportanceMatrix:
@@ -26,11 +30,16 @@ def read_imatrix(path: Path) -> ImportanceMatrix:
         ConvertError: the file has neither format, or is damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             magic = file.read(4)
+            size = os.fstat(file.fileno()).st_size
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    return _read_gguf(path) if magic == b"GGUF" else _read_legacy(path)
+    if magic == b"GGUF":
+        return _read_gguf(path)
+    if size > _LARGEST_LEGACY:
+        raise ConvertError(f"{path} is too large for an importance matrix")
+    return _read_legacy(path)
 
 
 def _read_gguf(path: Path) -> ImportanceMatrix:
@@ -57,8 +66,9 @@ def _read_gguf(path: Path) -> ImportanceMatrix:
     if not columns:
         raise ConvertError(f"{path}: the importance matrix is empty")
     datasets = read_value(reader, "imatrix.datasets") or [""]
-    chunks = read_value(reader, "imatrix.chunk_count")
-    return ImportanceMatrix(path, columns, int(chunks or 0), str(datasets[0]))
+    chunks = read_integer(reader, "imatrix.chunk_count") or 0
+    dataset = str(datasets[0]) if isinstance(datasets, list) else ""
+    return ImportanceMatrix(path, columns, chunks if 0 < chunks < 2**31 else 0, dataset)
 
 
 def _read_legacy(path: Path) -> ImportanceMatrix:

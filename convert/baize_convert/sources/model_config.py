@@ -16,6 +16,7 @@ from baize_convert.sources.architectures import (
     Architecture,
     find_architecture,
 )
+from baize_convert.sources.number_ranges import check_numbers
 
 MOST_LAYERS = 512
 """``LLAMA_MAX_LAYERS`` of llama.cpp."""
@@ -109,7 +110,7 @@ def read_config(folder: Path) -> ModelConfig:
         raise ConvertError(f"{folder} has no config.json: not a Hugging Face model") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: {error}") from error
     if config.architectures and find_architecture(config.architectures) is None:
         known = ", ".join(name for architecture in ARCHITECTURES for name in architecture.classes)
@@ -131,11 +132,9 @@ def check_config(path: Path, config: ModelConfig) -> None:
     """Check the sizes in ``config``, which was read from ``path``.
 
     Raises:
-        ConvertError: a size is impossible, or two contradict each other.
+        ConvertError: a number is outside its range, or two contradict each other.
     """
-    for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "vocab_size"):
-        if getattr(config, key) <= 0:
-            raise ConvertError(f"{path}: {key} is {getattr(config, key)}")
+    check_numbers(path, config)
     if config.num_hidden_layers > MOST_LAYERS:
         raise ConvertError(
             f"{path}: {config.num_hidden_layers} layers are more than llama.cpp supports"

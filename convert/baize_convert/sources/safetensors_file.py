@@ -8,24 +8,38 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import Any
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor
 
-_LARGEST_HEADER = 100_000_000
-"""Bytes; the limit of the safetensors library."""
+_LARGEST_HEADER = 16 << 20
+"""Bytes; a tensor takes some 120. The library takes 100 MB, which become a gigabyte of objects."""
+_MOST_DIMENSIONS = 16
+_LARGEST_NUMBER = (1 << 63) - 1
 _UNREADABLE = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "U32")
 """Types of quantized models: such tensors are listed, so that they can be reported by name."""
 
 
+_Size = Annotated[int, Meta(le=_LARGEST_NUMBER)]
+
+
+class _RawEntry(msgspec.Struct):
+    """A tensor, or ``__metadata__``, whose values are texts under any names."""
+
+    dtype: str | None = None
+    shape: list[int] | str | None = None
+    data_offsets: tuple[int, int] | str | None = None
+
+
 class _Entry(msgspec.Struct):
     dtype: str
-    shape: list[int]
-    data_offsets: tuple[int, int]
+    shape: Annotated[list[_Size], Meta(max_length=_MOST_DIMENSIONS)]
+    data_offsets: tuple[_Size, _Size]
 
 
 def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
@@ -41,9 +55,9 @@ def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
     if length > min(_LARGEST_HEADER, len(file) - 8):
         raise ConvertError(f"{path}: its header of {length} bytes ends beyond the file")
     try:
-        header: dict[str, Any] = msgspec.json.decode(file.read(8, length), type=dict[str, Any])
+        header = msgspec.json.decode(file.read(8, length), type=dict[str, _RawEntry])
         header.pop("__metadata__", None)
-        entries = msgspec.convert(header, dict[str, _Entry])
+        entries = msgspec.convert(header, dict[str, _Entry], from_attributes=True)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: its header cannot be read: {error}") from error
     data, size = 8 + length, len(file) - 8 - length

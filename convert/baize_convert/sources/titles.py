@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -13,5 +14,10 @@ def title(name: str) -> str:
 
 
 def name_from_path(path: Path) -> str:
-    """The name of a folder, or of a file without its extension."""
-    return path.resolve().stem if path.is_file() else path.resolve().name
+    """The name of a folder, or of a file without its extension, in UTF-8."""
+    return utf8_name(path.resolve().stem if path.is_file() else path.resolve().name)
+
+
+def utf8_name(name: str) -> str:
+    """The name of a file as text that can be stored; file systems allow bytes that are none."""
+    return os.fsencode(name).decode("utf-8", "replace")

@@ -14,9 +14,12 @@ from pathlib import Path
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.number_ranges import MOST_TOKENS
 
 _LARGEST = 64 << 20
 """Bytes; larger files are refused."""
+_MOST_FIELDS = MOST_TOKENS
+"""Of a message; a piece of a vocabulary is a field."""
 _TYPES = frozenset(map(int, TokenType))
 
 
@@ -66,8 +69,11 @@ def _piece(raw: bytes) -> Piece:
 
 def _fields(raw: bytes) -> Iterator[tuple[int, bytes | int]]:
     """Number and content of each field of a protobuf message."""
-    at = 0
+    at = fields = 0
     while at < len(raw):
+        fields += 1
+        if fields > _MOST_FIELDS:
+            raise ValueError("too many fields")
         tag, at = _varint(raw, at)
         number, wire = tag >> 3, tag & 7
         if wire == 0:

@@ -1,0 +1,1 @@
+"""Hostile files: each reader against many inputs that are nearly valid."""
