@@ -150,3 +150,14 @@ def test_what_is_downloaded_is_private(hostile: HostileHub, run: Run, tmp_path: 
     files = [path for path in (tmp_path / "hf" / "hub").rglob("*") if not path.is_symlink()]
     assert any(path.is_file() for path in files)
     assert {path.stat().st_mode & 0o077 for path in files} == {0}
+
+
+def test_a_redirect_within_the_hub_is_followed_with_the_token(
+    hostile: HostileHub, run: Run
+) -> None:
+    hostile.change = changed("/resolve/", status=307, Location="/api/resolve-cache/config.json")
+    done = run("plan", "hf:owner/name")
+    assert "config.json" in done.stderr  # it has come, and lacks its sizes
+    assert "hub" not in done.stderr.replace("/hub/", "/")
+    token = "Bearer hf_secret"
+    assert ("/api/resolve-cache/config.json", token) in hostile.requests
