@@ -157,7 +157,5 @@ def test_a_redirect_within_the_hub_is_followed_with_the_token(
 ) -> None:
     hostile.change = changed("/resolve/", status=307, Location="/api/resolve-cache/config.json")
     done = run("plan", "hf:owner/name")
-    assert "config.json" in done.stderr  # it has come, and lacks its sizes
-    assert "hub" not in done.stderr.replace("/hub/", "/")
-    token = "Bearer hf_secret"
-    assert ("/api/resolve-cache/config.json", token) in hostile.requests
+    assert "`hidden_size`" in done.stderr  # the config has come, and lacks its sizes
+    assert ("/api/resolve-cache/config.json", "Bearer hf_secret") in hostile.requests
