@@ -73,7 +73,7 @@ def _read_base(name: str, repository: HubRepository) -> str:
     try:
         raw = (repository.folder / "adapter_config.json").read_bytes()
         base = msgspec.json.decode(raw, type=_AdapterConfig).base_model_name_or_path
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CatalogError(f"{name}: adapter_config.json: {error}") from error
     if base is None or base.count("/") != 1 or base.startswith(("/", ".")):
         raise CatalogError(

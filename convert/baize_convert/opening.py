@@ -16,6 +16,7 @@ from baize_convert.lora.peft_adapter import open_peft_adapter
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.gguf_checkpoint import open_gguf
 from baize_convert.sources.huggingface_folder import open_folder
+from baize_convert.sources.number_ranges import FLOAT32_MAX
 from baize_shared.named_numbers import parse_named_number
 
 
@@ -78,5 +79,7 @@ def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) ->
             path, weight = parse_named_number(argument)
         except ValueError as error:
             raise ConvertError(f"--adapter {argument}: {error}") from None
+        if abs(weight) > FLOAT32_MAX:
+            raise ConvertError(f"--adapter {argument}: the weight is too large")
         adapters.append(open_adapter(path, weight, download_weights=download_weights))
     return adapters

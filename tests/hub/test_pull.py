@@ -134,6 +134,23 @@ def test_a_gguf_is_downloaded_once_whatever_breaks(
     assert not any(paths.models_folder.glob("*.json"))
 
 
+def test_a_download_is_private_and_follows_no_link(
+    hub: Hub, run_client: Run, paths: Paths, smollm2: Path, tmp_path: Path
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("mine")
+    paths.models_folder.mkdir(parents=True)
+    partial = paths.models_folder / f"ready.gguf.{sha256(smollm2)[:16]}.partial"
+    partial.symlink_to(victim)
+    done = run_client("models", "pull", gguf_recipe(paths))
+    assert done.returncode == 0, done.stderr
+    assert victim.read_text() == "mine"
+    file = paths.models_folder / "ready.gguf"
+    assert sha256(file) == sha256(smollm2)
+    assert not file.is_symlink()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_a_name_on_the_hub_needs_no_recipe(hub: Hub, run_client: Run, paths: Paths) -> None:
     done = run_client("models", "pull", "hf:owner/ggufs", "--json")
     assert done.returncode == 0, done.stderr

@@ -48,12 +48,19 @@ def wait_in_a_thread(app: BaizeApp) -> None:
     app.run_worker(asyncio.to_thread(threading.Event().wait))
 
 
+def fail(_: BaizeApp) -> None:
+    """As a bug would."""
+    conversation = "a private text"
+    raise RuntimeError(f"no such luck with {len(conversation)} letters")
+
+
 WAYS: dict[str, Callable[[BaizeApp], None]] = {
     "endless loop": loop_forever,
     "lock": wait_forever,
     "regular expression": match_forever,
     "dead writer": write_forever,
     "thread": wait_in_a_thread,
+    "bug": fail,
 }
 
 

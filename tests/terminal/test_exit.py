@@ -54,6 +54,19 @@ def last_message(paths: Paths) -> Message:
     return message
 
 
+def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(paths: Paths, tmp_path: Path) -> None:
+    signal_file = tmp_path / "fail"
+    signal_file.touch()
+    with PtySession(program=(sys.executable, STUCK, "bug", str(signal_file))) as client:
+        assert client.wait_for_end() == 1
+        shown = client.written.decode("utf-8", "replace")
+    log = paths.logs / "baize-tui.log"
+    assert "unexpected error: RuntimeError: no such luck with 14 letters" in shown
+    assert "Traceback" not in shown
+    assert "a private text" not in shown
+    assert "Traceback" in log.read_text()
+
+
 @pytest.mark.parametrize(
     ("way", "how", "code"),
     [

@@ -16,12 +16,15 @@ import llama_cpp.llama_cpp as lib
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
+from baize_tui.engine.llama.memory_limit import limited_memory
 from baize_tui.engine.protocol import GgufHeader
 
 _GGUF_MAGIC = b"GGUF"
 _GGUF_FIXED_HEADER = struct.Struct("<4sIQQ")  # magic, version, tensor count, key-value count
 _SMALLEST_KEY_VALUE = 8 + 1 + 4 + 1  # length of the key, one letter, type, one byte of value
 _SMALLEST_TENSOR_INFO = 8 + 1 + 4 + 8 + 4 + 8  # name, n_dims, one dim, type, offset
+_MOST_MEMORY = 400 << 20
+"""Bytes for a header; that of a vocabulary of 262,144 tokens takes some 30 MB."""
 
 
 class _GgufInitParams(ctypes.Structure):
@@ -106,7 +109,8 @@ def read_header(path: str) -> GgufHeader:
 @contextlib.contextmanager
 def _open_gguf(path: str) -> Iterator[int]:
     forget_errors()
-    context = _gguf.gguf_init_from_file(os.fsencode(path), _GgufInitParams(True, None))
+    with limited_memory(_MOST_MEMORY):
+        context = _gguf.gguf_init_from_file(os.fsencode(path), _GgufInitParams(True, None))
     if not context:
         reason = reason_from_log("ggml cannot read its header")
         raise ModelFileError(f"{path} is damaged or cut short: {reason}")

@@ -130,11 +130,14 @@ def follow(
     method: str,
     url: str,
     read: Callable[[str, Response], _T],
+    *,
+    pass_by: Callable[[Response], object] = lambda _: None,
     attempts: int = ATTEMPTS,
 ) -> _T:
     """Send a request, following redirects within the hub; ``read`` gets the last address too.
 
-    A redirect to another host is an answer, as the hub has large files elsewhere.
+    A redirect to another host is an answer, as the hub has large files elsewhere. ``pass_by`` gets
+    the redirects that are followed.
 
     Raises:
         ConvertError: it fails for good, or is redirected again and again.
@@ -142,8 +145,8 @@ def follow(
 
     def consume(answer: Response) -> _T | str:
         target = redirect_target(name, url, answer)
-        is_final = "X-Linked-ETag" in answer.headers  # it describes the file that it points to
-        if target is not None and not is_final and _origin(target) == _origin(url):
+        if target is not None and _origin(target) == _origin(url):
+            pass_by(answer)
             return target
         if answer.status_code >= 400:
             raise status_error(name, answer)

@@ -6,6 +6,7 @@ if they are there already.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatch
@@ -145,6 +146,8 @@ def _cache_small_file(repository: HubRepository, cache: CacheFolder, name: str) 
     blob = cache.blob(location.etag)
     if not blob.is_file():
         content = file.read_whole(location)
+        if location.sha256 not in (None, hashlib.sha256(content).hexdigest()):
+            raise ConvertError(f"{file.path} was damaged during the download: start again")
         partial = blob.with_name(f"{blob.name}.{os.urandom(4).hex()}.partial")
         with os.fdopen(create_file(partial), "wb") as opened:
             opened.write(content)

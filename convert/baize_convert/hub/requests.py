@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from httpx2 import Response
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
+_LINKED = ("X-Linked-ETag", "X-Linked-Size")
 _EXPIRED = (401, 403, 404, 410, 302, 307)
 """Statuses of a signed address that has expired."""
 
@@ -78,16 +79,27 @@ class HubFile:
         """
         from huggingface_hub import hf_hub_url
 
-        url = hf_hub_url(self.repository.repo, self.name, revision=self.commit)
-        return follow(self.path, "HEAD", url, self._read_location)
+        linked: dict[str, str] = {}
+        """Headers of redirects about the file that they point to."""
 
-    def _read_location(self, url: str, answer: Response) -> FileLocation:
+        def pass_by(answer: Response) -> None:
+            linked.update(
+                {name: answer.headers[name] for name in _LINKED if name in answer.headers}
+            )
+
+        def read(url: str, answer: Response) -> FileLocation:
+            pass_by(answer)
+            return self._read_location(url, answer, linked)
+
+        url = hf_hub_url(self.repository.repo, self.name, revision=self.commit)
+        return follow(self.path, "HEAD", url, read, pass_by=pass_by)
+
+    def _read_location(self, url: str, answer: Response, linked: dict[str, str]) -> FileLocation:
         elsewhere = redirect_target(self.path, url, answer)
-        headers = answer.headers
-        etag = parse_etag(headers.get("X-Linked-ETag") or headers.get("ETag"))
-        length = None if elsewhere is not None else headers.get("Content-Length")
-        size = parse_size(headers.get("X-Linked-Size") or length)
-        commit = headers.get("X-Repo-Commit")
+        etag = parse_etag(linked.get("X-Linked-ETag") or answer.headers.get("ETag"))
+        length = None if elsewhere is not None else answer.headers.get("Content-Length")
+        size = parse_size(linked.get("X-Linked-Size") or length)
+        commit = answer.headers.get("X-Repo-Commit")
         if etag is None or size is None or commit not in (None, self.commit):
             what = "lacks its size or its hash"
             raise unusable(self.path, what, answer)

@@ -43,6 +43,10 @@ class SlabWriter:
             ConvertError: the rows cannot be read, or contain NaN or infinity.
             OSError: they cannot be written.
         """
+        with np.errstate(all="ignore"):  # what overflows is reported as infinity, below
+            return self._write(slab)
+
+    def _write(self, slab: Slab) -> WrittenRows:
         tensor, type = slab.placement.tensor, slab.placement.choice.type
         copied = tensor.copyable_rows(type, slab.first, slab.count)
         if copied is not None:

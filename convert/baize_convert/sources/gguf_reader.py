@@ -6,12 +6,15 @@ all memory. Here an array stays one range of the mapped file until its key is re
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
 from gguf import GGUFReader, GGUFValueType, ReaderField
 from numpy.typing import NDArray
 
+logging.getLogger("gguf").setLevel(logging.CRITICAL)
+"""The package logs whatever it finds odd in a file, in lines that say nothing to the person."""
 _MOST_ENTRIES = 1 << 14
 """Limit of keys, and of tensors; a model of 512 layers has 7,700."""
 _MOST_ITEMS = 1 << 21

@@ -25,7 +25,7 @@ CONFIG = b'{"architectures": ["LlamaForCausalLM"]}'
 _SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 _ENDLESS = 64 << 20
 """Bytes; a client that reads whatever comes holds them all."""
-_BOMB = zlib.compress(bytes(512 << 20), 9)
+BOMB = zlib.compress(bytes(512 << 20), 9)
 """Half a gigabyte, as half a megabyte."""
 _PAGE = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
 _HASHES = ("../../../../evil", "..", '"../x"', "a" * 300, "", 'W/"1"', "ABCDEF" * 7, '"' + "/" * 40)
@@ -50,14 +50,20 @@ class Answer:
 
 @dataclass
 class HostileHub:
-    """The requests of one input are counted; some of their answers are changed."""
+    """Honest answers, some of which are changed: at random, or by a function."""
 
     rng: random.Random = field(default_factory=random.Random)
     chance: float = 0.0
+    change: Callable[[str, Answer], object] = lambda path, answer: None
     url: str = ""
+    requests: list[tuple[str, str]] = field(default_factory=list)
+    """Path and authorization of every request."""
+    sent: int = 0
+    """Bytes of bodies."""
 
-    def answer(self, method: str, path: str, byte_range: str | None) -> Answer:
+    def answer(self, path: str, byte_range: str | None) -> Answer:
         answer = self._honest(path, byte_range)
+        self.change(path, answer)
         if self.rng.random() < self.chance:
             for _ in range(self.rng.choice((1, 1, 2, 3))):
                 self._spoil(answer)
@@ -107,7 +113,7 @@ class HostileHub:
                 answer.headers["Content-Type"] = "text/html; charset=utf-8"
             case 8:
                 answer.headers["Content-Encoding"] = rng.choice(("gzip", "deflate"))
-                answer.body = rng.choice((_BOMB, answer.body))
+                answer.body = rng.choice((BOMB, answer.body))
             case 9:
                 answer.headers["Content-Encoding"] = rng.choice(
                     ("br", "zstd", "x" * 500, "gzip, gzip")
@@ -134,10 +140,11 @@ def serve_hostile() -> HostileHub:
             pass
 
         def do_HEAD(self) -> None:
-            self._send(hub.answer("HEAD", self.path, self.headers.get("Range")))
+            self.do_GET()
 
         def do_GET(self) -> None:
-            self._send(hub.answer("GET", self.path, self.headers.get("Range")))
+            hub.requests.append((self.path, self.headers.get("Authorization", "")))
+            self._send(hub.answer(self.path, self.headers.get("Range")))
 
         def _send(self, answer: Answer) -> None:
             self.close_connection = True
@@ -153,6 +160,7 @@ def serve_hostile() -> HostileHub:
             self.wfile.write(answer.body)
             for _ in range(_ENDLESS >> 16 if answer.endless else 0):
                 self.wfile.write(bytes(1 << 16))
+                hub.sent += 1 << 16
 
     server = QuietServer(("127.0.0.1", 0), Handler)
     hub.url = f"http://127.0.0.1:{server.server_port}"
@@ -180,7 +188,7 @@ def read_hub(work: Path) -> Callable[[random.Random], None]:
         try:
             repository = open_repository(HubName("owner/name"))
             source = repository.open("model.gguf")
-            assert source.read(100, 1000) == WEIGHTS[100:1100]
+            assert len(source.read(100, 1000)) == 1000  # its hash is known at the end of a merge
             source.close()
             assert cache_file(repository, "model.gguf").read_bytes() == WEIGHTS
         finally:
