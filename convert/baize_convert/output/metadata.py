@@ -121,9 +121,13 @@ def _general_metadata(
         raise ConvertError(
             f"{folder}: its model card or config cannot be read: {reason(error)}"
         ) from error
+    for field, value in vars(metadata).items():
+        if isinstance(value, str):  # from the name of a folder, which may not be UTF-8
+            setattr(metadata, field, value.encode("utf-8", "replace").decode("utf-8"))
     if base.name is not None:
-        owner, _, name = base.name.partition("/")
-        metadata.name, metadata.organization = title(name), metadata.organization or title(owner)
+        owner, _, name = base.name.rpartition("/")
+        metadata.name = title(name)
+        metadata.organization = metadata.organization or (title(owner) if owner else None)
     metadata.name = metadata.name or folder.name or "Model"
     if metadata.size_label is None:
         metadata.size_label = gguf.size_label(parameters, 0, 0, 0)

@@ -7,6 +7,7 @@ a placeholder for each hash, and is written again, with the same length, at the 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -30,7 +31,7 @@ class HashedFile:
     @property
     def placeholder(self) -> str:
         """64 hexadecimal digits in place of the hash, which occur nowhere else."""
-        return hashlib.sha256(f"SHA-256 of {self.source.path}".encode()).hexdigest()
+        return hashlib.sha256(b"SHA-256 of " + os.fsencode(self.source.path)).hexdigest()
 
 
 def add_provenance(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from baize_convert.sources.folder_files import cached_repository
+
 
 def title(name: str) -> str:
     """A title for people from a name such as ``my-model``."""
@@ -13,5 +15,12 @@ def title(name: str) -> str:
 
 
 def name_from_path(path: Path) -> str:
-    """The name of a folder, or of a file without its extension."""
-    return path.resolve().stem if path.is_file() else path.resolve().name
+    """The name of a folder, a file without its extension, or a repository in the hub's cache.
+
+    What is not UTF-8 in it becomes ``?``.
+    """
+    full = path.resolve()
+    name = full.stem if path.is_file() else full.name
+    if full.parent.name == "snapshots" and (repository := cached_repository(full)):
+        name = repository.rpartition("/")[2]
+    return name.encode("utf-8", "replace").decode("utf-8")
