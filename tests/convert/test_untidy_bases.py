@@ -122,8 +122,7 @@ def test_no_shard_that_the_index_names_is_there(model: Path) -> None:
 
 def test_a_biased_layer_cannot_get_lost_with_a_shard(tmp_path: Path) -> None:
     """A bias is optional in the config of Qwen2: only the index knows of it."""
-    architecture = {"architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"}
-    folder = tidy_folder(tmp_path / "model", **architecture)
+    folder = tidy_folder(tmp_path / "model", architectures=["Qwen2ForCausalLM"], model_type="qwen2")
     biases = {n: e for n, e in stored(folder / SINGLE).items() if n.endswith(".bias")}
     rest = {n: e for n, e in stored(folder / SINGLE).items() if n not in biases}
     (folder / SINGLE).unlink()

@@ -44,7 +44,7 @@ _PARTS = re.compile(
 )
 _CODES = ("F8_E4M3", "F8_E5M2", "I8")
 _SCALE_TYPES = (*ITEM_BYTES, "F8_E8M0", "U8")
-_BLOCK = 128
+_BLOCK = 128, 128
 """Rows and columns of a block, where the config does not say; the size of DeepSeek and Qwen."""
 _ADVICE = "use the model it was made from, in 16 or 32 bits"
 
@@ -95,7 +95,7 @@ def _refuse_foreign(where: Path, tensors: Mapping[str, Tensor], method: str | No
     for pattern, format in _FOREIGN:
         for name in tensors:
             if re.fullmatch(pattern, name):
-                if method is not None and method.lower() in format.lower():
+                if method is not None and method.lower() in format.lower().split(" or "):
                     format = method
                 raise ConvertError(f"{where} is quantized with {format} ({name}): {_ADVICE}")
 
@@ -184,30 +184,30 @@ def _blocks(
             return BlockValues(scale, grid, rows, columns)
         if grid[0] == rows and columns % grid[1] == 0:
             return BlockValues(scale, grid, 1, columns // grid[1])
-        for block in (_configured_block(quantization), (_BLOCK, _BLOCK)):
-            if block and grid == (-(-rows // block[0]), -(-columns // block[1])):
+        for block in _configured_blocks(quantization) or [_BLOCK]:
+            if grid == (-(-rows // block[0]), -(-columns // block[1])):
                 return BlockValues(scale, grid, *block)
-        if len(scale.shape) == 2 and rows % grid[0] == 0 and columns % grid[1] == 0:
-            return BlockValues(scale, grid, rows // grid[0], columns // grid[1])
     raise ConvertError(
         f"{where}: {name} is {list(shape)}, and its scales {list(scale.shape)} do not divide it "
         f"into blocks of a known size: {_ADVICE}"
     )
 
 
-def _configured_block(quantization: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """``weight_block_size``, or ``block_structure`` of compressed-tensors."""
+def _configured_blocks(quantization: Mapping[str, Any] | None) -> list[tuple[int, int]]:
+    """``weight_block_size``, and each ``block_structure`` of compressed-tensors."""
     quantization = quantization or {}
     candidates = [quantization.get("weight_block_size")]
     groups = quantization.get("config_groups")
     for group in groups.values() if isinstance(groups, dict) else ():
         weights = group.get("weights") if isinstance(group, dict) else None
         candidates.append(weights.get("block_structure") if isinstance(weights, dict) else None)
-    for candidate in candidates:
-        match candidate:
-            case [int(rows), int(columns)] if rows > 0 and columns > 0:
-                return rows, columns
-    return None
+    return [
+        (candidate[0], candidate[1])
+        for candidate in candidates
+        if isinstance(candidate, list)
+        and len(candidate) == 2
+        and all(isinstance(size, int) and size > 0 for size in candidate)
+    ]
 
 
 def _zero_point(
