@@ -166,11 +166,13 @@ KINDS: dict[str, tuple[Make, dict[str, Any]]] = {
 """Formats that are read, with the fields of quantization_config that they need."""
 
 
-def quantized_folder(folder: Path, kind: str) -> Path:
-    """A folder with all matrices of the layers in this format, and ``plain`` in it in float32."""
+def quantized_folder(folder: Path, kind: str, hidden: int = 192, ffn: int = 320) -> Path:
+    """A folder with all matrices of the layers in this format, and ``plain`` in it in float32.
+
+    Blocks of 128 do not divide the usual sizes.
+    """
     make, fields = KINDS[kind]
-    # Blocks of 128 do not divide these sizes.
-    tidy_folder(folder, hidden_size=192, intermediate_size=320, dtype="F32")
+    tidy_folder(folder, hidden_size=hidden, intermediate_size=ffn, dtype="F32")
     plain = folder / "plain"
     shutil.copytree(folder, plain)
     random = np.random.default_rng(3)

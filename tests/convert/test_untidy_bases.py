@@ -99,7 +99,9 @@ def test_plan_and_inspect_show_the_decision(
     assert run(["plan", str(model), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["warnings"] == described["notes"]
     assert run(["plan", str(model)]) == 0
-    assert "has no index" in capsys.readouterr().err
+    captured = capsys.readouterr()
+    assert "has no index" in captured.err
+    assert "3 files, model-00001-of-00003.safetensors to" in captured.out
 
 
 def test_a_missing_shard_is_named_with_how_many_are_there(model: Path) -> None:
@@ -184,7 +186,7 @@ def test_several_variants_are_refused(model: Path) -> None:
         ("weights.npz", "MLX"),
         ("adapter_model.safetensors", "is an adapter"),
         ("llama.safetensors", "rename llama.safetensors to model.safetensors"),
-        ("model.safetensors.part", "unfinished download"),
+        ("model.safetensors.part", "(model.safetensors.part is an unfinished download)"),
         ("last.ckpt", "a file of a training program"),
     ],
 )
@@ -259,6 +261,24 @@ def test_a_snapshot_without_its_blobs_says_how_to_download(
     message = refusal(snapshot)
     assert f"{file} is a link to a file that no longer exists" in message
     assert "hf download owner/name" in message
+
+
+def test_an_interrupted_download_into_the_cache(model: Path, tmp_path: Path) -> None:
+    repository = into_cache(model, tmp_path)
+    snapshot = repository / "snapshots" / "0123abcd"
+    (snapshot / SINGLE).unlink()
+    (repository / "blobs" / "5678.incomplete").write_bytes(b"")
+    message = refusal(repository)
+    assert "download it again with hf download owner/name" in message
+    assert "5678.incomplete is an unfinished download" in message
+
+
+def test_an_interrupted_download_into_a_folder(model: Path) -> None:
+    (model / SINGLE).unlink()
+    place = model / ".cache" / "huggingface" / "download"
+    place.mkdir(parents=True)
+    (place / "abc.incomplete").write_bytes(b"")
+    assert "abc.incomplete is an unfinished download" in refusal(model)
 
 
 def test_a_dangling_link_beside_what_counts_does_no_harm(model: Path) -> None:
@@ -429,6 +449,13 @@ def test_a_weight_of_another_type_is_refused(dtype: str, model: Path) -> None:
 def test_an_empty_tensor_is_explained(model: Path) -> None:
     add_tensors(model, {"model.layers.0.mlp.up_proj.weight": ("BF16", (0,), b"")})
     assert "ZeRO-3" in refusal(model)
+
+
+def test_a_value_head_is_left_out(model: Path) -> None:
+    wanted = convert(model)
+    add_tensors(model, float32("v_head.summary.weight", np.ones((1, 64), np.float32)))
+    assert convert(model) == wanted
+    assert "v_head.* is left out" in notes(model)
 
 
 def test_buffers_of_older_versions_are_left_out(model: Path) -> None:

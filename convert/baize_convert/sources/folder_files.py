@@ -22,6 +22,7 @@ _READ_BESIDE_WEIGHTS = frozenset(
     ]
 )
 """Files that change the output: without one of them it would be another model, or none."""
+_UNFINISHED = (".incomplete", ".partial", ".part", ".crdownload", ".aria2", ".download")
 _CACHED = re.compile(r"models--(?P<repo>.+)")
 
 
@@ -58,9 +59,19 @@ def dangling_text(folder: Path, name: str) -> str:
 def download_text(folder: Path) -> str:
     """How to download what ``folder`` lacks, as a part of a message."""
     repository = cached_repository(folder)
-    if repository is None:
-        return "download it again"
-    return f"download it again with hf download {repository}"
+    text = "download it again" + ("" if repository is None else f" with hf download {repository}")
+    if unfinished := _unfinished_downloads(folder):
+        text += f" ({unfinished[0]} is an unfinished download)"
+    return text
+
+
+def _unfinished_downloads(folder: Path) -> list[str]:
+    """Files of interrupted downloads, in ``folder`` or where the hub's library keeps them."""
+    names = sorted(path.name for path in folder.glob("*") if path.name.endswith(_UNFINISHED))
+    elsewhere = [folder / ".cache" / "huggingface" / "download"]
+    if cached_repository(folder):
+        elsewhere.append(folder.parent.parent / "blobs")
+    return names + [file.name for place in elsewhere for file in place.glob("*.incomplete")]
 
 
 def cached_repository(folder: Path) -> str | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32, GgmlType, dequantize, row_bytes
 from baize_convert.sources.byte_source import MappedFile
+from baize_convert.sources.placeholder_files import refuse_placeholder
 from baize_convert.sources.tensor_names import unpermute_rows
 from baize_convert.sources.tensors import Tensor
 
@@ -62,6 +63,7 @@ def read_gguf(path: Path) -> GGUFReader:
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, IndexError, OverflowError, RecursionError) as error:
+        refuse_placeholder(MappedFile(path))
         raise ConvertError(f"{path}: not a GGUF file, or damaged") from error
 
 

@@ -10,6 +10,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.checkpoint import Checkpoint, check_tensors, expected_shapes
 from baize_convert.sources.folder_files import (
+    FolderFiles,
     cached_repository,
     dangling_text,
     download_text,
@@ -32,6 +33,8 @@ from baize_convert.sources.weight_files import (
 )
 from baize_convert.sources.wrapped_names import tensor_name, unwrap_names
 
+_VALUE_HEAD = "v_head."
+"""Beginning of the names that TRL gives the value head of reinforcement learning."""
 _PEFT_PARTS = (".lora_A.", ".lora_B.", ".base_layer.", ".modules_to_save.", ".lora_magnitude")
 
 
@@ -51,7 +54,7 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     files = local.names if remote is None else local.names | remote.files
     _refuse_other_kinds(folder, files)
     config = read_config(folder)
-    weights = _find_weights(folder, files, () if remote else local.dangling)
+    weights = _find_weights(folder, files, local if remote is None else None)
     notes += weights.notes
     opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
     notes += opened.notes
@@ -111,7 +114,7 @@ def _open_weights(
         stored = parse(file)
         _refuse_peft(file, stored)
         for key, tensor in stored.items():
-            if is_skipped(tensor_name(key)):
+            if is_skipped(tensor_name(key)) or key.startswith(_VALUE_HEAD):
                 if isinstance(tensor, StoredTensor):
                     tensor.skip()
             elif key not in wrapped:
@@ -121,7 +124,10 @@ def _open_weights(
                     f"{folder}: {key} is in two files, and differs in {name}: remove the files of "
                     "another model"
                 )
-    opened.tensors, opened.notes = unwrap_names(wrapped, folder)
+        if any(key.startswith(_VALUE_HEAD) for key in stored):
+            opened.notes.append(f"{file.path}: {_VALUE_HEAD}* is left out: it only serves training")
+    opened.tensors, notes = unwrap_names(wrapped, folder)
+    opened.notes += notes
     return opened
 
 
@@ -140,12 +146,14 @@ def _is_same(one: Tensor, other: Tensor) -> bool:
     return one.dtype == other.dtype and one.dtype in ITEM_BYTES and one.equals(other)
 
 
-def _find_weights(folder: Path, files: frozenset[str], dangling: Collection[str]) -> WeightFiles:
-    """``find_weight_files`` without the links in ``dangling``, which are the reason if it fails."""
+def _find_weights(folder: Path, files: frozenset[str], local: FolderFiles | None) -> WeightFiles:
+    """``find_weight_files``; if it fails, the reason may be a dangling link."""
     try:
-        return find_weight_files(folder, files.difference(dangling))
+        return find_weight_files(folder, files)
     except ConvertError as error:
-        for name in sorted(dangling):
+        if local is None:
+            raise
+        for name in sorted(local.dangling):
             if name.endswith((".safetensors", ".bin", ".index.json")):
                 raise ConvertError(dangling_text(folder, name)) from error
         raise

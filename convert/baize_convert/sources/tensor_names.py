@@ -34,6 +34,7 @@ _SKIPPED = (
     "rotary_emb.cos_cached",
     "rotary_emb.sin_cached",
     "position_ids",
+    "._extra_state",  # of layers of NVIDIA's Transformer Engine
 )
 
 

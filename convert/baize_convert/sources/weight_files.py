@@ -36,7 +36,6 @@ _VARIANTS = (
 )
 _WEIGHTS = re.compile(r".+\.safetensors|pytorch_model.*\.bin|consolidated.*\.pth")
 _NOT_THE_MODEL = re.compile(r"adapter_model.*|optimizer.*|.*rng_state.*")
-_UNFINISHED = (".incomplete", ".partial", ".part", ".crdownload", ".aria2", ".download")
 _MOST_SHARDS = 9999
 _MOST_NAMES = 4
 """Names in a message."""
@@ -130,8 +129,6 @@ def incomplete_text(folder: Path, names: Iterable[str], files: Collection[str]) 
         f"{folder}: {len(wanted) - len(missing)} of {len(wanted)} shards are there, "
         f"{_summary(missing)} missing"
     )
-    if unfinished := next((name for name in files if name.endswith(_UNFINISHED)), None):
-        text += f" ({unfinished} is an unfinished download)"
     return f"{text}: {download_text(folder)}"
 
 
@@ -286,20 +283,19 @@ def _read_index(folder: Path, name: str) -> dict[str, str]:
         index = msgspec.json.decode((folder / name).read_bytes(), type=_Index)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{folder / name}: {error}") from error
-    for shard in index.weight_map.values():
+    weight_map = {tensor: shard.removeprefix("./") for tensor, shard in index.weight_map.items()}
+    for shard in weight_map.values():
         if Path(shard).name != shard:
             raise ConvertError(f"{folder / name}: the shard {shard!r} is not in the folder")
-    return index.weight_map
+    return weight_map
 
 
 def _nothing_text(folder: Path, files: Collection[str]) -> str:
     text = f"{folder} has no {_SAFETENSORS.single('')}, no {_SAFETENSORS.index('')} and no "
     text += _TORCH.single("")
-    if unfinished := next((name for name in files if name.endswith(_UNFINISHED)), None):
-        return f"{text}; {unfinished} is an unfinished download: {download_text(folder)}"
     if foreign := foreign_weights(files):
         return f"{text}: {foreign}"
-    return text
+    return f"{text}: {download_text(folder)}"
 
 
 def _unclear_text(folder: Path, sets: list[tuple[str, ...]]) -> str:
