@@ -102,9 +102,13 @@ def test_float8_without_scales_and_config(tmp_path: Path) -> None:
     folder = tidy_folder(tmp_path / "model", dtype="F32")
     codes = np.arange(96 * 64, dtype=np.int64).reshape(96, 64) % 127
     add_tensors(folder, {f"{UP}.weight": ("F8_E4M3", (96, 64), codes.astype(np.uint8).tobytes())})
-    assert np.array_equal(open_base(folder).tensors[f"{UP}.weight"].read_all(), E4M3[codes])
+    norm = codes[0].astype(np.uint8).tobytes()
+    add_tensors(folder, {"model.norm.weight": ("F8_E4M3", (64,), norm)})
+    tensors = open_base(folder).tensors
+    assert np.array_equal(tensors[f"{UP}.weight"].read_all(), E4M3[codes])
+    assert np.array_equal(tensors["model.norm.weight"].read_all(), E4M3[codes[0]])
     set_config(folder, quantization_config={"quant_method": "fp8"})
-    assert "has 0 scales" in refusal(folder)
+    assert "is F8_E4M3" in refusal(folder)
 
 
 def changed(

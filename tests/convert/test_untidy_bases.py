@@ -167,6 +167,30 @@ def test_a_tensor_that_differs_between_shards_is_refused(model: Path) -> None:
     assert f"{name} is in two files, and differs" in refusal(model)
 
 
+def test_a_single_file_that_is_not_the_model_says_that_the_shards_do_not_count(
+    model: Path,
+) -> None:
+    """Such as weights of 4 bits beside those of 16; transformers would take the single file."""
+    single = model / SINGLE
+    weights = single.read_bytes()
+    shard(model)
+    single.write_bytes(weights)
+    add_tensors(model, {"model.layers.0.mlp.up_proj.weight.absmax": ("F32", (1,), b"\0" * 4)})
+    assert "(model.safetensors counts; ignored: model-*-of-00002.saf" in refusal(model)
+    write_safetensors(single, {"model.norm.weight": stored(single)["model.norm.weight"]})
+    assert "(model.safetensors counts; ignored: model-*-of-00002.saf" in refusal(model)
+
+
+def test_shards_named_after_the_single_file(model: Path) -> None:
+    """``model.safetensors-00001-of-00002.safetensors``, as Qwen 3.5 has."""
+    wanted = convert(model)
+    shard(model, 2, "model.safetensors")
+    assert convert(model) == wanted
+    assert notes(model) == ""
+    (model / INDEX).unlink()
+    assert convert(model) == wanted
+
+
 def test_several_variants_are_refused(model: Path) -> None:
     shutil.copy(model / SINGLE, model / "model.fp16.safetensors")
     (model / SINGLE).rename(model / "model.bf16.safetensors")
@@ -456,6 +480,12 @@ def test_a_value_head_is_left_out(model: Path) -> None:
     add_tensors(model, float32("v_head.summary.weight", np.ones((1, 64), np.float32)))
     assert convert(model) == wanted
     assert "v_head.* is left out" in notes(model)
+
+
+def test_a_flat_tensor_is_explained(model: Path) -> None:
+    entry = ("BF16", (96 * 64,), b"\0" * (2 * 96 * 64))
+    add_tensors(model, {"model.layers.0.mlp.up_proj.weight": entry})
+    assert "as FSDP keeps its parts" in refusal(model)
 
 
 def test_buffers_of_older_versions_are_left_out(model: Path) -> None:

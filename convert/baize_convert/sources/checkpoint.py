@@ -54,6 +54,11 @@ def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]
                 f"{path}: {name} is empty: DeepSpeed ZeRO-3 saved it without gathering it; save it "
                 "again with stage3_gather_16bit_weights_on_model_save, or by zero_to_fp32.py"
             )
+        if len(tensor.shape) == 1 < len(expected[name]):
+            raise ConvertError(
+                f"{path}: {name} is one row of {tensor.shape[0]} numbers, as FSDP keeps its parts: "
+                "save the model again with a full state dict"
+            )
         if tensor.shape != expected[name]:
             raise ConvertError(
                 f"{path}: {name} is {list(tensor.shape)}, but the config says "

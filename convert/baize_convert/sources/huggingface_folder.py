@@ -56,17 +56,20 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     config = read_config(folder)
     weights = _find_weights(folder, files, local if remote is None else None)
     notes += weights.notes
-    opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
-    notes += opened.notes
-    tensors, quantized = read_quantized(
-        folder, opened.tensors, expected_shapes(config), config.quantization_config
-    )
-    notes += quantized
     if "adapter_config.json" in files:
         notes.append(f"{folder}: adapter_config.json is ignored: only --adapter merges an adapter")
-    notes += _check_index(folder, config, weights, tensors, files)
-    notes += tie_head(folder, tensors, tied=config.tie_word_embeddings)
-    check_tensors(folder, config, tensors)
+    try:
+        opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
+        tensors, quantized = read_quantized(
+            folder, opened.tensors, expected_shapes(config), config.quantization_config
+        )
+        notes += [*opened.notes, *quantized, *_check_index(folder, config, weights, tensors, files)]
+        notes += tie_head(folder, tensors, tied=config.tie_word_embeddings)
+        check_tensors(folder, config, tensors)
+    except ConvertError as error:
+        if weights.choice is None:
+            raise
+        raise ConvertError(f"{error} ({weights.choice})") from error
     factors = rope_factors(config)
     name, commit = _cached_commit(folder) if remote is None else (remote.label, remote.commit)
     return Checkpoint(

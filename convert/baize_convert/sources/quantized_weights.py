@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from baize_convert.failures import ConvertError
-from baize_convert.sources.scaled_tensor import BlockValues, ScaledTensor
+from baize_convert.sources.scaled_tensor import TABLES, BlockValues, ScaledTensor
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor, Tensor
 
 _FOREIGN: tuple[tuple[str, str], ...] = (
@@ -80,7 +80,7 @@ def read_quantized(
         module, others = min(parts.items())
         raise ConvertError(
             f"{where}: {module}.{min(others)} belongs to no quantized tensor: the checkpoint "
-            "lacks a part, or quantizes its 16-bit weights only while it runs"
+            f"lacks a part, or quantizes its 16-bit weights only while it runs: {_ADVICE}"
         )
     notes = _notes(where, read, method, quantization)
     if activations:
@@ -136,6 +136,8 @@ def _scaled(
     """The tensor ``name``, stored as ``codes``, with the scales in ``parts``."""
     packed = "weight_packed" in parts
     scales = [parts[part] for part in _SCALES if part in parts]
+    if codes.dtype in TABLES and not parts and not quantization:
+        return ScaledTensor(name, codes.dtype, codes.shape, codes)  # all of the model is float8
     if len(codes.shape) != 2 or (codes.dtype != "I32" if packed else codes.dtype not in _CODES):
         raise ConvertError(
             f"{where}: {name} is {codes.dtype} {list(codes.shape)}, in a way to quantize that is "
@@ -156,9 +158,9 @@ def _scaled(
         parts["weight_shape"].skip()
     rows = codes.shape[0]
     if len(scales) != 1:
-        if scales or packed or codes.dtype == "I8" or quantization or "weight_zero_point" in parts:
-            raise ConvertError(f"{where}: {name} is {codes.dtype} and has {len(scales)} scales")
-        return ScaledTensor(name, codes.dtype, (rows, columns), codes)
+        raise ConvertError(
+            f"{where}: {name} is {codes.dtype} and has {len(scales)} scales, not one: {_ADVICE}"
+        )
     scale = _blocks(where, name, scales[0], (rows, columns), quantization)
     zeros = parts.get("weight_zero_point")
     zero_point = None if zeros is None else _zero_point(where, name, zeros, scale, bits)

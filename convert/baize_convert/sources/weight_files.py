@@ -26,7 +26,7 @@ from baize_convert.sources.torch_file import parse_torch_file
 Parser = Callable[[ByteSource], Mapping[str, Tensor]]
 
 _SHARD = re.compile(
-    r"(?P<stem>(?:pytorch_)?model)(?:\.(?P<variant>[\w-]+?))?"
+    r"(?P<stem>(?:pytorch_)?model(?:\.safetensors|\.bin)?)(?:\.(?P<variant>[\w-]+?))?"
     r"-(?P<number>\d+)-of-(?P<total>\d+)(?P<suffix>\.safetensors|\.bin)"
 )
 _VARIANTS = (
@@ -55,6 +55,8 @@ class WeightFiles:
     """Why these files count, a line each."""
     ignored: tuple[str, ...] = ()
     """Indexes that do not count."""
+    choice: str | None = None
+    """What counts and what does not, if there are others; the last of the notes."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +118,8 @@ def find_weight_files(folder: Path, files: Collection[str]) -> WeightFiles:
     )
     if ignored := [*sorted(others), *stale, *found.ignored]:
         verb = "counts" if len(found.names) == 1 else "count"
-        note = f"{folder}: {_summary(found.names)} {verb}; ignored: {_summary(ignored)}"
-        found = replace(found, notes=(*found.notes, note))
+        choice = f"{_summary(found.names)} {verb}; ignored: {_summary(ignored)}"
+        found = replace(found, notes=(*found.notes, f"{folder}: {choice}"), choice=choice)
     return found
 
 
