@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baize_convert.cli.program import run
@@ -15,8 +16,10 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_base
 from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.quantized_weights import read_quantized
 from baize_convert.sources.scaled_tensor import TABLES, ScaledTensor
-from tests.convert.model_folders import read_tensors, write_safetensors
+from baize_convert.sources.tensors import Tensor
+from tests.convert.model_folders import read_safetensors, read_tensors, write_safetensors
 from tests.convert.quantized_folders import E4M3, E5M2, KINDS, quantized_folder
 from tests.convert.untidy_folders import (
     SINGLE,
@@ -174,6 +177,47 @@ def test_packed_parts_that_do_not_fit_are_named(
     tmp_path: Path,
 ) -> None:
     assert wrong in refusal(changed(packed_folder, tmp_path / "model", **{part: entry}))
+
+
+PARTS = ["weight", "weight_packed", "weight_scale", "weight_scale_inv", "weight_zero_point", "bias"]
+TYPES = {"F8_E4M3": 1, "I8": 1, "U8": 1, "I32": 4, "F32": 4, "BF16": 2, "F8_E8M0": 1, "BOOL": 1}
+
+
+@settings(deadline=None)
+@given(
+    parts=st.dictionaries(
+        st.sampled_from(PARTS),
+        st.tuples(
+            st.sampled_from(sorted(TYPES)),
+            st.lists(st.sampled_from([0, 1, 2, 3, 24, 40, 48, 192, 320]), max_size=3),
+        ),
+    ),
+    block=st.none() | st.lists(st.integers(-1, 200) | st.text(max_size=1), max_size=3),
+)
+def test_any_parts_are_read_in_the_shape_of_the_model_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    parts: dict[str, tuple[str, list[int]]],
+    block: list[object] | None,
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    file = tmp_path_factory.mktemp("parts") / "x.safetensors"
+    entries = {
+        f"{UP}.{part}": (dtype, tuple(shape), b"\1" * (TYPES[dtype] * math.prod(shape)))
+        for part, (dtype, shape) in parts.items()
+    }
+    write_safetensors(file, {**entries, **float32("end", np.ones(1, np.float32))})
+    tensors.update(read_safetensors(file))
+    config = {"quant_method": "fp8", "weight_block_size": block, "config_groups": {"a": block}}
+    message, read = "", {}
+    try:
+        read, _ = read_quantized(file, tensors, {f"{UP}.weight": (320, 192)}, config)
+    except ConvertError as error:
+        message = str(error)
+    assert "\n" not in message
+    for tensor in read.values():
+        if isinstance(tensor, ScaledTensor):
+            assert tensor.read().shape == (tensor.rows, tensor.columns)
+            assert np.array_equal(tensor.read()[1:2], tensor.read(1, min(1, tensor.rows - 1)))
 
 
 def test_a_scale_of_nan_is_noticed(float8_folder: Path, tmp_path: Path) -> None:

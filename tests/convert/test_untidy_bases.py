@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from baize_convert.cli.program import run
@@ -20,6 +20,7 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_base
 from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.weight_files import find_weight_files
 from baize_convert.sources.wrapped_names import tensor_name
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import read_safetensors, write_safetensors
@@ -243,6 +244,64 @@ def test_files_that_stand_in_for_weights(file: str, content: str, wrong: str, mo
 def test_a_download_that_is_allocated_but_not_finished(model: Path) -> None:
     (model / f"{SINGLE}.aria2").write_bytes(b"")
     assert "is not complete" in refusal(model)
+
+
+NAMES_OF_FILES = [
+    SINGLE,
+    INDEX,
+    "model.safetensors.index.fp16.json",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "model.fp16.safetensors",
+    "model-00001-of-00002.safetensors",
+    "model-00002-of-00002.safetensors",
+    "model-00001-of-00003.safetensors",
+    "model-1-of-1.safetensors",
+    "model-00000-of-00000.safetensors",
+    "model.safetensors-00001-of-00001.safetensors",
+    "pytorch_model-00001-of-00002.bin",
+    "model-99999999999-of-99999999999.safetensors",
+    "consolidated.00.pth",
+    "adapter_model.safetensors",
+    "other.safetensors",
+    "model.safetensors.aria2",
+]
+SHARDS = st.sampled_from([*NAMES_OF_FILES, "", "..", "./" + SINGLE, "a/b.safetensors", "\0", "/x"])
+
+
+@settings(deadline=None)
+@given(
+    files=st.frozensets(st.sampled_from(NAMES_OF_FILES)),
+    index=st.dictionaries(st.text(max_size=3), SHARDS, max_size=3).map(
+        lambda weight_map: json.dumps({"weight_map": weight_map})
+    )
+    | st.binary(max_size=20).map(lambda raw: raw.decode("latin-1")),
+    config=st.none() | SHARDS,
+)
+def test_any_set_of_files_is_chosen_from_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    files: frozenset[str],
+    index: str,
+    config: str | None,
+) -> None:
+    """Files that count are there, no two sets are mixed, and a refusal is one line."""
+    folder = tmp_path_factory.mktemp("files")
+    (folder / "config.json").write_text(json.dumps({"transformers_weights": config}))
+    for name in files:
+        (folder / name).write_text(index if name.endswith(".json") else "")
+    message, found = "", None
+    try:
+        found = find_weight_files(folder, files)
+    except ConvertError as error:
+        message = str(error)
+    assert "\n" not in message
+    if found is None:
+        return
+    assert found.names
+    assert files.issuperset(found.names)
+    assert files.isdisjoint(found.missing)
+    if SINGLE in files and config is None:
+        assert found.names == (SINGLE,)
 
 
 # --- folders ------------------------------------------------------------------------------------

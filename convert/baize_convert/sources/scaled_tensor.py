@@ -147,7 +147,7 @@ def _numbers(codes: NDArray[np.generic], dtype: str) -> Float32:
     if table is None:
         return codes.astype(np.float32)
     values = np.empty(codes.shape, np.float32)
-    flat, target = codes.reshape(-1), values.reshape(-1)
+    flat, target = codes.reshape(-1).view(np.uint8), values.reshape(-1)
     for start in range(0, flat.size, _AT_ONCE):
         chunk = slice(start, start + _AT_ONCE)
         np.take(table, flat[chunk], out=target[chunk], mode="clip")  # "clip" is the fastest
