@@ -208,7 +208,8 @@ def test_any_parts_are_read_in_the_shape_of_the_model_or_refused(
     write_safetensors(file, {**entries, **float32("end", np.ones(1, np.float32))})
     tensors.update(read_safetensors(file))
     config = {"quant_method": "fp8", "weight_block_size": block, "config_groups": {"a": block}}
-    message, read = "", {}
+    read: dict[str, Tensor] = {}
+    message = ""
     try:
         read, _ = read_quantized(file, tensors, {f"{UP}.weight": (320, 192)}, config)
     except ConvertError as error:
