@@ -182,6 +182,19 @@ def test_a_single_file_that_is_not_the_model_says_that_the_shards_do_not_count(
     assert "(model.safetensors counts; ignored: model-*-of-00002.saf" in refusal(model)
 
 
+def test_a_config_that_names_weights_that_are_not_there(model: Path) -> None:
+    set_config(model, transformers_weights="gone.safetensors")
+    assert "transformers_weights names 'gone.safetensors', which is no" in refusal(model)
+    index = "other.safetensors.index.json"
+    set_config(model, transformers_weights=index)
+    write_index(model, {}, index)
+    assert "names no file" in refusal(model)
+    write_index(model, {HEAD: "gone.safetensors"}, index)
+    assert "0 of 1 shards are there" in refusal(model)
+    write_index(model, {HEAD: SINGLE}, index)
+    assert "as transformers_weights in config.json says" in notes(model)
+
+
 def test_shards_named_after_the_single_file(model: Path) -> None:
     """``model.safetensors-00001-of-00002.safetensors``, as Qwen 3.5 has."""
     wanted = convert(model)
@@ -386,6 +399,8 @@ def test_any_name_of_a_folder(
 
 def test_a_folder_inside_or_a_file_is_named(model: Path, tmp_path: Path) -> None:
     assert "model has one" in refusal(tmp_path)
+    cache = into_cache(model, tmp_path / "hub").parent
+    assert "give one of the folders in it, such as models--owner--name" in refusal(cache)
     assert "give its folder" in refusal(model / SINGLE)
     assert "give its folder" in refusal(model / "config.json")
 
@@ -527,6 +542,14 @@ def test_a_weight_of_another_type_is_refused(dtype: str, model: Path) -> None:
     message = refusal(model)
     assert name in message
     assert dtype in message
+
+
+def test_float64_is_rounded(model: Path) -> None:
+    wanted = convert(model)
+    name = "model.layers.0.mlp.up_proj.weight"
+    values = read_safetensors(model / SINGLE)[name].read_all().astype(np.float64)
+    add_tensors(model, {name: ("F64", values.shape, values.tobytes())})
+    assert convert(model) == wanted
 
 
 def test_an_empty_tensor_is_explained(model: Path) -> None:

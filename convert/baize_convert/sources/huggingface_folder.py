@@ -177,6 +177,8 @@ def _refuse_other_kinds(folder: Path, files: Collection[str]) -> None:
         raise ConvertError(f"{text}; {foreign}")
     if inner := sorted(path.parent for path in folder.glob("*/config.json")):
         raise ConvertError(f"{text}; {inner[-1]} has one")
+    if repositories := sorted(folder.glob("models--*")):
+        raise ConvertError(f"{text}; give one of the folders in it, such as {repositories[0].name}")
     if cached_repository(folder):
         raise ConvertError(f"{text}: {download_text(folder)}")
     raise ConvertError(text)

@@ -222,7 +222,7 @@ def _zero_point(
         packed_rows = -(-scale.shape[0] * bits // 32)
         if zeros.shape == (packed_rows, scale.shape[1]):
             return BlockValues(zeros, scale.shape, scale.rows, scale.columns, packed_bits=bits)
-    elif zeros.dtype in (*ITEM_BYTES, "I8", *_CODES) and size == blocks:
+    elif zeros.dtype in (*ITEM_BYTES, *_CODES, "I16", "I32", "I64") and size == blocks:
         return BlockValues(zeros, scale.shape, scale.rows, scale.columns)
     raise ConvertError(
         f"{where}: the zero points of {name} are {zeros.dtype} {list(zeros.shape)}, which does not "

@@ -93,6 +93,7 @@ def find_weight_files(folder: Path, files: Collection[str]) -> WeightFiles:
     Raises:
         ConvertError: there are no weights, shards are missing, or it is unclear which count.
     """
+    files = {name for name in files if "/" not in name}  # those of the hub have subfolders too
     stale: list[str] = []
     found = _named_by_config(folder, files) or _in_order(folder, files, "", stale)
     if found is None and (variant := _only_variant(folder, files)):
@@ -101,10 +102,9 @@ def find_weight_files(folder: Path, files: Collection[str]) -> WeightFiles:
             note = f"{folder} has nothing but the variant {variant}, which counts"
             found = replace(found, notes=(note, *found.notes))
     if found is None:
+        lost = [file for index in stale for file in _read_index(folder, index).values()]
         raise ConvertError(
-            incomplete_text(folder, _read_index(folder, stale[0]).values(), files)
-            if stale
-            else _nothing_text(folder, files)
+            incomplete_text(folder, lost, files) if lost else _nothing_text(folder, files)
         )
     for name in found.names:
         if f"{name}.aria2" in files:
@@ -228,6 +228,8 @@ def _named_by_config(folder: Path, files: Collection[str]) -> WeightFiles | None
     if name.endswith(".safetensors.index.json") and name in files:
         weight_map = _read_index(folder, name)
         named = set(weight_map.values())
+        if not named:
+            raise ConvertError(f"{folder / name}: it names no file")
         if not named <= set(files):
             raise ConvertError(incomplete_text(folder, named, files))
         return WeightFiles(
