@@ -163,6 +163,7 @@ def test_parts_that_do_not_fit_are_named(
     ("part", "entry", "wrong"),
     [
         ("weight_packed", ("I32", (320, 18), b"\0" * 23040), "3 bits a weight"),
+        ("weight_packed", ("U8", (320, 96), b"\0" * 30720), "is quantized with MXFP4"),
         ("weight_scale", None, "has 0 scales"),
         ("weight_zero_point", ("I32", (39, 3), b"\0" * 468), "zero points of"),
         ("weight_packed", None, "belongs to no quantized tensor"),

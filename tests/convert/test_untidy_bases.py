@@ -418,7 +418,7 @@ def test_wrappers_are_removed_from_names(wrapper: str, model: Path) -> None:
     wanted = convert(model)
     rename_tensors(model, NAMES[wrapper])
     assert convert(model) == wanted
-    assert "lead through a wrapper" in notes(model)
+    assert "tensors are not named as in transformers" in notes(model)
 
 
 @pytest.mark.parametrize("wrapper", NAMES)

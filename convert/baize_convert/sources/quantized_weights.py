@@ -138,6 +138,8 @@ def _scaled(
     scales = [parts[part] for part in _SCALES if part in parts]
     if codes.dtype in TABLES and not parts and not quantization:
         return ScaledTensor(name, codes.dtype, codes.shape, codes)  # all of the model is float8
+    if packed and codes.dtype == "U8":
+        raise ConvertError(f"{where} is quantized with MXFP4 ({name}): {_ADVICE}")
     if len(codes.shape) != 2 or (codes.dtype != "I32" if packed else codes.dtype not in _CODES):
         raise ConvertError(
             f"{where}: {name} is {codes.dtype} {list(codes.shape)}, in a way to quantize that is "

@@ -66,5 +66,5 @@ def unwrap_names(tensors: Mapping[str, _T], where: Path) -> tuple[dict[str, _T],
         return unwrapped, []
     old, new = changed[0]
     return unwrapped, [
-        f"{where}: {len(changed)} names of tensors lead through a wrapper; {old} counts as {new}"
+        f"{where}: {len(changed)} tensors are not named as in transformers: {old} counts as {new}"
     ]
