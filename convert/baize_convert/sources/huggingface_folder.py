@@ -58,12 +58,13 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     notes += weights.notes
     if "adapter_config.json" in files:
         notes.append(f"{folder}: adapter_config.json is ignored: only --adapter merges an adapter")
+    opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
+    notes += opened.notes
     try:
-        opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
         tensors, quantized = read_quantized(
             folder, opened.tensors, expected_shapes(config), config.quantization_config
         )
-        notes += [*opened.notes, *quantized, *_check_index(folder, config, weights, tensors, files)]
+        notes += [*quantized, *_check_index(folder, config, weights, tensors, files)]
         notes += tie_head(folder, tensors, tied=config.tie_word_embeddings)
         check_tensors(folder, config, tensors)
     except ConvertError as error:
