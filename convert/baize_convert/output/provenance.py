@@ -31,7 +31,7 @@ class HashedFile:
     @property
     def placeholder(self) -> str:
         """64 hexadecimal digits in place of the hash, which occur nowhere else."""
-        return hashlib.sha256(b"SHA-256 of " + os.fsencode(self.source.path)).hexdigest()
+        return hashlib.sha256(os.fsencode(f"SHA-256 of {self.source.path}")).hexdigest()
 
 
 def add_provenance(
