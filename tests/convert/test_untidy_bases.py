@@ -236,7 +236,7 @@ def test_other_formats_are_named(file: str, wrong: str, model: Path) -> None:
         assert wrong in refusal(model)
 
 
-@pytest.mark.parametrize("file", [SINGLE, "pytorch_model.bin"])
+@pytest.mark.parametrize("file", [SINGLE, "pytorch_model.bin", "model.gguf"])
 @pytest.mark.parametrize(
     ("content", "wrong"),
     [
@@ -251,7 +251,8 @@ def test_other_formats_are_named(file: str, wrong: str, model: Path) -> None:
 def test_files_that_stand_in_for_weights(file: str, content: str, wrong: str, model: Path) -> None:
     (model / SINGLE).unlink()
     (model / file).write_text(content)
-    assert wrong in refusal(model)
+    given = model / file if file.endswith(".gguf") else model
+    assert wrong in refusal(given)
 
 
 def test_a_download_that_is_allocated_but_not_finished(model: Path) -> None:

@@ -233,6 +233,8 @@ NAMES: dict[str, Callable[[str], str]] = {
     "model. before all": lambda name: f"model.{name}",
     "language_model.": lambda name: f"language_model.{name}",
     "model.language_model.": _in_multimodal,
+    "model.text_model.": lambda name: name.replace("model.", "model.text_model.", 1),
+    "TRL": lambda name: f"pretrained_model.{name}",
     "torch.compile": lambda name: f"_orig_mod.{name}",
     "DataParallel": lambda name: f"module.{name}",
     "FSDP": lambda name: (
