@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -19,7 +20,12 @@ from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.quantized_weights import read_quantized
 from baize_convert.sources.scaled_tensor import TABLES, ScaledTensor
 from baize_convert.sources.tensors import Tensor
-from tests.convert.model_folders import read_safetensors, read_tensors, write_safetensors
+from tests.convert.model_folders import (
+    convert_folder,
+    read_safetensors,
+    read_tensors,
+    write_safetensors,
+)
 from tests.convert.quantized_folders import E4M3, E5M2, KINDS, quantized_folder
 from tests.convert.untidy_folders import (
     SINGLE,
@@ -91,6 +97,26 @@ def test_any_rows_of_blocks(float8_folder: Path, first: int, count: int) -> None
     tensor = open_base(float8_folder).tensors[f"{UP}.weight"]
     count = min(count, tensor.rows - first)
     assert np.array_equal(tensor.read(first, count), tensor.read()[first : first + count])
+
+
+def test_an_adapter_is_added_to_the_dequantized_weights(
+    float8_folder: Path, tmp_path: Path
+) -> None:
+    random = np.random.default_rng(5)
+    adapter = tmp_path / "adapter"
+    adapter.mkdir()
+    tensors: dict[str, Entry] = {}
+    for part, shape in (("A", (4, 192)), ("B", (320, 4))):
+        values = random.normal(size=shape).astype(np.float32)
+        tensors |= float32(f"base_model.model.{UP}.lora_{part}.weight", values)
+    write_safetensors(adapter / "adapter_model.safetensors", tensors)
+    config = {"peft_type": "LORA", "r": 4, "lora_alpha": 8, "target_modules": ["up_proj"]}
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    outputs = []
+    for folder in (float8_folder, float8_folder / "plain"):
+        convert_folder(folder, "F32", tmp_path / "out.gguf", adapter)
+        outputs.append(read_tensors(tmp_path / "out.gguf"))
+    assert outputs[0] == outputs[1]
 
 
 def test_inspect_shows_the_types(float8_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
