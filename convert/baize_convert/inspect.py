@@ -56,6 +56,10 @@ class CheckpointDescription(Struct, frozen=True):
     dtypes: dict[str, int]
     """The number of tensors by type."""
     parameters: int
+    files: list[str]
+    """The files with the weights."""
+    notes: list[str]
+    """What was ignored or repaired to open it."""
 
 
 Description = GgufDescription | AdapterDescription | CheckpointDescription
@@ -120,4 +124,6 @@ def _describe_checkpoint(path: Path) -> CheckpointDescription:
         tied="lm_head.weight" not in base.tensors,
         dtypes=dict(Counter(tensor.dtype for tensor in base.tensors.values()).most_common()),
         parameters=sum(tensor.rows * tensor.columns for tensor in base.tensors.values()),
+        files=[file.path.name for file in base.files],
+        notes=list(base.notes),
     )

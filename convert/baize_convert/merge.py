@@ -27,7 +27,6 @@ from baize_convert.output.slab_writer import Slab, SlabWriter
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.sources.byte_source import ByteSource, MappedFile
-from baize_convert.sources.tensors import StoredTensor
 from baize_shared.blas_threads import limit_blas_in_this_thread, single_threaded_blas
 from baize_shared.private_files import create_file, open_own_file
 from baize_shared.sizes import size_text
@@ -167,19 +166,12 @@ def _missing_slabs(
 
     Tensors on the hub come in the order of their own file, so that it can be hashed on the way.
     """
-    for placement in sorted(tensors, key=_position_on_the_hub):
+    for placement in sorted(tensors, key=lambda placement: placement.tensor.source.hub_position):
         tensor = placement.tensor
         step = budget.slab_rows(tensor)
         for begin, count in journal.missing(tensor.name, tensor.rows):
             for first in range(begin, begin + count, step):
                 yield Slab(placement, first, min(step, begin + count - first))
-
-
-def _position_on_the_hub(placement: TensorPlacement) -> tuple[str, int]:
-    source = placement.tensor.source
-    if isinstance(source, StoredTensor) and not source.file.is_local:
-        return source.position
-    return "", 0
 
 
 def _check_source(source: ByteSource, partial: Path, journal: Journal) -> None:

@@ -19,6 +19,9 @@ from baize_convert.sources.huggingface_folder import open_folder
 from baize_convert.sources.number_ranges import FLOAT32_MAX
 from baize_shared.named_numbers import parse_named_number
 
+_IN_FOLDER = (".safetensors", ".bin", ".json", ".pth", ".pt")
+"""Extensions of files that are a model only with the others in their folder."""
+
 
 def open_base(base: Path | str) -> Checkpoint:
     """Open a Hugging Face folder, a GGUF file or a model on the hub, and check it.
@@ -35,6 +38,8 @@ def open_base(base: Path | str) -> Checkpoint:
     path = Path(base)
     if path.is_dir():
         return open_folder(path)
+    if path.is_file() and path.suffix in _IN_FOLDER:
+        raise ConvertError(f"{path} is one file of a model: give its folder, {path.parent}")
     if path.is_file():
         return open_gguf(path)
     raise ConvertError(f"{path}: no such folder and no such file")

@@ -122,6 +122,7 @@ def _warnings(
     imatrix: ImportanceMatrix | None,
     vocabulary: Vocabulary | None,
 ) -> Iterator[str]:
+    yield from base.notes
     if types := quantized_types(base):
         yield (
             f"{base.path} is quantized already ({', '.join(types)}), and lost precision with it: "

@@ -147,6 +147,7 @@ def test_any_bytes_are_a_clear_error_or_pieces(
 def test_a_shard_outside_the_folder(base: Path) -> None:
     index = {"weight_map": {"model.norm.weight": "../../etc/passwd"}}
     (base / "model.safetensors.index.json").write_text(json.dumps(index))
+    (base / "model.safetensors").rename(base / "model-00001-of-00001.bin")
     with pytest.raises(ConvertError, match="not in the folder"):
         open_base(base)
 
@@ -159,7 +160,6 @@ def test_a_shard_outside_the_folder(base: Path) -> None:
         ({"num_hidden_layers": 1}, r"this architecture has no tensor"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
         ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be converted"),
-        ({"quantization_config": {"quant_method": "bitsandbytes"}}, "bitsandbytes"),
         ({"hidden_size": "wide"}, "hidden_size"),
         ({"vocab_size": 0}, "vocab_size is 0"),
     ],

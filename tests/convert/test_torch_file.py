@@ -144,7 +144,7 @@ def test_any_byte_changed_is_a_clear_error_or_other_weights(
 def test_a_bin_that_is_not_a_model_is_named(tmp_path: Path) -> None:
     shutil.copy(BASE / "config.json", tmp_path)
     shutil.copy(PLAIN / "adapter_model.bin", tmp_path / "pytorch_model.bin")
-    with pytest.raises(ConvertError, match="this architecture has no tensor"):
+    with pytest.raises(ConvertError, match="is an adapter: give its folder with --adapter"):
         open_base(tmp_path)
 
 

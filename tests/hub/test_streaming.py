@@ -18,6 +18,8 @@ from baize_convert.quantization.outtypes import parse_outtype
 from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import read_keys, read_tensors
+from tests.convert.quantized_folders import quantized_folder
+from tests.convert.untidy_folders import no_index, rename_tensors, shard, tidy_folder
 from tests.hub.conftest import TOKEN, Run, Spawn
 from tests.hub.stand_in import Hub
 
@@ -56,6 +58,34 @@ def test_a_model_is_converted_without_its_weights_on_the_disk(
     # Every byte once: the header of the shard, and each tensor.
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
     assert hub.sent < weights * 1.05 + 1_000_000
+
+
+@pytest.mark.parametrize("kind", ["float8, blocks of 128", "packed int4, zero points"])
+def test_a_quantized_model_is_read_once(kind: str, hub: Hub, run: Run, tmp_path: Path) -> None:
+    """Codes are read ahead by rows, each scale once, and the hash of all bytes is checked."""
+    folder = hub.folders["owner/quantized"] = quantized_folder(tmp_path / "quantized", kind)
+    shard(folder, 2)
+    output = tmp_path / "out.gguf"
+    done = run("merge", "hf:owner/quantized", "--outtype", "Q4_K_M", "-o", output)
+    assert done.returncode == 0, done.stderr
+    assert "tensors are quantized already" in done.stderr
+    assert read_tensors(output) == read_tensors(convert_locally(folder, tmp_path / "wanted.gguf"))
+    weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+    assert hub.sent < weights * 1.05 + 1_000_000
+
+
+def test_shards_without_an_index_on_the_hub(hub: Hub, run: Run, tmp_path: Path) -> None:
+    """As uploads of merged models have left them."""
+    folder = hub.folders["owner/untidy"] = tidy_folder(tmp_path / "untidy")
+    wanted = read_tensors(convert_locally(folder, tmp_path / "wanted.gguf"))
+    rename_tensors(folder, lambda name: f"_orig_mod.{name}")
+    no_index(folder)
+    output = tmp_path / "out.gguf"
+    for option in ((), ("--keep-source",)):
+        done = run("merge", "hf:owner/untidy", "--outtype", "Q4_K_M", "-o", output, *option)
+        assert done.returncode == 0, done.stderr
+        assert "has no index: model-*-of-00003.safetensors (3 files) count" in done.stderr
+        assert read_tensors(output) == wanted
 
 
 def test_base_and_adapter_from_the_hub(hub: Hub, run: Run, tmp_path: Path) -> None:

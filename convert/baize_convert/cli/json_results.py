@@ -43,6 +43,8 @@ def _describe(plan: Plan) -> dict[str, Any]:
     layout = plan.layout
     return {
         "outtype": plan.outtype.name,
+        "base": str(plan.base.path),
+        "base_files": [file.path.name for file in plan.base.files],
         "warnings": list(plan.warnings),
         "bytes": layout.length,
         "parameters": layout.parameters,

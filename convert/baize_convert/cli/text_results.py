@@ -46,6 +46,7 @@ def plan_lines(plan: Plan, budget: Budget, seconds: float) -> Iterator[str]:
     )
     for fallback, count in fallbacks.most_common():
         yield f"{count} x {fallback}"
+    yield f"base {plan.base.path}: {_base_files(plan)}"
     for adapter in plan.adapters:
         yield (
             f"adapter {adapter.path}: {len(adapter.changes)} modules, weight {adapter.weight:g}, "
@@ -55,6 +56,11 @@ def plan_lines(plan: Plan, budget: Budget, seconds: float) -> Iterator[str]:
         f"at most {size_text(budget.peak_bytes)} of memory, about "
         f"{duration_text(max(seconds, 1))} on {budget.workers} cores"
     )
+
+
+def _base_files(plan: Plan) -> str:
+    names = [file.path.name for file in plan.base.files]
+    return names[0] if len(names) == 1 else f"{len(names)} files, {names[0]} to {names[-1]}"
 
 
 def merge_lines(plan: Plan, output: Path, loss: QuantizationLoss) -> Iterator[str]:

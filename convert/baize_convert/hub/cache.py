@@ -21,7 +21,7 @@ def cache_weights(name: HubName, progress: Progress = lambda _: None) -> None:
         ConvertError: see ``open_repository`` and ``download``.
     """
     repository = open_repository(name)
-    for file in weight_files(repository.folder, repository.has):
+    for file in weight_files(repository.folder, repository.files):
         cache_file(repository, file, progress)
 
 

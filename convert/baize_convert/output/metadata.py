@@ -126,8 +126,9 @@ def _general_metadata(
             f"{folder}: its model card or config cannot be read: {reason(error)}"
         ) from error
     if base.name is not None:
-        owner, _, name = base.name.partition("/")
-        metadata.name, metadata.organization = title(name), metadata.organization or title(owner)
+        owner, _, name = base.name.rpartition("/")
+        metadata.name = title(name)
+        metadata.organization = metadata.organization or (title(owner) if owner else None)
     metadata.name = metadata.name or utf8_name(folder.name) or "Model"
     if metadata.size_label is None:
         metadata.size_label = gguf.size_label(parameters, 0, 0, 0)

@@ -15,8 +15,6 @@ from baize_convert.sources.model_config import ModelConfig
 from baize_convert.sources.tensor_names import module_names
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor, Tensor
 
-_QUANTIZED_SUFFIXES = (".absmax", ".SCB", ".qweight", ".qzeros", ".scales")
-
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -28,13 +26,15 @@ class Checkpoint:
     files: tuple[ByteSource, ...]
     """The files that the tensors are in."""
     name: str | None = None
-    """``owner/name`` of a repository on the hub; None for local files."""
+    """``owner/name`` of a repository on the hub or in its cache; None for other files."""
     commit: str | None = None
-    """The commit of that repository; None for local files."""
+    """The commit of that repository; None for other files."""
     computed: dict[str, Float32] = field(default_factory=dict)
     """Tensors that are not weights, by GGUF name: the factors of LLaMA 3's RoPE."""
     gguf: GGUFReader | None = None
     """The reader of a GGUF base, whose keys are copied to the output; None for other bases."""
+    notes: tuple[str, ...] = ()
+    """What was ignored or repaired to open it, a line each."""
 
 
 def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
@@ -45,15 +45,20 @@ def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]
     """
     expected = expected_shapes(config)
     for name, tensor in tensors.items():
-        if name.endswith(_QUANTIZED_SUFFIXES):
-            raise ConvertError(
-                f"{path}: {name} belongs to a quantized model (bitsandbytes, GPTQ or AWQ): use "
-                "the model it was made from, in 16 or 32 bits"
-            )
         if name not in expected:
             raise ConvertError(f"{path}: this architecture has no tensor {name}")
         if isinstance(tensor, StoredTensor) and tensor.dtype not in ITEM_BYTES:
-            raise ConvertError(f"{path}: {name} has the type {tensor.dtype}: a quantized model")
+            raise ConvertError(f"{path}: {name} has the type {tensor.dtype}, not one of weights")
+        if 0 in tensor.shape:
+            raise ConvertError(
+                f"{path}: {name} is empty: DeepSpeed ZeRO-3 saved it without gathering it; save it "
+                "again with stage3_gather_16bit_weights_on_model_save, or by zero_to_fp32.py"
+            )
+        if len(tensor.shape) == 1 < len(expected[name]):
+            raise ConvertError(
+                f"{path}: {name} is one row of {tensor.shape[0]} numbers, as FSDP keeps its parts: "
+                "save the model again with a full state dict"
+            )
         if tensor.shape != expected[name]:
             raise ConvertError(
                 f"{path}: {name} is {list(tensor.shape)}, but the config says "

@@ -15,6 +15,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32, GgmlType, dequantize, is_readable, row_bytes
 from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.gguf_reader import BoundedReader, array_items
+from baize_convert.sources.placeholder_files import refuse_placeholder
 from baize_convert.sources.tensor_names import unpermute_rows
 from baize_convert.sources.tensors import Tensor
 
@@ -32,6 +33,7 @@ def read_gguf(path: Path) -> GGUFReader:
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, IndexError, TypeError, ArithmeticError) as error:
+        refuse_placeholder(MappedFile(path))
         raise ConvertError(f"{path}: not a GGUF file, or damaged") from error
 
 

@@ -100,8 +100,7 @@ def read_config(folder: Path) -> ModelConfig:
     """Read the config of a Hugging Face folder.
 
     Raises:
-        ConvertError: it is missing, contradicts itself, or describes a quantized model or another
-            architecture.
+        ConvertError: it is missing, contradicts itself, or describes another architecture.
     """
     path = folder / "config.json"
     try:
@@ -117,12 +116,6 @@ def read_config(folder: Path) -> ModelConfig:
         raise ConvertError(
             f"{path}: the architecture {config.architectures[0]} cannot be converted; known: "
             f"{known}"
-        )
-    if config.quantization_config:
-        method = str(config.quantization_config.get("quant_method", "a quantized format"))
-        raise ConvertError(
-            f"{path}: the weights are in {method}, and a merge into them would be wrong: use the "
-            "model they were made from, in 16 or 32 bits"
         )
     check_config(path, config)
     return config

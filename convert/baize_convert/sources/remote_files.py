@@ -17,6 +17,10 @@ class RemoteFiles(Protocol):
     @property
     def commit(self) -> str: ...
 
+    @property
+    def files(self) -> frozenset[str]:
+        """The names of all of them."""
+
     def has(self, file: str) -> bool: ...
 
     def open(self, file: str) -> ByteSource: ...

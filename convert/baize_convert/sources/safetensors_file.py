@@ -15,14 +15,15 @@ from msgspec import Meta
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource
-from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor
+from baize_convert.sources.placeholder_files import refuse_placeholder
+from baize_convert.sources.tensors import STORED_BYTES, StoredTensor
 
 _LARGEST_HEADER = 16 << 20
 """Bytes; a tensor takes some 120. The library takes 100 MB, which become a gigabyte of objects."""
 _MOST_DIMENSIONS = 16
 _LARGEST_NUMBER = (1 << 63) - 1
-_UNREADABLE = ("I8", "U8", "F8_E4M3", "F8_E5M2", "I32", "U32")
-"""Types of quantized models: such tensors are listed, so that they can be reported by name."""
+_OTHER_TYPES = ("F4", "F6_E2M3", "F6_E3M2", "C64")
+"""Further types of the library: such tensors are listed, so that they can be reported by name."""
 
 
 _Size = Annotated[int, Meta(le=_LARGEST_NUMBER)]
@@ -49,6 +50,7 @@ def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
         ConvertError: it is not a safetensors file, truncated or damaged; the tensor is named.
     """
     path = file.path
+    refuse_placeholder(file)
     if len(file) < 8:
         raise ConvertError(f"{path}: not a safetensors file, it has {len(file)} bytes")
     (length,) = struct.unpack("<Q", file.read(0, 8))
@@ -65,13 +67,13 @@ def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
     last_end = 0
     for name, entry in sorted(entries.items(), key=lambda pair: pair[1].data_offsets):
         start, end = entry.data_offsets
-        if entry.dtype not in ITEM_BYTES and entry.dtype not in _UNREADABLE:
+        if entry.dtype not in STORED_BYTES and entry.dtype not in _OTHER_TYPES:
             raise ConvertError(f"{path}: {name} has the type {entry.dtype}, which is not supported")
         if any(dimension < 0 for dimension in entry.shape) or not 0 <= start <= end <= size:
             raise ConvertError(f"{path}: {name} is outside the file: it is truncated or damaged")
         if start < last_end:
             raise ConvertError(f"{path}: {name} overlaps another tensor: the file is damaged")
-        item = ITEM_BYTES.get(entry.dtype)
+        item = STORED_BYTES.get(entry.dtype)
         if item is not None and math.prod(entry.shape) * item != end - start:
             raise ConvertError(f"{path}: {name} does not have the size of its shape")
         last_end = end

@@ -26,7 +26,16 @@ _IN_LAYER = {
 }
 _HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
 _LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
-_SKIPPED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
+_SKIPPED = (
+    ".attention.bias",
+    ".attention.masked_bias",
+    "rotary_emb.inv_freq",
+    "rotary_emb.original_inv_freq",
+    "rotary_emb.cos_cached",
+    "rotary_emb.sin_cached",
+    "position_ids",
+    "._extra_state",  # of layers of NVIDIA's Transformer Engine
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,10 @@ def source_module(target: str) -> str | None:
 
 
 def is_skipped(name: str) -> bool:
-    """Whether llama.cpp's converter leaves this tensor out, because it can be computed."""
+    """Whether this tensor is left out, because it can be computed.
+
+    llama.cpp's converter leaves out most of them; transformers ignores them all.
+    """
     return name.endswith(_SKIPPED)
 
 

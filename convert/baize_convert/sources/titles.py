@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from baize_convert.sources.folder_files import cached_repository
+
 
 def title(name: str) -> str:
     """A title for people from a name such as ``my-model``."""
@@ -14,8 +16,15 @@ def title(name: str) -> str:
 
 
 def name_from_path(path: Path) -> str:
-    """The name of a folder, or of a file without its extension, in UTF-8."""
-    return utf8_name(path.resolve().stem if path.is_file() else path.resolve().name)
+    """The name of a folder, a file without its extension, or a repository in the hub's cache.
+
+    It is text in UTF-8.
+    """
+    full = path.resolve()
+    name = full.stem if path.is_file() else full.name
+    if full.parent.name == "snapshots" and (repository := cached_repository(full)):
+        name = repository.rpartition("/")[2]
+    return utf8_name(name)
 
 
 def utf8_name(name: str) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from baize_convert.failures import ConvertError, reason
 from baize_convert.sources.byte_source import ByteSource
+from baize_convert.sources.placeholder_files import refuse_placeholder
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor
 from baize_convert.sources.torch_pickle import (
     PickleReader,
@@ -36,6 +37,7 @@ def parse_torch_file(file: ByteSource) -> dict[str, StoredTensor]:
         ConvertError: not a PyTorch file, damaged, or one that would run code.
     """
     path = file.path
+    refuse_placeholder(file)
     try:
         if file.read(0, 4) == b"PK\x03\x04":
             return _read_zip(file)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.verify.llama_model import open_tokenizer
+from baize_convert.vocabulary.model_file import sentencepiece_file
 from baize_convert.vocabulary.tokenizer_library import read_tokenizer
 
 SourceTokenizer = Callable[[str], list[int]]
@@ -24,8 +25,8 @@ def open_source_tokenizer(path: Path) -> Iterator[SourceTokenizer]:
     if path.is_file():
         with open_tokenizer(path) as tokenize:
             yield tokenize
-    elif (path / "tokenizer.model").is_file():
-        yield _sentencepiece(path / "tokenizer.model")
+    elif (file := sentencepiece_file(path)) is not None:
+        yield _sentencepiece(file)
     else:
         tokenizer = read_tokenizer(path / "tokenizer.json")
         yield lambda text: list(tokenizer.encode(text, add_special_tokens=False).ids)

@@ -16,6 +16,7 @@ from pathlib import Path
 from baize_convert.failures import ConvertError
 from baize_convert.sources.architectures import LLAMA
 from baize_convert.sources.model_config import ModelConfig
+from baize_convert.vocabulary.model_file import sentencepiece_file
 from baize_convert.vocabulary.special_tokens import (
     add_end_tokens,
     add_special_tokens,
@@ -41,7 +42,7 @@ def read_vocabulary(
     settings = (
         read_json_file(folder / "tokenizer_config.json", TokenizerConfig) or TokenizerConfig()
     )
-    if (folder / "tokenizer.model").is_file():
+    if sentencepiece_file(folder) is not None:
         vocabulary = from_sentencepiece(folder, settings, config.vocab_size)
     elif tokenizer is None:
         raise ConvertError(f"{folder} has no tokenizer.model and no tokenizer.json")
