@@ -181,6 +181,7 @@ def read_hub(work: Path) -> Callable[[random.Random], None]:
     exchange.FIRST_WAIT_S = exchange.LONGEST_WAIT_S = 0.0
     canary = work / "evil"
     canary.write_text("untouched")
+    before = {path.name for path in work.iterdir()}
 
     def run(rng: random.Random) -> None:
         shutil.rmtree(home, ignore_errors=True)
@@ -188,11 +189,12 @@ def read_hub(work: Path) -> Callable[[random.Random], None]:
         try:
             repository = open_repository(HubName("owner/name"))
             source = repository.open("model.gguf")
-            assert len(source.read(100, 1000)) == 1000  # its hash is known at the end of a merge
+            part = source.read(100, 1000)  # its hash is known at the end of a merge
+            assert len(part) == max(min(1000, len(source) - 100), 0)
             source.close()
             assert cache_file(repository, "model.gguf").read_bytes() == WEIGHTS
         finally:
-            outside = {path.name for path in work.iterdir()} - {"hf", "number", "evil"}
+            outside = {path.name for path in work.iterdir()} - {"hf", "number", *before}
             hub_folder = home / "hub"
             inside = {p.name for p in hub_folder.iterdir()} if hub_folder.is_dir() else set()
             assert not outside, outside

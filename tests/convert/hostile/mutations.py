@@ -52,9 +52,12 @@ def mutate_bytes(rng: random.Random, raw: bytes) -> bytes:
 
 def mutate_json(rng: random.Random, raw: bytes) -> bytes:
     """Replace, remove, rename and repeat values anywhere in a document; sometimes its bytes."""
+    try:
+        value = json.loads(raw)
+    except (ValueError, RecursionError):  # it was changed before
+        return mutate_bytes(rng, raw)
     if rng.random() < 0.15:
         return mutate_bytes(rng, raw)
-    value = json.loads(raw)
     for _ in range(rng.choice((1, 1, 2, 4))):
         value = _mutated(rng, value)
     text = json.dumps(value)
