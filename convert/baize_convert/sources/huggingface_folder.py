@@ -10,10 +10,10 @@ import msgspec
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource, MappedFile
-from baize_convert.sources.checkpoint import Checkpoint, check_tensors
-from baize_convert.sources.model_config import read_config
+from baize_convert.sources.checkpoint import Checkpoint, check_tensors, without_copied_head
+from baize_convert.sources.model_config import ModelConfig, read_config
 from baize_convert.sources.remote_files import RemoteFiles
-from baize_convert.sources.rope import rope_factors
+from baize_convert.sources.rope import rope_tensors
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_convert.sources.tensor_names import is_skipped
 from baize_convert.sources.tensors import StoredTensor, Tensor
@@ -62,23 +62,35 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
         else:
             files.append(remote.open(name))
         for key, tensor in weights.parse(files[-1]).items():
-            if not is_skipped(key):
-                tensors[key] = tensor
+            if not is_skipped(key, multimodal=config.is_multimodal):
+                tensors[_text_name(key, config)] = tensor
             elif isinstance(tensor, StoredTensor):
                 tensor.skip()
-    if missing := {key for key in weights.indexed if not is_skipped(key)} - set(tensors):
+    indexed = {
+        _text_name(key, config)
+        for key in weights.indexed
+        if not is_skipped(key, multimodal=config.is_multimodal)
+    }
+    if missing := indexed - set(tensors):
         raise ConvertError(f"{folder}: {min(missing)} is in the index but in no file")
     check_tensors(folder, config, tensors)
-    factors = rope_factors(config)
     return Checkpoint(
         folder,
         config,
-        tensors,
+        without_copied_head(config, tensors),
         tuple(files),
         name=None if remote is None else remote.label,
         commit=None if remote is None else remote.commit,
-        computed={} if factors is None else {"rope_freqs.weight": factors},
+        computed=rope_tensors(config),
     )
+
+
+def _text_name(name: str, config: ModelConfig) -> str:
+    """The name of a tensor in the text part alone: without ``language_model.``."""
+    if not config.is_multimodal or "language_model." not in name:
+        return name
+    name = name.replace("language_model.", "").removeprefix("model.")
+    return name if name.startswith(("model.", "lm_head.")) else f"model.{name}"
 
 
 def weight_files(folder: Path, exists: Callable[[str], bool]) -> list[str]:
