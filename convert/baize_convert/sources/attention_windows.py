@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from baize_convert.sources.model_config import ModelConfig
+from baize_convert.sources.model_config import ModelConfig
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 """The names in ``layer_types``."""
@@ -16,7 +14,8 @@ def has_rope(config: ModelConfig, layer: int) -> bool:
     """Whether a layer of SmolLM3 rotates queries and keys."""
     if config.no_rope_layers is not None:
         return layer < len(config.no_rope_layers) and bool(config.no_rope_layers[layer])
-    return (layer + 1) % config.no_rope_layer_interval != 0
+    interval = config.no_rope_layer_interval
+    return interval == 0 or (layer + 1) % interval != 0
 
 
 def _in_late_layers(config: ModelConfig, layer: int) -> bool:
@@ -35,7 +34,7 @@ _HAS_WINDOW: Mapping[str, Callable[[ModelConfig, int], bool]] = {
 """By model_type, for configs without ``layer_types``; other models have no windows."""
 
 
-def windows_by_default(config: ModelConfig) -> list[bool]:
+def _windows_by_default(config: ModelConfig) -> list[bool]:
     """For each layer, whether it has a window in a model whose config has no ``layer_types``."""
     has_window = _HAS_WINDOW.get(config.model_class.model_types[0])
     layers = range(config.num_hidden_layers)
@@ -44,11 +43,8 @@ def windows_by_default(config: ModelConfig) -> list[bool]:
 
 def windowed_layers(config: ModelConfig) -> list[bool]:
     """For each layer, whether it attends to the last ``sliding_window`` tokens alone."""
-    switched_off = (
-        "use_sliding_window" in config.model_class.reads and not config.use_sliding_window
-    )
-    if config.sliding_window is None or switched_off:
+    if "use_sliding_window" in config.model_class.reads and not config.use_sliding_window:
         return [False] * config.num_hidden_layers
     if config.layer_types is not None:
         return [kind == SLIDING for kind in config.layer_types]
-    return windows_by_default(config)
+    return _windows_by_default(config)

@@ -9,26 +9,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+from baize_convert.failures import ConvertError
 from baize_convert.sources.attention_windows import (
     FULL,
     SLIDING,
     has_rope,
     windowed_layers,
 )
+from baize_convert.sources.model_config import ModelConfig
 
-if TYPE_CHECKING:
-    from baize_convert.sources.model_config import ModelConfig
-
-Rule = Callable[["ModelConfig"], str | None]
+Rule = Callable[[ModelConfig], str | None]
 """Why a model cannot be converted; None if this rule has no objection."""
 
 
-def refusal(config: ModelConfig) -> str | None:
-    """Why llama.cpp cannot compute a model with this config; None if it can."""
-    reasons = (rule(config) for rule in (*_FOR_ALL, *_RULES.get(config.architecture.name, ())))
-    return next((reason for reason in reasons if reason is not None), None)
+def check_rules(path: Path, config: ModelConfig) -> None:
+    """Check that llama.cpp computes a model with this ``config``, which was read from ``path``.
+
+    Raises:
+        ConvertError: it would compute something else; the message names the field.
+    """
+    for rule in (*_FOR_ALL, *_RULES.get(config.architecture.name, ())):
+        if (reason := rule(config)) is not None:
+            raise ConvertError(f"{path}: {reason}")
 
 
 def config_warnings(config: ModelConfig) -> Iterator[str]:
@@ -84,9 +88,10 @@ def _rope(config: ModelConfig) -> str | None:
     rope, architecture = config.rope, config.architecture
     if rope.rope_type not in architecture.rope_types:
         return f"llama.cpp's {architecture.name} does not support RoPE of the type {rope.rope_type}"
-    if rope.rope_type in ("linear", "yarn") and not rope.factor:
-        return f"RoPE of the type {rope.rope_type} has no factor"
+    if rope.rope_type in ("linear", "yarn") and (rope.factor is None or rope.factor <= 0):
+        return f"RoPE of the type {rope.rope_type} has the factor {rope.factor}"
     partial = rope.partial_rotary_factor
+    # In transformers an unscaled RoPE rotates whole heads, whatever this says, but for Phi-3.
     if partial != 1 and rope.rope_type != "default" and architecture.name != "phi3":
         return f"llama.cpp's {architecture.name} cannot rotate a part of a head ({partial})"
     if rope.rope_type != "yarn":
@@ -102,10 +107,14 @@ def _rope(config: ModelConfig) -> str | None:
     return None
 
 
-def _longrope(config: ModelConfig) -> str | None:
-    rope = config.rope
+def _phi3_rope(config: ModelConfig) -> str | None:
+    rope, partial = config.rope, config.rope.partial_rotary_factor or 1.0
+    if not 0 < partial <= 1 or config.rope_size != int(config.head_size * partial):
+        return f"llama.cpp's phi3 cannot rotate a part of {partial} of a head"
     if rope.rope_type != "longrope":
         return None
+    if (rope.original_max_position_embeddings or 0) <= 1:
+        return f"original_max_position_embeddings is {rope.original_max_position_embeddings}"
     length, factors = config.rope_size // 2, (rope.short_factor, rope.long_factor)
     if any(factor is None or len(factor) != length for factor in factors):
         return (
@@ -138,9 +147,9 @@ def _layer_types(config: ModelConfig) -> str | None:
 def _windows(config: ModelConfig) -> str | None:
     """llama.cpp repeats one pattern of layers: in Gemma 2 every second, in Gemma 3 every sixth."""
     step = 2 if config.architecture.name == "gemma2" else 6
-    if config.sliding_window is None:
-        return "sliding_window is null, but layers need one"
     windows = windowed_layers(config)
+    if config.sliding_window is None and any(windows):
+        return "sliding_window is null, but layers need one"
     if step == 6 and not any(windows):
         return None
     if windows == [(layer + 1) % step != 0 for layer in range(config.num_hidden_layers)]:
@@ -220,7 +229,7 @@ _RULES: Mapping[str, tuple[Rule, ...]] = {
         _windows,
         _local_rope,
     ),
-    "phi3": (_SILU, _even_heads, _longrope),
+    "phi3": (_SILU, _even_heads, _phi3_rope),
     "olmo2": (_SILU, _even_heads, _NO_ATTENTION_BIAS, _only("tie_word_embeddings", False)),
 }
 """By architecture in GGUF. ``head_dim`` and biases are free where llama.cpp reads them."""

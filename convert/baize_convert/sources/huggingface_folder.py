@@ -11,6 +11,7 @@ import msgspec
 from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.checkpoint import Checkpoint, check_tensors, without_copied_head
+from baize_convert.sources.config_rules import check_rules
 from baize_convert.sources.model_config import ModelConfig, read_config
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.rope import rope_tensors
@@ -50,6 +51,7 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     if (folder / "adapter_config.json").is_file() and not (folder / "config.json").is_file():
         raise ConvertError(f"{folder} is an adapter: give it with --adapter, and its base as BASE")
     config = read_config(folder)
+    check_rules(folder / "config.json", config)
     weights = _find_weights(
         folder,
         lambda file: (folder / file).is_file() or (remote is not None and remote.has(file)),

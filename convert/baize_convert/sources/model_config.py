@@ -18,7 +18,6 @@ from baize_convert.sources.architectures import (
     class_by_name,
     class_by_type,
 )
-from baize_convert.sources.config_rules import refusal
 
 MOST_LAYERS = 512
 """``LLAMA_MAX_LAYERS`` of llama.cpp."""
@@ -208,8 +207,8 @@ def read_config(folder: Path) -> ModelConfig:
     """Read the config of a Hugging Face folder.
 
     Raises:
-        ConvertError: it is missing, contradicts itself, or describes a quantized model or one that
-            llama.cpp cannot compute.
+        ConvertError: it is missing, contradicts itself, or describes a quantized model or one of
+            another architecture.
     """
     path = folder / "config.json"
     try:
@@ -232,8 +231,6 @@ def read_config(folder: Path) -> ModelConfig:
             "model they were made from, in 16 or 32 bits"
         )
     check_config(path, config)
-    if reason := refusal(config):
-        raise ConvertError(f"{path}: {reason}")
     return config
 
 
