@@ -15,7 +15,16 @@ from baize_convert.opening import open_base
 from baize_convert.sources.architectures import MODEL_CLASSES
 from baize_convert.sources.config_rules import check_rules
 from baize_convert.sources.model_config import ModelConfig, read_config
-from tests.convert.model_folders import SHAPES, random_folder
+from baize_convert.sources.tensors import StoredTensor
+from tests.convert.model_folders import (
+    SHAPES,
+    convert_folder,
+    file_digests,
+    random_folder,
+    read_safetensors,
+    to_bytes,
+    write_safetensors,
+)
 
 LLAMA, QWEN2 = "LlamaForCausalLM", "Qwen2ForCausalLM"
 TWO_BETAS = {"rope_type": "yarn", "factor": 4.0, "beta_fast": 24, "beta_slow": 1}
@@ -211,3 +220,31 @@ def test_an_attention_factor_of_yarn_is_written_where_llama_cpp_reads_it(tmp_pat
     assert run(["merge", str(folder), "--outtype", "F32", "--output", str(output)]) == 0
     factor = GGUFReader(output).fields["llama.rope.scaling.attn_factor"].contents()
     assert factor == pytest.approx(1.2 / 1.1386294)
+
+
+@pytest.mark.parametrize("prefix", ["language_model.model.", "model.language_model."])
+@pytest.mark.parametrize("name", [["Gemma3ForConditionalGeneration"], None])
+def test_the_text_part_of_gemma_3_is_converted_like_a_model_of_text(
+    name: list[str] | None, prefix: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the names of older and newer versions of transformers, and without ``architectures``."""
+    folder = random_folder(tmp_path / "model", **SHAPES["gemma3"])
+    convert_folder(folder, "F32", tmp_path / "text.gguf")
+    text = json.loads((folder / "config.json").read_text())
+    tensors = {
+        name.replace("model.", prefix, 1): (tensor.dtype, tensor.shape, bytes_of(tensor))
+        for name, tensor in read_safetensors(folder / "model.safetensors").items()
+    }
+    vision = ("F32", (2, 2), bytes(16))
+    tensors |= {"vision_tower.head.weight": vision, "model.multi_modal_projector.norm": vision}
+    write_safetensors(folder / "model.safetensors", tensors)
+    config = {"architectures": name, "model_type": "gemma3", "vision_config": {}}
+    (folder / "config.json").write_text(json.dumps({**config, "text_config": text}))
+    output = tmp_path / "out.gguf"
+    assert run(["merge", str(folder), "--outtype", "F32", "--output", str(output)]) == 0
+    assert "the vision part of the model is left out" in capsys.readouterr().err
+    assert file_digests(output) == file_digests(tmp_path / "text.gguf")
+
+
+def bytes_of(tensor: StoredTensor) -> bytes:
+    return to_bytes(tensor.read_all(), tensor.dtype)
