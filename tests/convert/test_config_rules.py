@@ -238,7 +238,7 @@ def test_the_text_part_of_gemma_3_is_converted_like_a_model_of_text(
     vision = ("F32", (2, 2), bytes(16))
     tensors |= {"vision_tower.head.weight": vision, "model.multi_modal_projector.norm": vision}
     write_safetensors(folder / "model.safetensors", tensors)
-    config = {"architectures": name, "model_type": "gemma3", "vision_config": {}}
+    config: dict[str, Any] = {"architectures": name, "model_type": "gemma3", "vision_config": {}}
     (folder / "config.json").write_text(json.dumps({**config, "text_config": text}))
     output = tmp_path / "out.gguf"
     assert run(["merge", str(folder), "--outtype", "F32", "--output", str(output)]) == 0
