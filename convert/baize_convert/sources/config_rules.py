@@ -144,6 +144,16 @@ def _layer_types(config: ModelConfig) -> str | None:
     )
 
 
+def _window_size(config: ModelConfig) -> str | None:
+    if (
+        config.sliding_window is None
+        or config.sliding_window > 0
+        or not any(windowed_layers(config))
+    ):
+        return None
+    return f"sliding_window is {config.sliding_window}"
+
+
 def _windows(config: ModelConfig) -> str | None:
     """llama.cpp repeats one pattern of layers: in Gemma 2 every second, in Gemma 3 every sixth."""
     step = 2 if config.architecture.name == "gemma2" else 6
@@ -187,11 +197,13 @@ def _local_rope(config: ModelConfig) -> str | None:
     return None if kind == "default" else f"RoPE of layers with a window is of the type {kind}"
 
 
-_ATTENDS_BACKWARDS: tuple[Rule, ...] = (
+_FOR_ALL: tuple[Rule, ...] = (
     _only("is_causal", True, None),
     _only("use_bidirectional_attention", False, None),
+    _layer_types,
+    _window_size,
+    _rope,
 )
-_FOR_ALL: tuple[Rule, ...] = (*_ATTENDS_BACKWARDS, _layer_types, _rope)
 _SILU = _only("hidden_act", "silu", "swish")
 _GELU = _only("hidden_activation", "gelu_pytorch_tanh")
 _NO_ATTENTION_BIAS, _NO_MLP_BIAS = _only("attention_bias", False), _only("mlp_bias", False)
