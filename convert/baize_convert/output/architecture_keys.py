@@ -44,7 +44,7 @@ def _add_common(writer: GGUFWriter, config: ModelConfig) -> None:
         architecture.head_size_keys == "if given" and config.head_dim is not None
     ):
         _add_head_size(writer, config)
-    if architecture.writes_vocabulary_size:
+    if architecture.like_llama:
         writer.add_vocab_size(config.vocab_size)
         writer.add_rope_dimension_count(config.head_size)
 

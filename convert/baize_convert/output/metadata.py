@@ -66,7 +66,7 @@ def add_metadata(writer: GGUFWriter, model: ModelDescription) -> None:
         _copy_keys(writer, base.gguf, _replaced_keys(model))
         if model.adapters:
             _add_lineage(writer, base, model.adapters)
-            if model.config.architecture.writes_vocabulary_size:
+            if model.config.architecture.like_llama:
                 writer.add_vocab_size(model.config.vocab_size)
         if model.chat_template is not None and vocabulary is None:
             writer.add_chat_template(model.chat_template)

@@ -38,8 +38,9 @@ class Architecture:
     head: Literal["may be shared", "is shared", "is separate"] = "may be shared"
     """Whether llama.cpp takes the embedding for the head if the file has no head. For some
     architectures it always does, for others never."""
-    writes_vocabulary_size: bool = False
-    """Whether llama.cpp's converter writes the sizes of the vocabulary and of RoPE as keys."""
+    like_llama: bool = False
+    """Whether its class in llama.cpp's converter is derived from ``LlamaModel``: then the sizes of
+    the vocabulary and of RoPE are keys, and so is ``add_prefix_space`` of the tokenizer."""
     head_size_keys: Literal["always", "if given", "never"] = "if given"
     """When llama.cpp's converter writes the size of a head."""
     has_windows: bool = False
@@ -52,7 +53,7 @@ LLAMA = Architecture(
     "llama",
     norms_before(attention("attention_bias", "attention_bias"), feed_forward("mlp_bias")),
     interleaves_rows=True,
-    writes_vocabulary_size=True,
+    like_llama=True,
     head_size_keys="always",
     rope_types=("default", "linear", "dynamic", "yarn", "llama3"),
 )
@@ -65,13 +66,13 @@ SMOLLM3 = Architecture(
     "smollm3",
     norms_before(attention(), feed_forward()),
     interleaves_rows=True,
-    writes_vocabulary_size=True,
+    like_llama=True,
 )
 GRANITE = Architecture(
     "granite",
     LLAMA.layer,
     interleaves_rows=True,
-    writes_vocabulary_size=True,
+    like_llama=True,
     head_size_keys="never",
     rope_types=LLAMA.rope_types,
 )

@@ -52,7 +52,7 @@ def read_vocabulary(
     if vocabulary.model == "llama":
         repair_begin_and_end(vocabulary, folder)
     add_end_tokens(vocabulary, model_folder or folder, config)
-    if not config.architecture.writes_vocabulary_size:  # those converted by LlamaModel
+    if not config.architecture.like_llama:
         return vocabulary
     vocabulary.add_space_prefix = settings.add_prefix_space
     # llama.cpp recognizes two models by this size: granite (and with it SmolLM2), and CodeLlama.
