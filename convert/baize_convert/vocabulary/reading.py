@@ -14,6 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.architectures import LLAMA
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.vocabulary.special_tokens import (
     add_end_tokens,
@@ -44,7 +45,7 @@ def read_vocabulary(
         vocabulary = from_sentencepiece(folder, settings, config.vocab_size)
     elif tokenizer is None:
         raise ConvertError(f"{folder} has no tokenizer.model and no tokenizer.json")
-    elif tokenizer.model.byte_fallback and config.architecture.name == "llama":
+    elif tokenizer.model.byte_fallback and config.architecture == LLAMA:
         vocabulary = from_byte_fallback(folder, tokenizer, config.vocab_size)
     else:
         vocabulary = from_bpe(folder, tokenizer, config.vocab_size, pre)
@@ -52,7 +53,7 @@ def read_vocabulary(
     if vocabulary.model == "llama":
         repair_begin_and_end(vocabulary, folder)
     add_end_tokens(vocabulary, model_folder or folder, config)
-    if not config.architecture.like_llama:
+    if config.architecture != LLAMA:
         return vocabulary
     vocabulary.add_space_prefix = settings.add_prefix_space
     # llama.cpp recognizes two models by this size: granite (and with it SmolLM2), and CodeLlama.
