@@ -299,7 +299,7 @@ def test_an_adapter_file_gives_the_logits_of_the_merge(name: str, tmp_path: Path
 def test_the_text_part_of_a_model_with_a_vision_part(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As transformers saves it, with a LoRA of its text part."""
+    """As transformers saves it, with a LoRA of both parts."""
     model_type, text = MODELS["gemma3"]
     torch.manual_seed(4)
     vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
@@ -310,8 +310,7 @@ def test_the_text_part_of_a_model_with_a_vision_part(
     )
     model = transformers.Gemma3ForConditionalGeneration(config).float().eval()
     base = save(model, tmp_path / "base")
-    targets = r".*language_model.*\.(q_proj|down_proj)"
-    adapted = adapt(model, tmp_path / "lora", target_modules=targets)
+    adapted = adapt(model, tmp_path / "lora", target_modules=["q_proj", "down_proj"])
     files = ["--adapter", str(tmp_path / "lora"), "--outtype", "F32"]
     assert run(["merge", str(base), *files, "--output", str(tmp_path / "out.gguf")]) == 0
     assert "the vision part of the model is left out" in capsys.readouterr().err

@@ -12,7 +12,7 @@ from baize_convert.sources.modules import TOP, Bias, Module
 
 _BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _SKIPPED = (".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias")
-_VISION = re.compile(r"(?:model\.)?(?:vision_tower|multi_modal_projector)\..+")
+_VISION = re.compile(r"(?:model\.)?(?:vision_tower|multi_modal_projector)\.")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,12 @@ def is_skipped(name: str, *, multimodal: bool = False) -> bool:
 
     It can be computed, or belongs to the vision part of a model that is ``multimodal``.
     """
-    return name.endswith(_SKIPPED) or (multimodal and _VISION.fullmatch(name) is not None)
+    return name.endswith(_SKIPPED) or (multimodal and is_vision(name))
+
+
+def is_vision(name: str) -> bool:
+    """Whether a tensor or module belongs to the vision part of a model."""
+    return _VISION.match(name) is not None
 
 
 def permute_rows(rows: Float32, heads: int) -> Float32:
