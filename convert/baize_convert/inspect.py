@@ -115,7 +115,9 @@ def _describe_checkpoint(path: Path) -> CheckpointDescription:
     config = base.config
     return CheckpointDescription(
         kind="Hugging Face model",
-        architecture=next(iter(config.architectures), "LlamaForCausalLM"),
+        architecture=config.architectures[0]
+        if config.architectures
+        else config.model_class.names[0],
         layers=config.num_hidden_layers,
         hidden_size=config.hidden_size,
         heads=config.num_attention_heads,

@@ -23,6 +23,7 @@ from baize_convert.quantization.imatrix import ImportanceMatrix
 from baize_convert.quantization.outtypes import Outtype
 from baize_convert.quantization.tensor_types import tensor_types
 from baize_convert.sources.checkpoint import Checkpoint
+from baize_convert.sources.config_rules import config_warnings
 from baize_convert.sources.gguf_checkpoint import quantized_types
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.vocabulary.reading import read_vocabulary
@@ -123,6 +124,8 @@ def _warnings(
     vocabulary: Vocabulary | None,
 ) -> Iterator[str]:
     yield from base.notes
+    if base.gguf is None:
+        yield from (f"{base.path}: {warning}" for warning in config_warnings(base.config))
     if types := quantized_types(base):
         yield (
             f"{base.path} is quantized already ({', '.join(types)}), and lost precision with it: "

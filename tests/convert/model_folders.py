@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
+from baize_convert.output.architecture_keys import add_architecture_keys
 from baize_convert.plan import Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.checkpoint import expected_shapes
-from baize_convert.sources.model_config import read_config
+from baize_convert.sources.model_config import ModelConfig, read_config
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_convert.sources.tensors import StoredTensor
 from baize_convert.sources.torch_file import parse_torch_file
@@ -75,8 +76,7 @@ SHAPES: dict[str, dict[str, Any]] = {
             "rope_type": "yarn",
             "factor": 4.0,
             "original_max_position_embeddings": 2048,
-            "beta_fast": 30.0,
-            "attention_factor": 1.2,
+            "beta_fast": 32.0,
         },
         "max_position_embeddings": 8192,
     },
@@ -114,6 +114,104 @@ SHAPES: dict[str, dict[str, Any]] = {
         "tie_word_embeddings": True,
         "attention_bias": True,
     },
+    # Layers without RoPE; tied, as SmolLM3 is by default.
+    "smollm3": {
+        "architectures": ["SmolLM3ForCausalLM"],
+        "model_type": "smollm3",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 5,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "dtype": "BF16",
+    },
+    # Norms around attention and feed-forward, windows in every second layer, caps of logits.
+    "gemma2": {
+        "architectures": ["Gemma2ForCausalLM"],
+        "model_type": "gemma2",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 8,
+        "head_dim": 96,
+        "query_pre_attn_scalar": 96,
+        "sliding_window": 4,
+        "dtype": "BF16",
+    },
+    # Windows in five of six layers, two kinds of RoPE.
+    "gemma3": {
+        "architectures": ["Gemma3ForCausalLM"],
+        "model_type": "gemma3_text",
+        "vocab_size": 262,
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 7,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 96,
+        "query_pre_attn_scalar": 96,
+        "sliding_window": 4,
+        "rope_scaling": {"rope_type": "linear", "factor": 8.0},
+        "dtype": "BF16",
+    },
+    # Fused matrices, a RoPE of three quarters of a head that is scaled by frequency; tied.
+    "phi3": {
+        "architectures": ["Phi3ForCausalLM"],
+        "model_type": "phi3",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "partial_rotary_factor": 0.75,
+        "max_position_embeddings": 16384,
+        "tie_word_embeddings": True,
+        "rope_scaling": {
+            "type": "longrope",
+            "short_factor": [1 + at / 8 for at in range(24)],
+            "long_factor": [1 + at / 2 for at in range(24)],
+        },
+        "dtype": "BF16",
+    },
+    # Fused matrices, the whole head rotated, untied, no groups: like Phi-3-mini-4k.
+    "phi3_short": {
+        "architectures": ["Phi3ForCausalLM"],
+        "model_type": "phi3",
+        "hidden_size": 256,
+        "intermediate_size": 512,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "sliding_window": 4095,
+    },
+    # Four scales.
+    "granite": {
+        "architectures": ["GraniteForCausalLM"],
+        "model_type": "granite",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 2,
+        "attention_bias": True,
+        "embedding_multiplier": 12.0,
+        "attention_multiplier": 0.02,
+        "residual_multiplier": 0.22,
+        "logits_scaling": 8.0,
+        "tie_word_embeddings": True,
+        "dtype": "BF16",
+    },
+    # Norms after attention and feed-forward, and of all queries and all keys.
+    "olmo2": {
+        "architectures": ["Olmo2ForCausalLM"],
+        "model_type": "olmo2",
+        "hidden_size": 512,
+        "intermediate_size": 768,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "rope_theta": 500000.0,
+        "dtype": "BF16",
+    },
 }
 """Shapes of random models by a name; see ``random_folder``."""
 CONVERT = """
@@ -121,7 +219,10 @@ import runpy, sys
 sys.path.insert(0, sys.argv[1])
 from conversion.base import TextModel
 if sys.argv[2] == "own tokenizer":  # no hash of it is known to llama.cpp
+    from conversion import gemma, phi
     TextModel.get_vocab_base_pre = lambda self, tokenizer: "gpt-2"
+    for model in (gemma.Gemma2Model, gemma.Gemma3Model, phi.Phi3MiniModel):
+        model.set_vocab = TextModel.set_vocab  # not SentencePiece
 outtype, output, folder = sys.argv[3:]
 sys.argv = ["convert_hf_to_gguf.py", "--outtype", outtype, "--outfile", output, folder]
 runpy.run_path(sys.path[0] + "/convert_hf_to_gguf.py", run_name="__main__")
@@ -180,6 +281,11 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
         added = {**tokenizer["added_tokens"][0], "id": 260, "content": "<|endoftext|>"}
         tokenizer["added_tokens"].append(added)
         (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
+    elif config.get("model_type") is not None:
+        # transformers would take the tokenizer of the model.
+        settings = json.loads((folder / "tokenizer_config.json").read_text())
+        settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings))
     described = {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -188,17 +294,11 @@ def random_folder(folder: Path, dtype: str = "F16", **config: Any) -> Path:
     }
     described.pop("dtype", None)
     (folder / "config.json").write_text(json.dumps(described))
-    biased: tuple[str, ...] = ("none",)
-    if config.get("attention_bias") or config.get("model_type") == "qwen2":
-        biased = ("q_proj", "k_proj", "v_proj")
-    if config.get("attention_bias"):
-        biased += ("o_proj",)
+    parsed = read_config(folder)
     generator = np.random.default_rng(7)
     tensors = {}
-    for name, shape in expected_shapes(read_config(folder)).items():
-        if name.endswith(".bias") and not name.removesuffix(".bias").endswith(biased):
-            continue
-        if name == "lm_head.weight" and config.get("tie_word_embeddings"):
+    for name, shape in expected_shapes(parsed).items():
+        if name == "lm_head.weight" and parsed.tie_word_embeddings:
             continue
         values = generator.normal(0, 0.05, shape).astype(np.float32)
         tensors[name] = (dtype, shape, to_bytes(values, dtype))
@@ -245,10 +345,12 @@ def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
 def read_keys(file: Path) -> dict[str, Any]:
     """The keys that define a model, without names and licences."""
     wanted = ("general.architecture", "general.file_type", "general.quantization_version")
+    fields = GGUFReader(file).fields
+    architecture = fields["general.architecture"].contents()
     return {
         name: (field.types, field.contents())
-        for name, field in GGUFReader(file).fields.items()
-        if name.startswith(("llama.", "qwen2.", "qwen3.", "tokenizer.")) or name in wanted
+        for name, field in fields.items()
+        if name.startswith((f"{architecture}.", "tokenizer.")) or name in wanted
     }
 
 
@@ -263,25 +365,10 @@ def file_digests(file: Path) -> dict[str, str]:
     return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
 
 
-def sparse_gguf(
-    file: Path,
-    shapes: Mapping[str, tuple[int, ...]],
-    layers: int,
-    heads: int,
-    kv_heads: int,
-    architecture: str = "llama",
-) -> None:
+def sparse_gguf(file: Path, shapes: Mapping[str, tuple[int, ...]], config: ModelConfig) -> None:
     """A sparse GGUF with tensors of these shapes: only the head takes space on the disk."""
-    writer = GGUFWriter(None, architecture)
-    hidden = shapes["token_embd.weight"][1]
-    writer.add_block_count(layers)
-    writer.add_context_length(2048)
-    writer.add_embedding_length(hidden)
-    writer.add_feed_forward_length(shapes["blk.0.ffn_up.weight"][0])
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(shapes["token_embd.weight"][0])
+    writer = GGUFWriter(None, config.architecture.name)
+    add_architecture_keys(writer, config)
     writer.add_tokenizer_model("none")
     size = 0
     for name, shape in shapes.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from baize_convert.opening import open_adapter, open_base
 from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_convert.sources.tensor_names import module_names
 from tests.convert.make_goldens import BASE, BIASED, FOLDER
 from tests.convert.model_folders import (
     SHAPES,
@@ -24,7 +26,10 @@ from tests.convert.model_folders import (
     llama_quantize,
     random_folder,
     read_keys,
+    read_safetensors,
     read_tensors,
+    to_bytes,
+    write_safetensors,
 )
 
 WITH_BIASES = SHAPES["biased"]
@@ -74,6 +79,56 @@ def test_a_merge_into_a_gguf_equals_the_merge_into_its_folder(kind: str, tmp_pat
     convert_folder(tmp_path / "base.gguf", "F32", tmp_path / "ours.gguf", FOLDER / kind)
     convert_folder(BASE, "F32", tmp_path / "theirs.gguf", FOLDER / kind)
     assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
+
+
+def random_lora(folder: Path, base: Path, modules: tuple[str, ...]) -> Path:
+    """A LoRA of rank 2 of these modules of layer 1, and another norm of the output."""
+    generator = np.random.default_rng(3)
+    names = module_names(open_base(base).config)
+    tensors = {"model.norm.weight": generator.normal(1, 0.1, names["model.norm"].shape)}
+    for module in modules:
+        rows, columns = names[f"model.layers.1.{module}"].shape
+        tensors[f"model.layers.1.{module}.lora_A.weight"] = generator.normal(size=(2, columns))
+        tensors[f"model.layers.1.{module}.lora_B.weight"] = generator.normal(size=(rows, 2))
+    folder.mkdir()
+    settings = {"peft_type": "LORA", "r": 2, "lora_alpha": 1, "modules_to_save": ["norm"]}
+    (folder / "adapter_config.json").write_text(json.dumps({**settings, "target_modules": []}))
+    written = {
+        f"base_model.model.{name}": ("F32", values.shape, to_bytes(values, "F32"))
+        for name, values in tensors.items()
+    }
+    write_safetensors(folder / "adapter_model.safetensors", written)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("shape", "modules"),
+    [
+        ("gemma2", ("self_attn.q_proj", "mlp.down_proj")),
+        ("phi3", ("self_attn.qkv_proj", "mlp.gate_up_proj")),
+        ("granite", ("self_attn.k_proj", "mlp.gate_proj")),
+        ("olmo2", ("self_attn.k_proj", "self_attn.o_proj")),
+    ],
+)
+def test_a_lora_of_another_architecture(
+    shape: str, modules: tuple[str, ...], tmp_path: Path
+) -> None:
+    """Into folder and GGUF: fused matrices, interleaved rows and Gemma's norms, by a formula."""
+    base = random_folder(tmp_path / "model", **SHAPES[shape])
+    lora = random_lora(tmp_path / "lora", base, modules)
+    convert_folder(base, "F32", tmp_path / "base.gguf")
+    before = open_base(base).tensors
+    changes = read_safetensors(lora / "adapter_model.safetensors")
+    for source in (base, tmp_path / "base.gguf"):
+        convert_folder(source, "F32", tmp_path / "out.gguf", lora)
+        merged = open_base(tmp_path / "out.gguf").tensors
+        norm = changes["base_model.model.model.norm.weight"].read_all()
+        assert np.allclose(merged["model.norm.weight"].read_all(), norm, atol=1e-6)
+        for module in modules:
+            name = f"model.layers.1.{module}"
+            a, b = (changes[f"base_model.model.{name}.lora_{p}.weight"].read_all() for p in "AB")
+            wanted = before[f"{name}.weight"].read_all() + 0.5 * (b @ a)
+            assert np.allclose(merged[f"{name}.weight"].read_all(), wanted, atol=1e-5), name
 
 
 def test_biases_of_q_and_k_are_merged_into_a_gguf(tmp_path: Path) -> None:

@@ -13,55 +13,68 @@ import llama_cpp.llama_cpp as lib
 import pytest
 
 from baize_convert.quantization.outtypes import OUTTYPES, Outtype
-from baize_convert.quantization.tensor_types import ModelShape, tensor_types
+from baize_convert.quantization.tensor_types import tensor_types
+from baize_convert.sources.model_config import ModelConfig
+from baize_convert.sources.tensor_names import module_names
 from baize_tui.engine.llama.log import install_log
 from tests.convert.model_folders import sparse_gguf
 
-# name: layers, hidden, ffn, heads, key-value heads, vocabulary, tied
+# name: model_type, layers, hidden, ffn, heads, key-value heads, vocabulary, tied
 MODELS = {
-    "smollm2-135m": (30, 576, 1536, 9, 3, 49152, True),
-    "smollm2-360m": (32, 960, 2560, 15, 5, 49152, True),
-    "tinyllama-1.1b": (22, 2048, 5632, 32, 4, 32000, False),
-    "llama-3.2-1b": (16, 2048, 8192, 32, 8, 128256, True),
-    "open-llama-3b": (26, 3200, 8640, 32, 32, 32000, False),
-    "llama-7b": (32, 4096, 11008, 32, 32, 32000, False),
-    "llama-3-8b": (32, 4096, 14336, 32, 8, 128256, False),
-    "llama-13b": (40, 5120, 13824, 40, 40, 32000, False),
-    "llama-30b": (60, 6656, 17920, 52, 52, 32000, False),
-    "llama-65b": (80, 8192, 22016, 64, 64, 32000, False),
-    "llama-2-70b": (80, 8192, 28672, 64, 8, 32000, False),
-    "qwen2.5-0.5b": (24, 896, 4864, 14, 2, 151936, True),
-    "qwen2.5-72b": (80, 8192, 29568, 64, 8, 152064, False),
-    "qwen3-4b": (36, 2560, 9728, 32, 8, 151936, True),
-    "odd-width": (9, 100, 300, 5, 5, 1000, False),
+    "smollm2-135m": ("llama", 30, 576, 1536, 9, 3, 49152, True),
+    "smollm2-360m": ("llama", 32, 960, 2560, 15, 5, 49152, True),
+    "tinyllama-1.1b": ("llama", 22, 2048, 5632, 32, 4, 32000, False),
+    "llama-3.2-1b": ("llama", 16, 2048, 8192, 32, 8, 128256, True),
+    "open-llama-3b": ("llama", 26, 3200, 8640, 32, 32, 32000, False),
+    "llama-7b": ("llama", 32, 4096, 11008, 32, 32, 32000, False),
+    "llama-3-8b": ("llama", 32, 4096, 14336, 32, 8, 128256, False),
+    "llama-13b": ("llama", 40, 5120, 13824, 40, 40, 32000, False),
+    "llama-30b": ("llama", 60, 6656, 17920, 52, 52, 32000, False),
+    "llama-65b": ("llama", 80, 8192, 22016, 64, 64, 32000, False),
+    "llama-2-70b": ("llama", 80, 8192, 28672, 64, 8, 32000, False),
+    "qwen2.5-0.5b": ("qwen2", 24, 896, 4864, 14, 2, 151936, True),
+    "qwen2.5-72b": ("qwen2", 80, 8192, 29568, 64, 8, 152064, False),
+    "qwen3-4b": ("qwen3", 36, 2560, 9728, 32, 8, 151936, True),
+    "smollm3-3b": ("smollm3", 36, 2048, 11008, 16, 4, 128256, True),
+    "gemma-2-2b": ("gemma2", 26, 2304, 9216, 8, 4, 256000, True),
+    "gemma-2-27b": ("gemma2", 46, 4608, 36864, 32, 16, 256000, True),
+    "gemma-3-1b": ("gemma3_text", 26, 1152, 6912, 4, 1, 262144, True),
+    "gemma-3-27b": ("gemma3_text", 62, 5376, 21504, 32, 16, 262208, True),
+    "phi-3-mini": ("phi3", 32, 3072, 8192, 32, 32, 32064, False),
+    "phi-4": ("phi3", 40, 5120, 17920, 40, 10, 100352, False),
+    "phi-4-mini": ("phi3", 32, 3072, 8192, 24, 8, 200064, True),
+    "granite-3.3-2b": ("granite", 40, 2048, 8192, 32, 8, 49159, True),
+    "olmo-2-1b": ("olmo2", 16, 2048, 8192, 16, 16, 100352, False),
+    "olmo-2-32b": ("olmo2", 64, 5120, 27648, 40, 8, 100352, False),
+    "odd-width": ("llama", 9, 100, 300, 5, 5, 1000, False),
 }
+HEAD_SIZES = {"qwen3": 128, "gemma2": 256, "gemma3_text": 256}
 _LINE = re.compile(r"\] +(\S+) +- \[.*?type = +(\w+), size = .*?(?:\((\w+)\))?$")
 
 
-def model_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    layers, hidden, ffn, heads, kv_heads, vocab, tied = MODELS[name]
-    head_size = 128 if name.startswith("qwen3") else hidden // heads
-    queries, keys = head_size * heads, head_size * kv_heads
-    shapes: dict[str, tuple[int, ...]] = {"token_embd.weight": (vocab, hidden)}
-    for layer in range(layers):
-        for part, shape in {
-            "attn_norm": (hidden,),
-            "attn_q": (queries, hidden),
-            "attn_k": (keys, hidden),
-            "attn_v": (keys, hidden),
-            "attn_output": (hidden, queries),
-            "ffn_norm": (hidden,),
-            "ffn_gate": (ffn, hidden),
-            "ffn_up": (ffn, hidden),
-            "ffn_down": (hidden, ffn),
-        }.items():
-            shapes[f"blk.{layer}.{part}.weight"] = shape
-        if name.startswith("qwen3"):
-            shapes[f"blk.{layer}.attn_q_norm.weight"] = (head_size,)
-            shapes[f"blk.{layer}.attn_k_norm.weight"] = (head_size,)
-    shapes["output_norm.weight"] = (hidden,)
-    if not tied:
-        shapes["output.weight"] = (vocab, hidden)
+def model_config(name: str) -> ModelConfig:
+    model_type, layers, hidden, ffn, heads, kv_heads, vocabulary, tied = MODELS[name]
+    return ModelConfig(
+        model_type=model_type,
+        num_hidden_layers=layers,
+        hidden_size=hidden,
+        intermediate_size=ffn,
+        num_attention_heads=heads,
+        num_key_value_heads=kv_heads,
+        head_dim=HEAD_SIZES.get(model_type),
+        vocab_size=vocabulary,
+        tie_word_embeddings=tied,
+        sliding_window=4096,
+        attn_logit_softcapping=50.0,
+        final_logit_softcapping=30.0,
+    )
+
+
+def model_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
+    """The shapes of all weights by GGUF name."""
+    shapes = {f"{name.target}.weight": name.shape for name in module_names(config).values()}
+    if config.tie_word_embeddings:
+        del shapes["output.weight"]
     return shapes
 
 
@@ -98,14 +111,12 @@ def llama_cpp_types(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str,
 def test_every_tensor_has_the_type_that_llama_cpp_gives_it(
     name: str, imatrix: bool, tmp_path: Path
 ) -> None:
-    layers, _, _, heads, kv_heads, _, _ = MODELS[name]
-    shapes = model_shapes(name)
+    config = model_config(name)
+    shapes = model_shapes(config)
     file = tmp_path / "sparse.gguf"
-    architecture = name[:5] if name.startswith("qwen") else "llama"
-    sparse_gguf(file, shapes, layers, heads, kv_heads, architecture)
+    sparse_gguf(file, shapes, config)
     for outtype in OUTTYPES.values():
         wanted = llama_cpp_types(file, outtype, imatrix=imatrix)
         assert len(wanted) == len(shapes)
-        model = ModelShape(layers, heads, kv_heads, architecture)
-        ours = tensor_types(shapes, outtype, model, has_imatrix=imatrix)
+        ours = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix)
         assert {n: choice.type.name for n, choice in ours.items()} == wanted, outtype.name

@@ -8,14 +8,16 @@ from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter
 from baize_convert.sources.gguf_file import GgufTensor
 from baize_convert.sources.model_config import ModelConfig
-from baize_convert.sources.tensor_names import module_names
+from baize_convert.sources.tensor_names import is_vision, module_names
 
 
 def fit_adapter(adapter: Adapter, config: ModelConfig) -> Adapter:
-    """``adapter`` for a model with ``config``; GGUF adapters get Hugging Face's order of q and k.
+    """``adapter`` for a model with ``config``, without changes of a vision part.
+
+    GGUF adapters get Hugging Face's order of q and k.
 
     Raises:
-        ConvertError: the adapter is for another architecture.
+        ConvertError: the adapter is for another architecture, or for the vision part alone.
     """
     if adapter.architecture not in (None, config.architecture):
         raise ConvertError(
@@ -24,7 +26,11 @@ def fit_adapter(adapter: Adapter, config: ModelConfig) -> Adapter:
         )
     names = module_names(config)
     changes = dict(adapter.changes)
-    for module, change in adapter.changes.items():
+    if config.is_multimodal:  # the vision part is left out of the output
+        changes = {module: change for module, change in changes.items() if not is_vision(module)}
+        if not changes:
+            raise ConvertError(f"{adapter.path} changes only the vision part, which is left out")
+    for module, change in list(changes.items()):
         heads = names[module].permuted_heads if module in names else 0
         if heads and isinstance(change.b, GgufTensor) and change.b.rows % (2 * heads) == 0:
             changes[module] = replace(change, b=replace(change.b, permuted_heads=heads))

@@ -36,7 +36,7 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
     changes: dict[str, ModuleChange] = {}
     for name, tensor in gguf_tensors(path, reader).items():
         target, _, part = name.rpartition(".weight.lora_")
-        module = source_module(target)
+        module = source_module(architecture, target)
         if module is None or part not in ("a", "b"):
             raise ConvertError(f"{path}: this architecture has no tensor {name}")
         change = changes.setdefault(module, ModuleChange())

@@ -29,6 +29,7 @@ def module_name(key: str) -> str:
         for wrapper in _WRAPPERS:
             if key.startswith(wrapper):
                 key, stripped = key.removeprefix(wrapper), True
+    key = key.replace("language_model.", "")  # of a model with a vision part
     # base_model.model.model.layers: the inner one is the LlamaForCausalLM.
     while key.startswith("model.model.") or key.startswith("model.lm_head"):
         key = key.removeprefix("model.")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter, TensorPart
 from baize_convert.lora.checks import check_adapters
 from baize_convert.lora.combination import combine_tensor
@@ -24,6 +27,8 @@ class MergedTensor:
     source: Tensor
     changes: tuple[RowChange, ...] = ()
     permuted_heads: int = 0
+    shift: float = 0.0
+    """What is added to all numbers after the merge."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -50,6 +55,8 @@ class MergedTensor:
         for change in self.changes:
             rows = change.apply(rows, first)
         delta = rows - before if self.changes else None
+        if self.shift:
+            rows = rows + np.float32(self.shift)
         self.source.release(first, count)
         return self._permuted(rows), None if delta is None else self._permuted(delta)
 
@@ -89,6 +96,33 @@ def merged_tensors(base: Checkpoint, adapters: Sequence[Adapter]) -> list[Merged
             if combined is not None:
                 name = f"{module.target}.{part}"
                 tensors.append(
-                    MergedTensor(name, combined.source, combined.changes, module.permuted_heads)
+                    MergedTensor(
+                        name,
+                        combined.source,
+                        combined.changes,
+                        module.permuted_heads,
+                        module.shift if part == "weight" else 0.0,
+                    )
                 )
+    if base.config.architecture.head == "is shared":
+        tensors = _without_head(tensors, base)
     return sorted(tensors, key=lambda tensor: sort_key(tensor.name))
+
+
+def _without_head(tensors: list[MergedTensor], base: Checkpoint) -> list[MergedTensor]:
+    """``tensors`` for an architecture whose head is always the embedding.
+
+    Raises:
+        ConvertError: an adapter makes the two different.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    head, embedding = by_name.pop("output.weight", None), by_name["token_embd.weight"]
+    if head is not None and (
+        head.changes or embedding.changes or not head.source.equals(embedding.source)
+    ):
+        name = base.config.architecture.name
+        raise ConvertError(
+            f"{base.path}: an adapter makes the head and the embedding different, but llama.cpp's "
+            f"{name} has one tensor for both: train it with ensure_weight_tying=True"
+        )
+    return list(by_name.values())

@@ -16,7 +16,6 @@ from baize_convert.output.model_card import load_metadata
 from baize_convert.output.provenance import KEY_PREFIX
 from baize_convert.output.vocabulary_keys import add_vocabulary_keys
 from baize_convert.quantization.outtypes import Outtype
-from baize_convert.sources.architectures import LLAMA
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.gguf_file import copy_key, read_text
 from baize_convert.sources.model_config import ModelConfig
@@ -68,7 +67,7 @@ def add_metadata(writer: GGUFWriter, model: ModelDescription) -> None:
         _copy_keys(writer, base.gguf, _replaced_keys(model))
         if model.adapters:
             _add_lineage(writer, base, model.adapters)
-            if model.config.architecture.writes_head_size:
+            if model.config.architecture.like_llama:
                 writer.add_vocab_size(model.config.vocab_size)
         if model.chat_template is not None and vocabulary is None:
             writer.add_chat_template(model.chat_template)
@@ -82,9 +81,9 @@ def add_metadata(writer: GGUFWriter, model: ModelDescription) -> None:
 
 def _replaced_keys(model: ModelDescription) -> tuple[str, ...]:
     """Beginnings of the keys that are not copied from a GGUF base."""
-    beginnings = list(_FILE_KEYS)
+    beginnings, architecture = list(_FILE_KEYS), model.config.architecture
     if model.adapters:
-        beginnings += ["general.name", "general.base_model.", f"{LLAMA.name}.vocab_size"]
+        beginnings += ["general.name", "general.base_model.", f"{architecture.name}.vocab_size"]
     if model.vocabulary is not None:
         beginnings.append("tokenizer.")
     elif model.chat_template is not None:

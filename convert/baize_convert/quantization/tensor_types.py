@@ -1,4 +1,4 @@
-"""The type of each tensor, by the rules of llama-quantize for dense LLaMA-like models.
+"""The type of each tensor, by the rules of llama-quantize for dense models.
 
 Source: ``llama_tensor_get_type_impl``, ``tensor_type_fallback`` and ``tensor_allows_quantization``
 in llama.cpp's src/llama-quant.cpp. The tests compare with a dry run of ``llama_model_quantize``.
@@ -105,7 +105,7 @@ def _output_type(default: GgmlType, columns: int) -> GgmlType:
 def _layer_type(name: str, outtype: Outtype, model: ModelShape, *, has_imatrix: bool) -> GgmlType:
     match = _LAYER.match(name)
     layer = int(match[1]) if match else 0
-    if name.endswith("attn_v.weight"):
+    if name.endswith(("attn_v.weight", "attn_qkv.weight")):  # ``category_is_attn_v``
         type = _attn_v_type(layer, outtype, model)
         if model.is_70b and type in (GgmlType.Q3_K, GgmlType.Q4_K):
             return GgmlType.Q5_K

@@ -30,15 +30,23 @@ class Checkpoint:
     commit: str | None = None
     """The commit of that repository; None for other files."""
     computed: dict[str, Float32] = field(default_factory=dict)
-    """Tensors that are not weights, by GGUF name: the factors of LLaMA 3's RoPE."""
+    """Tensors that are not weights, by GGUF name: the factors of RoPE."""
     gguf: GGUFReader | None = None
     """The reader of a GGUF base, whose keys are copied to the output; None for other bases."""
     notes: tuple[str, ...] = ()
     """What was ignored or repaired to open it, a line each."""
 
 
-def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+def check_tensors(
+    path: Path,
+    config: ModelConfig,
+    tensors: Mapping[str, Tensor],
+    *,
+    biases_are_optional: bool = False,
+) -> None:
     """Check that these are the tensors of a model with this config.
+
+    ``biases_are_optional`` for a GGUF, whose keys do not say which modules have a bias.
 
     Raises:
         ConvertError: a tensor is missing, unknown, of another shape, or quantized.
@@ -46,7 +54,7 @@ def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]
     expected = expected_shapes(config)
     for name, tensor in tensors.items():
         if name not in expected:
-            raise ConvertError(f"{path}: this architecture has no tensor {name}")
+            raise ConvertError(f"{path}: {_unknown_text(name, expected)}")
         if isinstance(tensor, StoredTensor) and tensor.dtype not in ITEM_BYTES:
             raise ConvertError(f"{path}: {name} has the type {tensor.dtype}, not one of weights")
         if 0 in tensor.shape:
@@ -66,35 +74,48 @@ def check_tensors(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]
             )
     optional = {"lm_head.weight"} if config.tie_word_embeddings else set()
     for name in expected:
-        if name not in tensors and name not in optional and not name.endswith(".bias"):
+        if (
+            name not in tensors
+            and name not in optional
+            and not (biases_are_optional and name.endswith(".bias"))
+        ):
             raise ConvertError(f"{path}: {name} is missing")
+    _check_head(path, config, tensors)
+
+
+def without_copied_head(config: ModelConfig, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Checked tensors without a head for which llama.cpp takes the embedding in any case."""
+    left_out = {"lm_head.weight"} if config.architecture.head == "is shared" else set()
+    return {name: tensor for name, tensor in tensors.items() if name not in left_out}
+
+
+def _unknown_text(name: str, expected: Mapping[str, tuple[int, ...]]) -> str:
+    module, _, part = name.rpartition(".")
+    if part == "bias" and f"{module}.weight" in expected:
+        return (
+            f"there is a tensor {name}, but the config gives this module no bias, and so "
+            "transformers ignores it: set attention_bias or mlp_bias, or remove it"
+        )
+    return f"this architecture has no tensor {name}"
+
+
+def _check_head(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
+    """llama.cpp takes the embedding for the head of some architectures, whatever the file has."""
+    head = tensors.get("lm_head.weight")
+    if head is None or config.architecture.head != "is shared":
+        return
+    if not head.equals(tensors["model.embed_tokens.weight"]):
+        raise ConvertError(
+            f"{path}: lm_head is not the embedding, but llama.cpp's {config.architecture.name} "
+            "computes only with one tensor for both"
+        )
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """The shape of every tensor that a model with this config may have, by Hugging Face name."""
-    hidden, ffn, vocab = config.hidden_size, config.intermediate_size, config.vocab_size
-    queries = config.num_attention_heads * config.head_size
-    keys = config.kv_heads * config.head_size
-    by_module = {
-        "model.embed_tokens": (vocab, hidden),
-        "lm_head": (vocab, hidden),
-        "self_attn.q_proj": (queries, hidden),
-        "self_attn.k_proj": (keys, hidden),
-        "self_attn.v_proj": (keys, hidden),
-        "self_attn.o_proj": (hidden, queries),
-        "mlp.gate_proj": (ffn, hidden),
-        "mlp.up_proj": (ffn, hidden),
-        "mlp.down_proj": (hidden, ffn),
-    }
     shapes: dict[str, tuple[int, ...]] = {}
-    for name in module_names(config):
-        short = ".".join(name.split(".")[3:]) if name.startswith("model.layers.") else name
-        if short in by_module:
-            shapes[f"{name}.weight"] = by_module[short]
-            if short not in ("model.embed_tokens", "lm_head"):
-                shapes[f"{name}.bias"] = by_module[short][:1]
-        elif short in ("self_attn.q_norm", "self_attn.k_norm"):
-            shapes[f"{name}.weight"] = (config.head_size,)
-        else:
-            shapes[f"{name}.weight"] = (hidden,)
+    for module in module_names(config).values():
+        shapes[f"{module.source}.weight"] = module.shape
+        if module.may_have_bias:
+            shapes[f"{module.source}.bias"] = module.shape[:1]
     return shapes

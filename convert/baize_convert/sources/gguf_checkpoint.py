@@ -11,9 +11,9 @@ import msgspec
 from gguf import GGUFReader
 
 from baize_convert.failures import ConvertError
-from baize_convert.sources.architectures import parse_architecture
+from baize_convert.sources.architectures import class_of, parse_architecture
 from baize_convert.sources.byte_source import MappedFile
-from baize_convert.sources.checkpoint import Checkpoint, check_tensors
+from baize_convert.sources.checkpoint import Checkpoint, check_tensors, without_copied_head
 from baize_convert.sources.gguf_file import (
     UNQUANTIZED,
     gguf_tensors,
@@ -27,7 +27,7 @@ from baize_convert.sources.tensor_names import module_names
 from baize_convert.sources.tensors import Tensor
 
 _SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
-_COMPUTED = ("rope_freqs.weight",)
+_COMPUTED = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """Tensors that are not weights of a module; they are copied unchanged."""
 _REQUIRED = {
     "hidden_size": "embedding_length",
@@ -63,13 +63,20 @@ def open_gguf(path: Path) -> Checkpoint:
             tensor = stored.pop(f"{module.target}.{part}", None)
             if tensor is not None:
                 name = f"{module.source}.{part}"
-                tensors[name] = replace(tensor, name=name, permuted_heads=module.permuted_heads)
+                tensors[name] = replace(
+                    tensor, name=name, permuted_heads=module.permuted_heads, shift=module.shift
+                )
     computed = {name: stored.pop(name).read_all() for name in _COMPUTED if name in stored}
     if stored:
         raise ConvertError(f"{path}: this architecture has no tensor {min(stored)}")
-    check_tensors(path, config, tensors)
+    check_tensors(path, config, tensors, biases_are_optional=True)
     return Checkpoint(
-        path, config, tensors, tuple(map(MappedFile, readers)), computed=computed, gguf=first
+        path,
+        config,
+        without_copied_head(config, tensors),
+        tuple(map(MappedFile, readers)),
+        computed=computed,
+        gguf=first,
     )
 
 
@@ -106,8 +113,10 @@ def _config(path: Path, reader: GGUFReader) -> ModelConfig:
             raise ConvertError(f"{path}: {architecture.name}.{key} is missing")
     config = ModelConfig(
         **sizes,
-        architectures=[architecture.classes[0]],
+        model_type=class_of(architecture).model_types[0],
         vocab_size=1,
+        attention_bias=True,
+        mlp_bias=True,
         num_key_value_heads=read_integer(reader, f"{architecture.name}.attention.head_count_kv"),
         head_dim=read_integer(reader, f"{architecture.name}.attention.key_length"),
         max_position_embeddings=read_integer(reader, f"{architecture.name}.context_length") or 2048,

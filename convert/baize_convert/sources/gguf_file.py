@@ -109,6 +109,8 @@ class GgufTensor(Tensor):
     type: GgmlType
     permuted_heads: int = 0
     """Heads whose rows are interleaved in the file; if not 0, only whole heads can be read."""
+    shift: float = 0.0
+    """What the file has more than the Hugging Face model: 1 for Gemma's norms."""
 
     @property
     def row_bytes(self) -> int:
@@ -122,6 +124,8 @@ class GgufTensor(Tensor):
     def read(self, first: int = 0, count: int | None = None) -> Float32:
         count = self.rows - first if count is None else count
         rows = dequantize(self.raw_rows(first, count), self.type, self.columns)
+        if self.shift:
+            rows = rows - np.float32(self.shift)
         if not self.permuted_heads:
             return rows
         if len(self.shape) == 1:  # a bias

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource, MappedFile
-from baize_convert.sources.checkpoint import Checkpoint, check_tensors, expected_shapes
+from baize_convert.sources.checkpoint import (
+    Checkpoint,
+    check_tensors,
+    expected_shapes,
+    without_copied_head,
+)
+from baize_convert.sources.config_rules import check_rules
 from baize_convert.sources.folder_files import (
     FolderFiles,
     cached_repository,
@@ -21,13 +27,12 @@ from baize_convert.sources.foreign_weights import foreign_weights
 from baize_convert.sources.model_config import ModelConfig, read_config
 from baize_convert.sources.quantized_weights import read_quantized
 from baize_convert.sources.remote_files import RemoteFiles
-from baize_convert.sources.rope import rope_factors
+from baize_convert.sources.rope import rope_tensors
 from baize_convert.sources.small_files import check_small_files
 from baize_convert.sources.tensor_names import is_skipped
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor, Tensor
 from baize_convert.sources.tied_head import HEAD, tie_head
 from baize_convert.sources.weight_files import (
-    Parser,
     WeightFiles,
     find_weight_files,
     incomplete_text,
@@ -56,11 +61,12 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
     files = local.names if remote is None else local.names | remote.files
     _refuse_other_kinds(folder, files)
     config = read_config(folder)
+    check_rules(folder / "config.json", config)
     weights = _find_weights(folder, files, local if remote is None else None)
     notes += weights.notes
     if "adapter_config.json" in files:
         notes.append(f"{folder}: adapter_config.json is ignored: only --adapter merges an adapter")
-    opened = _open_weights(folder, weights.names, weights.parse, local.names, remote)
+    opened = _open_weights(folder, config, weights, local.names, remote)
     notes += opened.notes
     try:
         tensors, quantized = read_quantized(
@@ -73,16 +79,15 @@ def open_folder(folder: Path, remote: RemoteFiles | None = None) -> Checkpoint:
         if weights.choice is None:
             raise
         raise ConvertError(f"{error} ({weights.choice})") from error
-    factors = rope_factors(config)
     name, commit = _cached_commit(folder) if remote is None else (remote.label, remote.commit)
     return Checkpoint(
         folder,
         config,
-        tensors,
+        without_copied_head(config, tensors),
         tuple(opened.files),
         name=name,
         commit=commit,
-        computed={} if factors is None else {"rope_freqs.weight": factors},
+        computed=rope_tensors(config),
         notes=tuple(notes),
     )
 
@@ -106,21 +111,22 @@ class _Opened:
 
 def _open_weights(
     folder: Path,
-    names: Collection[str],
-    parse: Parser,
+    config: ModelConfig,
+    weights: WeightFiles,
     local: Collection[str],
     remote: RemoteFiles | None,
 ) -> _Opened:
-    """Open the files ``names``, of which ``local`` are in the folder."""
+    """Open the files with the weights, of which ``local`` are in the folder."""
     opened = _Opened()
     wrapped: dict[str, Tensor] = {}
-    for name in names:
+    for name in weights.names:
         file = MappedFile(folder / name) if remote is None or name in local else remote.open(name)
         opened.files.append(file)
-        stored = parse(file)
+        stored = weights.parse(file)
         _refuse_peft(file, stored)
         for key, tensor in stored.items():
-            if is_skipped(tensor_name(key)) or key.startswith(_VALUE_HEAD):
+            skipped = is_skipped(tensor_name(key), multimodal=config.is_multimodal)
+            if skipped or key.startswith(_VALUE_HEAD):
                 if isinstance(tensor, StoredTensor):
                     tensor.skip()
             elif key not in wrapped:
@@ -133,7 +139,8 @@ def _open_weights(
         if any(key.startswith(_VALUE_HEAD) for key in stored):
             opened.notes.append(f"{file.path}: {_VALUE_HEAD}* is left out: it only serves training")
     opened.tensors, notes = unwrap_names(wrapped, folder)
-    opened.notes += notes
+    if not config.is_multimodal:  # all names of its text part begin with language_model
+        opened.notes += notes
     return opened
 
 

@@ -1,4 +1,4 @@
-"""``config.json`` of a LLaMA-like model, with the defaults of transformers."""
+"""``config.json`` of a model, with the defaults of its class in transformers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,26 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.tensor_types import ModelShape
 from baize_convert.sources.architectures import (
-    ARCHITECTURES,
-    LLAMA,
+    MODEL_CLASSES,
+    OPTIONAL_FIELDS,
     Architecture,
-    find_architecture,
+    ModelClass,
+    class_by_name,
+    class_by_type,
 )
 from baize_convert.sources.number_ranges import check_numbers
 
 MOST_LAYERS = 512
 """``LLAMA_MAX_LAYERS`` of llama.cpp."""
-_ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3")
+_OF_THE_WHOLE = (
+    "architectures",
+    "model_type",
+    "tie_word_embeddings",
+    "bos_token_id",
+    "eos_token_id",
+    "quantization_config",
+)
+"""Fields of a model with a vision part that count, and not those of its ``text_config``."""
 
 
 class Rope(Struct, frozen=True):
@@ -30,40 +40,88 @@ class Rope(Struct, frozen=True):
     type: str | None = None
     rope_theta: float | None = None
     factor: float | None = None
+    partial_rotary_factor: float | None = None
     low_freq_factor: float | None = None
     high_freq_factor: float | None = None
     original_max_position_embeddings: int | None = None
     extrapolation_factor: float | None = None
     attention_factor: float | None = None
     attn_factor: float | None = None
+    mscale: float | None = None
+    mscale_all_dim: float | None = None
     beta_fast: float | None = None
     beta_slow: float | None = None
+    truncate: bool | None = None
+    short_factor: list[float] | None = None
+    long_factor: list[float] | None = None
+    full_attention: Rope | None = None
+    """Gemma 3: the RoPE of layers that attend to all tokens."""
+    sliding_attention: Rope | None = None
+    """Gemma 3: the RoPE of layers that attend to the last ``sliding_window`` tokens."""
+
+
+class _Identity(Struct, frozen=True):
+    """The fields of a config that say of which class the model is."""
+
+    architectures: list[str] | None = None
+    model_type: str | None = None
 
 
 class ModelConfig(Struct, frozen=True):
-    """The fields of transformers' ``LlamaConfig`` that a conversion needs."""
+    """The fields of a config that a conversion needs; defaults are those of ``LlamaConfig``."""
 
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    vocab_size: int
-    architectures: list[str] = []
+    hidden_size: int = 4096
+    num_hidden_layers: int = 32
+    num_attention_heads: int = 32
+    intermediate_size: int = 11008
+    vocab_size: int = 32000
+    architectures: list[str] | None = None
+    model_type: str | None = None
     num_key_value_heads: int | None = None
     head_dim: int | None = None
     max_position_embeddings: int = 2048
     rms_norm_eps: float = 1e-6
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    hidden_act: str = "silu"
+    hidden_activation: str | None = None
+    is_causal: bool | None = None
+    use_bidirectional_attention: bool | None = None
     rope_theta: float | None = None
+    rope_local_base_freq: float | None = None
     rope_scaling: Rope | None = None
     rope_parameters: Rope | None = None
+    partial_rotary_factor: float | None = None
+    original_max_position_embeddings: int | None = None
+    no_rope_layers: list[int] | None = None
+    no_rope_layer_interval: int = 4
+    sliding_window: int | None = None
+    use_sliding_window: bool = False
+    sliding_window_pattern: int | None = None
+    max_window_layers: int = 0
+    layer_types: list[str] | None = None
+    query_pre_attn_scalar: float = 256
+    attn_logit_softcapping: float | None = None
+    final_logit_softcapping: float | None = None
+    embedding_multiplier: float = 1.0
+    attention_multiplier: float = 1.0
+    residual_multiplier: float = 1.0
+    logits_scaling: float = 1.0
     tie_word_embeddings: bool = False
+    is_multimodal: bool = False
+    """Whether this is the text part of a model that has a vision part too."""
     quantization_config: dict[str, Any] | None = None
     bos_token_id: int | list[int] | None = None
     eos_token_id: int | list[int] | None = None
 
     @property
+    def model_class(self) -> ModelClass:
+        found = class_by_name(self.architectures or ()) or class_by_type(self.model_type)
+        return found or MODEL_CLASSES[0]
+
+    @property
     def architecture(self) -> Architecture:
-        return find_architecture(self.architectures) or LLAMA
+        return self.model_class.architecture
 
     @property
     def kv_heads(self) -> int:
@@ -71,18 +129,68 @@ class ModelConfig(Struct, frozen=True):
 
     @property
     def head_size(self) -> int:
-        default = self.architecture.head_size or self.hidden_size // self.num_attention_heads
-        return self.head_dim or default
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+    @property
+    def query_size(self) -> int:
+        """Rows of the projection of queries."""
+        return self.num_attention_heads * self.head_size
+
+    @property
+    def key_size(self) -> int:
+        """Rows of the projection of keys, and of that of values."""
+        return self.kv_heads * self.head_size
+
+    @property
+    def fused_attention_size(self) -> int:
+        """Rows of the projection of queries, keys and values in one matrix."""
+        return self.query_size + 2 * self.key_size
+
+    @property
+    def fused_feed_forward_size(self) -> int:
+        """Rows of the gate and the projection up in one matrix."""
+        return 2 * self.intermediate_size
+
+    @property
+    def rope_size(self) -> int:
+        """The rows of a head that RoPE rotates."""
+        part = self.rope.partial_rotary_factor or 1.0
+        return int(part * self.hidden_size) // self.num_attention_heads
 
     @property
     def rope(self) -> Rope:
-        """The parameters of RoPE under their newer names, including ``rope_theta``."""
-        given = self.rope_parameters or self.rope_scaling or Rope()
+        """The parameters of RoPE under their newer names, including ``rope_theta``.
+
+        For Gemma 3 they are those of layers that attend to all tokens.
+        """
+        given = self.rope_scaling or self.rope_parameters or Rope()
+        if self.architecture.name == "gemma3":
+            # As Gemma3TextConfig.convert_rope_params_to_dict of transformers.
+            nested = self.rope_parameters or Rope()
+            given = self.rope_scaling or nested.full_attention or Rope()
+            if nested.full_attention is not None and given.rope_theta is None:
+                given = msgspec.structs.replace(given, rope_theta=nested.full_attention.rope_theta)
+        rope_type = (given.rope_type or given.type or "default").lower()
+        if self.architecture.name == "phi3" and rope_type in ("su", "yarn"):
+            rope_type = "longrope"  # as Phi3Config of transformers
+        return msgspec.structs.replace(
+            given,
+            rope_type=rope_type,
+            rope_theta=given.rope_theta or self.rope_theta or 10000.0,
+            attention_factor=given.attention_factor or given.attn_factor,
+            partial_rotary_factor=given.partial_rotary_factor or self.partial_rotary_factor or 1.0,
+            original_max_position_embeddings=self.original_max_position_embeddings
+            or given.original_max_position_embeddings,
+        )
+
+    @property
+    def local_rope(self) -> Rope:
+        """Gemma 3: the RoPE of layers that attend to the last ``sliding_window`` tokens."""
+        given = (self.rope_parameters or Rope()).sliding_attention or Rope()
         return msgspec.structs.replace(
             given,
             rope_type=(given.rope_type or given.type or "default").lower(),
-            rope_theta=given.rope_theta or self.rope_theta or 10000.0,
-            attention_factor=given.attention_factor or given.attn_factor,
+            rope_theta=given.rope_theta or self.rope_local_base_freq or 10000.0,
         )
 
     @property
@@ -104,21 +212,54 @@ def read_config(folder: Path) -> ModelConfig:
     """
     path = folder / "config.json"
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=ModelConfig)
+        content = path.read_bytes()
+        model_class = _choose_class(path, msgspec.json.decode(content, type=_Identity))
+        fields = _text_fields(msgspec.json.decode(content, type=dict[str, Any]))
+        unread = OPTIONAL_FIELDS - model_class.reads
+        read = {name: value for name, value in fields.items() if name not in unread}
+        config = msgspec.convert({**model_class.defaults, **read}, ModelConfig)
     except FileNotFoundError as error:
         raise ConvertError(f"{folder} has no config.json: not a Hugging Face model") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: {error}") from error
-    if config.architectures and find_architecture(config.architectures) is None:
-        known = ", ".join(name for architecture in ARCHITECTURES for name in architecture.classes)
-        raise ConvertError(
-            f"{path}: the architecture {config.architectures[0]} cannot be converted; known: "
-            f"{known}"
-        )
     check_config(path, config)
     return config
+
+
+def _choose_class(path: Path, identity: _Identity) -> ModelClass:
+    """The class of a model: ``architectures`` names it, or else ``model_type``.
+
+    Raises:
+        ConvertError: it is unknown, or the two contradict each other.
+    """
+    names, model_type = identity.architectures or [], identity.model_type
+    by_name, by_type = class_by_name(names), class_by_type(model_type)
+    if by_name is not None and model_type is not None and by_type != by_name:
+        raise ConvertError(
+            f"{path}: architectures says {names[0]}, but model_type says {model_type}: one of them "
+            "is wrong"
+        )
+    known = by_name if names else by_type
+    if known is not None:
+        return known
+    if not names and model_type is None:
+        raise ConvertError(f"{path} has no architectures and no model_type: of what is it a config")
+    classes = ", ".join(known.names[0] for known in MODEL_CLASSES)
+    raise ConvertError(
+        f"{path}: the architecture {names[0] if names else model_type} cannot be converted; known: "
+        f"{classes}"
+    )
+
+
+def _text_fields(fields: dict[str, Any]) -> dict[str, Any]:
+    """The fields of the text part of a model with a vision part; of other models, all fields."""
+    text = fields.get("text_config")
+    if not isinstance(text, dict):
+        return {**fields, "is_multimodal": False}
+    outer = {name: fields[name] for name in _OF_THE_WHOLE if fields.get(name) is not None}
+    return {"tie_word_embeddings": True, **text, **outer, "is_multimodal": True}
 
 
 def check_config(path: Path, config: ModelConfig) -> None:
@@ -131,10 +272,6 @@ def check_config(path: Path, config: ModelConfig) -> None:
     if config.num_hidden_layers > MOST_LAYERS:
         raise ConvertError(
             f"{path}: {config.num_hidden_layers} layers are more than llama.cpp supports"
-        )
-    if config.rope.rope_type not in _ROPE_TYPES:
-        raise ConvertError(
-            f"{path}: llama.cpp does not support RoPE of the type {config.rope.rope_type}"
         )
     if config.kv_heads < 0 or config.num_attention_heads % config.kv_heads:
         raise ConvertError(

@@ -1,4 +1,4 @@
-"""The frequency factors of LLaMA 3's scaled RoPE."""
+"""What a scaled RoPE multiplies: the factors of each frequency, and that of the attention."""
 
 from __future__ import annotations
 
@@ -8,7 +8,54 @@ import numpy as np
 
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32
-from baize_convert.sources.model_config import ModelConfig
+from baize_convert.sources.model_config import ModelConfig, Rope
+
+
+def rope_tensors(config: ModelConfig) -> dict[str, Float32]:
+    """The tensors that a scaled RoPE needs, by GGUF name; each is [rotated rows of a head / 2].
+
+    Raises:
+        ConvertError: the frequencies in the config contradict each other.
+    """
+    rope = config.rope
+    if rope.rope_type == "longrope":
+        return {
+            "rope_factors_long.weight": np.array(rope.long_factor, np.float32),
+            "rope_factors_short.weight": np.array(rope.short_factor, np.float32),
+        }
+    factors = rope_factors(config)
+    return {} if factors is None else {"rope_freqs.weight": factors}
+
+
+def longrope_attention_factor(config: ModelConfig) -> float:
+    """What the rotated queries and keys are multiplied by.
+
+    As ``_compute_longrope_parameters`` of transformers' modeling_rope_utils.py.
+    """
+    rope = config.rope
+    if rope.attention_factor is not None:
+        return rope.attention_factor
+    length = rope.original_max_position_embeddings or config.max_position_embeddings
+    scale = rope.factor or config.max_position_embeddings / length
+    return math.sqrt(1 + math.log(scale) / math.log(length)) if scale > 1 else 1.0
+
+
+def yarn_attention_factor(rope: Rope) -> float:
+    """``rope.scaling.attn_factor``: what transformers multiplies by, over what llama.cpp does.
+
+    llama.cpp multiplies rotated queries and keys by ``0.1 * log(factor) + 1``, as transformers does
+    unless the config says otherwise (``_compute_yarn_parameters`` of modeling_rope_utils.py).
+    """
+
+    def scale(weight: float) -> float:
+        factor = rope.factor or 1.0
+        return 0.1 * weight * math.log(factor) + 1.0 if factor > 1 else 1.0
+
+    if rope.attention_factor is not None:
+        return rope.attention_factor / scale(1.0)
+    if rope.mscale and rope.mscale_all_dim:
+        return scale(rope.mscale) / scale(rope.mscale_all_dim) / scale(1.0)
+    return 1.0
 
 
 def rope_factors(config: ModelConfig) -> Float32 | None:

@@ -6,26 +6,11 @@ import re
 from dataclasses import dataclass
 
 from baize_convert.quantization.ggml import Float32
+from baize_convert.sources.architectures import Architecture
 from baize_convert.sources.model_config import ModelConfig
+from baize_convert.sources.modules import TOP, Bias, Module
 
-_TOP = {
-    "model.embed_tokens": "token_embd",
-    "model.norm": "output_norm",
-    "lm_head": "output",
-}
-_IN_LAYER = {
-    "input_layernorm": "attn_norm",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "post_attention_layernorm": "ffn_norm",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
-_HEAD_NORMS = {"self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
-_LAYER = re.compile(r"model\.layers\.(\d+)\.(.+)")
+_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
 _SKIPPED = (
     ".attention.bias",
     ".attention.masked_bias",
@@ -36,6 +21,7 @@ _SKIPPED = (
     "position_ids",
     "._extra_state",  # of layers of NVIDIA's Transformer Engine
 )
+_VISION = re.compile(r"(?:model\.)?(?:vision_tower|multi_modal_projector)\.")
 
 
 @dataclass(frozen=True)
@@ -45,44 +31,73 @@ class ModuleName:
 
     source: str
     target: str
+    shape: tuple[int, ...]
+    """The shape of its weight; its bias has the first of these dimensions."""
+    may_have_bias: bool = False
+    """Whether the config says that it has a bias."""
     permuted_heads: int = 0
     """Heads whose rows are interleaved in GGUF; 0 if the rows keep their order."""
+    shift: float = 0.0
+    """What is added to its weight in GGUF."""
 
 
 def module_names(config: ModelConfig) -> dict[str, ModuleName]:
     """All modules of a model by Hugging Face name."""
-    names = {source: ModuleName(source, target) for source, target in _TOP.items()}
-    heads = {"attn_q": config.num_attention_heads, "attn_k": config.kv_heads}
-    if not config.architecture.interleaves_rows:
-        heads.clear()
-    in_layer = {**_IN_LAYER, **_HEAD_NORMS} if config.architecture.head_norms else _IN_LAYER
+    names = {module.source: _module_name(module, config, "", "") for module in TOP}
     for layer in range(config.num_hidden_layers):
-        for source, target in in_layer.items():
-            name = f"model.layers.{layer}.{source}"
-            names[name] = ModuleName(name, f"blk.{layer}.{target}", heads.get(target, 0))
+        for module in config.architecture.layer:
+            name = _module_name(module, config, f"model.layers.{layer}.", f"blk.{layer}.")
+            names[name.source] = name
     return names
 
 
-_SOURCES = {target: source for source, target in _TOP.items()}
-_SOURCES_IN_LAYER = {target: source for source, target in {**_IN_LAYER, **_HEAD_NORMS}.items()}
-_BLOCK = re.compile(r"blk\.(\d+)\.(.+)")
+def _module_name(module: Module, config: ModelConfig, source: str, target: str) -> ModuleName:
+    """``module`` in a model with this config; ``source`` and ``target`` precede its names."""
+    architecture = config.architecture
+    sizes = (module.rows,) if module.columns is None else (module.rows, module.columns)
+    heads = {"attn_q": config.num_attention_heads, "attn_k": config.kv_heads}
+    return ModuleName(
+        source + module.source,
+        target + module.target,
+        tuple(int(getattr(config, size)) for size in sizes),
+        _has_bias(module.bias, config),
+        heads.get(module.target, 0) if architecture.interleaves_rows else 0,
+        architecture.norm_shift if module.is_norm else 0.0,
+    )
 
 
-def source_module(target: str) -> str | None:
+def _has_bias(bias: Bias, config: ModelConfig) -> bool:
+    match bias:
+        case "attention_bias":
+            return config.attention_bias
+        case "mlp_bias":
+            return config.mlp_bias
+    return bias == "always"
+
+
+def source_module(architecture: Architecture, target: str) -> str | None:
     """The Hugging Face name of the module ``target`` of a GGUF; None if there is no such module."""
     block = _BLOCK.fullmatch(target)
-    if block is None:
-        return _SOURCES.get(target)
-    source = _SOURCES_IN_LAYER.get(block[2])
-    return None if source is None else f"model.layers.{int(block[1])}.{source}"
+    modules = TOP if block is None else architecture.layer
+    short = target if block is None else block[2]
+    source = next((module.source for module in modules if module.target == short), None)
+    if source is None or block is None:
+        return source
+    return f"model.layers.{int(block[1])}.{source}"
 
 
-def is_skipped(name: str) -> bool:
-    """Whether this tensor is left out, because it can be computed.
+def is_skipped(name: str, *, multimodal: bool = False) -> bool:
+    """Whether this tensor is left out.
 
-    llama.cpp's converter leaves out most of them; transformers ignores them all.
+    It can be computed, or belongs to the vision part of a model that is ``multimodal``. llama.cpp's
+    converter leaves out most of them; transformers ignores those that can be computed.
     """
-    return name.endswith(_SKIPPED)
+    return name.endswith(_SKIPPED) or (multimodal and is_vision(name))
+
+
+def is_vision(name: str) -> bool:
+    """Whether a tensor or module belongs to the vision part of a model."""
+    return _VISION.match(name) is not None
 
 
 def permute_rows(rows: Float32, heads: int) -> Float32:
