@@ -24,7 +24,7 @@ from baize_convert.hub.names import HubName
 from baize_convert.hub.range_file import RangeFile
 from baize_convert.hub.requests import HubFile
 from baize_convert.sources.byte_source import ByteSource
-from baize_shared.private_files import create_file
+from baize_shared.private_files import create_file, private_folder
 from baize_shared.sizes import size_text
 
 if TYPE_CHECKING:
@@ -100,6 +100,7 @@ def open_repository(name: HubName) -> HubRepository:
     try:
         # By revision too: the cache then resolves it without a network.
         cache.remember(name.revision, commit)
+        private_folder(repository.folder)
         _cache_small_files(repository, cache)
     except OSError as error:
         raise ConvertError(f"{error.filename or name}: {error.strerror}") from error

@@ -33,6 +33,8 @@ def check_small_files(folder: Path) -> None:
     """
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return  # what needs one of its files says so
     except OSError as error:
         raise ConvertError(f"{folder}: {error.strerror}") from error
     for entry in entries:
