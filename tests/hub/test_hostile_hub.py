@@ -157,5 +157,5 @@ def test_a_redirect_within_the_hub_is_followed_with_the_token(
 ) -> None:
     hostile.change = changed("/resolve/", status=307, Location="/api/resolve-cache/config.json")
     done = run("plan", "hf:owner/name")
-    assert "`hidden_size`" in done.stderr  # the config has come, and lacks its sizes
+    assert "no model.safetensors" in done.stderr  # the config has come, and there are no weights
     assert ("/api/resolve-cache/config.json", "Bearer hf_secret") in hostile.requests
