@@ -6,6 +6,7 @@ if they are there already.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from baize_convert.hub.cached_file import CachedFile
@@ -14,6 +15,7 @@ from baize_convert.hub.names import HubName
 from baize_convert.hub.range_file import RangeFile
 from baize_convert.hub.requests import HubFile
 from baize_convert.sources.byte_source import ByteSource
+from baize_convert.sources.remote_files import RemoteFiles
 
 _SMALL_FILES = ["*.json", "*.model", "*.jinja", "*.md", "*.txt"]
 
@@ -50,15 +52,44 @@ class HubRepository:
         path = try_to_load_from_cache(self.name.repo, file, revision=self.commit)
         return CachedFile(self.file(file), Path(path)) if isinstance(path, str) else None
 
+    def subfolder(self, folder: str) -> RemoteFiles:
+        """The files in a folder of the repository; all files if ``folder`` is empty."""
+        return _Subfolder(self, folder) if folder else self
+
+
+@dataclass(frozen=True)
+class _Subfolder:
+    """The files in a folder of a repository, by their names in it."""
+
+    repository: HubRepository
+    folder: str
+
+    @property
+    def label(self) -> str:
+        return self.repository.label
+
+    @property
+    def commit(self) -> str:
+        return self.repository.commit
+
+    def has(self, file: str) -> bool:
+        return self.repository.has(f"{self.folder}/{file}")
+
+    def open(self, file: str) -> ByteSource:
+        return self.repository.open(f"{self.folder}/{file}")
+
 
 def open_repository(name: HubName) -> HubRepository:
     """Pin ``name`` to its current commit, and download its small files into the hub's cache.
+
+    A folder in ``name`` is not looked at.
 
     Raises:
         ConvertError: no such repository, it is gated or private, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi, constants, snapshot_download
 
+    name = replace(name, subfolder="")
     with translate_hub_errors(name):
         if constants.HF_HUB_OFFLINE:
             folder = Path(snapshot_download(name.repo, revision=name.revision))
