@@ -97,7 +97,7 @@ def _as_given(given: Path, adapter: Adapter, label: str) -> Adapter:
     if adapter.path == given:
         return adapter
     note = f"{label}: the adapter in its folder {adapter.path.relative_to(given)} is used"
-    return replace(adapter, name=given.resolve().name, parent=given, notes=(note,))
+    return replace(adapter, name=given.resolve().name, parent=given, notes=(note, *adapter.notes))
 
 
 def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) -> list[Adapter]:

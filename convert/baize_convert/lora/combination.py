@@ -106,11 +106,10 @@ def shared_weight(base: Checkpoint, adapters: Sequence[Adapter]) -> Tensor:
 
 def vocabulary_size(base: Checkpoint, adapters: Sequence[Adapter]) -> int:
     """Rows of the embedding, which an adapter may have resized."""
-    for adapter in adapters:
-        change = adapter.changes.get(EMBEDDING)
-        source = None if change is None else change.source("weight")
-        if source is not None:
-            return source.rows
-    shared = shared_weight(base, adapters)
-    is_resized = shared is not base.tensors[f"{EMBEDDING}.weight"]
-    return shared.rows if is_resized else base.config.vocab_size
+    for module in (EMBEDDING, HEAD):
+        for adapter in adapters:
+            change = adapter.changes.get(module)
+            source = None if change is None else change.source("weight")
+            if source is not None:
+                return source.rows
+    return base.config.vocab_size

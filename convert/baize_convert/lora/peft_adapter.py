@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from baize_convert.failures import ConvertError
+from baize_convert.failures import ConvertError, first_few
 from baize_convert.lora.adapter import (
     EMBEDDING,
     HEAD,
@@ -18,7 +18,7 @@ from baize_convert.lora.adapter import (
 from baize_convert.lora.other_formats import describe_files, describe_key
 from baize_convert.lora.peft_config import AdapterConfig, read_adapter_config
 from baize_convert.lora.peft_keys import PeftKey, parse_key
-from baize_convert.lora.scaling import module_scale
+from baize_convert.lora.scaling import has_several_alphas, module_scale
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.safetensors_file import parse_safetensors
@@ -67,7 +67,23 @@ def open_peft_adapter(
                 raise ConvertError(f"{folder}: {error}") from error
     refuse_untrained(file, changes)
     sources = (MappedFile(folder / "adapter_config.json"), source)
-    return Adapter(folder, config, changes, weight, sources, name_from_path(folder))
+    return Adapter(
+        folder,
+        config,
+        changes,
+        weight,
+        sources,
+        name_from_path(folder),
+        notes=tuple(_notes(folder, config, names.values())),
+    )
+
+
+def _notes(folder: Path, config: AdapterConfig, names: Iterable[str]) -> Iterator[str]:
+    if ambiguous := [name for name in names if has_several_alphas(name, config)]:
+        yield (
+            f"{folder}: several keys of alpha_pattern match {first_few(ambiguous)}; as in PEFT the "
+            "first counts, but PEFT sorts them when it saves, so another may have in the training"
+        )
 
 
 def _other_format(folder: Path) -> str | None:

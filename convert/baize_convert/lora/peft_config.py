@@ -63,6 +63,8 @@ REFUSED_FIELDS = {
 }
 """Fields that change the merged weights in a way that is not supported, and what they are."""
 
+_TIED = ("embed_tokens", "lm_head")
+
 
 class AdapterConfig(Struct, frozen=True):
     """The fields of ``adapter_config.json`` that decide what a merge does."""
@@ -98,8 +100,14 @@ class AdapterConfig(Struct, frozen=True):
                 return tuple(next(iter(by_module.values()), ()))
 
     def saves(self, peft_name: str) -> bool:
-        """Whether ``modules_to_save`` names the end of this module's name, as PEFT matches it."""
-        return peft_name.endswith(tuple(self.modules_to_save))
+        """Whether ``modules_to_save`` names the end of this module's name, as PEFT matches it.
+
+        With ``ensure_weight_tying`` PEFT saves embedding and head if one of them is named.
+        """
+        names = (peft_name,)
+        if self.ensure_weight_tying and peft_name.endswith(_TIED):
+            names = _TIED
+        return any(name.endswith(saved) for name in names for saved in self.modules_to_save)
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:

@@ -38,6 +38,11 @@ def module_scale(name: str, rank: int, config: AdapterConfig) -> float:
     return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
 
 
+def has_several_alphas(name: str, config: AdapterConfig) -> bool:
+    """Whether patterns that match ``name`` contradict each other, so that their order counts."""
+    return len(set(_matching(config.alpha_pattern, name).values())) > 1
+
+
 def _alpha_of_rank(
     name: str,
     rank: int,
