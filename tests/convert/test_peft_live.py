@@ -6,13 +6,24 @@ PEFT that is installed.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from baize_convert.failures import ConvertError
+from baize_convert.lora.peft_config import (
+    FIELDS_WITHOUT_EFFECT,
+    REFUSED_FIELDS,
+    AdapterConfig,
+    read_adapter_config,
+)
+from baize_convert.lora.scaling import module_scale
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import plan_conversion
@@ -27,7 +38,8 @@ from tests.convert.model_folders import (
 )
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("peft")
+peft = pytest.importorskip("peft")
+get_pattern_key = pytest.importorskip("peft.utils.other").get_pattern_key
 transformers = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.training
@@ -108,3 +120,76 @@ def tie(folder: Path) -> None:
     write_safetensors(file, written)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": True}))
+
+
+def test_every_field_of_loraconfig_has_a_place() -> None:
+    """A field of a newer PEFT is read, has no effect, or is refused: none is overlooked."""
+    handled = {*AdapterConfig.__struct_fields__, *FIELDS_WITHOUT_EFFECT, *REFUSED_FIELDS}
+    fields = {field.name for field in dataclasses.fields(peft.LoraConfig)}
+    assert fields <= handled
+    groups = (AdapterConfig.__struct_fields__, FIELDS_WITHOUT_EFFECT, REFUSED_FIELDS)
+    assert len(handled) == sum(map(len, groups))
+
+
+def test_every_type_of_adapter_but_lora_is_refused(tmp_path: Path) -> None:
+    for peft_type in peft.PeftType:
+        settings = {"peft_type": peft_type.value}
+        (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+        if peft_type is peft.PeftType.LORA:
+            read_adapter_config(tmp_path)
+        else:
+            with pytest.raises(ConvertError, match=peft_type.value):
+                read_adapter_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "init", [True, False, "gaussian", "eva", "orthogonal", "mica", "olora", "pissa", "loftq"]
+)
+def test_an_initialization_is_refused_if_it_changes_the_base(
+    init: bool | str, tmp_path: Path
+) -> None:
+    layer = torch.nn.Sequential(torch.nn.Linear(16, 16))
+    before = layer[0].weight.detach().clone()
+    options: dict[str, Any] = (
+        {"loftq_config": {"loftq_bits": 4, "loftq_iter": 1}} if init == "loftq" else {}
+    )
+    config = peft.LoraConfig(r=4, target_modules=["0"], init_lora_weights=init, **options)
+    model = peft.get_peft_model(layer, config)
+    changed = not torch.equal(model.base_model.model[0].base_layer.weight, before)
+    config.save_pretrained(tmp_path)
+    if not changed:
+        read_adapter_config(tmp_path)
+        return
+    with pytest.raises(ConvertError, match=str(init)):
+        read_adapter_config(tmp_path)
+
+
+PIECES = ["q_proj", "k_proj", "self_attn", "layers", "0", "1", "model", r"\d+", ".*", "(q|k)_proj"]
+PATTERNS = st.dictionaries(
+    st.builds(
+        lambda start, parts, end: start + r"\.".join(parts) + end,
+        st.sampled_from(["", "^"]),
+        st.lists(st.sampled_from(PIECES), min_size=1, max_size=3),
+        st.sampled_from(["", "$"]),
+    ),
+    st.integers(1, 64),
+    max_size=4,
+)
+
+
+@given(
+    PATTERNS,
+    PATTERNS,
+    st.sampled_from(["model.layers.0.self_attn.q_proj", "model.layers.1.self_attn.k_proj"]),
+    st.booleans(),
+)
+def test_patterns_are_resolved_as_in_peft(
+    ranks: dict[str, int], alphas: dict[str, int], name: str, use_rslora: bool
+) -> None:
+    config = AdapterConfig(
+        r=8, lora_alpha=16, rank_pattern=ranks, alpha_pattern=alphas, use_rslora=use_rslora
+    )
+    rank = ranks.get(get_pattern_key(ranks, name), 8)
+    alpha = alphas.get(get_pattern_key(alphas, name), 16)
+    scale = alpha / rank**0.5 if use_rslora else alpha / rank
+    assert module_scale(name, rank, config) == scale

@@ -104,7 +104,7 @@ class AdapterConfig(Struct, frozen=True):
 
         With ``ensure_weight_tying`` PEFT saves embedding and head if one of them is named.
         """
-        names = (peft_name,)
+        names: tuple[str, ...] = (peft_name,)
         if self.ensure_weight_tying and peft_name.endswith(_TIED):
             names = _TIED
         return any(name.endswith(saved) for name in names for saved in self.modules_to_save)

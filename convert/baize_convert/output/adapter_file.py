@@ -66,7 +66,7 @@ def write_adapter(
     for module, change in sorted(low_rank.items()):
         for part, values in zip("ab", _scaled_matrices(names[module], change), strict=True):
             name = f"{names[module].target}.weight.lora_{part}"
-            writer.add_tensor(name, np.ascontiguousarray(values.astype(_DTYPES[outtype])))
+            writer.add_tensor(name, _store(values, outtype, f"{adapter.path}: {module}"))
     try:
         with replace_when_complete(output) as partial:
             writer.write_header_to_file(partial)
@@ -76,6 +76,16 @@ def write_adapter(
     except OSError as error:
         raise ConvertError(f"{output}: {error.strerror}") from error
     return len(low_rank)
+
+
+def _store(
+    values: NDArray[np.float32], outtype: AdapterOuttype, where: str
+) -> NDArray[np.floating]:
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values.astype(_DTYPES[outtype]))
+    if not np.isfinite(stored).all():
+        raise ConvertError(f"{where}: its numbers are too large for {outtype}: use --outtype f32")
+    return stored
 
 
 def _check_low_rank(base: Checkpoint, adapter: Adapter) -> None:
