@@ -135,7 +135,7 @@ def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:
         ConvertError: every change is zero.
     """
     if all(change.is_zero for change in changes.values()):
-        raise ConvertError(f"{path}: every lora_B is zero: the adapter was never trained")
+        raise ConvertError(f"{path}: every lora_A or lora_B is zero: the adapter was never trained")
 
 
 def check_complete(module: str, change: ModuleChange, path: Path) -> None:
@@ -146,10 +146,12 @@ def check_complete(module: str, change: ModuleChange, path: Path) -> None:
     """
     if (change.a is None) != (change.b is None):
         missing = "lora_A" if change.a is None else "lora_B"
-        raise ConvertError(f"{path}: {module} has no {missing}")
+        raise ConvertError(f"{path}: {module} has no {missing}: save the adapter again")
     if change.a is None or change.b is None:
         if change.bias is not None or change.magnitude is not None:
-            raise ConvertError(f"{path}: {module} has no lora_A and no lora_B")
+            raise ConvertError(
+                f"{path}: {module} has no lora_A and no lora_B: save the adapter again"
+            )
         return
     for part, matrix in (("lora_A", change.a), ("lora_B", change.b)):
         if len(matrix.shape) != 2 or 0 in matrix.shape:
@@ -158,7 +160,10 @@ def check_complete(module: str, change: ModuleChange, path: Path) -> None:
                 "saved one shard alone; save it again with the parameters gathered"
             )
         if not np.isfinite(matrix.read()).all():
-            raise ConvertError(f"{path}: {module}.{part} contains NaN or infinity")
+            raise ConvertError(
+                f"{path}: {module}.{part} contains NaN or infinity: the "
+                "training failed; give an earlier checkpoint"
+            )
     if change.a.shape[0] != change.b.shape[1]:
         raise ConvertError(
             f"{path}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from baize_convert.lora.adapter import EMBEDDING, HEAD, Adapter, TensorPart
 from baize_convert.lora.row_changes import RowChange
 from baize_convert.sources.checkpoint import Checkpoint
-from baize_convert.sources.tensors import Tensor
+from baize_convert.sources.tensors import StoredTensor, Tensor
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,21 @@ def _unties_head(
     if module == EMBEDDING:
         return False
     copy = change.base_copies.get("weight")
-    if copy is not None and not copy.equals(shared_weight(base, adapters)):
+    if copy is not None and not _are_equal(copy, shared_weight(base, adapters)):
         return True
     return change.token_rows is not None and not has_tied_tokens(adapter)
+
+
+def _are_equal(left: Tensor, right: Tensor) -> bool:
+    if isinstance(left, StoredTensor) and isinstance(right, StoredTensor):
+        return _stored_are_equal(left, right)
+    return left.equals(right)
+
+
+@lru_cache(maxsize=8)
+def _stored_are_equal(left: StoredTensor, right: StoredTensor) -> bool:
+    """Compared once: these are whole embeddings, and a plan asks several times."""
+    return left.equals(right)
 
 
 def has_tied_tokens(adapter: Adapter) -> bool:

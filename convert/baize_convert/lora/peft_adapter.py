@@ -47,7 +47,10 @@ def open_peft_adapter(
     file = source.path
     tensors = parse(source)
     if not tensors:
-        raise ConvertError(f"{file} has no weights: the adapter was saved empty")
+        raise ConvertError(
+            f"{file} has no weights: the adapter was saved empty; save it again "
+            "with PEFT's save_pretrained()"
+        )
     keys = _parse_keys(file, tensors)
     changes: dict[str, ModuleChange] = {}
     names: dict[str, str] = {}
@@ -111,7 +114,10 @@ def _find_weights(
     format = describe_files(file.name for file in folder.iterdir())
     if format is not None:
         raise ConvertError(f"{folder}: {format}")
-    raise ConvertError(f"{folder} has no {' and no '.join(WEIGHTS)}")
+    raise ConvertError(
+        f"{folder} has no {' and no '.join(WEIGHTS)}: save the adapter with PEFT's "
+        "save_pretrained()"
+    )
 
 
 def _refuse_pointer(file: Path) -> None:
@@ -144,7 +150,8 @@ def _parse_keys(file: Path, tensors: Mapping[str, Tensor]) -> dict[str, PeftKey]
         if parsed is None or (parsed.kind == "plain" and (format := describe_key(key))):
             format = describe_key(key)
             raise ConvertError(
-                f"{file}: the key {key} is of an unknown kind"
+                f"{file}: the key {key} is of an unknown kind; to go on without it, as PEFT does, "
+                "remove it from the file"
                 if format is None
                 else f"{file}: the key {key} is that of {format}"
             )

@@ -53,7 +53,10 @@ def _alpha_of_rank(
     """The alpha of a module whose rank is not that of the first pattern that matches."""
     if rank not in ranks.values():
         wanted = next(iter(ranks.values()), config.r)
-        raise ConvertError(f"{name} has rank {rank}, but adapter_config.json says {wanted}")
+        raise ConvertError(
+            f"{name} has rank {rank}, but adapter_config.json says {wanted}, so its scale is not "
+            "known: give the config of this training"
+        )
     counted = {alphas[key] for key, value in ranks.items() if value == rank and key in alphas}
     candidates = counted or set(alphas.values()) or {config.lora_alpha}
     if len(candidates) > 1:
