@@ -39,10 +39,12 @@ class Made:
     """A kind that PEFT makes: the options of its ``LoraConfig``."""
 
     options: dict[str, Any]
-    resized: bool = False
-    """Whether tokens are added before."""
+    rows: int | None = None
+    """The rows of the embedding after tokens were added or removed; None if none were."""
     saving: dict[str, Any] = field(default_factory=dict)
     """Options of ``save_pretrained``."""
+    whole: bool = False
+    """Whether the weights are the state dict of the whole model, as a script may save it."""
     edit: Callable[[Path], None] | None = None
     """What other programs do to the folder that PEFT saved."""
     refused: dict[bool, str] = field(default_factory=dict)
@@ -122,6 +124,12 @@ def _into_subfolder(folder: Path) -> None:
     inside.mkdir()
     for name in ("adapter_config.json", "adapter_model.safetensors"):
         shutil.move(folder / name, inside)
+
+
+def _beside_others(folder: Path) -> None:
+    """As PEFT saves the adapter ``default`` and another one."""
+    shutil.copytree(folder, folder / "other")
+    _rename(lambda key: key.replace("q_proj", "v_proj"))(folder / "other")
 
 
 def _into_two_subfolders(folder: Path) -> None:
@@ -206,6 +214,19 @@ MADE: dict[str, Made] = {
     "initialized by MiCA": Made(
         {**_Q, "target_modules": ["q_proj", "embed_tokens"], "init_lora_weights": "mica"}
     ),
+    "block-diagonal A and B": Made(
+        {
+            "r": 4,
+            "target_modules": ["q_proj", "o_proj"],
+            "use_bdlora": {
+                "nblocks": 2,
+                "target_modules_bd_a": ["o_proj"],
+                "target_modules_bd_b": ["q_proj"],
+            },
+        }
+    ),
+    "trained with VeLoRA": Made({**_Q, "velora_config": {"num_groups": 2}}),
+    "trained with MonteCLoRA": Made({**_Q, "monteclora_config": {"num_samples": 2}}),
     "LoRA of the embedding": Made({"r": 4, "target_modules": ["embed_tokens"]}),
     "LoRA of the head": Made({"r": 4, "target_modules": ["lm_head"]}),
     "LoRA of both": Made({"r": 4, "target_modules": _BOTH}),
@@ -224,34 +245,36 @@ MADE: dict[str, Made] = {
     "trained tokens": Made({**_V, "trainable_token_indices": [5, 263, 7]}),
     "trained tokens, others in the head": Made({**_V, "trainable_token_indices": _OTHER_TOKENS}),
     "trained tokens of the head": Made({**_V, "trainable_token_indices": {"lm_head": [6]}}),
-    "new tokens": Made(_V, resized=True),
+    "new tokens": Made(_V, rows=RESIZED),
     "… LoRA of the embedding": Made(
         {"r": 4, "target_modules": ["embed_tokens"]},
-        resized=True,
+        rows=RESIZED,
         refused={False: "lm_head, which it does not contain"},
     ),
     "… LoRA of the head": Made(
         {"r": 4, "target_modules": ["lm_head"]},
-        resized=True,
+        rows=RESIZED,
         refused={False: "model.embed_tokens, which it does not contain"},
     ),
-    "… LoRA of both": Made({"r": 4, "target_modules": _BOTH}, resized=True),
-    "… the embedding, saved": Made({**_V, "modules_to_save": ["embed_tokens"]}, resized=True),
-    "… the head, saved": Made({**_V, "modules_to_save": ["lm_head"]}, resized=True),
-    "… both, saved": Made({**_V, "modules_to_save": _BOTH}, resized=True),
+    "… LoRA of both": Made({"r": 4, "target_modules": _BOTH}, rows=RESIZED),
+    "… the embedding, saved": Made({**_V, "modules_to_save": ["embed_tokens"]}, rows=RESIZED),
+    "… the head, saved": Made({**_V, "modules_to_save": ["lm_head"]}, rows=RESIZED),
+    "… both, saved": Made({**_V, "modules_to_save": _BOTH}, rows=RESIZED),
     "… both, saved and tied by PEFT": Made(
-        {**_V, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}, resized=True
+        {**_V, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}, rows=RESIZED
     ),
-    "… trained tokens": Made({**_V, "trainable_token_indices": [5, 266]}, resized=True),
+    "… trained tokens": Made({**_V, "trainable_token_indices": [5, 266]}, rows=RESIZED),
     "… trained tokens, others in the head": Made(
-        {**_V, "trainable_token_indices": _OTHER_TOKENS}, resized=True
+        {**_V, "trainable_token_indices": _OTHER_TOKENS}, rows=RESIZED
     ),
     "… the embedding, saved without its base": Made(
         {**_V, "modules_to_save": ["embed_tokens"]},
-        resized=True,
+        rows=RESIZED,
         saving={"save_embedding_layers": False},
         refused=dict.fromkeys((True, False), "lm_head, which it does not contain"),
     ),
+    "fewer tokens": Made(_V, rows=262),
+    "… with both saved": Made({**_V, "modules_to_save": _BOTH}, rows=262),
     "names of FSDP, checkpointing, DDP, torch.compile": Made(_Q, edit=_rename(_wrap)),
     "keys with the adapter's name": Made(_Q, edit=_rename(_name("mine"))),
     "keys of a model for images too": Made(
@@ -261,6 +284,10 @@ MADE: dict[str, Made] = {
     "weights in F16": Made(_Q, edit=_store("F16")),
     "weights in BF16": Made(_Q, edit=_store("BF16")),
     "weights in F64": Made(_Q, edit=_store("F64")),
+    "the state of the whole model": Made(
+        {**_Q, "modules_to_save": ["norm", "lm_head", "mlp"]}, whole=True
+    ),
+    "beside other adapters in folders": Made(_Q, edit=_beside_others),
     "in the folder checkpoint-500": Made(_Q, edit=_into_subfolder),
 }
 REFUSED: dict[str, Refused] = {
@@ -271,7 +298,6 @@ REFUSED: dict[str, Refused] = {
     "LoftQ": Refused("LoftQ", _config(init_lora_weights="loftq")),
     "activated LoRA": Refused("activated LoRA", _config(alora_invocation_tokens=[1, 2])),
     "Arrow": Refused("Arrow", _config(arrow_config={"top_k": 2})),
-    "block-diagonal LoRA": Refused("block-diagonal LoRA", _config(use_bdlora={"nblocks": 2})),
     "KaSA": Refused("KaSA", _config(kasa_config={"beta": 1})),
     "QALoRA": Refused("QALoRA", _config(use_qalora=True)),
     "replicated layers": Refused("replicated layers", _config(layer_replication=[[0, 1], [0, 1]])),
@@ -330,6 +356,7 @@ def make_adapter(kind: Made, base: Path, folder: Path) -> None:
     model = get_peft_model(_load(base, kind), LoraConfig(task_type="CAUSAL_LM", **kind.options))
     _train(model)
     model.save_pretrained(folder, **kind.saving)
+    whole = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     (folder / "README.md").unlink(missing_ok=True)
     _config(base_model_name_or_path="base")(folder)
     merged = _merge(model)
@@ -345,6 +372,8 @@ def make_adapter(kind: Made, base: Path, folder: Path) -> None:
         for name, tensor in merged.items()
         if not torch.equal(tensor, before[name])
     }
+    if kind.whole:
+        save_file(whole, folder / "adapter_model.safetensors")
     if kind.edit is not None:
         kind.edit(folder)
     save_file(changed, folder / "merged.safetensors")
@@ -356,8 +385,8 @@ def _load(base: Path, kind: Made, *, resized: bool = True) -> Any:
 
     torch.manual_seed(2)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    if kind.resized and resized:
-        model.resize_token_embeddings(RESIZED)
+    if kind.rows is not None and resized:
+        model.resize_token_embeddings(kind.rows)
     return model
 
 

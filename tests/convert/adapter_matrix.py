@@ -100,7 +100,7 @@ def complete_material(material: Path) -> None:
         group = material / ("tied" if tied else "untied")
         convert_folder(group / "base", "F32", group / "base.gguf")
         for name, kind in MADE.items():
-            if kind.resized:
+            if kind.rows is not None:
                 folder = adapter_folder(material, Cell(name, tied, "folder"))
                 for file in ("tokenizer.json", "tokenizer_config.json"):
                     shutil.copy(group / "base" / file, folder)

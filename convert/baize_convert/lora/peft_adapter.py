@@ -15,6 +15,7 @@ from baize_convert.lora.adapter import (
     check_complete,
     refuse_untrained,
 )
+from baize_convert.lora.block_diagonal import expand_blocks
 from baize_convert.lora.other_formats import describe_files, describe_key
 from baize_convert.lora.peft_config import AdapterConfig, read_adapter_config
 from baize_convert.lora.peft_keys import PeftKey, parse_key
@@ -61,6 +62,8 @@ def open_peft_adapter(
             _assign(change, parsed, tensors[key], config, source)
     for module, change in changes.items():
         _set_tokens(names[module], change, config, folder)
+        if config.use_bdlora is not None:
+            expand_blocks(change, names[module], config.use_bdlora)
         check_complete(module, change, folder)
         _check_switches(module, change, config, folder)
         if change.rank:

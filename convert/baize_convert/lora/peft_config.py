@@ -58,12 +58,19 @@ REFUSED_FIELDS = {
     "layer_replication": "replicated layers",
     "megatron_config": "parallel layers of Megatron",
     "target_parameters": "parameters that are not modules, such as experts",
-    "use_bdlora": "block-diagonal LoRA",
     "use_qalora": "QALoRA, which pools the inputs of a quantized base",
 }
 """Fields that change the merged weights in a way that is not supported, and what they are."""
 
 _TIED = ("embed_tokens", "lm_head")
+
+
+class BlockDiagonal(Struct, frozen=True):
+    """``use_bdlora``: parts of the names of modules whose A, or B, has ``nblocks`` blocks."""
+
+    nblocks: int = 1
+    target_modules_bd_a: list[str] | None = None
+    target_modules_bd_b: list[str] | None = None
 
 
 class AdapterConfig(Struct, frozen=True):
@@ -75,6 +82,7 @@ class AdapterConfig(Struct, frozen=True):
     bias: str = "none"
     use_rslora: bool = False
     use_dora: bool = False
+    use_bdlora: BlockDiagonal | None = None
     lora_bias: bool = False
     ensure_weight_tying: bool = False
     rank_pattern: dict[str, int] = {}

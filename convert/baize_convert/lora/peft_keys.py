@@ -44,8 +44,8 @@ Kind = Literal[
 name of the base's own, is one of the two."""
 _KIND = re.compile(
     r"(?P<module>.+?)\.(?P<kind>lora_A|lora_B|lora_embedding_A|lora_embedding_B|"
-    r"lora_magnitude_vector|lora_monteclora_sampler|modules_to_save|original_module|base_layer|"
-    r"token_adapter)(?:\.(?P<rest>.+))?"
+    r"lora_magnitude_vector|lora_monteclora_sampler|lora_velora_\w+|modules_to_save|"
+    r"original_module|base_layer|token_adapter)(?:\.(?P<rest>.+))?"
 )
 _TENSORS = ("weight", "bias")
 
@@ -79,6 +79,8 @@ def parse_key(key: str, adapters: Set[str] = frozenset()) -> PeftKey | None:
             return _key(module, "ignored")
         return _key(module, "plain", part) if module and part in _TENSORS else None
     module, rest = match["module"], (match["rest"] or "").split(".") if match["rest"] else []
+    if match["kind"].startswith(("lora_monteclora", "lora_velora")):  # of the training alone
+        return _key(module, "ignored")
     match match["kind"]:
         case "lora_A" | "lora_B" as kind if rest[-1:] == ["weight"] and len(rest) <= 2:
             return _key(module, kind, adapter=_first(rest[:-1]))
@@ -90,8 +92,6 @@ def parse_key(key: str, adapters: Set[str] = frozenset()) -> PeftKey | None:
             # DoRA's magnitude was a parameter, and is now the weight of a module.
             names = rest[:-1] if rest[-1:] == ["weight"] else rest
             return _key(module, kind, adapter=_first(names)) if len(names) <= 1 else None
-        case "lora_monteclora_sampler":
-            return _key(module, "ignored")
         case "token_adapter":
             return _token_key(module, rest)
         case "modules_to_save" | "original_module" | "base_layer" as kind if rest:
