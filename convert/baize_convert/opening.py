@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,9 @@ def open_base(base: Path | str) -> Checkpoint:
     if str(base).startswith(HUB_PREFIX):
         name = parse_name(str(base))
         repository = open_repository(name)
-        return open_folder(repository.folder / name.subfolder, repository.subfolder(name.subfolder))
+        folder = repository.folder / name.subfolder
+        with _name_in_errors(folder, name):
+            return open_folder(folder, repository.subfolder(name.subfolder))
     path = Path(base)
     if path.is_dir():
         return open_folder(path)
@@ -87,9 +90,19 @@ def _open_hub_adapter(name: HubName, weight: float, download_weights: bool) -> A
         raise ConvertError(f"{name} has no adapter_config.json: {format}")
     if download_weights:
         cache_adapter(repository, folder)
-    opened = open_peft_adapter(repository.folder / folder, weight, repository.subfolder(folder))
+    with _name_in_errors(repository.folder / folder, replace(name, subfolder=folder)):
+        opened = open_peft_adapter(repository.folder / folder, weight, repository.subfolder(folder))
     opened = _as_given(repository.folder / name.subfolder, opened, str(name))
     return replace(opened, name=name.repo.partition("/")[2], commit=repository.commit)
+
+
+@contextmanager
+def _name_in_errors(folder: Path, name: HubName) -> Iterator[None]:
+    """Call a folder of the hub's cache by its name on the hub, which the user knows."""
+    try:
+        yield
+    except ConvertError as error:
+        raise ConvertError(str(error).replace(str(folder), str(name))) from error
 
 
 def _as_given(given: Path, adapter: Adapter, label: str) -> Adapter:

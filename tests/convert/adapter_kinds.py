@@ -233,14 +233,44 @@ MADE: dict[str, Made] = {
     "LoRA of both, tied by PEFT": Made(
         {"r": 4, "target_modules": ["embed_tokens"], "ensure_weight_tying": True}
     ),
+    "… with other alphas": Made(
+        {
+            "r": 4,
+            "target_modules": ["embed_tokens"],
+            "ensure_weight_tying": True,
+            "alpha_pattern": {"lm_head": 99},
+        }
+    ),
+    "… with a rank of the embedding": Made(
+        {
+            "r": 4,
+            "target_modules": ["embed_tokens"],
+            "ensure_weight_tying": True,
+            "rank_pattern": {"embed_tokens": 2},
+        }
+    ),
+    "trained tokens of the head, which PEFT should tie": Made(
+        {**_V, "trainable_token_indices": {"lm_head": [6]}, "ensure_weight_tying": True}
+    ),
+    "DoRA of both, tied by PEFT": Made(
+        {
+            "r": 4,
+            "target_modules": ["embed_tokens"],
+            "ensure_weight_tying": True,
+            "use_dora": True,
+        }
+    ),
     "DoRA of both": Made({"r": 4, "target_modules": _BOTH, "use_dora": True}),
     "a norm, saved": Made({**_Q, "modules_to_save": ["norm"]}),
+    "a projection, saved, with trained biases": Made(
+        {**_Q, "target_modules": ["k_proj"], "modules_to_save": ["q_proj"], "bias": "all"}
+    ),
     "an MLP, saved": Made({**_Q, "modules_to_save": ["mlp"]}),
     "the embedding, saved": Made({**_V, "modules_to_save": ["embed_tokens"]}),
     "the head, saved": Made({**_V, "modules_to_save": ["lm_head"]}),
     "both, saved": Made({**_V, "modules_to_save": _BOTH}),
     "both, saved and tied by PEFT": Made(
-        {**_V, "modules_to_save": ["embed_tokens"], "ensure_weight_tying": True}
+        {**_V, "modules_to_save": ["model.embed_tokens"], "ensure_weight_tying": True}
     ),
     "trained tokens": Made({**_V, "trainable_token_indices": [5, 263, 7]}),
     "trained tokens, others in the head": Made({**_V, "trainable_token_indices": _OTHER_TOKENS}),

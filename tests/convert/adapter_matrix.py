@@ -142,7 +142,7 @@ def judge(cell: Cell, material: Path, output: Path) -> str:
         assert "\n" not in message
         return f"refused: {reason}"
     assert reason is None, (cell, "is not refused")
-    _check_tensors(cell, material, output)
+    check_tensors(cell, material, output)
     return "exact"
 
 
@@ -155,7 +155,8 @@ def _arguments(cell: Cell, material: Path) -> tuple[str, str]:
     return str(base), str(adapter)
 
 
-def _check_tensors(cell: Cell, material: Path, output: Path) -> None:
+def check_tensors(cell: Cell, material: Path, output: Path) -> None:
+    """Check that all tensors of ``output`` are those of PEFT's merge."""
     from baize_convert.opening import open_base
     from tests.convert.model_folders import read_safetensors
 

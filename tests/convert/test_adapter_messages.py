@@ -140,6 +140,22 @@ def test_the_folder_with_the_adapter(files: list[str], folder: str, chosen: str)
     assert choose_adapter("hf:owner/name", files, folder) == chosen
 
 
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("adapters.npz", "MLX"),
+        ("pytorch_lora_weights.safetensors", "Diffusers"),
+        ("pytorch_adapter.bin", "AdapterHub"),
+        ("lora.gguf", "give the file, such as lora.gguf"),
+        ("zero_to_fp32.py", "a checkpoint of DeepSpeed or FSDP"),
+        ("README.md", "not a PEFT adapter"),
+    ],
+)
+def test_a_folder_of_another_program_is_named(file: str, reason: str, tmp_path: Path) -> None:
+    (tmp_path / file).touch()
+    assert reason in refusal(lambda: open_adapter(tmp_path))
+
+
 def test_a_pointer_of_git_lfs(adapter: Path) -> None:
     file = adapter / "adapter_model.safetensors"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
@@ -162,7 +178,7 @@ def test_a_pointer_of_git_lfs(adapter: Path) -> None:
         ("base_model.model.language_model.lm_head.lora_A.weight", "lm_head", "lora_A"),
         ("base_model.model.model.text_model.embed_tokens.lora_embedding_A", None, None),
         ("_forward_module.module.lm_head.modules_to_save.x.weight", "lm_head", "saved"),
-        ("base_model.model.lm_head.original_module.weight", "lm_head", "base"),
+        ("base_model.model.lm_head.original_module.weight", "lm_head", "original"),
         ("base_model.model.lm_head.token_adapter.base_layer.weight", "lm_head", "base"),
         ("lm_head.token_adapter.trainable_tokens_delta.mine", "lm_head", "token_rows"),
         ("lm_head.token_adapter.trainable_tokens_original.mine", "lm_head", "ignored"),
@@ -259,7 +275,7 @@ def test_a_switch_has_to_fit_the_weights(kind: str, field: str, tmp_path: Path) 
 
 
 def test_of_many_modules_the_first_are_named(adapter: Path) -> None:
-    shapes = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for layer in range(2, 30):
         module = f"base_model.model.model.layers.{layer}.mlp.up_proj"
         shapes |= {f"{module}.lora_A.weight": (4, 32), f"{module}.lora_B.weight": (48, 4)}

@@ -286,3 +286,7 @@ def test_an_adapter_in_a_folder_of_a_repository(hub: Hub, run: Run, tmp_path: Pa
     assert "hf:owner/many has 2 adapters (a, b)" in done.stderr
     done = run("plan", BASE, "--adapter", "hf:owner/many/c")
     assert "hf:owner/many/c has no adapter_config.json" in done.stderr
+    settings = json.loads((many / "a" / "adapter_config.json").read_text())
+    (many / "a" / "adapter_config.json").write_text(json.dumps({**settings, "peft_type": "IA3"}))
+    done = run("plan", BASE, "--adapter", "hf:owner/many/a")
+    assert "baize-convert: hf:owner/many/a/adapter_config.json: peft_type IA3" in done.stderr

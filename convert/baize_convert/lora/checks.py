@@ -10,6 +10,7 @@ from baize_convert.lora.combination import (
     combine_tensor,
     has_own_head,
     has_tied_tokens,
+    ties_head,
     unties_head,
     vocabulary_size,
 )
@@ -140,7 +141,7 @@ def _check_tied_head(base: Checkpoint, adapter: Adapter) -> None:
 def _head_is_embedding(base: Checkpoint, adapter: Adapter) -> bool:
     """Whether a head that PEFT tied changes like the embedding, so that it can be left out."""
     head = adapter.changes.get(HEAD)
-    tied = adapter.config.ensure_weight_tying and not has_own_head(base)
+    tied = ties_head(adapter) and not has_own_head(base)
     if head is None or not tied:
         return True
     embedding = adapter.changes.get(EMBEDDING)

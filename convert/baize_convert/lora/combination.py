@@ -70,7 +70,7 @@ def _unties_head(
     base: Checkpoint, adapters: Sequence[Adapter], adapter: Adapter, module: str
 ) -> bool:
     change = adapter.changes.get(module)
-    if change is None or adapter.config.ensure_weight_tying:
+    if change is None or ties_head(adapter):
         return False
     if change.a is not None or change.replaced:
         return True
@@ -80,6 +80,24 @@ def _unties_head(
     if copy is not None and not _are_equal(copy, shared_weight(base, adapters)):
         return True
     return change.token_rows is not None and not has_tied_tokens(adapter)
+
+
+def ties_head(adapter: Adapter) -> bool:
+    """Whether the adapter changes a tied head exactly like the embedding, with the same numbers.
+
+    ``ensure_weight_tying`` shares A and B, but DoRA scales the rows of a head and the columns of an
+    embedding, and each of them may have an alpha of its own.
+    """
+    embedding, head = adapter.changes.get(EMBEDDING), adapter.changes.get(HEAD)
+    if not adapter.config.ensure_weight_tying:
+        return False
+    if head is None:
+        return True
+    if head.token_rows is not None and (embedding is None or embedding.token_rows is None):
+        return False  # PEFT ties tokens to those of the embedding, of which there are none
+    if embedding is None:
+        return True
+    return head.magnitude is None and (head.a is None or head.scale == embedding.scale)
 
 
 def _are_equal(left: Tensor, right: Tensor) -> bool:

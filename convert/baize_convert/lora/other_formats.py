@@ -72,6 +72,13 @@ def describe_files(names: Iterable[str]) -> str | None:
         return f"a LoRA of Diffusers, {_OF_IMAGE_MODELS}"
     if "pytorch_adapter.bin" in files:
         return "an adapter of the library 'adapters' (AdapterHub), not of PEFT"
+    if ggufs := sorted(name for name in files if name.endswith(".gguf")):
+        return f"a folder with GGUF files: give the file, such as {ggufs[0]}"
+    if files & {"zero_to_fp32.py", "pytorch_model_fsdp.bin"}:
+        return (
+            "a checkpoint of DeepSpeed or FSDP, with the state of the training: save the adapter "
+            "with PEFT's save_pretrained()"
+        )
     return None
 
 

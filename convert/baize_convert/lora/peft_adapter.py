@@ -68,7 +68,12 @@ def open_peft_adapter(
         _check_switches(module, change, config, folder)
         if change.rank:
             try:
-                change.scale = module_scale(names[module], change.rank, config)
+                change.scale = module_scale(
+                    names[module],
+                    change.rank,
+                    config,
+                    may_share=module == HEAD and config.ensure_weight_tying,
+                )
             except ConvertError as error:
                 raise ConvertError(f"{folder}: {error}") from error
     refuse_untrained(file, changes)
@@ -173,7 +178,7 @@ def _assign(
     """Put a tensor where it belongs in the change of its module."""
     before: Tensor | None
     match key.kind:
-        case "saved" | "base" | "plain":
+        case "saved" | "original" | "base" | "plain":
             place = change.replaced if _is_trained(key, config) else change.base_copies
             part: TensorPart = "bias" if key.part == "bias" else "weight"
             before, place[part] = place.get(part), tensor
@@ -197,12 +202,13 @@ def _assign(
 
 def _is_trained(key: PeftKey, config: AdapterConfig) -> bool:
     """Whether the tensor was trained; if not, it is one of the base."""
+    if key.kind in ("saved", "original"):
+        return key.kind == "saved"
     if key.part == "bias" and config.bias != "none":
         return True
-    if key.kind == "plain":
-        # PEFT saves embedding and head as they were after a change of the vocabulary, too.
-        return key.module not in (EMBEDDING, HEAD) or config.saves(key.peft_name)
-    return key.kind == "saved"
+    # PEFT saves embedding and head as they were after a change of the vocabulary, too.
+    is_copy = key.module in (EMBEDDING, HEAD) and not config.saves(key.peft_name)
+    return key.kind == "plain" and not is_copy
 
 
 def _set_tokens(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:

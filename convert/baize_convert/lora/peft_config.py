@@ -112,10 +112,17 @@ class AdapterConfig(Struct, frozen=True):
 
         With ``ensure_weight_tying`` PEFT saves embedding and head if one of them is named.
         """
-        names: tuple[str, ...] = (peft_name,)
-        if self.ensure_weight_tying and peft_name.endswith(_TIED):
-            names = _TIED
-        return any(name.endswith(saved) for name in names for saved in self.modules_to_save)
+        if any(peft_name.endswith(saved) for saved in self.modules_to_save):
+            return True
+        return (
+            self.ensure_weight_tying
+            and peft_name.endswith(_TIED)
+            and any(
+                saved.endswith(name) or name.endswith(saved)
+                for saved in self.modules_to_save
+                for name in _TIED
+            )
+        )
 
 
 def read_adapter_config(folder: Path) -> AdapterConfig:

@@ -36,12 +36,13 @@ Kind = Literal[
     "lora_bias",
     "token_rows",
     "saved",
+    "original",
     "base",
     "plain",
     "ignored",
 ]
-"""What a tensor is. A saved tensor is trained, one of the base is not; a plain one, which has the
-name of the base's own, is one of the two."""
+"""What a tensor is. A saved tensor is trained, the original of one is not. One of the base is not
+either, unless it is a bias; a plain one, which has the base's own name, may be trained or not."""
 _KIND = re.compile(
     r"(?P<module>.+?)\.(?P<kind>lora_A|lora_B|lora_embedding_A|lora_embedding_B|"
     r"lora_magnitude_vector|lora_monteclora_sampler|lora_velora_\w+|modules_to_save|"
@@ -127,7 +128,7 @@ def _module_key(module: str, kind: str, rest: list[str], adapters: Set[str]) -> 
 
 _SOURCES: dict[str, Kind] = {
     "modules_to_save": "saved",
-    "original_module": "base",
+    "original_module": "original",
     "base_layer": "base",
 }
 

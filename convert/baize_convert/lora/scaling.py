@@ -20,11 +20,12 @@ _LONGEST_PATTERN = 500
 _MOST_REPEATS = 3
 
 
-def module_scale(name: str, rank: int, config: AdapterConfig) -> float:
+def module_scale(name: str, rank: int, config: AdapterConfig, *, may_share: bool = False) -> float:
     """alpha / r, or alpha / sqrt(r) with rsLoRA, of the module that PEFT calls ``name``.
 
     The first pattern that matches counts. PEFT sorts patterns when it saves them, so a general one
     can come before a special one that counted in the training; the rank of the tensors shows that.
+    A module that ``may_share`` the A and B of another one has its own scale with their rank.
 
     Raises:
         ConvertError: the config gives another rank, or does not say which alpha counted; or a
@@ -33,7 +34,10 @@ def module_scale(name: str, rank: int, config: AdapterConfig) -> float:
     ranks = _matching(config.rank_pattern, name)
     alphas = _matching(config.alpha_pattern, name)
     alpha = next(iter(alphas.values()), config.lora_alpha)
-    if next(iter(ranks.values()), config.r) != rank:
+    configured = next(iter(ranks.values()), config.r)
+    if configured != rank and may_share:
+        rank = configured
+    elif configured != rank:
         alpha = _alpha_of_rank(name, rank, ranks, alphas, config)
     return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
 
