@@ -285,7 +285,7 @@ def test_an_adapter_whose_base_is_not_on_the_hub_says_why(
 def test_an_adapter_in_a_folder_of_a_repository_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    named = {"checkpoint-500/adapter_config.json": "owner/base"}
+    named: dict[str, str | None] = {"checkpoint-500/adapter_config.json": "owner/base"}
     serve_files(monkeypatch, tmp_path, named)
     for name in ("hf:owner/lora", "hf:owner/lora/checkpoint-500"):
         recipe = hub_model(name).recipe

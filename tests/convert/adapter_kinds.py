@@ -265,6 +265,7 @@ MADE: dict[str, Made] = {
     "a projection, saved, with trained biases": Made(
         {**_Q, "target_modules": ["k_proj"], "modules_to_save": ["q_proj"], "bias": "all"}
     ),
+    "an MLP, saved, with trained biases": Made({**_Q, "modules_to_save": ["mlp"], "bias": "all"}),
     "an MLP, saved": Made({**_Q, "modules_to_save": ["mlp"]}),
     "the embedding, saved": Made({**_V, "modules_to_save": ["embed_tokens"]}),
     "the head, saved": Made({**_V, "modules_to_save": ["lm_head"]}),

@@ -234,7 +234,7 @@ OPTIONS = st.fixed_dictionaries(
 
 
 @pytest.mark.sweep
-@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
 @given(OPTIONS, st.booleans(), st.sampled_from([None, 262, 270]))
 def test_any_combination_that_peft_can_train_is_exact_or_refused(
     bases: Path, options: dict[str, Any], tied: bool, rows: int | None

@@ -154,7 +154,7 @@ def _parse_keys(file: Path, tensors: Mapping[str, Tensor]) -> dict[str, PeftKey]
         )
     keys: dict[str, PeftKey] = {}
     for key, tensor in tensors.items():
-        parsed = parse_key(key, adapters)
+        parsed = found[key]
         if parsed is None or (parsed.kind == "plain" and (format := describe_key(key))):
             format = describe_key(key)
             raise ConvertError(

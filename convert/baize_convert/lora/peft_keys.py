@@ -7,7 +7,6 @@ Names: ``LoraLayer`` of peft/tuners/lora/layer.py, and ``ModulesToSaveWrapper`` 
 from __future__ import annotations
 
 import re
-from collections.abc import Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,12 +65,8 @@ class PeftKey:
     """The adapter's name, if the key has it."""
 
 
-def parse_key(key: str, adapters: Set[str] = frozenset()) -> PeftKey | None:
-    """What ``key`` says; None if no LoRA of PEFT has such a key.
-
-    ``adapters`` are names of adapters that other keys have: in a key of a module that was saved
-    with modules inside, nothing else distinguishes the name from a module.
-    """
+def parse_key(key: str) -> PeftKey | None:
+    """What ``key`` says; None if no LoRA of PEFT has such a key."""
     name = ".".join(part for part in key.split(".") if part not in _WRAPPERS)
     match = _KIND.fullmatch(name)
     if match is None:
@@ -96,7 +91,7 @@ def parse_key(key: str, adapters: Set[str] = frozenset()) -> PeftKey | None:
         case "token_adapter":
             return _token_key(module, rest)
         case "modules_to_save" | "original_module" | "base_layer" as kind if rest:
-            return _module_key(module, kind, rest, adapters)
+            return _module_key(module, kind, rest)
     return None
 
 
@@ -113,13 +108,13 @@ def _token_key(module: str, rest: list[str]) -> PeftKey | None:
     return None
 
 
-def _module_key(module: str, kind: str, rest: list[str], adapters: Set[str]) -> PeftKey | None:
+def _module_key(module: str, kind: str, rest: list[str]) -> PeftKey | None:
     """A key of a whole module, or of a module inside it."""
     *inner, part = rest
     if part not in _TENSORS:
         return None
     adapter = None
-    if kind == "modules_to_save" and inner and (len(inner) == 1 or inner[0] in adapters):
+    if kind == "modules_to_save" and inner:  # PEFT removes the name where nothing follows it
         adapter, inner = inner[0], inner[1:]
     if kind == "base_layer" and inner:
         return None
