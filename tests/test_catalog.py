@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
 
+from baize_convert.hub.names import HubName
+from baize_convert.hub.repository import HubRepository
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
@@ -18,6 +21,7 @@ from baize_tui.catalog.adapters import (
     find_adapter,
     known_adapters,
 )
+from baize_tui.catalog.hub_models import hub_model
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import (
@@ -329,3 +333,50 @@ def test_a_path_of_a_user_who_does_not_exist_is_missing(paths: Paths) -> None:
         find_model("mine", paths)
     with pytest.raises(CatalogError, match="no such file"):
         find_model("~nobody-here/m.gguf", paths)
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        (None, "does not name its base"),
+        (
+            "/workspace/llama",
+            "not a repository on the hub: it is where the base was on the machine",
+        ),
+        ("./outputs/base", "not a repository on the hub"),
+        ("C:\\\\models\\\\base", "not a repository on the hub"),
+    ],
+)
+def test_an_adapter_whose_base_is_not_on_the_hub_says_why(
+    named: str | None, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_files(monkeypatch, tmp_path, {"adapter_config.json": named})
+    with pytest.raises(CatalogError, match=re.escape(reason) if named else reason):
+        hub_model("hf:owner/lora")
+
+
+def test_an_adapter_in_a_folder_of_a_repository_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: dict[str, str | None] = {"checkpoint-500/adapter_config.json": "owner/base"}
+    serve_files(monkeypatch, tmp_path, named)
+    for name in ("hf:owner/lora", "hf:owner/lora/checkpoint-500"):
+        recipe = hub_model(name).recipe
+        assert recipe.base == "hf:owner/base"
+        assert recipe.adapters == ["hf:owner/lora/checkpoint-500"]
+    with pytest.raises(CatalogError, match="no file and no folder other"):
+        hub_model("hf:owner/lora/other")
+
+
+def serve_files(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, bases: dict[str, str | None]
+) -> None:
+    """Let ``hub_model`` find a repository with these configs, each with the base that it names."""
+    for file, base in bases.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_text(json.dumps({"base_model_name_or_path": base}))
+
+    def open_repository(name: HubName) -> HubRepository:
+        return HubRepository(name, "0" * 40, folder, frozenset(bases))
+
+    monkeypatch.setattr("baize_tui.catalog.hub_models.open_repository", open_repository)

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 
+from baize_convert.failures import first_few
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.hub.repository import HubRepository, open_repository
+from baize_convert.lora.adapter_folders import choose_adapter
 from baize_convert.quantization.outtype_names import OuttypeName
+from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
 
+_REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 _SPLIT_GGUF = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
 
 
@@ -41,16 +47,29 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
 def _recipe(name: str, repository: HubRepository, file: str, outtype: OuttypeName | None) -> Recipe:
     files = repository.files
     ggufs = sorted(path for path in files if path.endswith(".gguf") and "mmproj" not in path)
-    if file and file not in files:
-        raise CatalogError(f"{name} has no file {file}: {', '.join(ggufs) or 'no GGUF at all'}")
-    if file or ggufs:
+    is_folder = bool(file) and any(path.startswith(f"{file}/") for path in files)
+    if file and file not in files and not is_folder:
+        raise CatalogError(
+            f"{name} has no file and no folder {file}: {first_few(ggufs) or 'no GGUF at all'}"
+        )
+    if not is_folder and (file or ggufs):
         return Recipe(repository=name, file=file or _choose_gguf(name, ggufs, outtype))
     wanted = outtype or DEFAULT_OUTTYPE
-    if "adapter_config.json" in files:
-        return Recipe(base=_read_base(name, repository), adapters=[name], outtype=wanted)
-    if "config.json" in files:
+    if "adapter_config.json" in files and not is_folder:
+        folder = ""
+    elif is_folder or "config.json" not in files:
+        folder = choose_adapter(name, files, file)
+    else:
         return Recipe(base=name, outtype=wanted)
-    raise CatalogError(f"{name} has no model: no GGUF, no config.json and no adapter_config.json")
+    if f"{folder}/adapter_config.json".removeprefix("/") not in files:
+        inside = f" in {file}" if is_folder else ""
+        raise CatalogError(
+            f"{name} has no model{inside}: no GGUF, no config.json and no adapter_config.json"
+        )
+    adapter = str(replace(repository.name, subfolder=folder))
+    return Recipe(
+        base=_read_base(name, repository.folder / folder), adapters=[adapter], outtype=wanted
+    )
 
 
 def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
@@ -69,15 +88,21 @@ def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
     )
 
 
-def _read_base(name: str, repository: HubRepository) -> str:
+def _read_base(name: str, folder: Path) -> str:
     try:
-        raw = (repository.folder / "adapter_config.json").read_bytes()
+        raw = (folder / "adapter_config.json").read_bytes()
         base = msgspec.json.decode(raw, type=_AdapterConfig).base_model_name_or_path
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CatalogError(f"{name}: adapter_config.json: {error}") from error
-    if base is None or base.count("/") != 1 or base.startswith(("/", ".")):
+    if not base:
         raise CatalogError(
             f"{name} is an adapter that does not name its base: write a recipe with base and "
+            "adapters"
+        )
+    if not _REPOSITORY.fullmatch(base) or ".." in base:
+        raise CatalogError(
+            f"{name} is an adapter of {clean_line(base)}, which is not a repository on the hub: it "
+            "is where the base was on the machine of the training. Write a recipe with base and "
             "adapters"
         )
     return f"{HUB_PREFIX}{base}"

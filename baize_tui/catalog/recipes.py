@@ -118,8 +118,8 @@ class Recipe(RecipeFields, frozen=True):
             for name in (self.base or "", *self.adapters):
                 if name.startswith(HUB_PREFIX):
                     parse_name(name)
-            if self.repository is not None:
-                parse_name(self.repository)
+            if self.repository is not None and parse_name(self.repository).subfolder:
+                raise ValueError("repository is hf:owner/name; what is in it goes into file")
         except ConvertError as error:
             raise ValueError(str(error)) from error
 

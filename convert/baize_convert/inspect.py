@@ -9,7 +9,11 @@ from gguf import LlamaFileType
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.lora.peft_adapter import open_peft_adapter
+from baize_convert.hub.names import HUB_PREFIX
+from baize_convert.lora.adapter_folders import list_configs
+from baize_convert.lora.other_formats import describe_files
+from baize_convert.lora.peft_adapter import WEIGHTS
+from baize_convert.opening import missing_error, open_adapter
 from baize_convert.sources.gguf_file import read_gguf, read_integer, read_text
 from baize_convert.sources.huggingface_folder import open_folder
 
@@ -33,6 +37,7 @@ class AdapterDescription(Struct, frozen=True):
     """A folder that PEFT saved."""
 
     kind: str
+    folder: str
     base: str | None
     modules: int
     ranks: list[int]
@@ -71,13 +76,23 @@ def describe(path: Path) -> Description:
     Raises:
         ConvertError: it is none of these, or damaged.
     """
+    if str(path).startswith(HUB_PREFIX):
+        raise ConvertError(f"{path} is not on this machine: 'baize-convert plan {path}' shows it")
+    if path.name in WEIGHTS or (path.is_dir() and _has_adapter(path)):
+        return _describe_adapter(path)
     if path.is_file():
         return _describe_gguf(path)
-    if (path / "adapter_config.json").is_file():
-        return _describe_adapter(path)
     if path.is_dir():
         return _describe_checkpoint(path)
-    raise ConvertError(f"{path}: no such folder and no such file")
+    raise missing_error(path, "give a GGUF file, or the folder of a model or an adapter")
+
+
+def _has_adapter(folder: Path) -> bool:
+    """Whether it is the folder of an adapter, in any format, or has one in a folder inside it."""
+    if (folder / "config.json").is_file():
+        return (folder / "adapter_config.json").is_file()
+    files = [file.name for file in folder.iterdir()]
+    return bool(list_configs(folder)) or describe_files(files) is not None
 
 
 def _describe_gguf(path: Path) -> GgufDescription:
@@ -97,10 +112,11 @@ def _describe_gguf(path: Path) -> GgufDescription:
 
 
 def _describe_adapter(path: Path) -> AdapterDescription:
-    adapter = open_peft_adapter(path)
+    adapter = open_adapter(path)
     changes = adapter.changes.values()
     return AdapterDescription(
         kind="PEFT adapter",
+        folder=str(adapter.path),
         base=adapter.config.base_model_name_or_path,
         modules=len(adapter.changes),
         ranks=sorted({change.rank for change in changes if change.a is not None}),

@@ -100,7 +100,10 @@ def plan_conversion(
         imatrix=imatrix,
         tokenizer=tokenizer,
         hashed=hashed,
-        warnings=tuple(_warnings(base, shapes, imatrix, vocabulary)),
+        warnings=(
+            *(note for adapter in adapters for note in adapter.notes),
+            *_warnings(base, shapes, imatrix, vocabulary),
+        ),
     )
 
 
@@ -140,9 +143,10 @@ def _warnings(
 def _tokenizer_source(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
     """The last adapter with a tokenizer, as training may have added tokens; else the base."""
     for adapter in reversed(adapters):
-        for name in ("tokenizer.json", "tokenizer.model"):
-            if (adapter.path / name).is_file():
-                return adapter.path
+        for folder in filter(None, (adapter.path, adapter.parent)):
+            for name in ("tokenizer.json", "tokenizer.model"):
+                if (folder / name).is_file():
+                    return folder
     return base.path
 
 

@@ -2,7 +2,8 @@
 
 Not part of the tests; it needs PyTorch, transformers and PEFT::
 
-    python tests/convert/make_goldens.py
+    python -m tests.convert.make_goldens            # all
+    python -m tests.convert.make_goldens matrix     # those of adapter_kinds.py alone
 
 Last made with torch 2.15.0, transformers 5.23.0, peft 0.21.2.
 """
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 FOLDER = Path(__file__).resolve().parent / "goldens"
+MATRIX = FOLDER / "matrix.tar.xz"
 BASE, BIASED = FOLDER / "base", FOLDER / "biased"
 KINDS: dict[str, dict[str, Any]] = {
     "plain": {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj", "k_proj", "down_proj"]},
@@ -199,7 +203,19 @@ def make_views() -> None:
     save_file(copies, FOLDER / "views.safetensors")
 
 
+def make_matrix() -> None:
+    """Adapters of all kinds over a tied and an untied base; see ``adapter_kinds.py``."""
+    from tests.convert import adapter_matrix
+
+    with TemporaryDirectory() as folder:
+        adapter_matrix.make_material(Path(folder))
+        adapter_matrix.pack(Path(folder), MATRIX)
+
+
 def main() -> None:
+    if sys.argv[1:] == ["matrix"]:
+        make_matrix()
+        return
     shutil.rmtree(FOLDER, ignore_errors=True)
     make_base(BASE, tie_word_embeddings=True)
     make_base(BIASED, tie_word_embeddings=False, attention_bias=True, mlp_bias=True)
@@ -207,6 +223,7 @@ def main() -> None:
         make_adapter(kind)
         print(kind)
     make_views()
+    make_matrix()
 
 
 if __name__ == "__main__":

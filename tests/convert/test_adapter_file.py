@@ -91,7 +91,7 @@ def test_a_run_time_adapter_gives_the_logits_of_the_merge(
     ("kind", "wrong"),
     [
         ("dora", "DoRA"),
-        ("modules_to_save", "model.norm"),
+        ("modules_to_save", "input_layernorm .replaced as a whole.*and 2 more"),
         ("embedding", "embed_tokens .which the head shares"),
     ],
 )

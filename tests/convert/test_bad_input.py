@@ -254,6 +254,7 @@ def test_an_empty_adapter_and_one_of_zeros_are_refused(adapter: Path) -> None:
     write_safetensors(adapter / "adapter_model.safetensors", {})
     with pytest.raises(ConvertError, match="saved empty"):
         open_adapter(adapter)
+    change(adapter / "adapter_config.json", r=2)
     prefix = "base_model.model.model.layers.0.self_attn.q_proj"
     zeros = {
         f"{prefix}.lora_A.weight": ("F32", (2, 32), b"\1" * 256),
@@ -265,6 +266,7 @@ def test_an_empty_adapter_and_one_of_zeros_are_refused(adapter: Path) -> None:
 
 
 def test_an_adapter_of_another_model_lists_every_mismatch(adapter: Path) -> None:
+    change(adapter / "adapter_config.json", r=2)
     prefix = "base_model.model.model.layers"
     other = {
         f"{prefix}.0.self_attn.q_proj.lora_A.weight": ("F32", (2, 64), b"\1" * 512),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -291,3 +292,31 @@ def test_a_file_replaced_during_the_merge_is_never_mixed(
     assert "replaced" in errors
     assert errors.count("\n") == 1
     assert not output.exists()
+
+
+def test_an_adapter_in_a_folder_of_a_repository(hub: Hub, run: Run, tmp_path: Path) -> None:
+    """Named, with a revision, and as the only one that the repository has."""
+    one, many = tmp_path / "one", tmp_path / "many"
+    for folder in (one / "checkpoint-500", many / "a", many / "b"):
+        shutil.copytree(hub.folders["owner/adapter"], folder)
+    hub.folders |= {"owner/one": one, "owner/many": many}
+    wanted = read_tensors(
+        convert_locally(BASE, tmp_path / "wanted.gguf", hub.folders["owner/adapter"])
+    )
+    output = tmp_path / "out.gguf"
+    for name in ("owner/one", "owner/one/checkpoint-500", "owner/many/b@main"):
+        command = ("merge", BASE, "--adapter", f"hf:{name}", "-o", output)
+        done = run(*command)
+        assert done.returncode == 0, done.stderr
+        assert ("in its folder checkpoint-500 is used" in done.stderr) == (name == "owner/one")
+        assert read_tensors(output) == wanted
+        output.unlink()
+    done = run("plan", BASE, "--adapter", "hf:owner/many")
+    assert done.returncode == 1
+    assert "hf:owner/many has 2 adapters (a, b)" in done.stderr
+    done = run("plan", BASE, "--adapter", "hf:owner/many/c")
+    assert "hf:owner/many/c has no adapter_config.json" in done.stderr
+    settings = json.loads((many / "a" / "adapter_config.json").read_text())
+    (many / "a" / "adapter_config.json").write_text(json.dumps({**settings, "peft_type": "IA3"}))
+    done = run("plan", BASE, "--adapter", "hf:owner/many/a")
+    assert "baize-convert: hf:owner/many/a/adapter_config.json: peft_type IA3" in done.stderr

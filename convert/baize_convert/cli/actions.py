@@ -72,6 +72,8 @@ def convert_adapter(options: AdapterOptions) -> None:
     """Write an adapter as a GGUF LoRA."""
     outtype, output = parse_adapter_outtype(options.outtype), options.output
     base, adapter = open_base(options.base), open_adapter(options.adapter)
+    for note in adapter.notes:
+        print_message(PROGRAM, note)
     modules = write_adapter(base, adapter, output, outtype)
     _print_lines(text_results.adapter_lines(output, modules))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
@@ -21,8 +21,10 @@ def cache_weights(name: HubName, progress: Progress = lambda _: None) -> None:
         ConvertError: see ``open_repository`` and ``download``.
     """
     repository = open_repository(name)
-    for file in weight_files(repository.folder, repository.files):
-        cache_file(repository, file, progress)
+    inside = f"{name.subfolder}/" if name.subfolder else ""
+    files = repository.subfolder(name.subfolder).files
+    for file in weight_files(repository.folder / name.subfolder, files):
+        cache_file(repository, f"{inside}{file}", progress)
 
 
 def cache_file(repository: HubRepository, file: str, progress: Progress = lambda _: None) -> Path:
@@ -47,12 +49,12 @@ def cache_file(repository: HubRepository, file: str, progress: Progress = lambda
         raise ConvertError(f"{error.filename or file}: {error.strerror}") from error
 
 
-def cache_adapter(repository: HubRepository) -> None:
-    """Download the weights of an adapter into the hub's cache: a merge reads them many times.
+def cache_adapter(repository: HubRepository, folder: str) -> None:
+    """Download the weights of the adapter in ``folder``: a merge reads them many times.
 
     Raises:
         ConvertError: see ``download``.
     """
     for file in sorted(repository.files):
-        if file.startswith("adapter_model."):
+        if PurePosixPath(file).parent == PurePosixPath(folder) and "/adapter_model." in f"/{file}":
             cache_file(repository, file)

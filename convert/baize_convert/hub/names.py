@@ -1,4 +1,4 @@
-"""Names of repositories on the hub: ``hf:owner/name`` or ``hf:owner/name@revision``."""
+"""Names on the hub: ``hf:owner/name``, or ``hf:owner/name/folder@revision``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from dataclasses import dataclass
 from baize_convert.failures import ConvertError
 
 HUB_PREFIX = "hf:"
-_NAME = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>[\w./-]+))?")
+_NAME = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:/(?P<subfolder>[\w./ -]+?))?/?(?:@(?P<revision>[\w./-]+))?"
+)
 
 
 @dataclass(frozen=True)
 class HubName:
-    """A repository and a branch, tag or commit in it."""
+    """A repository, a branch, tag or commit of it, and a folder in it; empty for its root."""
 
     repo: str
     revision: str = "main"
+    subfolder: str = ""
 
     def __str__(self) -> str:
         at = "" if self.revision == "main" else f"@{self.revision}"
-        return f"{HUB_PREFIX}{self.repo}{at}"
+        inside = f"/{self.subfolder}" if self.subfolder else ""
+        return f"{HUB_PREFIX}{self.repo}{inside}{at}"
 
 
 def parse_name(text: str) -> HubName:
@@ -32,6 +36,7 @@ def parse_name(text: str) -> HubName:
     match = _NAME.fullmatch(text.removeprefix(HUB_PREFIX))
     if match is None or ".." in text:
         raise ConvertError(
-            f"{text}: not a name on the hub; write hf:owner/name or hf:owner/name@revision"
+            f"{text}: not a name on the hub; write hf:owner/name, hf:owner/name/folder or "
+            "hf:owner/name@revision"
         )
-    return HubName(match["repo"], match["revision"] or "main")
+    return HubName(match["repo"], match["revision"] or "main", match["subfolder"] or "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ from baize_convert.hub.names import HubName
 from baize_convert.hub.range_file import RangeFile
 from baize_convert.hub.requests import HubFile
 from baize_convert.sources.byte_source import ByteSource
+from baize_convert.sources.remote_files import RemoteFiles
 from baize_shared.private_files import create_file, private_folder
 from baize_shared.sizes import size_text
 
@@ -77,9 +79,45 @@ class HubRepository:
         path = CacheFolder(self.name).find(self.commit, file)
         return None if path is None else CachedFile(self.file(file), path)
 
+    def subfolder(self, folder: str) -> RemoteFiles:
+        """The files in a folder of the repository; all files if ``folder`` is empty."""
+        return _Subfolder(self, folder) if folder else self
+
+
+@dataclass(frozen=True)
+class _Subfolder:
+    """The files in a folder of a repository, by their names in it."""
+
+    repository: HubRepository
+    folder: str
+
+    @property
+    def label(self) -> str:
+        return self.repository.label
+
+    @property
+    def commit(self) -> str:
+        return self.repository.commit
+
+    @property
+    def files(self) -> frozenset[str]:
+        begin = f"{self.folder}/"
+        names = (
+            file.removeprefix(begin) for file in self.repository.files if file.startswith(begin)
+        )
+        return frozenset(names)
+
+    def has(self, file: str) -> bool:
+        return self.repository.has(f"{self.folder}/{file}")
+
+    def open(self, file: str) -> ByteSource:
+        return self.repository.open(f"{self.folder}/{file}")
+
 
 def open_repository(name: HubName) -> HubRepository:
     """Pin ``name`` to its current commit, and download its small files into the hub's cache.
+
+    A folder in ``name`` is not looked at.
 
     Raises:
         ConvertError: no such repository, it is gated or private, the hub cannot be reached, or what
@@ -87,6 +125,7 @@ def open_repository(name: HubName) -> HubRepository:
     """
     from huggingface_hub import constants
 
+    name = replace(name, subfolder="")
     cache = CacheFolder(name)
     if constants.HF_HUB_OFFLINE:
         commit = cache.remembered(name.revision)

@@ -25,6 +25,7 @@ from baize_convert.sources.architectures import Architecture
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.tensors import Tensor
 
+EMBEDDING, HEAD = "model.embed_tokens", "lm_head"
 TensorPart = Literal["weight", "bias"]
 """The tensors that a module may have."""
 
@@ -46,10 +47,14 @@ class ModuleChange:
     token_rows: Tensor | None = None
     """[tokens, hidden]"""
     replaced: dict[TensorPart, Tensor] = field(default_factory=dict)
-    """Tensors that replace those of the base."""
-    resizes_base: bool = False
-    """``replaced`` has the base's own tensors, such as a resized embedding, not trained copies."""
+    """Trained tensors that replace those of the base."""
+    base_copies: dict[TensorPart, Tensor] = field(default_factory=dict)
+    """Tensors of the base that were saved with the adapter, such as a resized embedding."""
     is_embedding: bool = False
+
+    def source(self, part: TensorPart) -> Tensor | None:
+        """The tensor that takes the place of the base's, before low-rank changes; None if none."""
+        return self.replaced.get(part, self.base_copies.get(part))
 
     @property
     def rank(self) -> int:
@@ -91,7 +96,7 @@ class ModuleChange:
         """Whether it was never trained: A or B is all zero, and nothing else is changed."""
         if self.a is None or self.b is None or self.bias is not None:
             return False
-        if self.replaced or self.token_rows is not None:
+        if self.replaced or self.base_copies or self.token_rows is not None:
             return False
         return not self.a.read().any() or not self.b.read().any()
 
@@ -112,6 +117,10 @@ class Adapter:
     """The architecture of its base, if the file names it."""
     commit: str | None = None
     """The commit of its repository on the hub; None for local files."""
+    parent: Path | None = None
+    """The folder that was given, if the adapter was found in one inside it."""
+    notes: tuple[str, ...] = ()
+    """What a person should know about how it was found; a line each."""
 
     @property
     def scales(self) -> list[float]:
@@ -126,7 +135,7 @@ def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:
         ConvertError: every change is zero.
     """
     if all(change.is_zero for change in changes.values()):
-        raise ConvertError(f"{path}: every lora_B is zero: the adapter was never trained")
+        raise ConvertError(f"{path}: every lora_A or lora_B is zero: the adapter was never trained")
 
 
 def check_complete(module: str, change: ModuleChange, path: Path) -> None:
@@ -137,16 +146,24 @@ def check_complete(module: str, change: ModuleChange, path: Path) -> None:
     """
     if (change.a is None) != (change.b is None):
         missing = "lora_A" if change.a is None else "lora_B"
-        raise ConvertError(f"{path}: {module} has no {missing}")
+        raise ConvertError(f"{path}: {module} has no {missing}: save the adapter again")
     if change.a is None or change.b is None:
         if change.bias is not None or change.magnitude is not None:
-            raise ConvertError(f"{path}: {module} has no lora_A and no lora_B")
+            raise ConvertError(
+                f"{path}: {module} has no lora_A and no lora_B: save the adapter again"
+            )
         return
     for part, matrix in (("lora_A", change.a), ("lora_B", change.b)):
         if len(matrix.shape) != 2 or 0 in matrix.shape:
-            raise ConvertError(f"{path}: {module}: {part} is {list(matrix.shape)}: not a matrix")
+            raise ConvertError(
+                f"{path}: {module}.{part} is {list(matrix.shape)}, not a matrix: DeepSpeed or FSDP "
+                "saved one shard alone; save it again with the parameters gathered"
+            )
         if not np.isfinite(matrix.read()).all():
-            raise ConvertError(f"{path}: {module}.{part} contains NaN or infinity")
+            raise ConvertError(
+                f"{path}: {module}.{part} contains NaN or infinity: the "
+                "training failed; give an earlier checkpoint"
+            )
     if change.a.shape[0] != change.b.shape[1]:
         raise ConvertError(
             f"{path}: {module}: lora_A {list(change.a.shape)} and lora_B {list(change.b.shape)} "

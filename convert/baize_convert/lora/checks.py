@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from baize_convert.failures import ConvertError
-from baize_convert.lora.adapter import Adapter, ModuleChange
+from baize_convert.failures import ConvertError, first_few
+from baize_convert.lora.adapter import EMBEDDING, HEAD, Adapter, ModuleChange
 from baize_convert.lora.combination import (
-    EMBEDDING,
-    HEAD,
     combine_tensor,
     has_own_head,
+    has_tied_tokens,
+    ties_head,
     unties_head,
     vocabulary_size,
 )
@@ -20,31 +20,42 @@ from baize_convert.sources.tensors import Tensor, transposed
 
 _TOKEN_MODULES = frozenset({EMBEDDING, HEAD})
 """Modules with a row for each token, which an adapter may resize."""
+_OTHER_PARTS = {
+    ("vision", "visual", "image", "multi_modal", "mm_projector", "audio"): "a part for images or "
+    "sound",
+    ("score", "classifier", "qa_outputs"): "the head of a classifier",
+    ("v_head",): "the value head of a training with rewards",
+    (".experts.", ".router", "block_sparse_moe"): "an expert",
+}
+"""Words in the names of modules that other models have."""
 
 
 def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
     """Check that every adapter fits the base and can be merged together with the others.
 
     Raises:
-        ConvertError: an adapter does not fit; all mismatches of it are named.
+        ConvertError: an adapter does not fit; the first mismatches are named.
     """
     vocabulary = vocabulary_size(base, adapters)
     _check_exclusive_changes(adapters)
+    _check_base_copies(adapters)
     for adapter in adapters:
         _check_shapes(base, adapter, vocabulary)
         _check_tied_head(base, adapter)
-    with_tokens = [adapter for adapter in adapters if _has_tokens(adapter, EMBEDDING)]
+    with_tokens = [adapter for adapter in adapters if has_tied_tokens(adapter)]
     if with_tokens and not has_own_head(base) and unties_head(base, adapters):
         raise ConvertError(
             f"{with_tokens[0].path}: trained tokens of an embedding that the head shares cannot be "
             "merged together with another change of embedding or head"
         )
-    head = combine_tensor(base, adapters, HEAD, "weight")
-    if head is not None and head.source.rows != vocabulary:
-        raise ConvertError(
-            f"{adapters[0].path}: its embedding has {vocabulary} rows, but the head, which it does "
-            f"not change, has {head.source.rows}: save the adapter with save_embedding_layers=True"
-        )
+    for module in (EMBEDDING, HEAD):
+        combined = combine_tensor(base, adapters, module, "weight")
+        if combined is not None and combined.source.rows != vocabulary:
+            raise ConvertError(
+                f"{adapters[0].path}: it has a vocabulary of {vocabulary}, but {module}, which it "
+                f"does not contain, has {combined.source.rows} rows: save the adapter with "
+                "save_embedding_layers=True"
+            )
 
 
 def _check_exclusive_changes(adapters: Sequence[Adapter]) -> None:
@@ -60,12 +71,26 @@ def _check_exclusive_changes(adapters: Sequence[Adapter]) -> None:
                 )
 
 
+def _check_base_copies(adapters: Sequence[Adapter]) -> None:
+    """Two adapters can contain tensors of their base, such as a resized embedding, if it is one."""
+    first: dict[str, tuple[Adapter, Tensor]] = {}
+    for adapter in adapters:
+        for module, change in adapter.changes.items():
+            for part, tensor in change.base_copies.items():
+                other, copy = first.setdefault(f"{module}.{part}", (adapter, tensor))
+                if not copy.equals(tensor):
+                    raise ConvertError(
+                        f"{other.path} and {adapter.path} were trained on different bases: each "
+                        f"contains another {module}.{part} of its base"
+                    )
+
+
 def _check_shapes(base: Checkpoint, adapter: Adapter, vocabulary: int) -> None:
     names = module_names(base.config)
     wrong: list[str] = []
     for module, change in adapter.changes.items():
         if module not in names:
-            wrong.append(f"{module}: no such module")
+            wrong.append(f"{module}: no such module{_explain(module)}")
             continue
         weight = base.tensors.get(f"{module}.weight")
         if weight is None:  # a tied head; other modules always have a weight
@@ -73,19 +98,38 @@ def _check_shapes(base: Checkpoint, adapter: Adapter, vocabulary: int) -> None:
         shape = weight.shape
         if module in _TOKEN_MODULES:
             shape = (vocabulary, shape[1])
-            if weight.shape != shape and "weight" not in change.replaced:
-                wrong.append(f"{module}: no weight for a vocabulary of {vocabulary}")
-                continue
         wrong += [f"{module}{mismatch}" for mismatch in _mismatches(base, module, change, shape)]
     if wrong:
-        raise ConvertError(f"{adapter.path} is not an adapter of {base.path}: {'; '.join(wrong)}")
+        raise ConvertError(
+            f"{adapter.path} is not an adapter of {base.path}: {first_few(wrong, '; ')}"
+            f"{_name_base(adapter)}"
+        )
+
+
+def _explain(module: str) -> str:
+    """What a module that no language model has belongs to, if its name says that."""
+    for words, what in _OTHER_PARTS.items():
+        if any(word in module for word in words):
+            return f" ({what}, which a GGUF of the language model does not contain)"
+    return ""
+
+
+def _name_base(adapter: Adapter) -> str:
+    name = adapter.config.base_model_name_or_path
+    return f"; it was trained on {name}" if name else ""
 
 
 def _check_tied_head(base: Checkpoint, adapter: Adapter) -> None:
-    if not has_own_head(base) and _has_tokens(adapter, HEAD):
+    embedding, head = adapter.changes.get(EMBEDDING), adapter.changes.get(HEAD)
+    if (
+        not has_own_head(base)
+        and has_tied_tokens(adapter)
+        and head is not None
+        and head.token_rows is not None
+        and not (embedding is not None and _are_equal(head.token_rows, embedding.token_rows))
+    ):
         raise ConvertError(
-            f"{adapter.path}: it trains tokens of lm_head, which the base shares with the "
-            "embedding: train those of embed_tokens"
+            f"{adapter.path}: embedding and head share their trained tokens, but they differ"
         )
     if not _head_is_embedding(base, adapter):
         raise ConvertError(
@@ -94,15 +138,10 @@ def _check_tied_head(base: Checkpoint, adapter: Adapter) -> None:
         )
 
 
-def _has_tokens(adapter: Adapter, module: str) -> bool:
-    change = adapter.changes.get(module)
-    return change is not None and change.token_rows is not None
-
-
 def _head_is_embedding(base: Checkpoint, adapter: Adapter) -> bool:
     """Whether a head that PEFT tied changes like the embedding, so that it can be left out."""
     head = adapter.changes.get(HEAD)
-    tied = adapter.config.ensure_weight_tying and not has_own_head(base)
+    tied = ties_head(adapter) and not has_own_head(base)
     if head is None or not tied:
         return True
     embedding = adapter.changes.get(EMBEDDING)
@@ -113,6 +152,7 @@ def _head_is_embedding(base: Checkpoint, adapter: Adapter) -> bool:
         _are_equal(head.replaced.get("weight"), embedding.replaced.get("weight"))
         and _are_equal(None if head.a is None else transposed(head.a), embedding.b)
         and _are_equal(None if head.b is None else transposed(head.b), embedding.a)
+        and (head.token_rows is None or _are_equal(head.token_rows, embedding.token_rows))
     )
 
 
@@ -131,12 +171,14 @@ def _mismatches(
             changed = (changed[1], changed[0])
         if changed != shape:
             yield f": {list(changed)} for {list(shape)}"
-    for part, tensor in change.replaced.items():
+    for part, tensor in (*change.replaced.items(), *change.base_copies.items()):
         expected = shape if part == "weight" else None
         if part == "bias" and f"{module}.bias" in base.tensors:
             expected = base.tensors[f"{module}.bias"].shape
-        if expected != tensor.shape:
-            yield f".{part}: {list(tensor.shape)} cannot replace the base's"
+        if expected is None:
+            yield f".{part}: the base has none, so it cannot be replaced"
+        elif expected != tensor.shape:
+            yield f".{part}: {list(tensor.shape)} for {list(expected)}"
     if change.bias is not None and f"{module}.bias" not in base.tensors:
         yield ".bias: the base has none, so the bias of the LoRA cannot be added"
     if change.token_rows is not None:

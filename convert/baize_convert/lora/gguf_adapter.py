@@ -26,7 +26,7 @@ def open_gguf_adapter(path: Path, weight: float) -> Adapter:
         read_value(reader, "general.type") != "adapter"
         or read_value(reader, "adapter.type") != "lora"
     ):
-        raise ConvertError(f"{path} is not a LoRA, but a GGUF of another kind")
+        raise ConvertError(f"{path} is not a LoRA, but a GGUF of another kind; a model is BASE")
     architecture = parse_architecture(read_value(reader, "general.architecture"), path)
     if read_value(reader, "adapter.alora.invocation_tokens") is not None:
         raise ConvertError(

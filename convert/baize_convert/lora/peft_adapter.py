@@ -1,19 +1,25 @@
-"""Folders of adapters that PEFT saved; every key in them is used or reported.
-
-Scales: ``LoraLayer`` of peft/tuners/lora/layer.py and ``get_pattern_key`` of peft/utils/other.py.
-"""
+"""Folders of adapters that PEFT saved; every key in them is used or reported."""
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from baize_convert.failures import ConvertError
-from baize_convert.lora.adapter import Adapter, ModuleChange, check_complete, refuse_untrained
+from baize_convert.failures import ConvertError, first_few
+from baize_convert.lora.adapter import (
+    EMBEDDING,
+    HEAD,
+    Adapter,
+    ModuleChange,
+    TensorPart,
+    check_complete,
+    refuse_untrained,
+)
+from baize_convert.lora.block_diagonal import expand_blocks
+from baize_convert.lora.other_formats import describe_files, describe_key
 from baize_convert.lora.peft_config import AdapterConfig, read_adapter_config
-from baize_convert.lora.peft_keys import assign_tensor
+from baize_convert.lora.peft_keys import PeftKey, parse_key
+from baize_convert.lora.scaling import has_several_alphas, module_scale
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.safetensors_file import parse_safetensors
@@ -21,6 +27,10 @@ from baize_convert.sources.small_files import check_small_files
 from baize_convert.sources.tensors import ITEM_BYTES, Tensor
 from baize_convert.sources.titles import name_from_path
 from baize_convert.sources.torch_file import parse_torch_file
+
+WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+"""The files that PEFT writes; the first one counts if both exist, as in PEFT."""
+_LFS_POINTER = b"version https://git-lfs"
 
 
 def open_peft_adapter(
@@ -33,40 +43,174 @@ def open_peft_adapter(
             key; the message names the field or the key.
     """
     check_small_files(folder)
+    if not (folder / "adapter_config.json").is_file() and (format := _other_format(folder)):
+        raise ConvertError(f"{folder}: {format}")
     config = read_adapter_config(folder)
     source, parse = _find_weights(folder, remote)
     file = source.path
+    tensors = parse(source)
+    if not tensors:
+        raise ConvertError(
+            f"{file} has no weights: the adapter was saved empty; save it again "
+            "with PEFT's save_pretrained()"
+        )
+    keys = _parse_keys(file, tensors)
     changes: dict[str, ModuleChange] = {}
-    for key, tensor in parse(source).items():
-        if tensor.dtype not in ITEM_BYTES:
-            raise ConvertError(f"{file}: {key} has the type {tensor.dtype}, which is not supported")
-        assign_tensor(key, tensor, changes, config, folder)
-    if not changes:
-        raise ConvertError(f"{file} has no weights: the adapter was saved empty")
+    names: dict[str, str] = {}
+    for key, parsed in keys.items():
+        if parsed.kind != "ignored":
+            change = changes.setdefault(parsed.module, ModuleChange())
+            names.setdefault(parsed.module, parsed.peft_name)
+            _assign(change, parsed, tensors[key], config, source)
     for module, change in changes.items():
-        _set_tokens(module, change, config, folder)
+        _set_tokens(names[module], change, config, folder)
+        if config.use_bdlora is not None:
+            expand_blocks(change, names[module], config.use_bdlora)
         check_complete(module, change, folder)
+        _check_switches(module, change, config, folder)
         if change.rank:
-            change.scale = _scale(module, change.rank, config)
+            try:
+                change.scale = module_scale(
+                    names[module],
+                    change.rank,
+                    config,
+                    may_share=module == HEAD and config.ensure_weight_tying,
+                )
+            except ConvertError as error:
+                raise ConvertError(f"{folder}: {error}") from error
     refuse_untrained(file, changes)
     sources = (MappedFile(folder / "adapter_config.json"), source)
-    return Adapter(folder, config, changes, weight, sources, name_from_path(folder))
+    return Adapter(
+        folder,
+        config,
+        changes,
+        weight,
+        sources,
+        name_from_path(folder),
+        notes=tuple(_notes(folder, config, names.values())),
+    )
+
+
+def _notes(folder: Path, config: AdapterConfig, names: Iterable[str]) -> Iterator[str]:
+    if ambiguous := [name for name in names if has_several_alphas(name, config)]:
+        yield (
+            f"{folder}: several keys of alpha_pattern match {first_few(ambiguous)}; as in PEFT the "
+            "first counts, but PEFT sorts them when it saves, so another may have in the training"
+        )
+
+
+def _other_format(folder: Path) -> str | None:
+    """What adapter the folder has, if it is known and not PEFT's."""
+    if (folder / "config.json").is_file():
+        return "a model, not an adapter: give it as BASE"
+    return describe_files(file.name for file in folder.iterdir())
 
 
 def _find_weights(
     folder: Path, remote: RemoteFiles | None
 ) -> tuple[ByteSource, Callable[[ByteSource], Mapping[str, Tensor]]]:
     """The file with the weights, and the parser for it."""
-    kinds: tuple[tuple[str, Callable[[ByteSource], Mapping[str, Tensor]]], ...] = (
-        ("adapter_model.safetensors", parse_safetensors),
-        ("adapter_model.bin", parse_torch_file),
+    parsers: tuple[Callable[[ByteSource], Mapping[str, Tensor]], ...] = (
+        parse_safetensors,
+        parse_torch_file,
     )
-    for name, parse in kinds:
-        if (folder / name).is_file():
-            return MappedFile(folder / name), parse
+    for name, parse in zip(WEIGHTS, parsers, strict=True):
+        file = folder / name
+        if file.is_file():
+            _refuse_pointer(file)
+            return MappedFile(file), parse
         if remote is not None and remote.has(name):
             return remote.open(name), parse
-    raise ConvertError(f"{folder} has no adapter_model.safetensors and no adapter_model.bin")
+    format = describe_files(file.name for file in folder.iterdir())
+    if format is not None:
+        raise ConvertError(f"{folder}: {format}")
+    raise ConvertError(
+        f"{folder} has no {' and no '.join(WEIGHTS)}: save the adapter with PEFT's "
+        "save_pretrained()"
+    )
+
+
+def _refuse_pointer(file: Path) -> None:
+    """Refuse what git leaves in place of a large file that was not fetched."""
+    with file.open("rb") as opened:
+        if opened.read(len(_LFS_POINTER)) == _LFS_POINTER:
+            raise ConvertError(f"{file} is a pointer of Git LFS: run 'git lfs pull' in its folder")
+
+
+def _parse_keys(file: Path, tensors: Mapping[str, Tensor]) -> dict[str, PeftKey]:
+    """All keys, parsed.
+
+    Raises:
+        ConvertError: a key is of an unknown kind or type, or the keys are of several adapters.
+    """
+    found = {key: parse_key(key) for key in tensors}
+    adapters = {
+        parsed.adapter
+        for parsed in found.values()
+        if parsed is not None and parsed.adapter and parsed.kind != "saved"
+    }
+    if len(adapters) > 1:
+        raise ConvertError(
+            f"{file} has several adapters ({', '.join(sorted(adapters))}): save each alone with "
+            "PEFT's save_pretrained(selected_adapters=[...])"
+        )
+    keys: dict[str, PeftKey] = {}
+    for key, tensor in tensors.items():
+        parsed = found[key]
+        if parsed is None or (parsed.kind == "plain" and (format := describe_key(key))):
+            format = describe_key(key)
+            raise ConvertError(
+                f"{file}: the key {key} is of an unknown kind; to go on without it, as PEFT does, "
+                "remove it from the file"
+                if format is None
+                else f"{file}: the key {key} is that of {format}"
+            )
+        if tensor.dtype not in ITEM_BYTES and parsed.kind != "ignored":
+            raise ConvertError(
+                f"{file}: {key} has the type {tensor.dtype}, which no adapter has: save it in 16 "
+                "or 32 bits"
+            )
+        keys[key] = parsed
+    return keys
+
+
+def _assign(
+    change: ModuleChange, key: PeftKey, tensor: Tensor, config: AdapterConfig, file: ByteSource
+) -> None:
+    """Put a tensor where it belongs in the change of its module."""
+    before: Tensor | None
+    match key.kind:
+        case "saved" | "original" | "base" | "plain":
+            place = change.replaced if _is_trained(key, config) else change.base_copies
+            part: TensorPart = "bias" if key.part == "bias" else "weight"
+            before, place[part] = place.get(part), tensor
+        case "lora_A" | "lora_embedding_A":
+            before, change.a = change.a, tensor
+            change.is_embedding = key.kind == "lora_embedding_A"
+        case "lora_B" | "lora_embedding_B":
+            before, change.b = change.b, tensor
+        case "lora_magnitude_vector":
+            before, change.magnitude = change.magnitude, tensor
+        case "lora_bias":
+            before, change.bias = change.bias, tensor
+        case "token_rows":
+            before, change.token_rows = change.token_rows, tensor
+        case "ignored":
+            return
+    # PEFT saves a trained embedding under two names. A plan does not download both to compare.
+    if before is not None and file.is_local and not before.equals(tensor):
+        raise ConvertError(f"{file.path}: two keys of {key.module} ({key.kind}) have other numbers")
+
+
+def _is_trained(key: PeftKey, config: AdapterConfig) -> bool:
+    """Whether the tensor was trained; if not, it is one of the base."""
+    if key.kind in ("saved", "original"):
+        return key.kind == "saved"
+    if key.part == "bias" and config.bias != "none":
+        return True
+    # PEFT saves embedding and head as they were after a change of the vocabulary, too.
+    is_copy = key.module in (EMBEDDING, HEAD) and not config.saves(key.peft_name)
+    return key.kind == "plain" and not is_copy
 
 
 def _set_tokens(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
@@ -80,14 +224,17 @@ def _set_tokens(module: str, change: ModuleChange, config: AdapterConfig, folder
         )
 
 
-def _scale(module: str, rank: int, config: AdapterConfig) -> float:
-    alpha = _pattern(config.alpha_pattern, module, config.lora_alpha)
-    return alpha / math.sqrt(rank) if config.use_rslora else alpha / rank
-
-
-def _pattern(patterns: Mapping[str, float], module: str, default: float) -> float:
-    """The value of the first pattern that matches the end of the module's name."""
-    for key, value in patterns.items():
-        if re.match(rf"(.*\.)?({key})$", module):
-            return value
-    return default
+def _check_switches(module: str, change: ModuleChange, config: AdapterConfig, folder: Path) -> None:
+    """Check that a module has the tensors that the config switches on, and no others."""
+    switches: tuple[tuple[str, bool, str, Tensor | None], ...] = (
+        ("use_dora", config.use_dora, "lora_magnitude_vector", change.magnitude),
+        ("lora_bias", config.lora_bias, "lora_B.bias", change.bias),
+    )
+    for field, is_on, name, tensor in switches:
+        if change.is_embedding and field == "lora_bias":
+            continue
+        if change.a is not None and is_on != (tensor is not None):
+            raise ConvertError(
+                f"{folder}: {module} has {'no' if is_on else 'a'} {name}, but {field} is "
+                f"{'true' if is_on else 'false'} in adapter_config.json"
+            )

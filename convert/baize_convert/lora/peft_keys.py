@@ -7,82 +7,141 @@ Names: ``LoraLayer`` of peft/tuners/lora/layer.py, and ``ModulesToSaveWrapper`` 
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Literal
 
-from baize_convert.failures import ConvertError
-from baize_convert.lora.adapter import ModuleChange, TensorPart
-from baize_convert.lora.peft_config import AdapterConfig
-from baize_convert.sources.tensors import Tensor
+from baize_convert.sources.tensor_names import is_skipped
+from baize_convert.sources.wrapped_names import without_wrappers
 
-_WRAPPERS = ("base_model.", "_orig_mod.", "_fsdp_wrapped_module.", "module.")
-_KEY = re.compile(
+_CONTAINERS = frozenset({"base_model", "model", "language_model", "text_model"})
+"""Modules around the layers of a language model; the names differ by the class that PEFT got."""
+_OF_THE_MODEL = ("layers", "embed_tokens", "norm")
+
+Kind = Literal[
+    "lora_A",
+    "lora_B",
+    "lora_embedding_A",
+    "lora_embedding_B",
+    "lora_magnitude_vector",
+    "lora_bias",
+    "token_rows",
+    "saved",
+    "original",
+    "base",
+    "plain",
+    "ignored",
+]
+"""What a tensor is. A saved tensor is trained, the original of one is not. One of the base is not
+either, unless it is a bias; a plain one, which has the base's own name, may be trained or not."""
+_KIND = re.compile(
     r"(?P<module>.+?)\.(?P<kind>lora_A|lora_B|lora_embedding_A|lora_embedding_B|"
-    r"lora_magnitude_vector|modules_to_save|base_layer|token_adapter)(?:\.(?P<rest>.+))?"
+    r"lora_magnitude_vector|lora_monteclora_sampler|lora_velora_\w+|modules_to_save|"
+    r"original_module|base_layer|token_adapter)(?:\.(?P<rest>.+))?"
 )
+_TENSORS = ("weight", "bias")
 
 
-def module_name(key: str) -> str:
-    """A key as a name of the base, without the wrappers of PEFT and PyTorch."""
-    stripped = True
-    while stripped:
-        stripped = False
-        for wrapper in _WRAPPERS:
-            if key.startswith(wrapper):
-                key, stripped = key.removeprefix(wrapper), True
-    key = key.replace("language_model.", "")  # of a model with a vision part
-    # base_model.model.model.layers: the inner one is the LlamaForCausalLM.
-    while key.startswith("model.model.") or key.startswith("model.lm_head"):
-        key = key.removeprefix("model.")
-    return key
+@dataclass(frozen=True)
+class PeftKey:
+    """One key of an adapter's weights."""
+
+    module: str
+    """The module's name in the base."""
+    peft_name: str
+    """The module's name for PEFT, to which the patterns of the config apply."""
+    kind: Kind
+    part: str = "weight"
+    """The tensor of the module: weight or bias."""
+    adapter: str | None = None
+    """The adapter's name, if the key has it."""
 
 
-def assign_tensor(
-    key: str,
-    tensor: Tensor,
-    changes: dict[str, ModuleChange],
-    config: AdapterConfig,
-    folder: Path,
-) -> None:
-    """Put the tensor with this key where it belongs in ``changes``, which are by module.
-
-    Raises:
-        ConvertError: no kind of adapter has such a key.
-    """
-    name = module_name(key)
-    match = _KEY.fullmatch(name)
+def parse_key(key: str) -> PeftKey | None:
+    """What ``key`` says; None if no LoRA of PEFT has such a key."""
+    name = without_wrappers(key)
+    match = _KIND.fullmatch(name)
     if match is None:
-        # A trained bias, or a module saved as a whole, whose key no longer says modules_to_save.
         module, _, part = name.rpartition(".")
-        change = changes.setdefault(module, ModuleChange())
-        change.replaced[_tensor_part(part, key, folder)] = tensor
-        change.resizes_base = not any(module.endswith(saved) for saved in config.modules_to_save)
-        return
-    kind, rest = match["kind"], (match["rest"] or "weight").split(".")
-    change = changes.setdefault(match["module"], ModuleChange())
-    if kind in ("modules_to_save", "base_layer"):
-        change.replaced[_tensor_part(rest[-1], key, folder)] = tensor
-        change.resizes_base = kind == "base_layer"
-    elif kind == "token_adapter" and rest[0] == "trainable_tokens_delta":
-        change.token_rows = tensor
-    elif kind == "lora_B" and rest[-1] == "bias":
-        change.bias = tensor
-    elif kind == "lora_magnitude_vector":
-        change.magnitude = tensor
-    elif kind == "token_adapter" or rest[-1] == "bias":
-        raise _unknown_key(key, folder)
-    elif kind.endswith("A"):
-        change.a = tensor
-        change.is_embedding = kind == "lora_embedding_A"
-    else:
-        change.b = tensor
+        if is_skipped(name):
+            return _key(module, "ignored")
+        return _key(module, "plain", part) if module and part in _TENSORS else None
+    module, rest = match["module"], (match["rest"] or "").split(".") if match["rest"] else []
+    if match["kind"].startswith(("lora_monteclora", "lora_velora")):  # of the training alone
+        return _key(module, "ignored")
+    match match["kind"]:
+        case "lora_A" | "lora_B" as kind if rest[-1:] == ["weight"] and len(rest) <= 2:
+            return _key(module, kind, adapter=_first(rest[:-1]))
+        case "lora_B" if rest[-1:] == ["bias"] and len(rest) <= 2:
+            return _key(module, "lora_bias", adapter=_first(rest[:-1]))
+        case "lora_embedding_A" | "lora_embedding_B" as kind if len(rest) <= 1:
+            return _key(module, kind, adapter=_first(rest))
+        case "lora_magnitude_vector" as kind if len(rest) <= 2:
+            # DoRA's magnitude was a parameter, and is now the weight of a module.
+            names = rest[:-1] if rest[-1:] == ["weight"] else rest
+            return _key(module, kind, adapter=_first(names)) if len(names) <= 1 else None
+        case "token_adapter":
+            return _token_key(module, rest)
+        case "modules_to_save" | "original_module" | "base_layer" as kind if rest:
+            return _module_key(module, kind, rest)
+    return None
 
 
-def _tensor_part(part: str, key: str, folder: Path) -> TensorPart:
-    match part:
-        case "weight" | "bias":
-            return part
-    raise _unknown_key(key, folder)
+def _token_key(module: str, rest: list[str]) -> PeftKey | None:
+    match rest:
+        case ["base_layer", part] if part in _TENSORS:
+            return _key(module, "base", part)
+        case ["trainable_tokens_delta"]:
+            return _key(module, "token_rows")
+        case ["trainable_tokens_delta", adapter]:
+            return _key(module, "token_rows", adapter=adapter)
+        case ["trainable_tokens_original", *_]:
+            return _key(module, "ignored")
+    return None
 
 
-def _unknown_key(key: str, folder: Path) -> ConvertError:
-    return ConvertError(f"{folder}: the key {key} is of an unknown kind")
+def _module_key(module: str, kind: str, rest: list[str]) -> PeftKey | None:
+    """A key of a whole module, or of a module inside it."""
+    *inner, part = rest
+    if part not in _TENSORS:
+        return None
+    adapter = None
+    if kind == "modules_to_save" and inner:  # PEFT removes the name where nothing follows it
+        adapter, inner = inner[0], inner[1:]
+    if kind == "base_layer" and inner:
+        return None
+    return _key(".".join([module, *inner]), _SOURCES[kind], part, adapter)
+
+
+_SOURCES: dict[str, Kind] = {
+    "modules_to_save": "saved",
+    "original_module": "original",
+    "base_layer": "base",
+}
+
+
+def _first(names: list[str]) -> str | None:
+    return names[0] if names else None
+
+
+def _key(module: str, kind: Kind, part: str = "weight", adapter: str | None = None) -> PeftKey:
+    return PeftKey(module_name(module), _peft_name(module), kind, part, adapter)
+
+
+def module_name(name: str) -> str:
+    """A name that PEFT gives a module, or a tensor of it, as the one in the base.
+
+    ``base_model.model`` is PEFT's own; the language model of a model for images too is
+    ``language_model.model`` or, since transformers 5, ``model.language_model``.
+    """
+    parts = [part for part in name.split(".") if part not in _WRAPPERS]
+    first = next((at for at, part in enumerate(parts) if part not in _CONTAINERS), len(parts))
+    inner = parts[first:]
+    if inner and inner[0] in _OF_THE_MODEL:
+        return ".".join(["model", *inner])
+    if inner and inner[0] == "lm_head":
+        return ".".join(inner)
+    return _peft_name(".".join(parts))
+
+
+def _peft_name(module: str) -> str:
+    return module.removeprefix("base_model.model.")

@@ -14,8 +14,8 @@ import numpy as np
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
-from baize_convert.failures import ConvertError
-from baize_convert.lora.adapter import Adapter, ModuleChange
+from baize_convert.failures import ConvertError, first_few
+from baize_convert.lora.adapter import EMBEDDING, HEAD, Adapter, ModuleChange
 from baize_convert.lora.checks import check_adapters
 from baize_convert.lora.combination import has_own_head
 from baize_convert.lora.fitting import fit_adapter
@@ -62,10 +62,11 @@ def write_adapter(
     writer.add_name(title(adapter.name))
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", 0.0)
-    for module, change in sorted(adapter.changes.items()):
+    low_rank = {module: change for module, change in adapter.changes.items() if change.rank}
+    for module, change in sorted(low_rank.items()):
         for part, values in zip("ab", _scaled_matrices(names[module], change), strict=True):
             name = f"{names[module].target}.weight.lora_{part}"
-            writer.add_tensor(name, np.ascontiguousarray(values.astype(_DTYPES[outtype])))
+            writer.add_tensor(name, _store(values, outtype, f"{adapter.path}: {module}"))
     try:
         with replace_when_complete(output) as partial:
             writer.write_header_to_file(partial)
@@ -74,7 +75,17 @@ def write_adapter(
             writer.close()
     except OSError as error:
         raise ConvertError(f"{output}: {error.strerror}") from error
-    return len(adapter.changes)
+    return len(low_rank)
+
+
+def _store(
+    values: NDArray[np.float32], outtype: AdapterOuttype, where: str
+) -> NDArray[np.floating]:
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(values.astype(_DTYPES[outtype]))
+    if not np.isfinite(stored).all():
+        raise ConvertError(f"{where}: its numbers are too large for {outtype}: use --outtype f32")
+    return stored
 
 
 def _check_low_rank(base: Checkpoint, adapter: Adapter) -> None:
@@ -85,23 +96,27 @@ def _check_low_rank(base: Checkpoint, adapter: Adapter) -> None:
             wrong.append(f"{module} (DoRA)")
         elif change.token_rows is not None:
             wrong.append(f"{module} (trained tokens)")
-        elif change.a is None or _replaces(base, module, change):
+        elif _replaces(base, module, change):
             wrong.append(f"{module} (replaced as a whole)")
         elif change.bias is not None:
             wrong.append(f"{module} (a bias)")
         elif change.is_embedding and not has_own_head(base):
             # llama.cpp would apply it to the head too, transposed, and abort.
             wrong.append(f"{module} (which the head shares)")
+        elif module == HEAD and change.rank and not has_own_head(base):
+            wrong.append(f"{module} (which the base shares with the embedding)")
     if wrong:
         raise ConvertError(
-            f"{adapter.path}: an adapter file cannot contain {', '.join(wrong)}: use 'merge'"
+            f"{adapter.path}: an adapter file cannot contain {first_few(wrong)}: use 'merge'"
         )
 
 
 def _replaces(base: Checkpoint, module: str, change: ModuleChange) -> bool:
     """Whether the adapter replaces weights; PEFT also saves embeddings that it did not change."""
-    for part, tensor in change.replaced.items():
+    for part, tensor in (*change.replaced.items(), *change.base_copies.items()):
         original = base.tensors.get(f"{module}.{part}")
+        if original is None and module == HEAD and part == "weight":
+            original = base.tensors[f"{EMBEDDING}.weight"]
         if original is None or not original.equals(tensor):
             return True
     return False
