@@ -47,11 +47,9 @@ def open_base(base: Path | str) -> Checkpoint:
     path = Path(base)
     if path.is_dir():
         return open_folder(path)
-    if path.is_file() and path.suffix in _IN_FOLDER:
-        raise ConvertError(f"{path} is one file of a model: give its folder, {path.parent}")
     if path.is_file():
-        if path.suffix in _WEIGHTS:
-            raise ConvertError(f"{path}: a file of weights alone: give the folder that it is in")
+        if path.suffix in (*_WEIGHTS, ".json"):
+            raise ConvertError(f"{path} is one file of a model: give its folder, {path.parent}")
         return open_gguf(path)
     raise missing_error(base, "a model is a Hugging Face folder, a GGUF file or hf:owner/name")
 

@@ -102,10 +102,8 @@ class _Subfolder:
     @property
     def files(self) -> frozenset[str]:
         begin = f"{self.folder}/"
-        names = (
-            file.removeprefix(begin) for file in self.repository.files if file.startswith(begin)
-        )
-        return frozenset(names)
+        inside = (file for file in self.repository.files if file.startswith(begin))
+        return frozenset(file.removeprefix(begin) for file in inside)
 
     def has(self, file: str) -> bool:
         return self.repository.has(f"{self.folder}/{file}")

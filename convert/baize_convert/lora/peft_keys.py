@@ -133,7 +133,7 @@ def module_name(name: str) -> str:
     ``base_model.model`` is PEFT's own; the language model of a model for images too is
     ``language_model.model`` or, since transformers 5, ``model.language_model``.
     """
-    parts = [part for part in name.split(".") if part not in _WRAPPERS]
+    parts = without_wrappers(name).split(".")
     first = next((at for at, part in enumerate(parts) if part not in _CONTAINERS), len(parts))
     inner = parts[first:]
     if inner and inner[0] in _OF_THE_MODEL:
