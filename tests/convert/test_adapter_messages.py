@@ -84,7 +84,7 @@ def test_a_mistyped_base_says_what_a_base_is(base: str) -> None:
 
 def test_one_file_of_a_folder(adapter: Path, tmp_path: Path) -> None:
     assert open_adapter(adapter / "adapter_model.safetensors").path == adapter
-    assert "give the folder" in refusal(lambda: open_base(BASE / "model.safetensors"))
+    assert "give its folder" in refusal(lambda: open_base(BASE / "model.safetensors"))
     kohya = tmp_path / "style.safetensors"
     write_safetensors(kohya, {"lora_unet_down.lora_down.weight": ("F32", (1,), b"\0" * 4)})
     assert "kohya" in refusal(lambda: open_adapter(kohya))
