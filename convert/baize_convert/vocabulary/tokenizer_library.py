@@ -2,24 +2,65 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from baize_convert.failures import ConvertError, reason
+from baize_convert.vocabulary.tokenizer_files import TokenizerModel
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
 def read_tokenizer(file: Path) -> Tokenizer:
-    """Load a ``tokenizer.json``.
+    """Load a ``tokenizer.json``; callers must not change what they get.
 
     Raises:
         ConvertError: the tokenizers library cannot read it.
     """
+    try:
+        return _read_tokenizer(file, file.stat().st_mtime_ns)
+    except OSError as error:
+        raise ConvertError(f"{file}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=1)
+def _read_tokenizer(file: Path, _changed_at: int) -> Tokenizer:
+    """Plan and check need the same one, and a large one takes a second to load."""
     from tokenizers import Tokenizer
 
     try:
         return Tokenizer.from_file(str(file))
     except Exception as error:  # the library raises nothing narrower
         raise ConvertError(f"{file}: not a tokenizer: {reason(error)}") from error
+
+
+def tokens_that_merges_do_not_make(model: TokenizerModel) -> list[str]:
+    """The tokens of a BPE that its merges alone do not make of their characters.
+
+    Raises:
+        ConvertError: the tokenizers library cannot read the model.
+    """
+    from tokenizers import Tokenizer
+
+    plain = msgspec.structs.replace(model, type="BPE", ignore_merges=False)
+    raw = msgspec.json.encode({"version": "1.0", "added_tokens": [], "model": plain})
+    try:
+        tokenizer = Tokenizer.from_str(raw.decode())
+    except Exception as error:  # the library raises nothing narrower
+        raise ConvertError(f"not a tokenizer: {reason(error)}") from error
+    ids = model.ids()
+    encodings = tokenizer.encode_batch(list(ids), add_special_tokens=False)
+    return [
+        token
+        for (token, id), encoding in zip(ids.items(), encodings, strict=True)
+        if encoding.ids != [id]
+    ]
+
+
+def forget_tokenizer() -> None:
+    """Free what ``read_tokenizer`` keeps."""
+    _read_tokenizer.cache_clear()
