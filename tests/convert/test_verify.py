@@ -11,10 +11,10 @@ import pytest
 from sentencepiece import SentencePieceTrainer
 
 from baize_convert.cli.program import run
+from baize_convert.parity.source_tokenizers import open_source_tokenizer
+from baize_convert.parity.text import verification_text
+from baize_convert.parity.tokenizers import compare_tokenizers
 from baize_convert.verify.predictions import compare_logits
-from baize_convert.verify.source_tokenizers import open_source_tokenizer
-from baize_convert.verify.text import verification_text
-from baize_convert.verify.tokenizers import compare_tokenizers
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import convert_folder, random_folder
 from tests.convert.test_vocabulary import SHAPE

@@ -3,35 +3,26 @@
 ``llm_tokenizer_spm`` merges two tokens whenever their concatenation is a token, and the score of
 that token is the only order it knows. So every way to make a token must be a merge, and all of them
 must be one after the other. That holds for the merges that transformers makes of the scores of a
-SentencePiece model (``generate_merges``), but for tokens with equal scores: these are user-defined
-pieces, which SentencePiece looks for before it merges anything.
+SentencePiece model (``generate_merges``), but for groups of tokens that had the same score, such as
+LLaMA's runs of spaces: they get the same score again.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.vocabulary.tokenizer_files import TokenizerFile
 
 _BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
-_MOST_ISOLATED = 1000
-"""Gemma has 246 user-defined pieces."""
+_LARGEST_GROUP = 500
+"""Tokens with the same score; Gemma has 246 of them."""
 
 
-@dataclass(frozen=True)
-class MergeRanks:
-    """Scores by token, and the tokens that are looked for in the text before anything is merged."""
-
-    scores: dict[str, float] = field(default_factory=dict)
-    isolated: tuple[str, ...] = ()
-
-
-def rank_merges(file: Path, tokenizer: TokenizerFile) -> MergeRanks:
-    """Scores with which llama.cpp makes the merges of ``file`` in their order.
+def scores_of_merges(file: Path, tokenizer: TokenizerFile) -> dict[str, float]:
+    """Scores by token, with which llama.cpp makes the merges of ``file`` in their order.
 
     Raises:
         ConvertError: there are none.
@@ -40,30 +31,32 @@ def rank_merges(file: Path, tokenizer: TokenizerFile) -> MergeRanks:
         pairs = tokenizer.model.pairs()
     except ValueError as error:
         raise ConvertError(f"{file}: a merge does not consist of two tokens") from error
-    added = {token.content for token in tokenizer.added_tokens}
-    _check_complete(file, tokenizer, pairs, added)
+    _check_complete(file, tokenizer, pairs)
+    ends: dict[str, int] = {}
+    for rank, (left, right) in enumerate(pairs):
+        ends[left + right] = rank
     scores: dict[str, float] = {}
-    last, last_apart, apart = "", -1, ""
+    group_begin, group_end, group = 0, -1, set[str]()
     for rank, (left, right) in enumerate(pairs):
         token = left + right
-        if token in scores and token != last:
-            last_apart, apart = rank, token
-        scores.setdefault(token, -float(rank))
-        last = token
-    isolated = {left + right: None for left, right in pairs[: last_apart + 1]}
-    if len(isolated) > min(_MOST_ISOLATED, len(scores) // 10):
-        raise ConvertError(
-            f"{file}: llama.cpp cannot do its merges in their order: those of {apart!r} are apart"
-        )
-    return MergeRanks(scores, tuple(token for token in isolated if token not in added))
+        if rank > group_end:
+            group_begin, group = rank, set()
+        group_end = max(group_end, ends[token])
+        group.add(token)
+        if len(group) > _LARGEST_GROUP:
+            raise ConvertError(
+                f"{file}: llama.cpp cannot do its merges in their order: those of "
+                f"{next(iter(sorted(group)))!r} are apart"
+            )
+        scores[token] = -float(group_begin)
+    return scores
 
 
-def _check_complete(
-    file: Path, tokenizer: TokenizerFile, pairs: Sequence[tuple[str, str]], added: set[str]
-) -> None:
+def _check_complete(file: Path, tokenizer: TokenizerFile, pairs: Sequence[tuple[str, str]]) -> None:
     """Check that no token can be made of two others but by a merge."""
     listed = set(pairs)
     ids = tokenizer.model.ids()
+    added = {token.content for token in tokenizer.added_tokens}
     parts = {token for token in ids if token not in added and not _BYTE_PIECE.fullmatch(token)}
     for token in ids:
         if token not in parts:

@@ -75,8 +75,7 @@ def find_pre_tokenizer(
     Raises:
         ConvertError: llama.cpp has none; the message lists the steps.
     """
-    canonical = _canonical(steps)
-    known = None if canonical is None else _NAMES_BY_STEPS.get(canonical)
+    known = known_name(steps)
     if known is not None:
         alike = [named_pre_tokenizer(known)]
     elif any(isinstance(step, ByteLevel) for step in steps):
@@ -91,6 +90,12 @@ def find_pre_tokenizer(
     ]
     fitting = [one for one in candidates if one.ignore_merges == ignore_merges]
     return (fitting or candidates)[0]
+
+
+def known_name(steps: Sequence[PreTokenizer]) -> str | None:
+    """A name that llama.cpp has for these steps, if they are the usual ones."""
+    canonical = _canonical(steps)
+    return None if canonical is None else _NAMES_BY_STEPS.get(canonical)
 
 
 def named_pre_tokenizer(name: str) -> LlamaPreTokenizer:

@@ -61,8 +61,8 @@ def read_vocabulary(
         ConvertError: there is no tokenizer, it contradicts the config, or llama.cpp cannot do what
             it does.
     """
-    source, warnings = _read_source(folder)
-    kind = _kind(source, pre)
+    source, warnings = read_source(folder)
+    kind = kind_of_source(source, pre)
     vocabulary = build_vocabulary(source, kind, config.vocab_size)
     vocabulary.warnings[:0] = warnings
     add_special_ids(vocabulary, folder, source.names, config)
@@ -80,8 +80,12 @@ def read_vocabulary(
     return vocabulary
 
 
-def _read_source(folder: Path) -> tuple[TokenizerSource, list[str]]:
-    """The files of the tokenizer, and warnings about them."""
+def read_source(folder: Path) -> tuple[TokenizerSource, list[str]]:
+    """The files of the tokenizer in ``folder``, and warnings about them.
+
+    Raises:
+        ConvertError: there is none, or it cannot be read.
+    """
     tokenizer = read_json_file(folder / "tokenizer.json", TokenizerFile)
     settings = (
         read_json_file(folder / "tokenizer_config.json", TokenizerConfig) or TokenizerConfig()
@@ -118,7 +122,12 @@ def _hint(folder: Path) -> str:
     return ""
 
 
-def _kind(source: TokenizerSource, pre: str | None) -> TokenizerKind:
+def kind_of_source(source: TokenizerSource, pre: str | None = None) -> TokenizerKind:
+    """What llama.cpp has for a tokenizer; ``pre`` names the pre-tokenizer of a BPE.
+
+    Raises:
+        ConvertError: it has nothing; the message names the step that it lacks.
+    """
     if source.tokenizer is not None:
         return kind_of_tokenizer_file(source.folder / "tokenizer.json", source.tokenizer, pre)
     assert source.pieces is not None

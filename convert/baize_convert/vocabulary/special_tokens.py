@@ -99,9 +99,9 @@ def repair_begin_and_end(vocabulary: Vocabulary, folder: Path) -> None:
     """Use ``<s>`` and ``</s>`` where no token is named, or one that cannot be begin or end."""
     for kind, piece in (("bos", _BEGIN), ("eos", _END)):
         if kind not in vocabulary.special_ids and piece in vocabulary.tokens:
-            id = vocabulary.tokens.index(piece)
-            if vocabulary.types[id] == TokenType.CONTROL:
-                vocabulary.special_ids[kind] = id
+            found = vocabulary.tokens.index(piece)
+            if vocabulary.types[found] == TokenType.CONTROL:
+                vocabulary.special_ids[kind] = found
     expected = {"bos": (_BEGIN, {_END}), "eos": (_END, {_BEGIN})}
     for kind, (piece, others) in expected.items():
         id = vocabulary.special_ids.get(kind)

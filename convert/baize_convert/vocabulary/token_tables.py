@@ -14,7 +14,7 @@ from pathlib import Path
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
-from baize_convert.vocabulary.merge_ranks import MergeRanks, rank_merges
+from baize_convert.vocabulary.merge_ranks import scores_of_merges
 from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
 from baize_convert.vocabulary.tokenizer_files import (
     AddedToken,
@@ -139,7 +139,7 @@ def _put_file(
     """The tokens of ``tokenizer.json``, with scores from its merges; ``keep`` those there are."""
     assert vocabulary.scores is not None
     model = tokenizer.model
-    ranks = MergeRanks() if keep else rank_merges(folder / "tokenizer.json", tokenizer)
+    scores = {} if keep else scores_of_merges(folder / "tokenizer.json", tokenizer)
     for token, id in model.ids().items():
         if keep and id not in vocabulary.filled:
             continue
@@ -147,10 +147,7 @@ def _put_file(
         if token == model.unk_token:
             type = TokenType.UNKNOWN
         put_token(vocabulary, folder, id, token, type)
-        vocabulary.scores[id] = ranks.scores.get(token, 0.0)
-    for token in ranks.isolated:
-        text = token.replace(SPACE, " ")
-        put_token(vocabulary, folder, model.ids()[token], text, TokenType.USER_DEFINED)
+        vocabulary.scores[id] = scores.get(token, 0.0)
 
 
 # --- BPE on bytes -------------------------------------------------------------------------------

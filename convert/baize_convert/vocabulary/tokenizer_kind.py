@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Literal
@@ -34,6 +34,7 @@ from baize_convert.vocabulary.pre_tokenizers import (
     APPROXIMATED,
     converter_name,
     find_pre_tokenizer,
+    known_name,
 )
 from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
 from baize_convert.vocabulary.tokenizer_files import TokenizerFile, TokenizerModel
@@ -109,7 +110,7 @@ def kind_of_tokenizer_file(file: Path, tokenizer: TokenizerFile, pre: str | None
     if any(
         token.lstrip or token.rstrip or token.single_word for token in tokenizer.added_tokens
     ) or (normalizers and any(token.normalized for token in tokenizer.added_tokens)):
-        return _with_limit(kind, Limit.TOKEN_FLAGS)
+        return replace(kind, limits=(*kind.limits, Limit.TOKEN_FLAGS))
     return kind
 
 
@@ -161,12 +162,12 @@ def _sentencepiece_kind(
     if rest and _splits_nothing(rest[0]):
         rest.pop(0)
     match (tuple(normalizers), tuple(rest)):
-        case ((Prepend(prepend="▁"), replace), ()) if replace == _TO_SPACE:
+        case ((Prepend(prepend="▁"), spaces), ()) if spaces == _TO_SPACE:
             return _prefixed(isolated, exactly=True)
-        case ((replace,), ()) if replace == _TO_SPACE:
+        case ((spaces,), ()) if spaces == _TO_SPACE:
             return TokenizerKind("llama", isolated=isolated)
-        case ((replace, second), (Metaspace(replacement="▁", scheme="always") as space,)) if (
-            replace == _TO_SPACE and second == _SECOND_SPACE and _keeps_whole(space, tokenizer)
+        case ((spaces, second), (Metaspace(replacement="▁", scheme="always") as space,)) if (
+            spaces == _TO_SPACE and second == _SECOND_SPACE and _keeps_whole(space, tokenizer)
         ):
             return _prefixed(isolated, exactly=True)
         case ((), (Metaspace(replacement="▁") as space,)) if _keeps_whole(space, tokenizer):
@@ -229,9 +230,11 @@ def _bytes_kind(
     for normalizer in normalizers:
         if not isinstance(normalizer, Nfc):
             raise _refused(file, f"its normalizer {normalizer}")
-    kind = TokenizerKind("gpt2", limits=(Limit.COMPOSITION,) if normalizers else ())
+    limits: tuple[Limit, ...] = (Limit.COMPOSITION,) if normalizers else ()
+    if known_name(steps) in APPROXIMATED:
+        limits = (*limits, Limit.LETTER_CASE)
     if pre is not None:
-        return _with_pre(kind, pre)
+        return TokenizerKind("gpt2", pre, limits=limits)
     for step in steps:
         if isinstance(step, ByteLevel) and step.add_prefix_space:
             raise _refused(file, "add_prefix_space of its pre-tokenizer ByteLevel")
@@ -244,23 +247,10 @@ def _bytes_kind(
         raise _refused(
             file, f"{flag} of its model ({len(lost)} tokens result from no merges: {lost[0]!r})"
         )
-    return _with_pre(kind, converter_name(file, found))
-
-
-def _with_pre(kind: TokenizerKind, pre: str) -> TokenizerKind:
-    kind = TokenizerKind(kind.model, pre, limits=kind.limits)
-    return _with_limit(kind, Limit.LETTER_CASE) if pre in APPROXIMATED else kind
+    return TokenizerKind("gpt2", converter_name(file, found), limits=limits)
 
 
 # --- common -------------------------------------------------------------------------------------
-
-
-def _with_limit(kind: TokenizerKind, limit: Limit) -> TokenizerKind:
-    if limit in kind.limits:
-        return kind
-    return TokenizerKind(
-        kind.model, kind.pre, kind.space_prefix, kind.isolated, (*kind.limits, limit)
-    )
 
 
 def _refused(file: Path, what: str) -> ConvertError:

@@ -27,15 +27,39 @@ def read_tokenizer(file: Path) -> Tokenizer:
         raise ConvertError(f"{file}: {error.strerror}") from error
 
 
+def take_tokenizer(file: Path) -> Tokenizer:
+    """The same, for one caller who may change it; nothing is kept.
+
+    Raises:
+        ConvertError: see ``read_tokenizer``.
+    """
+    tokenizer = read_tokenizer(file)
+    _read_tokenizer.cache_clear()
+    return tokenizer
+
+
 @lru_cache(maxsize=1)
 def _read_tokenizer(file: Path, _changed_at: int) -> Tokenizer:
     """Plan and check need the same one, and a large one takes a second to load."""
+    return tokenizer_from_json(file, file.read_bytes())
+
+
+def tokenizer_from_json(file: Path, raw: bytes) -> Tokenizer:
+    """The tokenizer in ``raw``, the content of ``file``, which encodes whole texts.
+
+    Raises:
+        ConvertError: the tokenizers library cannot read it.
+    """
     from tokenizers import Tokenizer
 
     try:
-        return Tokenizer.from_file(str(file))
+        tokenizer = Tokenizer.from_buffer(raw)
     except Exception as error:  # the library raises nothing narrower
         raise ConvertError(f"{file}: not a tokenizer: {reason(error)}") from error
+    # What training left in the file; transformers ignores it too, unless it is asked to.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def tokens_that_merges_do_not_make(model: TokenizerModel) -> list[str]:
@@ -59,8 +83,3 @@ def tokens_that_merges_do_not_make(model: TokenizerModel) -> list[str]:
         for (token, id), encoding in zip(ids.items(), encodings, strict=True)
         if encoding.ids != [id]
     ]
-
-
-def forget_tokenizer() -> None:
-    """Free what ``read_tokenizer`` keeps."""
-    _read_tokenizer.cache_clear()
