@@ -116,8 +116,8 @@ def _check_vocabulary(
         partial.unlink()
         journal.remove()
         raise
-    for limit in comparison.limits:
-        notice(limit.value)
+    for line in comparison.notices:
+        notice(line)
 
 
 def _open_journal(plan: Plan, partial: Path) -> Journal:

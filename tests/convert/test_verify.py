@@ -73,8 +73,14 @@ def test_a_wrong_pre_tokenizer_is_detected(
     for file in smollm2_folder.glob("tokenizer*"):
         shutil.copy(file, base)
     wrong = tmp_path / "wrong.gguf"
-    assert run(["merge", str(base), "--pre", "tekken", "-o", str(wrong)]) == 0
-    capsys.readouterr()
+    arguments = ["merge", str(base), "--pre", "tekken", "-o", str(wrong)]
+    assert run(arguments) == 1
+    captured = capsys.readouterr()
+    assert "--allow-tokenizer-difference writes the file" in captured.err
+    assert "source [" in captured.err
+    assert list(tmp_path.glob("wrong*")) == []
+    assert run([*arguments, "--allow-tokenizer-difference"]) == 0
+    assert "otherwise than the tokenizer in" in capsys.readouterr().err
     assert run(["verify", str(wrong), "--base", str(base), "--tokens", "16"]) == 1
     captured = capsys.readouterr()
     assert "its tokenizer is not that of" in captured.err

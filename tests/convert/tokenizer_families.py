@@ -1,4 +1,4 @@
-"""Tokenizers of many families as Hugging Face folders, made of the vocabularies of llama.cpp's tests.
+"""Tokenizers of many families as Hugging Face folders, from the vocabularies of llama.cpp.
 
 The vocabularies are real; the steps around them are those that the family's ``tokenizer.json`` has.
 A folder has a ``config.json`` but no weights: enough for ``write_vocabulary``.

@@ -83,8 +83,8 @@ def verification_lines(
     tokenizers: TokenizerComparison, predictions: PredictionComparison
 ) -> Iterator[str]:
     yield f"tokenizer: {tokenizers.equal} of {tokenizers.lines} texts equal"
-    for limit in tokenizers.limits:
-        yield f"  {limit.value}"
+    for notice in tokenizers.notices:
+        yield f"  {notice}"
     yield from difference_lines(tokenizers)
     yield f"same most likely token: {predictions.same_top:.1%} of {predictions.tokens}"
     yield f"KL divergence: mean {predictions.mean_kl:.5f}, highest {predictions.highest_kl:.4f}"
@@ -108,7 +108,9 @@ def difference_lines(tokenizers: TokenizerComparison) -> Iterator[str]:
         min(len(first.source), len(first.result)),
     )
     begin = max(at - 5, 0)
-    yield f"  first: {clean_line(repr(first.line), 300)}, from id {begin}"
+    # Of several spaces, a terminal's line keeps one.
+    shown = repr(first.line).replace("  ", r" \x20")
+    yield f"  first: {clean_line(shown, 300)}, from id {begin}"
     yield f"  source {first.source[begin : begin + _SHOWN_IDS]}"
     yield f"  result {first.result[begin : begin + _SHOWN_IDS]}"
 

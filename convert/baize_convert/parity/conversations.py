@@ -36,17 +36,13 @@ def source_template(source: TokenizerSource, replacement: str | None) -> SourceT
     return SourceTemplate(template, named)
 
 
-def compare_conversations(
-    source: SourceTemplate, vocabulary: LlamaVocabulary
-) -> tuple[str, str] | None:
+def write_conversations(source: SourceTemplate, vocabulary: LlamaVocabulary) -> tuple[str, str]:
     """The texts of a conversation by the source's template and by the file's own.
 
-    None if the source's template refuses it: then there is nothing to compare.
+    Raises:
+        TemplateFailure: the source's template refuses it, so there is nothing to compare.
     """
-    try:
-        expected = vocabulary.write_conversation(CONVERSATION, source.template, source.variables)
-    except TemplateFailure:
-        return None
+    expected = vocabulary.write_conversation(CONVERSATION, source.template, source.variables)
     try:
         return expected, vocabulary.write_conversation(CONVERSATION)
     except TemplateFailure as failure:

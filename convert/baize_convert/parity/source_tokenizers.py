@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -94,6 +93,8 @@ class _LibraryTokenizer:
         self._kind = kind
         self._file = source.folder / "tokenizer.json"
         self._tokenizer = self._completed(take_tokenizer(self._file))
+        self._flagged: dict[frozenset[str], Tokenizer] = {}
+        """The same with some flags of added tokens cleared."""
         self._steps = (self._tokenizer.normalizer, self._tokenizer.pre_tokenizer)
         self.limits = kind.limits
         added = self._tokenizer.get_added_tokens_decoder().values()
@@ -102,7 +103,7 @@ class _LibraryTokenizer:
     def encode(
         self, texts: list[str], *, add_special: bool = False, limits: frozenset[Limit] = frozenset()
     ) -> list[list[int]]:
-        tokenizer = self._without_flags if Limit.TOKEN_FLAGS in limits else self._tokenizer
+        tokenizer = self._with_flags(limits)
         tokenizer.normalizer, tokenizer.pre_tokenizer = self._limited_steps(limits)
         return [
             list(encoding.ids)
@@ -147,13 +148,21 @@ class _LibraryTokenizer:
             pre_tokenizer = None
         return normalizer, pre_tokenizer
 
-    @cached_property
-    def _without_flags(self) -> Tokenizer:
-        """The tokenizer whose added tokens are found in the text wherever they are."""
-        raw = msgspec.json.decode(self._file.read_bytes())
-        flags = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
-        raw["added_tokens"] = [{**token, **flags} for token in raw["added_tokens"]]
-        return self._completed(tokenizer_from_json(self._file, msgspec.json.encode(raw)))
+    def _with_flags(self, limits: frozenset[Limit]) -> Tokenizer:
+        """The tokenizer whose added tokens are found in the text as llama.cpp finds them."""
+        flags = {"normalized"} if Limit.SPACE_PREFIX in limits else set()
+        if Limit.TOKEN_FLAGS in limits:
+            flags = {"normalized", "lstrip", "rstrip", "single_word"}
+        if not flags:
+            return self._tokenizer
+        key = frozenset(flags)
+        if key not in self._flagged:
+            raw = msgspec.json.decode(self._file.read_bytes())
+            cleared = dict.fromkeys(flags, False)
+            raw["added_tokens"] = [{**token, **cleared} for token in raw["added_tokens"]]
+            tokenizer = tokenizer_from_json(self._file, msgspec.json.encode(raw))
+            self._flagged[key] = self._completed(tokenizer)
+        return self._flagged[key]
 
 
 class _SentencePieceTokenizer:
@@ -161,7 +170,8 @@ class _SentencePieceTokenizer:
 
     def __init__(self, source: TokenizerSource, kind: TokenizerKind) -> None:
         assert source.pieces is not None
-        self._processor = _open_sentencepiece(source.folder / "tokenizer.model")
+        file = source.folder / "tokenizer.model"
+        self._processor = _open_sentencepiece(file, dummy_prefix=kind.space_prefix)
         self.limits = kind.limits
         self._ids = _special_ids(source, source.pieces)
         self._user_defined = {
@@ -213,10 +223,12 @@ def _special_ids(source: TokenizerSource, model: SentencePieceModel) -> dict[str
     return {text: id for text, id in ids.items() if text}
 
 
-def _open_sentencepiece(file: Path) -> SentencePieceProcessor:
+def _open_sentencepiece(file: Path, *, dummy_prefix: bool) -> SentencePieceProcessor:
     from sentencepiece import SentencePieceProcessor
 
+    # What comes last in a protobuf counts: the normalizer's add_dummy_prefix.
+    setting = b"\x1a\x02\x18" + bytes([dummy_prefix])
     try:
-        return SentencePieceProcessor(model_file=str(file))
+        return SentencePieceProcessor(model_proto=file.read_bytes() + setting)
     except (OSError, RuntimeError) as error:
         raise ConvertError(f"{file}: not a SentencePiece model") from error

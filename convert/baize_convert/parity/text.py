@@ -28,6 +28,7 @@ def text_samples() -> list[str]:
     """Each line of the text, and the whole of it, which contains line ends."""
     text = verification_text()
     edges = ["", " ", "  two spaces", "end  ", "\n", "a\n\n\nb\r\n\tc", "\u00a0x\u3000y", "1234567"]
+    edges.append("cafe\u0301, de\u0301compose\u0301")
     return [*edges, *(line for line in text.split("\n") if line), text]
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from baize_convert.parity.conversations import SourceTemplate, compare_conversations
-from baize_convert.parity.llama_model import LlamaVocabulary, open_vocabulary
+from baize_convert.parity.conversations import SourceTemplate, write_conversations
+from baize_convert.parity.llama_model import LlamaVocabulary, TemplateFailure, open_vocabulary
 from baize_convert.parity.source_tokenizers import SourceTokenizer
 from baize_convert.parity.text import special_sample, special_samples, text_samples
 from baize_convert.vocabulary.tokenizer_kind import Limit
@@ -35,6 +35,16 @@ class TokenizerComparison:
     """What llama.cpp cannot do, and does otherwise in some of the texts."""
     limited: int = 0
     """The texts that differ as ``limits`` say."""
+    template_failure: str | None = None
+    """Why the source's chat template makes nothing of a conversation."""
+
+    @property
+    def notices(self) -> list[str]:
+        """What a person should know, a line each."""
+        lines = [limit.value for limit in self.limits]
+        if self.template_failure is not None:
+            lines.append(f"a conversation cannot be compared: {self.template_failure}")
+        return lines
 
     @property
     def equal(self) -> int:
@@ -58,9 +68,7 @@ def compare_tokenizers(
         comparison.add_specials(source.specials)
         comparison.add(_FRAMED, add_special=True)
         if template is not None:
-            pair = compare_conversations(template, vocabulary)
-            if pair is not None:
-                comparison.add([pair[0]], [pair[1]])
+            comparison.add_conversation(template)
         return comparison.result()
 
 
@@ -74,6 +82,7 @@ class _Comparison:
     limited: int = 0
     limits: list[Limit] = field(default_factory=list)
     differences: list[TokenizationDifference] = field(default_factory=list)
+    template_failure: str | None = None
 
     def add(
         self, texts: list[str], theirs: list[str] | None = None, *, add_special: bool = False
@@ -100,9 +109,22 @@ class _Comparison:
         self.lines, self.limited = lines, limited
         self.differences = self.differences if len(self.differences) > known else groups
 
+    def add_conversation(self, template: SourceTemplate) -> None:
+        """Compare what both templates make of a conversation."""
+        try:
+            expected, actual = write_conversations(template, self.vocabulary)
+        except TemplateFailure as failure:
+            self.template_failure = str(failure)
+        else:
+            self.add([expected], [actual])
+
     def result(self) -> TokenizerComparison:
         return TokenizerComparison(
-            self.lines, tuple(self.differences), tuple(self.limits), self.limited
+            self.lines,
+            tuple(self.differences),
+            tuple(self.limits),
+            self.limited,
+            self.template_failure,
         )
 
     def _differing(

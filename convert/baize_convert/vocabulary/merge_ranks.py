@@ -9,14 +9,13 @@ LLaMA's runs of spaces: they get the same score again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.vocabulary.tokenizer_files import TokenizerFile
+from baize_convert.vocabulary.tokenizer_kind import BYTE_PIECE
 
-_BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _LARGEST_GROUP = 500
 """Tokens with the same score; Gemma has 246 of them."""
 
@@ -57,7 +56,7 @@ def _check_complete(file: Path, tokenizer: TokenizerFile, pairs: Sequence[tuple[
     listed = set(pairs)
     ids = tokenizer.model.ids()
     added = {token.content for token in tokenizer.added_tokens}
-    parts = {token for token in ids if token not in added and not _BYTE_PIECE.fullmatch(token)}
+    parts = {token for token in ids if token not in added and not BYTE_PIECE.fullmatch(token)}
     for token in ids:
         if token not in parts:
             continue

@@ -131,7 +131,9 @@ def kind_of_source(source: TokenizerSource, pre: str | None = None) -> Tokenizer
     if source.tokenizer is not None:
         return kind_of_tokenizer_file(source.folder / "tokenizer.json", source.tokenizer, pre)
     assert source.pieces is not None
-    return kind_of_sentencepiece_model(source.folder / "tokenizer.model", source.pieces)
+    return kind_of_sentencepiece_model(
+        source.folder / "tokenizer.model", source.pieces, source.settings.add_prefix_space
+    )
 
 
 def _add_space_prefix(
@@ -144,10 +146,9 @@ def _add_space_prefix(
             vocabulary.add_space_prefix = named
         return
     if named is not None and named != kind.space_prefix:
-        counts = "tokenizer.json" if source.tokenizer is not None else "tokenizer.model"
         vocabulary.warnings.append(
-            f"{source.folder}: tokenizer_config.json says add_prefix_space {named}, but {counts} "
-            f"says {kind.space_prefix}, which counts"
+            f"{source.folder}: tokenizer_config.json says add_prefix_space {named}, but "
+            f"tokenizer.json says {kind.space_prefix}, which counts"
         )
     if named is not None or not kind.space_prefix:
         vocabulary.add_space_prefix = kind.space_prefix

@@ -6,7 +6,6 @@ If two files disagree, the one that transformers would load counts: ``tokenizer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from baize_convert.vocabulary.tokenizer_files import (
     TokenizerFile,
     TokenizerModel,
 )
-from baize_convert.vocabulary.tokenizer_kind import SPACE, TokenizerKind
+from baize_convert.vocabulary.tokenizer_kind import BYTE_PIECE, SPACE, TokenizerKind
 from baize_convert.vocabulary.vocabulary import (
     Vocabulary,
     fill_gaps,
@@ -31,7 +30,6 @@ from baize_convert.vocabulary.vocabulary import (
     unfilled_vocabulary,
 )
 
-_BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _BYTE_PIECES = 256
 
 
@@ -86,9 +84,9 @@ def _put_sentencepiece(
     if source.tokenizer is not None:
         known = vocabulary.filled != set(range(size))
         _put_file(vocabulary, source.folder, source.tokenizer, keep=known)
-    for token in kind.isolated:
-        id = vocabulary.tokens.index(token.encode())
-        put_token(vocabulary, source.folder, id, token.replace(SPACE, " "), TokenType.USER_DEFINED)
+        for token in kind.isolated:
+            id, text = source.tokenizer.model.ids()[token], token.replace(SPACE, " ")
+            put_token(vocabulary, source.folder, id, text, TokenType.USER_DEFINED)
     bytes_found = sum(type == TokenType.BYTE for type in vocabulary.types)
     if bytes_found != _BYTE_PIECES:
         raise ConvertError(
@@ -143,7 +141,7 @@ def _put_file(
     for token, id in model.ids().items():
         if keep and id not in vocabulary.filled:
             continue
-        type = TokenType.BYTE if _BYTE_PIECE.fullmatch(token) else TokenType.NORMAL
+        type = TokenType.BYTE if BYTE_PIECE.fullmatch(token) else TokenType.NORMAL
         if token == model.unk_token:
             type = TokenType.UNKNOWN
         put_token(vocabulary, folder, id, token, type)

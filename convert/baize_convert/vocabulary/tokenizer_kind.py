@@ -43,6 +43,7 @@ from baize_convert.vocabulary.tokenizer_library import tokens_that_merges_do_not
 TokenizerModelName = Literal["llama", "gpt2"]
 """``tokenizer.ggml.model``: SentencePiece, and BPE on bytes."""
 SPACE = "▁"
+BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
 _TO_SPACE = Replace(Pattern(text=" "), SPACE)
 _SECOND_SPACE = Replace(Pattern(regex=r"\A▁"), SPACE * 2)
 """As transformers writes a SentencePiece model that begins every text with a space: ``Metaspace``
@@ -104,7 +105,7 @@ def kind_of_tokenizer_file(file: Path, tokenizer: TokenizerFile, pre: str | None
     if tokenizer.model.byte_fallback:
         kind = _sentencepiece_kind(file, tokenizer, normalizers, steps)
     else:
-        kind = _bytes_kind(file, tokenizer.model, normalizers, steps, pre)
+        kind = _bytes_kind(file, tokenizer, normalizers, steps, pre)
     if unknown := [name for name in decoders if name not in _DECODERS[kind.model]]:
         raise _refused(file, f"its decoder {unknown[0]}")
     if any(
@@ -114,8 +115,12 @@ def kind_of_tokenizer_file(file: Path, tokenizer: TokenizerFile, pre: str | None
     return kind
 
 
-def kind_of_sentencepiece_model(file: Path, model: SentencePieceModel) -> TokenizerKind:
+def kind_of_sentencepiece_model(
+    file: Path, model: SentencePieceModel, add_prefix_space: bool | None = None
+) -> TokenizerKind:
     """The kind of a ``tokenizer.model`` without a ``tokenizer.json``.
+
+    ``add_prefix_space`` of ``tokenizer_config.json`` counts more than the model's own setting.
 
     Raises:
         ConvertError: see ``kind_of_tokenizer_file``.
@@ -128,8 +133,10 @@ def kind_of_sentencepiece_model(file: Path, model: SentencePieceModel) -> Tokeni
         raise _refused(file, "that it removes extra spaces")
     if not model.escapes_spaces or model.space_is_suffix:
         raise _refused(file, "how it writes spaces")
-    limits = (Limit.SPACE_PREFIX,) if model.adds_dummy_prefix else ()
-    return TokenizerKind("llama", space_prefix=model.adds_dummy_prefix, limits=limits)
+    prefix = model.adds_dummy_prefix if add_prefix_space is None else add_prefix_space
+    return TokenizerKind(
+        "llama", space_prefix=prefix, limits=(Limit.SPACE_PREFIX,) if prefix else ()
+    )
 
 
 def _check_model(file: Path, model: TokenizerModel) -> None:
@@ -152,13 +159,19 @@ def _sentencepiece_kind(
     steps: Sequence[PreTokenizer],
 ) -> TokenizerKind:
     """The kind of a BPE on characters, with bytes for unknown ones."""
-    if tokenizer.model.ignore_merges:
-        raise _refused(file, "ignore_merges of its model, together with byte_fallback")
     rest: list[PreTokenizer] = list(steps)
     isolated: tuple[str, ...] = ()
     if rest and isinstance(rest[-1], Split) and (words := _isolated_words(rest[-1], tokenizer)):
         isolated = words
         rest.pop()
+    if tokenizer.model.ignore_merges:
+        lost = [
+            token
+            for token in tokens_that_merges_do_not_make(tokenizer)
+            if token not in isolated and not BYTE_PIECE.fullmatch(token)
+        ]
+        if lost:
+            raise _refused(file, f"ignore_merges of its model ({lost[0]!r} results from no merges)")
     if rest and _splits_nothing(rest[0]):
         rest.pop(0)
     match (tuple(normalizers), tuple(rest)):
@@ -222,7 +235,7 @@ def _isolated_words(step: Split, tokenizer: TokenizerFile) -> tuple[str, ...]:
 
 def _bytes_kind(
     file: Path,
-    model: TokenizerModel,
+    tokenizer: TokenizerFile,
     normalizers: Sequence[Normalizer],
     steps: Sequence[PreTokenizer],
     pre: str | None,
@@ -238,12 +251,11 @@ def _bytes_kind(
     for step in steps:
         if isinstance(step, ByteLevel) and step.add_prefix_space:
             raise _refused(file, "add_prefix_space of its pre-tokenizer ByteLevel")
-    found = find_pre_tokenizer(file, steps, ignore_merges=bool(model.ignore_merges))
+    ignore_merges = bool(tokenizer.model.ignore_merges)
+    found = find_pre_tokenizer(file, steps, ignore_merges=ignore_merges)
     # The flag makes no difference if the merges make every token.
-    if found.ignore_merges != bool(model.ignore_merges) and (
-        lost := tokens_that_merges_do_not_make(model)
-    ):
-        flag = "ignore_merges" if model.ignore_merges else "that ignore_merges is not set"
+    if found.ignore_merges != ignore_merges and (lost := tokens_that_merges_do_not_make(tokenizer)):
+        flag = "ignore_merges" if ignore_merges else "that ignore_merges is not set"
         raise _refused(
             file, f"{flag} of its model ({len(lost)} tokens result from no merges: {lost[0]!r})"
         )
@@ -255,5 +267,6 @@ def _bytes_kind(
 
 def _refused(file: Path, what: str) -> ConvertError:
     return ConvertError(
-        f"{file}: llama.cpp cannot do {what}: texts would get other tokens than in training"
+        f"{file}: llama.cpp cannot do {what}: texts would get other tokens than in training, so "
+        "the model cannot run there"
     )

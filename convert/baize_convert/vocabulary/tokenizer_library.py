@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from baize_convert.failures import ConvertError, reason
-from baize_convert.vocabulary.tokenizer_files import TokenizerModel
+from baize_convert.vocabulary.tokenizer_files import TokenizerFile
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -62,22 +62,23 @@ def tokenizer_from_json(file: Path, raw: bytes) -> Tokenizer:
     return tokenizer
 
 
-def tokens_that_merges_do_not_make(model: TokenizerModel) -> list[str]:
-    """The tokens of a BPE that its merges alone do not make of their characters.
+def tokens_that_merges_do_not_make(tokenizer: TokenizerFile) -> list[str]:
+    """The tokens of a BPE, but its added ones, that merges alone do not make of their characters.
 
     Raises:
         ConvertError: the tokenizers library cannot read the model.
     """
     from tokenizers import Tokenizer
 
-    plain = msgspec.structs.replace(model, type="BPE", ignore_merges=False)
+    plain = msgspec.structs.replace(tokenizer.model, type="BPE", ignore_merges=False)
     raw = msgspec.json.encode({"version": "1.0", "added_tokens": [], "model": plain})
     try:
-        tokenizer = Tokenizer.from_str(raw.decode())
+        library = Tokenizer.from_buffer(raw)
     except Exception as error:  # the library raises nothing narrower
         raise ConvertError(f"not a tokenizer: {reason(error)}") from error
-    ids = model.ids()
-    encodings = tokenizer.encode_batch(list(ids), add_special_tokens=False)
+    added = {token.content for token in tokenizer.added_tokens}
+    ids = {token: id for token, id in tokenizer.model.ids().items() if token not in added}
+    encodings = library.encode_batch(list(ids), add_special_tokens=False)
     return [
         token
         for (token, id), encoding in zip(ids.items(), encodings, strict=True)
