@@ -105,7 +105,7 @@ class _Comparison:
             return
         lines, limited = self.lines, self.limited
         groups, self.differences = self.differences, self.differences[:known]
-        self.add([special_sample(special) for special in specials])
+        self.add([text for special in specials for text in (special, special_sample(special))])
         self.lines, self.limited = lines, limited
         self.differences = self.differences if len(self.differences) > known else groups
 
