@@ -47,19 +47,34 @@ def _read_tokenizer(file: Path, _changed_at: int) -> Tokenizer:
 def tokenizer_from_json(file: Path, raw: bytes) -> Tokenizer:
     """The tokenizer in ``raw``, the content of ``file``, which encodes whole texts.
 
+    Flags that an added token lacks have the library's defaults.
+
     Raises:
         ConvertError: the tokenizers library cannot read it.
     """
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_buffer(raw)
+        tokenizer = Tokenizer.from_buffer(_with_all_flags(raw))
     except Exception as error:  # the library raises nothing narrower
         raise ConvertError(f"{file}: not a tokenizer: {reason(error)}") from error
     # What training left in the file; transformers ignores it too, unless it is asked to.
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def _with_all_flags(raw: bytes) -> bytes:
+    """``raw`` with all flags of added tokens, which a script may have left out."""
+    if raw.count(b'"single_word"') == raw.count(b'"special"'):
+        return raw  # as the library writes it: nothing to complete
+    content = msgspec.json.decode(raw)
+    for token in content["added_tokens"]:
+        special = bool(token.setdefault("special", False))
+        for flag in ("single_word", "lstrip", "rstrip"):
+            token.setdefault(flag, False)
+        token.setdefault("normalized", not special)
+    return msgspec.json.encode(content)
 
 
 def tokens_that_merges_do_not_make(tokenizer: TokenizerFile) -> list[str]:
