@@ -384,10 +384,10 @@ BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "
         ),
         (template_processing(("<s>", 1), ("</s>", 2)), {}, 1, 2),
         (template_processing(after=("</s>", 2)), {}, None, 2),
-        # In transformers 5 these two replace the post-processor.
-        (template_processing(("<s>", 1)), {"add_bos_token": False}, None, None),
-        (template_processing(("<s>", 1)), {"add_eos_token": True}, None, 2),
-        (None, {"add_bos_token": True}, 1, None),
+        # transformers 5 ignores these two beside a tokenizer.json.
+        (template_processing(("<s>", 1)), {"add_bos_token": False}, 1, None),
+        (template_processing(("<s>", 1)), {"add_eos_token": True}, 1, None),
+        (None, {"add_bos_token": True}, None, None),
         (None, {"add_bos_token": True, "bos_token": None}, None, None),
         # Not the named BOS, but what is really added.
         (template_processing(("<unk>", 0)), {}, 0, None),

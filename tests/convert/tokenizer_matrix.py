@@ -96,7 +96,7 @@ def with_begin_and_end(family: Family, tokenizer: Json, settings: Json) -> None:
 
 
 def by_settings(family: Family, tokenizer: Json, settings: Json) -> None:
-    """In transformers 5 these two replace the post-processor."""
+    """transformers 5 reads these two only without a ``tokenizer.json``."""
     settings |= {"add_bos_token": False, "add_eos_token": True}
 
 

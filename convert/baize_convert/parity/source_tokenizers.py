@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from gguf import TokenType
-from msgspec import UNSET
 
 from baize_convert.failures import ConvertError
 from baize_convert.parity.llama_model import LlamaVocabulary, open_vocabulary
@@ -112,25 +111,11 @@ class _LibraryTokenizer:
 
     def _completed(self, tokenizer: Tokenizer) -> Tokenizer:
         """``tokenizer`` with what transformers takes from ``tokenizer_config.json``."""
-        from tokenizers import AddedToken, processors
+        from tokenizers import AddedToken
 
         named = [*self._source.names.named().values(), *self._source.names.further()]
         missing = [text for text in named if tokenizer.token_to_id(text) is None]
         tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in missing])
-        settings = self._source.settings
-        if settings.add_bos_token is not UNSET or settings.add_eos_token is not UNSET:
-            names = self._source.names.named()
-            begin, end = names.get("bos"), names.get("eos")
-            around = [
-                begin if settings.add_bos_token is True else None,
-                end if settings.add_eos_token is True else None,
-            ]
-            tokenizer.post_processor = processors.TemplateProcessing(
-                single=" ".join(part for part in (around[0], "$A", around[1]) if part),
-                special_tokens=[
-                    (text, tokenizer.token_to_id(text)) for text in dict.fromkeys(around) if text
-                ],
-            )
         return tokenizer
 
     def _limited_steps(self, limits: frozenset[Limit]) -> tuple[Any, Any]:

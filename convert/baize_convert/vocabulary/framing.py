@@ -1,8 +1,8 @@
 """Which ids a tokenizer puts in front of a text and behind it: BOS and EOS.
 
-The post-processor of ``tokenizer.json`` decides, unless ``tokenizer_config.json`` has
-``add_bos_token`` or ``add_eos_token``: then transformers 5 makes a new one from these two
-(``TokenizersBackend.__init__`` and ``update_post_processor``).
+The post-processor of ``tokenizer.json`` decides. Only without that file do ``add_bos_token`` and
+``add_eos_token`` of ``tokenizer_config.json`` count, as in transformers 5
+(``PreTrainedTokenizerBase._from_pretrained``).
 """
 
 from __future__ import annotations
@@ -48,15 +48,14 @@ def read_framing(
     Raises:
         ConvertError: it adds more than one token at one end, or a step is unknown.
     """
-    if settings.add_bos_token is not UNSET or settings.add_eos_token is not UNSET:
-        return Framing(
-            special_ids.get("bos") if settings.add_bos_token is True else None,
-            special_ids.get("eos") if settings.add_eos_token is True else None,
-            explicit=True,
-        )
+    flagged = settings.add_bos_token is not UNSET or settings.add_eos_token is not UNSET
     if tokenizer is None:
         # SentencePiece alone says nothing; LLaMA's tokenizer of transformers 4 begins with BOS.
-        return Framing(special_ids.get("bos"))
+        return Framing(
+            special_ids.get("bos") if settings.add_bos_token in (True, UNSET) else None,
+            special_ids.get("eos") if settings.add_eos_token is True else None,
+            explicit=flagged,
+        )
     file = folder / "tokenizer.json"
     before, after, explicit = _ids_around(file, tokenizer)
     if len(before) > 1 or len(after) > 1:
@@ -64,7 +63,9 @@ def read_framing(
             f"{file}: its post-processor adds {len(before)} tokens in front of a text and "
             f"{len(after)} behind it; llama.cpp can add one each"
         )
-    return Framing(before[0] if before else None, after[0] if after else None, explicit=explicit)
+    return Framing(
+        before[0] if before else None, after[0] if after else None, explicit=explicit or flagged
+    )
 
 
 def begins_by_default(kind: TokenizerKind) -> bool:
