@@ -192,7 +192,7 @@ def _refusal(file: Path, steps: Sequence[PreTokenizer]) -> str:
     shown = ", ".join(map(str, steps)) or "none at all"
     hint = "if you know which of llama.cpp's it is, name it with --pre"
     if known := NAMES_BY_HASH.get(_hash(file)):
-        hint = f"llama.cpp's converter would take it for {known}: --pre {known} does the same"
+        hint = f"llama.cpp's converter takes it for {known}: --pre {known} if that is right"
     return f"llama.cpp does not know the pre-tokenizer (it splits by: {shown}); {hint}"
 
 
