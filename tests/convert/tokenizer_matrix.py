@@ -197,7 +197,8 @@ class Cell:
             return f"refused: {self.refused}"
         if self.difference is not None:
             return f"WRONG: {self.difference.differences[0]}"
-        return "exact" + "".join(f"[^{limit.name.lower()}]" for limit in self.limits)
+        names = ", ".join(limit.name.lower() for limit in self.limits)
+        return f"exact ({names})" if names else "exact"
 
 
 def try_variant(family: Family, variant: Variant, work: Path) -> Cell:
@@ -250,7 +251,7 @@ def write_page(only: Sequence[str]) -> None:
                 steps[name] = [_escaped(str(try_step(family, change, Path(work))))]
             print(name, steps[name], flush=True)
         page = _with_table(page, "steps", ["Step", "Result"], steps)
-    notes = "\n".join(f"[^{limit.name.lower()}]: {limit.value}." for limit in Limit)
+    notes = "\n".join(f"- `{limit.name.lower()}`: {limit.value}." for limit in Limit)
     PAGE.write_text(_replaced(page, "limits", notes), "utf-8")
 
 
