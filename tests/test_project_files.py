@@ -28,6 +28,7 @@ PAGES = sorted(
 )
 MOST_README_LINES = 150
 OUTSIDE = {
+    "added_tokens.json",
     *("config.toml", "sea.toml", "mine.toml", "machine-profile.json", "run.json", "old.json"),
     *("config.json", "generation_config.json", "tokenizer.json"),
     *("convert_hf_to_gguf.py", "file_download.py"),

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from baize_tui.engine.client import ModelSpec, WorkerEngine
-from baize_tui.engine.protocol import AdapterUse, LoadedModel
+from baize_tui.engine.protocol import AdapterUse, LoadedModel, Prompt
 from baize_tui.paths import Paths
 
 
@@ -27,6 +27,14 @@ class BlockingEngine:
     def tokenize(self, path: str, text: str) -> list[int]:
         """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
         return self._runner.run(self._engine.tokenize(path, text))
+
+    def encode(self, path: str, texts: list[str], *, add_special: bool = False) -> list[list[int]]:
+        """Ids of each text, with the vocabulary of the GGUF file ``path``."""
+        return self._runner.run(self._engine.encode(path, texts, add_special=add_special))
+
+    def write_template(self, path: str, prompt: Prompt) -> str:
+        """The text that the template of ``prompt``, or of the GGUF file ``path``, makes of it."""
+        return self._runner.run(self._engine.write_template(path, prompt))
 
     def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
         """The negative log-likelihood of each of ``ids`` after the first, in nats."""

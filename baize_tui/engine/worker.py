@@ -29,6 +29,7 @@ from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
 from baize_tui.engine.profiles import FULL, MachineProfile, ProfileName, profile_named
 from baize_tui.engine.prompts.template_sandbox import TemplateError
+from baize_tui.engine.prompts.templates import render
 from baize_tui.engine.protocol import (
     AdapterChecked,
     AnyRequest,
@@ -39,6 +40,8 @@ from baize_tui.engine.protocol import (
     Delta,
     Diagnose,
     Diagnosis,
+    Encode,
+    Encoded,
     Event,
     Failed,
     FailureKind,
@@ -59,10 +62,12 @@ from baize_tui.engine.protocol import (
     Score,
     Scored,
     Started,
+    TemplateWritten,
     Tokenize,
     Tokenized,
     WarmingUp,
     WriteLogits,
+    WriteTemplate,
     decode_request,
     encode_line,
     request_number,
@@ -97,6 +102,8 @@ class Worker:
             Generate: self._generate,
             Count: self._count,
             Tokenize: self._tokenize,
+            Encode: self._encode,
+            WriteTemplate: self._write_template,
             Score: self._score,
             WriteLogits: self._write_logits,
             Inspect: self._inspect,
@@ -235,6 +242,24 @@ class Worker:
         ids = self._open_vocabulary(request.path).vocabulary.tokenize(request.text)
         return Tokenized(request.request, ids)
 
+    def _encode(self, request: Encode) -> Encoded:
+        vocabulary = self._open_vocabulary(request.path).vocabulary
+        return Encoded(
+            request.request,
+            [
+                vocabulary.tokenize(text, parse_special=True, add_special=request.add_special)
+                for text in request.texts
+            ],
+        )
+
+    def _write_template(self, request: WriteTemplate) -> TemplateWritten:
+        prompt, template, variables = request.prompt, request.prompt.template, {}
+        if template is None:
+            model = self._open_vocabulary(request.path)
+            template, variables = model.chat_template, model.vocabulary.template_variables
+        self._send(Rendering(request.request))
+        return TemplateWritten(request.request, render(prompt, template, (), variables).text)
+
     def _open_vocabulary(self, path: str) -> Model:
         if self._vocabulary is None or self._vocabulary.path != path:
             if self._vocabulary is not None:
@@ -276,7 +301,9 @@ def _failure(request: AnyRequest, error: Exception) -> Failed:
     if isinstance(error, TooLongError):
         return Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
     if isinstance(error, TemplateError):
-        name = request.prompt.template_name if isinstance(request, Generate | Count) else "template"
+        name = "template"
+        if isinstance(request, Generate | Count | WriteTemplate):
+            name = request.prompt.template_name
         return Failed(request.request, "template", f"{name} failed: {error}")
     kind: FailureKind = "load" if isinstance(request, Load) else "engine"
     if isinstance(error, EngineError):

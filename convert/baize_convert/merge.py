@@ -1,5 +1,7 @@
 """The streaming pass: every slab of rows is read, merged, reordered, quantized and written.
 
+Before that, the vocabulary in the head of the file is compared with the source's own tokenizer.
+
 Slabs do not depend on each other, so all cores work on them, in any order, and each goes to its
 final offset. Memory holds only the slabs in progress and the adapters. A journal records what is
 written; the output gets its name once it is complete.
@@ -24,6 +26,7 @@ from baize_convert.journal import Journal, WrittenRows
 from baize_convert.output.layout import TensorPlacement
 from baize_convert.output.provenance import HashedFile, compute_sha256, insert_hashes
 from baize_convert.output.slab_writer import Slab, SlabWriter
+from baize_convert.parity.check import check_tokenizer
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.sources.byte_source import ByteSource, MappedFile
@@ -33,6 +36,8 @@ from baize_shared.sizes import size_text
 
 Progress = Callable[[int], object]
 """Called with the number of bytes that were written."""
+Notice = Callable[[str], object]
+"""Called with a line for the person."""
 
 
 @single_threaded_blas()
@@ -43,14 +48,19 @@ def merge(
     progress: Progress = lambda _: None,
     allow_nan: bool = False,
     memory: int = DEFAULT_MEMORY,
+    allow_tokenizer_difference: bool = False,
+    notice: Notice = lambda _: None,
 ) -> QuantizationLoss:
     """Write the output of ``plan``, and measure what quantization costs the adapters.
 
-    ``memory`` is a limit in bytes, mapped files not included. An interrupted merge leaves
+    ``memory`` is a limit in bytes, mapped files not included. ``notice`` receives lines about what
+    llama.cpp tokenizes otherwise than the source. An interrupted merge leaves
     ``output.partial`` and a journal, and the next call with the same plan resumes it; ``progress``
     counts the bytes of earlier runs too.
 
     Raises:
+        TokenizerDiffers: llama.cpp would give texts other tokens than the source's tokenizer does,
+            and ``allow_tokenizer_difference`` is not set.
         ConvertError: there is too little disk or memory, weights contain NaN or infinity, or the
             output cannot be written. An existing file of that name stays as it was.
     """
@@ -61,6 +71,7 @@ def merge(
         with _open_partial(plan, partial) as (descriptor, journal):
             os.truncate(descriptor, plan.layout.length)
             os.pwrite(descriptor, plan.layout.head, 0)
+            _check_vocabulary(plan, partial, journal, notice, allow_tokenizer_difference)
             loss = _count_earlier_rows(plan, journal, progress)
             writer = SlabWriter(descriptor, loss, allow_nan, plan.imatrix)
             with _hashing(plan.hashed) as hashes:
@@ -75,6 +86,37 @@ def merge(
         raise ConvertError(f"{partial}: {error.strerror}") from error
     journal.remove()
     return loss
+
+
+def _check_vocabulary(
+    plan: Plan, partial: Path, journal: Journal, notice: Notice, allow_difference: bool
+) -> None:
+    """Compare the vocabulary in the head of ``partial`` with the source's own tokenizer.
+
+    The keys of a GGUF are copied, and need no check.
+
+    Raises:
+        ConvertError: see ``check_tokenizer``, unless ``allow_difference`` is set. Nothing is kept.
+    """
+    if plan.tokenizer.is_file():
+        return
+    try:
+        comparison = check_tokenizer(
+            plan.tokenizer,
+            partial,
+            vocabulary_hash=plan.vocabulary_hash,
+            pre=plan.pre,
+            chat_template=plan.chat_template,
+        )
+    except ConvertError as error:
+        if allow_difference:
+            notice(str(error))
+            return
+        partial.unlink()
+        journal.remove()
+        raise
+    for line in comparison.notices:
+        notice(line)
 
 
 def _open_journal(plan: Plan, partial: Path, *, resume: bool) -> Journal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,12 @@ class Plan:
     imatrix: ImportanceMatrix | None = None
     tokenizer: Path = Path()
     """The folder or GGUF file with the tokenizer: the base, or an adapter with its own."""
+    vocabulary_hash: str = ""
+    """Of the keys that decide how llama.cpp tokenizes."""
+    pre: str | None = None
+    """The pre-tokenizer that a person named, in spite of the files."""
+    chat_template: str | None = None
+    """The template that replaces the model's."""
     hashed: tuple[HashedFile, ...] = ()
     """The files whose hashes are inserted into the head at the end."""
     warnings: tuple[str, ...] = ()
@@ -99,6 +106,9 @@ def plan_conversion(
         layout=build_layout(writer, tensors, types),
         imatrix=imatrix,
         tokenizer=tokenizer,
+        vocabulary_hash=_hash_vocabulary(writer),
+        pre=options.pre,
+        chat_template=options.prompt.template,
         hashed=hashed,
         warnings=(
             *(note for adapter in adapters for note in adapter.notes),
@@ -118,6 +128,15 @@ def _add_keys(
         return ()
     options.prompt.add_keys(writer)
     return add_provenance(writer, description.base, description.adapters)
+
+
+def _hash_vocabulary(writer: GGUFWriter) -> str:
+    digest = hashlib.sha256()
+    for keys in writer.kv_data:
+        for name, value in keys.items():
+            if name.startswith(("tokenizer.", "general.architecture", "general.name")):
+                digest.update(f"{name} {value!r}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
 
 
 def _warnings(

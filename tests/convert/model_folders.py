@@ -6,7 +6,7 @@ import ctypes
 import hashlib
 import json
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -354,13 +354,14 @@ def read_keys(file: Path) -> dict[str, Any]:
     }
 
 
-def file_digests(file: Path) -> dict[str, str]:
-    """A hash of every tensor with its type, and of the keys."""
+def file_digests(file: Path, without: Sequence[str] = ()) -> dict[str, str]:
+    """A hash of every tensor with its type, and of the keys but ``without``."""
     tensors = hashlib.sha256()
     for name, (type, data) in sorted(read_tensors(file).items()):
         tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
     keys = json.dumps(
-        {name: repr(value) for name, value in read_keys(file).items()}, sort_keys=True
+        {name: repr(value) for name, value in read_keys(file).items() if name not in without},
+        sort_keys=True,
     )
     return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}
 

@@ -141,6 +141,8 @@ def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
     adapter = tmp_path / "adapter"
     shutil.copytree(FOLDER / "resized", adapter)
     tokenizer = json.loads((BASE / "tokenizer.json").read_text())
+    # The library numbers added tokens without a gap, whatever the file says.
+    tokenizer["model"]["vocab"] |= {f"<filler {id}>": id for id in range(260, 300)}
     tokenizer["added_tokens"].append({"id": 300, "content": "<|me|>", "special": True})
     (adapter / "tokenizer.json").write_text(json.dumps(tokenizer))
     convert_folder(BASE, "F32", tmp_path / "out.gguf", adapter)

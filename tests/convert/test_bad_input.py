@@ -20,7 +20,7 @@ from baize_convert.opening import open_adapter, open_base
 from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.vocabulary.pre_tokenizers import detect_pre_tokenizer
-from baize_convert.vocabulary.sentencepiece_model import read_pieces
+from baize_convert.vocabulary.sentencepiece_model import read_sentencepiece_model
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import read_safetensors, write_safetensors
 
@@ -137,7 +137,7 @@ def test_any_bytes_are_a_clear_error_or_pieces(
 ) -> None:
     file = tmp_path_factory.mktemp("fuzz") / "tokenizer.model"
     file.write_bytes(raw)
-    message = error_message(lambda: read_pieces(file))
+    message = error_message(lambda: read_sentencepiece_model(file))
     assert not message or "not a SentencePiece model" in message
 
 

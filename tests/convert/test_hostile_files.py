@@ -29,7 +29,7 @@ from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.small_files import check_small_files
-from baize_convert.vocabulary.sentencepiece_model import read_pieces
+from baize_convert.vocabulary.sentencepiece_model import read_sentencepiece_model
 from tests.convert.hostile.limited_run import MEMORY
 from tests.convert.hostile.readers import READERS
 from tests.convert.make_goldens import BASE, FOLDER
@@ -337,7 +337,7 @@ def test_a_sentencepiece_model_of_a_million_empty_pieces_is_refused(tmp_path: Pa
     file = tmp_path / "tokenizer.model"
     file.write_bytes(b"\x0a\0" * 1_000_000)
     with pytest.raises(ConvertError, match="not a SentencePiece model"):
-        read_pieces(file)
+        read_sentencepiece_model(file)
 
 
 # --- GGUF -----------------------------------------------------------------------------------------

@@ -11,10 +11,10 @@ import pytest
 from sentencepiece import SentencePieceTrainer
 
 from baize_convert.cli.program import run
+from baize_convert.parity.source_tokenizers import open_source_tokenizer
+from baize_convert.parity.text import verification_text
+from baize_convert.parity.tokenizers import compare_tokenizers
 from baize_convert.verify.predictions import compare_logits
-from baize_convert.verify.source_tokenizers import open_source_tokenizer
-from baize_convert.verify.text import verification_text
-from baize_convert.verify.tokenizers import compare_tokenizers
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import convert_folder, random_folder
 from tests.convert.test_vocabulary import SHAPE
@@ -73,8 +73,14 @@ def test_a_wrong_pre_tokenizer_is_detected(
     for file in smollm2_folder.glob("tokenizer*"):
         shutil.copy(file, base)
     wrong = tmp_path / "wrong.gguf"
-    assert run(["merge", str(base), "--pre", "tekken", "-o", str(wrong)]) == 0
-    capsys.readouterr()
+    arguments = ["merge", str(base), "--pre", "tekken", "-o", str(wrong)]
+    assert run(arguments) == 1
+    captured = capsys.readouterr()
+    assert "--allow-tokenizer-difference writes the file" in captured.err
+    assert "source [" in captured.err
+    assert list(tmp_path.glob("wrong*")) == []
+    assert run([*arguments, "--allow-tokenizer-difference"]) == 0
+    assert "otherwise than the tokenizer in" in capsys.readouterr().err
     assert run(["verify", str(wrong), "--base", str(base), "--tokens", "16"]) == 1
     captured = capsys.readouterr()
     assert "its tokenizer is not that of" in captured.err

@@ -25,15 +25,18 @@ from baize_tui.engine.protocol import (
     Count,
     Diagnose,
     Diagnosis,
+    Encode,
     Generate,
     GgufHeader,
     Inspect,
     LoadedModel,
     Measure,
+    Prompt,
     Request,
     Score,
     Tokenize,
     WriteLogits,
+    WriteTemplate,
 )
 from baize_tui.footprint import Measurement
 from baize_tui.paths import Paths
@@ -167,6 +170,20 @@ class WorkerEngine:
     async def tokenize(self, path: str, text: str) -> list[int]:
         """Ids of ``text`` alone, with the vocabulary of the GGUF file ``path``."""
         return (await self.request(Tokenize(0, path, text))).ids
+
+    async def encode(
+        self, path: str, texts: list[str], *, add_special: bool = False
+    ) -> list[list[int]]:
+        """Ids of each text, with the vocabulary of the GGUF file ``path``; see ``protocol``."""
+        return (await self.request(Encode(0, path, texts, add_special))).ids
+
+    async def write_template(self, path: str, prompt: Prompt) -> str:
+        """The text that the template of ``prompt``, or of the GGUF file ``path``, makes of it.
+
+        Raises:
+            EngineFailure: the template failed, or did not end.
+        """
+        return (await self.request(WriteTemplate(0, path, prompt))).text
 
     async def inspect(self, path: str) -> GgufHeader:
         """The header of a GGUF file, checked."""

@@ -57,8 +57,10 @@ class Vocabulary:
         self.bos: int = lib.llama_vocab_bos(self._vocab)
         self.add_bos: bool = lib.llama_vocab_get_add_bos(self._vocab) and self.bos >= 0
 
-    def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
-        """``llama_tokenize(text, add_special=False, parse_special=…)``.
+    def tokenize(
+        self, text: str, *, parse_special: bool = False, add_special: bool = False
+    ) -> list[int]:
+        """``llama_tokenize(text, add_special=…, parse_special=…)``.
 
         Raises:
             EngineError: more than 2**31 tokens.
@@ -67,7 +69,9 @@ class Vocabulary:
         room = len(raw) + 2
         while True:
             ids = (lib.llama_token * room)()
-            n: int = lib.llama_tokenize(self._vocab, raw, len(raw), ids, room, False, parse_special)
+            n: int = lib.llama_tokenize(
+                self._vocab, raw, len(raw), ids, room, add_special, parse_special
+            )
             if n >= 0:
                 return list(ids[:n])
             if n == -(2**31):
@@ -94,6 +98,14 @@ class Vocabulary:
             return ""
         text: bytes = lib.llama_vocab_get_text(self._vocab, token)
         return text.decode("utf-8", "replace")
+
+    @property
+    def template_variables(self) -> dict[str, str]:
+        """What a chat template gets from the vocabulary."""
+        return {
+            "bos_token": self.special_text(self.bos),
+            "eos_token": self.special_text(self.eos),
+        }
 
     @property
     def eos(self) -> int:

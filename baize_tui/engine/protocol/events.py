@@ -106,6 +106,20 @@ class Tokenized(Struct, frozen=True, tag="tokenized"):
     ids: list[int]
 
 
+class Encoded(Struct, frozen=True, tag="encoded"):
+    """The ids of each text."""
+
+    request: int
+    ids: list[list[int]]
+
+
+class TemplateWritten(Struct, frozen=True, tag="template_written"):
+    """The text that a chat template has made of a conversation."""
+
+    request: int
+    text: str
+
+
 class Scored(Struct, frozen=True, tag="scored"):
     """Negative log-likelihood of each id after the first, in nats."""
 
@@ -176,6 +190,8 @@ Event = (
     | Finished
     | Counted
     | Tokenized
+    | Encoded
+    | TemplateWritten
     | Scored
     | LogitsWritten
     | Inspected

@@ -17,6 +17,7 @@ from baize_tui.engine.protocol.events import (
     Counted,
     Delta,
     Diagnosis,
+    Encoded,
     Finished,
     Inspected,
     Loaded,
@@ -25,6 +26,7 @@ from baize_tui.engine.protocol.events import (
     Measured,
     Prefilling,
     Scored,
+    TemplateWritten,
     ThreadsChosen,
     Tokenized,
     WarmingUp,
@@ -126,6 +128,25 @@ class Tokenize(FileRequest[Tokenized, Never], frozen=True, tag="tokenize"):
     text: str
 
 
+class Encode(FileRequest[Encoded, Never], frozen=True, tag="encode"):
+    """Tokenize each of ``texts``, with the special tokens that they contain.
+
+    As a prompt is read: ``add_special`` puts BOS and EOS around each where the vocabulary of the
+    GGUF file ``path`` says so. No weight is read.
+    """
+
+    activity: ClassVar[str] = "tokenizing"
+    texts: list[str]
+    add_special: bool = False
+
+
+class WriteTemplate(FileRequest[TemplateWritten, Never], frozen=True, tag="write_template"):
+    """The text of ``prompt``, whose template may be that of the GGUF file ``path``."""
+
+    activity: ClassVar[str] = "running a chat template"
+    prompt: Prompt
+
+
 class Score(Request[Scored, Never], frozen=True, tag="score"):
     """How likely the loaded model considers each of ``ids`` after those before it."""
 
@@ -188,6 +209,8 @@ AnyRequest = (
     | Generate
     | Count
     | Tokenize
+    | Encode
+    | WriteTemplate
     | Score
     | WriteLogits
     | Inspect

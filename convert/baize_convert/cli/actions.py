@@ -26,13 +26,16 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter, open_adapters, open_base
 from baize_convert.output.adapter_file import parse_adapter_outtype, write_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.parity.check import TokenizerDiffers
+from baize_convert.parity.conversations import source_template
+from baize_convert.parity.source_tokenizers import open_source_tokenizer
+from baize_convert.parity.tokenizers import TokenizerComparison, compare_tokenizers
 from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.imatrix_file import read_imatrix
 from baize_convert.verify.merged_source import write_merged_source
 from baize_convert.verify.predictions import compare_logits
-from baize_convert.verify.source_tokenizers import open_source_tokenizer
-from baize_convert.verify.tokenizers import compare_tokenizers
+from baize_convert.vocabulary.reading import read_source
 from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
 
 
@@ -54,16 +57,29 @@ def run_merge(options: MergeOptions) -> None:
         with _byte_bar(options.base, json=options.json) as bar:
             cache_weights(parse_name(options.base), bar.update)
     plan = _make_plan(options)
-    with _byte_bar(output.name, plan.layout.tensor_bytes, json=options.json) as bar:
-        loss = merge(
-            plan,
-            output,
-            progress=bar.update,
-            allow_nan=options.allow_nan,
-            memory=parse_size(options.max_ram),
-        )
+    notices: list[str] = []
+
+    def notice(line: str) -> None:
+        notices.append(line)
+        print_message(PROGRAM, line)
+
+    try:
+        with _byte_bar(output.name, plan.layout.tensor_bytes, json=options.json) as bar:
+            loss = merge(
+                plan,
+                output,
+                progress=bar.update,
+                allow_nan=options.allow_nan,
+                memory=parse_size(options.max_ram),
+                allow_tokenizer_difference=options.allow_tokenizer_difference,
+                notice=notice,
+            )
+    except TokenizerDiffers as error:
+        for line in text_results.difference_lines(error.comparison):
+            print_message(PROGRAM, line)
+        raise
     if options.json:
-        print_json(json_results.merge_object(plan, output, loss))
+        print_json(json_results.merge_object(plan, output, loss, notices))
     else:
         _print_lines(text_results.merge_lines(plan, output, loss))
 
@@ -91,8 +107,7 @@ def verify(options: VerifyOptions) -> None:
         parse_outtype("F32"),
         ConversionOptions(pre=options.pre),
     )
-    with open_source_tokenizer(plan.tokenizer) as source_tokenizer:
-        tokenizers = compare_tokenizers(source_tokenizer, result)
+    tokenizers = _compare_tokenizers(plan, result)
     with (
         _byte_bar("source", plan.layout.tensor_bytes, json=options.json) as bar,
         write_merged_source(plan, result.parent, bar.update) as source,
@@ -114,6 +129,15 @@ def verify(options: VerifyOptions) -> None:
             f"{result}: its tokenizer is not that of {plan.tokenizer}: "
             f"{len(tokenizers.differences)} of {tokenizers.lines} lines differ"
         )
+
+
+def _compare_tokenizers(plan: Plan, result: Path) -> TokenizerComparison:
+    """Compare the tokenizer of ``result`` with that of the source of ``plan``."""
+    template = None
+    if plan.tokenizer.is_dir():
+        template = source_template(read_source(plan.tokenizer)[0], plan.chat_template)
+    with open_source_tokenizer(plan.tokenizer, plan.pre) as source:
+        return compare_tokenizers(source, result, template)
 
 
 def inspect(options: InspectOptions) -> None:

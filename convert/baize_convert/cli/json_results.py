@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from baize_convert.budget import Budget
+from baize_convert.parity.tokenizers import TokenizerComparison
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.verify.predictions import PredictionComparison
-from baize_convert.verify.tokenizers import TokenizerComparison
 
 
 def plan_object(plan: Plan, budget: Budget, seconds: float) -> dict[str, Any]:
@@ -21,9 +22,13 @@ def plan_object(plan: Plan, budget: Budget, seconds: float) -> dict[str, Any]:
     }
 
 
-def merge_object(plan: Plan, output: Path, loss: QuantizationLoss) -> dict[str, Any]:
+def merge_object(
+    plan: Plan, output: Path, loss: QuantizationLoss, notices: Sequence[str]
+) -> dict[str, Any]:
     ratios = {name: round(loss.ratio([name]), 4) for name in loss.added}
-    return {**_describe(plan), "output": str(output), "survival": ratios}
+    described = _describe(plan)
+    described["warnings"] += notices
+    return {**described, "output": str(output), "survival": ratios}
 
 
 def verification_object(
@@ -33,6 +38,8 @@ def verification_object(
         "tokenizer": {
             "lines": tokenizers.lines,
             "equal": tokenizers.equal,
+            "limited": tokenizers.limited,
+            "limits": [limit.value for limit in tokenizers.limits],
             "differences": [asdict(difference) for difference in tokenizers.differences],
         },
         **asdict(predictions),

@@ -8,8 +8,8 @@ from typing import Annotated, get_args
 
 import typer
 
+from baize_convert.parity.text import DEFAULT_TOKENS
 from baize_convert.quantization.outtype_names import OuttypeName
-from baize_convert.verify.text import DEFAULT_TOKENS
 
 Base = Annotated[
     str, typer.Argument(metavar="BASE", help="A Hugging Face folder, a GGUF file or hf:owner/name.")
@@ -49,6 +49,13 @@ FormatName = Annotated[
 ]
 KeepSource = Annotated[
     bool, typer.Option("--keep-source", help="Keep the weights of hf: names in the hub's cache.")
+]
+AllowTokenizerDifference = Annotated[
+    bool,
+    typer.Option(
+        "--allow-tokenizer-difference",
+        help="Write the file even if llama.cpp tokenizes otherwise than the source.",
+    ),
 ]
 AllowNan = Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")]
@@ -90,6 +97,7 @@ class MergeOptions(PlanOptions):
     output: Output
     keep_source: KeepSource = False
     allow_nan: AllowNan = False
+    allow_tokenizer_difference: AllowTokenizerDifference = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,11 @@ import msgspec
 from baize_convert.budget import Budget
 from baize_convert.inspect import Description
 from baize_convert.lora.adapter import Adapter
+from baize_convert.parity.tokenizers import TokenizerComparison
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_convert.verify.predictions import PredictionComparison
-from baize_convert.verify.tokenizers import TokenizerComparison
 from baize_shared.progress import duration_text
 from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
@@ -26,6 +26,8 @@ LOSS_WARNING_RATIO = 0.7
 _LARGER: dict[OuttypeName, str] = {"Q6_K": "Q8_0", "Q8_0": "F16"}
 """The type to recommend; Q6_K or Q8_0 for all others."""
 _LONGEST_VALUE = 1000
+_SHOWN_IDS = 40
+"""Of a text that is tokenized otherwise."""
 
 
 def plan_lines(plan: Plan, budget: Budget, seconds: float) -> Iterator[str]:
@@ -86,18 +88,37 @@ def adapter_lines(output: Path, modules: int) -> Iterator[str]:
 def verification_lines(
     tokenizers: TokenizerComparison, predictions: PredictionComparison
 ) -> Iterator[str]:
-    yield f"tokenizer: {tokenizers.equal} of {tokenizers.lines} lines equal"
-    if tokenizers.differences:
-        first = tokenizers.differences[0]
-        yield f"  first: {clean_line(first.line)}"
-        yield f"  source {first.source[:40]}"
-        yield f"  result {first.result[:40]}"
+    yield f"tokenizer: {tokenizers.equal} of {tokenizers.lines} texts equal"
+    for notice in tokenizers.notices:
+        yield f"  {notice}"
+    yield from difference_lines(tokenizers)
     yield f"same most likely token: {predictions.same_top:.1%} of {predictions.tokens}"
     yield f"KL divergence: mean {predictions.mean_kl:.5f}, highest {predictions.highest_kl:.4f}"
     yield (
         f"perplexity: source {predictions.source_perplexity:.3f}, "
         f"result {predictions.result_perplexity:.3f}"
     )
+
+
+def difference_lines(tokenizers: TokenizerComparison) -> Iterator[str]:
+    """The first text with other tokens; none if there is none."""
+    if not tokenizers.differences:
+        return
+    first = tokenizers.differences[0]
+    at = next(
+        (
+            at
+            for at, (ours, theirs) in enumerate(zip(first.source, first.result, strict=False))
+            if ours != theirs
+        ),
+        min(len(first.source), len(first.result)),
+    )
+    begin = max(at - 5, 0)
+    # Of several spaces, a terminal's line keeps one.
+    shown = repr(first.line).replace("  ", r" \x20")
+    yield f"  first: {clean_line(shown, 300)}, from id {begin}"
+    yield f"  source {first.source[begin : begin + _SHOWN_IDS]}"
+    yield f"  result {first.result[begin : begin + _SHOWN_IDS]}"
 
 
 def description_lines(description: Description) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from gguf import GGUFWriter
 
 from baize_convert.vocabulary.vocabulary import Vocabulary
@@ -27,7 +28,8 @@ def add_vocabulary_keys(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         add_flag = getattr(writer, f"add_add_{kind}_token", None)
         if add_flag is not None:
             add_flag(value)
-    if vocabulary.chat_template is not None:
+    if isinstance(vocabulary.chat_template, str):
         writer.add_chat_template(vocabulary.chat_template)
-    for kind, value in vocabulary.overrides.items():
-        getattr(writer, f"add_add_{kind}_token")(value)
+    elif vocabulary.chat_template is not None:
+        named = [msgspec.structs.asdict(template) for template in vocabulary.chat_template]
+        writer.add_chat_template(named)

@@ -1,1 +1,1 @@
-"""How close a converted file is to its source: tokens and predictions."""
+"""How close the predictions of a converted file are to those of its source."""

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from baize_convert.failures import ConvertError
-from baize_convert.verify.llama_model import LlamaModel, open_model
-from baize_convert.verify.text import DEFAULT_TOKENS, verification_text
+from baize_convert.parity.llama_model import LlamaModel, open_model
+from baize_convert.parity.text import DEFAULT_TOKENS, verification_text
 from baize_shared.blas_threads import single_threaded_blas
 
 Floats = NDArray[np.float32]

@@ -1,7 +1,8 @@
-"""``tokenizer.model``: the pieces of a SentencePiece vocabulary, read without its library.
+"""``tokenizer.model``: the pieces and settings of a SentencePiece model, read without its library.
 
-The file is a protobuf (sentencepiece_model.proto). Field 1 of ``ModelProto`` are the pieces; in a
-piece, field 1 is the text, 2 the score (float) and 3 the type, numbered as GGUF's ``TokenType``.
+The file is a protobuf (sentencepiece_model.proto). Field 1 of ``ModelProto`` are the pieces, 2 the
+trainer's settings, 3 those of the normalizer. In a piece, field 1 is the text, 2 the score (float)
+and 3 the type, numbered as GGUF's ``TokenType``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ _LARGEST = 64 << 20
 _MOST_FIELDS = MOST_TOKENS
 """Of a message; a piece of a vocabulary is a field."""
 _TYPES = frozenset(map(int, TokenType))
+_UNIGRAM, _BPE = 1, 2
+"""``TrainerSpec.ModelType``."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +35,22 @@ class Piece:
     type: TokenType
 
 
-def read_pieces(path: Path) -> list[Piece]:
-    """The pieces in the order of their ids.
+@dataclass(frozen=True)
+class SentencePieceModel:
+    """The pieces in the order of their ids, and how text becomes pieces."""
+
+    pieces: tuple[Piece, ...]
+    is_bpe: bool
+    normalization: str
+    """The name of the rules that change characters, empty for none."""
+    adds_dummy_prefix: bool
+    removes_extra_spaces: bool
+    escapes_spaces: bool
+    space_is_suffix: bool
+
+
+def read_sentencepiece_model(path: Path) -> SentencePieceModel:
+    """Read a ``tokenizer.model``.
 
     Raises:
         ConvertError: the file cannot be read, or is not a SentencePiece model.
@@ -45,14 +62,39 @@ def read_pieces(path: Path) -> list[Piece]:
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
     try:
-        pieces = [
-            _piece(body) for number, body in _fields(raw) if number == 1 and isinstance(body, bytes)
-        ]
+        model = _model(raw)
     except (IndexError, ValueError, struct.error, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: not a SentencePiece model") from error
-    if not pieces:
+    if not model.pieces:
         raise ConvertError(f"{path}: not a SentencePiece model: it has no pieces")
-    return pieces
+    return model
+
+
+def _model(raw: bytes) -> SentencePieceModel:
+    pieces: list[Piece] = []
+    trainer: dict[int, bytes | int] = {}
+    normalizer: dict[int, bytes | int] = {}
+    for number, body in _fields(raw):
+        if not isinstance(body, bytes):
+            continue
+        if number == 1:
+            pieces.append(_piece(body))
+        elif number == 2:
+            trainer.update(_fields(body))
+        elif number == 3:
+            normalizer.update(_fields(body))
+    name, charsmap = normalizer.get(1, b""), normalizer.get(2, b"")
+    return SentencePieceModel(
+        pieces=tuple(pieces),
+        is_bpe=trainer.get(3, _UNIGRAM) == _BPE,
+        normalization=(name or b"charsmap").decode()
+        if charsmap and isinstance(name, bytes)
+        else "",
+        adds_dummy_prefix=bool(normalizer.get(3, 1)),
+        removes_extra_spaces=bool(normalizer.get(4, 1)),
+        escapes_spaces=bool(normalizer.get(5, 1)),
+        space_is_suffix=bool(trainer.get(24, 0)),
+    )
 
 
 def _piece(raw: bytes) -> Piece:

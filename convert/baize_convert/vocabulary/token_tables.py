@@ -1,100 +1,270 @@
-"""Tokens, types and scores of each kind of tokenizer: SentencePiece, its JSON form, and BPE."""
+"""Tokens, types and scores by id: the union of all files of a tokenizer.
+
+If two files disagree, the one that transformers would load counts: ``tokenizer.json``, then
+``tokenizer_config.json``, ``added_tokens.json`` and ``tokenizer.model``.
+"""
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
-from baize_convert.vocabulary.pre_tokenizers import detect_pre_tokenizer
-from baize_convert.vocabulary.sentencepiece_model import read_pieces
+from baize_convert.vocabulary.merge_ranks import scores_of_merges
+from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
 from baize_convert.vocabulary.tokenizer_files import (
     AddedToken,
+    SpecialTokenNames,
     TokenizerConfig,
     TokenizerFile,
-    read_json_file,
+    TokenizerModel,
 )
-from baize_convert.vocabulary.vocabulary import Vocabulary, padded_vocabulary, put_token
+from baize_convert.vocabulary.tokenizer_kind import BYTE_PIECE, SPACE, TokenizerKind
+from baize_convert.vocabulary.vocabulary import (
+    Vocabulary,
+    fill_gaps,
+    put_token,
+    unfilled_vocabulary,
+)
 
-_BYTE_PIECE = re.compile(r"<0x[0-9A-F]{2}>")
-_SPACE = "▁"
+_BYTE_PIECES = 256
 
 
-def from_sentencepiece(folder: Path, settings: TokenizerConfig, size: int) -> Vocabulary:
-    """The pieces of ``tokenizer.model``, and the tokens that JSON files add to them."""
-    pieces = read_pieces(folder / "tokenizer.model")
-    if len(pieces) > size:
-        raise ConvertError(
-            f"{folder}: tokenizer.model has {len(pieces)} pieces, config.json says {size}"
-        )
-    vocabulary = padded_vocabulary("llama", size, score=-10000.0)
-    assert vocabulary.scores is not None
-    for id, piece in enumerate(pieces):
-        vocabulary.tokens[id] = piece.text.encode()
-        vocabulary.scores[id] = piece.score
-        # As llama.cpp's converter, which knows user-defined tokens from other files only.
-        user_defined = piece.type == TokenType.USER_DEFINED
-        vocabulary.types[id] = TokenType.NORMAL if user_defined else piece.type
-    for token, id in (read_json_file(folder / "added_tokens.json", dict[str, int]) or {}).items():
-        put_token(vocabulary, folder, id, token, TokenType.USER_DEFINED)
-    for id, added in settings.added_tokens_decoder.items():
-        _put_added(vocabulary, folder, id, added)
+@dataclass(frozen=True)
+class TokenizerSource:
+    """What the files of a tokenizer in ``folder`` say about its tokens."""
+
+    folder: Path
+    tokenizer: TokenizerFile | None
+    pieces: SentencePieceModel | None
+    settings: TokenizerConfig
+    names: SpecialTokenNames
+    added: dict[str, int]
+    """``added_tokens.json``."""
+
+
+def build_vocabulary(source: TokenizerSource, kind: TokenizerKind, size: int) -> Vocabulary:
+    """The tokens of a model with ``size`` ids.
+
+    Raises:
+        ConvertError: a token has no place in the model, or llama.cpp cannot form the tokens.
+    """
+    vocabulary = unfilled_vocabulary(kind, size)
+    if kind.model == "llama":
+        _put_sentencepiece(vocabulary, source, kind)
+    else:
+        assert source.tokenizer is not None
+        for token, id in source.tokenizer.model.ids().items():
+            put_token(vocabulary, source.folder, id, token, TokenType.NORMAL)
+        vocabulary.merges = _merge_lines(source.folder, source.tokenizer.model)
+    _put_added_tokens(vocabulary, source)
+    _append_named_tokens(vocabulary, source)
+    fill_gaps(vocabulary, source.folder)
     return vocabulary
 
 
-def from_byte_fallback(folder: Path, tokenizer: TokenizerFile, size: int) -> Vocabulary:
-    """A SentencePiece vocabulary known from tokenizer.json alone: merge order gives the scores."""
-    vocabulary = padded_vocabulary("llama", size, score=-10000.0)
+# --- SentencePiece ------------------------------------------------------------------------------
+
+
+def _put_sentencepiece(
+    vocabulary: Vocabulary, source: TokenizerSource, kind: TokenizerKind
+) -> None:
+    size = len(vocabulary.tokens)
+    if source.pieces is not None:
+        if len(source.pieces.pieces) > size:
+            raise ConvertError(
+                f"{source.folder}: tokenizer.model has {len(source.pieces.pieces)} pieces, "
+                f"config.json says {size}"
+            )
+        if source.tokenizer is None or _agree(vocabulary, source, source.tokenizer):
+            _put_pieces(vocabulary, source.folder, source.pieces)
+    if source.tokenizer is not None:
+        known = vocabulary.filled != set(range(size))
+        _put_file(vocabulary, source.folder, source.tokenizer, keep=known)
+        for token in kind.isolated:
+            id, text = source.tokenizer.model.ids()[token], token.replace(SPACE, " ")
+            put_token(vocabulary, source.folder, id, text, TokenType.USER_DEFINED)
+    bytes_found = sum(type == TokenType.BYTE for type in vocabulary.types)
+    if bytes_found != _BYTE_PIECES:
+        raise ConvertError(
+            f"{source.folder}: the vocabulary has {bytes_found} of the {_BYTE_PIECES} tokens for "
+            "bytes, which llama.cpp needs for characters without a token"
+        )
+
+
+def _agree(vocabulary: Vocabulary, source: TokenizerSource, tokenizer: TokenizerFile) -> bool:
+    """Whether the pieces of ``tokenizer.model`` are those of ``tokenizer.json``; warns if not."""
+    assert source.pieces is not None
+    if not source.pieces.is_bpe:
+        return False
+    added = {token.id for token in tokenizer.added_tokens}
+    texts = {id: token for token, id in tokenizer.model.ids().items()}
+    for id, piece in enumerate(source.pieces.pieces):
+        if id in added or piece.type not in (TokenType.NORMAL, TokenType.BYTE):
+            continue
+        if texts.pop(id, None) != piece.text:
+            break
+    else:
+        beyond = [id for id in texts if id not in added and id >= len(source.pieces.pieces)]
+        if not beyond:
+            return True
+        id, piece = beyond[0], None
+    other = next((token for token, at in tokenizer.model.ids().items() if at == id), None)
+    vocabulary.warnings.append(
+        f"{source.folder}: tokenizer.model and tokenizer.json disagree: token {id} is "
+        f"{piece.text if piece else None!r} in one and {other!r} in the other; tokenizer.json "
+        "counts, as in transformers"
+    )
+    return False
+
+
+def _put_pieces(vocabulary: Vocabulary, folder: Path, model: SentencePieceModel) -> None:
     assert vocabulary.scores is not None
+    for id, piece in enumerate(model.pieces):
+        text = piece.text
+        if piece.type == TokenType.USER_DEFINED:
+            text = text.replace(SPACE, " ")  # llama.cpp looks for it in the text itself
+        put_token(vocabulary, folder, id, text, piece.type)
+        vocabulary.scores[id] = piece.score
+
+
+def _put_file(
+    vocabulary: Vocabulary, folder: Path, tokenizer: TokenizerFile, *, keep: bool
+) -> None:
+    """The tokens of ``tokenizer.json``, with scores from its merges; ``keep`` those there are."""
+    assert vocabulary.scores is not None
+    model = tokenizer.model
+    scores = {} if keep else scores_of_merges(folder / "tokenizer.json", tokenizer)
+    for token, id in model.ids().items():
+        if keep and id not in vocabulary.filled:
+            continue
+        type = TokenType.BYTE if BYTE_PIECE.fullmatch(token) else TokenType.NORMAL
+        if token == model.unk_token:
+            type = TokenType.UNKNOWN
+        put_token(vocabulary, folder, id, token, type)
+        vocabulary.scores[id] = scores.get(token, 0.0)
+
+
+# --- BPE on bytes -------------------------------------------------------------------------------
+
+
+def _merge_lines(folder: Path, model: TokenizerModel) -> list[str]:
+    """The merges as GGUF has them: spaces inside of a token are written as the byte-level does."""
+    if not model.merges:
+        return _merges_file(folder)
     try:
-        rank = {left + right: index for index, (left, right) in enumerate(tokenizer.model.pairs())}
+        return [
+            merge
+            if isinstance(merge, str)
+            else " ".join(part.replace(" ", chr(ord(" ") + 256)) for part in pair)
+            for merge, pair in zip(model.merges, model.pairs(), strict=True)
+        ]
     except ValueError as error:
         raise ConvertError(
-            f"{folder}: a merge in tokenizer.json does not consist of two tokens"
+            f"{folder / 'tokenizer.json'}: a merge does not consist of two tokens"
         ) from error
-    for token, id in tokenizer.model.ids().items():
-        kind = TokenType.BYTE if _BYTE_PIECE.fullmatch(token) else TokenType.NORMAL
-        put_token(
-            vocabulary,
-            folder,
-            id,
-            token,
-            TokenType.UNKNOWN if token == tokenizer.model.unk_token else kind,
-        )
-        vocabulary.scores[id] = -float(rank[token]) if token in rank else 0.0
-    for added in tokenizer.added_tokens:
-        if 0 <= added.id < size and vocabulary.types[added.id] == TokenType.UNKNOWN:
+
+
+def _merges_file(folder: Path) -> list[str]:
+    file = folder / "merges.txt"
+    if not file.is_file():
+        return []
+    try:
+        lines = file.read_text("utf-8").split("\n")
+    except OSError as error:
+        raise ConvertError(f"{file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConvertError(f"{file}: not a text in UTF-8") from error
+    if lines[0].startswith("#"):
+        lines = lines[1:]
+    return [" ".join(parts) for line in lines if len(parts := line.split()) == 2]
+
+
+# --- added tokens -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Addition:
+    """An added token, and the file that has it."""
+
+    file: str
+    id: int
+    text: str
+    special: bool
+    is_literal: bool
+    """Whether it is looked for in the text as it is, rather than after the spaces are written."""
+
+    @classmethod
+    def of(cls, file: str, id: int, token: AddedToken) -> _Addition:
+        special = token.is_special
+        normalized = not special if token.normalized is None else token.normalized
+        return cls(file, id, token.content, special, not normalized)
+
+
+def _put_added_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
+    """Add the tokens of all files; a token of an earlier file keeps its id and text."""
+    claimed: dict[int, str] = {}
+    ids: dict[str, int] = {}
+    if source.tokenizer is not None:
+        ids = dict(source.tokenizer.model.ids())
+    for addition in _additions(source):
+        id, text = addition.id, addition.text
+        if claimed.get(id) == text:
             continue
-        put_token(
-            vocabulary,
-            folder,
-            added.id,
-            added.content,
-            TokenType.CONTROL if added.is_special else TokenType.USER_DEFINED,
-        )
-    return vocabulary
+        if id in claimed or ids.get(text, id) != id:
+            other = f"it is {claimed[id]!r}" if id in claimed else f"that is {ids[text]}"
+            vocabulary.warnings.append(
+                f"{source.folder}: {addition.file} says that token {id} is {text!r}, another file "
+                f"that {other}, which counts in transformers"
+            )
+            continue
+        claimed[id] = text
+        ids[text] = id
+        is_unknown = 0 <= id < len(vocabulary.types) and vocabulary.types[id] == TokenType.UNKNOWN
+        if is_unknown and source.pieces is None:
+            continue  # llama.cpp treats both types alike
+        _put_addition(vocabulary, source.folder, addition)
 
 
-def from_bpe(folder: Path, tokenizer: TokenizerFile, size: int, pre: str | None) -> Vocabulary:
-    """A BPE on bytes; ``pre`` names its pre-tokenizer, None detects it."""
-    vocab = tokenizer.model.ids()
-    if not vocab or tokenizer.model.type not in (None, "BPE"):
-        raise ConvertError(f"{folder}: tokenizer.json does not contain a BPE vocabulary")
-    vocabulary = padded_vocabulary("gpt2", size, score=None)
-    vocabulary.pre = pre or detect_pre_tokenizer(folder / "tokenizer.json", tokenizer.pre_tokenizer)
-    for token, id in vocab.items():
-        put_token(vocabulary, folder, id, token, TokenType.NORMAL)
-    for added in tokenizer.added_tokens:
-        _put_added(vocabulary, folder, added.id, added)
-    return vocabulary
+def _additions(source: TokenizerSource) -> Iterator[_Addition]:
+    """Added tokens; those that transformers would load come first."""
+    if source.tokenizer is not None:
+        for token in source.tokenizer.added_tokens:
+            yield _Addition.of("tokenizer.json", token.id, token)
+    for id, token in source.settings.added_tokens_decoder.items():
+        yield _Addition.of("tokenizer_config.json", id, token)
+    special = {*source.names.named().values(), *source.names.further()}
+    for text, id in source.added.items():
+        yield _Addition("added_tokens.json", id, text, text in special, is_literal=True)
 
 
-def _put_added(vocabulary: Vocabulary, folder: Path, id: int, added: AddedToken) -> None:
-    if added.is_special:
-        put_token(vocabulary, folder, id, added.content, TokenType.CONTROL)
-    else:
-        put_token(
-            vocabulary, folder, id, added.content.replace(_SPACE, " "), TokenType.USER_DEFINED
-        )
+def _put_addition(vocabulary: Vocabulary, folder: Path, addition: _Addition) -> None:
+    text = addition.text
+    if addition.special:
+        put_token(vocabulary, folder, addition.id, text, TokenType.CONTROL)
+        return
+    if vocabulary.scores is not None and not addition.is_literal:
+        text = text.replace(SPACE, " ")  # llama.cpp looks for it before it writes the spaces
+    put_token(vocabulary, folder, addition.id, text, TokenType.USER_DEFINED)
+
+
+def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
+    """Add the special tokens that have a name but no id, as transformers does: after all others."""
+    known = set(vocabulary.tokens)
+    used = [id for id in range(len(vocabulary.tokens)) if id not in vocabulary.filled]
+    following = max(used, default=-1) + 1
+    for text in [*source.names.named().values(), *source.names.further()]:
+        if text.encode() in known or text.replace(SPACE, " ").encode() in known:
+            continue
+        known.add(text.encode())
+        if following >= len(vocabulary.tokens):
+            vocabulary.warnings.append(
+                f"{source.folder}: tokenizer_config.json names the token {text!r}, but the model "
+                f"has only {len(vocabulary.tokens)} tokens, without it"
+            )
+            continue
+        put_token(vocabulary, source.folder, following, text, TokenType.CONTROL)
+        following += 1

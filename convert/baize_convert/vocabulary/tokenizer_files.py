@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from baize_convert.failures import ConvertError
 
@@ -17,6 +17,10 @@ class AddedToken(Struct, frozen=True):
     content: str
     id: int = -1
     special: bool | None = None
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool | None = None
 
     @property
     def is_special(self) -> bool:
@@ -30,14 +34,22 @@ class TokenizerModel(Struct, frozen=True):
     vocab: dict[str, int] | list[Any] = {}
     merges: list[str | list[str]] = []
     byte_fallback: bool | None = None
+    ignore_merges: bool | None = None
     unk_token: str | None = None
+    dropout: float | None = None
+    continuing_subword_prefix: str | None = None
+    end_of_word_suffix: str | None = None
 
     def ids(self) -> dict[str, int]:
         """Ids by token; empty for kinds of tokenizer that store a list."""
         return self.vocab if isinstance(self.vocab, dict) else {}
 
     def pairs(self) -> list[tuple[str, str]]:
-        """The merges in order; older files write a merge as "a b"."""
+        """The merges in order; older files write a merge as "a b".
+
+        Raises:
+            ValueError: a merge is not two tokens.
+        """
         pairs = []
         for merge in self.merges:
             left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
@@ -46,18 +58,57 @@ class TokenizerModel(Struct, frozen=True):
 
 
 class TokenizerFile(Struct, frozen=True):
-    """``tokenizer.json`` of the tokenizers library."""
+    """``tokenizer.json`` of the tokenizers library; ``pipeline_steps`` reads its steps."""
 
     model: TokenizerModel = TokenizerModel()
     added_tokens: list[AddedToken] = []
+    normalizer: Any = None
     pre_tokenizer: Any = None
+    post_processor: Any = None
+    decoder: Any = None
 
 
-class TokenizerConfig(Struct, frozen=True):
+TokenName = str | AddedToken | None
+
+
+class SpecialTokenNames(Struct, frozen=True):
+    """The named tokens of ``tokenizer_config.json``, or of ``special_tokens_map.json``."""
+
+    bos_token: TokenName = None
+    eos_token: TokenName = None
+    unk_token: TokenName = None
+    sep_token: TokenName = None
+    pad_token: TokenName = None
+    cls_token: TokenName = None
+    mask_token: TokenName = None
+    additional_special_tokens: list[str | AddedToken] | None = None
+
+    def named(self) -> dict[str, str]:
+        """Text by kind ("bos", "eos" …) of the tokens that are named; "" names none."""
+        texts = {}
+        for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
+            name: TokenName = getattr(self, f"{kind}_token")
+            text = name.content if isinstance(name, AddedToken) else name
+            if text:
+                texts[kind] = text
+        return texts
+
+    def further(self) -> list[str]:
+        """The texts of further special tokens."""
+        return [
+            token.content if isinstance(token, AddedToken) else token
+            for token in self.additional_special_tokens or []
+        ]
+
+
+class TokenizerConfig(SpecialTokenNames, frozen=True):
     """``tokenizer_config.json``."""
 
     added_tokens_decoder: dict[int, AddedToken] = {}
     add_prefix_space: bool | None = None
+    add_bos_token: bool | UnsetType | None = UNSET
+    add_eos_token: bool | UnsetType | None = UNSET
+    chat_template: Any = None
 
 
 class GenerationConfig(Struct, frozen=True):
@@ -83,6 +134,28 @@ def read_json_file(path: Path, type: type[_T]) -> _T | None:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConvertError(f"{path}: {error}") from error
+
+
+def read_special_names(folder: Path, settings: TokenizerConfig) -> SpecialTokenNames:
+    """The named tokens of the tokenizer in ``folder``, whose ``tokenizer_config.json`` is given.
+
+    As transformers' ``PreTrainedTokenizerBase._from_pretrained``: the older
+    ``special_tokens_map.json`` counts only without ``added_tokens_decoder``.
+
+    Raises:
+        ConvertError: the file cannot be read.
+    """
+    if settings.added_tokens_decoder:
+        return settings
+    older = read_json_file(folder / "special_tokens_map.json", SpecialTokenNames)
+    if older is None:
+        return settings
+    given = {
+        name: getattr(older, name)
+        for name in SpecialTokenNames.__struct_fields__
+        if getattr(older, name)
+    }
+    return msgspec.structs.replace(settings, **given)
 
 
 def looks_special(token: str) -> bool:

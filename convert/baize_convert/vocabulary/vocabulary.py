@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
 
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
-
-TokenizerModelName = Literal["llama", "gpt2"]
-"""``tokenizer.ggml.model``: SentencePiece, and BPE on bytes."""
+from baize_convert.vocabulary.chat_templates import ChatTemplates
+from baize_convert.vocabulary.tokenizer_kind import Limit, TokenizerKind, TokenizerModelName
 
 
 @dataclass
@@ -27,21 +25,25 @@ class Vocabulary:
     merges: list[str] = field(default_factory=list)
     special_ids: dict[str, int] = field(default_factory=dict)
     add_special: dict[str, bool] = field(default_factory=dict)
-    overrides: dict[str, bool] = field(default_factory=dict)
-    """Values of ``add_special`` that llama.cpp's converter sets whatever the files say."""
     add_space_prefix: bool | None = None
-    chat_template: Any = None
+    chat_template: ChatTemplates = None
+    limits: tuple[Limit, ...] = ()
+    """What llama.cpp does otherwise."""
     warnings: list[str] = field(default_factory=list)
+    filled: set[int] = field(default_factory=set)
+    """The ids that belong to no token; their texts are fillers."""
 
 
-def padded_vocabulary(model: TokenizerModelName, size: int, *, score: float | None) -> Vocabulary:
-    """A vocabulary of ``size`` unused tokens; ``score`` is None for BPE."""
+def unfilled_vocabulary(kind: TokenizerKind, size: int) -> Vocabulary:
+    """A vocabulary of ``size`` ids without tokens, for a tokenizer of this kind."""
     return Vocabulary(
-        model=model,
-        pre="default",
-        tokens=[f"[PAD{id}]".encode() for id in range(size)],
+        model=kind.model,
+        pre=kind.pre,
+        tokens=[b""] * size,
         types=[TokenType.UNUSED] * size,
-        scores=None if score is None else [score] * size,
+        scores=[-10000.0] * size if kind.model == "llama" else None,
+        limits=kind.limits,
+        filled=set(range(size)),
     )
 
 
@@ -58,5 +60,31 @@ def put_token(vocabulary: Vocabulary, folder: Path, id: int, token: str, type: T
         )
     vocabulary.tokens[id] = token.encode()
     vocabulary.types[id] = type
+    vocabulary.filled.discard(id)
     if vocabulary.scores is not None:
         vocabulary.scores[id] = -1000.0
+
+
+def fill_gaps(vocabulary: Vocabulary, folder: Path) -> None:
+    """Give the ids without tokens the texts of llama.cpp's converter, ``[PAD7]``.
+
+    Raises:
+        ConvertError: two tokens have the same text, which llama.cpp cannot load.
+    """
+    texts = {token for id, token in enumerate(vocabulary.tokens) if id not in vocabulary.filled}
+    if len(texts) + len(vocabulary.filled) != len(vocabulary.tokens):
+        raise ConvertError(f"{folder}: {_repeated(vocabulary)}, which llama.cpp cannot load")
+    for id in vocabulary.filled:
+        filler = f"[PAD{id}]".encode()
+        while filler in texts:
+            filler += b"_"
+        vocabulary.tokens[id] = filler
+        texts.add(filler)
+
+
+def _repeated(vocabulary: Vocabulary) -> str:
+    first: dict[bytes, int] = {}
+    for id, token in enumerate(vocabulary.tokens):
+        if id not in vocabulary.filled and first.setdefault(token, id) != id:
+            return f"the ids {first[token]} and {id} are both {token.decode()!r}"
+    raise AssertionError("a text is repeated")

@@ -22,7 +22,7 @@ from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.imatrix_file import read_imatrix
 from baize_convert.sources.tensors import ITEM_BYTES, Tensor
-from baize_convert.vocabulary.sentencepiece_model import read_pieces
+from baize_convert.vocabulary.sentencepiece_model import read_sentencepiece_model
 from tests.convert.hostile.mutations import mutate_bytes, mutate_json, mutate_pickle
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import convert_folder, read_safetensors, read_torch_file
@@ -210,7 +210,7 @@ READERS: dict[str, Reader] = {
     "imatrix": Reader(
         _files(FOLDER / "imatrix.dat", FOLDER / "imatrix.gguf"), mutate_bytes, read_imatrix
     ),
-    "sentencepiece": Reader(_sentencepiece, mutate_bytes, read_pieces),
+    "sentencepiece": Reader(_sentencepiece, mutate_bytes, read_sentencepiece_model),
     "config": _in_base("config.json"),
     "generation-config": _in_base("generation_config.json"),
     "tokenizer": _in_base("tokenizer.json"),

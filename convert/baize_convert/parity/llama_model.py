@@ -1,13 +1,14 @@
 """Runs a GGUF with llama.cpp, in the worker process of the chat client.
 
-If kernels crash on this machine, the client starts the worker again with safer settings. This is
-the only module of the converter that imports the client.
+If kernels crash on this machine, the client starts the worker again with safer settings. A damaged
+vocabulary ends the worker, not this program. This is the only module of the converter that imports
+the client.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +18,15 @@ from numpy.typing import NDArray
 
 from baize_convert import PROGRAM
 from baize_convert.failures import ConvertError
+from baize_convert.parity.text import Turn
 from baize_shared.printing import print_message
 
 if TYPE_CHECKING:
     from baize_tui.engine.blocking import BlockingEngine
+
+
+class TemplateFailure(ConvertError):
+    """A chat template raised an error, or did not end."""
 
 
 class LlamaModel:
@@ -59,20 +65,62 @@ def open_model(path: Path, context: int) -> Iterator[LlamaModel]:
         yield LlamaModel(engine, path, context)
 
 
+class LlamaVocabulary:
+    """The tokenizer and the chat template of a GGUF file; see ``open_vocabulary``."""
+
+    def __init__(self, engine: BlockingEngine, path: Path) -> None:
+        self._engine = engine
+        self._path = str(path)
+
+    def encode(self, texts: list[str], *, add_special: bool = False) -> list[list[int]]:
+        """The ids of each text, with the special tokens in it.
+
+        ``add_special`` puts BOS and EOS around each where the file says so.
+        """
+        return self._engine.encode(self._path, texts, add_special=add_special)
+
+    def write_conversation(
+        self,
+        turns: Sequence[Turn],
+        template: str | None = None,
+        variables: Mapping[str, str] = {},
+    ) -> str:
+        """The text that a chat template makes of ``turns``, in front of an answer.
+
+        It is the file's own template, or ``template`` with these ``variables``.
+
+        Raises:
+            TemplateFailure: it raises an error, or does not end.
+        """
+        from baize_tui.engine.client import EngineFailure
+        from baize_tui.engine.protocol import Prompt, PromptMessage
+
+        prompt = Prompt(
+            [PromptMessage(role, content) for role, content in turns],
+            template=template,
+            template_name="the chat template",
+            variables=dict(variables),
+        )
+        try:
+            return self._engine.write_template(self._path, prompt)
+        except EngineFailure as failure:
+            raise TemplateFailure(str(failure)) from failure
+
+
 @contextmanager
-def open_tokenizer(path: Path) -> Iterator[Callable[[str], list[int]]]:
-    """The tokenizer of the GGUF at ``path``, without special tokens; no weights are read.
+def open_vocabulary(path: Path) -> Iterator[LlamaVocabulary]:
+    """The vocabulary of the GGUF at ``path``; no weights are read.
 
     Raises:
-        ConvertError: llama.cpp cannot read its vocabulary.
+        ConvertError: llama.cpp cannot read it.
     """
     with _engine() as engine:
-        yield lambda text: engine.tokenize(str(path), text)
+        yield LlamaVocabulary(engine, path)
 
 
 @contextmanager
 def _engine() -> Iterator[BlockingEngine]:
-    # Imported when used: only ``verify`` runs a model.
+    # Imported when used: most commands run no model.
     from baize_tui.engine.blocking import BlockingEngine
     from baize_tui.engine.client import EngineFailure
     from baize_tui.paths import project_paths

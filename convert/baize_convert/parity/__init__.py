@@ -1,0 +1,1 @@
+"""Whether llama.cpp reads text as the tokenizer of the source does."""
