@@ -30,8 +30,9 @@ def test_a_failure_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["plan", str(tmp_path / "nowhere")]) == 1
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert (
-        captured.err == f"baize-convert: {tmp_path / 'nowhere'}: no such folder and no such file\n"
+    assert captured.err == (
+        f"baize-convert: {tmp_path / 'nowhere'}: no such folder and no such file; a model is a "
+        "Hugging Face folder, a GGUF file or hf:owner/name\n"
     )
     assert run(["plan", str(BASE), "--outtype", "Q9"]) == 1
     assert "known: F32" in capsys.readouterr().err

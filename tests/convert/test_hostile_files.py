@@ -431,7 +431,7 @@ def test_a_merge_writes_to_no_file_that_a_link_names(
     merge(plan, output)
     assert victim.read_bytes() == before
     assert output.stat().st_mode & 0o777 == 0o600
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.gguf", "victim"]
+    assert {path.name for path in tmp_path.iterdir()} - {"home"} == {"out.gguf", "victim"}
 
 
 def test_an_adapter_file_is_written_to_no_file_that_a_link_names(tmp_path: Path) -> None:

@@ -204,6 +204,8 @@ def test_another_tokenizer_model_beside_tokenizer_json_does_not_count(
     """A tiktoken file of that name, or the pieces of another model."""
     folder = byte_level_folder(tmp_path / "m")
     (folder / "tokenizer.model").write_text("IQ== 0\nIg== 1\n")
+    assert plan_conversion(folder, [], parse_outtype("F32")).warnings == ()
+    (folder / "tokenizer.model").write_bytes(b"neither of the two")
     (warning,) = plan_conversion(folder, [], parse_outtype("F32")).warnings
     assert "not a SentencePiece model" in warning
     assert "tokenizer.json counts" in warning

@@ -256,6 +256,11 @@ def _encoded(request: Request[Any, Any]) -> bytes:
         return encode_request(request)
     except msgspec.ValidationError as error:
         raise EngineFailure(f"an option is out of range: {error}", "request") from error
+    except UnicodeEncodeError as error:
+        shown = request.file.encode("utf-8", "backslashreplace").decode()
+        raise EngineFailure(
+            f"{shown}: the name is not UTF-8; rename the file or its folder", "request"
+        ) from error
 
 
 def open_log(file: Path) -> int:

@@ -61,8 +61,8 @@ def open_model(path: Path, context: int) -> Iterator[LlamaModel]:
     Raises:
         ConvertError: llama.cpp cannot run it.
     """
-    with _engine() as engine:
-        yield LlamaModel(engine, path, context)
+    with _engine() as engine, _named_in_utf8(path) as file:
+        yield LlamaModel(engine, file, context)
 
 
 class LlamaVocabulary:
@@ -114,8 +114,22 @@ def open_vocabulary(path: Path) -> Iterator[LlamaVocabulary]:
     Raises:
         ConvertError: llama.cpp cannot read it.
     """
-    with _engine() as engine:
-        yield LlamaVocabulary(engine, path)
+    with _engine() as engine, _named_in_utf8(path) as file:
+        yield LlamaVocabulary(engine, file)
+
+
+@contextmanager
+def _named_in_utf8(path: Path) -> Iterator[Path]:
+    """``path``; if that is not UTF-8, as requests to the worker are, a link to it that is."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        with tempfile.TemporaryDirectory(prefix="baize-name-") as folder:
+            link = Path(folder) / "model.gguf"
+            link.symlink_to(path.absolute())
+            yield link
+    else:
+        yield path
 
 
 @contextmanager
