@@ -194,7 +194,7 @@ class Answering:
                 yield AnswerStarted(answer.message)
             if isinstance(event, protocol.Delta):
                 answer.add(event)
-                yield AnswerText(event.text, answer.text, answer.reasoning)
+                yield AnswerText(event.text, answer.text, answer.reasoning, event.thinking)
                 if why := answer.journal.take_problem():
                     yield SaveFailed(why)
             else:
@@ -230,7 +230,7 @@ class Answering:
         plan: AnswerPlan,
         notices: list[str],
     ) -> AnswerFinished:
-        answer.replace(event.text, event.ids)
+        answer.replace(event)
         state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
         sha256 = self._active_model.sha256
         known = sha256.done() and sha256.exception() is None

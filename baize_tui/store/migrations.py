@@ -60,7 +60,17 @@ _ADAPTERS = """
 ALTER TABLE conversation ADD COLUMN adapters TEXT NOT NULL DEFAULT '{}';
 """
 
-STEPS: tuple[str, ...] = (_CONVERSATIONS_AND_MESSAGES, _OPTIONS_MARKS_AND_PINS, _ADAPTERS)
+_THINKING = """
+-- 1 or 0: whether the model thinks before it answers; NULL: as in the settings
+ALTER TABLE conversation ADD COLUMN think INTEGER;
+"""
+
+STEPS: tuple[str, ...] = (
+    _CONVERSATIONS_AND_MESSAGES,
+    _OPTIONS_MARKS_AND_PINS,
+    _ADAPTERS,
+    _THINKING,
+)
 VERSION = len(STEPS)
 
 

@@ -33,6 +33,8 @@ class Conversation(Struct, frozen=True):
     overflow: Overflow | None = None
     adapters: dict[str, float] = {}
     """Scale of each adapter over the model, by name."""
+    think: bool | None = None
+    """Whether the model thinks before it answers; None leaves it to the settings."""
 
 
 class Message(Struct, frozen=True):

@@ -31,6 +31,7 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         sampling=msgspec.json.decode(row["sampling"]),
         overflow=row["overflow"],
         adapters=msgspec.json.decode(row["adapters"]),
+        think=None if row["think"] is None else bool(row["think"]),
     )
 
 

@@ -323,7 +323,7 @@ async def test_reasoning_is_kept_apart_and_not_sent_again(
     assert (answer.reasoning, answer.text) == ("hmm well", "Yes.")
     await collect(chat.ask(conversation.id, "Sure?"))
     told = engine.requests[-1].prompt.messages[2]
-    assert (told.content, told.ids) == ("Yes.", None)
+    assert (told.content, told.reasoning) == ("Yes.", "hmm well")  # the template decides
 
 
 async def test_moderation_is_in_the_system_prompt_and_can_be_switched(
