@@ -79,6 +79,6 @@ class AnswerInProgress:
 
     def _update(self) -> None:
         # One assignment, and the list only grows: other threads read a consistent state.
-        self._state = _State(
-            self._text, self._reasoning.strip(), self._ids, len(self._ids), self._tokenizer
-        )
+        # A continued answer keeps its thought, also where its new prompt has no room for one.
+        reasoning = self._reasoning.strip() or self.message.reasoning
+        self._state = _State(self._text, reasoning, self._ids, len(self._ids), self._tokenizer)

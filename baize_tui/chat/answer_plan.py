@@ -34,6 +34,7 @@ def conversation_prompt(
         moderation=conversation.moderation,
         tokenizer=tokenizer,
         partial=partial,
+        think=think,
     )
 
 

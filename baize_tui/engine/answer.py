@@ -44,8 +44,8 @@ class Answer:
         self.ids: list[int] = []
         for token in partial:
             self._add(token)
-        self._thought_before = self.text.thought_tokens
-        self._answer_before = self.text.answer_tokens
+        self._thought_before = self.text.spent_on_thought
+        self._answer_before = self.text.spent_on_answer
         self.resumed = request.resume[len(partial) :]
         for token in self.resumed:
             self._add(token)
@@ -67,7 +67,7 @@ class Answer:
 
     @property
     def _thought_tokens(self) -> int:
-        return self.text.thought_tokens - self._thought_before
+        return max(0, self.text.spent_on_thought - self._thought_before)
 
     def end_prefill(self) -> None:
         """Note the time at which the prompt is in the cache."""
@@ -126,7 +126,7 @@ class Answer:
     def _is_full(self) -> bool:
         """Whether the answer has as many tokens as it may have."""
         request = self._request
-        if self.text.answer_tokens - self._answer_before >= request.max_tokens:
+        if self.text.spent_on_answer - self._answer_before >= request.max_tokens:
             return True
         most = request.max_tokens + request.max_thinking_tokens + _MARKUP_TOKENS
         if self.text.in_thought and request.grammar:

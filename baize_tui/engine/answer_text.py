@@ -61,18 +61,24 @@ class AnswerText:
 
     def feed(self, token: int) -> None:
         """Add a token."""
-        self._add(self._splitter.feed(self._raw.feed(self.piece(token))))
-        match self._splitter.phase:
-            case "thought":
-                self.thought_tokens += 1
-                self._undecided_tokens = 0
-            case "answer":
-                self.answer_tokens += 1 + self._undecided_tokens
-                self._undecided_tokens = 0
-            case "start":
-                self._undecided_tokens += 1
-            case "gap":
-                self._undecided_tokens = 0
+        parts = self._splitter.feed(self._raw.feed(self.piece(token)))
+        self._add(parts)
+        self._count(parts)
+
+    def _count(self, parts: Sequence[Part]) -> None:
+        """Count a token where it belongs: to the thought, to the answer, or, if it is markup, to
+        neither. ``parts`` are what it made final."""
+        phase = self._splitter.phase
+        if not parts or phase == "start":
+            # It may be markup or text, which the next tokens decide.
+            self._undecided_tokens += 1
+            return
+        kinds = {part.kind for part in parts}
+        held, self._undecided_tokens = self._undecided_tokens, 0
+        if phase == "thought" and "thought" in kinds:
+            self.thought_tokens += held + 1
+        elif phase == "answer" and "answer" in kinds:
+            self.answer_tokens += 1 if "markup" in kinds else held + 1
 
     def finish(self) -> None:
         """Take the rest of the text: no more tokens come."""
@@ -106,6 +112,17 @@ class AnswerText:
         self._sent_thought, self._sent_answer = len(self.thought), len(self.answer)
         self._was_thought = False
         return new
+
+    @property
+    def spent_on_thought(self) -> int:
+        """Tokens of the thought, with those of which that is not decided yet."""
+        return self.thought_tokens + (self._undecided_tokens if self.in_thought else 0)
+
+    @property
+    def spent_on_answer(self) -> int:
+        """The same for the answer; what may still begin a thought is not counted."""
+        inside = self._splitter.phase == "answer"
+        return self.answer_tokens + (self._undecided_tokens if inside else 0)
 
     # --- state ----------------------------------------------------------------------------------
 

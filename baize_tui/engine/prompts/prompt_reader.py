@@ -22,7 +22,7 @@ from baize_tui.engine.prompts.reasoning_styles import (
 from baize_tui.engine.prompts.template_sandbox import TemplateError
 from baize_tui.engine.prompts.templates import render, render_end
 from baize_tui.engine.prompts.thinking_switch import find_switch
-from baize_tui.engine.prompts.thought_splitter import MarkupTokens, ThoughtSplitter
+from baize_tui.engine.prompts.thought_splitter import MarkupTokens, Part, ThoughtSplitter
 from baize_tui.engine.protocol import Prompt, PromptMessage
 
 _MARKUP = tuple(
@@ -206,10 +206,11 @@ class PromptReader:
         """Whether the ids of ``partial`` mean the same after this prompt as when they were
         generated: the other prompt may have had thinking switched the other way."""
         splitter = beginning.splitter()
-        kinds = set()
+        parts: list[Part] = []
         for token in partial.ids or []:
-            kinds |= {part.kind for part in splitter.feed(self.text_of(token))}
-        kinds |= {part.kind for part in splitter.finish()}
+            parts += splitter.feed(self.text_of(token))
+        parts += splitter.finish()
+        kinds = {part.kind for part in parts if part.text.strip() or part.kind == "was_thought"}
         if "was_thought" in kinds:
             kinds.add("thought")
         answered = bool(partial.content.strip()) == ("answer" in kinds) or "was_thought" in kinds

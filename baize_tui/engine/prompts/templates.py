@@ -230,7 +230,7 @@ def _row(
         fields = _reasoning_fields(source)
         # An empty one tells the template that no thought is in the content.
         row |= {field: thought for field in fields if thought or field == "reasoning_content"}
-        if thought and not fields and _reads_typed_thoughts(source):
+        if thought and "reasoning_content" not in fields and _reads_typed_thoughts(source):
             row["content"] = [
                 {"type": "thinking", "thinking": thought},
                 {"type": "text", "text": content},

@@ -168,7 +168,8 @@ class ThoughtSplitter:
             if self._take_lead(style, style.opens, style.answers, parts):
                 return True
         marks = [mark for style in self._styles for mark in style.opens + style.answers]
-        if not last and self._may_become(marks, [style.header for style in self._styles]):
+        headers = [style.header for style in self._styles]
+        if self._may_become(marks, headers) and self._hold(parts, last):
             return False
         self.phase = "answer"
         return True
@@ -184,7 +185,7 @@ class ThoughtSplitter:
         if self._take_lead(style, style.opens, style.answers, parts):
             return True
         marks = style.between + style.stops + style.opens
-        if not last and self._may_become(marks, [style.header]):
+        if self._may_become(marks, [style.header]) and self._hold(parts, last):
             return False
         blanks = len(self._held) - len(self._held.lstrip())
         if blanks:
@@ -244,6 +245,18 @@ class ThoughtSplitter:
             and header[1] not in core
             for header in headers
         )
+
+    def _hold(self, parts: list[Part], last: bool) -> bool:
+        """Keep the held text, which may become markup. When nothing more comes, it is markup if
+        it has begun with a token or stands where only markup can; False if it is text."""
+        if not last:
+            return True
+        core = self._held.lstrip()
+        expected = self.phase == "gap" and self._style is not None and self._style.between
+        if not core or not (expected or self._tokens.is_token(core[0])):
+            return False
+        self._cut(parts, "markup", len(self._held))
+        return True
 
     # --- inside ---------------------------------------------------------------------------------
 
@@ -371,14 +384,17 @@ class ThoughtSplitter:
         self, kind: PartKind, marks: Iterable[str], parts: list[Part], last: bool, keep: int = 0
     ) -> bool:
         """Give out the held text, but for what may still become markup; always False."""
-        if last:
-            keep = 0
-        elif not keep:
+        if not keep:
             keep = max((self._possible_end(mark) for mark in marks if mark), default=0)
-            if kind == "thought":
+            if last:
+                half = self._held[len(self._held) - keep :]
+                keep = keep if half and self._tokens.is_token(half[0]) else 0
+            elif kind == "thought":
                 kept = self._held[: len(self._held) - keep]
                 keep += len(kept) - len(kept.rstrip())
         self._cut(parts, kind, len(self._held) - keep)
+        if last:
+            self._cut(parts, "markup", keep)
         return False
 
     def _possible_end(self, mark: str) -> int:
