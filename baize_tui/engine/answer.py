@@ -46,9 +46,15 @@ class Answer:
             self._add(token)
         self._thought_before = self.text.spent_on_thought
         self._answer_before = self.text.spent_on_answer
+        self._thinks_freely = bool(request.grammar) and not prompt.beginning.is_in(request.grammar)
+        """Whether the grammar is for the answer alone: it has no markup that ends a thought."""
         self.resumed = request.resume[len(partial) :]
+        self.resumed_in_grammar: list[int] = []
+        """Those of ``resumed`` that the grammar allowed."""
         for token in self.resumed:
             self._add(token)
+            if not self._thinks_freely or self.text.in_answer:
+                self.resumed_in_grammar.append(token)
         if self.resumed:
             self.text.take_new()
         self._sent_ids = len(self.ids) if self.resumed else 0
@@ -99,7 +105,7 @@ class Answer:
                 token = forced.popleft()
                 sampler.accept(token)
             else:
-                token = sampler.sample(context)
+                token = sampler.sample(context, free=self._thinks_freely and text.in_thought)
             self._last = now = time.monotonic()
             if len(self.ids) == already:
                 self._first = now
@@ -123,13 +129,18 @@ class Answer:
                 return
             cache.decode([token])
 
+    @property
+    def _must_follow_grammar(self) -> bool:
+        """Whether a grammar covers the thought as well."""
+        return bool(self._request.grammar) and not self._thinks_freely
+
     def _is_full(self) -> bool:
         """Whether the answer has as many tokens as it may have."""
         request = self._request
         if self.text.spent_on_answer - self._answer_before >= request.max_tokens:
             return True
         most = request.max_tokens + request.max_thinking_tokens + _MARKUP_TOKENS
-        if self.text.in_thought and request.grammar:
+        if self.text.in_thought and self._must_follow_grammar:
             # Ending the thought could break the grammar.
             return self._thought_tokens >= max(request.max_thinking_tokens, 1)
         return self.generated >= most
@@ -138,7 +149,7 @@ class Answer:
         """Why a thought has to end now, with ``used`` tokens of the context; empty if it need
         not."""
         request, text = self._request, self.text
-        if not text.in_thought or request.grammar or text.inside_character:
+        if not text.in_thought or self._must_follow_grammar or text.inside_character:
             return ""
         if self._thought_tokens >= request.max_thinking_tokens:
             return "chat.max_thinking_tokens sets how many it may have"

@@ -131,6 +131,10 @@ class AnswerText:
         return self._splitter.in_thought
 
     @property
+    def in_answer(self) -> bool:
+        return self._splitter.phase == "answer"
+
+    @property
     def inside_character(self) -> bool:
         """Whether the last bytes were the beginning of a character."""
         return self._raw.inside_character

@@ -184,7 +184,7 @@ class LlamaEngine:
         try:
             for token in wanted[-_penalized_tokens(request.sampling) :]:
                 sampler.accept(token)
-            sampler.accept_in_grammar(answer.resumed)
+            sampler.accept_in_grammar(answer.resumed_in_grammar)
             yield from self._prefill(request.request, wanted, reused, on_estimate)
             self.threads.begin_writing()
             self.cache.decode(wanted[-1:])

@@ -328,3 +328,9 @@ def test_thinking_switched_off_answers_at_once(engine: LlamaEngine) -> None:
     assert finished.reasoning == ""
     assert finished.text
     assert finished.stats.thinking_tokens == 0
+
+
+def test_a_grammar_without_thoughts_is_for_the_answer(engine: LlamaEngine) -> None:
+    finished = answer(engine, LONG_THOUGHT, grammar='root ::= "yes" | "no"', max_thinking_tokens=6)
+    assert finished.text in ("yes", "no")
+    assert finished.stats.thinking_tokens == 6

@@ -17,7 +17,7 @@ from baize_tui.engine.prompts.reasoning_styles import (
     applicable_styles,
     position_after,
 )
-from baize_tui.engine.prompts.thought_splitter import Part, ThoughtSplitter
+from baize_tui.engine.prompts.thought_splitter import Part, ThoughtSplitter, split_text
 
 THOUGHT, ANSWER = "Let me see.\n\nParis, a < b.", "It is Paris.\n\n- a <b>\n- c"
 
@@ -212,3 +212,10 @@ def test_where_an_answer_begins() -> None:
     assert phase('message role="assistant"<|sep|><|open|>response<|sep|>') == ("answer", "kimi-k3")
     assert phase("<turn|>\n<|turn>model\n<|channel>thought\n<channel|>") == ("gap", "gemma-4")
     assert phase("Here are my reasoning steps:\n") == ("thought", "apriel")
+
+
+def test_the_whole_text_of_an_unknown_model() -> None:
+    assert split_text("<think>\nHm.\n</think>\n\nYes.") == ("Hm.", "Yes.")
+    assert split_text("Hm.\n</think>\n\nYes.") == ("Hm.", "Yes.")
+    assert split_text("Write </think> at the end.") == ("", "Write </think> at the end.")
+    assert split_text("Yes.") == ("", "Yes.")

@@ -68,6 +68,10 @@ class AnswerBeginning:
         """The style in which the client writes a thought of this model."""
         return self.position.style or self.styles[0]
 
+    def is_in(self, grammar: str) -> bool:
+        """Whether a grammar has the markup that ends a thought of this model."""
+        return any(mark in grammar for mark in self.style.stops)
+
     @property
     def needs_header(self) -> bool:
         """Whether even an answer without a thought begins with markup that the model writes."""

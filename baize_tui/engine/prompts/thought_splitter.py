@@ -13,7 +13,15 @@ from typing import Literal, NamedTuple
 from msgspec import Struct
 
 from baize_tui.engine.prompts.fragments import SpecialToken, partition
-from baize_tui.engine.prompts.reasoning_styles import Phase, Position, ReasoningStyle, appears_in
+from baize_tui.engine.prompts.reasoning_styles import (
+    START,
+    STYLES,
+    Phase,
+    Position,
+    ReasoningStyle,
+    appears_in,
+    applicable_styles,
+)
 
 PartKind = Literal["thought", "answer", "markup", "was_thought"]
 _FIRST_STAND_IN = 0x10F000
@@ -68,6 +76,21 @@ class MarkupTokens:
     def is_token(self, mark: str) -> bool:
         """Whether an encoded ``mark`` begins and ends with a token, so that no text spells it."""
         return bool(mark) and mark[0] in self._texts and mark[-1] in self._texts
+
+
+def split_text(text: str) -> tuple[str, str]:
+    """The thought and the answer in the whole ``text`` of a model of which nothing is known."""
+    known = "".join(STYLES[0].opens + STYLES[0].closes)
+    splitter = ThoughtSplitter(applicable_styles(known), START, known_from=[known])
+    thought = answer = ""
+    for kind, part in [*splitter.feed(text), *splitter.finish()]:
+        if kind == "was_thought":
+            thought, answer = thought + answer, ""
+        elif kind == "thought":
+            thought += part
+        elif kind == "answer":
+            answer += part
+    return thought.strip(), answer
 
 
 class _Style(Struct, frozen=True):
