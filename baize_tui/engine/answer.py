@@ -59,7 +59,8 @@ class Answer:
             self.text.take_new()
         self._sent_ids = len(self.ids) if self.resumed else 0
         self.reason: FinishReason = "stop" if self.text.stopped() else "length"
-        self.notices: list[str] = []
+        self._prompt = prompt
+        self._budget_notice = ""
         self._started = self._prefilled = self._first = self._last = started
 
     def _add(self, token: int) -> None:
@@ -70,6 +71,15 @@ class Answer:
     def generated(self) -> int:
         """Tokens of the answer that its prompt did not have."""
         return len(self.ids) - self._partial_count
+
+    @property
+    def notices(self) -> list[str]:
+        """What differs from what was asked, for a person."""
+        prompt, thought = self._prompt, bool(self.text.thought)
+        # Without a budget no thought is expected, and its end needs no word.
+        budget = self._budget_notice if self._request.max_thinking_tokens else ""
+        why = prompt.why_thinking if thought else ""
+        return [*prompt.notices, *filter(None, (why, budget))]
 
     @property
     def _thought_tokens(self) -> int:
@@ -99,7 +109,7 @@ class Answer:
         sent_at = 0.0
         while not text.stopped() and not self._is_full():
             if not forced and (why := self._spent_by(len(cache.ids), context.n_ctx)):
-                self.notices.append(_BUDGET_SPENT.format(self._thought_tokens, why))
+                self._budget_notice = _BUDGET_SPENT.format(self._thought_tokens, why)
                 forced.extend(markup_ids(text.ending))
             if forced:
                 token = forced.popleft()

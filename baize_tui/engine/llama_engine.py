@@ -206,7 +206,7 @@ class LlamaEngine:
             answer.text.answer,
             kept,
             stats,
-            [*prompt.notices, *answer.notices],
+            answer.notices,
             answer.text.thought,
         )
 

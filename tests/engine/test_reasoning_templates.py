@@ -220,15 +220,15 @@ def test_thinking_can_be_switched(name: str) -> None:
     on, off = reading.read(prompt(think=True)), reading.read(prompt(think=False))
     if name in UNSWITCHABLE:
         assert on.ids == off.ids
-        assert off.notices == ["the template of this model has no switch for thinking"]
+        assert off.why_thinking == "the template of this model has no switch for thinking"
     elif name in ONLY_LESS:
         assert on.ids != off.ids
-        assert off.notices == ["this model can only think less, not stop thinking"]
+        assert off.why_thinking == "this model can only think less, not stop thinking"
     elif name == "ibm-granite-granite-3.3-2B-Instruct":
-        assert not off.notices  # only its own system text asks for thoughts
+        assert not off.why_thinking  # only its own system text asks for thoughts
     else:
         assert on.ids != off.ids
-        assert not off.notices
+        assert not off.why_thinking
         assert on.beginning.position.phase in ("start", "thought")
         if name != "Apertus-8B-Instruct":  # says so in its system turn
             assert off.beginning.position.phase != "thought"

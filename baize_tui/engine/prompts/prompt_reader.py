@@ -93,6 +93,8 @@ class ReadPrompt:
     beginning: AnswerBeginning
     notices: list[str]
     """What differs from what was asked, for a person."""
+    why_thinking: str = ""
+    """Why the answer can have a thought although thinking is switched off; empty if it is not."""
 
 
 class PromptReader:
@@ -118,8 +120,7 @@ class PromptReader:
         """
         source = self._source(prompt)
         notices = broken_marker_notices(prompt)
-        if prompt.think is False and (note := self._unswitchable(source)):
-            notices.append(note)
+        why_thinking = self._unswitchable(source) if prompt.think is False else ""
         prompt = self._switched(prompt, source)
         end = render_end(prompt, source, self._vocabulary.specials, self._variables)
         styles = applicable_styles(source, end)
@@ -127,7 +128,8 @@ class PromptReader:
         beginning = AnswerBeginning(styles, position, (source, end), self._tokens)
         prompt = self._with_partial_ids(prompt, beginning)
         partial_ids = (prompt.partial.ids or []) if prompt.partial is not None else []
-        return ReadPrompt(self._ids(prompt, source), partial_ids, beginning, notices)
+        ids = self._ids(prompt, source)
+        return ReadPrompt(ids, partial_ids, beginning, notices, why_thinking)
 
     def ids(self, prompt: Prompt) -> list[int]:
         """Token ids of ``prompt``, with a BOS in front where the vocabulary wants one.
