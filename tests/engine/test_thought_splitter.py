@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from baize_tui.engine.prompts.fragments import SpecialToken
 from baize_tui.engine.prompts.reasoning_styles import (
     START,
     STYLES,
@@ -17,7 +18,12 @@ from baize_tui.engine.prompts.reasoning_styles import (
     applicable_styles,
     position_after,
 )
-from baize_tui.engine.prompts.thought_splitter import Part, ThoughtSplitter, split_text
+from baize_tui.engine.prompts.thought_splitter import (
+    MarkupTokens,
+    Part,
+    ThoughtSplitter,
+    split_text,
+)
 
 THOUGHT, ANSWER = "Let me see.\n\nParis, a < b.", "It is Paris.\n\n- a <b>\n- c"
 
@@ -219,3 +225,34 @@ def test_the_whole_text_of_an_unknown_model() -> None:
     assert split_text("Hm.\n</think>\n\nYes.") == ("Hm.", "Yes.")
     assert split_text("Write </think> at the end.") == ("", "Write </think> at the end.")
     assert split_text("Yes.") == ("", "Yes.")
+
+
+@pytest.mark.parametrize("control", [True, False])
+def test_tokens_count_and_spelled_tags_are_text(control: bool) -> None:
+    """In a vocabulary with the tags as tokens; 1 and 2 stand for these."""
+    specials = [SpecialToken(2, "</think>", control), SpecialToken(1, "<think>", control)]
+    tokens = MarkupTokens(specials, STYLES)
+
+    def read(*pieces: str | int) -> tuple[str, str]:
+        splitter = ThoughtSplitter(STYLES, START, tokens)
+        parts: list[Part] = []
+        for piece in pieces:
+            parts += splitter.feed(piece if isinstance(piece, str) else tokens.stand_ins[piece])
+        parts += splitter.finish()
+        answer_from = max((i for i, p in enumerate(parts) if p.kind == "was_thought"), default=-1)
+        before, after = parts[: answer_from + 1], parts[answer_from + 1 :]
+        thought = "".join(p.text for p in before if p.kind == "answer")
+        thought += "".join(p.text for p in after if p.kind == "thought")
+        return thought, "".join(p.text for p in after if p.kind == "answer")
+
+    assert read(1, "\nI close with </think>, so.\n", 2, "\n\nYes.") == (
+        "I close with </think>, so.",
+        "Yes.",
+    )
+    assert read("Hm.", 2, "Yes.") == ("Hm.", "Yes.")
+    assert read(1, "Hm.", 2, "BEGIN ", 1, " AFTER ", 2, " END") == (
+        "Hm.",
+        "BEGIN <think> AFTER </think> END",
+    )
+    assert read("<think> and </think> are spelled.") == ("", "<think> and </think> are spelled.")
+    assert read("`", 2, "` ends it, ", 1, " begins.")[1].endswith("` ends it, <think> begins.")

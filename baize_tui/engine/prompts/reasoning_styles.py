@@ -37,6 +37,9 @@ class ReasoningStyle(Struct, frozen=True, kw_only=True):
     to_answer: str = ""
     """What ends an unfinished thought and begins the answer; empty for the closing markup between
     newlines."""
+    reopens: bool = False
+    """Whether its opening token begins another thought in the middle of an answer. Tags that
+    answers write about do not."""
     spoken: bool = False
     """Plain words: they count only in models whose template has them."""
 
@@ -90,6 +93,7 @@ STYLES: tuple[ReasoningStyle, ...] = (
         closes=("<|inner_suffix|>",),
         lead="",
         to_answer="<|inner_suffix|>",
+        reopens=True,
     ),
     # Command R7B, Command A and their successors
     ReasoningStyle(
@@ -100,12 +104,14 @@ STYLES: tuple[ReasoningStyle, ...] = (
         ends=("<|END_RESPONSE|>", "<|END_TEXT|>"),
         lead="",
         to_answer="<|END_THINKING|>",
+        reopens=True,
     ),
     ReasoningStyle(
         name="gemma-4",
         opens=("<|channel>thought",),
         closes=("<channel|>",),
         to_answer="\n<channel|>",
+        reopens=True,
     ),
     # gpt-oss
     ReasoningStyle(

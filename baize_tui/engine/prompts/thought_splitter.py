@@ -41,7 +41,9 @@ class MarkupTokens:
     """Stand-ins for the tokens of a vocabulary that the markup of the styles consists of."""
 
     def __init__(self, specials: Sequence[SpecialToken], styles: Iterable[ReasoningStyle]) -> None:
+        styles = list(styles)
         markup = [mark for style in styles for mark in style.markup]
+        tags = {tag for style in styles if not style.has_channels for tag in style.markup}
         self._tokens = [
             special
             for special in specials
@@ -52,7 +54,11 @@ class MarkupTokens:
         }
         """By token id."""
         self._texts = {self.stand_ins[token.id]: token.text for token in self._tokens}
-        self._hidden = {self.stand_ins[token.id] for token in self._tokens if token.control}
+        self._hidden = {
+            self.stand_ins[token.id]
+            for token in self._tokens
+            if token.control and token.text not in tags
+        }
 
     def encode(self, mark: str) -> str:
         """``mark`` as it is generated: with stand-ins for tokens."""
@@ -68,7 +74,7 @@ class MarkupTokens:
         return "".join(self._texts.get(char, char) for char in text)
 
     def show(self, text: str) -> str:
-        """``text`` as a person reads it: like everywhere, without control tokens."""
+        """``text`` as a person reads it: without control tokens, except tags that it mentions."""
         if text.isascii():
             return text
         return self.restore("".join(char for char in text if char not in self._hidden))
@@ -328,7 +334,9 @@ class ThoughtSplitter:
 
     def _opening_tokens(self, style: _Style) -> list[str]:
         """What begins another thought after the answer: only tokens, which no text spells."""
-        return [mark for mark in style.opens if mark and self._tokens.is_token(mark[0])]
+        if not style.source.reopens:
+            return []
+        return [mark for mark in style.opens if self._tokens.is_token(mark[0])]
 
     def _take_until_thought(
         self, style: _Style, opens: Sequence[str], parts: list[Part], last: bool
