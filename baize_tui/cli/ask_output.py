@@ -124,16 +124,16 @@ class AnswerPrinter:
         if finished is None:
             return INTERRUPTED if interrupted else DONE
         self._end_thought()
-        for notice in finished.notices:
-            tell(notice)
-        if finished.message.reasoning and not finished.message.text.strip():
-            tell(_NO_ANSWER[finished.reason])
+        message = finished.message
         if self._json:
             print_json(_answer_json(finished, model, saves=self._saves))
-        else:
-            if finished.message.text.strip() and not finished.message.text.endswith("\n"):
-                sys.stdout.write("\n")
-            sys.stdout.flush()
+        elif not (message.text.endswith("\n") or (message.reasoning and not message.text)):
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+        for notice in finished.notices:
+            tell(notice)
+        if message.reasoning and not message.text.strip():
+            tell(_NO_ANSWER[finished.reason])
         if not finished.saved:
             raise CommandError("the answer could not be saved: no space left on the disk")
         return INTERRUPTED if finished.reason == "cancelled" else DONE
