@@ -34,7 +34,7 @@ def split(
     """Thought, answer, and the parts that gave them."""
     styles = applicable_styles(template, prompt_end)
     position = position_after(prompt_end, styles)
-    splitter = ThoughtSplitter(styles, position, known_from=[template, prompt_end])
+    splitter = ThoughtSplitter(styles, position)
     parts = [part for piece in pieces for part in splitter.feed(piece)]
     parts += splitter.finish()
     thought, answer = "", ""
@@ -88,11 +88,10 @@ def test_a_thought_that_is_cut_off_is_no_answer(style: ReasoningStyle) -> None:
 @pytest.mark.parametrize(
     "style", [s for s in STYLES if not s.has_channels], ids=lambda style: style.name
 )
-def test_a_closing_tag_alone_ends_a_thought_where_the_template_knows_it(
-    style: ReasoningStyle,
-) -> None:
+def test_a_closing_tag_alone_on_its_line_ends_a_thought(style: ReasoningStyle) -> None:
+    template = style.opens[0] if style.spoken else ""
     for pieces in every_split(f"{THOUGHT}\n{style.stops[0]}\n\n{ANSWER}"):
-        thought, answer, _ = split(pieces, template=style.opens[0] + style.stops[0])
+        thought, answer, _ = split(pieces, template)
         assert (thought.rstrip(), answer) == (THOUGHT, ANSWER)
 
 
@@ -101,6 +100,7 @@ MENTIONS = [
     'The tag "</think>" ends them.\n\n`<think>` begins them.',
     "A thought ends with </think> in this format.",
     "Thoughts:\n```\n<think>\nwhy\n</think>\nBecause.\n```\nThat is all.",
+    "End it with\n```\n</think>\n```\nand go on.\n\n1. </think>\n2. Done.",
     "`<think>` opens a thought and `</think>` ends it.",
     "It is Mistral's, said he: <|channel|>final<|message|> is not.",
 ]

@@ -61,7 +61,7 @@ class AnswerBeginning:
 
     def splitter(self) -> ThoughtSplitter:
         """For the text that is generated from here."""
-        return ThoughtSplitter(self.styles, self.position, self.tokens, self.known_from)
+        return ThoughtSplitter(self.styles, self.position, self.tokens)
 
     @property
     def style(self) -> ReasoningStyle:

@@ -15,11 +15,9 @@ from msgspec import Struct
 from baize_tui.engine.prompts.fragments import SpecialToken, partition
 from baize_tui.engine.prompts.reasoning_styles import (
     START,
-    STYLES,
     Phase,
     Position,
     ReasoningStyle,
-    appears_in,
     applicable_styles,
 )
 
@@ -86,8 +84,7 @@ class MarkupTokens:
 
 def split_text(text: str) -> tuple[str, str]:
     """The thought and the answer in the whole ``text`` of a model of which nothing is known."""
-    known = "".join(STYLES[0].opens + STYLES[0].closes)
-    splitter = ThoughtSplitter(applicable_styles(known), START, known_from=[known])
+    splitter = ThoughtSplitter(applicable_styles(), START)
     thought = answer = ""
     for kind, part in [*splitter.feed(text), *splitter.finish()]:
         if kind == "was_thought":
@@ -110,8 +107,7 @@ class _Style(Struct, frozen=True):
     between: tuple[str, ...]
     header: tuple[str, str] | None
     closes_alone: tuple[str, ...]
-    """What may end a thought that nothing opened: markup that the vocabulary has as tokens, or that
-    the template knows."""
+    """What may end a thought that nothing opened."""
 
 
 class ThoughtSplitter:
@@ -122,12 +118,11 @@ class ThoughtSplitter:
         styles: Sequence[ReasoningStyle],
         position: Position,
         tokens: MarkupTokens | None = None,
-        known_from: Sequence[str] = (),
     ) -> None:
-        """``known_from`` are the template and the rendered prompt; ``styles`` begins with those
-        that appear in them (``applicable_styles``)."""
+        """``styles`` are those of the model (``applicable_styles``); ``position`` is where its
+        answer begins."""
         self._tokens = tokens if tokens is not None else MarkupTokens((), ())
-        self._styles = [self._encode(style, known_from) for style in styles]
+        self._styles = [self._encode(style) for style in styles]
         self.phase: Phase = position.phase
         self._style = next((s for s in self._styles if s.source is position.style), None)
         self._began_here = position.phase == "start"
@@ -138,11 +133,12 @@ class ThoughtSplitter:
         self._held = ""
         self._before = ""
         """The end of the last line of the answer."""
+        self._in_code = False
+        """Whether that line is in a code block."""
 
-    def _encode(self, style: ReasoningStyle, known_from: Sequence[str]) -> _Style:
+    def _encode(self, style: ReasoningStyle) -> _Style:
         encode = self._tokens.encode
         closes = tuple(map(encode, style.closes or style.answers))
-        known = appears_in(style, *known_from)
         alone = () if style.has_channels else closes
         return _Style(
             source=style,
@@ -152,7 +148,7 @@ class ThoughtSplitter:
             ends=tuple(map(encode, style.ends)),
             between=tuple(map(encode, style.between)),
             header=(encode(style.header[0]), encode(style.header[1])) if style.header else None,
-            closes_alone=tuple(c for c in alone if known or self._tokens.is_token(c)),
+            closes_alone=alone,
         )
 
     @property
@@ -351,7 +347,8 @@ class ThoughtSplitter:
     def _take_until_close(self, parts: list[Part], last: bool) -> bool:
         """The answer, which turns out to be a thought if a closing tag follows.
 
-        No opening tag may precede it. One that is spelled has to stand on a line of its own.
+        No opening tag may precede it. One that is spelled has to stand on a line of its own, and
+        not in a code block.
         """
         styles = [style for style in self._styles if style.closes_alone]
         marks = [mark for style in styles for mark in style.opens + style.closes_alone]
@@ -364,14 +361,14 @@ class ThoughtSplitter:
         spelled = not self._tokens.is_token(mark)
         if closing and spelled and not after and not last:
             return self._release("answer", (), parts, last, keep=len(self._held) - at)
-        line = (self._before + self._held[:at]).rpartition("\n")[2]
-        alone = not line.strip() and (not after or after[0] == "\n")
+        self._cut(parts, "answer", at)
+        follows = not after or after[0] == "\n"
+        alone = not self._before.strip() and follows and not self._in_code
         if not closing or (spelled and not alone):
             self._began_here = bool(closing)
-            self._cut(parts, "answer", at + len(mark))
+            self._cut(parts, "answer", len(mark))
             return True
         self._style, self._began_here = closing[0], False
-        self._cut(parts, "answer", at)
         parts.append(Part("was_thought", ""))
         self._cut(parts, "markup", len(mark))
         self.phase, self._wrapped = "gap", False
@@ -445,5 +442,8 @@ class ThoughtSplitter:
         parts.append(Part(kind, text))
         if kind == "markup":
             self._before = ""
-        else:
-            self._before = (self._before + text).rpartition("\n")[2][-_LONGEST_HEADER:]
+            return
+        *lines, last = (self._before + text).split("\n")
+        fences = sum(line.lstrip().startswith(("```", "~~~")) for line in lines)
+        self._in_code ^= fences % 2 == 1
+        self._before = last[-_LONGEST_HEADER:]
