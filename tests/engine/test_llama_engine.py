@@ -334,3 +334,20 @@ def test_a_grammar_without_thoughts_is_for_the_answer(engine: LlamaEngine) -> No
     finished = answer(engine, LONG_THOUGHT, grammar='root ::= "yes" | "no"', max_thinking_tokens=6)
     assert finished.text in ("yes", "no")
     assert finished.stats.thinking_tokens == 6
+
+
+def test_a_new_worker_goes_on_in_the_thought(engine: LlamaEngine) -> None:
+    request = Generate(
+        1, LONG_THOUGHT, GREEDY, max_thinking_tokens=6, grammar='root ::= "certainly"'
+    )
+    *_, whole = engine.generate(request)
+    assert isinstance(whole, Finished)
+    for cut in (3, len(whole.ids) - 1):
+        resumed = msgspec.structs.replace(request, resume=whole.ids[:cut])
+        *events, finished = engine.generate(resumed)
+        assert isinstance(finished, Finished)
+        assert finished.text == "certainly"
+        assert finished.ids[:cut] == whole.ids[:cut]
+        assert finished.stats.thinking_tokens == 6
+        added = [event.text for event in events if isinstance(event, Delta)]
+        assert "certainly".endswith("".join(added))
