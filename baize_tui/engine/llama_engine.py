@@ -171,9 +171,7 @@ class LlamaEngine:
         ids = prompt.ids
         on_rendered()
         self._check_length(ids, request.reserve)
-        seed = request.sampling.seed
-        if seed is None:
-            seed = random.SystemRandom().randrange(2**31)
+        seed = _seed(request.sampling)
         if request.grammar and prompt.partial_ids:
             raise EngineError("a grammar cannot continue an answer that was begun without it")
         answer = Answer(request, prompt, self.vocabulary, started)
@@ -279,6 +277,11 @@ class LlamaEngine:
         """Apply exactly these adapters; what was computed with others leaves the cache."""
         if self._adapters.apply(adapters):
             self.cache.clear()
+
+
+def _seed(sampling: Sampling) -> int:
+    """The seed of ``sampling``, or a new one."""
+    return random.SystemRandom().randrange(2**31) if sampling.seed is None else sampling.seed
 
 
 def _penalized_tokens(sampling: Sampling) -> int:
