@@ -138,6 +138,13 @@ class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
         str | None, _about("Prompt format; empty takes the model's own chat template")
     ] = None
     max_tokens: Annotated[int, _count("Maximum number of tokens in an answer", ge=1)] = 1024
+    think: Annotated[
+        bool | None,
+        _about("Whether the model thinks before it answers; empty leaves it to its template"),
+    ] = None
+    max_thinking_tokens: Annotated[
+        int, _count("Maximum number of tokens in the thought before an answer", ge=0)
+    ] = 2048
     overflow: Annotated[
         Overflow,
         _about("When the context is full: drop the oldest turns that are not pinned, or stop"),

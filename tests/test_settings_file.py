@@ -131,6 +131,10 @@ def test_the_settings_page_is_the_schema() -> None:
 
 def test_every_setting_can_be_written(file: Path) -> None:
     for setting in setting_fields():
-        value = setting.default if setting.default is not None else {str: "x", int: 3}[setting.kind]
+        value = (
+            setting.default
+            if setting.default is not None
+            else {str: "x", int: 3, bool: True}[setting.kind]
+        )
         write_setting(file, setting.table, setting.key, value)
     assert set(tomlkit.parse(file.read_text())) == {"model", "chat", "sampling", "look"}

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from baize_tui.chat.journal import Journal
-from baize_tui.chat.reasoning import split_reasoning
 from baize_tui.engine import protocol
 from baize_tui.store.records import AnswerContent, Message
 
@@ -36,7 +35,7 @@ class AnswerInProgress:
         self.saved = True
         """False if its final text could not be written at first."""
         self._tokenizer = tokenizer
-        self._generated = ""
+        self._text, self._reasoning = "", ""
         self._ids: list[int] = []
         # The engine sends a continued answer from its start; until then the old text stays.
         ids = message.ids or []
@@ -65,16 +64,21 @@ class AnswerInProgress:
     def add(self, event: protocol.Delta) -> None:
         """Add what the engine generated since the last event."""
         self._ids.extend(event.ids)
-        self._set_generated(self._generated + event.text)
+        if event.answer_was_thought:
+            self._reasoning, self._text = self._reasoning + self._text, ""
+        self._reasoning += event.reasoning
+        self._text += event.text
+        self._update()
         self.journal.note_change()
 
-    def replace(self, generated: str, ids: Sequence[int]) -> None:
-        """Put the whole generated text in place of what was added."""
-        self._ids = list(ids)
-        self._set_generated(generated)
+    def replace(self, event: protocol.Finished) -> None:
+        """Put the whole answer in place of what was added."""
+        self._ids = list(event.ids)
+        self._text, self._reasoning = event.text, event.reasoning
+        self._update()
 
-    def _set_generated(self, generated: str) -> None:
-        self._generated = generated
-        reasoning, text = split_reasoning(generated)
+    def _update(self) -> None:
         # One assignment, and the list only grows: other threads read a consistent state.
-        self._state = _State(text, reasoning, self._ids, len(self._ids), self._tokenizer)
+        # A continued answer keeps its thought, also where its new prompt has no room for one.
+        reasoning = self._reasoning.strip() or self.message.reasoning
+        self._state = _State(self._text, reasoning, self._ids, len(self._ids), self._tokenizer)

@@ -31,6 +31,10 @@ class AnswerOptions(Struct, frozen=True, kw_only=True):
     """Who answers in place of the conversation's model and adapters."""
     max_tokens: int | None = None
     """Most tokens of the answer; None takes the setting."""
+    think: bool | None = None
+    """Whether the model thinks first; None leaves it to the conversation."""
+    max_thinking_tokens: int | None = None
+    """Most tokens of the thought before the answer; None takes the setting."""
     stop: tuple[str, ...] = ()
     """Strings that end the answer, in addition to those of the format and the model."""
     grammar: str = ""

@@ -20,6 +20,7 @@ def conversation_prompt(
     history: Sequence[Message],
     tokenizer: str,
     partial: Message | None = None,
+    think: bool | None = None,
 ) -> Prompt:
     """The prompt for the next answer of ``conversation`` after ``history``; see ``build_prompt``.
 
@@ -33,6 +34,7 @@ def conversation_prompt(
         moderation=conversation.moderation,
         tokenizer=tokenizer,
         partial=partial,
+        think=think,
     )
 
 
@@ -54,6 +56,8 @@ class AnswerPlan(Struct, frozen=True):
     adapters: list[AdapterUse]
     overflow: Overflow
     max_tokens: int
+    think: bool | None
+    max_thinking_tokens: int
     stop: list[str]
     grammar: str
     partial: Message | None
@@ -72,7 +76,7 @@ class AnswerPlan(Struct, frozen=True):
     def prompt(self, history: Sequence[Message]) -> Prompt:
         tokenizer = self.running.loaded.tokenizer
         return conversation_prompt(
-            self.conversation, self.format_name, history, tokenizer, self.partial
+            self.conversation, self.format_name, history, tokenizer, self.partial, self.think
         )
 
     def request(self, history: Sequence[Message]) -> Generate:
@@ -81,6 +85,7 @@ class AnswerPlan(Struct, frozen=True):
             prompt=self.prompt(history),
             sampling=self.sampling,
             max_tokens=self.max_tokens,
+            max_thinking_tokens=self.max_thinking_tokens,
             reserve=self.reserve,
             stop=self.stop,
             trim_at_stop=format_named(self.format_name).trim_at_stop,

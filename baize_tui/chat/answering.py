@@ -190,7 +190,7 @@ class Answering:
                 yield AnswerStarted(answer.message)
             if isinstance(event, protocol.Delta):
                 answer.add(event)
-                yield AnswerText(event.text, answer.text, answer.reasoning)
+                yield AnswerText(event.text, answer.text, answer.reasoning, event.thinking)
                 if why := answer.journal.take_problem():
                     yield SaveFailed(why)
             else:
@@ -226,7 +226,7 @@ class Answering:
         plan: AnswerPlan,
         notices: list[str],
     ) -> AnswerFinished:
-        answer.replace(event.text, event.ids)
+        answer.replace(event)
         state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
         sha256 = self._active_model.sha256
         known = self._active_model.known_sha256

@@ -255,6 +255,7 @@ class Chat:
             self.options.prompt_format(conversation),
             [*visible, _unsaved_question(draft)],
             loaded.tokenizer,
+            think=self.options.think(conversation),
         )
         return await self._engine.count(protocol.Count(request=0, prompt=prompt))
 

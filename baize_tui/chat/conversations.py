@@ -124,8 +124,8 @@ class Conversations:
         return await self._thread.call(undelete)
 
     async def set_options(self, conversation: Conversation) -> Conversation:
-        """Save model, system prompt, moderation, format, sampling, overflow and adapters of
-        ``conversation``; returns it as it is stored."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
+        of ``conversation``; returns it as it is stored."""
 
         def save() -> Conversation:
             self._store.set_options(conversation)

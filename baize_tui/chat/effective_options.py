@@ -47,6 +47,11 @@ class EffectiveOptions:
         own = conversation.overflow if conversation is not None else None
         return own or self.settings.chat.overflow
 
+    def think(self, conversation: Conversation | None) -> bool | None:
+        """Whether the model thinks before it answers; None leaves it to the template."""
+        own = conversation.think if conversation is not None else None
+        return self.settings.chat.think if own is None else own
+
     def reserve(self, n_ctx: int) -> int:
         """How many of ``n_ctx`` tokens are kept free for an answer."""
         return reserve_for_answer(self.settings.chat.max_tokens, n_ctx)
@@ -114,6 +119,12 @@ class EffectiveOptions:
             adapters=self.adapters(conversation),
             overflow=self.overflow(conversation),
             max_tokens=options.max_tokens or self.settings.chat.max_tokens,
+            think=self.think(conversation) if options.think is None else options.think,
+            max_thinking_tokens=(
+                self.settings.chat.max_thinking_tokens
+                if options.max_thinking_tokens is None
+                else options.max_thinking_tokens
+            ),
             stop=stop_strings(format_name, running, options.stop),
             grammar=options.grammar,
             partial=partial,

@@ -35,11 +35,16 @@ class AnswerStarted(Struct, frozen=True):
 
 
 class AnswerText(Struct, frozen=True):
-    """More of the answer: ``text`` and ``reasoning`` are all of it so far."""
+    """More of the answer: ``text`` and ``reasoning`` are all of it so far.
+
+    ``text`` is shorter than before if it turned out to be the thought.
+    """
 
     added: str
     text: str
     reasoning: str
+    thinking: bool = False
+    """Whether the model is still in its thought."""
 
 
 class SaveFailed(Struct, frozen=True):

@@ -83,11 +83,12 @@ def build_prompt(
     moderation: bool,
     tokenizer: str,
     partial: Message | None = None,
+    think: bool | None = None,
 ) -> Prompt:
     """The prompt for the next answer after ``history``, in the format ``name``.
 
     Answers that were generated with the vocabulary ``tokenizer`` keep their token ids. ``partial``
-    is an answer to continue.
+    is an answer to continue. ``think`` switches thinking on or off where the template can.
 
     Raises:
         UnknownFormat: there is no format ``name``.
@@ -97,7 +98,8 @@ def build_prompt(
         [_turn(message, tokenizer) for message in history],
         system=system,
         moderation=moderation,
-        partial=_partial_turn(partial, tokenizer) if partial is not None else None,
+        partial=_turn(partial, tokenizer) if partial is not None else None,
+        think=think,
     )
 
 
@@ -108,6 +110,7 @@ def prompt_from_turns(
     system: str,
     moderation: bool,
     partial: PromptMessage | None = None,
+    think: bool | None = None,
 ) -> Prompt:
     """The prompt of these turns, the same in a chat and in training.
 
@@ -133,18 +136,10 @@ def prompt_from_turns(
         variables={"moderation": moderation},
         markers=list(chosen.markers),
         partial=partial,
+        think=think,
     )
 
 
 def _turn(message: Message, tokenizer: str) -> PromptMessage:
-    # The model does not see its reasoning of earlier turns, as in its own templates.
-    ids = message.ids if message.tokenizer == tokenizer and not message.reasoning else None
-    return PromptMessage(message.role, message.text, ids or None)
-
-
-def _partial_turn(message: Message, tokenizer: str) -> PromptMessage:
     ids = message.ids if message.tokenizer == tokenizer else None
-    text = message.text
-    if message.reasoning and not ids:
-        text = f"<think>\n{message.reasoning}\n</think>\n\n{text}"
-    return PromptMessage("assistant", text, ids or None)
+    return PromptMessage(message.role, message.text, ids or None, message.reasoning)

@@ -39,10 +39,13 @@ def title_request(messages: Sequence[Message], template: str | None, stop: list[
         turns.pop()
     return Generate(
         request=0,
-        prompt=Prompt(messages=[*turns, PromptMessage("user", _INSTRUCTION)], template=template),
+        prompt=Prompt(
+            messages=[*turns, PromptMessage("user", _INSTRUCTION)], template=template, think=False
+        ),
         sampling=Sampling(temperature=0, repeat_penalty=1.1),
         max_tokens=_MAX_TOKENS,
-        stop=[*stop, "\n"],
+        max_thinking_tokens=0,
+        stop=stop,  # not at a line end, which can also end the markup of a thought
         trim_at_stop=True,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,10 @@ class AskOptions:
     seed: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    think: bool | None = None
+    max_thinking_tokens: int | None = None
+    show_thinking: bool | None = None
+    """None shows the thought where stderr is a terminal."""
     adapters: tuple[str, ...] = ()
     """Names or paths, each with ``=SCALE`` after it or not."""
     gpu_layers: str | None = None
@@ -60,6 +65,8 @@ class AskOptions:
         return AnswerOptions(
             sampling={key: value for key, value in given.items() if value is not None},
             max_tokens=self.max_tokens,
+            think=self.think,
+            max_thinking_tokens=self.max_thinking_tokens,
             grammar=read_grammar(self.grammar),
         )
 
@@ -85,7 +92,13 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
     answer_options = options.for_answer
     store = open_conversations_file(paths.conversations_file if options.save else None)
     with progress_line() as progress:
-        printer = AnswerPrinter(progress, json=options.json, saves=options.save)
+        show = options.show_thinking
+        printer = AnswerPrinter(
+            progress,
+            json=options.json,
+            saves=options.save,
+            show_thinking=sys.stderr.isatty() and not options.json if show is None else show,
+        )
         chat = open_chat(store, settings, paths, one_model=wanted is not None)
         chat.listen_for_notices(printer.tell)
         exit_watch.save_at_exit(chat.save_for_exit, chat.rescue)

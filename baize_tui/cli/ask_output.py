@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 from baize_shared.commands import DONE, INTERRUPTED
+from baize_shared.counts import count_text
 from baize_shared.printing import ProgressLine, print_json
 from baize_tui.chat.events import (
     AnswerFailed,
@@ -17,19 +18,32 @@ from baize_tui.chat.events import (
 )
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.output import tell
-from baize_tui.engine.protocol import Prefilling
+from baize_tui.engine.protocol import FinishReason, Prefilling
+
+_THINKING, _THOUGHT = "thinking …\n", "\n… end of the thought\n\n"
+_NO_ANSWER: dict[FinishReason, str] = {
+    "stop": "the model thought, and gave no answer",
+    "length": "no answer: the thought was cut off; --max-thinking-tokens allows a longer one",
+    "context": "no answer: the thought filled the context; model.context allows more",
+    "cancelled": "stopped inside the thought, before the answer",
+}
 
 
 class AnswerPrinter:
     """Prints the answer to stdout and everything else to stderr."""
 
-    def __init__(self, progress: ProgressLine, *, json: bool, saves: bool) -> None:
+    def __init__(
+        self, progress: ProgressLine, *, json: bool, saves: bool, show_thinking: bool
+    ) -> None:
         """With ``json`` the answer is printed at the end, as one object; ``saves`` says whether the
-        conversation is saved."""
+        conversation is saved. With ``show_thinking`` the thought is printed to stderr."""
         self._progress = progress
         self._json = json
         self._saves = saves
+        self._show_thinking = show_thinking
         self._printed = 0
+        self._thought = ""
+        """What was printed of the thought."""
         self._finished: AnswerFinished | None = None
 
     def show(self, event: ChatEvent) -> None:
@@ -41,8 +55,8 @@ class AnswerPrinter:
         match event:
             case Prefilling(done=done, total=total):
                 self._progress.show(f"reading the prompt {done / max(total, 1):.0%}")
-            case AnswerText(text=text) if not self._json:
-                self._print(text.lstrip())
+            case AnswerText():
+                self._show_text(event)
             case TurnsDropped(messages_dropped=dropped):
                 self.tell(f"the context is full: the oldest {dropped} messages were dropped")
             case SaveFailed(why=why):
@@ -55,10 +69,41 @@ class AnswerPrinter:
             case _:
                 pass
 
+    def _show_text(self, event: AnswerText) -> None:
+        if self._show_thinking:
+            self._print_thought(event.reasoning)
+        elif event.thinking:
+            self._progress.show(f"thinking: {count_text(len(event.reasoning.split()), 'word')}")
+        text = event.text.lstrip()
+        if self._json:
+            return
+        if len(text) < self._printed:
+            # Nothing said that the answer began with a thought, until a tag ended it.
+            sys.stdout.write("\n")
+            self.tell("what was printed so far was the thought of the model, not its answer")
+            self._thought, self._printed = event.reasoning, 0
+        self._print(text)
+
+    def _print_thought(self, thought: str) -> None:
+        """Print the rest of ``thought``, the thought so far, to stderr."""
+        if thought.startswith(self._thought) and len(thought) > len(self._thought):
+            self._progress.clear()
+            sys.stderr.write(("" if self._thought else _THINKING) + thought[len(self._thought) :])
+            sys.stderr.flush()
+            self._thought = thought
+
+    def _end_thought(self) -> None:
+        """Print the line that separates a thought on stderr from what follows."""
+        if self._show_thinking and self._thought:
+            sys.stderr.write(_THOUGHT)
+            sys.stderr.flush()
+            self._show_thinking = False
+
     def _print(self, text: str) -> None:
         """Print the rest of ``text``, the answer so far."""
         if len(text) > self._printed:
             self._progress.clear()
+            self._end_thought()
             sys.stdout.write(text[self._printed :])
             sys.stdout.flush()
             self._printed = len(text)
@@ -78,14 +123,17 @@ class AnswerPrinter:
         finished = self._finished
         if finished is None:
             return INTERRUPTED if interrupted else DONE
-        for notice in finished.notices:
-            tell(notice)
+        self._end_thought()
+        message = finished.message
         if self._json:
             print_json(_answer_json(finished, model, saves=self._saves))
-        else:
-            if not finished.message.text.endswith("\n"):
-                sys.stdout.write("\n")
-            sys.stdout.flush()
+        elif not (message.text.endswith("\n") or (message.reasoning and not message.text)):
+            sys.stdout.write("\n")
+        sys.stdout.flush()
+        for notice in finished.notices:
+            tell(notice)
+        if message.reasoning and not message.text.strip():
+            tell(_NO_ANSWER[finished.reason])
         if not finished.saved:
             raise CommandError("the answer could not be saved: no space left on the disk")
         return INTERRUPTED if finished.reason == "cancelled" else DONE
@@ -102,6 +150,7 @@ def _answer_json(finished: AnswerFinished, model: str, *, saves: bool) -> dict[s
         "prompt_tokens": stats.prompt_tokens,
         "reused_tokens": stats.reused_tokens,
         "completion_tokens": stats.completion_tokens,
+        "thinking_tokens": stats.thinking_tokens,
         "ttft_s": round(stats.ttft_s, 4),
         "tokens_per_second": round(stats.tokens_per_second, 2),
         "seed": stats.seed,

@@ -84,7 +84,25 @@ def ask_command(
     json: Json = False,
     seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
     temperature: Annotated[float | None, typer.Option(parser=FiniteFloat(min=0.0))] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1)] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Most tokens of the answer, without the thought.")
+    ] = None,
+    think: Annotated[
+        bool | None,
+        typer.Option(
+            "--think/--no-think", help="Let the model think first, where its template has a switch."
+        ),
+    ] = None,
+    max_thinking_tokens: Annotated[
+        int | None, typer.Option(min=0, help="Most tokens of the thought before the answer.")
+    ] = None,
+    show_thinking: Annotated[
+        bool | None,
+        typer.Option(
+            "--show-thinking/--hide-thinking",
+            help="Print the thought to stderr; by default only to a terminal.",
+        ),
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,6 +125,9 @@ def ask_command(
         seed=seed,
         temperature=temperature,
         max_tokens=max_tokens,
+        think=think,
+        max_thinking_tokens=max_thinking_tokens,
+        show_thinking=show_thinking,
         adapters=tuple(adapter or ()),
         gpu_layers=gpu_layers,
         grammar=grammar,

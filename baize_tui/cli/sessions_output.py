@@ -51,7 +51,11 @@ def transcript_parts(conversation: Conversation, messages: Sequence[Message]) ->
     for message in messages:
         state = "" if message.state == "complete" else f" ({message.state})"
         name = "You" if message.role == "user" else "Model"
-        yield f"\n## {name}{state}\n\n{message.text.strip()}"
+        yield f"\n## {name}{state}\n"
+        if thought := message.reasoning.strip():
+            yield "\n".join(f"> {line}".rstrip() for line in thought.split("\n"))
+            yield ""
+        yield message.text.strip()
 
 
 def _iso(seconds: float) -> str:

@@ -25,7 +25,7 @@ from baize_tui.engine.loading import (
 )
 from baize_tui.engine.measuring import context_size
 from baize_tui.engine.profiles import FULL, MachineProfile
-from baize_tui.engine.prompts.prompt_reader import PromptReader, broken_marker_notices
+from baize_tui.engine.prompts.prompt_reader import PromptReader
 from baize_tui.engine.protocol import (
     AdapterUse,
     Count,
@@ -134,7 +134,7 @@ class LlamaEngine:
         Raises:
             TemplateError: the chat template failed.
         """
-        return self._prompts.ids(self._prompts.with_partial_ids(prompt))
+        return self._prompts.ids(prompt)
 
     def count(self, request: Count) -> int:
         """How many tokens the prompt has.
@@ -167,17 +167,14 @@ class LlamaEngine:
         started = time.monotonic()
         self.threads.begin_reading()
         self._apply(request.adapters)
-        prompt = self._prompts.with_partial_ids(request.prompt)
-        ids = self._prompts.ids(prompt)
+        prompt = self._prompts.read(request.prompt)
+        ids = prompt.ids
         on_rendered()
         self._check_length(ids, request.reserve)
-        seed = request.sampling.seed
-        if seed is None:
-            seed = random.SystemRandom().randrange(2**31)
-        if request.grammar and prompt.partial is not None:
+        seed = _seed(request.sampling)
+        if request.grammar and prompt.partial_ids:
             raise EngineError("a grammar cannot continue an answer that was begun without it")
-        partial_ids = (prompt.partial.ids or []) if prompt.partial is not None else []
-        answer = Answer(request, partial_ids, self.vocabulary, started)
+        answer = Answer(request, prompt, self.vocabulary, started)
         wanted = ids + answer.resumed
         # The last prompt token is decoded alone, so that regenerating takes the same path.
         reused = self.cache.reuse(wanted[:-1])
@@ -185,12 +182,12 @@ class LlamaEngine:
         try:
             for token in wanted[-_penalized_tokens(request.sampling) :]:
                 sampler.accept(token)
-            sampler.accept_in_grammar(answer.resumed)
+            sampler.accept_in_grammar(answer.resumed_in_grammar)
             yield from self._prefill(request.request, wanted, reused, on_estimate)
             self.threads.begin_writing()
             self.cache.decode(wanted[-1:])
             answer.end_prefill()
-            yield from answer.write(self.cache, sampler, self.threads)
+            yield from answer.write(self.cache, sampler, self.threads, self._prompts.markup_ids)
         except Aborted:
             answer.reason = "cancelled"
         finally:
@@ -198,11 +195,18 @@ class LlamaEngine:
             self.threads.end()
         stats = answer.stats(len(ids), reused, seed, self.threads, self.loaded.profile)
         answer.text.finish()
-        if (delta := answer.delta()).text:
+        if (delta := answer.delta()).text or delta.reasoning:
             yield delta
-        kept = self._cut_at_stop(answer, len(ids) - len(partial_ids))
-        notices = broken_marker_notices(prompt)
-        yield Finished(request.request, answer.reason, answer.text.text, kept, stats, notices)
+        kept = self._cut_at_stop(answer, len(ids) - len(prompt.partial_ids))
+        yield Finished(
+            request.request,
+            answer.reason,
+            answer.text.answer,
+            kept,
+            stats,
+            answer.notices,
+            answer.text.thought,
+        )
 
     def _check_length(self, ids: Sequence[int], reserve: int) -> None:
         n_ctx = self.cache.context.n_ctx
@@ -231,7 +235,7 @@ class LlamaEngine:
         if not answer.text.stopped():
             return ids
         kept, left = 0, answer.text.kept_bytes
-        while kept < len(ids) and (size := len(self.vocabulary.piece(ids[kept]))) <= left:
+        while kept < len(ids) and (size := len(answer.text.piece(ids[kept]))) <= left:
             left -= size
             kept += 1
         rest = self.vocabulary.piece(ids[kept])[:left] if left else b""
@@ -273,6 +277,11 @@ class LlamaEngine:
         """Apply exactly these adapters; what was computed with others leaves the cache."""
         if self._adapters.apply(adapters):
             self.cache.clear()
+
+
+def _seed(sampling: Sampling) -> int:
+    """The seed of ``sampling``, or a new one."""
+    return random.SystemRandom().randrange(2**31) if sampling.seed is None else sampling.seed
 
 
 def _penalized_tokens(sampling: Sampling) -> int:

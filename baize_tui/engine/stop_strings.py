@@ -31,6 +31,11 @@ class TextUntilStop:
         return self._stopped
 
     @property
+    def inside_character(self) -> bool:
+        """Whether the last bytes were the beginning of a character."""
+        return bool(self._decoder.getstate()[0])
+
+    @property
     def kept_bytes(self) -> int:
         """Bytes of the answer before the stop string; all of them if there is none."""
         return self._released + len(self._held)

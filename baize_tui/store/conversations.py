@@ -135,12 +135,13 @@ class Store:
         self._set_conversation_column(conversation_id, "deleted_at", None)
 
     def set_options(self, conversation: Conversation) -> None:
-        """Save model, system prompt, moderation, format, sampling, overflow and adapters of
-        ``conversation``, and none of its other fields."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
+        of ``conversation``, and none of its other fields."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE conversation SET model = ?, model_path = ?, model_sha256 = ?, system = ?, "
-                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ? WHERE id = ?",
+                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ?, think = ? "
+                "WHERE id = ?",
                 (
                     conversation.model,
                     conversation.model_path,
@@ -151,6 +152,7 @@ class Store:
                     msgspec.json.encode(conversation.sampling).decode(),
                     conversation.overflow,
                     msgspec.json.encode(conversation.adapters).decode(),
+                    conversation.think,
                     conversation.id,
                 ),
             )

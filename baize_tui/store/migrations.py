@@ -66,11 +66,17 @@ ALTER TABLE conversation ADD COLUMN model_path TEXT;
 ALTER TABLE conversation ADD COLUMN model_sha256 TEXT;
 """
 
+_THINKING = """
+-- 1 or 0: whether the model thinks before it answers; NULL: as in the settings
+ALTER TABLE conversation ADD COLUMN think INTEGER;
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
     _ADAPTERS,
     _MODEL_IDENTITY,
+    _THINKING,
 )
 VERSION = len(STEPS)
 

@@ -37,6 +37,8 @@ class Conversation(Struct, frozen=True):
     """The file of the model; ``model`` is what it was called. None in old conversations."""
     model_sha256: str | None = None
     """The hash of that file; None while it is unknown."""
+    think: bool | None = None
+    """Whether the model thinks before it answers; None leaves it to the settings."""
 
 
 class Message(Struct, frozen=True):

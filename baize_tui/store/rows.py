@@ -33,6 +33,7 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         adapters=msgspec.json.decode(row["adapters"]),
         model_path=row["model_path"],
         model_sha256=row["model_sha256"],
+        think=None if row["think"] is None else bool(row["think"]),
     )
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
+from baize_tui.engine.answer_text import AnswerText
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
+from baize_tui.engine.prompts.prompt_reader import AnswerBeginning
 from baize_tui.engine.protocol import (
     Count,
     Delta,
@@ -77,11 +79,13 @@ class _Answer:
             yield Prefilling(0, *engine.prefilled, 0)
             await self._pause()
         partial = request.prompt.partial
-        text = partial.content if partial is not None else ""
+        text = AnswerText(AnswerBeginning(), _Vocabulary(engine.pieces))
         ids = list(partial.ids or []) if partial is not None else []
         reason: FinishReason = "stop"
-        if text:
-            yield Delta(0, text, ids)
+        for token in ids:
+            text.feed(token)
+        if ids:
+            yield _delta(text, ids)
         for step, piece in enumerate(engine.script):
             if engine.pause_at is not None and step == engine.pause_at:
                 await self._pause()
@@ -90,13 +94,34 @@ class _Answer:
                 break
             if isinstance(piece, EngineFailure):
                 raise piece
-            text += piece
-            ids = [*ids, step]
-            yield Delta(0, piece, [step])
+            token = len(engine.pieces)
+            engine.pieces.append(piece)
+            ids = [*ids, token]
+            text.feed(token)
+            yield _delta(text, [token])
             if engine.threads is not None and step == 0:
                 yield engine.threads
             await asyncio.sleep(0)
-        yield Finished(0, reason, text, ids, Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2))
+        text.finish()
+        if (delta := _delta(text, [])).text or delta.reasoning:
+            yield delta
+        stats = Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2)
+        yield Finished(0, reason, text.answer, ids, stats, reasoning=text.thought)
+
+
+class _Vocabulary:
+    """Pieces by their numbers."""
+
+    def __init__(self, pieces: list[str]) -> None:
+        self._pieces = pieces
+
+    def piece(self, token: int) -> bytes:
+        return self._pieces[token].encode()
+
+
+def _delta(text: AnswerText, ids: list[int]) -> Delta:
+    new = text.take_new()
+    return Delta(0, new.answer, ids, new.thought, text.in_thought, new.answer_was_thought)
 
 
 class ScriptedEngine:
@@ -107,6 +132,8 @@ class ScriptedEngine:
     def __init__(self, *script: str | EngineFailure, n_ctx: int = 1000) -> None:
         self.script: list[str | EngineFailure] = list(script or ("Hello ", "there."))
         self.n_ctx = n_ctx
+        self.pieces: list[str] = []
+        """What was generated: the token with the number i is ``pieces[i]``."""
         self.requests: list[Generate] = []
         self.pause_at: int | None = None
         self.paused = asyncio.Event()

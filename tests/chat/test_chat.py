@@ -323,7 +323,68 @@ async def test_reasoning_is_kept_apart_and_not_sent_again(
     assert (answer.reasoning, answer.text) == ("hmm well", "Yes.")
     await collect(chat.ask(conversation.id, "Sure?"))
     told = engine.requests[-1].prompt.messages[2]
-    assert (told.content, told.ids) == ("Yes.", None)
+    assert (told.content, told.reasoning) == ("Yes.", "hmm well")  # the template decides
+
+
+async def test_a_regenerated_answer_has_a_thought_of_its_own(
+    make_chat: MakeChat, store: Store
+) -> None:
+    engine = ScriptedEngine("<think>hmm</think>", "Yes.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    await collect(chat.ask(conversation.id, "Is it?"))
+    first = store.shown_messages(conversation.id)[-1]
+    engine.script = ["<think>", "well</think>", "No."]
+    await collect(chat.regenerate(first.id))
+    answers = [m for m in store.all_messages(conversation.id) if m.role == "assistant"]
+    assert [(m.reasoning, m.text) for m in answers] == [("hmm", "Yes."), ("well", "No.")]
+    asked = engine.requests[-1].prompt.messages
+    assert [message.role for message in asked] == ["system", "user"]
+
+
+async def test_a_stopped_thought_is_saved_as_a_thought_and_continued(
+    make_chat: MakeChat, store: Store
+) -> None:
+    engine = ScriptedEngine("<think>One ", "two ", "three.</think>", "Four.")
+    engine.pause_at = 2
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+    async for event in chat.ask(conversation.id, "Count"):
+        if isinstance(event, AnswerText) and event.reasoning == "One two":
+            assert event.thinking
+            chat.stop(conversation.id)
+    stopped = store.shown_messages(conversation.id)[-1]
+    assert (stopped.reasoning, stopped.text, stopped.state) == ("One two", "", "stopped")
+    engine.pause_at, engine.script = None, ["three.</think>", "Four."]
+    await collect(chat.continue_answer(stopped.id))
+    answer = store.shown_messages(conversation.id)[-1]
+    assert (answer.reasoning, answer.text) == ("One two three.", "Four.")
+    partial = engine.requests[-1].prompt.partial
+    assert partial is not None
+    assert (partial.reasoning, partial.content) == ("One two", "")
+
+
+async def test_thinking_is_chosen_by_flag_then_conversation_then_setting(
+    make_chat: MakeChat,
+) -> None:
+    engine = ScriptedEngine("Yes.")
+    chat = await make_chat(engine)
+    conversation = await chat.new_conversation()
+
+    async def think(options: AnswerOptions) -> tuple[bool | None, int]:
+        await collect(chat.ask(conversation.id, "Is it?", options))
+        request = engine.requests[-1]
+        return request.prompt.think, request.max_thinking_tokens
+
+    assert await think(AnswerOptions()) == (None, 2048)
+    settings = chat.settings
+    chosen = msgspec.structs.replace(settings.chat, think=True, max_thinking_tokens=9)
+    chat.change_settings(msgspec.structs.replace(settings, chat=chosen))
+    assert await think(AnswerOptions()) == (True, 9)
+    changed = msgspec.structs.replace(conversation, think=False)
+    assert (await chat.conversations.set_options(changed)).think is False
+    assert await think(AnswerOptions()) == (False, 9)
+    assert await think(AnswerOptions(think=True, max_thinking_tokens=0)) == (True, 0)
 
 
 async def test_moderation_is_in_the_system_prompt_and_can_be_switched(

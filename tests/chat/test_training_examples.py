@@ -51,6 +51,18 @@ def talk(paths: Paths) -> Talk:
     return Talk(Store(paths.conversations_file))
 
 
+def test_a_thought_is_not_exported_as_an_answer(talk: Talk) -> None:
+    question = talk.user("Which capital?")
+    said = talk.answer("Paris.", question, "good")
+    cut = talk.answer("", question, "bad")
+    with talk.store.database.transaction() as connection:
+        connection.execute(
+            "UPDATE message SET reasoning = 'I recall it' WHERE id IN (?, ?)", (said, cut)
+        )
+    assert texts(talk) == [["Be kind.", "Which capital?", "Paris."]]
+    assert preferred(talk) == []
+
+
 def texts(talk: Talk) -> list[list[str]]:
     examples = good_dialogues(talk.tree, "Be kind.")
     return [[turn.content for turn in example.messages] for example in examples]

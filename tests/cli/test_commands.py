@@ -87,6 +87,45 @@ def test_a_conversation_can_be_continued() -> None:
     assert shown["messages"][1]["provenance"]["model"] == "smollm2-135m"
 
 
+THINKING = (
+    'root ::= "<think>\\nThey ask for the capital.\\n</think>\\n\\nIt is `</think>` no, Paris."'
+)
+
+
+def test_a_thought_is_not_the_answer(tmp_path: Path) -> None:
+    grammar = tmp_path / "think.gbnf"
+    grammar.write_text(THINKING)
+    done = run("ask", PARIS, "--grammar", str(grammar))
+    assert done.stdout == b"It is `</think>` no, Paris.\n"
+    assert b"They ask" not in done.stderr
+    shown = run("ask", PARIS, "--grammar", str(grammar), "--show-thinking", "--no-save")
+    assert shown.stdout == done.stdout
+    assert b"They ask for the capital.\n" in shown.stderr
+    (listed,) = run_json("sessions", "list")["sessions"]
+    saved = run_json("sessions", "show", listed["id"])["messages"][-1]
+    assert saved["reasoning"] == "They ask for the capital."
+    assert saved["text"] == "It is `</think>` no, Paris."
+    printed = run("sessions", "show", listed["id"]).stdout.decode()
+    assert printed.endswith("> They ask for the capital.\n\nIt is `</think>` no, Paris.\n")
+
+
+def test_limits_count_answer_and_thought_apart(tmp_path: Path) -> None:
+    grammar = tmp_path / "think.gbnf"
+    grammar.write_text(THINKING)
+    ask = ("ask", PARIS, "--no-save", "--grammar", str(grammar))
+    short = run_json(*ask, "--max-tokens", "2")
+    assert short["reasoning"] == "They ask for the capital."
+    assert short["finish_reason"] == "length"
+    assert short["text"]
+    assert "It is".startswith(short["text"])
+    done = run(*ask, "--max-thinking-tokens", "3")
+    assert done.stdout == b""
+    assert "no answer: the thought was cut off" in done.stderr.decode()
+    cut = run_json(*ask, "--max-thinking-tokens", "3")
+    assert (cut["text"], cut["thinking_tokens"]) == ("", 3)
+    assert "They ask for".startswith(cut["reasoning"])
+
+
 def test_piped_text_is_added_below_the_question() -> None:
     found = run_json("ask", "Repeat this text:", *SHORT, stdin="Grüße, 你好\n".encode())
     shown = run_json("sessions", "show", found["session_id"])

@@ -247,3 +247,107 @@ def test_a_repetition_penalty_changes_a_repeating_answer(engine: LlamaEngine) ->
     free = answer(engine, prompt, GREEDY, max_tokens=60)
     held = answer(engine, prompt, Sampling(temperature=0, repeat_penalty=1.5), max_tokens=60)
     assert len(set(held.ids)) / len(held.ids) > len(set(free.ids)) / len(free.ids)
+
+
+# --- thoughts -------------------------------------------------------------------------------------
+
+THINK_OPEN = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n"
+    "{{ '</think>' if enable_thinking is defined and not enable_thinking else '<think>' }}\n"
+    "{% endif %}"
+)
+THINKING = msgspec.structs.replace(PARIS, template=THINK_OPEN)
+LONG_THOUGHT = msgspec.structs.replace(STORY, template=THINK_OPEN)
+FORCED = 'root ::= "I recall that it is Paris.\\n</think>\\n\\nThe capital of France is Paris."'
+
+
+def test_thought_and_answer_come_apart(engine: LlamaEngine) -> None:
+    request = Generate(1, THINKING, GREEDY, grammar=FORCED)
+    events = list(engine.generate(request))
+    *_, finished = events
+    assert isinstance(finished, Finished)
+    assert finished.reasoning == "I recall that it is Paris."
+    assert finished.text == "The capital of France is Paris."
+    deltas = [event for event in events if isinstance(event, Delta)]
+    assert "".join(delta.reasoning for delta in deltas) == finished.reasoning
+    assert "".join(delta.text for delta in deltas) == finished.text
+    assert not any(delta.thinking for delta in deltas if delta.text)
+
+
+def test_max_tokens_count_the_answer(engine: LlamaEngine) -> None:
+    finished = answer(engine, THINKING, grammar=FORCED, max_tokens=3)
+    assert (finished.text, finished.reason) == ("The capital of", "length")
+    assert finished.reasoning == "I recall that it is Paris."
+    assert finished.stats.thinking_tokens < finished.stats.completion_tokens
+
+
+def test_a_thought_over_its_budget_is_ended_and_the_answer_follows(engine: LlamaEngine) -> None:
+    finished = answer(engine, LONG_THOUGHT, max_thinking_tokens=5, max_tokens=12)
+    assert finished.stats.thinking_tokens == 5
+    assert finished.reasoning
+    assert finished.text
+    (notice,) = finished.notices
+    assert "ended after 5 tokens: chat.max_thinking_tokens" in notice
+    again = engine.vocabulary.detokenize(finished.ids).decode()
+    assert again.split("</think>")[0].strip() == finished.reasoning
+    assert again.split("</think>")[1].strip() == finished.text.strip()
+
+
+def test_a_thought_leaves_room_for_the_answer(engine: LlamaEngine) -> None:
+    n_ctx = engine.cache.context.n_ctx
+    prompt_tokens = len(engine.prompt_ids(LONG_THOUGHT))
+    reserve = n_ctx - prompt_tokens - 10
+    finished = answer(engine, LONG_THOUGHT, reserve=reserve, max_tokens=4)
+    assert finished.stats.thinking_tokens <= 10
+    assert finished.text
+    assert "for the answer" in finished.notices[0]
+
+
+def test_a_thought_under_a_grammar_is_cut_off(engine: LlamaEngine) -> None:
+    finished = answer(engine, THINKING, grammar=FORCED, max_thinking_tokens=4)
+    assert (finished.text, finished.reason) == ("", "length")
+    assert "I recall that it".startswith(finished.reasoning)
+
+
+def test_an_answer_continues_in_its_thought(engine: LlamaEngine) -> None:
+    whole = answer(engine, LONG_THOUGHT, max_thinking_tokens=12, max_tokens=8)
+    for cut in (4, 9, len(whole.ids) - 3):
+        content = "so far" if cut > 12 else ""
+        partial = PromptMessage("assistant", content, whole.ids[:cut], "so far")
+        prompt = msgspec.structs.replace(LONG_THOUGHT, partial=partial)
+        finished = answer(engine, prompt, max_thinking_tokens=12, max_tokens=8)
+        assert finished.ids[:cut] == whole.ids[:cut]
+        assert finished.reasoning.startswith(whole.reasoning if content else whole.reasoning[:9])
+        assert finished.text
+
+
+def test_thinking_switched_off_answers_at_once(engine: LlamaEngine) -> None:
+    off = msgspec.structs.replace(THINKING, think=False)
+    finished = answer(engine, off, max_tokens=8)
+    assert finished.reasoning == ""
+    assert finished.text
+    assert finished.stats.thinking_tokens == 0
+
+
+def test_a_grammar_without_thoughts_is_for_the_answer(engine: LlamaEngine) -> None:
+    finished = answer(engine, LONG_THOUGHT, grammar='root ::= "yes" | "no"', max_thinking_tokens=6)
+    assert finished.text in ("yes", "no")
+    assert finished.stats.thinking_tokens == 6
+
+
+def test_a_new_worker_goes_on_in_the_thought(engine: LlamaEngine) -> None:
+    request = Generate(
+        1, LONG_THOUGHT, GREEDY, max_thinking_tokens=6, grammar='root ::= "certainly"'
+    )
+    *_, whole = engine.generate(request)
+    assert isinstance(whole, Finished)
+    for cut in (3, len(whole.ids) - 1):
+        resumed = msgspec.structs.replace(request, resume=whole.ids[:cut])
+        *events, finished = engine.generate(resumed)
+        assert isinstance(finished, Finished)
+        assert finished.text == "certainly"
+        assert finished.ids[:cut] == whole.ids[:cut]
+        assert finished.stats.thinking_tokens == 6
+        added = [event.text for event in events if isinstance(event, Delta)]
+        assert "certainly".endswith("".join(added))

@@ -187,6 +187,7 @@ class Answers:
         live.message = msgspec.structs.replace(
             live.message, text=event.text, reasoning=event.reasoning
         )
+        live.thinking = event.thinking
         live.drawn = False
         if is_open:
             self.drawing_rate.text_added()
@@ -241,5 +242,5 @@ class Answers:
         live.drawn = True
         turns = self._surface.transcript.turns
         if turns and turns[-1].message.id == live.message.id:
-            turns[-1].thinking = bool(live.message.reasoning) and not live.message.text
+            turns[-1].thinking = live.thinking
             self._surface.transcript.update_turn(turns[-1], live.message)

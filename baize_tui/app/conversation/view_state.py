@@ -14,6 +14,8 @@ class LiveAnswer(Struct, eq=False):
     message: Message
     drawn: bool = True
     """Whether the screen shows all of it."""
+    thinking: bool = False
+    """Whether the model is in its thought."""
     reading: bool = False
     """Whether the prompt is being read again, by another worker after one died."""
 

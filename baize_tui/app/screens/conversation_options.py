@@ -23,7 +23,7 @@ ADAPTERS = "adapters · LoRA adapters and their scales"
 SAMPLING = "sampling"
 MODEL_DESCRIPTION = "The model that answers in this conversation"
 SCALE_DESCRIPTION = "Scale of this adapter: 1 as trained, empty for off"
-CHAT_KEYS = ("system", "moderation", "format", "overflow")
+CHAT_KEYS = ("system", "moderation", "format", "overflow", "think")
 """Settings of the table ``chat`` that a conversation can override."""
 
 

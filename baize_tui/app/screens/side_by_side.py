@@ -62,6 +62,7 @@ class Column(Vertical):
         super().__init__()
         self.answerer = answerer
         self._message: Message | None = None
+        self._thinking = False
         self._drawn = True
 
     def compose(self) -> ComposeResult:
@@ -87,6 +88,7 @@ class Column(Vertical):
             case AnswerStarted(message=message):
                 self._set_message(message)
             case AnswerText(text=text, reasoning=reasoning) if self._message is not None:
+                self._thinking = event.thinking
                 self._set_message(
                     msgspec.structs.replace(self._message, text=text, reasoning=reasoning)
                 )
@@ -109,6 +111,7 @@ class Column(Vertical):
         self._drawn = True
         turn = self._transcript.turn(self._message.id) or self._transcript.add(self._message)
         turn.growing = self._message.state == "streaming"
+        turn.thinking = turn.growing and self._thinking
         self._transcript.update_turn(turn, self._message)
 
     def _show_state(self, text: str, *, problem: bool = False) -> None:

@@ -28,6 +28,7 @@ PINNED, UNFOLDS, THINKING, THOUGHT = "pinned", "unfolds", "thinking", "thought"
 FOLDED_LINES = 12
 LONGEST_UNFOLDED = 30
 """A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines."""
+NO_ANSWER = "no answer after the thought"
 INDENT = 2
 NOTE_WIDTH = 76
 
@@ -166,9 +167,14 @@ class Turn(Entry, eq=False, kw_only=True):
     def _note(self) -> str:
         message = self.message
         parts = []
-        if message.state in STATE_NOTES and not self.growing:
-            state, action, effect = STATE_NOTES[message.state]
-            parts += [state, f"{self._key(action)} {effect}"]
+        if not self.growing:
+            if message.role == "assistant" and message.reasoning and not message.text.strip():
+                parts.append(NO_ANSWER)
+            if message.state in STATE_NOTES:
+                state, action, effect = STATE_NOTES[message.state]
+                parts += [state, f"{self._key(action)} {effect}"]
+            elif parts:
+                parts.append(f"{self._key('go_on')} continues")
         parts.append(MARK_NOTES[message.mark])
         parts.append(PINNED if message.pinned else "")
         return join_parts(parts)

@@ -20,7 +20,9 @@ def sanitize(event: Event) -> Event:
     """``event`` with texts that a terminal can show."""
     match event:
         case Delta() | Finished():
-            return msgspec.structs.replace(event, text=clean_text(event.text))
+            return msgspec.structs.replace(
+                event, text=clean_text(event.text), reasoning=clean_text(event.reasoning)
+            )
         case Failed():
             return msgspec.structs.replace(event, why=clean_line(event.why, 500))
         case Loaded(model=model):

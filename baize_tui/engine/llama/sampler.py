@@ -61,13 +61,13 @@ class Sampler:
             for token in ids:
                 lib.llama_sampler_accept(self._grammar, token)
 
-    def sample(self, context: Context) -> int:
-        """Choose a token from the last logits, and accept it.
+    def sample(self, context: Context, *, free: bool = False) -> int:
+        """Choose a token from the last logits, and accept it; with ``free`` without the grammar.
 
         Raises:
             EngineError: the grammar allows no token.
         """
-        if self._grammar is None:
+        if self._grammar is None or free:
             return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
         token = self._choose(context, grammar_first=False)
         if not self._allows(token):

@@ -32,6 +32,13 @@ _LARGEST_POWER_BITS = 4096
 class TemplateError(Exception):
     """A chat template failed; the message is one line that says why."""
 
+    raised_by_template = False
+    """Whether the message is the template's own (``raise_exception``)."""
+
+
+class _Refusal(jinja2.TemplateError):
+    """What ``raise_exception`` raises."""
+
 
 class _Sandbox(ImmutableSandboxedEnvironment):
     """Jinja's sandbox, which also refuses to build huge values in one operation."""
@@ -69,7 +76,7 @@ class _Generation(Extension):
 
 
 def _raise_exception(message: str) -> None:
-    raise jinja2.TemplateError(message)
+    raise _Refusal(message)
 
 
 def _to_json(
@@ -194,6 +201,10 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
         raise TemplateError(f"it is not allowed in a template: {error}") from error
     except jinja2.TemplateSyntaxError as error:
         raise TemplateError(f"line {error.lineno}: {error.message}") from error
+    except _Refusal as error:
+        refusal = TemplateError(str(error.message or "it raised an error"))
+        refusal.raised_by_template = True
+        raise refusal from error
     except jinja2.TemplateError as error:
         raise TemplateError(str(error.message or "it raised an error")) from error
     except MemoryError as error:

@@ -72,15 +72,23 @@ class ThreadsChosen(Struct, frozen=True, tag="threads_chosen"):
 
 
 class Delta(Struct, frozen=True, tag="delta"):
-    """More of the answer: text that is final, and the ids generated since the last delta."""
+    """More of the answer: text that is final, and the ids generated since the last delta.
+
+    ``reasoning`` is more of the thought before the answer; the markup around it is in neither.
+    """
 
     request: int
     text: str
     ids: list[int]
+    reasoning: str = ""
+    thinking: bool = False
+    """Whether the model is still in a thought."""
+    answer_was_thought: bool = False
+    """Whether all text of the answer before this delta turned out to be a thought."""
 
 
 class Finished(Struct, frozen=True, tag="finished"):
-    """The whole answer; ``text`` and ``ids`` replace those of the deltas."""
+    """The whole answer; ``text``, ``reasoning`` and ``ids`` replace those of the deltas."""
 
     request: int
     reason: FinishReason
@@ -88,7 +96,8 @@ class Finished(Struct, frozen=True, tag="finished"):
     ids: list[int]
     stats: Stats
     notices: list[str] = []
-    """What was changed in the prompt, for the person to know."""
+    """What differs from what was asked, for the person to know."""
+    reasoning: str = ""
 
 
 class Counted(Struct, frozen=True, tag="counted"):

@@ -94,7 +94,8 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
 
     The context must have room for ``reserve`` tokens of answer; otherwise the request fails with
     ``too_long`` before anything is computed. ``trim_at_stop`` removes whitespace before a stop
-    string.
+    string. ``max_tokens`` counts the answer, ``max_thinking_tokens`` the thought before it, which
+    is ended where it has more, or where it would leave no room for the answer.
     """
 
     activity: ClassVar[str] = "reading the prompt"
@@ -102,6 +103,7 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     prompt: Prompt
     sampling: Sampling = field(default_factory=Sampling)
     max_tokens: int = 1024
+    max_thinking_tokens: int = 2048
     reserve: int = 1
     stop: list[str] = []
     trim_at_stop: bool = False

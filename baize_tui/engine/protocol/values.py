@@ -23,6 +23,8 @@ class PromptMessage(Struct, frozen=True, omit_defaults=True):
     role: Role
     content: str
     ids: list[int] | None = None
+    reasoning: str = ""
+    """The thought before an answer; the template decides whether the model sees it."""
 
 
 class Prompt(Struct, frozen=True, omit_defaults=True):
@@ -31,6 +33,7 @@ class Prompt(Struct, frozen=True, omit_defaults=True):
     ``template`` None takes the template of the GGUF file. ``markers`` are plain-text strings that
     the format uses as turn markers: no token protects them, so a zero-width break is inserted into
     each marker that a content contains. ``partial`` is the beginning of an answer to continue.
+    ``think`` switches thinking on or off, where the template can; None leaves it to the template.
     """
 
     messages: list[PromptMessage]
@@ -39,6 +42,7 @@ class Prompt(Struct, frozen=True, omit_defaults=True):
     variables: dict[str, Any] = {}
     markers: list[str] = []
     partial: PromptMessage | None = None
+    think: bool | None = None
 
 
 class AdapterUse(Struct, frozen=True):
@@ -119,6 +123,8 @@ class Stats(Struct, frozen=True):
     """Whether fewer threads were used at the end because the machine was busy."""
     profile: ProfileName | Literal[""] = ""
     """The machine profile that the answer was finished under."""
+    thinking_tokens: int = 0
+    """Those of ``completion_tokens`` that are the thought."""
     resumed_tokens: int = 0
     """Tokens of the answer from a worker that died; the times do not include them."""
 

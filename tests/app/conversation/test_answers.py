@@ -106,6 +106,37 @@ async def test_reasoning_streams_folded_and_a_key_opens_it(run_app: RunApp) -> N
         assert "known." not in shown(pilot)
 
 
+async def test_a_thought_that_was_cut_off_is_no_answer_and_continues(run_app: RunApp) -> None:
+    engine = ScriptedEngine("<think>It ", "is ", "known.</think>", "Paris.")
+    engine.pause_at = 2
+    async with run_app(engine) as pilot:
+        await say(pilot, "Capital?")
+        await wait_until(lambda: "thinking · 2 words" in shown(pilot), "the thinking")
+        await pilot.press("escape")
+        await wait_until(lambda: "no answer after the thought" in shown(pilot), "the note")
+        assert "stopped · ^g continues" in shown(pilot)
+        assert texts(pilot)[-1] == ""
+        engine.pause_at, engine.script = None, ["known.</think>", "Paris."]
+        await pilot.press("ctrl+g")
+        await wait_until(lambda: texts(pilot)[-1] == "Paris.", "the answer")
+        assert "▸ thought · 3 words" in shown(pilot)
+
+
+async def test_a_thought_that_is_all_the_model_writes_can_be_continued(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("<think>It is known.")) as pilot:
+        await say(pilot, "Capital?")
+        await wait_until(lambda: "no answer after the thought · ^g" in shown(pilot), "the note")
+        assert "▸ thought · 3 words" in shown(pilot)
+
+
+async def test_an_answer_that_mentions_a_tag_keeps_its_beginning(run_app: RunApp) -> None:
+    answer = "Put the thoughts first and then `</think>`, which ends them."
+    async with run_app(ScriptedEngine(answer[:37], answer[37:])) as pilot:
+        await say(pilot, "How?")
+        await wait_until(lambda: texts(pilot)[-1] == answer, "all of it")
+        assert "thought ·" not in shown(pilot)
+
+
 async def test_reasoning_is_open_if_set(run_app: RunApp) -> None:
     settings = Settings(look=LookSettings(reasoning="open"))
     engine = ScriptedEngine("<think>It is known.</think>Paris.")

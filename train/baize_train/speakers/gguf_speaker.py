@@ -83,6 +83,7 @@ class GgufSpeaker:
             [PromptMessage(turn.role, turn.content) for turn in messages],
             system="" if own_system else self._options.system,
             moderation=self._options.moderation and not own_system,
+            think=False if options.grammar else None,  # a score needs no thought
         )
         return Generate(
             request=0,

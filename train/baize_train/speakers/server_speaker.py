@@ -11,6 +11,7 @@ from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
+from baize_tui.engine.prompts.thought_splitter import split_text
 
 _TIMEOUT_S = 120.0
 _TEMPORARY_STATUSES = (408, 409, 425, 500, 502, 503, 504, 529)
@@ -58,7 +59,8 @@ class ServerSpeaker:
         if not completion.choices or completion.choices[0].message.content is None:
             raise SpeakerError(f"{self._url}: an answer without text", temporary=True)
         choice, usage = completion.choices[0], completion.usage
-        text = choice.message.content or ""
+        # A server without a parser for reasoning sends the thought as a part of the answer.
+        _, text = split_text(choice.message.content or "")
         # A server may omit its counts or send impossible ones.
         least = max(len(text) // _CHARACTERS_PER_TOKEN, 1)
         return Reply(
