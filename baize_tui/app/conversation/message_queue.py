@@ -5,7 +5,7 @@ from __future__ import annotations
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Queued
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.widgets.queue_lines import QueueLines
+from baize_tui.app.widgets.queue_lines import ENTER_SENDS, QUEUED, WAITING, QueueLines
 from baize_tui.store.records import Unsent, parts_text
 
 
@@ -14,14 +14,17 @@ class MessageQueue:
 
     def __init__(self, surface: Surface, composer: Composer, lines: QueueLines) -> None:
         self._store = surface.chat.drafts
+        self._prompt = surface.prompt
         self._composer = composer
         self._lines = lines
 
     def refresh(self) -> None:
         """Show the queue of the open conversation as it is now."""
         drafts = self._composer.shown
-        texts = [parts_text(queued.parts).strip() for queued in drafts.queue]
-        self._lines.show(texts, waits=drafts.waits)
+        texts = tuple(parts_text(queued.parts).strip() for queued in drafts.queue)
+        # With a draft in the prompt, Enter sends that.
+        waiting = WAITING if self._prompt.text else ENTER_SENDS
+        self._lines.show(texts, waiting if drafts.waits else QUEUED)
 
     async def add(self, drafts: ConversationDrafts, queued: Queued) -> None:
         """Add a message at the end.

@@ -55,7 +55,7 @@ READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, TITLES_GROUP)
 MORE_BELOW = "↓ more text below"
 NOTHING_TO_UNDO = "There is nothing to undo."
 NOTHING_QUEUED = "No message is queued."
-NO_COMMAND = "no command {name} · enter again sends it as a message · /help lists all"
+NO_COMMAND = "no command {name} · enter again sends it as text · /help lists all"
 
 
 class ConversationScreen(Screen[None]):
@@ -96,7 +96,7 @@ class ConversationScreen(Screen[None]):
         list_updates = self._list_updates = ListUpdates(surface)
         draft_cost = self._draft_cost = DraftCost(surface, idle_status)
         composer = self._composer = Composer(surface, DraftKeeper(surface))
-        queue = MessageQueue(surface, composer, self.queue_lines)
+        queue = self._queue = MessageQueue(surface, composer, self.queue_lines)
         view = ConversationView(surface, idle_status, list_updates, draft_cost, composer, queue)
         self.conversation_view = view
         self.answers = Answers(surface, idle_status, list_updates, draft_cost, view)
@@ -222,6 +222,7 @@ class ConversationScreen(Screen[None]):
     @on(TextArea.Changed, "#prompt")
     def _draft_changed(self) -> None:
         self._composer.changed()
+        self._queue.refresh()
         self._draft_cost.draft_changed()
 
     @on(Prompt.Submitted)
@@ -233,7 +234,7 @@ class ConversationScreen(Screen[None]):
         elif looks_like_command(text) and text != offered:
             self._not_a_command = text
             self.prompt.put_in_front(event.parts)
-            name = clean_line(text.split()[0], 30)
+            name = clean_line(text.split()[0], 20)
             self.status.show(NO_COMMAND.format(name=name), "problem")
         else:
             await self._asking.send(event.parts)

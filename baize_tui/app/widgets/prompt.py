@@ -182,7 +182,7 @@ class Prompt(TextArea):
                 # At once: letters typed after it belong to the next message.
                 self.post_message(self.Submitted(self.give_away()))
             case "shift+enter" | "ctrl+j":
-                self.insert("\n")
+                self.replace("\n", *self.selection, maintain_selection_offset=False)
             case "tab":
                 if self.suggestion:
                     self.insert(self.suggestion)

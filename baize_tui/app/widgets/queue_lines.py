@@ -15,7 +15,11 @@ MOST = 3
 """Messages that are shown; of more, the count is."""
 
 
-def queue_text(texts: Sequence[str], width: int, *, waits: bool, edit: str, remove: str) -> str:
+QUEUED, WAITING, ENTER_SENDS = "queued", "waiting", "waiting · enter sends"
+"""States of the queue: each message is sent after an answer, or the person sends the first."""
+
+
+def queue_text(texts: Sequence[str], width: int, *, state: str, edit: str, remove: str) -> str:
     """The lines for queued messages ``texts``, of at most ``width`` cells.
 
     ``edit`` and ``remove`` are the names of the keys for that.
@@ -23,7 +27,6 @@ def queue_text(texts: Sequence[str], width: int, *, waits: bool, edit: str, remo
     lines = [_first_line(text, width) for text in texts[:MOST]]
     if len(texts) > MOST:
         lines.append(f"… {len(texts) - MOST} more")
-    state = "waiting · enter sends" if waits else "queued"
     lines.append(_fitted(f"{state} · {edit} edits · {remove} removes", width))
     return "\n".join(lines)
 
@@ -51,12 +54,14 @@ class QueueLines(Static):
         super().__init__("", id="queue", markup=False)
         self._keys = (edit, remove)
         self._texts: Sequence[str] = ()
-        self._waits = False
+        self._state = QUEUED
         self.display = False
 
-    def show(self, texts: Sequence[str], *, waits: bool) -> None:
-        """Show ``texts``, the first to be sent first."""
-        self._texts, self._waits = texts, waits
+    def show(self, texts: Sequence[str], state: str) -> None:
+        """Show ``texts``, the first to be sent first, and the state of the queue."""
+        if (texts, state) == (self._texts, self._state):
+            return
+        self._texts, self._state = texts, state
         if self.display != bool(texts):
             self.display = bool(texts)
         self._draw()
@@ -65,7 +70,7 @@ class QueueLines(Static):
         if self._texts:
             edit, remove = self._keys
             width = self.content_size.width or self.app.size.width
-            text = queue_text(self._texts, width, waits=self._waits, edit=edit, remove=remove)
+            text = queue_text(self._texts, width, state=self._state, edit=edit, remove=remove)
             self.update(text)
 
     def on_resize(self) -> None:

@@ -7,7 +7,7 @@ from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from baize_tui.app.widgets.queue_lines import queue_text
+from baize_tui.app.widgets.queue_lines import ENTER_SENDS, queue_text
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
@@ -126,6 +126,19 @@ async def test_a_message_taken_back_keeps_the_draft(run_app: RunApp) -> None:
         assert written(pilot) == "second\n\ndraft"
 
 
+async def test_with_a_draft_enter_does_not_send_the_queue(run_app: RunApp) -> None:
+    engine = paused_engine()
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "first", "One ")
+        await enqueue(pilot, "second")
+        await pilot.press("escape")
+        await wait_until(lambda: waits(pilot), "the queue to wait")
+        await pilot.press("x")
+        await wait_until(lambda: not waits(pilot), "no hint")
+        await pilot.press("backspace")
+        await wait_until(lambda: waits(pilot), "the hint")
+
+
 async def test_a_queued_message_is_removed_and_restored(run_app: RunApp, paths: Paths) -> None:
     engine = paused_engine()
     async with run_app(engine) as pilot:
@@ -230,7 +243,7 @@ async def test_a_command_runs_during_an_answer(run_app: RunApp) -> None:
 @pytest.mark.parametrize("width", [8, 24, 50, 200])
 def test_the_queue_fits_its_width(width: int) -> None:
     messages = ["x" * 300, "白泽" * 100, "log\n" * 60 + "why?", "a\tb", "more", "more"]
-    text = queue_text(messages, width, waits=True, edit="alt+q", remove="alt+x")
+    text = queue_text(messages, width, state=ENTER_SENDS, edit="alt+q", remove="alt+x")
     assert max(map(cell_len, text.split("\n"))) <= width
     assert len(text.split("\n")) == 5
     if width > 30:

@@ -254,7 +254,7 @@ async def test_a_broken_editor_loses_nothing(
 async def test_a_message_that_begins_with_a_slash(line: str, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await pilot.press(*line, "enter")
-        await wait_until(lambda: "enter again sends it as a message" in status(pilot), "the offer")
+        await wait_until(lambda: "enter again sends it as text" in status(pilot), "the offer")
         assert written(pilot) == line
         await pilot.press("enter")
         await wait_until(lambda: texts(pilot) == [line, "Yes."], "the answer")
