@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from baize_shared.sanitizer import clean_text
 from baize_tui.store.clients import is_running
 from baize_tui.store.database import Database
 from baize_tui.store.errors import StoreFull
@@ -102,9 +103,15 @@ class UnsentStore:
                 "SELECT sha256, text FROM unsent_paste WHERE unsent_id = ?", row["id"]
             )
         }
+        try:
+            stored = _decode_parts(row["parts"])
+        except msgspec.DecodeError:
+            stored = [row["parts"]]  # another program's, but still words
         parts: DraftParts = tuple(
-            part if isinstance(part, str) else Paste(pastes[part.sha256])
-            for part in _decode_parts(row["parts"])
+            clean_text(part)
+            if isinstance(part, str)
+            else Paste(clean_text(pastes.get(part.sha256, "")))
+            for part in stored
         )
         return Unsent(
             id=row["id"],

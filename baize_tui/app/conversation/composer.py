@@ -92,8 +92,8 @@ class Composer:
     def changed(self) -> None:
         """The text in the prompt has changed."""
         top = self._shown.top
-        if top.parts != self._prompt.parts:
-            top.parts = self._prompt.parts
+        if top.parts != self._prompt.unsent:
+            top.parts = self._prompt.unsent
             self._keeper.note_change(self._shown, top)
 
     async def save(self) -> None:

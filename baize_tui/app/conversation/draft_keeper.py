@@ -82,7 +82,11 @@ class DraftKeeper:
         shown = {message.id for message in await messages.path(leaf)} if opened and leaf else set()
         for id in dict.fromkeys(row.message_id for row in rows if row.message_id is not None):
             own = [row for row in rows if row.message_id == id]
-            message = await messages.get(id)
+            try:
+                message = await messages.get(id)
+            except StoreError:  # the message is gone: what is written is not
+                drafts.left.append(self._merge(drafts, own, Layer("recalled")))
+                continue
             layer = Layer("edit", message=message, start=(message.text,))
             self._merge(drafts, own, layer)
             if any(row.is_open for row in own) and id in shown and drafts.top.kind != "edit":

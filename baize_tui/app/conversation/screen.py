@@ -227,6 +227,7 @@ class ConversationScreen(Screen[None]):
 
     @on(Prompt.Submitted)
     async def _send(self, event: Prompt.Submitted) -> None:
+        self.prompt.submitted.pop(0)
         text = parts_text(event.parts)
         offered, self._not_a_command = self._not_a_command, ""
         if (action := command_in(text, self._state.actions)) is not None:

@@ -83,7 +83,7 @@ class Pastes:
 
     def run_of(self, text: str) -> str:
         """Keep ``text``; returns the characters that stand for it in a document."""
-        number = self._numbers.get(text)
+        number = self._numbers.get(text) or self._numbers.get(text := clean_entry(text))
         if number is None:
             self._pastes.append(Paste(text))
             number = self._numbers[text] = len(self._pastes)

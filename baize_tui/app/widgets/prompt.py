@@ -83,6 +83,8 @@ class Prompt(TextArea):
         )
         self._commands = commands
         self._pastes = Pastes()
+        self.submitted: list[DraftParts] = []
+        """What was sent and is not handled yet; who handles ``Submitted`` removes the first."""
         self._copied = ("", "")
         """The clipboard's text as this prompt copied it, and the part of a document that it was."""
         self._parts: tuple[str, DraftParts] = ("", ())
@@ -97,6 +99,14 @@ class Prompt(TextArea):
         if self._parts[0] != document:
             self._parts = (document, self._pastes.decode(document))
         return self._parts[1]
+
+    @property
+    def unsent(self) -> DraftParts:
+        """What is written, and before it what was sent and is not handled yet."""
+        parts = self.parts
+        for submitted in reversed(self.submitted):
+            parts = (*submitted, BETWEEN, *parts) if parts else submitted
+        return parts
 
     @property
     def draft(self) -> str:
@@ -180,7 +190,8 @@ class Prompt(TextArea):
         match event.key:
             case "enter":
                 # At once: letters typed after it belong to the next message.
-                self.post_message(self.Submitted(self.give_away()))
+                self.submitted.append(self.give_away())
+                self.post_message(self.Submitted(self.submitted[-1]))
             case "shift+enter" | "ctrl+j":
                 self.replace("\n", *self.selection, maintain_selection_offset=False)
             case "tab":

@@ -272,6 +272,22 @@ async def test_letters_typed_after_enter_are_the_next_message(run_app: RunApp) -
         assert written(pilot) == "two"
 
 
+@pytest.mark.parametrize("keys", [["enter"], ["enter", "x"], ["enter", "x", "enter"]])
+async def test_quitting_right_after_enter_loses_nothing(
+    keys: list[str], run_app: RunApp, paths: Paths
+) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await pilot.press(*"my words")
+        for key in keys:
+            pilot.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await client(pilot).action_quit()
+    store = Store(paths.conversations_file)
+    messages = [row["text"] for row in store.database.rows("SELECT text FROM message")]
+    parts = [row["parts"] for row in store.database.rows("SELECT parts FROM unsent")]
+    store.close()
+    assert "my words" in "".join([*messages, *parts])
+
+
 async def test_without_a_model_the_words_stay(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
 
@@ -356,12 +372,17 @@ async def test_words_saved_by_other_versions_are_shown(run_app: RunApp, paths: P
         Unsent("a", "edit", conversation.id, ("Hi you",), message.id, is_open=True),
         Unsent("b", "draft", conversation.id, ("x \ufdd0\ufde5 \x1b", Paste("\ufdd0\n" * 30))),
         Unsent("c", "recalled", conversation.id, ("recalled",)),
-        Unsent("d", "queued", conversation.id, ("queued",)),
+        Unsent("d", "queued", conversation.id, ("queued\x1b",)),
     ):
         store.unsent.save(unsent)
+    with store.database.transaction() as connection:
+        connection.execute("UPDATE unsent SET parts = 'no JSON' WHERE id = 'a'")
     store.close()
     async with run_app(ScriptedEngine("One."), open_session=conversation.id) as pilot:
         await pilot.press("ctrl+up")
         await wait_until(lambda: written(pilot) == "recalled", "the words")
         await pilot.press("escape")
         assert written(pilot) == "x �� ␛[paste 1: 31 lines]"
+        assert "queued␛" in str(screen(pilot).queue_lines.render())
+        await pilot.press("alt+r")
+        assert written(pilot) == "x �� ␛" + "�\n" * 30
