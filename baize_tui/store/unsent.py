@@ -84,13 +84,6 @@ class UnsentStore:
                 )
         return [self._read(row) for row in taken]
 
-    def conversations(self) -> set[str]:
-        """Ids of the conversations in which something is not sent."""
-        rows = self._database.rows(
-            "SELECT DISTINCT conversation_id FROM unsent WHERE conversation_id IS NOT NULL"
-        )
-        return {row["conversation_id"] for row in rows}
-
     def _is_running(self, client: str) -> bool:
         if self._database.file is None:
             return True

@@ -78,6 +78,8 @@ class Asking:
 
     async def _start(self, outgoing: Outgoing) -> None:
         try:
+            # First of all: the client may be killed, or quit, before the message is saved.
+            await self._surface.chat.drafts.save(outgoing.as_unsent())
             conversation = await self._conversation_view.begin()
         except StoreError as error:
             self._composer.put_back(outgoing)

@@ -11,7 +11,7 @@ from baize_tui.app.conversation.slash_commands import as_message
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.pastes import editable_parts
 from baize_tui.app.widgets.prompt import BETWEEN
-from baize_tui.store.records import Conversation, DraftParts, Message, Paste, parts_text
+from baize_tui.store.records import Conversation, DraftParts, Message, Paste, Unsent, parts_text
 
 
 class Outgoing(Struct, eq=False):
@@ -39,6 +39,12 @@ class Outgoing(Struct, eq=False):
     def edited(self) -> Message | None:
         """The message that it replaces."""
         return self.layer.message
+
+    def as_unsent(self) -> Unsent:
+        """The same for the store, until it is a message."""
+        message_id = self.edited.id if self.edited is not None else None
+        kind = self.layer.kind
+        return Unsent(self.id, kind, self.drafts.conversation_id, self.parts, message_id)
 
 
 class Composer:

@@ -79,6 +79,7 @@ class ConversationScreen(Screen[None]):
         self.status = StatusLine(state.actions)
         self.conversation_list = ConversationList()
         self.queue_lines = QueueLines(state.keys["take_back"], state.keys["remove"])
+        self._is_ending = False
         self._not_a_command = ""
         """The message that looks like a command, and is sent if Enter is pressed again."""
         surface = Surface(
@@ -137,12 +138,13 @@ class ConversationScreen(Screen[None]):
         self.status.show(LOADING, "busy")
 
     async def save_drafts(self) -> None:
-        """Write what is not sent, where this has not happened yet.
+        """Write what is not sent, where this has not happened yet; nothing is sent from then on.
 
         Raises:
             StoreError: it cannot be written.
         """
         await self._composer.save()
+        self._is_ending = True
 
     def stop_reading(self) -> None:
         """The store is about to be closed: read nothing more."""
@@ -227,6 +229,8 @@ class ConversationScreen(Screen[None]):
 
     @on(Prompt.Submitted)
     async def _send(self, event: Prompt.Submitted) -> None:
+        if self._is_ending:
+            return  # it was saved with the drafts
         self.prompt.submitted.pop(0)
         text = parts_text(event.parts)
         offered, self._not_a_command = self._not_a_command, ""
