@@ -29,6 +29,7 @@ from baize_tui.chat.events import (
     TurnsDropped,
 )
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
 
 MACHINE_BUSY = "the machine is busy"
@@ -111,7 +112,10 @@ class Answers:
             self._view.live.pop(conversation_id, None)
             if not self._view.live:
                 self.drawing_rate.stop()
-        await self._show_end(conversation_id, generated=not isinstance(last, MessageSaved))
+        try:
+            await self._show_end(conversation_id, generated=not isinstance(last, MessageSaved))
+        except StoreError as error:  # also when the client is ending
+            self._surface.status.show(str(error), "problem")
         if self.on_end is not None:
             await self.on_end(conversation_id, _ended_well(last))
 
