@@ -118,7 +118,8 @@ async def open_conversation(pilot: Pilot[int]) -> None:
 
 async def show_prefill(pilot: Pilot[int]) -> None:
     here = screen(pilot)
-    here.prompt.set_draft("Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250)
+    question = "Sum this up: " + "the quick brown fox jumps over the lazy dog. " * 250
+    here.prompt.change_text(question)
     await pilot.press("enter")
     await until(lambda: " left" in here.status.text)
 

@@ -77,6 +77,7 @@ class BaizeApp(App[int]):
         self._first_model = model
         self._open_session = open_session
         self._warnings: list[str] = []
+        self._quit_refused = False
         self._set_up_themes(chat.settings.look.theme)
 
     def _set_up_themes(self, chosen: str) -> None:
@@ -174,12 +175,18 @@ class BaizeApp(App[int]):
 
     async def _save_for_exit(self) -> None:
         """Save without waiting for anything else: the process is about to end."""
-        if self.screen_stack:
-            self.conversation_screen.stop_reading()
-        await self.state.chat.save_for_exit()
+        try:
+            if self.screen_stack:
+                await self.conversation_screen.save_drafts()
+        finally:
+            if self.screen_stack:
+                self.conversation_screen.stop_reading()
+            await self.state.chat.save_for_exit()
 
     async def action_quit(self) -> None:
         chat = self.state.chat
+        if not await self._save_drafts():
+            return
         await chat.save(_STOP_S)
         await self._end_turns()
         self.conversation_screen.stop_reading()
@@ -188,6 +195,18 @@ class BaizeApp(App[int]):
         self.exit(0)
         # A thread that still waits, such as for an answer of the hub, must not delay the end.
         self.exit_watch.end_within(_END_S, 1 if chat.unsaved else 0)
+
+    async def _save_drafts(self) -> bool:
+        """Save what is not sent; False if the person must decide, because it cannot be saved."""
+        try:
+            await self.conversation_screen.save_drafts()
+        except StoreError as error:
+            if not self._quit_refused:
+                self._quit_refused = True
+                key = self.state.keys["quit"]
+                self.warn(f"Your draft cannot be saved: {error}. {key} again quits without it.")
+                return False
+        return True
 
     async def _end_turns(self) -> None:
         """Give the workers that follow answers a moment to end by themselves."""

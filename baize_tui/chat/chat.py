@@ -17,6 +17,7 @@ from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
 from baize_tui.chat.context import visible_messages
 from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.events import AnswerFailed, ChatEvent, MessageSaved
 from baize_tui.chat.formats import format_named
@@ -59,6 +60,7 @@ class Chat:
         self.catalog = catalog
         self.conversations = Conversations(store_thread)
         self.messages = Messages(store_thread)
+        self.drafts = Drafts(store_thread)
         self.active_model = ActiveModel(engine, settings.model, cache, catalog, one_model=one_model)
         self.options = EffectiveOptions(settings, self.active_model, catalog)
         self._saver = AnswerSaver(store_thread)
@@ -131,17 +133,33 @@ class Chat:
         return conversation
 
     async def ask(
-        self, conversation_id: str, text: str, options: AnswerOptions = _NO_OPTIONS
+        self,
+        conversation_id: str,
+        text: str,
+        options: AnswerOptions = _NO_OPTIONS,
+        *,
+        typed: str = "",
+        unsent: str | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Add the question ``text`` to the branch that is shown, and answer it."""
+        """Add the question ``text`` to the branch that is shown, and answer it.
+
+        ``typed`` is what the person typed around a paste, for the title. ``unsent`` is the id of
+        the draft that the question was; it is removed when the question is saved.
+        """
         text = clean_text(text)
         try:
             conversation = await self.conversations.get(conversation_id)
             question = await self._thread.call(
-                self._store.add_message, conversation_id, conversation.leaf_id, "user", text
+                self._store.add_message,
+                conversation_id,
+                conversation.leaf_id,
+                "user",
+                text,
+                unsent=unsent,
             )
             if conversation.title == NEW_TITLE and question.parent_id is None:
-                await self.conversations.rename(conversation_id, title_from_question(text))
+                title = title_from_question(clean_text(typed).strip() or text)
+                await self.conversations.rename(conversation_id, title)
         except StoreError as error:
             yield AnswerFailed(str(error), None)
             return
@@ -175,9 +193,17 @@ class Chat:
                 yield event
 
     async def edit(
-        self, message_id: int, text: str, options: AnswerOptions = _NO_OPTIONS
+        self,
+        message_id: int,
+        text: str,
+        options: AnswerOptions = _NO_OPTIONS,
+        *,
+        unsent: str | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Add ``text`` as a sibling of a message; a question is answered, an answer only saved."""
+        """Add ``text`` as a sibling of a message; a question is answered, an answer only saved.
+
+        ``unsent`` is as in ``ask``.
+        """
         original = await self.messages.get(message_id)
         try:
             message = await self._thread.call(
@@ -186,6 +212,7 @@ class Chat:
                 original.parent_id,
                 original.role,
                 clean_text(text),
+                unsent=unsent,
             )
         except StoreError as error:
             yield AnswerFailed(str(error), None)

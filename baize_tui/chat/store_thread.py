@@ -43,6 +43,8 @@ class StoreThread:
         Raises:
             StoreError: the file cannot be read or written.
         """
+        if self.closed:
+            raise StoreError("the client is ending")
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, functools.partial(work, *args, **named))
 

@@ -1,5 +1,4 @@
-"""Titles of conversations: the first line of the question, until the model or the person changes
-it."""
+"""Titles of conversations: a line of the question, until the model or the person changes it."""
 
 from __future__ import annotations
 
@@ -12,6 +11,10 @@ from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.records import Message
 
 _LENGTH = 60
+_LONG_LINES, _LONG_CHARACTERS = 20, 2000
+"""From this size on, most of a question is probably pasted."""
+_QUESTION_LINES = 3
+"""A paragraph above or below a pasted text that has no more lines is the question."""
 _MAX_TOKENS = 24
 _QUOTED_CHARACTERS = 400
 """Characters of each message that the model reads for a title."""
@@ -23,9 +26,20 @@ _INSTRUCTION = (
 
 
 def title_from_question(text: str) -> str:
-    """A title for the conversation that begins with ``text``: its first line that is not blank."""
-    first_line = next((line for line in text.splitlines() if line.strip()), "")
-    return clean_line(first_line.lstrip("#>*- "), _LENGTH) or NEW_TITLE
+    """A title for the conversation that begins with ``text``: its first line that is not blank.
+
+    A long text is mostly pasted. Then it is the first line of a short last paragraph, else of a
+    short first paragraph, else the last line.
+    """
+    lines = [line.strip() for line in text.strip().splitlines()]
+    title = lines[0] if lines else ""
+    if len(lines) >= _LONG_LINES or len(text) > _LONG_CHARACTERS:
+        end, begin = lines[-_QUESTION_LINES - 1 :], lines[: _QUESTION_LINES + 1]
+        if "" in end:
+            title = end[len(end) - end[::-1].index("")]
+        elif "" not in begin:
+            title = lines[-1]
+    return clean_line(title.lstrip("#>*- "), _LENGTH) or NEW_TITLE
 
 
 def title_request(messages: Sequence[Message], template: str | None, stop: list[str]) -> Generate:

@@ -1,6 +1,6 @@
 """The conversations of a person, in one SQLite file.
 
-The data model has two tables; ``migrations.py`` defines their columns, ``records.py`` their rows.
+The data model has three tables; ``migrations.py`` defines their columns, ``records.py`` their rows.
 
 ``conversation``
     One row for each conversation: its title, and what the person chose for it (model, system
@@ -10,6 +10,12 @@ The data model has two tables; ``migrations.py`` defines their columns, ``record
     A conversation is a tree of messages. ``parent_id`` is the message before this one; the first
     message of a conversation has none. A regenerated answer and an edited message are siblings of
     the original, so nothing is overwritten.
+
+``unsent``
+    What the person has written and not sent: drafts, edits, and messages that wait for the end of
+    an answer. ``client`` names the client whose words they are (``clients.py``), so two clients
+    never overwrite each other's. A client that opens a conversation takes over the words of
+    clients that no longer run. Long pastes are rows of ``unsent_paste``.
 
 Two columns of ``conversation`` point into its tree:
 
@@ -28,6 +34,6 @@ file is opened, the streaming answers of clients that no longer run become ``int
 Deleting sets ``deleted_at``, so it can be undone. A deleted message hides everything below it.
 
 The modules: ``database.py`` opens the file and runs transactions, ``conversations.py`` queries
-conversations and messages, ``answers.py`` writes answers while they stream, ``errors.py`` lists
-what can go wrong.
+conversations and messages, ``answers.py`` writes answers while they stream, ``unsent.py`` stores
+what is not sent, ``errors.py`` lists what can go wrong.
 """

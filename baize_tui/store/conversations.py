@@ -23,6 +23,7 @@ from baize_tui.store.records import (
     MessageState,
 )
 from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
+from baize_tui.store.unsent import UnsentStore
 
 NEW_TITLE = "New conversation"
 _WITHOUT_IDS = (
@@ -34,7 +35,8 @@ _MessageColumn = Literal["mark", "pinned"]
 
 
 class Store:
-    """Conversations and messages in one file; ``answers`` writes those that stream.
+    """Conversations and messages in one file; ``answers`` writes those that stream, and ``unsent``
+    keeps what is not sent yet.
 
     All methods may be called from any thread, and raise ``StoreError`` when the file cannot be
     read or written.
@@ -50,6 +52,7 @@ class Store:
         """
         self.database = Database(file)
         self.answers = AnswerWriter(self.database)
+        self.unsent = UnsentStore(self.database)
         self.answers.mark_interrupted()
 
     @property
@@ -237,8 +240,12 @@ class Store:
         state: MessageState = "complete",
         ids: Sequence[int] | None = None,
         tokenizer: str | None = None,
+        unsent: str | None = None,
     ) -> Message:
-        """Add a message below ``parent_id``, and show the branch that ends in it."""
+        """Add a message below ``parent_id``, and show the branch that ends in it.
+
+        ``unsent`` is the id of the draft that the message was, which ends with it.
+        """
         now = time.time()
         with self.database.transaction() as connection:
             number = connection.execute(
@@ -260,6 +267,8 @@ class Store:
                 f"UPDATE conversation SET leaf_id = ?, updated_at = {NOW_OR_LATER} WHERE id = ?",
                 (number, now, conversation_id),
             )
+            if unsent is not None:
+                connection.execute("DELETE FROM unsent WHERE id = ?", (unsent,))
         assert number is not None
         return self.message(number)
 

@@ -71,12 +71,36 @@ _THINKING = """
 ALTER TABLE conversation ADD COLUMN think INTEGER;
 """
 
+_UNSENT = """
+CREATE TABLE unsent (
+    id              TEXT PRIMARY KEY,
+    kind            TEXT NOT NULL CHECK (kind IN ('draft', 'edit', 'recalled', 'queued')),
+    conversation_id TEXT REFERENCES conversation(id),  -- NULL: it is not created yet
+    message_id      INTEGER REFERENCES message(id),    -- the message that is edited
+    is_open         INTEGER NOT NULL,      -- whether an edit was in the prompt
+    parts           TEXT NOT NULL,         -- JSON: texts, and hashes of pastes
+    client          TEXT NOT NULL,         -- the client whose words they are
+    updated_at      REAL NOT NULL
+) STRICT;
+
+-- A paste is written once, not each time the text around it changes.
+CREATE TABLE unsent_paste (
+    unsent_id TEXT NOT NULL REFERENCES unsent(id) ON DELETE CASCADE,
+    sha256    TEXT NOT NULL,
+    text      TEXT NOT NULL,
+    PRIMARY KEY (unsent_id, sha256)
+) STRICT;
+
+CREATE INDEX unsent_by_conversation ON unsent (conversation_id);
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
     _ADAPTERS,
     _MODEL_IDENTITY,
     _THINKING,
+    _UNSENT,
 )
 VERSION = len(STEPS)
 

@@ -62,6 +62,40 @@ class Message(Struct, frozen=True):
     """Whether its turn stays in the context when the oldest turns are dropped."""
 
 
+class Paste(Struct, frozen=True):
+    """A long pasted text, which the prompt treats as one object."""
+
+    text: str
+
+
+DraftParts = tuple[str | Paste, ...]
+"""What a person has written: typed texts and pastes, in order."""
+
+
+def parts_text(parts: DraftParts) -> str:
+    """The whole text of ``parts``."""
+    return "".join(part.text if isinstance(part, Paste) else part for part in parts)
+
+
+UnsentKind = Literal["draft", "edit", "recalled", "queued"]
+"""A new message, a new version of a saved message, a changed copy of an earlier one, or a message
+that waits for the end of an answer."""
+
+
+class Unsent(Struct, frozen=True):
+    """Words that are not sent yet."""
+
+    id: str
+    kind: UnsentKind
+    conversation_id: str | None
+    """None for a conversation that is not created yet."""
+    parts: DraftParts
+    message_id: int | None = None
+    """The message that is edited."""
+    is_open: bool = False
+    """Whether the edit was in the prompt."""
+
+
 class BranchPosition(NamedTuple):
     """Which of several siblings a message is, counted from 1."""
 

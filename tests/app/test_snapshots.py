@@ -312,6 +312,41 @@ async def large_paste(pilot: Pilot[int]) -> None:
     await wait_until(lambda: re.search(r"context 7\d\d/\d+ with draft", status(pilot)), "its cost")
 
 
+async def long_question(pilot: Pilot[int]) -> None:
+    await as_it_starts(pilot)
+    await pilot.press(*"The log:", "ctrl+j")
+    pilot.app.post_message(events.Paste("\n".join(f"{n:03} disk full" for n in range(61))))
+    await pilot.press("ctrl+j", *"What should I do?", "enter")
+    await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+    await settled(pilot)
+
+
+async def queued(pilot: Pilot[int]) -> None:
+    await paused(pilot)
+    for message in ("And how do I subtract?", "Now in Rust."):
+        await pilot.press(*message, "enter")
+    await pilot.press(*"A draft")
+    await wait_until(lambda: screen(pilot).queue_lines.display, "the queue")
+
+
+async def queue_waits(pilot: Pilot[int]) -> None:
+    await queued(pilot)
+    await pilot.press("escape")
+    await wait_until(lambda: not client(pilot).state.chat.busy, "the stop")
+    await settled(pilot)
+
+
+async def editing(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press("alt+e", *" And three?")
+
+
+async def no_command(pilot: Pilot[int]) -> None:
+    await as_it_starts(pilot)
+    await pilot.press(*"/etc/fstab: what is this?", "enter")
+    await wait_until(lambda: "enter again" in status(pilot), "the offer")
+
+
 STATES: dict[str, Callable[[], State]] = {
     "start": lambda: State(as_it_starts),
     "first-run": lambda: State(without_model, find_model=no_model),
@@ -350,6 +385,11 @@ STATES: dict[str, Callable[[], State]] = {
     "disclaimer": lambda: State(disclaimer, find_model=doctor),
     "finding": lambda: State(finding),
     "large-paste": lambda: State(large_paste),
+    "long-question": lambda: State(long_question),
+    "queued": lambda: State(queued, "One, two, ", "three.", pause_at=1),
+    "queue-waits": lambda: State(queue_waits, "One, two, ", "three.", pause_at=1),
+    "editing": lambda: State(editing),
+    "no-command": lambda: State(no_command),
 }
 
 

@@ -99,7 +99,8 @@ class PtySession:
 
     def close_terminal(self) -> None:
         """Close the terminal: the program gets SIGHUP, and its writes fail."""
-        os.close(self._child.child_fd)
+        # Not os.close: the file object would close the same number again, then of another terminal.
+        self._child.ptyproc.fileobj.close()
         self._terminal_closed = True
 
     def _reap(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 from textual.widgets import Static
@@ -29,6 +29,7 @@ from baize_tui.chat.events import (
     TurnsDropped,
 )
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
 
 MACHINE_BUSY = "the machine is busy"
@@ -56,7 +57,8 @@ class Answers:
         self._draft_cost = draft_cost
         self._conversation_view = conversation_view
         self._time_left = TimeLeft()
-        self._unsaved_question = ""
+        self.on_end: Callable[[str, bool], Awaitable[None]] | None = None
+        """Called when a turn has ended, with the conversation's id and whether it ended well."""
         self.drawing_rate = DrawingRate(surface.screen, self._draw)
 
     @property
@@ -66,46 +68,56 @@ class Answers:
 
     def start(self, conversation: Conversation, events: Events) -> None:
         """Follow a turn whose question is saved already."""
-        self._start(conversation, events, saves_first=False)
+        self._start(conversation.id, events, None)
 
-    def start_with_question(
-        self, conversation: Conversation, events: Events, question: str = ""
+    def start_with_message(
+        self, conversation_id: str, events: Events, on_unsaved: Callable[[], None]
     ) -> None:
-        """Follow a turn that begins by saving the person's message. ``question`` is put back into
-        the prompt if it cannot be saved."""
-        self._unsaved_question = question
-        self._start(conversation, events, saves_first=True)
+        """Follow a turn that begins by saving the person's message; ``on_unsaved`` is called if it
+        cannot be saved."""
+        self._start(conversation_id, events, on_unsaved)
 
-    def _start(self, conversation: Conversation, events: Events, *, saves_first: bool) -> None:
-        self._view.live[conversation.id] = None
-        self._surface.status.show_stop(True)
+    def _start(
+        self, conversation_id: str, events: Events, on_unsaved: Callable[[], None] | None
+    ) -> None:
+        self._view.live[conversation_id] = None
+        self._surface.status.show_stop(self._view.is_answering)
         self._surface.screen.run_worker(
-            self._follow(conversation.id, events, saves_first=saves_first),
-            group=f"turn {conversation.id}",
+            self._follow(conversation_id, events, on_unsaved),
+            group=f"turn {conversation_id}",
             exit_on_error=True,
         )
 
-    async def _follow(self, conversation_id: str, events: Events, *, saves_first: bool) -> None:
+    async def _follow(
+        self, conversation_id: str, events: Events, on_unsaved: Callable[[], None] | None
+    ) -> None:
         """Show a turn until it ends; the person may open other conversations meanwhile."""
         load_ended = self._surface.state.load_ended
         self._list_updates.refresh()
         self._time_left = TimeLeft()
-        generated = False
+        last: ChatEvent | None = None
         try:
             # A message is saved even while the first model is being loaded; its answer waits.
-            if not saves_first:
+            if on_unsaved is None:
                 await load_ended.wait()
             async with contextlib.aclosing(events):
                 async for event in events:
+                    if last is None and on_unsaved is not None and isinstance(event, AnswerFailed):
+                        on_unsaved()
+                    last = event
                     self._show(conversation_id, event)
-                    generated = not isinstance(event, MessageSaved)
                     if isinstance(event, MessageSaved):
                         await load_ended.wait()
         finally:
             self._view.live.pop(conversation_id, None)
             if not self._view.live:
                 self.drawing_rate.stop()
-        await self._show_end(conversation_id, generated=generated)
+        try:
+            await self._show_end(conversation_id, generated=not isinstance(last, MessageSaved))
+        except StoreError as error:  # also when the client is ending
+            self._surface.status.show(str(error), "problem")
+        if self.on_end is not None:
+            await self.on_end(conversation_id, _ended_well(last))
 
     async def _show_end(self, conversation_id: str, *, generated: bool) -> None:
         self._list_updates.refresh()
@@ -134,7 +146,6 @@ class Answers:
             case AnswerText():
                 self._grow(conversation_id, event, is_open)
             case MessageSaved(message):
-                self._unsaved_question = ""
                 self._list_updates.refresh()
                 if is_open:
                     self._show_question(message)
@@ -160,6 +171,10 @@ class Answers:
                 pass
 
     def _show_question(self, message: Message) -> None:
+        turns = self._surface.transcript.turns
+        replaced = [t.message.id for t in turns if t.message.parent_id == message.parent_id]
+        if replaced:  # by the new version of a message
+            self._surface.transcript.remove_from(replaced[0])
         self._surface.transcript.add(message)
         if self._surface.state.load_ended.is_set():
             self._surface.status.show(READING, "busy")
@@ -218,9 +233,6 @@ class Answers:
     def _fail(self, event: AnswerFailed, is_open: bool) -> None:
         if is_open and event.message is not None:
             self._complete_turn(event.message)
-        if self._unsaved_question and not self._surface.prompt.text:
-            self._surface.prompt.set_draft(self._unsaved_question)
-        self._unsaved_question = ""
         if is_open:
             self._surface.status.show(event.why, "problem")
             self._surface.transcript.show_problem(event.why)
@@ -244,3 +256,14 @@ class Answers:
         if turns and turns[-1].message.id == live.message.id:
             turns[-1].thinking = live.thinking
             self._surface.transcript.update_turn(turns[-1], live.message)
+
+
+def _ended_well(last: ChatEvent | None) -> bool:
+    """Whether a turn whose last event is ``last`` was neither stopped nor failed."""
+    match last:
+        case AnswerFinished(reason=reason):
+            return reason != "cancelled"
+        case MessageSaved():
+            return True
+        case _:
+            return False

@@ -1,16 +1,27 @@
-"""Asking: sending the prompt, answering again, continuing, stopping; and recalling old messages."""
+"""Asking: sending or queueing the prompt, answering again, continuing, stopping."""
 
 from __future__ import annotations
 
 from baize_tui.app.conversation.answers import Answers
+from baize_tui.app.conversation.composer import Composer, Outgoing
+from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Layer, Queued
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.message_queue import MessageQueue
+from baize_tui.app.conversation.slash_commands import as_message
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.store.errors import StoreError
+from baize_tui.store.records import DraftParts, parts_text
+
+WAIT_FOR_END = "an answer is still being written; {key} stops it, then enter sends your edit"
+EDIT_KEPT = "your edit is kept · {key} continues it"
+RECALL_KEPT = "your words are kept · ctrl+up shows them"
+REMOVED = "removed · {key} restores it"
 
 
 class Asking:
-    """Starts and stops turns in the open conversation."""
+    """Starts and stops turns, in the open conversation and where messages are queued."""
 
     def __init__(
         self,
@@ -18,43 +29,133 @@ class Asking:
         idle_status: IdleStatus,
         conversation_view: ConversationView,
         answers: Answers,
+        composer: Composer,
+        queue: MessageQueue,
+        undo_stack: UndoStack,
     ) -> None:
         self._surface = surface
         self._view = surface.view
         self._idle_status = idle_status
         self._conversation_view = conversation_view
         self._answers = answers
-        self._recalled = -1
-        """Which earlier message is in the prompt, 0 for the latest; -1 for none."""
+        self._composer = composer
+        self._queue = queue
+        self._undo_stack = undo_stack
+        answers.on_end = self._send_next
 
     def can_start(self) -> bool:
         """Whether a turn can start; shows why not if there is no model."""
+        return self._has_model() and not self._view.is_answering
+
+    def _has_model(self) -> bool:
         state = self._surface.state
         no_model = state.chat.active_model.loaded is None and state.model is None
         if state.load_ended.is_set() and no_model:
             key = state.keys["model"]
             self._surface.status.show(f"there is no model; {key} lists the models", "problem")
             return False
-        return not self._view.is_answering
+        return True
 
-    async def send(self, text: str) -> None:
-        """Ask ``text``, or store it as the edited message, in the open or a new conversation."""
-        if not self.can_start():
+    # --- sending --------------------------------------------------------------------------------
+
+    async def send(self, parts: DraftParts) -> None:
+        """Ask what was in the prompt, or store it as the edited message, in the open or a new
+        conversation. During an answer it is queued; an empty prompt sends what is queued."""
+        if not parts_text(parts).strip():
+            await self._send_waiting()
             return
+        outgoing = self._composer.take(parts)
+        if self._view.is_answering and outgoing.edited is None:
+            await self._enqueue(outgoing)
+        elif self._view.is_answering:
+            self._composer.put_back(outgoing)
+            key = self._surface.state.keys["stop"]
+            self._surface.status.show(WAIT_FOR_END.format(key=key), "problem")
+        elif not self._has_model():
+            self._composer.put_back(outgoing)
+        else:
+            await self._start(outgoing)
+
+    async def _start(self, outgoing: Outgoing) -> None:
         try:
+            # First of all: the client may be killed, or quit, before the message is saved.
+            await self._surface.chat.drafts.save(outgoing.as_unsent())
             conversation = await self._conversation_view.begin()
         except StoreError as error:
+            self._composer.put_back(outgoing)
             self._surface.status.show(str(error), "problem")
             return
-        chat = self._surface.chat
-        self._surface.prompt.clear_draft()
-        self._recalled = -1
-        edited, self._view.editing = self._view.editing, None
+        chat, edited = self._surface.chat, outgoing.edited
+        text, unsent = outgoing.text, outgoing.id
         if edited is not None:
-            self._surface.transcript.remove_from(edited.id)
-            self._answers.start_with_question(conversation, chat.edit(edited.id, text))
+            events = chat.edit(edited.id, text, unsent=unsent)
         else:
-            self._answers.start_with_question(conversation, chat.ask(conversation.id, text), text)
+            events = chat.ask(conversation.id, text, typed=outgoing.typed, unsent=unsent)
+        self._answers.start_with_message(
+            conversation.id, events, lambda: self._composer.put_back(outgoing)
+        )
+
+    # --- the queue ------------------------------------------------------------------------------
+
+    async def _enqueue(self, outgoing: Outgoing) -> None:
+        try:
+            await self._queue.add(outgoing.drafts, Queued(outgoing.parts, outgoing.id))
+        except StoreError as error:
+            self._composer.put_back(outgoing)
+            self._surface.status.show(str(error), "problem")
+
+    async def _send_waiting(self) -> None:
+        """Send the queue of the open conversation, which waits for the person."""
+        drafts = self._composer.shown
+        if drafts.queue and drafts.top is drafts.draft and self.can_start():
+            self._queue.release(drafts)
+            self._send_first(drafts)
+
+    async def _send_next(self, conversation_id: str, ended_well: bool) -> None:
+        """An answer has ended: send the next queued message, unless the answer was stopped."""
+        drafts = self._composer.loaded(conversation_id)
+        if not ended_well:
+            self._queue.hold(drafts)
+        elif not drafts.waits:
+            self._send_first(drafts)
+
+    def _send_first(self, drafts: ConversationDrafts) -> None:
+        conversation_id = drafts.conversation_id
+        if conversation_id is None or (queued := self._queue.take_first(drafts)) is None:
+            return
+        outgoing = Outgoing(queued.parts, drafts, Layer(), queued.id)
+        events = self._surface.chat.ask(
+            conversation_id, outgoing.text, typed=outgoing.typed, unsent=queued.id
+        )
+        self._answers.start_with_message(
+            conversation_id, events, lambda: self._queue.put_back(drafts, queued)
+        )
+
+    def take_back(self) -> bool:
+        """Put the last queued message into the prompt; False if there is none."""
+        queued = self._queue.take_last(self._composer.shown)
+        if queued is None:
+            return False
+        self._composer.add(as_message(queued.parts), queued.id)
+        self._surface.focus_prompt()
+        return True
+
+    async def remove_queued(self) -> bool:
+        """Remove the last queued message; False if there is none."""
+        drafts = self._composer.shown
+        queued = await self._queue.remove_last(drafts)
+        if queued is None:
+            return False
+
+        async def undo() -> None:
+            await self._queue.add(drafts, queued)
+
+        self._undo_stack.push(undo)
+        key = self._surface.state.keys["undo"]
+        self._surface.status.show(REMOVED.format(key=key))
+        return True
+
+    # --- answers --------------------------------------------------------------------------------
 
     def answer_again(self) -> None:
         """Regenerate the selected answer, or the last one."""
@@ -62,6 +163,7 @@ class Asking:
         turn = transcript.turn_to_work_on()
         if turn is None or not self.can_start() or conversation is None:
             return
+        self._composer.leave_edit()
         message = turn.message
         # Ids grow along a branch: for a question, this removes its answer and all below that.
         transcript.remove_from(message.id + 1 if message.role == "user" else message.id)
@@ -73,6 +175,7 @@ class Asking:
         turns = self._surface.transcript.turns
         if not turns or not self.can_start() or conversation is None:
             return
+        self._composer.leave_edit()
         last = turns[-1].message
         if last.role == "user":
             self._answers.start(conversation, chat.regenerate(last.id))
@@ -80,20 +183,18 @@ class Asking:
             self._answers.start(conversation, chat.continue_answer(last.id))
 
     def stop(self) -> None:
-        """Stop the answer; else cancel the edit; else select no message."""
+        """Stop the answer; else leave the edit or the recalled message; else select no message."""
         open_id = self._view.open_id
         if open_id is not None and self._surface.chat.stop(open_id):
             return
-        if self._view.editing is not None:
-            self._view.editing = None
-            self._surface.prompt.clear_draft()
+        if (layer := self._composer.leave_edit()) is not None:
             self._idle_status.show()
+            if layer.to_store:
+                key = self._surface.state.keys["edit"]
+                self._surface.status.show(EDIT_KEPT.format(key=key))
+        elif (layer := self._composer.leave_recalled()) is not None:
+            self._idle_status.show()
+            if layer.to_store:
+                self._surface.status.show(RECALL_KEPT)
         else:
             self._surface.transcript.select(None)
-
-    async def recall(self, step: int) -> None:
-        """Put an earlier message into the prompt; ``step`` 1 is back, -1 forward."""
-        questions = await self._surface.chat.conversations.questions()
-        place = min(self._recalled + step, len(questions) - 1)
-        self._recalled = max(place, -1)
-        self._surface.prompt.set_draft(questions[place] if place >= 0 else "")

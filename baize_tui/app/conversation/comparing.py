@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from textual.worker import WorkerCancelled, WorkerError
 
 from baize_tui.app.conversation.asking import Asking
+from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.catalog.recipes import CatalogError
@@ -27,12 +28,14 @@ class Comparing:
         surface: Surface,
         conversation_view: ConversationView,
         asking: Asking,
+        composer: Composer,
         on_answered: Callable[[], None],
     ) -> None:
         """``on_answered`` is called after each answer; another model may be loaded by then."""
         self._surface = surface
         self._conversation_view = conversation_view
         self._asking = asking
+        self._composer = composer
         self._on_answered = on_answered
 
     async def compare(self) -> None:
@@ -58,19 +61,21 @@ class Comparing:
         answerers = await app.push_screen_wait(Picker(f"Compare {own.label} with", choices))
         if answerers is None:
             return
-        question: str | None = self._surface.prompt.draft.strip()
+        draft = self._surface.prompt.draft
+        question: str | None = draft
         if not question:
             question = await app.push_screen_wait(LineDialog(QUESTION))
-        if question:
-            await self._ask(conversation, question, answerers)
+        if question and await self._ask(conversation, question, answerers) and draft:
+            sent = self._composer.take(self._surface.prompt.give_away())
+            await self._surface.chat.drafts.remove(sent.id)
 
     async def _ask(
         self, conversation: Conversation, question: str, answerers: tuple[Answerer, ...]
-    ) -> None:
+    ) -> bool:
+        """Show the answers; returns whether the question was saved."""
         from baize_tui.app.screens.side_by_side import SideBySide
 
         surface = self._surface
-        surface.prompt.clear_draft()
         screen = SideBySide(surface.chat, conversation, question, answerers, self._on_answered)
         await surface.screen.app.push_screen_wait(screen)
         workers = surface.screen.workers
@@ -80,6 +85,7 @@ class Comparing:
             await workers.wait_for_complete(turns)
         if conversation.id == surface.view.open_id:
             await self._conversation_view.reload()
+        return screen.question_saved
 
     def _own_answerer(self, conversation: Conversation) -> Answerer | None:
         """The model and adapters of the conversation; None if no model is loaded."""

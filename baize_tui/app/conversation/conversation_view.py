@@ -8,9 +8,11 @@ from functools import partial
 
 from textual.widgets import Static
 
+from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.texts import disclaimer_text, head_text, welcome_text
 from baize_tui.store.records import Conversation, Message
@@ -30,18 +32,25 @@ class ConversationView:
         idle_status: IdleStatus,
         list_updates: ListUpdates,
         draft_cost: DraftCost,
+        composer: Composer,
+        queue: MessageQueue,
     ) -> None:
         self._surface = surface
         self._idle_status = idle_status
         self._list_updates = list_updates
         self._draft_cost = draft_cost
+        self._composer = composer
+        self._queue = queue
 
     # --- opening --------------------------------------------------------------------------------
 
     async def open(self, conversation: Conversation) -> None:
         """Show ``conversation``: its last turns at once, the others in the background."""
         surface, view = self._surface, self._surface.view
+        drafts = await self._composer.load(conversation)
         view.open(conversation)
+        self._composer.show(drafts)
+        self._queue.refresh()
         messages: list[Message] = []
         leaf = conversation.leaf_id
         if leaf is not None:
@@ -83,6 +92,8 @@ class ConversationView:
         """Show the welcome; the first message begins a conversation."""
         surface, view = self._surface, self._surface.view
         view.open(None)
+        self._composer.show_new()
+        self._queue.refresh()
         surface.screen.workers.cancel_group(surface.screen, REST_GROUP)
         self.show_welcome()
         self.show_disclaimer()
@@ -101,6 +112,7 @@ class ConversationView:
         surface, view = self._surface, self._surface.view
         if view.conversation is None:
             view.conversation = await surface.chat.new_conversation()
+            self._composer.created(view.conversation)
             head = head_text(surface.chat, view.conversation)
             surface.transcript.show([], head, None)
             self.show_disclaimer()

@@ -7,6 +7,7 @@ import contextlib
 from textual.timer import Timer
 
 from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.slash_commands import command_in
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.engine.client import EngineFailure
@@ -16,11 +17,6 @@ COUNT_AFTER_S = 0.3
 """A draft is counted when nothing was typed for this long."""
 COUNT_GROUP = "count"
 """The group of the worker that counts."""
-
-
-def is_command(text: str) -> bool:
-    """Whether a draft is a ``/`` command."""
-    return text.startswith("/") and "\n" not in text
 
 
 class DraftCost:
@@ -51,7 +47,7 @@ class DraftCost:
     async def _count(self) -> None:
         view, draft = self._surface.view, self._surface.prompt.draft
         tokens = None
-        if draft and not is_command(draft):
+        if draft and command_in(draft, self._surface.state.actions) is None:
             leaf = view.conversation.leaf_id if view.conversation is not None else None
             if view.editing is not None:
                 leaf = view.editing.parent_id

@@ -7,6 +7,7 @@ from baize_tui.app.widgets.status_line import threads_text
 from baize_tui.catalog.recipes import CatalogError
 
 MODERATED, NOT_MODERATED = "moderated", "not moderated"
+EDITING = "editing · enter creates a branch · esc cancels"
 TOO_LONG, DROPS_TURNS = "too long", "drops oldest turns"
 NOT_LOADED, GONE = "(loads with the next question)", "is not on this machine"
 
@@ -30,6 +31,9 @@ class IdleStatus:
 
     def show(self) -> None:
         state, view, status = self._surface.state, self._surface.view, self._surface.status
+        if view.editing is not None:
+            status.show(EDITING, "busy")
+            return
         parts: list[str] = []
         threads = ""
         running = state.chat.active_model.running

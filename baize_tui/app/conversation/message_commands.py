@@ -5,13 +5,14 @@ from __future__ import annotations
 import msgspec
 
 from baize_shared.counts import count_text
+from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
+from baize_tui.app.conversation.idle_status import EDITING
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.store.records import Mark
 
-EDITING = "editing · enter creates a branch · esc cancels"
 NO_CODE = "There is no code block in this message."
 
 
@@ -24,6 +25,7 @@ class MessageCommands:
         draft_cost: DraftCost,
         conversation_view: ConversationView,
         undo_stack: UndoStack,
+        composer: Composer,
     ) -> None:
         self._surface = surface
         self._view = surface.view
@@ -31,14 +33,14 @@ class MessageCommands:
         self._draft_cost = draft_cost
         self._conversation_view = conversation_view
         self._undo_stack = undo_stack
+        self._composer = composer
 
     def edit(self) -> None:
         """Put the message into the prompt; sending it creates a branch."""
         turn = self._transcript.turn_to_work_on("user")
         if turn is None or not self._view.can_change:
             return
-        self._view.editing = turn.message
-        self._surface.prompt.set_draft(turn.message.text)
+        self._composer.edit(turn.message)
         self._surface.screen.set_focus(self._surface.prompt)
         self._surface.status.show(EDITING, "busy")
 
@@ -64,12 +66,16 @@ class MessageCommands:
         if not self._view.can_change:
             return
         if await self._surface.chat.messages.show_sibling(message_id, step):
+            self._composer.leave_edit()
             await self._conversation_view.reload()
 
     # --- unfolding, marks, pins -----------------------------------------------------------------
 
     def unfold(self) -> None:
-        """Unfold or fold the selected message, or the last one that can be."""
+        """Unfold the paste beside the cursor; else unfold or fold the selected message, or the last
+        one that can be."""
+        if self._surface.prompt.has_focus and self._surface.prompt.unfold_paste():
+            return
         turn = self._transcript.turn_to_work_on()
         turns = [turn] if turn is not None and turn.selected else reversed(self._transcript.turns)
         foldable = (t for t in turns if t.message.reasoning or t.is_folded or t.unfolded)
@@ -154,6 +160,7 @@ class MessageCommands:
             return
         messages, message_id = self._surface.chat.messages, turn.message.id
         await messages.delete(message_id)
+        self._composer.leave_edit()
         await self._conversation_view.reload()
 
         async def undo() -> None:

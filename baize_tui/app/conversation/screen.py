@@ -16,17 +16,22 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widgets import OptionList, Static, TextArea
 
+from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation.answers import Answers
 from baize_tui.app.conversation.asking import Asking
 from baize_tui.app.conversation.comparing import Comparing
+from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_commands import ConversationCommands
 from baize_tui.app.conversation.conversation_view import REST_GROUP, ConversationView
-from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost, is_command
+from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost
+from baize_tui.app.conversation.draft_keeper import DraftKeeper
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
 from baize_tui.app.conversation.message_commands import MessageCommands
+from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
+from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
@@ -35,8 +40,10 @@ from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.queue_lines import QueueLines
 from baize_tui.app.widgets.status_line import LOADING, StatusLine
 from baize_tui.store.errors import StoreError
+from baize_tui.store.records import parts_text
 
 NARROW = 60
 """Columns below which there is no room for the list beside the transcript."""
@@ -47,6 +54,8 @@ READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, TITLES_GROUP)
 """Groups of the workers that read the store, or ask the engine, for what is shown."""
 MORE_BELOW = "↓ more text below"
 NOTHING_TO_UNDO = "There is nothing to undo."
+NOTHING_QUEUED = "No message is queued."
+NO_COMMAND = "no command {name} · enter again sends it as text · /help lists all"
 
 
 class ConversationScreen(Screen[None]):
@@ -69,6 +78,10 @@ class ConversationScreen(Screen[None]):
         self.prompt = Prompt([action.command for action in state.actions])
         self.status = StatusLine(state.actions)
         self.conversation_list = ConversationList()
+        self.queue_lines = QueueLines(state.keys["take_back"], state.keys["remove"])
+        self._is_ending = False
+        self._not_a_command = ""
+        """The message that looks like a command, and is sent if Enter is pressed again."""
         surface = Surface(
             self,
             state,
@@ -83,16 +96,20 @@ class ConversationScreen(Screen[None]):
         idle_status = self._idle_status = IdleStatus(surface)
         list_updates = self._list_updates = ListUpdates(surface)
         draft_cost = self._draft_cost = DraftCost(surface, idle_status)
-        view = ConversationView(surface, idle_status, list_updates, draft_cost)
+        composer = self._composer = Composer(surface, DraftKeeper(surface))
+        queue = self._queue = MessageQueue(surface, composer, self.queue_lines)
+        view = ConversationView(surface, idle_status, list_updates, draft_cost, composer, queue)
         self.conversation_view = view
         self.answers = Answers(surface, idle_status, list_updates, draft_cost, view)
         self.model_loading = ModelLoading(surface, idle_status, draft_cost, view)
-        self._asking = Asking(surface, idle_status, view, self.answers)
-        self._messages = MessageCommands(surface, draft_cost, view, undo_stack)
+        self._asking = Asking(surface, idle_status, view, self.answers, composer, queue, undo_stack)
+        self._messages = MessageCommands(surface, draft_cost, view, undo_stack, composer)
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
-        self._comparing = Comparing(surface, view, self._asking, self.model_loading.show_loaded)
+        self._comparing = Comparing(
+            surface, view, self._asking, composer, self.model_loading.show_loaded
+        )
 
     def compose(self) -> ComposeResult:
         yield self.status
@@ -101,6 +118,7 @@ class ConversationScreen(Screen[None]):
             yield self.transcript
             yield Static(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
             yield Static("", id="disclaimer", markup=False)
+            yield self.queue_lines
             yield self.prompt
         yield Static("", id="too-small", markup=False)
 
@@ -111,6 +129,7 @@ class ConversationScreen(Screen[None]):
         self._list_updates.start()
         self._state.pulls.events.subscribe(self, self._follow_pull)
         self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
+        await self._composer.start()
         if self._open_session is not None:
             conversation = await self._state.chat.conversations.get(self._open_session)
             await self.conversation_view.open(conversation)
@@ -118,8 +137,18 @@ class ConversationScreen(Screen[None]):
             self.conversation_view.show_welcome()
         self.status.show(LOADING, "busy")
 
+    async def save_drafts(self) -> None:
+        """Write what is not sent, where this has not happened yet; nothing is sent from then on.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        await self._composer.save()
+        self._is_ending = True
+
     def stop_reading(self) -> None:
         """The store is about to be closed: read nothing more."""
+        self._composer.stop()
         self._list_updates.stop()
         self._draft_cost.stop()
         for group in READING_GROUPS:
@@ -193,32 +222,40 @@ class ConversationScreen(Screen[None]):
         await self.run_action(f"delete_conversation({event.conversation_id!r})")
 
     @on(TextArea.Changed, "#prompt")
-    def _count_draft(self) -> None:
+    def _draft_changed(self) -> None:
+        self._composer.changed()
+        self._queue.refresh()
         self._draft_cost.draft_changed()
 
     @on(Prompt.Submitted)
     async def _send(self, event: Prompt.Submitted) -> None:
-        if is_command(event.text):
-            self.prompt.clear_draft()
-            await self._run_command(event.text)
+        if self._is_ending:
+            return  # it was saved with the drafts
+        self.prompt.submitted.pop(0)
+        text = parts_text(event.parts)
+        offered, self._not_a_command = self._not_a_command, ""
+        if (action := command_in(text, self._state.actions)) is not None:
+            await self.run_action(action.id)
+        elif looks_like_command(text) and text != offered:
+            self._not_a_command = text
+            self.prompt.put_in_front(event.parts)
+            name = clean_line(text.split()[0], 20)
+            self.status.show(NO_COMMAND.format(name=name), "problem")
         else:
-            await self._asking.send(event.text)
-
-    async def _run_command(self, line: str) -> None:
-        for action in self._state.actions:
-            if action.command == line.strip():
-                await self.run_action(action.id)
-                return
-        self.prompt.set_draft(line)
-        self.status.show(f"there is no command {line}; /help lists all", "problem")
+            await self._asking.send(event.parts)
 
     @on(Prompt.EditLast)
     def _edit_last(self) -> None:
-        self._messages.edit_last()
+        if not self._asking.take_back():
+            self._messages.edit_last()
+
+    @on(QueueLines.Clicked)
+    def _take_back_clicked(self) -> None:
+        self._asking.take_back()
 
     @on(Prompt.HistoryStep)
     async def _recall(self, event: Prompt.HistoryStep) -> None:
-        await self._asking.recall(event.step)
+        await self._composer.recall(event.step)
 
     @on(Prompt.ScrollTranscript)
     def _page(self, event: Prompt.ScrollTranscript) -> None:
@@ -241,18 +278,38 @@ class ConversationScreen(Screen[None]):
     def action_compare(self) -> None:
         self._start_command(self._comparing.compare, "compare")
 
-    def action_editor(self) -> None:
-        """Edit the draft in the person's own editor."""
-        from baize_tui.app.services.external_editor import edit_text, editor_command
+    def action_take_back(self) -> None:
+        if not self._asking.take_back():
+            self.notify(NOTHING_QUEUED)
 
+    async def action_remove(self) -> None:
+        if not await self._asking.remove_queued():
+            self.notify(NOTHING_QUEUED)
+
+    async def action_editor(self) -> None:
+        """Edit the draft in the person's own editor."""
+        from baize_tui.app.services.external_editor import EditorFailed, edit_text, editor_command
+
+        await self._save_before_leaving()
         try:
             with self.app.suspend():
-                text = edit_text(self.prompt.draft, self._state.exit_watch)
+                edited = edit_text(self.prompt.draft, self._state.exit_watch)
         except (OSError, SuspendNotSupported) as error:
             self.status.show(f"{editor_command()} cannot be started: {error}", "problem")
             return
-        if text is not None:
-            self.prompt.set_draft(text)
+        except EditorFailed as error:
+            self.status.show(str(error), "problem")
+            return
+        self.prompt.change_text(edited.text)
+        if edited.problem:
+            self.status.show(edited.problem, "problem")
+
+    async def _save_before_leaving(self) -> None:
+        """Save the draft before the terminal is given away, however that ends."""
+        try:
+            await self._composer.save()
+        except StoreError as error:
+            self.status.show(str(error), "problem")
 
     # --- actions: messages ----------------------------------------------------------------------
 
@@ -367,5 +424,6 @@ class ConversationScreen(Screen[None]):
     async def action_quit(self) -> None:
         await self.app.action_quit()
 
-    def action_suspend(self) -> None:
+    async def action_suspend(self) -> None:
+        await self._save_before_leaving()
         self.app.action_suspend_process()

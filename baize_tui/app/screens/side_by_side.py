@@ -143,6 +143,7 @@ class SideBySide(Dialog[None]):
         self._chat = chat
         self._conversation = conversation
         self._question = question
+        self.question_saved = False
         self._answerers = answerers
         self._on_answered = on_answered
 
@@ -171,6 +172,7 @@ class SideBySide(Dialog[None]):
                 async for event in events:
                     if isinstance(event, MessageSaved):
                         question_id = event.message.id
+                        self.question_saved = True
                     column.show(event)
             self._on_answered()
             if question_id is None:

@@ -9,8 +9,22 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from msgspec import Struct
+
 from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
+
+
+class EditorFailed(Exception):
+    """The editor ended with an exit code that says to take nothing."""
+
+
+class Edited(Struct, frozen=True):
+    """What the editor left in the file."""
+
+    text: str
+    problem: str = ""
+    """How the editor ended, if it was not by itself."""
 
 
 def editor_command() -> str:
@@ -18,20 +32,36 @@ def editor_command() -> str:
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
 
 
-def edit_text(text: str, exit_watch: ExitWatch) -> str | None:
-    """``text`` as the editor saved it, sanitized; None if the editor failed.
+def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
+    """``text`` as the editor saved it, sanitized; also if a signal ended the editor.
 
     The terminal must be free: suspend the client around this call. If ``exit_watch`` ends the
     client meanwhile, the editor gets SIGHUP and saves the text in its own way.
 
     Raises:
         OSError: the editor cannot be started.
+        EditorFailed: it refused the text.
     """
+    command = shlex.split(editor_command())
     with tempfile.TemporaryDirectory(prefix="baize-") as folder:
         draft = Path(folder) / "message.md"
         draft.write_text(text, encoding="utf-8")
-        editor = subprocess.Popen([*shlex.split(editor_command()), str(draft)])
+        editor = subprocess.Popen([*command, str(draft)])
         with exit_watch.at_exit_inside(lambda: editor.send_signal(signal.SIGHUP)):
-            if editor.wait() != 0:
-                return None
-        return clean_text(draft.read_text(encoding="utf-8", errors="replace")).rstrip("\n")
+            code = editor.wait()
+        if code > 0:
+            raise EditorFailed(f"{command[0]} failed (exit code {code}); the message is unchanged")
+        edited = _read(draft, text)
+    if code < 0:
+        name = signal.Signals(-code).name
+        return Edited(edited, f"{command[0]} was ended by {name}; this is what it had saved")
+    return Edited(edited)
+
+
+def _read(draft: Path, before: str) -> str:
+    """The text in the file; ``before`` if the editor removed the file."""
+    try:
+        raw = draft.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return before
+    return clean_text(raw).rstrip("\n")

@@ -25,9 +25,10 @@ STATE_NOTES: dict[MessageState, tuple[str, str, str]] = {
 and what this action does."""
 MARK_NOTES: dict[Mark | None, str] = {"good": "▲ good", "bad": "▼ bad", None: ""}
 PINNED, UNFOLDS, THINKING, THOUGHT = "pinned", "unfolds", "thinking", "thought"
-FOLDED_LINES = 12
+FOLDED_LINES, LAST_LINES = 12, 4
 LONGEST_UNFOLDED = 30
-"""A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines."""
+"""A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines. The last
+``LAST_LINES`` of them are from its end: below a pasted text, the question is there."""
 NO_ANSWER = "no answer after the thought"
 INDENT = 2
 NOTE_WIDTH = 76
@@ -122,7 +123,9 @@ class Turn(Entry, eq=False, kw_only=True):
             return plain_lines(self.text, width, look, look.text)
         lines = self.text.split("\n")
         # No more than can be in sight: a pasted line can be a megabyte.
-        begin = "\n".join(lines[:FOLDED_LINES])[: width * FOLDED_LINES]
+        first = FOLDED_LINES - LAST_LINES
+        begin = "\n".join(lines[:first])[: width * first]
+        end = "\n".join(lines[-LAST_LINES:])[-width * LAST_LINES :]
         more = (
             count_text(len(lines) - FOLDED_LINES, "more line")
             if len(lines) > LONGEST_UNFOLDED
@@ -130,8 +133,9 @@ class Turn(Entry, eq=False, kw_only=True):
         )
         fold = f"… {more} · {self._key('unfold')} {UNFOLDS}"
         return [
-            *plain_lines(begin, width, look, look.text)[:FOLDED_LINES],
+            *plain_lines(begin, width, look, look.text)[:first],
             self._line(fold, width, look, look.dim, unfolds=True),
+            *plain_lines(end, width, look, look.text)[-LAST_LINES:],
         ]
 
     def _answer(self, width: int, look: Look) -> list[Line]:

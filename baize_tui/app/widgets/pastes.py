@@ -1,49 +1,133 @@
-"""Large pastes, shown as a short mark: in a line of a megabyte, every key would be slow."""
+"""Long pastes as objects in the prompt's document.
+
+In the document, a paste is a run of characters that text never contains: a first character, the
+paste's number in digits, and fillers up to the width of its label. On the screen, the label is
+drawn in place of the run. The contents are kept as long as the client runs, so that undo, redo and
+other conversations find them whatever was deleted.
+
+The characters are among Unicode's noncharacters, which are reserved for use inside a program; each
+is as wide as a letter, so that Textual computes the right places. In all other text they are
+replaced (``clean_entry``).
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from baize_shared.counts import count_text
+from baize_shared.sanitizer import REPLACEMENT, clean_text
+from baize_tui.store.records import DraftParts, Paste
 
 LARGE_LINES = 20
 LARGE_CHARACTERS = 2000
-_MARK = re.compile(r"\[paste (\d+): [^\]]*\]")
+"""A pasted text of this size becomes an object: in a long line, every key would be slow."""
+EDITABLE_CHARACTERS = 50_000
+"""The longest text that is put into the prompt as text, to be edited."""
+_QUESTION_CHARACTERS = 2000
+"""The last paragraph of a longer text stays text if it has at most this size."""
+
+_FIRST, _FILLER, _ZERO = "\ufdd0", "\ufdd1", 0xFDE0
+_RUN = re.compile("\ufdd0([\ufde0-\ufdef]+)\ufdd1*")
+_DISARM = dict.fromkeys(range(0xFDD0, 0xFDF0), REPLACEMENT)
+
+
+class Run(NamedTuple):
+    """The characters ``start`` to ``end`` of a line stand for paste ``number``."""
+
+    start: int
+    end: int
+    number: int
 
 
 def is_large(text: str) -> bool:
+    """Whether a pasted text becomes an object."""
     return len(text) > LARGE_CHARACTERS or text.count("\n") >= LARGE_LINES
 
 
+def clean_entry(text: str) -> str:
+    """``text`` from outside, without characters that a terminal obeys or that mean a paste."""
+    return clean_text(text).translate(_DISARM)
+
+
+def editable_parts(text: str) -> DraftParts:
+    """``text`` to be edited: as text, unless it would be slow; then the end of it stays text."""
+    if _can_be_edited(text):
+        return (text,) if text else ()
+    head, blank, end = text.rpartition("\n\n")
+    if head and len(end) <= _QUESTION_CHARACTERS:
+        return (Paste(head), blank + end)
+    return (Paste(text),)
+
+
+def _can_be_edited(text: str) -> bool:
+    return len(text) <= EDITABLE_CHARACTERS and all(
+        len(line) <= LARGE_CHARACTERS for line in text.split("\n")
+    )
+
+
+def runs_in(line: str) -> Iterator[Run]:
+    """The pastes in a line of the document."""
+    for match in _RUN.finditer(line):
+        digits = "".join(f"{ord(digit) - _ZERO:x}" for digit in match[1])
+        yield Run(match.start(), match.end(), int(digits, 16))
+
+
 class Pastes:
-    """The pasted texts of one draft, and the marks that stand for them."""
+    """The contents of all pastes, by number from 1."""
 
     def __init__(self) -> None:
-        self._texts: list[str] = []
+        self._pastes: list[Paste] = []
+        self._numbers: dict[str, int] = {}
 
-    def collapse(self, text: str) -> str:
-        """Keep ``text``; returns the mark that stands for it."""
-        self._texts.append(text)
+    def run_of(self, text: str) -> str:
+        """Keep ``text``; returns the characters that stand for it in a document."""
+        number = self._numbers.get(text) or self._numbers.get(text := clean_entry(text))
+        if number is None:
+            self._pastes.append(Paste(text))
+            number = self._numbers[text] = len(self._pastes)
+        run = _FIRST + "".join(chr(_ZERO + int(digit, 16)) for digit in f"{number:x}")
+        return run.ljust(len(self.label(number)), _FILLER)
+
+    def label(self, number: int) -> str:
+        """What the screen shows for a paste."""
+        text = self._pastes[number - 1].text
         lines = text.count("\n") + 1
         size = count_text(lines, "line") if lines > 1 else count_text(len(text), "character")
-        return f"[paste {len(self._texts)}: {size}]"
+        return f"[paste {number}: {size}]"
 
-    def expand(self, draft: str) -> str:
-        """``draft`` with every mark replaced by its text; other brackets are left alone."""
+    def text_of(self, number: int) -> str:
+        return self._pastes[number - 1].text
 
-        def pasted_text(mark: re.Match[str]) -> str:
-            number = int(mark[1]) - 1
-            return self._texts[number] if number < len(self._texts) else mark[0]
+    def encode(self, parts: DraftParts) -> str:
+        """``parts`` as the text of a document."""
+        return "".join(
+            self.run_of(part.text) if isinstance(part, Paste) else clean_entry(part)
+            for part in parts
+        )
 
-        return _MARK.sub(pasted_text, draft)
+    def decode(self, document: str) -> DraftParts:
+        """The texts and pastes of a document."""
+        parts: list[str | Paste] = []
+        end = 0
+        for run in runs_in(document):
+            parts += [document[end : run.start], self._pastes[run.number - 1]]
+            end = run.end
+        parts.append(document[end:])
+        return tuple(part for part in parts if part != "")
 
-    def mark_before(self, line: str) -> str | None:
-        """The mark that ``line`` ends with; None if it does not end with a paste's mark."""
-        marks = list(_MARK.finditer(line))
-        last = marks[-1] if marks else None
-        if last is None or last.end() != len(line) or int(last[1]) > len(self._texts):
-            return None
-        return last[0]
-
-    def forget(self) -> None:
-        self._texts.clear()
+    def find_again(self, text: str, document: str) -> DraftParts:
+        """``text`` as parts, with the pastes of ``document`` that it still contains as objects."""
+        parts: list[str | Paste] = [text]
+        for run in runs_in(document):
+            paste = self._pastes[run.number - 1]
+            for place, part in enumerate(parts):
+                if isinstance(part, str) and paste.text in part:
+                    before, _, after = part.partition(paste.text)
+                    parts[place : place + 1] = [before, paste, after]
+                    break
+        found: list[str | Paste] = []
+        for part in parts:
+            found += [part] if isinstance(part, Paste) else editable_parts(part)
+        return tuple(found)

@@ -1,0 +1,82 @@
+"""Messages that wait for the end of an answer, in each conversation."""
+
+from __future__ import annotations
+
+from baize_tui.app.conversation.composer import Composer
+from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Queued
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.queue_lines import ENTER_SENDS, QUEUED, WAITING, QueueLines
+from baize_tui.store.records import Unsent, parts_text
+
+
+class MessageQueue:
+    """Adds and removes queued messages, in the store too, and shows those of one conversation."""
+
+    def __init__(self, surface: Surface, composer: Composer, lines: QueueLines) -> None:
+        self._store = surface.chat.drafts
+        self._prompt = surface.prompt
+        self._composer = composer
+        self._lines = lines
+
+    def refresh(self) -> None:
+        """Show the queue of the open conversation as it is now."""
+        drafts = self._composer.shown
+        texts = tuple(parts_text(queued.parts).strip() for queued in drafts.queue)
+        # With a draft in the prompt, Enter sends that.
+        waiting = WAITING if self._prompt.text else ENTER_SENDS
+        self._lines.show(texts, waiting if drafts.waits else QUEUED)
+
+    async def add(self, drafts: ConversationDrafts, queued: Queued) -> None:
+        """Add a message at the end.
+
+        Raises:
+            StoreError: it cannot be stored; it is not in the queue then.
+        """
+        await self._save(drafts, queued)
+        drafts.queue.append(queued)
+        self.refresh()
+
+    async def remove_last(self, drafts: ConversationDrafts) -> Queued | None:
+        """Remove the last message; None if there is none.
+
+        Raises:
+            StoreError: it is still stored.
+        """
+        if not drafts.queue:
+            return None
+        queued = drafts.queue[-1]
+        await self._store.remove(queued.id)
+        if queued in drafts.queue:
+            drafts.queue.remove(queued)
+        self.refresh()
+        return queued
+
+    def take_last(self, drafts: ConversationDrafts) -> Queued | None:
+        """Take the last message out, to be written on; it stays in the store."""
+        queued = drafts.queue.pop() if drafts.queue else None
+        self.refresh()
+        return queued
+
+    def take_first(self, drafts: ConversationDrafts) -> Queued | None:
+        """Take the first message out, to be sent; it stays in the store."""
+        queued = drafts.queue.pop(0) if drafts.queue else None
+        self.refresh()
+        return queued
+
+    def put_back(self, drafts: ConversationDrafts, queued: Queued) -> None:
+        """Return the first message, which could not be sent; the queue waits from now on."""
+        drafts.queue.insert(0, queued)
+        self.hold(drafts)
+
+    def hold(self, drafts: ConversationDrafts) -> None:
+        """Let the queue wait for the person."""
+        drafts.waits = bool(drafts.queue)
+        self.refresh()
+
+    def release(self, drafts: ConversationDrafts) -> None:
+        """Let the queue go on with each answer that ends."""
+        drafts.waits = False
+        self.refresh()
+
+    async def _save(self, drafts: ConversationDrafts, queued: Queued) -> None:
+        await self._store.save(Unsent(queued.id, "queued", drafts.conversation_id, queued.parts))

@@ -1,0 +1,27 @@
+"""Which messages are ``/`` commands, and which only look like one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from baize_tui.app.actions import Action
+from baize_tui.store.records import DraftParts, parts_text
+
+
+def looks_like_command(text: str) -> bool:
+    """Whether a message, not stripped, is one line that begins with a slash.
+
+    A space in front of the slash says that it is no command.
+    """
+    return text.startswith("/") and "\n" not in text.rstrip()
+
+
+def command_in(text: str, actions: Sequence[Action]) -> Action | None:
+    """The action whose command is ``text``, which is not stripped; None if it is no command."""
+    command = text.rstrip()
+    return next((action for action in actions if action.command == command), None)
+
+
+def as_message(parts: DraftParts) -> DraftParts:
+    """``parts``, which were sent as a message, so that they are one again when they are sent."""
+    return (" ", *parts) if looks_like_command(parts_text(parts)) else parts

@@ -1,0 +1,25 @@
+"""What is written and not sent yet: drafts, edits, and messages that wait for an answer to end."""
+
+from __future__ import annotations
+
+from baize_tui.chat.store_thread import StoreThread
+from baize_tui.store.records import Unsent
+
+
+class Drafts:
+    """All access to unsent words. Every method may raise ``StoreError``."""
+
+    def __init__(self, store_thread: StoreThread) -> None:
+        self._thread = store_thread
+        self._unsent = store_thread.store.unsent
+
+    async def take_over(self, conversation_id: str | None) -> list[Unsent]:
+        """This client's words in a conversation, oldest first, and those of clients that no longer
+        run. None: the conversation that is not created yet."""
+        return await self._thread.call(self._unsent.take_over, conversation_id)
+
+    async def save(self, unsent: Unsent) -> None:
+        await self._thread.call(self._unsent.save, unsent)
+
+    async def remove(self, id: str) -> None:
+        await self._thread.call(self._unsent.remove, id)
