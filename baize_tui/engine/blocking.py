@@ -13,7 +13,6 @@ from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import AdapterUse, LoadedModel, Prompt
 from baize_tui.paths import Paths
 
-
 T = TypeVar("T")
 
 

@@ -280,7 +280,7 @@ async def side_by_side(pilot: Pilot[int]) -> None:
     await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
     columns = pilot.app.screen.query(Column)
     await wait_until(lambda: all(column.text for column in columns), "both answers")
-    await wait_until(lambda: "smollm2" in status(pilot), "the last one's name")
+    await wait_until(lambda: "loads with the next" in status(pilot), "its own model")
 
 
 async def disclaimer(pilot: Pilot[int]) -> None:
