@@ -39,6 +39,23 @@ Session = Annotated[
     typer.Option("--session", "-s", help="A conversation's id.", autocompletion=complete_session),
 ]
 
+Think = Annotated[
+    bool | None,
+    typer.Option(
+        "--think/--no-think", help="Let the model think first, where its template has a switch."
+    ),
+]
+MaxThinkingTokens = Annotated[
+    int | None, typer.Option(min=0, help="Most tokens of the thought before the answer.")
+]
+ShowThinking = Annotated[
+    bool | None,
+    typer.Option(
+        "--show-thinking/--hide-thinking",
+        help="Print the thought to stderr; by default only to a terminal.",
+    ),
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -87,22 +104,9 @@ def ask_command(
     max_tokens: Annotated[
         int | None, typer.Option(min=1, help="Most tokens of the answer, without the thought.")
     ] = None,
-    think: Annotated[
-        bool | None,
-        typer.Option(
-            "--think/--no-think", help="Let the model think first, where its template has a switch."
-        ),
-    ] = None,
-    max_thinking_tokens: Annotated[
-        int | None, typer.Option(min=0, help="Most tokens of the thought before the answer.")
-    ] = None,
-    show_thinking: Annotated[
-        bool | None,
-        typer.Option(
-            "--show-thinking/--hide-thinking",
-            help="Print the thought to stderr; by default only to a terminal.",
-        ),
-    ] = None,
+    think: Think = None,
+    max_thinking_tokens: MaxThinkingTokens = None,
+    show_thinking: ShowThinking = None,
     adapter: Annotated[
         list[str] | None,
         typer.Option(
