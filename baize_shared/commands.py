@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from baize_shared.crash_log import record_crash
 from baize_shared.printing import print_message
@@ -26,6 +27,11 @@ def exit_code_of(
     other exception is a bug: it becomes one line too, and its traceback goes to a log that the line
     names. ``interrupted`` is printed after Ctrl-C.
     """
+    if sys.stdout is None:  # closed by the caller, as with ``>&-``
+        _open_missing_streams()
+        print_message(program, "there is nowhere to print to: standard output is closed")
+        return FAILED
+    _open_missing_streams()
     try:
         result = command()
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
@@ -52,3 +58,14 @@ def exit_code_of(
         print_message(program, record_crash(program, error))
         return FAILED
     return result if isinstance(result, int) else DONE
+
+
+def _open_missing_streams() -> None:
+    """Open the null device for standard streams that the caller has closed.
+
+    Python has None for them; and the next file that is opened would get their number.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            file = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - open until the end
+            setattr(sys, name, file)

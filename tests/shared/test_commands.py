@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -65,3 +67,36 @@ def test_expected_errors_and_interruptions_leave_no_log(
     assert exit_code_of("baize-convert", raising(KeyboardInterrupt()), ()) == INTERRUPTED
     assert capsys.readouterr().err == "baize-convert: no model\n"
     assert not home.exists()
+
+
+_CLOSED = """
+import sys
+from baize_shared.commands import exit_code_of
+
+def command():
+    print("the answer", sys.stdin.read(), sys.stdin.isatty())
+    print("a message", file=sys.stderr)
+
+sys.exit(exit_code_of("baize-tui", command, ()))
+"""
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "out", "err"),
+    [
+        ("<&-", 0, "the answer  False\n", "a message\n"),
+        ("2>&-", 0, "the answer  False\n", ""),
+        ("<&- 2>&-", 0, "the answer  False\n", ""),
+        (">&-", 1, "", "baize-tui: there is nowhere to print to: standard output is closed\n"),
+        ("<&- >&- 2>&-", 1, "", ""),
+    ],
+)
+def test_standard_streams_may_be_closed(closed: str, code: int, out: str, err: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c", _CLOSED],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
