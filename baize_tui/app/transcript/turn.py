@@ -187,7 +187,7 @@ class Turn(Entry, eq=False, kw_only=True):
         lines = []
         if note := self._note():
             style = look.warning if self.message.state in STATE_NOTES else look.dim
-            lines.append(self._line(note, width, look, style))
+            lines += plain_lines(note, width, look, look.text + style)
         if self.branch is not None:
             position, total = self.branch
             id = self.message.id

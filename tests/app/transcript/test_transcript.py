@@ -341,6 +341,14 @@ async def test_reasoning_is_folded_and_opened_by_a_click(host: Host) -> None:
         assert "│ is known." in seen(transcript)
 
 
+@pytest.mark.parametrize("columns", [20, 30, 40, 51, 52, 53, 60])
+async def test_a_note_below_an_answer_wraps(host: Host, columns: int) -> None:
+    stopped = message(1, "", role="assistant", state="stopped", reasoning="Paris, surely.")
+    async with host(stopped, size=(columns, 16)) as (transcript, _):
+        words = " ".join(seen(transcript).split())
+        assert "no answer after the thought · stopped · ctrl+g continues" in words
+
+
 async def test_a_long_question_is_folded(host: Host) -> None:
     long = "\n".join(f"line {number}" for number in range(100))
     async with host(message(1, long), size=(60, 30)) as (transcript, _):
