@@ -2,13 +2,17 @@
 
 A process of its own (``python -m baize_tui.engine.attention_trial``), because llama.cpp may crash.
 It makes a model of two layers with random weights in which attention takes most of the time, fills
-a cache with each way, and prints a ``TrialResult`` as JSON.
+a cache with each way, and prints a ``TrialResult`` as JSON. At the end of its stdin it removes the
+model and ends: its client has quit.
 """
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,10 +38,17 @@ _ROUNDS = {1: 12, _QUESTION: 5, BATCH: 3}
 def main() -> None:
     """Print the result."""
     with tempfile.TemporaryDirectory(prefix="baize-attention-") as folder:
+        threading.Thread(target=_end_with_client, args=(folder,), daemon=True).start()
         file = Path(folder) / "model.gguf"
         write_trial_model(file)
         result = measure_attention(file)
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+
+
+def _end_with_client(folder: str) -> None:
+    sys.stdin.buffer.read()
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(1)
 
 
 def write_trial_model(file: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -33,6 +34,7 @@ from baize_tui.engine.protocol import (
     PromptMessage,
 )
 from baize_tui.settings import Sampling
+from tests.conftest import PATIENCE_S, wait_until
 
 SLOW = AttentionTimes(token=0.002, question=0.1, batch=0.4)
 FAST = AttentionTimes(token=0.001, question=0.02, batch=0.5)
@@ -108,6 +110,30 @@ async def test_a_trial_that_fails_leaves_flash_attention_on_and_is_not_repeated(
     assert await choice.flash_pays()
     monkeypatch.setattr(sys, "executable", "no such program")
     assert await choice.flash_pays()
+    assert choice.known_result is None
+
+
+async def test_a_trial_whose_client_quits_ends_and_leaves_no_files(
+    choice: AttentionChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    processes = []
+    start = asyncio.create_subprocess_exec
+
+    async def start_and_note(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
+        processes.append(await start(*arguments, **options))
+        return processes[0]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_note)
+    trial = asyncio.create_task(choice.flash_pays())
+    await wait_until(lambda: any(folder.rglob("*.gguf")), "the model of the trial")
+    trial.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await trial
+    await asyncio.wait_for(processes[0].wait(), PATIENCE_S)
+    assert not any(folder.iterdir())
     assert choice.known_result is None
 
 

@@ -71,7 +71,7 @@ class AttentionChoice:
                 "-P",
                 "-m",
                 "baize_tui.engine.attention_trial",
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,
@@ -79,12 +79,17 @@ class AttentionChoice:
             )
         finally:
             os.close(log)
+        assert process.stdin is not None
+        assert process.stdout is not None
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), _TRIAL_S)
+            # Not communicate(), which closes stdin.
+            output = await asyncio.wait_for(process.stdout.read(), _TRIAL_S)
             return msgspec.json.decode(output, type=TrialResult)
-        except (TimeoutError, msgspec.DecodeError):
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return None
+        except msgspec.DecodeError:
             return None
         finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
+            process.stdin.close()  # ends it if it still runs, and it removes its model
