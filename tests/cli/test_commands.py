@@ -153,6 +153,13 @@ def test_no_save_keeps_no_trace(paths: Paths) -> None:
     assert not paths.conversations_file.exists()
 
 
+def test_a_home_that_cannot_be_written_answers_what_is_not_saved() -> None:
+    # Nobody creates a folder there, not even root.
+    done = run("ask", PARIS, "--no-save", *SHORT, BAIZE_HOME="/proc/baize")
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert done.stdout
+
+
 def test_the_baize_format_can_be_asked_for() -> None:
     found = run_json("ask", "Hi", "--format", "baize", "--temperature", "0", *SHORT)
     shown = run_json("sessions", "show", found["session_id"])

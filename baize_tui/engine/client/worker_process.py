@@ -264,9 +264,15 @@ def _encoded(request: Request[Any, Any]) -> bytes:
 
 
 def open_log(file: Path) -> int:
-    """A descriptor that appends to ``file``; a large file is emptied first."""
-    private_folder(file.parent)
+    """A descriptor that appends to ``file``; a large file is emptied first.
+
+    Where it cannot be written, as in a read-only home, the model answers without a log.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-    if file.exists() and file.stat().st_size > _LARGEST_LOG:
-        flags |= os.O_TRUNC
-    return os.open(file, flags, 0o600)
+    try:
+        private_folder(file.parent)
+        if file.exists() and file.stat().st_size > _LARGEST_LOG:
+            flags |= os.O_TRUNC
+        return os.open(file, flags, 0o600)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
