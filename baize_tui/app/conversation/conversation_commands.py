@@ -122,5 +122,5 @@ class ConversationCommands:
 
         self._undo_stack.push(undo)
         self._list_updates.refresh()
-        self._idle_status.show()
+        self._idle_status.show_current()
         surface.screen.notify(f"Deleted. {self._undo_key} restores it.")

@@ -62,7 +62,7 @@ class ConversationView:
         surface.transcript.show(messages, head, conversation.context_start)
         self.show_disclaimer()
         self._list_updates.refresh()
-        self._idle_status.show()
+        self._idle_status.show_current()
         surface.status.show_stop(view.is_answering)
         show_rest = partial(self._show_rest, conversation, messages)
         surface.run_worker(show_rest, group=REST_GROUP, exclusive=True)
@@ -139,7 +139,7 @@ class ConversationView:
             view.conversation = stored
             surface.transcript.set_head(head_text(surface.chat, stored))
             self.show_disclaimer()
-            self._idle_status.show()
+            self._idle_status.show_current()
             self._draft_cost.count_soon()
 
     # --- parts ----------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.widgets.status_line import threads_text
+from baize_tui.app.widgets.status_line import ANSWERING, READING, threads_text
 from baize_tui.catalog.recipes import CatalogError
 
 MODERATED, NOT_MODERATED = "moderated", "not moderated"
@@ -28,6 +28,17 @@ class IdleStatus:
     def show_if_idle(self) -> None:
         if self.is_idle:
             self.show()
+
+    def show_current(self) -> None:
+        """Show the state, or the answer of the open conversation if one is in progress."""
+        view = self._surface.view
+        open_id = view.open_id
+        if view.editing is not None or open_id is None or open_id not in view.live:
+            self.show()
+            return
+        live = view.live[open_id]
+        begun = live is not None and not live.reading
+        self._surface.status.show(ANSWERING if begun else READING, "busy")
 
     def show(self) -> None:
         state, view, status = self._surface.state, self._surface.view, self._surface.status

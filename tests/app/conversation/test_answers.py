@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from textual.widgets import Static
 
 from baize_tui.app.widgets.prompt import Prompt
+from baize_tui.app.widgets.status_line import ANSWERING
 from baize_tui.engine.client import WorkerDied
 from baize_tui.engine.protocol import ThreadsChosen
 from baize_tui.settings import ChatSettings, LookSettings, Settings
@@ -74,6 +76,27 @@ async def test_switching_away_and_back_while_it_streams(run_app: RunApp) -> None
         engine.go_on.set()
         await wait_until(lambda: texts(pilot) == ["Count", "One two three."], "the answer")
         await wait_until(lambda: titles(pilot) == ["Count"], "the mark to go")
+
+
+async def test_the_status_stays_that_of_the_answer_when_something_else_changes(
+    run_app: RunApp,
+) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "Count", "One ")
+        assert status(pilot).startswith(ANSWERING)
+        await pilot.press("ctrl+n")
+        await wait_until(lambda: texts(pilot) == [], "a new conversation")
+        await pilot.press("ctrl+b", "down", "enter")
+        await wait_until(lambda: texts(pilot) == ["Count", "One "], "the one before")
+        await wait_until(lambda: status(pilot).startswith(ANSWERING), "the answer again")
+        view = screen(pilot).conversation_view
+        (conversation,) = await client(pilot).state.chat.conversations.list_all()
+        await view.change_options(replace(conversation, overflow="stop"))
+        assert status(pilot).startswith(ANSWERING)
+        engine.go_on.set()
+        await wait_until(lambda: "tokens/s" in status(pilot), "the end")
 
 
 async def test_a_dead_worker_is_reported_and_the_client_continues(run_app: RunApp) -> None:
