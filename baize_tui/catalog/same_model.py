@@ -19,7 +19,8 @@ def find_same_model(name: str, path: str | None, sha256: str | None, paths: Path
     Raises:
         CatalogError: it is not on this machine, or another model has taken its place.
     """
-    installed = [model for model in known_models(paths) if model.path is not None]
+    known = known_models(paths)
+    installed = [model for model in known if model.path is not None]
     if sha256 is not None:
         for model in sorted(installed, key=lambda model: model.name != name):
             if model.path is not None and known_sha256(model.path, paths.cache) == sha256:
@@ -27,14 +28,15 @@ def find_same_model(name: str, path: str | None, sha256: str | None, paths: Path
     found: CatalogModel | None
     if path is not None and Path(path).is_file():
         found = _model_at(Path(path), installed)
-    elif path is None:
-        found = find_model(name, paths)
+    elif path is None and any(model.name == name for model in known):
+        found = find_model(name, paths)  # not by the name alone: it may be that of a file here
     else:
         found = next((model for model in installed if model.name == name), None)
     if found is None or found.path is None:
+        where = "on this machine" if path is None else f"at {clean_line(path)}"
         raise CatalogError(
-            f"the model of this conversation, {clean_line(name)}, is no longer at "
-            f"{clean_line(path or '')}: choose another one for it"
+            f"the model of this conversation, {clean_line(name)}, is no longer {where}: choose "
+            "another one for it"
         )
     if sha256 is not None and known_sha256(found.path, paths.cache) not in (None, sha256):
         raise CatalogError(

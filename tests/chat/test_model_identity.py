@@ -130,14 +130,16 @@ async def test_two_recipes_over_one_file_stay_apart(
 
 
 async def test_a_conversation_from_before_paths_were_kept_goes_by_the_name(
-    chat: Chat, files: list[Path], paths: Paths
+    chat: Chat, files: list[Path], paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("gone").write_text("a file of this name in the folder where the client starts")
     write_recipe("mine", Recipe(file=str(files[0])), paths)
     await chat.use_model(chat.catalog.find_model("mine"))
     old = await chat.conversations.create(system="", moderation=False, model="mine")
     assert chat.active_model.is_model_of(old)
     gone = await chat.conversations.create(system="", moderation=False, model="gone")
-    with pytest.raises(CatalogError, match="no model is called 'gone'"):
+    with pytest.raises(CatalogError, match="gone, is no longer on this machine: choose"):
         chat.active_model.required_by(gone)
 
 
