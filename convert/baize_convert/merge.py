@@ -236,6 +236,8 @@ def _check_output(plan: Plan, output: Path, partial: Path) -> None:
         raise ConvertError(f"{output} is one of the inputs: choose another name")
     if output.is_dir():
         raise ConvertError(f"{output} is a folder: give the name of a file in it")
+    if output.exists() and not output.is_file():  # root would replace /dev/null for everyone
+        raise ConvertError(f"{output} is not an ordinary file: choose another name")
     if not output.parent.is_dir():
         raise ConvertError(f"{output.parent}: no such folder")
     reserved = partial.lstat().st_blocks * 512 if os.path.lexists(partial) else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,3 +38,21 @@ def test_a_failure_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert run(["plan", str(BASE), "--outtype", "Q9"]) == 1
     assert "known: F32" in capsys.readouterr().err
     assert run(["plan"]) == 2
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["merge", str(BASE), "--outtype", "F32"],
+        ["adapter", str(FOLDER / "plain"), "--base", str(BASE)],
+    ],
+)
+def test_a_pipe_or_a_device_is_never_replaced(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "pipe"
+    os.mkfifo(output)
+    assert run([*command, "--output", str(output)]) == 1
+    assert f"{output} is not an ordinary file" in capsys.readouterr().err
+    assert output.is_fifo()
+    assert list(tmp_path.iterdir()) == [output]

@@ -539,6 +539,31 @@ def test_the_check_is_part_of_every_merge(tmp_path: Path) -> None:
     assert caught.value.comparison.differences[0].source == [260]
 
 
+def test_the_check_needs_no_folder_of_the_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The home may be read-only. Here it cannot even exist: root may write everywhere else."""
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("BAIZE_HOME", str(tmp_path / "file" / "home"))
+    folder = byte_level_folder(tmp_path / "checked-without-home")
+    output = tmp_path / "out.gguf"
+    assert run(["merge", str(folder), "--outtype", "F32", "-o", str(output)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["phi3.5-tuned", "My Phi-3", "Modern-BERT-like"])
+def test_the_name_of_a_model_changes_no_tokens(name: str, tmp_path: Path) -> None:
+    """llama.cpp strips spaces by that name, and asks for tokens that need not be there."""
+    folder = byte_level_folder(
+        tmp_path / name,
+        lambda tokenizer: tokenizer["added_tokens"].append(
+            added_token(260, "[MASK]", special=True)
+        ),
+    )
+    output = tmp_path / "out.gguf"
+    assert run(["merge", str(folder), "--outtype", "F32", "-o", str(output)]) == 0
+
+
 @pytest.mark.parametrize("flag", ["lstrip", "rstrip", "single_word"])
 def test_known_limits_are_reported_and_do_not_fail(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

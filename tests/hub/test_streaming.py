@@ -246,6 +246,24 @@ def test_kept_weights_are_in_the_hubs_own_cache_and_are_not_fetched_again(
         assert hub.sent == before
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hf:owner/model", "--outtype", "Q9"), "no outtype is called 'Q9'"),
+        (("hf:owner/model", "--adapter", "nowhere"), "nowhere: no such folder"),
+        (("hf:owner/adapter",), "hf:owner/adapter is an adapter: give it with --adapter"),
+    ],
+)
+def test_nothing_is_kept_of_what_cannot_be_converted(
+    arguments: tuple[str, ...], message: str, hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    done = run("merge", *arguments, "--keep-source", "-o", tmp_path / "out.gguf")
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert large_files(tmp_path / "hf") == []
+
+
 def test_a_full_disk_keeps_what_has_arrived(hub: Hub, run: Run, tmp_path: Path) -> None:
     arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -265,7 +283,7 @@ def test_a_full_disk_keeps_what_has_arrived(hub: Hub, run: Run, tmp_path: Path) 
 
 
 def test_a_download_with_another_hash_is_not_kept(hub: Hub, run: Run, tmp_path: Path) -> None:
-    hub.faults.damage = 0
+    hub.faults.damage = 1_000_000  # not in the header, which is read before the download
     arguments = ("merge", "hf:owner/model", "--keep-source", "-o", tmp_path / "out.gguf")
     done = run(*arguments)
     assert done.returncode == 1

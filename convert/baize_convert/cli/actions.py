@@ -54,6 +54,7 @@ def run_merge(options: MergeOptions) -> None:
     """Merge, quantize and print the quantization loss."""
     output = options.output
     if options.keep_source and options.base.startswith(HUB_PREFIX):
+        _plan(options, download_weights=False)  # what cannot be converted is not downloaded
         with _byte_bar(options.base, json=options.json) as bar:
             cache_weights(parse_name(options.base), bar.update)
     plan = _make_plan(options)
@@ -150,12 +151,20 @@ def inspect(options: InspectOptions) -> None:
 
 
 def _make_plan(options: PlanOptions, *, download_weights: bool = True) -> Plan:
-    """Plan the conversion and print its warnings.
+    """Plan the conversion and print its warnings; see ``_plan``."""
+    plan = _plan(options, download_weights=download_weights)
+    for warning in plan.warnings:
+        print_message(PROGRAM, warning)
+    return plan
+
+
+def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
+    """Plan the conversion.
 
     ``download_weights`` is for adapters on the hub: see ``open_adapter``.
     """
     template = options.chat_template
-    plan = plan_conversion(
+    return plan_conversion(
         options.base,
         open_adapters(options.adapters or (), download_weights=download_weights),
         parse_outtype(options.outtype),
@@ -170,9 +179,6 @@ def _make_plan(options: PlanOptions, *, download_weights: bool = True) -> Plan:
             strict=options.strict,
         ),
     )
-    for warning in plan.warnings:
-        print_message(PROGRAM, warning)
-    return plan
 
 
 def _read_text(file: Path) -> str:

@@ -56,6 +56,8 @@ def write_adapter(
     inputs = [*adapter.files, *base.files]
     if output.resolve() in {source.path.resolve() for source in inputs if source.is_local}:
         raise ConvertError(f"{output} is one of the inputs: choose another name")
+    if output.exists() and not output.is_file():
+        raise ConvertError(f"{output} is not an ordinary file: choose another name")
     names = module_names(base.config)
     writer = GGUFWriter(None, base.config.architecture.name)
     writer.add_type("adapter")

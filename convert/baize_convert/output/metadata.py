@@ -19,7 +19,7 @@ from baize_convert.quantization.outtypes import Outtype
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.gguf_file import copy_key, read_text
 from baize_convert.sources.model_config import ModelConfig
-from baize_convert.sources.titles import name_from_path, title, utf8_name
+from baize_convert.sources.titles import name_from_path, neutral_title, title, utf8_name
 from baize_convert.vocabulary.vocabulary import Vocabulary
 
 QUANTIZATION_VERSION = 2
@@ -99,7 +99,7 @@ def _copy_keys(writer: GGUFWriter, reader: GGUFReader, replaced: tuple[str, ...]
 
 def _add_lineage(writer: GGUFWriter, base: Checkpoint, adapters: Sequence[Adapter]) -> None:
     assert base.gguf is not None
-    writer.add_name(_merged_title(adapters))
+    writer.add_name(neutral_title(_merged_title(adapters)))
     writer.add_base_model_count(1)
     writer.add_base_model_name(
         0, read_text(base.gguf, "general.name") or title(name_from_path(base.path))
@@ -139,6 +139,7 @@ def _general_metadata(
             lineage["repo_url"] = metadata.repo_url
         metadata.base_models = [lineage]
         metadata.name = _merged_title(adapters)
+    metadata.name = neutral_title(metadata.name)
     return metadata
 
 
