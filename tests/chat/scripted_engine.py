@@ -116,7 +116,8 @@ class _Vocabulary:
         self._pieces = pieces
 
     def piece(self, token: int) -> bytes:
-        return self._pieces[token].encode()
+        # An answer may go on that another engine has begun, in a client before this one.
+        return self._pieces[token].encode() if token < len(self._pieces) else b""
 
 
 def _delta(text: AnswerText, ids: list[int]) -> Delta:

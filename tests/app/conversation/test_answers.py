@@ -119,7 +119,7 @@ async def test_reasoning_streams_folded_and_a_key_opens_it(run_app: RunApp) -> N
         await wait_until(lambda: "thinking · 2 words" in shown(pilot), "the thinking")
         engine.go_on.set()
         await wait_until(lambda: "▸ thought · 3 words" in shown(pilot), "the thought")
-        assert "Paris." in shown(pilot)
+        await wait_until(lambda: "Paris." in shown(pilot), "the answer")
         assert "known." not in shown(pilot)
         await pilot.press("alt+r")
         assert "│ It is known." in shown(pilot)

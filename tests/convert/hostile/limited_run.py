@@ -30,6 +30,13 @@ def limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (data + MEMORY, data + MEMORY))
 
 
+def peak_memory() -> int:
+    """Bytes that were resident at most. ``ru_maxrss`` starts with what the parent process had."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) * 1024
+
+
 def start_clock() -> None:
     """The system ends this process if it computes longer than ``CPU_SECONDS`` from now."""
     signal.setitimer(signal.ITIMER_PROF, CPU_SECONDS)
@@ -73,8 +80,7 @@ def main() -> None:
             print(json.dumps({"number": number, "problem": problem}))
             return
     signal.setitimer(signal.ITIMER_PROF, 0)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"inputs": count, "refused": refused, "resident": resident}))
+    print(json.dumps({"inputs": count, "refused": refused, "resident": peak_memory()}))
 
 
 if __name__ == "__main__":
