@@ -333,6 +333,7 @@ async def queue_waits(pilot: Pilot[int]) -> None:
     await queued(pilot)
     await pilot.press("escape")
     await wait_until(lambda: not client(pilot).state.chat.busy, "the stop")
+    await wait_until(lambda: "with draft" in status(pilot), "the count")
     await settled(pilot)
 
 

@@ -26,6 +26,8 @@ class DraftCost:
         self._surface = surface
         self._idle_status = idle_status
         self._timer: Timer | None = None
+        self._problem: tuple[str, str] | None = None
+        """The last problem in the status line, and the draft beside it."""
 
     def draft_changed(self) -> None:
         if not self._surface.prompt.draft:
@@ -62,5 +64,17 @@ class DraftCost:
     def _set_tokens(self, tokens: int | None) -> None:
         view = self._surface.view
         before, view.draft_tokens = view.draft_tokens, tokens
-        if tokens != before:
+        if tokens != before and not self._keeps_problem():
             self._idle_status.show_if_idle()
+
+    def _keeps_problem(self) -> bool:
+        """Whether the status line has a problem that the person has not answered by typing.
+
+        A count that began before the problem appeared is of the same draft, and must not hide it.
+        """
+        status, draft = self._surface.status, self._surface.prompt.draft
+        if status.kind != "problem":
+            return False
+        if self._problem is None or self._problem[0] != status.text:
+            self._problem = status.text, draft
+        return self._problem[1] == draft

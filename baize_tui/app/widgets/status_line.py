@@ -66,6 +66,10 @@ class StatusLine(Horizontal):
         return self._text
 
     @property
+    def kind(self) -> StatusKind:
+        return self._kind
+
+    @property
     def hints(self) -> str:
         """The keys shown at the right."""
         return self._hints().plain
