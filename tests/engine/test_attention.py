@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
@@ -21,6 +20,7 @@ from baize_tui.engine.attention import (
     TrialResult,
     choose_attention,
 )
+from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.client.attention_choice import VARIABLE, AttentionChoice
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
@@ -34,7 +34,6 @@ from baize_tui.engine.protocol import (
     PromptMessage,
 )
 from baize_tui.settings import Sampling
-from tests.conftest import PATIENCE_S, wait_until
 
 SLOW = AttentionTimes(token=0.002, question=0.1, batch=0.4)
 FAST = AttentionTimes(token=0.001, question=0.02, batch=0.5)
@@ -102,39 +101,33 @@ async def test_the_trial_measures_this_machine_once(
     assert later.known_result == result
 
 
-@pytest.mark.parametrize("program", ["/bin/false", "/bin/echo"])
-async def test_a_trial_that_fails_leaves_flash_attention_on_and_is_not_repeated(
-    program: str, choice: AttentionChoice, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("program", ["/bin/false", "/bin/echo", "no such program"])
+async def test_a_trial_that_fails_leaves_flash_attention_on_for_this_client(
+    program: str, choice: AttentionChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "executable", program)
     assert await choice.flash_pays()
-    monkeypatch.setattr(sys, "executable", "no such program")
-    assert await choice.flash_pays()
     assert choice.known_result is None
+    assert not (tmp_path / "cache" / "attention.json").exists(), "the next client tries again"
 
 
-async def test_a_trial_whose_client_quits_ends_and_leaves_no_files(
+async def test_a_crash_of_llama_cpp_in_the_trial_is_remembered(
     choice: AttentionChoice, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "temporary"
-    folder.mkdir()
-    monkeypatch.setenv("TMPDIR", str(folder))
-    processes = []
-    start = asyncio.create_subprocess_exec
+    program = tmp_path / "crash"
+    program.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    assert await choice.flash_pays()
+    assert (tmp_path / "cache" / "attention.json").exists()
 
-    async def start_and_note(*arguments: str, **options: Any) -> asyncio.subprocess.Process:
-        processes.append(await start(*arguments, **options))
-        return processes[0]
 
-    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_and_note)
-    trial = asyncio.create_task(choice.flash_pays())
-    await wait_until(lambda: any(folder.rglob("*.gguf")), "the model of the trial")
-    trial.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await trial
-    await asyncio.wait_for(processes[0].wait(), PATIENCE_S)
-    assert not any(folder.iterdir())
-    assert choice.known_result is None
+def test_another_value_of_the_variable_is_refused(
+    choice: AttentionChoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, "maybe")
+    with pytest.raises(EngineFailure, match="BAIZE_FLASH_ATTENTION is 'maybe', but may be on or"):
+        choice.flash_pays_so_far()
 
 
 @pytest.mark.parametrize(("value", "pays"), [("on", True), ("off", False)])

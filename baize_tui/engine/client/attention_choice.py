@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_tui.engine.attention import TrialResult
+from baize_tui.engine.client.failures import EngineFailure
 from baize_tui.engine.client.worker_process import open_log
 from baize_tui.engine.machine_cache import MachineCache, MachineKey
 from baize_tui.engine.profiles import HIDDEN_GPUS
@@ -49,24 +50,59 @@ class AttentionChoice:
         return None if known is None else known.result
 
     def flash_pays_so_far(self) -> bool:
-        """The choice as far as it is known; nothing is measured."""
-        if (wanted := os.environ.get(VARIABLE)) in ("on", "off"):
-            return wanted == "on"
+        """The choice as far as it is known; nothing is measured.
+
+        Raises:
+            EngineFailure: the environment variable has another value.
+        """
+        if (wanted := _wanted()) is not None:
+            return wanted
         result = self.known_result
         return result is None or result.flash_pays
 
     async def flash_pays(self) -> bool:
-        """The choice, after a trial if there was none on this machine."""
-        if os.environ.get(VARIABLE) not in ("on", "off") and self._known is None:
-            self._measured = MeasuredAttention(self._cache.machine, await self._measure())
-            self._cache.write(self._measured)
+        """The choice, after a trial if there was none on this machine.
+
+        A result, and a crash, are remembered for good; a trial that took too long or could not be
+        started is tried again by the next client.
+
+        Raises:
+            EngineFailure: the environment variable has another value.
+        """
+        if _wanted() is None and self._known is None:
+            result, for_good = await self._measure()
+            self._measured = MeasuredAttention(self._cache.machine, result)
+            if for_good:
+                self._cache.write(self._measured)
         return self.flash_pays_so_far()
 
-    async def _measure(self) -> TrialResult | None:
-        """Run the trial in a process of its own; None if it failed."""
+    async def _measure(self) -> tuple[TrialResult | None, bool]:
+        """Run the trial in a process of its own: its result, None if it failed, and whether the
+        next trial would end in the same way."""
+        try:
+            process = await self._start_trial()
+        except OSError:  # too many processes, or too little memory
+            return None, False
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            # Not communicate(), which closes stdin.
+            output = await asyncio.wait_for(process.stdout.read(), _TRIAL_S)
+            code = await process.wait()
+            if code != 0:
+                return None, code < 0  # a signal: llama.cpp crashed
+            return msgspec.json.decode(output, type=TrialResult), True
+        except (TimeoutError, msgspec.DecodeError):
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            return None, False
+        finally:
+            process.stdin.close()  # ends it if it still runs, and it removes its model
+
+    async def _start_trial(self) -> asyncio.subprocess.Process:
         log = open_log(self._log_file)
         try:
-            process = await asyncio.create_subprocess_exec(
+            return await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-P",
                 "-m",
@@ -79,17 +115,15 @@ class AttentionChoice:
             )
         finally:
             os.close(log)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            # Not communicate(), which closes stdin.
-            output = await asyncio.wait_for(process.stdout.read(), _TRIAL_S)
-            return msgspec.json.decode(output, type=TrialResult)
-        except TimeoutError:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            return None
-        except msgspec.DecodeError:
-            return None
-        finally:
-            process.stdin.close()  # ends it if it still runs, and it removes its model
+
+
+def _wanted() -> bool | None:
+    """What the environment variable decides; None if it is not set.
+
+    Raises:
+        EngineFailure: it is neither ``on`` nor ``off``.
+    """
+    value = os.environ.get(VARIABLE, "")
+    if value not in ("", "on", "off"):
+        raise EngineFailure(f"{VARIABLE} is {value!r}, but may be on or off")
+    return None if not value else value == "on"
