@@ -100,7 +100,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.type(F4)
         client.wait_for("differs from the default")
         client.type(TAB * 10)
-        client.wait_for("Randomness; 0 always")
+        client.wait_for("Maximum number of tokens in the thought")
         client.type("0.0" + ENTER)
         client.wait_for("Keep the k most likely")
         client.type(ESCAPE)

@@ -21,4 +21,3 @@ async def test_each_model_has_a_reason_if_no_engine_can_start(paths: Paths, tmp_
         "first",
         "second",
     ]
-    assert all(str(paths.logs) in r.reason for r in results if isinstance(r, PlanFailure))
