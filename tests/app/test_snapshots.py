@@ -20,6 +20,8 @@ from textual.widgets import Input, TextArea
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.screens.option_form import OptionRow
+from baize_tui.app.screens.picker import Picker
+from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.chat import Chat
@@ -269,6 +271,22 @@ async def models(pilot: Pilot[int]) -> None:
     await wait_until(lambda: "For research only" in details(models_screen), "the details")
 
 
+async def side_by_side(pilot: Pilot[int]) -> None:
+    await answered(pilot)
+    await pilot.press(*"What")
+    await wait_until(lambda: "with draft" in status(pilot), "the count")
+    await pilot.press("alt+v")
+    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+    await pilot.press("enter")
+    await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+    await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
+    columns = pilot.app.screen.query(Column)
+    await wait_until(lambda: all(column.text for column in columns), "both answers")
+    await wait_until(lambda: "loads with the next" in status(pilot), "its own model")
+    # Another model than the conversation's is loaded now, which cannot count its draft.
+    await wait_until(lambda: "with draft" not in status(pilot), "the end of the count")
+
+
 async def disclaimer(pilot: Pilot[int]) -> None:
     await answered(pilot)
 
@@ -368,6 +386,7 @@ STATES: dict[str, Callable[[], State]] = {
     "palette": lambda: State(palette),
     "help": lambda: State(help_screen),
     "models": lambda: State(models),
+    "side-by-side": lambda: State(side_by_side),
     "disclaimer": lambda: State(disclaimer, find_model=doctor),
     "finding": lambda: State(finding),
     "large-paste": lambda: State(large_paste),

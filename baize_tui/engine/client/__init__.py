@@ -18,7 +18,7 @@ from baize_tui.engine.client.failures import (
 )
 from baize_tui.engine.client.interface import Engine, Generation, GenerationEvent, ModelSpec
 from baize_tui.engine.client.worker_engine import WorkerEngine
-from baize_tui.engine.client.worker_process import kill_workers, open_log
+from baize_tui.engine.client.worker_process import kill_workers
 
 __all__ = [
     "Engine",
@@ -31,5 +31,4 @@ __all__ = [
     "WorkerDied",
     "WorkerEngine",
     "kill_workers",
-    "open_log",
 ]

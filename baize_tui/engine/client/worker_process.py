@@ -84,12 +84,9 @@ class WorkerProcess:
         """Start a worker under ``profile``; what C code prints goes to ``log_file``.
 
         Raises:
-            EngineFailure: the log file cannot be opened.
+            EngineFailure: the system cannot start another process.
         """
-        try:
-            log = open_log(log_file)
-        except OSError as error:
-            raise EngineFailure(f"{error.filename or log_file}: {error.strerror}") from error
+        log = open_log(log_file)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -109,6 +106,9 @@ class WorkerProcess:
                     **environment_for(profile),
                 },
             )
+        except OSError as error:
+            what = f"{error.filename or sys.executable}: {error.strerror}"
+            raise EngineFailure(f"the model process cannot be started: {what}") from error
         finally:
             os.close(log)
         return cls(process, log_file, profile)

@@ -7,14 +7,12 @@ the client.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,7 +23,6 @@ from baize_shared.printing import print_message
 
 if TYPE_CHECKING:
     from baize_tui.engine.blocking import BlockingEngine
-    from baize_tui.paths import Paths
 
 
 class TemplateFailure(ConvertError):
@@ -140,31 +137,13 @@ def _engine() -> Iterator[BlockingEngine]:
     # Imported when used: most commands run no model.
     from baize_tui.engine.blocking import BlockingEngine
     from baize_tui.engine.client import EngineFailure
+    from baize_tui.paths import project_paths
 
     try:
-        with _worker_paths() as paths, BlockingEngine(paths, _print_notice) as engine:
+        with BlockingEngine(project_paths(), _print_notice) as engine:
             yield engine
     except EngineFailure as failure:
         raise ConvertError(str(failure)) from failure
-
-
-@contextmanager
-def _worker_paths() -> Iterator[Paths]:
-    """The client's folders, with a temporary one for the log where that cannot be written.
-
-    A home may be read-only, as in containers, and a conversion needs nothing from it.
-    """
-    from baize_tui.engine.client import open_log
-    from baize_tui.paths import project_paths
-
-    paths = project_paths()
-    try:
-        os.close(open_log(paths.worker_log))
-    except OSError:
-        with tempfile.TemporaryDirectory(prefix="baize-log-") as folder:
-            yield msgspec.structs.replace(paths, logs=Path(folder))
-    else:
-        yield paths
 
 
 def _print_notice(notice: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+
+import pytest
 
 from baize_tui.app.services.model_plans import PlanFailure, plan_models
 from baize_tui.paths import Paths
@@ -10,9 +13,11 @@ from baize_tui.settings import Settings
 from tests.chat.scripted_engine import model
 
 
-async def test_each_model_has_a_reason_if_no_engine_can_start(paths: Paths, tmp_path: Path) -> None:
-    paths.logs.parent.mkdir(parents=True, exist_ok=True)
-    paths.logs.write_text("a file where the folder of the logs should be")
+async def test_each_model_has_a_reason_if_no_engine_can_start(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = str(tmp_path / "no python here")
+    monkeypatch.setattr(sys, "executable", python)
     file = tmp_path / "scripted.gguf"
     file.touch()
     models = [model(str(file), name) for name in ("first", "second")]
@@ -21,3 +26,4 @@ async def test_each_model_has_a_reason_if_no_engine_can_start(paths: Paths, tmp_
         "first",
         "second",
     ]
+    assert all(python in r.reason for r in results if isinstance(r, PlanFailure))
