@@ -24,6 +24,7 @@ from baize_convert.budget import DEFAULT_MEMORY, Budget, choose_budget
 from baize_convert.failures import ConvertError
 from baize_convert.journal import Journal, WrittenRows
 from baize_convert.output.layout import TensorPlacement
+from baize_convert.output.output_path import check_output_path
 from baize_convert.output.provenance import HashedFile, compute_sha256, insert_hashes
 from baize_convert.output.slab_writer import Slab, SlabWriter
 from baize_convert.parity.check import check_tokenizer
@@ -124,7 +125,9 @@ def _open_journal(plan: Plan, partial: Path, *, resume: bool) -> Journal:
     path = Path(f"{partial}.journal")
     try:
         return Journal.open(path, _fingerprint(plan), resume=resume)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ConvertError(f"{path}: {error.strerror}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ConvertError(f"{path}: {error}; delete it to start again") from error
 
 
@@ -231,15 +234,8 @@ def _check_source(source: ByteSource, partial: Path, journal: Journal) -> None:
 
 
 def _check_output(plan: Plan, output: Path, partial: Path) -> None:
-    sources = {source.path.resolve() for source in _inputs(plan) if source.is_local}
-    if output.resolve() in sources:
-        raise ConvertError(f"{output} is one of the inputs: choose another name")
-    if output.is_dir():
-        raise ConvertError(f"{output} is a folder: give the name of a file in it")
-    if output.exists() and not output.is_file():  # root would replace /dev/null for everyone
-        raise ConvertError(f"{output} is not an ordinary file: choose another name")
-    if not output.parent.is_dir():
-        raise ConvertError(f"{output.parent}: no such folder")
+    folders = [plan.base.path, plan.tokenizer, *(adapter.path for adapter in plan.adapters)]
+    check_output_path(output, _inputs(plan), folders)
     reserved = partial.lstat().st_blocks * 512 if os.path.lexists(partial) else 0
     free = shutil.disk_usage(output.parent).free + reserved
     if free < plan.layout.length:

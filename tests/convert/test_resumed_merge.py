@@ -179,3 +179,25 @@ def test_a_full_disk_is_one_line_and_the_merge_resumes_later(tmp_path: Path) -> 
     assert not output.exists()
     assert subprocess.run(command, capture_output=True).returncode == 0
     assert output.is_file()
+
+
+@pytest.mark.parametrize("name", ["tokenizer.json", "config.json", "notes.txt"])
+def test_no_file_beside_the_weights_is_replaced_but_an_earlier_output(
+    name: str, tmp_path: Path
+) -> None:
+    folder = random_folder(tmp_path / "base", **SHAPES["grouped"])
+    (folder / "notes.txt").write_text("mine")
+    before = (folder / name).read_bytes()
+    plan = plan_conversion(folder, [], parse_outtype("F16"))
+    with pytest.raises(ConvertError, match="is one of the inputs"):
+        merge(plan, folder / name)
+    assert (folder / name).read_bytes() == before
+    for _ in range(2):
+        merge(plan, folder / "model.gguf")
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    folder = random_folder(tmp_path / "base", **SHAPES["grouped"])
+    plan = plan_conversion(folder, [], parse_outtype("F16"))
+    with pytest.raises(ConvertError, match=r": File name too long$"):
+        merge(plan, tmp_path / f"{'x' * 245}.gguf")

@@ -92,6 +92,7 @@ def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[
     convert_folder(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")
     result = run_verify(tmp_path / "small.gguf", "--base", tmp_path / "base.gguf", capsys=capsys)
     assert result["tokenizer"]["differences"] == []
+    assert result["tokenizer"]["template_failure"] is None
 
 
 def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def verification_object(
             "limited": tokenizers.limited,
             "limits": [limit.value for limit in tokenizers.limits],
             "differences": [asdict(difference) for difference in tokenizers.differences],
+            "template_failure": tokenizers.template_failure,
         },
         **asdict(predictions),
     }

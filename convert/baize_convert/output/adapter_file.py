@@ -19,6 +19,7 @@ from baize_convert.lora.adapter import EMBEDDING, HEAD, Adapter, ModuleChange
 from baize_convert.lora.checks import check_adapters
 from baize_convert.lora.combination import has_own_head
 from baize_convert.lora.fitting import fit_adapter
+from baize_convert.output.output_path import check_output_path
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.tensor_names import ModuleName, module_names, permute_rows
 from baize_convert.sources.titles import title
@@ -53,11 +54,7 @@ def write_adapter(
     adapter = fit_adapter(adapter, base.config)
     check_adapters(base, [adapter])
     _check_low_rank(base, adapter)
-    inputs = [*adapter.files, *base.files]
-    if output.resolve() in {source.path.resolve() for source in inputs if source.is_local}:
-        raise ConvertError(f"{output} is one of the inputs: choose another name")
-    if output.exists() and not output.is_file():
-        raise ConvertError(f"{output} is not an ordinary file: choose another name")
+    check_output_path(output, [*adapter.files, *base.files], [adapter.path, base.path])
     names = module_names(base.config)
     writer = GGUFWriter(None, base.config.architecture.name)
     writer.add_type("adapter")
