@@ -21,9 +21,9 @@ from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.checkpoint import Checkpoint
 from baize_convert.sources.gguf_checkpoint import open_gguf
 from baize_convert.sources.huggingface_folder import open_folder
-from baize_convert.sources.number_ranges import FLOAT32_MAX
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_shared.named_numbers import parse_named_number
+from baize_shared.number_limits import LARGEST_FLOAT
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
@@ -129,7 +129,7 @@ def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) ->
                 f"--adapter {argument}: {error}; write --adapter ADAPTER=WEIGHT, such as "
                 "my-lora=0.5, to apply a part of an adapter"
             ) from None
-        if abs(weight) > FLOAT32_MAX:
+        if abs(weight) > LARGEST_FLOAT:
             raise ConvertError(f"--adapter {argument}: the weight is too large")
         if not path or (path != argument and not _exists(path)):
             raise ConvertError(

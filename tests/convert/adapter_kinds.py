@@ -363,16 +363,10 @@ def make_tied_base(folder: Path, *, tied: bool) -> None:
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from tests.convert.make_goldens import write_tokenizer
+    from tests.convert.make_goldens import save_base
 
     torch.manual_seed(0)
-    model = LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=tied))
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if name.endswith("bias"):
-                parameter.normal_(0, 0.02)
-    model.save_pretrained(folder)
-    write_tokenizer(folder)
+    save_base(LlamaForCausalLM(LlamaConfig(**SHAPE, tie_word_embeddings=tied)), folder)
 
 
 def make_adapter(kind: Made, base: Path, folder: Path) -> None:

@@ -77,7 +77,13 @@ def make_base(folder: Path, **options: Any) -> None:
         eos_token_id=2,
         **options,
     )
-    model = LlamaForCausalLM(config)
+    save_base(LlamaForCausalLM(config), folder)
+
+
+def save_base(model: Any, folder: Path) -> None:
+    """Save a new model, whose biases are zero until then, with a tokenizer."""
+    import torch
+
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):

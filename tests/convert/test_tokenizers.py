@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentencepiece import SentencePieceTrainer
 
 from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.parity.check import TokenizerDiffers
-from baize_convert.parity.text import verification_text
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.vocabulary.reading import read_vocabulary
 from baize_tui.engine.llama.model import Model
 from tests.convert.model_folders import random_folder, read_keys
+from tests.convert.sentencepiece_models import train_sentencepiece
 from tests.convert.test_vocabulary import LEGACY_NORMALIZER, SHAPE
 from tests.convert.tokenizer_families import (
     GPT2_STEP,
@@ -49,24 +48,11 @@ def byte_level_folder(folder: Path, change: Change = lambda _: None, **settings:
 def sentencepiece(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A ``tokenizer.model`` of 700 pieces, of which ``<ud>`` is user-defined."""
 
-    def train(file: Path) -> None:
-        text = file.with_suffix(".txt")
-        text.write_text(verification_text(), "utf-8")
-        prefix = file.with_suffix("")
-        SentencePieceTrainer.train(
-            input=str(text),
-            model_prefix=str(prefix),
-            vocab_size=700,
-            model_type="bpe",
-            byte_fallback=True,
-            character_coverage=0.98,
-            normalization_rule_name="identity",
-            remove_extra_whitespaces=False,
-            user_defined_symbols=["<ud>"],
-            minloglevel=2,
-        )
-
-    return made_once(tmp_path_factory, "pieces.model", train)
+    return made_once(
+        tmp_path_factory,
+        "pieces.model",
+        lambda file: train_sentencepiece(file, user_defined_symbols=["<ud>"]),
+    )
 
 
 def sentencepiece_folder(
@@ -331,23 +317,7 @@ def test_add_prefix_space_counts_for_a_tokenizer_model_alone(
     ],
 )
 def test_other_kinds_of_sentencepiece_are_refused(option: Json, named: str, tmp_path: Path) -> None:
-    text = tmp_path / "text"
-    text.write_text(verification_text(), "utf-8")
-    usual = {
-        "model_type": "bpe",
-        "normalization_rule_name": "identity",
-        "remove_extra_whitespaces": False,
-    }
-    SentencePieceTrainer.train(
-        input=str(text),
-        model_prefix=str(tmp_path / "other"),
-        vocab_size=700,
-        byte_fallback=True,
-        hard_vocab_limit=False,
-        character_coverage=0.98,
-        minloglevel=2,
-        **{**usual, **option},
-    )
+    train_sentencepiece(tmp_path / "other.model", hard_vocab_limit=False, **option)
     folder = sentencepiece_folder(tmp_path / "m", tmp_path / "other.model", None)
     assert named in refusal(folder)
 

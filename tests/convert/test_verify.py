@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sentencepiece import SentencePieceTrainer
 
 from baize_convert.cli.program import run
 from baize_convert.parity.source_tokenizers import open_source_tokenizer
-from baize_convert.parity.text import verification_text
 from baize_convert.parity.tokenizers import compare_tokenizers
 from baize_convert.verify.predictions import compare_logits
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import convert_folder, random_folder
+from tests.convert.sentencepiece_models import PIECES, train_sentencepiece
 from tests.convert.test_vocabulary import SHAPE
 
 TOKENS = 96
@@ -97,21 +96,9 @@ def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_sentencepiece_is_split_as_its_own_library_splits_it(tmp_path: Path) -> None:
     """A vocabulary that SentencePiece trained on the text of ``verify`` itself."""
-    text = tmp_path / "text"
-    text.write_text(verification_text(), "utf-8")
-    folder = random_folder(tmp_path / "model", "F32", **{**SHAPE, "vocab_size": 700})
+    folder = random_folder(tmp_path / "model", "F32", **{**SHAPE, "vocab_size": PIECES})
     (folder / "tokenizer.json").unlink()
-    SentencePieceTrainer.train(
-        input=str(text),
-        model_prefix=str(folder / "tokenizer"),
-        vocab_size=700,
-        model_type="bpe",
-        byte_fallback=True,
-        character_coverage=0.98,
-        normalization_rule_name="identity",
-        remove_extra_whitespaces=False,
-        minloglevel=2,
-    )
+    train_sentencepiece(folder / "tokenizer.model")
     convert_folder(folder, "F32", tmp_path / "out.gguf")
     with open_source_tokenizer(folder) as source_tokenizer:
         parity = compare_tokenizers(source_tokenizer, tmp_path / "out.gguf")

@@ -33,6 +33,7 @@ from baize_convert.parity.tokenizers import TokenizerComparison, compare_tokeniz
 from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.imatrix_file import read_imatrix
+from baize_convert.sources.text_files import read_text_file
 from baize_convert.verify.merged_source import write_merged_source
 from baize_convert.verify.predictions import compare_logits
 from baize_convert.vocabulary.reading import read_source
@@ -172,22 +173,13 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
             imatrix=None if options.imatrix is None else read_imatrix(options.imatrix),
             pre=options.pre,
             prompt=ChatPrompt(
-                None if template is None else _read_text(template),
+                None if template is None else read_text_file(template),
                 tuple(options.stop or ()),
                 options.prompt_format,
             ),
             strict=options.strict,
         ),
     )
-
-
-def _read_text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise ConvertError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConvertError(f"{file}: not a text in UTF-8") from error
 
 
 def _byte_bar(description: str, total: int | None = None, *, json: bool) -> tqdm:

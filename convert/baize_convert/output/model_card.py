@@ -15,7 +15,7 @@ import msgspec
 import yaml
 
 from baize_convert.failures import ConvertError
-from baize_convert.sources.number_ranges import FLOAT32_MAX
+from baize_shared.number_limits import LARGEST_FLOAT
 
 _LARGEST_HEAD = 1 << 20
 """Bytes of a card that are looked at; one with a longer head (of benchmark results) is not used."""
@@ -68,7 +68,7 @@ def _sampling_value(file: Path, key: str, value: object, type: type) -> object:
     if type is str and isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if type is float and abs(value) <= FLOAT32_MAX:
+        if type is float and abs(value) <= LARGEST_FLOAT:
             return float(value)
         if type is int and -(2**31) <= value < 2**31 and value == math.floor(value):
             return int(value)

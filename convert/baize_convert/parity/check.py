@@ -9,16 +9,9 @@ from baize_convert.failures import ConvertError
 from baize_convert.parity.conversations import source_template
 from baize_convert.parity.source_tokenizers import open_source_tokenizer
 from baize_convert.parity.tokenizers import TokenizerComparison, compare_tokenizers
+from baize_convert.sources.folder_files import TOKENIZER_FILES
 from baize_convert.vocabulary.reading import read_source
 
-_SOURCES = (
-    "tokenizer.json",
-    "tokenizer.model",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "chat_template.jinja",
-)
 _ALLOW = "--allow-tokenizer-difference"
 _compared: dict[str, TokenizerComparison] = {}
 """Results by what was compared: a process may merge many adapters into one base."""
@@ -73,7 +66,7 @@ def check_tokenizer(
 
 def _hash_of_files(folder: Path) -> str:
     digest = hashlib.sha256()
-    for file in (*(folder / name for name in _SOURCES), *folder.glob("*/*.jinja")):
+    for file in (*(folder / name for name in TOKENIZER_FILES), *folder.glob("*/*.jinja")):
         if file.is_file():
             content = file.read_bytes()
             digest.update(f"{file.name} {len(content)}\n".encode() + content)

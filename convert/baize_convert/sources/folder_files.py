@@ -8,18 +8,17 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+)
+"""The files that a vocabulary and its chat template are read from."""
 _READ_BESIDE_WEIGHTS = frozenset(
-    [
-        "config.json",
-        "generation_config.json",
-        "tokenizer.json",
-        "tokenizer.model",
-        "tokenizer_config.json",
-        "special_tokens_map.json",
-        "added_tokens.json",
-        "chat_template.jinja",
-        "chat_template.json",
-    ]
+    ["config.json", "generation_config.json", "chat_template.json", *TOKENIZER_FILES]
 )
 """Files that change the output: without one of them it would be another model, or none."""
 _UNFINISHED = (".incomplete", ".partial", ".part", ".crdownload", ".aria2", ".download")

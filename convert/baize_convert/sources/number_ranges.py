@@ -7,11 +7,8 @@ from pathlib import Path
 import msgspec
 
 from baize_convert.failures import ConvertError
+from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, SMALLEST_FLOAT
 
-FLOAT32_MAX = 3.4028234663852886e38
-FLOAT32_MIN = 1.1754943508222875e-38
-"""The smallest positive float32 with full precision."""
-_INT32_MAX = 2**31 - 1
 MOST_TOKENS = 1 << 19
 """Twice the largest vocabulary known, Gemma's; more would take all memory."""
 
@@ -22,12 +19,12 @@ _RANGES: dict[str, tuple[float, float]] = {
     "intermediate_size": (1, 1 << 24),
     "vocab_size": (1, MOST_TOKENS),
     "head_dim": (1, 1 << 16),
-    "num_hidden_layers": (1, _INT32_MAX),
-    "max_position_embeddings": (1, _INT32_MAX),
-    "original_max_position_embeddings": (1, _INT32_MAX),
+    "num_hidden_layers": (1, LARGEST_INT),
+    "max_position_embeddings": (1, LARGEST_INT),
+    "original_max_position_embeddings": (1, LARGEST_INT),
     "rms_norm_eps": (0, 1),
-    "rope_theta": (FLOAT32_MIN, FLOAT32_MAX),
-    "rope_local_base_freq": (FLOAT32_MIN, FLOAT32_MAX),
+    "rope_theta": (SMALLEST_FLOAT, LARGEST_FLOAT),
+    "rope_local_base_freq": (SMALLEST_FLOAT, LARGEST_FLOAT),
     "r": (1, 1 << 20),
     "rank_pattern": (1, 1 << 20),
     "factor": (1e-6, 1e9),
@@ -35,8 +32,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "high_freq_factor": (1e-6, 1e9),
 }
 """Smallest and largest value by the name of a field."""
-_ANY_INT = (-(2**31), _INT32_MAX)
-_ANY_FLOAT = (-FLOAT32_MAX, FLOAT32_MAX)
+_ANY_INT = (-(2**31), LARGEST_INT)
+_ANY_FLOAT = (-LARGEST_FLOAT, LARGEST_FLOAT)
 
 
 def check_numbers(path: Path, config: msgspec.Struct, prefix: str = "") -> None:
@@ -60,7 +57,7 @@ def _check_value(path: Path, key: str, name: str, value: object) -> None:
                 raise ConvertError(
                     f"{path}: {key} is {_shown(value)}, but may be {smallest:g} to {largest:g}"
                 )
-            if isinstance(value, float) and 0 < abs(value) < FLOAT32_MIN:
+            if isinstance(value, float) and 0 < abs(value) < SMALLEST_FLOAT:
                 raise ConvertError(f"{path}: {key} is {value:g}, which float32 cannot store")
         case list():
             for item in value:

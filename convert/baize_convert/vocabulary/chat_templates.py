@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.text_files import read_text_file
 from baize_convert.vocabulary.tokenizer_files import TokenizerConfig, read_json_file
 
 DEFAULT = "default"
@@ -41,11 +42,11 @@ def read_chat_templates(folder: Path, settings: TokenizerConfig) -> ChatTemplate
         ConvertError: a file cannot be read, or the template is no text.
     """
     templates = {
-        file.stem: _read(file)
+        file.stem: read_text_file(file)
         for file in sorted((folder / "additional_chat_templates").glob("*.jinja"))
     }
     if (folder / "chat_template.jinja").is_file():
-        templates = {DEFAULT: _read(folder / "chat_template.jinja"), **templates}
+        templates = {DEFAULT: read_text_file(folder / "chat_template.jinja"), **templates}
     if not templates:
         return _from_settings(folder, settings)
     if list(templates) == [DEFAULT]:
@@ -72,12 +73,3 @@ def _from_settings(folder: Path, settings: TokenizerConfig) -> ChatTemplates:
         return templates
     # As in transformers, the last one of a name counts.
     return list({named.name: named for named in templates}.values()) or None
-
-
-def _read(file: Path) -> str:
-    try:
-        return file.read_text("utf-8")
-    except OSError as error:
-        raise ConvertError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConvertError(f"{file}: not a text in UTF-8") from error

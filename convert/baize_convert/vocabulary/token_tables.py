@@ -13,6 +13,7 @@ from pathlib import Path
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.text_files import read_text_file
 from baize_convert.vocabulary.merge_ranks import scores_of_merges
 from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
 from baize_convert.vocabulary.tokenizer_files import (
@@ -172,12 +173,7 @@ def _merges_file(folder: Path) -> list[str]:
     file = folder / "merges.txt"
     if not file.is_file():
         return []
-    try:
-        lines = file.read_text("utf-8").split("\n")
-    except OSError as error:
-        raise ConvertError(f"{file}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ConvertError(f"{file}: not a text in UTF-8") from error
+    lines = read_text_file(file).split("\n")
     if lines[0].startswith("#"):
         lines = lines[1:]
     return [" ".join(parts) for line in lines if len(parts := line.split()) == 2]
