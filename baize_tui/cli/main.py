@@ -80,7 +80,15 @@ def client(
 ) -> None:
     """Chat with a model you own, in the terminal, offline."""
     go_offline(offline)
-    if context.invoked_subcommand is None:
+    command = context.invoked_subcommand
+    if command is not None:
+        options = {"--model": model, "--session": session, "--gpu-layers": gpu_layers}
+        given = [option for option, value in options.items() if value is not None]
+        if newest:
+            given.append("--continue")
+        if given:  # it would have no effect, and another model would answer
+            raise typer.BadParameter(f"{given[0]} comes after the command: baize-tui {command} …")
+    else:
         options = StartOptions(model=model, session=session, newest=newest, gpu_layers=gpu_layers)
         raise typer.Exit(start_client(options))
 

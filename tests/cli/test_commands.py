@@ -284,6 +284,15 @@ def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
     assert "no model is called" in one_line(run("ask", "Hi", "--model", "nope"))
 
 
+@pytest.mark.parametrize("option", [("--model", "x"), ("--session", "x"), ("--continue",)])
+def test_an_option_of_the_client_in_front_of_a_command_is_wrong_usage(
+    option: tuple[str, ...],
+) -> None:
+    done = run(*option, "ask", "Hi")
+    assert done.returncode == 2
+    assert f"{option[0]} comes after the command" in done.stderr.decode()
+
+
 def test_a_conversation_goes_on_with_its_own_model_and_another_one_only_on_request(
     tmp_path: Path,
 ) -> None:
