@@ -82,8 +82,8 @@ def client(
     go_offline(offline)
     command = context.invoked_subcommand
     if command is not None:
-        options = {"--model": model, "--session": session, "--gpu-layers": gpu_layers}
-        given = [option for option, value in options.items() if value is not None]
+        values = {"--model": model, "--session": session, "--gpu-layers": gpu_layers}
+        given = [option for option, value in values.items() if value is not None]
         if newest:
             given.append("--continue")
         if given:  # it would have no effect, and another model would answer
