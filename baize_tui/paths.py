@@ -49,6 +49,11 @@ class Paths(Struct, frozen=True):
         return self.logs / "worker.log"
 
     @property
+    def snapshots_folder(self) -> Path:
+        """What the KV cache held, by conversation."""
+        return self.cache / "snapshots"
+
+    @property
     def machine_profile_file(self) -> Path:
         """The machine profile that works here; missing as long as the fastest one works."""
         return self.cache / "machine-profile.json"

@@ -8,7 +8,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import msgspec
 from msgspec import Meta, Struct
 
-from baize_tui.settings import ChatSettings, LookSettings, ModelSettings, Sampling, SettingsError
+from baize_tui.settings import (
+    ChatSettings,
+    IdleSettings,
+    LookSettings,
+    ModelSettings,
+    Sampling,
+    SettingsError,
+)
 
 
 class SettingField(Struct, frozen=True):
@@ -52,6 +59,7 @@ TABLES: dict[str, type[Struct]] = {
     "model": ModelSettings,
     "chat": ChatSettings,
     "sampling": Sampling,
+    "idle": IdleSettings,
     "look": LookSettings,
 }
 

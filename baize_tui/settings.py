@@ -20,6 +20,8 @@ from baize_shared.toml_files import TomlError, decode_toml
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "stop"]
 Reasoning = Literal["folded", "open"]
+IdleTime = Literal["always", "plugged-in", "never"]
+KvType = Literal["f16", "q8_0"]
 Scale = Annotated[float, Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
 """How strongly an adapter is added to the weights."""
 
@@ -123,6 +125,18 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=-1, le=LARGEST_INT)] | None,
         _about("Layers on the GPU; empty takes as many as fit, 0 none, -1 all"),
     ] = None
+    kv_type: Annotated[
+        KvType,
+        _about("Numbers in the KV cache: f16, or q8_0 with half the memory and snapshots"),
+    ] = "f16"
+    snapshot_gib: Annotated[
+        float,
+        _number(
+            "GiB on disk for the states of conversations, so that they open at once; 0 saves none",
+            ge=0,
+            le=1 << 20,
+        ),
+    ] = 4.0
 
 
 class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -151,6 +165,15 @@ class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "drop"
 
 
+class IdleSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the model does while nobody waits for an answer."""
+
+    work: Annotated[
+        IdleTime,
+        _about("When the open conversation is read ahead: always, plugged-in or never"),
+    ] = "always"
+
+
 class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How the screen looks."""
 
@@ -169,6 +192,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     chat: ChatSettings = field(default_factory=ChatSettings)
     sampling: dict[str, Any] = {}
     """Fields of ``Sampling``; those that are set override a model's recipe."""
+    idle: IdleSettings = field(default_factory=IdleSettings)
     look: LookSettings = field(default_factory=LookSettings)
     keys: dict[str, str] = {}
     """Keys of actions, by the action's id; ``app.actions`` has the defaults."""

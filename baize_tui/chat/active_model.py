@@ -55,15 +55,18 @@ class ActiveModel:
         catalog: Catalog,
         *,
         one_model: bool,
+        saves_states: bool,
     ) -> None:
         """``cache`` is the folder where hashes of model files are remembered; with ``one_model``
-        no conversation needs another model than the loaded one."""
+        no conversation needs another model than the loaded one. ``saves_states`` allows to save
+        what the model has read of conversations."""
         self.settings = settings
         """For the next load."""
         self.running: RunningModel | None = None
         self._engine = engine
         self._cache = cache
         self._catalog = catalog
+        self._saves_states = saves_states
         self.one_model = one_model
         """Whether the loaded model answers in every conversation."""
         self.sha256: Future[str] = Future()
@@ -160,12 +163,18 @@ class ActiveModel:
             threads=self.settings.threads,
             threads_batch=self.settings.threads_batch,
             gpu_layers=self.settings.gpu_layers,
+            kv_type=self.settings.kv_type,
+            snapshot_budget=self._snapshot_budget,
         )
         self.running = None
         loaded = await self._engine.load(spec, progress)
         self.running = RunningModel(loaded, model)
         self.sha256 = _start_hash(model.path, self._cache)
         return loaded
+
+    @property
+    def _snapshot_budget(self) -> int:
+        return int(self.settings.snapshot_gib * 2**30) if self._saves_states else 0
 
     async def load_with_progress(self, model: CatalogModel) -> AsyncGenerator[LoadingModel, None]:
         """Load ``model`` and report the progress.

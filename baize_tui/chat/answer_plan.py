@@ -91,4 +91,5 @@ class AnswerPlan(Struct, frozen=True):
             trim_at_stop=format_named(self.format_name).trim_at_stop,
             adapters=self.adapters,
             grammar=self.grammar,
+            conversation=self.conversation.id,
         )

@@ -17,6 +17,7 @@ from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.context import KeptHistory, drop_oldest_turns, visible_messages
 from baize_tui.chat.effective_options import EffectiveOptions, with_answerer
 from baize_tui.chat.engine_access import EngineAccess
+from baize_tui.chat.engine_turns import EngineTurns
 from baize_tui.chat.errors import ContextFull, NoModelLoaded, StoppedBeforeStart
 from baize_tui.chat.events import (
     AnswerFailed,
@@ -73,10 +74,10 @@ class Answering:
         active_model: ActiveModel,
         options: EffectiveOptions,
         saver: AnswerSaver,
+        turns: EngineTurns,
     ) -> None:
-        self.engine_lock = asyncio.Lock()
-        """Held by the answer, or the load, that uses the engine."""
         self._engine = engine
+        self._turns = turns
         self._thread = store_thread
         self._store = store_thread.store
         self._active_model = active_model
@@ -124,7 +125,7 @@ class Answering:
             access.stop()
         try:
             async with (
-                access.acquire(self.engine_lock),
+                access.acquire(self._turns),
                 contextlib.aclosing(self._load_and_generate(attempt)) as events,
             ):
                 async for event in events:

@@ -19,8 +19,10 @@ from baize_tui.chat.context import visible_messages
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
+from baize_tui.chat.engine_turns import EngineTurns
 from baize_tui.chat.events import AnswerFailed, ChatEvent, MessageSaved
 from baize_tui.chat.formats import format_named
+from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.titles import parse_title, title_from_question, title_request
@@ -58,15 +60,24 @@ class Chat:
         model the conversation was started with.
         """
         self.catalog = catalog
-        self.conversations = Conversations(store_thread)
+        self.conversations = Conversations(store_thread, engine.forget)
         self.messages = Messages(store_thread)
         self.drafts = Drafts(store_thread)
-        self.active_model = ActiveModel(engine, settings.model, cache, catalog, one_model=one_model)
+        self.active_model = ActiveModel(
+            engine,
+            settings.model,
+            cache,
+            catalog,
+            one_model=one_model,
+            saves_states=not store_thread.in_memory,
+        )
         self.options = EffectiveOptions(settings, self.active_model, catalog)
         self._saver = AnswerSaver(store_thread)
+        self._turns = EngineTurns()
         self._answering = Answering(
-            engine, store_thread, self.active_model, self.options, self._saver
+            engine, store_thread, self.active_model, self.options, self._saver, self._turns
         )
+        self._idle_work = IdleWork(engine, self._turns, self.active_model, self.options)
         self._thread = store_thread
         self._store = store_thread.store
         self._engine = engine
@@ -92,12 +103,13 @@ class Chat:
         Raises:
             EngineFailure: the file cannot be loaded.
         """
-        async with self._answering.engine_lock:
+        async with self._turns.turn():
             return await self.active_model.load(model, progress)
 
     def listen_for_notices(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with one line when the engine switches something off that crashed."""
         self._engine.on_notice = listener
+        self._idle_work.on_problem = listener
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -241,7 +253,7 @@ class Chat:
             EngineFailure: the model failed.
             NoModelLoaded, CatalogError, StoreError, UnknownFormat: as their messages say.
         """
-        async with self._answering.engine_lock:
+        async with self._turns.turn():
             running = self.active_model.require()
             conversation = await self.conversations.get(conversation_id)
             messages = await self.conversations.shown_messages(conversation_id)
@@ -269,22 +281,46 @@ class Chat:
             StoreError: the messages cannot be read.
         """
         loaded = self.active_model.loaded
-        if loaded is None or self._answering.engine_lock.locked():
+        if loaded is None or self._turns.taken:
             return None
         if conversation is None:
             conversation = self._unsaved_conversation()
         if not self.active_model.answers(conversation):
             return None
-        path = await self.messages.path(leaf_id) if leaf_id is not None else []
-        visible = visible_messages(path, conversation.context_start)
         prompt = conversation_prompt(
             conversation,
             self.options.prompt_format(conversation),
-            [*visible, _unsaved_question(draft)],
+            await self._with_draft(conversation, leaf_id, draft),
             loaded.tokenizer,
             think=self.options.think(conversation),
         )
-        return await self._engine.count(protocol.Count(request=0, prompt=prompt))
+        async with self._turns.turn():
+            return await self._engine.count(protocol.Count(request=0, prompt=prompt))
+
+    async def prepare(
+        self, conversation: Conversation | None, leaf_id: int | None, draft: str
+    ) -> None:
+        """Read ahead what the model will see if ``draft`` is asked after message ``leaf_id``.
+
+        It happens in the background while nobody waits for an answer, and its result is saved.
+
+        Raises:
+            StoreError: the messages cannot be read.
+        """
+        if self.active_model.loaded is None or self._turns.taken:
+            return
+        if conversation is None:
+            conversation = self._unsaved_conversation()
+        messages = await self._with_draft(conversation, leaf_id, draft)
+        self._idle_work.prepare(conversation, messages)
+
+    async def _with_draft(
+        self, conversation: Conversation, leaf_id: int | None, draft: str
+    ) -> list[Message]:
+        """What the model would see of a branch, with ``draft`` as the next question."""
+        path = await self.messages.path(leaf_id) if leaf_id is not None else []
+        visible = visible_messages(path, conversation.context_start)
+        return [*visible, _unsaved_question(draft)]
 
     def _unsaved_conversation(self) -> Conversation:
         """What a new conversation would be."""
@@ -342,10 +378,16 @@ class Chat:
         """
         self._saver.rescue(limit_s)
 
-    async def close(self) -> None:
-        """Stop all answers, save what is left, and end the worker."""
+    async def close(self, *, save_state: bool = True) -> None:
+        """Stop all answers, save what is left, and end the worker.
+
+        With ``save_state``, what the model has read of the last conversation is saved, too, where
+        that pays: it continues later.
+        """
         await self.save(_STOP_S)
         self._saver.cancel_hashes()
+        if save_state:
+            await self._idle_work.save_before_exit()
         await self._engine.close()
         self._thread.close()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -26,8 +26,14 @@ class Conversations:
     ``UnknownConversation`` when there is none.
     """
 
-    def __init__(self, store_thread: StoreThread) -> None:
+    def __init__(
+        self,
+        store_thread: StoreThread,
+        forget_state: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """``forget_state`` removes what the model has read of a deleted conversation."""
         self._thread = store_thread
+        self._forget_state = forget_state
         self._store = store_thread.store
 
     @property
@@ -113,6 +119,8 @@ class Conversations:
     async def delete(self, conversation_id: str) -> None:
         """Hide the conversation; ``undelete`` restores it with all its messages."""
         await self._thread.call(self._store.delete, conversation_id)
+        if self._forget_state is not None:
+            await self._forget_state(conversation_id)
 
     async def undelete(self, conversation_id: str) -> Conversation:
         """Restore a deleted conversation; returns it."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from baize_tui.chat.engine_turns import EngineTurns
 from baize_tui.chat.errors import StoppedBeforeStart
 from baize_tui.engine.client import Generation
 
@@ -32,13 +33,13 @@ class EngineAccess:
         return generation
 
     @contextlib.asynccontextmanager
-    async def acquire(self, engine_lock: asyncio.Lock) -> AsyncIterator[None]:
-        """Hold ``engine_lock`` once earlier answers have ended.
+    async def acquire(self, turns: EngineTurns) -> AsyncIterator[None]:
+        """Hold the engine once earlier answers have ended.
 
         Raises:
             StoppedBeforeStart: stopped while it waited.
         """
-        taken = asyncio.ensure_future(engine_lock.acquire())
+        taken = asyncio.ensure_future(turns.acquire())
         stopped = asyncio.ensure_future(self._stopped.wait())
         try:
             await asyncio.wait({taken, stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -48,6 +49,6 @@ class EngineAccess:
         finally:
             stopped.cancel()
             if taken.done() and not taken.cancelled():
-                engine_lock.release()
+                turns.release()
             else:
                 taken.cancel()

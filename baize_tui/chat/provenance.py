@@ -38,4 +38,5 @@ def make_provenance(
         baize_tui=__version__,
         profile=stats.profile,
         flash_attention=loaded.flash_attention,
+        kv_type=loaded.kv_type,
     )

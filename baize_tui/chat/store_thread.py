@@ -33,6 +33,11 @@ class StoreThread:
         self.close()
 
     @property
+    def in_memory(self) -> bool:
+        """Whether nothing is saved."""
+        return self.store.database.file is None
+
+    @property
     def damaged_file(self) -> Path | None:
         """Where a damaged file was moved when it was opened."""
         return self.store.damaged_file

@@ -124,7 +124,8 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
             return printer.end(model.name, interrupted=interrupt.received)
         finally:
             progress.clear()
-            await chat.close()
+            # Whoever asks again waits less; a single question need not wait for the disk.
+            await chat.close(save_state=options.session is not None)
 
 
 async def _open_conversation(

@@ -24,6 +24,7 @@ from baize_tui.cli.sessions_output import (
     transcript_json,
     transcript_parts,
 )
+from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.paths import project_paths
 from baize_tui.store.records import Conversation, Message
 
@@ -37,9 +38,14 @@ sessions = typer.Typer(
 def _with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
     """The result of ``work``, which is called with the conversations."""
 
+    paths = project_paths()
+
+    async def forget_state(conversation_id: str) -> None:
+        forget_conversation(paths.snapshots_folder, conversation_id)
+
     async def run() -> T:
-        with open_conversations_file(project_paths().conversations_file) as store:
-            return await work(Conversations(store))
+        with open_conversations_file(paths.conversations_file) as store:
+            return await work(Conversations(store, forget_state))
 
     return asyncio.run(run())
 

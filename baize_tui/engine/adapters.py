@@ -12,6 +12,7 @@ from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
 from baize_tui.engine.llama.model import Adapter, Model
 from baize_tui.engine.protocol import AdapterUse
+from baize_tui.engine.snapshots.state_key import AdapterIdentity, FileIdentity, file_identity
 
 _EMBEDDING = "token_embd.weight"
 
@@ -82,6 +83,16 @@ class AdapterSwitch:
         """By path and time of the last change."""
         self._applied: list[AdapterUse] = []
 
+    def identities(self, uses: list[AdapterUse]) -> tuple[AdapterIdentity, ...]:
+        """What a state that is computed with ``uses`` depends on.
+
+        Raises:
+            ModelFileError: one cannot be read.
+        """
+        return tuple(
+            AdapterIdentity(_identity(use.path), use.scale) for use in uses if use.scale != 0
+        )
+
     def apply(self, uses: list[AdapterUse]) -> bool:
         """Apply exactly these adapters from now on; return whether they differ from the last ones.
 
@@ -104,3 +115,10 @@ class AdapterSwitch:
             check_adapter(path, self._model.path)
             self._opened[key] = Adapter(self._model, path)
         return self._opened[key]
+
+
+def _identity(path: str) -> FileIdentity:
+    try:
+        return file_identity(Path(path))
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror}") from error

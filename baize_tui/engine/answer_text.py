@@ -9,6 +9,8 @@ from baize_tui.engine.prompts.prompt_reader import AnswerBeginning
 from baize_tui.engine.prompts.thought_splitter import Part
 from baize_tui.engine.stop_strings import TextUntilStop
 
+MOST_BLANKS = 32
+"""Blank tokens, and those that may be markup, before an answer or a thought."""
 _BETWEEN = "\n\n"
 """Between two thoughts, or two parts of an answer, that markup separated."""
 
@@ -61,9 +63,15 @@ class AnswerText:
 
     def feed(self, token: int) -> None:
         """Add a token."""
-        parts = self._splitter.feed(self._raw.feed(self.piece(token)))
+        piece = self.piece(token)
+        parts = self._splitter.feed(self._raw.feed(piece))
         self._add(parts)
-        self._count(parts)
+        if piece or parts:
+            self._count(parts)
+        elif self.in_thought:  # a control token without text
+            self.thought_tokens += 1
+        else:
+            self.answer_tokens += 1
 
     def _count(self, parts: Sequence[Part]) -> None:
         """Count a token where it belongs: to the thought, to the answer, or, if it is markup, to
@@ -120,9 +128,11 @@ class AnswerText:
 
     @property
     def spent_on_answer(self) -> int:
-        """The same for the answer; what may still begin a thought is not counted."""
-        inside = self._splitter.phase == "answer"
-        return self.answer_tokens + (self._undecided_tokens if inside else 0)
+        """The same for the answer; before it, ``MOST_BLANKS`` may begin a thought and are free."""
+        if self.in_thought:
+            return self.answer_tokens
+        free = 0 if self._splitter.phase == "answer" else MOST_BLANKS
+        return self.answer_tokens + max(0, self._undecided_tokens - free)
 
     # --- state ----------------------------------------------------------------------------------
 

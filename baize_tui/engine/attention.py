@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from msgspec import Struct
 
+from baize_tui.settings import KvType
+
 BATCH, GPU_BATCH = 512, 128
 """Tokens of one decode call while reading the prompt. On a processor, smaller calls are up to a
 fifth slower, and a cancel interrupts them; a GPU finishes a call that has begun."""
@@ -65,21 +67,31 @@ class Attention:
 
     flash: bool
     batch: int
+    kv_type: KvType = "f16"
+    """Type of the numbers in the KV cache."""
 
 
 def choose_attention(
-    *, on_gpu: bool, flash_allowed: bool, flash_pays: bool, n_ctx: int, heads: int
+    *,
+    on_gpu: bool,
+    flash_allowed: bool,
+    flash_pays: bool,
+    n_ctx: int,
+    heads: int,
+    kv_type: KvType = "f16",
 ) -> Attention:
     """The way for a context of ``n_ctx`` tokens of a model with ``heads`` query heads.
+
+    Only flash attention reads a quantized KV cache: without it, the numbers are f16.
 
     ``flash_allowed`` is what the machine profile says, ``flash_pays`` what the trial has shown. The
     batches of plain attention are small enough that its scores fit into ``MOST_SCORE_BYTES``; for a
     context where not even 64 rows fit, flash attention is used if it is allowed.
     """
     if on_gpu:
-        return Attention(flash_allowed, GPU_BATCH)
-    if flash_allowed and flash_pays:
-        return Attention(flash=True, batch=BATCH)
+        return Attention(flash_allowed, GPU_BATCH, kv_type if flash_allowed else "f16")
+    if flash_allowed and (flash_pays or kv_type != "f16"):
+        return Attention(flash=True, batch=BATCH, kv_type=kv_type)
     fitting = MOST_SCORE_BYTES // max(n_ctx * heads * _SCORE_BYTES, 1) // _TILE * _TILE
     if fitting < _TILE and flash_allowed:
         return Attention(flash=True, batch=BATCH)

@@ -32,9 +32,39 @@ class KvCache:
         self.context.clear()
         self.ids.clear()
 
+    @property
+    def aborted(self) -> bool:
+        """Whether the abort flag is set."""
+        return self._abort.is_set()
+
+    @property
+    def reading_seconds_per_token(self) -> float | None:
+        """How fast a prompt was read last; None before the first."""
+        return self._reading.seconds_per_token
+
+    def shared_with(self, ids: Sequence[int]) -> int:
+        """Length of the longest prefix that the cache shares with ``ids``."""
+        return common_prefix_length(self.ids, ids)
+
+    def append_state(self, state: memoryview, before: Sequence[int], ids: Sequence[int]) -> bool:
+        """Cut the cache to ``before`` and append ``ids`` with the ``state`` that they gave.
+
+        ``state`` must be whole and unchanged. False if llama.cpp refuses it, or the cache does not
+        begin with ``before``; then nothing is appended.
+        """
+        start = len(before)
+        if self.reuse(before) < start:
+            return False
+        if start + len(ids) > self.context.n_ctx:
+            return False
+        if not self.context.restore_state(state, start, start + len(ids)):
+            return False
+        self.ids.extend(ids)
+        return True
+
     def reuse(self, ids: Sequence[int]) -> int:
         """Cut the cache to the longest prefix that it shares with ``ids``; return its length."""
-        shared = common_prefix_length(self.ids, ids)
+        shared = self.shared_with(ids)
         if shared < len(self.ids) and not self.context.truncate(shared):
             self.context.clear()
             shared = 0

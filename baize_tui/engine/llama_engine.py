@@ -21,6 +21,7 @@ from baize_tui.engine.loading import (
     describe,
     open_context,
     open_model,
+    open_snapshots,
     part_on_gpu,
 )
 from baize_tui.engine.measuring import context_size
@@ -36,6 +37,8 @@ from baize_tui.engine.protocol import (
     Prefilling,
     Prompt,
     ThreadsChosen,
+    Warm,
+    Warmed,
 )
 from baize_tui.engine.threads.cores import usable_cores
 from baize_tui.engine.threads.neighbours import Neighbours
@@ -99,6 +102,7 @@ class LlamaEngine:
             raise
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self._model, context)
+        self._snapshots = open_snapshots(request, self._model, self.cache, gpu_layers, attention)
         self.loaded = describe(
             self._model, context, self.threads, header, gpu_layers, profile, attention
         )
@@ -122,7 +126,9 @@ class LlamaEngine:
         self.cache.clear()
 
     def close(self) -> None:
-        """Free the model and its context."""
+        """Free the model and its context, once what is being saved is on disk."""
+        if self._snapshots is not None:
+            self._snapshots.close()
         self.cache.context.close()
         self._model.close()
 
@@ -166,7 +172,6 @@ class LlamaEngine:
         """
         started = time.monotonic()
         self.threads.begin_reading()
-        self._apply(request.adapters)
         prompt = self._prompts.read(request.prompt)
         ids = prompt.ids
         on_rendered()
@@ -176,10 +181,11 @@ class LlamaEngine:
             raise EngineError("a grammar cannot continue an answer that was begun without it")
         answer = Answer(request, prompt, self.vocabulary, started)
         wanted = ids + answer.resumed
-        # The last prompt token is decoded alone, so that regenerating takes the same path.
-        reused = self.cache.reuse(wanted[:-1])
         sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
+        reused = 0
         try:
+            # The last prompt token is decoded alone, so that regenerating takes the same path.
+            reused = self._reuse(request, wanted[:-1])
             for token in wanted[-_penalized_tokens(request.sampling) :]:
                 sampler.accept(token)
             sampler.accept_in_grammar(answer.resumed_in_grammar)
@@ -204,9 +210,78 @@ class LlamaEngine:
             answer.text.answer,
             kept,
             stats,
-            answer.notices,
+            [*answer.notices, *self._snapshot_notices()],
             answer.text.thought,
         )
+
+    def warm(
+        self,
+        request: Warm,
+        on_rendered: Callable[[], None] = lambda: None,
+        on_estimate: Callable[[Prefilling], None] = lambda _: None,
+    ) -> Iterator[Prefilling | Warmed]:
+        """Read the prompt of ``request`` into the cache, so that an answer can begin at once.
+
+        A prompt that is longer than the context is not read: asking will say so.
+
+        Raises:
+            Aborted: the abort flag is set; what was read stays in the cache.
+            TemplateError, ModelFileError, EngineError: as for ``generate``.
+        """
+        self.threads.begin_reading()
+        ids = self.prompt_ids(request.prompt)
+        on_rendered()
+        if not ids or len(ids) > self.cache.context.n_ctx:
+            yield Warmed(request.request, len(ids), 0)
+            return
+        try:
+            reused = self._reuse(request, ids[:-1])
+            yield from self._prefill(request.request, ids, reused, on_estimate)
+        finally:
+            self.threads.end()
+        yield Warmed(request.request, len(ids), reused)
+
+    def save_cache(self) -> None:
+        """Save what the cache holds of the last conversation, where that pays.
+
+        Raises:
+            Aborted: the abort flag is set; the rest is not saved.
+        """
+        if self._snapshots is not None:
+            self._snapshots.save(wait=True)
+
+    def forget(self, conversation: str) -> None:
+        """Remove the saved states of ``conversation``, and save none of it from now on."""
+        if self._snapshots is not None:
+            self._snapshots.forget(conversation)
+
+    def take_snapshot_problem(self) -> str:
+        """Why a state could not be saved or restored, only once; empty if all went well."""
+        return self._snapshots.take_problem() if self._snapshots is not None else ""
+
+    def _snapshot_notices(self) -> list[str]:
+        problem = self.take_snapshot_problem()
+        return [problem] if problem else []
+
+    def _reuse(self, request: Generate | Warm, ids: Sequence[int]) -> int:
+        """Cut the cache to what it shares with ``ids``, add what was saved, and return its length.
+
+        Raises:
+            Aborted: the abort flag is set.
+            ModelFileError: an adapter is not for this model.
+        """
+        snapshots = self._snapshots
+        if snapshots is None:
+            self._apply(request.adapters)
+            return self.cache.reuse(ids)
+        owner = None
+        if request.conversation:
+            adapters = self._adapters.identities(request.adapters)
+            owner = snapshots.owner(request.conversation, adapters)
+        snapshots.leave(owner, ids)
+        self._apply(request.adapters)
+        snapshots.restore(owner, ids)
+        return self.cache.reuse(ids)
 
     def _check_length(self, ids: Sequence[int], reserve: int) -> None:
         n_ctx = self.cache.context.n_ctx

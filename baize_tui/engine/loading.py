@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 
 from baize_tui.engine.attention import Attention, choose_attention
+from baize_tui.engine.kv_cache import KvCache
+from baize_tui.engine.kv_snapshots import KvSnapshots
 from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.machine import backend, devices
 from baize_tui.engine.llama.model import Model
+from baize_tui.engine.machine_cache import this_machine_key
 from baize_tui.engine.measuring import context_size, layers_that_fit
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.engine.protocol import GgufHeader, Load, LoadedModel
+from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
+from baize_tui.engine.snapshots.state_key import StateKey, file_identity
 from baize_tui.engine.threads.thread_counts import OnGpu, Threads
 
 
@@ -77,6 +83,7 @@ def open_context(
         threads_batch=threads.reading.threads,
         abort=abort,
         flash_attention=attention.flash,
+        kv_type=attention.kv_type,
         outputs=0 if request.all_logits else 1,
     )
 
@@ -91,7 +98,34 @@ def attention_for(
         flash_pays=request.flash_attention,
         n_ctx=n_ctx,
         heads=model.heads,
+        kv_type=request.kv_type,
     )
+
+
+def open_snapshots(
+    request: Load, model: Model, cache: KvCache, gpu_layers: int, attention: Attention
+) -> KvSnapshots | None:
+    """The snapshots that ``request`` wants.
+
+    None for a model whose state can only be saved as a whole, and where the file cannot be read.
+    """
+    if not request.snapshot_budget or model.has_recurrent_state:
+        return None
+    try:
+        identity = file_identity(Path(request.path))
+    except OSError:
+        return None
+    key = StateKey(
+        machine=this_machine_key(),
+        model=(identity,),
+        tokenizer=model.vocabulary.fingerprint,
+        n_ctx=cache.context.n_ctx,
+        kv_type=attention.kv_type,
+        flash_attention=attention.flash,
+        gpu_layers=gpu_layers,
+    )
+    folder = SnapshotFolder(Path(request.snapshot_folder), request.snapshot_budget)
+    return KvSnapshots(cache, folder, key, model.window)
 
 
 def part_on_gpu(gpu_layers: int, layers: int) -> OnGpu:
@@ -128,6 +162,7 @@ def describe(
         backend=f"llama-cpp-python {llama.llama_cpp_python}, {llama.llama_cpp}",
         profile=profile.name,
         flash_attention=attention.flash,
+        kv_type=attention.kv_type,
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),
         stop=_stop_strings(model.metadata("baize.stop")),

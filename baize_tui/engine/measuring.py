@@ -20,6 +20,7 @@ from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
 from baize_tui.engine.threads.cores import most_threads
 from baize_tui.footprint import Device, Footprint, Measurement
+from baize_tui.settings import KvType
 
 GPU_MARGIN = 256 << 20
 """Bytes of a GPU's free memory that are left for its driver."""
@@ -45,8 +46,10 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
     layers = request.gpu_layers if profile.gpu else 0
     if layers is None:
         layers = layers_that_fit(request.path, n_ctx, profile)
-    flash = request.flash_attention
-    with _Simulation(request.path, layers, own_memory, profile, flash_pays=flash) as simulation:
+    flash, kv_type = request.flash_attention, request.kv_type
+    with _Simulation(
+        request.path, layers, own_memory, profile, flash_pays=flash, kv_type=kv_type
+    ) as simulation:
         footprint = simulation.footprint(n_ctx)
         largest = 0
         if request.budget:
@@ -123,11 +126,13 @@ class _Simulation:
         profile: MachineProfile,
         *,
         flash_pays: bool = True,
+        kv_type: KvType = "f16",
     ) -> None:
         """``own_memory`` is what this process takes without a model, in bytes."""
         self._model = Model(path, gpu_layers=gpu_layers, simulated=True, profile=profile)
         self._profile = profile
         self._flash_pays = flash_pays
+        self._kv_type = kv_type
         self._tensors = read_tensors(path)
         self._own_memory = own_memory
         self._gpus = [device for device in devices() if device.is_gpu] if profile.gpu else []
@@ -163,11 +168,13 @@ class _Simulation:
             flash_pays=self._flash_pays,
             n_ctx=n_ctx,
             heads=self._model.heads,
+            kv_type=self._kv_type,
         )
         with capture_log() as lines:
             Context(
                 self._model, n_ctx=n_ctx, n_batch=attention.batch, threads=1, threads_batch=1,
                 abort=AbortFlag(), outputs=1, flash_attention=attention.flash,
+                kv_type=attention.kv_type,
             ).close()  # fmt: skip
         kv = round(sum(float(match[1]) for line in lines if (match := _KV.match(line))) * 2**20)
         buffers: dict[str, int] = {}

@@ -19,7 +19,8 @@ class ReadingProgress:
     """Estimates progress from how fast this model has read so far."""
 
     def __init__(self) -> None:
-        self._seconds_per_token: float | None = None
+        self.seconds_per_token: float | None = None
+        """Of the last batch."""
 
     @contextmanager
     def batch(self, done: int, size: int, on_estimate: Callable[[int], None]) -> Iterator[None]:
@@ -28,7 +29,7 @@ class ReadingProgress:
         ``on_estimate`` runs in a thread of its own, which ends with the block.
         """
         began, ended = time.perf_counter(), threading.Event()
-        per_token = self._seconds_per_token
+        per_token = self.seconds_per_token
         reporter: threading.Thread | None = None
 
         def report_repeatedly(per_token: float) -> None:
@@ -46,7 +47,7 @@ class ReadingProgress:
             reporter.start()
         try:
             yield
-            self._seconds_per_token = (time.perf_counter() - began) / size
+            self.seconds_per_token = (time.perf_counter() - began) / size
         finally:
             ended.set()
             if reporter is not None:

@@ -33,6 +33,7 @@ from baize_tui.engine.prompts.templates import render
 from baize_tui.engine.protocol import (
     AdapterChecked,
     AnyRequest,
+    CacheSaved,
     Cancel,
     CheckAdapter,
     Count,
@@ -46,6 +47,8 @@ from baize_tui.engine.protocol import (
     Failed,
     FailureKind,
     Finished,
+    Forget,
+    Forgotten,
     Generate,
     Inspect,
     Inspected,
@@ -59,12 +62,15 @@ from baize_tui.engine.protocol import (
     Rendered,
     Rendering,
     Request,
+    SaveCache,
     Score,
     Scored,
     Started,
     TemplateWritten,
     Tokenize,
     Tokenized,
+    Warm,
+    Warmed,
     WarmingUp,
     WriteLogits,
     WriteTemplate,
@@ -100,6 +106,9 @@ class Worker:
         self._handlers: dict[type[Request[Any, Any]], Handler] = {
             Load: self._load,
             Generate: self._generate,
+            Warm: self._warm,
+            SaveCache: self._save_cache,
+            Forget: self._forget,
             Count: self._count,
             Tokenize: self._tokenize,
             Encode: self._encode,
@@ -224,6 +233,27 @@ class Worker:
                 self._reached("decoding")
         raise AssertionError("an answer ends with Finished")
 
+    def _warm(self, request: Warm) -> Warmed:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        rendered = Rendered(request.request)
+        for event in engine.warm(request, lambda: self._send(rendered), self._send):
+            if isinstance(event, Warmed):
+                return event
+            self._send(event)
+        raise AssertionError("reading ends with Warmed")
+
+    def _save_cache(self, request: SaveCache) -> CacheSaved:
+        if self._engine is None:
+            return CacheSaved(request.request)
+        self._engine.save_cache()
+        return CacheSaved(request.request, self._engine.take_snapshot_problem())
+
+    def _forget(self, request: Forget) -> Forgotten:
+        if self._engine is not None:
+            self._engine.forget(request.conversation)
+        return Forgotten(request.request)
+
     def _count(self, request: Count) -> Counted:
         engine = self._loaded()
         self._send(Rendering(request.request))
@@ -302,7 +332,7 @@ def _failure(request: AnyRequest, error: Exception) -> Failed:
         return Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
     if isinstance(error, TemplateError):
         name = "template"
-        if isinstance(request, Generate | Count | WriteTemplate):
+        if isinstance(request, Generate | Warm | Count | WriteTemplate):
             name = request.prompt.template_name
         return Failed(request.request, "template", f"{name} failed: {error}")
     kind: FailureKind = "load" if isinstance(request, Load) else "engine"

@@ -140,3 +140,4 @@ class Provenance(Struct, frozen=True):
     profile: str = ""
     """Name of the machine profile: which features of llama.cpp were off on this machine."""
     flash_attention: bool = True
+    kv_type: str = "f16"

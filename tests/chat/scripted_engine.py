@@ -22,6 +22,8 @@ from baize_tui.engine.protocol import (
     Prompt,
     Stats,
     ThreadsChosen,
+    Warm,
+    Warmed,
 )
 
 TOKENIZER = "scripted"
@@ -150,6 +152,13 @@ class ScriptedEngine:
         """The format that the model file names."""
         self.stop: list[str] = []
         """The stop strings that the model file names."""
+        self.loads: list[ModelSpec] = []
+        self.warmed: list[Warm] = []
+        self.saved = 0
+        """How often the state was to be saved."""
+        self.save_problem = ""
+        self.forgotten: list[str] = []
+        """Conversations whose states were to be removed."""
         self.closed = False
 
     @staticmethod
@@ -160,6 +169,7 @@ class ScriptedEngine:
     async def load(
         self, spec: ModelSpec, progress: Callable[[float], None] | None = None
     ) -> LoadedModel:
+        self.loads.append(spec)
         if self.load_failure is not None:
             raise self.load_failure
         if progress is not None:
@@ -188,6 +198,17 @@ class ScriptedEngine:
     def generate(self, request: Generate) -> Generation:
         self.requests.append(request)
         return _Answer(self, request)
+
+    async def warm(self, request: Warm) -> Warmed:
+        self.warmed.append(request)
+        return Warmed(0, self.tokens_of(request.prompt), 0)
+
+    async def save_cache(self) -> str:
+        self.saved += 1
+        return self.save_problem
+
+    async def forget(self, conversation: str) -> None:
+        self.forgotten.append(conversation)
 
     async def count(self, request: Count) -> int:
         return self.tokens_of(request.prompt)

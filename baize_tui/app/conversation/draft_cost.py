@@ -1,4 +1,7 @@
-"""How many tokens the context has with the draft, counted when the person stops typing."""
+"""How many tokens the context has with the draft, counted when the person stops typing.
+
+Then the conversation is read ahead, so that the answer begins at once.
+"""
 
 from __future__ import annotations
 
@@ -48,18 +51,19 @@ class DraftCost:
 
     async def _count(self) -> None:
         view, draft = self._surface.view, self._surface.prompt.draft
-        tokens = None
-        if draft and command_in(draft, self._surface.state.actions) is None:
-            leaf = view.conversation.leaf_id if view.conversation is not None else None
-            if view.editing is not None:
-                leaf = view.editing.parent_id
-            # If it cannot be counted, sending it will say why.
-            with contextlib.suppress(EngineFailure, NoModelLoaded, StoreError):
-                tokens = await self._surface.chat.count_prompt_tokens(
-                    view.conversation, leaf, draft
-                )
+        chat, conversation, tokens = self._surface.chat, view.conversation, None
+        leaf = conversation.leaf_id if conversation is not None else None
+        if view.editing is not None:
+            leaf = view.editing.parent_id
+        is_command = command_in(draft, self._surface.state.actions) is not None
+        # If it cannot be counted, sending it will say why.
+        with contextlib.suppress(EngineFailure, NoModelLoaded, StoreError):
+            if draft and not is_command:
+                tokens = await chat.count_prompt_tokens(conversation, leaf, draft)
         if draft == self._surface.prompt.draft:
             self._set_tokens(tokens)
+            with contextlib.suppress(StoreError):
+                await chat.prepare(conversation, leaf, "" if is_command else draft)
 
     def _set_tokens(self, tokens: int | None) -> None:
         view = self._surface.view

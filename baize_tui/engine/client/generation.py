@@ -12,7 +12,7 @@ from baize_tui.engine.client.interface import GenerationEvent
 from baize_tui.engine.client.model_worker import ModelWorker
 from baize_tui.engine.client.recovery import Recovery
 from baize_tui.engine.client.worker_process import WorkerProcess
-from baize_tui.engine.protocol import Delta, Finished, Generate
+from baize_tui.engine.protocol import Delta, Generate
 
 _PROVEN_TOKENS = 8
 """A profile works once this many tokens of an answer were generated under it."""
@@ -63,9 +63,8 @@ class WorkerGeneration:
                     return
 
     async def _events(self, worker: WorkerProcess) -> AsyncGenerator[GenerationEvent, None]:
-        """The events from one worker; its computation stops when the caller leaves early."""
+        """The events from one worker."""
         self._worker = worker
-        ended = False
         try:
             if self._cancelled:
                 worker.cancel(self._request.request)
@@ -73,12 +72,7 @@ class WorkerGeneration:
                 async for event in events:
                     if isinstance(event, Delta):
                         self._ids += event.ids
-                    ended = isinstance(event, Finished)
                     yield event
         except EngineFailure as failure:
-            ended = True
             self._on_failure(failure)
             raise
-        finally:
-            if not ended and worker.alive:
-                worker.cancel(self._request.request)

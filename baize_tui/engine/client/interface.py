@@ -15,7 +15,10 @@ from baize_tui.engine.protocol import (
     LoadedModel,
     Prefilling,
     ThreadsChosen,
+    Warm,
+    Warmed,
 )
+from baize_tui.settings import KvType
 
 GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
 
@@ -30,6 +33,8 @@ class ModelSpec(Struct, frozen=True):
     gpu_layers: int | None = 0
     device: str = ""
     all_logits: bool = False
+    kv_type: KvType = "f16"
+    snapshot_budget: int = 0
 
 
 class Generation(Protocol):
@@ -54,5 +59,18 @@ class Engine(Protocol):
     def generate(self, request: Generate) -> Generation: ...
 
     async def count(self, request: Count) -> int: ...
+
+    async def warm(self, request: Warm) -> Warmed:
+        """Read a prompt into the KV cache. Cancelling the task stops it at once."""
+        ...
+
+    async def save_cache(self) -> str:
+        """Save what the KV cache holds, where that pays; returns why it could not be saved, or an
+        empty text. Cancelling the task stops it at once."""
+        ...
+
+    async def forget(self, conversation: str) -> None:
+        """Remove the saved states of a conversation."""
+        ...
 
     async def close(self) -> None: ...

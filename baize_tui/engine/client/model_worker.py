@@ -25,10 +25,14 @@ RequestT = TypeVar("RequestT", bound=Request[Any, Any])
 class ModelWorker:
     """Sends requests to the current worker, and repeats them in the next one when it dies."""
 
-    def __init__(self, recovery: Recovery, attention: AttentionChoice, log_file: Path) -> None:
+    def __init__(
+        self, recovery: Recovery, attention: AttentionChoice, log_file: Path, snapshots: Path
+    ) -> None:
+        """``snapshots`` is the folder for the states of conversations."""
         self._recovery = recovery
         self._attention = attention
         self._log_file = log_file
+        self._snapshots = snapshots
         self._process: WorkerProcess | None = None
         self._lock = asyncio.Lock()
         """Held while a worker is started or a model is loaded."""
@@ -121,7 +125,12 @@ class ModelWorker:
             return worker
 
         flash = await self._flash_attention_pays(spec)
-        request = Load(request=0, flash_attention=flash, **msgspec.structs.asdict(spec))
+        request = Load(
+            request=0,
+            flash_attention=flash,
+            snapshot_folder=str(self._snapshots),
+            **msgspec.structs.asdict(spec),
+        )
         worker, answer = await self._survive(operation, request, empty_worker, self._report)
         worker.loaded = self.spec = spec
         return answer.model

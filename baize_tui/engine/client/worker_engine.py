@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ from baize_tui.engine.protocol import (
     Diagnose,
     Diagnosis,
     Encode,
+    Forget,
     Generate,
     GgufHeader,
     Inspect,
@@ -33,11 +36,15 @@ from baize_tui.engine.protocol import (
     Measure,
     Prompt,
     Request,
+    SaveCache,
     Score,
     Tokenize,
+    Warm,
+    Warmed,
     WriteLogits,
     WriteTemplate,
 )
+from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.footprint import Measurement
 from baize_tui.paths import Paths
 
@@ -62,7 +69,10 @@ class WorkerEngine:
             lambda notice: self.on_notice(notice),
         )
         self._attention = AttentionChoice(paths.attention_file, paths.worker_log)
-        self._model_worker = ModelWorker(self._recovery, self._attention, paths.worker_log)
+        self._snapshots = paths.snapshots_folder
+        self._model_worker = ModelWorker(
+            self._recovery, self._attention, paths.worker_log, self._snapshots
+        )
         self._endless_templates: set[tuple[str, str | None]] = set()
         """Model file and template, None for the model's own."""
 
@@ -142,6 +152,30 @@ class WorkerEngine:
     def _template_key(self, request: Generate) -> tuple[str, str | None]:
         spec = self._model_worker.spec
         return (spec.path if spec is not None else "", request.prompt.template)
+
+    async def warm(self, request: Warm) -> Warmed:
+        """Read a prompt into the KV cache, so that an answer can begin at once.
+
+        Cancelling the task stops the computation; what was read stays in the cache.
+
+        Raises:
+            EngineFailure: the template failed, or an adapter is for another model.
+        """
+        return await self.request(request)
+
+    async def save_cache(self) -> str:
+        """Save what the KV cache holds of the last conversation, where that pays.
+
+        Returns why it could not be saved; an empty text if it was. Cancelling the task stops it.
+        """
+        return (await self.request(SaveCache(0))).problem
+
+    async def forget(self, conversation: str) -> None:
+        """Remove the saved states of a conversation, and save none of it from now on."""
+        if self._model_worker.pid is not None:
+            with contextlib.suppress(EngineFailure):  # it has nothing left to save
+                await self.request(Forget(0, conversation))
+        await asyncio.to_thread(forget_conversation, self._snapshots, conversation)
 
     async def count(self, request: Count) -> int:
         """Tokens of a prompt."""

@@ -129,27 +129,32 @@ class WorkerProcess:
     ) -> AsyncGenerator[AnswerT | ProgressT, None]:
         """Send ``request`` and yield its events; the last is its answer.
 
+        Whoever stops iterating before stops the computation.
+
         Raises:
             EngineFailure: the worker reported a failure.
             WorkerDied: it ended before the answer.
         """
         inbox: asyncio.Queue[Event | None] = asyncio.Queue()
         self._inboxes[request.request] = inbox
-        activity, answer_type = request.activity, request.answer_type()
+        activity, answer_type, ended = request.activity, request.answer_type(), False
         try:
             self._send(_encoded(request))
             while True:
                 event = await inbox.get()
+                ended = event is None or isinstance(event, Failed | answer_type)
                 if event is None:
                     raise self._death(activity if self.started else "starting")
                 if isinstance(event, Failed):
                     raise EngineFailure(event.why, event.kind, event.tokens, event.n_ctx)
                 activity = _ACTIVITY_AFTER.get(type(event), activity)
                 yield cast("AnswerT | ProgressT", event)  # the declaration of the request says so
-                if isinstance(event, answer_type):
+                if ended:
                     return
         finally:
             del self._inboxes[request.request]
+            if not ended and self.alive:
+                self.cancel(request.request)
 
     async def answer(
         self,

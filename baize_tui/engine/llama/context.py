@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import llama_cpp.llama_cpp as lib
@@ -14,8 +15,14 @@ from baize_tui.engine.llama.errors import Aborted, EngineError
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.machine import cpu_function
 from baize_tui.engine.llama.model import Adapter, Model
+from baize_tui.settings import KvType
 
 MAIN_SEQUENCE = 0
+_PART_SEQUENCE = 1
+"""Names some of the cells of the main sequence, to save or restore these alone."""
+
+
+_KV_TYPES: dict[KvType, int] = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
 
 class Context:
@@ -31,6 +38,7 @@ class Context:
         threads_batch: int,
         abort: AbortFlag,
         flash_attention: bool = True,
+        kv_type: KvType = "f16",
         outputs: int = 0,
     ) -> None:
         """``n_batch`` is both the logical and the physical batch: one decode call is one ubatch.
@@ -43,13 +51,18 @@ class Context:
         params = lib.llama_context_default_params()
         params.n_ctx = n_ctx
         params.n_batch = params.n_ubatch = n_batch
-        params.n_seq_max = 1
-        params.n_outputs_max = outputs
+        if not model.has_recurrent_state:
+            # In a unified cache, sequences share cells: naming some of them twice copies nothing.
+            params.n_seq_max, params.kv_unified = 2, True
+        if outputs:
+            # llama.cpp aborts with fewer outputs than sequences (llama_context::output_reserve).
+            params.n_outputs_max = max(outputs, params.n_seq_max)
         params.n_threads = threads
         params.n_threads_batch = threads_batch
         params.abort_callback = abort.callback
         params.abort_callback_data = abort.address
         params.no_perf = True
+        params.type_k = params.type_v = _KV_TYPES[kv_type]
         if not flash_attention:
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._abort = abort
@@ -58,9 +71,10 @@ class Context:
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
             reason = reason_from_log("too little memory for the KV cache")
-            raise EngineError(
-                f"no context of {n_ctx} tokens: {reason}. Set a smaller model.context"
-            )
+            advice = "Set a smaller model.context"
+            if kv_type != "f16":
+                advice += ", or model.kv_type to f16"
+            raise EngineError(f"no context of {n_ctx} tokens: {reason}. {advice}")
         self._pools = thread_pools.open_pools(self.handle, cpu_function)
         self._memory = lib.llama_get_memory(self._context)
         self.n_ctx: int = lib.llama_n_ctx(self._context)
@@ -129,6 +143,53 @@ class Context:
     def clear(self) -> None:
         """Empty the cache."""
         lib.llama_memory_clear(self._memory, True)
+
+    def state_bytes(self, start: int, end: int) -> int:
+        """Bytes of ``state_of(start, end)``."""
+        with self._part(start, end) as part:
+            return int(lib.llama_state_seq_get_size(self._context, part))
+
+    def state_of(self, start: int, end: int) -> memoryview:
+        """What the tokens at positions ``start`` to ``end`` gave, as ``restore_state`` takes it.
+
+        Raises:
+            EngineError: llama.cpp cannot save this kind of memory.
+        """
+        with self._part(start, end) as part:
+            size: int = lib.llama_state_seq_get_size(self._context, part)
+            buffer = (ctypes.c_uint8 * size)()
+            if lib.llama_state_seq_get_data(self._context, buffer, size, part) != size:
+                why = reason_from_log("no reason given")
+                raise EngineError(f"the state cannot be saved: {why}")
+        return memoryview(buffer).cast("B")
+
+    @contextmanager
+    def _part(self, start: int, end: int) -> Iterator[int]:
+        """A sequence with the tokens at positions ``start`` to ``end`` alone."""
+        lib.llama_memory_seq_rm(self._memory, _PART_SEQUENCE, -1, -1)
+        lib.llama_memory_seq_cp(self._memory, MAIN_SEQUENCE, _PART_SEQUENCE, start, end)
+        try:
+            yield _PART_SEQUENCE
+        finally:
+            lib.llama_memory_seq_rm(self._memory, _PART_SEQUENCE, -1, -1)
+
+    def restore_state(self, state: memoryview, start: int, end: int) -> bool:
+        """Append what ``state_of(start, end)`` returned, in this process or another.
+
+        The cache must hold exactly the tokens before ``start``, and ``state`` must be whole and
+        unchanged. False if llama.cpp refuses it; then nothing has changed.
+        """
+        part = _PART_SEQUENCE
+        data = (ctypes.c_uint8 * len(state)).from_buffer(state)
+        forget_errors()
+        read: int = lib.llama_state_seq_set_data(self._context, data, len(state), part)
+        first: int = lib.llama_memory_seq_pos_min(self._memory, part)
+        last: int = lib.llama_memory_seq_pos_max(self._memory, part)
+        fits = read == len(state) and (first, last) == (start, end - 1)
+        if fits:
+            lib.llama_memory_seq_cp(self._memory, part, MAIN_SEQUENCE, start, end)
+        lib.llama_memory_seq_rm(self._memory, part, -1, -1)
+        return fits
 
     def set_adapters(self, adapters: Sequence[tuple[Adapter, float]]) -> None:
         """Add ``adapters`` with their scales to the weights, in place of earlier ones.

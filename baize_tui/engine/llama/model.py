@@ -111,6 +111,20 @@ class Model:
         return int(lib.llama_model_n_head(self.handle))
 
     @property
+    def window(self) -> int:
+        """Tokens that layers with sliding-window attention look back; 0 if all look back to the
+        beginning."""
+        return int(lib.llama_model_n_swa(self.handle))
+
+    @property
+    def has_recurrent_state(self) -> bool:
+        """Whether some of its memory is about all tokens together, as in Mamba: it can only be
+        saved and restored as a whole."""
+        return bool(
+            lib.llama_model_is_recurrent(self.handle) or lib.llama_model_is_hybrid(self.handle)
+        )
+
+    @property
     def chat_template(self) -> str:
         """The template in the file; empty if it has none."""
         return self.metadata("tokenizer.chat_template")

@@ -100,6 +100,27 @@ class Finished(Struct, frozen=True, tag="finished"):
     reasoning: str = ""
 
 
+class Warmed(Struct, frozen=True, tag="warmed"):
+    """The KV cache holds the prompt of ``tokens``, ``reused`` of them from before."""
+
+    request: int
+    tokens: int
+    reused: int
+
+
+class CacheSaved(Struct, frozen=True, tag="cache_saved"):
+    """What the KV cache holds is on disk, where that pays; ``problem`` says why it is not."""
+
+    request: int
+    problem: str = ""
+
+
+class Forgotten(Struct, frozen=True, tag="forgotten"):
+    """Nothing of the conversation is saved any more."""
+
+    request: int
+
+
 class Counted(Struct, frozen=True, tag="counted"):
     """The prompt has ``tokens``; the context holds ``n_ctx``."""
 
@@ -197,6 +218,9 @@ Event = (
     | ThreadsChosen
     | Delta
     | Finished
+    | Warmed
+    | CacheSaved
+    | Forgotten
     | Counted
     | Tokenized
     | Encoded

@@ -14,11 +14,13 @@ from msgspec import Struct, field
 
 from baize_tui.engine.protocol.events import (
     AdapterChecked,
+    CacheSaved,
     Counted,
     Delta,
     Diagnosis,
     Encoded,
     Finished,
+    Forgotten,
     Inspected,
     Loaded,
     Loading,
@@ -29,10 +31,11 @@ from baize_tui.engine.protocol.events import (
     TemplateWritten,
     ThreadsChosen,
     Tokenized,
+    Warmed,
     WarmingUp,
 )
 from baize_tui.engine.protocol.values import AdapterUse, Prompt
-from baize_tui.settings import Sampling
+from baize_tui.settings import KvType, Sampling
 
 AnswerT = TypeVar("AnswerT", covariant=True)
 """The event that answers a request and ends it."""
@@ -87,6 +90,12 @@ class Load(FileRequest[Loaded, Loading | WarmingUp], frozen=True, tag="load"):
     """For ``Score`` and ``WriteLogits``: reserve room for the logits of every token."""
     flash_attention: bool = True
     """Whether flash attention pays on the processor of this machine."""
+    kv_type: KvType = "f16"
+    """Type of the numbers in the KV cache."""
+    snapshot_folder: str = ""
+    """Where the states of conversations are saved."""
+    snapshot_budget: int = 0
+    """The most bytes that they may take; 0 neither saves nor restores any."""
 
 
 class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=True, tag="generate"):
@@ -113,6 +122,32 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     resume: list[int] = []
     """Ids that earlier deltas of this request gave before their worker died; the answer, and its
     deltas, continue after them."""
+    conversation: str = ""
+    """Id of the conversation whose saved states may be used and added to; empty for none."""
+
+
+class Warm(Request[Warmed, Prefilling], frozen=True, tag="warm"):
+    """Read ``prompt`` into the KV cache, so that an answer can begin at once."""
+
+    activity: ClassVar[str] = "reading the conversation"
+    needs_model: ClassVar[bool] = True
+    prompt: Prompt
+    adapters: list[AdapterUse] = []
+    conversation: str = ""
+    """As in ``Generate``."""
+
+
+class SaveCache(Request[CacheSaved, Never], frozen=True, tag="save_cache"):
+    """Save what the KV cache holds of the last conversation, where that pays."""
+
+    activity: ClassVar[str] = "saving the state of a conversation"
+
+
+class Forget(Request[Forgotten, Never], frozen=True, tag="forget"):
+    """Remove the saved states of ``conversation``, and save none of it from now on."""
+
+    activity: ClassVar[str] = "removing the state of a conversation"
+    conversation: str
 
 
 class Count(Request[Counted, Never], frozen=True, tag="count"):
@@ -185,6 +220,7 @@ class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
     budget: int = 0
     flash_attention: bool = True
     """As in ``Load``."""
+    kv_type: KvType = "f16"
 
 
 class CheckAdapter(FileRequest[AdapterChecked, Never], frozen=True, tag="check_adapter"):
@@ -209,6 +245,9 @@ class Cancel(Struct, frozen=True, tag="cancel"):
 AnyRequest = (
     Load
     | Generate
+    | Warm
+    | SaveCache
+    | Forget
     | Count
     | Tokenize
     | Encode

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from msgspec import Struct
 
 from baize_tui.engine.profiles import ProfileName
+from baize_tui.settings import KvType
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "context", "cancelled"]
@@ -98,6 +99,7 @@ class LoadedModel(Struct, frozen=True):
     profile: ProfileName | Literal[""] = ""
     """The machine profile that the model was loaded under."""
     flash_attention: bool = True
+    kv_type: KvType = "f16"
     begin: list[int] = []
     """Ids in front of every text: a BOS, if the vocabulary wants one."""
     prompt_format: str = ""
