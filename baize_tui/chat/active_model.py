@@ -12,6 +12,7 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from baize_shared.thread_priority import yield_to_others
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
@@ -203,6 +204,7 @@ def _start_hash(path: Path, cache: Path) -> Future[str]:
     future.set_running_or_notify_cancel()  # who waits may give up, but cannot cancel it
 
     def compute() -> None:
+        yield_to_others()  # a prompt is being read meanwhile
         try:
             future.set_result(model_sha256(path, cache))
         except OSError as error:

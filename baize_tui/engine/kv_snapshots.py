@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from baize_shared.thread_priority import yield_to_others
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.llama.errors import Aborted
 from baize_tui.engine.snapshots.block_file import BlockHeader, DamagedBlock, ids_digest, read_block
@@ -69,7 +70,9 @@ class KvSnapshots:
         self._owner: Owner | None = None
         """Whose tokens the cache holds; None for nobody's."""
         self._most_tokens = min(window or _MOST_BLOCK_TOKENS, _MOST_BLOCK_TOKENS)
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="snapshots")
+        self._writer = ThreadPoolExecutor(
+            1, thread_name_prefix="snapshots", initializer=yield_to_others
+        )
         self._pending: list[_Write] = []
         self._bytes_per_s = _LIKELY_BYTES_PER_S
         self._problem = ""
