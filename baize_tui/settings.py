@@ -129,6 +129,10 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         KvType,
         _about("Numbers in the KV cache: f16, or q8_0 with half the memory and snapshots"),
     ] = "f16"
+    prompt_lookup: Annotated[
+        bool,
+        _about("Guess tokens that occurred before, where it is faster; not with a fixed seed"),
+    ] = True
     snapshot_gib: Annotated[
         float,
         _number(

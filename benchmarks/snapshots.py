@@ -36,7 +36,7 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_tui.engine.client import ModelSpec, WorkerEngine
-from baize_tui.engine.protocol import Delta, Finished, Generate, Prompt, PromptMessage, Warm
+from baize_tui.engine.protocol import Count, Delta, Finished, Generate, Prompt, PromptMessage, Warm
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
 from benchmarks.decode import MODELS, Case
@@ -118,17 +118,15 @@ async def compare(name: str, case: Case, server: Path | None) -> bool:
         assert await engine.save_cache() == ""
         await engine.close()
         rounds = [await one_round(paths, case, prompt) for _ in range(ROUNDS)]
-        theirs = [
-            server_first_token(server, case, prompt, home) for _ in range(ROUNDS if server else 0)
-        ]
+        theirs = []
+        if server is not None:
+            theirs = [server_first_token(server, case, prompt, home) for _ in range(ROUNDS)]
         size = sum(file.stat().st_size for file in paths.snapshots_folder.glob("*/*"))
     return report(name, rounds, theirs, size)
 
 
 async def words_for(engine: WorkerEngine) -> int:
     """How many words make a prompt of about ``TOKENS``."""
-    from baize_tui.engine.protocol import Count
-
     few, many = 100, 200
     first = await engine.count(Count(0, asked(history(few), "")))
     second = await engine.count(Count(0, asked(history(many), "")))
@@ -168,9 +166,8 @@ def report(name: str, rounds: list[dict[str, FirstToken]], theirs: list[float], 
 # --- llama-server -------------------------------------------------------------------------------
 
 
-def server_first_token(server: Path | None, case: Case, prompt: Prompt, home: Path) -> float:
+def server_first_token(server: Path, case: Case, prompt: Prompt, home: Path) -> float:
     """Seconds to the first token of a restarted llama-server, after it has restored its slot."""
-    assert server is not None
     rendered = "".join(
         f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in prompt.messages
     )

@@ -60,6 +60,7 @@ class AnswerPlan(Struct, frozen=True):
     max_thinking_tokens: int
     stop: list[str]
     grammar: str
+    prompt_lookup: bool
     partial: Message | None
     """The answer to continue."""
 
@@ -91,5 +92,7 @@ class AnswerPlan(Struct, frozen=True):
             trim_at_stop=format_named(self.format_name).trim_at_stop,
             adapters=self.adapters,
             grammar=self.grammar,
+            # Batches round differently, and a seed promises the same answer.
+            prompt_lookup=self.prompt_lookup and self.sampling.seed is None,
             conversation=self.conversation.id,
         )

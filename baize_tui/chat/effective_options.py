@@ -127,6 +127,7 @@ class EffectiveOptions:
             ),
             stop=stop_strings(format_name, running, options.stop),
             grammar=options.grammar,
+            prompt_lookup=self.settings.model.prompt_lookup,
             partial=partial,
         )
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from baize_tui.engine.answer_text import AnswerText
-from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.llama.vocabulary import Vocabulary
+from baize_tui.engine.look_ahead import LookAhead
 from baize_tui.engine.profiles import ProfileName
 from baize_tui.engine.prompts.prompt_reader import ReadPrompt
 from baize_tui.engine.protocol import Delta, FinishReason, Generate, Stats, ThreadsChosen
@@ -91,31 +91,32 @@ class Answer:
 
     def write(
         self,
-        cache: KvCache,
+        ahead: LookAhead,
         sampler: Sampler,
         threads: Threads,
         markup_ids: Callable[[str], list[int]],
     ) -> Iterator[ThreadsChosen | Delta]:
         """Generate tokens until the answer ends; sets ``reason``.
 
+        ``ahead`` has the logits after the prompt.
         ``markup_ids`` tokenizes markup.
 
         Raises:
             Aborted: the abort flag is set.
             EngineError: llama.cpp failed, or the grammar allows no token.
         """
-        context, text, already = cache.context, self.text, len(self.ids)
+        n_ctx, text, already = ahead.n_ctx, self.text, len(self.ids)
         forced: deque[int] = deque()
         sent_at = 0.0
         while not text.stopped() and not self._is_full():
-            if not forced and (why := self._spent_by(len(cache.ids), context.n_ctx)):
+            if not forced and (why := self._spent_by(ahead.used, n_ctx)):
                 self._budget_notice = _BUDGET_SPENT.format(self._thought_tokens, why)
                 forced.extend(markup_ids(text.ending))
             if forced:
                 token = forced.popleft()
                 sampler.accept(token)
             else:
-                token = sampler.sample(context, free=self._thinks_freely and text.in_thought)
+                token = ahead.sample(sampler, free=self._thinks_freely and text.in_thought)
             self._last = now = time.monotonic()
             if len(self.ids) == already:
                 self._first = now
@@ -134,10 +135,10 @@ class Answer:
             if self._is_full():
                 self.reason = "length"
                 return
-            if len(cache.ids) >= context.n_ctx:
+            if ahead.used >= n_ctx:
                 self.reason = "context"
                 return
-            cache.decode([token])
+            ahead.append(token)
 
     @property
     def _must_follow_grammar(self) -> bool:
@@ -188,8 +189,10 @@ class Answer:
         seed: int,
         threads: Threads,
         profile: ProfileName | Literal[""],
+        ahead: LookAhead | None,
     ) -> Stats:
-        """What it took; ``reused`` ids were in the cache before."""
+        """What it took; ``reused`` ids were in the cache before. ``ahead`` is None if the answer
+        did not begin."""
         return Stats(
             prompt_tokens=prompt_tokens,
             reused_tokens=min(reused, prompt_tokens),
@@ -204,4 +207,6 @@ class Answer:
             profile=profile,
             thinking_tokens=self._thought_tokens,
             resumed_tokens=len(self.resumed),
+            guessed_tokens=ahead.guessed if ahead is not None else 0,
+            accepted_tokens=ahead.accepted if ahead is not None else 0,
         )

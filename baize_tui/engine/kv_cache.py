@@ -92,8 +92,8 @@ class KvCache:
             yield len(self.ids)
             at += size
 
-    def decode(self, tokens: Sequence[int], *, logits: bool = True) -> None:
-        """Append ``tokens``; ``logits`` keeps those of the last one.
+    def decode(self, tokens: Sequence[int], *, logits: bool = True, of_all: bool = False) -> None:
+        """Append ``tokens``; ``logits`` keeps those of the last one or, with ``of_all``, of each.
 
         Raises:
             Aborted: the abort flag is set; tokens computed before are in ``ids``.
@@ -102,7 +102,9 @@ class KvCache:
         if self._abort.is_set():
             raise Aborted
         decoding, reading = self._threads.decoding, self._threads.reading
-        self.context.set_threads(decoding.threads, reading.threads)
+        # Guesses belong to the writing of an answer.
+        batch_threads = decoding.threads if of_all else reading.threads
+        self.context.set_threads(decoding.threads, batch_threads)
         # The time of a few tokens says little.
         measured: AbstractContextManager[None] = nullcontext()
         if len(tokens) == 1:
@@ -111,7 +113,7 @@ class KvCache:
             measured = reading.measured(scale=self.context.n_batch / len(tokens))
         try:
             with measured:
-                self.context.decode(tokens, len(self.ids), logits=logits)
+                self.context.decode(tokens, len(self.ids), logits=logits, of_all=of_all)
         except (Aborted, EngineError):
             kept = self.context.last_position() + 1 - len(self.ids)
             self.ids.extend(tokens[: max(kept, 0)])

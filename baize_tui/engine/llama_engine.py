@@ -9,6 +9,7 @@ from pathlib import Path
 
 from baize_tui.engine.adapters import AdapterSwitch
 from baize_tui.engine.answer import Answer
+from baize_tui.engine.draft_costs import DraftCosts
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
@@ -24,6 +25,7 @@ from baize_tui.engine.loading import (
     open_snapshots,
     part_on_gpu,
 )
+from baize_tui.engine.look_ahead import LookAhead
 from baize_tui.engine.measuring import context_size
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.prompts.prompt_reader import PromptReader
@@ -102,6 +104,7 @@ class LlamaEngine:
             raise
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self._model, context)
+        self._draft_costs = DraftCosts()
         self._snapshots = open_snapshots(request, self._model, self.cache, gpu_layers, attention)
         self.loaded = describe(
             self._model, context, self.threads, header, gpu_layers, profile, attention
@@ -182,7 +185,7 @@ class LlamaEngine:
         answer = Answer(request, prompt, self.vocabulary, started)
         wanted = ids + answer.resumed
         sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
-        reused = 0
+        reused, ahead = 0, None
         try:
             # The last prompt token is decoded alone, so that regenerating takes the same path.
             reused = self._reuse(request, wanted[:-1])
@@ -193,13 +196,17 @@ class LlamaEngine:
             self.threads.begin_writing()
             self.cache.decode(wanted[-1:])
             answer.end_prefill()
-            yield from answer.write(self.cache, sampler, self.threads, self._prompts.markup_ids)
+            guess = request.prompt_lookup and not self._model.has_recurrent_state
+            ahead = LookAhead(self.cache, self._draft_costs, guess=guess)
+            yield from answer.write(ahead, sampler, self.threads, self._prompts.markup_ids)
         except Aborted:
             answer.reason = "cancelled"
         finally:
+            if ahead is not None:
+                ahead.drop_guesses()
             sampler.close()
             self.threads.end()
-        stats = answer.stats(len(ids), reused, seed, self.threads, self.loaded.profile)
+        stats = answer.stats(len(ids), reused, seed, self.threads, self.loaded.profile, ahead)
         answer.text.finish()
         if (delta := answer.delta()).text or delta.reasoning:
             yield delta

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from baize_tui.engine.attention import Attention, choose_attention
+from baize_tui.engine.draft_costs import MOST_TOKENS
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.kv_snapshots import KvSnapshots
 from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
@@ -84,7 +85,7 @@ def open_context(
         abort=abort,
         flash_attention=attention.flash,
         kv_type=attention.kv_type,
-        outputs=0 if request.all_logits else 1,
+        outputs=0 if request.all_logits else MOST_TOKENS,
     )
 
 

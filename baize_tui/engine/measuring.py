@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import psutil
 
 from baize_tui.engine.attention import choose_attention
+from baize_tui.engine.draft_costs import MOST_TOKENS
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
@@ -173,7 +174,7 @@ class _Simulation:
         with capture_log() as lines:
             Context(
                 self._model, n_ctx=n_ctx, n_batch=attention.batch, threads=1, threads_batch=1,
-                abort=AbortFlag(), outputs=1, flash_attention=attention.flash,
+                abort=AbortFlag(), outputs=MOST_TOKENS, flash_attention=attention.flash,
                 kv_type=attention.kv_type,
             ).close()  # fmt: skip
         kv = round(sum(float(match[1]) for line in lines if (match := _KV.match(line))) * 2**20)

@@ -214,16 +214,16 @@ class Context:
 
         return np.ctypeslib.as_array(lib.llama_get_logits(self._context), (n, n_vocab))
 
-    def candidates(self, n_vocab: int) -> tuple[Any, Any]:
-        """All tokens with the logits of the last decoded token as samplers take them, and a view
-        of those logits, float32 [n_vocab]."""
+    def candidates(self, n_vocab: int, row: int = -1) -> tuple[Any, Any]:
+        """All tokens with the logits of token ``row`` of the last batch, as samplers take them, and
+        a view of those logits, float32 [n_vocab]."""
         # Imported when used: only grammars need it.
         import numpy as np
 
         data = (lib.llama_token_data * n_vocab)()
         rows = np.frombuffer(data, dtype=[("id", "i4"), ("logit", "f4"), ("p", "f4")])
         rows["id"] = np.arange(n_vocab)
-        logits = lib.llama_get_logits_ith(self._context, -1)
+        logits = lib.llama_get_logits_ith(self._context, row)
         rows["logit"] = np.ctypeslib.as_array(logits, (n_vocab,))
         return lib.llama_token_data_array(data, n_vocab, -1, False), rows["logit"]
 

@@ -61,23 +61,25 @@ class Sampler:
             for token in ids:
                 lib.llama_sampler_accept(self._grammar, token)
 
-    def sample(self, context: Context, *, free: bool = False) -> int:
-        """Choose a token from the last logits, and accept it; with ``free`` without the grammar.
+    def sample(self, context: Context, *, free: bool = False, row: int = -1) -> int:
+        """Choose a token and accept it; with ``free`` without the grammar.
+
+        It is chosen from the logits of token ``row`` of the last batch, -1 for its last one.
 
         Raises:
             EngineError: the grammar allows no token.
         """
         if self._grammar is None or free:
-            return int(lib.llama_sampler_sample(self._chain, context.handle, -1))
-        token = self._choose(context, grammar_first=False)
+            return int(lib.llama_sampler_sample(self._chain, context.handle, row))
+        token = self._choose(context, row, grammar_first=False)
         if not self._allows(token):
-            token = self._choose(context, grammar_first=True)
+            token = self._choose(context, row, grammar_first=True)
         lib.llama_sampler_accept(self._grammar, token)
         lib.llama_sampler_accept(self._chain, token)
         return token
 
-    def _choose(self, context: Context, *, grammar_first: bool) -> int:
-        candidates, logits = context.candidates(self._size)
+    def _choose(self, context: Context, row: int, *, grammar_first: bool) -> int:
+        candidates, logits = context.candidates(self._size, row)
         if grammar_first:
             lib.llama_sampler_apply(self._grammar, ctypes.byref(candidates))
             if logits.max() == -math.inf:

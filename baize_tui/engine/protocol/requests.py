@@ -122,6 +122,8 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     resume: list[int] = []
     """Ids that earlier deltas of this request gave before their worker died; the answer, and its
     deltas, continue after them."""
+    prompt_lookup: bool = False
+    """Whether to guess tokens that occurred before, where that is faster on this machine."""
     conversation: str = ""
     """Id of the conversation whose saved states may be used and added to; empty for none."""
 

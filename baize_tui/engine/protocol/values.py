@@ -129,6 +129,10 @@ class Stats(Struct, frozen=True):
     """Those of ``completion_tokens`` that are the thought."""
     resumed_tokens: int = 0
     """Tokens of the answer from a worker that died; the times do not include them."""
+    guessed_tokens: int = 0
+    """Tokens that prompt lookup guessed and that were computed."""
+    accepted_tokens: int = 0
+    """Those of them that were right."""
 
     @property
     def tokens_per_second(self) -> float:
