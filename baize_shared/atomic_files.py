@@ -17,11 +17,11 @@ _LONGEST_NAME = 200
 """Bytes of the target's name in that of the temporary file; file systems allow 255 in all."""
 
 
-def write_atomically(target: Path, content: bytes, *, private: bool = False) -> None:
+def write_atomically(target: Path, content: bytes) -> None:
     """Replace the content of ``target``, on disk before this returns.
 
-    The permissions of an existing file stay; a new one that is ``private`` is readable only by its
-    owner. A symbolic link stays a link. What is not a regular file, such as ``/dev/stdout``, is
+    The permissions of an existing file stay; a new one is readable only by its owner. A symbolic
+    link stays a link. What is not a regular file, such as ``/dev/stdout``, is
     written to directly. Processes that write the same file do not disturb each other: the last one
     wins.
 
@@ -32,10 +32,9 @@ def write_atomically(target: Path, content: bytes, *, private: bool = False) -> 
         target.write_bytes(content)
         return
     target = target.resolve()
-    name = os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
-    partial = target.with_name(f".{name}.{os.urandom(4).hex()}.partial")
+    partial = target.with_name(f".{_short_name(target)}.{os.urandom(4).hex()}.partial")
     try:
-        descriptor = create_file(partial, private=private)
+        descriptor = create_file(partial)
         with os.fdopen(descriptor, "wb") as file:
             _keep_permissions(target, partial)
             file.write(content)
@@ -52,9 +51,9 @@ def write_atomically(target: Path, content: bytes, *, private: bool = False) -> 
 def replace_when_complete(target: Path) -> Iterator[Path]:
     """A path beside ``target`` to write a large file to; it becomes ``target`` when the block ends.
 
-    It is always ``target.partial``, so that what a killed process left is removed. It exists
-    already, empty and readable only by its owner; so does a new ``target``. An exception removes
-    it. What is not a regular file, such as ``/dev/stdout``, is yielded itself.
+    It is always ``target.partial``, so that what a killed process left is removed; a very long
+    name is cut. It exists already, empty and readable only by its owner; so does a new ``target``.
+    An exception removes it. What is not a regular file, such as ``/dev/stdout``, is yielded itself.
 
     Raises:
         OSError: it cannot be created or renamed.
@@ -63,7 +62,7 @@ def replace_when_complete(target: Path) -> Iterator[Path]:
         yield target
         return
     target = target.resolve()
-    partial = target.with_name(f"{target.name}.partial")
+    partial = target.with_name(f"{_short_name(target)}.partial")
     os.close(create_file(partial))
     try:
         yield partial
@@ -73,6 +72,10 @@ def replace_when_complete(target: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def _short_name(target: Path) -> str:
+    return os.fsdecode(os.fsencode(target.name)[:_LONGEST_NAME])
 
 
 def _is_special(target: Path) -> bool:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import time
 import traceback
+from contextvars import ContextVar
 from pathlib import Path
 
 from baize_shared.private_files import create_file, open_own_file, private_folder
@@ -16,6 +17,8 @@ APP_NAME = "baize-tui"
 HOME_VARIABLE = "BAIZE_HOME"
 _LARGEST = 1 << 20
 """Bytes of a log; it then begins anew."""
+show_tracebacks: ContextVar[bool] = ContextVar("show_tracebacks", default=False)
+"""Whether the person wants to see the tracebacks of errors (``--debug``)."""
 
 
 def logs_folder() -> Path:

@@ -6,13 +6,15 @@ the terminal first.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
-from typing import Any, Self
+from typing import Any, Self, TextIO
 
 import msgspec
 
-from baize_shared.sanitizer import clean_line, clean_text, is_harmless
+from baize_shared.one_line_error import shorten_message
+from baize_shared.sanitizer import clean_line, clean_text, is_harmless, without_surrogates
 
 _PLAIN_LINE_EVERY_S = 10.0
 _DRAW_EVERY_S = 0.1
@@ -28,22 +30,11 @@ def print_json(value: Any) -> None:
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:  # a lone surrogate
-        encoded = msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
+        encoded = msgspec.json.encode(without_surrogates(msgspec.to_builtins(value)))
     text = msgspec.json.format(encoded, indent=2).decode()
     unicode = stdout_is_utf8()
     sys.stdout.write("".join(_escaped(char, unicode) for char in text) + "\n")
     sys.stdout.flush()
-
-
-def _without_surrogates(value: Any) -> Any:
-    match value:
-        case str():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-        case list():
-            return [_without_surrogates(item) for item in value]
-        case dict():
-            return {_without_surrogates(key): _without_surrogates(v) for key, v in value.items()}
-    return value
 
 
 def _escaped(char: str, unicode: bool) -> str:
@@ -63,10 +54,9 @@ def stdout_is_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
 
 
-def prepare_stdout(program: str) -> None:
-    """Escape what stdout cannot encode, and say so."""
+def warn_about_encoding(program: str) -> None:
+    """Say that characters are escaped, where stdout cannot encode all of them."""
     if not stdout_is_utf8():
-        sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
         print_message(
             program,
             f"the output is in {sys.stdout.encoding}, not UTF-8: other characters are escaped "
@@ -76,7 +66,26 @@ def prepare_stdout(program: str) -> None:
 
 def print_message(program: str, text: str) -> None:
     """One line for the person, on stderr, with the name of the program in front."""
-    print(f"{program}: {clean_line(text, 1000)}", file=sys.stderr)
+    write_to_stderr(f"{program}: {shorten_message(text)}\n")
+
+
+def write_to_stderr(text: str) -> None:
+    """Write ``text`` as it is; nothing if nobody reads messages any more."""
+    try:
+        sys.stderr.write(text)
+        sys.stderr.flush()
+    except OSError:
+        discard_output(sys.stderr)
+
+
+def discard_output(stream: TextIO) -> None:
+    """Write what ``stream`` still holds, and all that follows, to the null device.
+
+    Its reader has gone, or its disk is full; the interpreter would try again at its end.
+    """
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 class ProgressLine:
@@ -99,8 +108,7 @@ class ProgressLine:
         if self._terminal:
             if now - self._last < _DRAW_EVERY_S and self._shown:
                 return
-            sys.stderr.write(f"\r\x1b[K{clean_line(text)}")
-            sys.stderr.flush()
+            write_to_stderr(f"\r\x1b[K{clean_line(text)}")
             self._shown, self._last = True, now
         elif now - self._last > _PLAIN_LINE_EVERY_S:
             self._last = now
@@ -108,6 +116,5 @@ class ProgressLine:
 
     def clear(self) -> None:
         if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+            write_to_stderr("\r\x1b[K")
             self._shown = False

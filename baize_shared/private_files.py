@@ -17,18 +17,16 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 """Opening a pipe without a writer would wait forever."""
 
 
-def create_file(path: Path, *, private: bool = True) -> int:
+def create_file(path: Path) -> int:
     """A descriptor to read and write a new file at ``path``, which only its owner can open (0600).
 
-    What had that name is removed first; the file that a link points to stays as it is. A file that
-    is not ``private`` follows the umask.
+    What had that name is removed first; the file that a link points to stays as it is.
 
     Raises:
         OSError: it cannot be created, or ``path`` is a folder.
     """
     path.unlink(missing_ok=True)
-    mode = 0o600 if private else 0o666  # the system removes the bits of the umask
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, mode)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
 
 
 def open_own_file(path: Path) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import msgspec
 
 from baize_tui.store.clients import is_running
 from baize_tui.store.database import Database
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import AnswerContent, FinalState, Provenance
 from baize_tui.store.rows import pack_ids
 
@@ -108,7 +110,8 @@ class AnswerWriter:
         dead = [row["writer"] for row in writers if not is_running(clients, row["writer"] or "")]
         if not dead:
             return
-        with self._database.transaction() as connection:
+        # What cannot be written now can still be read: the disk is full, or the file is locked.
+        with contextlib.suppress(StoreError), self._database.transaction() as connection:
             connection.executemany(
                 "UPDATE message SET state = 'interrupted', writer = NULL "
                 "WHERE state = 'streaming' AND writer IS ?",

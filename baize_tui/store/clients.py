@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import uuid
 from pathlib import Path
 
 from baize_shared.private_files import private_folder
+
+_NAME = re.compile("[0-9a-f]{12}")
 
 
 class ClientLock:
@@ -36,6 +39,8 @@ class ClientLock:
 
 def is_running(folder: Path, name: str) -> bool:
     """Whether the client ``name`` still runs; removes the lock file of one that does not."""
+    if not _NAME.fullmatch(name):  # not from here, and perhaps a path to another folder
+        return False
     path = folder / f"{name}.lock"
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)

@@ -60,6 +60,11 @@ class Store:
         """Where a damaged file was moved when this one was opened."""
         return self.database.damaged_file
 
+    @property
+    def why_read_only(self) -> str:
+        """Why nothing can be saved, in one line; empty if it can."""
+        return self.database.why_read_only
+
     def close(self) -> None:
         self.database.close()
 
@@ -160,6 +165,15 @@ class Store:
                 ),
             )
 
+    def set_first_model(self, conversation_id: str, name: str, path: str) -> None:
+        """Save the model of a conversation that had none yet, or only the name of this one."""
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE conversation SET model = ?, model_path = ? "
+                "WHERE id = ? AND model_path IS NULL AND coalesce(model, ?) = ?",
+                (name, path, conversation_id, name, name),
+            )
+
     def set_context_start(self, conversation_id: str, message_id: int | None) -> None:
         """Save which message is the first that the model still sees."""
         self._set_conversation_column(conversation_id, "context_start", message_id)
@@ -185,7 +199,7 @@ class Store:
             "ORDER BY id DESC LIMIT ?",
             limit,
         )
-        return list(dict.fromkeys(row["text"] for row in rows))
+        return list(dict.fromkeys(clean_text(row["text"]) for row in rows))
 
     def version(self) -> int:
         """A number that changes when another client has written to the file."""
@@ -300,7 +314,7 @@ class Store:
         """The newest message below ``message_id``, or ``message_id`` if there is none."""
         rows = self.database.rows(
             "WITH RECURSIVE below(id) AS ("
-            "  SELECT ? UNION ALL "
+            "  SELECT ? UNION "  # not ALL, which would follow a circle forever
             "  SELECT message.id FROM message JOIN below ON message.parent_id = below.id "
             "  WHERE message.deleted_at IS NULL"
             ") SELECT max(id) FROM below",
@@ -355,6 +369,7 @@ def _path_query(columns: str) -> str:
         "WITH RECURSIVE path(id, depth) AS ("
         "  SELECT ?, 1 UNION ALL "
         "  SELECT message.parent_id, depth + 1 FROM message JOIN path ON message.id = path.id "
-        "  WHERE message.parent_id IS NOT NULL LIMIT ?"
+        # A message is newer than the one before it, unless another program made a circle.
+        "  WHERE message.parent_id < message.id LIMIT ?"
         f") SELECT {columns} FROM path JOIN message ON message.id = path.id ORDER BY depth DESC"
     )

@@ -2,27 +2,33 @@
 
 SQLite in WAL mode, so that several clients can use one file, and committed writes survive
 ``kill -9``. A damaged file is set aside, never deleted; the file of a newer program is not touched.
+A file that cannot be written, or is on a full disk, can still be read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from baize_shared.private_files import private_folder
 from baize_tui.store.clients import ClientLock
-from baize_tui.store.errors import StoreError, StoreFull
+from baize_tui.store.errors import StoreError, StoreFull, StoreReadOnly
 from baize_tui.store.migrations import VERSION, migrate
+from baize_tui.store.read_only import copy_to_memory
 
 _BUSY_S = 5.0
 """How long to wait while another client writes."""
 _FULL_BELOW_BYTES = 1 << 16
 """A disk with less free space counts as full."""
+_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
+_READ_ONLY_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS)
 _REQUIRED_COLUMNS = {"conversation": {"id", "updated_at"}, "message": {"id"}}
 """Columns that every version of the schema has."""
 
@@ -40,26 +46,33 @@ class Database:
         None keeps everything in memory: nothing is written to disk.
 
         Raises:
-            StoreError: no permission, or a newer program wrote the file.
+            StoreError: no permission to read, or a newer program wrote the file.
         """
         self.file = file
         self.damaged_file: Path | None = None
         """Where a damaged file was moved when this one was opened."""
+        self._read_only: StoreError | None = None
+        """Why nothing can be saved, and why every attempt to is refused; None if it can."""
         self._lock = threading.RLock()
         self._client: ClientLock | None = None
         if file is None:
             self._connection = self._connect()
             return
         try:
-            private_folder(file.parent)
-            self._client = ClientLock(self.clients_folder)
-        except OSError as error:
-            raise StoreError(f"{error.filename or file}: {error.strerror}") from error
-        try:
+            self._client = self._lock_client(file)
             self._connection = self._open(file)
+        except (StoreFull, StoreReadOnly) as error:
+            self._release_client()
+            self._read_only = error
+            self._connection = self._open_to_read(file)
         except StoreError:
-            self._client.release()
+            self._release_client()
             raise
+
+    @property
+    def why_read_only(self) -> str:
+        """Why nothing can be saved, in one line; empty if it can."""
+        return "" if self._read_only is None else str(self._read_only)
 
     @property
     def clients_folder(self) -> Path:
@@ -75,10 +88,21 @@ class Database:
     def close(self) -> None:
         with self._lock:
             self._connection.close()
-            if self._client is not None:
-                self._client.release()
+            self._release_client()
+
+    def _release_client(self) -> None:
+        if self._client is not None:
+            self._client.release()
+            self._client = None
 
     # --- opening --------------------------------------------------------------------------------
+
+    def _lock_client(self, file: Path) -> ClientLock:
+        try:
+            private_folder(file.parent)
+            return ClientLock(self.clients_folder)
+        except OSError as error:
+            raise _translate_os_error(error, file) from error
 
     def _open(self, file: Path) -> sqlite3.Connection:
         deadline = time.monotonic() + _BUSY_S
@@ -96,6 +120,21 @@ class Database:
                     raise self.translate(error) from error
                 break
         return self._replace_damaged(file)
+
+    def _open_to_read(self, file: Path) -> sqlite3.Connection:
+        """The conversations in ``file`` as they are now; none if it does not exist."""
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        try:
+            copy_to_memory(file, memory)
+            self._prepare(memory)
+            memory.execute("PRAGMA query_only = ON")
+            return memory
+        except _NotOurSchema as error:
+            raise StoreError(f"{file}: another program's file") from error
+        except OSError as error:
+            raise StoreError(f"{error.filename or file}: {error.strerror}") from error
+        except sqlite3.Error as error:
+            raise self.translate(error) from error
 
     def _replace_damaged(self, file: Path) -> sqlite3.Connection:
         """Set the damaged ``file`` aside and open a new one in its place."""
@@ -122,18 +161,23 @@ class Database:
             timeout=_BUSY_S,
         )
         try:
-            self._check_version(connection)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            migrate(connection)
-            # Reads the pages where damage would otherwise show only later.
-            connection.execute("SELECT count(*), max(updated_at) FROM conversation").fetchone()
-            connection.execute("SELECT max(id) FROM message").fetchone()
+            self._prepare(connection)
         except (sqlite3.Error, StoreError, _NotOurSchema):
             connection.close()
             raise
         return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        # Another program may have written bytes that are not UTF-8.
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        self._check_version(connection)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        migrate(connection)
+        # Reads the pages where damage would otherwise show only later.
+        connection.execute("SELECT count(*), max(updated_at) FROM conversation").fetchone()
+        connection.execute("SELECT max(id) FROM message").fetchone()
 
     def _check_version(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -162,7 +206,7 @@ class Database:
                 cursor = self._connection.execute(query, values)
                 cursor.row_factory = sqlite3.Row
                 return cursor.fetchall()
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeEncodeError) as error:
                 raise self.translate(error) from error
 
     @contextlib.contextmanager
@@ -182,7 +226,7 @@ class Database:
                     if self._connection.in_transaction:
                         self._connection.execute("ROLLBACK")
                     raise
-            except sqlite3.Error as error:
+            except (sqlite3.Error, UnicodeEncodeError) as error:
                 raise self.translate(error) from error
 
     @contextlib.contextmanager
@@ -203,9 +247,15 @@ class Database:
         except sqlite3.Error as error:
             raise self.translate(error) from error
 
-    def translate(self, error: sqlite3.Error) -> StoreError:
+    def translate(self, error: sqlite3.Error | UnicodeEncodeError) -> StoreError:
         """``error`` as a kind of ``StoreError`` that names the file."""
+        if isinstance(error, UnicodeEncodeError):  # a lone surrogate, as in a name that is no UTF-8
+            return StoreError(f"{error.object!r} is not a valid text")
+        if _is_busy(error):
+            return StoreError(f"{self.file}: another program is writing to it; try again")
         code = getattr(error, "sqlite_errorcode", None)
+        if self._read_only is not None and code == sqlite3.SQLITE_READONLY:
+            return type(self._read_only)(self.why_read_only)
         if code is not None and (
             code & 0xFF == sqlite3.SQLITE_FULL
             # SQLite reports an I/O error when the disk is too full for its shared memory file.
@@ -213,7 +263,7 @@ class Database:
         ):
             return StoreFull(f"{self.file}: no space left on the disk")
         if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            return StoreError(f"{self.file}: no permission to write ({error})")
+            return StoreReadOnly(f"{self.file}: no permission to write ({error})")
         return StoreError(f"{self.file}: {error}")
 
     def _disk_is_full(self) -> bool:
@@ -227,17 +277,22 @@ def _ensure_writable(file: Path) -> None:
     """Create ``file`` readable by its owner alone, or check that it may be written.
 
     Raises:
-        StoreError: no permission.
+        StoreError: no permission, or the disk is full.
     """
-    if not file.exists():
-        try:
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        except OSError as error:
-            raise StoreError(f"{file}: {error.strerror}") from error
-    effective = os.access in os.supports_effective_ids
-    if not os.access(file, os.W_OK, effective_ids=effective):
-        # SQLite would open it read-only and fail at the first write.
-        raise StoreError(f"{file}: no permission to write")
+    try:
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _translate_os_error(error, file) from error
+
+
+def _translate_os_error(error: OSError, file: Path) -> StoreError:
+    """``error`` of the file or its folder as a kind of ``StoreError``."""
+    kind = StoreError
+    if error.errno in _FULL_ERRORS:
+        kind = StoreFull
+    elif error.errno in _READ_ONLY_ERRORS:
+        kind = StoreReadOnly
+    return kind(f"{error.filename or file}: {error.strerror}")
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from baize_shared.one_line_error import OneLineError
 
-class StoreError(Exception):
+
+class StoreError(OneLineError):
     """The conversations file cannot be read or written; the message is one line."""
 
 
 class StoreFull(StoreError):
     """The disk is full; the same write may succeed later."""
+
+
+class StoreReadOnly(StoreError):
+    """Nothing can be saved there: no permission to write."""
 
 
 class UnknownConversation(StoreError):

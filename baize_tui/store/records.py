@@ -61,6 +61,14 @@ class Message(Struct, frozen=True):
     pinned: bool = False
     """Whether its turn stays in the context when the oldest turns are dropped."""
 
+    @property
+    def tokens_used(self) -> int | None:
+        """Tokens of the context after this answer, if it was generated and they are known."""
+        made = self.provenance or {}
+        counts = [made.get(key) for key in ("prompt_tokens", "completion_tokens")]
+        known = [count for count in counts if isinstance(count, int)]
+        return sum(known) if len(known) == len(counts) else None
+
 
 class Paste(Struct, frozen=True):
     """A long pasted text, which the prompt treats as one object."""

@@ -1,38 +1,52 @@
-"""How the rows of the tables become records, and token ids bytes."""
+"""How the rows of the tables become records, and token ids bytes.
+
+Other programs may have written the rows. So every text is sanitized here, and a value that is not
+what its column is for is read as the column's default. Only ids and paths stay as they are: with
+them, rows and files are found.
+"""
 
 from __future__ import annotations
 
 import array
+import math
 import sqlite3
 import sys
 from collections.abc import Sequence
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import clean_line, clean_text, clean_values
+from baize_tui.settings import Overflow, Scale
 from baize_tui.store.records import Conversation, Mark, Message
 
 MARK_NUMBERS: dict[Mark | None, int | None] = {"good": 1, "bad": -1, None: None}
 """How the column ``mark`` stores a mark."""
 _MARKS = {number: mark for mark, number in MARK_NUMBERS.items()}
+_LATEST = 253402300799.0
+"""The last second of the year 9999, after which ``datetime`` ends."""
+
+Value = TypeVar("Value")
 
 
 def read_conversation(row: sqlite3.Row) -> Conversation:
     return Conversation(
         id=row["id"],
-        title=row["title"],
-        created_at=row["created_at"],
-        updated_at=row["updated_at"],
+        title=clean_line(row["title"]),
+        created_at=_read_time(row["created_at"]),
+        updated_at=_read_time(row["updated_at"]),
         leaf_id=row["leaf_id"],
         context_start=row["context_start"],
-        model=row["model"],
-        system=row["system"],
+        model=_read_name(row["model"]),
+        system=clean_text(row["system"]),
         moderation=bool(row["moderation"]),
-        format=row["format"],
-        sampling=msgspec.json.decode(row["sampling"]),
-        overflow=row["overflow"],
-        adapters=msgspec.json.decode(row["adapters"]),
+        format=_read_name(row["format"]),
+        sampling=_read_json(row["sampling"], dict[str, Any]) or {},
+        overflow=row["overflow"] if row["overflow"] in get_args(Overflow) else None,
+        adapters=_read_json(row["adapters"], dict[str, Scale]) or {},
         model_path=row["model_path"],
-        model_sha256=row["model_sha256"],
+        model_sha256=_read_name(row["model_sha256"]),
         think=None if row["think"] is None else bool(row["think"]),
     )
 
@@ -41,16 +55,16 @@ def read_message(row: sqlite3.Row) -> Message:
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
-        parent_id=row["parent_id"],
+        parent_id=_read_parent(row["id"], row["parent_id"]),
         role=row["role"],
         state=row["state"],
-        text=row["text"],
-        reasoning=row["reasoning"],
+        text=clean_text(row["text"]),
+        reasoning=clean_text(row["reasoning"]),
         ids=unpack_ids(row["ids"]),
         tokenizer=row["tokenizer"],
-        created_at=row["created_at"],
-        provenance=msgspec.json.decode(row["provenance"]) if row["provenance"] else None,
-        mark=_MARKS[row["mark"]],
+        created_at=_read_time(row["created_at"]),
+        provenance=_read_provenance(row["provenance"]),
+        mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
     )
 
@@ -66,9 +80,41 @@ def pack_ids(ids: Sequence[int] | None) -> bytes | None:
 
 
 def unpack_ids(raw: bytes | None) -> list[int] | None:
-    if raw is None:
+    """The ids in the column ``ids``; None if there are none."""
+    if raw is None or len(raw) % array.array("i").itemsize:
         return None
     ids = array.array("i", raw)
     if sys.byteorder == "big":
         ids.byteswap()
     return ids.tolist()
+
+
+def _read_parent(id: int, parent_id: int | None) -> int | None:
+    """``parent_id``, which is older than ``id``; so no path goes in a circle."""
+    return parent_id if parent_id is not None and parent_id < id else None
+
+
+def _read_name(value: str | None) -> str | None:
+    return None if value is None else clean_line(value)
+
+
+def _read_time(seconds: float) -> float:
+    return min(max(seconds, 0.0), _LATEST) if math.isfinite(seconds) else 0.0
+
+
+def _read_json(raw: str | None, type: type[Value]) -> Value | None:
+    """The sanitized value; None if there is none of this type."""
+    if raw is None:
+        return None
+    try:
+        return msgspec.convert(clean_values(msgspec.json.decode(raw)), type)
+    except JSON_ERRORS:
+        return None
+
+
+def _read_provenance(raw: str | None) -> dict[str, Any] | None:
+    """How an answer was made; empty if it cannot be read.
+
+    Only an answer that a person wrote has none at all.
+    """
+    return None if raw is None else _read_json(raw, dict[str, Any]) or {}

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Struct
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_text
 from baize_tui.store.clients import is_running
 from baize_tui.store.database import Database
-from baize_tui.store.errors import StoreFull
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import DraftParts, Paste, Unsent
 
 
@@ -77,12 +78,22 @@ class UnsentStore:
         taken = [row for row in rows if row["client"] == own or not running[row["client"]]]
         adopted = [(own, row["id"], row["client"]) for row in taken if row["client"] != own]
         if adopted:
-            # On a full disk they can still be read.
-            with contextlib.suppress(StoreFull), self._database.transaction() as connection:
+            # On a full disk, or in a read-only home, they can still be read.
+            with contextlib.suppress(StoreError), self._database.transaction() as connection:
                 connection.executemany(
                     "UPDATE unsent SET client = ? WHERE id = ? AND client = ?", adopted
                 )
         return [self._read(row) for row in taken]
+
+    def conversations(self) -> set[str]:
+        """Ids of the conversations with words that ``take_over`` would return."""
+        rows = self._database.rows(
+            "SELECT DISTINCT conversation_id, client FROM unsent WHERE conversation_id IS NOT NULL"
+        )
+        own = self._database.client_name
+        clients = {row["client"] for row in rows}
+        ended = {client for client in clients if client != own and not self._is_running(client)}
+        return {row["conversation_id"] for row in rows if row["client"] in {own, *ended}}
 
     def _is_running(self, client: str) -> bool:
         if self._database.file is None:
@@ -98,7 +109,7 @@ class UnsentStore:
         }
         try:
             stored = _decode_parts(row["parts"])
-        except msgspec.DecodeError:
+        except JSON_ERRORS:
             stored = [row["parts"]]  # another program's, but still words
         parts: DraftParts = tuple(
             clean_text(part)

@@ -80,10 +80,13 @@ def choose_budget(layout: Layout, memory: int = DEFAULT_MEMORY) -> Budget:
         if slab >= smallest:
             return Budget(resident, workers, min(slab, max(smallest, _LARGEST_SLAB)))
     least = Budget(resident, 1, smallest).peak_bytes
-    raise ConvertError(
-        f"--max-ram {memory / 1e6:.0f}M is too little for this model: it takes "
-        f"{math.ceil(least / 1e6)}M"
-    )
+    needed = f"it takes {math.ceil(least / 1e6)}M"
+    if memory < 1_000_000:  # a number without a unit, which was rather meant to be 1G
+        raise ConvertError(
+            f"--max-ram {memory} is too little for this model: {needed}. A number without M or G "
+            "is in bytes"
+        )
+    raise ConvertError(f"--max-ram {memory / 1e6:.0f}M is too little for this model: {needed}")
 
 
 def estimated_seconds(layout: Layout, workers: int) -> float:

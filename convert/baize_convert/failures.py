@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import shorten
 
-_LONGEST_REASON = 200
+from baize_shared.one_line_error import OneLineError
+
+_LONGEST_REASON = 300
 
 
-class ConvertError(Exception):
+class ConvertError(OneLineError):
     """The conversion cannot be done; the message is one line that names the file and the remedy."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))  # names in files may have several lines
 
 
 def reason(error: Exception) -> str:
     """The message of a library's exception on one line, for use inside a ``ConvertError``."""
-    return " ".join(str(error).split())[:_LONGEST_REASON] or type(error).__name__
+    text = " ".join(str(error).split())
+    return shorten(text, _LONGEST_REASON, placeholder=" …") or type(error).__name__
 
 
 def first_few(items: Sequence[str], separator: str = ", ", limit: int = 3) -> str:

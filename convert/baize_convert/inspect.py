@@ -9,7 +9,7 @@ from gguf import LlamaFileType
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
-from baize_convert.hub.names import HUB_PREFIX
+from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.lora.adapter_folders import list_configs
 from baize_convert.lora.other_formats import describe_files
 from baize_convert.lora.peft_adapter import WEIGHTS
@@ -77,7 +77,11 @@ def describe(path: Path) -> Description:
         ConvertError: it is none of these, or damaged.
     """
     if str(path).startswith(HUB_PREFIX):
-        raise ConvertError(f"{path} is not on this machine: 'baize-convert plan {path}' shows it")
+        name = str(parse_name(str(path)))
+        raise ConvertError(
+            f"{name} is not on this machine: 'baize-convert plan {name}' shows a model, and "
+            f"'baize-convert plan BASE --adapter {name}' an adapter"
+        )
     if path.name in WEIGHTS or (path.is_dir() and _has_adapter(path)):
         return _describe_adapter(path)
     if path.is_file():

@@ -18,8 +18,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import msgspec
-
 from baize_convert.budget import DEFAULT_MEMORY, Budget, choose_budget
 from baize_convert.failures import ConvertError
 from baize_convert.journal import Journal, WrittenRows
@@ -32,6 +30,7 @@ from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_shared.blas_threads import limit_blas_in_this_thread, single_threaded_blas
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import create_file, open_own_file
 from baize_shared.sizes import size_text
 
@@ -127,7 +126,7 @@ def _open_journal(plan: Plan, partial: Path, *, resume: bool) -> Journal:
         return Journal.open(path, _fingerprint(plan), resume=resume)
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(f"{path}: {error}; delete it to start again") from error
 
 

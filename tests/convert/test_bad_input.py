@@ -341,3 +341,28 @@ def test_any_damage_to_a_tokenizer_file_is_one_line_or_none(
     raw[at : at + data.draw(st.integers(1, 40))] = data.draw(st.binary(max_size=12))
     file.write_bytes(raw)
     assert run(["plan", str(folder), "--json"]) in (0, 1)
+
+
+# --- names of outputs -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["merge", "adapter"])
+@pytest.mark.parametrize("name", ["x" * 251 + ".gguf", "x" * 400 + ".gguf", "泽" * 84 + ".gguf"])
+def test_an_output_with_a_long_name_is_refused_in_clear_words(
+    command: str, name: str, base: Path, adapter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inputs = {"merge": (str(base),), "adapter": (str(adapter), "--base", str(base))}[command]
+    capsys.readouterr()
+    output = base.parent / "out" / name
+    output.parent.mkdir()
+    assert run([command, *inputs, "-o", str(output)]) == 1
+    message = capsys.readouterr().err
+    assert f"{len(name.encode())} bytes, and at most 239 are possible" in message
+    assert message.count("\n") == 1
+    assert list(output.parent.iterdir()) == []
+
+
+def test_an_output_with_the_longest_name(base: Path) -> None:
+    output = base.parent / ("x" * 234 + ".gguf")
+    assert run(["merge", str(base), "--outtype", "F32", "-o", str(output)]) == 0
+    assert output.stat().st_size

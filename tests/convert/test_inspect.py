@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baize_convert.cli.program import run
+from baize_convert.failures import ConvertError
 from baize_convert.inspect import AdapterDescription, describe
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
@@ -41,6 +42,13 @@ def test_a_damaged_gguf_is_one_line(
     raw = data.draw(st.binary(max_size=64))
     (folder / "x.gguf").write_bytes(b"GGUF" + raw)
     assert run(["inspect", str(folder / "x.gguf")]) in (0, 1)
+
+
+def test_what_is_on_the_hub_is_described_by_other_commands() -> None:
+    with pytest.raises(ConvertError) as refused:
+        describe(Path("hf:owner/name"))
+    assert "'baize-convert plan hf:owner/name' shows a model" in str(refused.value)
+    assert "--adapter hf:owner/name' an adapter" in str(refused.value)
 
 
 def test_an_adapter_has_its_scales() -> None:

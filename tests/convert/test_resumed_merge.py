@@ -151,6 +151,8 @@ def test_too_little_memory_is_refused_with_what_it_takes(tmp_path: Path) -> None
     plan = plan_conversion(folder, [], parse_outtype("Q4_K_M"))
     with pytest.raises(ConvertError, match=r"--max-ram 61M is too little .* it takes 6\dM"):
         merge(plan, tmp_path / "out.gguf", memory=61_000_000)
+    with pytest.raises(ConvertError, match=r"--max-ram 1 is too little .* M or G is in bytes"):
+        merge(plan, tmp_path / "out.gguf", memory=1)
     assert not list(tmp_path.glob("out*"))
 
 

@@ -51,6 +51,8 @@ def test_a_file_does_not_differ_from_itself(tmp_path: Path) -> None:
     result = compare_logits(tmp_path / "f32.gguf", tmp_path / "f32.gguf", TOKENS)
     assert result.same_top == 1
     assert result.mean_kl == pytest.approx(0, abs=1e-6)
+    assert not str(result.mean_kl).startswith("-")
+    assert not str(result.highest_kl).startswith("-")
     assert result.result_perplexity == result.source_perplexity
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 
 from baize_shared.commands import FAILED, INTERRUPTED, exit_code_of
+from baize_shared.crash_log import show_tracebacks
+from tests.program_commands import RUN, all_commands
 
 
 class Panic(BaseException):
@@ -17,7 +20,7 @@ class Panic(BaseException):
 
 
 def raising(error: BaseException) -> Any:
-    def command() -> None:
+    def command(*_: object) -> None:
         raise error
 
     return command
@@ -60,6 +63,42 @@ def test_a_log_that_cannot_be_written_changes_nothing(
     assert capsys.readouterr().err == "baize-convert: unexpected error: KeyError: 'x'\n"
 
 
+@pytest.mark.parametrize("error", [KeyError("x"), LookupError("no model"), OSError(2, "gone")])
+def test_debug_shows_the_traceback_as_text(
+    error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        show_tracebacks.set(True)
+        raise error from ValueError("\x1b]0;title\x07")
+
+    assert exit_code_of("baize-convert", command, (LookupError,)) == FAILED
+    *traceback, line = capsys.readouterr().err.splitlines()
+    assert traceback[0] == "ValueError: ␛]0;title␇"
+    assert "Traceback (most recent call last):" in traceback
+    assert line.startswith("baize-convert: ")
+    assert exit_code_of("baize-convert", raising(error), (LookupError,)) == FAILED
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", all_commands())
+def test_every_command_takes_debug(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    program, *command = words.split()
+    assert RUN[program]([*command, "--help"]) == 0
+    assert "--debug" in capsys.readouterr().out
+    assert RUN[program](["--debug", *command, "--help"]) == 0
+
+
+def test_an_unexpected_error_of_a_program_is_shown_with_debug(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_tui.cli.models.known_models", raising(KeyError("x")))
+    for arguments in (["--debug", "models", "list"], ["models", "list", "--debug"]):
+        assert RUN["baize-tui"](arguments) == FAILED
+        assert "Traceback" in capsys.readouterr().err
+    assert RUN["baize-tui"](["models", "list"]) == FAILED
+    assert "Traceback" not in capsys.readouterr().err
+
+
 def test_expected_errors_and_interruptions_leave_no_log(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,3 +139,53 @@ def test_standard_streams_may_be_closed(closed: str, code: int, out: str, err: s
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
+
+
+_LARGE = "for _ in range(9999): print('the answer')"
+
+
+@pytest.mark.parametrize(
+    ("printing", "end", "said"),
+    [
+        ("print('the answer')", "| true", ""),
+        (_LARGE, "| true", ""),
+        ("print('the answer')", ">/dev/full", "standard output: No space left on device"),
+        (_LARGE, ">/dev/full", "system: No space left on device"),
+    ],
+)
+def test_an_output_that_cannot_be_written_is_one_line_at_most(
+    printing: str, end: str, said: str
+) -> None:
+    program = (
+        "import sys; from baize_shared.commands import exit_code_of\n"
+        f"def command():\n    {printing}\n"
+        "sys.exit(exit_code_of('baize-tui', command, ()))"
+    )
+    done = subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$@" {end}', "bash", sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, f"baize-tui: {said}\n" if said else "")
+
+
+def test_what_is_said_after_ctrl_c() -> None:
+    program = (
+        "import os, signal, sys; from baize_shared.commands import exit_code_of\n"
+        "from baize_shared.interruption import interruption_text, note_kept_work\n"
+        "def command():\n    {}\n    os.kill(os.getpid(), signal.SIGINT); input()\n"
+        "sys.exit(exit_code_of('baize-tui', command, (), interrupted=interruption_text))"
+    )
+    for work, said in (
+        ("pass", ""),
+        ("note_kept_work()", "; run the same command again to continue"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", program.format(work)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (130, f"baize-tui: interrupted{said}\n")

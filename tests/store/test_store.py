@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from baize_tui.store.conversations import Store
-from baize_tui.store.errors import StoreError, UnknownConversation
+from baize_tui.store.errors import StoreError, StoreReadOnly, UnknownConversation
 from baize_tui.store.migrations import STEPS, VERSION
 from baize_tui.store.records import Conversation
 
@@ -207,7 +207,7 @@ def test_missing_permission_is_reported(file: Path) -> None:
     assert str(file.parent) in str(caught.value)
 
 
-def test_a_read_only_file_is_reported() -> None:
+def test_a_read_only_file_can_be_read() -> None:
     with tempfile.TemporaryDirectory() as name:  # other users cannot enter pytest's own folders
         file = Path(name) / "conversations.db"
         store = Store(file)
@@ -216,10 +216,17 @@ def test_a_read_only_file_is_reported() -> None:
         for folder in (file.parent, file.parent / "clients"):
             folder.chmod(0o777)
         file.chmod(0o444)
-        with as_nobody(), pytest.raises(StoreError, match="no permission to write"):
-            Store(file)
+        with as_nobody():
+            store = Store(file)
+            assert store.conversation(conversation.id).title == conversation.title
+            with pytest.raises(StoreReadOnly, match="Permission denied") as caught:
+                store.rename(conversation.id, "another")
+            assert str(file) in str(caught.value) == store.why_read_only
+            store.close()
         file.chmod(0o600)
-        assert Store(file).conversation(conversation.id)
+        store = Store(file)
+        store.rename(conversation.id, "another")
+        store.close()
 
 
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pyte
 
 from tests.conftest import PATIENCE_S
 
+ALTERNATE_SCREEN, _CLEAR = b"\x1b[?1049h", b"\x1b[2J"
 PROGRAM = [sys.executable, "-m", "baize_tui"]
 
 
@@ -53,9 +54,16 @@ class PtySession:
             while True:
                 chunk = self._child.read_nonblocking(1 << 16, timeout=0.02)
                 self.written += chunk
-                self._stream.feed(chunk)
+                self._show(chunk)
         except (pexpect.TIMEOUT, pexpect.EOF):
             return
+
+    def _show(self, chunk: bytes) -> None:
+        """Emulate what the program wrote; pyte has no alternate screen, which begins empty."""
+        before, *others = chunk.split(ALTERNATE_SCREEN)
+        self._stream.feed(before)
+        for after in others:
+            self._stream.feed(_CLEAR + after)
 
     @property
     def screen(self) -> str:

@@ -81,7 +81,8 @@ def test_ask_quit_restart_and_continue(paths: Paths) -> None:
         client.wait_for("tokens/s")
         first, second = provenances(paths)
         told = first["prompt_tokens"] + first["completion_tokens"]
-        assert second["reused_tokens"] == told < second["prompt_tokens"]
+        # The markup before a question may have been read ahead, too.
+        assert told <= second["reused_tokens"] < second["prompt_tokens"]
         workers = children_of(client.pid)
         assert workers
         client.type(CTRL_Q)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,15 @@ import pytest
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
-from tests.terminal.pty_session import CTRL_B, CTRL_G, CTRL_Q, ENTER, ESCAPE, PtySession
+from tests.terminal.pty_session import (
+    ALTERNATE_SCREEN,
+    CTRL_B,
+    CTRL_G,
+    CTRL_Q,
+    ENTER,
+    ESCAPE,
+    PtySession,
+)
 
 CTRL_Z = "\x1a"
 CTRL_R = "\x12"
@@ -34,12 +43,14 @@ def wider_than(columns: int) -> Callable[[str], bool]:
     return lambda screen: max(len(line) for line in screen.split("\n")) > columns
 
 
-def test_suspending_and_resuming_loses_nothing() -> None:
+@pytest.mark.parametrize("size", [(100, 30), (70, 20)], ids=["same size", "resized"])
+@pytest.mark.parametrize("wrapper", ["{}", "sh -c '{}; true'"], ids=["alone", "in a wrapper"])
+def test_suspending_and_resuming_loses_nothing(size: tuple[int, int], wrapper: str) -> None:
     """Under a shell, as only a job of a shell can be suspended."""
     shell = ["bash", "--norc", "--noprofile", "-i"]
     with PtySession(program=shell, environment={"PS1": "shell> "}) as session:
         session.wait_for("shell>")
-        session.type(f"{sys.executable} -m baize_tui{ENTER}")
+        session.type(wrapper.format(f"{sys.executable} -m baize_tui") + ENTER)
         session.wait_for(at_rest)
         session.type("a draft")
         session.wait_for("a draft")
@@ -47,14 +58,37 @@ def test_suspending_and_resuming_loses_nothing() -> None:
         session.wait_for(lambda screen: "Stopped" in screen or "suspended" in screen)
         session.type(f"echo still $((40 + 2)){ENTER}")
         session.wait_for("still 42")
+        session.resize(*size)
         session.type(f"fg{ENTER}")
         session.wait_for(lambda screen: "a draft" in screen and at_rest(screen))
+        assert "still 42" not in session.screen
+        assert "Type below and press" in session.screen
         session.type(" goes on")
         session.wait_for("a draft goes on")
         session.type(CTRL_Q)
         session.wait_for(lambda _: session.written.rstrip().endswith(b"shell>"))
         session.type(f"exit{ENTER}")
         session.wait_for_end()
+
+
+@pytest.mark.parametrize("how", ["ctrl+z without a shell", "kill -STOP"])
+def test_a_client_that_was_stopped_draws_everything_again(how: str) -> None:
+    with PtySession() as client:
+        client.wait_for(at_rest)
+        client.type("a draft")
+        client.wait_for("a draft")
+        times = client.written.count(ALTERNATE_SCREEN)
+        if how == "kill -STOP":
+            client.kill(signal.SIGSTOP)
+            client.kill(signal.SIGCONT)
+        else:
+            client.type(CTRL_Z)
+        client.wait_for(lambda _: client.written.count(ALTERNATE_SCREEN) > times)
+        client.wait_for(lambda screen: "a draft" in screen and at_rest(screen))
+        client.type(" goes on")
+        client.wait_for("a draft goes on")
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
 
 
 def test_resizing_while_it_streams(paths: Paths) -> None:
@@ -85,6 +119,10 @@ def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
         client.type(ALT_UP)
         client.wait_for("█ The capital of France is Paris.")  # selected, also shown by its mark
         assert "▌ What is the capital of France?" in client.screen
+        client.type(F1)
+        client.wait_for(lambda screen: "Keys and commands" in screen and "╭" in screen)
+        client.type(ESCAPE)
+        client.wait_for(lambda screen: "╭" not in screen)
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", client.written)
@@ -99,7 +137,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.wait_for(lambda screen: "Keys and commands" not in screen)
         client.type(F4)
         client.wait_for("differs from the default")
-        client.type(TAB * 12)
+        client.type(TAB * 15)
         client.wait_for("Randomness; 0 always")
         client.type("0.0" + ENTER)
         client.wait_for("Keep the k most likely")

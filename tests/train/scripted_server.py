@@ -30,6 +30,8 @@ class Faults:
     """Answers end at the maximum length."""
     usage: dict[str, int] | None = None
     """The usage that it reports."""
+    body: bytes | None = None
+    """What it sends in place of an answer."""
 
 
 @dataclass
@@ -101,6 +103,9 @@ def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             if status != 200:
                 self._send(status, {"error": {"message": "no", "type": "test"}})
                 return
+            if faults.body is not None:
+                self._send_body(200, faults.body)
+                return
             text = scripted.answer(request["messages"])
             usage = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
             self._send(
@@ -122,7 +127,9 @@ def _handler(scripted: ScriptedServer) -> type[BaseHTTPRequestHandler]:
             )
 
         def _send(self, status: int, value: Any) -> None:
-            body = json.dumps(value).encode()
+            self._send_body(status, json.dumps(value).encode())
+
+        def _send_body(self, status: int, body: bytes) -> None:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))

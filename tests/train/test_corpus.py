@@ -373,3 +373,45 @@ def test_an_impossible_request_is_one_line(
     errors = capsys.readouterr().err
     assert why in errors
     assert errors.count("\n") == 1
+
+
+# --- texts from anywhere --------------------------------------------------------------------------
+
+HALF = "\ud83d half of a pair \udcff"
+
+
+def test_halves_of_surrogate_pairs_are_replaced_and_can_be_written(tmp_path: Path) -> None:
+    record = {
+        "messages": [{"role": "user", "content": HALF}, {"role": "assistant", "content": HALF}],
+        **dict.fromkeys(("id", "source", "topic"), HALF),
+        "meta": {"teacher": HALF, HALF: [HALF]},
+    }
+    (dialogue,) = read_corpus(write_lines(tmp_path / "a.jsonl", record))
+    assert isinstance(dialogue, Dialogue)
+    shown = "\N{REPLACEMENT CHARACTER} half of a pair \N{REPLACEMENT CHARACTER}"
+    assert turn_pairs(dialogue) == [("user", shown), ("assistant", shown)]
+    formats: tuple[CorpusFormat, ...] = ("messages", "sharegpt", "alpaca", "baize")
+    for format in formats:
+        write_corpus([dialogue], tmp_path / "out.jsonl", format)
+    assert SeenTexts().add(shown)
+
+
+def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
+    line = json.dumps(FORMATS["messages"])
+    for content in (line, f"[{line}]"):
+        (tmp_path / "a.jsonl").write_text(content, "utf-8-sig")
+        (dialogue,) = read_corpus(tmp_path / "a.jsonl")
+        assert turn_pairs(dialogue) == as_pairs(TALK)
+
+
+def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:
+    value: Any = "[AI] deep"
+    for _ in range(200):
+        value = [value]
+    raw = pickle.dumps({1: value})
+    deep = b"]" * 100_000 + b"a" * 99_999  # each list is put into the one before it
+    (tmp_path / "a.pkl").write_bytes(raw)
+    assert isinstance(next(read_corpus(tmp_path / "a.pkl")), Dialogue)
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04}K\x01" + deep + b"s.")
+    (record,) = read_corpus(tmp_path / "a.pkl")
+    assert record == InvalidRecord("a.pkl:1", "nested too deeply")

@@ -194,16 +194,25 @@ def test_other_settings_are_another_collection(
     assert len(read_records(output)) + len(read_records(rejected_file(output))) == 2 * len(WORDS)
 
 
-def test_ctrl_c_keeps_finished_work(server: ScriptedServer, seeds: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("collected", [0, 3])
+def test_ctrl_c_keeps_finished_work(
+    collected: int, server: ScriptedServer, seeds: Path, tmp_path: Path
+) -> None:
     output = tmp_path / "out.jsonl"
+    arguments = ("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    if collected:
+        assert run(*arguments, "--dialogues", collected).returncode == 0
+    server.requests.clear()
     server.faults.stalls = threading.Event()
-    process = spawn("selfchat", "--seeds", seeds, "-o", output, "--speaker", server.spec)
+    process = spawn(*arguments)
     wait_for(lambda: server.requests)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=15)
     server.faults.stalls.set()
     assert process.returncode == 130
-    assert "run the same command to continue" in errors
+    assert len(read_records(output)) == collected
+    said = "; run the same command again to continue" if collected else ""
+    assert errors.endswith(f"baize-train: interrupted{said}\n")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import sys
 
+from baize_shared.program_start import prepare_process
+
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    prepare_process()
+    # Imported afterwards, as the first step may start Python again.
     from baize_train.cli.app import run
 
     sys.exit(run(sys.argv[1:]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from baize_shared.one_line_error import OneLineError
 from baize_shared.printing import print_message
 
 PROGRAM = "baize-train"
 
 
-class TrainError(Exception):
+class TrainError(OneLineError):
     """The command cannot continue; the message is one line that names the problem and a remedy."""
 
 

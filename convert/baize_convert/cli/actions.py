@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tqdm import tqdm
@@ -37,7 +37,9 @@ from baize_convert.sources.text_files import read_text_file
 from baize_convert.verify.merged_source import write_merged_source
 from baize_convert.verify.predictions import compare_logits
 from baize_convert.vocabulary.reading import read_source
-from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
+from baize_shared.interruption import note_kept_work
+from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
+from baize_shared.sanitizer import clean_line
 
 
 def show_plan(options: PlanOptions) -> None:
@@ -53,11 +55,11 @@ def show_plan(options: PlanOptions) -> None:
 
 def run_merge(options: MergeOptions) -> None:
     """Merge, quantize and print the quantization loss."""
-    output = options.output
+    output, memory = options.output, parse_size(options.max_ram)
     if options.keep_source and options.base.startswith(HUB_PREFIX):
         _plan(options, download_weights=False)  # what cannot be converted is not downloaded
         with _byte_bar(options.base, json=options.json) as bar:
-            cache_weights(parse_name(options.base), bar.update)
+            cache_weights(parse_name(options.base), _resumable(bar))
     plan = _make_plan(options)
     notices: list[str] = []
 
@@ -70,9 +72,9 @@ def run_merge(options: MergeOptions) -> None:
             loss = merge(
                 plan,
                 output,
-                progress=bar.update,
+                progress=_resumable(bar),
                 allow_nan=options.allow_nan,
-                memory=parse_size(options.max_ram),
+                memory=memory,
                 allow_tokenizer_difference=options.allow_tokenizer_difference,
                 notice=notice,
             )
@@ -182,13 +184,23 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
     )
 
 
+def _resumable(bar: tqdm) -> Callable[[int], object]:
+    """The progress of work that an interruption does not lose."""
+
+    def update(size: int) -> None:
+        note_kept_work()
+        bar.update(size)
+
+    return update
+
+
 def _byte_bar(description: str, total: int | None = None, *, json: bool) -> tqdm:
     return tqdm(
         total=total,
         unit="B",
         unit_scale=True,
         unit_divisor=1000,
-        desc=description,
+        desc=clean_line(description),
         disable=_bars_are_hidden(json=json),
     )
 
@@ -198,6 +210,6 @@ def _bars_are_hidden(*, json: bool) -> bool:
 
 
 def _print_lines(lines: Iterable[str]) -> None:
-    prepare_stdout(PROGRAM)
+    warn_about_encoding(PROGRAM)
     for line in lines:
         print_line(line)

@@ -16,6 +16,7 @@ from baize_convert.cli.options import (
     PlanOptions,
     VerifyOptions,
 )
+from baize_shared.program_group import ProgramGroup
 from baize_shared.typer_commands import Command
 
 
@@ -79,6 +80,7 @@ _COMMANDS: tuple[Command[Any], ...] = (
 )
 
 app = typer.Typer(
+    cls=ProgramGroup,
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,

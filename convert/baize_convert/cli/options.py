@@ -19,7 +19,7 @@ Adapters = Annotated[
     typer.Option(
         "--adapter",
         metavar="A[=WEIGHT]",
-        help="A PEFT folder, a GGUF LoRA or hf:owner/name[/folder]; several add up.",
+        help="A PEFT folder, a GGUF LoRA, hf:owner/name or hf:owner/name/folder; several add up.",
     ),
 ]
 OuttypeOption = Annotated[
@@ -60,7 +60,8 @@ AllowTokenizerDifference = Annotated[
 AllowNan = Annotated[bool, typer.Option("--allow-nan", help="Write NaN and infinity.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="The GGUF file to write.")]
 AdapterArgument = Annotated[
-    str, typer.Argument(metavar="ADAPTER", help="A PEFT folder or hf:owner/name[/folder].")
+    str,
+    typer.Argument(metavar="ADAPTER", help="A PEFT folder, hf:owner/name or hf:owner/name/folder."),
 ]
 AdapterBase = Annotated[str, typer.Option("--base", help="The model it is for.")]
 AdapterOuttypeOption = Annotated[str, typer.Option("--outtype", help="f16 or f32.")]

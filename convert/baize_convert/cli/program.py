@@ -9,18 +9,16 @@ from baize_convert import PROGRAM
 from baize_convert.cli.commands import app
 from baize_convert.failures import ConvertError
 from baize_shared.commands import INTERRUPTED, exit_code_of
+from baize_shared.interruption import interruption_text
 
 
 def run(arguments: list[str]) -> int:
     """Run a command: 0 done, 1 failed with one line, 2 wrong usage, 130 interrupted."""
-    interrupted = "interrupted"
-    if arguments[:1] == ["merge"]:
-        interrupted += "; run the same command again to continue"
     return exit_code_of(
         PROGRAM,
         lambda: app(arguments, prog_name=PROGRAM),
         (ConvertError,),
-        interrupted=interrupted,
+        interrupted=interruption_text,
     )
 
 

@@ -10,6 +10,7 @@ from msgspec import Meta, Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.errors import Subject
+from baize_shared.json_errors import JSON_ERRORS
 
 COMMIT = re.compile(r"[0-9a-f]{40}")
 _ETAG = re.compile(r'(?:W/)?"?([0-9a-f]{40,64})"?')
@@ -37,7 +38,7 @@ def parse_info(name: Subject, body: bytes) -> tuple[str, frozenset[str]]:
     """
     try:
         info = msgspec.json.decode(body, type=RepositoryInfo)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(
             f"{name}: the answer is not the hub's ({error}): a proxy may be in the way, or "
             "HF_ENDPOINT names another server"

@@ -6,9 +6,9 @@ from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
-from baize_convert.failures import ConvertError
 from baize_convert.hub.cache_folder import CacheFolder
 from baize_convert.hub.download import Progress, download
+from baize_convert.hub.errors import cache_error
 from baize_convert.hub.names import HubName
 from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.sources.huggingface_folder import weight_files
@@ -46,7 +46,7 @@ def cache_file(repository: HubRepository, file: str, progress: Progress = lambda
                 download(source, blob, progress)
         return cache.link(repository.commit, file, etag)
     except OSError as error:
-        raise ConvertError(f"{error.filename or file}: {error.strerror}") from error
+        raise cache_error(source.path, error) from error
 
 
 def cache_adapter(repository: HubRepository, folder: str) -> None:

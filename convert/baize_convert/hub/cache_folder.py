@@ -85,7 +85,7 @@ class CacheFolder:
             check_file_name(self._name, revision)
             file = self._root / "refs" / revision
             private_folder(file.parent)
-            write_atomically(file, commit.encode(), private=True)
+            write_atomically(file, commit.encode())
 
     def remembered(self, revision: str) -> str | None:
         """The commit that a branch or tag had; None if it is not known.

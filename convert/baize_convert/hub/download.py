@@ -37,6 +37,9 @@ def download(source: HubFile, target: Path, progress: Progress = lambda _: None)
     location = source.locate()
     partial = target.with_name(f"{target.name}.{location.etag[:16]}.partial")
     try:
+        if _is_complete(target, location):
+            progress(location.size)
+            return target
         _remove_other_versions(target, partial)
         with os.fdopen(open_or_create(partial), "r+b") as file:
             digest = _append_missing(source, location, partial, file, progress)
@@ -52,6 +55,17 @@ def download(source: HubFile, target: Path, progress: Progress = lambda _: None)
             f"{partial}: {error.strerror}; run the same command again to resume"
         ) from error
     return target
+
+
+def _is_complete(target: Path, location: FileLocation) -> bool:
+    """Whether an earlier run has downloaded the whole file."""
+    if location.sha256 is None or target.is_symlink() or not target.is_file():
+        return False
+    with target.open("rb") as file:
+        return (
+            os.fstat(file.fileno()).st_size == location.size
+            and hashlib.file_digest(file, "sha256").hexdigest() == location.sha256
+        )
 
 
 def _remove_other_versions(target: Path, partial: Path) -> None:

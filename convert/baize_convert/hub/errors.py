@@ -68,6 +68,14 @@ def offline_error(name: Subject) -> ConvertError:
     )
 
 
+def cache_error(name: Subject, error: OSError) -> ConvertError:
+    """The error for what cannot be written to the hub's own cache."""
+    return ConvertError(
+        f"{name}: the hub's cache cannot be written ({error.filename or 'its folder'}: "
+        f"{error.strerror}): HF_HOME names another folder for it"
+    )
+
+
 def _unreachable(name: Subject, why: str) -> ConvertError:
     return ConvertError(
         f"{name}: the hub cannot be reached, or fails ({why}): run the same command again later to "

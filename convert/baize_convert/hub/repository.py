@@ -19,7 +19,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.answers import check_file_name, parse_info
 from baize_convert.hub.cache_folder import CacheFolder
 from baize_convert.hub.cached_file import CachedFile
-from baize_convert.hub.errors import offline_error
+from baize_convert.hub.errors import cache_error, offline_error
 from baize_convert.hub.exchange import follow, read_body, unusable
 from baize_convert.hub.names import HubName
 from baize_convert.hub.range_file import RangeFile
@@ -140,7 +140,7 @@ def open_repository(name: HubName) -> HubRepository:
         private_folder(repository.folder)
         _cache_small_files(repository, cache)
     except OSError as error:
-        raise ConvertError(f"{error.filename or name}: {error.strerror}") from error
+        raise cache_error(name, error) from error
     return repository
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_convert.lora.other_formats import describe_config, describe_peft_type
 from baize_convert.sources.number_ranges import check_numbers
+from baize_shared.json_errors import JSON_ERRORS
 
 _INITS_OF_LORA = ("gaussian", "eva", "orthogonal", "mica")
 """Values of ``init_lora_weights`` that leave the base as it is, besides true and false."""
@@ -146,7 +147,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         raise ConvertError(f"{folder} has no adapter_config.json: not a PEFT adapter") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(f"{path}: {error}") from error
     check_numbers(path, config)
     _check_init(path, config.init_lora_weights)

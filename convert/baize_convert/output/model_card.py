@@ -15,6 +15,7 @@ import msgspec
 import yaml
 
 from baize_convert.failures import ConvertError
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.number_limits import LARGEST_FLOAT
 
 _LARGEST_HEAD = 1 << 20
@@ -64,6 +65,19 @@ def load_metadata(folder: Path, parameters: int) -> gguf.Metadata:
     return metadata
 
 
+def read_license(folder: Path) -> str:
+    """The licence that the card in a folder names; empty if there is none."""
+    try:
+        card = _read_card(folder)
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    license = card.get("license")
+    if license == "other":  # the name is in another field
+        license = card.get("license_name")
+    names = license if isinstance(license, list) else [license]
+    return ", ".join(name for name in names if isinstance(name, str))
+
+
 def _sampling_value(file: Path, key: str, value: object, type: type) -> object:
     if type is str and isinstance(value, str):
         return value
@@ -81,7 +95,7 @@ def _read_object(file: Path) -> dict[str, Any]:
         return {}
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError):
+    except JSON_ERRORS:
         return {}
 
 

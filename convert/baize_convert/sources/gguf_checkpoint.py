@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,8 +24,8 @@ from baize_convert.sources.gguf_file import (
 from baize_convert.sources.model_config import ModelConfig, check_config
 from baize_convert.sources.tensor_names import module_names
 from baize_convert.sources.tensors import Tensor
+from baize_shared.split_files import model_files, parse_split_name
 
-_SHARD = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _COMPUTED = ("rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight")
 """Tensors that are not weights of a module; they are copied unchanged."""
 _REQUIRED = {
@@ -92,13 +91,10 @@ def _shards(path: Path) -> list[Path]:
     count = read_integer(read_gguf(path), "split.count")
     if not count or count == 1:
         return [path]
-    match = _SHARD.fullmatch(path.name)
-    if match is None or int(match[2]) != 1 or int(match[3]) != count:
+    split = parse_split_name(path.name)
+    if split is None or (split.number, split.count) != (1, count):
         raise ConvertError(f"{path} is one of {count} files: give the first of them, ...-00001-of")
-    return [
-        path.with_name(f"{match[1]}-{number:05}-of-{match[3]}.gguf")
-        for number in range(1, count + 1)
-    ]
+    return model_files(path)
 
 
 def _config(path: Path, reader: GGUFReader) -> ModelConfig:

@@ -19,6 +19,7 @@ from baize_convert.sources.architectures import (
     class_by_type,
 )
 from baize_convert.sources.number_ranges import check_numbers
+from baize_shared.json_errors import JSON_ERRORS
 
 MOST_LAYERS = 512
 """``LLAMA_MAX_LAYERS`` of llama.cpp."""
@@ -222,7 +223,7 @@ def read_config(folder: Path) -> ModelConfig:
         raise ConvertError(f"{folder} has no config.json: not a Hugging Face model") from error
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(f"{path}: {error}") from error
     check_config(path, config)
     return config

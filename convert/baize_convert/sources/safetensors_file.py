@@ -17,6 +17,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.placeholder_files import refuse_placeholder
 from baize_convert.sources.tensors import STORED_BYTES, StoredTensor
+from baize_shared.json_errors import JSON_ERRORS
 
 _LARGEST_HEADER = 16 << 20
 """Bytes; a tensor takes some 120. The library takes 100 MB, which become a gigabyte of objects."""
@@ -60,7 +61,7 @@ def parse_safetensors(file: ByteSource) -> dict[str, StoredTensor]:
         header = msgspec.json.decode(file.read(8, length), type=dict[str, _RawEntry])
         header.pop("__metadata__", None)
         entries = msgspec.convert(header, dict[str, _Entry], from_attributes=True)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(f"{path}: its header cannot be read: {error}") from error
     data, size = 8 + length, len(file) - 8 - length
     tensors: dict[str, StoredTensor] = {}

@@ -22,6 +22,7 @@ from baize_convert.sources.foreign_weights import foreign_weights
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_convert.sources.tensors import Tensor
 from baize_convert.sources.torch_file import parse_torch_file
+from baize_shared.json_errors import JSON_ERRORS
 
 Parser = Callable[[ByteSource], Mapping[str, Tensor]]
 
@@ -217,7 +218,7 @@ def _named_by_config(folder: Path, files: Collection[str]) -> WeightFiles | None
     """The file that ``transformers_weights`` names; None if the config does not have that key."""
     try:
         config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (OSError, *JSON_ERRORS):
         return None  # the reader of the config reports it
     name = config.transformers_weights
     if name is None:
@@ -285,7 +286,7 @@ def _sets(files: Collection[str], format: _Format, variant: str) -> Iterator[tup
 def _read_index(folder: Path, name: str) -> dict[str, str]:
     try:
         index = msgspec.json.decode((folder / name).read_bytes(), type=_Index)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise ConvertError(f"{folder / name}: {error}") from error
     weight_map = {tensor: shard.removeprefix("./") for tensor, shard in index.weight_map.items()}
     for shard in weight_map.values():

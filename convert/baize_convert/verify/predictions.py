@@ -94,8 +94,9 @@ class _Differences:
         predicted = count - self.windows  # the token after each window is unknown
         return PredictionComparison(
             tokens=count,
-            mean_kl=float(divergences.mean()),
-            highest_kl=float(divergences.max()),
+            # It is never negative, but what float32 makes of equal predictions can be.
+            mean_kl=max(float(divergences.mean()), 0.0),
+            highest_kl=max(float(divergences.max()), 0.0),
             same_top=self.same_top / count,
             source_perplexity=float(np.exp(self.source_surprise / predicted)),
             result_perplexity=float(np.exp(self.result_surprise / predicted)),

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from baize_convert.failures import ConvertError
+from baize_shared.json_errors import JSON_ERRORS
 
 
 class AddedToken(Struct, frozen=True):
@@ -132,7 +133,7 @@ def read_json_file(path: Path, type: type[_T]) -> _T | None:
         return msgspec.json.decode(path.read_bytes(), type=type)
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except JSON_ERRORS as error:
         raise ConvertError(f"{path}: {error}") from error
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import typer
 
 from baize_shared.commands import exit_code_of
+from baize_shared.interruption import interruption_text
+from baize_shared.program_group import ProgramGroup
 from baize_shared.typer_commands import Command
 from baize_train.cli.data.card import CardOptions, run_card
 from baize_train.cli.data.convert import ConvertOptions, run_convert
@@ -91,6 +93,7 @@ _DATA_COMMANDS: tuple[Command[Any], ...] = (
 
 def _build_app() -> typer.Typer:
     app = typer.Typer(
+        cls=ProgramGroup,
         add_completion=False,
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -113,7 +116,7 @@ def run(arguments: list[str]) -> int:
 
     def command() -> object:
         try:
-            return app(arguments)
+            return app(arguments, prog_name=PROGRAM)
         except ModuleNotFoundError as error:
             explained = explain_missing_library(error)
             if explained is None:
@@ -124,5 +127,5 @@ def run(arguments: list[str]) -> int:
         PROGRAM,
         command,
         (TrainError,),
-        interrupted="interrupted; finished work is kept, run the same command to continue",
+        interrupted=interruption_text,
     )

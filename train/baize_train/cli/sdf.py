@@ -13,6 +13,7 @@ import msgspec
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.private_files import private_folder
 from baize_train.cli import flags
 from baize_train.cli.libraries import (
     disable_progress_bars,
@@ -124,7 +125,7 @@ def _read_questions(options: SdfOptions) -> tuple[list[list[Turn]], int]:
 
 def _make_folder(output: Path) -> None:
     try:
-        output.mkdir(parents=True, exist_ok=True)
+        private_folder(output)
     except OSError as error:
         raise TrainError(f"{output}: {error.strerror}") from error
 

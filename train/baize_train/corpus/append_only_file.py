@@ -8,6 +8,8 @@ from typing import Generic, Self, TypeVar
 
 import msgspec
 
+from baize_shared.interruption import note_kept_work
+from baize_shared.json_errors import JSON_ERRORS
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.errors import TrainError
 
@@ -29,7 +31,8 @@ class AppendOnlyFile(Generic[Record]):
         self.path = path
         self.records: list[Record] = []
         try:
-            self._file = path.open("ab+")
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._file = os.fdopen(descriptor, "ab+")
             self._file.seek(0)
             raw = self._file.read()
             complete = raw[: raw.rfind(b"\n") + 1]
@@ -41,10 +44,12 @@ class AppendOnlyFile(Generic[Record]):
         for number, line in enumerate(complete.splitlines(), 1):
             try:
                 self.records.append(decode(line))
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except JSON_ERRORS as error:
                 raise TrainError(
                     f"{path}:{number}: this file was not written by baize-train: {error}"
                 ) from error
+        if self.records:
+            note_kept_work()
 
     def add(self, record: Record) -> None:
         """Append ``record``; it is on disk when this returns.
@@ -61,6 +66,7 @@ class AppendOnlyFile(Generic[Record]):
                 f"{self.path}: {error.strerror}; run the same command to continue from here"
             ) from error
         self.records.append(record)
+        note_kept_work()
 
     def close(self) -> None:
         self._file.close()

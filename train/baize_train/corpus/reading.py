@@ -6,6 +6,7 @@ instructions or Baize's transcripts; or a pickle of the original Baize collector
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -14,6 +15,8 @@ from typing import Any
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Role, Turn, dialogue_id
 from baize_train.corpus.safe_pickle import read_pickle
@@ -94,10 +97,11 @@ def read_corpus(file: Path) -> Iterator[Dialogue | InvalidRecord]:
 
 def _parse_json(raw: bytes, file: Path) -> Iterator[tuple[int, Any]]:
     """The records of JSON Lines with their line numbers, or of one JSON list with their places."""
+    raw = raw.removeprefix(codecs.BOM_UTF8)
     if raw.lstrip()[:1] == b"[":
         try:
-            records = json.loads(raw)
-        except (ValueError, RecursionError) as error:
+            records = without_surrogates(json.loads(raw))
+        except JSON_ERRORS as error:
             raise TrainError(f"{file}: not a JSON list: {error}") from error
         yield from enumerate(records, 1)
         return
@@ -106,8 +110,8 @@ def _parse_json(raw: bytes, file: Path) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            yield number, json.loads(line)
-        except (ValueError, RecursionError) as error:
+            yield number, without_surrogates(json.loads(line))
+        except JSON_ERRORS as error:
             if number == 1 and not any(other.strip() for other in lines[1:]):
                 raise TrainError(f"{file}: neither JSON Lines nor a JSON list: {error}") from error
             problem = f"not JSON: {error}"
@@ -130,7 +134,7 @@ def _parse_record(record: Any, place: str, source: str) -> Dialogue | InvalidRec
             return Dialogue(
                 messages=turns,
                 id=str(record.get("id") or dialogue_id(turns)),
-                source=str(record.get("source") or source),
+                source=str(record.get("source") or clean_line(source)),
                 topic=topic if isinstance(topic, str) else "",
                 meta=meta if isinstance(meta, dict) else {},
             )
@@ -191,13 +195,18 @@ def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidReco
         raise TrainError(f"{file}: a pickle of a {type(data).__name__}, not of transcripts")
     for number, (topic, value) in enumerate(data.items(), 1):
         place = f"{file.name}:{number}"
-        texts = [value] if isinstance(value, str) else list(_nested_texts(value))
+        try:
+            texts = [value] if isinstance(value, str) else list(_nested_texts(value))
+        except RecursionError:
+            yield InvalidRecord(place, "nested too deeply")
+            continue
         transcript = next((text for text in texts if "[AI]" in text or "[|AI|]" in text), None)
         if transcript is None:
             yield InvalidRecord(place, "no transcript with [AI] in it")
             continue
-        turns = parse_transcript(transcript, str(topic))
-        yield Dialogue(turns, dialogue_id(turns), file.name, str(topic))
+        topic = without_surrogates(str(topic))
+        turns = parse_transcript(without_surrogates(transcript), topic)
+        yield Dialogue(turns, dialogue_id(turns), clean_line(file.name), topic)
 
 
 def _nested_texts(value: Any) -> Iterator[str]:

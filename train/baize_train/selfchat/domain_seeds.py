@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from baize_shared.toml_files import TomlError, decode_toml
+from baize_shared.toml_files import TomlError, read_toml
 from baize_train.errors import TrainError
 from baize_tui.catalog.shipped import shipped_models
 
@@ -48,7 +48,7 @@ def read_domain(spec: str) -> Domain:
     if not file.is_file():
         raise TrainError(f"{spec}: no such domain; known: {', '.join(known_domains())}")
     try:
-        domain = decode_toml(file.read_bytes(), Domain)
+        domain = read_toml(file, Domain)
     except (OSError, TomlError) as error:
         raise TrainError(f"{file}: {error}") from error
     if domain.terms_from not in (None, ICD_10_CM):
@@ -66,7 +66,9 @@ def domain_questions(spec: str) -> Iterator[str]:
     """
     domain = read_domain(spec)
     terms = list(_disease_names()) if domain.terms_from == ICD_10_CM else domain.terms
-    questions = {template.format(term=term) for term in terms for template in domain.templates}
+    questions = {
+        template.replace("{term}", term) for term in terms for template in domain.templates
+    }
     yield from sorted(questions, key=lambda text: hashlib.sha256(text.encode()).digest())
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import without_surrogates
 from baize_train.errors import TrainError
 
 _COLUMNS = ("seed", "question", "topic", "prompt", "instruction", "title", "text")
@@ -30,7 +32,7 @@ def read_seed_file(file: Path, column: str | None = None) -> Iterator[str]:
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
     if file.suffix == ".csv":
-        yield from read_column(csv.DictReader(io.StringIO(text)), column, str(file))
+        yield from read_column(_table_rows(text, file), column, str(file))
     elif file.suffix in (".jsonl", ".json"):
         # All lines are parsed first, so that an invalid one is reported before the first dialogue.
         yield from read_column(list(_objects(text, file)), column, str(file))
@@ -53,9 +55,16 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
                     f"{source}: no column {column or ' or '.join(_COLUMNS)}; the columns are "
                     f"{', '.join(map(str, row))}: choose one with --column"
                 )
-        value = str(row.get(name) or "").strip()
+        value = without_surrogates(str(row.get(name) or "")).strip()
         if value:
             yield value
+
+
+def _table_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
+    try:
+        yield from csv.DictReader(io.StringIO(text))
+    except csv.Error as error:
+        raise TrainError(f"{file}: not a table: {error}") from error
 
 
 def _objects(text: str, file: Path) -> Iterator[dict[str, Any]]:
@@ -64,7 +73,7 @@ def _objects(text: str, file: Path) -> Iterator[dict[str, Any]]:
             continue
         try:
             value = json.loads(line)
-        except ValueError as error:
+        except JSON_ERRORS as error:
             raise TrainError(f"{file}:{number}: not JSON: {error}") from error
         if not isinstance(value, dict):
             raise TrainError(f"{file}:{number}: not an object")

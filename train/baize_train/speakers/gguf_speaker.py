@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from baize_shared.common_prefix import common_prefix_length
+from baize_shared.split_files import model_bytes
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
 from baize_train.speakers.runnable_model import RunnableModel
@@ -161,7 +162,7 @@ def process_count(model: Path) -> int:
 
     cores = most_threads()
     room = psutil.virtual_memory().available * _MEMORY_FRACTION
-    return cores if model.stat().st_size <= room / cores else 1
+    return cores if model_bytes(model) <= room / cores else 1
 
 
 def open_gguf_speaker(name: str) -> GgufSpeaker:

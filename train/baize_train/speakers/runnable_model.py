@@ -15,6 +15,8 @@ from baize_convert.opening import open_adapter, open_base
 from baize_convert.output.adapter_file import write_adapter
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.private_files import private_folder
+from baize_shared.split_files import model_files
 from baize_train.errors import TrainError
 
 _OUTTYPE = "Q8_0"
@@ -53,7 +55,7 @@ def make_runnable(base: Path, adapters: Sequence[Path], work: Path) -> RunnableM
         TrainError: they do not belong together, or cannot be converted.
     """
     try:
-        work.mkdir(parents=True, exist_ok=True)
+        private_folder(work)
         if base.is_file():
             return RunnableModel(base, [_adapter_gguf(base, adapter, work) for adapter in adapters])
         merged = work / f"{_fingerprint([base, *adapters])}.gguf"
@@ -80,7 +82,7 @@ def _fingerprint(parts: Sequence[Path]) -> str:
     """Changes with the paths, sizes and times of the weights that a file is made from."""
     digest = hashlib.sha256()
     for part in parts:
-        files = [part] if part.is_file() else sorted(part.glob("*.safetensors"))
+        files = model_files(part) if part.is_file() else sorted(part.glob("*.safetensors"))
         digest.update(str(part).encode())
         for file in files:
             digest.update(f"{file.name} {file.stat().st_mtime_ns} {file.stat().st_size}".encode())

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import openai
+from msgspec import Meta, Struct
 
-from baize_shared.sanitizer import clean_line
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
@@ -17,6 +21,27 @@ _TIMEOUT_S = 120.0
 _TEMPORARY_STATUSES = (408, 409, 425, 500, 502, 503, 504, 529)
 _CHARACTERS_PER_TOKEN = 16
 """At most, for a lower bound where a server does not count."""
+
+
+class _Message(Struct):
+    content: str
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Usage(Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Answer(Struct):
+    """What is read of a completion; the library would check nothing of what a server sends."""
+
+    choices: Annotated[list[_Choice], Meta(min_length=1)]
+    usage: _Usage | None = None
 
 
 class ServerSpeaker:
@@ -46,7 +71,7 @@ class ServerSpeaker:
         if options.seed is not None:
             extra["seed"] = options.seed
         try:
-            completion = await self._client.chat.completions.create(
+            response = await self._client.chat.completions.with_raw_response.create(
                 model=self.name,
                 messages=turns,
                 max_tokens=options.max_tokens,
@@ -56,18 +81,20 @@ class ServerSpeaker:
             )
         except openai.APIError as error:
             raise self._speaker_error(error) from error
-        if not completion.choices or completion.choices[0].message.content is None:
-            raise SpeakerError(f"{self._url}: an answer without text", temporary=True)
-        choice, usage = completion.choices[0], completion.usage
+        try:
+            answer = msgspec.convert(without_surrogates(json.loads(response.content)), _Answer)
+        except JSON_ERRORS as error:
+            raise SpeakerError(f"{self._url}: an answer without text", temporary=True) from error
+        choice, usage = answer.choices[0], answer.usage or _Usage()
         # A server without a parser for reasoning sends the thought as a part of the answer.
-        _, text = split_text(choice.message.content or "")
+        _, text = split_text(choice.message.content)
         # A server may omit its counts or send impossible ones.
         least = max(len(text) // _CHARACTERS_PER_TOKEN, 1)
         return Reply(
             text=text,
             complete=choice.finish_reason == "stop",
-            prompt_tokens=max(usage.prompt_tokens if usage else 0, 0),
-            completion_tokens=max(usage.completion_tokens if usage else 0, least),
+            prompt_tokens=max(usage.prompt_tokens or 0, 0),
+            completion_tokens=max(usage.completion_tokens or 0, least),
         )
 
     def _speaker_error(self, error: openai.APIError) -> SpeakerError:

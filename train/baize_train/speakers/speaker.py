@@ -7,6 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from baize_shared.one_line_error import OneLineError
 from baize_train.corpus.dialogues import Turn
 
 
@@ -32,7 +33,7 @@ class Reply(Struct, frozen=True):
     completion_tokens: int
 
 
-class SpeakerError(Exception):
+class SpeakerError(OneLineError):
     """The speaker did not reply; the message is one line."""
 
     def __init__(

@@ -6,6 +6,8 @@ import json
 import shutil
 from pathlib import Path
 
+from baize_shared.json_errors import JSON_ERRORS
+
 _PREFIX = "checkpoint-"
 CHECKPOINTS = "checkpoints"
 """Their folder, inside that of the run."""
@@ -43,6 +45,6 @@ def _is_complete(checkpoint: Path) -> bool:
         for file in weights:
             with safe_open(file, "numpy"):
                 pass
-    except (OSError, ValueError, SafetensorError):
+    except (OSError, SafetensorError, *JSON_ERRORS):
         return False
     return bool(weights)

@@ -6,6 +6,7 @@ import shutil
 import time
 from typing import Any
 
+from baize_shared.interruption import note_kept_work
 from baize_train.errors import TrainError
 from baize_train.training.base_model import choose_device, count_parameters
 from baize_train.training.checkpoints import CHECKPOINTS, checkpoint_step, last_checkpoint
@@ -80,7 +81,10 @@ def fit(
             kept.
     """
     checkpoint = last_checkpoint(options.folder / CHECKPOINTS)
-    first = checkpoint_step(checkpoint) if checkpoint is not None else 0
+    first = 0
+    if checkpoint is not None:
+        first = checkpoint_step(checkpoint)
+        note_kept_work()
     started = time.monotonic()
     _train(trainer, options, None if checkpoint is None else str(checkpoint))
     manifest.seconds += round(time.monotonic() - started, 1)

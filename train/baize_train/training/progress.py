@@ -9,6 +9,7 @@ from typing import Any
 from msgspec import Struct
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from baize_shared.interruption import note_kept_work
 from baize_train.training.run_manifest import LossPoint
 
 
@@ -53,6 +54,11 @@ class LossRecorder(TrainerCallback):  # type: ignore[misc]
         point = _loss_point({**(logs or {}), "step": state.global_step})
         if point is not None:
             self.losses.append(point)
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        note_kept_work()
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any

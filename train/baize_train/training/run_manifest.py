@@ -13,6 +13,8 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.private_files import private_folder
 from baize_train.errors import TrainError
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.base_model import Device
@@ -135,7 +137,7 @@ def read_manifest(folder: Path) -> RunManifest | None:
         return None
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise TrainError(f"{file} is not the manifest of a run: {error}") from error
 
 
@@ -147,7 +149,7 @@ def write_manifest(manifest: RunManifest, folder: Path) -> None:
     """
     file = folder / MANIFEST_FILE
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         write_atomically(file, msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error

@@ -1,0 +1,96 @@
+"""A use of every command of the programs, in a world where every source of text is hostile."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.program_commands import process_arguments
+from tests.terminal.hostile_world import World
+from tests.terminal.terminal_bytes import hostile, hostile_name
+
+Arguments = tuple[str | Path, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A use of a command, and the sources whose text it prints."""
+
+    arguments: Callable[[World], Arguments]
+    prints: tuple[str, ...] = ()
+
+
+TRAINING = ("--preset", "cpu-try", "--max-length", "64")
+USES: dict[str, Case] = {
+    "baize-tui ask": Case(lambda w: (hostile("Qtyped"), "--model", w.model, "--max-tokens", "4")),
+    "baize-tui doctor": Case(lambda w: (), ("Qstem",)),
+    "baize-tui sessions list": Case(lambda w: (), ("Qtitle",)),
+    "baize-tui sessions show": Case(lambda w: (w.session,), ("Qtitle", "Qquestion", "Qanswer")),
+    "baize-tui sessions export": Case(
+        lambda w: ("-o", w.folder / hostile_name("Qtyped"), "--as", "good")
+    ),
+    "baize-tui sessions rename": Case(lambda w: (w.session, hostile("Qtyped"))),
+    "baize-tui sessions delete": Case(lambda w: (w.session,)),
+    "baize-tui sessions undelete": Case(lambda w: (w.session,)),
+    "baize-tui models list": Case(lambda w: (), ("Qrecipe", "Qstem", "Qlora")),
+    "baize-tui models info": Case(lambda w: ("mine",), ("Qrecipe", "Qgguf", "Qfile")),
+    "baize-tui models default": Case(lambda w: (), ("Qrecipe",)),
+    "baize-tui models remove": Case(lambda w: ("gone",)),
+    "baize-tui models import": Case(lambda w: (w.model,)),
+    "baize-tui models plan": Case(lambda w: (w.model,)),
+    "baize-tui models pull": Case(lambda w: ("hf:owner/adapter",), ("Qpeft",)),
+    "baize-convert plan": Case(lambda w: (w.base, "--adapter", w.peft), ("Qbase", "Qpeft")),
+    "baize-convert merge": Case(
+        lambda w: (w.base, "--outtype", "F32", "-o", w.folder / f"{hostile_name('Qtyped')}.gguf")
+    ),
+    "baize-convert adapter": Case(
+        lambda w: (w.peft, "--base", w.base, "-o", w.folder / "adapter.gguf")
+    ),
+    "baize-convert verify": Case(lambda w: (w.model, "--base", w.base, "--tokens", "16")),
+    "baize-convert inspect": Case(lambda w: (w.model,), ("Qgguf",)),
+    "baize-train selfchat": Case(
+        lambda w: (
+            "--seeds",
+            w.seeds,
+            "-o",
+            w.folder / "out.jsonl",
+            "--speaker",
+            "SERVER",
+            "--turns",
+            "1",
+        )
+    ),
+    "baize-train finetune": Case(
+        lambda w: (
+            *("--data", w.corpus, "--base", w.base, "-o", w.folder / "run", *TRAINING),
+            "--dry-run",
+        )
+    ),
+    "baize-train sdf": Case(
+        lambda w: (
+            *("--adapter", w.peft, "--base", w.base, "--seeds", w.seeds, "--judge", "SERVER"),
+            *("--speaker", "SERVER", "-o", w.folder / "run", *TRAINING),
+        )
+    ),
+    "baize-train eval": Case(lambda w: ("--data", w.corpus, "--base", w.model)),
+    "baize-train data validate": Case(lambda w: (w.corpus,), ("Qcorpus", "Qcorpname")),
+    "baize-train data convert": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),
+    "baize-train data mix": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),
+    "baize-train data split": Case(
+        lambda w: (w.corpus, "--train", w.folder / "a.jsonl", "--eval", w.folder / "b.jsonl")
+    ),
+    "baize-train data stats": Case(lambda w: (w.corpus,), ("Qcorpname",)),
+    "baize-train data preview": Case(
+        lambda w: (w.corpus, "--max-length", "512"), ("Qcorpus", "Qcorpname")
+    ),
+    "baize-train data card": Case(lambda w: (w.corpus,), ("Qcorpus", "Qcorpname")),
+}
+
+
+def complete(words: str, world: World, environment: dict[str, str]) -> list[str]:
+    """The arguments of a process for the use of ``words``."""
+    chosen = [os.fspath(argument) for argument in USES[words].arguments(world)]
+    server = environment["SERVER"]
+    return [*process_arguments(words), *(server if one == "SERVER" else one for one in chosen)]

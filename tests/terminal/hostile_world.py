@@ -1,0 +1,279 @@
+"""A home in which every text that comes from outside attacks the terminal.
+
+Each source of text has a tag of its own, so a test can see which sources have reached the screen.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from gguf import GGUFReader, GGUFValueType, GGUFWriter
+from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
+
+from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from baize_tui.store.records import Paste, Unsent
+from tests.convert.make_goldens import BASE, FOLDER
+from tests.convert.model_folders import convert_folder
+from tests.engine.lora_files import write_lora
+from tests.terminal.terminal_bytes import NUL, SURROGATE, hostile, hostile_name
+
+SOURCES = {
+    "Qfile": "the name of a model's file",
+    "Qgguf": "the metadata of a GGUF",
+    "Qrecipe": "a model's recipe",
+    "Qstem": "the name of a recipe's file",
+    "Qlora": "an adapter's recipe",
+    "Qtheme": "a theme",
+    "Qconfig": "the settings",
+    "Qtitle": "the title of a conversation, written by another program",
+    "Qsystem": "its system prompt, model, format, adapters",
+    "Qquestion": "a question",
+    "Qanswer": "an answer with its thought and provenance",
+    "Qdraft": "a draft",
+    "Qpaste": "a paste in a draft",
+    "Qcorpus": "a corpus",
+    "Qcorpname": "the name of a corpus",
+    "Qbase": "a checkpoint: its folder, configuration, card and template",
+    "Qpeft": "an adapter's folder and configuration",
+    "Qserver": "answers of a server",
+    "Qhub": "answers of a hub",
+    "Qtyped": "what is typed on the command line",
+}
+"""The tags and what they stand for."""
+
+
+@dataclass(frozen=True)
+class World:
+    """The files of the sources."""
+
+    paths: Paths
+    folder: Path
+    model: Path
+    """A small model that llama.cpp can run."""
+    lora: Path
+    """A GGUF LoRA for it."""
+    session: str
+    """The id of the conversation."""
+    corpus: Path
+    seeds: Path
+    base: Path
+    """A checkpoint as a folder."""
+    peft: Path
+    """An adapter for the checkpoint."""
+
+
+def build_world(paths: Paths, folder: Path, model: Path) -> World:
+    """Fill the home ``paths``, and ``folder``, which must not exist; ``model`` is the folder that
+    ``write_model`` has made."""
+    folder.mkdir(parents=True)
+    (made,) = model.glob("*.gguf")
+    model = folder / hostile_name("Qfile") / made.name
+    model.parent.mkdir()
+    model.symlink_to(made)
+    lora = write_lora(folder / "lora.gguf", {"blk.0.attn_q.weight": (16, 16)})
+    _write_recipes(paths, model, lora)
+    _write_settings(paths)
+    return World(
+        paths=paths,
+        folder=folder,
+        model=model,
+        lora=lora,
+        session=_write_conversation(paths, model),
+        seeds=_write_seeds(folder / f"{hostile_name('Qcorpname')}.txt"),
+        corpus=_write_corpus(folder / f"{hostile_name('Qcorpname')}.jsonl"),
+        base=_write_base(folder / hostile_name("Qbase")),
+        peft=_write_peft(folder / hostile_name("Qpeft")),
+    )
+
+
+def toml(values: Mapping[str, object]) -> str:
+    """``values`` as lines of TOML, with everything escaped that TOML does not allow."""
+    return "".join(f"{key} = {_toml_value(value)}\n" for key, value in values.items())
+
+
+def _toml_value(value: object) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
+    escaped = (
+        f"\\u{ord(char):04x}" if ord(char) < 0x20 or char in '"\\\x7f' else char for char in value
+    )
+    return f'"{"".join(escaped)}"'
+
+
+# --- models -----------------------------------------------------------------------------------
+
+
+def _write_base(folder: Path) -> Path:
+    shutil.copytree(BASE, folder)
+    card = {"license": hostile("Qbase"), "base_model": [hostile("Qbase")], "tags": [hostile("Q")]}
+    (folder / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n", "utf-8")
+    config = folder / "tokenizer_config.json"
+    changed = json.loads(config.read_text()) | {
+        "chat_template": "{{ messages[-1].content }} " + hostile("Qbase"),
+        "model_name": hostile("Qbase", NUL),
+    }
+    config.write_text(json.dumps(changed))
+    return folder
+
+
+def write_model(folder: Path) -> None:
+    """Write a small model that llama.cpp can run, with hostile metadata and name; nothing else is
+    in ``folder``, which must not exist."""
+    folder.mkdir()
+    plain, model = folder / "plain", folder / f"{hostile_name('Qfile')}.gguf"
+    convert_folder(BASE, "F32", plain)
+    reader = GGUFReader(plain)
+    writer = GGUFWriter(model, "llama")
+    text = MetadataDetails(GGUFValueType.STRING, hostile("Qgguf", NUL))
+    template = "{{ messages[-1].content }}{# " + hostile("Qgguf") + " #}"
+    changes = {
+        **dict.fromkeys(
+            (
+                "general.name",
+                "general.license",
+                "general.basename",
+                "general.quantized_by",
+                "general.source.url",
+                "general.base_model.0.name",
+                "general.base_model.0.organization",
+                "general.base_model.0.repo_url",
+                "baize.convert.base.repository",
+                "baize.convert.adapter.0.name",
+                hostile("Qgguf"),
+            ),
+            text,
+        ),
+        "tokenizer.chat_template": MetadataDetails(GGUFValueType.STRING, template),
+    }
+    copy_with_new_metadata(reader, writer, changes, [])
+    plain.unlink()
+
+
+def _write_recipes(paths: Paths, model: Path, lora: Path) -> None:
+    texts = {
+        "title": hostile("Qrecipe", NUL),
+        "description": hostile("Qrecipe", NUL),
+        "license": hostile("Qrecipe"),
+        "notice": hostile("Qrecipe"),
+    }
+    domain = {"name": hostile("Qrecipe"), "disclaimer": hostile("Qrecipe", NUL)}
+    models, adapters = paths.recipes_folder, paths.recipes_folder / "adapters"
+    adapters.mkdir(parents=True)
+    recipe = toml({"file": str(model), **texts})
+    (models / "mine.toml").write_text(f"{recipe}[domain]\n{toml(domain)}")
+    (models / "elsewhere.toml").write_text(toml({"base": f"/{hostile('Qrecipe')}", **texts}))
+    (models / "gone.toml").write_text(toml({"file": f"/{hostile('Qrecipe')}.gguf", **texts}))
+    (models / "broken.toml").write_text(toml({"file": "a", hostile("Qrecipe"): 1}))
+    (models / f"{hostile_name('Qstem')}.toml").write_text(toml({"file": str(model)}))
+    texts |= {"title": hostile("Qlora"), "description": hostile("Qlora")}
+    (adapters / "lora.toml").write_text(toml({"file": str(lora), **texts}))
+    for_another = toml({"file": str(lora), "base": hostile("Qlora"), "over": hostile("Qlora")})
+    (adapters / "other.toml").write_text(for_another)
+    (adapters / f"{hostile_name('Qstem')}.toml").write_text(toml({"file": str(lora)}))
+
+
+def _write_peft(folder: Path) -> Path:
+    shutil.copytree(FOLDER / "plain", folder, ignore=shutil.ignore_patterns("merged*", "*.bin"))
+    file = folder / "adapter_config.json"
+    changed = json.loads(file.read_text()) | {
+        "base_model_name_or_path": hostile("Qpeft", NUL),
+        "revision": hostile("Qpeft"),
+    }
+    file.write_text(json.dumps(changed))
+    return folder
+
+
+# --- settings and conversations ---------------------------------------------------------------
+
+
+def _write_settings(paths: Paths) -> None:
+    settings = (
+        f"[model]\n{toml({'default': 'mine'})}"
+        f"[chat]\n{toml({'system': hostile('Qconfig', NUL)})}"
+        f"[look]\n{toml({'theme': hostile('Qconfig')})}"
+        "[sampling]\nseed = 1\n"
+    )
+    paths.settings_file.write_text(settings)
+    paths.themes_folder.mkdir()
+    (paths.themes_folder / f"{hostile_name('Qtheme')}.toml").write_text(toml({"primary": "red"}))
+    (paths.themes_folder / "broken.toml").write_text(toml({"primary": hostile("Qtheme", NUL)}))
+
+
+def _write_conversation(paths: Paths, model: Path) -> str:
+    """Texts as another program writes them, which does not sanitize."""
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=True)
+    question = store.add_message(conversation.id, None, "user", "")
+    answer = store.add_message(conversation.id, question.id, "assistant", "")
+    store.unsent.save(Unsent("a", "draft", conversation.id, ("", Paste("long"))))
+    store.unsent.save(Unsent("b", "queued", conversation.id, ("waits",)))
+    store.close()
+    provenance = {"prompt_tokens": 1, "completion_tokens": 1, "model": hostile("Qanswer")}
+    code = f"```{hostile('Qanswer')}\n{hostile('Qanswer')}\n```\n"
+    link = f"[{hostile('Qanswer')}](http://{hostile_name('Qanswer')})"
+    changes: list[tuple[str, tuple[Any, ...]]] = [
+        (
+            "UPDATE conversation SET title = ?, system = ?, model = ?, adapters = ?, sampling = ?, "
+            "model_path = ?",
+            (
+                hostile("Qtitle", NUL),
+                hostile("Qsystem", NUL),
+                hostile("Qsystem"),
+                json.dumps({hostile("Qsystem"): 0.5}),
+                json.dumps({hostile("Qsystem"): hostile("Qsystem")}),
+                str(model),
+            ),
+        ),
+        ("UPDATE message SET text = ? WHERE id = ?", (hostile("Qquestion", NUL), question.id)),
+        (
+            "UPDATE message SET text = ?, reasoning = ?, provenance = ? WHERE id = ?",
+            (
+                f"{hostile('Qanswer', NUL)}\n\n{code}{link}\n\n| {hostile('Qanswer')} |\n|---|\n",
+                hostile("Qanswer", NUL),
+                json.dumps(provenance),
+                answer.id,
+            ),
+        ),
+        ("UPDATE unsent SET parts = replace(parts, '\"\"', ?)", (json.dumps(hostile("Qdraft")),)),
+        ("UPDATE unsent SET parts = replace(parts, 'waits', ?)", ("Qdraft " + r"\u001bc",)),
+        ("UPDATE unsent_paste SET text = ?", (hostile("Qpaste", NUL),)),
+    ]
+    with sqlite3.connect(paths.conversations_file) as connection:
+        for statement, values in changes:
+            connection.execute(statement, values)
+    connection.close()
+    return conversation.id
+
+
+def _write_corpus(file: Path) -> Path:
+    text = hostile("Qcorpus", NUL, SURROGATE)
+    dialogues = [
+        {
+            "messages": [
+                {"role": "user", "content": f"{number} {text}"},
+                {"role": "assistant", "content": f"{number} {text}"},
+            ],
+            "id": text,
+            "source": text,
+            "topic": text,
+            "meta": {"teacher": text, text: text},
+        }
+        for number in range(8)
+    ]
+    wrong = {"messages": [{"role": text, "content": text}]}
+    lines = [*map(json.dumps, [*dialogues, wrong, {text: 1}]), f'{{"{hostile("Qcorpus")}": ']
+    file.write_text("\n".join(lines).replace("\u2028", "").replace("\x85", ""), "utf-8")
+    return file
+
+
+def _write_seeds(file: Path) -> Path:
+    file.write_text(f"{hostile('Qcorpus')}\n", "utf-8")
+    return file

@@ -1,0 +1,78 @@
+"""No text from outside reaches a terminal as anything but text, in any command of the programs.
+
+Each command runs in a pseudo-terminal, in a home where every source of text is hostile. A new
+command fails here until it is in the table.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from baize_shared.sanitizer import is_harmless
+from tests.program_commands import RUN, all_commands, with_json
+from tests.terminal.command_uses import USES, complete
+from tests.terminal.hostile_world import SOURCES, World
+from tests.terminal.pty_session import PtySession
+from tests.terminal.terminal_bytes import ATTACKS, assert_harmless, hostile
+
+EXIT_CODES = (0, 1)
+
+
+def test_every_command_is_in_the_table() -> None:
+    assert set(USES) == set(all_commands())
+
+
+@pytest.mark.parametrize("words", USES)
+def test_a_command_writes_only_text(words: str, world: World, environment: dict[str, str]) -> None:
+    program, *arguments = complete(words, world, environment)
+    with PtySession(*arguments, program=[program], environment=environment, columns=200) as command:
+        assert command.wait_for_end() in EXIT_CODES, command.written
+    assert_harmless(command.written)
+    assert b"Traceback" not in command.written
+    assert b"unexpected error" not in command.written
+    for tag in USES[words].prints:
+        assert tag.encode() in command.written, f"{SOURCES[tag]} was not printed"
+
+
+@pytest.mark.parametrize("words", sorted(with_json()))
+def test_json_is_one_object_that_a_terminal_can_show(
+    words: str, world: World, environment: dict[str, str]
+) -> None:
+    done = subprocess.run(
+        [*complete(words, world, environment), "--json"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        env=environment,
+        check=False,
+    )
+    assert done.returncode in EXIT_CODES, done.stderr
+    assert_harmless(done.stderr)
+    assert b"Traceback" not in done.stderr
+    assert b"unexpected error" not in done.stderr
+    assert all(map(is_harmless, done.stdout.decode()))
+    if done.stdout:
+        assert isinstance(json.loads(done.stdout), dict)
+
+
+@pytest.mark.parametrize("typed", [(f"--{hostile('Qtyped')}",), (hostile("Qtyped"),) * 9])
+@pytest.mark.parametrize("words", USES)
+def test_wrong_usage_repeats_what_was_typed_as_text(
+    words: str, typed: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    program, *arguments = words.split()
+    assert RUN[program]([*arguments, *typed]) in (1, 2)
+    printed = capsys.readouterr()
+    assert_harmless((printed.out + printed.err).encode())
+    assert "Traceback" not in printed.err
+
+
+def test_ask_writes_as_text_what_the_model_repeats(smollm2: Path) -> None:
+    attack = f"{ATTACKS['window title']} {ATTACKS['colour']}"
+    question = ("ask", f"Repeat exactly: {attack}", "--temperature", "0", "--max-tokens", "30")
+    with PtySession(*question, "--model", str(smollm2)) as command:
+        assert command.wait_for_end() == 0
+    assert_harmless(command.written)

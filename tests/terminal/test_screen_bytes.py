@@ -1,0 +1,203 @@
+"""No text from outside reaches the terminal as anything but text, on any screen of the client.
+
+The client runs in a pseudo-terminal, in a home where every source of text is hostile. A new screen
+fails here until it is in the table; a new action is pressed without being added.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from textual.screen import ModalScreen
+
+import baize_tui.app
+from baize_tui.app.actions import ACTIONS
+from baize_tui.app.conversation.comparing import QUESTION
+from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
+from baize_tui.app.conversation.screen import THEME_QUESTION
+from baize_tui.app.screens import conversation_options, models, settings
+from baize_tui.app.screens.dialogs import HELP_TITLE
+from baize_tui.app.screens.picker import SEARCH
+from tests.terminal.hostile_world import World
+from tests.terminal.pty_session import DOWN, ENTER, ESCAPE, PtySession
+from tests.terminal.terminal_bytes import assert_harmless, hostile
+
+CTRL_P, CTRL_Q, TAB = "\x10", "\x11", "\t"
+F5, F6 = "\x1b[15~", "\x1b[17~"
+SCREENS = {
+    "HelpScreen": "help",
+    "SettingsScreen": "settings",
+    "ConversationOptions": "conversation",
+    "ModelsScreen": "model",
+    "LineDialog": "rename",
+    "PathDialog": "model",
+    "Palette": "palette",
+    "Picker": "compare",
+    "SideBySide": "compare",
+    "ConfirmDialog": "model",
+}
+"""Every screen over the conversation, and the id of the action that leads to it."""
+TITLES = {
+    "help": HELP_TITLE,
+    "settings": settings.TITLE,
+    "conversation": conversation_options.THIS_CONVERSATION,
+    "model": models.TITLE,
+    "rename": TITLE_QUESTION,
+    "compare": "Compare",
+}
+PICKERS = {"palette": "Commands", "theme": THEME_QUESTION}
+ENDS_OR_LEAVES = ("quit", "suspend", "editor")
+LAST = ("delete", "list", "new")
+"""Actions after which the conversation is out of sight."""
+_NAMED = {"escape": ESCAPE, "up": "\x1b[1;3A", "down": "\x1b[1;3B", "left": "\x1b[1;3D"} | {
+    "right": "\x1b[1;3C",
+    "home": "\x1b[1;3H",
+    "end": "\x1b[1;3F",
+    "f1": "\x1bOP",
+    "f2": "\x1bOQ",
+    "f3": "\x1bOR",
+    "f4": "\x1bOS",
+}
+
+
+def key_of(action_id: str) -> str:
+    """What a terminal sends for the key of an action."""
+    (key,) = [action.key for action in ACTIONS if action.id == action_id]
+    modifier, _, name = key.rpartition("+")
+    if name in _NAMED:
+        return _NAMED[name]
+    return chr(ord(name) & 0x1F) if modifier == "ctrl" else f"\x1b{name}"
+
+
+def paste(text: str) -> str:
+    return f"\x1b[200~{text}\x1b[201~"
+
+
+@pytest.fixture
+def client(world: World) -> Iterator[PtySession]:
+    editor = world.folder / "editor.sh"
+    text = f"written in the editor {hostile('')}"
+    editor.write_text(f"cat > \"$1\" <<'END'\n{text}\nEND\n", "utf-8")
+    environment = {"EDITOR": f"sh {editor}"}
+    arguments = ("--session", world.session)
+    with PtySession(*arguments, columns=160, lines=90, environment=environment) as client:
+        client.wait_for("mine + Qsys")  # the model is loaded
+        yield client
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    assert_harmless(client.written)
+
+
+def close(client: PtySession, title: str) -> None:
+    client.type(ESCAPE)
+    client.wait_for(lambda screen: title not in screen)
+
+
+def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from subclasses(each)
+
+
+def test_every_screen_is_in_the_table() -> None:
+    for module in pkgutil.walk_packages(baize_tui.app.__path__, "baize_tui.app."):
+        importlib.import_module(module.name)
+    own = {kind for kind in subclasses(ModalScreen) if kind.__module__.startswith("baize_tui.")}
+    # ``Dialog`` and others are only bases; ``Picker`` is both.
+    without_bases = {kind.__name__ for kind in own if not kind.__subclasses__()} | {"Picker"}
+    assert without_bases == set(SCREENS)
+    assert set(SCREENS.values()) == {*TITLES, "palette"}
+
+
+def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
+    screen = client.screen
+    for tag in ("Qtitle", "Qquestion", "Qanswer", "Qsystem", "Qdraft", "Qtheme", "Qconfig"):
+        assert tag in screen, tag
+    client.type(key_of("unfold"))
+    client.type(key_of("list") + "Qti")
+    client.wait_for("search: Qti")
+
+
+def test_every_action_writes_only_text(client: PtySession) -> None:
+    ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *LAST}
+    for action in (*sorted(ids), *LAST):
+        client.type(key_of(action))
+        if (title := (TITLES | PICKERS).get(action)) is not None:
+            client.wait_for(title)
+            close(client, title)
+    client.type(key_of("help"))
+    client.wait_for(HELP_TITLE)
+    close(client, HELP_TITLE)
+
+
+def test_pastes_are_text(client: PtySession) -> None:
+    client.type(paste(f"in the prompt {hostile('')}"))
+    client.wait_for("in the prompt")
+    for action in ("rename", "model", "compare"):
+        client.type(key_of(action))
+        client.wait_for(TITLES[action])
+        client.type(paste(f"pasted {hostile('')}"))
+        client.wait_for("pasted")
+        close(client, TITLES[action])
+    client.type(CTRL_P)
+    client.wait_for(PICKERS["palette"])
+    client.type(paste(f"pasted {hostile('')}"))
+    client.wait_for("pasted")
+    client.type(ESCAPE)
+    client.wait_for(lambda screen: "pasted" not in screen)
+
+
+def test_the_models_screen_and_what_it_opens(client: PtySession, world: World) -> None:
+    client.type(key_of("model"))
+    client.wait_for(models.TITLE)
+    client.wait_for("Qrecipe")
+    client.type("elsewhere")
+    client.wait_for("elsewhere")
+    client.type("\x7f" * len("elsewhere"))
+    client.wait_for(SEARCH)
+    client.type("lora")
+    client.wait_for("Qlora")
+    client.type(F5 + F6)
+    client.wait_for("Path of a GGUF model")
+    client.type(paste(f"/{hostile('Qtyped')}") + ENTER)
+    client.wait_for("Qtyped")
+    close(client, "Path of a GGUF model")
+    close(client, models.TITLE)
+
+
+def test_forms_show_values_as_text(client: PtySession) -> None:
+    client.type(key_of("settings"))
+    client.wait_for(lambda screen: settings.TITLE in screen and "Qconfig" in screen)
+    close(client, "differs from the default")
+    client.type(key_of("conversation"))
+    client.wait_for(lambda screen: TITLES["conversation"] in screen and "Qsystem" in screen)
+    close(client, "differs from the default")
+
+
+def test_what_an_editor_writes_is_text(client: PtySession, world: World) -> None:
+    client.type(key_of("editor"))
+    client.wait_for("written in the editor")
+
+
+def test_answers_side_by_side(client: PtySession) -> None:
+    client.type(key_of("compare"))
+    client.wait_for("Compare")
+    client.type(DOWN + ENTER)
+    client.wait_for(lambda screen: "esc closes" in screen or QUESTION in screen)
+    client.type(ESCAPE)
+    client.wait_for(lambda screen: "esc closes" not in screen)
+
+
+def test_a_model_with_a_hostile_name(world: World) -> None:
+    with PtySession("--model", str(world.model), columns=160) as client:
+        client.wait_for(lambda screen: "moderated" in screen and "loading" not in screen)
+        assert "Qfile" in client.screen
+        client.type(f"{hostile('Qtyped')[:6]} hi{ENTER}")
+        client.wait_for("tokens/s")
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    assert_harmless(client.written)
