@@ -36,6 +36,11 @@ class Paths(Struct, frozen=True):
         return self.data / "models"
 
     @property
+    def default_model_file(self) -> Path:
+        """Which model is the default while the settings name none."""
+        return self.data / "default-model.json"
+
+    @property
     def adapters_folder(self) -> Path:
         return self.models_folder / "adapters"
 

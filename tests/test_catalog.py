@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,23 +16,31 @@ from baize_convert.hub.repository import HubRepository
 from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.sanitizer import is_harmless
+from baize_shared.split_files import model_files
 from baize_tui.catalog.adapters import (
     CatalogAdapter,
     broken_adapters,
     find_adapter,
     known_adapters,
 )
+from baize_tui.catalog.default_model import remember_default
+from baize_tui.catalog.default_record import forget_default
+from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.hub_models import hub_model
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.importing import ImportOptions, import_file
+from baize_tui.catalog.importing import ImportOptions, examine_file, import_file
+from baize_tui.catalog.planner import plan
 from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
     Recipe,
     broken_models,
     find_model,
+    known_model,
     known_models,
     read_recipe,
+    recipe_file,
     write_recipe,
 )
 from baize_tui.catalog.removing import remove, remove_adapter
@@ -175,13 +184,16 @@ class Headers:
 
     def __init__(self, kind: str, why: str = "") -> None:
         self.name, self.license, self.metadata = "A title", "mit", {"general.type": kind}
-        self.why = why
+        self.why, self.problem, self.file_bytes = why, "", 7
 
     async def try_model(self, path: str) -> None:
         return
 
     async def inspect(self, path: str) -> Headers:
         return self
+
+    async def measure(self, path: str, context: int) -> None:
+        return
 
     async def check_adapter(self, path: str, base: str) -> None:
         if self.why:
@@ -235,6 +247,109 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
 def test_an_adapter_that_is_not_downloaded_names_the_command(paths: Paths) -> None:
     with pytest.raises(CatalogError, match="baize-tui models pull baize-v1-7b-lora"):
         find_adapter("baize-v1-7b-lora", paths)
+
+
+async def import_model(file: Path, paths: Paths, **options: Any) -> CatalogModel:
+    if not file.exists():
+        file.write_bytes(b"weights")
+    imported = await import_file(file, ImportOptions(**options), paths, Headers("model"))
+    assert isinstance(imported, CatalogModel)
+    return imported
+
+
+async def test_a_path_is_examined_before_anything_else(paths: Paths, tmp_path: Path) -> None:
+    engine = Headers("model")
+    with pytest.raises(CatalogError, match=r"gone\.gguf: no such file"):
+        await examine_file(tmp_path / "gone.gguf", engine)
+    found = await examine_file(FOLDER / "plain", engine)
+    assert (found.kind, found.name) == ("adapter folder", "plain")
+    with pytest.raises(CatalogError, match=r"a checkpoint: 'baize-convert merge"):
+        await examine_file(BASE, engine)
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "one.gguf").touch()
+    with pytest.raises(CatalogError, match=r"give the file, such as .*one\.gguf"):
+        await examine_file(folder, engine)
+    engine.problem = "x.gguf is an embedding model"
+    with pytest.raises(CatalogError, match="embedding"):
+        await import_file(folder / "one.gguf", ImportOptions(), paths, engine)
+    (tmp_path / "你好.gguf").touch()
+    assert (await examine_file(tmp_path / "你好.gguf", Headers("model"))).name == "model"
+    prompt = Headers("adapter")
+    prompt.metadata["adapter.type"] = "alora"
+    with pytest.raises(CatalogError, match="only LoRA"):
+        await examine_file(folder / "one.gguf", prompt)
+
+
+async def test_importing_never_changes_which_model_is_the_default(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await import_model(tmp_path / "aaa.gguf", paths)
+    assert find_model(None, paths).name == "smollm2-135m", "it was here first"
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(CatalogError, match="the default model, smollm2-135m, is no longer at"):
+        find_model(None, paths)
+
+
+async def test_the_first_model_is_the_default_and_stays_it_under_another_name(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.util.find_spec", lambda name: None)
+        await import_model(tmp_path / "mmm.gguf", paths)
+        await import_model(tmp_path / "aaa.gguf", paths)
+        assert find_model(None, paths).name == "mmm"
+    assert find_model(None, paths).name == "mmm", "the package was installed later"
+    recipe_file("mmm", paths).rename(recipe_file("zzz", paths))
+    assert find_model(None, paths).name == "zzz"
+    model_sha256(tmp_path / "mmm.gguf", paths.cache)
+    remove(find_model("zzz", paths), paths)
+    assert find_model(None, paths).name == "aaa"
+
+
+async def test_a_default_that_is_removed_gives_way_to_the_next(
+    paths: Paths, tmp_path: Path
+) -> None:
+    await import_model(tmp_path / "aaa.gguf", paths)
+    bbb = await import_model(tmp_path / "bbb.gguf", paths)
+    remember_default(bbb, paths)
+    assert find_model(None, paths).name == "smollm2-135m", "one is noted already"
+    forget_default(paths)
+    remember_default(bbb, paths)
+    assert find_model(None, paths).name == "bbb"
+    remove(bbb, paths)
+    assert find_model(None, paths).name == "aaa"
+
+
+@pytest.mark.parametrize("copy", [False, True])
+async def test_a_model_in_several_files_is_imported_and_removed_as_one(
+    copy: bool, paths: Paths, tmp_path: Path
+) -> None:
+    first = tmp_path / "Big-00001-of-00003.gguf"
+    for file in model_files(first):
+        file.write_bytes(b"12345")
+    model = await import_model(first, paths, copy=copy)
+    assert model.name == "big"
+    assert find_model("big", paths).file_bytes == 15
+    path = find_model("big", paths).path
+    assert path is not None
+    assert all(file.is_file() for file in model_files(path))
+    for other in ("big-7b-of-8", "big-2"):
+        await import_model(tmp_path / f"{other}.gguf", paths, copy=True)
+    if not copy:
+        model_files(first)[2].rename(tmp_path / "away")
+        with pytest.raises(CatalogError, match=r"of big is missing: .*00003-of-00003"):
+            find_model("big", paths)
+    deleted = remove(known_model("big", paths), paths)
+    assert len(deleted) == (3 if copy else 0)
+    assert sorted(file.name for file in paths.models_folder.glob("*.gguf")) == [
+        "big-2.gguf",
+        "big-7b-of-8.gguf",
+    ]
+    with pytest.raises(CatalogError, match=r"give .*Big-00001-of-00003\.gguf instead"):
+        find_model(str(model_files(first)[1]), paths)
+    with pytest.raises(CatalogError, match="not a valid name"):
+        await import_model(first, paths, name="x-00001-of-00002")
 
 
 async def test_removing_keeps_files_in_other_folders(paths: Paths, tmp_path: Path) -> None:
@@ -380,3 +495,117 @@ def serve_files(
         return HubRepository(name, "0" * 40, folder, frozenset(bases))
 
     monkeypatch.setattr("baize_tui.catalog.hub_models.open_repository", open_repository)
+
+
+# --- recipes as data ------------------------------------------------------------------------------
+
+HOSTILE = "\x1b]0;title\x07\x9b31m\u202e"
+
+
+def write_own_recipe(paths: Paths, name: str, content: str) -> Path:
+    paths.recipes_folder.mkdir(parents=True, exist_ok=True)
+    file = paths.recipes_folder / f"{name}.toml"
+    file.write_text(content)
+    return file
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'file = "x"\npackage = "this.x"',
+        'file = "x"\npackage = "../this"',
+        'file = "x"\npackage = ""',
+        'file = "x"\ncontext = -1',
+        f'file = "x"\ncontext = {10**12}',
+        f'file = "x"\ncontext = {"9" * 5000}',
+        'file = "x"\n[sampling]\ntemperature = nan',
+        "x = " + "[" * 20_000,
+        "\udcff",
+        "file = 7",
+        "",
+    ],
+)
+def test_a_broken_recipe_is_a_warning_and_hides_no_other(content: str, paths: Paths) -> None:
+    file = write_own_recipe(paths, "mine", "")
+    file.write_bytes(content.encode("utf-8", "surrogateescape"))
+    before = set(sys.modules)
+    (warning,) = broken_models(paths)
+    assert warning.startswith(str(file))
+    assert "\n" not in warning
+    assert "smollm2-135m" in [model.name for model in known_models(paths)]
+    assert not {"this", "this.x"} & (set(sys.modules) - before)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        'file = "~nouser/x.gguf"',
+        f'file = "{"x" * 5000}.gguf"',
+        r'file = "a\u0000b.gguf"',
+        'file = "x"\npackage = "antigravity"',
+        'base = "~nouser/folder"',
+    ],
+)
+def test_a_file_that_cannot_exist_is_missing(content: str, paths: Paths) -> None:
+    write_own_recipe(paths, "mine", content)
+    assert "antigravity" not in sys.modules
+    (mine,) = [model for model in known_models(paths) if model.name == "mine"]
+    assert not mine.installed
+    with pytest.raises(CatalogError, match="mine"):
+        find_model("mine", paths)
+    assert "antigravity" not in sys.modules
+
+
+async def test_a_plan_of_a_model_whose_file_is_gone_says_so(tmp_path: Path, paths: Paths) -> None:
+    file = tmp_path / "x.gguf"
+    file.touch()
+    write_own_recipe(paths, "mine", f'file = "{file}"')
+    here = find_model("mine", paths)
+    file.unlink()
+    for model in (here, known_model("mine", paths)):
+        with pytest.raises(CatalogError, match=r"x\.gguf"):
+            await plan(model, paths, no_engine(), this_machine(tmp_path), context=512)
+
+
+def no_engine() -> Any:
+    """An engine that nothing is asked of."""
+    return None
+
+
+@pytest.mark.parametrize("name", [HOSTILE, "a\nb", "caf\udce9"])
+def test_a_recipe_whose_name_no_screen_can_show_is_reported(name: str, paths: Paths) -> None:
+    write_own_recipe(paths, name, 'file = "x"')
+    (warning,) = broken_models(paths)
+    assert "rename it" in warning
+    assert all(map(is_harmless, warning))
+
+
+def test_what_a_recipe_says_is_text(paths: Paths) -> None:
+    hostile = json.dumps(HOSTILE).replace("\\u009b", "\x9b")
+    content = f"title = {hostile}\nlicense = {hostile}\nnotice = {hostile}\nbase = {hostile}\n"
+    write_own_recipe(paths, "mine", content)
+    (mine,) = [model for model in known_models(paths) if model.name == "mine"]
+    texts = (mine.title, mine.recipe.license, mine.recipe.notice, mine.recipe.origin)
+    assert all(is_harmless(char) for text in texts for char in text)
+
+
+def test_a_model_in_a_file_with_a_hostile_name(tmp_path: Path, paths: Paths) -> None:
+    file = tmp_path / f"{HOSTILE.replace('/', '')}.gguf"
+    file.touch()
+    model = find_model(str(file), paths)
+    assert model.path == file
+    assert all(map(is_harmless, model.name))
+    with pytest.raises(CatalogError, match="rename it"):
+        find_adapter(str(file), paths)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff", b"[" * 100_000, b"{}", None])
+def test_a_broken_record_of_a_pull_counts_as_none(content: bytes | None, paths: Paths) -> None:
+    write_own_recipe(paths, "mine", 'repository = "hf:owner/name"\nfile = "x.gguf"')
+    record = paths.models_folder / "mine.pulled.json"
+    paths.models_folder.mkdir(parents=True)
+    if content is None:
+        record.mkdir()
+    else:
+        record.write_bytes(content)
+    assert not known_model("mine", paths).installed

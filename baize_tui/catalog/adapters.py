@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Self
+
+import msgspec
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
+from baize_shared.existing_paths import is_file
 from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
@@ -15,9 +19,10 @@ from baize_tui.catalog.recipes import (
     CatalogError,
     RecipeFields,
     RecipeFolders,
+    check_can_be_shown,
     check_name,
+    read_recipe_fields,
     read_recipes,
-    read_toml,
     write_toml,
 )
 from baize_tui.catalog.shipped import shipped_models
@@ -35,6 +40,13 @@ class AdapterRecipe(RecipeFields, frozen=True):
     """Name of the model it is for; None for any that it fits."""
     over: str | None = None
     """Name of the adapter that it was trained on top of, as by SDF; both are applied."""
+
+    def cleaned(self) -> Self:
+        return msgspec.structs.replace(
+            super().cleaned(),
+            base=None if self.base is None else clean_line(self.base),
+            over=None if self.over is None else clean_line(self.over),
+        )
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.adapter is None):
@@ -66,7 +78,7 @@ def known_adapters(paths: Paths, base: str | None = None) -> list[CatalogAdapter
     for name, recipe in _adapter_recipes(paths).recipes.items():
         if base is None or recipe.base in (None, base):
             path = expand_user(recipe.file) if recipe.file else adapter_file(name, paths)
-            adapters.append(CatalogAdapter(name, path if path.is_file() else None, recipe))
+            adapters.append(CatalogAdapter(name, path if is_file(path) else None, recipe))
     return sorted(adapters, key=lambda adapter: not adapter.installed)
 
 
@@ -76,10 +88,12 @@ def broken_adapters(paths: Paths) -> list[str]:
 
 
 def _adapter_recipes(paths: Paths) -> RecipeFolders[AdapterRecipe]:
-    folders = (paths.adapters_folder, paths.recipes_folder / "adapters")
-    return read_recipes(
-        (*folders, shipped_models() / "adapters"), lambda file: read_toml(file, AdapterRecipe)
+    folders = (
+        paths.adapters_folder,
+        paths.recipes_folder / "adapters",
+        shipped_models() / "adapters",
     )
+    return read_recipes(folders, lambda file: read_recipe_fields(file, AdapterRecipe))
 
 
 def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
@@ -99,7 +113,8 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
                 )
             return adapter
     path = expand_user(wanted)
-    if path.is_file():
+    if is_file(path):
+        check_can_be_shown(str(path.absolute()), path)  # it is the name of the adapter
         return CatalogAdapter(str(path.absolute()), path.absolute(), AdapterRecipe(file=str(path)))
     if path.is_dir():
         raise CatalogError(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 
@@ -12,12 +13,24 @@ from baize_convert.failures import first_few
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.lora.adapter_folders import choose_adapter
+from baize_convert.output.model_card import read_license
 from baize_convert.quantization.outtype_names import OuttypeName
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line
-from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, CatalogError, CatalogModel, Recipe
+from baize_shared.split_files import model_stem, parse_split_name
+from baize_tui.catalog.recipes import (
+    DEFAULT_OUTTYPE,
+    MODEL_SUFFIX,
+    CatalogError,
+    CatalogModel,
+    Recipe,
+)
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
-_SPLIT_GGUF = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+_NO_MODEL = re.compile(r"mmproj|imatrix")
+"""In the names of files that come beside a model; the header of any other file is checked later."""
+_CONFIGS = ("config.json", "adapter_config.json")
+_MOST_NAMES = 8
 
 
 class _AdapterConfig(msgspec.Struct):
@@ -25,7 +38,8 @@ class _AdapterConfig(msgspec.Struct):
 
 
 def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
-    """The model at ``hf:owner/name``, ``…/file.gguf`` or ``…@revision``, with a new recipe.
+    """The model at ``hf:owner/name``, ``…/folder``, ``…/file.gguf`` or ``…@revision``, with a new
+    recipe.
 
     A GGUF is used unchanged; a checkpoint, or an adapter with the base it names, is converted.
 
@@ -35,64 +49,102 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
     """
     path, at, revision = wanted.removeprefix(HUB_PREFIX).partition("@")
     owner, _, rest = path.partition("/")
-    repo, _, file = rest.partition("/")
+    repo, _, inside = rest.partition("/")
     name = f"{HUB_PREFIX}{owner}/{repo}{at}{revision}"
     repository = open_repository(parse_name(name))
-    recipe = _recipe(name, repository, file, outtype)
-    stem = file.removesuffix(".gguf").rpartition("/")[2] if file else repo
+    recipe = _recipe(name, repository, inside.strip("/"), outtype)
+    license = clean_line(read_license(repository.folder))
+    stem = repo
+    if inside:
+        file = recipe.file and model_stem(PurePosixPath(recipe.file))
+        stem = file or f"{repo}-{PurePosixPath(inside).name}"
     short_name = re.sub(r"[^a-z0-9._-]+", "-", stem.lower().removesuffix("-gguf")).strip("-.")
-    return CatalogModel(short_name, None, recipe)
+    return CatalogModel(short_name, None, msgspec.structs.replace(recipe, license=license))
 
 
-def _recipe(name: str, repository: HubRepository, file: str, outtype: OuttypeName | None) -> Recipe:
+def _recipe(
+    name: str, repository: HubRepository, inside: str, outtype: OuttypeName | None
+) -> Recipe:
+    """The recipe of the file or folder ``inside`` of a repository; of its root if that is empty."""
     files = repository.files
-    ggufs = sorted(path for path in files if path.endswith(".gguf") and "mmproj" not in path)
-    is_folder = bool(file) and any(path.startswith(f"{file}/") for path in files)
-    if file and file not in files and not is_folder:
-        raise CatalogError(
-            f"{name} has no file and no folder {file}: {first_few(ggufs) or 'no GGUF at all'}"
-        )
-    if not is_folder and (file or ggufs):
-        return Recipe(repository=name, file=file or _choose_gguf(name, ggufs, outtype))
+    is_folder = bool(inside) and any(path.startswith(f"{inside}/") for path in files)
+    if inside and inside not in files and not is_folder:
+        raise CatalogError(f"{name} has no file and no folder {inside}: {_describe(files)}")
+    if inside and not is_folder:
+        return Recipe(repository=name, file=_first_file(inside))
+    begin = f"{inside}/" if inside else ""
+    ggufs = [path for path in _models(files) if path.startswith(begin)]
+    here = {path.removeprefix(begin) for path in files if path.startswith(begin)}
     wanted = outtype or DEFAULT_OUTTYPE
-    if "adapter_config.json" in files and not is_folder:
-        folder = ""
-    elif is_folder or "config.json" not in files:
-        folder = choose_adapter(name, files, file)
-    else:
-        return Recipe(base=name, outtype=wanted)
+    if ggufs:
+        return Recipe(repository=name, file=_choose_gguf(name, ggufs, outtype))
+    if "adapter_config.json" not in here and "config.json" in here:
+        return Recipe(base=str(replace(repository.name, subfolder=inside)), outtype=wanted)
+    folder = choose_adapter(name, files, inside)
     if f"{folder}/adapter_config.json".removeprefix("/") not in files:
-        inside = f" in {file}" if is_folder else ""
-        raise CatalogError(
-            f"{name} has no model{inside}: no GGUF, no config.json and no adapter_config.json"
-        )
+        raise CatalogError(_why_no_model(name, inside, files))
     adapter = str(replace(repository.name, subfolder=folder))
     return Recipe(
         base=_read_base(name, repository.folder / folder), adapters=[adapter], outtype=wanted
     )
 
 
+def _models(files: Iterable[str]) -> list[str]:
+    """The GGUF models among ``files``: of a model in several files the first."""
+    ggufs = (path for path in files if path.endswith(MODEL_SUFFIX))
+    own = (path for path in ggufs if not _NO_MODEL.search(PurePosixPath(path).name.lower()))
+    return sorted({_first_file(path) for path in own})
+
+
+def _first_file(file: str) -> str:
+    """The first file of the model that ``file`` is a part of."""
+    split = parse_split_name(file)
+    return file if split is None else split.with_number(1)
+
+
 def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
-    whole = [file for file in ggufs if not _SPLIT_GGUF.search(file)]
-    if not whole:
-        raise CatalogError(f"{name}: its GGUF is split into several files, which is not supported")
     wanted = (outtype or DEFAULT_OUTTYPE).lower()
-    fitting = [file for file in whole if wanted in file.lower()]
-    if outtype is None and len(whole) == 1:
-        return whole[0]
+    fitting = [file for file in ggufs if wanted in file.lower()]
+    if outtype is None and len(ggufs) == 1:
+        return ggufs[0]
     if len(fitting) == 1:
         return fitting[0]
     raise CatalogError(
-        f"{name} has {len(whole)} GGUF files; choose one, as in {name}/{whole[0]}: "
-        f"{', '.join(whole)}"
+        f"{name} has {len(ggufs)} GGUF models; choose one, as in {name}/{ggufs[0]}: "
+        f"{first_few(ggufs, limit=_MOST_NAMES)}"
     )
+
+
+def _describe(files: Iterable[str]) -> str:
+    """The GGUF models and the folders with a model among ``files``, in words."""
+    known = sorted({*_models(files), *_model_folders(files)})
+    return f"it has {first_few(known, limit=_MOST_NAMES)}" if known else "it has no GGUF at all"
+
+
+def _model_folders(files: Iterable[str]) -> list[str]:
+    """The folders with the config of a checkpoint or of an adapter."""
+    paths = map(PurePosixPath, files)
+    folders = {str(path.parent) for path in paths if path.name in _CONFIGS}
+    return sorted(folders - {"."})
+
+
+def _why_no_model(name: str, inside: str, files: Iterable[str]) -> str:
+    where = f" in {inside}" if inside else ""
+    begin = f"{inside}/" if inside else ""
+    folders = [folder for folder in _model_folders(files) if folder.startswith(begin)]
+    if folders:
+        return (
+            f"{name} has no model at its top, but in {first_few(folders, limit=_MOST_NAMES)}: name "
+            f"the folder, as in {name}/{folders[0]}"
+        )
+    return f"{name} has no model{where}: no GGUF, no config.json and no adapter_config.json"
 
 
 def _read_base(name: str, folder: Path) -> str:
     try:
         raw = (folder / "adapter_config.json").read_bytes()
         base = msgspec.json.decode(raw, type=_AdapterConfig).base_model_name_or_path
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (OSError, *JSON_ERRORS) as error:
         raise CatalogError(f"{name}: adapter_config.json: {error}") from error
     if not base:
         raise CatalogError(

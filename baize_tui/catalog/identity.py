@@ -1,58 +1,76 @@
-"""The hash of a model file, computed once and cached until the file changes."""
+"""The hash of a model, computed once and cached until one of its files changes."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
+from baize_shared.split_files import model_files
+
+if TYPE_CHECKING:
+    from hashlib import _Hash
 
 _CHUNK = 1 << 20
 _HASHES = "model-hashes.json"
 
 
 def model_sha256(path: Path, cache: Path) -> str:
-    """SHA-256 of ``path`` in hex; ``cache`` is the folder for computed hashes.
+    """SHA-256 of the model at ``path`` in hex; ``cache`` is the folder for computed hashes.
+
+    That of a model in several files is of all their bytes, one file after the other.
 
     Raises:
-        OSError: the file cannot be read.
+        OSError: a file cannot be read.
     """
     key, hashes_file = _key(path), cache / _HASHES
     hashes = _read(hashes_file)
     if key in hashes:
         return hashes[key]
-    with path.open("rb") as file:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
-        digest = hashlib.sha256()
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
+    digest = hashlib.sha256()
+    for file in model_files(path):
+        _add_file(digest, file)
     hashes[key] = digest.hexdigest()
-    private_folder(cache)
-    write_atomically(hashes_file, msgspec.json.encode(hashes), private=True)
+    with contextlib.suppress(OSError):  # a home that cannot be written: it is computed again
+        private_folder(cache)
+        write_atomically(hashes_file, msgspec.json.encode(hashes))
     return hashes[key]
 
 
 def known_sha256(path: Path, cache: Path) -> str | None:
-    """The same if it was computed before; None if it was not, or the file has changed since."""
+    """The same if it was computed before; None if it was not, or a file has changed since."""
     try:
         return _read(cache / _HASHES).get(_key(path))
     except OSError:
         return None
 
 
+def _add_file(digest: _Hash, path: Path) -> None:
+    with path.open("rb") as file:
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+
+
 def _key(path: Path) -> str:
-    """The file and everything that changes with its content."""
-    status = path.stat()
-    return f"{path.resolve()}:{status.st_size}:{status.st_mtime_ns}"
+    """The files and everything that changes with their content."""
+    keys = []
+    for file in model_files(path):
+        status = file.stat()
+        keys.append(f"{file.resolve()}:{status.st_size}:{status.st_mtime_ns}")
+    return "|".join(keys)
 
 
 def _read(file: Path) -> dict[str, str]:
     try:
         return msgspec.json.decode(file.read_bytes(), type=dict[str, str])
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return {}

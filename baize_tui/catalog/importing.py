@@ -7,12 +7,16 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
-import msgspec
+from msgspec import Struct
 
+from baize_convert.hub.names import HUB_PREFIX
+from baize_convert.lora.adapter_folders import list_configs
 from baize_shared.atomic_files import replace_when_complete
 from baize_shared.private_files import private_folder
+from baize_shared.sanitizer import clean_line
+from baize_shared.split_files import model_files, model_stem
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import (
     AdapterRecipe,
@@ -22,9 +26,11 @@ from baize_tui.catalog.adapters import (
     known_adapters,
     write_adapter_recipe,
 )
+from baize_tui.catalog.default_model import default_or_none, remember_default
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.pull_records import model_file
 from baize_tui.catalog.recipes import (
+    MODEL_SUFFIX,
     CatalogError,
     CatalogModel,
     Recipe,
@@ -35,6 +41,8 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.paths import Paths
 
+_TRIAL_CONTEXT = 256
+
 
 class Header(Protocol):
     """The header of a GGUF file, as far as it is needed here."""
@@ -44,7 +52,11 @@ class Header(Protocol):
     @property
     def license(self) -> str: ...
     @property
+    def file_bytes(self) -> int: ...
+    @property
     def metadata(self) -> Mapping[str, str]: ...
+    @property
+    def problem(self) -> str: ...
 
 
 class FileChecker(Protocol):
@@ -56,8 +68,10 @@ class FileChecker(Protocol):
 
     async def try_model(self, path: str) -> None: ...
 
+    async def measure(self, path: str, context: int) -> object: ...
 
-class ImportOptions(msgspec.Struct, frozen=True):
+
+class ImportOptions(Struct, frozen=True):
     """How to import a file."""
 
     name: str | None = None
@@ -72,49 +86,121 @@ class ImportOptions(msgspec.Struct, frozen=True):
     """The adapter that an adapter was trained on top of."""
 
 
+class Importable(Struct, frozen=True):
+    """A file or folder that can be imported; a model was not tried yet."""
+
+    path: Path
+    kind: Literal["model", "adapter", "adapter folder"]
+    name: str
+    """The name that it gets unless the person chooses another one."""
+    title: str = ""
+    license: str = ""
+    bytes: int = 0
+    """Size of its files; 0 for a folder."""
+
+
+async def examine_file(path: Path, engine: FileChecker) -> Importable:
+    """What is at ``path``, from headers alone.
+
+    Raises:
+        CatalogError: it does not exist, or is neither a chat model nor an adapter; the message says
+            what it is.
+        EngineFailure: it is not a GGUF file, or a damaged one.
+    """
+    if str(path).startswith(HUB_PREFIX):
+        raise CatalogError(
+            f"{clean_line(str(path))} is on the hub: 'baize-tui models pull' downloads it"
+        )
+    path = expand_user(path).absolute()
+    if not path.exists():
+        raise CatalogError(f"{path}: no such file or folder")
+    stem = path.name if path.is_dir() else model_stem(path)
+    name = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
+    if path.is_dir():
+        _check_adapter_folder(path)
+        return Importable(path, "adapter folder", name, title=stem)
+    header = await engine.inspect(str(path))
+    is_adapter = header.metadata.get("general.type") == "adapter"
+    if header.problem and not is_adapter:
+        raise CatalogError(header.problem)
+    if is_adapter and (type := header.metadata.get("adapter.type", "lora")) != "lora":
+        raise CatalogError(f"{path} is an adapter of the type {type}: only LoRA can be used")
+    return Importable(
+        path=path,
+        kind="adapter" if is_adapter else "model",
+        name=name,
+        title=header.name,
+        license=header.license,
+        bytes=header.file_bytes,
+    )
+
+
+def _check_adapter_folder(folder: Path) -> None:
+    if list_configs(folder):
+        return
+    if (folder / "config.json").is_file():
+        raise CatalogError(
+            f"{folder} is a checkpoint: 'baize-convert merge FOLDER --output MODEL.gguf' makes a "
+            "GGUF file of it to import"
+        )
+    models = sorted(file.name for file in folder.glob(f"*{MODEL_SUFFIX}"))
+    hint = f": give the file, such as {folder / models[0]}" if models else ""
+    raise CatalogError(f"{folder} is a folder without an adapter_config.json{hint}")
+
+
 async def import_file(
     file: Path, options: ImportOptions, paths: Paths, engine: FileChecker
 ) -> CatalogModel | CatalogAdapter:
     """Add ``file`` to the catalog; a model first has to compute a token.
 
     Raises:
-        CatalogError: its name is taken or invalid, it cannot be copied, or its base is missing.
+        CatalogError: see ``examine_file``; its name is taken or invalid, it cannot be copied, or
+            its base is missing.
         ConvertError: the folder is not an adapter for that base.
         EngineFailure: it is not a GGUF, or llama.cpp cannot run the model, or the adapter does not
             fit the base.
     """
-    file = expand_user(file).absolute()
-    stem = file.name if file.is_dir() else file.stem
-    name = check_name(options.name or re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-."))
+    found = await examine_file(file, engine)
+    name = check_name(options.name or found.name)
     base = find_model(options.base, paths) if options.base is not None else None
     if options.over is not None:
         find_adapter(options.over, paths)
-    if file.is_dir():
-        if base is None:
-            raise CatalogError(
-                f"{file} is a folder: name the model that the adapter is for with --base"
-            )
-        _check_name_is_free(name, paths)
-        lora = await asyncio.to_thread(write_lora, file, name, base, paths)
-        return _add_adapter(name, lora, stem, "", base, options, paths)
-    header = await engine.inspect(str(file))
-    is_adapter = header.metadata.get("general.type") == "adapter"
-    _check_name_is_free(name, paths)
-    if is_adapter and base is not None:
-        await engine.check_adapter(str(file), str(base.path))
-    # A model that is too large for this machine may be for another one that shares the folder.
-    if not is_adapter and file.stat().st_size < this_machine(paths.models_folder).memory_free:
+    if found.kind == "adapter folder" and base is None:
+        raise CatalogError(
+            f"{found.path} is a folder: name the model that the adapter is for with --base"
+        )
+    check_name_is_free(name, paths)
+    if found.kind == "model":
+        return await _import_model(found, name, options, paths, engine)
+    if found.kind == "adapter":
+        if base is not None:
+            await engine.check_adapter(str(found.path), str(base.path))
+        file = found.path
+        if options.copy:
+            file = await asyncio.to_thread(_copy, file, adapter_file(name, paths), paths)
+        return _add_adapter(name, file, found, base, options, paths)
+    assert base is not None
+    lora = await asyncio.to_thread(write_lora, found.path, name, base, paths)
+    return _add_adapter(name, lora, found, base, options, paths)
+
+
+async def _import_model(
+    found: Importable, name: str, options: ImportOptions, paths: Paths, engine: FileChecker
+) -> CatalogModel:
+    file = found.path
+    if found.bytes < this_machine(paths.models_folder).memory_free:
         await engine.try_model(str(file))
+    else:  # it may be for another machine that shares the folder
+        await engine.measure(str(file), _TRIAL_CONTEXT)
     if options.copy:
-        target = adapter_file(name, paths) if is_adapter else model_file(name, paths)
+        target = model_file(name, paths, len(model_files(file)))
         file = await asyncio.to_thread(_copy, file, target, paths)
-    if is_adapter:
-        return _add_adapter(name, file, header.name, header.license, base, options, paths)
-    recipe = Recipe(
-        file=str(file), title=header.name, license=header.license, format=options.format
-    )
+    recipe = Recipe(file=str(file), title=found.title, license=found.license, format=options.format)
+    model = CatalogModel(name, file, recipe)
+    default = default_or_none(None, paths)
     write_recipe(name, recipe, paths)
-    return CatalogModel(name, file, recipe)
+    remember_default(default or model, paths)
+    return model
 
 
 def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths) -> Path:
@@ -142,15 +228,14 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
 def _add_adapter(
     name: str,
     file: Path,
-    title: str,
-    license: str,
+    found: Importable,
     base: CatalogModel | None,
     options: ImportOptions,
     paths: Paths,
 ) -> CatalogAdapter:
     recipe = AdapterRecipe(
-        title=title,
-        license=license,
+        title=found.title,
+        license=found.license,
         file=str(file),
         base=base.name if base is not None else None,
         over=options.over,
@@ -160,19 +245,26 @@ def _add_adapter(
     return CatalogAdapter(name, file, recipe)
 
 
-def _check_name_is_free(name: str, paths: Paths) -> None:
-    """Models and adapters share their names, so that a command can take either."""
+def check_name_is_free(name: str, paths: Paths) -> None:
+    """Models and adapters share their names, so that a command can take either.
+
+    Raises:
+        CatalogError: a model or an adapter has this name.
+    """
     models, adapters = known_models(paths), known_adapters(paths)
     if name in {*(model.name for model in models), *(adapter.name for adapter in adapters)}:
         raise CatalogError(f"{name} exists already; choose another name with --name")
 
 
 def _copy(source: Path, target: Path, paths: Paths) -> Path:
+    """Copy all files of a model, or an adapter; ``target`` is the first of the copies."""
     private_folder(paths.models_folder)
     private_folder(target.parent)
     try:
-        with replace_when_complete(target) as partial:
-            shutil.copyfile(source, partial)
+        # Backwards: what has the name of the first is complete.
+        for file, copy in reversed([*zip(model_files(source), model_files(target), strict=True)]):
+            with replace_when_complete(copy) as partial:
+                shutil.copyfile(file, partial)
     except OSError as error:
         raise CatalogError(f"{target}: {error.strerror}") from error
     return target

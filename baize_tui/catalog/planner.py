@@ -6,21 +6,33 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from msgspec import Struct
 
 from baize_convert.sources.byte_source import ByteSource
 from baize_shared.private_files import private_folder
-from baize_tui.catalog.fit import Fit, Machine, judge_fit, tokens_per_second
+from baize_shared.split_files import model_bytes
+from baize_tui.catalog.fit import Machine, judge_fit, tokens_per_second
+from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.catalog.pull import conversion, hub_gguf
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, why_missing
 from baize_tui.footprint import Measurement
 from baize_tui.paths import Paths
 
 _FIRST_HEAD = 1 << 20
 _LARGEST_HEAD = 256 << 20
+_MAGIC = b"GGUF"
+
+
+class Header(Protocol):
+    """The header of a GGUF file, as far as it is needed here."""
+
+    @property
+    def license(self) -> str: ...
+    @property
+    def problem(self) -> str: ...
 
 
 class Measurer(Protocol):
@@ -28,33 +40,11 @@ class Measurer(Protocol):
 
     async def head_length(self, path: str) -> int: ...
 
+    async def inspect(self, path: str) -> Header: ...
+
     async def measure(
         self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
     ) -> Measurement: ...
-
-
-class Cost(Struct, frozen=True):
-    """What downloading a model takes; all 0 if it is on this machine."""
-
-    disk: int = 0
-    """Bytes that will be written."""
-    download: int = 0
-    """Bytes that will be downloaded; those of a checkpoint are not stored."""
-
-
-class ModelPlan(Struct, frozen=True):
-    """What a model takes and whether it fits this machine."""
-
-    name: str
-    installed: bool
-    cost: Cost
-    bytes: int
-    """Size of the GGUF."""
-    measured: Measurement
-    fit: Fit
-    tokens_per_second: float | None
-    enough_disk: bool
-    warnings: list[str] = []
 
 
 async def plan(
@@ -70,50 +60,69 @@ async def plan(
 
     Raises:
         ConvertError: the hub cannot be reached, or its files cannot be used.
-        CatalogError: its header cannot be read.
+        CatalogError: its header cannot be read, its file is gone, or it cannot chat.
         EngineFailure: llama.cpp cannot run it as a model.
     """
     context = model.recipe.context or context
-    async with _header_file(model, paths, engine) as (path, size, cost, warnings):
+    async with _open_head(model, paths, engine) as head:
+        header = await engine.inspect(str(head.path))
+        if header.problem:
+            name = str(model.path or model.recipe.origin)
+            raise CatalogError(header.problem.replace(str(head.path), name))
         measured = await engine.measure(
-            str(path), context, gpu_layers=gpu_layers, budget=machine.budget
+            str(head.path), context, gpu_layers=gpu_layers, budget=machine.budget
         )
     return ModelPlan(
         name=model.name,
         installed=model.installed,
-        cost=cost,
-        bytes=size,
+        license=model.recipe.license or header.license,
+        cost=head.cost,
+        bytes=head.bytes,
         measured=measured,
         fit=judge_fit(measured.footprint, machine),
         tokens_per_second=tokens_per_second(measured),
-        enough_disk=cost.disk <= machine.disk_free,
-        warnings=warnings,
+        enough_disk=head.cost.disk <= machine.disk_free,
+        warnings=head.warnings,
     )
 
 
+class _Head(Struct, frozen=True):
+    """A file with the header of a model; it has the model's size, but its weights may be a hole."""
+
+    path: Path
+    bytes: int
+    cost: Cost = Cost()
+    warnings: list[str] = []
+
+
 @asynccontextmanager
-async def _header_file(
-    model: CatalogModel, paths: Paths, engine: Measurer
-) -> AsyncIterator[tuple[Path, int, Cost, list[str]]]:
-    """A file with the header of ``model``; the size of the GGUF, its cost, and warnings."""
+async def _open_head(model: CatalogModel, paths: Paths, engine: Measurer) -> AsyncIterator[_Head]:
     if model.path is not None:
-        yield model.path, model.path.stat().st_size, Cost(), []
+        try:
+            size = model_bytes(model.path)
+        except OSError as error:  # removed since the models were listed
+            raise CatalogError(f"{error.filename}: {error.strerror}") from error
+        yield _Head(model.path, size)
         return
+    if not model.recipe.is_on_hub:
+        raise CatalogError(why_missing(model))
     with tempfile.TemporaryDirectory(dir=private_folder(paths.cache), prefix="head-") as folder:
-        path = Path(folder) / "head.gguf"
         if model.recipe.base is not None:
-            planned = await asyncio.to_thread(conversion, model.recipe, download_weights=False)
-            adapters = planned.adapters
-            sources = [*planned.base.files, *(f for adapter in adapters for f in adapter.files)]
-            for file in sources:
-                file.close()
-            _write_sparse(path, planned.layout.head, planned.layout.length)
-            download = sum(len(file) for file in sources if not file.is_local)
-            cost = Cost(planned.layout.length, download)
-            yield path, planned.layout.length, cost, list(planned.warnings)
+            yield await _plan_conversion(model.recipe, Path(folder) / "head.gguf")
         else:
-            size, cached = await _fetch_head(model.recipe, path, engine)
-            yield path, size, Cost() if cached else Cost(size, size), []
+            yield await _fetch_heads(model.recipe, Path(folder), engine)
+
+
+async def _plan_conversion(recipe: Recipe, path: Path) -> _Head:
+    """Write the head of what a checkpoint is converted to to ``path``."""
+    planned = await asyncio.to_thread(conversion, recipe, download_weights=False)
+    sources = [*planned.base.files, *(file for a in planned.adapters for file in a.files)]
+    for file in sources:
+        file.close()
+    _write_sparse(path, planned.layout.head, planned.layout.length)
+    download = sum(len(file) for file in sources if not file.is_local)
+    cost = Cost(planned.layout.length, download)
+    return _Head(path, planned.layout.length, cost, list(planned.warnings))
 
 
 def _write_sparse(path: Path, head: bytes, size: int) -> None:
@@ -123,21 +132,36 @@ def _write_sparse(path: Path, head: bytes, size: int) -> None:
         file.truncate(size)
 
 
-async def _fetch_head(recipe: Recipe, path: Path, engine: Measurer) -> tuple[int, bool]:
-    """Write the head of a GGUF on the hub to ``path``; its size, and whether it is cached."""
+async def _fetch_heads(recipe: Recipe, folder: Path, engine: Measurer) -> _Head:
+    """Write the heads of all files of a GGUF on the hub to ``folder``."""
     gguf = await asyncio.to_thread(hub_gguf, recipe)
-    source: ByteSource = await asyncio.to_thread(gguf.repository.open, gguf.file)
-    try:
-        head, wanted = b"", _FIRST_HEAD
-        while wanted <= _LARGEST_HEAD:
-            head += await asyncio.to_thread(source.read, len(head), wanted - len(head))
-            _write_sparse(path, head, gguf.size)
-            # The missing part reads as zeros: a header that extends into it is incomplete.
-            if 0 < await engine.head_length(str(path)) <= len(head):
-                return gguf.size, gguf.cached is not None
-            if len(head) == gguf.size:
-                break
-            wanted *= 2
-    finally:
-        source.close()
-    raise CatalogError(f"{recipe.origin} is not a GGUF file, or a damaged one")
+    paths = [folder / PurePosixPath(file.name).name for file in gguf.files]
+    for file, path in zip(gguf.files, paths, strict=True):
+        source: ByteSource = await asyncio.to_thread(gguf.repository.open, file.name)
+        try:
+            if not await _fetch_head(source, file.size, path, engine):
+                raise CatalogError(
+                    f"{recipe.repository}/{file.name} is not a GGUF file, or a damaged one"
+                )
+        finally:
+            source.close()
+    download = 0 if gguf.cached else sum(file.size for file in gguf.files if not file.cached)
+    disk = 0 if gguf.cached else gguf.size
+    return _Head(paths[0], gguf.size, Cost(disk, download))
+
+
+async def _fetch_head(source: ByteSource, size: int, path: Path, engine: Measurer) -> bool:
+    """Write the head of a file of ``size`` bytes to ``path``; False if it has none."""
+    head, wanted = b"", _FIRST_HEAD
+    while wanted <= _LARGEST_HEAD:
+        head += await asyncio.to_thread(source.read, len(head), wanted - len(head))
+        if not head.startswith(_MAGIC):
+            return False
+        _write_sparse(path, head, size)
+        # The missing part reads as zeros: a header that extends into it is incomplete.
+        if 0 < await engine.head_length(str(path)) <= len(head):
+            return True
+        if len(head) == size:
+            return False
+        wanted *= 2
+    return False

@@ -6,6 +6,7 @@ enters the catalog, before it is complete.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,9 +24,12 @@ from baize_convert.opening import open_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
 from baize_convert.plan import ConversionOptions, Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.atomic_files import replace_when_complete
 from baize_shared.private_files import private_folder
+from baize_shared.split_files import model_files
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.default_model import default_or_none, remember_default
 from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
@@ -36,15 +40,32 @@ Report = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
-class HubGguf:
-    """A GGUF on the hub."""
+class HubGgufFile:
+    """A file of a model on the hub."""
 
-    repository: HubRepository
-    file: str
+    name: str
     size: int
     sha256: str | None
     cached: Path | None
     """Where the hub's own cache has it, if it has."""
+
+
+@dataclass(frozen=True)
+class HubGguf:
+    """A GGUF on the hub, which may be in several files."""
+
+    repository: HubRepository
+    files: tuple[HubGgufFile, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def cached(self) -> Path | None:
+        """The first file in the hub's own cache, if that has all of them."""
+        return self.files[0].cached if all(file.cached for file in self.files) else None
 
 
 def hub_gguf(recipe: Recipe) -> HubGguf:
@@ -56,11 +77,16 @@ def hub_gguf(recipe: Recipe) -> HubGguf:
     assert recipe.repository is not None
     assert recipe.file is not None
     repository = open_repository(parse_name(recipe.repository))
-    cached = repository.cached(recipe.file)
+    names = (file.as_posix() for file in model_files(Path(recipe.file)))
+    return HubGguf(repository, tuple(_hub_file(repository, name) for name in names))
+
+
+def _hub_file(repository: HubRepository, name: str) -> HubGgufFile:
+    cached = repository.cached(name)
     if cached is not None:
-        return HubGguf(repository, recipe.file, len(cached), cached.sha256, cached.path)
-    place = repository.file(recipe.file).locate()
-    return HubGguf(repository, recipe.file, place.size, place.sha256, None)
+        return HubGgufFile(name, len(cached), cached.sha256, cached.path)
+    place = repository.file(name).locate()
+    return HubGgufFile(name, place.size, place.sha256, None)
 
 
 def conversion(recipe: Recipe, *, download_weights: bool = True) -> Plan:
@@ -73,9 +99,9 @@ def conversion(recipe: Recipe, *, download_weights: bool = True) -> Plan:
     """
     assert recipe.base is not None
     return plan_conversion(
-        _expand(recipe.base),
+        expand_source(recipe.base),
         [
-            open_adapter(_expand(adapter), download_weights=download_weights)
+            open_adapter(expand_source(adapter), download_weights=download_weights)
             for adapter in recipe.adapters
         ],
         parse_outtype(recipe.outtype),
@@ -83,7 +109,8 @@ def conversion(recipe: Recipe, *, download_weights: bool = True) -> Plan:
     )
 
 
-def _expand(source: str) -> str:
+def expand_source(source: str) -> str:
+    """A folder in a recipe with its ``~`` replaced; what is on the hub stays as it is."""
     return source if source.startswith(HUB_PREFIX) else str(expand_user(source))
 
 
@@ -110,16 +137,19 @@ def pull(
     target = model_file(check_name(model.name), paths)
     with _exclusive(target):
         if recipe.base is None:
-            record = _fetch(recipe, target, report)
+            record = _fetch(model, paths, report)
         else:
             record = _convert(recipe, target, report, keep_source=keep_source)
+        default = default_or_none(None, paths)
         write_record(model.name, record, paths)
+        pulled = CatalogModel(model.name, Path(record.path), recipe)
+        remember_default(default or pulled, paths)
         return record
 
 
 @contextmanager
 def _exclusive(target: Path) -> Iterator[None]:
-    lock = FileLock(target.with_name(f"{target.name}.lock"))
+    lock = FileLock(target.with_name(f"{target.name}.lock"), mode=0o600)
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -143,21 +173,37 @@ def _accumulate(report: Report, total: int) -> Callable[[int], None]:
     return progress
 
 
-def _fetch(recipe: Recipe, target: Path, report: Report) -> PullRecord:
-    gguf = hub_gguf(recipe)
+def _fetch(model: CatalogModel, paths: Paths, report: Report) -> PullRecord:
+    recipe, gguf = model.recipe, hub_gguf(model.recipe)
     path = gguf.cached
     if path is None:
+        path = model_file(model.name, paths, len(gguf.files))
         progress = _accumulate(report, gguf.size)
-        path = download(gguf.repository.file(gguf.file), target, progress)
+        # Backwards: what has the name of the first is complete.
+        for file, target in reversed([*zip(gguf.files, model_files(path), strict=True)]):
+            if file.cached is not None:
+                _copy(file.cached, target, progress)
+            else:
+                download(gguf.repository.file(file.name), target, progress)
     return PullRecord(
         path=str(path),
         bytes=gguf.size,
         source=recipe.origin,
         commits={gguf.repository.name.repo: gguf.repository.commit},
         pulled_at=time.time(),
-        sha256=gguf.sha256,
+        sha256=gguf.files[0].sha256 if len(gguf.files) == 1 else None,
         license=recipe.license,
     )
+
+
+def _copy(source: Path, target: Path, progress: Callable[[int], None]) -> None:
+    """Copy a file from the hub's cache; the other files of its model are not there."""
+    try:
+        with replace_when_complete(target) as partial:
+            shutil.copyfile(source, partial)
+    except OSError as error:
+        raise CatalogError(f"{target}: {error.strerror}") from error
+    progress(target.stat().st_size)
 
 
 def _convert(recipe: Recipe, target: Path, report: Report, *, keep_source: bool) -> PullRecord:

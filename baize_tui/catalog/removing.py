@@ -5,9 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter, adapter_file
+from baize_tui.catalog.default_model import default_or_none
+from baize_tui.catalog.default_record import forget_default
 from baize_tui.catalog.pull_records import model_file, read_record, record_file
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, recipe_file
 from baize_tui.paths import Paths
+
+_NUMBER = "[0-9]" * 5
+"""A pattern for the numbers in the names of the files of one model."""
 
 
 def remove(model: CatalogModel, paths: Paths) -> list[Path]:
@@ -18,19 +23,24 @@ def remove(model: CatalogModel, paths: Paths) -> list[Path]:
     Raises:
         CatalogError: it came with a package, or is not installed.
     """
-    folder = paths.models_folder
-    own = recipe_file(model.name, paths)
-    record = read_record(model.name, paths)
-    partials = [*folder.glob(f"{model.name}.gguf.*partial*")]
+    folder, name = paths.models_folder, model.name
+    own = recipe_file(name, paths)
+    record = read_record(name, paths)
+    parts = folder.glob(f"{name}-{_NUMBER}-of-{_NUMBER}.gguf*")
+    partials = [*folder.glob(f"{name}.gguf.*partial*"), *parts]
     if not own.exists() and record is None and not partials:
         if model.recipe.package is not None:
-            raise CatalogError(f"{model.name} came with a Python package: uninstall that")
-        raise CatalogError(f"{model.name} is not installed: there is nothing to remove")
-    files = [model_file(model.name, paths), *partials]
+            raise CatalogError(f"{name} came with a Python package: uninstall that")
+        raise CatalogError(f"{name} is not installed: there is nothing to remove")
+    default = default_or_none(None, paths)
+    was_default = default is not None and default.name == name
+    files = [model_file(name, paths), *partials]
     deleted = [file for file in files if file.is_file()]
-    for file in (*deleted, own, record_file(model.name, paths)):
+    for file in (*deleted, own, record_file(name, paths)):
         file.unlink(missing_ok=True)
-    (folder / f"{model.name}.gguf.lock").unlink(missing_ok=True)
+    (folder / f"{name}.gguf.lock").unlink(missing_ok=True)
+    if was_default:
+        forget_default(paths)
     return deleted
 
 

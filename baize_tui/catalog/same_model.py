@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from baize_shared.sanitizer import clean_line
+from baize_shared.split_files import missing_file
 from baize_tui.catalog.identity import known_sha256
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, find_model, known_models
+from baize_tui.catalog.recipes import (
+    CatalogError,
+    CatalogModel,
+    find_model,
+    known_models,
+    model_in_file,
+)
 from baize_tui.paths import Paths
 
 
@@ -14,41 +22,64 @@ def find_same_model(name: str, path: str | None, sha256: str | None, paths: Path
     """The model with the content ``sha256``; ``path`` and ``name`` are where it was last.
 
     Only hashes that are known already are compared, as computing one can take minutes. So a file
-    without one counts as the same where its path says so, or its name if the path is gone.
+    without one counts as the same where its path says so, or its name if the path is gone:
+    ``ActiveModel.required_for_answer`` compares it before it answers.
 
     Raises:
         CatalogError: it is not on this machine, or another model has taken its place.
     """
     known = known_models(paths)
-    installed = [model for model in known if model.path is not None]
+    candidates = _candidates(name, path, [model for model in known if model.path is not None])
     if sha256 is not None:
-        for model in sorted(installed, key=lambda model: model.name != name):
+        for model in candidates:
             if model.path is not None and known_sha256(model.path, paths.cache) == sha256:
                 return model
     found: CatalogModel | None
-    if path is not None and Path(path).is_file():
-        found = _model_at(Path(path), installed)
+    if path is not None and missing_file(Path(path)) is None:
+        found = candidates[0]
     elif path is None and any(model.name == name for model in known):
         found = find_model(name, paths)  # not by the name alone: it may be that of a file here
     else:
-        found = next((model for model in installed if model.name == name), None)
+        found = next((model for model in candidates if model.name == name), None)
     if found is None or found.path is None:
-        where = "on this machine" if path is None else f"at {clean_line(path)}"
-        raise CatalogError(
-            f"the model of this conversation, {clean_line(name)}, is no longer {where}: choose "
-            "another one for it"
-        )
+        raise _gone(name, path)
     if sha256 is not None and known_sha256(found.path, paths.cache) not in (None, sha256):
-        raise CatalogError(
-            f"{clean_line(str(found.path))} is no longer the model of this conversation: choose "
-            "one for it"
-        )
+        if path is None or Path(path) != found.path:
+            raise _gone(name, path)
+        raise replaced_error(found)
     return found
 
 
-def _model_at(path: Path, installed: list[CatalogModel]) -> CatalogModel:
-    """The model with this file: one of ``installed``, or one without a recipe."""
-    for model in installed:
-        if model.path is not None and model.path.resolve() == path.resolve():
-            return model
-    return CatalogModel(path.stem, path, Recipe(file=str(path)))
+def replaced_error(model: CatalogModel) -> CatalogError:
+    """The error for a file with another content than the model of a conversation."""
+    return CatalogError(
+        f"{clean_line(str(model.path))} is no longer the model of this conversation: choose one "
+        "for it"
+    )
+
+
+def _gone(name: str, path: str | None) -> CatalogError:
+    where = "on this machine" if path is None else f"at {clean_line(path)}"
+    return CatalogError(
+        f"the model of this conversation, {clean_line(name)}, is no longer {where}: choose another "
+        "one for it"
+    )
+
+
+def _candidates(
+    name: str, path: str | None, installed: Sequence[CatalogModel]
+) -> list[CatalogModel]:
+    """The models that may be the one called ``name`` at ``path``, the likeliest first.
+
+    Several recipes may be about one file. A file that was opened by its path has the name of the
+    file, and no recipe; one whose recipe was renamed has another name.
+    """
+    if path is None or missing_file(Path(path)) is not None:
+        return sorted(installed, key=lambda model: model.name != name)
+    here = Path(path).resolve()
+    same_file = [m for m in installed if m.path is not None and m.path.resolve() == here]
+    bare = model_in_file(Path(path))
+    by_path = sorted(same_file, key=lambda model: model.name != name)
+    if not by_path or (by_path[0].name != name and bare.name == name):
+        by_path.insert(0, bare)
+    return [*by_path, *sorted(installed, key=lambda model: model.name != name)]

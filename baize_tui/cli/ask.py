@@ -14,13 +14,14 @@ from types import FrameType
 import msgspec
 
 from baize_shared.commands import INTERRUPTED
-from baize_shared.printing import prepare_stdout
+from baize_shared.printing import warn_about_encoding
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.ask_input import parse_adapters, read_grammar, read_question
 from baize_tui.cli.ask_output import AnswerPrinter
+from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat, open_conversations_file
 from baize_tui.cli.output import PROGRAM, progress_line, tell
@@ -74,7 +75,7 @@ class AskOptions:
 def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     question = read_question(prompt)
-    prepare_stdout(PROGRAM)
+    warn_about_encoding(PROGRAM)
     with ExitWatch() as exit_watch:
         try:
             return asyncio.run(_ask(question, options, exit_watch))
@@ -91,6 +92,8 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
         format_named(options.format)  # an unknown format fails here
     answer_options = options.for_answer
     store = open_conversations_file(paths.conversations_file if options.save else None)
+    if store.why_read_only:
+        raise CommandError(f"{store.why_read_only}; --no-save answers without saving")
     with progress_line() as progress:
         show = options.show_thinking
         printer = AnswerPrinter(
@@ -144,9 +147,8 @@ async def _open_conversation(
         EngineFailure: it cannot be loaded.
         UnknownConversation: there is no conversation with the id that was given.
     """
-    default = chat.settings.model.default
     if options.session is None:
-        await chat.use_model(wanted or chat.catalog.find_model(default), progress)
+        await chat.use_model(wanted or chat.default_model(), progress)
         return await chat.new_conversation(
             system=options.system, format=options.format, adapters=adapters
         )
@@ -155,9 +157,10 @@ async def _open_conversation(
         own = wanted or chat.active_model.required_by(conversation)
     except CatalogError as error:
         raise CatalogError(f"{error}. --model names another one") from error
-    await chat.use_model(own or chat.catalog.find_model(default), progress)
+    await chat.use_model(own or chat.default_model(), progress)
     if wanted is not None and not chat.active_model.is_model_of(conversation):
-        tell(f"{wanted.name} answers; the conversation is with {conversation.model or 'no model'}")
+        answering, own_name = chat.active_model.names_apart(conversation)
+        tell(f"{answering} answers; the conversation is with {own_name}")
     if not adapters:
         return conversation
     changed = msgspec.structs.replace(conversation, adapters=dict(adapters))

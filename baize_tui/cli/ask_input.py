@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from baize_shared.named_numbers import parse_named_number
+from baize_shared.typed_text import typed_text
 from baize_tui.catalog.adapters import find_adapter, with_underlying
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
@@ -20,7 +21,7 @@ def read_question(prompt: str | None) -> str:
     Raises:
         CommandError: there is no question, or stdin is not text.
     """
-    argument = prompt if prompt != _STDIN else None
+    argument = typed_text(prompt) if prompt is not None and prompt != _STDIN else None
     piped = _read_stdin() if prompt == _STDIN or not sys.stdin.isatty() else ""
     question = "\n\n".join(part.strip("\n") for part in (argument, piped) if part and part.strip())
     if not question:

@@ -135,7 +135,7 @@ class AnswerPrinter:
         if message.reasoning and not message.text.strip():
             tell(_NO_ANSWER[finished.reason])
         if not finished.saved:
-            raise CommandError("the answer could not be saved: no space left on the disk")
+            raise CommandError(f"the answer could not be saved: {finished.why_unsaved}")
         return INTERRUPTED if finished.reason == "cancelled" else DONE
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import locale
+import sys
 
 from baize_shared.commands import DONE, FAILED
-from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.printing import print_json, print_line, stdout_is_utf8, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters
 from baize_tui.catalog.recipes import CatalogError, broken_models, find_model, known_models
 from baize_tui.chat.conversations import Conversations
@@ -14,7 +14,6 @@ from baize_tui.chat.store_thread import open_store
 from baize_tui.cli.doctor_output import Findings, report_json, report_lines
 from baize_tui.cli.engine_trial import try_engine
 from baize_tui.cli.output import PROGRAM
-from baize_tui.cli.start import locale_is_utf8
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import SettingsError, load_settings
 from baize_tui.store.errors import StoreError
@@ -28,7 +27,7 @@ def doctor(*, json: bool) -> int:
     if json:
         print_json(report)
     else:
-        prepare_stdout(PROGRAM)
+        warn_about_encoding(PROGRAM)
         for line in report_lines(report):
             print_line(line)
     return FAILED if findings.problems else DONE
@@ -56,8 +55,10 @@ async def _examine(paths: Paths) -> Findings:
                 problems.append(
                     f"the conversations file was damaged; it was moved to {store.damaged_file}"
                 )
+            if store.why_read_only:
+                problems.append(f"nothing can be saved: {store.why_read_only}")
     except StoreError as error:
         problems.append(str(error))
-    if not locale_is_utf8():
-        problems.append(f"the locale is {locale.getpreferredencoding(False)}, not UTF-8")
+    if not stdout_is_utf8():
+        problems.append(f"the locale is {sys.stdout.encoding}, not UTF-8")
     return findings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import locale
 import os
 import platform
 import shutil
@@ -110,7 +109,7 @@ def _terminal() -> dict[str, Any]:
     return {
         "term": os.environ.get("TERM", ""),
         "size": f"{size.columns}x{size.lines}",
-        "encoding": locale.getpreferredencoding(False),
+        "encoding": sys.stdout.encoding,
         "interactive": sys.stdout.isatty(),
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from baize_convert.failures import ConvertError
 from baize_shared import commands
+from baize_shared.one_line_error import OneLineError
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.cli.output import PROGRAM
@@ -14,7 +15,7 @@ from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
 
 
-class CommandError(Exception):
+class CommandError(OneLineError):
     """The command failed; the message is the line that the person sees."""
 
 

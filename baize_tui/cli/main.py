@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.program_group import ProgramGroup
+from baize_shared.typed_text import typed_text
 from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
@@ -19,6 +21,7 @@ from baize_tui.cli.sessions import complete_session, sessions
 from baize_tui.cli.start import StartOptions, start_client
 
 commands = typer.Typer(
+    cls=ProgramGroup,
     name="baize-tui",
     help="Chat with a model you own, in the terminal, offline.",
     invoke_without_command=True,
@@ -129,7 +132,7 @@ def ask_command(
     """Ask one question. Piped text is added below the question."""
     options = AskOptions(
         model=model,
-        system=system,
+        system=None if system is None else typed_text(system),
         session=session,
         format=format,
         save=not no_save,

@@ -12,6 +12,7 @@ from baize_convert.hub.names import HUB_PREFIX
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
+from baize_tui.catalog.default_model import default_or_none
 from baize_tui.catalog.recipes import (
     DEFAULT_OUTTYPE,
     MODEL_SUFFIX,
@@ -22,6 +23,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
+from baize_tui.settings import SettingsError, load_settings
 
 
 def parse_outtype(value: str | None) -> OuttypeName | None:
@@ -64,6 +66,15 @@ def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> C
         return known
     recipe = msgspec.structs.replace(known.recipe, outtype=outtype)
     return CatalogModel(known.name, None, recipe)  # not the file that is installed
+
+
+def default_model(paths: Paths) -> CatalogModel | None:
+    """The model that answers in new conversations; None without one, or with invalid settings."""
+    try:
+        chosen = load_settings(paths.settings_file).model.default
+    except SettingsError:  # the commands that read the settings report it
+        return None
+    return default_or_none(chosen, paths)
 
 
 def find_model_or_adapter(name: str, paths: Paths) -> CatalogModel | CatalogAdapter:

@@ -9,25 +9,36 @@ from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import format_named
+from baize_tui.cli.failures import CommandError
+from baize_tui.cli.model_default import make_default, tell_ready
 from baize_tui.cli.output import progress_line, tell
 from baize_tui.engine.client import WorkerEngine
-from baize_tui.paths import project_paths
+from baize_tui.paths import Paths, project_paths
+from baize_tui.settings import load_settings
 
 
-def import_model(file: Path, options: ImportOptions) -> None:
-    """Check that the model in ``file`` works, add it, and say how to use it."""
+def import_model(file: Path, options: ImportOptions, *, default: bool) -> None:
+    """Check that the model in ``file`` works, add it, and say how to use it; with ``default`` it
+    becomes the default model."""
+    paths = project_paths()
+    load_settings(paths.settings_file)  # invalid ones fail here
     if options.format is not None:
         format_named(options.format)  # an unknown format fails here
-    imported = asyncio.run(_check_and_add(file, options))
+    imported = asyncio.run(_check_and_add(file, options, paths))
     if isinstance(imported, CatalogModel):
-        tell(f"{imported.name} is ready: baize-tui --model {imported.name}")
-    else:
-        name = imported.name
-        tell(f"{name} is ready: baize-tui ask --adapter {name}, or F3 in the client")
+        if default:
+            make_default(imported, paths)
+        tell_ready(imported, paths)
+        return
+    name = imported.name
+    tell(f"{name} is ready: baize-tui ask --adapter {name}, or F3 in the client")
+    if default:
+        raise CommandError(f"{name} is an adapter, and cannot be the default model")
 
 
-async def _check_and_add(file: Path, options: ImportOptions) -> CatalogModel | CatalogAdapter:
-    paths = project_paths()
+async def _check_and_add(
+    file: Path, options: ImportOptions, paths: Paths
+) -> CatalogModel | CatalogAdapter:
     engine = WorkerEngine(paths, tell)
     with progress_line() as progress:
         engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")

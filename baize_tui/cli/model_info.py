@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_tui.catalog.pull_records import read_record
 from baize_tui.catalog.recipes import CatalogModel
-from baize_tui.cli.model_argument import find_model_or_adapter
-from baize_tui.cli.model_output import info_json, info_lines, info_rows
+from baize_tui.cli.model_argument import default_model, find_model_or_adapter
+from baize_tui.cli.model_output import info_json, info_lines, info_rows, is_default
 from baize_tui.cli.output import PROGRAM, tell
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
@@ -23,10 +23,14 @@ def print_info(name: str, *, json: bool) -> None:
     header = asyncio.run(_read_header(entry.path, paths)) if entry.path is not None else None
     record = read_record(entry.name, paths) if isinstance(entry, CatalogModel) else None
     if json:
-        print_json(info_json(entry, header, record))
+        default = is_default(entry, default_model(paths))
+        print_json({**info_json(entry, header, record), "default": default})
         return
-    prepare_stdout(PROGRAM)
-    for line in info_lines(info_rows(entry, header, record)):
+    warn_about_encoding(PROGRAM)
+    rows = info_rows(entry, header, record)
+    if is_default(entry, default_model(paths)):
+        rows["default"] = "yes: it answers in new conversations"
+    for line in info_lines(rows):
         print_line(line)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from baize_shared.sizes import size_text
+from baize_shared.split_files import model_files
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.lineage import lineage
 from baize_tui.catalog.pull_records import PullRecord
@@ -33,7 +34,7 @@ def _shared_json(entry: CatalogModel | CatalogAdapter) -> dict[str, Any]:
         "title": entry.title,
         "installed": entry.installed,
         "path": str(entry.path) if entry.path else None,
-        "bytes": entry.path.stat().st_size if entry.path else None,
+        "bytes": entry.file_bytes,
         "license": entry.recipe.license,
         "description": entry.recipe.description,
         "format": entry.recipe.format,
@@ -54,13 +55,23 @@ def info_json(
     }
 
 
-def list_lines(models: Sequence[CatalogModel], adapters: Sequence[CatalogAdapter]) -> Iterator[str]:
+def is_default(entry: CatalogModel | CatalogAdapter, default: CatalogModel | None) -> bool:
+    return default is not None and (entry.name, entry.path) == (default.name, default.path)
+
+
+def list_lines(
+    models: Sequence[CatalogModel],
+    adapters: Sequence[CatalogAdapter],
+    default: CatalogModel | None,
+) -> Iterator[str]:
     """Name, size and description, one model or adapter a line."""
     entries: list[CatalogModel | CatalogAdapter] = [*models, *adapters]
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        size = size_text(entry.path.stat().st_size) if entry.path else "not installed"
+        size = "not installed" if (bytes := entry.file_bytes) is None else size_text(bytes)
         about = entry.recipe.description or entry.title
+        if is_default(entry, default):
+            about = f"(default) {about}"
         base = f" (over {entry.recipe.base})" if isinstance(entry, CatalogAdapter) else ""
         yield f"{entry.name:<{width}}  {size:>13}  {about}{base}"
 
@@ -83,8 +94,9 @@ def info_rows(
         "file": str(entry.path) if header is not None else _missing_file(entry),
     }
     if header is not None:
-        rows |= {"size": size_text(header.file_bytes), "architecture": header.architecture}
+        rows |= {"size": _size(header, entry), "architecture": header.architecture}
         rows |= _weight_rows(header) if is_model else {}
+        rows |= {"problem": header.problem if is_model else ""}
     rows |= _recipe_rows(entry, header)
     if record is not None:
         rows |= {f"at {repo}": commit for repo, commit in record.commits.items()}
@@ -96,12 +108,20 @@ def info_rows(
     return {key: value for key, value in rows.items() if value}
 
 
+def _size(header: GgufHeader, entry: CatalogModel | CatalogAdapter) -> str:
+    files = model_files(entry.path) if entry.path is not None else []
+    several = f" in {len(files)} files" if len(files) > 1 else ""
+    return size_text(header.file_bytes) + several
+
+
 def _missing_file(entry: CatalogModel | CatalogAdapter) -> str:
     if isinstance(entry, CatalogModel):
-        can_be_pulled = entry.recipe.is_on_hub or entry.recipe.package is not None
+        if entry.recipe.package is not None:
+            return f"not installed: it comes with the Python package {entry.recipe.package}"
+        is_on_hub = entry.recipe.is_on_hub
     else:
-        can_be_pulled = entry.recipe.adapter is not None
-    if can_be_pulled:
+        is_on_hub = entry.recipe.adapter is not None
+    if is_on_hub:
         return f"not installed: 'baize-tui models pull {entry.name}' downloads it"
     return f"missing: {entry.recipe.file}"
 

@@ -5,29 +5,37 @@ from __future__ import annotations
 import os
 import sys
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
 
 from baize_shared.commands import INTERRUPTED
+from baize_shared.interruption import interruption_text, note_kept_work
 from baize_shared.printing import print_json
 from baize_shared.progress import TimeLeft, bar
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import (
     CatalogModel,
     check_name,
     known_model,
     known_models,
+    why_missing,
     write_recipe,
 )
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.model_argument import known_adapter, parse_outtype, resolve_model
+from baize_tui.cli.model_default import make_default, tell_ready
 from baize_tui.cli.model_output import adapter_json, model_json
 from baize_tui.cli.model_plan import make_plan
 from baize_tui.cli.output import progress_line, tell
-from baize_tui.cli.plan_output import plan_summary
+from baize_tui.cli.plan_output import adapter_summary, plan_summary
 from baize_tui.paths import Paths, project_paths
+
+if TYPE_CHECKING:
+    from baize_tui.catalog.plans import ModelPlan
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,8 @@ class PullOptions:
     keep_source: bool = False
     """Keep the weights of a checkpoint in the hub's cache."""
     accept_license: bool = False
+    make_default: bool = False
+    """Make it the default model."""
     json: bool = False
 
 
@@ -52,6 +62,8 @@ def pull_model_or_adapter(model: str, options: PullOptions) -> None:
         return
     resolved = resolve_model(model, paths, parse_outtype(options.outtype))
     wanted = _with_name(resolved, options.name, paths)
+    if not wanted.recipe.is_on_hub and not wanted.installed:
+        raise CommandError(why_missing(wanted))
     if not wanted.recipe.is_on_hub:
         raise CommandError(f"{wanted.name} does not come from the hub; there is nothing to pull")
     if wanted.installed and not options.keep_source:
@@ -63,16 +75,42 @@ def pull_model_or_adapter(model: str, options: PullOptions) -> None:
 
 
 def _pull_model(model: CatalogModel, paths: Paths, options: PullOptions) -> None:
-    _require_acceptance(model.name, model.recipe.notice, accepted=options.accept_license)
-    plan = make_plan(model, paths)
-    if not options.json:
-        tell(plan_summary(plan))
+    _show_terms(model, accepted=options.accept_license)
+    plan = make_plan(msgspec.structs.replace(model, path=None), paths)
+    if options.keep_source:
+        plan = _with_source(plan, paths)
+    tell(plan_summary(plan))
     if not plan.enough_disk:
         raise CommandError(f"{paths.models_folder}: too little disk for {model.name}")
+    _confirm_terms(model, accepted=options.accept_license)
+    _confirm_unfit(plan)
     _download(model, paths, keep_source=options.keep_source)
     if model.name not in {known.name for known in known_models(paths)}:
         write_recipe(model.name, model.recipe, paths)
-    tell(f"{model.name} is ready: baize-tui --model {model.name}")
+    pulled = known_model(model.name, paths)
+    if options.make_default:
+        make_default(pulled, paths)
+    tell_ready(pulled, paths)
+
+
+def _with_source(plan: ModelPlan, paths: Paths) -> ModelPlan:
+    """``plan`` with the weights of the checkpoint on the disk too."""
+    disk = plan.cost.disk + plan.cost.download
+    enough = disk <= this_machine(paths.models_folder).disk_free
+    cost = msgspec.structs.replace(plan.cost, disk=disk)
+    return msgspec.structs.replace(plan, cost=cost, enough_disk=enough)
+
+
+def _confirm_unfit(plan: ModelPlan) -> None:
+    """Ask before a model is downloaded that does not fit; a script has read the plan.
+
+    Raises:
+        CommandError: the person does not want it.
+    """
+    if plan.fit != "does not fit" or not sys.stdin.isatty():
+        return
+    if not typer.confirm(f"{plan.name} does not fit this machine. Download it anyway?", err=True):
+        raise CommandError("nothing was pulled")
 
 
 def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
@@ -82,6 +120,8 @@ def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
         left = TimeLeft()
 
         def report(done: int, total: int) -> None:
+            if done:
+                note_kept_work()
             part = done / max(total, 1)
             text = f"{model.name} {bar(part)} {size_text(done)} of {size_text(total)}"
             progress.show(" · ".join(shown for shown in (text, left.after(part)) if shown))
@@ -90,7 +130,7 @@ def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
             pull(model, paths, report, keep_source=keep_source)
         except KeyboardInterrupt:
             progress.clear()
-            tell("interrupted; run the same command again to continue")
+            tell(interruption_text())
             os._exit(INTERRUPTED)  # do not wait for requests that are under way
 
 
@@ -114,12 +154,21 @@ def _with_name(model: CatalogModel, name: str | None, paths: Paths) -> CatalogMo
 
 
 def _pull_adapter(adapter: CatalogAdapter, paths: Paths, options: PullOptions) -> None:
+    from baize_tui.catalog.adapter_plan import plan_adapter
     from baize_tui.catalog.pull import pull_adapter
 
     if adapter.installed:
         tell(f"{adapter.name} is already installed")
     else:
-        _require_acceptance(adapter.name, adapter.recipe.notice, accepted=options.accept_license)
+        plan = plan_adapter(adapter, paths)
+        if not plan.has_base:
+            raise CommandError(
+                f"{adapter.name} is for {plan.base}, which is not downloaded yet: 'baize-tui "
+                f"models pull {plan.base}' downloads it"
+            )
+        _show_terms(adapter, accepted=options.accept_license)
+        tell(adapter_summary(plan))
+        _confirm_terms(adapter, accepted=options.accept_license)
         adapter = pull_adapter(adapter, paths)
         tell(
             f"{adapter.name} is ready: baize-tui ask --adapter {adapter.name}, or F3 in the client"
@@ -128,18 +177,26 @@ def _pull_adapter(adapter: CatalogAdapter, paths: Paths, options: PullOptions) -
         print_json(adapter_json(adapter))
 
 
-def _require_acceptance(name: str, notice: str, *, accepted: bool) -> None:
-    """Show the license notice of a model, if it has one, and ask unless it is ``accepted``.
+def _show_terms(entry: CatalogModel | CatalogAdapter, *, accepted: bool) -> None:
+    """Print the terms of a model, if it has any; a script has to have ``accepted`` them.
 
     Raises:
-        CommandError: it is not accepted.
+        CommandError: it has not, and there is nobody to ask.
     """
-    if not notice:
+    if not entry.recipe.notice:
         return
-    tell(notice)
-    if accepted:
+    tell(entry.recipe.notice)
+    if not accepted and not sys.stdin.isatty():
+        raise CommandError(f"{entry.name} has terms: read them and add --accept-license")
+
+
+def _confirm_terms(entry: CatalogModel | CatalogAdapter, *, accepted: bool) -> None:
+    """Ask whether the terms are accepted, unless there are none or they are ``accepted``.
+
+    Raises:
+        CommandError: they are not.
+    """
+    if not entry.recipe.notice or accepted:
         return
-    if not sys.stdin.isatty():
-        raise CommandError(f"{name} has terms: read them and add --accept-license")
-    if not typer.confirm("Do you accept this?", err=True):
+    if not typer.confirm("Do you accept its terms?", err=True):
         raise CommandError("not accepted: nothing was pulled")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from baize_shared.printing import print_json
 from baize_tui.catalog.recipes import known_model
 from baize_tui.catalog.removing import remove, remove_adapter
-from baize_tui.cli.model_argument import known_adapter
+from baize_tui.cli.model_argument import default_model, known_adapter
+from baize_tui.cli.model_default import forget_chosen_default, tell_default
 from baize_tui.cli.output import tell
 from baize_tui.paths import project_paths
 
@@ -14,11 +15,16 @@ def remove_model(name: str, *, json: bool) -> None:
     """Remove the model or adapter ``name``; a linked file is not deleted."""
     paths = project_paths()
     adapter = known_adapter(name, paths)
+    default, was_default = default_model(paths), False
     if adapter is not None:
         deleted = remove_adapter(adapter, paths)
     else:
         deleted = remove(known_model(name, paths), paths)
+        was_chosen = forget_chosen_default(name, paths)
+        was_default = was_chosen or (default is not None and default.name == name)
     if json:
         print_json({"name": name, "deleted": [str(file) for file in deleted]})
         return
     tell(f"{name} is removed" + ("" if deleted else "; its file was not deleted"))
+    if was_default:
+        tell_default(paths)

@@ -8,12 +8,13 @@ from typing import Annotated
 
 import typer
 
-from baize_shared.printing import prepare_stdout, print_json, print_line, print_message
+from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.recipes import broken_models, known_models
 from baize_tui.cli.flags import GpuLayers, Json, Offline
+from baize_tui.cli.model_argument import default_model
 from baize_tui.cli.model_info import print_info
-from baize_tui.cli.model_output import adapter_json, list_lines, model_json
+from baize_tui.cli.model_output import adapter_json, is_default, list_lines, model_json
 from baize_tui.cli.model_plan import PlanOptions, print_plan
 from baize_tui.cli.model_pull import PullOptions, pull_model_or_adapter
 from baize_tui.cli.output import PROGRAM
@@ -35,6 +36,10 @@ Outtype = Annotated[
     str | None, typer.Option("--outtype", help="What a checkpoint is quantized to, e.g. Q8_0.")
 ]
 
+MakeDefault = Annotated[
+    bool, typer.Option("--default", help="Make it the model that answers in new conversations.")
+]
+
 
 def go_offline(offline: bool) -> None:
     """Forbid the network if ``offline``. Call it before huggingface_hub is imported."""
@@ -47,18 +52,21 @@ def list_command(json: Json = False) -> None:
     """The models and adapters that are known, the installed ones first."""
     paths = project_paths()
     known, adapters = known_models(paths), known_adapters(paths)
+    default = default_model(paths)
     for why in (*broken_models(paths), *broken_adapters(paths)):
         print_message(PROGRAM, why)
     if json:
         print_json(
             {
-                "models": [model_json(model) for model in known],
+                "models": [
+                    {**model_json(model), "default": is_default(model, default)} for model in known
+                ],
                 "adapters": [adapter_json(adapter) for adapter in adapters],
             }
         )
         return
-    prepare_stdout(PROGRAM)
-    for line in list_lines(known, adapters):
+    warn_about_encoding(PROGRAM)
+    for line in list_lines(known, adapters, default):
         print_line(line)
 
 
@@ -74,6 +82,23 @@ def remove_command(model: ModelName, json: Json = False) -> None:
     from baize_tui.cli.model_remove import remove_model
 
     remove_model(model, json=json)
+
+
+@models.command("default")
+def default_command(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A name or a GGUF file; without it, the default model is printed.",
+            autocompletion=complete_model,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """The model that answers in new conversations; with a name, choose another one."""
+    from baize_tui.cli.model_default import show_or_set_default
+
+    show_or_set_default(model, json=json)
 
 
 @models.command("import")
@@ -94,12 +119,14 @@ def import_command(
     over: Annotated[
         str | None, typer.Option(help="The adapter that it was trained over, as by sdf.")
     ] = None,
+    default: MakeDefault = False,
 ) -> None:
     """Add a model or an adapter of your own under a name."""
     from baize_tui.catalog.importing import ImportOptions
     from baize_tui.cli.model_import import import_model
 
-    import_model(file, ImportOptions(name=name, copy=copy, format=format, base=base, over=over))
+    options = ImportOptions(name=name, copy=copy, format=format, base=base, over=over)
+    import_model(file, options, default=default)
 
 
 @models.command("plan")
@@ -146,6 +173,7 @@ def pull_command(
     accept_license: Annotated[
         bool, typer.Option("--accept-license", help="You accept the notice of the model.")
     ] = False,
+    default: MakeDefault = False,
     offline: Offline = False,
     json: Json = False,
 ) -> None:
@@ -156,6 +184,7 @@ def pull_command(
         name=name,
         keep_source=keep_source,
         accept_license=accept_license,
+        make_default=default,
         json=json,
     )
     pull_model_or_adapter(model, options)

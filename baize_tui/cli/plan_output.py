@@ -9,15 +9,29 @@ from baize_shared.sizes import size_text
 from baize_tui.catalog.fit import Machine
 
 if TYPE_CHECKING:
-    from baize_tui.catalog.planner import ModelPlan
+    from baize_tui.catalog.plans import AdapterPlan, ModelPlan
+
+
+UNKNOWN_LICENSE = "not stated"
 
 
 def plan_summary(plan: ModelPlan) -> str:
-    """One line: download, disk, memory, and whether it fits."""
+    """One line: download, disk, memory, whether it fits, and the licence."""
     memory = size_text(plan.measured.footprint.needed)
     return (
         f"{plan.name}: {size_text(plan.cost.download)} to download, {size_text(plan.cost.disk)} "
-        f"on the disk, {memory} of memory to chat with it: {plan.fit}"
+        f"on the disk, {memory} of memory to chat with it: {plan.fit}; licence: "
+        f"{plan.license or UNKNOWN_LICENSE}"
+    )
+
+
+def adapter_summary(plan: AdapterPlan) -> str:
+    """One line: download, size, base and licence."""
+    download = "" if plan.installed else f"{size_text(plan.download)} to download, "
+    base = f"of {plan.base}" if plan.base is not None else "of its model"
+    return (
+        f"{plan.name}: {download}{size_text(plan.bytes)} on the disk, and in memory beside the "
+        f"weights {base}; licence: {plan.license or UNKNOWN_LICENSE}"
     )
 
 
@@ -34,6 +48,7 @@ def plan_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
         yield _line("context", "none fits")
     if plan.tokens_per_second is not None:
         yield _line("speed", f"about {plan.tokens_per_second:.3g} tokens/s")
+    yield _line("licence", plan.license or UNKNOWN_LICENSE)
     for warning in plan.warnings:
         yield _line("note", warning)
 

@@ -11,7 +11,8 @@ import msgspec
 import typer
 
 from baize_shared.atomic_files import write_atomically
-from baize_shared.printing import prepare_stdout, print_json, print_line
+from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.typed_text import typed_text
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.training_examples import good_dialogues, preference_pairs
 from baize_tui.cli.failures import CommandError
@@ -71,7 +72,7 @@ def list_sessions(
     if json:
         print_json({"sessions": [conversation_json(conversation) for conversation in listed]})
         return
-    prepare_stdout(PROGRAM)
+    warn_about_encoding(PROGRAM)
     for conversation in listed:
         print_line(list_line(conversation))
     if not listed:
@@ -90,7 +91,7 @@ def show(session: SessionId, json: Json = False) -> None:
     if json:
         print_json(transcript_json(conversation, messages))
         return
-    prepare_stdout(PROGRAM)
+    warn_about_encoding(PROGRAM)
     for part in transcript_parts(conversation, messages):
         print_line(part)
 
@@ -145,7 +146,7 @@ def rename(
     """Give a conversation another title."""
 
     async def rename_one(conversations: Conversations) -> None:
-        await conversations.rename((await conversations.get(session)).id, title)
+        await conversations.rename((await conversations.get(session)).id, typed_text(title))
 
     _with_conversations(rename_one)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
-import locale
+import os
 import signal
 import sys
 
 from msgspec import Struct
 
 from baize_shared.commands import DONE
+from baize_shared.counts import count_text
+from baize_shared.printing import stdout_is_utf8
 from baize_tui.app.actions import check_keys
+from baize_tui.app.taken_keys import taken_here
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
@@ -32,11 +34,6 @@ class StartOptions(Struct, frozen=True):
     newest: bool = False
     """Open the conversation that was used last."""
     gpu_layers: str | None = None
-
-
-def locale_is_utf8() -> bool:
-    """Whether the locale's encoding is UTF-8."""
-    return codecs.lookup(locale.getpreferredencoding(False)).name == "utf-8"
 
 
 def start_client(options: StartOptions) -> int:
@@ -66,22 +63,24 @@ def start_client(options: StartOptions) -> int:
             model=options.model or settings.model.default,
             open_session=session,
             exit_watch=exit_watch,
+            taken_keys=taken_here(os.environ, sys.platform),
         )
         app.run()
         if app.crash is not None:
             raise app.crash  # the boundary of the program prints one line and writes a log
         if chat.unsaved:
-            raise CommandError(f"{chat.unsaved} answer(s) could not be saved: the disk was full")
+            count = count_text(chat.unsaved, "answer")
+            raise CommandError(f"{count} could not be saved: {chat.why_unsaved}")
         return app.return_code or 0
 
 
 def _check_terminal() -> None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise CommandError("the client needs a terminal; for scripts there is 'baize-tui ask'")
-    if not locale_is_utf8():
+    if not stdout_is_utf8():
         raise CommandError(
-            f"the locale's encoding is {locale.getpreferredencoding(False)}, but the screen needs "
-            "UTF-8: start with LC_ALL=C.UTF-8, or set a UTF-8 locale"
+            f"the locale's encoding is {sys.stdout.encoding}, but the screen needs UTF-8: start "
+            "with LC_ALL=C.UTF-8, or set a UTF-8 locale"
         )
 
 

@@ -11,6 +11,7 @@ from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
 from baize_tui.engine.llama.model import Adapter, Model
+from baize_tui.engine.model_header import read_model_header, read_model_tensors
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.engine.snapshots.state_key import AdapterIdentity, FileIdentity, file_identity
 
@@ -26,7 +27,7 @@ def check_adapter(path: str, base: str) -> None:
         ModelFileError: it is not an adapter, or it is for another model; the message names the
             tensor and its shapes.
     """
-    header, model = read_header(path), read_header(base)
+    header, model = read_header(path), read_model_header(base)
     if header.metadata.get("general.type") != "adapter":
         raise ModelFileError(f"{path} is a model, not an adapter: choose it as the model")
     if (kind := header.metadata.get("adapter.type", "")) != "lora":
@@ -36,7 +37,7 @@ def check_adapter(path: str, base: str) -> None:
             f"{path} is an adapter for the architecture {header.architecture}, but this model has "
             f"the architecture {model.architecture}"
         )
-    parts, tensors = read_tensors(path), read_tensors(base)
+    parts, tensors = read_tensors(path), read_model_tensors(base)
     for name, a in parts.items():
         target, dot, part = name.rpartition(".lora_")
         b = parts.get(f"{target}.lora_b")

@@ -14,7 +14,6 @@ from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.errors import Aborted, EngineError
-from baize_tui.engine.llama.gguf_header import read_header
 from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.loading import (
     attention_for,
@@ -27,6 +26,7 @@ from baize_tui.engine.loading import (
 )
 from baize_tui.engine.look_ahead import LookAhead
 from baize_tui.engine.measuring import context_size
+from baize_tui.engine.model_header import read_chat_model
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.prompts.prompt_reader import PromptReader
 from baize_tui.engine.protocol import (
@@ -81,7 +81,7 @@ class LlamaEngine:
         """
         cores = usable_cores()
         neighbours = Neighbours(cores.cpus)  # measures what others use while the model loads
-        header = read_header(request.path)
+        header = read_chat_model(request.path)
         gpu_layers = choose_gpu_layers(request, header, profile)
         self._model = open_model(request, header, gpu_layers, progress, profile)
         self.vocabulary = self._model.vocabulary

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.split_files import model_files
 from baize_tui.engine.attention import Attention, choose_attention
 from baize_tui.engine.draft_costs import MOST_TOKENS
 from baize_tui.engine.kv_cache import KvCache
@@ -20,6 +22,7 @@ from baize_tui.engine.llama.model import Model
 from baize_tui.engine.machine_cache import this_machine_key
 from baize_tui.engine.measuring import context_size, layers_that_fit
 from baize_tui.engine.profiles import MachineProfile
+from baize_tui.engine.prompts.thinking_switch import may_have_switch
 from baize_tui.engine.protocol import GgufHeader, Load, LoadedModel
 from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
 from baize_tui.engine.snapshots.state_key import StateKey, file_identity
@@ -113,12 +116,12 @@ def open_snapshots(
     if not request.snapshot_budget or model.has_recurrent_state:
         return None
     try:
-        identity = file_identity(Path(request.path))
+        files = tuple(file_identity(file) for file in model_files(Path(request.path)))
     except OSError:
         return None
     key = StateKey(
         machine=this_machine_key(),
-        model=(identity,),
+        model=files,
         tokenizer=model.vocabulary.fingerprint,
         n_ctx=cache.context.n_ctx,
         kv_type=attention.kv_type,
@@ -164,6 +167,7 @@ def describe(
         profile=profile.name,
         flash_attention=attention.flash,
         kv_type=attention.kv_type,
+        can_switch_thinking=may_have_switch(model.chat_template),
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),
         stop=_stop_strings(model.metadata("baize.stop")),
@@ -174,5 +178,5 @@ def _stop_strings(text: str) -> list[str]:
     """The JSON list that baize-convert writes; anything else gives no stop strings."""
     try:
         return [stop for stop in msgspec.json.decode(text, type=list[str]) if stop]
-    except msgspec.DecodeError:
+    except JSON_ERRORS:
         return []

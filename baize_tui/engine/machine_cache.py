@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
 from baize_tui.engine.profiles import HIDDEN_GPUS
 
@@ -127,7 +128,7 @@ class MachineCache(Generic[FindingT]):
         """The finding about this machine; None if there is none. One about another is removed."""
         try:
             known = msgspec.json.decode(self._file.read_bytes(), type=self._kind)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *JSON_ERRORS):
             return None
         if known.key != self.machine:
             self.remove()
@@ -138,7 +139,7 @@ class MachineCache(Generic[FindingT]):
         """Keep ``finding``; without the file, it is found out again."""
         with contextlib.suppress(OSError):
             private_folder(self._file.parent)
-            write_atomically(self._file, msgspec.json.encode(finding), private=True)
+            write_atomically(self._file, msgspec.json.encode(finding))
 
     def remove(self) -> None:
         """Forget the finding."""

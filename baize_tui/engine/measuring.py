@@ -11,12 +11,13 @@ from baize_tui.engine.attention import choose_attention
 from baize_tui.engine.draft_costs import MOST_TOKENS
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
-from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
+from baize_tui.engine.llama.gguf_header import TensorInfo
 from baize_tui.engine.llama.log import capture_log
 from baize_tui.engine.llama.machine import devices
 from baize_tui.engine.llama.memory_bandwidth import measure_read_bandwidth
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.repacking import is_repacked
+from baize_tui.engine.model_header import read_chat_model, read_model_tensors
 from baize_tui.engine.profiles import FULL, MachineProfile
 from baize_tui.engine.protocol import Measure
 from baize_tui.engine.threads.cores import most_threads
@@ -40,7 +41,7 @@ def measure(request: Measure, profile: MachineProfile = FULL) -> Measurement:
         ModelFileError: llama.cpp cannot run the file as a model.
         EngineError: llama.cpp cannot make such a context.
     """
-    header = read_header(request.path)
+    header = read_chat_model(request.path)
     own_memory = psutil.Process().memory_info().rss
     trained = header.context_length
     n_ctx = context_size(request.context, trained)
@@ -77,7 +78,7 @@ def layers_that_fit(path: str, n_ctx: int, profile: MachineProfile = FULL) -> in
     all_devices = devices()
     if not profile.gpu or not any(device.is_gpu for device in all_devices):
         return 0
-    most = read_header(path).layers + 1
+    most = read_chat_model(path).layers + 1
 
     def device_bytes(layers: int) -> dict[str, int]:
         with _Simulation(path, layers, 0, profile) as simulation:
@@ -134,7 +135,7 @@ class _Simulation:
         self._profile = profile
         self._flash_pays = flash_pays
         self._kv_type = kv_type
-        self._tensors = read_tensors(path)
+        self._tensors = read_model_tensors(path)
         self._own_memory = own_memory
         self._gpus = [device for device in devices() if device.is_gpu] if profile.gpu else []
         self.layers = self._model.layers

@@ -18,15 +18,16 @@ from typing import Any
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.crash_switch import Phase, crash_switch
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.errors import Aborted, EngineError
-from baize_tui.engine.llama.gguf_header import read_header
 from baize_tui.engine.llama.machine import backend
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama_engine import LlamaEngine, TooLongError
 from baize_tui.engine.measuring import measure
+from baize_tui.engine.model_header import read_model_header
 from baize_tui.engine.profiles import FULL, MachineProfile, ProfileName, profile_named
 from baize_tui.engine.prompts.template_sandbox import TemplateError
 from baize_tui.engine.prompts.templates import render
@@ -158,7 +159,7 @@ class Worker:
         for line in self._lines:
             try:
                 message = decode_request(line)
-            except msgspec.DecodeError as error:
+            except JSON_ERRORS as error:
                 why = f"an unreadable request: {error}"
                 self._send(Failed(request_number(line), "request", why))
                 continue
@@ -294,13 +295,13 @@ class Worker:
         if self._vocabulary is None or self._vocabulary.path != path:
             if self._vocabulary is not None:
                 self._vocabulary.close()
-            read_header(path)  # a damaged file could abort the process inside llama.cpp
+            read_model_header(path)  # a damaged file could abort the process inside llama.cpp
             self._vocabulary = Model(path, vocabulary_only=True)
         return self._vocabulary
 
     def _inspect(self, request: Inspect) -> Inspected:
         self._reached("reading")
-        return Inspected(request.request, read_header(request.path))
+        return Inspected(request.request, read_model_header(request.path))
 
     def _measure(self, request: Measure) -> Measured:
         self._reached("measuring")

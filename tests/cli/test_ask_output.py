@@ -14,7 +14,7 @@ from baize_tui.store.records import Message
 
 def finished(text: str, reasoning: str, reason: FinishReason = "stop") -> AnswerFinished:
     message = Message(2, "c", 1, "assistant", "complete", text, reasoning, None, None, 0, None)
-    return AnswerFinished(message, reason, Stats(1, 0, 3, 0.1, 0.1, 1.0, 1, 1, 1), True)
+    return AnswerFinished(message, reason, Stats(1, 0, 3, 0.1, 0.1, 1.0, 1, 1, 1))
 
 
 def printer(progress: ProgressLine, *, show_thinking: bool = False) -> AnswerPrinter:

@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+from baize_shared.split_files import model_bytes, model_files
 from baize_tui.engine.attention_trial import write_trial_model
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from build_llama.installation import pinned_version
 from tests.conftest import smollm2_file
+from tests.engine.gguf_kinds import other_files
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
 
@@ -277,6 +279,47 @@ def test_a_model_is_imported_and_answers(smollm2: Path, tmp_path: Path, paths: P
     assert run_json("ask", "Hi", "--model", "copied", *SHORT)["text"]
 
 
+def test_a_model_in_several_files_is_imported_as_one_and_changes_no_default(
+    split_model: Path, paths: Paths
+) -> None:
+    done = run("models", "import", str(split_model), "--name", "aaa", "--copy")
+    assert done.returncode == 0
+    assert b"smollm2-135m stays the default" in done.stderr
+    listed = {model["name"]: model for model in run_json("models", "list")["models"]}
+    assert listed["aaa"]["bytes"] == model_bytes(split_model)
+    assert [name for name, model in listed.items() if model["default"]] == ["smollm2-135m"]
+    assert "(default) A real LLaMA" in run("models", "list").stdout.decode()
+    assert run_json("models", "default")["name"] == "smollm2-135m"
+    found = run_json("ask", PARIS, "--temperature", "0", "--model", "aaa", *SHORT)
+    assert "Paris" in found["text"]
+    assert run_json("models", "default", "aaa")["name"] == "aaa"
+    assert run_json("ask", "Hi", *SHORT)["model"] == "aaa"
+    assert run_json("models", "info", "aaa")["default"] is True
+    for file in model_files(paths.models_folder / "aaa-00001-of-00003.gguf")[2:]:
+        file.unlink()
+    for command in (("ask", "Hi"), ("models", "plan", "aaa")):
+        line = one_line(run(*command))
+        assert "the file of aaa is missing: " in line
+        assert "aaa-00003-of-00003.gguf" in line
+    done = run("models", "remove", "aaa")
+    assert done.returncode == 0
+    assert b"smollm2-135m is the default model now" in done.stderr
+    assert not any(paths.models_folder.glob("*.gguf"))
+
+
+def test_what_is_no_chat_model_is_not_imported(split_model: Path, tmp_path: Path) -> None:
+    kinds = other_files(tmp_path / "kinds")
+    for name in ("bert", "flux", "vocabulary"):
+        file, named = kinds[name]
+        assert named in one_line(run("models", "import", str(file)))
+    second = model_files(split_model)[1]
+    line = one_line(run("models", "import", str(second)))
+    assert "is file 2 of 3 of a model: give split-00001-of-00003.gguf" in line
+    assert "no such file or folder" in one_line(run("models", "import", str(tmp_path / "gone")))
+    assert "models pull" in one_line(run("models", "import", "hf:owner/name"))
+    assert not any(model["path"] for model in run_json("models", "list")["models"][1:])
+
+
 def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
     for file, named in broken_files(tmp_path / "broken", smollm2).values():
         assert named in one_line(run("ask", "Hi", "--model", str(file)))
@@ -385,9 +428,11 @@ def test_a_damaged_store_is_moved_and_reported(paths: Paths) -> None:
 def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.touch()
-    for arguments in (("ask", "Hi"), ("sessions", "list"), ("models", "info", "smollm2-135m")):
+    for arguments in (("ask", "Hi"), ("sessions", "list")):
         line = one_line(run(*arguments, BAIZE_HOME=str(blocker / "home")))
         assert str(blocker) in line
+    needs_none = run("models", "info", "smollm2-135m", BAIZE_HOME=str(blocker / "home"))
+    assert needs_none.returncode == 0, needs_none.stderr
 
 
 def test_a_typed_baize_marker_is_reported() -> None:

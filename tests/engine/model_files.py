@@ -13,7 +13,8 @@ def write(folder: Path, name: str, content: bytes) -> Path:
 
 
 def string(text: str) -> bytes:
-    return struct.pack("<Q", len(text)) + text.encode()
+    raw = text.encode()
+    return struct.pack("<Q", len(raw)) + raw
 
 
 def header(*, tensors: int = 0, keys: int = 0, version: int = 3) -> bytes:

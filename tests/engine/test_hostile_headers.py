@@ -13,6 +13,7 @@ from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import read_header, read_tensors
 from tests.convert.hostile.readers import READERS
 from tests.convert.test_hostile_files import HOSTILE_GGUFS, key
+from tests.engine import model_files
 
 READABLE = ("an alpha", "sizes that are texts", "a type that ggml", "an architecture", "no dim")
 """Cases that only a conversion cannot use."""
@@ -56,3 +57,16 @@ def test_headers_that_are_nearly_valid_are_read_or_refused(tmp_path: Path) -> No
         rng = random.Random(f"header {number}")
         file.write_bytes(reader.mutate(rng, rng.choice(seeds)))
         assert "\n" not in refusal(file)
+
+
+@pytest.mark.parametrize("digits", ["²", "٣", "9" * 6000, "9" * 12, "-1", "1e3", ""])
+@pytest.mark.parametrize("name", ["general.file_type", "llama.context_length"])
+def test_a_number_that_is_no_number_counts_as_missing(
+    name: str, digits: str, tmp_path: Path
+) -> None:
+    texts = {"general.architecture": "llama", name: digits, "tokenizer.ggml.tokens": "["}
+    keys = b"".join(model_files.key(name, value) for name, value in texts.items())
+    content = model_files.header(keys=len(texts)) + keys + bytes(64)
+    header = read_header(str(model_files.write(tmp_path, "x", content)))
+    assert (header.context_length, header.vocabulary) == (0, 0)
+    assert header.quantization == "unknown"

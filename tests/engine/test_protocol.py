@@ -8,6 +8,7 @@ from typing import get_args
 import msgspec
 import pytest
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.protocol import (
     AnyRequest,
     Cancel,
@@ -87,9 +88,12 @@ def test_a_request_that_the_worker_could_not_read_is_not_encoded(number: float) 
         (b'{"request":"nine"}', 0),
         (b"not JSON", 0),
         (b"[]", 0),
+        (b'{"type":"\xff","request":1}', 1),
+        (b"[" * 100_000, 0),
     ],
+    ids=range(7),
 )
 def test_an_invalid_line_is_answered_by_its_number(line: bytes, number: int) -> None:
-    with pytest.raises(msgspec.DecodeError):
+    with pytest.raises(JSON_ERRORS):
         decode_request(line)
     assert request_number(line) == number

@@ -200,6 +200,10 @@ def test_a_marker_in_plain_text_is_broken() -> None:
         ("{{ messages[99].content }}", "no element"),
         ("{{ 1 / 0 }}", "ZeroDivisionError"),
         ("no turns at all", "omits"),
+        ("{% break %}", "'break' outside loop"),
+        ("{% continue %}", "'continue' not properly in loop"),
+        ("{% include 'other' %}", "no loader"),
+        (r"{{ messages[0].content }}{{ '\ud83d' }}", "half of a pair"),
     ],
 )
 def test_a_hostile_template_is_named(source: str, named: str) -> None:

@@ -18,6 +18,7 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.sizes import size_text
 from baize_tui.paths import Paths
 from tests.conftest import PATIENCE_S
 from tests.convert.model_folders import read_tensors
@@ -329,10 +330,11 @@ def test_ctrl_c_ends_a_pull_at_once_and_it_resumes(
     kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths
 ) -> None:
     if kind == "a ready file":
-        name = gguf_recipe(paths)
+        name, stall = gguf_recipe(paths), 24_000_000
     else:
         name = checkpoint_recipe(paths, base="hf:owner/model", adapters=[], outtype="Q4_K_M")
-    hub.faults.stall_after_bytes = 4_000_000
+        stall = 4_000_000
+    hub.faults.stall_after_bytes = stall
     process = spawn_client("models", "pull", name)
     assert hub.stalled.wait(PATIENCE_S)
     process.send_signal(signal.SIGINT)
@@ -438,6 +440,52 @@ def test_without_a_network_it_says_so(run_client: Run, paths: Paths) -> None:
     assert "the network is off" in failure_line(done)
     done = run_client("models", "pull", "ready", HF_ENDPOINT="http://127.0.0.1:9")
     assert "cannot be reached" in failure_line(done)
+
+
+def test_a_cache_that_cannot_be_written_says_so(
+    hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
+) -> None:
+    checkpoint_recipe(paths)
+    file = tmp_path / "a file"
+    file.touch()
+    said = failure_line(run_client("models", "plan", "made", HF_HUB_CACHE=str(file)))
+    assert "the hub's cache cannot be written" in said
+    assert "HF_HOME names another folder" in said
+
+
+def test_keeping_the_source_counts_it_and_an_installed_model_again(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    checkpoint_recipe(paths, adapters=[])
+    weights = sum(f.stat().st_size for f in hub.folders["owner/base"].glob("*.safetensors"))
+    assert run_client("models", "pull", "made").returncode == 0
+    size = (paths.models_folder / "made.gguf").stat().st_size
+    done = run_client("models", "pull", "made", "--keep-source")
+    assert done.returncode == 0, done.stderr
+    assert f"{size_text(weights)} to download" in done.stderr
+    assert f"{size_text(size + weights)} on the disk" in done.stderr
+
+
+def test_the_cost_of_an_adapter_is_shown_before_it_is_downloaded(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    folder = paths.recipes_folder / "adapters"
+    folder.mkdir(parents=True)
+    lines = 'adapter = "hf:owner/adapter"\nbase = "base"\nlicense = "plum-1.0"\n'
+    (folder / "lora.toml").write_text(lines)
+    checkpoint_recipe(paths, "base", adapters=[])
+    assert "base, which is not downloaded yet" in run_client("models", "pull", "lora").stderr
+    assert run_client("models", "pull", "base").returncode == 0
+    plan = json.loads(run_client("models", "plan", "lora", "--json").stdout)
+    assert plan["has_base"]
+    assert plan["bytes"] > 0
+    done = run_client("models", "pull", "lora")
+    assert done.returncode == 0, done.stderr
+    assert "to download" in done.stderr
+    assert "licence: plum-1.0" in done.stderr
+    stored = (paths.adapters_folder / "lora.gguf").stat().st_size
+    assert plan["bytes"] <= stored < plan["bytes"] + 50_000
+    assert "in memory beside" in run_client("models", "plan", "lora").stdout
 
 
 def test_a_mirror_behind_a_proxy_is_reached_through_it(

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.attention import TrialResult
 from baize_tui.engine.client.failures import EngineFailure
 from baize_tui.engine.client.worker_process import open_log
@@ -92,7 +93,7 @@ class AttentionChoice:
             if code != 0:
                 return None, code < 0  # a signal: llama.cpp crashed
             return msgspec.json.decode(output, type=TrialResult), True
-        except (TimeoutError, msgspec.DecodeError):
+        except (TimeoutError, *JSON_ERRORS):
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             return None, False

@@ -5,10 +5,11 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+from baize_shared.one_line_error import OneLineError
 from baize_tui.engine.protocol import FailureKind
 
 
-class EngineFailure(Exception):
+class EngineFailure(OneLineError):
     """A request failed; the message is one sanitized line."""
 
     def __init__(

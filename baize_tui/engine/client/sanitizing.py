@@ -46,5 +46,6 @@ def _sanitize_header(header: GgufHeader) -> GgufHeader:
         tokenizer=clean_line(header.tokenizer, 40),
         license=clean_line(header.license),
         chat_template=clean_text(header.chat_template),
+        problem=clean_line(header.problem, 500),
         metadata={clean_line(key): clean_text(value) for key, value in header.metadata.items()},
     )

@@ -13,6 +13,7 @@ from typing import Any, Self, TypeVar, cast
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
 from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
 from baize_tui.engine.client.interface import ModelSpec
@@ -201,7 +202,7 @@ class WorkerProcess:
                 inbox = self._inboxes.get(event.request)
                 if inbox is not None and not isinstance(event, Rendering | Rendered):
                     inbox.put_nowait(event)
-        except (ValueError, msgspec.DecodeError) as error:
+        except JSON_ERRORS as error:
             self._kill(EngineFailure(f"the model process sent an unreadable line: {error}"))
         await self._process.wait()
         _running.pop(self._process.pid, None)

@@ -1,4 +1,4 @@
-"""GGUF headers, read by ggml and checked before llama.cpp sees the file."""
+"""The headers of single GGUF files, read by ggml and checked before llama.cpp sees the file."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from typing import Any
 
 import llama_cpp.llama_cpp as lib
 
+from baize_shared.number_limits import LARGEST_INT
+from baize_shared.split_files import model_stem
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
@@ -70,6 +72,9 @@ _GGUF_SCALARS: dict[int, Any] = {
     12: ctypes.c_double,
 }
 _GGUF_STRING, _GGUF_ARRAY = 8, 9
+_SPLIT_TYPES = {"split.no": 2, "split.count": 2, "split.tensors.count": 5}
+"""llama.cpp aborts where a later part has its number in another type (``gguf_get_val_u16``)."""
+_LFS_POINTER = b"version https://git-lfs"
 _SHORT_ARRAY = 16
 """Longest array whose values are shown; a vocabulary is longer."""
 
@@ -90,6 +95,8 @@ def read_header(path: str) -> GgufHeader:
         raise ModelFileError(f"{path}: {error.strerror}") from error
     if not start:
         raise ModelFileError(f"{path} is empty")
+    if start.startswith(_LFS_POINTER):
+        raise ModelFileError(f"{path} is a placeholder of Git LFS: 'git lfs pull' fetches the file")
     if start[:4] != _GGUF_MAGIC:
         raise ModelFileError(f"{path} is not a GGUF file (it starts with {start[:4]!r})")
     if len(start) < _GGUF_FIXED_HEADER.size:
@@ -163,13 +170,39 @@ def _value_text(context: int, key: int) -> str:
     return str(value_type.from_address(_gguf.gguf_get_val_data(context, key)).value)
 
 
-def _read_header(context: int, path: str, size: int) -> GgufHeader:
-    metadata = {
-        _gguf.gguf_get_key(context, key).decode("utf-8", "replace"): _value_text(context, key)
-        for key in range(_gguf.gguf_get_n_kv(context))
-    }
-    data_offset = _gguf.gguf_get_data_offset(context)
-    parameters = 0
+def _natural_number(text: str) -> int | None:
+    """The number in ``text``; None if it is none that an ``int32_t`` holds."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 11 else -1
+    return number if 0 <= number <= LARGEST_INT else None
+
+
+def _read_metadata(context: int, path: str) -> dict[str, str]:
+    metadata = {}
+    for key in range(_gguf.gguf_get_n_kv(context)):
+        name = _gguf.gguf_get_key(context, key).decode("utf-8", "replace")
+        kind = _gguf.gguf_get_kv_type(context, key)
+        if _SPLIT_TYPES.get(name, kind) != kind:
+            raise ModelFileError(f"{path} is damaged: {name} has the wrong type")
+        metadata[name] = _value_text(context, key)
+    return metadata
+
+
+def _array_length(context: int, name: bytes) -> int:
+    """The number of values under a key; 0 if there is no such array."""
+    for key in range(_gguf.gguf_get_n_kv(context)):
+        is_array = _gguf.gguf_get_kv_type(context, key) == _GGUF_ARRAY
+        if is_array and _gguf.gguf_get_key(context, key) == name:
+            return int(_gguf.gguf_get_arr_n(context, key))
+    return 0
+
+
+def _count_weights(context: int, path: str, size: int) -> int:
+    """The weights of all tensors.
+
+    Raises:
+        ModelFileError: one of them ends beyond the file.
+    """
+    data_offset, weights = _gguf.gguf_get_data_offset(context), 0
     for tensor in range(_gguf.gguf_get_n_tensors(context)):
         end = (
             data_offset
@@ -183,32 +216,36 @@ def _read_header(context: int, path: str, size: int) -> GgufHeader:
                 "Download or copy it again"
             )
         shape = _gguf.gguf_get_tensor_ne(context, tensor)
-        parameters += shape[0] * shape[1] * shape[2] * shape[3]
+        weights += shape[0] * shape[1] * shape[2] * shape[3]
+    return weights
+
+
+def _read_header(context: int, path: str, size: int) -> GgufHeader:
+    metadata = _read_metadata(context, path)
     architecture = metadata.get("general.architecture", "")
 
     def number(key: str) -> int:
-        value = metadata.get(f"{architecture}.{key}", "")
-        return int(value) if value.isascii() and value.isdecimal() else 0
+        return _natural_number(metadata.get(f"{architecture}.{key}", "")) or 0
 
-    tokens = metadata.get("tokenizer.ggml.tokens", "")
-    file_type = metadata.get("general.file_type", "")
-    type_name = lib.llama_ftype_name(int(file_type)) if file_type.isdecimal() else None
+    file_type = _natural_number(metadata.get("general.file_type", ""))
+    type_name = lib.llama_ftype_name(file_type) if file_type is not None else None
     return GgufHeader(
         path=path,
         file_bytes=size,
         architecture=architecture,
-        name=metadata.get("general.name", "") or Path(path).stem,
+        name=metadata.get("general.name", "") or model_stem(Path(path)),
         quantization=(type_name or b"unknown").decode(),
-        parameters=parameters,
+        parameters=_count_weights(context, path, size),
         context_length=number("context_length"),
         layers=number("block_count"),
         embedding=number("embedding_length"),
         heads=number("attention.head_count"),
         heads_kv=number("attention.head_count_kv") or number("attention.head_count"),
-        vocabulary=int(tokens[1:].split()[0]) if tokens.startswith("[") else 0,
+        vocabulary=_array_length(context, b"tokenizer.ggml.tokens"),
         tokenizer=metadata.get("tokenizer.ggml.model", ""),
         chat_template=metadata.get("tokenizer.chat_template", ""),
         license=metadata.get("general.license", ""),
-        data_offset=data_offset,
+        data_offset=_gguf.gguf_get_data_offset(context),
+        tensors=_gguf.gguf_get_n_tensors(context),
         metadata=metadata,
     )

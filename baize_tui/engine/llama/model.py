@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,8 @@ from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.machine import allowed_devices, start_backend
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.profiles import FULL, MachineProfile
+
+_UNKNOWN = re.compile(r"unknown model architecture: '(.*)'")
 
 
 class Model:
@@ -60,6 +63,11 @@ class Model:
         self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
             reason = reason_from_log("no reason given")
+            if (unknown := _UNKNOWN.search(reason)) is not None:
+                raise ModelFileError(
+                    f"{path} has the architecture {unknown[1]}, which is not a language model that "
+                    "this llama.cpp knows: a newer baize-tui may know it, else choose another file"
+                )
             raise ModelFileError(f"{path} cannot be loaded: {reason}")
         self.path = path
         self.vocabulary = Vocabulary(self._model)

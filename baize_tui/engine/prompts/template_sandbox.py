@@ -196,7 +196,13 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
                 if length > LARGEST_OUTPUT:
                     raise TemplateError(f"it writes more than {LARGEST_OUTPUT} characters")
                 parts.append(part)
-            return "".join(parts)
+            text = "".join(parts)
+            text.encode()
+            return text
+    except TemplateError:
+        raise
+    except UnicodeEncodeError as error:
+        raise TemplateError("it writes half of a pair of surrogates") from error
     except SecurityError as error:
         raise TemplateError(f"it is not allowed in a template: {error}") from error
     except jinja2.TemplateSyntaxError as error:
@@ -211,11 +217,7 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
         raise TemplateError("it needs more than 1 GB of memory") from error
     except RecursionError as error:
         raise TemplateError("it recurses without end") from error
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        TypeError,
-        ValueError,
-    ) as error:  # a template's own expression failed
+    except SyntaxError as error:  # of the Python code that Jinja makes of it, as for {% break %}
+        raise TemplateError(str(error.msg)) from error
+    except Exception as error:
         raise TemplateError(f"{type(error).__name__}: {error}") from error

@@ -58,6 +58,11 @@ SWITCHES = (
 """In the order in which they are tried."""
 
 
+def may_have_switch(source: str) -> bool:
+    """Whether the Jinja template ``source`` mentions a switch; it is not rendered."""
+    return any((switch.variable or str(switch.on)) in source for switch in SWITCHES)
+
+
 def find_switch(source: str, variables: Mapping[str, str]) -> ThinkingSwitch | None:
     """The switch of the Jinja template ``source``; None if it always, or never, has its model
     think. ``variables`` are as in ``render``."""

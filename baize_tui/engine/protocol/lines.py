@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.protocol.events import Event
 from baize_tui.engine.protocol.requests import AnyRequest, Cancel, Request
 
@@ -36,7 +37,7 @@ def decode_request(line: bytes) -> AnyRequest | Cancel:
     """A request from its line.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        JSON_ERRORS: it is not one.
     """
     return _request_decoder().decode(line)
 
@@ -45,7 +46,7 @@ def request_number(line: bytes) -> int:
     """The number of the request in a line that is not a valid request; 0 if it has none."""
     try:
         return msgspec.json.decode(line, type=_Numbered).request
-    except msgspec.DecodeError:
+    except JSON_ERRORS:
         return 0
 
 
@@ -53,7 +54,7 @@ def decode_event(line: bytes) -> Event:
     """An event from its line.
 
     Raises:
-        msgspec.DecodeError: it is not one.
+        JSON_ERRORS: it is not one.
     """
     return _event_decoder().decode(line)
 

@@ -54,7 +54,10 @@ class AdapterUse(Struct, frozen=True):
 
 
 class GgufHeader(Struct, frozen=True):
-    """The header of a GGUF file; texts are as the file has them, not sanitized."""
+    """The header of a GGUF file; texts are as the file has them, not sanitized.
+
+    Of a model in several files it is that of the first, with the sizes and weights of all.
+    """
 
     path: str
     file_bytes: int
@@ -74,6 +77,9 @@ class GgufHeader(Struct, frozen=True):
     metadata: dict[str, str]
     data_offset: int = 0
     """Byte at which the weights begin."""
+    tensors: int = 0
+    problem: str = ""
+    """Why this is not a model that can chat, and what to do, in one line; empty if it is one."""
 
 
 class LoadedModel(Struct, frozen=True):
@@ -102,6 +108,8 @@ class LoadedModel(Struct, frozen=True):
     kv_type: KvType = "f16"
     begin: list[int] = []
     """Ids in front of every text: a BOS, if the vocabulary wants one."""
+    can_switch_thinking: bool = True
+    """Whether its chat template mentions a switch for thinking."""
     prompt_format: str = ""
     """The prompt format that the file names (``baize.prompt_format``)."""
     stop: list[str] = []

@@ -1,0 +1,78 @@
+"""``baize-tui models default``: which model answers in new conversations."""
+
+from __future__ import annotations
+
+from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_tui.catalog.default_model import name_or_path
+from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.cli.model_argument import default_model
+from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.paths import Paths, project_paths
+from baize_tui.settings import SettingsError, load_settings
+
+
+def show_or_set_default(name: str | None, *, json: bool) -> None:
+    """Print the default model, or make model ``name`` the default."""
+    paths = project_paths()
+    if name is not None:
+        make_default(find_model(name, paths), paths)
+    model = find_model(load_settings(paths.settings_file).model.default, paths)
+    if json:
+        print_json({"name": model.name, "path": str(model.path)})
+        return
+    warn_about_encoding(PROGRAM)
+    print_line(model.name)
+
+
+def make_default(model: CatalogModel, paths: Paths) -> None:
+    """Write ``model`` to the settings as the default.
+
+    Raises:
+        SettingsError: the file is not valid, or cannot be written.
+    """
+    # Imported when used: it reads TOML with its comments.
+    from baize_tui.settings_file import write_setting
+
+    value = name_or_path(model, lambda name: find_model(name, paths))
+    write_setting(paths.settings_file, "model", "default", value)
+
+
+def forget_chosen_default(name: str, paths: Paths) -> bool:
+    """Remove ``name`` from the settings, if it is the default there: it is not installed any more.
+
+    Returns whether it was.
+
+    Raises:
+        SettingsError: the file cannot be written.
+    """
+    from baize_tui.settings_file import write_setting
+
+    try:
+        chosen = load_settings(paths.settings_file).model.default
+    except SettingsError:  # the commands that read the settings report it
+        return False
+    if chosen == name:
+        write_setting(paths.settings_file, "model", "default", None)
+    return chosen == name
+
+
+def tell_ready(model: CatalogModel, paths: Paths) -> None:
+    """Say how to use a model that was added, and which model is the default."""
+    default = default_model(paths)
+    if default is not None and default.name == model.name:
+        tell(f"{model.name} is ready, and the default model: baize-tui")
+        return
+    now = f"{default.name} stays the default" if default is not None else "there is no default"
+    tell(
+        f"{model.name} is ready: baize-tui --model {model.name} ({now}; 'baize-tui models default "
+        f"{model.name}' changes that)"
+    )
+
+
+def tell_default(paths: Paths) -> None:
+    """Say which model is the default now, after the one before was removed."""
+    default = default_model(paths)
+    if default is not None:
+        tell(f"{default.name} is the default model now")
+    else:
+        tell("there is no default model now; 'baize-tui models default NAME' chooses one")
