@@ -6,12 +6,15 @@ import gc
 import os
 import sys
 
+from baize_shared.program_start import prepare_process
+
 _COMPLETION = "_BAIZE_TUI_COMPLETE"
 """Set by a shell that wants completions."""
 
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    prepare_process()
     # Not imported at the top: the command line costs a start of the client 70 ms.
     if sys.argv[1:] in ([], ["--continue"], ["-c"]) and _COMPLETION not in os.environ:
         # A start makes objects that stay; looking for garbage among them takes a tenth of it. The

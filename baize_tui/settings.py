@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, MOST_THREADS
-from baize_shared.toml_files import TomlError, decode_toml
+from baize_shared.one_line_error import OneLineError
+from baize_shared.toml_files import TomlError, decode_toml, read_toml
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "stop"]
@@ -26,7 +27,7 @@ Scale = Annotated[float, Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
 """How strongly an adapter is added to the weights."""
 
 
-class SettingsError(Exception):
+class SettingsError(OneLineError):
     """The settings file cannot be used; the message names the file and the key."""
 
 
@@ -209,12 +210,13 @@ def load_settings(file: Path) -> Settings:
         SettingsError: it is unreadable or not TOML, or has an unknown key or a value out of range.
     """
     try:
-        raw = file.read_bytes()
+        return _with_valid_sampling(read_toml(file, Settings), file)
     except FileNotFoundError:
         return Settings()
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
-    return decode_settings(raw, file)
+    except TomlError as error:
+        raise SettingsError(f"{file}: {error}") from error
 
 
 def decode_settings(raw: bytes, file: Path) -> Settings:
@@ -224,11 +226,17 @@ def decode_settings(raw: bytes, file: Path) -> Settings:
         SettingsError: it is not TOML, or has an unknown key or a value out of range.
     """
     try:
-        settings = decode_toml(raw, Settings)
-        msgspec.convert(settings.sampling, Sampling)
-        return settings
-    except (TomlError, msgspec.ValidationError) as error:
+        return _with_valid_sampling(decode_toml(raw, Settings), file)
+    except TomlError as error:
         raise SettingsError(f"{file}: {error}") from error
+
+
+def _with_valid_sampling(settings: Settings, file: Path) -> Settings:
+    try:
+        msgspec.convert(settings.sampling, Sampling)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{file}: {error}") from error
+    return settings
 
 
 def merge_sampling(*choices: Mapping[str, Any]) -> Sampling:

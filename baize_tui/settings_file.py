@@ -9,6 +9,7 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.private_files import private_folder
 from baize_tui.settings import Settings, SettingsError, decode_settings
 
 
@@ -42,8 +43,8 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
     after = tomlkit.dumps(document).encode()
     settings = decode_settings(after, file)
     try:
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_atomically(target, after, private=True)
+        private_folder(target.parent)
+        write_atomically(target, after)
     except OSError as error:
         raise SettingsError(f"{file}: cannot be written: {error.strerror}") from error
     return settings

@@ -24,7 +24,7 @@ from textual.pilot import Pilot
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.conversation.screen import ConversationScreen
-from baize_tui.catalog.recipes import NO_MODEL, CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogModel, NoModelInstalled
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.cli.open_chat import LocalCatalog
@@ -167,7 +167,7 @@ PICTURES = {
     "prefill": Picture(show_prefill, size=(100, 24)),
     "branches": Picture(show_branches, size=(100, 24)),
     "settings": Picture(open_and_press("f4"), conversations=(CODE_AND_TABLE,)),
-    "palette": Picture(open_and_press("ctrl+p", *"branch"), conversations=(CODE_AND_TABLE,)),
+    "palette": Picture(open_and_press("ctrl+p", *"answer"), conversations=(CODE_AND_TABLE,)),
     "help": Picture(open_and_press("f1"), size=(100, 40), conversations=(CODE_AND_TABLE,)),
     "models": Picture(show_models, size=(100, 30), conversations=(CODE_AND_TABLE,)),
     "first-run": Picture(wait, size=(100, 24), model="none"),
@@ -179,7 +179,7 @@ class PicturedCatalog(LocalCatalog):
 
     def find_model(self, name: str | None) -> CatalogModel:
         if name == "none":
-            raise CatalogError(NO_MODEL)
+            raise NoModelInstalled
         return super().find_model(name)
 
 

@@ -56,6 +56,15 @@ def smollm2_folder(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> P
     return made_once(tmp_path_factory, "smollm2", lambda folder: make_folder(smollm2, folder))
 
 
+@pytest.fixture(scope="session")
+def split_model(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The real model in three files, to be read only: the first of them."""
+    from tests.engine.gguf_kinds import write_split
+
+    folder = made_once(tmp_path_factory, "split", lambda folder: write_split(smollm2, folder))
+    return folder / "split-00001-of-00003.gguf"
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of its own for each test."""

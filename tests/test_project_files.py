@@ -30,6 +30,7 @@ MOST_README_LINES = 150
 OUTSIDE = {
     "added_tokens.json",
     *("config.toml", "sea.toml", "mine.toml", "machine-profile.json", "run.json", "old.json"),
+    "default-model.json",
     *("config.json", "generation_config.json", "tokenizer.json", "model.safetensors.index.json"),
     *("convert_hf_to_gguf.py", "file_download.py"),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import tomlkit
 
-from baize_tui.setting_fields import SettingField, setting_fields, settings_page
+from baize_tui.setting_fields import TABLES, SettingField, setting_fields, settings_page
 from baize_tui.settings import Settings, SettingsError, load_settings
 from baize_tui.settings_file import write_setting
 
@@ -137,4 +137,38 @@ def test_every_setting_can_be_written(file: Path) -> None:
             else {str: "x", int: 3, bool: True}[setting.kind]
         )
         write_setting(file, setting.table, setting.key, value)
-    assert set(tomlkit.parse(file.read_text())) == {"model", "chat", "sampling", "look"}
+    assert set(tomlkit.parse(file.read_text())) == set(TABLES)
+
+
+def test_a_byte_order_mark_is_ignored_and_does_not_stay(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(WRITTEN, "utf-8-sig")
+    assert load_settings(file).sampling == {"temperature": 1.2}
+    write_setting(file, "sampling", "temperature", 0.3)
+    assert file.read_text() == WRITTEN.replace("1.2", "0.3")
+
+
+def test_texts_in_the_file_are_sanitized(file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text(r"""
+[chat]
+system = "a\u001b]0;title\u0007\u202e\n\tb"
+[look]
+theme = "\u009b31m"
+""")
+    settings = load_settings(file)
+    assert settings.chat.system == "a␛]0;title␇\N{REPLACEMENT CHARACTER}\n\tb"
+    assert settings.look.theme == "\N{REPLACEMENT CHARACTER}31m"
+
+
+def test_a_file_that_is_none_is_one_line(file: Path) -> None:
+    file.parent.mkdir()
+    for content in ("x = " + "[" * 20_000, f"x = {'9' * 5000}", "\x00"):
+        file.write_text(content)
+        with pytest.raises(SettingsError, match=r"config\.toml: ") as caught:
+            load_settings(file)
+        assert "\n" not in str(caught.value)
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_settings(file)

@@ -7,55 +7,82 @@ made from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from baize_tui.app.taken_keys import TAKERS
 from baize_tui.settings import SettingsError
 
 
 class Action(Struct, frozen=True):
-    """One thing to do; ``hint`` is the word beside its key in the status line.
+    """One thing to do.
 
     Method ``action_<id>`` of the conversation screen does it; its command is ``/<id>`` with dashes.
     """
 
     id: str
     key: str
+    """The key that is shown where there is room for one; empty if it has none."""
     title: str
     help: str
-    hint: str = ""
+    other_key: str = ""
+    """A second key, where a program around the client takes the first (``taken_keys.py``)."""
+    only_in_prompt: bool = False
+    """Whether the keys work in the prompt alone; it handles them after what was typed before."""
 
     @property
     def command(self) -> str:
         return "/" + self.id.replace("_", "-")
 
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(key for key in (self.key, self.other_key) if key)
+
 
 ACTIONS: tuple[Action, ...] = (
-    Action("stop", "escape", "Stop", "Stop the answer and keep its text", "stop"),
-    Action("new", "ctrl+n", "New conversation", "Start a new conversation", "new"),
-    Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "list"),
-    Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "quit"),
-    Action("help", "f1", "Help", "Show all keys and commands", "help"),
+    Action("stop", "escape", "Stop", "Stop the answer and keep its text"),
+    Action("new", "ctrl+n", "New conversation", "Start a new conversation"),
+    Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "f5"),
+    Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
+    Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
+    Action("help", "f1", "Help", "Show all keys and commands", "alt+h"),
     Action("again", "ctrl+r", "Regenerate", "Answer again; the old answer stays a branch"),
     Action("go_on", "ctrl+g", "Continue", "Continue the last answer"),
-    Action("previous", "alt+up", "Message above", "Select the message above"),
-    Action("next", "alt+down", "Message below", "Select the message below"),
+    Action("previous", "alt+up", "Message above", "Select the message above", "alt+u"),
+    Action("next", "alt+down", "Message below", "Select the message below", "alt+n"),
     Action("edit", "alt+e", "Edit", "Edit the selected or your last message"),
-    Action("branch_back", "alt+left", "Previous branch", "Show the previous branch"),
-    Action("branch_on", "alt+right", "Next branch", "Show the next branch"),
+    Action("branch_back", "alt+left", "Previous branch", "Show the branch before", "alt+j"),
+    Action("branch_on", "alt+right", "Next branch", "Show the branch after", "alt+l"),
     Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),
     Action("copy_code", "alt+k", "Copy code", "Copy the message's last code block"),
     Action("delete", "alt+d", "Delete message", "Delete the message and all below it"),
     Action("undo", "alt+z", "Undo", "Undo the last deletion, removal or new title"),
-    Action("good", "alt+g", "Good answer", "Mark the answer as good; again: unmark"),
-    Action("bad", "alt+b", "Bad answer", "Mark the answer as bad; again: unmark"),
+    Action("good", "alt+g", "Good answer", "Mark as good for an export; again: unmark"),
+    # Without the kitty protocol, Textual 8.2 reads Alt+B and Alt+F as Ctrl+Left and Ctrl+Right.
+    Action("bad", "alt+w", "Bad answer", "Mark as bad for an export; again: unmark"),
     Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
     Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
     Action("start", "alt+home", "First message", "Scroll to the first message"),
     Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
+    Action(
+        "earlier",
+        "ctrl+up",
+        "Earlier message",
+        "Recall the message you sent before",
+        "f8",
+        only_in_prompt=True,
+    ),
+    Action(
+        "later",
+        "ctrl+down",
+        "Later message",
+        "Recall the message you sent after",
+        "f9",
+        only_in_prompt=True,
+    ),
     Action("take_back", "alt+q", "Edit queued", "Take the last queued message back"),
     Action("remove", "alt+x", "Remove queued", "Remove the last queued message"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
@@ -65,9 +92,13 @@ ACTIONS: tuple[Action, ...] = (
     Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
     Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
     Action("moderation", "ctrl+t", "Moderation", "Switch the moderation sentence on or off"),
+    Action("theme", "alt+y", "Theme", "Choose the colours"),
     Action("editor", "ctrl+o", "Editor", "Write the message in $EDITOR"),
     Action("suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg resumes"),
 )
+
+APP_ACTIONS = frozenset({"quit"})
+"""The actions whose keys work on every screen."""
 
 KeyRows = tuple[tuple[str, str], ...]
 
@@ -76,12 +107,11 @@ PROMPT_KEYS: KeyRows = (
     ("enter, on an empty prompt", "Send the message that waits"),
     ("shift+enter, ctrl+j", "Insert a new line"),
     ("up, on an empty prompt", "Edit the queued, else your last message"),
-    ("ctrl+up, ctrl+down", "Recall your earlier messages"),
     ("tab, after a /", "Complete the command"),
     ("space, before a /", "Write a message that begins with /"),
     ("pageup, pagedown", "Scroll the conversation"),
     ("ctrl+_, ctrl+y", "Undo and redo typing"),
-    ("ctrl+p", "Open the command palette; it has themes too"),
+    ("ctrl+c", "Copy what is selected; else stop the answer"),
 )
 LIST_KEYS: KeyRows = (
     ("letters", "Search the titles"),
@@ -92,27 +122,58 @@ LIST_KEYS: KeyRows = (
 MOUSE: KeyRows = (
     ("a message", "Select it"),
     ("a folded line", "Unfold it"),
+    ("text, dragging or twice", "Select it; ctrl+c copies it, esc ends that"),
     ("‹ or › below a message", "Show another branch"),
     ("copy above a code block", "Copy the code"),
     ("a key in the status line", "Run its command"),
-    ("the rest of that line", "Open the command palette"),
+    ("the rest of that line", "Search the commands"),
+)
+KEY_DOES_NOTHING: KeyRows = (
+    ("the second key", "Works where tmux, macOS or a terminal take the first"),
+    ("the / command", "Works everywhere, and so does the palette"),
+    ("alt, on macOS", "Needs Option as Meta key in the terminal's settings"),
 )
 OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
     ("In the prompt", PROMPT_KEYS),
     ("In the list of conversations", LIST_KEYS),
     ("Click with the mouse", MOUSE),
+    ("If a key does nothing", KEY_DOES_NOTHING),
 )
 """Keys and clicks that are no actions, in parts with titles."""
 
+TAKEN_KEYS_NOTE = """
+The client shows the second key first where it knows that the first one is taken: in tmux, on macOS,
+in VS Code and in GNOME Terminal. Zellij takes most keys until Ctrl+G locks it.
+"""
+MACOS_NOTE = """
+On macOS, Alt is the Option key, once it is the Meta key: in Terminal, Settings › Profiles ›
+Keyboard › Use Option as Meta key; in iTerm2, Settings › Profiles › Keys › Left Option key: Esc+.
+"""
+
 _KEY = re.compile(r"((ctrl|alt|shift|super)\+)*([a-z0-9_]+|[^\s\w])")
-_RESERVED = {"enter", "tab", "shift+enter", "ctrl+j", "ctrl+p", "ctrl+c", "backspace", "delete"}
+_RESERVED = {"enter", "tab", "shift+enter", "ctrl+j", "ctrl+c", "backspace", "delete"}
 
 
-def actions_with_keys(keys: Mapping[str, str]) -> tuple[Action, ...]:
-    """The actions with the person's own ``keys``, by action id."""
-    return tuple(
-        msgspec.structs.replace(action, key=keys.get(action.id, action.key)) for action in ACTIONS
-    )
+def actions_with_keys(keys: Mapping[str, str], taken: Collection[str] = ()) -> tuple[Action, ...]:
+    """The actions with the person's own ``keys``, by action id.
+
+    An own key is the only one of its action. Of two keys, the first is shown unless it is among
+    those that are ``taken`` by a program around the client.
+    """
+    own = set(keys.values())
+    return tuple(_with_key(action, keys.get(action.id), own, taken) for action in ACTIONS)
+
+
+def _with_key(
+    action: Action, own_key: str | None, own: Collection[str], taken: Collection[str]
+) -> Action:
+    if own_key is not None:
+        return msgspec.structs.replace(action, key=own_key, other_key="")
+    if action.other_key in own:
+        return msgspec.structs.replace(action, other_key="")
+    if action.other_key and action.key in taken and action.other_key not in taken:
+        return msgspec.structs.replace(action, key=action.other_key, other_key=action.key)
+    return action
 
 
 def check_keys(keys: Mapping[str, str], file: Path) -> None:
@@ -144,24 +205,50 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
 
 def key_name(key: str) -> str:
     """A key as the screen shows it: ``^g`` for ``ctrl+g``, ``esc`` for ``escape``."""
-    return {"escape": "esc"}.get(key, key.replace("ctrl+", "^"))
+    return "esc" if key == "escape" else re.sub(r"^ctrl\+(.)$", r"^\1", key)
 
 
-def keys_table(actions: Sequence[Action] = ACTIONS) -> str:
+def keys_text(action: Action) -> str:
+    """All keys of an action, as tables show them."""
+    return ", ".join(action.keys)
+
+
+def keys_page() -> str:
     """The keys page of the docs, as Markdown."""
-    rows = ["| Key | Command | What it does |", "|---|---|---|"]
-    rows += [f"| {action.key} | {action.command} | {action.help} |" for action in actions]
-    for title, keys in OTHER_KEYS:
-        target = "Target" if keys is MOUSE else "Key"
-        rows += ["", f"## {title}", "", f"| {target} | What it does |", "|---|---|"]
-        rows += [f"| {key} | {effect} |" for key, effect in keys]
-    rows += [
+    actions = [(keys_text(action), action.command, action.help) for action in ACTIONS]
+    lines = ["# Keys and commands", "", *_table(("Key", "Command", "What it does"), actions)]
+    for title, rows in OTHER_KEYS:
+        head = {MOUSE: "Target", KEY_DOES_NOTHING: "Instead"}.get(rows, "Key")
+        lines += ["", f"## {title}", "", *_table((head, "What it does"), rows)]
+    lines += [
+        "",
+        *_table(("Key", "Taken by", "Second key"), _taken_keys()),
+        TAKEN_KEYS_NOTE.rstrip(),
+    ]
+    lines += [
+        MACOS_NOTE.rstrip(),
+        "",
+        "## Change a key",
         "",
         "To change a key of the first table, add it under `[keys]` in `config.toml`. Its name is",
         'the command with `_` for `-`, for example `go_on = "ctrl+e"`.',
     ]
-    return "\n".join(["# Keys and commands", "", *rows, ""])
+    return "\n".join([*lines, ""])
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
+    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
+    return [lines[0], "|" + "---|" * len(head), *lines[1:]]
+
+
+def _taken_keys() -> list[tuple[str, str, str]]:
+    """The first keys that programs take, with those programs and the second keys."""
+    rows = [
+        (action.key, ", ".join(t.name for t in TAKERS if action.key in t.keys), action.other_key)
+        for action in ACTIONS
+    ]
+    return [row for row in rows if row[1]]
 
 
 if __name__ == "__main__":
-    print(keys_table(), end="")
+    print(keys_page(), end="")

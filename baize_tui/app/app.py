@@ -5,19 +5,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
-from textual import on
-from textual.actions import ActionParseResult
-from textual.app import App, SystemCommand
-from textual.binding import BindingType
+from textual import events, on
+from textual.actions import ActionParseResult, SkipAction
+from textual.app import App
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
+from textual.errors import NoWidget
+from textual.filter import LineFilter
 from textual.screen import Screen
 from textual.worker import WorkerCancelled, WorkerError
 
-from baize_tui.app.actions import actions_with_keys
+from baize_shared.sanitizer import clean_text
+from baize_tui.app.actions import ACTIONS, APP_ACTIONS, actions_with_keys
 from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.harmless_lines import HarmlessLines
 from baize_tui.app.services.background_pulls import (
     BackgroundPulls,
     PullEvent,
@@ -27,6 +31,7 @@ from baize_tui.app.services.background_pulls import (
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.terminal_driver import ClientDriver
 from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, InvalidTheme, read_themes
+from baize_tui.app.widgets.notices import Notices
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.chat import Chat
 from baize_tui.engine.client import kill_workers
@@ -35,19 +40,34 @@ from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
 
+_HARMLESS_LINES = HarmlessLines()
 _STOP_S = 1.0
 """How long the model may take to stop an answer when the person quits."""
 _END_S = 2.0
 """How long the rest may take once everything is saved."""
 
 
-class BaizeApp(App[int]):
-    """The client; its main screen is ``ConversationScreen``."""
+class BaizeApp(App[int], inherit_bindings=False):
+    """The client; its main screen is ``ConversationScreen``.
+
+    The palette is its own (``screens/palette.py``): that of Textual 8.2.8 searches titles only,
+    raises ``NoMatches`` for keys that come while it opens or closes, and has entries that do not
+    work here (Maximize, Screenshot).
+    """
 
     TITLE = "Baize"
     CSS_PATH = "baize.tcss"
-    ENABLE_COMMAND_PALETTE = True
-    BINDINGS: ClassVar[list[BindingType]] = []
+    ENABLE_COMMAND_PALETTE = False
+    BINDINGS: ClassVar[list[BindingType]] = [
+        # With nothing selected, the key does what it does otherwise.
+        Binding("ctrl+c,super+c", "copy_selected_text", show=False, priority=True),
+        Binding("ctrl+c", "interrupt", show=False),
+        *(
+            Binding(",".join(action.keys), action.id, id=action.id, show=False, priority=True)
+            for action in ACTIONS
+            if action.id in APP_ACTIONS
+        ),
+    ]
 
     def __init__(
         self,
@@ -57,10 +77,12 @@ class BaizeApp(App[int]):
         model: str | None = None,
         open_session: str | None = None,
         exit_watch: ExitWatch | None = None,
+        taken_keys: Collection[str] = (),
     ) -> None:
         """``model`` is loaded after the first frame; None takes the first that is installed.
 
-        A started ``exit_watch`` ends the process on a signal, or when the terminal is closed.
+        A started ``exit_watch`` ends the process on a signal, or when the terminal is closed. Of
+        two keys of an action, the one is shown that is not among ``taken_keys``.
         """
         super().__init__()
         if issubclass(ClientDriver, self.driver_class):
@@ -71,9 +93,11 @@ class BaizeApp(App[int]):
             paths=paths,
             pulls=BackgroundPulls(self),
             exit_watch=self.exit_watch,
-            actions=actions_with_keys(chat.settings.keys),
+            actions=actions_with_keys(chat.settings.keys, taken_keys),
         )
-        self.set_keymap(chat.settings.keys)
+        defaults = zip(self.state.actions, ACTIONS, strict=True)
+        changed = [own for own, default in defaults if {*own.keys} != {*default.keys}]
+        self.set_keymap({action.id: ",".join(action.keys) for action in changed})
         self._first_model = model
         self._open_session = open_session
         self._warnings: list[str] = []
@@ -111,13 +135,8 @@ class BaizeApp(App[int]):
         assert isinstance(screen, ConversationScreen)
         return screen
 
-    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        yield from super().get_system_commands(screen)
-        if isinstance(screen, ConversationScreen):
-            for action in self.state.actions:
-                if action.id != "quit":  # Textual has its own
-                    method: Callable[[], object] = getattr(screen, f"action_{action.id}")
-                    yield SystemCommand(action.title, f"{action.help} · {action.key}", method)
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return [*super().get_line_filters(), _HARMLESS_LINES]
 
     @property
     def crash(self) -> Exception | None:
@@ -131,16 +150,23 @@ class BaizeApp(App[int]):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
+        if self.console.color_system == "standard" and not self.is_headless:
+            self.add_class("-few-colours")
         chat = self.state.chat
         damaged_file = chat.conversations.damaged_file
         if damaged_file is not None:
             self.warn(f"The conversations file was damaged and is kept as {damaged_file}")
+        if why := chat.conversations.why_read_only:
+            self.warn(f"You can read, and nothing can be saved: {why}")
         for warning in self._warnings:
             self.warn(warning)
         self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)
         self.exit_watch.at_exit(kill_workers)
         self.theme_changed_signal.subscribe(self, lambda theme: self._save_theme(theme.name))
         self.state.pulls.events.subscribe(self, self._notify_pull)
+        # Others have used the terminal meanwhile: nothing on it is left (Textual draws only what
+        # changes).
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         chat.listen_for_notices(self.show_machine_notice)
         # After the first frame: a process to start must not delay it.
         self.call_after_refresh(self._after_first_frame)
@@ -151,6 +177,13 @@ class BaizeApp(App[int]):
         self.run_worker(
             self.conversation_screen.model_loading.load_first(self._first_model), name="load"
         )
+
+    def _refresh_notifications(self) -> None:
+        if self.screen_stack and isinstance(self.screen, ConversationScreen):
+            for notices in self.screen.query(Notices):
+                self.call_later(notices.show, self._notifications)
+        else:
+            super()._refresh_notifications()
 
     def warn(self, text: str) -> None:
         """Show a warning that does not fit into the status line."""
@@ -167,11 +200,25 @@ class BaizeApp(App[int]):
     def _notify_pull(self, event: PullEvent) -> None:
         match event:
             case PullFinished(name=name):
-                self.notify(f"{name} is ready.", markup=False)
+                self.notify(self._ready_text(name), markup=False)
+                if self.state.model is None and name in self.state.model_names:
+                    self._load_default_model(name)  # the first one
             case PullFailed(reason=reason):
                 self.notify(reason, severity="error", timeout=30, markup=False)
             case _:
                 pass
+
+    def _ready_text(self, name: str) -> str:
+        """What to say of ``name``, which was pulled: whether it answers in new conversations."""
+        default = None
+        if name in self.state.model_names:
+            with contextlib.suppress(CatalogError):
+                default = self.state.chat.default_model().name
+        if default is None:
+            return f"{name} is ready."
+        if default == name:
+            return f"{name} is ready, and the default model."
+        return f"{name} is ready. {default} stays the default model."
 
     async def _save_for_exit(self) -> None:
         """Save without waiting for anything else: the process is about to end."""
@@ -182,6 +229,13 @@ class BaizeApp(App[int]):
             if self.screen_stack:
                 self.conversation_screen.stop_reading()
             await self.state.chat.save_for_exit()
+
+    def action_interrupt(self) -> None:
+        """Ctrl+C with nothing selected: stop the answer, or say how to quit."""
+        if not self.conversation_screen.stop_answer():
+            key = self.state.keys["quit"]
+            close = " · esc closes this screen" if self.screen.is_modal else ""
+            self.notify(f"{key} quits{close}", markup=False)
 
     async def action_quit(self) -> None:
         chat = self.state.chat
@@ -213,6 +267,41 @@ class BaizeApp(App[int]):
         turns = [worker for worker in self.workers if worker.group.startswith("turn ")]
         with contextlib.suppress(WorkerError, WorkerCancelled, TimeoutError):
             await asyncio.wait_for(self.workers.wait_for_complete(turns), _STOP_S)
+
+    def action_copy_selected_text(self) -> None:
+        """Copy the text that is selected with the mouse, on any screen."""
+        from baize_tui.app.services.clipboard import copy_text
+
+        text = self.screen.get_selected_text()
+        if not text:
+            raise SkipAction
+        self.notify(copy_text(self, text, self.state.paths.cache), markup=False)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Sanitize what is pasted, whichever widget gets it, and ignore keys and clicks that have
+        nothing left to work on."""
+        if isinstance(event, events.Paste):
+            event.text = clean_text(event.text)
+        if isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded:
+            if self._exit or not self.screen_stack:
+                return  # too late: there is no screen to handle it
+            if isinstance(event, events.MouseEvent) and self._is_on_removed_widget(event):
+                return
+        is_input = isinstance(event, events.Key | events.MouseDown | events.Paste)
+        if is_input and not event.is_forwarded and len(self.screen_stack) == 1:
+            self.conversation_screen.note_input()
+        await super().on_event(event)
+
+    def _is_on_removed_widget(self, event: events.MouseEvent) -> bool:
+        """Whether only the picture of a widget is left below the mouse, until the next layout.
+
+        Textual 8.2.8 would begin to select the text of its parent, which is None.
+        """
+        try:
+            widget, _ = self.screen.get_widget_at(event.x, event.y)
+        except NoWidget:
+            return False
+        return widget is not self.screen and not widget.is_attached
 
     async def run_action(
         self,
@@ -249,7 +338,7 @@ class BaizeApp(App[int]):
             self.run_worker(loading, group="load", exclusive=True)
 
     def _save_theme(self, name: str) -> None:
-        """Write a theme chosen in the command palette to the settings."""
+        """Write a theme that the person chose to the settings."""
         if name == self.state.settings.look.theme:
             return
 

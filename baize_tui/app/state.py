@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from msgspec import Struct, field
 from textual.message import Message
 
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.services.background_pulls import BackgroundPulls
+from baize_tui.catalog.plans import Plan
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
 from baize_tui.chat.chat import Chat
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
-
-if TYPE_CHECKING:
-    from baize_tui.catalog.planner import ModelPlan
 
 
 class SettingsChanged(Message):
@@ -42,13 +40,13 @@ class ClientState(Struct, eq=False):
     actions: Sequence[Action]
     """The actions with the person's own keys."""
     model: CatalogModel | None = None
-    """The model that is loaded, or being loaded."""
+    """The model of new conversations: loaded, being loaded, or loaded with the first question."""
     problem: str = ""
     """Why there is no model."""
     load_ended: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first model was loaded, or could not be."""
-    plans: dict[str, ModelPlan] = {}
-    """The measured costs of models, by name."""
+    plans: dict[str, Plan] = {}
+    """The measured costs of models and adapters, by name."""
 
     @property
     def settings(self) -> Settings:
@@ -66,6 +64,14 @@ class ClientState(Struct, eq=False):
             return tuple(model.name for model in known_models(self.paths) if model.installed)
         except CatalogError:
             return ()
+
+    def model_label(self, model: CatalogModel) -> str:
+        """The name of ``model``; its path if another model is found by that name."""
+        try:
+            known = self.chat.catalog.find_model(model.name)
+        except CatalogError:
+            return str(model.path)
+        return model.name if known.path == model.path else str(model.path)
 
     async def write_setting(self, table: str, key: str, value: Any) -> None:
         """Write a setting to the file and apply it; a ``value`` of None is its default.

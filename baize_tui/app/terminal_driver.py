@@ -1,4 +1,5 @@
-"""Textual's terminal driver, which also reports Esc quickly and survives a closed terminal.
+"""Textual's terminal driver, which also reports Esc quickly, survives a closed terminal, and is
+suspended as other programs are.
 
 Textual 8.2 checks for a lone Esc only every 100 ms (``LinuxDriver.run_input_thread``), whatever
 ``ESCDELAY`` says. Right after input, this driver checks again after ``ESCAPE_S``; an idle client
@@ -7,6 +8,11 @@ still wakes up ten times a second.
 When a terminal closes, Textual's input thread spins on the end of the input, and its writer thread
 (``_writer_thread.py``) dies; the main thread then waits forever for room in a queue that nobody
 empties. Here both threads tell the exit watch, and the writer keeps emptying its queue.
+
+To suspend, Textual stops its own process. Here the process group is stopped, so that a wrapper such
+as ``time`` stops too; where no shell could continue the group, the system ignores that.
+Textual's signal handlers write to the queue of the writer, which may be locked at that moment; here
+they only tell the event loop.
 """
 
 from __future__ import annotations
@@ -16,6 +22,7 @@ import fcntl
 import os
 import select
 import selectors
+import signal
 import sys
 import termios
 import threading
@@ -135,6 +142,7 @@ class ClientDriver(linux_driver.LinuxDriver):
         self._file = cast(Any, self._screen_file)
         self._in_use = False
         """Whether the terminal is set up for the screen and has to be restored."""
+        self._is_suspending = False
         self._exit_watch.at_exit(self._restore)
 
     def run_input_thread(self) -> None:
@@ -147,23 +155,54 @@ class ClientDriver(linux_driver.LinuxDriver):
             self._exit_watch.terminal_closed()
 
     def start_application_mode(self) -> None:
-        if not self._exit_watch.leaving:
-            self._in_use = True
-            super().start_application_mode()  # type: ignore[no-untyped-call]
+        if self._exit_watch.leaving:
+            return
+        self._in_use = True
+        before = self._writer_thread
+        super().start_application_mode()  # type: ignore[no-untyped-call]
+        # A job in the background does not get the terminal.
+        self._in_use = self._writer_thread is not before
 
     def close(self) -> None:
         super().close()
         self._in_use = False
 
+    # --- suspending -----------------------------------------------------------------------------
+
     def _sigtstp_application(self, *arguments: Any) -> None:
-        if not self._exit_watch.leaving:
+        if self._exit_watch.leaving:
+            return
+        if self._auto_restart:
+            self._loop.call_soon_threadsafe(self._suspend)
+        else:  # an editor has the terminal
             super()._sigtstp_application(*arguments)
 
     def _sigcont_application(self, *arguments: Any) -> None:
+        if self._auto_restart and not self._is_suspending:
+            self._loop.call_soon_threadsafe(self._take_terminal_again)
+
+    def _suspend(self) -> None:
+        """Give the terminal back and stop until a shell continues this job."""
+        self.suspend_application_mode()
+        self._is_suspending = True
+        handler = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        try:
+            os.killpg(os.getpgrp(), signal.SIGTSTP)
+        finally:
+            signal.signal(signal.SIGTSTP, handler)
+            self._is_suspending = False
+        self._take_terminal_again()
+
+    def _take_terminal_again(self) -> None:
+        """Set up the terminal, which others have used since this process was stopped."""
         # Ended while it was suspended: a job in the background that sets up the terminal would be
         # stopped again.
-        if not self._exit_watch.leaving:
-            super()._sigcont_application(*arguments)
+        if self._exit_watch.leaving:
+            return
+        if self._in_use:  # stopped by SIGSTOP, before it could give the terminal back
+            self.suspend_application_mode()
+        self._must_signal_resume = True
+        self.resume_application_mode()
 
     def _restore(self) -> None:
         """Restore the terminal without waiting for it; the exit watch calls this."""

@@ -1,17 +1,23 @@
 """The two themes of the project, the jade green of baize cloth on dark and on light, and the themes
-that a person wrote."""
+that a person wrote.
+
+A terminal with 16 colours shows the nearest of them; the colours are chosen so that text stays
+readable then, and accents and errors keep their meaning.
+"""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 from textual.color import Color, ColorParseError
+from textual.css.constants import VALID_STYLE_FLAGS
 from textual.theme import Theme
 
 from baize_shared.sanitizer import clean_line
-from baize_shared.toml_files import TomlError, decode_toml
+from baize_shared.toml_files import TomlError, read_toml
 
 BAIZE_DARK = Theme(
     name="baize-dark",
@@ -24,11 +30,12 @@ BAIZE_DARK = Theme(
     surface="#171c1a",
     panel="#1e2522",
     success="#4fb286",
-    warning="#d9a45b",
+    warning="#e5b052",
     error="#d9736b",
     variables={
         "footer-key-foreground": "#4fb286",
-        "input-selection-background": "#4fb286 30%",
+        "input-selection-background": "#4fb286",
+        "input-selection-foreground": "#121614",
         "block-cursor-foreground": "#121614",
         "block-cursor-background": "#4fb286",
         "border-blurred": "#1e2522",
@@ -38,24 +45,28 @@ BAIZE_DARK = Theme(
 BAIZE_LIGHT = Theme(
     name="baize-light",
     dark=False,
-    primary="#1d7a52",
+    primary="#067c40",
     secondary="#5c7268",
-    accent="#1d7a52",
+    accent="#067c40",
     foreground="#1d2420",
     background="#fbfcfb",
     surface="#f3f6f4",
     panel="#e8eeea",
-    success="#1d7a52",
+    success="#067c40",
     warning="#8a5a0b",
-    error="#b23b33",
+    error="#b22933",
     variables={
-        "footer-key-foreground": "#1d7a52",
-        "input-selection-background": "#1d7a52 25%",
+        "footer-key-foreground": "#067c40",
+        "input-selection-background": "#067c40",
+        "input-selection-foreground": "#fbfcfb",
         "block-cursor-foreground": "#fbfcfb",
-        "block-cursor-background": "#1d7a52",
+        "block-cursor-background": "#067c40",
         "border-blurred": "#e8eeea",
     },
 )
+
+
+_OPACITY = re.compile(r"\s+\d{1,3}%$")
 
 
 class _ThemeFile(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -86,17 +97,47 @@ def read_themes(folder: Path) -> list[Theme | InvalidTheme]:
     themes: list[Theme | InvalidTheme] = []
     for file in sorted(folder.glob("*.toml")) if folder.is_dir() else []:
         try:
-            content = decode_toml(file.read_bytes(), _ThemeFile)
+            content = read_toml(file, _ThemeFile)
             fields = msgspec.structs.asdict(content)
             for key, colour in fields.items():
                 if key not in ("dark", "variables") and colour is not None:
                     Color.parse(colour)
+            for name, value in content.variables.items():
+                _check_variable(name, value)
         except OSError as error:
-            themes.append(InvalidTheme(f"{file}: {error.strerror}"))
-        except TomlError as error:
-            themes.append(InvalidTheme(f"{file}: {error}"))
-        except ColorParseError as error:
-            themes.append(InvalidTheme(f"{file}: {clean_line(str(error))}"))
+            themes.append(_invalid(file, error.strerror))
+        except (TomlError, ColorParseError, _InvalidVariable) as error:
+            themes.append(_invalid(file, error))
         else:
             themes.append(Theme(name=clean_line(file.stem), **fields))
     return themes
+
+
+class _InvalidVariable(Exception):
+    """A variable has a value that would end the client: Textual reads it as part of its CSS."""
+
+
+def _check_variable(name: str, value: str) -> None:
+    """Check a variable of a theme: a colour, with an opacity or not, or styles of a text.
+
+    Raises:
+        _InvalidVariable: it is neither.
+    """
+    if name.endswith("-style"):
+        if not set(value.split()) <= VALID_STYLE_FLAGS:
+            known = ", ".join(sorted(VALID_STYLE_FLAGS))
+            raise _InvalidVariable(f"variables.{name}: {value!r} is none of {known}")
+        return
+    colour = _OPACITY.sub("", value)
+    if colour == "auto" and name.startswith("text"):
+        return
+    try:
+        Color.parse(colour)
+    except ColorParseError as error:
+        raise _InvalidVariable(
+            f"variables.{name}: {value!r} is not a colour, such as '#4fb286' or '#4fb286 30%'"
+        ) from error
+
+
+def _invalid(file: Path, why: object) -> InvalidTheme:
+    return InvalidTheme(clean_line(f"{file}: {why}", 500))

@@ -14,8 +14,9 @@ from msgspec import Struct
 
 from baize_shared.thread_priority import yield_to_others
 from baize_tui.catalog.adapters import CatalogAdapter
-from baize_tui.catalog.identity import model_sha256
+from baize_tui.catalog.identity import known_sha256, model_sha256
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.same_model import replaced_error
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.events import LoadingModel
 from baize_tui.engine.client import Engine, ModelSpec
@@ -69,7 +70,9 @@ class ActiveModel:
         self._catalog = catalog
         self._saves_states = saves_states
         self.one_model = one_model
-        """Whether the loaded model answers in every conversation."""
+        """Whether one model answers in every conversation, whichever that was held with."""
+        self.chosen: CatalogModel | None = None
+        """The model that the person has loaded last, not one that a conversation needed."""
         self.sha256: Future[str] = Future()
         """SHA-256 of the model file, computed in the background; fails with ``OSError``."""
 
@@ -81,6 +84,18 @@ class ActiveModel:
     def model(self) -> CatalogModel | None:
         return self.running.model if self.running is not None else None
 
+    @property
+    def for_new_conversations(self) -> CatalogModel | None:
+        """The model that answers in a new conversation; None if there is none."""
+        return self.chosen or self.model
+
+    def choose_for_new_conversations(self, model: CatalogModel) -> bool:
+        """Have ``model`` answer in new conversations; False with ``one_model``, which answers as
+        long as the client runs."""
+        if not self.one_model:
+            self.chosen = model
+        return not self.one_model
+
     def require(self) -> RunningModel:
         """The loaded model.
 
@@ -91,17 +106,66 @@ class ActiveModel:
             raise NoModelLoaded("no model is loaded; choose one and continue")
         return self.running
 
-    def required_by(self, conversation: Conversation) -> CatalogModel | None:
+    def required_by(
+        self, conversation: Conversation, *, asked_for: bool = False
+    ) -> CatalogModel | None:
         """The model to load before ``conversation`` can continue; None if it is loaded.
+
+        With ``asked_for`` the person asked for the model in ``conversation``, as for side-by-side
+        answers: ``one_model`` does not hold then.
 
         Raises:
             CatalogError: the conversation's model is not on this machine.
         """
-        return None if self.one_model else self._missing(conversation)
+        if not self.one_model or asked_for:
+            return self._missing(conversation)
+        return None if self.chosen is None or self._is_loaded(self.chosen) else self.chosen
 
-    def answers(self, conversation: Conversation) -> bool:
+    def answering_model(self, conversation: Conversation | None) -> CatalogModel | None:
+        """The model that answers the next question, loaded or not; None if there is none.
+
+        ``conversation`` is None for a new one.
+
+        Raises:
+            CatalogError: the conversation's model is not on this machine.
+        """
+        if conversation is None:
+            return self.for_new_conversations
+        return self.required_by(conversation) or self.model
+
+    async def required_for_answer(
+        self, conversation: Conversation, *, asked_for: bool = False
+    ) -> CatalogModel | None:
+        """``required_by`` for an answer that is about to begin.
+
+        Where the content of the file is not known yet, it is hashed first: another file may have
+        taken its place.
+
+        Raises:
+            CatalogError: the conversation's model is not on this machine.
+        """
+        required = self.required_by(conversation, asked_for=asked_for)
+        model, wanted = required or self.model, conversation.model_sha256
+        own_answers = asked_for or not self.one_model
+        if not own_answers or wanted is None or model is None or model.path is None:
+            return required
+        try:
+            if required is None:
+                sha256 = await asyncio.wrap_future(self.sha256)
+            else:
+                sha256 = await asyncio.to_thread(model_sha256, model.path, self._cache)
+        except OSError:
+            return required  # loading it fails with the reason; what is loaded still answers
+        if sha256 != wanted:
+            raise replaced_error(model)
+        return required
+
+    def answers(self, conversation: Conversation | None) -> bool:
         """Whether the loaded model would answer the next question of ``conversation``."""
-        return self.model is not None and (self.one_model or self.is_model_of(conversation))
+        try:
+            return self.model is not None and self.answering_model(conversation) == self.model
+        except CatalogError:
+            return False
 
     def is_model_of(self, conversation: Conversation) -> bool:
         """Whether the loaded model is the one that ``conversation`` was held with."""
@@ -109,6 +173,15 @@ class ActiveModel:
             return self.model is not None and self._missing(conversation) is None
         except CatalogError:
             return False
+
+    def names_apart(self, conversation: Conversation) -> tuple[str, str]:
+        """What to call the loaded model, and that of ``conversation``: with their folders if both
+        have the same name, as files on the hub often do."""
+        model = self.require().model
+        own = conversation.model or "no model"
+        if own != model.name or model.path is None or conversation.model_path is None:
+            return model.name, own
+        return _with_folder(model.path), _with_folder(Path(conversation.model_path))
 
     def _missing(self, conversation: Conversation) -> CatalogModel | None:
         name, model = conversation.model, self.model
@@ -121,8 +194,11 @@ class ActiveModel:
         found = self._catalog.find_same_model(
             name, conversation.model_path, conversation.model_sha256
         )
-        is_loaded = model is not None and (model.name, model.path) == (found.name, found.path)
-        return None if is_loaded else found
+        return None if self._is_loaded(found) else found
+
+    def _is_loaded(self, wanted: CatalogModel) -> bool:
+        model = self.model
+        return model is not None and (model.name, model.path) == (wanted.name, wanted.path)
 
     def _has_file_of(self, conversation: Conversation) -> bool:
         """Whether the loaded file is that of ``conversation``, as far as this is known."""
@@ -140,14 +216,20 @@ class ActiveModel:
         return self.sha256.result()
 
     def assign_to(self, conversation: Conversation, model: CatalogModel) -> Conversation:
-        """``conversation`` with ``model`` from now on."""
-        is_loaded = self.model is not None and self.model.path == model.path
+        """``conversation`` with ``model``, which the person chose for it."""
+        self.one_model = False
         return msgspec.structs.replace(
             conversation,
             model=model.name,
             model_path=str(model.path),
-            model_sha256=self.known_sha256 if is_loaded else None,
+            model_sha256=self.hash_of(model),
         )
+
+    def hash_of(self, model: CatalogModel) -> str | None:
+        """SHA-256 of the file of ``model``; None if it was not computed yet."""
+        if self._is_loaded(model) or model.path is None:
+            return self.known_sha256
+        return known_sha256(model.path, self._cache)
 
     async def load(
         self, model: CatalogModel, progress: Callable[[float], None] | None
@@ -196,6 +278,10 @@ class ActiveModel:
                     step.cancel()
         finally:
             await load
+
+
+def _with_folder(path: Path) -> str:
+    return f"{path.parent.name}/{path.name}"
 
 
 def _start_hash(path: Path, cache: Path) -> Future[str]:

@@ -32,8 +32,8 @@ class AnswerInProgress:
         """As the answer started; a continued one has text already."""
         self.ended = False
         """Whether saving its final text has begun."""
-        self.saved = True
-        """False if its final text could not be written at first."""
+        self.why_unsaved = ""
+        """Why its final text could not be written at first; empty if it could."""
         self._tokenizer = tokenizer
         self._text, self._reasoning = "", ""
         self._ids: list[int] = []

@@ -24,6 +24,8 @@ class AnswerSaver:
         self._in_progress: dict[int, AnswerInProgress] = {}
         """Answers that are not saved with their final text, by message number."""
         self._unsaved: dict[int, Callable[[], None]] = {}
+        self.why_unsaved = ""
+        """Why the last answer that could not be written was not."""
         self._hash_tasks: set[asyncio.Task[None]] = set()
 
     @property
@@ -74,8 +76,8 @@ class AnswerSaver:
 
         try:
             await asyncio.shield(self._thread.call(write))
-        except StoreError:
-            answer.saved = False
+        except StoreError as error:
+            self.why_unsaved = answer.why_unsaved = str(error)
             self._unsaved[content.message_id] = write
         else:
             self._in_progress.pop(content.message_id, None)
@@ -107,7 +109,8 @@ class AnswerSaver:
         for message_id, write in list(self._unsaved.items()):
             try:
                 await self._thread.call(write)
-            except StoreError:
+            except StoreError as error:
+                self.why_unsaved = str(error)
                 break
             del self._unsaved[message_id]
             self._in_progress.pop(message_id, None)

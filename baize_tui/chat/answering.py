@@ -17,7 +17,7 @@ from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.context import KeptHistory, drop_oldest_turns, visible_messages
 from baize_tui.chat.effective_options import EffectiveOptions, with_answerer
 from baize_tui.chat.engine_access import EngineAccess
-from baize_tui.chat.engine_turns import EngineTurns
+from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.errors import ContextFull, NoModelLoaded, StoppedBeforeStart
 from baize_tui.chat.events import (
     AnswerFailed,
@@ -25,8 +25,10 @@ from baize_tui.chat.events import (
     AnswerStarted,
     AnswerText,
     ChatEvent,
+    EngineUse,
     SaveFailed,
     TurnsDropped,
+    WaitingForEngine,
 )
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.chat.provenance import make_provenance
@@ -74,10 +76,10 @@ class Answering:
         active_model: ActiveModel,
         options: EffectiveOptions,
         saver: AnswerSaver,
-        turns: EngineTurns,
+        lock: EngineLock,
     ) -> None:
         self._engine = engine
-        self._turns = turns
+        self._lock = lock
         self._thread = store_thread
         self._store = store_thread.store
         self._active_model = active_model
@@ -124,12 +126,16 @@ class Answering:
         if self._closing:
             access.stop()
         try:
-            async with (
-                access.acquire(self._turns),
-                contextlib.aclosing(self._load_and_generate(attempt)) as events,
-            ):
-                async for event in events:
-                    yield event
+            conversation = await self._thread.call(
+                self._store.conversation, question.conversation_id
+            )
+            use = EngineUse("answer", conversation.title)
+            async with access.queue(self._lock, use) as place:
+                while (other := await place.wait()) is not None:
+                    yield WaitingForEngine(other)
+                async with contextlib.aclosing(self._load_and_generate(attempt)) as events:
+                    async for event in events:
+                        yield event
         except _EXPECTED_FAILURES as error:
             kept = None
             if attempt.answer is not None:
@@ -149,14 +155,23 @@ class Answering:
         conversation = await self._thread.call(
             self._store.conversation, attempt.question.conversation_id
         )
-        conversation = with_answerer(conversation, attempt.options.answerer)
-        required = self._active_model.required_by(conversation)
+        answerer = attempt.options.answerer
+        is_without_model = conversation.model_path is None and answerer is None
+        conversation = with_answerer(conversation, answerer)
+        required = await self._active_model.required_for_answer(
+            conversation, asked_for=answerer is not None
+        )
         if required is not None:
             loading = self._active_model.load_with_progress(required)
             async with contextlib.aclosing(loading) as steps:
                 async for step in steps:
                     yield step
         plan = self._options.plan(conversation, attempt.options, attempt.partial)
+        if is_without_model:  # it was begun before a model was loaded
+            model = plan.running.model
+            await self._thread.call(
+                self._store.set_first_model, conversation.id, model.name, str(model.path)
+            )
         path = await self._thread.call(self._store.path, attempt.question.id)
         history = visible_messages(path, conversation.context_start)
         try:
@@ -233,8 +248,8 @@ class Answering:
         known = self._active_model.known_sha256
         made = make_provenance(plan, event, known)
         message = await self._saver.finish(answer, state, made)
-        if known is None and answer.saved:
+        if known is None and not answer.why_unsaved:
             self._saver.add_model_hash_later(message.id, sha256)
         return AnswerFinished(
-            message, event.reason, event.stats, answer.saved, [*notices, *event.notices]
+            message, event.reason, event.stats, [*notices, *event.notices], answer.why_unsaved
         )

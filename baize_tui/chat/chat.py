@@ -3,31 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from baize_shared.sanitizer import clean_text
-from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import conversation_prompt, stop_strings
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
-from baize_tui.chat.context import visible_messages
+from baize_tui.chat.context import ContextUse, DraftEffect, fits_alone, visible_messages
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
-from baize_tui.chat.engine_turns import EngineTurns
-from baize_tui.chat.events import AnswerFailed, ChatEvent, MessageSaved
+from baize_tui.chat.engine_lock import EngineLock
+from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.titles import parse_title, title_from_question, title_request
 from baize_tui.engine import protocol
-from baize_tui.engine.client import Engine
+from baize_tui.engine.client import Engine, EngineFailure
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
@@ -73,11 +73,11 @@ class Chat:
         )
         self.options = EffectiveOptions(settings, self.active_model, catalog)
         self._saver = AnswerSaver(store_thread)
-        self._turns = EngineTurns()
+        self._lock = EngineLock()
         self._answering = Answering(
-            engine, store_thread, self.active_model, self.options, self._saver, self._turns
+            engine, store_thread, self.active_model, self.options, self._saver, self._lock
         )
-        self._idle_work = IdleWork(engine, self._turns, self.active_model, self.options)
+        self._idle_work = IdleWork(engine, self._lock, self.active_model, self.options)
         self._thread = store_thread
         self._store = store_thread.store
         self._engine = engine
@@ -93,6 +93,20 @@ class Chat:
         self.options.settings = settings
         self.active_model.settings = settings.model
 
+    def default_model(self) -> CatalogModel:
+        """The model that answers in new conversations.
+
+        Raises:
+            CatalogError: there is none, or the one that the settings name is not on this machine.
+        """
+        chosen = self.settings.model.default
+        try:
+            return self.catalog.find_model(chosen)
+        except CatalogError as error:
+            if chosen is None:
+                raise
+            raise CatalogError(f"the default model of the settings: {error}") from error
+
     async def use_model(
         self, model: CatalogModel, progress: Callable[[float], None] | None = None
     ) -> LoadedModel:
@@ -103,8 +117,13 @@ class Chat:
         Raises:
             EngineFailure: the file cannot be loaded.
         """
-        async with self._turns.turn():
-            return await self.active_model.load(model, progress)
+        self.active_model.chosen = model
+        async with self._lock.hold(EngineUse("load", model.name)):
+            try:
+                return await self.active_model.load(model, progress)
+            except EngineFailure:
+                self.active_model.chosen = None
+                raise
 
     def listen_for_notices(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with one line when the engine switches something off that crashed."""
@@ -113,6 +132,39 @@ class Chat:
 
     # --- asking ---------------------------------------------------------------------------------
 
+    def unsaved_conversation(
+        self,
+        *,
+        system: str | None = None,
+        format: str | None = None,
+        adapters: Mapping[str, float] = {},
+    ) -> Conversation:
+        """What a new conversation would be, with the model that was given to ``use_model`` even if
+        another one is loaded for its own conversation; its id is empty.
+
+        Without ``system`` it has the system prompt of the model's domain, or of the settings.
+        """
+        defaults, model = self.settings.chat, self.active_model.for_new_conversations
+        conversation = Conversation(
+            id="",
+            title=NEW_TITLE,
+            created_at=0,
+            updated_at=0,
+            leaf_id=None,
+            context_start=None,
+            model=model.name if model is not None else None,
+            model_path=str(model.path) if model is not None else None,
+            model_sha256=self.active_model.hash_of(model) if model is not None else None,
+            system=defaults.system if system is None else system,
+            moderation=defaults.moderation,
+            format=format,
+            adapters=dict(adapters),
+        )
+        domain = self.options.domain(conversation)
+        if system is None and domain is not None and domain.system:
+            conversation = msgspec.structs.replace(conversation, system=domain.system)
+        return conversation
+
     async def new_conversation(
         self,
         *,
@@ -120,29 +172,21 @@ class Chat:
         format: str | None = None,
         adapters: Mapping[str, float] = {},
     ) -> Conversation:
-        """Create a conversation with the loaded model.
-
-        Without ``system`` it takes the system prompt of the model's domain, or of the settings.
+        """Create the conversation that ``unsaved_conversation`` describes.
 
         Raises:
             StoreError: it cannot be saved.
         """
-        defaults = self.settings.chat
-        model = self.active_model.model
-        conversation = await self.conversations.create(
-            system=defaults.system if system is None else system,
-            moderation=defaults.moderation,
-            model=model.name if model is not None else None,
-            model_path=str(model.path) if model is not None else None,
-            model_sha256=self.active_model.known_sha256 if model is not None else None,
-            format=format,
-            adapters=adapters,
+        new = self.unsaved_conversation(system=system, format=format, adapters=adapters)
+        return await self.conversations.create(
+            system=new.system,
+            moderation=new.moderation,
+            model=new.model,
+            model_path=new.model_path,
+            model_sha256=new.model_sha256,
+            format=new.format,
+            adapters=new.adapters,
         )
-        domain = self.options.domain(conversation)
-        if system is None and domain is not None and domain.system:
-            conversation = msgspec.structs.replace(conversation, system=domain.system)
-            await self.conversations.set_options(conversation)
-        return conversation
 
     async def ask(
         self,
@@ -244,8 +288,13 @@ class Chat:
         """Ids of the conversations with an unfinished answer."""
         return self._answering.busy
 
+    @property
+    def engine_in_use(self) -> bool:
+        """Whether the engine writes an answer or a title, or loads a model."""
+        return self._lock.is_held
+
     async def suggest_title(self, conversation_id: str) -> str:
-        """A title that the model writes for a conversation; empty if it writes none.
+        """A title that the conversation's model writes for it; empty if it writes none.
 
         Nothing is saved.
 
@@ -253,9 +302,12 @@ class Chat:
             EngineFailure: the model failed.
             NoModelLoaded, CatalogError, StoreError, UnknownFormat: as their messages say.
         """
-        async with self._turns.turn():
+        conversation = await self.conversations.get(conversation_id)
+        async with self._lock.hold(EngineUse("title", conversation.title)):
+            required = await self.active_model.required_for_answer(conversation)
+            if required is not None:
+                await self.active_model.load(required, None)
             running = self.active_model.require()
-            conversation = await self.conversations.get(conversation_id)
             messages = await self.conversations.shown_messages(conversation_id)
             name = self.options.prompt_format(conversation)
             request = title_request(
@@ -268,34 +320,48 @@ class Chat:
                     return parse_title(event.text)
         return ""
 
-    async def count_prompt_tokens(
+    async def count_context(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str
-    ) -> int | None:
-        """Tokens of the prompt if ``draft`` were asked after message ``leaf_id``.
+    ) -> ContextUse | None:
+        """What the context contains after message ``leaf_id``, with ``draft`` unless it is empty.
 
         None if that is unknown: no model is loaded, another one than the conversation's, or the
-        engine is busy.
+        engine is busy. None also if there is nothing to count.
 
         Raises:
             EngineFailure: the chat template failed, or the worker died.
             StoreError: the messages cannot be read.
+            UnknownFormat: the conversation's prompt format does not exist.
         """
         loaded = self.active_model.loaded
-        if loaded is None or self._turns.taken:
+        if loaded is None or self.engine_in_use:
             return None
         if conversation is None:
-            conversation = self._unsaved_conversation()
+            conversation = self.unsaved_conversation()
         if not self.active_model.answers(conversation):
             return None
-        prompt = conversation_prompt(
-            conversation,
-            self.options.prompt_format(conversation),
-            await self._with_draft(conversation, leaf_id, draft),
-            loaded.tokenizer,
-            think=self.options.think(conversation),
-        )
-        async with self._turns.turn():
+        history = await self._visible(conversation, leaf_id)
+        history += [_unsaved_question(draft)] if draft else []
+        if not history:
+            return None
+        format_name = self.options.prompt_format(conversation)
+        think = self.options.think(conversation)
+
+        async def count(messages: Sequence[Message]) -> int:
+            prompt = conversation_prompt(
+                conversation, format_name, messages, loaded.tokenizer, think=think
+            )
             return await self._engine.count(protocol.Count(request=0, prompt=prompt))
+
+        self._lock.stop_idle_work()
+        tokens = await count(history)
+        room = loaded.n_ctx - self.options.reserve(loaded.n_ctx)
+        effect: DraftEffect = "fits"
+        if draft and tokens > room:
+            can_drop = self.options.overflow(conversation) == "drop"
+            fits = can_drop and await fits_alone(history, room, count)
+            effect = "drops_turns" if fits else "fails"
+        return ContextUse(tokens, bool(draft), effect)
 
     async def prepare(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str
@@ -307,36 +373,17 @@ class Chat:
         Raises:
             StoreError: the messages cannot be read.
         """
-        if self.active_model.loaded is None or self._turns.taken:
+        if self.active_model.loaded is None or self.engine_in_use:
             return
         if conversation is None:
-            conversation = self._unsaved_conversation()
-        messages = await self._with_draft(conversation, leaf_id, draft)
-        self._idle_work.prepare(conversation, messages)
+            conversation = self.unsaved_conversation()
+        visible = await self._visible(conversation, leaf_id)
+        self._idle_work.prepare(conversation, [*visible, _unsaved_question(draft)])
 
-    async def _with_draft(
-        self, conversation: Conversation, leaf_id: int | None, draft: str
-    ) -> list[Message]:
-        """What the model would see of a branch, with ``draft`` as the next question."""
+    async def _visible(self, conversation: Conversation, leaf_id: int | None) -> list[Message]:
+        """What the model sees of the branch that ends with message ``leaf_id``."""
         path = await self.messages.path(leaf_id) if leaf_id is not None else []
-        visible = visible_messages(path, conversation.context_start)
-        return [*visible, _unsaved_question(draft)]
-
-    def _unsaved_conversation(self) -> Conversation:
-        """What a new conversation would be."""
-        defaults = self.settings.chat
-        return Conversation(
-            id="",
-            title="",
-            created_at=0,
-            updated_at=0,
-            leaf_id=None,
-            context_start=None,
-            model=None,
-            system=defaults.system,
-            moderation=defaults.moderation,
-            format=defaults.format,
-        )
+        return [*visible_messages(path, conversation.context_start)]
 
     # --- the end --------------------------------------------------------------------------------
 
@@ -344,6 +391,11 @@ class Chat:
     def unsaved(self) -> int:
         """How many ended answers could not be written yet."""
         return self._saver.unsaved
+
+    @property
+    def why_unsaved(self) -> str:
+        """Why they could not be written, in one line."""
+        return self._saver.why_unsaved
 
     async def save_pending(self) -> int:
         """Try again to write what could not be written; returns how many answers are left."""
@@ -369,7 +421,7 @@ class Chat:
         await self.save(_STOP_AT_EXIT_S)
         self._thread.close()
         if self.unsaved:
-            raise StoreError(f"{self.unsaved} answers could not be saved")
+            raise StoreError(f"{self.unsaved} answers could not be saved: {self.why_unsaved}")
 
     def rescue(self, limit_s: float) -> None:
         """Save the unfinished answers from another thread, while the event loop hangs.

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
+from typing import Literal
 
 from msgspec import Struct
 
@@ -22,6 +23,20 @@ class KeptHistory(Struct, frozen=True):
 
     first: Message
     messages: Sequence[Message]
+
+
+DraftEffect = Literal["fits", "drops_turns", "fails"]
+"""What sending a draft would do. The oldest turns may have to leave the context first; where that
+is not allowed, or not enough, sending fails."""
+
+
+class ContextUse(Struct, frozen=True):
+    """The context of a conversation, as the next question finds it."""
+
+    tokens: int
+    """Of the prompt; with the draft, if there is one."""
+    has_draft: bool
+    effect: DraftEffect
 
 
 def reserve_for_answer(max_tokens: int, n_ctx: int) -> int:
@@ -83,6 +98,15 @@ async def drop_oldest_turns(
             n_ctx,
         )
     return KeptHistory(history[first], without_oldest(history, first))
+
+
+async def fits_alone(
+    history: Sequence[Message], room: int, count: Callable[[Sequence[Message]], Awaitable[int]]
+) -> bool:
+    """Whether the last turn of ``history``, with the pinned ones, has at most ``room`` tokens, and
+    there is another turn that can be dropped."""
+    starts = _turn_starts(history)
+    return len(starts) > 1 and await count(without_oldest(history, starts[-1])) <= room
 
 
 async def _first_that_fits(

@@ -16,6 +16,8 @@ class ListedConversations(Struct, frozen=True):
     """The conversations, last used first, and the version of the file that they were read from."""
 
     conversations: list[Conversation]
+    unsent: set[str]
+    """Ids of those with words that are not sent yet."""
     version: int
 
 
@@ -41,12 +43,18 @@ class Conversations:
         """Where a damaged file was moved when it was opened."""
         return self._thread.damaged_file
 
+    @property
+    def why_read_only(self) -> str:
+        """Why nothing can be saved, in one line; empty if it can."""
+        return self._thread.why_read_only
+
     # --- reading --------------------------------------------------------------------------------
 
     def list_now(self) -> ListedConversations:
         """The list, read in this thread: for the first frame, which has to show it."""
         version = self._store.version()  # first: what is written meanwhile is then read again
-        return ListedConversations(self._store.conversations(), version)
+        unsent = self._store.unsent.conversations()
+        return ListedConversations(self._store.conversations(), unsent, version)
 
     async def list_with_version(self) -> ListedConversations:
         return await self._thread.call(self.list_now)
@@ -74,6 +82,10 @@ class Conversations:
     async def branches(self, conversation_id: str) -> dict[int, BranchPosition]:
         """The position of each message that has siblings, by its number."""
         return await self._thread.call(self._store.branches, conversation_id)
+
+    async def mark_interrupted(self) -> None:
+        """Mark the streaming answers of clients that no longer run as interrupted."""
+        await self._thread.call(self._store.answers.mark_interrupted)
 
     async def questions(self) -> list[str]:
         """What the person wrote in all conversations, latest first."""

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from baize_tui.catalog.adapters import AdapterRecipe
-from baize_tui.catalog.recipes import CatalogError, Domain
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
@@ -31,13 +31,13 @@ class EffectiveOptions:
     def sampling(
         self, conversation: Conversation | None, overrides: Mapping[str, Any] = {}
     ) -> Sampling:
-        """The sampling options: defaults, the model's recipe, the settings, those of
-        ``conversation``, and ``overrides``; the later ones win.
+        """The sampling options: defaults, the recipe of the model that answers, the settings, those
+        of ``conversation``, and ``overrides``; the later ones win.
 
         Raises:
             SettingsError: a value is out of its range; the message names the key.
         """
-        model = self._active_model.model
+        model = self._answering_model(conversation)
         recipe = model.recipe.sampling if model is not None else {}
         own = conversation.sampling if conversation is not None else {}
         return merge_sampling(recipe, self.settings.sampling, own, overrides)
@@ -62,13 +62,15 @@ class EffectiveOptions:
         The first that is set: by the conversation, one of its adapters, the model's recipe, the
         model file, or the settings; else the model's own chat template, or ChatML without one.
         """
-        running = self._active_model.running
+        running, model = self._active_model.running, self._answering_model(conversation)
         adapter = next((a.format for a in self._adapter_recipes(conversation) if a.format), None)
         chosen = conversation.format or adapter
+        if model is not None:
+            chosen = chosen or model.recipe.format
         fallback = fallback_format(has_template=True)
-        if running is not None:
+        if running is not None and running.model == model:  # else its file was not read yet
             named = running.loaded.prompt_format
-            chosen = chosen or running.model.recipe.format or (named if named in formats() else "")
+            chosen = chosen or (named if named in formats() else "")
             fallback = fallback_format(has_template=running.loaded.has_template)
         return chosen or self.settings.chat.format or fallback
 
@@ -77,10 +79,14 @@ class EffectiveOptions:
         for adapter in self._adapter_recipes(conversation):
             if adapter.domain is not None:
                 return adapter.domain
-        model = self._active_model.model
-        with contextlib.suppress(CatalogError):
-            model = self._active_model.required_by(conversation) or model
+        model = self._answering_model(conversation)
         return model.recipe.domain if model is not None else None
+
+    def _answering_model(self, conversation: Conversation | None) -> CatalogModel | None:
+        """The model that answers; the loaded one if that of ``conversation`` is gone."""
+        with contextlib.suppress(CatalogError):
+            return self._active_model.answering_model(conversation)
+        return self._active_model.model
 
     def adapters(self, conversation: Conversation) -> list[AdapterUse]:
         """The adapters that the engine applies to the model.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from msgspec import Struct
 
 from baize_tui.engine.protocol import FinishReason, Prefilling, Stats, ThreadsChosen
@@ -12,6 +14,20 @@ class MessageSaved(Struct, frozen=True):
     """The question, or the person's version of an answer, is saved."""
 
     message: Message
+
+
+class EngineUse(Struct, frozen=True):
+    """What the engine is used for: an answer in the conversation ``title``, a title for it, or
+    loading the model ``title``."""
+
+    work: Literal["answer", "load", "title"]
+    title: str
+
+
+class WaitingForEngine(Struct, frozen=True):
+    """The engine is used for something else; this comes again when that changes."""
+
+    use: EngineUse
 
 
 class LoadingModel(Struct, frozen=True):
@@ -59,9 +75,14 @@ class AnswerFinished(Struct, frozen=True):
     message: Message
     reason: FinishReason
     stats: Stats
-    saved: bool
     notices: list[str] = []
     """What differs from what was asked: another model, or texts that were changed."""
+    why_unsaved: str = ""
+    """Why it could not be saved at first, in one line; saving is tried again."""
+
+    @property
+    def saved(self) -> bool:
+        return not self.why_unsaved
 
 
 class AnswerFailed(Struct, frozen=True):
@@ -73,6 +94,7 @@ class AnswerFailed(Struct, frozen=True):
 
 ChatEvent = (
     MessageSaved
+    | WaitingForEngine
     | LoadingModel
     | TurnsDropped
     | AnswerStarted

@@ -11,7 +11,8 @@ from functools import cache
 
 from msgspec import Struct
 
-from baize_shared.toml_files import decode_toml
+from baize_shared.one_line_error import OneLineError
+from baize_shared.toml_files import read_toml
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM
@@ -27,7 +28,7 @@ MODERATION = (
 """The meaning of Baize's moderation sentence, for the system prompt of other models."""
 
 
-class UnknownFormat(Exception):
+class UnknownFormat(OneLineError):
     """No prompt format has this name."""
 
 
@@ -49,7 +50,7 @@ def formats() -> dict[str, PromptFormat]:
     """All prompt formats by name."""
     by_name = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
     for file in sorted((shipped_models() / "formats").glob("*.toml")):
-        by_name[file.stem] = decode_toml(file.read_bytes(), PromptFormat)
+        by_name[file.stem] = read_toml(file, PromptFormat, clean=False)
     return by_name
 
 

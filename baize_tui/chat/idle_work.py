@@ -12,7 +12,7 @@ from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.active_model import ActiveModel
 from baize_tui.chat.answer_plan import conversation_prompt
 from baize_tui.chat.effective_options import EffectiveOptions
-from baize_tui.chat.engine_turns import EngineTurns
+from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine.client import Engine, EngineFailure
 from baize_tui.engine.protocol import Warm
@@ -28,12 +28,12 @@ class IdleWork:
     def __init__(
         self,
         engine: Engine,
-        turns: EngineTurns,
+        lock: EngineLock,
         active_model: ActiveModel,
         options: EffectiveOptions,
     ) -> None:
         self._engine = engine
-        self._turns = turns
+        self._lock = lock
         self._active_model = active_model
         self._options = options
         self.on_problem: Callable[[str], None] = lambda _problem: None
@@ -49,7 +49,7 @@ class IdleWork:
         with contextlib.suppress(CatalogError, UnknownFormat):  # asking will say so
             request = self._warm_request(conversation, messages)
             typed = bool(messages[-1].text)
-            self._turns.start_idle_work(self._warm_and_save(request, save=not typed))
+            self._lock.start_idle_work(self._warm_and_save(request, save=not typed))
 
     async def _warm_and_save(self, request: Warm, *, save: bool) -> None:
         # What fails here fails again when a question is asked, which is when it is shown.
@@ -66,9 +66,9 @@ class IdleWork:
         """Save the state of the conversation that was answered last, unless it takes long."""
         if self._active_model.running is None:
             return
+        self._lock.stop_idle_work()
         with contextlib.suppress(EngineFailure, TimeoutError):
-            async with asyncio.timeout(_SAVE_AT_EXIT_S), self._turns.turn():
-                await self._engine.save_cache()
+            await asyncio.wait_for(self._engine.save_cache(), _SAVE_AT_EXIT_S)
 
     def _warm_request(self, conversation: Conversation, messages: Sequence[Message]) -> Warm:
         prompt = conversation_prompt(

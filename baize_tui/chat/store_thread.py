@@ -42,6 +42,11 @@ class StoreThread:
         """Where a damaged file was moved when it was opened."""
         return self.store.damaged_file
 
+    @property
+    def why_read_only(self) -> str:
+        """Why nothing can be saved, in one line; empty if it can."""
+        return self.store.why_read_only
+
     async def call(self, work: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
         """Run ``work``, a method of the store, in the thread.
 

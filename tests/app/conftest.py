@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from baize_tui.app.app import BaizeApp
 from baize_tui.catalog.adapters import AdapterRecipe, write_adapter_recipe
 from baize_tui.catalog.pull_records import PullRecord, write_record
-from baize_tui.catalog.recipes import CatalogError
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
@@ -33,6 +33,7 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
         size: tuple[int, int] = (100, 30),
         settings: Settings | None = None,
         notifications: bool = False,
+        find_model: Callable[[str | None], CatalogModel] | None = None,
         **options: object,
     ) -> AsyncIterator[Pilot[int]]:
         chat = Chat(
@@ -40,12 +41,16 @@ def run_app(paths: Paths, tmp_path: Path) -> RunApp:
             engine,
             settings or Settings(),
             paths.cache,
-            ScriptedCatalog(lambda name: model(str(file), name or "scripted")),
+            ScriptedCatalog(find_model or (lambda name: model(str(file), name or "scripted"))),
         )
         app = BaizeApp(chat, paths, **options)  # type: ignore[arg-type]
         async with app.run_test(size=size, notifications=notifications) as pilot:
             await wait_until(
-                lambda: chat.active_model.loaded is not None or engine.load_failure is not None,
+                lambda: (
+                    chat.active_model.loaded is not None
+                    or engine.load_failure is not None
+                    or app.state.problem
+                ),
                 "the load",
             )
             await pilot.pause()

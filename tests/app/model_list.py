@@ -7,7 +7,7 @@ from textual.widgets import Input, OptionList, Static
 
 from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.catalog.fit import Fit
-from baize_tui.catalog.planner import Cost, ModelPlan
+from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.footprint import Footprint, Measurement
 from tests.conftest import wait_until
 

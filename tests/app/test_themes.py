@@ -70,6 +70,11 @@ async def test_a_custom_theme_is_used(run_app: RunApp, paths: Paths) -> None:
         ('primary = "#12"\n', "#12"),
         ('primary = "red"\ncolour = "blue"\n', "colour"),
         ("primary = \n", "sea.toml"),
+        ("primary = " + "[" * 9000, "too deeply"),
+        ('primary = "red"\n[variables]\nborder = "nonsense"\n', "variables.border"),
+        ('primary = "red"\n[variables]\nborder = "}"\n', "variables.border"),
+        ('primary = "red"\n[variables]\nprimary = "$primary"\n', "variables.primary"),
+        ('primary = "red"\n[variables]\nblock-cursor-text-style = "boldly"\n', "none of"),
     ],
 )
 def test_an_invalid_theme_is_reported(content: str, wrong: str, paths: Paths) -> None:
@@ -78,6 +83,15 @@ def test_an_invalid_theme_is_reported(content: str, wrong: str, paths: Paths) ->
     (theme,) = read_themes(paths.themes_folder)
     assert isinstance(theme, InvalidTheme)
     assert wrong in theme.reason
+
+
+def test_variables_of_a_theme_are_colours_and_styles(paths: Paths) -> None:
+    paths.themes_folder.mkdir(parents=True)
+    variables = 'border = "#4fb286 30%"\ntext = "auto 87%"\nlink-style = "bold underline"\n'
+    (paths.themes_folder / "sea.toml").write_text(f'primary = "red"\n[variables]\n{variables}')
+    (theme,) = read_themes(paths.themes_folder)
+    assert isinstance(theme, Theme)
+    assert len(theme.variables) == 3
 
 
 async def test_a_missing_theme_is_reported(run_app: RunApp) -> None:

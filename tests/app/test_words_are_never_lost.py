@@ -13,6 +13,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 from textual.widgets.text_area import Location, WrappedDocument
 
+from baize_tui.app.actions import ACTIONS
 from baize_tui.app.widgets.pastes import runs_in
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
@@ -36,7 +37,7 @@ class Host(App[None]):
     CSS = "Prompt { width: 30; height: 6; border: none; padding: 0; }"
 
     def compose(self) -> ComposeResult:
-        yield Prompt(["/help"])
+        yield Prompt(ACTIONS)
 
 
 def atoms(document: str) -> Atoms:

@@ -148,6 +148,7 @@ class ScriptedEngine:
         self.load_failure: EngineFailure | None = None
         self.threads: ThreadsChosen | None = None
         """Sent after the first piece."""
+        self.can_switch_thinking = True
         self.prompt_format = ""
         """The format that the model file names."""
         self.stop: list[str] = []
@@ -191,6 +192,7 @@ class ScriptedEngine:
             tokenizer=TOKENIZER,
             has_template=True,
             backend="scripted",
+            can_switch_thinking=self.can_switch_thinking,
             prompt_format=self.prompt_format,
             stop=self.stop,
         )

@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from baize_tui.chat.chat import Chat
-from baize_tui.chat.engine_turns import EngineTurns
-from baize_tui.chat.events import AnswerFinished
+from baize_tui.chat.engine_lock import EngineLock
+from baize_tui.chat.events import AnswerFinished, EngineUse
 from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.protocol import Warm, Warmed
 from baize_tui.paths import Paths
@@ -100,12 +100,12 @@ async def test_whoever_needs_the_engine_ends_the_reading_ahead(paths: Paths, wai
         case "a question":
             await idle.ask("Hello?")
         case "a count":
-            assert await chat.count_prompt_tokens(conversation, None, "two words")
+            assert await chat.count_context(conversation, None, "two words")
         case "a title":
             await chat.suggest_title(conversation.id)
         case _:
             await chat.use_model(model())
-    assert engine.cancelled == 1
+    await wait_until(lambda: engine.cancelled == 1)
     await chat.close()
 
 
@@ -179,15 +179,15 @@ async def test_a_deleted_conversation_leaves_no_state(idle: Idle) -> None:
 
 
 async def test_idle_work_waits_for_those_who_use_the_engine() -> None:
-    turns, done = EngineTurns(), asyncio.Event()
+    lock, done = EngineLock(), asyncio.Event()
 
     async def work() -> None:
         done.set()
 
-    async with turns.turn():
-        turns.start_idle_work(work())
+    async with lock.hold(EngineUse("title", "A title")):
+        lock.start_idle_work(work())
         await asyncio.sleep(0)
         assert not done.is_set()
-        assert turns.taken
+        assert lock.is_held
     await done.wait()
-    assert not turns.taken
+    assert not lock.is_held

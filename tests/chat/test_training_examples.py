@@ -15,7 +15,7 @@ from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Mark, Message
 
-PROVENANCE = {"model": "scripted"}
+PROVENANCE = {"model": "scripted", "prompt_tokens": 3, "completion_tokens": 2}
 
 
 class Talk:

@@ -9,14 +9,21 @@ import msgspec
 from textual.widgets import Static
 
 from baize_shared.progress import TimeLeft, progress_text
-from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.conversation_view import CHANGES_GROUP, ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.drawing_rate import DrawingRate
 from baize_tui.app.conversation.idle_status import IdleStatus
-from baize_tui.app.conversation.list_updates import ListUpdates
+from baize_tui.app.conversation.list_updates import SAVED_AGAIN, ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.view_state import LiveAnswer
-from baize_tui.app.widgets.status_line import ANSWERING, LOADING, READING, threads_text
+from baize_tui.app.widgets.status_line import (
+    ANSWERING,
+    LOADING,
+    READING,
+    threads_text,
+    waiting_text,
+)
+from baize_tui.chat.context import ContextUse
 from baize_tui.chat.events import (
     AnswerFailed,
     AnswerFinished,
@@ -27,6 +34,7 @@ from baize_tui.chat.events import (
     MessageSaved,
     SaveFailed,
     TurnsDropped,
+    WaitingForEngine,
 )
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.store.errors import StoreError
@@ -34,7 +42,7 @@ from baize_tui.store.records import Conversation, Message
 
 MACHINE_BUSY = "the machine is busy"
 NOT_SAVED_YET = "not saved yet"
-NOT_SAVED = "not saved: the disk is full; saving will be retried"
+RETRIED = "saving will be retried"
 
 Events = AsyncGenerator[ChatEvent, None]
 
@@ -82,6 +90,10 @@ class Answers:
     ) -> None:
         self._view.live[conversation_id] = None
         self._surface.status.show_stop(self._view.is_answering)
+        if self._view.is_answering:
+            self._surface.transcript.remove_problems()
+            if self._surface.state.load_ended.is_set():
+                self._idle_status.show_current()
         self._surface.screen.run_worker(
             self._follow(conversation_id, events, on_unsaved),
             group=f"turn {conversation_id}",
@@ -110,6 +122,7 @@ class Answers:
                         await load_ended.wait()
         finally:
             self._view.live.pop(conversation_id, None)
+            self._view.waiting.pop(conversation_id, None)
             if not self._view.live:
                 self.drawing_rate.stop()
         try:
@@ -122,6 +135,7 @@ class Answers:
     async def _show_end(self, conversation_id: str, *, generated: bool) -> None:
         self._list_updates.refresh()
         if conversation_id != self._view.open_id:
+            self._draft_cost.count_now()  # the engine is free again
             return
         self._view.conversation = await self._surface.chat.conversations.get(conversation_id)
         self._surface.status.show_stop(False)
@@ -129,11 +143,13 @@ class Answers:
         await self._conversation_view.show_branches()
         if not generated:
             self._idle_status.show()  # an edited answer: it is only saved
-        self._draft_cost.count_soon()
+        self._draft_cost.count_now()
 
     def show_more_mark(self) -> None:
         """Show that text is added below, if the end of a growing answer is out of sight."""
-        more = not self._surface.transcript.following and self._view.is_answering
+        transcript = self._surface.transcript
+        is_added = self._view.is_answering or transcript.has_unseen
+        more = is_added and not transcript.following
         mark = self._surface.screen.query_one("#more", Static)
         if mark.display != more:
             mark.display = more
@@ -142,7 +158,12 @@ class Answers:
 
     def _show(self, conversation_id: str, event: ChatEvent) -> None:
         is_open = conversation_id == self._view.open_id
+        self._view.waiting.pop(conversation_id, None)
         match event:
+            case WaitingForEngine(use):
+                self._view.waiting[conversation_id] = waiting_text(use)
+                if is_open:
+                    self._idle_status.show_current()
             case AnswerText():
                 self._grow(conversation_id, event, is_open)
             case MessageSaved(message):
@@ -156,7 +177,7 @@ class Answers:
             case AnswerFailed():
                 self._fail(event, is_open)
             case SaveFailed(why=why):
-                self._surface.status.show(f"{NOT_SAVED_YET}: {why}", "problem")
+                self._surface.begin_problem("answer", f"{NOT_SAVED_YET}: {why}")
             case LoadingModel(model=model, progress=progress) if is_open:
                 self._show_progress(f"{LOADING} {model}", progress)
             case Prefilling(done=done, total=total) if is_open:
@@ -175,9 +196,14 @@ class Answers:
         replaced = [t.message.id for t in turns if t.message.parent_id == message.parent_id]
         if replaced:  # by the new version of a message
             self._surface.transcript.remove_from(replaced[0])
+            turns = self._surface.transcript.turns
+        above = turns[-1].message.id if turns else None
         self._surface.transcript.add(message)
+        if message.parent_id != above:  # another client was faster, and its turns are not shown
+            show = self._conversation_view.show_changes
+            self._surface.run_worker(show, group=CHANGES_GROUP, exclusive=True)
         if self._surface.state.load_ended.is_set():
-            self._surface.status.show(READING, "busy")
+            self._idle_status.show_current()
 
     def _begin(self, conversation_id: str, message: Message, is_open: bool) -> None:
         self._view.live[conversation_id] = LiveAnswer(message)
@@ -216,19 +242,23 @@ class Answers:
 
     def _show_progress(self, work: str, done: float, count: str = "") -> None:
         text = progress_text(work, done, count=count, left=self._time_left.after(done))
-        self._surface.status.show(text, "busy")
+        self._surface.status.show(text, "busy", short=f"{work} {done:.0%}")
 
     def _finish(self, event: AnswerFinished, is_open: bool) -> None:
         stats = event.stats
         if is_open:
             self._complete_turn(event.message)
             self._view.last_stats = stats
-            self._view.context_used = stats.prompt_tokens + stats.completion_tokens
+            used = stats.prompt_tokens + stats.completion_tokens
+            self._view.context = ContextUse(used, has_draft=False, effect="fits")
             self._idle_status.show()
         for notice in event.notices:
             self._surface.screen.notify(notice, severity="warning", markup=False)
         if not event.saved:
-            self._surface.status.show(NOT_SAVED, "problem")
+            why = f"{NOT_SAVED_YET}: {event.why_unsaved}; {RETRIED}"
+            self._surface.begin_problem("answer", why)
+        elif not self._surface.chat.unsaved:
+            self._surface.end_problem("answer", SAVED_AGAIN)
 
     def _fail(self, event: AnswerFailed, is_open: bool) -> None:
         if is_open and event.message is not None:
@@ -252,10 +282,10 @@ class Answers:
         if live is None or live.drawn:
             return
         live.drawn = True
-        turns = self._surface.transcript.turns
-        if turns and turns[-1].message.id == live.message.id:
-            turns[-1].thinking = live.thinking
-            self._surface.transcript.update_turn(turns[-1], live.message)
+        turn = self._surface.transcript.turn(live.message.id)
+        if turn is not None:
+            turn.thinking = live.thinking
+            self._surface.transcript.update_turn(turn, live.message)
 
 
 def _ended_well(last: ChatEvent | None) -> bool:

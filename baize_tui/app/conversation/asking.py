@@ -16,7 +16,7 @@ from baize_tui.store.records import DraftParts, parts_text
 
 WAIT_FOR_END = "an answer is still being written; {key} stops it, then enter sends your edit"
 EDIT_KEPT = "your edit is kept · {key} continues it"
-RECALL_KEPT = "your words are kept · ctrl+up shows them"
+RECALL_KEPT = "your words are kept · {key} shows them"
 REMOVED = "removed · {key} restores it"
 
 
@@ -45,16 +45,21 @@ class Asking:
 
     def can_start(self) -> bool:
         """Whether a turn can start; shows why not if there is no model."""
-        return self._has_model() and not self._view.is_answering
+        return self._check_model() and not self._view.is_answering
 
-    def _has_model(self) -> bool:
+    @property
+    def has_model(self) -> bool:
+        """Whether there is a model, or one may still be found."""
         state = self._surface.state
         no_model = state.chat.active_model.loaded is None and state.model is None
-        if state.load_ended.is_set() and no_model:
-            key = state.keys["model"]
+        return not (state.load_ended.is_set() and no_model)
+
+    def _check_model(self) -> bool:
+        """Whether there is a model; shows how to get one if there is none."""
+        if not self.has_model:
+            key = self._surface.state.keys["model"]
             self._surface.status.show(f"there is no model; {key} lists the models", "problem")
-            return False
-        return True
+        return self.has_model
 
     # --- sending --------------------------------------------------------------------------------
 
@@ -71,7 +76,7 @@ class Asking:
             self._composer.put_back(outgoing)
             key = self._surface.state.keys["stop"]
             self._surface.status.show(WAIT_FOR_END.format(key=key), "problem")
-        elif not self._has_model():
+        elif not self._check_model():
             self._composer.put_back(outgoing)
         else:
             await self._start(outgoing)
@@ -195,6 +200,7 @@ class Asking:
         elif (layer := self._composer.leave_recalled()) is not None:
             self._idle_status.show()
             if layer.to_store:
-                self._surface.status.show(RECALL_KEPT)
+                key = self._surface.state.keys["earlier"]
+                self._surface.status.show(RECALL_KEPT.format(key=key))
         else:
             self._surface.transcript.select(None)

@@ -44,8 +44,7 @@ class Comparing:
 
         if not self._asking.can_start():
             return
-        conversation = await self._conversation_view.begin()
-        own = self._own_answerer(conversation)
+        own = self._own_answerer(self._conversation_view.present())
         if own is None:
             return
         try:
@@ -65,7 +64,10 @@ class Comparing:
         question: str | None = draft
         if not question:
             question = await app.push_screen_wait(LineDialog(QUESTION))
-        if question and await self._ask(conversation, question, answerers) and draft:
+        if not question:
+            return
+        conversation = await self._conversation_view.begin()
+        if await self._ask(conversation, question, answerers) and draft:
             sent = self._composer.take(self._surface.prompt.give_away())
             await self._surface.chat.drafts.remove(sent.id)
 

@@ -50,13 +50,12 @@ class ConversationCommands:
     async def show_options(self) -> None:
         from baize_tui.app.screens.conversation_options import ConversationOptions
 
-        conversation = await self._conversation_view.begin()
-        change = self._conversation_view.change_options
-        options = ConversationOptions(self._surface.state, conversation, change)
+        view = self._conversation_view
+        options = ConversationOptions(self._surface.state, view.present(), view.change_options)
         self._surface.screen.app.push_screen(options)
 
     async def switch_moderation(self) -> None:
-        conversation = await self._conversation_view.begin()
+        conversation = self._conversation_view.present()
         moderation = not conversation.moderation
         changed = msgspec.structs.replace(conversation, moderation=moderation)
         await self._conversation_view.change_options(changed)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Sequence
 from functools import partial
 
+import msgspec
 from textual.widgets import Static
 
 from baize_tui.app.conversation.composer import Composer
@@ -15,12 +17,14 @@ from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.texts import disclaimer_text, head_text, welcome_text
+from baize_tui.chat.context import ContextUse
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
 
 FIRST_MESSAGES, MORE_MESSAGES = 60, 500
 """Messages read to open a conversation, and at a time for those above them."""
-REST_GROUP = "rest of the turns"
-"""The group of the worker that reads what is above."""
+REST_GROUP, CHANGES_GROUP = "rest of the turns", "changes by other clients"
+"""The groups of the workers that read what is above, and what others have written."""
 
 
 class ConversationView:
@@ -41,6 +45,10 @@ class ConversationView:
         self._draft_cost = draft_cost
         self._composer = composer
         self._queue = queue
+        self._beginning = asyncio.Lock()
+        self._has_changed = False
+        """Whether other clients have written something that is not shown yet."""
+        list_updates.on_watch = self._watch_other_clients
 
     # --- opening --------------------------------------------------------------------------------
 
@@ -51,13 +59,7 @@ class ConversationView:
         view.open(conversation)
         self._composer.show(drafts)
         self._queue.refresh()
-        messages: list[Message] = []
-        leaf = conversation.leaf_id
-        if leaf is not None:
-            messages = await surface.chat.messages.path_end(leaf, FIRST_MESSAGES)
-        live = view.live.get(conversation.id)
-        if live is not None:
-            messages = [live.message if m.id == live.message.id else m for m in messages]
+        messages = await self._last_messages(conversation)
         head = head_text(surface.chat, conversation)
         surface.transcript.show(messages, head, conversation.context_start)
         self.show_disclaimer()
@@ -67,26 +69,37 @@ class ConversationView:
         show_rest = partial(self._show_rest, conversation, messages)
         surface.run_worker(show_rest, group=REST_GROUP, exclusive=True)
 
+    async def _last_messages(self, conversation: Conversation) -> list[Message]:
+        """The end of the branch that is shown, with the answer in progress as it is now."""
+        if conversation.leaf_id is None:
+            return []
+        chat, live = self._surface.chat, self._surface.view.live.get(conversation.id)
+        messages = await chat.messages.path_end(conversation.leaf_id, FIRST_MESSAGES)
+        if live is not None:
+            messages = [live.message if m.id == live.message.id else m for m in messages]
+        return messages
+
     async def _show_rest(self, conversation: Conversation, messages: Sequence[Message]) -> None:
         """Show what can come later: the turns above, the branches, the use of the context."""
         surface, view = self._surface, self._surface.view
         first = messages[0] if messages else None
         if messages:
             last = await surface.chat.messages.get(messages[-1].id)
-            if (provenance := last.provenance) is not None:
-                used = provenance["prompt_tokens"] + provenance["completion_tokens"]
-                view.context_used = used
-                self._idle_status.show_if_idle()
+            answers = surface.chat.active_model.answers(conversation)
+            if (used := last.tokens_used) is not None and answers and view.context is None:
+                # About; it is counted unless the engine is in use.
+                view.context = ContextUse(used, has_draft=False, effect="fits")
+                self._idle_status.update()
+        self._draft_cost.count_now()
         while first is not None and first.parent_id is not None:
             earlier = await surface.chat.messages.path_end(first.parent_id, MORE_MESSAGES)
-            if view.open_id != conversation.id:
+            if view.open_id != conversation.id or not earlier:
                 return
             surface.transcript.show_earlier(earlier, conversation.context_start)
             first = earlier[0]
         # Collecting garbage among what stays would take long enough to be seen.
         gc.freeze()
         await self.show_branches()
-        self._draft_cost.count_soon()
 
     def open_new(self) -> None:
         """Show the welcome; the first message begins a conversation."""
@@ -110,14 +123,24 @@ class ConversationView:
             StoreError: it cannot be created.
         """
         surface, view = self._surface, self._surface.view
-        if view.conversation is None:
-            view.conversation = await surface.chat.new_conversation()
-            self._composer.created(view.conversation)
-            head = head_text(surface.chat, view.conversation)
-            surface.transcript.show([], head, None)
-            self.show_disclaimer()
-            self._list_updates.refresh()
-        return view.conversation
+        async with self._beginning:
+            if view.conversation is not None:
+                return view.conversation
+            created = await surface.chat.new_conversation()
+            if view.conversation is None:  # no other was opened meanwhile
+                view.conversation = created
+                self._composer.created(created)
+                surface.transcript.show([], head_text(surface.chat, created), None)
+                self.show_disclaimer()
+                self._list_updates.refresh()
+            return created
+
+    def present(self) -> Conversation:
+        """The open conversation, or what a new one would be, whose id is empty."""
+        view = self._surface.view
+        if view.conversation is not None:
+            return view.conversation
+        return self._surface.chat.unsaved_conversation()
 
     # --- changes --------------------------------------------------------------------------------
 
@@ -127,19 +150,72 @@ class ConversationView:
         if open_id is not None:
             await self.open(await self._surface.chat.conversations.get(open_id))
 
-    async def change_options(self, changed: Conversation) -> None:
-        """Store the options of a conversation, and show them if it is open.
+    async def change_options(self, changed: Conversation) -> Conversation:
+        """Store the options of a conversation, and show them if it is open; one without an id is
+        created. Returns it as it is stored.
 
         Raises:
             StoreError: they cannot be stored.
         """
         surface, view = self._surface, self._surface.view
+        if not changed.id:
+            changed = msgspec.structs.replace(changed, id=(await self.begin()).id)
         stored = await surface.chat.conversations.set_options(changed)
         if stored.id == view.open_id:
             view.conversation = stored
             surface.transcript.set_head(head_text(surface.chat, stored))
             self.show_disclaimer()
+            self._queue.refresh()
             self._idle_status.show_current()
+            self._draft_cost.count_now()
+        return stored
+
+    # --- other clients --------------------------------------------------------------------------
+
+    def _watch_other_clients(self, changed: bool) -> None:
+        """Show what another client has written, and whether one that was writing has ended."""
+        self._has_changed |= changed
+        if self._surface.view.conversation is not None and (
+            self._has_changed or self._other_client_writes
+        ):
+            self._surface.run_worker(self.show_changes, group=CHANGES_GROUP, exclusive=True)
+
+    @property
+    def _other_client_writes(self) -> bool:
+        """Whether an answer of another client grows in the open conversation."""
+        live = self._surface.view.live.get(self._surface.view.open_id or "")
+        own = live.message.id if live is not None else None
+        turns = self._surface.transcript.turns
+        return bool(turns) and turns[-1].growing and turns[-1].message.id != own
+
+    async def show_changes(self) -> None:
+        """Show the open conversation as the store has it now; what is in sight and what is typed
+        stay."""
+        surface, view = self._surface, self._surface.view
+        before = view.conversation
+        if before is None or surface.chat.unsaved:  # the store has less than the screen
+            return
+        try:
+            if self._other_client_writes:
+                await surface.chat.conversations.mark_interrupted()
+            stored = await surface.chat.conversations.get(before.id)
+            messages = await self._last_messages(stored)
+        except StoreError:
+            return  # such as a lock that another program holds; the next look may succeed
+        if view.open_id != stored.id:
+            return
+        self._has_changed = False
+        if not surface.transcript.can_continue(messages):
+            await self.open(stored)
+            return
+        view.conversation = stored
+        if (head := head_text(surface.chat, stored)) != head_text(surface.chat, before):
+            surface.transcript.set_head(head)
+        changed = surface.transcript.show_end(messages, stored.context_start)
+        if changed or stored != before:
+            self.show_disclaimer()
+            await self.show_branches()
+            self._idle_status.update()
             self._draft_cost.count_soon()
 
     # --- parts ----------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-"""How many tokens the context has with the draft, counted when the person stops typing.
+"""How full the context is, with the draft: counted when the person stops typing, and after every
+change of the conversation.
 
 Then the conversation is read ahead, so that the answer begins at once.
 """
@@ -12,7 +13,8 @@ from textual.timer import Timer
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.slash_commands import command_in
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.chat.errors import NoModelLoaded
+from baize_tui.chat.context import ContextUse
+from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.store.errors import StoreError
 
@@ -21,64 +23,70 @@ COUNT_AFTER_S = 0.3
 COUNT_GROUP = "count"
 """The group of the worker that counts."""
 
+_Place = tuple[str | None, int | None]
+
 
 class DraftCost:
-    """Counts the draft, and shows the count in the status line."""
+    """Counts the conversation with the draft, and shows the count in the status line."""
 
     def __init__(self, surface: Surface, idle_status: IdleStatus) -> None:
         self._surface = surface
         self._idle_status = idle_status
         self._timer: Timer | None = None
-        self._problem: tuple[str, str] | None = None
-        """The last problem in the status line, and the draft beside it."""
+        self._without_draft: dict[_Place, ContextUse | None] = {}
+        """The last count without a draft, and where that was."""
 
     def draft_changed(self) -> None:
-        if not self._surface.prompt.draft:
-            self._set_tokens(None)  # no need to count
+        context = self._surface.view.context
+        if not self._surface.prompt.draft and context is not None and context.has_draft:
+            self._show(self._without_draft.get(self._place))
         self.count_soon()
 
     def count_soon(self) -> None:
         """Count after ``COUNT_AFTER_S``, unless this is called again before."""
         self.stop()
-        self._timer = self._surface.screen.set_timer(COUNT_AFTER_S, self._start_count)
+        self._timer = self._surface.screen.set_timer(COUNT_AFTER_S, self.count_now)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.stop()
 
-    def _start_count(self) -> None:
+    def count_now(self) -> None:
+        self.stop()
         self._surface.run_worker(self._count, group=COUNT_GROUP, exclusive=True)
 
-    async def _count(self) -> None:
-        view, draft = self._surface.view, self._surface.prompt.draft
-        chat, conversation, tokens = self._surface.chat, view.conversation, None
-        leaf = conversation.leaf_id if conversation is not None else None
-        if view.editing is not None:
-            leaf = view.editing.parent_id
-        is_command = command_in(draft, self._surface.state.actions) is not None
-        # If it cannot be counted, sending it will say why.
-        with contextlib.suppress(EngineFailure, NoModelLoaded, StoreError):
-            if draft and not is_command:
-                tokens = await chat.count_prompt_tokens(conversation, leaf, draft)
-        if draft == self._surface.prompt.draft:
-            self._set_tokens(tokens)
-            with contextlib.suppress(StoreError):
-                await chat.prepare(conversation, leaf, "" if is_command else draft)
-
-    def _set_tokens(self, tokens: int | None) -> None:
+    @property
+    def _place(self) -> _Place:
+        """The conversation, and the message after which the draft comes."""
         view = self._surface.view
-        before, view.draft_tokens = view.draft_tokens, tokens
-        if tokens != before and not self._keeps_problem():
-            self._idle_status.show_if_idle()
+        if view.conversation is None:
+            return None, None
+        editing = view.editing
+        leaf = editing.parent_id if editing is not None else view.conversation.leaf_id
+        return view.conversation.id, leaf
 
-    def _keeps_problem(self) -> bool:
-        """Whether the status line has a problem that the person has not answered by typing.
+    async def _count(self) -> None:
+        chat, view, place = self._surface.chat, self._surface.view, self._place
+        typed = self._surface.prompt.draft
+        draft = "" if command_in(typed, self._surface.state.actions) is not None else typed
+        if chat.engine_in_use:  # it is counted when that ends
+            if view.context is not None and view.context.has_draft:
+                self._show(self._without_draft.get(place))
+            return
+        context = None
+        # If it cannot be counted, sending it will say why.
+        with contextlib.suppress(EngineFailure, StoreError, UnknownFormat):
+            context = await chat.count_context(view.conversation, place[1], draft)
+        if (place, typed) != (self._place, self._surface.prompt.draft):
+            return  # it is counted again
+        if not draft:
+            self._without_draft = {place: context}
+        self._show(context)
+        with contextlib.suppress(StoreError):
+            await chat.prepare(view.conversation, place[1], draft)
 
-        A count that began before the problem appeared is of the same draft, and must not hide it.
-        """
-        status, draft = self._surface.status, self._surface.prompt.draft
-        if status.kind != "problem":
-            return False
-        if self._problem is None or self._problem[0] != status.text:
-            self._problem = status.text, draft
-        return self._problem[1] == draft
+    def _show(self, context: ContextUse | None) -> None:
+        view = self._surface.view
+        if context != view.context:
+            view.context = context
+            self._idle_status.update()

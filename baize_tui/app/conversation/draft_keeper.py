@@ -22,7 +22,7 @@ SAVE_AFTER_S = 0.4
 """A change is written after this time, so that at most a second of typing can be lost."""
 SAVE_GROUP = "drafts"
 """The group of the worker that writes."""
-NOT_SAVED = "the draft is not saved yet"
+NOT_SAVED, SAVED = "the draft is not saved yet", "the draft is saved"
 
 
 class DraftKeeper:
@@ -142,8 +142,10 @@ class DraftKeeper:
         try:
             await self.save()
         except StoreError as error:
-            self._surface.status.show(f"{NOT_SAVED}: {error}", "problem")
+            self._surface.begin_problem("draft", f"{NOT_SAVED}: {error}")
             self._save_later()
+        else:
+            self._surface.end_problem("draft", SAVED)
 
     async def save(self) -> None:
         """Write all changes now.

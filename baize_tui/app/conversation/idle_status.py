@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.widgets.status_line import ANSWERING, READING, threads_text
+from baize_tui.app.widgets.status_line import (
+    ANSWERING,
+    READING,
+    ClientStatus,
+    speed_text,
+    threads_text,
+)
 from baize_tui.catalog.recipes import CatalogError
+from baize_tui.chat.active_model import RunningModel
+from baize_tui.chat.context import DraftEffect
 
 MODERATED, NOT_MODERATED = "moderated", "not moderated"
 EDITING = "editing · enter creates a branch · esc cancels"
-TOO_LONG, DROPS_TURNS = "too long", "drops oldest turns"
+EFFECTS: dict[DraftEffect, str] = {
+    "fits": "",
+    "drops_turns": "drops oldest turns",
+    "fails": "too long, sending will fail",
+}
+NO_MODEL, NOT_RUNNING = "no model", "(not loaded)"
 NOT_LOADED, GONE = "(loads with the next question)", "is not on this machine"
 
 
@@ -18,15 +31,9 @@ class IdleStatus:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether the status line has nothing else to show."""
-        view = self._surface.view
-        running = self._surface.chat.active_model.running
-        return running is not None and not view.is_answering and view.editing is None
-
-    def show_if_idle(self) -> None:
-        if self.is_idle:
+    def update(self) -> None:
+        """Show the state again if the status line shows it: something else stays."""
+        if self._surface.status.kind == "idle":
             self.show()
 
     def show_current(self) -> None:
@@ -38,55 +45,86 @@ class IdleStatus:
             return
         live = view.live[open_id]
         begun = live is not None and not live.reading
-        self._surface.status.show(ANSWERING if begun else READING, "busy")
+        waiting = view.waiting.get(open_id)
+        self._surface.status.show(ANSWERING if begun else waiting or READING, "busy")
+
+    def end_message(self) -> None:
+        """The person goes on: end a note or a problem, unless the problem lasts."""
+        if self._surface.status.kind in ("note", "problem"):
+            self.show_current()
 
     def show(self) -> None:
-        state, view, status = self._surface.state, self._surface.view, self._surface.status
+        view, status = self._surface.view, self._surface.status
+        problem = next(iter(view.problems.values()), None)
         if view.editing is not None:
             status.show(EDITING, "busy")
-            return
-        parts: list[str] = []
-        threads = ""
+        elif problem is not None:
+            status.show(problem, "problem")
+        else:
+            status.show_client(self._client_status())
+
+    def _client_status(self) -> ClientStatus:
+        state, view = self._surface.state, self._surface.view
         running = state.chat.active_model.running
-        if running is not None:
-            adapters = view.conversation.adapters if view.conversation is not None else {}
-            names = [name for name, scale in adapters.items() if scale]
-            parts.append(" + ".join([self._answering_model(running.model.name), *names]))
-            if view.last_stats is not None:
-                parts.append(f"{view.last_stats.tokens_per_second:.0f} tokens/s")
-                threads = threads_text(view.last_stats.threads, running.loaded.threads)
-                parts.append(threads)
-            parts.append(self._context_text(running.loaded.n_ctx))
-        elif state.model is not None:
-            parts.append(state.model.name)
+        speed = threads = ""
+        is_loaded = running is not None and state.chat.active_model.answers(view.conversation)
+        if running is not None and view.last_stats is not None and is_loaded:
+            speed = speed_text(view.last_stats.tokens_per_second)
+            threads = threads_text(view.last_stats.threads, running.loaded.threads)
         chosen = view.conversation if view.conversation is not None else state.settings.chat
-        parts.append(MODERATED if chosen.moderation else NOT_MODERATED)
-        parts.append(state.pulls.status_text)
-        text = " · ".join(part for part in parts if part)
-        if threads and not status.fits(text):
-            text = " · ".join(part for part in parts if part and part != threads)
-        status.show(text)
+        model, model_state = self._model_texts(running)
+        return ClientStatus(
+            model=model,
+            model_state=model_state,
+            speed=speed,
+            threads=threads,
+            context=(
+                self._context_texts(running.loaded.n_ctx)
+                if running is not None and is_loaded
+                else ()
+            ),
+            has_draft=view.context is not None and view.context.has_draft,
+            moderation=MODERATED if chosen.moderation else NOT_MODERATED,
+            pulls=state.pulls.status_text,
+        )
 
-    def _answering_model(self, loaded: str) -> str:
-        """The model that answers the next question, which need not be the ``loaded`` one."""
+    def _model_texts(self, running: RunningModel | None) -> tuple[str, str]:
+        """The model that answers the next question, with its adapters, and its state."""
+        state, conversation = self._surface.state, self._surface.view.conversation
+        if running is None and state.model is None:
+            return NO_MODEL if state.load_ended.is_set() else "", ""
+        if running is None:
+            assert state.model is not None
+            return state.model.name, NOT_RUNNING
+        adapters = conversation.adapters if conversation is not None else {}
+        names = [name for name, scale in adapters.items() if scale]
+        name, model_state = self._answering_model(running.model.name)
+        return " + ".join([name, *names]), model_state
+
+    def _answering_model(self, loaded: str) -> tuple[str, str]:
+        """The model that answers, which need not be the ``loaded`` one, and its state."""
         active, conversation = self._surface.chat.active_model, self._surface.view.conversation
-        if conversation is None or conversation.model is None or active.is_model_of(conversation):
-            return loaded
-        if active.one_model:
-            return f"{loaded} instead of {conversation.model}"
         try:
-            active.required_by(conversation)
+            model = active.answering_model(conversation)
         except CatalogError:
-            return f"{conversation.model} {GONE}"
-        return f"{conversation.model} {NOT_LOADED}"
+            name = conversation.model if conversation is not None else None
+            return name or "", GONE
+        if model is not None and model != active.model:
+            return model.name, NOT_LOADED
+        if conversation is None or conversation.model is None or active.is_model_of(conversation):
+            return loaded, ""
+        shown, own = active.names_apart(conversation)
+        return shown, f"instead of {own}"
 
-    def _context_text(self, n_ctx: int) -> str:
-        """How many tokens of the context are used, or would be with the draft."""
-        options, view = self._surface.chat.options, self._surface.view
-        if view.draft_tokens is None:
-            return f"context {view.context_used}/{n_ctx}" if view.context_used else ""
-        text = f"context {view.draft_tokens}/{n_ctx} with draft"
-        if view.draft_tokens > n_ctx - options.reserve(n_ctx):
-            stops = options.overflow(view.conversation) == "stop"
-            text += f": {TOO_LONG if stops else DROPS_TURNS}"
-        return text
+    def _context_texts(self, n_ctx: int) -> tuple[str, ...]:
+        """How many tokens of the context are used, or would be with the draft; long and short."""
+        context = self._surface.view.context
+        if context is None:
+            return ()
+        used = f"{context.tokens}/{n_ctx}"
+        if not context.has_draft:
+            return f"context {used}", used
+        if context.effect == "fits":
+            return f"context {used} with draft", f"context {used}", used
+        effect = EFFECTS[context.effect]
+        return f"context {used} with draft: {effect}", f"{used}: {effect}", effect

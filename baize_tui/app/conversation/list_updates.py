@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from textual.timer import Timer
 
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.store.errors import StoreError
 
-WATCH_EVERY_S = 2.0
+WATCH_EVERY_S = 1.0
 READ_GROUP = "list"
 """The group of the worker that reads the list."""
-SAVED_AGAIN = "everything is saved again"
+SAVED_AGAIN, READ_AGAIN = "everything is saved again", "the list is up to date again"
 
 
 class ListUpdates:
@@ -20,15 +22,20 @@ class ListUpdates:
         self._surface = surface
         self._version = 0
         self._timer: Timer | None = None
+        self.on_watch: Callable[[bool], None] | None = None
+        """Called again and again, with whether another client has written something."""
 
     def start(self) -> None:
         """Show the list on the first frame, and watch the store from then on."""
-        listed = self._surface.chat.conversations.list_now()
+        chat = self._surface.chat
+        listed = chat.conversations.list_now()
         self._version = listed.version
-        self._surface.conversation_list.show(listed.conversations, None, set())
+        self._surface.conversation_list.show(listed.conversations, None, set(), listed.unsent)
         self._timer = self._surface.screen.set_interval(WATCH_EVERY_S, self._watch_store)
+        chat.drafts.on_change = self.refresh
 
     def stop(self) -> None:
+        self._surface.chat.drafts.on_change = None
         if self._timer is not None:
             self._timer.stop()
 
@@ -41,20 +48,24 @@ class ListUpdates:
         try:
             listed = await surface.chat.conversations.list_with_version()
         except StoreError as error:
-            surface.status.show(str(error), "problem")
+            surface.begin_problem("list", str(error))
             return
+        surface.end_problem("list", READ_AGAIN)
         self._version = listed.version
         open_id, busy = surface.view.open_id, surface.chat.busy
-        surface.conversation_list.show(listed.conversations, open_id, busy)
+        surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
 
     async def _watch_store(self) -> None:
         """Look for changes of other clients, and save what could not be saved before."""
         chat = self._surface.chat
         if chat.unsaved and await chat.save_pending() == 0:
-            self._surface.status.show(SAVED_AGAIN)
+            self._surface.end_problem("answer", SAVED_AGAIN)
         try:
             version = await chat.conversations.version()
         except StoreError:
             return  # such as a lock that another program holds; the next look may succeed
-        if version != self._version:
+        changed = version != self._version
+        if changed:
             self.refresh()
+        if self.on_watch is not None:
+            self.on_watch(changed)

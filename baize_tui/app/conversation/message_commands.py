@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import msgspec
 
-from baize_shared.counts import count_text
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import EDITING
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import Mark
 
 NO_CODE = "There is no code block in this message."
@@ -76,11 +76,15 @@ class MessageCommands:
         one that can be."""
         if self._surface.prompt.has_focus and self._surface.prompt.unfold_paste():
             return
-        turn = self._transcript.turn_to_work_on()
-        turns = [turn] if turn is not None and turn.selected else reversed(self._transcript.turns)
-        foldable = (t for t in turns if t.message.reasoning or t.is_folded or t.unfolded)
-        if (first := next(foldable, None)) is not None:
-            self.unfold_message(first.message.id)
+        if (foldable := self.foldable_turn) is not None:
+            self.unfold_message(foldable.message.id)
+
+    @property
+    def foldable_turn(self) -> Turn | None:
+        """The selected turn, or the last one, that can be unfolded or folded."""
+        selected = self._transcript.selected
+        turns = [selected] if selected is not None else reversed(self._transcript.turns)
+        return next((t for t in turns if t.message.reasoning or t.is_folded or t.unfolded), None)
 
     def unfold_message(self, message_id: int) -> None:
         """Unfold or fold a long question, or the reasoning of an answer."""
@@ -137,19 +141,17 @@ class MessageCommands:
         else:
             self._copy_text(blocks[number])
 
-    def _copy_text(self, text: str) -> None:
-        from baize_tui.app.services.clipboard import copy_to_file, copy_to_system
+    def has_code(self, turn: Turn) -> bool:
+        """Whether the message has a code block."""
+        from baize_tui.app.services.clipboard import code_blocks
 
-        self._surface.screen.app.copy_to_clipboard(text)
-        notice = f"Copied {count_text(len(text), 'character')}"
-        if not copy_to_system(text):
-            # The terminal may ignore OSC 52, and never says so.
-            try:
-                file = copy_to_file(text, self._surface.state.paths.cache)
-                notice += f", also to {file}"
-            except OSError as error:
-                notice += f" (to no file: {error.strerror})"
-        self._surface.screen.notify(notice, markup=False)
+        return bool(code_blocks(turn.text))
+
+    def _copy_text(self, text: str) -> None:
+        from baize_tui.app.services.clipboard import copy_text
+
+        screen = self._surface.screen
+        screen.notify(copy_text(screen.app, text, self._surface.state.paths.cache), markup=False)
 
     # --- deleting -------------------------------------------------------------------------------
 

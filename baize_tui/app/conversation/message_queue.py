@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Queued
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.queue_lines import ENTER_SENDS, QUEUED, WAITING, QueueLines
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.store.records import Unsent, parts_text
 
 
@@ -13,6 +16,7 @@ class MessageQueue:
     """Adds and removes queued messages, in the store too, and shows those of one conversation."""
 
     def __init__(self, surface: Surface, composer: Composer, lines: QueueLines) -> None:
+        self._surface = surface
         self._store = surface.chat.drafts
         self._prompt = surface.prompt
         self._composer = composer
@@ -23,8 +27,24 @@ class MessageQueue:
         drafts = self._composer.shown
         texts = tuple(parts_text(queued.parts).strip() for queued in drafts.queue)
         # With a draft in the prompt, Enter sends that.
-        waiting = WAITING if self._prompt.text else ENTER_SENDS
-        self._lines.show(texts, waiting if drafts.waits else QUEUED)
+        if not texts:
+            state = QUEUED
+        elif not drafts.waits:
+            state = self._with_model(f"{QUEUED} for")
+        elif self._prompt.text:
+            state = WAITING
+        else:
+            state = self._with_model(f"{ENTER_SENDS} to")
+        self._lines.show(texts, state)
+
+    def _with_model(self, text: str) -> str:
+        """``text`` with the model that answers; without its last word if there is none."""
+        conversation = self._surface.view.conversation
+        model = None
+        with contextlib.suppress(CatalogError):  # sending it says why
+            if conversation is not None:
+                model = self._surface.chat.active_model.answering_model(conversation)
+        return f"{text} {model.name}" if model is not None else text.rpartition(" ")[0]
 
     async def add(self, drafts: ConversationDrafts, queued: Queued) -> None:
         """Add a message at the end.

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from baize_shared.progress import TimeLeft, progress_text
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import LOADING
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, NoModelInstalled
 from baize_tui.engine.client import EngineFailure
 
 NO_MODEL = "no model"
+NO_MODEL_YET = "There is no model yet."
 FAILURE_TITLE = "Model"
 
 
@@ -35,9 +38,12 @@ class ModelLoading:
         state = self._surface.state
         try:
             try:
-                state.model = state.chat.catalog.find_model(name)
+                is_default = name == state.settings.model.default
+                find = state.chat.catalog.find_model
+                state.model = state.chat.default_model() if is_default else find(name)
             except CatalogError as error:
-                state.problem = str(error)
+                is_first_run = isinstance(error, NoModelInstalled)
+                state.problem = NO_MODEL_YET if is_first_run else str(error)
                 self._surface.status.show(NO_MODEL, "problem")
             self._conversation_view.show_welcome()
             self._conversation_view.show_disclaimer()
@@ -53,10 +59,11 @@ class ModelLoading:
 
         def show_progress(done: float) -> None:
             text = progress_text(f"{LOADING} {model.name}", done, left=left.after(done))
-            surface.status.show(text, "busy")
+            surface.status.show(text, "busy", short=f"{LOADING} {done:.0%}")
 
         show_progress(0.0)
-        surface.state.model = model
+        surface.state.model, surface.state.problem = model, ""
+        self._conversation_view.show_welcome()
         try:
             await surface.chat.use_model(model, show_progress)
         except EngineFailure as error:
@@ -82,17 +89,23 @@ class ModelLoading:
         except CatalogError as error:
             self._surface.status.show(str(error), "problem")
             return
+        self._surface.chat.active_model.one_model = False
         if view.conversation is not None:
             changed = self._surface.chat.active_model.assign_to(view.conversation, model)
             await self._conversation_view.change_options(changed)
         await self.load(model)
-        self._conversation_view.show_welcome()
 
     async def choose(self) -> str | None:
         """Ask for a model; None if the person closes the screen."""
         from baize_tui.app.screens.models import ModelsScreen
 
-        model = self._surface.chat.active_model.model
+        active, model = self._surface.chat.active_model, None
+        with contextlib.suppress(CatalogError):
+            model = active.answering_model(self._surface.view.conversation)
         current = model.name if model is not None else None
         screen = ModelsScreen(self._surface.state, current)
-        return await self._surface.screen.app.push_screen_wait(screen)
+        chosen = await self._surface.screen.app.push_screen_wait(screen)
+        self._conversation_view.show_welcome()  # another model may be the default now
+        self._conversation_view.show_disclaimer()
+        self._idle_status.update()
+        return chosen

@@ -17,13 +17,18 @@ from textual.screen import Screen
 from textual.widgets import OptionList, Static, TextArea
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.actions import ACTIONS
+from baize_tui.app.actions import ACTIONS, APP_ACTIONS, Action
 from baize_tui.app.conversation.answers import Answers
 from baize_tui.app.conversation.asking import Asking
+from baize_tui.app.conversation.available_commands import AvailableCommands
 from baize_tui.app.conversation.comparing import Comparing
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_commands import ConversationCommands
-from baize_tui.app.conversation.conversation_view import REST_GROUP, ConversationView
+from baize_tui.app.conversation.conversation_view import (
+    CHANGES_GROUP,
+    REST_GROUP,
+    ConversationView,
+)
 from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost
 from baize_tui.app.conversation.draft_keeper import DraftKeeper
 from baize_tui.app.conversation.idle_status import IdleStatus
@@ -39,6 +44,8 @@ from baize_tui.app.services.background_pulls import PullEvent
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.fixed_text import FixedText
+from baize_tui.app.widgets.notices import Notices
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.queue_lines import QueueLines
 from baize_tui.app.widgets.status_line import LOADING, StatusLine
@@ -50,11 +57,12 @@ NARROW = 60
 SMALLEST = (30, 8)
 """Columns and lines below which nothing can be shown."""
 TITLES_GROUP = "title"
-READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, TITLES_GROUP)
+READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, CHANGES_GROUP, TITLES_GROUP)
 """Groups of the workers that read the store, or ask the engine, for what is shown."""
-MORE_BELOW = "↓ more text below"
+MORE_BELOW = "↓ more below"
 NOTHING_TO_UNDO = "There is nothing to undo."
 NOTHING_QUEUED = "No message is queued."
+THEME_QUESTION = "Theme"
 NO_COMMAND = "no command {name} · enter again sends it as text · /help lists all"
 
 
@@ -63,8 +71,11 @@ class ConversationScreen(Screen[None]):
 
     AUTO_FOCUS = "#prompt"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(action.key, action.id, action.title, id=action.id, show=False, priority=True)
+        Binding(
+            ",".join(action.keys), action.id, action.title, id=action.id, show=False, priority=True
+        )
         for action in ACTIONS
+        if not action.only_in_prompt and action.id not in APP_ACTIONS
     ]
     _too_small = getters.query_one("#too-small", Static)
 
@@ -75,7 +86,7 @@ class ConversationScreen(Screen[None]):
         self._open_session = open_session
         self.view = ViewState()
         self.transcript = Transcript(state.keys)
-        self.prompt = Prompt([action.command for action in state.actions])
+        self.prompt = Prompt(state.actions)
         self.status = StatusLine(state.actions)
         self.conversation_list = ConversationList()
         self.queue_lines = QueueLines(state.keys["take_back"], state.keys["remove"])
@@ -107,6 +118,9 @@ class ConversationScreen(Screen[None]):
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
+        self._available_commands = AvailableCommands(
+            surface, self._asking, self._messages, composer, undo_stack
+        )
         self._comparing = Comparing(
             surface, view, self._asking, composer, self.model_loading.show_loaded
         )
@@ -116,11 +130,13 @@ class ConversationScreen(Screen[None]):
         yield self.conversation_list
         with Vertical(id="column"):
             yield self.transcript
-            yield Static(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
+            if not self.app._disable_notifications:
+                yield Notices(id="notices")
+            yield FixedText(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
             yield Static("", id="disclaimer", markup=False)
             yield self.queue_lines
             yield self.prompt
-        yield Static("", id="too-small", markup=False)
+        yield FixedText("", id="too-small", markup=False)
 
     # --- start and end --------------------------------------------------------------------------
 
@@ -155,7 +171,10 @@ class ConversationScreen(Screen[None]):
             self.workers.cancel_group(self, group)
 
     def _start_command(self, command: Callable[[], Awaitable[None]], group: str) -> None:
-        """Run a command that waits for dialogs or the model; a failed write is shown."""
+        """Run a command that waits for dialogs or the model, once at a time; a failed write is
+        shown."""
+        if any(worker.group == group and worker.is_running for worker in self.workers):
+            return
 
         async def run() -> None:
             try:
@@ -166,6 +185,10 @@ class ConversationScreen(Screen[None]):
         self._surface.run_worker(run, group=group)
 
     # --- events ---------------------------------------------------------------------------------
+
+    def note_input(self) -> None:
+        """The person pressed a key or a mouse button, or pasted; it is handled next."""
+        self._idle_status.end_message()
 
     def on_resize(self, event: events.Resize) -> None:
         # Not HORIZONTAL_BREAKPOINTS: a class on the screen restyles every widget.
@@ -182,22 +205,41 @@ class ConversationScreen(Screen[None]):
             )
 
     def _follow_pull(self, _: PullEvent) -> None:
-        self._idle_status.show_if_idle()
+        self._idle_status.update()
 
     def settings_changed(self, event: SettingsChanged) -> None:
         """Show what depends on the settings."""
         if event.table == "look":
             self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
         self.conversation_view.show_welcome()
-        self._idle_status.show_if_idle()
+        self._idle_status.update()
+        self._draft_cost.count_soon()
+
+    @on(StatusLine.CutOff)
+    def _show_all_of_message(self, event: StatusLine.CutOff) -> None:
+        """Show a message for which the status line is too short, unless it is shown elsewhere."""
+        shown = {*self.transcript.notes, *(n.message for n in self.app._notifications)}
+        if event.text not in shown:
+            is_problem = self.status.kind == "problem"
+            self.notify(event.text, severity="error" if is_problem else "information", markup=False)
 
     @on(Transcript.Moved)
     def _show_more_mark(self) -> None:
         self.answers.show_more_mark()
+        self._show_keys()
+
+    @on(Transcript.SelectionChanged)
+    @on(events.DescendantFocus)
+    @on(events.DescendantBlur)
+    def _show_keys(self) -> None:
+        """Show the keys for what is selected, or has the focus."""
+        selected = self.transcript.selected is not None
+        self.status.show_target(in_list=self.conversation_list.has_focus, message_selected=selected)
 
     @on(Transcript.TurnClicked)
     def _select_clicked(self, event: Transcript.TurnClicked) -> None:
-        self.transcript.select(None if event.turn.selected else event.turn)
+        # It is in sight: scrolling would move the text below the mouse.
+        self.transcript.select(None if event.turn.selected else event.turn, scroll=False)
         self.set_focus(self.prompt)
 
     @on(events.Click, "#more")
@@ -206,7 +248,7 @@ class ConversationScreen(Screen[None]):
 
     @on(events.Click, "#status-text")
     def _open_palette(self) -> None:
-        self.app.action_command_palette()
+        self.action_palette()
 
     @on(OptionList.OptionSelected, "#conversations")
     async def _open_selected(self, event: OptionList.OptionSelected) -> None:
@@ -264,10 +306,16 @@ class ConversationScreen(Screen[None]):
     # --- actions: asking ------------------------------------------------------------------------
 
     def action_stop(self) -> None:
-        if self.conversation_list.has_focus:
+        if self.selections:
+            self.clear_selection()
+        elif self.conversation_list.has_focus:
             self._surface.focus_prompt()
         else:
             self._asking.stop()
+
+    def stop_answer(self) -> bool:
+        """Stop the answer of the open conversation; False if there is none."""
+        return self.view.open_id is not None and self._state.chat.stop(self.view.open_id)
 
     def action_again(self) -> None:
         self._asking.answer_again()
@@ -318,6 +366,12 @@ class ConversationScreen(Screen[None]):
 
     def action_next(self) -> None:
         self.transcript.select_neighbour(1)
+
+    async def action_earlier(self) -> None:
+        await self._composer.recall(1)
+
+    async def action_later(self) -> None:
+        await self._composer.recall(-1)
 
     def action_start(self) -> None:
         self.transcript.scroll_to_start()
@@ -415,6 +469,25 @@ class ConversationScreen(Screen[None]):
                 self.run_worker(self.model_loading.use(name), group="load", exclusive=True)
 
         self._start_command(choose, "models")
+
+    def action_palette(self) -> None:
+        from baize_tui.app.screens.palette import Palette
+
+        def run(action: Action | None) -> None:
+            if action is not None:
+                self.call_later(self.run_action, action.id)
+
+        self.app.push_screen(Palette(self._available_commands.actions()), run)
+
+    def action_theme(self) -> None:
+        from baize_tui.app.screens.picker import Choice, Picker
+
+        def use(theme: str | None) -> None:
+            if theme is not None:
+                self.app.theme = theme
+
+        themes = [Choice(name, name) for name in sorted(self.app.available_themes)]
+        self.app.push_screen(Picker(THEME_QUESTION, themes), use)
 
     def action_help(self) -> None:
         from baize_tui.app.screens.dialogs import HelpScreen

@@ -42,6 +42,16 @@ class Surface(Struct, frozen=True, eq=False):
         function = cast("Callable[[], Coroutine[None, None, None]]", work)
         _: Worker[None] = self.screen.run_worker(function, group=group, exclusive=exclusive)
 
+    def begin_problem(self, id: str, text: str) -> None:
+        """Show a problem until ``end_problem``, not only until the person's next key."""
+        self.view.problems[id] = text
+        self.status.show(text, "problem")
+
+    def end_problem(self, id: str, text: str) -> None:
+        """Show ``text`` if there was the problem ``id``."""
+        if self.view.problems.pop(id, None) is not None:
+            self.status.show(text)
+
     def focus_prompt(self) -> None:
         """Leave the list, and hide it if the terminal is too narrow for both."""
         self.conversation_list.remove_class("-summoned")

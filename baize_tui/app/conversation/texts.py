@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from baize_tui.app.state import ClientState
 from baize_tui.chat.chat import Chat
-from baize_tui.chat.formats import format_named, system_prompt
+from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
 from baize_tui.store.records import Conversation
 
 NAME = "白泽 Baize"
 START = "Type below and press Enter. Everything stays on this computer."
-NO_MODEL = "There is no model yet."
+GET_MODEL = (
+    "{model} lists models with their size, their licence and whether they fit this machine: enter "
+    "downloads one. In the list, f6 adds a GGUF file that you have."
+)
 OFFLINE = (
-    "Nothing is downloaded unless you ask for it, and everything else works offline: you can read, "
-    "search and copy your conversations."
+    "Nothing is downloaded before you have seen what it takes, and everything else works offline: "
+    "you can read, search and copy your conversations."
 )
 
 
@@ -21,7 +24,7 @@ def welcome_text(state: ClientState) -> str:
     keys = state.keys
     if state.problem:
         help = f"{OFFLINE} {keys['help']} shows all keys."
-        return "\n\n".join([NO_MODEL, state.problem, help])
+        return "\n\n".join([state.problem, GET_MODEL.format(model=keys["model"]), help])
     parts = [START]
     if state.model is not None:
         recipe = state.model.recipe
@@ -36,7 +39,11 @@ def welcome_text(state: ClientState) -> str:
 
 def head_text(chat: Chat, conversation: Conversation) -> str:
     """What the model is told before the first turn."""
-    if format_named(chat.options.prompt_format(conversation)).has_preamble:
+    try:
+        format = format_named(chat.options.prompt_format(conversation))
+    except UnknownFormat as error:
+        return str(error)
+    if format.has_preamble:
         sentence = "with" if conversation.moderation else "without"
         return f"Baize's own preamble, {sentence} its moderation sentence"
     return system_prompt(conversation.system, moderation=conversation.moderation)

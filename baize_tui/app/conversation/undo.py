@@ -13,6 +13,10 @@ class UndoStack:
     def __init__(self) -> None:
         self._undos: list[Undo] = []
 
+    def __bool__(self) -> bool:
+        """Whether there is a change to undo."""
+        return bool(self._undos)
+
     def push(self, undo: Undo) -> None:
         self._undos.append(undo)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from baize_tui.chat.context import ContextUse
 from baize_tui.engine.protocol import Stats
 from baize_tui.store.records import Conversation, Message
 
@@ -27,14 +28,16 @@ class ViewState(Struct, eq=False):
     """The open conversation; None before the first message of a new one."""
     editing: Message | None = None
     """The message whose text is in the prompt to be edited."""
-    context_used: int = 0
-    """Tokens in the context after the last answer; 0 if that is unknown."""
-    draft_tokens: int | None = None
-    """Tokens of the prompt if the draft were sent; None if that is unknown."""
+    context: ContextUse | None = None
+    """The context of the open conversation; None if that is unknown."""
     last_stats: Stats | None = None
     """How the last answer was generated, if that was since the conversation was opened."""
     live: dict[str, LiveAnswer | None] = {}
     """Turns in progress in all conversations, by id; None until the answer begins."""
+    waiting: dict[str, str] = {}
+    """What the turns wait for that wait for the engine, by the id of the conversation."""
+    problems: dict[str, str] = {}
+    """Problems that last, such as a full disk; see ``Surface.begin_problem``."""
 
     @property
     def open_id(self) -> str | None:
@@ -53,4 +56,4 @@ class ViewState(Struct, eq=False):
     def open(self, conversation: Conversation | None) -> None:
         """Another conversation is shown; None for a new one."""
         self.conversation = conversation
-        self.editing, self.last_stats, self.context_used = None, None, 0
+        self.editing, self.last_stats, self.context = None, None, None

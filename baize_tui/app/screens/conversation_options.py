@@ -34,13 +34,14 @@ class ConversationOptions(OptionsScreen):
         self,
         state: ClientState,
         conversation: Conversation,
-        change: Callable[[Conversation], Awaitable[None]],
+        change: Callable[[Conversation], Awaitable[Conversation]],
     ) -> None:
-        """``change`` saves and shows the changed conversation."""
+        """``change`` saves and shows the changed conversation, and returns it as it is saved."""
         self._state = state
         self._conversation = conversation
         self._change = change
-        own = [field for field in table_fields("chat") if field.key in CHAT_KEYS]
+        keys = [key for key in CHAT_KEYS if key != "think" or self._can_think()]
+        own = [field for field in table_fields("chat") if field.key in keys]
         parts = [FormPart(THIS_CONVERSATION, [self._model_option(), *map(self._chat_option, own)])]
         if adapters := [self._adapter_option(name) for name in self._adapter_names()]:
             parts.append(FormPart(ADAPTERS, adapters))
@@ -50,21 +51,36 @@ class ConversationOptions(OptionsScreen):
 
     # --- the options ----------------------------------------------------------------------------
 
-    def _running_model(self) -> str | None:
-        model = self._state.chat.active_model.model
-        return model.name if model is not None else None
+    def _default_model(self) -> str | None:
+        try:
+            return self._state.chat.default_model().name
+        except CatalogError:
+            return None
 
-    def _is_running_model(self) -> bool:
-        own, active = self._conversation, self._state.chat.active_model
-        return own.model is None or active.is_model_of(own)
+    def _answering_model(self) -> str | None:
+        """The name of the model that answers, or its path if the name is of another one."""
+        try:
+            model = self._state.chat.active_model.answering_model(self._conversation)
+        except CatalogError:
+            return self._conversation.model
+        if model is None:
+            return None
+        return self._state.model_label(model)
+
+    def _can_think(self) -> bool:
+        """Whether the switch for thinking has an effect, as far as this is known."""
+        active, own = self._state.chat.active_model, self._conversation
+        if own.think is not None or active.loaded is None or not active.answers(own):
+            return True
+        return active.loaded.can_switch_thinking
 
     def _model_option(self) -> Option:
         field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
             field, key="model", optional=False, description=MODEL_DESCRIPTION
         )
-        own = None if self._is_running_model() else self._conversation.model
-        return Option(field, own, self._running_model(), self._state.model_names)
+        own, default = self._answering_model(), self._default_model()
+        return Option(field, None if own == default else own, default, self._state.model_names)
 
     def _chat_option(self, field: SettingField) -> Option:
         default = getattr(self._state.settings.chat, field.key)
@@ -73,7 +89,8 @@ class ConversationOptions(OptionsScreen):
         return Option(field, None if own == default else own, default, choices)
 
     def _sampling_option(self, field: SettingField) -> Option:
-        default = getattr(self._state.chat.options.sampling(None), field.key)
+        plain = msgspec.structs.replace(self._conversation, sampling={})
+        default = getattr(self._state.chat.options.sampling(plain), field.key)
         return Option(field, self._conversation.sampling.get(field.key), default)
 
     def _adapter_names(self) -> list[str]:
@@ -116,10 +133,9 @@ class ConversationOptions(OptionsScreen):
             else:
                 changed = msgspec.structs.replace(conversation, **{field.key: value})
         try:
-            await self._change(changed)
+            self._conversation = await self._change(changed)
         except StoreError as error:
             raise SettingsError(str(error)) from error
-        self._conversation = changed
 
     def _with_model(self, conversation: Conversation, name: OptionValue) -> Conversation:
         chat = self._state.chat
@@ -136,7 +152,7 @@ class ConversationOptions(OptionsScreen):
         if key in ("system", "moderation"):
             default: OptionValue = getattr(self._state.settings.chat, key)
             return default
-        return self._running_model() if key == "model" else None
+        return self._default_model() if key == "model" else None
 
 
 def _with_value(values: dict[str, Any], key: str, value: OptionValue) -> dict[str, Any]:

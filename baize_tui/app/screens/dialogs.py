@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from textwrap import wrap
 from typing import ClassVar, TypeVar
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual import events
 from textual.app import ComposeResult
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.actions import OTHER_KEYS, Action
+from baize_tui.app.actions import OTHER_KEYS, Action, keys_text
 
 Result = TypeVar("Result")
 
+_ANY_WIDTH = 1 << 20
+_GAP, _LAST_COLUMN = 2, 24
+"""Cells between two columns, and what the last one needs to be readable."""
 HELP_TITLE = "Keys and commands"
 CANCEL = "esc: cancel"
 
@@ -26,7 +31,12 @@ class Dialog(ModalScreen[Result]):
     """A panel in the middle of the screen that Esc closes; the base of all other screens."""
 
     AUTO_FOCUS = "*"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "close", priority=True)]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "close", priority=True),
+        # The app's own bindings do not reach a modal screen.
+        Binding("ctrl+c,super+c", "screen.copy_text", show=False),
+        Binding("ctrl+c", "app.interrupt", show=False),
+    ]
     DEFAULT_CSS = """
     Dialog {
         align: center middle;
@@ -59,6 +69,12 @@ class Dialog(ModalScreen[Result]):
         Input, TextArea, Select > SelectCurrent {
             background: $surface;
         }
+        SelectCurrent #label {
+            color: $foreground 65%;
+        }
+        SelectCurrent.-has-value #label {
+            color: $foreground;
+        }
         OptionList {
             height: auto;
             max-height: 14;
@@ -67,6 +83,21 @@ class Dialog(ModalScreen[Result]):
         }
     }
     """
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Let no key run an action while the widgets that it works on do not exist yet.
+
+        Textual 8.2.8 runs bindings from the moment a screen is pushed, before it is composed.
+        """
+        return self.is_mounted and super().check_action(action, parameters)
+
+    def dismiss(self, result: Result | None = None) -> AwaitComplete:
+        """Close the dialog with a result, unless it is closed already.
+
+        Textual 8.2.8 would close the screen below, or raise ``ScreenStackError``, for a key or a
+        click that comes while this one is closing.
+        """
+        return super().dismiss(result) if self.is_active else AwaitComplete()
 
     async def action_close(self) -> None:
         self.dismiss(None)
@@ -126,16 +157,37 @@ class HelpScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
             yield Static(HELP_TITLE, classes="title")
-            rows = [(action.key, action.command, action.help) for action in self._actions]
-            yield Static(_columns(rows), markup=False)
+            rows = [(keys_text(action), action.command, action.help) for action in self._actions]
+            yield _Columns(rows)
             for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")
-                yield Static(_columns(keys), markup=False)
+                yield _Columns(keys)
 
 
-def _columns(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(cell_len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]])
-        for row in rows
-    )
+class _Columns(Static):
+    """Rows in columns; where the last column has too little room, it is below the others."""
+
+    def __init__(self, rows: Sequence[tuple[str, ...]]) -> None:
+        columns = [*zip(*rows, strict=True)]
+        self._rows = rows
+        self._widths = [max(map(cell_len, column)) + _GAP for column in columns[:-1]]
+        super().__init__(self._text(_ANY_WIDTH), markup=False)
+
+    def _text(self, width: int) -> str:
+        indent = sum(self._widths)
+        if width - indent < _LAST_COLUMN:
+            return "\n".join(self._below(width))
+        lines = []
+        for *cells, last in self._rows:
+            head = "".join(set_cell_size(*cell) for cell in zip(cells, self._widths, strict=True))
+            lines.append(head + f"\n{' ' * indent}".join(wrap(last, width - indent)))
+        return "\n".join(lines)
+
+    def _below(self, width: int) -> Iterator[str]:
+        """The lines with the last column below the others."""
+        for *cells, last in self._rows:
+            yield from wrap("  ".join(cells), width)
+            yield from (f"  {line}" for line in wrap(last, max(width - 2, 1)))
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.update(self._text(event.size.width))

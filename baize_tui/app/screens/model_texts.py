@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 from baize_shared.progress import bar
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.estimates import estimated_bytes, estimated_fit
+from baize_tui.catalog.fit import Machine
+from baize_tui.catalog.plans import AdapterPlan, ModelPlan, Plan
 from baize_tui.catalog.recipes import CatalogModel
-
-if TYPE_CHECKING:
-    from baize_tui.catalog.planner import ModelPlan
 
 Entry = CatalogModel | CatalogAdapter
 
 NOT_DOWNLOADED, FILE_GONE = "not downloaded", "file is gone"
+UNKNOWN_LICENSE = "not stated"
 
 
 def row_text(
-    entry: Entry, *, in_use: bool, pulled_part: float | None, plan: ModelPlan | None
+    entry: Entry,
+    *,
+    in_use: bool,
+    is_default: bool,
+    pulled_part: float | None,
+    plan: Plan | None,
+    machine: Machine,
 ) -> str:
     """Name, state and licence; ``pulled_part`` is 0.0 to 1.0 while it is being pulled."""
-    # The mark follows the name: spaces at the start of a row would be cut off.
-    name = entry.name + (" ●" if in_use else "")
+    # The marks follow the name: spaces at the start of a row would be cut off.
+    marks = f"{' ●' if in_use else ''}{' default' if is_default else ''}"
+    name = f"{entry.name:.{26 - len(marks)}}{marks}"
+    notes = [entry.recipe.license]
     if pulled_part is not None:
         state = f"{bar(pulled_part)} {pulled_part:.0%}"
-    elif entry.path is not None:
-        state = f"{_file_size(entry.path):>9}   {plan.fit if plan else ''}"
-    elif plan is not None:
-        state = f"{size_text(plan.cost.disk):>9} ↓ {plan.fit}"
     else:
-        state = f" {NOT_DOWNLOADED}"
-    return f"{name:<26.26} {state:<24.24} {entry.recipe.license}"
+        state = _state_text(entry, plan, machine)
+        if entry.path is None:
+            notes.append(NOT_DOWNLOADED)
+    return f"{name:<26} {state:<24.24} {' · '.join(note for note in notes if note)}"
+
+
+def _state_text(entry: Entry, plan: Plan | None, machine: Machine) -> str:
+    fit = plan.fit if isinstance(plan, ModelPlan) else ""
+    if entry.path is not None:
+        size = entry.file_bytes
+        return FILE_GONE if size is None else f"{size_text(size):>9}   {fit}"
+    if plan is not None:
+        return f"{size_text(plan.bytes):>9} ↓ {fit}"
+    if isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:
+        size = estimated_bytes(entry.recipe)
+        if size is not None:
+            about = f"≈ {size_text(size)}"
+            return f"{about:>9} ↓ {estimated_fit(size, machine)}"
+    return ""
 
 
 def adapter_hint(key: str) -> str:
@@ -40,25 +59,37 @@ def adapter_hint(key: str) -> str:
     return f"{key} applies it in a conversation, with a scale"
 
 
-def details_text(entry: Entry, plan: ModelPlan | None, key: str) -> str:
+def details_text(entry: Entry, plan: Plan | None, key: str) -> str:
     """What the recipe says, and what the model costs as far as that is known; for ``key`` see
     ``adapter_hint``."""
     recipe = entry.recipe
-    lines = [entry.title, recipe.description, recipe.notice]
-    if recipe.domain is not None:
-        lines.append(recipe.domain.disclaimer)
+    lines = [entry.title]
     if isinstance(entry, CatalogAdapter):
         base = f" for {entry.recipe.base}" if entry.recipe.base else ""
         lines.append(f"An adapter{base}: {adapter_hint(key)}")
+    # First: a small terminal cuts the rest.
     if plan is not None:
         lines += plan_lines(plan)
-    elif isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:
+    lines += [recipe.description, recipe.notice]
+    if recipe.domain is not None:
+        lines.append(recipe.domain.disclaimer)
+    if plan is None and isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:
         lines.append(f"From {entry.recipe.origin}")
     return "\n".join(line for line in lines if line)
 
 
-def plan_lines(plan: ModelPlan) -> list[str]:
-    """What a model costs, and how fast it is."""
+def plan_lines(plan: Plan) -> list[str]:
+    """What a model or an adapter costs, and how fast the model is."""
+    return _adapter_lines(plan) if isinstance(plan, AdapterPlan) else _model_lines(plan)
+
+
+def download_text(plan: Plan, notice: str) -> str:
+    """What a person has to know before a download: size, fit, licence and terms."""
+    license = f"Licence: {plan.license or UNKNOWN_LICENSE}"
+    return "\n".join([*plan_lines(plan), license, *([f"\n{notice}"] if notice else [])])
+
+
+def _model_lines(plan: ModelPlan) -> list[str]:
     measured = plan.measured
     lines = [
         f"{size_text(measured.footprint.needed)} of memory with a context of {measured.n_ctx}: "
@@ -77,8 +108,11 @@ def plan_lines(plan: ModelPlan) -> list[str]:
     return [*lines, *plan.warnings]
 
 
-def _file_size(file: Path) -> str:
-    try:
-        return size_text(file.stat().st_size)
-    except OSError:  # removed after the list was read
-        return FILE_GONE
+def _adapter_lines(plan: AdapterPlan) -> list[str]:
+    base = plan.base or "the model that it is applied to"
+    lines = [f"{size_text(plan.bytes)} of memory beside {base}"]
+    if not plan.installed:
+        lines.append(f"{size_text(plan.download)} to download, {size_text(plan.bytes)} on disk")
+    if not plan.has_base:
+        lines.append(f"{base} has to be pulled first")
+    return lines

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from functools import partial
-from pathlib import Path
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import getters, on, work
@@ -15,23 +14,38 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
-from baize_shared.user_paths import expand_user
-from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog, LineDialog
-from baize_tui.app.screens.model_texts import Entry, adapter_hint, details_text, row_text
-from baize_tui.app.screens.picker import SEARCH, Choice, Picker
+from baize_shared.sizes import size_text
+from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
+from baize_tui.app.screens.model_texts import (
+    Entry,
+    adapter_hint,
+    details_text,
+    download_text,
+    row_text,
+)
+from baize_tui.app.screens.picker import SEARCH
 from baize_tui.app.services.background_pulls import PullEvent, PullProgress
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, broken_models, known_models
+from baize_tui.catalog.fit import this_machine
+from baize_tui.catalog.plans import ModelPlan, Plan
+from baize_tui.catalog.recipes import (
+    CatalogError,
+    CatalogModel,
+    broken_models,
+    known_models,
+    why_missing,
+    write_recipe,
+)
 from baize_tui.engine.client import EngineFailure
+from baize_tui.settings import SettingsError
 
 TITLE = "Models and adapters"
-HINTS = "enter use or pull · f5 cost · f6 import · del remove · esc close"
-IMPORT_QUESTION = "Path of a GGUF model, a GGUF LoRA or an adapter folder"
-IMPORT_CHOICES = (Choice(False, "link to the file"), Choice(True, "copy the file"))
-"""The value says whether the file is copied."""
-ACCEPT = "accept"
+HINTS = "enter use or pull · f5 cost · f6 add · f7 default · del remove · esc"
+DOWNLOAD, ACCEPT = "download", "accept and download"
+TOO_LITTLE_DISK = "too little disk: {name} takes {size}"
+NO_BASE = "{name} is for {base}, which is not downloaded yet: pull that first"
 
 
 class ModelsScreen(Dialog[str | None]):
@@ -42,6 +56,7 @@ class ModelsScreen(Dialog[str | None]):
         Binding("up", "move(-1)", priority=True),
         Binding("f5", "cost", priority=True),
         Binding("f6", "import", priority=True),
+        Binding("f7", "default", priority=True),
         Binding("delete", "remove", priority=True),
     ]
     DEFAULT_CSS = """
@@ -50,11 +65,13 @@ class ModelsScreen(Dialog[str | None]):
         OptionList {
             height: 1fr;
             max-height: 100%;
+            text-wrap: nowrap;
+            text-overflow: ellipsis;
             scrollbar-size-vertical: 1;
             scrollbar-background: $panel;
         }
-        #details { height: auto; max-height: 8; margin: 1 0 0 0; color: $foreground 80%; }
-        #notice { height: auto; max-height: 2; color: $error; display: none; }
+        #details { height: auto; max-height: 40%; margin: 1 0 0 0; color: $foreground 80%; }
+        #notice { height: auto; max-height: 10; color: $error; display: none; }
         #notice.-busy { color: $primary; }
         .about { margin: 1 0 0 0; }
     }
@@ -75,6 +92,8 @@ class ModelsScreen(Dialog[str | None]):
         """The name on which the person pressed Delete once."""
         self._notice_about = ""
         """The name that was highlighted when the notice was shown."""
+        self._default: CatalogModel | None = None
+        self._machine = this_machine(state.paths.models_folder)
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
@@ -113,6 +132,9 @@ class ModelsScreen(Dialog[str | None]):
             self._show_notice(str(error))
             return
         self._entries = {entry.name: entry for entry in entries}
+        self._default = None
+        with contextlib.suppress(CatalogError):
+            self._default = self._state.chat.default_model()
 
     def _show_broken_recipes(self) -> None:
         broken = [*broken_models(self._state.paths), *broken_adapters(self._state.paths)]
@@ -136,9 +158,20 @@ class ModelsScreen(Dialog[str | None]):
         return row_text(
             entry,
             in_use=entry.name == self._current,
+            is_default=self._is_default(entry),
             pulled_part=self._state.pulls.part(entry.name),
-            plan=self._state.plans.get(entry.name),
+            plan=self._plan_of(entry),
+            machine=self._machine,
         )
+
+    def _is_default(self, entry: Entry) -> bool:
+        default = self._default
+        return default is not None and (entry.name, entry.path) == (default.name, default.path)
+
+    def _plan_of(self, entry: Entry) -> Plan | None:
+        """The plan that was made; None if there is none, or the model came or went since."""
+        plan = self._state.plans.get(entry.name)
+        return plan if plan is not None and plan.installed == entry.installed else None
 
     def _update_rows(self) -> None:
         for index in range(self._options.option_count):
@@ -151,12 +184,13 @@ class ModelsScreen(Dialog[str | None]):
         entry = self._highlighted
         text = ""
         if entry is not None:
-            text = details_text(entry, self._state.plans.get(entry.name), self._options_key)
+            text = details_text(entry, self._plan_of(entry), self._options_key)
         self._details.update(text)
 
     def _show_notice(self, text: str, *, busy: bool = False) -> None:
         self._notice.set_class(busy, "-busy")
         self._notice.display = bool(text)
+        self._details.display = busy or not text  # a reason may be long
         self._notice_about = self._highlighted.name if self._highlighted is not None else ""
         self._notice.update(text)
 
@@ -197,16 +231,43 @@ class ModelsScreen(Dialog[str | None]):
 
     @work(group="pull")
     async def _pull(self, entry: Entry) -> None:
+        """Show what a download takes, and start it if the person agrees."""
         name, notice = entry.name, entry.recipe.notice
-        on_hub = entry.recipe.is_on_hub if isinstance(entry, CatalogModel) else entry.recipe.adapter
-        if not on_hub:
-            self._show_notice(f"{name} is not on the hub, and its file is missing")
+        if self._state.pulls.part(name) is not None:
+            self._show_notice(f"{name} is being pulled; del stops it")
             return
-        if notice:
-            dialog = ConfirmDialog(f"Pull {name}?", notice, ACCEPT)
-            if not await self.app.push_screen_wait(dialog):
-                return
-        self._state.pulls.start(name)
+        if isinstance(entry, CatalogModel) and not entry.recipe.is_on_hub:
+            self._show_notice(why_missing(entry))
+            return
+        plan = self._plan_of(entry) or await self._make_plan(entry)
+        if plan is None or not self._can_pull(plan):
+            return
+        text = download_text(plan, notice)
+        dialog = ConfirmDialog(f"Download {name}?", text, ACCEPT if notice else DOWNLOAD)
+        if await self.app.push_screen_wait(dialog) and self._has_recipe(entry):
+            self._state.pulls.start(name)
+
+    def _has_recipe(self, entry: Entry) -> bool:
+        """Whether ``entry`` has a recipe; writes that of a model that was named by the person."""
+        if isinstance(entry, CatalogModel) and entry.name not in self._entries:
+            try:
+                write_recipe(entry.name, entry.recipe, self._state.paths)
+            except (CatalogError, OSError) as error:
+                self._show_notice(str(error))
+                return False
+            self._show_added(entry.name)
+        return True
+
+    def _can_pull(self, plan: Plan) -> bool:
+        """Whether nothing prevents a download; shows what does."""
+        if isinstance(plan, ModelPlan):
+            if not plan.enough_disk:
+                size = size_text(plan.cost.disk)
+                self._show_notice(TOO_LITTLE_DISK.format(name=plan.name, size=size))
+            return plan.enough_disk
+        if not plan.has_base:
+            self._show_notice(NO_BASE.format(name=plan.name, base=plan.base))
+        return plan.has_base
 
     # --- costs ----------------------------------------------------------------------------------
 
@@ -214,71 +275,96 @@ class ModelsScreen(Dialog[str | None]):
         """Find out whether the installed models fit, one after the other, in the background."""
         models = [
             entry
-            for name, entry in self._entries.items()
-            if isinstance(entry, CatalogModel) and entry.path and name not in self._state.plans
+            for entry in self._entries.values()
+            if isinstance(entry, CatalogModel) and entry.path and self._plan_of(entry) is None
         ]
         self.run_worker(self._measure(models), group="measure", exclusive=True)
 
     def action_cost(self) -> None:
         entry = self._highlighted
-        if isinstance(entry, CatalogModel):
-            self._show_notice(f"measuring {entry.name}", busy=True)
-            work = self._measure([entry], show_result=True)
-            self.run_worker(work, group="cost", exclusive=True)
+        if entry is not None:
+            self.run_worker(self._make_plan(entry), group="cost", exclusive=True)
 
-    async def _measure(self, models: list[CatalogModel], *, show_result: bool = False) -> None:
+    async def _make_plan(self, entry: Entry) -> Plan | None:
+        """The plan of ``entry``; None if there is none, which is shown."""
+        self._show_notice(f"measuring {entry.name}", busy=True)
+        reason = await self._measure([entry])
+        self._show_notice(reason)
+        return self._state.plans.get(entry.name) if not reason else None
+
+    async def _measure(self, entries: Sequence[Entry]) -> str:
+        """Make the plans of ``entries``; why the last one could not be made, or an empty text."""
         # Imported when used: it reads checkpoints and hub files.
         from baize_tui.app.services.model_plans import PlanFailure, plan_models
 
-        results = plan_models(models, self._state.paths, self._state.settings)
+        reason = ""
+        results = plan_models(entries, self._state.paths, self._state.settings)
         async with contextlib.aclosing(results):
             async for result in results:
+                reason = result.reason if isinstance(result, PlanFailure) else ""
                 if not isinstance(result, PlanFailure):
                     self._state.plans[result.name] = result
                     self._update_rows()
                     self._show_details()
-                if show_result:
-                    self._show_notice(result.reason if isinstance(result, PlanFailure) else "")
+        return reason
 
-    # --- importing and removing -----------------------------------------------------------------
+    # --- importing, the default, removing -------------------------------------------------------
 
     @work(group="import")
     async def action_import(self) -> None:
-        path = await self.app.push_screen_wait(LineDialog(IMPORT_QUESTION))
-        if path is None:
-            return
-        question = f"Import {Path(path).name}"
-        copy = await self.app.push_screen_wait(Picker(question, IMPORT_CHOICES))
-        if copy is not None:
-            self._show_notice(f"importing {path}", busy=True)
-            await self._import(Path(path), copy=copy)
-
-    async def _import(self, path: Path, *, copy: bool) -> None:
         # Imported when used: it reads checkpoints.
-        from baize_tui.catalog.importing import ImportOptions, import_file
-        from baize_tui.engine.client import WorkerEngine
+        from baize_tui.app.screens.model_import import ModelImport
 
-        warn = partial(self.notify, severity="warning", timeout=20, markup=False)
-        engine = WorkerEngine(self._state.paths, warn)
-        engine.on_progress = lambda done: self._show_notice(
-            f"testing {path.name} {done:.0%}", busy=True
-        )
         try:
-            # A folder is an adapter's, for the model in use.
-            base = self._current if expand_user(path).is_dir() else None
-            imported = await import_file(
-                path, ImportOptions(copy=copy, base=base), self._state.paths, engine
+            added = await ModelImport(self._state, self).run(
+                self._current, lambda text: self._show_notice(text, busy=True)
             )
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
             self._show_notice(str(error))
             return
-        finally:
-            await engine.close()
+        if added is None:
+            self._show_notice("")
+        elif added.path is None:
+            self._pull(added)
+        else:
+            self._show_added(added.name)
+            self._show_notice(self._ready_text(added), busy=True)
+            self._measure_installed()
+
+    def _show_added(self, name: str) -> None:
+        self._search.value = ""
         self._read()
         self._fill()
-        self._highlight(imported.name)
-        self._show_notice(f"{imported.name} is ready", busy=True)
-        self._measure_installed()
+        self._highlight(name)
+
+    def _ready_text(self, added: Entry) -> str:
+        text = f"{added.name} is ready"
+        if not isinstance(added, CatalogModel):
+            return f"{text}: {adapter_hint(self._options_key)}"
+        default = self._default
+        if default is None:
+            return f"{text}: enter uses it, f7 makes it the default"
+        if default.name == added.name:
+            return f"{text}, and the default: enter uses it"
+        return f"{text}: enter uses it. {default.name} stays the default; f7 changes that"
+
+    @work(group="default")
+    async def action_default(self) -> None:
+        """Make the highlighted model the one that answers in new conversations."""
+        model = self._highlighted
+        if not isinstance(model, CatalogModel) or not model.installed:
+            self._show_notice("only a model that is on this machine can be the default")
+            return
+        try:
+            await self._state.write_setting("model", "default", model.name)
+        except SettingsError as error:
+            self._show_notice(str(error))
+            return
+        if self._state.chat.active_model.choose_for_new_conversations(model):
+            self._state.model = model
+        self._read()
+        self._update_rows()
+        self._show_notice(f"{model.name} answers in new conversations from now on", busy=True)
 
     def action_remove(self) -> None:
         """Stop the pull of the highlighted entry, or remove it when pressed twice."""
@@ -294,21 +380,32 @@ class ModelsScreen(Dialog[str | None]):
             self._remove_pressed = name
             self._show_notice(f"press del again to remove {name}")
         else:
-            self._remove(entry)
+            self.run_worker(self._remove(entry), group="remove")
 
-    def _remove(self, entry: Entry) -> None:
+    async def _remove(self, entry: Entry) -> None:
         # Imported when used: few people remove a model.
         from baize_tui.catalog.removing import remove, remove_adapter
 
+        was_chosen = self._state.settings.model.default == entry.name
         try:
             if isinstance(entry, CatalogModel):
                 remove(entry, self._state.paths)
+                if was_chosen:
+                    await self._state.write_setting("model", "default", None)
             else:
                 remove_adapter(entry, self._state.paths)
-        except (CatalogError, OSError) as error:
+        except (CatalogError, SettingsError, OSError) as error:
             self._show_notice(str(error))
             return
+        active = self._state.chat.active_model
+        if active.chosen is not None and active.chosen.name == entry.name:
+            active.chosen, self._state.model = None, active.model
+        was_default = was_chosen or self._is_default(entry)
         self._state.plans.pop(entry.name, None)
         self._read()
         self._fill()
-        self._show_notice(f"removed {entry.name}", busy=True)
+        text = f"removed {entry.name}"
+        if was_default:
+            now = self._default.name if self._default is not None else "no model"
+            text = f"{text}; {now} is the default now"
+        self._show_notice(text, busy=True)

@@ -10,9 +10,10 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widget import Widget
-from textual.widgets import Input, Select, Static, TextArea
+from textual.widgets import Input, Static, TextArea
 
 from baize_shared.sanitizer import clean_text
+from baize_tui.app.widgets.choice_lists import ChoiceSelect
 from baize_tui.setting_fields import SettingField
 from baize_tui.settings import SettingsError
 
@@ -65,6 +66,8 @@ class OptionRow(Vertical):
         super().__init__()
         self.option = option
         self._save = save
+        self._error = ""
+        """Why the text is not allowed."""
 
     def compose(self) -> ComposeResult:
         with Horizontal():
@@ -84,9 +87,9 @@ class OptionRow(Vertical):
             if option.value is not None and option.value not in values:
                 values = (*values, option.value)  # from the file, such as the path of a model
             rows = [(_value_text(value), value) for value in values]
-            value = option.value if option.value in values else Select.NULL
+            value = option.value if option.value in values else ChoiceSelect.NULL
             prompt = f"{default} {DEFAULT}".strip()
-            return Select(rows, prompt=prompt, compact=True, value=value)
+            return ChoiceSelect(rows, prompt=prompt, compact=True, value=value)
         text = "" if option.value is None else str(option.value)
         return Input(text, placeholder=default or DEFAULT, compact=True)
 
@@ -114,10 +117,26 @@ class OptionRow(Vertical):
         return self._show_error("")
 
     def _show_error(self, text: str) -> bool:
+        self._error = text
         error = self.query_one(".error", Static)
         error.update(text)
         error.display = bool(text)
         return not text
+
+    @property
+    def text(self) -> str:
+        """The text that is written; empty in a row with choices."""
+        texts = [
+            *(line.value for line in self.query(Input)),
+            *(a.text for a in self.query(TextArea)),
+        ]
+        return texts[0] if texts else ""
+
+    def offer_discard(self, hint: str) -> None:
+        """Add to the error how to leave the form without this text, and take the focus."""
+        error = self.query_one(".error", Static)
+        error.update(f"{self._error} · {hint}")
+        self.query("Input, TextArea").first().focus()
 
     async def save_text(self) -> bool:
         """Save the text of the row; False if it is not allowed."""
@@ -144,8 +163,8 @@ class OptionRow(Vertical):
         self.set_class(self.has_focus_within, "-current")
         await self.save_text()
 
-    async def on_select_changed(self, event: Select.Changed) -> None:
-        value = None if event.value is Select.NULL else event.value
+    async def on_select_changed(self, event: ChoiceSelect.Changed) -> None:
+        value = None if event.value is ChoiceSelect.NULL else event.value
         await self.change(cast(OptionValue, value))
 
 
@@ -180,10 +199,9 @@ class OptionForm(Vertical):
             for option in part.options:
                 yield OptionRow(option, self._save)
 
-    async def save_all(self) -> bool:
-        """Save the texts of all rows; False if one is not allowed, which gets the focus."""
+    async def save_all(self) -> OptionRow | None:
+        """Save the texts of the rows, up to the first that is not allowed, which is returned."""
         for row in self.query(OptionRow):
             if not await row.save_text():
-                row.query("Input, TextArea").first().focus()
-                return False
-        return True
+                return row
+        return None

@@ -22,6 +22,7 @@ from baize_tui.app.screens.option_form import (
 )
 from baize_tui.setting_fields import SettingField
 
+DISCARDS = "esc again discards it"
 HINT = "tab moves · empty: default · • differs from the default · esc closes"
 
 
@@ -39,6 +40,8 @@ class OptionsScreen(Dialog[None]):
         #description { height: 2; margin: 1 0 0 0; color: $foreground 70%; }
     }
     """
+    NARROW: ClassVar[int] = 70
+    """Columns of the terminal below which each value is below its name."""
     _form = getters.query_one(OptionForm)
     _description = getters.query_one("#description", Static)
 
@@ -49,6 +52,8 @@ class OptionsScreen(Dialog[None]):
         self._parts = parts
         self._save = save
         self._saving = asyncio.Lock()
+        self._refused: tuple[OptionRow, str] | None = None
+        """The row that kept the form open, and its text: closing again discards that."""
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
@@ -57,6 +62,9 @@ class OptionsScreen(Dialog[None]):
             with VerticalScroll(classes="body", can_focus=False):
                 yield OptionForm(self._parts, self._save_one_by_one)
             yield Static("", id="description", markup=False)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.set_class(event.size.width < self.NARROW, "-narrow")
 
     async def _save_one_by_one(self, field: SettingField, value: OptionValue) -> None:
         """Rows may change at the same time: each starts from what the one before has saved."""
@@ -69,5 +77,10 @@ class OptionsScreen(Dialog[None]):
                 self._description.update(row.option.field.description)
 
     async def action_close(self) -> None:
-        if await self._form.save_all():
+        row = await self._form.save_all()
+        refused = (row, row.text) if row is not None else None
+        if row is None or refused == self._refused:
             self.dismiss(None)
+        else:
+            self._refused = refused
+            row.offer_discard(DISCARDS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Generic, TypeVar
+from typing import ClassVar, Generic, Literal, TypeVar
 
 from msgspec import Struct
+from rich.text import Text
 from textual import getters, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,6 +15,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 
 SEARCH = "Type to search"
@@ -26,6 +28,8 @@ class Choice(Struct, Generic[T], frozen=True):
 
     value: T
     text: str
+    description: str = ""
+    """What it is, which is searched after the texts."""
 
 
 class Picker(Dialog[T | None], Generic[T]):
@@ -34,8 +38,10 @@ class Picker(Dialog[T | None], Generic[T]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down", "move(1)", priority=True),
         Binding("up", "move(-1)", priority=True),
+        Binding("pagedown", "page(1)", priority=True),
+        Binding("pageup", "page(-1)", priority=True),
     ]
-    _options = getters.query_one(OptionList)
+    _options = getters.query_one(ChoiceList)
 
     def __init__(self, question: str, choices: Sequence[Choice[T]]) -> None:
         super().__init__()
@@ -47,7 +53,7 @@ class Picker(Dialog[T | None], Generic[T]):
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
             yield Input(placeholder=SEARCH, compact=True)
-            yield OptionList(id="choices", compact=True, markup=False)
+            yield ChoiceList(id="choices", compact=True, markup=False)
 
     def on_mount(self) -> None:
         self._fill("")
@@ -57,16 +63,25 @@ class Picker(Dialog[T | None], Generic[T]):
         self._fill(event.value)
 
     def _fill(self, query: str) -> None:
-        self._matches = best_matches(query, self._choices, lambda choice: choice.text)
+        self._matches = best_matches(
+            query, self._choices, lambda choice: choice.text, lambda choice: choice.description
+        )
         self._options.clear_options()
-        self._options.add_options(Option(f"  {choice.text}") for choice in self._matches)
+        self._options.add_options(Option(self._row(choice)) for choice in self._matches)
         self._options.action_first()
+
+    def _row(self, choice: Choice[T]) -> str | Text:
+        """The row of a choice."""
+        return f"  {choice.text}"
 
     def action_move(self, step: int) -> None:
         if step > 0:
             self._options.action_cursor_down()
         else:
             self._options.action_cursor_up()
+
+    def action_page(self, direction: Literal[-1, 1]) -> None:
+        self._options.page(direction)
 
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import AsyncGenerator, Callable
+from typing import ClassVar
 
 import msgspec
-from textual import getters
+from textual import events, getters
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
@@ -16,7 +18,13 @@ from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.app.widgets.status_line import ANSWERING, LOADING, READING
+from baize_tui.app.widgets.status_line import (
+    ANSWERING,
+    LOADING,
+    READING,
+    speed_text,
+    waiting_text,
+)
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import (
@@ -27,22 +35,25 @@ from baize_tui.chat.events import (
     ChatEvent,
     LoadingModel,
     MessageSaved,
+    WaitingForEngine,
 )
 from baize_tui.engine.protocol import Prefilling, Stats
 from baize_tui.store.records import Conversation, Message
 
 _DRAWS_PER_SECOND = 8
 WAITING = "waiting"
+_NARROW = 60
+"""Columns of the terminal below which the answers are one below the other."""
 
 
 def _speed_text(stats: Stats) -> str:
     count = count_text(stats.completion_tokens, "token")
-    return f"{count} · {stats.tokens_per_second:.0f} tokens/s"
+    return " · ".join(part for part in (count, speed_text(stats.tokens_per_second)) if part)
 
 
 def _hint(count: int) -> str:
     answers = "both answers" if count == 2 else "all answers"
-    return f"esc closes · {answers} stay in the conversation as branches"
+    return f"↑ ↓ scroll · esc closes · {answers} stay as branches"
 
 
 class Column(Vertical):
@@ -53,7 +64,7 @@ class Column(Vertical):
     Column .answerer { color: $primary; text-style: bold; padding: 0 2; }
     Column .state { color: $foreground 60%; padding: 0 2; }
     Column .state.-problem { color: $error; }
-    Column Transcript { padding: 1 0 0 0; scrollbar-background: $panel; }
+    Column Transcript { padding: 1 0 0 0; }
     """
     _transcript = getters.query_one(Transcript)
     _state = getters.query_one(".state", Static)
@@ -74,6 +85,10 @@ class Column(Vertical):
         self.set_interval(1 / _DRAWS_PER_SECOND, self._draw)
 
     @property
+    def transcript(self) -> Transcript:
+        return self._transcript
+
+    @property
     def text(self) -> str:
         """The answer as far as it is shown."""
         return "".join(turn.text for turn in self._transcript.turns)
@@ -81,6 +96,8 @@ class Column(Vertical):
     def show(self, event: ChatEvent) -> None:
         """Show an event of this column's answer."""
         match event:
+            case WaitingForEngine(use):
+                self._show_state(waiting_text(use))
             case LoadingModel(progress=done):
                 self._show_state(progress_text(LOADING, done))
             case Prefilling(done=done, total=total):
@@ -121,12 +138,22 @@ class Column(Vertical):
 
 class SideBySide(Dialog[None]):
     """Has the answerers answer one after the other; the answers stay in the conversation as
-    branches."""
+    branches. Keys scroll all of them."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "scroll_lines(-1)"),
+        Binding("down", "scroll_lines(1)"),
+        Binding("pageup", "scroll_page(-1)"),
+        Binding("pagedown,space", "scroll_page(1)"),
+        Binding("home", "scroll_to_start"),
+        Binding("end", "scroll_to_end"),
+    ]
     DEFAULT_CSS = """
     SideBySide {
         .dialog { width: 96%; height: 94%; }
+        .title { max-height: 3; }
         .columns { height: 1fr; }
+        .columns.-stacked { layout: vertical; }
     }
     """
 
@@ -158,6 +185,33 @@ class SideBySide(Dialog[None]):
     def on_mount(self) -> None:
         self.run_worker(self._answer_all(), group=f"turn {self._conversation.id}")
 
+    def on_resize(self, event: events.Resize) -> None:
+        self.query_one(".columns").set_class(event.size.width < _NARROW, "-stacked")
+
+    # --- scrolling ------------------------------------------------------------------------------
+
+    @property
+    def _transcripts(self) -> list[Transcript]:
+        return [column.transcript for column in self.query(Column)]
+
+    def action_scroll_lines(self, lines: int) -> None:
+        for transcript in self._transcripts:
+            transcript.scroll_lines(lines)
+
+    def action_scroll_page(self, direction: int) -> None:
+        for transcript in self._transcripts:
+            transcript.page(direction)
+
+    def action_scroll_to_start(self) -> None:
+        for transcript in self._transcripts:
+            transcript.scroll_to_start()
+
+    def action_scroll_to_end(self) -> None:
+        for transcript in self._transcripts:
+            transcript.follow()
+
+    # --- answering ------------------------------------------------------------------------------
+
     async def _answer_all(self) -> None:
         seed = {"seed": random.SystemRandom().randrange(2**31)}
         question_id: int | None = None
@@ -173,7 +227,8 @@ class SideBySide(Dialog[None]):
                     if isinstance(event, MessageSaved):
                         question_id = event.message.id
                         self.question_saved = True
-                    column.show(event)
+                    if self.is_current:  # else it was closed, and its widgets are gone
+                        column.show(event)
             self._on_answered()
             if question_id is None:
                 return

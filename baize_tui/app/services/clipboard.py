@@ -1,7 +1,7 @@
-"""Copying a text to the system's clipboard, or to a file if there is no clipboard.
+"""Copying a text: the terminal is asked (OSC 52), and the system's clipboard program, or a file if
+there is none.
 
-The client also asks the terminal (OSC 52). That works over ssh, but a terminal never says
-whether it did.
+Asking the terminal also works over ssh, but a terminal never says whether it did.
 """
 
 from __future__ import annotations
@@ -10,7 +10,11 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
+from textual.app import App
+
+from baize_shared.counts import count_text
 from baize_shared.private_files import private_folder
 
 _COMMANDS = (
@@ -29,6 +33,18 @@ def code_blocks(markdown: str) -> list[str]:
 
     tokens = MarkdownIt("commonmark").parse(markdown)
     return [token.content for token in tokens if token.type in ("fence", "code_block")]
+
+
+def copy_text(app: App[Any], text: str, cache: Path) -> str:
+    """Copy ``text``; returns a notice about that. ``cache`` is the folder for the file."""
+    app.copy_to_clipboard(text)
+    notice = f"Copied {count_text(len(text), 'character')}"
+    if copy_to_system(text):
+        return notice
+    try:
+        return f"{notice}, also to {copy_to_file(text, cache)}"
+    except OSError as error:
+        return f"{notice} (to no file: {error.strerror})"
 
 
 def copy_to_system(text: str) -> bool:

@@ -11,11 +11,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from baize_shared.one_line_error import OneLineError
 from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
 
 
-class EditorFailed(Exception):
+class EditorFailed(OneLineError):
     """The editor ended with an exit code that says to take nothing."""
 
 

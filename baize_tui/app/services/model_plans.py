@@ -1,14 +1,18 @@
-"""Plans of several models, one after the other, measured by an engine of their own."""
+"""Plans of models and adapters, one after the other, measured by an engine of their own."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from msgspec import Struct
 
 from baize_convert.failures import ConvertError
+from baize_tui.catalog.adapter_plan import plan_adapter
+from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.fit import this_machine
-from baize_tui.catalog.planner import ModelPlan, plan
+from baize_tui.catalog.planner import plan
+from baize_tui.catalog.plans import Plan
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.paths import Paths
@@ -16,35 +20,44 @@ from baize_tui.settings import Settings
 
 
 class PlanFailure(Struct, frozen=True):
-    """Model ``name`` cannot be measured; ``reason`` is one line."""
+    """Model or adapter ``name`` cannot be measured; ``reason`` is one line."""
 
     name: str
     reason: str
 
 
 async def plan_models(
-    models: Sequence[CatalogModel], paths: Paths, settings: Settings
-) -> AsyncGenerator[ModelPlan | PlanFailure, None]:
-    """The plan of each of ``models``, or why there is none."""
-    if not models:
+    entries: Sequence[CatalogModel | CatalogAdapter], paths: Paths, settings: Settings
+) -> AsyncGenerator[Plan | PlanFailure, None]:
+    """The plan of each of ``entries``, or why there is none."""
+    if not entries:
         return
     engine = WorkerEngine(paths)
     try:
-        for model in models:
+        for entry in entries:
             try:
-                diagnosis = await engine.diagnose()
-                machine = this_machine(paths.models_folder, diagnosis.devices)
-                measured = await plan(
-                    model,
-                    paths,
-                    engine,
-                    machine,
-                    context=settings.model.context,
-                    gpu_layers=settings.model.gpu_layers,
-                )
+                if isinstance(entry, CatalogAdapter):
+                    planned: Plan = await asyncio.to_thread(plan_adapter, entry, paths)
+                else:
+                    planned = await _plan_model(entry, paths, settings, engine)
             except (CatalogError, ConvertError, EngineFailure, OSError) as error:
-                yield PlanFailure(model.name, str(error))
+                yield PlanFailure(entry.name, str(error))
             else:
-                yield measured
+                yield planned
     finally:
         await engine.close()
+
+
+async def _plan_model(
+    model: CatalogModel, paths: Paths, settings: Settings, engine: WorkerEngine
+) -> Plan:
+    diagnosis = await engine.diagnose()
+    machine = this_machine(paths.models_folder, diagnosis.devices)
+    return await plan(
+        model,
+        paths,
+        engine,
+        machine,
+        context=settings.model.context,
+        gpu_layers=settings.model.gpu_layers,
+    )

@@ -50,6 +50,39 @@ class Contents:
         self.mark_context_start(context_start)
         return added
 
+    def can_continue(self, messages: Sequence[Message]) -> bool:
+        """Whether ``messages``, the end of a branch, begin at a turn or below one."""
+        if not messages or messages[0].parent_id is None:
+            return True
+        shown = {turn.message.id for turn in self.turns}
+        return bool(shown & {messages[0].id, messages[0].parent_id})
+
+    def show_end(
+        self, messages: Sequence[Message], context_start: int | None
+    ) -> tuple[list[Turn], bool]:
+        """Show ``messages`` in place of the turns from the first one on, if ``can_continue``.
+
+        Returns the turns with another message than before, and whether the turns are others.
+        """
+        before = self.turns
+        kept = _turns_above(before, messages)
+        shown = {turn.message.id: turn for turn in before}
+        changed: list[Turn] = []
+        for message in messages:
+            turn = shown.get(message.id)
+            if turn is None:
+                turn = self._new_turn(message)
+            elif _seen(turn.message) != _seen(message):
+                turn.message, turn.growing = message, message.state == "streaming"
+                changed.append(turn)
+            kept.append(turn)
+        are_others = [*map(id, kept)] != [*map(id, before)]
+        if are_others:
+            head = [e for e in self.entries if isinstance(e, Note) and e.kind == "head"]
+            self.entries = [*head, *kept]
+        self.mark_context_start(context_start)
+        return changed, are_others
+
     def add(self, message: Message) -> Turn:
         """Append a turn; this removes the welcome and notes about problems."""
         self._remove_notes("welcome", "problem")
@@ -58,7 +91,19 @@ class Contents:
         return turn
 
     def add_problem(self, text: str) -> None:
+        """Append a note; asking again with the same problem does not repeat it."""
+        self.entries = [
+            entry
+            for entry in self.entries
+            if not (isinstance(entry, Note) and (entry.kind, entry.text) == ("problem", text))
+        ]
         self.entries.append(Note(text=text, kind="problem"))
+
+    def remove_problems(self) -> bool:
+        """Remove the notes about problems; False if there are none."""
+        before = len(self.entries)
+        self._remove_notes("problem")
+        return len(self.entries) != before
 
     def set_head(self, head: str) -> None:
         """Change the note above the first turn; an empty ``head`` removes it."""
@@ -107,3 +152,23 @@ class Contents:
         self.entries = [
             entry for entry in self.entries if not (isinstance(entry, Note) and entry.kind in kinds)
         ]
+
+
+def _turns_above(turns: Sequence[Turn], messages: Sequence[Message]) -> list[Turn]:
+    """The turns that stay above ``messages``."""
+    if not messages or messages[0].parent_id is None:
+        return []
+    first = messages[0]
+    above: list[Turn] = []
+    for turn in turns:
+        if turn.message.id == first.id:
+            break
+        above.append(turn)
+        if turn.message.id == first.parent_id:
+            break
+    return above
+
+
+def _seen(message: Message) -> tuple[object, ...]:
+    """What the look of a turn depends on."""
+    return message.text, message.reasoning, message.state, message.mark, message.pinned

@@ -8,15 +8,11 @@ from functools import lru_cache
 
 from msgspec import Struct
 from rich.console import Console, RenderableType
-from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from rich.theme import Theme
 
-Line = list[Segment]
-"""A drawn line; only those on the screen become ``Strip``s of Textual, which have caches."""
-TAB = 4
-"""Cells between two tab stops."""
+from baize_tui.app.transcript.line_parts import Line, WrappedText
 
 
 class Look(Struct, frozen=True):
@@ -53,6 +49,7 @@ def _console(look: Look, width: int) -> Console:
             "markdown.item.bullet": look.accent,
             "markdown.item.number": look.accent,
             "markdown.hr": look.dim,
+            "markdown.code_head": look.dim,
             "markdown.h1": look.accent + Style(bold=True, underline=True),
             "markdown.h2": look.accent + Style(bold=True),
             "markdown.h3": Style(bold=True),
@@ -82,7 +79,7 @@ def draw_lines(renderable: RenderableType, console: Console, look: Look) -> list
 
 def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Line]:
     """The lines of a plain text, wrapped."""
-    return draw_lines(Text(text, style, tab_size=TAB), look.console(width), look)
+    return draw_lines(WrappedText(Text(text, style)), look.console(width), look)
 
 
 def line_text(line: Line) -> str:

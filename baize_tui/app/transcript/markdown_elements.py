@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import copy
 from functools import cache
+from itertools import zip_longest
 from typing import ClassVar
 
 from markdown_it.token import Token
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.markdown import (
+    BlockQuote,
     CodeBlock,
     Heading,
     ListItem,
     Markdown,
     MarkdownElement,
+    Paragraph,
     TableElement,
 )
 from rich.segment import Segment
@@ -23,14 +28,40 @@ from rich.syntax import Syntax
 from rich.table import Table
 from rich.text import Text
 
-from baize_tui.app.transcript.look import TAB
+from baize_tui.app.transcript.line_parts import (
+    DECORATION,
+    TAB,
+    WrappedText,
+    decoration,
+    wrap,
+)
 
+_WORD, _BETWEEN_COLUMNS = 10, 3
+"""Cells of the longest word that a column of a table must have room for, and between columns."""
 COPY = "copy"
 """The word above a code block that copies it when clicked."""
 
 
+class _Paragraph(Paragraph):
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield WrappedText(self.text)
+
+
 class _LeftHeading(Heading):
-    LEVEL_ALIGN = dict.fromkeys(("h1", "h2", "h3", "h4", "h5", "h6"), "left")
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield WrappedText(self.text)
+
+
+class _Quote(BlockQuote):
+    """Lines with a bar at the left."""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        inner = options.update(width=max(options.max_width - 4, 1))
+        bar = decoration("▌ ", self.style)
+        for line in console.render_lines(self.elements, inner, style=self.style):
+            yield bar
+            yield from line
+            yield Segment("\n")
 
 
 class _NumberedItem(ListItem):
@@ -64,46 +95,74 @@ class _Fence(CodeBlock):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         background = self.style.bgcolor.name if self.style.bgcolor is not None else None
-        yield _fence_head(
-            self.lexer_name, options.max_width, self.style, self.message_id, self.number
+        style = self.style + console.get_style("markdown.code_head")
+        yield _fence_head(self.lexer_name, options.max_width, style, self.message_id, self.number)
+        syntax = Syntax(
+            "", self.lexer_name, theme=self.theme, word_wrap=True, background_color=background
         )
-        yield Syntax(
-            str(self.text).rstrip("\n"),
-            self.lexer_name,
-            theme=self.theme,
-            word_wrap=True,
-            padding=(0, 1),
-            tab_size=TAB,
-            background_color=background,
-        )
+        code = syntax.highlight(str(self.text).rstrip("\n").expandtabs(TAB))
+        code.remove_suffix("\n")  # Pygments adds one
+        base = console.get_style(code.style)
+        inner = max(options.max_width - 2, 1)
+        for line in wrap(code, console, inner):
+            yield decoration(" ", base)
+            yield from Segment.adjust_line_length(list(line.render(console)), inner + 1, base)
+            yield Segment("\n")
 
 
 def _fence_head(language: str, width: int, style: Style, message_id: int, number: int) -> Text:
-    copies = Style(dim=True, meta={"@click": f"screen.copy_block({message_id}, {number})"})
+    copies = Style(meta={"@click": f"screen.copy_block({message_id}, {number})"})
     button = f" {COPY} "
     title = f" {language[: max(width - len(button) - 2, 0)]}"
-    head = Text(title, style + Style(dim=True), no_wrap=True, end="\n")
+    style += DECORATION
+    head = Text(title, style, no_wrap=True, end="\n")
     head.append(" " * max(0, width - len(title) - len(button)), style)
     head.append(button, style + copies)
     return head
 
 
 class _QuietTable(TableElement):
-    """A table with a line below its head and no frame."""
+    """A table with a line below its head and no frame; cells are folded, never cut.
+
+    Where the columns would be too narrow to read, each row is a list of its cells.
+    """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        header = self.header.row if self.header is not None else None
+        heads = [cell.content.copy() for cell in header.cells] if header is not None else []
+        for head in heads:
+            head.stylize("markdown.table.header")
+        body = self.body.rows if self.body is not None else []
+        rows = [[cell.content for cell in row.cells] for row in body]
+        if rows and _smallest_width([heads, *rows]) > options.max_width:
+            yield from _row_lists(heads, rows)
+            return
         table = Table(
             box=box.SIMPLE_HEAD, pad_edge=False, style="markdown.table.border", show_edge=False
         )
-        if self.header is not None and self.header.row is not None:
-            for column in self.header.row.cells:
-                heading = column.content.copy()
-                heading.stylize("markdown.table.header")
-                table.add_column(heading, justify=column.justify)
-        if self.body is not None:
-            for row in self.body.rows:
-                table.add_row(*(cell.content for cell in row.cells))
+        for cell, head in zip(header.cells if header is not None else (), heads, strict=True):
+            table.add_column(head, justify=cell.justify, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
         yield table
+
+
+def _smallest_width(rows: Sequence[Sequence[Text]]) -> int:
+    """The cells that a table needs to be readable: whole words, except very long ones."""
+    columns = zip_longest(*rows, fillvalue=Text())
+    widths = [
+        min(max(cell_len(word) for cell in column for word in [*cell.plain.split(), ""]), _WORD)
+        for column in columns
+    ]
+    return sum(widths) + _BETWEEN_COLUMNS * (len(widths) - 1)
+
+
+def _row_lists(heads: Sequence[Text], rows: Sequence[Sequence[Text]]) -> RenderResult:
+    for number, row in enumerate(rows):
+        if number:
+            yield Text()
+        for head, cell in zip_longest(heads, row, fillvalue=Text()):
+            yield WrappedText(Text.assemble(head, ": " if head.plain else "", cell))
 
 
 class MarkdownBlock(Markdown):
@@ -111,7 +170,9 @@ class MarkdownBlock(Markdown):
 
     elements: ClassVar[dict[str, type[MarkdownElement]]] = {
         **Markdown.elements,
+        "paragraph_open": _Paragraph,
         "heading_open": _LeftHeading,
+        "blockquote_open": _Quote,
         "fence": _Fence,
         "code_block": _Fence,
         "table_open": _QuietTable,

@@ -13,7 +13,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.segment import Segment
 
-from baize_tui.app.transcript.look import Line, Look, draw_lines, line_text
+from baize_tui.app.transcript.line_parts import Line
+from baize_tui.app.transcript.look import Look, draw_lines, line_text
 from baize_tui.app.transcript.markdown_elements import MarkdownBlock
 from baize_tui.app.transcript.open_code_block import OpenCodeBlock
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from rich.cells import chop_cells
 from rich.segment import Segment
-from rich.style import Style
 
-from baize_tui.app.transcript.look import TAB, Line, Look
+from baize_tui.app.transcript.line_parts import TAB, Line, continues, decoration
+from baize_tui.app.transcript.look import Look
 
 
 @dataclass
@@ -36,7 +36,7 @@ class OpenCodeBlock:
                 block = cls(char * length, head + newline, look, width)
                 style = look.text + look.code
                 title = f" {(info or 'text')[: max(width - 2, 0)]}".ljust(width)
-                block._lines = [[Segment(title, style + Style(dim=True))]]
+                block._lines = [[decoration(title, style + look.dim)]]
                 block._seen = len(block.head)
                 return block
         return None
@@ -63,8 +63,10 @@ class OpenCodeBlock:
     def _wrapped(self, line: str) -> list[Line]:
         style = self.look.text + self.look.code
         inner = max(self.width - 2, 1)
+        margin = decoration(" ", style)
         pieces = chop_cells(line.expandtabs(TAB), inner) or [""]
-        return [
-            Segment.adjust_line_length([Segment(f" {piece}", style)], self.width, style)
-            for piece in pieces
+        drawn = [
+            Segment(piece, style + continues("") if number else style)
+            for number, piece in enumerate(pieces)
         ]
+        return [Segment.adjust_line_length([margin, part], self.width, style) for part in drawn]

@@ -1,53 +1,74 @@
-"""Text of a transcript that is selected with the mouse."""
+"""Text of a transcript that is selected with the mouse.
+
+The ends of a selection are characters of drawn lines: ``x`` counts from the left margin, and ``y``
+is an address (see ``Layout``).
+"""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Sequence
 
 from rich.segment import Segment
 from rich.style import Style
 from textual.geometry import Offset
-from textual.selection import Selection
 from textual.strip import Strip
 
 from baize_tui.app.transcript.layout import Layout
+from baize_tui.app.transcript.line_parts import Line, TextPart, text_parts
 from baize_tui.app.transcript.look import Look, line_text
 
+LINE_END = 1 << 30
+"""A place after the last character of any line."""
+_WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
 
-def selected_text(selection: Selection, layout: Layout, width: int, look: Look) -> str:
-    """The text that ``selection`` covers.
 
-    Only the entries it covers are drawn: the others may be thousands of turns.
-    """
-    first = layout.index_at(selection.start.y if selection.start is not None else 0)
-    below = layout.height if selection.end is None else selection.end.y + 1
-    above = layout.start(first)
+def selected_text(start: Offset, end: Offset, layout: Layout, width: int, look: Look) -> str:
+    """The text from ``start`` to ``end``, without margins, and without the breaks of wrapped
+    lines."""
     lines: list[str] = []
-    for entry in layout.entries[first:]:
-        if above + len(lines) >= below:
-            break
-        drawn = entry.lines or entry.draw(width, look)
-        lines += [*(line_text(line).rstrip() for line in drawn), ""]
-    shift = Offset(0, above)
-    start, end = selection
-    shifted = Selection(
-        start - shift if start is not None else None, end - shift if end is not None else None
-    )
-    return shifted.extract("\n".join(lines))
+    for address, line in layout.lines_between(start.y, end.y, width, look):
+        first = start.x if address == start.y else 0
+        last = end.x if address == end.y else LINE_END
+        parts = list(text_parts(line)) if line is not None else []
+        continuing = next((part for part in parts if part.continues is not None), None)
+        if continuing is not None and lines:
+            rest = [part for part in parts if part.start >= continuing.start]
+            lines[-1] += f"{continuing.continues}{_cut(rest, first, last)}"
+        elif parts or line is None:
+            lines.append(_cut(parts, first, last))
+    return "\n".join(line.rstrip() for line in lines).strip("\n")
 
 
-def highlight_span(strip: Strip, span: tuple[int, int], style: Style) -> Strip:
-    """``strip`` with the characters of ``span`` in ``style``; an end of -1 is the line's end."""
-    start, end = span
+def _cut(parts: Sequence[TextPart], first: int, last: int) -> str:
+    texts = (part.text[max(first - part.start, 0) : max(last - part.start, 0)] for part in parts)
+    return "".join(texts).rstrip()
+
+
+def word_at(line: Line, x: int) -> tuple[int, int] | None:
+    """The characters of the word at ``x``, or of the punctuation; None if there is neither."""
+    if not any(part.start <= x < part.start + len(part.text) for part in text_parts(line)):
+        return None
+    words = (match.span() for match in _WORD.finditer(line_text(line)))
+    return next((span for span in words if span[0] <= x < span[1]), None)
+
+
+def highlight(line: Line, first: int, last: int, style: Style) -> Strip:
+    """``line`` with its text between the characters ``first`` and ``last`` in ``style``."""
+    parts = list(text_parts(line))
+    text_end = max((p.start + len(p.text.rstrip()) for p in parts if p.text.strip()), default=0)
+    last = min(last, text_end)
+    starts = {part.start for part in parts}
     highlighted: list[Segment] = []
     at = 0
-    for segment in strip:
-        text = segment.text
-        first = min(max(start - at, 0), len(text))
-        last = len(text) if end == -1 else min(max(end - at, first), len(text))
-        own = segment.style or Style()
+    for segment in line:
+        text, own = segment.text, segment.style or Style.null()
+        begin = min(max(first - at, 0), len(text))
+        end = min(max(last - at, begin), len(text)) if at in starts else begin
         highlighted += [
-            Segment(text[:first], own),
-            Segment(text[first:last], own + style),
-            Segment(text[last:], own),
+            Segment(text[:begin], own),
+            Segment(text[begin:end], own + style),
+            Segment(text[end:], own),
         ]
         at += len(text)
-    return Strip([segment for segment in highlighted if segment.text], strip.cell_length)
+    return Strip([segment for segment in highlighted if segment.text])

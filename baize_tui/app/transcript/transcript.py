@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from rich.style import Style
 from textual import events
-from textual.geometry import Region, Size
+from textual.geometry import Offset, Region, Size
 from textual.message import Message as TextualMessage
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
@@ -15,8 +15,9 @@ from textual.strip import Strip
 
 from baize_tui.app.transcript.contents import Contents
 from baize_tui.app.transcript.layout import Layout
-from baize_tui.app.transcript.look import Line, Look
-from baize_tui.app.transcript.selecting import highlight_span, selected_text
+from baize_tui.app.transcript.line_parts import Line, text_parts
+from baize_tui.app.transcript.look import Look
+from baize_tui.app.transcript.selecting import LINE_END, highlight, selected_text, word_at
 from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import BranchPosition, Message, MessageRole
 
@@ -50,6 +51,9 @@ class Transcript(ScrollView):
             super().__init__()
             self.turn = turn
 
+    class SelectionChanged(TextualMessage):
+        """Another turn is selected, or none."""
+
     class Moved(TextualMessage):
         """Other lines are in sight: it scrolled, or text was added."""
 
@@ -61,11 +65,15 @@ class Transcript(ScrollView):
         self._look: Look | None = None
         self._width = 0
         self._following = True
+        self.has_unseen = False
+        """Whether another client has added text below the lines in sight."""
         self._settling = False
         self._painted: list[tuple[int, Line | None]] = []
         """The lines on the screen from top to bottom, each with its number."""
         self._strips: dict[int, tuple[Line | None, Strip]] = {}
-        """Lines as they were last rendered, by number."""
+        """Lines as they were last rendered, by address."""
+        self._selected_text: tuple[Offset, Offset] | None = None
+        """The ends of the text that is selected with the mouse; see ``selecting``."""
 
     # --- contents -------------------------------------------------------------------------------
 
@@ -93,6 +101,7 @@ class Transcript(ScrollView):
     def show(self, messages: Sequence[Message], head: str, context_start: int | None) -> None:
         """Show a branch under a ``head``. ``context_start`` is the first message that the model
         still sees, if older ones were dropped from its context."""
+        self._forget_selected_text()
         self._contents.show(messages, head, context_start)
         self._lay_out()
         self.follow()
@@ -105,8 +114,26 @@ class Transcript(ScrollView):
             self._scroll_without_drawing(self.scroll_y + sum(turn.height for turn in added))
         self._settle()
 
+    def can_continue(self, messages: Sequence[Message]) -> bool:
+        """Whether ``show_end`` can show ``messages``: they begin at a turn or below one."""
+        return self._contents.can_continue(messages)
+
+    def show_end(self, messages: Sequence[Message], context_start: int | None) -> bool:
+        """Show ``messages``, the end of a branch, in place of the turns that are not in it; the
+        lines in sight do not move. Returns whether there was a difference."""
+        changed, are_others = self._contents.show_end(messages, context_start)
+        for turn in changed:
+            self._layout.forget(turn)
+        differs = are_others or bool(changed)
+        self.has_unseen = not self._following and (differs or self.has_unseen)
+        self._lay_out()
+        self._settle()
+        self.post_message(self.Moved())
+        return differs
+
     def show_welcome(self, text: str) -> None:
         """Show ``text`` in place of an empty conversation."""
+        self._forget_selected_text()
         self._contents.show_welcome(text)
         self._lay_out()
         self.follow()
@@ -129,6 +156,12 @@ class Transcript(ScrollView):
         self._contents.add_problem(text)
         self._lay_out()
         self.follow()
+
+    def remove_problems(self) -> None:
+        """Remove the notes about problems."""
+        if self._contents.remove_problems():
+            self._lay_out()
+            self._settle()
 
     def mark_context_start(self, first: Message) -> None:
         """Draw a line above ``first``: the model no longer sees what precedes it."""
@@ -176,15 +209,21 @@ class Transcript(ScrollView):
         turns = reversed(self.turns)
         return next((turn for turn in turns if role in (None, turn.message.role)), None)
 
-    def select(self, selected: Turn | None) -> None:
-        """Select one turn, or none."""
+    def select(self, selected: Turn | None, *, scroll: bool = True) -> None:
+        """Select one turn, or none, also if the turn is no longer shown; ``scroll`` brings it into
+        sight."""
+        if selected not in self.turns:  # a click is handled after a key that removed its turn
+            selected = None
         for turn in self.turns:
             if turn.selected != (turn is selected):
                 turn.selected = turn is selected
                 self._layout.forget(turn)
-        if selected is not None:
+        if selected is not None and scroll:
             self.bring_into_sight(selected)
+        else:
+            self._settle()
         self.refresh()
+        self.post_message(self.SelectionChanged())
 
     def select_neighbour(self, step: int) -> None:
         """Select the turn above (-1) or below (1) the selected one; below the last, none."""
@@ -319,34 +358,87 @@ class Transcript(ScrollView):
 
     def render_line(self, y: int) -> Strip:
         number = round(self.scroll_y) + y
-        line = self._line(number)
-        selection = self.text_selection
-        span = selection.get_span(number) if selection is not None else None
+        line, address = self._line(number), self._layout.address(number)
         width, base = self.size.width, self.look.text
-        if span is None and (cached := self._strips.get(number)) is not None:
+        span = self._selected_span(address)
+        if line is not None and span is not None:
+            style = self.screen.get_component_rich_style("screen--selection")
+            strip = highlight(line, *span, style).adjust_cell_length(width, base)
+            return strip.apply_offsets(0, address)
+        if (cached := self._strips.get(address)) is not None:
             drawn, strip = cached
             if drawn == line and strip.cell_length == width:
                 return strip
-        if line is None:
-            strip = Strip.blank(width, base)
-        else:
-            strip = Strip(line).adjust_cell_length(width, base)
-        if span is not None:
-            style = self.screen.get_component_rich_style("screen--selection")
-            return highlight_span(strip, span, style).apply_offsets(0, number)
-        strip = strip.apply_offsets(0, number)
+        strip = Strip(line or []).adjust_cell_length(width, base).apply_offsets(0, address)
         if len(self._strips) > KEPT_STRIPS:
             self._strips.clear()
-        self._strips[number] = line, strip
+        self._strips[address] = line, strip
         return strip
 
     # --- selecting text with the mouse ----------------------------------------------------------
 
     def get_selection(self, selection: Selection) -> tuple[str, str] | None:
-        return selected_text(selection, self._layout, self._text_width, self.look), "\n"
+        ends = self._selected_text
+        if ends is None:
+            return None
+        return selected_text(*ends, self._layout, self._text_width, self.look), "\n\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
+        self._selected_text = self._ends_of(selection) if selection is not None else None
         self.refresh()
+
+    def _ends_of(self, selection: Selection) -> tuple[Offset, Offset]:
+        """The ends of a selection; where it goes on outside of this widget, it ends with the lines
+        in sight."""
+        top = round(self.scroll_y)
+        start, end = selection
+        return (
+            start if start is not None else Offset(0, self._layout.address(top)),
+            end
+            if end is not None
+            else Offset(LINE_END, self._layout.address(top + self._height - 1)),
+        )
+
+    def _selected_span(self, address: int) -> tuple[int, int] | None:
+        """The selected characters of the line at ``address``."""
+        if self._selected_text is None:
+            return None
+        start, end = self._selected_text
+        if not start.y <= address <= end.y:
+            return None
+        return start.x if address == start.y else 0, end.x if address == end.y else LINE_END
+
+    def _forget_selected_text(self) -> None:
+        """The lines of the selection are about to become others."""
+        if self._selected_text is not None:
+            self.screen.clear_selection()
+
+    def _select_text(self, start: Offset, end: Offset) -> None:
+        self.screen.selections = {self: Selection(start, end)}
+
+    def _select_word(self, offset: Offset) -> None:
+        line = self._line_at(offset.y)
+        span = word_at(line, offset.x) if line is not None else None
+        if span is not None:
+            self._select_text(Offset(span[0], offset.y), Offset(span[1], offset.y))
+
+    def _select_whole_line(self, offset: Offset) -> None:
+        """Select a line of the text, which may be several lines of the screen."""
+        first = last = offset.y
+        while self._continues(first):
+            first -= 1
+        while self._continues(last + 1):
+            last += 1
+        self._select_text(Offset(0, first), Offset(LINE_END, last))
+
+    def _continues(self, address: int) -> bool:
+        """Whether a line continues the one above."""
+        line = self._line_at(address)
+        return line is not None and any(part.continues is not None for part in text_parts(line))
+
+    def _line_at(self, address: int) -> Line | None:
+        at = address, address, self._text_width, self.look
+        return next((line for _, line in self._layout.lines_between(*at)), None)
 
     # --- scrolling ------------------------------------------------------------------------------
 
@@ -357,13 +449,17 @@ class Transcript(ScrollView):
 
     def follow(self) -> None:
         """Scroll to the end and follow it."""
-        self._following = True
+        self._following, self.has_unseen = True, False
         self._settle()
         self.post_message(self.Moved())
 
     def page(self, direction: int) -> None:
         """Scroll a page up (-1) or down (1); two lines of the present page stay in sight."""
         self._scroll_to_line(self.scroll_y + direction * max(self._height - 2, 1))
+
+    def scroll_lines(self, lines: int) -> None:
+        """Scroll down by ``lines``, or up if that is negative."""
+        self._scroll_to_line(self.scroll_y + lines)
 
     def scroll_to_start(self) -> None:
         self._scroll_to_line(0)
@@ -377,12 +473,14 @@ class Transcript(ScrollView):
         super().watch_scroll_y(old_value, new_value)
         if not self._settling and round(old_value) != round(new_value):
             self._following = round(new_value) >= self.max_scroll_y
+            self.has_unseen = self.has_unseen and not self._following
             self._settle()
             self.post_message(self.Moved())
 
     def on_resize(self, event: events.Resize) -> None:
         if self._text_width != self._width:
             self._width = self._text_width
+            self._forget_selected_text()
             self._keep_position()
         self._settle()
 
@@ -401,9 +499,21 @@ class Transcript(ScrollView):
         self._set_scroll(y)
         self._settling = False
 
-    def on_click(self, event: events.Click) -> None:
+    async def on_click(self, event: events.Click) -> None:
+        if event.chain > 1:  # Textual would select all text
+            event.stop()
+            event.prevent_default()
         if event.style.meta.get("@click"):
+            if event.chain > 1:
+                await self.broker_event("click", event)
             return
         entry = self._layout.entry_at(round(self.scroll_y) + event.y)
-        if isinstance(entry, Turn):
+        if self._selected_text is None and isinstance(entry, Turn) and event.chain <= 2:
+            # The second click of a double click takes back what the first one did.
             self.post_message(self.TurnClicked(entry))
+        if event.chain > 1:
+            _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+            if offset is not None and event.chain == 2:
+                self._select_word(offset)
+            elif offset is not None:
+                self._select_whole_line(offset)

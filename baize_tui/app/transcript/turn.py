@@ -10,7 +10,8 @@ from rich.segment import Segment
 from rich.style import Style
 
 from baize_shared.counts import count_text
-from baize_tui.app.transcript.look import Line, Look, estimate_height, join_parts, plain_lines
+from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
+from baize_tui.app.transcript.look import Look, estimate_height, join_parts, plain_lines
 
 if TYPE_CHECKING:
     from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
@@ -42,6 +43,8 @@ class Entry(Struct, eq=False, kw_only=True):
 
     lines: list[Line] | None = None
     height: int = 0
+    address: int | None = None
+    """The address of its first line; see ``Layout``. None until it is laid out."""
 
     def draw(self, width: int, look: Look) -> list[Line]:
         """The lines, ``width`` cells wide at most."""
@@ -61,8 +64,8 @@ class Note(Entry, eq=False, kw_only=True):
     def draw(self, width: int, look: Look) -> list[Line]:
         style = {"problem": look.problem, "welcome": look.text}.get(self.kind, look.dim)
         lines = plain_lines(self.text, min(width, NOTE_WIDTH) - INDENT, look, style)
-        blank = [Segment(" " * INDENT, look.text)]
-        return [[*blank, *line] for line in lines]
+        margin = decoration(" " * INDENT, look.text)
+        return [[margin, *line] for line in lines]
 
     def estimate(self, width: int) -> int:
         return estimate_height(self.text, width - INDENT) + 1
@@ -115,7 +118,7 @@ class Turn(Entry, eq=False, kw_only=True):
                 *self._below(inner, look),
             ]
         bar = "█ " if self.selected else "▌ " if self.message.role == "user" else "  "
-        margin = Segment(bar, look.text + look.accent)
+        margin = decoration(bar, look.text + look.accent)
         return [[margin, *line] for line in lines]
 
     def _question(self, width: int, look: Look) -> list[Line]:
@@ -157,13 +160,13 @@ class Turn(Entry, eq=False, kw_only=True):
         word = THINKING if self.thinking else THOUGHT
         count = count_text(len(reasoning.split()), "word")
         title = f"{'▾' if self.unfold_reasoning else '▸'} {word} · {count}"
-        lines = [self._line(title, width, look, look.dim, unfolds=True)]
-        if self.unfold_reasoning and reasoning:
-            bar = Segment("│ ", look.text + look.dim)
-            inner = plain_lines(reasoning, width - 2, look, look.text + look.dim)
-            lines += [[bar, *line] for line in inner]
-        lines.append(self._line("", width, look, look.dim))
-        return lines
+        lines = as_decoration([self._line(title, width, look, look.dim, unfolds=True)])
+        blank = [self._line("", width, look, look.dim)]
+        if not self.unfold_reasoning or not reasoning:
+            return [*lines, *as_decoration(blank)]
+        bar = decoration("│ ", look.text + look.dim)
+        inner = plain_lines(reasoning, width - 2, look, look.text + look.dim)
+        return [*lines, *([bar, *line] for line in inner), *blank]
 
     def _key(self, action: str) -> str:
         return self.keys.get(action, "")
@@ -187,7 +190,7 @@ class Turn(Entry, eq=False, kw_only=True):
         lines = []
         if note := self._note():
             style = look.warning if self.message.state in STATE_NOTES else look.dim
-            lines += plain_lines(note, width, look, look.text + style)
+            lines += as_decoration(plain_lines(note, width, look, look.text + style))
         if self.branch is not None:
             position, total = self.branch
             id = self.message.id
@@ -196,7 +199,7 @@ class Turn(Entry, eq=False, kw_only=True):
                 Segment(f"{position}/{total}", look.text + look.dim),
                 Segment(" ›", _clickable(look, f"screen.show_sibling({id}, 1)")),
             ]
-            lines.append(_padded(arrows, width, look))
+            lines += as_decoration([_padded(arrows, width, look)])
         return lines
 
     def _line(

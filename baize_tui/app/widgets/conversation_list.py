@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 from textual import events
 from textual.message import Message
-from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.store.records import Conversation
 
 TODAY, YESTERDAY, THIS_WEEK = "Today", "Yesterday", "This week"
 SEARCH = "search"
 NO_MATCH, EMPTY = "no match", "No conversations yet"
+BUSY, UNSENT = "●", "✎"
+"""Marks of a conversation that is being answered, and of another than the open one with words that
+are not sent."""
 
 
 def group_name(seconds: float, today: datetime.date) -> str:
@@ -31,7 +34,7 @@ def group_name(seconds: float, today: datetime.date) -> str:
     return day.strftime("%B %Y")
 
 
-class ConversationList(OptionList):
+class ConversationList(ChoiceList):
     """One row for each conversation; Enter posts ``OptionSelected`` with its id."""
 
     class DeleteConfirmed(Message):
@@ -53,16 +56,22 @@ class ConversationList(OptionList):
         self._conversations: list[Conversation] = []
         self._open_id: str | None = None
         self._busy: set[str] = set()
+        self._unsent: set[str] = set()
         self._rows: list[tuple[str | None, str]] = []
         self._query = ""
         self._delete_pressed: str | None = None
 
     def show(
-        self, conversations: Sequence[Conversation], open_id: str | None, busy: set[str]
+        self,
+        conversations: Sequence[Conversation],
+        open_id: str | None,
+        busy: Set[str],
+        unsent: Set[str] = frozenset(),
     ) -> None:
-        """Show the list; a dot marks conversations in ``busy``, which are being answered."""
+        """Show the list, with marks for those in ``busy``, which are being answered, and those in
+        ``unsent``, which have a draft or queued messages."""
         self._conversations = list(conversations)
-        self._open_id, self._busy = open_id, set(busy)
+        self._open_id, self._busy, self._unsent = open_id, set(busy), set(unsent)
         self._fill()
 
     def title(self, conversation_id: str) -> str:
@@ -91,8 +100,10 @@ class ConversationList(OptionList):
             self.action_first()
 
     def _row(self, conversation: Conversation) -> tuple[str, str]:
-        mark = "● " if conversation.id in self._busy else ""
-        return conversation.id, f"{mark}{conversation.title}"
+        marks = BUSY if conversation.id in self._busy else ""
+        is_open = conversation.id == self._open_id  # its words are in sight
+        marks += UNSENT if conversation.id in self._unsent and not is_open else ""
+        return conversation.id, f"{marks} {conversation.title}".lstrip()
 
     def _by_day(self) -> list[tuple[str | None, str]]:
         rows: list[tuple[str | None, str]] = []
@@ -134,7 +145,7 @@ class ConversationList(OptionList):
                 self.post_message(self.DeleteConfirmed(option.id))
             else:
                 self._delete_pressed = option.id
-                self.post_message(self.DeletePressed(str(option.prompt)))
+                self.post_message(self.DeletePressed(self.title(option.id)))
         elif event.key == "backspace" and self._query:
             self._search(self._query[:-1])
         elif event.is_printable and event.character is not None:

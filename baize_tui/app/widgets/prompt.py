@@ -15,6 +15,7 @@ from textual.strip import Strip
 from textual.widgets import TextArea
 from textual.widgets.text_area import Edit, EditHistory, EditResult, Location, Selection
 
+from baize_tui.app.actions import Action
 from baize_tui.app.widgets.pastes import Pastes, Run, clean_entry, is_large, runs_in
 from baize_tui.store.records import DraftParts, parts_text
 
@@ -26,7 +27,11 @@ _EDITING: dict[str, str] = {
 }
 """``TextArea``'s own keys for moving and deleting, with their actions."""
 
+_RECALL_STEPS = {"earlier": 1, "later": -1}
+"""The actions that the prompt has keys for, and the steps of ``HistoryStep``."""
+
 PLACEHOLDER = "Ask something…  (Enter sends, ^J new line)"
+SHORT_PLACEHOLDER = "Ask something…"
 BETWEEN = "\n\n"
 """Separates what is put in front of a text from that text."""
 
@@ -72,8 +77,8 @@ class Prompt(TextArea):
             super().__init__()
             self.step = step
 
-    def __init__(self, commands: Sequence[str]) -> None:
-        """``commands`` are completed by Tab; each begins with a slash."""
+    def __init__(self, actions: Sequence[Action]) -> None:
+        """The commands of ``actions`` are completed by Tab."""
         super().__init__(
             id="prompt",
             placeholder=PLACEHOLDER,
@@ -81,7 +86,13 @@ class Prompt(TextArea):
             show_line_numbers=False,
             highlight_cursor_line=False,
         )
-        self._commands = commands
+        self._commands = [action.command for action in actions]
+        self._recall_keys = {
+            key: step
+            for action in actions
+            if (step := _RECALL_STEPS.get(action.id))
+            for key in action.keys
+        }
         self._pastes = Pastes()
         self.submitted: list[DraftParts] = []
         """What was sent and is not handled yet; who handles ``Submitted`` removes the first."""
@@ -164,13 +175,22 @@ class Prompt(TextArea):
         """Replace everything by ``text``; the pastes that it still contains stay objects."""
         self.change_to(self._pastes.find_again(clean_entry(text), self.text))
 
+    @property
+    def is_beside_paste(self) -> bool:
+        """Whether the cursor is beside a paste."""
+        return self._run_beside_cursor is not None
+
+    @property
+    def _run_beside_cursor(self) -> Run | None:
+        row, column = self.cursor_location
+        runs = runs_in(self.document.get_line(row))
+        return next((run for run in runs if column in (run.start, run.end)), None)
+
     def unfold_paste(self) -> bool:
         """Turn the paste beside the cursor into text; False if there is none."""
-        row, column = self.cursor_location
-        runs = [r for r in runs_in(self.document.get_line(row)) if column in (r.start, r.end)]
-        if not runs:
+        run, row = self._run_beside_cursor, self.cursor_location[0]
+        if run is None:
             return False
-        run = runs[0]
         text = self._pastes.text_of(run.number)
         self.replace(text, (row, run.start), (row, run.end), maintain_selection_offset=False)
         return True
@@ -182,12 +202,18 @@ class Prompt(TextArea):
             checkpoint_max_characters=self.history.checkpoint_max_characters,
         )
 
+    def on_resize(self) -> None:
+        fits = self.content_size.width >= len(PLACEHOLDER)
+        self.placeholder = PLACEHOLDER if fits else SHORT_PLACEHOLDER
+
     # --- keys and pastes ------------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
         # Not bindings: those run only after the event has bubbled up, so that letters typed after
         # a backspace would be inserted before it runs.
         match event.key:
+            case key if key in self._recall_keys:
+                self.post_message(self.HistoryStep(self._recall_keys[key]))
             case "enter":
                 # At once: letters typed after it belong to the next message.
                 self.submitted.append(self.give_away())
@@ -203,14 +229,11 @@ class Prompt(TextArea):
                 self.post_message(self.ScrollTranscript(1))
             case "up" if not self.text:
                 self.post_message(self.EditLast())
-            case "ctrl+up":
-                self.post_message(self.HistoryStep(1))
-            case "ctrl+down":
-                self.post_message(self.HistoryStep(-1))
             case "ctrl+underscore":
                 self.undo()
             case key if key in _EDITING:
-                await self.app.run_action(_EDITING[key], self)
+                if not await self.app.run_action(_EDITING[key], self):
+                    return  # such as copying nothing: the screen's key is meant
             case _:
                 return  # Textual calls TextArea's own handler next
         event.stop()

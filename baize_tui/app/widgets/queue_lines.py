@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from textual import events
 from textual.message import Message
-from textual.widgets import Static
 
 from baize_shared.counts import count_text
+from baize_tui.app.widgets.fixed_text import FixedText
+from baize_tui.app.widgets.status_line import fitted
 
 MOST = 3
 """Messages that are shown; of more, the count is."""
@@ -27,23 +28,21 @@ def queue_text(texts: Sequence[str], width: int, *, state: str, edit: str, remov
     lines = [_first_line(text, width) for text in texts[:MOST]]
     if len(texts) > MOST:
         lines.append(f"… {len(texts) - MOST} more")
-    lines.append(_fitted(f"{state} · {edit} edits · {remove} removes", width))
-    return "\n".join(lines)
+    keys = f"{edit} edits · {remove} removes"
+    lengths = (f"{state} · {keys}", f"{state.partition(' ')[0]} · {keys}", keys)
+    last = next((text for text in lengths if cell_len(text) <= width), fitted(keys, width))
+    return "\n".join([*lines, last])
 
 
 def _first_line(text: str, width: int) -> str:
     """One line for a message, with its last line, where the question below a paste is."""
     lines = text.split("\n")
     more = f" (+{count_text(len(lines) - 1, 'line')})" if len(lines) > 1 else ""
-    shown = _fitted(lines[-1].replace("\t", " "), width - 2 - cell_len(more))
-    return _fitted(f"↳ {shown}{more}", width)
+    shown = fitted(lines[-1].replace("\t", " "), width - 2 - cell_len(more))
+    return fitted(f"↳ {shown}{more}", width)
 
 
-def _fitted(text: str, width: int) -> str:
-    return text if cell_len(text) <= width else set_cell_size(text, max(width - 1, 0)) + "…"
-
-
-class QueueLines(Static):
+class QueueLines(FixedText):
     """Hidden while nothing is queued."""
 
     class Clicked(Message):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
 from textual.widgets import Static
@@ -23,7 +25,7 @@ from tests.app.pilot import (
     titles,
     transcript,
 )
-from tests.chat.scripted_engine import ScriptedEngine
+from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
 
 
@@ -109,6 +111,19 @@ async def test_a_dead_worker_is_reported_and_the_client_continues(run_app: RunAp
         engine.script = ["Fine."]
         await say(pilot, "Still there?")
         await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
+
+
+async def test_a_failure_ends_with_the_next_attempt(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", WorkerDied("the model process was ended by SIGKILL"))
+    async with run_app(engine) as pilot:
+        await say(pilot, "Count")
+        await wait_until(lambda: "SIGKILL" in shown(pilot), "the note")
+        engine.script, engine.pause_at = ["two."], 0
+        await pilot.press("ctrl+g")
+        await wait_until(lambda: "SIGKILL" not in shown(pilot), "no note")
+        assert "SIGKILL" not in status(pilot)
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot)[-1] == "One two.", "the answer")
 
 
 async def test_reasoning_streams_folded_and_a_key_opens_it(run_app: RunApp) -> None:
@@ -210,6 +225,43 @@ async def test_stopping_an_answer_that_waits_for_another(run_app: RunApp) -> Non
         await wait_until(lambda: not client(pilot).state.chat.busy, "the first answer")
         await pilot.press("ctrl+g")
         await wait_until(lambda: texts(pilot) == ["second", "One two."], "its answer")
+
+
+async def test_an_answer_says_what_it_waits_for(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One ", "two.")
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "first", "One ")
+        await pilot.press("ctrl+n")
+        await say(pilot, "second")
+        await wait_until(lambda: status(pilot) == "waiting for the answer in “first”", "the wait")
+        await pilot.press("ctrl+n")
+        await say(pilot, "third")
+        await wait_until(lambda: status(pilot) == "waiting for the answer in “first”", "the wait")
+        engine.go_on.set()
+        engine.go_on = asyncio.Event()
+        await wait_until(lambda: status(pilot) == "waiting for the answer in “second”", "the next")
+        await pilot.press("ctrl+b", "down", "enter")
+        await wait_until(lambda: texts(pilot)[:1] == ["second"], "the other conversation")
+        await wait_until(lambda: status(pilot) == ANSWERING, "its answer")
+        await pilot.press("ctrl+b", "up", "enter")
+        await wait_until(lambda: status(pilot) == "waiting for the answer in “second”", "the wait")
+        engine.go_on.set()
+        await wait_until(lambda: texts(pilot) == ["third", "One two."], "the last answer")
+
+
+async def test_an_answer_waits_for_a_model_that_is_loaded(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        engine.loaded_to = 0.5
+        loading = client(pilot).state.chat.use_model(model(name="other"))
+        task = asyncio.create_task(loading)
+        await engine.paused.wait()
+        await say(pilot, "Hi")
+        await wait_until(lambda: status(pilot) == "waiting until other is loaded", "the wait")
+        engine.go_on.set()
+        await task
+        await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")
 
 
 async def test_two_conversations_answer_one_after_the_other(run_app: RunApp) -> None:

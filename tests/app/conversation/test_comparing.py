@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.widgets import Static
 
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.pilot import RunApp, catalog, screen, shown, status, texts
+from tests.app.pilot import RunApp, catalog, screen, shown, status, texts, titles
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -67,6 +68,52 @@ async def test_every_training_step_answers_the_same_question(
         await wait_until(lambda: "3/3" in shown(pilot), "they stay as branches")
 
 
+async def test_keys_scroll_all_answers(run_app: RunApp, paths: Paths, plum: str) -> None:
+    answer = "\n\n".join(f"line {number}" for number in range(60))
+    async with run_app(ScriptedEngine(answer)) as pilot:
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
+        await pilot.press(*"What", "alt+v")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await pilot.press(*"plum", "enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+        columns = pilot.app.screen.query(Column)
+        await wait_until(lambda: [c.text for c in columns] == [answer, answer], "both answers")
+        await pilot.pause()
+
+        def places() -> set[float]:
+            return {column.transcript.scroll_y for column in columns}
+
+        (end,) = places()
+        height = columns.first().transcript.size.height
+        for key, place in (
+            ("up", end - 1),
+            ("down", end),
+            ("pageup", end - height + 2),
+            ("pagedown", end),
+            ("home", 0),
+            ("down", 1),
+            ("end", end),
+        ):
+            await pilot.press(key)
+            assert places() == {place}, key
+
+
+async def test_one_token_has_no_speed_and_a_singular(
+    run_app: RunApp, paths: Paths, plum: str
+) -> None:
+    async with run_app(ScriptedEngine("Plums.")) as pilot:
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
+        await pilot.press(*"What", "alt+v")
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await pilot.press(*"plum", "enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+
+        def states() -> list[str]:
+            return [str(s.render()) for s in pilot.app.screen.query(".state").results(Static)]
+
+        await wait_until(lambda: states() == ["1 token", "1 token"], "both answers")
+
+
 async def test_nothing_to_compare_is_reported(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,3 +121,4 @@ async def test_nothing_to_compare_is_reported(
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+v")
         await wait_until(lambda: "no other model or adapter" in status(pilot), "the reason")
+        assert titles(pilot) == []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from textual.widgets import Input
 
 from baize_tui.app.screens.dialogs import LineDialog
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.formats import MODERATION
 from baize_tui.paths import Paths
-from baize_tui.store.conversations import Store
+from baize_tui.store.conversations import NEW_TITLE, Store
 from baize_tui.store.errors import StoreError
+from tests.app.forms import close, open_conversation_options, row
 from tests.app.pilot import (
     RunApp,
     ask,
@@ -76,6 +78,51 @@ async def test_without_a_suggested_title_the_old_one_stays(run_app: RunApp) -> N
         await pilot.press("alt+t")
         await wait_until(lambda: "found no title" in status(pilot), "the reason")
         assert titles(pilot) == ["Hi"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["f3", "f2", "f4", "alt+t", "alt+v", "alt+m", "ctrl+n", "ctrl+r", "alt+e", "ctrl+g"],
+)
+async def test_a_conversation_without_a_word_is_not_stored(
+    key: str, run_app: RunApp, paths: Paths
+) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await pilot.press(key)
+        await pilot.pause()
+        await pilot.press("down", "tab", "escape")
+        await pilot.pause()
+    store = Store(paths.conversations_file)
+    assert store.conversations() == []
+    store.close()
+
+
+async def test_a_changed_option_begins_a_conversation_that_has_it(
+    run_app: RunApp, paths: Paths
+) -> None:
+    engine = ScriptedEngine("One.")
+    async with run_app(engine) as pilot:
+        await open_conversation_options(pilot)
+        for key, value in (("temperature", "0.25"), ("top_p", "0.5")):
+            field = row(pilot, key).query_one(Input)
+            field.focus()
+            field.value = value
+            await pilot.press("enter")
+        await wait_until(lambda: titles(pilot) == [NEW_TITLE], "the conversation")
+        await close(pilot)
+        await ask(pilot, "Hi", "One.")
+        assert titles(pilot) == ["Hi"]
+        sampling = engine.requests[-1].sampling
+        assert (sampling.temperature, sampling.top_p) == (0.25, 0.5)
+
+
+async def test_moderation_of_a_new_conversation_is_switched(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await pilot.press("ctrl+t")
+        await wait_until(lambda: "not moderated" in status(pilot), "the switch")
+        await ask(pilot, "Hi", "One.")
+        assert titles(pilot) == ["Hi"]
+        assert MODERATION not in transcript(pilot).notes[0]
 
 
 async def test_moderation_is_shown_and_switched(run_app: RunApp) -> None:

@@ -14,7 +14,6 @@ from tests.app.pilot import (
     say,
     screen,
     shown,
-    status,
     texts,
     transcript,
 )
@@ -110,7 +109,8 @@ async def test_copying_a_code_block_as_written(
     long_line = "x = " + "1 + " * 60 + "1\n"
     async with run_app(ScriptedEngine(f"Look:\n\n```python\n{long_line}```\n")) as pilot:
         await say(pilot, "Hi")
-        await wait_until(lambda: "tokens/s" in status(pilot), "the answer")
+        await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
         await pilot.press("alt+k")
         await pilot.pause()
         assert pilot.app.clipboard == long_line
@@ -137,12 +137,12 @@ async def test_an_answer_is_marked_and_unmarked(run_app: RunApp) -> None:
         await ask(pilot, "Hi", "One.")
         await pilot.press("alt+g")
         await wait_until(lambda: "▲ good" in shown(pilot), "the mark")
-        await pilot.press("alt+b")
+        await pilot.press("alt+w")
         await wait_until(lambda: "▼ bad" in shown(pilot), "the other mark")
         chat = client(pilot).state.chat
         (conversation,) = await chat.conversations.list_all()
         assert (await chat.conversations.shown_messages(conversation.id))[-1].mark == "bad"
-        await pilot.press("alt+b")
+        await pilot.press("alt+w")
         await wait_until(lambda: "bad" not in shown(pilot), "no mark")
         assert (await chat.conversations.shown_messages(conversation.id))[-1].mark is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 from textual.pilot import Pilot
@@ -52,6 +53,24 @@ async def enqueue(pilot: Pilot[int], *messages: str) -> None:
         await pilot.press(*message, "enter")
         await wait_until(lambda n=before: len(queued(pilot)) > n, message)
         assert written(pilot) == ""
+
+
+async def test_the_queue_says_which_model_answers(run_app: RunApp) -> None:
+    engine = paused_engine()
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "first", "One ")
+        await enqueue(pilot, "second")
+        lines = screen(pilot).query_one("#queue", Static)
+        assert "queued for scripted · alt+q edits" in str(lines.render())
+        conversation = screen(pilot).view.conversation
+        assert conversation is not None
+        chosen = msgspec.structs.replace(conversation, model="other", model_path=None)
+        await screen(pilot).conversation_view.change_options(chosen)
+        assert "queued for other" in str(lines.render())
+        await screen(pilot).conversation_view.change_options(conversation)
+        await pilot.press("escape")
+        await wait_until(lambda: waits(pilot), "the queue")
+        assert "enter sends to scripted" in str(lines.render())
 
 
 async def test_queued_messages_are_sent_one_after_the_other(run_app: RunApp) -> None:
@@ -236,7 +255,7 @@ async def test_a_command_runs_during_an_answer(run_app: RunApp) -> None:
     async with run_app(engine) as pilot:
         await ask_and_pause(pilot, "first", "One ")
         await pilot.press(*"/stop", "enter")
-        await wait_until(lambda: "tokens/s" in status(pilot), "the stop")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "the stop")
         assert queued(pilot) == []
 
 

@@ -20,6 +20,7 @@ from tests.app.pilot import (
     screen,
     status,
     texts,
+    transcript,
 )
 from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
@@ -65,6 +66,10 @@ async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
         await say(pilot, "Hi")
         await wait_until(lambda: "the file of gone is gone" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi"]
+        for _ in range(2):
+            await pilot.press("ctrl+g")
+            await wait_until(lambda: not screen(pilot).answers.in_progress, "the end")
+        assert transcript(pilot).notes.count("the file of gone is gone") == 1
         await screen(pilot).model_loading.use("scripted")
         await pilot.press("ctrl+g")
         await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")

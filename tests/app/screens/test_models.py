@@ -6,25 +6,40 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import pytest
-from textual.widgets import Input, OptionList
+from textual.pilot import Pilot
+from textual.widgets import Input, OptionList, Static
 
 from baize_tui.app.screens.dialogs import ConfirmDialog, LineDialog
+from baize_tui.app.screens.model_import import PathDialog
 from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.app.screens.picker import Picker
-from baize_tui.catalog.planner import ModelPlan
-from baize_tui.catalog.recipes import CatalogModel, Recipe, write_recipe
+from baize_tui.app.services.model_plans import PlanFailure
+from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.plans import AdapterPlan, Plan
+from baize_tui.catalog.recipes import (
+    CatalogModel,
+    NoModelInstalled,
+    Recipe,
+    known_models,
+    recipe_file,
+    write_recipe,
+)
 from baize_tui.paths import Paths
+from baize_tui.settings import load_settings
 from tests.app.forms import close
 from tests.app.model_list import details, find, notice_text, open_models, plan_of, row_of
 from tests.app.pilot import (
     RunApp,
     ScriptedPulls,
     ask,
+    client,
     notices,
+    shown,
     status,
 )
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
+from tests.engine.gguf_kinds import other_files
 
 
 @pytest.fixture(autouse=True)
@@ -32,10 +47,21 @@ def no_measuring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Plans without a process that measures; tests of the planner run one."""
 
     async def plan_models(
-        models: Sequence[CatalogModel], paths: Paths, settings: object
-    ) -> AsyncGenerator[ModelPlan, None]:
+        models: Sequence[CatalogModel | CatalogAdapter], paths: Paths, settings: object
+    ) -> AsyncGenerator[Plan, None]:
         for model in models:
-            yield plan_of(model.name, installed=model.installed)
+            if isinstance(model, CatalogAdapter):
+                yield AdapterPlan(
+                    name=model.name,
+                    installed=model.installed,
+                    base=model.recipe.base,
+                    has_base=model.recipe.base is None,
+                    license="",
+                    download=17 * 10**6,
+                    bytes=34 * 10**6,
+                )
+            else:
+                yield plan_of(model.name, installed=model.installed)
 
     monkeypatch.setattr("baize_tui.app.services.model_plans.plan_models", plan_models)
 
@@ -102,6 +128,8 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         models = await open_models(pilot)
         await find(pilot, models, "tinyllama-1.1b")
         await pilot.press("enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "tinyllama-1.1b"), "the progress")
         await pilot.press("delete")
         await wait_until(lambda: pulls.ended, "its end")
@@ -110,40 +138,201 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         pulls.failure = "the hub cannot be reached"
         pulls.go_on.set()
         await pilot.press("enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await pilot.press("enter")
         await wait_until(lambda: "the hub cannot be reached" in notices(pilot), "the reason")
         await close(pilot)
+
+
+def choices(pilot: Pilot[int]) -> list[str]:
+    options = pilot.app.screen.query_one(OptionList)
+    return [str(options.get_option_at_index(i).prompt) for i in range(options.option_count)]
+
+
+def dialog_text(pilot: Pilot[int]) -> str:
+    return " ".join(str(text.render()) for text in pilot.app.screen.query(Static))
+
+
+async def type_path(pilot: Pilot[int], path: Path | str) -> None:
+    """Press F6 and give a path."""
+    await pilot.press("f6")
+    await wait_until(lambda: isinstance(pilot.app.screen, PathDialog), "the question")
+    pilot.app.screen.query_one(Input).value = str(path)
+    await pilot.press("enter")
 
 
 async def test_a_file_is_imported_and_removed(
     run_app: RunApp, paths: Paths, smollm2: Path, tmp_path: Path
 ) -> None:
-    file = tmp_path / "mine.gguf"
+    file = tmp_path / "my  mine.gguf"
     file.symlink_to(smollm2)
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
-        await pilot.press("f6")
-        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the question")
-        pilot.app.screen.query_one(Input).value = str(file)
-        await pilot.press("enter")
+        await type_path(pilot, f"'{file}'")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: "copy the file (98 MB)" in "".join(choices(pilot)), "the choices")
         await pilot.press("enter")
-        await wait_until(lambda: "mine is ready" in notice_text(models), "the import")
-        assert "98 MB" in row_of(models, "mine")
-        await find(pilot, models, "mine")
+        await wait_until(lambda: "my-mine is ready" in notice_text(models), "the import")
+        assert "scripted stays the default; f7 changes that" in notice_text(models)
+        assert "98 MB" in row_of(models, "my-mine")
+        await pilot.press("f7")
+        await wait_until(lambda: "answers in new conversations" in notice_text(models), "f7")
+        assert load_settings(paths.settings_file).model.default == "my-mine"
         await pilot.press("delete")
         assert "press del again" in notice_text(models)
         await pilot.press("delete")
-        await wait_until(lambda: "removed mine" in notice_text(models), "the removal")
-        assert not row_of(models, "mine")
+        await wait_until(lambda: "removed my-mine" in notice_text(models), "the removal")
+        assert not row_of(models, "my-mine")
         assert file.exists()
-        await pilot.press("f6")
-        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the question")
-        pilot.app.screen.query_one(Input).value = str(tmp_path / "gone.gguf")
+        await close(pilot)
+
+
+async def test_a_wrong_path_is_said_at_once_and_can_be_corrected(
+    run_app: RunApp, tmp_path: Path, smollm2: Path
+) -> None:
+    kinds = other_files(tmp_path / "kinds")
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await type_path(pilot, tmp_path / "gone.gguf")
+        await wait_until(lambda: "gone.gguf: no such file" in dialog_text(pilot), "the reason")
+        question = pilot.app.screen.query_one(Input)
+        for name in ("bert", "mmproj-model-f16"):
+            file, named = kinds[name]
+            question.value = str(file)
+            await pilot.press("enter")
+            await wait_until(lambda text=named: text in dialog_text(pilot), named)
+        question.value = str(smollm2)
         await pilot.press("enter")
         await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
-        await pilot.press("enter")
-        await wait_until(lambda: "gone.gguf: No such file" in notice_text(models), "the reason")
+        await pilot.press("escape")
+        await wait_until(lambda: pilot.app.screen is models, "the models")
         await close(pilot)
+
+
+async def test_a_name_that_is_taken_is_asked_for(
+    run_app: RunApp, tmp_path: Path, smollm2: Path
+) -> None:
+    file = tmp_path / "smollm2-135m.gguf"
+    file.symlink_to(smollm2)
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await type_path(pilot, file)
+        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await pilot.press("enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the name")
+        assert "smollm2-135m exists already" in dialog_text(pilot)
+        await pilot.press("enter")
+        await wait_until(lambda: "smollm2-135m-2 is ready" in notice_text(models), "the import")
+        await close(pilot)
+
+
+async def test_a_model_is_added_by_its_name_on_the_hub(
+    run_app: RunApp, pulls: ScriptedPulls, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def hub_model(name: str) -> CatalogModel:
+        return CatalogModel("plum", None, Recipe(repository="hf:a/b", file="plum.gguf"))
+
+    monkeypatch.setattr("baize_tui.catalog.hub_models.hub_model", hub_model)
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await type_path(pilot, "hf:a/b")
+        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        assert "Licence: not stated" in dialog_text(pilot)
+        assert not recipe_file("plum", paths).exists()
+        await pilot.press("enter")
+        await wait_until(lambda: "25%" in row_of(models, "plum"), "the progress")
+        assert recipe_file("plum", paths).exists()
+        pulls.go_on.set()
+        await wait_until(lambda: "fits" in row_of(models, "plum"), "the model")
+        await type_path(pilot, "hf:a/b")
+        await wait_until(lambda: "plum is ready" in notice_text(models), "the same model")
+        await close(pilot)
+
+
+async def test_nothing_is_pulled_before_its_size_fit_and_licence_were_shown(
+    run_app: RunApp, pulls: ScriptedPulls
+) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await find(pilot, models, "mistral-7b")
+        await pilot.press("enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        said = dialog_text(pilot)
+        for text in ("13.0 GB to download", "4.0 GB on disk", "of memory", ": fits", "Licence:"):
+            assert text in said
+        await pilot.press("escape")
+        await wait_until(lambda: pilot.app.screen is models, "the models")
+        assert client(pilot).state.pulls.part("mistral-7b") is None
+        await close(pilot)
+
+
+async def test_the_cost_of_an_adapter_is_shown(run_app: RunApp, plum: str) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await find(pilot, models, plum)
+        await pilot.press("f5")
+        await wait_until(lambda: "34 MB of memory beside" in details(models), "the cost")
+        await find(pilot, models, "baize-v1-7b-lora")
+        await pilot.press("f5")
+        await wait_until(lambda: "17 MB to download, 34 MB on disk" in details(models), "the cost")
+        assert "llama-7b has to be pulled first" in details(models)
+        await pilot.press("enter")
+        await wait_until(lambda: "not downloaded yet: pull" in notice_text(models), "why")
+        await close(pilot)
+
+
+async def test_a_long_reason_is_shown_to_its_end(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reason = f"hf:owner/name: the hub cannot be reached, or fails ({'word ' * 60}): try again later"
+
+    async def fail(models: Sequence[CatalogModel], *_: object) -> AsyncGenerator[PlanFailure, None]:
+        for model in models:
+            yield PlanFailure(model.name, reason)
+
+    monkeypatch.setattr("baize_tui.app.services.model_plans.plan_models", fail)
+    async with run_app(ScriptedEngine(), size=(80, 24)) as pilot:
+        models = await open_models(pilot)
+        await find(pilot, models, "mistral-7b")
+        await pilot.press("f5")
+        await wait_until(lambda: "the hub cannot be reached" in notice_text(models), "the reason")
+        await pilot.pause()
+        notice = models.query_one("#notice", Static)
+        lines = [notice.render_line(y).text for y in range(notice.size.height)]
+        assert "try again later" in " ".join(lines)
+        assert notice.region.bottom <= models.size.height
+        await close(pilot)
+
+
+async def test_without_a_model_one_is_got_from_inside(
+    run_app: RunApp, pulls: ScriptedPulls, paths: Paths
+) -> None:
+    def find_model(name: str | None) -> CatalogModel:
+        for known in known_models(paths):
+            if known.name == name and known.path is not None:
+                return known
+        raise NoModelInstalled
+
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, find_model=find_model) as pilot:
+        welcome = " ".join(shown(pilot).split())
+        assert "There is no model yet." in welcome
+        assert "alt+m lists models with their size, their licence" in welcome
+        assert "baize-tui models" not in welcome
+        models = await open_models(pilot)
+        row = " ".join(row_of(models, "llama-3.2-3b").split())
+        assert "≈ 1.9 GB ↓" in row
+        assert "Llama 3.2 Community" in row
+        await find(pilot, models, "llama-3.2-3b")
+        await pilot.press("enter")
+        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await pilot.press("enter")
+        await wait_until(lambda: "25%" in row_of(models, "llama-3.2-3b"), "the progress")
+        await close(pilot)
+        pulls.go_on.set()
+        await wait_until(lambda: "llama-3.2-3b · " in status(pilot), "the model")
+        assert "There is no model" not in shown(pilot)
+        await ask(pilot, "Hi", "Yes.")
 
 
 async def test_a_model_in_use_is_not_removed(run_app: RunApp, paths: Paths, tmp_path: Path) -> None:

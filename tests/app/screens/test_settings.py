@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import msgspec
+import pytest
 from textual.widgets import Input, Select, Static, TextArea
 
+from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.settings import SettingsScreen
 from baize_tui.catalog.adapters import find_adapter
+from baize_tui.catalog.recipes import CatalogModel, Recipe, find_model, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
+from baize_tui.store.conversations import Store
 from tests.app.forms import (
     close,
     error_text,
@@ -24,6 +30,7 @@ from tests.app.pilot import (
     catalog,
     client,
     say,
+    screen,
     shown,
     status,
     texts,
@@ -56,6 +63,15 @@ async def test_a_setting_is_saved_and_comments_in_the_file_stay(
         assert engine.requests[-1].sampling.temperature == 0.25
 
 
+@pytest.mark.parametrize("columns", [31, 60, 69, 80, 200])
+async def test_every_value_is_in_sight(columns: int, run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), size=(columns, 24)) as pilot:
+        await open_settings(pilot)
+        for control in pilot.app.screen.query("OptionRow Input, OptionRow Select"):
+            assert control.size.width >= 20
+            assert control.region.right <= columns
+
+
 async def test_an_emptied_setting_returns_to_its_default(run_app: RunApp, paths: Paths) -> None:
     paths.settings_file.parent.mkdir(parents=True)
     paths.settings_file.write_text("[chat]\nmax_tokens = 7\n")
@@ -83,6 +99,21 @@ async def test_an_invalid_value_is_reported_and_keeps_the_screen_open(
         field.value = "0.5"
         await close(pilot)
         assert load_settings(paths.settings_file).sampling == {"top_p": 0.5}
+
+
+async def test_esc_again_discards_an_invalid_value(run_app: RunApp, paths: Paths) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await open_settings(pilot)
+        field = row(pilot, "top_p").query_one(Input)
+        field.value = "2"
+        await pilot.press("escape")
+        await wait_until(lambda: "esc again discards" in error_text(pilot, "top_p"), "the offer")
+        field.value = "3"  # another value is not discarded unasked
+        await pilot.press("escape")
+        await wait_until(lambda: "esc again discards" in error_text(pilot, "top_p"), "the offer")
+        assert isinstance(pilot.app.screen, SettingsScreen)
+        await close(pilot)
+        assert not paths.settings_file.exists()
 
 
 async def test_two_rows_changed_at_once_are_both_saved(run_app: RunApp, paths: Paths) -> None:
@@ -136,6 +167,69 @@ async def test_options_of_a_conversation_apply_only_there(run_app: RunApp) -> No
         await pilot.press("ctrl+n")
         await ask(pilot, "Elsewhere", "Yes.")
         assert engine.requests[-1].sampling.temperature == 0.7
+
+
+async def test_the_options_describe_the_model_that_answers(
+    run_app: RunApp, paths: Paths, tmp_path: Path
+) -> None:
+    for name, temperature in (("cool", 0.1), ("hot", 1.5)):
+        file = tmp_path / f"{name}.gguf"
+        file.write_text(name)
+        recipe = Recipe(file=str(file), sampling={"temperature": temperature})
+        write_recipe(name, recipe, paths)
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="cool", title="T")
+    store.close()
+
+    def find(name: str | None) -> CatalogModel:
+        return find_model(name or "hot", paths)
+
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+        await wait_until(lambda: "cool (loads with the next question)" in status(pilot), "rest")
+        assert "context" not in status(pilot)
+        await open_conversation_options(pilot)
+        assert row(pilot, "model").option.effective == "cool"
+        assert row(pilot, "model").option.default == "hot"
+        assert row(pilot, "temperature").option.default == 0.1
+        await close(pilot)
+
+
+async def test_a_switch_for_thinking_is_offered_only_where_the_template_has_one(
+    run_app: RunApp,
+) -> None:
+    engine = ScriptedEngine("Yes.")
+    engine.can_switch_thinking = False
+    async with run_app(engine) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await open_conversation_options(pilot)
+        assert "think" not in [row.option.field.key for row in pilot.app.screen.query(OptionRow)]
+        await close(pilot)
+        conversation = screen(pilot).view.conversation
+        assert conversation is not None
+        on = msgspec.structs.replace(conversation, think=True)
+        await screen(pilot).conversation_view.change_options(on)
+        await open_conversation_options(pilot)
+        assert row(pilot, "think").option.value is True
+        await close(pilot)
+
+
+async def test_a_model_chosen_for_a_conversation_answers_in_spite_of_the_option_at_the_start(
+    run_app: RunApp, paths: Paths, tmp_path: Path
+) -> None:
+    file = tmp_path / "other.gguf"
+    file.write_bytes(b"other")
+    write_recipe("other", Recipe(file=str(file)), paths)
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        active = client(pilot).state.chat.active_model
+        active.one_model = True
+        await open_conversation_options(pilot)
+        row(pilot, "model").query_one(Select).value = "other"
+        await wait_until(lambda: row(pilot, "model").option.value == "other", "the choice")
+        await close(pilot)
+        await ask(pilot, "Hi", "Yes.")
+        assert active.model is not None
+        assert active.model.name == "other"
 
 
 async def test_an_adapter_is_applied_to_one_conversation_with_its_scale(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import pairwise
 
 import msgspec
@@ -11,18 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.cells import cell_len
 from rich.style import Style
-from textual.app import App, ComposeResult
-from textual.geometry import Offset, Region
-from textual.pilot import Pilot
-from textual.selection import Selection
+from textual.geometry import Region
 
-from baize_tui.app.actions import ACTIONS
-from baize_tui.app.themes import BAIZE_DARK
-from baize_tui.app.transcript.look import Line, Look, line_text
+from baize_tui.app.transcript.line_parts import Line
+from baize_tui.app.transcript.look import Look, line_text
 from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
 from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.store.records import Message, MessageState
+from baize_tui.store.records import Message
+from tests.app.transcript.hosting import Host, host, message, seen
 from tests.conftest import wait_until
 
 LOOK = Look(
@@ -58,49 +54,10 @@ The <b>end</b>
 in two lines.
 """
 
-Running = AbstractAsyncContextManager[tuple[Transcript, Pilot[None]]]
-Host = Callable[..., Running]
 
-
-class HostApp(App[None]):
-    CSS_PATH = "../../../baize_tui/app/baize.tcss"
-
-    def compose(self) -> ComposeResult:
-        yield Transcript({action.id: action.key for action in ACTIONS})
-
-    def on_mount(self) -> None:
-        self.register_theme(BAIZE_DARK)
-        self.theme = BAIZE_DARK.name
-
-
-@pytest.fixture
-def host() -> Host:
-    @asynccontextmanager
-    async def run(
-        *messages: Message, size: tuple[int, int] = (60, 12), context_start: int | None = None
-    ) -> AsyncIterator[tuple[Transcript, Pilot[None]]]:
-        app = HostApp()
-        async with app.run_test(size=size) as pilot:
-            transcript = app.query_one(Transcript)
-            transcript.show(messages, "the head", context_start)
-            await pilot.pause()
-            yield transcript, pilot
-
-    return run
-
-
-def message(
-    id: int,
-    text: str = "",
-    *,
-    role: str = "user",
-    state: MessageState = "complete",
-    reasoning: str = "",
-    pinned: bool = False,
-) -> Message:
-    made = Message(id, "c", None, "user", state, text, reasoning, None, None, 0, None)
-    role_of = "assistant" if role == "assistant" else "user"
-    return msgspec.structs.replace(made, role=role_of, pinned=pinned)
+@pytest.fixture(name="host")
+def _host() -> Host:
+    return host
 
 
 def talk(turns: int) -> list[Message]:
@@ -111,11 +68,6 @@ def talk(turns: int) -> list[Message]:
             message(2 * number + 2, f"answer {number}.\n\n{RICH_ANSWER}", role="assistant")
         )
     return messages
-
-
-def seen(transcript: Transcript) -> str:
-    lines = (transcript.render_line(y).text.rstrip() for y in range(transcript.size.height))
-    return "\n".join(lines)
 
 
 def texts(lines: list[Line]) -> list[str]:
@@ -194,6 +146,35 @@ def test_a_long_line_of_code_is_wrapped_not_cut() -> None:
     for source in (f"```\n{code}\n", f"```\n{code}\n```"):
         drawn = texts(GrowingMarkdown(LOOK, 30).lines(source))[1:]
         assert "".join(drawn).replace(" ", "") == code.replace(" ", "")
+
+
+TABLE = """| Name | What it does | Where |
+|:--|--|--:|
+| supercalifragilisticexpialidocious | **folds** long words and long texts | here |
+| 白泽 | knows 11,520 kinds of spirits | by the sea |
+"""
+LONG_WORD = "supercalifragilisticexpialidocious"
+
+
+@pytest.mark.parametrize("width", [12, 20, 27, 31, 40, 60, 76])
+def test_no_cell_of_a_table_is_cut(width: int) -> None:
+    drawn = texts(GrowingMarkdown(LOOK, width).lines(TABLE, complete=True))
+    assert all(cell_len(line) <= width for line in drawn)
+    assert not any("…" in line for line in drawn)
+    letters = "".join("".join(drawn).split())
+    for character in set(LONG_WORD + "白泽11,520"):
+        assert letters.count(character) >= (LONG_WORD + "白泽11,520").count(character)
+
+
+def test_a_table_that_is_too_wide_is_a_list_of_its_rows() -> None:
+    drawn = texts(GrowingMarkdown(LOOK, 27).lines(TABLE, complete=True))
+    assert drawn[-5:] == [
+        "",
+        "Name: 白泽",
+        "What it does: knows 11,520",
+        "kinds of spirits",
+        "Where: by the sea",
+    ]
 
 
 # --- what is painted ----------------------------------------------------------------------------
@@ -391,31 +372,6 @@ async def test_a_new_theme_redraws_everything(host: Host) -> None:
         assert transcript.look != before
         assert not transcript.look.dark
         assert "in two lines." in seen(transcript)
-
-
-async def test_text_is_selected_with_the_mouse(host: Host) -> None:
-    async with host(message(1, "你好 world and more")) as (transcript, pilot):
-        line = next(y for y in range(12) if "world" in transcript.render_line(y).text)
-        # Two cells each: 你好 ends at column 4, after the mark and its blank.
-        x = transcript.region.x + 1
-        await pilot.mouse_down(offset=(x + 7, transcript.region.y + 1 + line))
-        await pilot.hover(offset=(x + 12, transcript.region.y + 1 + line))
-        await pilot.mouse_up(offset=(x + 12, transcript.region.y + 1 + line))
-        await wait_until(lambda: pilot.app.screen.get_selected_text(), "a selection")
-        assert (pilot.app.screen.get_selected_text() or "").strip() == "world"
-
-
-async def test_a_selection_draws_only_what_it_covers(host: Host) -> None:
-    async with host(*talk(500)) as (transcript, _):
-        lines = seen(transcript).split("\n")
-        first = round(transcript.scroll_y)
-        place = next(y for y, line in enumerate(lines) if "in two lines." in line)
-        drawn = sum(turn.lines is not None for turn in transcript.turns)
-        y = first + place
-        selected = transcript.get_selection(Selection(Offset(2, y - 1), Offset(8, y)))
-        assert selected is not None
-        assert selected[0] == "The <b>end</b>\n  in two"
-        assert sum(turn.lines is not None for turn in transcript.turns) == drawn
 
 
 async def test_a_head_comes_and_goes(host: Host) -> None:

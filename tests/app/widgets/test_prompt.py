@@ -14,7 +14,8 @@ from baize_tui.app.screens.dialogs import HelpScreen
 from baize_tui.app.widgets.prompt import Prompt
 from tests.app.pilot import (
     RunApp,
-    say,
+    ask,
+    client,
     screen,
     shown,
     status,
@@ -51,8 +52,8 @@ async def test_a_paste_is_inserted_once_and_sanitized(run_app: RunApp) -> None:
 async def test_earlier_messages_are_recalled(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         for question in ("first", "second"):
-            await say(pilot, question)
-            await wait_until(lambda: "tokens/s" in status(pilot), "the answer")
+            await ask(pilot, question, "One.")
+            await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
         prompt = pilot.app.query_one(Prompt)
         for key, text in (("ctrl+up", "second"), ("ctrl+up", "first"), ("ctrl+down", "second")):
             await pilot.press(key)

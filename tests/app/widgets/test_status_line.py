@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+from rich.cells import cell_len
+from textual import events
 from textual.widgets import Static
 
-from baize_tui.app.widgets.status_line import StatusLine
+from baize_tui.app.widgets.status_line import StatusLine, speed_text
 from baize_tui.engine.protocol import ThreadsChosen
 from tests.app.pilot import (
     RunApp,
+    ask,
     ask_and_pause,
     say,
     screen,
@@ -31,6 +35,55 @@ async def test_the_status_line_shows_the_threads(run_app: RunApp) -> None:
     async with run_app(engine, size=(140, 30)) as pilot:
         await say(pilot, "Count")
         await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
+
+
+@pytest.mark.parametrize("draft", ["", "one", "word " * 1000])
+@pytest.mark.parametrize("columns", [31, 60, 80, 100])
+async def test_moderation_is_always_in_the_status_line(
+    columns: int, draft: str, run_app: RunApp
+) -> None:
+    async with run_app(ScriptedEngine("One ", "two."), size=(columns, 24)) as pilot:
+        await ask(pilot, "Count", "One two.")
+        pilot.app.post_message(events.Paste(draft))
+        state = "long" if len(draft) > 100 else "with draft" if draft else "/1000"
+        await wait_until(lambda: state in status(pilot) or columns == 31, "the count")
+        line = screen(pilot).query_one("#status-text", Static)
+        await wait_until(lambda: str(line.render()).endswith("moderated"), "moderation")
+        assert cell_len(str(line.render())) <= line.content_size.width
+
+
+async def test_no_speed_is_shown_before_one_is_known(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:  # one token: it cannot be timed
+        await ask(pilot, "Count", "One.")
+        await wait_until(lambda: "context" in status(pilot), "the end")
+        assert "tokens/s" not in status(pilot)
+
+
+@pytest.mark.parametrize(
+    ("speed", "text"),
+    [
+        (0.0, ""),
+        (0.04, "0.04"),
+        (0.4, "0.4"),
+        (1, "1.0"),
+        (9.94, "9.9"),
+        (9.96, "10"),
+        (33.3, "33"),
+    ],
+)
+def test_a_slow_speed_has_more_digits(speed: float, text: str) -> None:
+    assert speed_text(speed) == (f"{text} tokens/s" if text else "")
+
+
+async def test_a_long_problem_is_shown_in_place_of_the_keys(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), size=(80, 24)) as pilot:
+        line, keys = screen(pilot).status, screen(pilot).query_one("#status-keys")
+        line.show("x" * 70, "problem")
+        await pilot.pause()
+        assert not keys.display
+        line.show("x" * 20, "problem")
+        await pilot.pause()
+        assert keys.display
 
 
 async def test_a_narrow_status_line_omits_the_threads(run_app: RunApp) -> None:
@@ -75,3 +128,19 @@ async def test_a_terminal_that_is_too_small_shows_a_notice_until_it_grows(run_ap
         await pilot.resize_terminal(80, 24)
         await wait_until(lambda: not notice.display, "its end")
         assert screen(pilot).prompt.text == "draft"
+
+
+async def test_the_hints_are_for_the_list_or_the_selected_message(run_app: RunApp) -> None:
+    idle = "^n new  ^b list  f1 help  ^q quit"
+    async with run_app(ScriptedEngine("One."), size=(120, 24)) as pilot:
+        line = pilot.app.query_one(StatusLine)
+        await ask(pilot, "Hi", "One.")
+        await wait_until(lambda: line.hints == idle, "the usual hints")
+        await pilot.press("ctrl+b")
+        in_list = "enter open  delete delete  f1 help  esc back"
+        await wait_until(lambda: line.hints == in_list, "those of the list")
+        await pilot.press("escape", "alt+up")
+        selected = "alt+e edit  alt+c copy  ^r again  esc deselect"
+        await wait_until(lambda: line.hints == selected, "those of the message")
+        await pilot.press("ctrl+n")
+        await wait_until(lambda: line.hints == idle, "the usual hints")

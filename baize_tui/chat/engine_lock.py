@@ -1,4 +1,4 @@
-"""Who uses the engine: one answer after the other, and idle work while nobody waits."""
+"""Who uses the engine: one after the other, and idle work while nobody needs it."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine
 
+from baize_tui.chat.events import EngineUse
 
-class EngineTurns:
-    """The engine is used by one caller at a time; whoever asks for it ends idle work at once."""
+
+class EngineLock:
+    """Lets one at a time use the engine, in the order in which they asked for it.
+
+    Whoever asks for it ends idle work at once.
+    """
 
     def __init__(self) -> None:
         self._lock = asyncio.Lock()
+        self._changed = asyncio.Event()
         self._callers = 0
-        """Those who use the engine or wait for it."""
         self._idle: asyncio.Task[None] | None = None
+        self.use: EngineUse | None = None
+        """What the engine is used for now; None also while it does idle work."""
 
     @property
-    def taken(self) -> bool:
+    def is_held(self) -> bool:
         """Whether someone uses the engine or waits for it; idle work does not count."""
         return self._callers > 0
 
-    async def acquire(self) -> None:
-        """Wait for the engine, after those who asked earlier."""
+    async def acquire(self, use: EngineUse) -> None:
+        """Return once the engine may be used, for ``use``; ``release`` must follow."""
         self.stop_idle_work()
         self._callers += 1
         try:
@@ -30,20 +37,31 @@ class EngineTurns:
         except BaseException:
             self._callers -= 1
             raise
+        self._set_use(use)
 
     def release(self) -> None:
-        """Leave the engine to the next one."""
         self._callers -= 1
+        self._set_use(None)
         self._lock.release()
 
     @contextlib.asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Use the engine within the block."""
-        await self.acquire()
+    async def hold(self, use: EngineUse) -> AsyncIterator[None]:
+        await self.acquire(use)
         try:
             yield
         finally:
             self.release()
+
+    async def wait_for_change(self) -> None:
+        """Return once ``use`` has changed."""
+        await self._changed.wait()
+
+    def _set_use(self, use: EngineUse | None) -> None:
+        self.use = use
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    # --- idle work ------------------------------------------------------------------------------
 
     def start_idle_work(self, work: Coroutine[None, None, None]) -> None:
         """Do ``work`` in place of earlier idle work, once nobody uses the engine.
