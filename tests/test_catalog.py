@@ -26,7 +26,6 @@ from baize_tui.catalog.adapters import (
 )
 from baize_tui.catalog.default_model import remember_default
 from baize_tui.catalog.default_record import forget_default
-from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.hub_models import hub_model
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import ImportOptions, examine_file, import_file
@@ -48,6 +47,7 @@ from baize_tui.catalog.shipped import shipped_models
 from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
+from baize_tui.settings import ModelSettings
 from tests.convert.make_goldens import BASE, FOLDER
 
 
@@ -564,7 +564,7 @@ async def test_a_plan_of_a_model_whose_file_is_gone_says_so(tmp_path: Path, path
     file.unlink()
     for model in (here, known_model("mine", paths)):
         with pytest.raises(CatalogError, match=r"x\.gguf"):
-            await plan(model, paths, no_engine(), this_machine(tmp_path), context=512)
+            await plan(model, paths, no_engine(), ModelSettings())
 
 
 def no_engine() -> Any:

@@ -14,12 +14,13 @@ from msgspec import Struct
 from baize_convert.sources.byte_source import ByteSource
 from baize_shared.private_files import private_folder
 from baize_shared.split_files import model_bytes
-from baize_tui.catalog.fit import Machine, judge_fit, tokens_per_second
+from baize_tui.catalog.fit import judge_fit, this_machine, tokens_per_second
 from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.catalog.pull import conversion, hub_gguf
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, why_missing
-from baize_tui.footprint import Measurement
+from baize_tui.footprint import Device, Measurement
 from baize_tui.paths import Paths
+from baize_tui.settings import KvType, ModelSettings
 
 _FIRST_HEAD = 1 << 20
 _LARGEST_HEAD = 256 << 20
@@ -35,6 +36,13 @@ class Header(Protocol):
     def problem(self) -> str: ...
 
 
+class Diagnosed(Protocol):
+    """What llama.cpp is on this machine, as far as it is needed here."""
+
+    @property
+    def devices(self) -> list[Device]: ...
+
+
 class Measurer(Protocol):
     """The engine, as far as it is needed here; see ``WorkerEngine``."""
 
@@ -43,34 +51,40 @@ class Measurer(Protocol):
     async def inspect(self, path: str) -> Header: ...
 
     async def measure(
-        self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
+        self,
+        path: str,
+        context: int,
+        *,
+        gpu_layers: int | None = 0,
+        budget: int = 0,
+        kv_type: KvType = "f16",
     ) -> Measurement: ...
+
+    async def diagnose(self) -> Diagnosed: ...
 
 
 async def plan(
-    model: CatalogModel,
-    paths: Paths,
-    engine: Measurer,
-    machine: Machine,
-    *,
-    context: int,
-    gpu_layers: int | None = None,
+    model: CatalogModel, paths: Paths, engine: Measurer, settings: ModelSettings
 ) -> ModelPlan:
-    """Plan ``model`` with ``context`` tokens; only headers are read of one that is not downloaded.
+    """Plan ``model`` on this machine; only headers are read of one that is not downloaded.
 
     Raises:
         ConvertError: the hub cannot be reached, or its files cannot be used.
         CatalogError: its header cannot be read, its file is gone, or it cannot chat.
         EngineFailure: llama.cpp cannot run it as a model.
     """
-    context = model.recipe.context or context
     async with _open_head(model, paths, engine) as head:
         header = await engine.inspect(str(head.path))
         if header.problem:
             name = str(model.path or model.recipe.origin)
             raise CatalogError(header.problem.replace(str(head.path), name))
+        machine = this_machine(paths.models_folder, (await engine.diagnose()).devices)
         measured = await engine.measure(
-            str(head.path), context, gpu_layers=gpu_layers, budget=machine.budget
+            str(head.path),
+            model.recipe.context or settings.context,
+            gpu_layers=settings.gpu_layers,
+            budget=machine.budget,
+            kv_type=settings.kv_type,
         )
     return ModelPlan(
         name=model.name,

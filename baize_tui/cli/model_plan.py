@@ -86,16 +86,7 @@ def make_plan(
 
         engine = WorkerEngine(paths, tell)
         try:
-            diagnosis = await engine.diagnose()
-            machine = this_machine(paths.models_folder, diagnosis.devices)
-            return await plan(
-                model,
-                paths,
-                engine,
-                machine,
-                context=settings.context,
-                gpu_layers=settings.gpu_layers,
-            )
+            return await plan(model, paths, engine, settings)
         finally:
             await engine.close()
 

@@ -26,6 +26,9 @@ from baize_tui.engine.snapshots.state_key import AdapterIdentity, StateKey
 
 LEAST_TOKENS = 4
 """Fewer tokens are read as fast as they are restored."""
+_LEAST_CUT = 64
+"""Fewer tokens that leave the cache, such as those of an earlier draft, are not worth the time that
+the next message would wait for their copy."""
 _BLOCK_BYTES = 32 << 20
 """A block is about this large: small enough that a message never waits long for one."""
 _MOST_BLOCK_TOKENS = 1024
@@ -92,7 +95,7 @@ class KvSnapshots:
         Call it before the cache changes, and before other adapters are applied.
         """
         cut = len(self._cache.ids) - self._cache.shared_with(ids)
-        if cut >= LEAST_TOKENS or owner != self._owner:
+        if cut >= _LEAST_CUT or owner != self._owner:
             with contextlib.suppress(Aborted):  # the rest is read again
                 self.save(wait=False)
         self._owner = None
@@ -178,6 +181,7 @@ class KvSnapshots:
             end = min(at + self._block_tokens(), len(ids))
             self._save_block(owner, ids, at, end, saved)
             at = end
+        self._pending.append(_Write(owner.conversation, 0, self._writer.submit(self._keep_budget)))
         if wait:
             self._wait_for_disk(0)
 
@@ -222,20 +226,26 @@ class KvSnapshots:
             self._folder.write(conversation, header, state)
             for block in replaced:
                 remove_block(block.file)
-            self._folder.keep_budget()
         except OSError as error:
             self._report(_not_saved(error))
         else:
             took = max(time.monotonic() - began, 1e-4)
             self._bytes_per_s = (self._bytes_per_s + len(state) / took) / 2
 
+    def _keep_budget(self) -> None:
+        """Evict blocks; runs in the writer's thread, after the blocks of one save."""
+        try:
+            self._folder.keep_budget()
+        except OSError as error:
+            self._report(f"saved states cannot be removed: {error.strerror}")
+
     def _wait_for_disk(self, most: int) -> None:
-        """Wait until at most ``most`` bytes wait for the disk.
+        """Wait until at most ``most`` bytes wait for the disk; for all work on it with 0.
 
         Raises:
             Aborted: the abort flag is set.
         """
-        while self._queued_bytes() > most:
+        while self._queued_bytes() > most or (not most and self._pending):
             if self._cache.aborted:
                 raise Aborted
             with contextlib.suppress(TimeoutError):

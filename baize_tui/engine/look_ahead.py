@@ -22,7 +22,9 @@ class LookAhead:
         decoded alone."""
         self._cache = cache
         self._costs = costs
-        self._lookup = PromptLookup(cache.ids) if guess else None
+        self._guess = guess
+        self._lookup: PromptLookup | None = None
+        """Made after the first token, which must not wait for it."""
         self._used = len(cache.ids)
         self._row = -1
         """Of the logits that come next; -1 for those of the last token."""
@@ -53,6 +55,8 @@ class LookAhead:
             EngineError: llama.cpp failed.
         """
         guesses = self._cache.ids[self._used :]
+        if self._guess and self._lookup is None:
+            self._lookup = PromptLookup(self._cache.ids)
         if self._lookup is not None:
             self._lookup.add(token)
         if guesses and guesses[0] == token:

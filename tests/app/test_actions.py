@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from pathlib import Path
 
@@ -78,9 +77,12 @@ async def test_textual_reads_the_key_from_a_terminal(key: str) -> None:
     """Textual 8.2 reads Alt+B and Alt+F as Ctrl+Left and Ctrl+Right, and Alt+, as a comma."""
     parser = XTermParser()
     read = [*parser.feed(sequence_of(key))]
-    while not read:  # whether Esc begins a sequence is known only after a while
-        await asyncio.sleep(0.01)
-        read += parser.tick()
+
+    def has_read() -> bool:
+        read.extend(parser.tick())  # whether Esc begins a sequence is known only after a while
+        return bool(read)
+
+    await wait_until(has_read, "the key")
     assert [event.key for event in read if isinstance(event, events.Key)] == [key]
 
 

@@ -226,6 +226,13 @@ def test_what_is_read_ahead_is_reused_and_saved(saved: Saved) -> None:
     assert stats.prompt_tokens - stats.reused_tokens < 20
 
 
+def test_an_answer_does_not_wait_until_an_earlier_draft_is_saved(saved: Saved) -> None:
+    before = files(saved.folder)
+    warm(saved.engine, "draft")
+    ask(saved.engine, "How many?", "draft", max_tokens=1)
+    assert files(saved.folder) == before
+
+
 def test_reading_ahead_can_be_stopped_and_continued(smollm2: Path, tmp_path: Path) -> None:
     abort = AbortFlag()
     long = Prompt([PromptMessage("user", LONG * 8)])

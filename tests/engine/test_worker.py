@@ -15,6 +15,7 @@ import pytest
 from baize_tui.engine.client import (
     EngineFailure,
     ModelSpec,
+    TemplateTimeout,
     WorkerDied,
     WorkerEngine,
 )
@@ -26,6 +27,7 @@ from baize_tui.engine.protocol import (
     Prefilling,
     Prompt,
     PromptMessage,
+    Warm,
 )
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
@@ -212,6 +214,22 @@ async def test_an_endless_template_is_named_and_not_tried_again(
         assert caught.value.kind == "template"
     events = [event async for event in engine.generate(request())]
     assert isinstance(events[-1], Finished)
+
+
+async def test_an_endless_template_kills_one_worker_whoever_runs_it(engine: WorkerEngine) -> None:
+    loop = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    hostile = Prompt([PromptMessage("user", "Hi")], template=loop)
+    with pytest.raises(TemplateTimeout):
+        await engine.warm(Warm(0, hostile))
+    await engine.count(Count(0, PARIS))
+    worker = engine.worker_pid
+    with pytest.raises(TemplateTimeout):
+        await engine.count(Count(0, hostile))
+    with pytest.raises(TemplateTimeout):
+        await engine.warm(Warm(0, hostile))
+    with pytest.raises(TemplateTimeout):
+        engine.generate(request(hostile))
+    assert engine.worker_pid == worker
 
 
 async def test_a_failing_template_is_named(engine: WorkerEngine) -> None:

@@ -10,7 +10,6 @@ from msgspec import Struct
 from baize_convert.failures import ConvertError
 from baize_tui.catalog.adapter_plan import plan_adapter
 from baize_tui.catalog.adapters import CatalogAdapter
-from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.planner import plan
 from baize_tui.catalog.plans import Plan
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
@@ -39,25 +38,10 @@ async def plan_models(
                 if isinstance(entry, CatalogAdapter):
                     planned: Plan = await asyncio.to_thread(plan_adapter, entry, paths)
                 else:
-                    planned = await _plan_model(entry, paths, settings, engine)
+                    planned = await plan(entry, paths, engine, settings.model)
             except (CatalogError, ConvertError, EngineFailure, OSError) as error:
                 yield PlanFailure(entry.name, str(error))
             else:
                 yield planned
     finally:
         await engine.close()
-
-
-async def _plan_model(
-    model: CatalogModel, paths: Paths, settings: Settings, engine: WorkerEngine
-) -> Plan:
-    diagnosis = await engine.diagnose()
-    machine = this_machine(paths.models_folder, diagnosis.devices)
-    return await plan(
-        model,
-        paths,
-        engine,
-        machine,
-        context=settings.model.context,
-        gpu_layers=settings.model.gpu_layers,
-    )

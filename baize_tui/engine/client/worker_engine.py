@@ -47,10 +47,13 @@ from baize_tui.engine.protocol import (
 from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.footprint import Measurement
 from baize_tui.paths import Paths
+from baize_tui.settings import KvType
 
 AnswerT = TypeVar("AnswerT")
 ProgressT = TypeVar("ProgressT")
 _SHORT_CONTEXT = 256
+_TemplateKey = tuple[str, str | None]
+"""Model file and template, None for the model's own."""
 
 
 def _ignore(_notice: str) -> None:
@@ -73,8 +76,7 @@ class WorkerEngine:
         self._model_worker = ModelWorker(
             self._recovery, self._attention, paths.worker_log, self._snapshots
         )
-        self._endless_templates: set[tuple[str, str | None]] = set()
-        """Model file and template, None for the model's own."""
+        self._endless_templates: set[_TemplateKey] = set()
 
     @property
     def on_progress(self) -> Callable[[float], None] | None:
@@ -123,7 +125,14 @@ class WorkerEngine:
         Raises:
             EngineFailure: the worker reported a failure, or died under every profile.
         """
-        return await self._model_worker.request(request)
+        key = self._template_key(request) if isinstance(request, Count | Warm) else None
+        self._refuse_endless(key)
+        try:
+            return await self._model_worker.request(request)
+        except TemplateTimeout:
+            if key is not None:
+                self._endless_templates.add(key)
+            raise
 
     # --- answers --------------------------------------------------------------------------------
 
@@ -133,8 +142,8 @@ class WorkerEngine:
         Raises:
             TemplateTimeout: this template has already had to be ended by force.
         """
-        if self._template_key(request) in self._endless_templates:
-            raise TemplateTimeout(TEMPLATE_DEADLINE_S)
+        key = self._template_key(request)
+        self._refuse_endless(key)
         if request.sampling.seed is None:
             # Drawn here, so that a repeated request keeps it.
             seed = random.SystemRandom().randrange(2**31)
@@ -143,13 +152,22 @@ class WorkerEngine:
 
         def note_failure(failure: EngineFailure) -> None:
             if isinstance(failure, TemplateTimeout):
-                self._endless_templates.add(self._template_key(request))
+                self._endless_templates.add(key)
 
         return WorkerGeneration(
             self._model_worker.renumber(request), self._model_worker, self._recovery, note_failure
         )
 
-    def _template_key(self, request: Generate) -> tuple[str, str | None]:
+    def _refuse_endless(self, key: _TemplateKey | None) -> None:
+        """Do not run a template again that had to be ended by killing its worker.
+
+        Raises:
+            TemplateTimeout: this one had to be.
+        """
+        if key in self._endless_templates:
+            raise TemplateTimeout(TEMPLATE_DEADLINE_S)
+
+    def _template_key(self, request: Generate | Count | Warm) -> _TemplateKey:
         spec = self._model_worker.spec
         return (spec.path if spec is not None else "", request.prompt.template)
 
@@ -233,7 +251,13 @@ class WorkerEngine:
             return 0
 
     async def measure(
-        self, path: str, context: int, *, gpu_layers: int | None = 0, budget: int = 0
+        self,
+        path: str,
+        context: int,
+        *,
+        gpu_layers: int | None = 0,
+        budget: int = 0,
+        kv_type: KvType = "f16",
     ) -> Measurement:
         """What loading the model at ``path`` would take; see ``protocol.Measure``.
 
@@ -241,7 +265,7 @@ class WorkerEngine:
             EngineFailure: llama.cpp cannot run the file as a model.
         """
         flash = self._attention.flash_pays_so_far()
-        request = Measure(0, path, context, gpu_layers, budget, flash)
+        request = Measure(0, path, context, gpu_layers, budget, flash, kv_type)
         return (await self.request(request)).measurement
 
     async def check_adapter(self, path: str, base: str) -> None:

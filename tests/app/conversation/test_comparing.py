@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.pilot import Pilot
 from textual.widgets import Static
 
 from baize_tui.app.screens.picker import Picker
@@ -17,16 +18,21 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
+async def ask_side_by_side(pilot: Pilot[int], choice: str) -> None:
+    """Ask "What" of the models that ``choice`` finds in the picker."""
+    await pilot.press(*"What", "alt+v")
+    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+    await pilot.press(*choice, "enter")
+    await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "the answers")
+
+
 async def test_two_models_answer_one_question_side_by_side(
     run_app: RunApp, paths: Paths, plum: str
 ) -> None:
     engine = ScriptedEngine("Blue ", "plums.")
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
-        await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
-        await pilot.press(*"plum", "enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+        await ask_side_by_side(pilot, "plum")
 
         def columns() -> list[str]:
             return [column.text for column in pilot.app.screen.query(Column)]
@@ -52,10 +58,7 @@ async def test_every_training_step_answers_the_same_question(
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
-        await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
-        await pilot.press(*"every", "enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "all three")
+        await ask_side_by_side(pilot, "every")
 
         def columns() -> list[str]:
             return [column.text for column in pilot.app.screen.query(Column)]
@@ -72,10 +75,7 @@ async def test_keys_scroll_all_answers(run_app: RunApp, paths: Paths, plum: str)
     answer = "\n\n".join(f"line {number}" for number in range(60))
     async with run_app(ScriptedEngine(answer)) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
-        await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
-        await pilot.press(*"plum", "enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+        await ask_side_by_side(pilot, "plum")
         columns = pilot.app.screen.query(Column)
         await wait_until(lambda: [c.text for c in columns] == [answer, answer], "both answers")
         await pilot.pause()
@@ -103,10 +103,7 @@ async def test_one_token_has_no_speed_and_a_singular(
 ) -> None:
     async with run_app(ScriptedEngine("Plums.")) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
-        await pilot.press(*"What", "alt+v")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
-        await pilot.press(*"plum", "enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+        await ask_side_by_side(pilot, "plum")
 
         def states() -> list[str]:
             return [str(s.render()) for s in pilot.app.screen.query(".state").results(Static)]
