@@ -8,7 +8,7 @@ from textual.widgets import Static
 from baize_tui.app.screens.conversation_options import ConversationOptions
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.settings import SettingsScreen
-from tests.app.pilot import screen
+from tests.app.pilot import is_open, screen
 from tests.conftest import wait_until
 
 
@@ -26,13 +26,13 @@ def error_text(pilot: Pilot[int], key: str) -> str:
 
 async def open_settings(pilot: Pilot[int]) -> None:
     await pilot.press("f4")
-    await wait_until(lambda: isinstance(pilot.app.screen, SettingsScreen), "the settings")
+    await wait_until(lambda: is_open(pilot, SettingsScreen), "the settings")
     await wait_until(lambda: pilot.app.focused is not None, "the focus")
 
 
 async def open_conversation_options(pilot: Pilot[int]) -> None:
     await pilot.press("f3")
-    await wait_until(lambda: isinstance(pilot.app.screen, ConversationOptions), "the options")
+    await wait_until(lambda: is_open(pilot, ConversationOptions), "the options")
     await wait_until(lambda: pilot.app.focused is not None, "the focus")
 
 

@@ -9,6 +9,7 @@ from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.catalog.fit import Fit
 from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.footprint import Footprint, Measurement
+from tests.app.pilot import is_open
 from tests.conftest import wait_until
 
 GB = 10**9
@@ -30,7 +31,7 @@ def plan_of(name: str, fit: Fit = "fits", *, installed: bool = True) -> ModelPla
 
 async def open_models(pilot: Pilot[int]) -> ModelsScreen:
     await pilot.press("alt+m")
-    await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
+    await wait_until(lambda: is_open(pilot, ModelsScreen), "the models")
     await wait_until(lambda: pilot.app.focused is not None, "the focus")
     models = pilot.app.screen
     assert isinstance(models, ModelsScreen)

@@ -6,8 +6,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
+from typing import Any
 
 from textual.pilot import Pilot
+from textual.screen import Screen
 from textual.widgets._toast import Toast
 
 from baize_tui.app.app import BaizeApp
@@ -43,6 +45,12 @@ def client(pilot: Pilot[int]) -> BaizeApp:
 
 def screen(pilot: Pilot[int]) -> ConversationScreen:
     return client(pilot).conversation_screen
+
+
+def is_open(pilot: Pilot[int], kind: type[Screen[Any]]) -> bool:
+    """Whether a screen of this kind is shown, with its widgets, so that it takes keys."""
+    shown = pilot.app.screen
+    return isinstance(shown, kind) and shown.is_mounted
 
 
 def catalog(pilot: Pilot[int]) -> ScriptedCatalog:

@@ -21,6 +21,7 @@ from tests.app.pilot import (
     RunApp,
     ask,
     ask_and_pause,
+    is_open,
     notices,
     say,
     screen,
@@ -168,7 +169,7 @@ async def test_ctrl_c_says_how_to_close_a_screen(opens: str, run_app: RunApp) ->
 async def test_commands_mirror_the_actions(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await say(pilot, "/help")
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
         await pilot.press("escape")
         await wait_until(lambda: not isinstance(pilot.app.screen, HelpScreen), "its end")
         await say(pilot, "/nonsense")

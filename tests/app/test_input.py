@@ -8,7 +8,7 @@ from textual.widgets import Static
 from baize_tui.app.screens.dialogs import HelpScreen
 from baize_tui.app.screens.picker import Choice, Picker
 from tests.app.key_fuzzer import is_running, send, settle
-from tests.app.pilot import RunApp, ask, screen, texts, transcript
+from tests.app.pilot import RunApp, ask, is_open, screen, texts, transcript
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -17,7 +17,7 @@ async def test_keys_wait_for_the_screen_that_they_open(run_app: RunApp) -> None:
     """Nothing is typed into the prompt below, or lost."""
     async with run_app(ScriptedEngine()) as pilot:
         await send(pilot, ["ctrl+p", *"keys", "enter"])
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
         await send(pilot, ["escape", *"hello"])
         await wait_until(lambda: screen(pilot).prompt.text == "hello", "the words")
 
@@ -44,7 +44,7 @@ async def test_a_key_before_a_dialog_has_widgets_does_nothing(run_app: RunApp) -
 async def test_a_dialog_closes_once(keys: list[str], run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("f1")
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
         help = pilot.app.screen
         await send(pilot, keys)
         help.dismiss(None)

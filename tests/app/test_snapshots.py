@@ -32,7 +32,7 @@ from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from tests.app.model_list import GB, details, open_models, plan_of
-from tests.app.pilot import client, say, screen, shown, status, texts
+from tests.app.pilot import client, is_open, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
 
@@ -239,7 +239,7 @@ async def options(pilot: Pilot[int]) -> None:
 async def palette(pilot: Pilot[int]) -> None:
     await answered(pilot)
     await pilot.press("ctrl+p")
-    await wait_until(lambda: isinstance(pilot.app.screen, Palette), "the palette")
+    await wait_until(lambda: is_open(pilot, Palette), "the palette")
     await pilot.press(*"answer")
     options = pilot.app.screen.query_one(OptionList)
     await wait_until(lambda: "Good answer" in str(options.get_option_at_index(0).prompt), "it")
@@ -273,9 +273,9 @@ async def side_by_side(pilot: Pilot[int]) -> None:
     await pilot.press(*"What")
     await wait_until(lambda: "with draft" in status(pilot), "the count")
     await pilot.press("alt+v")
-    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+    await wait_until(lambda: is_open(pilot, Picker), "the picker")
     await pilot.press("enter")
-    await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "both")
+    await wait_until(lambda: is_open(pilot, SideBySide), "both")
     await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
     columns = pilot.app.screen.query(Column)
     await wait_until(lambda: all(column.text for column in columns), "both answers")

@@ -13,7 +13,7 @@ from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
 from tests.app.forms import close
-from tests.app.pilot import RunApp, catalog, screen, shown, status, texts, titles
+from tests.app.pilot import RunApp, catalog, is_open, screen, shown, status, texts, titles
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -21,9 +21,9 @@ from tests.conftest import wait_until
 async def ask_side_by_side(pilot: Pilot[int], choice: str) -> None:
     """Ask "What" of the models that ``choice`` finds in the picker."""
     await pilot.press(*"What", "alt+v")
-    await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+    await wait_until(lambda: is_open(pilot, Picker), "the picker")
     await pilot.press(*choice, "enter")
-    await wait_until(lambda: isinstance(pilot.app.screen, SideBySide), "the answers")
+    await wait_until(lambda: is_open(pilot, SideBySide), "the answers")
 
 
 async def test_two_models_answer_one_question_side_by_side(

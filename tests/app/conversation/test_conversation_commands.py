@@ -12,16 +12,7 @@ from baize_tui.paths import Paths
 from baize_tui.store.conversations import NEW_TITLE, Store
 from baize_tui.store.errors import StoreError
 from tests.app.forms import close, open_conversation_options, row
-from tests.app.pilot import (
-    RunApp,
-    ask,
-    say,
-    shown,
-    status,
-    texts,
-    titles,
-    transcript,
-)
+from tests.app.pilot import RunApp, ask, is_open, say, shown, status, texts, titles, transcript
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -53,7 +44,7 @@ async def test_renaming(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
         await pilot.press("f2")
-        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the dialog")
+        await wait_until(lambda: is_open(pilot, LineDialog), "the dialog")
         await pilot.press(*"!", "enter")
         await wait_until(lambda: titles(pilot) == ["Hi!"], "the new title")
 

@@ -16,6 +16,7 @@ from tests.app.pilot import (
     ask,
     catalog,
     client,
+    is_open,
     say,
     screen,
     status,
@@ -122,7 +123,7 @@ async def test_the_model_of_a_conversation_is_chosen_and_loaded(
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await ask(pilot, "Hi", "Yes.")
         await pilot.press("alt+m")
-        await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
+        await wait_until(lambda: is_open(pilot, ModelsScreen), "the models")
         await pilot.press(*"oth", "enter")
         await wait_until(lambda: "other" in status(pilot), "the other model")
         running = client(pilot).state.chat.active_model.model

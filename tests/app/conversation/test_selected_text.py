@@ -6,7 +6,17 @@ import pytest
 from textual.pilot import Pilot
 
 from baize_tui.app.screens.dialogs import HelpScreen
-from tests.app.pilot import RunApp, ask, ask_and_pause, client, screen, shown, texts, transcript
+from tests.app.pilot import (
+    RunApp,
+    ask,
+    ask_and_pause,
+    client,
+    is_open,
+    screen,
+    shown,
+    texts,
+    transcript,
+)
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -75,7 +85,7 @@ async def test_without_selected_text_the_prompt_copies_its_own(run_app: RunApp) 
 async def test_the_text_of_a_dialog_is_copied_too(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("f1")
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
         await pilot.pause()
         title = pilot.app.screen.query_one(".title").content_region
         await pilot.mouse_down(offset=title.offset)

@@ -28,15 +28,7 @@ from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from tests.app.forms import close
 from tests.app.model_list import details, find, notice_text, open_models, plan_of, row_of
-from tests.app.pilot import (
-    RunApp,
-    ScriptedPulls,
-    ask,
-    client,
-    notices,
-    shown,
-    status,
-)
+from tests.app.pilot import RunApp, ScriptedPulls, ask, client, is_open, notices, shown, status
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 from tests.engine.gguf_kinds import other_files
@@ -92,7 +84,7 @@ async def test_a_model_is_pulled_while_the_chat_continues(
         models = await open_models(pilot)
         await find(pilot, models, "baize-v2-7b")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the terms")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the terms")
         await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "baize-v2-7b"), "the progress")
         await close(pilot)
@@ -114,7 +106,7 @@ async def test_without_accepted_terms_nothing_is_pulled(
         models = await open_models(pilot)
         await find(pilot, models, "baize-v2-7b")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the terms")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the terms")
         await pilot.press("escape")
         await wait_until(lambda: pilot.app.screen is models, "the models")
         assert "not downloaded" in row_of(models, "baize-v2-7b")
@@ -128,7 +120,7 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         models = await open_models(pilot)
         await find(pilot, models, "tinyllama-1.1b")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
         await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "tinyllama-1.1b"), "the progress")
         await pilot.press("delete")
@@ -138,7 +130,7 @@ async def test_a_pull_is_stopped_or_fails_with_one_line(
         pulls.failure = "the hub cannot be reached"
         pulls.go_on.set()
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
         await pilot.press("enter")
         await wait_until(lambda: "the hub cannot be reached" in notices(pilot), "the reason")
         await close(pilot)
@@ -156,7 +148,7 @@ def dialog_text(pilot: Pilot[int]) -> str:
 async def type_path(pilot: Pilot[int], path: Path | str) -> None:
     """Press F6 and give a path."""
     await pilot.press("f6")
-    await wait_until(lambda: isinstance(pilot.app.screen, PathDialog), "the question")
+    await wait_until(lambda: is_open(pilot, PathDialog), "the question")
     pilot.app.screen.query_one(Input).value = str(path)
     await pilot.press("enter")
 
@@ -169,7 +161,7 @@ async def test_a_file_is_imported_and_removed(
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
         await type_path(pilot, f"'{file}'")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: is_open(pilot, Picker), "the picker")
         await wait_until(lambda: "copy the file (98 MB)" in "".join(choices(pilot)), "the choices")
         await pilot.press("enter")
         await wait_until(lambda: "my-mine is ready" in notice_text(models), "the import")
@@ -203,7 +195,7 @@ async def test_a_wrong_path_is_said_at_once_and_can_be_corrected(
             await wait_until(lambda text=named: text in dialog_text(pilot), named)
         question.value = str(smollm2)
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: is_open(pilot, Picker), "the picker")
         await pilot.press("escape")
         await wait_until(lambda: pilot.app.screen is models, "the models")
         await close(pilot)
@@ -217,9 +209,9 @@ async def test_a_name_that_is_taken_is_asked_for(
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
         await type_path(pilot, file)
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the picker")
+        await wait_until(lambda: is_open(pilot, Picker), "the picker")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, LineDialog), "the name")
+        await wait_until(lambda: is_open(pilot, LineDialog), "the name")
         assert "smollm2-135m exists already" in dialog_text(pilot)
         await pilot.press("enter")
         await wait_until(lambda: "smollm2-135m-2 is ready" in notice_text(models), "the import")
@@ -236,7 +228,7 @@ async def test_a_model_is_added_by_its_name_on_the_hub(
     async with run_app(ScriptedEngine()) as pilot:
         models = await open_models(pilot)
         await type_path(pilot, "hf:a/b")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
         assert "Licence: not stated" in dialog_text(pilot)
         assert not recipe_file("plum", paths).exists()
         await pilot.press("enter")
@@ -256,7 +248,7 @@ async def test_nothing_is_pulled_before_its_size_fit_and_licence_were_shown(
         models = await open_models(pilot)
         await find(pilot, models, "mistral-7b")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
         said = dialog_text(pilot)
         for text in ("13.0 GB to download", "4.0 GB on disk", "of memory", ": fits", "Licence:"):
             assert text in said
@@ -325,7 +317,7 @@ async def test_without_a_model_one_is_got_from_inside(
         assert "Llama 3.2 Community" in row
         await find(pilot, models, "llama-3.2-3b")
         await pilot.press("enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, ConfirmDialog), "the cost")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
         await pilot.press("enter")
         await wait_until(lambda: "25%" in row_of(models, "llama-3.2-3b"), "the progress")
         await close(pilot)
@@ -352,7 +344,7 @@ async def test_models_are_searched_by_typing_and_escape_closes(
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+m")
-        await wait_until(lambda: isinstance(pilot.app.screen, ModelsScreen), "the models")
+        await wait_until(lambda: is_open(pilot, ModelsScreen), "the models")
         options = pilot.app.screen.query_one(OptionList)
         assert options.option_count >= 1
         await pilot.press(*"zzz")

@@ -11,14 +11,14 @@ from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
 from baize_tui.settings import Settings
 from tests.app.key_fuzzer import send
-from tests.app.pilot import RunApp, ask, client, screen, texts
+from tests.app.pilot import RunApp, ask, client, is_open, screen, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
 async def open_palette(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+p")
-    await wait_until(lambda: isinstance(pilot.app.screen, Palette), "the palette")
+    await wait_until(lambda: is_open(pilot, Palette), "the palette")
 
 
 def rows(pilot: Pilot[int]) -> list[str]:
@@ -113,13 +113,13 @@ async def test_rows_show_the_key_that_works(run_app: RunApp) -> None:
 async def test_keys_pressed_at_once_reach_the_palette(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await send(pilot, ["ctrl+p", *"help", "enter"])
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
 
 
 async def test_a_theme_is_chosen_and_kept(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+y")
-        await wait_until(lambda: isinstance(pilot.app.screen, Picker), "the themes")
+        await wait_until(lambda: is_open(pilot, Picker), "the themes")
         await pilot.press(*"baize-light", "enter")
         await wait_until(lambda: pilot.app.theme == "baize-light", "the theme")
         await wait_until(lambda: client(pilot).state.settings.look.theme == "baize-light", "it")

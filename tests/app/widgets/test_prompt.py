@@ -12,16 +12,7 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.screens.dialogs import HelpScreen
 from baize_tui.app.widgets.prompt import Prompt
-from tests.app.pilot import (
-    RunApp,
-    ask,
-    client,
-    screen,
-    shown,
-    status,
-    texts,
-    titles,
-)
+from tests.app.pilot import RunApp, ask, client, is_open, screen, shown, status, texts, titles
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -266,7 +257,7 @@ async def test_a_message_that_begins_with_a_slash(line: str, run_app: RunApp) ->
 async def test_a_changed_command_is_offered_again(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await pilot.press(*"/hlep", "enter", *["backspace"] * 3, *"elp", "enter")
-        await wait_until(lambda: isinstance(pilot.app.screen, HelpScreen), "the help")
+        await wait_until(lambda: is_open(pilot, HelpScreen), "the help")
         assert written(pilot) == ""
 
 
