@@ -79,7 +79,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         exit_watch: ExitWatch | None = None,
         taken_keys: Collection[str] = (),
     ) -> None:
-        """``model`` is loaded after the first frame; None takes the first that is installed.
+        """``model`` is loaded after the first frame; None takes the default.
 
         A started ``exit_watch`` ends the process on a signal, or when the terminal is closed. Of
         two keys of an action, the one is shown that is not among ``taken_keys``.

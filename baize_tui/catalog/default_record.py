@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
 from baize_tui.paths import Paths
 
@@ -23,10 +24,10 @@ class DefaultRecord(Struct, frozen=True):
 
 
 def read_default(paths: Paths) -> DefaultRecord | None:
-    """The record; None if there is none."""
+    """The record; None if there is none, or if it cannot be read."""
     try:
         return msgspec.json.decode(paths.default_model_file.read_bytes(), type=DefaultRecord)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, *JSON_ERRORS):
         return None
 
 

@@ -29,7 +29,7 @@ class Catalog(Protocol):
     """Finds models and adapters by name; ``CatalogError`` where there is none."""
 
     def find_model(self, name: str | None) -> CatalogModel:
-        """The model ``name``; for None the first that is installed."""
+        """The model ``name``; for None the default where the settings name none."""
         ...
 
     def find_same_model(self, name: str, path: str | None, sha256: str | None) -> CatalogModel:
