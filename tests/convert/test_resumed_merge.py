@@ -201,5 +201,5 @@ def test_no_file_beside_the_weights_is_replaced_but_an_earlier_output(
 def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "base", **SHAPES["grouped"])
     plan = plan_conversion(folder, [], parse_outtype("F16"))
-    with pytest.raises(ConvertError, match=r": File name too long$"):
+    with pytest.raises(ConvertError, match=r"has 250 bytes, and at most \d+ are possible"):
         merge(plan, tmp_path / f"{'x' * 245}.gguf")
