@@ -17,6 +17,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import baize_convert
+import baize_shared
 import baize_tui
 from baize_tui.store.conversations import Store
 from benchmarks.terminal import TimedTerminal
@@ -58,7 +60,8 @@ def first_frame(arguments: list[str], home: str, *wanted: bytes) -> float:
 
 def main() -> int:
     # pip does this for installed packages such as textual. Some machines write no bytecode.
-    compileall.compile_dir(Path(baize_tui.__file__).parent, quiet=1)
+    for package in (baize_tui, baize_shared, baize_convert):
+        compileall.compile_dir(Path(package.__file__ or "").parent, quiet=1)
     with tempfile.TemporaryDirectory() as home:
         fill_store(home)
         cases = {

@@ -6,6 +6,8 @@ typed into a widget of Textual, and whatever an entry has missed.
 
 from __future__ import annotations
 
+from functools import cache
+
 from rich.segment import Segment
 from textual.color import Color
 from textual.filter import LineFilter
@@ -18,7 +20,11 @@ def _replacement(char: str) -> str:
     return REPLACEMENT if Segment(char).cell_length else ""
 
 
-_DRAWN_AS = {ord(char): _replacement(char) for char in harmful_characters()}
+@cache
+def _drawn_as() -> dict[int, str]:
+    """What is drawn in place of each such character. Most screens have none, and making this takes
+    5 ms."""
+    return {ord(char): _replacement(char) for char in harmful_characters()}
 
 
 class HarmlessLines(LineFilter):
@@ -28,6 +34,6 @@ class HarmlessLines(LineFilter):
         if all(segment.text.isprintable() for segment in segments):
             return segments
         return [
-            Segment(segment.text.translate(_DRAWN_AS), segment.style, segment.control)
+            Segment(segment.text.translate(_drawn_as()), segment.style, segment.control)
             for segment in segments
         ]

@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
-import psutil
-
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.active_model import ActiveModel
 from baize_tui.chat.answer_plan import conversation_prompt
@@ -87,6 +85,8 @@ class IdleWork:
 
 def _on_battery() -> bool:
     """Whether this machine runs on its battery; False if it has none."""
+    import psutil  # 5 ms, which a start should not wait for
+
     if not hasattr(psutil, "sensors_battery"):  # a platform without batteries
         return False
     battery = psutil.sensors_battery()

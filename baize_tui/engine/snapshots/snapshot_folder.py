@@ -16,8 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from baize_shared.common_prefix import common_prefix_length
 from baize_shared.private_files import private_folder
 from baize_tui.engine.snapshots.block_file import (
@@ -213,5 +211,7 @@ def remove_block(file: Path) -> None:
 
 def _is_being_written(name: str) -> bool:
     """Whether the process whose id begins the name of a partial file is still running."""
+    import psutil  # 5 ms, and a start needs it only for this
+
     writer, _, _ = name.partition("-")
     return writer.isdigit() and psutil.pid_exists(int(writer))
