@@ -134,6 +134,13 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         _about("Guess tokens that occurred before, where it is faster; not with a fixed seed"),
     ] = True
+    draft: Annotated[
+        str | None,
+        _about(
+            "A small model with the same vocabulary that guesses tokens, where it is faster; none "
+            "to use no model's own"
+        ),
+    ] = None
     snapshot_gib: Annotated[
         float,
         _number(

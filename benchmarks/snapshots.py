@@ -10,6 +10,10 @@ token of the answer:
 - ``restored``: the question is sent as soon as the model is loaded;
 - ``opened``: the conversation was opened before, which restores it, as in the client.
 
+There are two models: SmolLM2 135M, and one of 1.2 billion parameters with the same vocabulary
+(``benchmarks/widened_model.py``): with random weights and a vocabulary of letters, a short question
+would have 37 tokens.
+
 llama-server, if it is given, saves the same prompt with its slot files, is restarted, restores it,
 and answers. It is part of the source distribution of llama-cpp-python (vendor/llama.cpp, target
 llama-server). The ratios are medians of the rounds.
@@ -25,7 +29,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,8 +43,9 @@ from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import Count, Delta, Finished, Generate, Prompt, PromptMessage, Warm
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
-from benchmarks.decode import MODELS, Case
+from benchmarks.decode import small_model
 from benchmarks.machine import processor_name
+from benchmarks.widened_model import widened_model
 
 LEAST_SPEEDUP = 50.0
 TOKENS = 2000
@@ -48,6 +53,10 @@ QUESTION = "Hello"
 CONTEXT = 4096
 BUDGET = 4 << 30
 ROUNDS = 3
+MODELS: dict[str, Callable[[], Path]] = {
+    "135m": lambda: small_model().path,
+    "1.2b": lambda: widened_model(small_model().path),
+}
 
 
 @dataclass(frozen=True)
@@ -88,19 +97,19 @@ async def first_token(engine: WorkerEngine, prompt: Prompt, conversation: str) -
     return FirstToken(first, stats.prompt_tokens, stats.reused_tokens)
 
 
-async def restarted(paths: Paths, case: Case, budget: int) -> WorkerEngine:
+async def restarted(paths: Paths, model: Path, budget: int) -> WorkerEngine:
     engine = WorkerEngine(paths)
-    await engine.load(ModelSpec(str(case.path), CONTEXT, snapshot_budget=budget))
+    await engine.load(ModelSpec(str(model), CONTEXT, snapshot_budget=budget))
     return engine
 
 
-async def one_round(paths: Paths, case: Case, prompt: Prompt) -> dict[str, FirstToken]:
+async def one_round(paths: Paths, model: Path, prompt: Prompt) -> dict[str, FirstToken]:
     times = {}
-    engine = await restarted(paths, case, 0)
+    engine = await restarted(paths, model, 0)
     times["cold"] = await first_token(engine, prompt, "")
     await engine.close()
     for name in ("restored", "opened"):
-        engine = await restarted(paths, case, BUDGET)
+        engine = await restarted(paths, model, BUDGET)
         if name == "opened":
             await engine.warm(Warm(0, asked(prompt, ""), conversation="c"))
         times[name] = await first_token(engine, prompt, "c")
@@ -108,19 +117,19 @@ async def one_round(paths: Paths, case: Case, prompt: Prompt) -> dict[str, First
     return times
 
 
-async def compare(name: str, case: Case, server: Path | None) -> bool:
+async def compare(name: str, model: Path, server: Path | None) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         paths = Paths(home / "config", home / "data", home / "cache", home / "logs")
-        engine = await restarted(paths, case, BUDGET)
+        engine = await restarted(paths, model, BUDGET)
         prompt = history(await words_for(engine))
         await engine.warm(Warm(0, asked(prompt, ""), conversation="c"))
         assert await engine.save_cache() == ""
         await engine.close()
-        rounds = [await one_round(paths, case, prompt) for _ in range(ROUNDS)]
+        rounds = [await one_round(paths, model, prompt) for _ in range(ROUNDS)]
         theirs = []
         if server is not None:
-            theirs = [server_first_token(server, case, prompt, home) for _ in range(ROUNDS)]
+            theirs = [server_first_token(server, model, prompt, home) for _ in range(ROUNDS)]
         size = sum(file.stat().st_size for file in paths.snapshots_folder.glob("*/*"))
     return report(name, rounds, theirs, size)
 
@@ -166,17 +175,17 @@ def report(name: str, rounds: list[dict[str, FirstToken]], theirs: list[float], 
 # --- llama-server -------------------------------------------------------------------------------
 
 
-def server_first_token(server: Path, case: Case, prompt: Prompt, home: Path) -> float:
+def server_first_token(server: Path, model: Path, prompt: Prompt, home: Path) -> float:
     """Seconds to the first token of a restarted llama-server, after it has restored its slot."""
     rendered = "".join(
         f"<|im_start|>{message.role}\n{message.content}<|im_end|>\n" for message in prompt.messages
     )
     full = f"{rendered}<|im_start|>user\n{QUESTION}<|im_end|>\n<|im_start|>assistant\n"
-    with running_server(server, case, home) as url:
+    with running_server(server, model, home) as url:
         if not (home / "slot.bin").exists():
             post(f"{url}/completion", prompt=rendered, n_predict=1, id_slot=0, cache_prompt=True)
             post(f"{url}/slots/0?action=save", filename="slot.bin")
-    with running_server(server, case, home) as url:
+    with running_server(server, model, home) as url:
         post(f"{url}/slots/0?action=restore", filename="slot.bin")
         began = time.perf_counter()
         post(f"{url}/completion", prompt=full, n_predict=1, id_slot=0, cache_prompt=True)
@@ -184,9 +193,9 @@ def server_first_token(server: Path, case: Case, prompt: Prompt, home: Path) -> 
 
 
 @contextmanager
-def running_server(server: Path, case: Case, home: Path) -> Iterator[str]:
+def running_server(server: Path, model: Path, home: Path) -> Iterator[str]:
     port = "18471"
-    command = [str(server), "-m", str(case.path), "-c", str(CONTEXT), "--port", port, "-np", "1"]
+    command = [str(server), "-m", str(model), "-c", str(CONTEXT), "--port", port, "-np", "1"]
     command += ["--slot-save-path", str(home), "--no-webui", "-ngl", "0"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -213,7 +222,7 @@ def post(url: str, **content: Any) -> Any:
 
 def main(
     llama_server: Annotated[Path | None, typer.Option(help="The program to compare with.")] = None,
-    part: Annotated[list[str] | None, typer.Option(help="135m or 1.1b; all without.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="135m or 1.2b; all without.")] = None,
 ) -> None:
     print(processor_name())
     results = [

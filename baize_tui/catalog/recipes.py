@@ -113,6 +113,8 @@ class Recipe(RecipeFields, frozen=True):
     stop: list[str] = []
     """Strings that end an answer, in addition to those of the format."""
     context: Annotated[int, Meta(ge=0, le=LARGEST_INT)] | None = None
+    draft: str | None = None
+    """A model with the same vocabulary that guesses what this one will write."""
     sampling: dict[str, Any] = {}
 
     def __post_init__(self) -> None:

@@ -24,6 +24,9 @@ from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import ModelSettings
 from baize_tui.store.records import Conversation
 
+NO_DRAFT = "none"
+"""In place of the name of a draft model: a recipe's own is not used."""
+
 
 class Catalog(Protocol):
     """Finds models and adapters by name; ``CatalogError`` where there is none."""
@@ -247,13 +250,28 @@ class ActiveModel:
             threads_batch=self.settings.threads_batch,
             gpu_layers=self.settings.gpu_layers,
             kv_type=self.settings.kv_type,
+            draft=self._draft_of(model),
             snapshot_budget=self._snapshot_budget,
         )
         self.running = None
         loaded = await self._engine.load(spec, progress)
         self.running = RunningModel(loaded, model)
+        if loaded.draft_problem:
+            self._engine.on_notice(loaded.draft_problem)
         self.sha256 = _start_hash(model.path, self._cache)
         return loaded
+
+    def _draft_of(self, model: CatalogModel) -> str:
+        """The file of the draft model for ``model``; empty for none."""
+        name = self.settings.draft or model.recipe.draft
+        if name is None or name == NO_DRAFT:
+            return ""
+        try:
+            path = self._catalog.find_model(name).path
+        except CatalogError as error:
+            self._engine.on_notice(f"no draft model is used: {error}")
+            return ""
+        return "" if path in (None, model.path) else str(path)
 
     @property
     def _snapshot_budget(self) -> int:

@@ -94,5 +94,6 @@ class AnswerPlan(Struct, frozen=True):
             grammar=self.grammar,
             # Batches round differently, and a seed promises the same answer.
             prompt_lookup=self.prompt_lookup and self.sampling.seed is None,
+            use_draft=self.sampling.seed is None,
             conversation=self.conversation.id,
         )

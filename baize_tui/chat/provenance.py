@@ -39,6 +39,7 @@ def make_provenance(
         profile=stats.profile,
         flash_attention=loaded.flash_attention,
         kv_type=loaded.kv_type,
+        draft=loaded.draft,
         guessed_tokens=stats.guessed_tokens,
         accepted_tokens=stats.accepted_tokens,
     )

@@ -21,6 +21,7 @@ from baize_tui.chat.chat import Chat
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.ask_input import parse_adapters, read_grammar, read_question
 from baize_tui.cli.ask_output import AnswerPrinter
+from baize_tui.cli.draft_option import with_draft
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat, open_conversations_file
@@ -52,6 +53,7 @@ class AskOptions:
     adapters: tuple[str, ...] = ()
     """Names or paths, each with ``=SCALE`` after it or not."""
     gpu_layers: str | None = None
+    draft: str | None = None
     grammar: Path | None = None
 
     @property
@@ -86,6 +88,7 @@ def ask(prompt: str | None, options: AskOptions) -> int:
 async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int:
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
+    settings = with_draft(settings, options.draft, paths)
     adapters = parse_adapters(options.adapters, paths)
     wanted = find_model(options.model, paths) if options.model is not None else None
     if options.format is not None:

@@ -14,7 +14,7 @@ from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import exit_code_of
-from baize_tui.cli.flags import GpuLayers, Json, Offline
+from baize_tui.cli.flags import DraftModel, GpuLayers, Json, Offline
 from baize_tui.cli.models import complete_model, go_offline, models
 from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.sessions import complete_session, sessions
@@ -75,6 +75,7 @@ def client(
         bool, typer.Option("--continue", "-c", help="Open the conversation used last.")
     ] = False,
     gpu_layers: GpuLayers = None,
+    draft: DraftModel = None,
     offline: Offline = False,
     version: Annotated[
         bool,
@@ -85,14 +86,21 @@ def client(
     go_offline(offline)
     command = context.invoked_subcommand
     if command is not None:
-        values = {"--model": model, "--session": session, "--gpu-layers": gpu_layers}
+        values = {
+            "--model": model,
+            "--session": session,
+            "--gpu-layers": gpu_layers,
+            "--draft": draft,
+        }
         given = [option for option, value in values.items() if value is not None]
         if newest:
             given.append("--continue")
         if given:  # it would have no effect, and another model would answer
             raise typer.BadParameter(f"{given[0]} comes after the command: baize-tui {command} …")
     else:
-        options = StartOptions(model=model, session=session, newest=newest, gpu_layers=gpu_layers)
+        options = StartOptions(
+            model=model, session=session, newest=newest, gpu_layers=gpu_layers, draft=draft
+        )
         raise typer.Exit(start_client(options))
 
 
@@ -125,6 +133,7 @@ def ask_command(
         ),
     ] = None,
     gpu_layers: GpuLayers = None,
+    draft: DraftModel = None,
     grammar: Annotated[
         Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
     ] = None,
@@ -145,6 +154,7 @@ def ask_command(
         show_thinking=show_thinking,
         adapters=tuple(adapter or ()),
         gpu_layers=gpu_layers,
+        draft=draft,
         grammar=grammar,
     )
     raise typer.Exit(ask(prompt, options))

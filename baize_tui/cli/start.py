@@ -17,6 +17,7 @@ from baize_tui.app.taken_keys import taken_here
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
+from baize_tui.cli.draft_option import with_draft
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat
@@ -34,6 +35,7 @@ class StartOptions(Struct, frozen=True):
     newest: bool = False
     """Open the conversation that was used last."""
     gpu_layers: str | None = None
+    draft: str | None = None
 
 
 def start_client(options: StartOptions) -> int:
@@ -46,6 +48,7 @@ def start_client(options: StartOptions) -> int:
     _check_terminal()
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
+    settings = with_draft(settings, options.draft, paths)
     check_keys(settings.keys, paths.settings_file)
     if options.model is not None:
         find_model(options.model, paths)  # a wrong name fails here; else the screen reports it

@@ -1,8 +1,8 @@
 """A switch for tests: the worker kills itself with a signal, in one phase, under chosen profiles.
 
 ``BAIZE_TEST_CRASH="SIGSEGV warming-up full,no-extra-buffers"``: signal, phase and the names of
-profiles, separated by spaces. Only this shows what the client does when llama.cpp crashes on a
-machine that the tests do not run on.
+profiles, separated by spaces. ``draft`` as a fourth word crashes only with a draft model. Only this
+shows what the client does when llama.cpp crashes on a machine that the tests do not run on.
 """
 
 from __future__ import annotations
@@ -27,9 +27,12 @@ class CrashSwitch(Struct, frozen=True):
     signal: signal.Signals
     phase: Phase
     profiles: tuple[str, ...]
+    only_with_draft: bool = False
 
-    def reached(self, phase: Phase, profile: str) -> None:
+    def reached(self, phase: Phase, profile: str, *, has_draft: bool) -> None:
         """Kill this process if it is to crash in ``phase`` under ``profile``."""
+        if self.only_with_draft and not has_draft:
+            return
         if phase == self.phase and profile in self.profiles:
             os.kill(os.getpid(), self.signal)
 
@@ -43,7 +46,10 @@ def crash_switch() -> CrashSwitch | None:
     text = os.environ.get(VARIABLE)
     if not text:
         return None
-    name, phase, profiles = text.split()
+    name, phase, profiles, *more = text.split()
     return CrashSwitch(
-        signal.Signals[name], msgspec.convert(phase, Phase), tuple(profiles.split(","))
+        signal.Signals[name],
+        msgspec.convert(phase, Phase),
+        tuple(profiles.split(",")),
+        only_with_draft=more == ["draft"],
     )

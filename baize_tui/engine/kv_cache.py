@@ -19,8 +19,12 @@ FIRST_BATCH = 64
 class KvCache:
     """A context whose cached ids are known after every call, also after one that failed."""
 
-    def __init__(self, context: Context, threads: Threads, abort: AbortFlag) -> None:
+    def __init__(
+        self, context: Context, threads: Threads, abort: AbortFlag, *, measured: bool = True
+    ) -> None:
+        """``threads`` are chosen by the times of this cache, unless it is not ``measured``."""
         self.context = context
+        self._measured = measured
         self.ids: list[int] = []
         """The tokens in the cache."""
         self._threads = threads
@@ -107,7 +111,9 @@ class KvCache:
         self.context.set_threads(decoding.threads, batch_threads)
         # The time of a few tokens says little.
         measured: AbstractContextManager[None] = nullcontext()
-        if len(tokens) == 1:
+        if not self._measured:
+            pass
+        elif len(tokens) == 1:
             measured = decoding.measured()
         elif len(tokens) >= FIRST_BATCH:
             measured = reading.measured(scale=self.context.n_batch / len(tokens))

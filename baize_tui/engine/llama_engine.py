@@ -9,7 +9,7 @@ from pathlib import Path
 
 from baize_tui.engine.adapters import AdapterSwitch
 from baize_tui.engine.answer import Answer
-from baize_tui.engine.draft_costs import DraftCosts
+from baize_tui.engine.guessing import Guessing
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
@@ -24,7 +24,6 @@ from baize_tui.engine.loading import (
     open_snapshots,
     part_on_gpu,
 )
-from baize_tui.engine.look_ahead import LookAhead
 from baize_tui.engine.measuring import context_size
 from baize_tui.engine.model_header import read_chat_model
 from baize_tui.engine.profiles import FULL, MachineProfile
@@ -83,7 +82,9 @@ class LlamaEngine:
         neighbours = Neighbours(cores.cpus)  # measures what others use while the model loads
         header = read_chat_model(request.path)
         gpu_layers = choose_gpu_layers(request, header, profile)
-        self._model = open_model(request, header, gpu_layers, progress, profile)
+        self._model = open_model(
+            request.path, header.architecture, gpu_layers, progress, profile, request.device
+        )
         self.vocabulary = self._model.vocabulary
         self._prompts = PromptReader(self.vocabulary, self._model.chat_template)
         fixed = (request.threads, request.threads_batch) if profile.all_threads else (1, 1)
@@ -97,17 +98,38 @@ class LlamaEngine:
         attention = attention_for(request, self._model, n_ctx, gpu_layers, profile)
         try:
             context = open_context(
-                request, self._model, self.threads, abort, n_ctx=n_ctx, attention=attention
+                self._model,
+                self.threads,
+                abort,
+                n_ctx=n_ctx,
+                attention=attention,
+                all_logits=request.all_logits,
             )
         except EngineError:
             self._model.close()
             raise
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self._model, context)
-        self._draft_costs = DraftCosts()
         self._snapshots = open_snapshots(request, self._model, self.cache, gpu_layers, attention)
+        self._guessing = Guessing(
+            request,
+            self._model,
+            self.cache,
+            self.threads,
+            abort,
+            on_gpu=gpu_layers != 0,
+            profile=profile,
+        )
         self.loaded = describe(
-            self._model, context, self.threads, header, gpu_layers, profile, attention
+            self._model,
+            context,
+            self.threads,
+            header,
+            gpu_layers,
+            profile,
+            attention,
+            draft=self._guessing.draft,
+            draft_problem=self._guessing.problem,
         )
 
     def warm_up(self) -> None:
@@ -127,11 +149,13 @@ class LlamaEngine:
         context.decode([token, token], 0, logits=True)
         context.decode([token], 2, logits=True)
         self.cache.clear()
+        self._guessing.warm_up()
 
     def close(self) -> None:
         """Free the model and its context, once what is being saved is on disk."""
         if self._snapshots is not None:
             self._snapshots.close()
+        self._guessing.close()
         self.cache.context.close()
         self._model.close()
 
@@ -196,8 +220,7 @@ class LlamaEngine:
             self.threads.begin_writing()
             self.cache.decode(wanted[-1:])
             answer.end_prefill()
-            guess = request.prompt_lookup and not self._model.has_recurrent_state
-            ahead = LookAhead(self.cache, self._draft_costs, guess=guess)
+            ahead = self._guessing.look_ahead(request)
             yield from answer.write(ahead, sampler, self.threads, self._prompts.markup_ids)
         except Aborted:
             answer.reason = "cancelled"
@@ -217,7 +240,7 @@ class LlamaEngine:
             answer.text.answer,
             kept,
             stats,
-            [*answer.notices, *self._snapshot_notices()],
+            [*answer.notices, *self._problems()],
             answer.text.thought,
         )
 
@@ -244,6 +267,7 @@ class LlamaEngine:
         try:
             reused = self._reuse(request, ids[:-1])
             yield from self._prefill(request.request, ids, reused, on_estimate)
+            self._guessing.prepare(ids)
         finally:
             self.threads.end()
         yield Warmed(request.request, len(ids), reused)
@@ -266,9 +290,9 @@ class LlamaEngine:
         """Why a state could not be saved or restored, only once; empty if all went well."""
         return self._snapshots.take_problem() if self._snapshots is not None else ""
 
-    def _snapshot_notices(self) -> list[str]:
-        problem = self.take_snapshot_problem()
-        return [problem] if problem else []
+    def _problems(self) -> list[str]:
+        """What does not work any more, for the person to know."""
+        return [*filter(None, (self.take_snapshot_problem(), self._guessing.take_problem()))]
 
     def _reuse(self, request: Generate | Warm, ids: Sequence[int]) -> int:
         """Cut the cache to what it shares with ``ids``, add what was saved, and return its length.

@@ -39,42 +39,41 @@ def choose_gpu_layers(request: Load, header: GgufHeader, profile: MachineProfile
 
 
 def open_model(
-    request: Load,
-    header: GgufHeader,
+    path: str,
+    architecture: str,
     gpu_layers: int,
     progress: Callable[[float], bool] | None,
     profile: MachineProfile,
+    device: str,
 ) -> Model:
-    """The model of ``request``; see ``Model``.
+    """A model that can chat; see ``Model``.
 
     Raises:
         ModelFileError: llama.cpp cannot load the file, or it is an encoder.
     """
     model = Model(
-        request.path,
+        path,
         gpu_layers=gpu_layers,
         progress=progress,
         profile=profile,
-        device=request.device,
+        device=device,
     )
     if not model.can_generate:
         model.close()
-        raise ModelFileError(
-            f"{request.path} is an encoder ({header.architecture}): it cannot chat"
-        )
+        raise ModelFileError(f"{path} is an encoder ({architecture}): it cannot chat")
     return model
 
 
 def open_context(
-    request: Load,
     model: Model,
     threads: Threads,
     abort: AbortFlag,
     *,
     n_ctx: int,
     attention: Attention,
+    all_logits: bool = False,
 ) -> Context:
-    """A context of ``n_ctx`` tokens.
+    """A context of ``n_ctx`` tokens; ``all_logits`` as in ``Load``.
 
     Raises:
         EngineError: there is too little memory.
@@ -82,13 +81,13 @@ def open_context(
     return Context(
         model,
         n_ctx=n_ctx,
-        n_batch=LIKELIHOOD_BATCH if request.all_logits else attention.batch,
+        n_batch=LIKELIHOOD_BATCH if all_logits else attention.batch,
         threads=threads.decoding.threads,
         threads_batch=threads.reading.threads,
         abort=abort,
         flash_attention=attention.flash,
         kv_type=attention.kv_type,
-        outputs=0 if request.all_logits else MOST_TOKENS,
+        outputs=0 if all_logits else MOST_TOKENS,
     )
 
 
@@ -147,8 +146,13 @@ def describe(
     gpu_layers: int,
     profile: MachineProfile,
     attention: Attention,
+    draft: str,
+    draft_problem: str,
 ) -> LoadedModel:
-    """What the client learns about a loaded model."""
+    """What the client learns about a loaded model.
+
+    ``draft`` is the file of its draft model, and ``draft_problem`` why it has none.
+    """
     llama, vocabulary = backend(), model.vocabulary
     return LoadedModel(
         path=model.path,
@@ -167,6 +171,8 @@ def describe(
         profile=profile.name,
         flash_attention=attention.flash,
         kv_type=attention.kv_type,
+        draft=draft,
+        draft_problem=draft_problem,
         can_switch_thinking=may_have_switch(model.chat_template),
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),

@@ -103,6 +103,7 @@ class Worker:
         self._cancelled: set[int] = set()
         self._queue: queue.SimpleQueue[AnyRequest] = queue.SimpleQueue()
         self._engine: LlamaEngine | None = None
+        self._has_draft = False
         self._vocabulary: Model | None = None
         self._handlers: dict[type[Request[Any, Any]], Handler] = {
             Load: self._load,
@@ -185,7 +186,7 @@ class Worker:
 
     def _reached(self, phase: Phase) -> None:
         if self._crash is not None:
-            self._crash.reached(phase, self._profile.name)
+            self._crash.reached(phase, self._profile.name, has_draft=self._has_draft)
 
     # --- the loaded model -----------------------------------------------------------------------
 
@@ -202,6 +203,7 @@ class Worker:
                 self._send(Loading(request.request, fraction))
             return not self._abort.is_set()
 
+        self._has_draft = bool(request.draft)
         self._reached("loading")
         engine = LlamaEngine(request, self._abort, progress, self._profile)
         self._send(WarmingUp(request.request))

@@ -149,5 +149,7 @@ class Provenance(Struct, frozen=True):
     """Name of the machine profile: which features of llama.cpp were off on this machine."""
     flash_attention: bool = True
     kv_type: str = "f16"
+    draft: str = ""
+    """The file of the draft model that guessed tokens; empty for none."""
     guessed_tokens: int = 0
     accepted_tokens: int = 0

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from baize_tui.engine.draft_costs import MOST_TOKENS, DraftCosts
+from baize_tui.engine.draft_costs import MOST_TOKENS, Draft, DraftCosts
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.prompt_lookup import PromptLookup
 from baize_tui.engine.protocol import Finished, Generate, Prompt, PromptMessage
@@ -39,7 +39,10 @@ def answer(engine: LlamaEngine, prompt: Prompt, *, lookup: bool, **options: obje
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     """Guesses are computed whatever they cost, as often as there are some."""
-    monkeypatch.setattr(DraftCosts, "best_draft", lambda _self, _rate, most: most)
+    monkeypatch.setattr(
+        DraftCosts, "best_draft", lambda _self, rates: Draft(len(rates), 9.0 if rates else 1.0)
+    )
+    monkeypatch.setattr(DraftCosts, "needs_single", False)
 
 
 @pytest.mark.usefixtures("eager")
@@ -133,13 +136,8 @@ def test_wrong_guesses_are_learned_from() -> None:
 
 def test_guesses_are_computed_only_if_they_pay() -> None:
     costs = DraftCosts()
-    assert costs.best_draft(0.05, 7) == 0
-    assert costs.best_draft(0.98, 7) == 7
+    assert costs.best_draft([0.05] * 7).length == 0
+    assert costs.best_draft([0.98] * 7).length == 7
     for size in range(1, MOST_TOKENS + 1):
         costs.measured(size, 0.01 * size)  # a batch is no faster than single tokens
-    assert costs.best_draft(0.98, 7) == 0
-
-
-@given(st.floats(0, 1), st.integers(0, MOST_TOKENS))
-def test_a_draft_is_never_longer_than_the_guesses(rate: float, most: int) -> None:
-    assert 0 <= DraftCosts().best_draft(rate, most) <= most
+    assert costs.best_draft([0.98] * 7).length == 0

@@ -54,7 +54,8 @@ class WorkerGeneration:
                             if len(self._ids) >= len(self._request.resume) + _PROVEN_TOKENS:
                                 self._recovery.succeeded(operation)
                 except WorkerDied as death:
-                    self._recovery.step_down(operation, worker, death)
+                    if not self._model_worker.give_up_draft(self._request, death):
+                        self._recovery.step_down(operation, worker, death)
                     self._request = self._model_worker.renumber(
                         msgspec.structs.replace(self._request, resume=list(self._ids))
                     )

@@ -34,6 +34,7 @@ class ModelSpec(Struct, frozen=True):
     device: str = ""
     all_logits: bool = False
     kv_type: KvType = "f16"
+    draft: str = ""
     snapshot_budget: int = 0
 
 

@@ -131,9 +131,23 @@ class ModelWorker:
             snapshot_folder=str(self._snapshots),
             **msgspec.structs.asdict(spec),
         )
+        request = self._without_crashed_draft(request)
         worker, answer = await self._survive(operation, request, empty_worker, self._report)
         worker.loaded = self.spec = spec
         return answer.model
+
+    def _without_crashed_draft(self, request: RequestT) -> RequestT:
+        if not isinstance(request, Load):
+            return request
+        return msgspec.structs.replace(request, draft=self._recovery.usable_draft(request.draft))
+
+    def give_up_draft(self, request: Request[Any, Any], death: WorkerDied) -> bool:
+        """Whether to repeat ``request``, at which a worker has died, without the draft model."""
+        if isinstance(request, Load):
+            return self._recovery.give_up_draft(request.draft, death)
+        if not request.needs_model or self.spec is None:
+            return False
+        return self._recovery.give_up_draft(self.spec.draft, death)
 
     async def _flash_attention_pays(self, spec: ModelSpec) -> bool:
         if spec.gpu_layers != 0 and has_gpu_backend():
@@ -161,4 +175,7 @@ class ModelWorker:
             try:
                 return worker, await worker.answer(self.renumber(request), on_progress)
             except WorkerDied as death:
-                self._recovery.step_down(operation, worker, death, request.file)
+                if self.give_up_draft(request, death):
+                    request = self._without_crashed_draft(request)
+                else:
+                    self._recovery.step_down(operation, worker, death, request.file)

@@ -38,6 +38,7 @@ class Recovery:
         self._log_file = log_file
         self._on_notice = on_notice
         self._stepping_down: Operation | None = None
+        self._crashed_drafts: set[str] = set()
         self.profile: MachineProfile = FULL
         """The profile of the running worker, or of the next one."""
         self.closing = False
@@ -67,6 +68,21 @@ class Recovery:
         finally:
             if self._stepping_down is operation:
                 self._stepping_down = None
+
+    def usable_draft(self, draft: str) -> str:
+        """The draft model ``draft``; empty if a worker died with it."""
+        return "" if draft in self._crashed_drafts else draft
+
+    def give_up_draft(self, draft: str, death: WorkerDied) -> bool:
+        """Do without the draft model ``draft`` from now on, because a worker died with it.
+
+        False if that had none: then something else has to change.
+        """
+        if death.killed_by is None or self.closing or not self.usable_draft(draft):
+            return False
+        self._crashed_drafts.add(draft)
+        self._on_notice(f"{death.why}; the draft model {draft} is not used any more")
+        return True
 
     def step_down(
         self, operation: Operation, worker: WorkerProcess, death: WorkerDied, file: str = ""

@@ -26,13 +26,15 @@ class Vocabulary:
         if lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
             raise ModelFileError("the model has no vocabulary: it cannot chat")
         self.size: int = lib.llama_vocab_n_tokens(self._vocab)
-        self.is_sentencepiece: bool = lib.llama_vocab_type(self._vocab) == _SENTENCEPIECE
+        self.kind: int = lib.llama_vocab_type(self._vocab)
+        """``enum llama_vocab_type``."""
+        self.is_sentencepiece = self.kind == _SENTENCEPIECE
         self._buffer = ctypes.create_string_buffer(256)
         specials: list[SpecialToken] = []
-        fingerprint = hashlib.sha256(f"{lib.llama_vocab_type(self._vocab)}".encode())
+        fingerprint = hashlib.sha256(f"{self.kind}".encode())
         newline_alone = True
         for token in range(self.size):
-            text: bytes = lib.llama_vocab_get_text(self._vocab, token)
+            text = self.token_text(token)
             attr: int = lib.llama_vocab_get_attr(self._vocab, token)
             fingerprint.update(struct.pack("<ii", attr, len(text)))
             fingerprint.update(text)
@@ -96,8 +98,11 @@ class Vocabulary:
         """The text of a special token as a template writes it; empty for -1 (none)."""
         if not 0 <= token < self.size:
             return ""
-        text: bytes = lib.llama_vocab_get_text(self._vocab, token)
-        return text.decode("utf-8", "replace")
+        return self.token_text(token).decode("utf-8", "replace")
+
+    def token_text(self, token: int) -> bytes:
+        """A token as the file has it, in the vocabulary's own spelling of blanks and bytes."""
+        return bytes(lib.llama_vocab_get_text(self._vocab, token))
 
     @property
     def template_variables(self) -> dict[str, str]:

@@ -92,6 +92,8 @@ class Load(FileRequest[Loaded, Loading | WarmingUp], frozen=True, tag="load"):
     """Whether flash attention pays on the processor of this machine."""
     kv_type: KvType = "f16"
     """Type of the numbers in the KV cache."""
+    draft: str = ""
+    """A GGUF file with the same vocabulary that guesses tokens; empty for none."""
     snapshot_folder: str = ""
     """Where the states of conversations are saved."""
     snapshot_budget: int = 0
@@ -124,6 +126,8 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     deltas, continue after them."""
     prompt_lookup: bool = False
     """Whether to guess tokens that occurred before, where that is faster on this machine."""
+    use_draft: bool = False
+    """Whether the loaded draft model may guess tokens, where that is faster on this machine."""
     conversation: str = ""
     """Id of the conversation whose saved states may be used and added to; empty for none."""
 

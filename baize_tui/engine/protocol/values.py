@@ -106,6 +106,10 @@ class LoadedModel(Struct, frozen=True):
     """The machine profile that the model was loaded under."""
     flash_attention: bool = True
     kv_type: KvType = "f16"
+    draft: str = ""
+    """The file of the draft model that guesses tokens; empty for none."""
+    draft_problem: str = ""
+    """Why there is none, although one was given, in one line."""
     begin: list[int] = []
     """Ids in front of every text: a BOS, if the vocabulary wants one."""
     can_switch_thinking: bool = True
@@ -138,7 +142,7 @@ class Stats(Struct, frozen=True):
     resumed_tokens: int = 0
     """Tokens of the answer from a worker that died; the times do not include them."""
     guessed_tokens: int = 0
-    """Tokens that prompt lookup guessed and that were computed."""
+    """Tokens that prompt lookup or a draft model guessed, and that were computed."""
     accepted_tokens: int = 0
     """Those of them that were right."""
 
