@@ -52,6 +52,21 @@ class Footprint(Struct, frozen=True):
         return self.resident - self.repacked
 
 
+def beside(model: Footprint, draft: Footprint) -> Footprint:
+    """What ``model`` takes together with its draft model, in one process."""
+    names = [*model.on_devices, *draft.on_devices]
+    return Footprint(
+        weights=model.weights + draft.weights,
+        repacked=model.repacked + draft.repacked,
+        kv=model.kv + draft.kv,
+        compute=model.compute + draft.compute,
+        program=model.program,
+        on_devices={
+            name: model.on_devices.get(name, 0) + draft.on_devices.get(name, 0) for name in names
+        },
+    )
+
+
 class Measurement(Struct, frozen=True):
     """What llama.cpp reports about a model before it is loaded."""
 

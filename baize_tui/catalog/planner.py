@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import msgspec
 from msgspec import Struct
 
 from baize_convert.sources.byte_source import ByteSource
+from baize_shared.one_line_error import OneLineError
 from baize_shared.private_files import private_folder
 from baize_shared.split_files import model_bytes
+from baize_tui.catalog.draft_models import find_draft
 from baize_tui.catalog.fit import judge_fit, this_machine, tokens_per_second
 from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.catalog.pull import conversion, hub_gguf
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, why_missing
-from baize_tui.footprint import Device, Measurement
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, find_model, why_missing
+from baize_tui.footprint import Device, Measurement, beside
 from baize_tui.paths import Paths
 from baize_tui.settings import KvType, ModelSettings
 
@@ -79,13 +83,7 @@ async def plan(
             name = str(model.path or model.recipe.origin)
             raise CatalogError(header.problem.replace(str(head.path), name))
         machine = this_machine(paths.models_folder, (await engine.diagnose()).devices)
-        measured = await engine.measure(
-            str(head.path),
-            model.recipe.context or settings.context,
-            gpu_layers=settings.gpu_layers,
-            budget=machine.budget,
-            kv_type=settings.kv_type,
-        )
+        measured = await _measure(engine, head.path, model, paths, settings, machine.budget)
     return ModelPlan(
         name=model.name,
         installed=model.installed,
@@ -98,6 +96,37 @@ async def plan(
         enough_disk=head.cost.disk <= machine.disk_free,
         warnings=head.warnings,
     )
+
+
+async def _measure(
+    engine: Measurer,
+    head: Path,
+    model: CatalogModel,
+    paths: Paths,
+    settings: ModelSettings,
+    budget: int,
+) -> Measurement:
+    """What ``model`` takes, with its draft model if that is on this machine."""
+    context = model.recipe.context or settings.context
+    draft = None
+    with contextlib.suppress(CatalogError):  # it is not used then
+        draft = find_draft(model, settings.draft, lambda name: find_model(name, paths))
+    beside_it = None
+    if draft is not None:
+        with contextlib.suppress(OneLineError):  # as above
+            beside_it = await engine.measure(str(draft), context, kv_type=settings.kv_type)
+            budget = max(0, budget - beside_it.footprint.needed)
+    measured = await engine.measure(
+        str(head),
+        context,
+        gpu_layers=settings.gpu_layers,
+        budget=budget,
+        kv_type=settings.kv_type,
+    )
+    if beside_it is None:
+        return measured
+    footprint = beside(measured.footprint, beside_it.footprint)
+    return msgspec.structs.replace(measured, footprint=footprint)
 
 
 class _Head(Struct, frozen=True):

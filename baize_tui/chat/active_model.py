@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from baize_shared.thread_priority import yield_to_others
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.draft_models import find_draft
 from baize_tui.catalog.identity import known_sha256, model_sha256
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.catalog.same_model import replaced_error
@@ -23,9 +24,6 @@ from baize_tui.engine.client import Engine, ModelSpec
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import ModelSettings
 from baize_tui.store.records import Conversation
-
-NO_DRAFT = "none"
-"""In place of the name of a draft model: a recipe's own is not used."""
 
 
 class Catalog(Protocol):
@@ -263,15 +261,12 @@ class ActiveModel:
 
     def _draft_of(self, model: CatalogModel) -> str:
         """The file of the draft model for ``model``; empty for none."""
-        name = self.settings.draft or model.recipe.draft
-        if name is None or name == NO_DRAFT:
-            return ""
         try:
-            path = self._catalog.find_model(name).path
+            path = find_draft(model, self.settings.draft, self._catalog.find_model)
         except CatalogError as error:
             self._engine.on_notice(f"no draft model is used: {error}")
             return ""
-        return "" if path in (None, model.path) else str(path)
+        return "" if path is None else str(path)
 
     @property
     def _snapshot_budget(self) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from baize_tui.catalog.draft_models import NO_DRAFT
 from baize_tui.catalog.recipes import find_model
-from baize_tui.chat.active_model import NO_DRAFT
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 

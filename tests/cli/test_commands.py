@@ -149,6 +149,54 @@ def test_the_same_seed_gives_the_same_text() -> None:
     assert first["text"] == second["text"]
 
 
+def test_a_draft_model_guesses_and_changes_no_answer(smollm2: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(smollm2, tmp_path / "draft.gguf")
+    story = ("ask", "Tell me a story.", "--temperature", "0", *SHORT)
+    plain = run_json(*story)
+    drafted = run_json(*story, "--draft", str(copy))
+    assert drafted["text"] == plain["text"]
+    shown = run_json("sessions", "show", drafted["session_id"])
+    assert shown["messages"][-1]["provenance"]["draft"] == str(copy)
+    shown = run_json("sessions", "show", plain["session_id"])
+    assert shown["messages"][-1]["provenance"]["draft"] == ""
+
+
+def test_a_draft_model_with_another_vocabulary_is_left_out(tmp_path: Path) -> None:
+    trial = tmp_path / "trial.gguf"
+    write_trial_model(trial)
+    done = run("ask", PARIS, "--draft", str(trial), *SHORT)
+    assert done.returncode == 0
+    assert done.stdout.strip()
+    assert f"no draft model is used: {trial} has another vocabulary" in done.stderr.decode()
+
+
+def test_a_plan_counts_the_draft_model(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
+    copy = shutil.copy(smollm2, tmp_path / "draft.gguf")
+    alone = run_json("models", "plan", str(smollm2))
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.settings_file.write_text(f'[model]\ndraft = "{copy}"\n')
+    both = run_json("models", "plan", str(smollm2))
+    for part in ("weights", "kv", "compute"):
+        before = alone["measured"]["footprint"][part]
+        assert both["measured"]["footprint"][part] == pytest.approx(2 * before, rel=0.01)
+    assert both["measured"]["largest_context"] <= alone["measured"]["largest_context"]
+
+
+def test_a_draft_model_that_does_not_exist_is_reported() -> None:
+    assert "nosuch" in one_line(run("ask", PARIS, "--draft", "nosuch"))
+    assert "after the command" in run("--draft", "none", "ask", PARIS).stderr.decode()
+
+
+def test_a_draft_model_of_a_recipe_that_is_not_here_is_left_out(paths: Paths) -> None:
+    paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
+    paths.settings_file.write_text('[model]\ndraft = "nosuch"\n')
+    done = run("ask", PARIS, *SHORT)
+    assert done.returncode == 0
+    assert "no draft model is used" in done.stderr.decode()
+    done = run("ask", PARIS, *SHORT, "--draft", "none")
+    assert done.stderr == b""
+
+
 def test_no_save_keeps_no_trace(paths: Paths) -> None:
     found = run_json("ask", "My secret", "--no-save", *SHORT)
     assert found["session_id"] is None
