@@ -97,12 +97,14 @@ def compare(engine: LlamaEngine, task: str, guesser: Guesser) -> float:
 def main(
     part: Annotated[list[str] | None, typer.Option(help="lookup, draft or both.")] = None,
     model: Annotated[Path | None, typer.Option(help="Another GGUF to write the answers.")] = None,
+    threads: Annotated[int, typer.Option(help="A fixed count; 0 adapts to the load.")] = 0,
 ) -> None:
     small = find_model(None, project_paths()).path
     assert small is not None
     print(f"{processor_name()}, {os.cpu_count()} cores")
     large = model or widened_model(small)
-    engine = LlamaEngine(Load(0, str(large), draft=str(small)), AbortFlag())
+    load = Load(0, str(large), threads=threads, threads_batch=threads, draft=str(small))
+    engine = LlamaEngine(load, AbortFlag())
     engine.warm_up()
     assert not engine.loaded.draft_problem, engine.loaded.draft_problem
     met = True

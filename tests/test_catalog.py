@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from baize_convert.hub.names import HubName
@@ -26,6 +27,7 @@ from baize_tui.catalog.adapters import (
 )
 from baize_tui.catalog.default_model import remember_default
 from baize_tui.catalog.default_record import forget_default
+from baize_tui.catalog.draft_models import NO_DRAFT, find_draft
 from baize_tui.catalog.hub_models import hub_model
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import ImportOptions, examine_file, import_file
@@ -109,6 +111,29 @@ def test_a_recipe_whose_file_is_gone_says_so(paths: Paths, tmp_path: Path) -> No
     assert not known_models(paths)[-1].installed
     with pytest.raises(CatalogError, match=r"gone\.gguf"):
         find_model("gone", paths)
+
+
+def test_a_draft_model_is_the_chosen_one_or_what_the_recipe_suggests(
+    paths: Paths, tmp_path: Path
+) -> None:
+    def named(name: str | None) -> CatalogModel:
+        return find_model(name, paths)
+
+    (tmp_path / "large.gguf").write_bytes(b"GGUF")
+    large = CatalogModel("large", tmp_path / "large.gguf", Recipe(file="large.gguf"))
+    suggesting = msgspec.structs.replace(
+        large, recipe=Recipe(file="large.gguf", draft="smollm2-135m")
+    )
+    elsewhere = msgspec.structs.replace(large, recipe=Recipe(file="large.gguf", draft="qwen3-0.6b"))
+    small = named("smollm2-135m")
+    assert find_draft(large, None, named) is None
+    assert find_draft(large, "smollm2-135m", named) == small.path
+    assert find_draft(suggesting, None, named) == small.path
+    assert find_draft(suggesting, NO_DRAFT, named) is None
+    assert find_draft(elsewhere, None, named) is None, "it is only a suggestion"
+    assert find_draft(small, "smollm2-135m", named) is None, "a model does not guess for itself"
+    with pytest.raises(CatalogError, match="nosuch"):
+        find_draft(suggesting, "nosuch", named)
 
 
 def test_a_path_is_a_model(paths: Paths, tmp_path: Path) -> None:

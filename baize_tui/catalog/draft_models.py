@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 
 NO_DRAFT = "none"
 """In place of the name of a draft model: a recipe's own is not used."""
@@ -14,14 +14,19 @@ NO_DRAFT = "none"
 def find_draft(
     model: CatalogModel, chosen: str | None, find_model: Callable[[str], CatalogModel]
 ) -> Path | None:
-    """The file of the draft model for ``model``: as ``chosen`` in the settings, else as its recipe
-    says; None for none.
+    """The file of the draft model for ``model``: as ``chosen`` in the settings, else the one that
+    its recipe suggests, if that is on this machine; None for none.
 
     Raises:
-        CatalogError: it is not on this machine.
+        CatalogError: the chosen one is not on this machine.
     """
-    name = chosen or model.recipe.draft
-    if name is None or name == NO_DRAFT:
+    suggested = model.recipe.draft
+    if chosen == NO_DRAFT or (chosen is None and suggested is None):
         return None
-    path = find_model(name).path
+    try:
+        path = find_model(chosen or suggested or "").path
+    except CatalogError:
+        if chosen is None:
+            return None
+        raise
     return None if path == model.path else path
