@@ -11,6 +11,8 @@ import msgspec
 from baize_shared.sizes import size_text
 from baize_shared.split_files import model_files
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.estimates import estimated_bytes, estimated_fit
+from baize_tui.catalog.fit import Machine
 from baize_tui.catalog.lineage import lineage
 from baize_tui.catalog.pull_records import PullRecord
 from baize_tui.catalog.recipes import CatalogModel
@@ -20,7 +22,11 @@ Rows = dict[str, str]
 
 
 def model_json(model: CatalogModel) -> dict[str, Any]:
-    return {**_shared_json(model), "source": model.recipe.origin}
+    return {
+        **_shared_json(model),
+        "source": model.recipe.origin,
+        "estimated_bytes": estimated_bytes(model.recipe),
+    }
 
 
 def adapter_json(adapter: CatalogAdapter) -> dict[str, Any]:
@@ -63,17 +69,28 @@ def list_lines(
     models: Sequence[CatalogModel],
     adapters: Sequence[CatalogAdapter],
     default: CatalogModel | None,
+    machine: Machine,
 ) -> Iterator[str]:
-    """Name, size and description, one model or adapter a line."""
+    """Name, size and description, one model or adapter a line; of a model that can be pulled, its
+    likely size and whether it fits ``machine``."""
     entries: list[CatalogModel | CatalogAdapter] = [*models, *adapters]
     width = max((len(entry.name) for entry in entries), default=0)
     for entry in entries:
-        size = "not installed" if (bytes := entry.file_bytes) is None else size_text(bytes)
+        size, state = _size_and_state(entry, machine)
         about = entry.recipe.description or entry.title
         if is_default(entry, default):
             about = f"(default) {about}"
         base = f" (over {entry.recipe.base})" if isinstance(entry, CatalogAdapter) else ""
-        yield f"{entry.name:<{width}}  {size:>13}  {about}{base}"
+        yield f"{entry.name:<{width}}  {size:>9}  {state:<13}  {about}{base}"
+
+
+def _size_and_state(entry: CatalogModel | CatalogAdapter, machine: Machine) -> tuple[str, str]:
+    if (size := entry.file_bytes) is not None:
+        return size_text(size), "installed"
+    likely = estimated_bytes(entry.recipe) if isinstance(entry, CatalogModel) else None
+    if likely is None:
+        return "", "not installed"
+    return f"≈ {size_text(likely)}", estimated_fit(likely, machine)
 
 
 def info_lines(rows: Rows) -> Iterator[str]:

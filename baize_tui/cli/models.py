@@ -10,6 +10,7 @@ import typer
 
 from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
+from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import broken_models, known_models
 from baize_tui.cli.flags import GpuLayers, Json, Offline
 from baize_tui.cli.model_argument import default_model
@@ -66,7 +67,7 @@ def list_command(json: Json = False) -> None:
         )
         return
     warn_about_encoding(PROGRAM)
-    for line in list_lines(known, adapters, default):
+    for line in list_lines(known, adapters, default, this_machine(paths.models_folder)):
         print_line(line)
 
 

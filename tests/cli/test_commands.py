@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -297,6 +298,16 @@ def test_models_list_and_info() -> None:
     info = run_json("models", "info", "smollm2-135m")
     assert info["header"]["parameters"] == 134_515_008
     assert "49152 tokens" in run("models", "info", "smollm2-135m").stdout.decode()
+
+
+def test_the_list_says_how_large_models_are_and_whether_they_fit() -> None:
+    lines = run("models", "list").stdout.decode().splitlines()
+    states = {line.split()[0]: line for line in lines}
+    assert re.search(r"98 MB +installed +\(default\)", states["smollm2-135m"])
+    assert re.search(r"≈ 2\.\d GB +(fits|tight|does not fit) ", states["qwen3-4b"])
+    listed = {model["name"]: model for model in run_json("models", "list")["models"]}
+    assert 2.3e9 < listed["qwen3-4b"]["estimated_bytes"] < 2.6e9
+    assert listed["qwen3-4b"]["bytes"] is None
 
 
 def test_info_describes_uninstalled_models_and_adapters(tmp_path: Path) -> None:
