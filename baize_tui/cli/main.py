@@ -76,6 +76,9 @@ def client(
     ] = False,
     gpu_layers: GpuLayers = None,
     draft: DraftModel = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Append lines, for screen readers and simple terminals.")
+    ] = False,
     offline: Offline = False,
     version: Annotated[
         bool,
@@ -95,11 +98,18 @@ def client(
         given = [option for option, value in values.items() if value is not None]
         if newest:
             given.append("--continue")
+        if plain:
+            given.append("--plain")
         if given:  # it would have no effect, and another model would answer
             raise typer.BadParameter(f"{given[0]} comes after the command: baize-tui {command} …")
     else:
         options = StartOptions(
-            model=model, session=session, newest=newest, gpu_layers=gpu_layers, draft=draft
+            model=model,
+            session=session,
+            newest=newest,
+            gpu_layers=gpu_layers,
+            draft=draft,
+            plain=plain,
         )
         raise typer.Exit(start_client(options))
 

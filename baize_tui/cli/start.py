@@ -21,9 +21,12 @@ from baize_tui.cli.draft_option import with_draft
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat
+from baize_tui.cli.run_plain import run_plain
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
+
+_SIMPLE_TERMINALS = ("", "dumb", "unknown")
 
 
 class StartOptions(Struct, frozen=True):
@@ -36,6 +39,8 @@ class StartOptions(Struct, frozen=True):
     """Open the conversation that was used last."""
     gpu_layers: str | None = None
     draft: str | None = None
+    plain: bool = False
+    """Append lines in place of showing a screen."""
 
 
 def start_client(options: StartOptions) -> int:
@@ -45,18 +50,21 @@ def start_client(options: StartOptions) -> int:
         CommandError: not a terminal, or not a UTF-8 locale; or an answer could not be saved.
         StoreError, SettingsError, CatalogError, UnknownFormat: as their messages say.
     """
-    _check_terminal()
+    plain = options.plain or _is_simple_terminal()
+    _check_terminal(plain)
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
     settings = with_draft(settings, options.draft, paths)
     check_keys(settings.keys, paths.settings_file)
     if options.model is not None:
         find_model(options.model, paths)  # a wrong name fails here; else the screen reports it
-    terminal = sys.stdin.fileno()
+    terminal = sys.stdin.fileno() if sys.stdin.isatty() else None
     with ExitWatch(terminal, codes_when_saved={signal.SIGTERM: DONE}) as exit_watch:
         store = open_store(paths.conversations_file)
         session = _find_session(Conversations(store), options)
         chat = open_chat(store, settings, paths, one_model=options.model is not None)
+        if plain:
+            return run_plain(chat, session, options.model, exit_watch)
 
         from baize_tui.app.app import BaizeApp
 
@@ -77,9 +85,16 @@ def start_client(options: StartOptions) -> int:
         return app.return_code or 0
 
 
-def _check_terminal() -> None:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandError("the client needs a terminal; for scripts there is 'baize-tui ask'")
+def _is_simple_terminal() -> bool:
+    """Whether this is a terminal on which the cursor cannot be moved."""
+    return sys.stdin.isatty() and os.environ.get("TERM", "") in _SIMPLE_TERMINALS
+
+
+def _check_terminal(plain: bool) -> None:
+    if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise CommandError(
+            "the client needs a terminal; for scripts there are 'baize-tui ask' and --plain"
+        )
     if not stdout_is_utf8():
         raise CommandError(
             f"the locale's encoding is {sys.stdout.encoding}, but the screen needs UTF-8: start "

@@ -1,0 +1,1 @@
+"""The client without a screen: it only appends lines, for screen readers and simple terminals."""
