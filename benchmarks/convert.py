@@ -42,7 +42,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from baize_convert.sources.checkpoint import expected_shapes
 from baize_convert.sources.model_config import read_config
 from baize_shared.usable_cpus import usable_cpus
-from benchmarks.machine import busy_core, measured_disturbance, processor_name
+from baize_tui.bench.busy_core import busy_core
+from baize_tui.bench.disturbance import measured_disturbance
+from baize_tui.bench.machine import processor_name
 from tests.convert.model_folders import CONVERT, to_bytes, write_safetensors
 
 HIGHEST_RATIO, HIGHEST_WITH_LORA = 1.05, 1.10

@@ -23,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import statistics
@@ -42,8 +43,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import llama_cpp.llama_cpp as lib
 
+from baize_tui.bench.busy_core import busy_core, start_busy_process
+from baize_tui.bench.machine import processor_name
 from baize_tui.catalog.recipes import find_model
 from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.bare_loop import time_loop
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage
@@ -52,7 +56,6 @@ from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
 from baize_tui.store.conversations import Store
 from benchmarks.convert import MERGE, SHAPES, make_base
-from benchmarks.machine import BUSY_LOOP, busy_core, processor_name
 from benchmarks.terminal import PATIENCE_S, TimedTerminal
 from build_llama.installation import pinned_version
 
@@ -154,32 +157,19 @@ def bare_loop(arguments: Sequence[str]) -> None:
     prompt, written, depth = (int(options.get(key, 0)) for key in ("-p", "-n", "-d"))
     results = []
     with Model(options["-m"]) as model:
-        params = lib.llama_context_default_params()
-        params.n_ctx = prompt + written + depth + 1
-        context = lib.llama_init_from_model(model.handle, params)
         for threads in map(int, options["-t"].split(",")):
-            lib.llama_set_n_threads(context, threads, threads)
-            rates = [_bare_rate(context, prompt, written, depth) for _ in range(2)]
-            results.append({"n_threads": threads, "avg_ts": rates[-1]})  # the first warms up
+            for _ in range(2):  # the first warms up
+                times = time_loop(
+                    model,
+                    AbortFlag(),
+                    threads=threads,
+                    read=prompt or depth,
+                    written=0 if prompt else written,
+                    most_s=math.inf,
+                )
+            rate = prompt / times.read_s if prompt else written / times.write_s
+            results.append({"n_threads": threads, "avg_ts": rate})
     print(json.dumps(results))
-
-
-def _bare_rate(context: object, prompt: int, written: int, depth: int) -> float:
-    lib.llama_memory_clear(lib.llama_get_memory(context), True)
-
-    def decode(count: int, size: int) -> None:
-        tokens = (lib.llama_token * size)(
-            *[(7919 * number) % 20000 + 100 for number in range(size)]
-        )
-        for at in range(0, count, size):
-            lib.llama_decode(context, lib.llama_batch_get_one(tokens, min(size, count - at)))
-        lib.llama_synchronize(context)
-
-    if depth:
-        decode(depth, depth)
-    began = time.perf_counter()
-    decode(prompt or written, 512 if prompt else 1)
-    return (prompt or written) / (time.perf_counter() - began)
 
 
 # --- the client ---------------------------------------------------------------------------------
@@ -340,7 +330,7 @@ def settling(name: str, case: Case) -> bool:
                     if len(phases) > 2 * case.rounds:
                         break
                     if load is None and phases:
-                        load = subprocess.Popen(BUSY_LOOP)
+                        load = start_busy_process()
                     elif load is not None:
                         load.kill()
                         load.wait()

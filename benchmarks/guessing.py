@@ -28,13 +28,13 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_shared.common_prefix import common_prefix_length
+from baize_tui.bench.machine import processor_name
 from baize_tui.catalog.recipes import find_model
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage, Warm
 from baize_tui.paths import project_paths
 from baize_tui.settings import Sampling
-from benchmarks.machine import processor_name
 from benchmarks.widened_model import widened_model
 
 LEAST_ON_REPEATED, LEAST_ON_PROSE = 1.5, 0.97

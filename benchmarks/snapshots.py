@@ -39,12 +39,12 @@ import typer
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from baize_tui.bench.machine import processor_name
 from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import Count, Delta, Finished, Generate, Prompt, PromptMessage, Warm
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
 from benchmarks.decode import small_model
-from benchmarks.machine import processor_name
 from benchmarks.widened_model import widened_model
 
 LEAST_SPEEDUP = 50.0

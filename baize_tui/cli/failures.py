@@ -7,6 +7,7 @@ from collections.abc import Callable
 from baize_convert.failures import ConvertError
 from baize_shared import commands
 from baize_shared.one_line_error import OneLineError
+from baize_tui.bench.errors import BenchError
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.cli.output import PROGRAM
@@ -20,6 +21,7 @@ class CommandError(OneLineError):
 
 
 EXPECTED = (
+    BenchError,
     CommandError,
     CatalogError,
     ConvertError,

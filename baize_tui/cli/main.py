@@ -176,6 +176,20 @@ def doctor_command(json: Json = False) -> None:
     raise typer.Exit(doctor(json=json))
 
 
+@commands.command("bench")
+def bench_command(
+    model: Model = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One round of short texts: rough figures.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Measure how fast this machine answers, as ratios to llama.cpp alone."""
+    from baize_tui.cli.bench import BenchOptions, bench  # no other command needs its modules
+
+    raise typer.Exit(bench(BenchOptions(model=model, quick=quick, json=json)))
+
+
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code."""
     return exit_code_of(lambda: commands(args=arguments, prog_name=PROGRAM))

@@ -82,23 +82,23 @@ class LlamaEngine:
         neighbours = Neighbours(cores.cpus)  # measures what others use while the model loads
         header = read_chat_model(request.path)
         gpu_layers = choose_gpu_layers(request, header, profile)
-        self._model = open_model(
+        self.model = open_model(
             request.path, header.architecture, gpu_layers, progress, profile, request.device
         )
-        self.vocabulary = self._model.vocabulary
-        self._prompts = PromptReader(self.vocabulary, self._model.chat_template)
+        self.vocabulary = self.model.vocabulary
+        self._prompts = PromptReader(self.vocabulary, self.model.chat_template)
         fixed = (request.threads, request.threads_batch) if profile.all_threads else (1, 1)
         self.threads = Threads(
             *fixed,
             usable=cores,
             neighbours=neighbours,
-            on_gpu=part_on_gpu(gpu_layers, self._model.layers),
+            on_gpu=part_on_gpu(gpu_layers, self.model.layers),
         )
-        n_ctx = context_size(request.context, self._model.n_ctx_train)
-        attention = attention_for(request, self._model, n_ctx, gpu_layers, profile)
+        n_ctx = context_size(request.context, self.model.n_ctx_train)
+        attention = attention_for(request, self.model, n_ctx, gpu_layers, profile)
         try:
             context = open_context(
-                self._model,
+                self.model,
                 self.threads,
                 abort,
                 n_ctx=n_ctx,
@@ -106,14 +106,14 @@ class LlamaEngine:
                 all_logits=request.all_logits,
             )
         except EngineError:
-            self._model.close()
+            self.model.close()
             raise
         self.cache = KvCache(context, self.threads, abort)
-        self._adapters = AdapterSwitch(self._model, context)
-        self._snapshots = open_snapshots(request, self._model, self.cache, gpu_layers, attention)
+        self._adapters = AdapterSwitch(self.model, context)
+        self._snapshots = open_snapshots(request, self.model, self.cache, gpu_layers, attention)
         self._guessing = Guessing(
             request,
-            self._model,
+            self.model,
             self.cache,
             self.threads,
             abort,
@@ -121,7 +121,7 @@ class LlamaEngine:
             profile=profile,
         )
         self.loaded = describe(
-            self._model,
+            self.model,
             context,
             self.threads,
             header,
@@ -157,7 +157,7 @@ class LlamaEngine:
             self._snapshots.close()
         self._guessing.close()
         self.cache.context.close()
-        self._model.close()
+        self.model.close()
 
     # --- prompts --------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.crash_switch import Phase, crash_switch
 from baize_tui.engine.llama.abort import AbortFlag
+from baize_tui.engine.llama.bare_loop import time_loop
 from baize_tui.engine.llama.errors import Aborted, EngineError
 from baize_tui.engine.llama.machine import backend
 from baize_tui.engine.llama.model import Model
@@ -33,6 +34,7 @@ from baize_tui.engine.prompts.template_sandbox import TemplateError
 from baize_tui.engine.prompts.templates import render
 from baize_tui.engine.protocol import (
     AdapterChecked,
+    AnswerTimed,
     AnyRequest,
     CacheSaved,
     Cancel,
@@ -57,6 +59,7 @@ from baize_tui.engine.protocol import (
     Loaded,
     Loading,
     LogitsWritten,
+    LoopTimed,
     Measure,
     Measured,
     Prefilling,
@@ -68,6 +71,8 @@ from baize_tui.engine.protocol import (
     Scored,
     Started,
     TemplateWritten,
+    TimeAnswer,
+    TimeLoop,
     Tokenize,
     Tokenized,
     Warm,
@@ -117,6 +122,8 @@ class Worker:
             WriteTemplate: self._write_template,
             Score: self._score,
             WriteLogits: self._write_logits,
+            TimeLoop: self._time_loop,
+            TimeAnswer: self._time_answer,
             Inspect: self._inspect,
             Measure: self._measure,
             CheckAdapter: self._check_adapter,
@@ -269,6 +276,29 @@ class Worker:
         self._loaded().write_logits(request.ids, request.output)
         return LogitsWritten(request.request)
 
+    # --- times ----------------------------------------------------------------------------------
+
+    def _time_loop(self, request: TimeLoop) -> LoopTimed:
+        times = time_loop(
+            self._loaded().model,
+            self._abort,
+            threads=request.threads,
+            read=request.read,
+            written=request.written,
+            most_s=request.most_s,
+            flash_attention=self._profile.flash_attention,
+        )
+        return LoopTimed(request.request, times.read_s, times.written, times.write_s)
+
+    def _time_answer(self, request: TimeAnswer) -> AnswerTimed:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        rendered = Rendered(request.request)
+        for event in engine.generate(request.answer, lambda: self._send(rendered)):
+            if isinstance(event, Finished):
+                return AnswerTimed(request.request, event.stats)
+        raise AssertionError("an answer ends with Finished")
+
     # --- files and the machine ------------------------------------------------------------------
 
     def _tokenize(self, request: Tokenize) -> Tokenized:
@@ -337,6 +367,8 @@ def _failure(request: AnyRequest, error: Exception) -> Failed:
         name = "template"
         if isinstance(request, Generate | Warm | Count | WriteTemplate):
             name = request.prompt.template_name
+        elif isinstance(request, TimeAnswer):
+            name = request.answer.prompt.template_name
         return Failed(request.request, "template", f"{name} failed: {error}")
     kind: FailureKind = "load" if isinstance(request, Load) else "engine"
     if isinstance(error, EngineError):

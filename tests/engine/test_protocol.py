@@ -26,6 +26,8 @@ from baize_tui.engine.protocol import (
     PromptMessage,
     SaveCache,
     Score,
+    TimeAnswer,
+    TimeLoop,
     Tokenize,
     Warm,
     WriteLogits,
@@ -54,6 +56,8 @@ REQUESTS: list[AnyRequest] = [
     Measure(8, "model.gguf", 512),
     CheckAdapter(9, "lora.gguf", "model.gguf"),
     Diagnose(10),
+    TimeLoop(16, threads=1, read=8, written=4, most_s=1.0),
+    TimeAnswer(17, Generate(0, PROMPT)),
 ]
 
 

@@ -163,6 +163,22 @@ class LogitsWritten(Struct, frozen=True, tag="logits_written"):
     request: int
 
 
+class LoopTimed(Struct, frozen=True, tag="loop_timed"):
+    """llama.cpp alone has read the prompt in ``read_s`` seconds and written ``written`` tokens."""
+
+    request: int
+    read_s: float
+    written: int
+    write_s: float
+
+
+class AnswerTimed(Struct, frozen=True, tag="answer_timed"):
+    """What the answer took; its text stays in the worker."""
+
+    request: int
+    stats: Stats
+
+
 class Inspected(Struct, frozen=True, tag="inspected"):
     """The header of the file."""
 
@@ -227,6 +243,8 @@ Event = (
     | TemplateWritten
     | Scored
     | LogitsWritten
+    | LoopTimed
+    | AnswerTimed
     | Inspected
     | Measured
     | AdapterChecked

@@ -14,6 +14,7 @@ from msgspec import Struct, field
 
 from baize_tui.engine.protocol.events import (
     AdapterChecked,
+    AnswerTimed,
     CacheSaved,
     Counted,
     Delta,
@@ -25,6 +26,7 @@ from baize_tui.engine.protocol.events import (
     Loaded,
     Loading,
     LogitsWritten,
+    LoopTimed,
     Measured,
     Prefilling,
     Scored,
@@ -208,6 +210,26 @@ class WriteLogits(Request[LogitsWritten, Never], frozen=True, tag="write_logits"
     output: str
 
 
+class TimeLoop(Request[LoopTimed, Never], frozen=True, tag="time_loop"):
+    """Time llama.cpp alone with the loaded model: ``read`` tokens of a prompt, then ``written``
+    tokens after it, or as many as ``most_s`` seconds allow."""
+
+    activity: ClassVar[str] = "timing llama.cpp"
+    needs_model: ClassVar[bool] = True
+    threads: int
+    read: int
+    written: int
+    most_s: float
+
+
+class TimeAnswer(Request[AnswerTimed, Never], frozen=True, tag="time_answer"):
+    """Generate ``answer`` without sending it, to time the engine alone."""
+
+    activity: ClassVar[str] = "timing an answer"
+    needs_model: ClassVar[bool] = True
+    answer: Generate
+
+
 class Inspect(FileRequest[Inspected, Never], frozen=True, tag="inspect"):
     """Read the header of a GGUF file without loading it."""
 
@@ -260,6 +282,8 @@ AnyRequest = (
     | WriteTemplate
     | Score
     | WriteLogits
+    | TimeLoop
+    | TimeAnswer
     | Inspect
     | Measure
     | CheckAdapter

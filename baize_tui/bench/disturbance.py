@@ -1,51 +1,16 @@
-"""The machine that a figure was measured on, and the load beside it."""
+"""The load of other programs beside a measurement."""
 
 from __future__ import annotations
 
 import os
-import platform
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import psutil
 
-BUSY_LOOP = (sys.executable, "-c", "while True: pass")
-
 _LESS_COMMON = ("irq", "softirq", "steal")
-
-
-def processor_name() -> str:
-    """The processor as the system names it, with its family and model on Linux."""
-    if platform.system() == "Darwin":
-        brand = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(brand, capture_output=True, text=True, check=True).stdout.strip()
-    try:
-        text = Path("/proc/cpuinfo").read_text("utf-8")
-    except OSError:
-        return platform.processor() or platform.machine()
-    first_core = text.partition("\n\n")[0]
-    parts = (line.partition(":") for line in first_core.splitlines())
-    fields = {key.strip(): value.strip() for key, _, value in parts}
-    if "model name" not in fields:  # ARM
-        return platform.machine()
-    return f"{fields['model name']}, family {fields.get('cpu family')}, model {fields.get('model')}"
-
-
-@contextmanager
-def busy_core() -> Iterator[None]:
-    """Another process computes all the time, on the core that the system chooses."""
-    process = subprocess.Popen(BUSY_LOOP)
-    try:
-        time.sleep(1.0)  # it has started, and the system has moved it to a core
-        yield
-    finally:
-        process.kill()
-        process.wait()
 
 
 @dataclass
