@@ -33,6 +33,7 @@ OUTSIDE = {
     "default-model.json",
     *("config.json", "generation_config.json", "tokenizer.json", "model.safetensors.index.json"),
     *("convert_hf_to_gguf.py", "file_download.py"),
+    *("conversations.json", "all.json", "quora_chat_data.json"),
 }
 """Files that pages name: of a person, of a model, of other projects."""
 

@@ -91,6 +91,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("settings", "f4", "Settings", "Change the settings in config.toml"),
     Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
     Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
+    Action("export", "alt+o", "Export", "Write this or all conversations to files"),
+    Action("import", "f12", "Import", "Add conversations of other programs"),
     Action("moderation", "ctrl+t", "Moderation", "Switch the moderation sentence on or off"),
     Action("theme", "alt+y", "Theme", "Choose the colours"),
     Action("editor", "ctrl+o", "Editor", "Write the message in $EDITOR"),

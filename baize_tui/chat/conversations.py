@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from msgspec import Struct
 
 from baize_tui.chat.store_thread import StoreThread
+from baize_tui.store import backups
 from baize_tui.store.conversations import NEW_TITLE
-from baize_tui.store.records import BranchPosition, Conversation, Message
+from baize_tui.store.records import BranchPosition, Conversation, ConversationTree, Message
 
 
 class ListedConversations(Struct, frozen=True):
@@ -152,3 +153,29 @@ class Conversations:
             return self._store.conversation(conversation.id)
 
         return await self._thread.call(save)
+
+    # --- whole conversations --------------------------------------------------------------------
+
+    async def tree(self, conversation: Conversation) -> ConversationTree:
+        """``conversation`` with the messages of all its branches, without deleted ones."""
+        return await self._thread.call(self._store.trees.read, conversation)
+
+    async def deleted_by_id(self) -> dict[str, bool]:
+        """The ids of all conversations, and whether each is deleted."""
+        return await self._thread.call(self._store.trees.deleted)
+
+    async def add_trees(self, trees: Sequence[ConversationTree]) -> None:
+        """Add conversations whose ids are new here: all of them, or none."""
+        await self._thread.call(self._store.trees.add, trees)
+
+    async def back_up(self, target: Path) -> int:
+        """Write a copy of the whole file to ``target``; returns its size in bytes.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        return await self._thread.call(backups.back_up, self._store.database, target)
+
+    async def restore(self, backup: Path, *, copies: bool) -> backups.Restored:
+        """Add what is in ``backup`` and not here; see ``backups.restore``."""
+        return await self._thread.call(backups.restore, self._store.database, backup, copies=copies)

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter
 from baize_tui.catalog.recipes import CatalogModel, find_model
 from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.chat import Chat
+from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.store_thread import StoreThread, open_store
 from baize_tui.cli.output import tell
 from baize_tui.engine.client import WorkerEngine
-from baize_tui.paths import Paths
+from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
+from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Settings
+
+T = TypeVar("T")
 
 
 class LocalCatalog:
@@ -57,3 +64,21 @@ def open_conversations_file(file: Path | None) -> StoreThread:
     if store.damaged_file is not None:
         tell(f"the conversations file was damaged; it was moved to {store.damaged_file}")
     return store
+
+
+def with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
+    """The result of ``work``, which is called with this user's conversations.
+
+    Raises:
+        StoreError: they cannot be opened.
+    """
+    paths = project_paths()
+
+    async def forget_state(conversation_id: str) -> None:
+        forget_conversation(paths.snapshots_folder, conversation_id)
+
+    async def run() -> T:
+        with open_conversations_file(paths.conversations_file) as store:
+            return await work(Conversations(store, forget_state))
+
+    return asyncio.run(run())

@@ -1,59 +1,47 @@
-"""``baize-tui sessions``: list, show, export, rename and delete conversations; needs no model."""
+"""``baize-tui sessions``: the commands on conversations and their options; needs no model."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated
 
-import msgspec
 import typer
 
-from baize_shared.atomic_files import write_atomically
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_shared.typed_text import typed_text
 from baize_tui.chat.conversations import Conversations
-from baize_tui.chat.training_examples import good_dialogues, preference_pairs
-from baize_tui.cli.failures import CommandError
+from baize_tui.chat.exports.rendering import ExportFormat
+from baize_tui.chat.imports.names import ImportFormat
 from baize_tui.cli.flags import Json
-from baize_tui.cli.open_chat import open_conversations_file
+from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.session_export import ExportOptions, TrainingKind, export_sessions
 from baize_tui.cli.sessions_output import (
     conversation_json,
     list_line,
     transcript_json,
     transcript_parts,
 )
-from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
-from baize_tui.paths import project_paths
 from baize_tui.store.records import Conversation, Message
 
-T = TypeVar("T")
-ExportKind = Literal["good", "pairs"]
 sessions = typer.Typer(
-    no_args_is_help=True, help="List, show, export, rename and delete conversations."
+    no_args_is_help=True,
+    help="List, show, export, import, back up, rename and delete conversations.",
 )
 
-
-def _with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
-    """The result of ``work``, which is called with the conversations."""
-
-    paths = project_paths()
-
-    async def forget_state(conversation_id: str) -> None:
-        forget_conversation(paths.snapshots_folder, conversation_id)
-
-    async def run() -> T:
-        with open_conversations_file(paths.conversations_file) as store:
-            return await work(Conversations(store, forget_state))
-
-    return asyncio.run(run())
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
+Copies = Annotated[
+    bool,
+    typer.Option(
+        "--copies",
+        help="Also add conversations that are here, but lack messages of the file: as copies.",
+    ),
+]
 
 
 def complete_session(incomplete: str) -> list[tuple[str, str]]:
     """Ids that begin with ``incomplete``, for shell completion."""
-    known = _with_conversations(lambda conversations: conversations.list_all())
+    known = with_conversations(lambda conversations: conversations.list_all())
     return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
 
 
@@ -68,7 +56,7 @@ def list_sessions(
     json: Json = False,
 ) -> None:
     """The conversations, the last used first."""
-    listed = _with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
+    listed = with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
     if json:
         print_json({"sessions": [conversation_json(conversation) for conversation in listed]})
         return
@@ -87,7 +75,7 @@ def show(session: SessionId, json: Json = False) -> None:
         conversation = await conversations.get(session)
         return conversation, await conversations.shown_messages(conversation.id)
 
-    conversation, messages = _with_conversations(read)
+    conversation, messages = with_conversations(read)
     if json:
         print_json(transcript_json(conversation, messages))
         return
@@ -97,46 +85,87 @@ def show(session: SessionId, json: Json = False) -> None:
 
 
 @sessions.command("export")
-def export_sessions(
-    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, JSON lines.")],
-    kind: Annotated[
-        ExportKind,
-        typer.Option("--as", help="good: dialogues you marked as good; pairs: which was better."),
-    ],
+def export_command(
     session: Annotated[
         str | None,
-        typer.Option("--session", "-s", help="One conversation; else all that are not deleted."),
+        typer.Argument(help="The id, or its beginning.", autocompletion=complete_session),
     ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All conversations that are not deleted.")
+    ] = False,
+    format: Annotated[
+        ExportFormat | None,
+        typer.Option("--format", "-f", help="What to write; markdown unless --as is given."),
+    ] = None,
+    kind: Annotated[
+        TrainingKind | None,
+        typer.Option(
+            "--as",
+            help="Data to train on, as JSON lines: good are the dialogues that you marked as good, "
+            "pairs say which answer was better.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="A file, a folder, or - for stdout.")
+    ] = Path("-"),
+    force: Force = False,
     json: Json = False,
 ) -> None:
-    """Marks, edits and regenerations as data to train on; nothing leaves this computer."""
-    lines = _with_conversations(lambda conversations: _training_lines(conversations, kind, session))
-    try:
-        write_atomically(output, b"".join(lines))
-    except OSError as error:
-        raise CommandError(f"{output}: {error.strerror}") from error
-    if json:
-        print_json({"output": str(output), "kind": kind, "written": len(lines)})
-        return
-    what = "dialogues marked as good" if kind == "good" else "pairs"
-    tell(f"{output}: {len(lines)} {what}")
+    """Write conversations to files; nothing leaves this computer."""
+    export_sessions(
+        ExportOptions(
+            session=session,
+            everything=everything,
+            format=format,
+            kind=kind,
+            output=output,
+            force=force,
+            json=json,
+        )
+    )
 
 
-async def _training_lines(
-    conversations: Conversations, kind: ExportKind, session: str | None
-) -> list[bytes]:
-    """Training examples as lines of JSON; from all conversations without ``session``."""
-    if session is not None:
-        chosen = [await conversations.get(session)]
-    else:
-        chosen = await conversations.list_all()
-    make_examples = good_dialogues if kind == "good" else preference_pairs
-    lines: list[bytes] = []
-    for conversation in chosen:
-        tree = await conversations.all_messages(conversation.id)
-        examples = make_examples(tree, conversation.system)
-        lines.extend(msgspec.json.encode(example) + b"\n" for example in examples)
-    return lines
+@sessions.command("import")
+def import_command(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Exports of other programs (JSON or ZIP), or of this one (JSON)."),
+    ],
+    format: Annotated[
+        ImportFormat | None, typer.Option("--format", "-f", help="Else it is recognized.")
+    ] = None,
+    copies: Copies = False,
+    json: Json = False,
+) -> None:
+    """Add the conversations of other programs; what is here already stays as it is."""
+    # Imported when used: it loads the readers of all formats.
+    from baize_tui.cli.session_import import import_sessions
+
+    raise typer.Exit(import_sessions(files, format=format, copies=copies, json=json))
+
+
+@sessions.command("backup")
+def backup_command(
+    file: Annotated[Path, typer.Argument(help="The file to write, or a folder.")],
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Copy all conversations, drafts and deleted ones included, also while clients run."""
+    from baize_tui.cli.session_backup import back_up_sessions
+
+    back_up_sessions(file, force=force, json=json)
+
+
+@sessions.command("restore")
+def restore_command(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    copies: Copies = False,
+    json: Json = False,
+) -> None:
+    """Add what is in a backup and not here, also while clients run; nothing is replaced."""
+    from baize_tui.cli.session_backup import restore_sessions
+
+    restore_sessions(file, copies=copies, json=json)
 
 
 @sessions.command()
@@ -148,7 +177,7 @@ def rename(
     async def rename_one(conversations: Conversations) -> None:
         await conversations.rename((await conversations.get(session)).id, typed_text(title))
 
-    _with_conversations(rename_one)
+    with_conversations(rename_one)
 
 
 @sessions.command()
@@ -160,7 +189,7 @@ def delete(session: SessionId) -> None:
         await conversations.delete(conversation_id)
         return conversation_id
 
-    deleted = _with_conversations(delete_one)
+    deleted = with_conversations(delete_one)
     tell(f"deleted; to bring it back: baize-tui sessions undelete {deleted}")
 
 
@@ -171,4 +200,4 @@ def undelete(session: Annotated[str, typer.Argument(help="The id, or its beginni
     async def undelete_one(conversations: Conversations) -> None:
         await conversations.undelete((await conversations.get(session)).id)
 
-    _with_conversations(undelete_one)
+    with_conversations(undelete_one)

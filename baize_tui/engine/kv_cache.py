@@ -13,7 +13,8 @@ from baize_tui.engine.reading_progress import ReadingProgress
 from baize_tui.engine.threads.thread_counts import Threads
 
 FIRST_BATCH = 64
-"""Tokens of the first decode call for a prompt longer than one batch."""
+"""Tokens of the first decode call for a prompt longer than one batch, as long as nothing is known
+about the speed."""
 
 
 class KvCache:
@@ -81,7 +82,7 @@ class KvCache:
         """Decode ``ids[start:]`` batch by batch; yields how many are done.
 
         During a long batch ``on_estimate`` receives estimates of that, from another thread. A long
-        text starts with a small batch, which soon shows how fast the rest will be.
+        text starts with a small batch, if no earlier one has shown how fast the rest will be.
 
         Raises:
             Aborted: the abort flag is set.
@@ -89,8 +90,9 @@ class KvCache:
         """
         at, batch = start, self.context.n_batch
         while at < len(ids):
-            is_long = at == start and len(ids) - start > batch
-            size = FIRST_BATCH if is_long else min(batch, len(ids) - at)
+            size = min(batch, len(ids) - at)
+            if len(ids) - at > batch and self._reading.seconds_per_token is None:
+                size = FIRST_BATCH
             with self._reading.batch(at, size, on_estimate):
                 self.decode(ids[at : at + size], logits=False)
             yield len(self.ids)

@@ -35,5 +35,6 @@ Deleting sets ``deleted_at``, so it can be undone. A deleted message hides every
 
 The modules: ``database.py`` opens the file and runs transactions, ``conversations.py`` queries
 conversations and messages, ``answers.py`` writes answers while they stream, ``unsent.py`` stores
-what is not sent, ``errors.py`` lists what can go wrong.
+what is not sent, ``trees.py`` reads and adds whole conversations, ``backups.py`` writes and
+restores backups, ``errors.py`` lists what can go wrong.
 """

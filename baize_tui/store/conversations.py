@@ -23,6 +23,7 @@ from baize_tui.store.records import (
     MessageState,
 )
 from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
+from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
 
 NEW_TITLE = "New conversation"
@@ -35,8 +36,8 @@ _MessageColumn = Literal["mark", "pinned"]
 
 
 class Store:
-    """Conversations and messages in one file; ``answers`` writes those that stream, and ``unsent``
-    keeps what is not sent yet.
+    """Conversations and messages in one file; ``answers`` writes those that stream, ``unsent``
+    keeps what is not sent yet, and ``trees`` reads and adds whole conversations.
 
     All methods may be called from any thread, and raise ``StoreError`` when the file cannot be
     read or written.
@@ -53,6 +54,7 @@ class Store:
         self.database = Database(file)
         self.answers = AnswerWriter(self.database)
         self.unsent = UnsentStore(self.database)
+        self.trees = TreeStore(self.database)
         self.answers.mark_interrupted()
 
     @property

@@ -247,6 +247,36 @@ class Database:
         except sqlite3.Error as error:
             raise self.translate(error) from error
 
+    def copy_to(self, target: Path) -> None:
+        """Copy the database to the file ``target``; other clients may write meanwhile.
+
+        Raises:
+            StoreError: it cannot be read, or ``target`` cannot be written.
+        """
+        with self._lock:
+            try:
+                with contextlib.closing(sqlite3.connect(target)) as copy:
+                    self._connection.backup(copy)
+            except sqlite3.Error as error:
+                raise StoreError(f"{target}: {error}") from error
+
+    @contextlib.contextmanager
+    def attached(self, file: Path, name: str) -> Iterator[None]:
+        """Let the tables of another database be read in transactions, as ``name.table``.
+
+        Raises:
+            StoreError: ``file`` cannot be read.
+        """
+        with self._lock:
+            try:
+                self._connection.execute(f"ATTACH ? AS {name}", (os.fspath(file),))
+            except sqlite3.Error as error:
+                raise self.translate(error) from error
+            try:
+                yield
+            finally:
+                self._connection.execute(f"DETACH {name}")
+
     def translate(self, error: sqlite3.Error | UnicodeEncodeError) -> StoreError:
         """``error`` as a kind of ``StoreError`` that names the file."""
         if isinstance(error, UnicodeEncodeError):  # a lone surrogate, as in a name that is no UTF-8

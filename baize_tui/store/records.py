@@ -70,6 +70,16 @@ class Message(Struct, frozen=True):
         return sum(known) if len(known) == len(counts) else None
 
 
+class ConversationTree(Conversation, frozen=True, kw_only=True):
+    """A conversation with the messages of all its branches, each after its parent.
+
+    The messages are numbered from 1 on, and every number in the tree means one of them: so a tree
+    is the same in every file.
+    """
+
+    messages: list[Message]
+
+
 class Paste(Struct, frozen=True):
     """A long pasted text, which the prompt treats as one object."""
 

@@ -1,4 +1,4 @@
-"""How the rows of the tables become records, and token ids bytes.
+"""How the rows of the tables become records and records rows, and token ids bytes.
 
 Other programs may have written the rows. So every text is sanitized here, and a value that is not
 what its column is for is read as the column's default. Only ids and paths stay as they are: with
@@ -67,6 +67,31 @@ def read_message(row: sqlite3.Row) -> Message:
         mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
     )
+
+
+def conversation_columns(conversation: Conversation) -> dict[str, Any]:
+    """The columns of the row of ``conversation``."""
+    own = Conversation.__struct_fields__  # without the messages of a tree
+    return {
+        **{name: getattr(conversation, name) for name in own},
+        "title": clean_line(conversation.title),
+        "system": clean_text(conversation.system),
+        "sampling": msgspec.json.encode(conversation.sampling).decode(),
+        "adapters": msgspec.json.encode(conversation.adapters).decode(),
+    }
+
+
+def message_columns(message: Message) -> dict[str, Any]:
+    """The columns of the row of ``message``."""
+    made = message.provenance
+    return {
+        **msgspec.structs.asdict(message),
+        "text": clean_text(message.text),
+        "reasoning": clean_text(message.reasoning),
+        "ids": pack_ids(message.ids),
+        "provenance": None if made is None else msgspec.json.encode(made).decode(),
+        "mark": MARK_NUMBERS[message.mark],
+    }
 
 
 def pack_ids(ids: Sequence[int] | None) -> bytes | None:

@@ -75,6 +75,8 @@ PLACES: dict[str, Reach] = {
     "side by side": ("alt+v", "enter", "a", "enter"),
     "picker": ("alt+y",),
     "rename": ("f2",),
+    "export": ("a", "enter", "alt+o"),
+    "import chats": ("f12",),
 }
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]
@@ -159,6 +161,9 @@ def closed_world(
     monkeypatch.chdir(tmp_path / "here")
     for variable in ("DISPLAY", "WAYLAND_DISPLAY", "TMUX"):
         monkeypatch.delenv(variable, raising=False)
+    # Random keys can name any file of this machine.
+    monkeypatch.setattr("baize_tui.chat.export_files.write_atomically", lambda *_: None)
+    monkeypatch.setattr("baize_tui.chat.export_files.private_folder", lambda folder: folder)
 
     async def plan_models(
         models: Sequence[CatalogModel], paths: Paths, settings: object

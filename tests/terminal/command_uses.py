@@ -30,8 +30,11 @@ USES: dict[str, Case] = {
     "baize-tui sessions list": Case(lambda w: (), ("Qtitle",)),
     "baize-tui sessions show": Case(lambda w: (w.session,), ("Qtitle", "Qquestion", "Qanswer")),
     "baize-tui sessions export": Case(
-        lambda w: ("-o", w.folder / hostile_name("Qtyped"), "--as", "good")
+        lambda w: (w.session, "--format", "json"), ("Qtitle", "Qsystem", "Qquestion", "Qanswer")
     ),
+    "baize-tui sessions import": Case(lambda w: (w.chats,), ("Qchats",)),
+    "baize-tui sessions backup": Case(lambda w: (w.folder / hostile_name("Qtyped"),)),
+    "baize-tui sessions restore": Case(lambda w: (w.backup,)),
     "baize-tui sessions rename": Case(lambda w: (w.session, hostile("Qtyped"))),
     "baize-tui sessions delete": Case(lambda w: (w.session,)),
     "baize-tui sessions undelete": Case(lambda w: (w.session,)),

@@ -18,6 +18,7 @@ from gguf import GGUFReader, GGUFValueType, GGUFWriter
 from gguf.scripts.gguf_new_metadata import MetadataDetails, copy_with_new_metadata
 
 from baize_tui.paths import Paths
+from baize_tui.store.backups import back_up
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Paste, Unsent
 from tests.convert.make_goldens import BASE, FOLDER
@@ -43,6 +44,7 @@ SOURCES = {
     "Qcorpname": "the name of a corpus",
     "Qbase": "a checkpoint: its folder, configuration, card and template",
     "Qpeft": "an adapter's folder and configuration",
+    "Qchats": "an export of another program",
     "Qserver": "answers of a server",
     "Qhub": "answers of a hub",
     "Qtyped": "what is typed on the command line",
@@ -68,6 +70,9 @@ class World:
     """A checkpoint as a folder."""
     peft: Path
     """An adapter for the checkpoint."""
+    chats: Path
+    """Conversations of another program."""
+    backup: Path
 
 
 def build_world(paths: Paths, folder: Path, model: Path) -> World:
@@ -81,16 +86,19 @@ def build_world(paths: Paths, folder: Path, model: Path) -> World:
     lora = write_lora(folder / "lora.gguf", {"blk.0.attn_q.weight": (16, 16)})
     _write_recipes(paths, model, lora)
     _write_settings(paths)
+    session = _write_conversation(paths, model)
     return World(
         paths=paths,
         folder=folder,
         model=model,
         lora=lora,
-        session=_write_conversation(paths, model),
+        session=session,
         seeds=_write_seeds(folder / f"{hostile_name('Qcorpname')}.txt"),
         corpus=_write_corpus(folder / f"{hostile_name('Qcorpname')}.jsonl"),
         base=_write_base(folder / hostile_name("Qbase")),
         peft=_write_peft(folder / hostile_name("Qpeft")),
+        chats=_write_chats(folder / hostile_name("Qchats")),
+        backup=_write_backup(paths, folder / hostile_name("Qchats backup")),
     )
 
 
@@ -276,4 +284,22 @@ def _write_corpus(file: Path) -> Path:
 
 def _write_seeds(file: Path) -> Path:
     file.write_text(f"{hostile('Qcorpus')}\n", "utf-8")
+    return file
+
+
+def _write_chats(file: Path) -> Path:
+    """Two conversations of Claude's export; the second is from an unknown sender."""
+    text = hostile("Qchats", NUL, SURROGATE)
+    messages = [
+        [{"uuid": text, "sender": sender, "text": text}] for sender in ("human", hostile("Qchats"))
+    ]
+    chats = [{"uuid": text, "name": text, "chat_messages": each} for each in messages]
+    file.write_text(json.dumps(chats))
+    return file
+
+
+def _write_backup(paths: Paths, file: Path) -> Path:
+    store = Store(paths.conversations_file)
+    back_up(store.database, file)
+    store.close()
     return file

@@ -43,13 +43,15 @@ class AvailableCommands:
         drafts, has_turns = self._composer.shown, bool(self._transcript.turns)
         can_start = self._asking.has_model and not self._view.is_answering
         is_open = self._view.open_id is not None
+        has_listed = self._surface.conversation_list.highlighted_id is not None
         return {
             "stop": self._view.is_answering or drafts.top is not drafts.draft,
             "again": can_start and has_turns,
             "go_on": can_start and has_turns,
             "compare": can_start,
             "title": can_start and is_open,
-            "rename": is_open or self._surface.conversation_list.highlighted_id is not None,
+            "rename": is_open or has_listed,
+            "export": is_open or has_listed,
             "later": drafts.recalled >= 0,
             "take_back": bool(drafts.queue),
             "remove": bool(drafts.queue),

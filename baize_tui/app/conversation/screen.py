@@ -38,6 +38,7 @@ from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.transfers import Transfers
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
 from baize_tui.app.services.background_pulls import PullEvent
@@ -121,6 +122,7 @@ class ConversationScreen(Screen[None]):
         self._available_commands = AvailableCommands(
             surface, self._asking, self._messages, composer, undo_stack
         )
+        self._transfers = Transfers(surface, list_updates, self._conversations)
         self._comparing = Comparing(
             surface, view, self._asking, composer, self.model_loading.show_loaded
         )
@@ -450,6 +452,12 @@ class ConversationScreen(Screen[None]):
         if conversation_id is not None and self._asking.can_start():
             suggest = partial(self._conversations.suggest_title, conversation_id)
             self._start_command(suggest, TITLES_GROUP)
+
+    def action_export(self) -> None:
+        self._start_command(self._transfers.export, "transfer")
+
+    def action_import(self) -> None:
+        self._start_command(self._transfers.import_file, "transfer")
 
     async def action_delete_conversation(self, conversation_id: str) -> None:
         await self._conversations.delete(conversation_id)

@@ -36,7 +36,8 @@ def found(pilot: Pilot[int]) -> list[str]:
     [
         ("regenerate", "Regenerate"),  # a title
         ("system", "This conversation"),  # these are in the help texts
-        ("export", "Good answer"),
+        ("export", "Export"),
+        ("unmark", "Good answer"),
         ("colours", "Theme"),
         ("pull import", "Models"),
     ],

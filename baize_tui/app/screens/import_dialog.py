@@ -1,0 +1,64 @@
+"""Asks for a file with conversations of another program, and adds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from textual import getters, work
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.widgets import Input, Static
+
+from baize_shared.sanitizer import clean_line
+from baize_shared.user_paths import expand_user
+from baize_tui.app.screens.dialogs import CANCEL, Dialog
+from baize_tui.app.screens.model_import import parse_path
+from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.import_files import ImportSummary, import_file
+from baize_tui.chat.imports.problems import ImportFailed
+from baize_tui.store.errors import StoreError
+
+QUESTION = "Import conversations: the path of an export"
+KNOWN = "ChatGPT, Claude and Open WebUI (JSON or ZIP), ShareGPT, Baize corpora, our own JSON"
+READING = "reading {name}"
+READ = "{done} conversations read"
+
+
+class ImportDialog(Dialog[ImportSummary | None]):
+    """Asks until a file can be imported; says what is wrong with it."""
+
+    DEFAULT_CSS = """
+    ImportDialog #state { height: auto; margin: 1 0 0 0; &.-problem { color: $error; } }
+    """
+    _state = getters.query_one("#state", Static)
+
+    def __init__(self, conversations: Conversations) -> None:
+        super().__init__()
+        self._conversations = conversations
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(QUESTION, classes="title", markup=False)
+            yield Static(KNOWN, classes="about", markup=False)
+            yield Input(compact=True, select_on_focus=False)
+            yield Static(CANCEL, id="state", markup=False)
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if path := parse_path(event.value):
+            self._import(expand_user(path))
+
+    @work(group="import", exclusive=True)
+    async def _import(self, path: Path) -> None:
+        self._show(READING.format(name=path.name))
+        try:
+            summary = await import_file(
+                self._conversations, path, report=lambda done: self._show(READ.format(done=done))
+            )
+        except (ImportFailed, StoreError) as error:
+            self._show(str(error), problem=True)
+        else:
+            self.dismiss(summary)
+
+    def _show(self, text: str, *, problem: bool = False) -> None:
+        self._state.set_class(problem, "-problem")
+        self._state.update(clean_line(text, 500))

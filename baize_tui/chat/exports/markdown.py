@@ -1,0 +1,47 @@
+"""A conversation as Markdown: front matter, the shown branch, and the others folded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
+from baize_tui.chat.exports.words import close_fence, iso_time, speaker
+from baize_tui.store.records import ConversationTree, Message
+
+
+def to_markdown(tree: ConversationTree) -> bytes:
+    """The file; what is folded is in ``<details>``, which GitHub and editors show so."""
+    parts = [_front_matter(tree), f"# {tree.title}"]
+    for step in walk(tree):
+        match step:
+            case Turn(message):
+                parts += _message(message)
+            case BranchStart():
+                parts.append(f"<details>\n<summary>{step.title}</summary>")
+            case BranchEnd():
+                parts.append("</details>")
+    return ("\n\n".join(parts) + "\n").encode()
+
+
+def _front_matter(tree: ConversationTree) -> str:
+    values = {
+        "title": tree.title,
+        "id": tree.id,
+        "created": iso_time(tree.created_at),
+        "updated": iso_time(tree.updated_at),
+        "model": tree.model,
+        "system": tree.system,
+    }
+    # Every JSON text is a YAML text.
+    rows = [f"{key}: {msgspec.json.encode(value).decode()}" for key, value in values.items()]
+    return "\n".join(["---", *rows, "---"])
+
+
+def _message(message: Message) -> Iterator[str]:
+    yield f"## {speaker(message)}"
+    if thought := message.reasoning.strip():
+        yield f"<details>\n<summary>Thought</summary>\n\n{close_fence(thought)}\n\n</details>"
+    if text := message.text.strip("\n"):
+        yield close_fence(text)

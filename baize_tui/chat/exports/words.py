@@ -1,0 +1,52 @@
+"""What the formats for people say about a conversation and its messages."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from pathlib import PurePath
+
+from baize_shared.sanitizer import clean_line
+from baize_tui.store.records import Conversation, Message
+
+_LONGEST_NAME = 60
+"""Characters of the title in the name of a file."""
+_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+
+
+def iso_time(seconds: float) -> str:
+    """``2026-11-29T05:36:54+00:00``, with fractions of a second if there are any."""
+    return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat()
+
+
+def speaker(message: Message) -> str:
+    """Who wrote ``message``: ``You``, or ``Model`` with its name, and how an answer ended."""
+    state = "" if message.state == "complete" else f" ({message.state})"
+    if message.role == "user":
+        return f"You{state}"
+    # The name of a model that was opened as a file is a path, which is nobody's business.
+    model = PurePath(str((message.provenance or {}).get("model") or "")).name
+    return f"Model · {model}{state}" if model else f"Model{state}"
+
+
+def file_name(conversation: Conversation, suffix: str) -> str:
+    """A name for a file with the conversation: from its title, and unique through its id."""
+    words = re.findall(r"\w+", clean_line(conversation.title).lower())
+    title = "-".join(words)[:_LONGEST_NAME].strip("-")
+    id = re.sub(r"\W", "", conversation.id)
+    return f"{title or 'conversation'}-{id}{suffix}"
+
+
+def close_fence(text: str) -> str:
+    """``text`` with its last code block closed: an answer can stop inside one."""
+    fence = ""
+    for line in text.split("\n"):
+        match = _FENCE.match(line)
+        if match is None:
+            continue
+        mark, rest = match[1], line[match.end() :]
+        if not fence:
+            fence = "" if mark[0] == "`" and "`" in rest else mark
+        elif mark.startswith(fence) and not rest.strip():
+            fence = ""
+    return f"{text}\n{fence}" if fence else text

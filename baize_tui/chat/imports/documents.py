@@ -1,0 +1,130 @@
+"""The records in a file: a JSON list, an object, JSON Lines, or a ZIP archive with such files.
+
+A record is decoded only when its turn comes, so a large file needs little more memory than its
+size.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Raw
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sizes import size_text
+from baize_tui.chat.imports.problems import ImportFailed
+
+LARGEST_FILE = 1 << 30
+"""Bytes of a file, and of a file in an archive; exports of many years have some hundred million."""
+LARGEST_RECORD = 100_000_000
+"""Bytes of one conversation."""
+_ZIP = (b"PK\x03\x04", b"PK\x05\x06")
+_SQLITE = b"SQLite format 3\0"
+_CONVERSATIONS = re.compile(r"(.*/)?conversations(-\d+)?\.json")
+"""The files with conversations in the archives of ChatGPT and Claude; large ones have several."""
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""An escape in JSON; a lone one is half of a character, as of an emoji that was cut in two."""
+
+
+def read_documents(path: Path) -> list[bytes]:
+    """The files with conversations in ``path``: itself, or those in the archive that it is.
+
+    Raises:
+        ImportFailed: it cannot be read, is too large, or has none.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # reading a pipe could wait forever
+            raise ImportFailed(f"{path} is not a file")
+        size = status.st_size
+        if size > LARGEST_FILE:
+            raise _too_large(str(path), size)
+        with path.open("rb") as file:
+            head = file.read(len(_SQLITE))
+            if head.startswith(_ZIP):
+                return list(_read_archive(path))
+            if head == _SQLITE:
+                raise ImportFailed(f"{path} is a backup: baize-tui sessions restore {path}")
+            file.seek(0)
+            return [_read_limited(file, str(path))]
+    except OSError as error:
+        raise ImportFailed(f"{path}: {error.strerror or error}") from error
+
+
+def _read_archive(path: Path) -> Iterator[bytes]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = [i for i in archive.infolist() if _CONVERSATIONS.fullmatch(i.filename)]
+            if not members:
+                raise ImportFailed(f"{path}: the archive has no conversations.json")
+            total = sum(member.file_size for member in members)
+            if total > LARGEST_FILE:
+                raise _too_large(str(path), total)
+            for member in sorted(members, key=lambda member: member.filename):
+                with archive.open(member) as file:
+                    yield _read_limited(file, f"{path}/{member.filename}")
+    # An encrypted member raises RuntimeError.
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+        raise ImportFailed(f"{path}: the archive cannot be read: {error}") from error
+
+
+def _read_limited(file: object, name: str) -> bytes:
+    content: bytes = file.read(LARGEST_FILE + 1)  # type: ignore[attr-defined]
+    if len(content) > LARGEST_FILE:
+        raise _too_large(name, len(content))
+    return content
+
+
+def _too_large(name: str, size: int) -> ImportFailed:
+    return ImportFailed(
+        f"{name} is too large: {size_text(size)}, the limit is {size_text(LARGEST_FILE)}"
+    )
+
+
+def split_records(content: bytes) -> list[Raw]:
+    """The elements of a JSON list, the objects of JSON Lines, or one object.
+
+    Raises:
+        ImportFailed: it is none of these.
+    """
+    content = content.removeprefix(codecs.BOM_UTF8).strip()
+    if not content:
+        raise ImportFailed("it is empty")
+    try:
+        return _split(content)
+    except JSON_ERRORS as error:
+        repaired = _ESCAPE.sub(_without_lone_surrogate, content)
+        try:
+            if repaired != content:
+                return _split(repaired)
+        except JSON_ERRORS:
+            pass  # that was not all that is wrong
+        raise ImportFailed(f"it is not JSON: {error}") from error
+
+
+def _split(content: bytes) -> list[Raw]:
+    if content.startswith(b"["):
+        return msgspec.json.decode(content, type=list[Raw])
+    try:
+        return [msgspec.json.decode(content, type=Raw)]
+    except JSON_ERRORS:
+        lines = [line for line in content.split(b"\n") if line.strip()]
+        if len(lines) < 2:
+            raise
+        return [msgspec.json.decode(line, type=Raw) for line in lines]
+
+
+def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:
+    return b"\\ufffd" if escape["lone"] else escape[0]

@@ -1,0 +1,137 @@
+"""Which format a file has, and the conversations in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_tui.chat.exports.json_file import FORMAT
+from baize_tui.chat.imports import documents
+from baize_tui.chat.imports.baize_corpus import MARKER, parse_baize
+from baize_tui.chat.imports.chatgpt import parse_chatgpt
+from baize_tui.chat.imports.claude import parse_claude
+from baize_tui.chat.imports.json_file import parse_session, split_sessions
+from baize_tui.chat.imports.names import NAMES, ImportFormat
+from baize_tui.chat.imports.open_webui import parse_open_webui
+from baize_tui.chat.imports.parsed import ImportedConversation, ParsedConversation, to_tree
+from baize_tui.chat.imports.placeholders import Placeholders
+from baize_tui.chat.imports.problems import ImportFailed, InvalidConversation
+from baize_tui.chat.imports.sharegpt import parse_sharegpt
+
+_PARSERS: dict[str, Callable[[Raw, Placeholders], ParsedConversation]] = {
+    "chatgpt": parse_chatgpt,
+    "claude": parse_claude,
+    "open-webui": parse_open_webui,
+    "sharegpt": parse_sharegpt,
+    "baize": parse_baize,
+}
+
+
+class InvalidRecord(Struct, frozen=True):
+    """A conversation that is not as its format says."""
+
+    place: int
+    """Which one of its file, counted from 1."""
+    title: str
+    problem: str
+
+
+class RecognizedFile(Struct, frozen=True):
+    """The records of a file, which are decoded one by one."""
+
+    format: ImportFormat
+    records: list[Raw]
+
+    def conversations(self) -> Iterator[ImportedConversation | InvalidRecord]:
+        """Each conversation, or why it is none."""
+        for place, record in enumerate(self.records, start=1):
+            try:
+                yield _parse(record, self.format)
+            # OverflowError: a number with hundreds of digits where a float is expected.
+            except (*JSON_ERRORS, InvalidConversation, OverflowError) as error:
+                yield InvalidRecord(place, _title(record), str(error) or "it is nested too deeply")
+
+
+class _Keys(Struct):
+    """The keys that tell the formats apart."""
+
+    format: Any = None
+    mapping: Raw | UnsetType = UNSET
+    chat_messages: Raw | UnsetType = UNSET
+    chat: Raw | UnsetType = UNSET
+    history: Raw | UnsetType = UNSET
+    conversations: Raw | UnsetType = UNSET
+    messages: Raw | UnsetType = UNSET
+    items: Raw | UnsetType = UNSET
+    models: Raw | UnsetType = UNSET
+    input: Any = None
+
+
+class _Titled(Struct):
+    title: str | None = None
+    name: str | None = None
+
+
+def recognize(content: bytes, format: ImportFormat | None = None) -> RecognizedFile:
+    """The conversations in the file ``content``; ``format`` is its format, else it is recognized.
+
+    Raises:
+        ImportFailed: it is no JSON, or of none of the formats.
+    """
+    records = documents.split_records(content)
+    if not records:
+        raise ImportFailed("it has no conversations")
+    known = next((found for record in records[:100] if (found := _format(record))), None)
+    if (format or known) is None:
+        raise ImportFailed("it has none of the known formats: " + ", ".join(NAMES.values()))
+    if (format or known) == "json":
+        try:
+            records = split_sessions(records[0])
+        except JSON_ERRORS as error:
+            raise ImportFailed(f"it is no export of baize-tui: {error}") from error
+    return RecognizedFile(format or known or "json", records)
+
+
+def _format(record: Raw) -> ImportFormat | None:
+    try:
+        keys = msgspec.json.decode(record, type=_Keys)
+    except JSON_ERRORS:
+        return None
+    if keys.format == FORMAT:
+        return "json"
+    if keys.mapping is not UNSET:
+        return "chatgpt"
+    if keys.chat_messages is not UNSET:
+        return "claude"
+    if keys.chat is not UNSET or keys.history is not UNSET:
+        return "open-webui"
+    if keys.models is not UNSET and keys.messages is not UNSET:
+        return "open-webui"  # one of its first versions
+    if any(turns is not UNSET for turns in (keys.conversations, keys.messages, keys.items)):
+        return "sharegpt"
+    if isinstance(keys.input, str) and MARKER.search(keys.input):
+        return "baize"
+    return None
+
+
+def _parse(record: Raw, format: ImportFormat) -> ImportedConversation:
+    if len(memoryview(record)) > documents.LARGEST_RECORD:
+        raise InvalidConversation(f"it has more than {documents.LARGEST_RECORD // 10**6} MB")
+    if format == "json":
+        return parse_session(record)
+    placeholders = Placeholders()
+    parsed = _PARSERS[format](record, placeholders)
+    return ImportedConversation(to_tree(parsed), placeholders.counts, placeholders.left_out)
+
+
+def _title(record: Raw) -> str:
+    """The title of a conversation that cannot be read, if that at least can be."""
+    try:
+        titled = msgspec.json.decode(record, type=_Titled)
+    except JSON_ERRORS:
+        return ""
+    return titled.title or titled.name or ""

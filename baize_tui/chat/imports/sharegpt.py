@@ -1,0 +1,125 @@
+"""Lists of turns: ShareGPT's ``conversations``, and the ``messages`` of training programs."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from baize_tui.chat.imports.parsed import ParsedConversation, ParsedMessage
+from baize_tui.chat.imports.placeholders import Placeholders, join_texts
+from baize_tui.chat.imports.problems import InvalidConversation
+from baize_tui.chat.imports.times import Time, read_time
+from baize_tui.store.records import MessageRole
+
+_ROLES: dict[str, MessageRole] = {
+    **dict.fromkeys(("human", "user", "prompter"), "user"),
+    **dict.fromkeys(
+        ("gpt", "chatgpt", "assistant", "model", "ai", "bot", "bing", "bard", "claude"), "assistant"
+    ),
+}
+_TOOLS = {
+    "function_call": "tool call",
+    "tool_call": "tool call",
+    "observation": "tool result",
+    "function": "tool result",
+    "function_response": "tool result",
+    "tool": "tool result",
+}
+
+
+class _Part(Struct):
+    type: str = "text"
+    text: str | None = None
+
+
+class _Call(Struct):
+    """The call of a tool; its function has a name and arguments."""
+
+    function: Any = None
+
+
+class _Turn(Struct):
+    speaker: str | None = field(name="from", default=None)
+    value: str | None = None
+    role: str | None = None
+    content: str | list[_Part] | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[_Call] | None = None
+
+
+class _Record(Struct):
+    conversations: list[_Turn] | None = None
+    messages: list[_Turn] | None = None
+    items: list[_Turn] | None = None
+    system: str | None = None
+    title: str | None = None
+    model: str | None = None
+    created_at: Time = None
+    updated_at: Time = None
+
+
+def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversation:
+    """The conversation in ``record``.
+
+    Its ids are often numbers within a file, so it is known by its content.
+
+    Raises:
+        msgspec.ValidationError, InvalidConversation: it is none.
+    """
+    found = msgspec.json.decode(record, type=_Record)
+    turns = found.conversations or found.messages or found.items or []
+    messages: list[ParsedMessage] = []
+    systems = [found.system or ""]
+    for turn in turns:
+        speaker = (turn.speaker or turn.role or "").lower()
+        text = _text(turn, placeholders)
+        if speaker in ("system", "developer") and not messages:
+            systems.append(text)
+            continue
+        role = _ROLES.get(speaker)
+        if role is None and speaker in _TOOLS:
+            text, role = placeholders.block(_TOOLS[speaker], "", text), "assistant"
+        if role is None:
+            raise InvalidConversation(f"a turn is from {speaker!r}, which is no known role")
+        messages.append(
+            ParsedMessage(
+                key=str(len(messages) + 1),
+                parent=str(len(messages)) if messages else None,
+                role=role,
+                text=text,
+                reasoning=(turn.reasoning_content or "") if role == "assistant" else "",
+                model=(found.model or "") if role == "assistant" else "",
+            )
+        )
+    system = join_texts(*systems)
+    return ParsedConversation(
+        source="ShareGPT",
+        id=_content_hash(system, messages),
+        messages=messages,
+        title=found.title or "",
+        system=system,
+        created_at=read_time(found.created_at),
+        updated_at=read_time(found.updated_at),
+    )
+
+
+def _text(turn: _Turn, placeholders: Placeholders) -> str:
+    value = turn.value if turn.value is not None else turn.content
+    if isinstance(value, list):
+        value = join_texts(
+            *(p.text if p.text is not None else placeholders.line(p.type[:40]) for p in value)
+        )
+    if not turn.tool_calls:
+        return value or ""
+    calls = (msgspec.json.encode(call.function).decode() for call in turn.tool_calls)
+    return join_texts(
+        value or "", *(placeholders.block("tool call", "", call, "json") for call in calls)
+    )
+
+
+def _content_hash(system: str, messages: list[ParsedMessage]) -> str:
+    content = [system, *((message.role, message.text) for message in messages)]
+    return hashlib.sha256(msgspec.json.encode(content)).hexdigest()

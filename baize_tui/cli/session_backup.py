@@ -1,0 +1,66 @@
+"""``baize-tui sessions backup`` and ``restore``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+
+from baize_shared.counts import count_text
+from baize_shared.printing import print_json
+from baize_shared.sizes import size_text
+from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.export_files import check_replaces_nothing
+from baize_tui.cli.failures import CommandError, offering_force
+from baize_tui.cli.open_chat import with_conversations
+from baize_tui.cli.output import tell
+from baize_tui.paths import project_paths
+
+
+def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
+    """Write a backup to ``target``, or into it if it is a folder.
+
+    Raises:
+        CommandError, FileExists, StoreError: as their messages say.
+    """
+    if target.is_dir():
+        target = target / time.strftime("conversations-%Y%m%d-%H%M%S.db")
+    own = project_paths().conversations_file
+    if target.resolve().parent == own.resolve().parent and target.name.startswith(own.name):
+        raise CommandError(f"{target} is the conversations file itself; name another one")
+    with offering_force():
+        check_replaces_nothing(target, force=force)
+
+    async def back_up(conversations: Conversations) -> tuple[int, int]:
+        size = await conversations.back_up(target)
+        return size, len(await conversations.deleted_by_id())
+
+    try:
+        size, count = with_conversations(back_up)
+    except OSError as error:
+        raise CommandError(f"{target}: {error.strerror}") from error
+    if json:
+        print_json({"file": str(target), "bytes": size, "conversations": count})
+    else:
+        tell(f"{target}: {count_text(count, 'conversation')}, {size_text(size)}")
+
+
+def restore_sessions(backup: Path, *, copies: bool, json: bool) -> None:
+    """Add what is in ``backup`` and not here, and say what was added.
+
+    Raises:
+        StoreError: it is not a backup, or the conversations cannot be written.
+    """
+    result = with_conversations(lambda conversations: conversations.restore(backup, copies=copies))
+    if json:
+        print_json({"file": str(backup), **msgspec.to_builtins(result)})
+        return
+    tell(f"restored {count_text(result.restored, 'conversation')}")
+    if result.present:
+        tell(f"{count_text(result.present, 'conversation')} here already: unchanged")
+    if result.with_more and not copies:
+        tell(
+            f"{result.with_more} of them with messages in the backup that are not here: --copies "
+            "adds them as new conversations"
+        )

@@ -1,0 +1,177 @@
+"""``baize-tui sessions export``: conversations as files, and their marks as training data."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import typer
+
+from baize_shared.atomic_files import write_atomically
+from baize_shared.counts import count_text, counts_text
+from baize_shared.printing import print_json
+from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.export_files import (
+    Exported,
+    check_replaces_nothing,
+    export_all,
+    export_one,
+    render,
+)
+from baize_tui.chat.exports.rendering import FORMATS, ExportFormat, Format
+from baize_tui.chat.training_examples import good_dialogues, preference_pairs
+from baize_tui.cli.failures import CommandError, offering_force
+from baize_tui.cli.open_chat import with_conversations
+from baize_tui.cli.output import tell
+from baize_tui.store.records import Conversation
+
+TrainingKind = Literal["good", "pairs"]
+_STDOUT = Path("-")
+
+
+@dataclasses.dataclass(frozen=True)
+class ExportOptions:
+    """What to export, and where to; see the command's options."""
+
+    session: str | None
+    everything: bool
+    format: ExportFormat | None
+    kind: TrainingKind | None
+    output: Path
+    force: bool
+    json: bool
+
+
+def export_sessions(options: ExportOptions) -> None:
+    """Write what ``options`` ask for, and say on stderr what was written.
+
+    Raises:
+        typer.BadParameter: the options contradict each other.
+        CommandError: a file cannot be written.
+        ExportFailed, StoreError: as their messages say.
+    """
+    _check(options)
+    with offering_force():
+        if options.kind is not None:
+            _export_training_data(options, options.kind)
+        else:
+            _export_conversations(options)
+
+
+def _export_conversations(options: ExportOptions) -> None:
+    format = FORMATS[options.format or "markdown"]
+
+    async def export(conversations: Conversations) -> tuple[Exported, bytes | None]:
+        to_stdout = options.output == _STDOUT
+        if options.everything and format.one_each and to_stdout:
+            raise CommandError(
+                f"{format.name} has one conversation in each file: name a folder with --output"
+            )
+        chosen = await _choose(conversations, options)
+        if to_stdout:
+            content, left_out = await render(conversations, chosen, format)
+            if not options.json:
+                _print(content)
+            return Exported([], len(chosen), left_out), content
+        target, force = options.output, options.force
+        if options.everything:
+            written = await export_all(conversations, chosen, format, target, force=force)
+        else:
+            written = await export_one(conversations, chosen[0], format, target, force=force)
+        return written, None
+
+    exported, content = with_conversations(export)
+    _report(exported, content, format, options)
+
+
+def _check(options: ExportOptions) -> None:
+    if options.session is not None and options.everything:
+        raise typer.BadParameter("give a conversation's id or --all, not both")
+    if options.session is None and not options.everything and options.kind is None:
+        raise typer.BadParameter("give a conversation's id, or --all")
+    if options.format is not None and options.kind is not None:
+        raise typer.BadParameter("give --format or --as, not both")
+
+
+async def _choose(conversations: Conversations, options: ExportOptions) -> list[Conversation]:
+    if options.session is not None:
+        return [await conversations.get(options.session)]
+    chosen = await conversations.list_all()
+    if not chosen:
+        raise CommandError("no conversations yet")
+    return chosen
+
+
+def _print(content: bytes) -> None:
+    sys.stdout.flush()
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def _report(
+    exported: Exported, content: bytes | None, format: Format, options: ExportOptions
+) -> None:
+    """Say what was written; with ``--json`` that includes a ``content`` for stdout."""
+    if options.json:
+        summary = {
+            "output": str(options.output),
+            "format": format.name,
+            "files": [str(file) for file in exported.files],
+            "conversations": exported.conversations,
+            "left_out": dict(exported.left_out),
+        }
+        print_json(summary if content is None else {**summary, "content": content.decode()})
+        return
+    if exported.files:
+        one = len(exported.files) == 1
+        where = exported.files[0] if one else f"{len(exported.files)} files in {options.output}"
+        tell(f"{where}: {count_text(exported.conversations, 'conversation')}")
+    if exported.left_out:
+        tell(f"not in the file: {counts_text(exported.left_out)}; --format json has everything")
+
+
+# --- training data --------------------------------------------------------------------------------
+
+
+def _export_training_data(options: ExportOptions, kind: TrainingKind) -> None:
+    lines = with_conversations(
+        lambda conversations: _training_lines(conversations, kind, options.session)
+    )
+    summary = {"output": str(options.output), "kind": kind, "written": len(lines)}
+    if options.output == _STDOUT:
+        content = b"".join(lines)
+        if options.json:
+            print_json({**summary, "content": content.decode()})
+        else:
+            _print(content)
+        return
+    check_replaces_nothing(options.output, force=options.force)
+    try:
+        write_atomically(options.output, b"".join(lines))
+    except OSError as error:
+        raise CommandError(f"{options.output}: {error.strerror}") from error
+    if options.json:
+        print_json(summary)
+        return
+    what = "dialogues marked as good" if kind == "good" else "pairs"
+    tell(f"{options.output}: {len(lines)} {what}")
+
+
+async def _training_lines(
+    conversations: Conversations, kind: TrainingKind, session: str | None
+) -> list[bytes]:
+    """Training examples as lines of JSON; from all conversations without ``session``."""
+    if session is not None:
+        chosen = [await conversations.get(session)]
+    else:
+        chosen = await conversations.list_all()
+    make_examples = good_dialogues if kind == "good" else preference_pairs
+    lines: list[bytes] = []
+    for conversation in chosen:
+        tree = await conversations.all_messages(conversation.id)
+        examples = make_examples(tree, conversation.system)
+        lines.extend(msgspec.json.encode(example) + b"\n" for example in examples)
+    return lines

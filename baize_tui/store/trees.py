@@ -1,0 +1,91 @@
+"""Whole conversations: read with all branches, and added as they are in another file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from baize_tui.store.database import Database
+from baize_tui.store.records import Conversation, ConversationTree, Message
+from baize_tui.store.rows import conversation_columns, message_columns, read_message
+
+
+class TreeStore:
+    """Reads and adds the trees of conversations in a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def read(self, conversation: Conversation) -> ConversationTree:
+        """``conversation`` with the messages of all its branches.
+
+        Without deleted messages and what is below them; an answer that still streams is as it is
+        now, and interrupted.
+        """
+        rows = self._database.rows(
+            "SELECT * FROM message WHERE conversation_id = ? ORDER BY id", conversation.id
+        )
+        numbers: dict[int | None, int] = {}
+        messages: list[Message] = []
+        for row in rows:
+            message = read_message(row)
+            has_parent = message.parent_id is None or message.parent_id in numbers
+            if row["deleted_at"] is not None or not has_parent:
+                continue
+            numbers[message.id] = len(messages) + 1
+            messages.append(
+                msgspec.structs.replace(
+                    message,
+                    id=numbers[message.id],
+                    parent_id=numbers.get(message.parent_id),
+                    state="interrupted" if message.state == "streaming" else message.state,
+                )
+            )
+        fields = msgspec.structs.asdict(conversation)
+        fields["leaf_id"] = numbers.get(conversation.leaf_id)
+        fields["context_start"] = numbers.get(conversation.context_start)
+        return ConversationTree(**fields, messages=messages)
+
+    def deleted(self) -> dict[str, bool]:
+        """The ids of all conversations, and whether each is deleted."""
+        rows = self._database.rows("SELECT id, deleted_at IS NOT NULL AS gone FROM conversation")
+        return {row["id"]: bool(row["gone"]) for row in rows}
+
+    def add(self, trees: Sequence[ConversationTree]) -> None:
+        """Add conversations whose ids are new here: all of them, or none.
+
+        Raises:
+            StoreError: they cannot be written.
+        """
+        with self._database.transaction() as connection:
+            for tree in trees:
+                _add_tree(connection, tree)
+
+
+def _add_tree(connection: sqlite3.Connection, tree: ConversationTree) -> None:
+    # Its pointers into the tree follow, once the messages have their numbers.
+    columns = {**conversation_columns(tree), "leaf_id": None, "context_start": None}
+    _insert(connection, "conversation", columns)
+    numbers: dict[int | None, int | None] = {None: None}
+    for message in tree.messages:
+        columns = {
+            **message_columns(message),
+            "conversation_id": tree.id,
+            "parent_id": numbers[message.parent_id],
+        }
+        del columns["id"]
+        numbers[message.id] = _insert(connection, "message", columns)
+    connection.execute(
+        "UPDATE conversation SET leaf_id = ?, context_start = ? WHERE id = ?",
+        (numbers[tree.leaf_id], numbers[tree.context_start], tree.id),
+    )
+
+
+def _insert(connection: sqlite3.Connection, table: str, columns: Mapping[str, Any]) -> int | None:
+    """Insert a row; returns its number."""
+    places = ", ".join("?" * len(columns))
+    statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"
+    return connection.execute(statement, tuple(columns.values())).lastrowid
