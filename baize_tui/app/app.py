@@ -79,7 +79,8 @@ class BaizeApp(App[int], inherit_bindings=False):
         exit_watch: ExitWatch | None = None,
         taken_keys: Collection[str] = (),
     ) -> None:
-        """``model`` is loaded after the first frame; None takes the default.
+        """``model``, or that of the conversation ``open_session``, is loaded after the first frame;
+        None takes the default.
 
         A started ``exit_watch`` ends the process on a signal, or when the terminal is closed. Of
         two keys of an action, the one is shown that is not among ``taken_keys``.
@@ -174,9 +175,8 @@ class BaizeApp(App[int], inherit_bindings=False):
     def _after_first_frame(self) -> None:
         gc.freeze()
         gc.enable()
-        self.run_worker(
-            self.conversation_screen.model_loading.load_first(self._first_model), name="load"
-        )
+        load_first = self.conversation_screen.model_loading.load_first
+        self.run_worker(load_first(self._first_model, self._open_session), name="load")
 
     def _refresh_notifications(self) -> None:
         if self.screen_stack and isinstance(self.screen, ConversationScreen):

@@ -143,7 +143,7 @@ def _check_adapter_folder(folder: Path) -> None:
             f"{folder} is a checkpoint: 'baize-convert merge FOLDER --output MODEL.gguf' makes a "
             "GGUF file of it to import"
         )
-    models = sorted(file.name for file in folder.glob(f"*{MODEL_SUFFIX}"))
+    models = sorted(file.name for file in folder.glob(f"*{MODEL_SUFFIX}") if file.is_file())
     hint = f": give the file, such as {folder / models[0]}" if models else ""
     raise CatalogError(f"{folder} is a folder without an adapter_config.json{hint}")
 

@@ -26,6 +26,7 @@ from baize_tui.chat.events import (
     AnswerText,
     ChatEvent,
     EngineUse,
+    SavedAgain,
     SaveFailed,
     TurnsDropped,
     WaitingForEngine,
@@ -207,8 +208,8 @@ class Answering:
             if isinstance(event, protocol.Delta):
                 answer.add(event)
                 yield AnswerText(event.text, answer.text, answer.reasoning, event.thinking)
-                if why := answer.journal.take_problem():
-                    yield SaveFailed(why)
+                if (why := answer.journal.take_problem()) is not None:
+                    yield SaveFailed(why) if why else SavedAgain()
             else:
                 yield await self._finish(answer, event, plan, attempt.notices)
 

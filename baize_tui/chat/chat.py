@@ -118,12 +118,19 @@ class Chat:
             EngineFailure: the file cannot be loaded.
         """
         self.active_model.chosen = model
+        try:
+            return await self.load_model(model, progress)
+        except EngineFailure:
+            self.active_model.chosen = None
+            raise
+
+    async def load_model(
+        self, model: CatalogModel, progress: Callable[[float], None] | None = None
+    ) -> LoadedModel:
+        """``use_model`` for a conversation that was held with ``model``: it answers there, and new
+        conversations keep theirs."""
         async with self._lock.hold(EngineUse("load", model.name)):
-            try:
-                return await self.active_model.load(model, progress)
-            except EngineFailure:
-                self.active_model.chosen = None
-                raise
+            return await self.active_model.load(model, progress)
 
     def listen_for_notices(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with one line when the engine switches something off that crashed."""
@@ -228,9 +235,13 @@ class Chat:
         self, message_id: int, options: AnswerOptions = _NO_OPTIONS
     ) -> AsyncGenerator[ChatEvent, None]:
         """Generate a sibling of the answer ``message_id``, or the first answer to a question."""
-        question = await self.messages.get(message_id)
-        if question.role == "assistant" and question.parent_id is not None:
-            question = await self.messages.get(question.parent_id)
+        try:
+            question = await self.messages.get(message_id)
+            if question.role == "assistant" and question.parent_id is not None:
+                question = await self.messages.get(question.parent_id)
+        except StoreError as error:
+            yield AnswerFailed(str(error), None)
+            return
         async with contextlib.aclosing(self._answering.answer(question, options)) as events:
             async for event in events:
                 yield event
@@ -239,10 +250,14 @@ class Chat:
         self, message_id: int, options: AnswerOptions = _NO_OPTIONS
     ) -> AsyncGenerator[ChatEvent, None]:
         """Continue an answer after its last token."""
-        partial = await self.messages.get(message_id)
-        assert partial.role == "assistant"
-        assert partial.parent_id is not None
-        question = await self.messages.get(partial.parent_id)
+        try:
+            partial = await self.messages.get(message_id)
+            assert partial.role == "assistant"
+            assert partial.parent_id is not None
+            question = await self.messages.get(partial.parent_id)
+        except StoreError as error:
+            yield AnswerFailed(str(error), None)
+            return
         answering = self._answering.answer(question, options, partial)
         async with contextlib.aclosing(answering) as events:
             async for event in events:
@@ -260,8 +275,8 @@ class Chat:
 
         ``unsent`` is as in ``ask``.
         """
-        original = await self.messages.get(message_id)
         try:
+            original = await self.messages.get(message_id)
             message = await self._thread.call(
                 self._store.add_message,
                 original.conversation_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from baize_tui.chat.events import EngineUse
 
@@ -63,20 +63,18 @@ class EngineLock:
 
     # --- idle work ------------------------------------------------------------------------------
 
-    def start_idle_work(self, work: Coroutine[None, None, None]) -> None:
+    def start_idle_work(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do ``work`` in place of earlier idle work, once nobody uses the engine.
 
         It is cancelled when somebody asks for the engine.
         """
         self.stop_idle_work()
+        # A function, not a coroutine: work that is cancelled before it begins never calls it.
         self._idle = asyncio.create_task(self._do_when_free(work), name="idle work")
 
-    async def _do_when_free(self, work: Coroutine[None, None, None]) -> None:
-        try:
-            async with self._lock:
-                await work
-        finally:
-            work.close()  # cancelled before it began
+    async def _do_when_free(self, work: Callable[[], Awaitable[None]]) -> None:
+        async with self._lock:
+            await work()
 
     def stop_idle_work(self) -> None:
         """Cancel idle work; the engine is free as soon as it has ended."""

@@ -69,6 +69,10 @@ class SaveFailed(Struct, frozen=True):
     why: str
 
 
+class SavedAgain(Struct, frozen=True):
+    """After ``SaveFailed``: the answer so far is saved."""
+
+
 class AnswerFinished(Struct, frozen=True):
     """The answer is complete or was stopped; ``message`` is the result."""
 
@@ -102,6 +106,7 @@ ChatEvent = (
     | ThreadsChosen
     | AnswerText
     | SaveFailed
+    | SavedAgain
     | AnswerFinished
     | AnswerFailed
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.active_model import ActiveModel
@@ -47,7 +48,7 @@ class IdleWork:
         with contextlib.suppress(CatalogError, UnknownFormat):  # asking will say so
             request = self._warm_request(conversation, messages)
             typed = bool(messages[-1].text)
-            self._lock.start_idle_work(self._warm_and_save(request, save=not typed))
+            self._lock.start_idle_work(partial(self._warm_and_save, request, save=not typed))
 
     async def _warm_and_save(self, request: Warm, *, save: bool) -> None:
         # What fails here fails again when a question is asked, which is when it is shown.

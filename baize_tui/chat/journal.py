@@ -27,10 +27,11 @@ class Journal:
         """There is more to write."""
         self._changed.set()
 
-    def take_problem(self) -> str:
-        """Why the last write failed; empty if it did not, or if this was returned before."""
+    def take_problem(self) -> str | None:
+        """Why the last write failed, or an empty text if writing succeeds again; None if this was
+        returned before."""
         if self._problem == self._reported:
-            return ""
+            return None
         self._reported = self._problem
         return self._problem
 

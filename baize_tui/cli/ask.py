@@ -76,6 +76,7 @@ class AskOptions:
 
 def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
+    _check_session_options(options)
     question = read_question(prompt)
     warn_about_encoding(PROGRAM)
     with ExitWatch() as exit_watch:
@@ -83,6 +84,19 @@ def ask(prompt: str | None, options: AskOptions) -> int:
             return asyncio.run(_ask(question, options, exit_watch))
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _check_session_options(options: AskOptions) -> None:
+    """Check that no option is given that a conversation that exists would ignore.
+
+    Raises:
+        CommandError: there is one.
+    """
+    for name, value in (("--system", options.system), ("--format", options.format)):
+        if options.session is not None and value is not None:
+            raise CommandError(
+                f"{name} is for a new conversation; F3 in the client changes it in this one"
+            )
 
 
 async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int:
@@ -167,6 +181,8 @@ async def _open_conversation(
     if not adapters:
         return conversation
     changed = msgspec.structs.replace(conversation, adapters=dict(adapters))
+    if changed != conversation:
+        tell(f"from now on, the conversation is with {', '.join(adapters)} over its model")
     return await chat.conversations.set_options(changed)
 
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from baize_shared.licenses import UNKNOWN_LICENSE
 from baize_shared.sizes import size_text
 from baize_tui.catalog.fit import Machine
 
 if TYPE_CHECKING:
     from baize_tui.catalog.plans import AdapterPlan, ModelPlan
-
-
-UNKNOWN_LICENSE = "not stated"
 
 
 def plan_summary(plan: ModelPlan) -> str:

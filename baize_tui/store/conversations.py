@@ -205,7 +205,7 @@ class Store:
 
     def version(self) -> int:
         """A number that changes when another client has written to the file."""
-        return int(self.database.rows("PRAGMA data_version")[0][0])
+        return self.database.version
 
     # --- messages ---------------------------------------------------------------------------------
 

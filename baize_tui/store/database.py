@@ -2,7 +2,8 @@
 
 SQLite in WAL mode, so that several clients can use one file, and committed writes survive
 ``kill -9``. A damaged file is set aside, never deleted; the file of a newer program is not touched.
-A file that cannot be written, or is on a full disk, can still be read.
+A file that cannot be written, or is on a full disk, can still be read; each attempt to write opens
+it again, until that succeeds.
 """
 
 from __future__ import annotations
@@ -52,22 +53,19 @@ class Database:
         self.damaged_file: Path | None = None
         """Where a damaged file was moved when this one was opened."""
         self._read_only: StoreError | None = None
-        """Why nothing can be saved, and why every attempt to is refused; None if it can."""
+        """Why nothing can be saved for now; None if it can."""
+        self._openings = 0
+        """How often the file was opened to be written."""
         self._lock = threading.RLock()
         self._client: ClientLock | None = None
         if file is None:
             self._connection = self._connect()
             return
         try:
-            self._client = self._lock_client(file)
-            self._connection = self._open(file)
+            self._connection = self._open_to_write(file)
         except (StoreFull, StoreReadOnly) as error:
-            self._release_client()
             self._read_only = error
             self._connection = self._open_to_read(file)
-        except StoreError:
-            self._release_client()
-            raise
 
     @property
     def why_read_only(self) -> str:
@@ -96,6 +94,36 @@ class Database:
             self._client = None
 
     # --- opening --------------------------------------------------------------------------------
+
+    def _open_to_write(self, file: Path) -> sqlite3.Connection:
+        """Open ``file`` as a running client.
+
+        Raises:
+            StoreError: no permission, the disk is full, or a newer program wrote the file.
+        """
+        try:
+            self._client = self._lock_client(file)
+            connection = self._open(file)
+        except StoreError:
+            self._release_client()
+            raise
+        self._openings += 1
+        return connection
+
+    def _try_to_write_again(self) -> None:
+        """Replace what was opened to be read, if the file can be written by now.
+
+        Raises:
+            StoreError: it cannot.
+        """
+        assert self.file is not None
+        try:
+            connection = self._open_to_write(self.file)
+        except (StoreFull, StoreReadOnly) as error:
+            self._read_only = error
+            raise
+        self._connection.close()
+        self._connection, self._read_only = connection, None
 
     def _lock_client(self, file: Path) -> ClientLock:
         try:
@@ -195,6 +223,13 @@ class Database:
 
     # --- reading and writing --------------------------------------------------------------------
 
+    @property
+    def version(self) -> int:
+        """A number that changes when another client has written to the file."""
+        (row,) = self.rows("PRAGMA data_version")
+        # Each connection counts anew.
+        return self._openings << 32 | int(row["data_version"])
+
     def rows(self, query: str, *values: object) -> list[sqlite3.Row]:
         """All rows of ``query``.
 
@@ -217,6 +252,8 @@ class Database:
             StoreError: the file cannot be written.
         """
         with self._lock:
+            if self._read_only is not None:
+                self._try_to_write_again()
             try:
                 self._connection.execute("BEGIN IMMEDIATE")
                 try:
@@ -284,8 +321,6 @@ class Database:
         if _is_busy(error):
             return StoreError(f"{self.file}: another program is writing to it; try again")
         code = getattr(error, "sqlite_errorcode", None)
-        if self._read_only is not None and code == sqlite3.SQLITE_READONLY:
-            return type(self._read_only)(self.why_read_only)
         if code is not None and (
             code & 0xFF == sqlite3.SQLITE_FULL
             # SQLite reports an I/O error when the disk is too full for its shared memory file.

@@ -65,8 +65,8 @@ def merge(
             output cannot be written. An existing file of that name stays as it was.
     """
     budget = choose_budget(plan.layout, memory)
-    partial = output.with_name(output.name + ".partial")
-    _check_output(plan, output, partial)
+    partial = _partial_of(output)
+    check_output(plan, output)
     try:
         with _open_partial(plan, partial) as (descriptor, journal):
             os.truncate(descriptor, plan.layout.length)
@@ -232,9 +232,20 @@ def _check_source(source: ByteSource, partial: Path, journal: Journal) -> None:
         raise
 
 
-def _check_output(plan: Plan, output: Path, partial: Path) -> None:
+def _partial_of(output: Path) -> Path:
+    """Where the bytes of an unfinished ``output`` are."""
+    return output.with_name(output.name + ".partial")
+
+
+def check_output(plan: Plan, output: Path) -> None:
+    """Check that ``output`` can be written and has room on the disk, before anything is downloaded.
+
+    Raises:
+        ConvertError: see ``check_output_path``; or the disk is too small.
+    """
     folders = [plan.base.path, plan.tokenizer, *(adapter.path for adapter in plan.adapters)]
     check_output_path(output, _inputs(plan), folders)
+    partial = _partial_of(output)
     reserved = partial.lstat().st_blocks * 512 if os.path.lexists(partial) else 0
     free = shutil.disk_usage(output.parent).free + reserved
     if free < plan.layout.length:

@@ -65,6 +65,11 @@ class Plan:
     warnings: tuple[str, ...] = ()
     """Problems that do not prevent the conversion; a line each."""
 
+    @property
+    def sources(self) -> tuple[Checkpoint | Adapter, ...]:
+        """The base and the adapters."""
+        return (self.base, *self.adapters)
+
 
 def plan_conversion(
     base_path: Path | str,

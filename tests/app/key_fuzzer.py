@@ -17,6 +17,7 @@ from textual.message import Message
 from textual.pilot import Pilot
 
 from baize_tui.app.actions import ACTIONS
+from tests.conftest import PATIENCE_S
 
 SIZES = ((31, 24), (80, 24), (200, 60))
 TOO_SMALL = (20, 6)
@@ -204,4 +205,4 @@ async def settle(pilot: Pilot[int]) -> None:
     for _ in range(3):
         await asyncio.sleep(0)
         if is_running(pilot):
-            await pilot._wait_for_screen()
+            await pilot._wait_for_screen(PATIENCE_S)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Static
+from textual.widgets import Input, Static, TextArea
 
-from baize_tui.app.screens.dialogs import HelpScreen
+from baize_tui.app.screens.dialogs import HelpScreen, LineDialog
 from baize_tui.app.screens.picker import Choice, Picker
 from tests.app.key_fuzzer import is_running, send, settle
-from tests.app.pilot import RunApp, ask, is_open, screen, texts, transcript
+from tests.app.pilot import RunApp, ask, is_open, screen, texts, titles, transcript
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -26,6 +26,37 @@ async def test_the_first_keys_wait_for_the_client(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:
         await send(pilot, [*"Hi", "enter"])
         await wait_until(lambda: texts(pilot) == ["Hi", "Yes."], "the answer")
+
+
+FAST = ["x", "end", *"ab", "backspace", "c", "ctrl+u", *"wrods", "left", "left", "left"]
+"""Keys that come faster than they are handled."""
+
+
+@pytest.mark.parametrize("opening", ["f2", "ctrl+p", "alt+m", "alt+y", "f3"])
+async def test_fields_handle_keys_in_their_order(opening: str, run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press(opening)
+        await wait_until(lambda: pilot.app.screen is not screen(pilot), "the dialog")
+        await wait_until(lambda: pilot.app.screen.is_mounted, "its widgets")
+        field: Input | TextArea = pilot.app.screen.query(Input).first()
+        if opening == "f3":
+            field = pilot.app.screen.query(TextArea).first()
+        field.focus()
+        await settle(pilot)
+        await send(pilot, [*FAST, "backspace", "o"])
+        await settle(pilot)
+        value = field.text if isinstance(field, TextArea) else field.value
+        assert value.startswith("woods")
+
+
+async def test_what_is_typed_after_enter_is_not_in_the_title(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press("f2")
+        await wait_until(lambda: is_open(pilot, LineDialog), "the dialog")
+        await send(pilot, [*"gh", "enter", *"later"])
+        await wait_until(lambda: titles(pilot) == ["High"], "the title")
 
 
 async def test_a_key_before_a_dialog_has_widgets_does_nothing(run_app: RunApp) -> None:

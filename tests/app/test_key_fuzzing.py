@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import random
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +27,8 @@ from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import Store
+from baize_tui.store.database import Database
+from baize_tui.store.errors import StoreFull
 from baize_tui.store.records import MessageRole
 from tests.app.key_fuzzer import SIZES, RandomInput, count_keys, is_running, send, settle
 from tests.app.model_list import plan_of
@@ -81,6 +85,7 @@ PLACES: dict[str, Reach] = {
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]
 KEYS_OF_A_CASE = KEYS // len(CASES) + 1
+FAILING_PLACES = ("conversation", "answering", "list", "options", "side by side")
 ALWAYS = (("palette", SIZES[0]), ("side by side", SIZES[1]), ("answering", SIZES[2]))
 
 ONCE_FAILED = [
@@ -209,6 +214,34 @@ class Client:
         return model(str(self._file), name or "scripted")
 
 
+class StoreFaults:
+    """While ``active``, every eighth access to the store fails."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seed: str) -> None:
+        self.active = False
+        self.failed = 0
+        self._random = random.Random(seed)
+        rows, transaction = Database.rows, Database.transaction
+
+        def failing_rows(database: Database, query: str, *values: object) -> list[sqlite3.Row]:
+            self._fail()
+            return rows(database, query, *values)
+
+        @contextmanager
+        def failing_transaction(database: Database) -> Iterator[sqlite3.Connection]:
+            self._fail()
+            with transaction(database) as connection:
+                yield connection
+
+        monkeypatch.setattr(Database, "rows", failing_rows)
+        monkeypatch.setattr(Database, "transaction", failing_transaction)
+
+    def _fail(self) -> None:
+        if self.active and self._random.random() < 1 / 8:
+            self.failed += 1
+            raise StoreFull("no space left on the disk")
+
+
 class StoredWords:
     """The messages in the store: none is ever lost, and what was written stays as it is."""
 
@@ -230,11 +263,26 @@ class StoredWords:
 # --- the cases -----------------------------------------------------------------------------------
 
 
+def hashing() -> bool:
+    """Whether a model file is still hashed for a client that has ended."""
+    return any(thread.name == "model hash" for thread in threading.enumerate())
+
+
 class Fuzzer:
     """Presses ``keys`` random keys, in as many runs of the client as it takes."""
 
-    def __init__(self, case: str, keys: int, running: Client, words: StoredWords) -> None:
+    def __init__(
+        self,
+        case: str,
+        keys: int,
+        running: Client,
+        words: StoredWords,
+        faults: StoreFaults | None = None,
+    ) -> None:
         self.case, self.keys = case, keys
+        self._faults = faults
+        self._limit: asyncio.Timeout | None = None
+        """When the client has to have handled the last input."""
         self.client, self.words = running, words
         self.input = RandomInput(case)
         self.sent: list[str] = []
@@ -244,20 +292,31 @@ class Fuzzer:
             app = self.client.start()
             try:
                 async with (
-                    asyncio.timeout(PATIENCE_S),  # also where the client does not end
+                    asyncio.timeout(PATIENCE_S) as self._limit,  # also where it does not end
                     app.run_test(size=size, notifications=True) as pilot,
                 ):
-                    await self._use(pilot, size)
+                    self._set_faults(active=True)
+                    try:
+                        await self._use(pilot, size)
+                    finally:
+                        self._set_faults(active=False)
             except Exception as error:
                 raise AssertionError(self._report()) from error
             assert app.return_code == 0, self._report()
             assert self.client.engine.closed, self._report()
             self.words.check()
+        await wait_until(lambda: not hashing(), "the hashes, which are written to the home")
+
+    def _set_faults(self, *, active: bool) -> None:
+        if self._faults is not None:
+            self._faults.active = active
 
     def _report(self) -> str:
         return f"seed {self.case!r}, after: {' '.join(self.sent[-SHOWN:])}"
 
     async def _send(self, pilot: Pilot[int], written: Sequence[str]) -> None:
+        if self._limit is not None:
+            self._limit.reschedule(asyncio.get_running_loop().time() + PATIENCE_S)
         self.sent += written
         self.keys -= count_keys(written)
         await send(pilot, written)
@@ -298,6 +357,7 @@ class Fuzzer:
 
     async def _quit(self, pilot: Pilot[int], size: tuple[int, int]) -> None:
         """The client still answers to keys, and ends when it is told to."""
+        self._set_faults(active=False)
         await self._go_back(pilot, size)
         await self._send(pilot, ["ctrl+n", *"alive"])
         await wait_until(lambda: "alive" in screen(pilot).prompt.text, "typing")
@@ -320,6 +380,23 @@ async def test_random_keys(
     fuzzer = Fuzzer(case, KEYS_OF_A_CASE, running, StoredWords(paths))
     with writing_only_to(tmp_path / "home"):
         await fuzzer.run(size)
+
+
+@pytest.mark.parametrize("place", swept(FAILING_PLACES, "conversation"))
+async def test_random_keys_while_the_store_fails_now_and_then(
+    place: str,
+    paths: Paths,
+    tmp_path: Path,
+    closed_world: ScriptedPulls,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "scripted.gguf"
+    file.write_bytes(b"weights")
+    case = f"failing {place}{OTHER_SEED}"
+    running, words = Client(place, paths, file), StoredWords(paths)
+    faults = StoreFaults(monkeypatch, case)
+    await Fuzzer(case, KEYS_OF_A_CASE, running, words, faults).run((80, 24))
+    assert faults.failed
 
 
 @pytest.mark.parametrize("written", ONCE_FAILED)

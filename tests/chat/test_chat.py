@@ -20,6 +20,7 @@ from baize_tui.chat.events import (
     AnswerText,
     ChatEvent,
     MessageSaved,
+    SavedAgain,
     SaveFailed,
     TurnsDropped,
 )
@@ -492,13 +493,14 @@ async def test_a_full_disk_loses_no_answer(make_chat: MakeChat, store: Store) ->
     assert (saved.text, saved.state) == (finished.message.text, "complete")
 
 
-async def test_a_full_disk_is_reported_while_the_answer_streams(
+async def test_a_full_disk_is_reported_while_the_answer_streams_and_its_end_too(
     make_chat: MakeChat, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = ScriptedEngine("x" * 200_000, *["more "] * 200)
     chat = await make_chat(engine)
     conversation = await chat.new_conversation()
-    journal, failed, told = store.answers.journal, [], []
+    journal, failed, saved = store.answers.journal, [], []
+    told: list[str] = []
 
     def watched(content: AnswerContent) -> None:
         try:
@@ -506,19 +508,23 @@ async def test_a_full_disk_is_reported_while_the_answer_streams(
         except StoreFull as error:
             failed.append(str(error))
             raise
+        saved.append(content)
 
     monkeypatch.setattr(store.answers, "journal", watched)
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerStarted):
             fill_disk(store)
+            saved.clear()
         if isinstance(event, AnswerText):
-            await wait_until(lambda: failed, "the failed write")
+            await wait_until(lambda: saved if told else failed, "the write")
         if isinstance(event, SaveFailed):
             told.append(event.why)
-    assert told
-    assert all("no space left" in why for why in told)
-    free_disk(store)
-    await chat.save_pending()
+            free_disk(store)
+        if isinstance(event, SavedAgain):
+            told.append("saved again")
+    assert len(told) == 2
+    assert "no space left" in told[0]
+    assert told[1] == "saved again"
 
 
 async def test_a_question_that_cannot_be_saved_is_not_asked(

@@ -185,7 +185,7 @@ async def test_idle_work_waits_for_those_who_use_the_engine() -> None:
         done.set()
 
     async with lock.hold(EngineUse("title", "A title")):
-        lock.start_idle_work(work())
+        lock.start_idle_work(work)
         await asyncio.sleep(0)
         assert not done.is_set()
         assert lock.is_held

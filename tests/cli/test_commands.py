@@ -382,7 +382,9 @@ def test_what_is_no_chat_model_is_not_imported(split_model: Path, tmp_path: Path
 def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
     for file, named in broken_files(tmp_path / "broken", smollm2).values():
         assert named in one_line(run("ask", "Hi", "--model", str(file)))
-    assert "not a GGUF" in one_line(run("models", "import", str(tmp_path / "broken/text.gguf")))
+    for name, named in (("text", "not a GGUF"), ("pipe", "not a regular file")):
+        file = tmp_path / "broken" / f"{name}.gguf"
+        assert named in one_line(run("models", "import", str(file)))
     assert "no model is called" in one_line(run("ask", "Hi", "--model", "nope"))
 
 
@@ -393,6 +395,12 @@ def test_an_option_of_the_client_in_front_of_a_command_is_wrong_usage(
     done = run(*option, "ask", "Hi")
     assert done.returncode == 2
     assert f"{option[0]} comes after the command" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("option", [("--system", "Be brief."), ("--format", "baize")])
+def test_an_option_that_a_conversation_would_ignore_is_refused(option: tuple[str, ...]) -> None:
+    line = one_line(run("ask", "Hi", "--session", "any", *option))
+    assert f"{option[0]} is for a new conversation" in line
 
 
 def test_a_conversation_goes_on_with_its_own_model_and_another_one_only_on_request(

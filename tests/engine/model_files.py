@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 from pathlib import Path
 
@@ -9,6 +10,13 @@ from pathlib import Path
 def write(folder: Path, name: str, content: bytes) -> Path:
     file = folder / f"{name}.gguf"
     file.write_bytes(content)
+    return file
+
+
+def pipe(folder: Path, name: str) -> Path:
+    """A pipe that nobody writes to."""
+    file = folder / f"{name}.gguf"
+    os.mkfifo(file)
     return file
 
 
@@ -33,6 +41,7 @@ def broken_files(folder: Path, real: Path) -> dict[str, tuple[Path, str]]:
     return {
         "text": (write(folder, "text", b"hello, I am no model\n" * 9), "not a GGUF"),
         "empty": (write(folder, "empty", b""), "is empty"),
+        "pipe": (pipe(folder, "pipe"), "not a regular file"),
         "short": (write(folder, "short", whole[:12]), "cut short"),
         "in header": (write(folder, "in-header", whole[:50_000]), "cut short"),
         "in weights": (write(folder, "in-weights", whole[: len(whole) // 2]), "cut short: tensor"),

@@ -52,6 +52,8 @@ class Hub:
     folders: dict[str, Path]
     token: str | None = None
     """The token for repositories called ``.../private``."""
+    listed: dict[str, list[str]] = field(default_factory=dict)
+    """Names of files that a repository has only in its listing."""
     faults: Faults = field(default_factory=Faults)
     requests: list[tuple[str, str, dict[str, str]]] = field(default_factory=list)
     """Method, path and headers of every request."""
@@ -160,7 +162,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 ]
                 self._send(200, json.dumps(tree).encode())
                 return
-            siblings = [{"rfilename": str(file.relative_to(folder))} for file in files]
+            names = [*(str(file.relative_to(folder)) for file in files), *hub.listed.get(repo, ())]
+            siblings = [{"rfilename": name} for name in names]
             info = {"_id": "1", "id": repo, "modelId": repo, "sha": commit, "siblings": siblings}
             info |= {"private": False, "tags": [], "downloads": 0, "likes": 0}
             self._send(200, json.dumps(info).encode())

@@ -24,6 +24,8 @@ from tests.convert.untidy_folders import no_index, rename_tensors, shard, tidy_f
 from tests.hub.conftest import TOKEN, Run, Spawn
 from tests.hub.stand_in import Hub
 
+COST = "MB to download; licence: not stated"
+
 
 def start_stalled_merge(
     spawn: Spawn, hub: Hub, after: int, *arguments: object
@@ -40,6 +42,12 @@ def convert_locally(base: Path, output: Path, *adapters: Path) -> Path:
     opened = [open_adapter(adapter) for adapter in adapters]
     merge(plan_conversion(base, opened, parse_outtype("Q4_K_M")), output)
     return output
+
+
+def one_line(errors: str) -> str:
+    """The only message on stderr, besides the costs of downloads."""
+    (line,) = [line for line in errors.splitlines() if not line.endswith(COST)]
+    return line.removeprefix("baize-convert: ")
 
 
 def large_files(folder: Path) -> list[Path]:
@@ -155,6 +163,50 @@ def test_without_a_network_it_says_so(run: Run) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sources"),
+    [
+        (("merge", "hf:owner/model"), ["hf:owner/model"]),
+        (("merge", "hf:owner/model", "--keep-source"), ["hf:owner/model"]),
+        (
+            ("merge", "hf:owner/base", "--adapter", "hf:owner/adapter"),
+            ["hf:owner/base", "hf:owner/adapter"],
+        ),
+        (("adapter", "hf:owner/adapter", "--base", "hf:owner/base"), ["hf:owner/adapter"]),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_the_cost_is_shown_before_weights_are_downloaded(
+    arguments: tuple[str, ...], sources: list[str], hub: Hub, run: Run, tmp_path: Path
+) -> None:
+    for source in sources:
+        folder = hub.folders[source.removeprefix("hf:")]
+        with_card = shutil.copytree(folder, tmp_path / "cards" / source[9:])
+        (with_card / "README.md").write_text("---\nlicense: plum-1.0\n---\n")
+        hub.folders[source.removeprefix("hf:")] = with_card
+    output = tmp_path / "out.gguf"
+    output.mkdir()  # nothing can be written there, which shows before a download
+    refused = run(*arguments, "-o", output)
+    assert refused.returncode == 1
+    assert large_files(tmp_path / "hf") == []
+    output.rmdir()
+    done = run(*arguments, "-o", output)
+    assert done.returncode == 0, done.stderr
+    costs = [line for line in done.stderr.splitlines() if " to download; licence: plum-1.0" in line]
+    assert [line.split(": ")[1] for line in costs] == sources
+
+
+def test_a_plan_says_what_is_to_be_downloaded(hub: Hub, run: Run, tmp_path: Path) -> None:
+    names = ("hf:owner/base", "--adapter", "hf:owner/adapter")
+    shown = run("plan", *names)
+    assert shown.returncode == 0, shown.stderr
+    assert shown.stdout.count("MB to download; licence: not stated") == 2
+    planned = json.loads(run("plan", *names, "--json").stdout)
+    size = (BASE / "model.safetensors").stat().st_size
+    assert planned["downloads"][0] == {"source": "hf:owner/base", "bytes": size, "license": ""}
+    assert [one["source"] for one in planned["downloads"]] == ["hf:owner/base", "hf:owner/adapter"]
+
+
 def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
     hub: Hub, run: Run, tmp_path: Path
 ) -> None:
@@ -164,7 +216,7 @@ def test_a_hub_that_fails_for_good_leaves_a_resumable_state(
     done = run(*arguments)
     assert done.returncode == 1
     assert "run the same command again later" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert one_line(done.stderr)
     assert not output.exists()
     hub.faults.after_bytes = None
     before = hub.sent
@@ -183,7 +235,7 @@ def test_ctrl_c_ends_at_once_even_where_the_hub_stalls(
     # A request would be given up after 30 seconds.
     assert process.wait(15) == 130
     errors = process.stderr.read() if process.stderr is not None else ""
-    assert errors == "baize-convert: interrupted; run the same command again to continue\n"
+    assert one_line(errors) == "interrupted; run the same command again to continue"
     hub.go_on.set()
     hub.faults.stall_after_bytes = None
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0
@@ -220,7 +272,7 @@ def test_weights_damaged_in_transit_are_not_converted(hub: Hub, run: Run, tmp_pa
     done = run("merge", "hf:owner/model", "-o", output)
     assert done.returncode == 1
     assert "the download was damaged" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert one_line(done.stderr)
     assert list(tmp_path.glob("out.gguf*")) == []
     assert run("merge", "hf:owner/model", "-o", output).returncode == 0
 
@@ -260,7 +312,7 @@ def test_nothing_is_kept_of_what_cannot_be_converted(
     done = run("merge", *arguments, "--keep-source", "-o", tmp_path / "out.gguf")
     assert done.returncode == 1
     assert message in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert one_line(done.stderr)
     assert large_files(tmp_path / "hf") == []
 
 
@@ -275,7 +327,7 @@ def test_a_full_disk_keeps_what_has_arrived(hub: Hub, run: Run, tmp_path: Path) 
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert done.returncode == 1
     assert "File too large" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert one_line(done.stderr)
     sent = hub.sent
     assert run(*arguments).returncode == 0
     weights = (hub.folders["owner/model"] / "model.safetensors").stat().st_size
@@ -288,7 +340,7 @@ def test_a_download_with_another_hash_is_not_kept(hub: Hub, run: Run, tmp_path: 
     done = run(*arguments)
     assert done.returncode == 1
     assert "the download was damaged" in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert one_line(done.stderr)
     assert large_files(tmp_path / "hf") == []
     assert run(*arguments).returncode == 0
 
@@ -307,8 +359,7 @@ def test_a_file_replaced_during_the_merge_is_never_mixed(
     hub.go_on.set()
     _, errors = process.communicate()
     assert process.returncode == 1
-    assert "replaced" in errors
-    assert errors.count("\n") == 1
+    assert "replaced" in one_line(errors)
     assert not output.exists()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sqlite3
 import stat
@@ -227,6 +228,36 @@ def test_a_read_only_file_can_be_read() -> None:
         store = Store(file)
         store.rename(conversation.id, "another")
         store.close()
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS], ids=errno.errorcode.get)
+def test_what_could_not_be_saved_at_the_start_can_be_later(
+    error: int, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(file)
+    first = talk(store, "before")
+    store.close()
+
+    def fail(_: Path) -> None:
+        raise OSError(error, os.strerror(error), str(file))
+
+    with monkeypatch.context() as full:
+        full.setattr("baize_tui.store.database.ClientLock", fail)
+        store = Store(file)
+        for _ in range(2):
+            with pytest.raises(StoreError, match=os.strerror(error)):
+                store.rename(first.id, "after")
+        assert store.why_read_only
+        other = sqlite3.connect(file)
+        other.execute("UPDATE conversation SET system = 'by another program'")
+        other.commit()
+        version = store.version()
+    store.rename(first.id, "after")
+    assert store.why_read_only == ""
+    assert store.version() != version
+    renamed = store.conversation(first.id)
+    assert (renamed.title, renamed.system) == ("after", "by another program")
+    store.close()
 
 
 def test_a_file_in_place_of_the_folder_is_reported(tmp_path: Path) -> None:

@@ -93,8 +93,59 @@ USES: dict[str, Case] = {
 }
 
 
-def complete(words: str, world: World, environment: dict[str, str]) -> list[str]:
-    """The arguments of a process for the use of ``words``."""
-    chosen = [os.fspath(argument) for argument in USES[words].arguments(world)]
+WEIGHTS = "hf:owner/weights"
+HUB_USES: dict[str, tuple[str, Case]] = {
+    "a choice of models": (
+        "baize-tui models plan",
+        Case(lambda w: ("hf:owner/names",), ("Qhub one",)),
+    ),
+    "a missing file": (
+        "baize-tui models plan",
+        Case(lambda w: (f"hf:owner/names/{hostile('Qtyped')}",), ("Qhub one",)),
+    ),
+    "a choice of folders": (
+        "baize-tui models pull",
+        Case(lambda w: ("hf:owner/folders",), ("Qhub one",)),
+    ),
+    "a choice of adapters": (
+        "baize-convert adapter",
+        Case(
+            lambda w: ("hf:owner/adapters", "--base", w.base, "-o", w.folder / "a.gguf"),
+            ("Qhub one",),
+        ),
+    ),
+    "a name outside": ("baize-tui models plan", Case(lambda w: ("hf:owner/outside",), ("Qhub",))),
+    "a name outside, to convert": (
+        "baize-convert merge",
+        Case(lambda w: ("hf:owner/outside", "-o", w.folder / "a.gguf"), ("Qhub",)),
+    ),
+    "a name outside, to train": (
+        "baize-train eval",
+        Case(lambda w: ("--data", w.corpus, "--base", "hf:owner/outside"), ("Qhub",)),
+    ),
+    "a licence": ("baize-tui models pull", Case(lambda w: (WEIGHTS,), ("Qhub",))),
+    "a licence, in a plan": ("baize-convert plan", Case(lambda w: (WEIGHTS,), ("Qhub",))),
+    "a licence, to convert": (
+        "baize-convert merge",
+        Case(lambda w: (WEIGHTS, "--outtype", "F32", "-o", w.folder / "a.gguf"), ("Qhub",)),
+    ),
+    "a licence, to compare": (
+        "baize-convert verify",
+        Case(lambda w: (w.model, "--base", WEIGHTS, "--tokens", "16"), ("Qhub",)),
+    ),
+    "a licence, to train": (
+        "baize-train eval",
+        Case(lambda w: ("--data", w.corpus, "--base", WEIGHTS), ("Qhub",)),
+    ),
+}
+"""Uses of a hub, with their commands."""
+
+
+def complete(
+    words: str, world: World, environment: dict[str, str], case: Case | None = None
+) -> list[str]:
+    """The arguments of a process for the use ``case`` of ``words``, or for the one in ``USES``."""
+    arguments = (case or USES[words]).arguments(world)
+    chosen = [os.fspath(argument) for argument in arguments]
     server = environment["SERVER"]
     return [*process_arguments(words), *(server if one == "SERVER" else one for one in chosen)]

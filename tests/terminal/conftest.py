@@ -11,7 +11,7 @@ import pytest
 from baize_tui.paths import Paths
 from tests.hub import stand_in
 from tests.made_once import made_once
-from tests.terminal.hostile_world import World, build_world, write_model
+from tests.terminal.hostile_world import OUTSIDE, World, build_world, hub_folders, write_model
 from tests.terminal.terminal_bytes import SURROGATE, hostile
 from tests.train import scripted_server
 
@@ -34,9 +34,10 @@ def environment(world: World, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A hub and a server on this machine, whose answers are hostile."""
     kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     with (
-        stand_in.serve({"owner/adapter": world.peft}) as hub,
+        stand_in.serve(hub_folders(world)) as hub,
         scripted_server.serve(lambda messages: hostile("Qserver", SURROGATE)) as server,
     ):
+        hub.listed = OUTSIDE
         yield {
             **kept,
             "HF_ENDPOINT": hub.url,

@@ -46,7 +46,7 @@ SOURCES = {
     "Qpeft": "an adapter's folder and configuration",
     "Qchats": "an export of another program",
     "Qserver": "answers of a server",
-    "Qhub": "answers of a hub",
+    "Qhub": "names of files on a hub, and what they contain",
     "Qtyped": "what is typed on the command line",
 }
 """The tags and what they stand for."""
@@ -100,6 +100,33 @@ def build_world(paths: Paths, folder: Path, model: Path) -> World:
         chats=_write_chats(folder / hostile_name("Qchats")),
         backup=_write_backup(paths, folder / hostile_name("Qchats backup")),
     )
+
+
+def hub_folders(world: World) -> dict[str, Path]:
+    """Repositories of a hub by name; each has files whose names attack."""
+    hub = world.folder / "hub"
+    for kind in ("names", "folders", "adapters", "weights", "outside"):
+        folder = hub / kind
+        folder.mkdir(parents=True)
+        for ending in ("gguf", "safetensors", "json", "txt"):
+            (folder / f"{hostile_name('Qhub')}.{ending}").write_bytes(b"{}")
+    for name in ("one", "two"):
+        text = f"Qhub {name} $(reboot) `reboot` -rf 'a \" 白"
+        (hub / "names" / f"{text}.gguf").write_bytes(b"GGUF")
+        for kind in ("folders", "adapters"):
+            (hub / kind / text).mkdir()
+        (hub / "folders" / text / "config.json").write_text("{}")
+        (hub / "adapters" / text / "adapter_config.json").write_text("{}")
+    shutil.copytree(BASE, hub / "weights", dirs_exist_ok=True)
+    card = {"license": hostile("Qhub"), "tags": [hostile("Qhub")]}
+    (hub / "weights" / "README.md").write_text(f"---\n{yaml.safe_dump(card)}---\n", "utf-8")
+    return {f"owner/{folder.name}": folder for folder in hub.iterdir()} | {
+        "owner/adapter": world.peft
+    }
+
+
+OUTSIDE = {"owner/outside": [f"../{hostile('Qhub')}.gguf", hostile("Qhub")]}
+"""Names that a listing has, although no repository can have such files."""
 
 
 def toml(values: Mapping[str, object]) -> str:

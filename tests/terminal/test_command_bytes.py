@@ -14,7 +14,7 @@ import pytest
 
 from baize_shared.sanitizer import is_harmless
 from tests.program_commands import RUN, all_commands, with_json
-from tests.terminal.command_uses import USES, complete
+from tests.terminal.command_uses import HUB_USES, USES, Case, complete
 from tests.terminal.hostile_world import SOURCES, World
 from tests.terminal.pty_session import PtySession
 from tests.terminal.terminal_bytes import ATTACKS, assert_harmless, hostile
@@ -26,24 +26,30 @@ def test_every_command_is_in_the_table() -> None:
     assert set(USES) == set(all_commands())
 
 
-@pytest.mark.parametrize("words", USES)
-def test_a_command_writes_only_text(words: str, world: World, environment: dict[str, str]) -> None:
-    program, *arguments = complete(words, world, environment)
+CASES = {words: (words, case) for words, case in USES.items()} | HUB_USES
+JSON_CASES = {name: (words, case) for name, (words, case) in CASES.items() if words in with_json()}
+
+
+@pytest.mark.parametrize(("words", "case"), CASES.values(), ids=CASES)
+def test_a_command_writes_only_text(
+    words: str, case: Case, world: World, environment: dict[str, str]
+) -> None:
+    program, *arguments = complete(words, world, environment, case)
     with PtySession(*arguments, program=[program], environment=environment, columns=200) as command:
         assert command.wait_for_end() in EXIT_CODES, command.written
     assert_harmless(command.written)
     assert b"Traceback" not in command.written
     assert b"unexpected error" not in command.written
-    for tag in USES[words].prints:
+    for tag in case.prints:
         assert tag.encode() in command.written, f"{SOURCES[tag]} was not printed"
 
 
-@pytest.mark.parametrize("words", sorted(with_json()))
+@pytest.mark.parametrize(("words", "case"), JSON_CASES.values(), ids=JSON_CASES)
 def test_json_is_one_object_that_a_terminal_can_show(
-    words: str, world: World, environment: dict[str, str]
+    words: str, case: Case, world: World, environment: dict[str, str]
 ) -> None:
     done = subprocess.run(
-        [*complete(words, world, environment), "--json"],
+        [*complete(words, world, environment, case), "--json"],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         env=environment,

@@ -182,7 +182,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         # Another text may replace this one soon.
         client.wait_for(lambda _: b"titled" in client.written or b"no title" in client.written)
         client.type(alt("d"))
-        client.wait_for("Deleted.")
+        client.wait_for("deleted · ")
         client.type(alt("z"))
         client.wait_for(lambda screen: LONG in screen)
         client.type(CTRL_B + "\x1b[3~")

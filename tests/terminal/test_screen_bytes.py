@@ -21,6 +21,7 @@ from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
 from baize_tui.app.conversation.screen import THEME_QUESTION
 from baize_tui.app.screens import conversation_options, models, settings
 from baize_tui.app.screens.dialogs import HELP_TITLE
+from baize_tui.app.screens.model_import import PATH_QUESTION
 from baize_tui.app.screens.picker import SEARCH
 from tests.terminal.hostile_world import World
 from tests.terminal.pty_session import DOWN, ENTER, ESCAPE, PtySession
@@ -167,6 +168,28 @@ def test_the_models_screen_and_what_it_opens(client: PtySession, world: World) -
     client.wait_for("Qtyped")
     close(client, "Path of a GGUF model")
     close(client, models.TITLE)
+
+
+def test_names_on_a_hub_are_text(world: World, environment: dict[str, str]) -> None:
+    hub = {name: environment[name] for name in ("HF_ENDPOINT", "HF_HOME")}
+    with PtySession(columns=160, lines=50, environment=hub) as client:
+        client.wait_for("moderated")
+        client.type(key_of("model"))
+        client.wait_for(models.TITLE)
+        client.type(F6)
+        client.wait_for(PATH_QUESTION)
+        for name, shown in (("names", "Qhub one"), ("outside", "../Qhub")):
+            client.type(f"hf:owner/{name}{ENTER}")
+            client.wait_for(shown)
+            client.type("\x15")  # an empty line again
+        client.type(f"hf:owner/weights{ENTER}")
+        client.wait_for("Licence: Qhub")
+        client.type(ESCAPE)
+        client.wait_for(lambda screen: "Licence: Qhub" not in screen)
+        close(client, models.TITLE)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+    assert_harmless(client.written)
 
 
 def test_forms_show_values_as_text(client: PtySession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -14,6 +15,8 @@ import pytest
 from baize_tui.paths import Paths, project_paths
 from baize_tui.store.conversations import Store
 from tests.terminal.pty_session import CTRL_Q, PtySession
+
+LEFT = "\x1b[D"
 
 _NAMESPACE = ["unshare", "--mount", *(["--map-root-user"] if os.geteuid() else [])]
 _MOUNT = (
@@ -123,6 +126,29 @@ def test_the_client_opens(state: str, session: str, home: Path) -> None:
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     assert b"Traceback" not in client.written
+
+
+def test_the_client_saves_once_the_disk_has_space(session: str, home: Path, paths: Paths) -> None:
+    """Its first words are written to the disk without a restart, and the problem ends."""
+    program, *arguments = inside(
+        "full", home, [sys.executable, "-m", "baize_tui", "--session", session]
+    )
+    with PtySession(*arguments, program=[program], columns=120) as client:
+        client.wait_for(lambda screen: "A kept question" in screen and "moderated" in screen)
+        client.type("my words")
+        client.wait_for("the draft is not saved yet")
+        inside_it = f"/proc/{client.pid}/root"
+        Path(f"{inside_it}{home}/fill").unlink()
+        client.wait_for("the draft is saved")
+        # SQLite opens no file that is mounted for another process only.
+        copy = shutil.copytree(f"{inside_it}{paths.data}", home.with_name("copy"))
+        with contextlib.closing(sqlite3.connect(copy / paths.conversations_file.name)) as file:
+            (parts,) = file.execute("SELECT parts FROM unsent").fetchone()
+        assert "my words" in parts
+        client.type(LEFT)
+        client.wait_for(lambda screen: "the draft is saved" not in screen)
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
 
 
 def test_an_empty_home_is_no_error(state: str, home: Path) -> None:

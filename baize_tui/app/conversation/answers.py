@@ -32,6 +32,7 @@ from baize_tui.chat.events import (
     ChatEvent,
     LoadingModel,
     MessageSaved,
+    SavedAgain,
     SaveFailed,
     TurnsDropped,
     WaitingForEngine,
@@ -178,6 +179,8 @@ class Answers:
                 self._fail(event, is_open)
             case SaveFailed(why=why):
                 self._surface.begin_problem("answer", f"{NOT_SAVED_YET}: {why}")
+            case SavedAgain() if not self._surface.chat.unsaved:
+                self._surface.end_problem("answer", SAVED_AGAIN)
             case LoadingModel(model=model, progress=progress) if is_open:
                 self._show_progress(f"{LOADING} {model}", progress)
             case Prefilling(done=done, total=total) if is_open:
@@ -254,13 +257,19 @@ class Answers:
             self._idle_status.show()
         for notice in event.notices:
             self._surface.screen.notify(notice, severity="warning", markup=False)
-        if not event.saved:
-            why = f"{NOT_SAVED_YET}: {event.why_unsaved}; {RETRIED}"
+        self._show_whether_saved()
+
+    def _show_whether_saved(self) -> None:
+        """An answer has ended: show until it is saved that it is not."""
+        chat = self._surface.chat
+        if chat.unsaved:
+            why = f"{NOT_SAVED_YET}: {chat.why_unsaved}; {RETRIED}"
             self._surface.begin_problem("answer", why)
-        elif not self._surface.chat.unsaved:
+        else:
             self._surface.end_problem("answer", SAVED_AGAIN)
 
     def _fail(self, event: AnswerFailed, is_open: bool) -> None:
+        self._show_whether_saved()
         if is_open and event.message is not None:
             self._complete_turn(event.message)
         if is_open:

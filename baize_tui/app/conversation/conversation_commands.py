@@ -8,7 +8,7 @@ from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.app.conversation.undo import DELETED, UndoStack
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.formats import UnknownFormat
@@ -122,4 +122,4 @@ class ConversationCommands:
         self._undo_stack.push(undo)
         self._list_updates.refresh()
         self._idle_status.show_current()
-        surface.screen.notify(f"Deleted. {self._undo_key} restores it.")
+        surface.status.show(DELETED.format(key=self._undo_key))

@@ -12,6 +12,8 @@ from baize_tui.store.errors import StoreError
 WATCH_EVERY_S = 1.0
 READ_GROUP = "list"
 """The group of the worker that reads the list."""
+PROBLEM = "list"
+"""The id of the problem that the list cannot be read."""
 SAVED_AGAIN, READ_AGAIN = "everything is saved again", "the list is up to date again"
 
 
@@ -48,9 +50,9 @@ class ListUpdates:
         try:
             listed = await surface.chat.conversations.list_with_version()
         except StoreError as error:
-            surface.begin_problem("list", str(error))
+            surface.begin_problem(PROBLEM, str(error))
             return
-        surface.end_problem("list", READ_AGAIN)
+        surface.end_problem(PROBLEM, READ_AGAIN)
         self._version = listed.version
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
@@ -65,7 +67,7 @@ class ListUpdates:
         except StoreError:
             return  # such as a lock that another program holds; the next look may succeed
         changed = version != self._version
-        if changed:
+        if changed or PROBLEM in self._surface.view.problems:
             self.refresh()
         if self.on_watch is not None:
             self.on_watch(changed)

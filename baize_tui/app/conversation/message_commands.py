@@ -9,7 +9,7 @@ from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import EDITING
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.app.conversation.undo import DELETED, UndoStack
 from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import Mark
 
@@ -162,12 +162,12 @@ class MessageCommands:
             return
         messages, message_id = self._surface.chat.messages, turn.message.id
         await messages.delete(message_id)
-        self._composer.leave_edit()
-        await self._conversation_view.reload()
 
         async def undo() -> None:
             await self._conversation_view.open(await messages.undelete(message_id))
 
         self._undo_stack.push(undo)
+        self._composer.leave_edit()
+        await self._conversation_view.reload()
         key = self._surface.state.keys["undo"]
-        self._surface.screen.notify(f"Deleted. {key} restores it.")
+        self._surface.status.show(DELETED.format(key=key))

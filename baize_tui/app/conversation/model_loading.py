@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Awaitable, Callable
 
 from baize_shared.progress import TimeLeft, progress_text
 from baize_tui.app.conversation.conversation_view import ConversationView
@@ -12,6 +13,7 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import LOADING
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, NoModelInstalled
 from baize_tui.engine.client import EngineFailure
+from baize_tui.store.errors import StoreError
 
 NO_MODEL = "no model"
 NO_MODEL_YET = "There is no model yet."
@@ -33,27 +35,57 @@ class ModelLoading:
         self._draft_cost = draft_cost
         self._conversation_view = conversation_view
 
-    async def load_first(self, name: str | None) -> None:
-        """Find and load model ``name``, or the first that is installed if it is None."""
+    async def load_first(self, name: str | None, session: str | None) -> None:
+        """Load the model that answers next: that of the conversation ``session`` if it is on this
+        machine, else model ``name``, which is the first that is installed if it is None."""
         state = self._surface.state
         try:
-            try:
-                is_default = name == state.settings.model.default
-                find = state.chat.catalog.find_model
-                state.model = state.chat.default_model() if is_default else find(name)
-            except CatalogError as error:
-                is_first_run = isinstance(error, NoModelInstalled)
-                state.problem = NO_MODEL_YET if is_first_run else str(error)
-                self._surface.status.show(NO_MODEL, "problem")
+            self._find_first(name)
             self._conversation_view.show_welcome()
             self._conversation_view.show_disclaimer()
-            if state.model is not None:
+            own = await self._own_model(session)
+            if own is not None and own != state.model:
+                if state.model is not None:
+                    state.chat.active_model.choose_for_new_conversations(state.model)
+                await self._load(own, state.chat.load_model)
+            elif state.model is not None:
                 await self.load(state.model)
         finally:
             state.load_ended.set()
 
+    def _find_first(self, name: str | None) -> None:
+        """Find the model of new conversations, or say why there is none."""
+        state = self._surface.state
+        try:
+            is_default = name == state.settings.model.default
+            find = state.chat.catalog.find_model
+            state.model = state.chat.default_model() if is_default else find(name)
+        except CatalogError as error:
+            is_first_run = isinstance(error, NoModelInstalled)
+            state.problem = NO_MODEL_YET if is_first_run else str(error)
+            self._surface.status.show(NO_MODEL, "problem")
+
+    async def _own_model(self, session: str | None) -> CatalogModel | None:
+        """The model that the conversation ``session`` needs, if it is on this machine."""
+        if session is None:
+            return None
+        chat = self._surface.chat
+        with contextlib.suppress(CatalogError, StoreError):
+            conversation = await chat.conversations.get(session)
+            return chat.active_model.required_by(conversation)
+        return None
+
     async def load(self, model: CatalogModel) -> None:
         """Load ``model`` in place of the present one; if that fails, none is loaded."""
+        self._surface.state.model, self._surface.state.problem = model, ""
+        self._conversation_view.show_welcome()
+        await self._load(model, self._surface.chat.use_model)
+
+    async def _load(
+        self,
+        model: CatalogModel,
+        load: Callable[[CatalogModel, Callable[[float], None]], Awaitable[object]],
+    ) -> None:
         surface = self._surface
         left = TimeLeft()
 
@@ -62,10 +94,8 @@ class ModelLoading:
             surface.status.show(text, "busy", short=f"{LOADING} {done:.0%}")
 
         show_progress(0.0)
-        surface.state.model, surface.state.problem = model, ""
-        self._conversation_view.show_welcome()
         try:
-            await surface.chat.use_model(model, show_progress)
+            await load(model, show_progress)
         except EngineFailure as error:
             surface.status.show(str(error), "problem")
             surface.screen.notify(

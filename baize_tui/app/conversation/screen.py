@@ -173,18 +173,9 @@ class ConversationScreen(Screen[None]):
             self.workers.cancel_group(self, group)
 
     def _start_command(self, command: Callable[[], Awaitable[None]], group: str) -> None:
-        """Run a command that waits for dialogs or the model, once at a time; a failed write is
-        shown."""
-        if any(worker.group == group and worker.is_running for worker in self.workers):
-            return
-
-        async def run() -> None:
-            try:
-                await command()
-            except StoreError as error:
-                self.status.show(str(error), "problem")
-
-        self._surface.run_worker(run, group=group)
+        """Run a command that waits for dialogs or the model, once at a time."""
+        if not any(worker.group == group and worker.is_running for worker in self.workers):
+            self._surface.run_worker(command, group=group)
 
     # --- events ---------------------------------------------------------------------------------
 
@@ -255,7 +246,7 @@ class ConversationScreen(Screen[None]):
     @on(OptionList.OptionSelected, "#conversations")
     async def _open_selected(self, event: OptionList.OptionSelected) -> None:
         if event.option.id is not None:
-            await self._conversations.open(event.option.id)
+            await self.run_action(f"open_conversation({event.option.id!r})")
 
     @on(ConversationList.DeletePressed)
     def _confirm_delete(self, event: ConversationList.DeletePressed) -> None:
@@ -299,7 +290,7 @@ class ConversationScreen(Screen[None]):
 
     @on(Prompt.HistoryStep)
     async def _recall(self, event: Prompt.HistoryStep) -> None:
-        await self._composer.recall(event.step)
+        await self.run_action("earlier" if event.step > 0 else "later")
 
     @on(Prompt.ScrollTranscript)
     def _page(self, event: Prompt.ScrollTranscript) -> None:
@@ -459,6 +450,9 @@ class ConversationScreen(Screen[None]):
     def action_import(self) -> None:
         self._start_command(self._transfers.import_file, "transfer")
 
+    async def action_open_conversation(self, conversation_id: str) -> None:
+        await self._conversations.open(conversation_id)
+
     async def action_delete_conversation(self, conversation_id: str) -> None:
         await self._conversations.delete(conversation_id)
 
@@ -474,7 +468,8 @@ class ConversationScreen(Screen[None]):
         async def choose() -> None:
             name = await self.model_loading.choose()
             if name is not None:
-                self.run_worker(self.model_loading.use(name), group="load", exclusive=True)
+                use = partial(self.model_loading.use, name)
+                self._surface.run_worker(use, group="load", exclusive=True)
 
         self._start_command(choose, "models")
 

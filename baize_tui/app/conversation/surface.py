@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import cast
+from collections.abc import Awaitable, Callable
 
 from msgspec import Struct
 from textual.screen import Screen
@@ -16,6 +15,7 @@ from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.chat.chat import Chat
+from baize_tui.store.errors import StoreError
 
 
 class Surface(Struct, frozen=True, eq=False):
@@ -37,10 +37,19 @@ class Surface(Struct, frozen=True, eq=False):
     def run_worker(
         self, work: Callable[[], Awaitable[None]], *, group: str, exclusive: bool = False
     ) -> None:
-        """Run ``work`` in the background; ``exclusive`` cancels the others of its group."""
+        """Run ``work`` in the background; ``exclusive`` cancels the others of its group.
+
+        If it cannot use the store, the reason is shown.
+        """
+
+        async def run() -> None:
+            try:
+                await work()
+            except StoreError as error:
+                self.status.show(str(error), "problem")
+
         # A function, not a coroutine: a worker cancelled before it starts never calls it.
-        function = cast("Callable[[], Coroutine[None, None, None]]", work)
-        _: Worker[None] = self.screen.run_worker(function, group=group, exclusive=exclusive)
+        _: Worker[None] = self.screen.run_worker(run, group=group, exclusive=exclusive)
 
     def begin_problem(self, id: str, text: str) -> None:
         """Show a problem until ``end_problem``, not only until the person's next key."""

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from baize_tui.store.errors import StoreError
+
 Undo = Callable[[], Awaitable[None]]
+DELETED = "deleted · {key} restores it"
+"""A note for the status line, where it ends with the next key: also with that of the undo."""
 
 
 class UndoStack:
@@ -21,8 +25,17 @@ class UndoStack:
         self._undos.append(undo)
 
     async def undo(self) -> bool:
-        """Undo the latest change; False if there is none."""
+        """Undo the latest change; False if there is none.
+
+        Raises:
+            StoreError: it cannot be undone now.
+        """
         if not self._undos:
             return False
-        await self._undos.pop()()
+        undo = self._undos.pop()
+        try:
+            await undo()
+        except StoreError:  # such as on a full disk: it can be tried again
+            self._undos.append(undo)
+            raise
         return True

@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import OTHER_KEYS, Action, keys_text
+from baize_tui.app.widgets.text_fields import LineInput
 
 Result = TypeVar("Result")
 
@@ -118,7 +119,7 @@ class LineDialog(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield Input(self._value, compact=True, select_on_focus=False)
+            yield LineInput(self._value, compact=True, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self.dismiss(clean_line(event.value) or None)

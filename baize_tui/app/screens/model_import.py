@@ -21,6 +21,7 @@ from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import CANCEL, Dialog, LineDialog
 from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.state import ClientState
+from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import (
     Importable,
@@ -70,7 +71,7 @@ class PathDialog(Dialog[Found | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(PATH_QUESTION, classes="title", markup=False)
-            yield Input(compact=True, select_on_focus=False)
+            yield LineInput(compact=True, select_on_focus=False)
             yield Static(CANCEL, id="state", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from baize_shared.licenses import UNKNOWN_LICENSE
 from baize_shared.progress import bar
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
@@ -13,7 +14,6 @@ from baize_tui.catalog.recipes import CatalogModel
 Entry = CatalogModel | CatalogAdapter
 
 NOT_DOWNLOADED, FILE_GONE = "not downloaded", "file is gone"
-UNKNOWN_LICENSE = "not stated"
 
 
 def row_text(

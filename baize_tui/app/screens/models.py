@@ -27,6 +27,7 @@ from baize_tui.app.screens.picker import SEARCH
 from baize_tui.app.services.background_pulls import PullEvent, PullProgress
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
+from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.plans import ModelPlan, Plan
@@ -98,7 +99,7 @@ class ModelsScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
             yield Static(TITLE, classes="title", markup=False)
-            yield Input(placeholder=SEARCH, compact=True)
+            yield LineInput(placeholder=SEARCH, compact=True)
             yield OptionList(id="choices", compact=True, markup=False)
             yield Static("", id="details", markup=False)
             yield Static("", id="notice", markup=False)

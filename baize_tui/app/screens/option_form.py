@@ -14,6 +14,7 @@ from textual.widgets import Input, Static, TextArea
 
 from baize_shared.sanitizer import clean_text
 from baize_tui.app.widgets.choice_lists import ChoiceSelect
+from baize_tui.app.widgets.text_fields import LineInput, TextBox
 from baize_tui.setting_fields import SettingField
 from baize_tui.settings import SettingsError
 
@@ -78,7 +79,7 @@ class OptionRow(Vertical):
     def _control(self) -> Widget:
         option = self.option
         if option.field.key == "system":
-            return TextArea(str(option.effective or ""), compact=True, show_line_numbers=False)
+            return TextBox(str(option.effective or ""), compact=True, show_line_numbers=False)
         default = "" if option.default is None else _value_text(option.default)
         if option.field.kind is bool or option.choices:
             # The blank choice is the default.
@@ -91,7 +92,7 @@ class OptionRow(Vertical):
             prompt = f"{default} {DEFAULT}".strip()
             return ChoiceSelect(rows, prompt=prompt, compact=True, value=value)
         text = "" if option.value is None else str(option.value)
-        return Input(text, placeholder=default or DEFAULT, compact=True)
+        return LineInput(text, placeholder=default or DEFAULT, compact=True)
 
     def on_mount(self) -> None:
         self._show_mark()

@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
-from baize_tui.app.actions import Action
+from baize_tui.app.actions import Action, key_name
 from baize_tui.app.screens.picker import Choice, Picker
 
 TITLE = "Commands"
+_NARROW = 45
+"""Columns of the terminal below which a row is a title and its key."""
 
 
 class Palette(Picker[Action]):
@@ -20,6 +22,8 @@ class Palette(Picker[Action]):
     Palette {
         OptionList {
             max-height: 24;
+            scrollbar-size-vertical: 1;
+            scrollbar-background: $panel;
             text-wrap: nowrap;
             text-overflow: ellipsis;
         }
@@ -34,5 +38,7 @@ class Palette(Picker[Action]):
 
     def _row(self, choice: Choice[Action]) -> Text:
         action = choice.value
+        if self.app.size.width < _NARROW:  # no room for columns
+            return Text(f"{action.title} ").append(key_name(action.key), "dim")
         row = Text(f"{action.title:<{self._title_width}}  {action.key:<{self._key_width}}  ")
         return row.append(action.help, "dim")

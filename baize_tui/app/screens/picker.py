@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
+from baize_tui.app.widgets.text_fields import LineInput
 
 SEARCH = "Type to search"
 
@@ -52,7 +53,7 @@ class Picker(Dialog[T | None], Generic[T]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield Input(placeholder=SEARCH, compact=True)
+            yield LineInput(placeholder=SEARCH, compact=True)
             yield ChoiceList(id="choices", compact=True, markup=False)
 
     def on_mount(self) -> None:

@@ -41,9 +41,9 @@ def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
 
     Raises:
         OSError: the editor cannot be started.
-        EditorFailed: it refused the text.
+        EditorFailed: it refused the text, or is not a command.
     """
-    command = shlex.split(editor_command())
+    command = _split(editor_command())
     with tempfile.TemporaryDirectory(prefix="baize-") as folder:
         draft = Path(folder) / "message.md"
         draft.write_text(text, encoding="utf-8")
@@ -57,6 +57,16 @@ def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
         name = signal.Signals(-code).name
         return Edited(edited, f"{command[0]} was ended by {name}; this is what it had saved")
     return Edited(edited)
+
+
+def _split(command: str) -> list[str]:
+    try:
+        words = shlex.split(command)
+    except ValueError as error:  # a quotation mark without its partner
+        raise EditorFailed(f"$VISUAL or $EDITOR is not a command: {command} ({error})") from error
+    if not words:
+        raise EditorFailed("$VISUAL or $EDITOR is blank")
+    return words
 
 
 def _read(draft: Path, before: str) -> str:

@@ -9,7 +9,6 @@ from msgspec import Struct
 from rich.text import Text
 from textual import events
 from textual.actions import SkipAction
-from textual.binding import Binding
 from textual.message import Message
 from textual.strip import Strip
 from textual.widgets import TextArea
@@ -17,14 +16,10 @@ from textual.widgets.text_area import Edit, EditHistory, EditResult, Location, S
 
 from baize_tui.app.actions import Action
 from baize_tui.app.widgets.pastes import Pastes, Run, clean_entry, is_large, runs_in
+from baize_tui.app.widgets.text_fields import editing_actions
 from baize_tui.store.records import DraftParts, parts_text
 
-_EDITING: dict[str, str] = {
-    key: binding.action
-    for binding in TextArea.BINDINGS
-    if isinstance(binding, Binding)
-    for key in binding.key.split(",")
-}
+_EDITING = editing_actions(TextArea)
 """``TextArea``'s own keys for moving and deleting, with their actions."""
 
 _RECALL_STEPS = {"earlier": 1, "later": -1}
@@ -209,8 +204,7 @@ class Prompt(TextArea):
     # --- keys and pastes ------------------------------------------------------------------------
 
     async def _on_key(self, event: events.Key) -> None:
-        # Not bindings: those run only after the event has bubbled up, so that letters typed after
-        # a backspace would be inserted before it runs.
+        # Not bindings: see ``text_fields``.
         match event.key:
             case key if key in self._recall_keys:
                 self.post_message(self.HistoryStep(self._recall_keys[key]))

@@ -14,6 +14,7 @@ from typing import Any
 import llama_cpp.llama_cpp as lib
 
 from baize_shared.number_limits import LARGEST_INT
+from baize_shared.regular_files import open_regular
 from baize_shared.split_files import model_stem
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.libraries import ggml_library
@@ -86,8 +87,8 @@ def read_header(path: str) -> GgufHeader:
         ModelFileError: the file is missing, not a GGUF, cut short, or has an impossible header.
     """
     try:
-        size = Path(path).stat().st_size
-        with Path(path).open("rb") as file:
+        with open_regular(Path(path)) as file:
+            size = os.fstat(file.fileno()).st_size
             start = file.read(_GGUF_FIXED_HEADER.size)
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, not a GGUF file") from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,6 +11,7 @@ from tqdm import tqdm
 from baize_convert import PROGRAM
 from baize_convert.budget import choose_budget, estimated_seconds, parse_size
 from baize_convert.cli import json_results, text_results
+from baize_convert.cli.downloads import Source, close_files, find_downloads
 from baize_convert.cli.options import (
     AdapterOptions,
     InspectOptions,
@@ -22,10 +23,11 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.cache import cache_weights
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.inspect import describe
-from baize_convert.merge import merge
+from baize_convert.merge import check_output, merge
 from baize_convert.opening import open_adapter, open_adapters, open_base
 from baize_convert.output.adapter_file import parse_adapter_outtype, write_adapter
 from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.output.output_path import check_output_path
 from baize_convert.parity.check import TokenizerDiffers
 from baize_convert.parity.conversations import source_template
 from baize_convert.parity.source_tokenizers import open_source_tokenizer
@@ -44,7 +46,7 @@ from baize_shared.sanitizer import clean_line
 
 def show_plan(options: PlanOptions) -> None:
     """Print the plan of a merge; nothing is written."""
-    plan = _make_plan(options, download_weights=False)
+    plan = _make_plan(options)
     budget = choose_budget(plan.layout, parse_size(options.max_ram))
     seconds = estimated_seconds(plan.layout, budget.workers)
     if options.json:
@@ -56,11 +58,15 @@ def show_plan(options: PlanOptions) -> None:
 def run_merge(options: MergeOptions) -> None:
     """Merge, quantize and print the quantization loss."""
     output, memory = options.output, parse_size(options.max_ram)
+    plan = _make_plan(options)  # what cannot be converted is not downloaded
+    check_output(plan, output)
+    _show_downloads(plan.sources)
     if options.keep_source and options.base.startswith(HUB_PREFIX):
-        _plan(options, download_weights=False)  # what cannot be converted is not downloaded
         with _byte_bar(options.base, json=options.json) as bar:
             cache_weights(parse_name(options.base), _resumable(bar))
-    plan = _make_plan(options)
+        plan = _plan_again(plan, options)
+    elif find_downloads(plan.adapters):
+        plan = _plan_again(plan, options)
     notices: list[str] = []
 
     def notice(line: str) -> None:
@@ -88,10 +94,22 @@ def run_merge(options: MergeOptions) -> None:
         _print_lines(text_results.merge_lines(plan, output, loss))
 
 
+def _plan_again(plan: Plan, options: MergeOptions) -> Plan:
+    """``plan`` with the weights on this machine that are downloaded before the merge."""
+    close_files(plan.sources)
+    return _plan(options, download_weights=True)
+
+
 def convert_adapter(options: AdapterOptions) -> None:
     """Write an adapter as a GGUF LoRA."""
     outtype, output = parse_adapter_outtype(options.outtype), options.output
-    base, adapter = open_base(options.base), open_adapter(options.adapter)
+    base = open_base(options.base)
+    adapter = open_adapter(options.adapter, download_weights=False)
+    _show_downloads([adapter])  # only headers of the base are read
+    if find_downloads([adapter]):
+        check_output_path(output, [*adapter.files, *base.files], [adapter.path, base.path])
+        close_files([adapter])
+        adapter = open_adapter(options.adapter)
     for note in adapter.notes:
         print_message(PROGRAM, note)
     modules = write_adapter(base, adapter, output, outtype)
@@ -105,12 +123,11 @@ def verify(options: VerifyOptions) -> None:
         ConvertError: its tokenizer is another one.
     """
     result = options.result
-    plan = plan_conversion(
-        options.base,
-        open_adapters(options.adapters or ()),
-        parse_outtype("F32"),
-        ConversionOptions(pre=options.pre),
-    )
+    plan = _plan_verification(options, download_weights=False)
+    _show_downloads(plan.sources)
+    if find_downloads(plan.adapters):
+        close_files(plan.sources)
+        plan = _plan_verification(options, download_weights=True)
     tokenizers = _compare_tokenizers(plan, result)
     with (
         _byte_bar("source", plan.layout.tensor_bytes, json=options.json) as bar,
@@ -135,6 +152,16 @@ def verify(options: VerifyOptions) -> None:
         )
 
 
+def _plan_verification(options: VerifyOptions, *, download_weights: bool) -> Plan:
+    """Plan the float32 merge; ``download_weights`` is for adapters on the hub."""
+    return plan_conversion(
+        options.base,
+        open_adapters(options.adapters or (), download_weights=download_weights),
+        parse_outtype("F32"),
+        ConversionOptions(pre=options.pre),
+    )
+
+
 def _compare_tokenizers(plan: Plan, result: Path) -> TokenizerComparison:
     """Compare the tokenizer of ``result`` with that of the source of ``plan``."""
     template = None
@@ -153,9 +180,15 @@ def inspect(options: InspectOptions) -> None:
         _print_lines(text_results.description_lines(description))
 
 
-def _make_plan(options: PlanOptions, *, download_weights: bool = True) -> Plan:
-    """Plan the conversion and print its warnings; see ``_plan``."""
-    plan = _plan(options, download_weights=download_weights)
+def _show_downloads(sources: Sequence[Source]) -> None:
+    """Say what is about to be downloaded from the hub; nothing for local files."""
+    for download in find_downloads(sources):
+        print_message(PROGRAM, text_results.download_line(download))
+
+
+def _make_plan(options: PlanOptions) -> Plan:
+    """Plan the conversion from headers alone, and print its warnings."""
+    plan = _plan(options, download_weights=False)
     for warning in plan.warnings:
         print_message(PROGRAM, warning)
     return plan

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from baize_convert.budget import Budget
+from baize_convert.cli.downloads import find_downloads
 from baize_convert.parity.tokenizers import TokenizerComparison
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
@@ -17,6 +18,7 @@ from baize_convert.verify.predictions import PredictionComparison
 def plan_object(plan: Plan, budget: Budget, seconds: float) -> dict[str, Any]:
     return {
         **_describe(plan),
+        "downloads": [asdict(download) for download in find_downloads(plan.sources)],
         "peak_memory_bytes": budget.peak_bytes,
         "estimated_seconds": round(seconds, 1),
     }

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from baize_convert.budget import Budget
+from baize_convert.cli.downloads import Download, find_downloads
 from baize_convert.inspect import Description
 from baize_convert.lora.adapter import Adapter
 from baize_convert.parity.tokenizers import TokenizerComparison
@@ -17,6 +18,7 @@ from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
 from baize_convert.quantization.outtype_names import OuttypeName
 from baize_convert.verify.predictions import PredictionComparison
+from baize_shared.licenses import UNKNOWN_LICENSE
 from baize_shared.progress import duration_text
 from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
@@ -54,10 +56,16 @@ def plan_lines(plan: Plan, budget: Budget, seconds: float) -> Iterator[str]:
             f"adapter {adapter.path}: {len(adapter.changes)} modules, weight {adapter.weight:g}, "
             f"scale {_scales(adapter)}"
         )
+    yield from map(download_line, find_downloads(plan.sources))
     yield (
         f"at most {size_text(budget.peak_bytes)} of memory, about "
         f"{duration_text(max(seconds, 1))} on {budget.workers} cores"
     )
+
+
+def download_line(download: Download) -> str:
+    license = download.license or UNKNOWN_LICENSE
+    return f"{download.source}: {size_text(download.bytes)} to download; licence: {license}"
 
 
 def _base_files(plan: Plan) -> str:

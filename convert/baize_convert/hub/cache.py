@@ -14,6 +14,18 @@ from baize_convert.hub.repository import HubRepository, open_repository
 from baize_convert.sources.huggingface_folder import weight_files
 
 
+def missing_weights(repository: HubRepository, folder: str) -> int:
+    """Bytes of the weights of the checkpoint in ``folder`` that ``cache_weights`` would download.
+
+    Raises:
+        ConvertError: it has no weights, or the hub does not answer.
+    """
+    files = weight_files(repository.folder / folder, repository.subfolder(folder).files)
+    names = [f"{folder}/{file}".removeprefix("/") for file in files]
+    missing = [name for name in names if repository.cached(name) is None]
+    return sum(repository.file(name).locate().size for name in missing)
+
+
 def cache_weights(name: HubName, progress: Progress = lambda _: None) -> None:
     """Download the weights of a checkpoint into the hub's cache, each checked against its hash.
 

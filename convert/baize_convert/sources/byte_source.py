@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import errno
 import mmap
-import os
-import stat
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from baize_convert.failures import ConvertError
+from baize_shared.regular_files import open_regular
 
 
 class ByteSource(Protocol):
@@ -56,19 +54,6 @@ class ByteSource(Protocol):
 
     def close(self) -> None:
         """Release blocked readers: nothing will be read any more."""
-
-
-def open_regular(path: Path) -> BinaryIO:
-    """Open a file to read it; nobody waits for the writer of a pipe.
-
-    Raises:
-        OSError: it cannot be opened, or is a pipe or a device.
-    """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "not a regular file")
-    return os.fdopen(descriptor, "rb")
 
 
 class MappedFile:

@@ -15,8 +15,8 @@ import numpy as np
 from baize_convert.failures import ConvertError
 from baize_convert.quantization.ggml import Float32
 from baize_convert.quantization.imatrix import ImportanceMatrix
-from baize_convert.sources.byte_source import open_regular
 from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_integer, read_value
+from baize_shared.regular_files import open_regular
 
 _LONGEST_NAME, _MOST_ENTRIES = 4096, 1 << 16
 _LARGEST_LEGACY = 128 << 20

@@ -90,8 +90,9 @@ async def test_a_list_that_can_be_read_again_ends_the_problem(
         await ask(pilot, "Hi", "Hello there.")
         await wait_until(lambda: "is locked" in status(pilot), "the problem")
         monkeypatch.setattr(Conversations, "list_with_version", read)
-        await ask(pilot, "And?", "Hello there.")
-        await wait_until(lambda: screen(pilot).status.kind == "idle", "its end")
+        await wait_until(lambda: "up to date again" in status(pilot), "its end")
+        await pilot.press("left")
+        assert screen(pilot).status.kind == "idle"
 
 
 # --- notices ------------------------------------------------------------------------------------
@@ -123,6 +124,21 @@ def is_in_sight(widget: Widget) -> bool:
     corners = [region.offset, (region.right - 1, region.bottom - 1)]
     above = [widget.screen.get_widget_at(*corner)[0] for corner in corners]
     return region.area > 0 and all(widget in [found, *found.ancestors] for found in above)
+
+
+@pytest.mark.parametrize("size", [(31, 24), (80, 24), (110, 34)], ids=str)
+@pytest.mark.parametrize("key", ["f1", "f3", "f4", "alt+m", "ctrl+p", "f2"])
+async def test_notices_cover_no_dialog(key: str, size: tuple[int, int], run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine(), size=size, notifications=True) as pilot:
+        await ask(pilot, "Hi", "Hello there.")
+        await pilot.press(key)
+        await wait_until(lambda: pilot.app.screen is not screen(pilot), "the dialog")
+        await wait_until(lambda: pilot.app.screen.is_mounted, "its widgets")
+        client(pilot).warn("Something is wrong, and it takes several lines to say. " * 2)
+        await wait_until(lambda: "Something is wrong" in notices(pilot), "the notice")
+        await pilot.pause()
+        assert is_in_sight(pilot.app.screen.query_one(".dialog"))
+        assert is_in_sight(pilot.app.screen.query_one(Toast))
 
 
 async def test_a_notice_ends_with_a_click(run_app: RunApp) -> None:

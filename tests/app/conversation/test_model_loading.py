@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from textual.widgets import Static
 
 from baize_tui.app.screens.models import ModelsScreen
@@ -50,20 +51,60 @@ async def test_a_conversation_continues_with_its_own_model(
         assert running.name == "own"
 
 
+async def test_a_client_opened_with_a_conversation_loads_the_model_of_that_at_once(
+    run_app: RunApp, paths: Paths
+) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
+    store.close()
+
+    def find(name: str | None) -> CatalogModel:
+        return model(f"/models/{name or 'default'}.gguf", name or "default")
+
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+        await wait_until(lambda: status(pilot).startswith("own · "), "its own model")
+        await ask(pilot, "Hi", "Yes.")
+        assert [load.path for load in engine.loads] == ["/models/own.gguf"]
+        await pilot.press("ctrl+n")
+        await wait_until(lambda: "default (loads with" in status(pilot), "the default model")
+        await ask(pilot, "Hi", "Yes.")
+        assert [load.path for load in engine.loads[1:]] == ["/models/default.gguf"]
+
+
+@pytest.mark.parametrize("default_is_known", [True, False])
+async def test_the_model_of_the_opened_conversation_needs_no_default(
+    default_is_known: bool, run_app: RunApp, paths: Paths
+) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
+    store.close()
+
+    def find(name: str | None) -> CatalogModel:
+        if name is None and not default_is_known:
+            raise CatalogError("there is no default")
+        return model(f"/models/{name}.gguf", name or "default")
+
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        assert [load.path for load in engine.loads] == ["/models/own.gguf"]
+
+
 async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
     run_app: RunApp, paths: Paths
 ) -> None:
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system="", moderation=False, model="gone", title="T")
     store.close()
-    async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
 
-        def find(name: str | None) -> CatalogModel:
-            if name == "gone":
-                raise CatalogError("the file of gone is gone")
-            return model()
+    def find(name: str | None) -> CatalogModel:
+        if name == "gone":
+            raise CatalogError("the file of gone is gone")
+        return model()
 
-        catalog(pilot).find_model = find
+    engine = ScriptedEngine("Yes.")
+    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
         await say(pilot, "Hi")
         await wait_until(lambda: "the file of gone is gone" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi"]
@@ -83,8 +124,9 @@ async def test_a_failed_load_of_the_conversations_model_is_one_line(
     conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
     store.close()
     engine = ScriptedEngine("Yes.")
+    engine.load_failure = EngineFailure("own.gguf is not a GGUF file", "load")
     async with run_app(engine, open_session=conversation.id) as pilot:
-        engine.load_failure = EngineFailure("own.gguf is not a GGUF file", "load")
+        await wait_until(lambda: "not a GGUF file" in status(pilot), "the reason")
         await say(pilot, "Hi")
         await wait_until(lambda: "not a GGUF file" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi"]

@@ -125,3 +125,13 @@ async def test_a_theme_is_chosen_and_kept(run_app: RunApp) -> None:
         await wait_until(lambda: pilot.app.theme == "baize-light", "the theme")
         await wait_until(lambda: client(pilot).state.settings.look.theme == "baize-light", "it")
         assert texts(pilot) == []
+
+
+async def test_keys_are_not_cut_off_in_a_narrow_terminal(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes."), size=(31, 24)) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await wait_until(lambda: not client(pilot).state.chat.busy, "its end")
+        await open_palette(pilot)
+        room = pilot.app.screen.query_one(OptionList).scrollable_content_region.width
+        assert "New conversation ^n" in rows(pilot)
+        assert max(map(len, rows(pilot))) <= room

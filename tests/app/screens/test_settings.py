@@ -185,7 +185,8 @@ async def test_the_options_describe_the_model_that_answers(
         return find_model(name or "hot", paths)
 
     engine = ScriptedEngine("Yes.")
-    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+    async with run_app(engine, find_model=find) as pilot:
+        await screen(pilot).conversation_view.open(conversation)
         await wait_until(lambda: "cool (loads with the next question)" in status(pilot), "rest")
         assert "context" not in status(pilot)
         await open_conversation_options(pilot)

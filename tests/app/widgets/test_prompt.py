@@ -226,6 +226,8 @@ EDITORS = {
     "/nowhere/editor": ("my draft", "cannot be started"),
     "sh -c 'echo more >> $0; kill -9 $$'": ("my draftmore", "SIGKILL"),
     "sh -c 'rm $0'": ("my draft", ""),
+    "vi 'never closed": ("my draft", "is not a command"),
+    " ": ("my draft", "is blank"),
 }
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from baize_train.cli import flags
+from baize_train.cli.bases import find_base
 from baize_train.cli.output.evaluations import print_evaluation
 from baize_train.cli.progress import CountProgress
 from baize_train.corpus.dialogues import Dialogue, Turn
@@ -29,7 +30,6 @@ from baize_train.speakers.gguf_speaker import open_trained_model
 from baize_train.speakers.runnable_model import RunnableModel, check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
 from baize_train.speakers.specs import open_speaker
-from baize_train.training.bases import resolve_base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,11 +62,11 @@ class EvalOptions:
 def run_eval(options: EvalOptions) -> None:
     """Measure all models, let a judge compare them if there is one, and print a table."""
     check_passes(options.passes)
-    base = resolve_base(options.base)
-    check_adapters(base, options.adapter or [])
     dialogues = list(read_dialogues(options.data))
     if not dialogues:
         raise TrainError("there are no dialogues to evaluate with")
+    base = find_base(options.base, "run")
+    check_adapters(base, options.adapter or [])
     with tempfile.TemporaryDirectory() as work:
         models = _open_models(options, base, Path(work))
         perplexities = {

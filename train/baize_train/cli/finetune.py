@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_train.cli.bases import find_base
 from baize_train.cli.libraries import (
     disable_progress_bars,
     require_training_libraries,
@@ -19,7 +20,6 @@ from baize_train.cli.progress import StepsProgress
 from baize_train.cli.training_options import TrainingOptions, choose_preset
 from baize_train.corpus.mixing import split
 from baize_train.training.base_model import Quantization
-from baize_train.training.bases import resolve_base
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import (
     TrainingData,
@@ -59,13 +59,14 @@ class FinetuneOptions(TrainingOptions):
 def run_finetune(options: FinetuneOptions) -> None:
     """Train, or with ``dry_run`` count tokens and steps; print the result."""
     disable_progress_bars()
+    if not options.dry_run:
+        require_training_libraries()  # before a base is downloaded
     run = _training_run(options)
     if options.dry_run:
         data = tokenize_data(run)
         steps = count_steps(run, data.train)
         print_training_plan(data.train.counts, steps, run.preset.batch, json=options.json)
         return
-    require_training_libraries()
     silence_libraries()
     # Imported here: PyTorch takes seconds.
     from baize_train.training.finetune import finetune
@@ -80,7 +81,7 @@ def _training_run(options: FinetuneOptions) -> TrainingRun:
     preset = choose_preset(options, options.rank)
     data, held_out = _read_data(options)
     return TrainingRun(
-        base=resolve_base(options.base),
+        base=find_base(options.base, "tokenize" if options.dry_run else "train"),
         data=data,
         held_out=held_out,
         output=options.output,

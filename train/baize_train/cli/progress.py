@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 
 from baize_shared.printing import ProgressLine
 from baize_shared.progress import TimeLeft, progress_text
+from baize_shared.sizes import size_text
 from baize_train.errors import PROGRAM, warn
 
 if TYPE_CHECKING:
@@ -30,10 +31,11 @@ class _WorkProgress:
     def __exit__(self, *_: object) -> None:
         self._line.clear()
 
-    def _show(self, done: int, total: int, detail: str = "") -> None:
+    def _show(self, done: int, total: int, detail: str = "", count: str = "") -> None:
         part = done / total
         left = " · ".join(filter(None, (detail, self._time_left.after(part))))
-        text = progress_text(self._what, part, count=f"{done} of {total}", left=left)
+        count = count or f"{done} of {total}"
+        text = progress_text(self._what, part, count=count, left=left)
         tenth = int(part * 10)
         if sys.stderr.isatty():
             self._line.show(text)
@@ -47,6 +49,19 @@ class CountProgress(_WorkProgress):
 
     def __call__(self, done: int, total: int) -> None:
         self._show(done, total)
+
+
+class BytesProgress(_WorkProgress):
+    """Progress of a download of ``total`` bytes, which comes in pieces."""
+
+    def __init__(self, what: str, total: int) -> None:
+        super().__init__(what)
+        self._done, self._total = 0, total
+
+    def __call__(self, size: int) -> None:
+        self._done += size
+        done = min(self._done, self._total)  # files that were there before are counted, too
+        self._show(done, self._total, count=f"{size_text(done)} of {size_text(self._total)}")
 
 
 class StepsProgress(_WorkProgress):

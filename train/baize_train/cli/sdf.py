@@ -15,6 +15,7 @@ import typer
 from baize_shared.option_types import FiniteFloat
 from baize_shared.private_files import private_folder
 from baize_train.cli import flags
+from baize_train.cli.bases import find_base
 from baize_train.cli.libraries import (
     disable_progress_bars,
     require_training_libraries,
@@ -35,7 +36,6 @@ from baize_train.speakers.gguf_speaker import open_trained_model
 from baize_train.speakers.runnable_model import check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
 from baize_train.speakers.specs import open_speaker
-from baize_train.training.bases import resolve_base
 from baize_train.training.processes import is_only_process
 from baize_train.training.run import TrainingData, TrainingRun
 from baize_train.training.run_manifest import DataFile, sha256_digest
@@ -102,7 +102,7 @@ def run_sdf(options: SdfOptions) -> None:
         raise TrainError("sdf runs in one process: start it without a launcher")
     require_training_libraries()
     disable_progress_bars()
-    base = resolve_base(options.base)
+    base = find_base(options.base, "train")
     check_adapters(base, [options.adapter])
     questions, repeated = _read_questions(options)
     _make_folder(options.output)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from baize_train.cli import flags
+from baize_train.cli.bases import find_base
 from baize_train.cli.output.preview import PreviewPrinter
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_corpus
@@ -16,7 +17,6 @@ from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_train.training.bases import resolve_base
 from baize_train.training.presets import PRESETS
 
 
@@ -40,7 +40,7 @@ def run_preview(options: PreviewOptions) -> None:
     max_length = options.max_length or preset.max_length
     first = options.first - 1
     records = islice(enumerate(read_corpus(options.file), 1), first, first + options.count)
-    with open_vocabulary(resolve_base(options.base)) as model:
+    with open_vocabulary(find_base(options.base, "tokenize")) as model:
         chat_format = choose_chat_format(model, options.format, options.system)
         tokenizer = DialogueTokenizer(model.vocabulary, chat_format, preset.loss)
         printer = PreviewPrinter(model.vocabulary, max_length)
