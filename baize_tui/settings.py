@@ -182,8 +182,11 @@ class IdleSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     work: Annotated[
         IdleTime,
-        _about("When the open conversation is read ahead: always, plugged-in or never"),
+        _about("When the open conversation is read ahead and titled: always, plugged-in or never"),
     ] = "always"
+    titles: Annotated[
+        bool, _about("Whether the model then writes a title for a conversation that has none yet")
+    ] = True
 
 
 class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -65,6 +65,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("bad", "alt+w", "Bad answer", "Mark as bad for an export; again: unmark"),
     Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
     Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
+    Action("details", "alt+i", "Details", "Show how the answer was made"),
     Action("start", "alt+home", "First message", "Scroll to the first message"),
     Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
     Action(
@@ -126,6 +127,7 @@ MOUSE: KeyRows = (
     ("a folded line", "Unfold it"),
     ("text, dragging or twice", "Select it; ctrl+c copies it, esc ends that"),
     ("‹ or › below a message", "Show another branch"),
+    ("how an answer was made", "Show all of it"),
     ("copy above a code block", "Copy the code"),
     ("a key in the status line", "Run its command"),
     ("the rest of that line", "Search the commands"),

@@ -6,12 +6,30 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from baize_shared.sanitizer import clean_text
 from baize_tui.chat.active_model import RunningModel
 from baize_tui.chat.context import reserve_for_answer
 from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.protocol import AdapterUse, Generate, Prompt
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
+
+
+def question_message(text: str) -> Message:
+    """A question that is not saved, for the end of a prompt."""
+    return Message(
+        id=0,
+        conversation_id="",
+        parent_id=None,
+        role="user",
+        state="complete",
+        text=clean_text(text),
+        reasoning="",
+        ids=None,
+        tokenizer=None,
+        created_at=0,
+        provenance=None,
+    )
 
 
 def conversation_prompt(

@@ -12,7 +12,7 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import AnswerOptions
-from baize_tui.chat.answer_plan import conversation_prompt, stop_strings
+from baize_tui.chat.answer_plan import conversation_prompt, question_message
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
 from baize_tui.chat.context import ContextUse, DraftEffect, fits_alone, visible_messages
@@ -21,11 +21,11 @@ from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
-from baize_tui.chat.formats import format_named
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.store_thread import StoreThread
-from baize_tui.chat.titles import parse_title, title_from_question, title_request
+from baize_tui.chat.title_writer import TitleWriter
+from baize_tui.chat.titles import title_from_question
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure
 from baize_tui.engine.protocol import LoadedModel
@@ -77,7 +77,16 @@ class Chat:
         self._answering = Answering(
             engine, store_thread, self.active_model, self.options, self._saver, self._lock
         )
-        self._idle_work = IdleWork(engine, self._lock, self.active_model, self.options)
+        self._title_writer = TitleWriter(engine, self.active_model, self.options)
+        self._idle_work = IdleWork(
+            engine,
+            self._lock,
+            self.active_model,
+            self.options,
+            self._title_writer,
+            self.conversations,
+            self.drafts,
+        )
         self._thread = store_thread
         self._store = store_thread.store
         self._engine = engine
@@ -136,6 +145,10 @@ class Chat:
         """Call ``listener`` with one line when the engine switches something off that crashed."""
         self._engine.on_notice = listener
         self._idle_work.on_problem = listener
+
+    def listen_for_titles(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when the model has titled a conversation while nobody waited."""
+        self._idle_work.on_title = listener
 
     # --- asking ---------------------------------------------------------------------------------
 
@@ -220,9 +233,9 @@ class Chat:
                 text,
                 unsent=unsent,
             )
-            if conversation.title == NEW_TITLE and question.parent_id is None:
+            if conversation.title_source == "none" and question.parent_id is None:
                 title = title_from_question(clean_text(typed).strip() or text)
-                await self.conversations.rename(conversation_id, title)
+                await self.conversations.set_automatic_title(conversation_id, title, "question")
         except StoreError as error:
             yield AnswerFailed(str(error), None)
             return
@@ -322,18 +335,8 @@ class Chat:
             required = await self.active_model.required_for_answer(conversation)
             if required is not None:
                 await self.active_model.load(required, None)
-            running = self.active_model.require()
-            messages = await self.conversations.shown_messages(conversation_id)
-            name = self.options.prompt_format(conversation)
-            request = title_request(
-                messages, format_named(name).template, stop_strings(name, running)
-            )
-            # With the same adapters, so that the next question still finds its prompt cached.
-            request = msgspec.structs.replace(request, adapters=self.options.adapters(conversation))
-            async for event in self._engine.generate(request):
-                if isinstance(event, protocol.Finished):
-                    return parse_title(event.text)
-        return ""
+            visible = await self._visible(conversation, conversation.leaf_id)
+            return await self._title_writer.write_on_request(conversation, visible)
 
     async def count_context(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str
@@ -356,7 +359,7 @@ class Chat:
         if not self.active_model.answers(conversation):
             return None
         history = await self._visible(conversation, leaf_id)
-        history += [_unsaved_question(draft)] if draft else []
+        history += [question_message(draft)] if draft else []
         if not history:
             return None
         format_name = self.options.prompt_format(conversation)
@@ -393,7 +396,7 @@ class Chat:
         if conversation is None:
             conversation = self.unsaved_conversation()
         visible = await self._visible(conversation, leaf_id)
-        self._idle_work.prepare(conversation, [*visible, _unsaved_question(draft)])
+        self._idle_work.prepare(conversation, [*visible, question_message(draft)])
 
     async def _visible(self, conversation: Conversation, leaf_id: int | None) -> list[Message]:
         """What the model sees of the branch that ends with message ``leaf_id``."""
@@ -457,19 +460,3 @@ class Chat:
             await self._idle_work.save_before_exit()
         await self._engine.close()
         self._thread.close()
-
-
-def _unsaved_question(text: str) -> Message:
-    return Message(
-        id=0,
-        conversation_id="",
-        parent_id=None,
-        role="user",
-        state="complete",
-        text=clean_text(text),
-        reasoning="",
-        ids=None,
-        tokenizer=None,
-        created_at=0,
-        provenance=None,
-    )

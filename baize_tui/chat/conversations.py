@@ -9,8 +9,13 @@ from msgspec import Struct
 
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.store import backups
-from baize_tui.store.conversations import NEW_TITLE
-from baize_tui.store.records import BranchPosition, Conversation, ConversationTree, Message
+from baize_tui.store.records import (
+    BranchPosition,
+    Conversation,
+    ConversationTree,
+    Message,
+    TitleSource,
+)
 
 
 class ListedConversations(Struct, frozen=True):
@@ -101,7 +106,7 @@ class Conversations:
         moderation: bool,
         model: str | None = None,
         format: str | None = None,
-        title: str = NEW_TITLE,
+        title: str = "",
         adapters: Mapping[str, float] = {},
         model_path: str | None = None,
         model_sha256: str | None = None,
@@ -119,15 +124,27 @@ class Conversations:
             model_sha256=model_sha256,
         )
 
-    async def rename(self, conversation_id: str, title: str) -> str:
-        """Change the title; returns the one before."""
+    async def rename(
+        self, conversation_id: str, title: str, source: TitleSource = "person"
+    ) -> Conversation:
+        """Set the title that the person wrote or asked for, an empty one for none; returns the
+        conversation as it was before."""
 
-        def rename() -> str:
-            before = self._store.conversation(conversation_id).title
-            self._store.rename(conversation_id, title)
+        def rename() -> Conversation:
+            before = self._store.conversation(conversation_id)
+            self._store.rename(conversation_id, title, source)
             return before
 
         return await self._thread.call(rename)
+
+    async def set_automatic_title(
+        self, conversation_id: str, title: str, source: TitleSource
+    ) -> bool:
+        """Set a title that nobody asked for; False if there is one from ``source`` already, or
+        from a better one, such as the person."""
+        return await self._thread.call(
+            self._store.set_automatic_title, conversation_id, title, source
+        )
 
     async def delete(self, conversation_id: str) -> None:
         """Hide the conversation; ``undelete`` restores it with all its messages."""

@@ -23,6 +23,10 @@ class Drafts:
         run. None: the conversation that is not created yet."""
         return await self._thread.call(self._unsent.take_over, conversation_id)
 
+    async def has_queued(self, conversation_id: str) -> bool:
+        """Whether messages wait to be sent in a conversation."""
+        return await self._thread.call(self._unsent.has_queued, conversation_id)
+
     async def save(self, unsent: Unsent) -> None:
         await self._thread.call(self._unsent.save, unsent)
         if unsent.id not in self._saved:

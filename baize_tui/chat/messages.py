@@ -21,7 +21,7 @@ class Messages:
         return await self._thread.call(self._store.path, message_id)
 
     async def path_end(self, message_id: int, limit: int) -> list[Message]:
-        """The last ``limit`` messages of ``path``, without token ids and provenance."""
+        """The last ``limit`` messages of ``path``, without token ids and most of the provenance."""
         return await self._thread.call(self._store.path_end, message_id, limit)
 
     async def show_sibling(self, message_id: int, step: int) -> bool:

@@ -42,4 +42,6 @@ def make_provenance(
         draft=loaded.draft,
         guessed_tokens=stats.guessed_tokens,
         accepted_tokens=stats.accepted_tokens,
+        thinking_tokens=stats.thinking_tokens,
+        resumed_tokens=stats.resumed_tokens,
     )

@@ -177,6 +177,7 @@ def describe(
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),
         stop=_stop_strings(model.metadata("baize.stop")),
+        can_cut_cache=not model.has_recurrent_state,
     )
 
 

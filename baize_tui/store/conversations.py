@@ -6,7 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -21,17 +21,19 @@ from baize_tui.store.records import (
     Message,
     MessageRole,
     MessageState,
+    TitleSource,
 )
 from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
 
 NEW_TITLE = "New conversation"
+"""Shown for a conversation without a title."""
 _WITHOUT_IDS = (
     "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
-    "NULL AS tokenizer, created_at, NULL AS provenance, mark, pinned"
+    "NULL AS tokenizer, created_at, provenance, mark, pinned"
 )
-_ConversationColumn = Literal["title", "deleted_at", "leaf_id", "context_start"]
+_ConversationColumn = Literal["deleted_at", "leaf_id", "context_start"]
 _MessageColumn = Literal["mark", "pinned"]
 
 
@@ -79,7 +81,7 @@ class Store:
         moderation: bool,
         model: str | None = None,
         format: str | None = None,
-        title: str = NEW_TITLE,
+        title: str = "",
         adapters: Mapping[str, float] = {},
         model_path: str | None = None,
         model_sha256: str | None = None,
@@ -89,11 +91,11 @@ class Store:
         with self.database.transaction() as connection:
             connection.execute(
                 "INSERT INTO conversation (id, title, created_at, updated_at, model, system, "
-                "moderation, format, adapters, model_path, model_sha256) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "moderation, format, adapters, model_path, model_sha256, title_source) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation_id,
-                    clean_line(title),
+                    clean_line(title) or NEW_TITLE,
                     now,
                     now,
                     model,
@@ -103,6 +105,7 @@ class Store:
                     msgspec.json.encode(adapters).decode(),
                     model_path,
                     model_sha256,
+                    "person" if clean_line(title) else "none",
                 ),
             )
         return self.conversation(conversation_id)
@@ -134,8 +137,28 @@ class Store:
             )
         return read_conversation(rows[0])
 
-    def rename(self, conversation_id: str, title: str) -> None:
-        self._set_conversation_column(conversation_id, "title", clean_line(title) or NEW_TITLE)
+    def rename(self, conversation_id: str, title: str, source: TitleSource = "person") -> None:
+        """Set the title that the person wrote or asked for; an empty one is none."""
+        title = clean_line(title)
+        with self.database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE conversation SET title = ?, title_source = ? WHERE id = ?",
+                (title or NEW_TITLE, source if title else "none", conversation_id),
+            ).rowcount
+        if not changed:
+            raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
+
+    def set_automatic_title(self, conversation_id: str, title: str, source: TitleSource) -> bool:
+        """Set a title that nobody asked for; False if there is one from ``source`` already, or
+        from a better one, such as the person."""
+        worse = get_args(TitleSource)[: get_args(TitleSource).index(source)]
+        with self.database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE conversation SET title = ?, title_source = ? WHERE id = ? "
+                f"AND title_source IN ({', '.join('?' * len(worse))})",
+                (clean_line(title) or NEW_TITLE, source, conversation_id, *worse),
+            ).rowcount
+        return bool(changed)
 
     def delete(self, conversation_id: str) -> None:
         """Hide the conversation; ``undelete`` restores it with all its messages."""
@@ -230,10 +253,10 @@ class Store:
         ]
 
     def path_end(self, message_id: int, limit: int) -> list[Message]:
-        """The last ``limit`` messages of ``path``, without token ids and provenance: so thousands
-        are read in the time that it takes to draw one."""
+        """The last ``limit`` messages of ``path``, without token ids and most of the provenance: so
+        thousands are read in the time that it takes to draw one."""
         rows = self.database.rows(_path_query(_WITHOUT_IDS), message_id, limit)
-        return [read_message(row) for row in rows]
+        return [read_message(row, with_provenance=False) for row in rows]
 
     def message(self, message_id: int) -> Message:
         """The message with this number; also a deleted one.

@@ -94,6 +94,12 @@ CREATE TABLE unsent_paste (
 CREATE INDEX unsent_by_conversation ON unsent (conversation_id);
 """
 
+_TITLE_SOURCES = """
+-- 'none', 'question', 'model' or 'person': an unknown title may be the person's, which stays
+ALTER TABLE conversation ADD COLUMN title_source TEXT NOT NULL DEFAULT 'person';
+UPDATE conversation SET title_source = 'none' WHERE title = 'New conversation';
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -101,6 +107,7 @@ STEPS: tuple[str, ...] = (
     _MODEL_IDENTITY,
     _THINKING,
     _UNSENT,
+    _TITLE_SOURCES,
 )
 VERSION = len(STEPS)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+import msgspec
 from msgspec import Struct
 
+from baize_shared.speeds import decoding_speed
 from baize_tui.settings import Overflow
 
 MessageRole = Literal["user", "assistant"]
@@ -13,6 +15,9 @@ FinalState = Literal["complete", "stopped", "interrupted", "failed"]
 """How an answer can end."""
 MessageState = Literal["streaming"] | FinalState
 Mark = Literal["good", "bad"]
+TitleSource = Literal["none", "question", "model", "person"]
+"""Where the title of a conversation came from: there is none yet, the first question, a model, or a
+person; from the worst source to the best."""
 
 
 class Conversation(Struct, frozen=True):
@@ -39,6 +44,30 @@ class Conversation(Struct, frozen=True):
     """The hash of that file; None while it is unknown."""
     think: bool | None = None
     """Whether the model thinks before it answers; None leaves it to the settings."""
+    title_source: TitleSource = "none"
+
+
+class AnswerSummary(Struct, frozen=True):
+    """How an answer was made, as far as it is shown below it: the fields of ``Provenance``."""
+
+    model: str
+    adapters: dict[str, float] = {}
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    completion_tokens: int = 0
+    resumed_tokens: int = 0
+    ttft_s: float = 0.0
+    decode_s: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """From the request to the last token."""
+        return self.ttft_s + self.decode_s
+
+    @property
+    def tokens_per_second(self) -> float:
+        """0 if it is unknown."""
+        return decoding_speed(self.completion_tokens - self.resumed_tokens, self.decode_s)
 
 
 class Message(Struct, frozen=True):
@@ -60,6 +89,8 @@ class Message(Struct, frozen=True):
     """What the person thinks of an answer."""
     pinned: bool = False
     """Whether its turn stays in the context when the oldest turns are dropped."""
+    made: AnswerSummary | None = None
+    """A part of ``provenance``, which is also there where the whole was not read."""
 
     @property
     def tokens_used(self) -> int | None:
@@ -163,3 +194,12 @@ class Provenance(Struct, frozen=True):
     """The file of the draft model that guessed tokens; empty for none."""
     guessed_tokens: int = 0
     accepted_tokens: int = 0
+    thinking_tokens: int = 0
+    """Those of ``completion_tokens`` that are the thought."""
+    resumed_tokens: int = 0
+    """Those of ``completion_tokens`` from a worker that died; the times do not include them."""
+
+    @property
+    def summary(self) -> AnswerSummary:
+        """What is shown below the answer."""
+        return msgspec.convert(self, AnswerSummary, from_attributes=True)

@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, get_args
 
 import msgspec
+from msgspec.structs import replace
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, clean_text, clean_values
 from baize_tui.settings import Overflow, Scale
-from baize_tui.store.records import Conversation, Mark, Message
+from baize_tui.store.records import AnswerSummary, Conversation, Mark, Message, TitleSource
 
 MARK_NUMBERS: dict[Mark | None, int | None] = {"good": 1, "bad": -1, None: None}
 """How the column ``mark`` stores a mark."""
@@ -28,6 +29,7 @@ _LATEST = 253402300799.0
 """The last second of the year 9999, after which ``datetime`` ends."""
 
 Value = TypeVar("Value")
+_decode_summary = msgspec.json.Decoder(AnswerSummary).decode
 
 
 def read_conversation(row: sqlite3.Row) -> Conversation:
@@ -48,10 +50,12 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         model_path=row["model_path"],
         model_sha256=_read_name(row["model_sha256"]),
         think=None if row["think"] is None else bool(row["think"]),
+        title_source=_read_title_source(row["title_source"]),
     )
 
 
-def read_message(row: sqlite3.Row) -> Message:
+def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
+    """``with_provenance`` reads all of it, not only what is shown below an answer."""
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
@@ -63,7 +67,8 @@ def read_message(row: sqlite3.Row) -> Message:
         ids=unpack_ids(row["ids"]),
         tokenizer=row["tokenizer"],
         created_at=_read_time(row["created_at"]),
-        provenance=_read_provenance(row["provenance"]),
+        provenance=_read_provenance(row["provenance"]) if with_provenance else None,
+        made=_read_summary(row["provenance"]),
         mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
     )
@@ -84,8 +89,10 @@ def conversation_columns(conversation: Conversation) -> dict[str, Any]:
 def message_columns(message: Message) -> dict[str, Any]:
     """The columns of the row of ``message``."""
     made = message.provenance
+    columns = msgspec.structs.asdict(message)
+    del columns["made"]  # a part of the provenance
     return {
-        **msgspec.structs.asdict(message),
+        **columns,
         "text": clean_text(message.text),
         "reasoning": clean_text(message.reasoning),
         "ids": pack_ids(message.ids),
@@ -123,6 +130,10 @@ def _read_name(value: str | None) -> str | None:
     return None if value is None else clean_line(value)
 
 
+def _read_title_source(value: str) -> TitleSource:
+    return next((source for source in get_args(TitleSource) if source == value), "person")
+
+
 def _read_time(seconds: float) -> float:
     return min(max(seconds, 0.0), _LATEST) if math.isfinite(seconds) else 0.0
 
@@ -143,3 +154,18 @@ def _read_provenance(raw: str | None) -> dict[str, Any] | None:
     Only an answer that a person wrote has none at all.
     """
     return None if raw is None else _read_json(raw, dict[str, Any]) or {}
+
+
+def _read_summary(raw: str | None) -> AnswerSummary | None:
+    """What is shown of a provenance; None if it cannot be read.
+
+    It is decoded alone: thousands of answers are read to open a long conversation.
+    """
+    if raw is None:
+        return None
+    try:
+        made = _decode_summary(raw)
+    except JSON_ERRORS:
+        return None
+    adapters = {clean_line(name): scale for name, scale in made.adapters.items()}
+    return replace(made, model=clean_line(made.model), adapters=adapters)

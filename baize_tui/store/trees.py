@@ -42,6 +42,7 @@ class TreeStore:
                     id=numbers[message.id],
                     parent_id=numbers.get(message.parent_id),
                     state="interrupted" if message.state == "streaming" else message.state,
+                    made=None,  # the provenance has all of it
                 )
             )
         fields = msgspec.structs.asdict(conversation)

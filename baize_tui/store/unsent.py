@@ -95,6 +95,15 @@ class UnsentStore:
         ended = {client for client in clients if client != own and not self._is_running(client)}
         return {row["conversation_id"] for row in rows if row["client"] in {own, *ended}}
 
+    def has_queued(self, conversation_id: str) -> bool:
+        """Whether messages of any client wait in a conversation."""
+        return bool(
+            self._database.rows(
+                "SELECT 1 FROM unsent WHERE conversation_id = ? AND kind = 'queued' LIMIT 1",
+                conversation_id,
+            )
+        )
+
     def _is_running(self, client: str) -> bool:
         if self._database.file is None:
             return True

@@ -36,7 +36,7 @@ LETTERS = "abcdefgmqsyz 019/.-_~,'\"\\[]{}%$白泽한かéß🐉👩‍👩‍�
 BUTTONS = {"click": 1, "middleclick": 2, "rightclick": 3}
 UNBOUND = (
     *("f11", "f19", "insert", "ctrl+at", "ctrl+right_square_bracket", "shift+tab", "hyper+x"),
-    *("ctrl+shift+f1", "alt+f", "alt+i", "super+c", "shift+f3", "ctrl+backslash", "f20"),
+    *("ctrl+shift+f1", "alt+f", "super+c", "shift+f3", "ctrl+backslash", "f20"),
 )
 MOVING = ("up", "down", "left", "right", "home", "end", "pageup", "pagedown", "tab", "enter")
 DELETING = ("backspace", "delete", "ctrl+w", "ctrl+u", "ctrl+k")

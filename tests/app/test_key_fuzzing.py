@@ -196,7 +196,9 @@ class Client:
         store.close()
 
     def start(self) -> BaizeApp:
+        vocabulary = self.engine.pieces
         self.engine = ScriptedEngine(*ANSWER, n_ctx=100_000)
+        self.engine.pieces = vocabulary  # an answer that the client before has begun may go on
         if self.place == "loading":
             self.engine.loaded_to = 0.5
         chat = Chat(

@@ -45,6 +45,7 @@ def trees(draw: st.DrawFn) -> ConversationTree:
     return ConversationTree(
         id=id,
         title=draw(LINES),
+        title_source=draw(st.sampled_from(["none", "question", "model", "person"])),
         created_at=draw(TIMES),
         updated_at=draw(TIMES),
         leaf_id=draw(pointers),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
+from baize_tui.chat.titles import GRAMMAR
 from baize_tui.engine.answer_text import AnswerText
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
 from baize_tui.engine.prompts.prompt_reader import AnswerBeginning
@@ -67,9 +68,11 @@ class _Answer:
             asyncio.ensure_future(self._engine.go_on.wait()),
             asyncio.ensure_future(self._cancelled.wait()),
         }
-        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        for wait in waits:
-            wait.cancel()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def __aiter__(self) -> AsyncIterator[GenerationEvent]:
         engine, request = self._engine, self._request
@@ -83,6 +86,9 @@ class _Answer:
         partial = request.prompt.partial
         text = AnswerText(AnswerBeginning(), _Vocabulary(engine.pieces))
         ids = list(partial.ids or []) if partial is not None else []
+        if partial is not None and partial.content and not ids:  # a person wrote it
+            ids = [len(engine.pieces)]
+            engine.pieces.append(partial.content)
         reason: FinishReason = "stop"
         for token in ids:
             text.feed(token)
@@ -109,6 +115,28 @@ class _Answer:
             yield delta
         stats = Stats(tokens, 0, len(ids), 0.1, 0.1, 1.0, 42, 1, 2)
         yield Finished(0, reason, text.answer, ids, stats, reasoning=text.thought)
+
+
+class _Title:
+    """A title that is asked for; whoever stops iterating stops it."""
+
+    def __init__(self, engine: ScriptedEngine, request: Generate) -> None:
+        self._engine = engine
+        self._request = request
+
+    def cancel(self) -> None:
+        raise AssertionError("a title is cancelled with the task that waits for it")
+
+    async def __aiter__(self) -> AsyncIterator[GenerationEvent]:
+        engine = self._engine
+        tokens = engine.tokens_of(self._request.prompt)
+        if tokens + self._request.reserve > engine.n_ctx:
+            raise EngineFailure("too long", "too_long", tokens, engine.n_ctx)
+        await engine.title_may_end.wait()
+        if isinstance(engine.title, EngineFailure):
+            raise engine.title
+        stats = Stats(tokens, 0, 1, 0.1, 0.1, 1.0, 42, 1, 2)
+        yield Finished(0, engine.title_end, engine.title, [0], stats)
 
 
 class _Vocabulary:
@@ -138,6 +166,13 @@ class ScriptedEngine:
         self.pieces: list[str] = []
         """What was generated: the token with the number i is ``pieces[i]``."""
         self.requests: list[Generate] = []
+        """All but those for titles."""
+        self.title: str | EngineFailure = ""
+        """What it writes as a title; an exception is raised."""
+        self.title_end: FinishReason = "stop"
+        self.title_may_end = asyncio.Event()
+        self.title_may_end.set()
+        self.title_requests: list[Generate] = []
         self.pause_at: int | None = None
         self.paused = asyncio.Event()
         self.go_on = asyncio.Event()
@@ -149,6 +184,7 @@ class ScriptedEngine:
         self.threads: ThreadsChosen | None = None
         """Sent after the first piece."""
         self.can_switch_thinking = True
+        self.can_cut_cache = True
         self.prompt_format = ""
         """The format that the model file names."""
         self.stop: list[str] = []
@@ -195,9 +231,13 @@ class ScriptedEngine:
             can_switch_thinking=self.can_switch_thinking,
             prompt_format=self.prompt_format,
             stop=self.stop,
+            can_cut_cache=self.can_cut_cache,
         )
 
     def generate(self, request: Generate) -> Generation:
+        if request.grammar == GRAMMAR:
+            self.title_requests.append(request)
+            return _Title(self, request)
         self.requests.append(request)
         return _Answer(self, request)
 

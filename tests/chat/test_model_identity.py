@@ -36,9 +36,14 @@ def files(tmp_path: Path) -> list[Path]:
 
 
 @pytest.fixture
-async def chat(paths: Paths) -> AsyncIterator[Chat]:
+def engine() -> ScriptedEngine:
+    return ScriptedEngine("Yes.")
+
+
+@pytest.fixture
+async def chat(paths: Paths, engine: ScriptedEngine) -> AsyncIterator[Chat]:
     store = open_store(paths.conversations_file)
-    chat = Chat(store, ScriptedEngine("Yes."), Settings(), paths.cache, LocalCatalog(paths))
+    chat = Chat(store, engine, Settings(), paths.cache, LocalCatalog(paths))
     yield chat
     await chat.close()
 
@@ -215,11 +220,12 @@ async def test_a_file_opened_by_its_path_takes_nothing_from_a_recipe_over_it(
 
 
 async def test_a_title_is_written_by_the_conversations_own_model(
-    chat: Chat, files: list[Path]
+    chat: Chat, engine: ScriptedEngine, files: list[Path]
 ) -> None:
     conversation = await conversation_with(chat, files[0])
     await chat.use_model(chat.catalog.find_model(str(files[1])))
-    assert await chat.suggest_title(conversation.id)
+    engine.title = "A greeting"
+    assert await chat.suggest_title(conversation.id) == "A greeting"
     assert chat.active_model.model is not None
     assert chat.active_model.model.path == files[0]
 

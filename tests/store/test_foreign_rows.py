@@ -71,6 +71,7 @@ def test_every_text_is_sanitized(file: Path, talk: Talk) -> None:
         ("adapters", '{"a": "much"}'),
         ("adapters", '{"a": 1e999}'),
         ("overflow", "explode"),
+        ("title_source", "a robot"),
         ("leaf_id", 999),
         ("context_start", -1),
     ],

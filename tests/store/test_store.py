@@ -13,14 +13,15 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import pytest
 
-from baize_tui.store.conversations import Store
+from baize_tui.store.conversations import NEW_TITLE, Store
 from baize_tui.store.errors import StoreError, StoreReadOnly, UnknownConversation
 from baize_tui.store.migrations import STEPS, VERSION
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Conversation, TitleSource
 
 
 @pytest.fixture
@@ -380,6 +381,56 @@ def test_a_file_of_the_first_schema_is_migrated(file: Path) -> None:
     store.set_options(msgspec.structs.replace(conversation, sampling={"top_k": 5}))
     assert store.conversation("abc").sampling == {"top_k": 5}
     store.close()
+
+
+@pytest.mark.parametrize("steps", range(1, len(STEPS)))
+def test_titles_of_older_files_stay(file: Path, steps: int) -> None:
+    """Nobody knows where they came from; the words for a conversation without one are known."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    old = sqlite3.connect(file)
+    for step in STEPS[:steps]:
+        old.executescript(step)
+    for id, title in (("a", "Old"), ("b", NEW_TITLE)):
+        old.execute(
+            "INSERT INTO conversation (id, title, created_at, updated_at, system, moderation) "
+            "VALUES (?, ?, 1, 1, '', 1)",
+            (id, title),
+        )
+    old.execute(f"PRAGMA user_version = {steps}")
+    old.commit()
+    old.close()
+    store = Store(file)
+    assert not store.set_automatic_title("a", "New", "model")
+    assert store.set_automatic_title("b", "New", "question")
+    assert [store.conversation(id).title for id in "ab"] == ["Old", "New"]
+    store.close()
+
+
+@pytest.mark.parametrize("source", get_args(TitleSource))
+@pytest.mark.parametrize("automatic", ["question", "model"])
+def test_an_automatic_title_replaces_only_those_of_worse_sources(
+    store: Store, source: TitleSource, automatic: TitleSource
+) -> None:
+    conversation = store.new_conversation(system="", moderation=True)
+    assert (conversation.title, conversation.title_source) == (NEW_TITLE, "none")
+    if source != "none":
+        store.rename(conversation.id, "Old", source)
+    order = get_args(TitleSource)
+    replaces = order.index(source) < order.index(automatic)
+    assert store.set_automatic_title(conversation.id, "New", automatic) == replaces
+    stored = store.conversation(conversation.id)
+    assert (stored.title == "New", stored.title_source == automatic) == (
+        replaces,
+        replaces or source == automatic,
+    )
+
+
+def test_a_person_may_choose_the_words_that_stand_for_no_title(store: Store) -> None:
+    conversation = store.new_conversation(system="", moderation=True)
+    store.rename(conversation.id, NEW_TITLE)
+    assert not store.set_automatic_title(conversation.id, "Why?", "question")
+    store.rename(conversation.id, " ")
+    assert store.set_automatic_title(conversation.id, "Why?", "question")
 
 
 def test_marks_and_pins_are_saved_and_removed(store: Store) -> None:

@@ -251,7 +251,15 @@ def _write_conversation(paths: Paths, model: Path) -> str:
     store.unsent.save(Unsent("a", "draft", conversation.id, ("", Paste("long"))))
     store.unsent.save(Unsent("b", "queued", conversation.id, ("waits",)))
     store.close()
-    provenance = {"prompt_tokens": 1, "completion_tokens": 1, "model": hostile("Qanswer")}
+    texts = ("model", "model_path", "model_sha256", "format", "finish_reason", "profile", "kv_type")
+    provenance = {
+        "prompt_tokens": 1,
+        "reused_tokens": 0,
+        "completion_tokens": 1,
+        "adapters": {hostile("Qanswer"): 0.5},
+        "sampling": {hostile("Qsampling"): hostile("Qsampling")},
+        **{key: hostile("Qanswer") for key in (*texts, "backend", "baize_tui")},
+    }
     code = f"```{hostile('Qanswer')}\n{hostile('Qanswer')}\n```\n"
     link = f"[{hostile('Qanswer')}](http://{hostile_name('Qanswer')})"
     changes: list[tuple[str, tuple[Any, ...]]] = [

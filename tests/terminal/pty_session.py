@@ -19,6 +19,11 @@ ALTERNATE_SCREEN, _CLEAR = b"\x1b[?1049h", b"\x1b[2J"
 PROGRAM = [sys.executable, "-m", "baize_tui"]
 
 
+def has_answered(screen: str) -> bool:
+    """Whether the status line shows how fast the last answer was: none is in progress."""
+    return "tokens/s" in screen.rpartition("\n")[2]
+
+
 class PtySession:
     """``baize-tui`` with ``arguments`` in a terminal of ``columns`` by ``lines``."""
 

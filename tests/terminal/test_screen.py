@@ -21,6 +21,7 @@ from tests.terminal.pty_session import (
     ENTER,
     ESCAPE,
     PtySession,
+    has_answered,
 )
 
 CTRL_Z = "\x1a"
@@ -103,7 +104,7 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
             else:
                 client.wait_for(wider_than(columns // 2))
         client.type(ESCAPE)
-        client.wait_for(lambda screen: "^g continues" in screen and "tokens/s" in screen)
+        client.wait_for(lambda screen: "^g continues" in screen and has_answered(screen))
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
 
@@ -115,7 +116,7 @@ def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
     with PtySession(environment=few) as client:
         client.wait_for(at_rest)
         client.type("What is the capital of France?" + ENTER)
-        client.wait_for("tokens/s")
+        client.wait_for(has_answered)
         client.type(ALT_UP)
         client.wait_for("█ The capital of France is Paris.")  # selected, also shown by its mark
         assert "▌ What is the capital of France?" in client.screen
@@ -148,7 +149,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.wait_for("with draft")
         client.type(ENTER)
         client.wait_for("The capital of France is Paris.")
-        client.wait_for("tokens/s")
+        client.wait_for(has_answered)
         client.type(UP)
         client.wait_for("editing")
         client.type("\x7f" * len("France?") + "Italy?" + ENTER)
@@ -170,13 +171,13 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.wait_for("Answer in one word. You are a helpful AI")
         client.type(CTRL_R)
         client.wait_for("2/2")
-        client.wait_for("tokens/s")
+        client.wait_for(has_answered)
         client.type(LONG + ENTER)
         client.wait_for("answering")
         client.type(ESCAPE)
         client.wait_for("^g continues")
         client.type(CTRL_G)
-        client.wait_for(lambda screen: "answering" in screen or "tokens/s" in screen)
+        client.wait_for(lambda screen: "answering" in screen or has_answered(screen))
         client.type(ESCAPE)
         client.type(alt("t"))
         # Another text may replace this one soon.

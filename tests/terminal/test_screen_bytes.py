@@ -19,12 +19,12 @@ from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
 from baize_tui.app.conversation.screen import THEME_QUESTION
-from baize_tui.app.screens import conversation_options, models, settings
+from baize_tui.app.screens import answer_details, conversation_options, models, settings
 from baize_tui.app.screens.dialogs import HELP_TITLE
 from baize_tui.app.screens.model_import import PATH_QUESTION
 from baize_tui.app.screens.picker import SEARCH
 from tests.terminal.hostile_world import World
-from tests.terminal.pty_session import DOWN, ENTER, ESCAPE, PtySession
+from tests.terminal.pty_session import DOWN, ENTER, ESCAPE, PtySession, has_answered
 from tests.terminal.terminal_bytes import assert_harmless, hostile
 
 CTRL_P, CTRL_Q, TAB = "\x10", "\x11", "\t"
@@ -40,6 +40,7 @@ SCREENS = {
     "Picker": "compare",
     "SideBySide": "compare",
     "ConfirmDialog": "model",
+    "AnswerDetails": "details",
 }
 """Every screen over the conversation, and the id of the action that leads to it."""
 TITLES = {
@@ -49,9 +50,12 @@ TITLES = {
     "model": models.TITLE,
     "rename": TITLE_QUESTION,
     "compare": "Compare",
+    "details": answer_details.TITLE,
 }
 PICKERS = {"palette": "Commands", "theme": THEME_QUESTION}
 ENDS_OR_LEAVES = ("quit", "suspend", "editor")
+FIRST = ("details",)
+"""Actions that need the answer that is there at the start."""
 LAST = ("delete", "list", "new")
 """Actions after which the conversation is out of sight."""
 _NAMED = {"escape": ESCAPE, "up": "\x1b[1;3A", "down": "\x1b[1;3B", "left": "\x1b[1;3D"} | {
@@ -124,8 +128,8 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
 
 
 def test_every_action_writes_only_text(client: PtySession) -> None:
-    ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *LAST}
-    for action in (*sorted(ids), *LAST):
+    ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *FIRST, *LAST}
+    for action in (*FIRST, *sorted(ids), *LAST):
         client.type(key_of(action))
         if (title := (TITLES | PICKERS).get(action)) is not None:
             client.wait_for(title)
@@ -201,6 +205,13 @@ def test_forms_show_values_as_text(client: PtySession) -> None:
     close(client, "differs from the default")
 
 
+def test_the_details_of_an_answer_are_text(client: PtySession) -> None:
+    client.type(key_of("details"))
+    client.wait_for(lambda screen: answer_details.TITLE in screen and "Qanswer" in screen)
+    client.wait_for("Qsampling")
+    close(client, answer_details.TITLE)
+
+
 def test_what_an_editor_writes_is_text(client: PtySession, world: World) -> None:
     client.type(key_of("editor"))
     client.wait_for("written in the editor")
@@ -220,7 +231,7 @@ def test_a_model_with_a_hostile_name(world: World) -> None:
         client.wait_for(lambda screen: "moderated" in screen and "loading" not in screen)
         assert "Qfile" in client.screen
         client.type(f"{hostile('Qtyped')[:6]} hi{ENTER}")
-        client.wait_for("tokens/s")
+        client.wait_for(has_answered)
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     assert_harmless(client.written)

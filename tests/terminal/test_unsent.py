@@ -8,7 +8,14 @@ import pytest
 
 from baize_tui.paths import Paths
 from tests.conftest import wait_for
-from tests.terminal.pty_session import CTRL_N, CTRL_Q, ENTER, ESCAPE, PtySession
+from tests.terminal.pty_session import (
+    CTRL_N,
+    CTRL_Q,
+    ENTER,
+    ESCAPE,
+    PtySession,
+    has_answered,
+)
 from tests.terminal.test_real_model import children_of, loaded, wait_until_gone
 
 LOG = "\n".join(f"line {number}" for number in range(61))
@@ -50,7 +57,7 @@ def test_drafts_of_two_conversations_survive(how: str, paths: Paths) -> None:
         client.type("Hi" + ENTER)
         client.wait_for("answering")
         client.type(ESCAPE)
-        client.wait_for("tokens/s")
+        client.wait_for(has_answered)
         client.type("the first draft " + PASTE)
         client.wait_for("[paste 1: 61 lines]")
         client.type(CTRL_N)

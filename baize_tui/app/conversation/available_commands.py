@@ -65,7 +65,7 @@ class AvailableCommands:
         question = self._transcript.turn_to_work_on("user")
         branching = [turn for turn in turns if turn.branch is not None]
         can_change = self._view.can_change
-        can_mark = answer is not None and answer.message.role == "assistant" and not answer.growing
+        has_ended = answer is not None and answer.message.role == "assistant" and not answer.growing
         return {
             "previous": bool(turns),
             "next": selected is not None,
@@ -77,8 +77,9 @@ class AvailableCommands:
             "copy": answer is not None,
             "copy_code": answer is not None and self._messages.has_code(answer),
             "delete": can_change and bool(turns),
-            "good": can_mark,
-            "bad": can_mark,
+            "good": has_ended,
+            "bad": has_ended,
+            "details": has_ended,
             "pin": turn is not None and not turn.growing,
             "unfold": self._surface.prompt.is_beside_paste
             or self._messages.foldable_turn is not None,

@@ -14,6 +14,7 @@ from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.store.errors import StoreError
+from baize_tui.store.records import TitleSource
 
 TITLE_QUESTION = "Title of this conversation"
 CHOOSING_TITLE = "choosing a title"
@@ -73,7 +74,7 @@ class ConversationCommands:
         dialog = LineDialog(TITLE_QUESTION, listed.title(conversation_id))
         title = await self._surface.screen.app.push_screen_wait(dialog)
         if title:
-            await self._set_title(conversation_id, title)
+            await self._set_title(conversation_id, title, "person")
 
     async def suggest_title(self, conversation_id: str) -> None:
         """Have the model choose a title."""
@@ -85,19 +86,22 @@ class ConversationCommands:
                 key = self._surface.state.keys["rename"]
                 status.show(f"{NO_TITLE}; {key} lets you write one", "problem")
                 return
-            await self._set_title(conversation_id, title)
+            await self._set_title(conversation_id, title, "model")
         except (CatalogError, EngineFailure, NoModelLoaded, StoreError, UnknownFormat) as error:
             status.show(str(error), "problem")
         else:
             status.show(f"titled: {title} · {self._undo_key} undoes it")
 
-    async def _set_title(self, conversation_id: str, title: str) -> None:
+    async def _set_title(self, conversation_id: str, title: str, source: TitleSource) -> None:
         conversations = self._surface.chat.conversations
-        before = await conversations.rename(conversation_id, title)
+        before = await conversations.rename(conversation_id, title, source)
         self._list_updates.refresh()
 
         async def undo() -> None:
-            await conversations.rename(conversation_id, before)
+            # From now on it is the person's: they prefer it to the other one.
+            await conversations.rename(
+                conversation_id, "" if before.title_source == "none" else before.title
+            )
             self._list_updates.refresh()
 
         self._undo_stack.push(undo)

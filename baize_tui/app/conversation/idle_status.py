@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from baize_shared.speeds import speed_text
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import (
     ANSWERING,
     READING,
     ClientStatus,
-    speed_text,
     threads_text,
 )
 from baize_tui.catalog.recipes import CatalogError

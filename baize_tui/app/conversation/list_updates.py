@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
 from textual.timer import Timer
 
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.store.errors import StoreError
+from baize_tui.store.records import Conversation
 
 WATCH_EVERY_S = 1.0
 READ_GROUP = "list"
@@ -35,6 +37,7 @@ class ListUpdates:
         self._surface.conversation_list.show(listed.conversations, None, set(), listed.unsent)
         self._timer = self._surface.screen.set_interval(WATCH_EVERY_S, self._watch_store)
         chat.drafts.on_change = self.refresh
+        chat.listen_for_titles(self.refresh)
 
     def stop(self) -> None:
         self._surface.chat.drafts.on_change = None
@@ -54,8 +57,18 @@ class ListUpdates:
             return
         surface.end_problem(PROBLEM, READ_AGAIN)
         self._version = listed.version
+        self._update_title(listed.conversations)
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
+
+    def _update_title(self, conversations: Sequence[Conversation]) -> None:
+        """Note the title of the open conversation, which its options show."""
+        view = self._surface.view
+        stored = next((c for c in conversations if c.id == view.open_id), None)
+        if view.conversation is not None and stored is not None:
+            view.conversation = replace(
+                view.conversation, title=stored.title, title_source=stored.title_source
+            )
 
     async def _watch_store(self) -> None:
         """Look for changes of other clients, and save what could not be saved before."""

@@ -96,10 +96,15 @@ class MessageCommands:
                 turn.unfold_reasoning = not turn.unfold_reasoning
             self._transcript.redraw(turn)
 
+    def _ended_answer(self) -> Turn | None:
+        """The selected answer, or the last one, unless it is still being written."""
+        turn = self._transcript.turn_to_work_on("assistant")
+        has_ended = turn is not None and turn.message.role == "assistant" and not turn.growing
+        return turn if has_ended else None
+
     async def mark(self, mark: Mark) -> None:
         """Mark the answer, or remove the mark if it has the same one."""
-        turn = self._transcript.turn_to_work_on("assistant")
-        if turn is None or turn.message.role != "assistant" or turn.growing:
+        if (turn := self._ended_answer()) is None:
             return
         new = None if turn.message.mark == mark else mark
         await self._surface.chat.messages.set_mark(turn.message.id, new)
@@ -116,6 +121,22 @@ class MessageCommands:
                 message = msgspec.structs.replace(changed.message, pinned=pinned)
                 self._transcript.update_turn(changed, message)
         self._draft_cost.count_soon()
+
+    async def show_details(self) -> None:
+        """Show how the answer was made."""
+        if (turn := self._ended_answer()) is not None:
+            await self.show_details_of(turn.message.id)
+
+    async def show_details_of(self, message_id: int) -> None:
+        """Show how the answer ``message_id`` was made."""
+        from baize_tui.app.screens.answer_details import AnswerDetails
+
+        turn = self._transcript.turn(message_id)
+        message = await self._surface.chat.messages.get(message_id)
+        if message.provenance is None and turn is not None:
+            message = turn.message  # it could not be saved yet
+        branch = turn.branch if turn is not None else None
+        self._surface.screen.app.push_screen(AnswerDetails(message, branch))
 
     # --- copying --------------------------------------------------------------------------------
 

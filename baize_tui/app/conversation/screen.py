@@ -392,6 +392,13 @@ class ConversationScreen(Screen[None]):
         """The line of a folded part was clicked."""
         self._messages.unfold_message(message_id)
 
+    async def action_details(self) -> None:
+        await self._messages.show_details()
+
+    async def action_show_details(self, message_id: int) -> None:
+        """The line below an answer was clicked."""
+        await self._messages.show_details_of(message_id)
+
     async def action_good(self) -> None:
         await self._messages.mark("good")
 

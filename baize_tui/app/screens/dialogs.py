@@ -64,6 +64,9 @@ class Dialog(ModalScreen[Result]):
             color: $primary;
             margin: 1 0 0 0;
         }
+        .part.-first {
+            margin: 0;
+        }
         .about {
             color: $foreground 60%;
         }
@@ -159,20 +162,28 @@ class HelpScreen(Dialog[None]):
         with VerticalScroll(classes="dialog -tall"):
             yield Static(HELP_TITLE, classes="title")
             rows = [(keys_text(action), action.command, action.help) for action in self._actions]
-            yield _Columns(rows)
+            yield Columns(rows)
             for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")
-                yield _Columns(keys)
+                yield Columns(keys)
 
 
-class _Columns(Static):
+class Columns(Static):
     """Rows in columns; where the last column has too little room, it is below the others."""
 
     def __init__(self, rows: Sequence[tuple[str, ...]]) -> None:
+        self._set_rows(rows)
+        super().__init__(self._text(_ANY_WIDTH), markup=False)
+
+    def show(self, rows: Sequence[tuple[str, ...]]) -> None:
+        """Show other rows."""
+        self._set_rows(rows)
+        self.update(self._text(self.size.width))
+
+    def _set_rows(self, rows: Sequence[tuple[str, ...]]) -> None:
         columns = [*zip(*rows, strict=True)]
         self._rows = rows
         self._widths = [max(map(cell_len, column)) + _GAP for column in columns[:-1]]
-        super().__init__(self._text(_ANY_WIDTH), markup=False)
 
     def _text(self, width: int) -> str:
         indent = sum(self._widths)

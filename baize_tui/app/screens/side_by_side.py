@@ -16,13 +16,13 @@ from textual.widgets import Static
 
 from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
+from baize_shared.speeds import speed_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.status_line import (
     ANSWERING,
     LOADING,
     READING,
-    speed_text,
     waiting_text,
 )
 from baize_tui.chat.answer_options import Answerer, AnswerOptions

@@ -171,4 +171,5 @@ def _turns_above(turns: Sequence[Turn], messages: Sequence[Message]) -> list[Tur
 
 def _seen(message: Message) -> tuple[object, ...]:
     """What the look of a turn depends on."""
-    return message.text, message.reasoning, message.state, message.mark, message.pinned
+    content = message.text, message.reasoning, message.state
+    return *content, message.mark, message.pinned, message.made

@@ -14,6 +14,8 @@ from rich.theme import Theme
 
 from baize_tui.app.transcript.line_parts import Line, WrappedText
 
+BETWEEN_PARTS = " · "
+
 
 class Look(Struct, frozen=True):
     """The styles of a transcript, from the theme in use."""
@@ -93,4 +95,4 @@ def estimate_height(text: str, width: int) -> int:
 
 def join_parts(parts: Sequence[str]) -> str:
     """The parts that are not empty, with dots between them."""
-    return " · ".join(part for part in parts if part)
+    return BETWEEN_PARTS.join(part for part in parts if part)

@@ -6,16 +6,30 @@ from typing import TYPE_CHECKING, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
 from baize_shared.counts import count_text
+from baize_tui.app.transcript.answer_line import answer_line
 from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
-from baize_tui.app.transcript.look import Look, estimate_height, join_parts, plain_lines
+from baize_tui.app.transcript.look import (
+    BETWEEN_PARTS,
+    Look,
+    estimate_height,
+    join_parts,
+    plain_lines,
+)
 
 if TYPE_CHECKING:
     from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
-    from baize_tui.store.records import BranchPosition, Mark, Message, MessageState
+    from baize_tui.store.records import (
+        AnswerSummary,
+        BranchPosition,
+        Mark,
+        Message,
+        MessageState,
+    )
 
 STATE_NOTES: dict[MessageState, tuple[str, str, str]] = {
     "stopped": ("stopped", "go_on", "continues"),
@@ -103,7 +117,7 @@ class Turn(Entry, eq=False, kw_only=True):
 
     def estimate(self, width: int) -> int:
         lines = FOLDED_LINES + 1 if self.is_folded else estimate_height(self.text, width - INDENT)
-        return lines + bool(self.message.reasoning) + bool(self._note()) + bool(self.branch) + 1
+        return lines + bool(self.message.reasoning) + bool(self._note()) + self._has_details + 1
 
     def draw(self, width: int, look: Look) -> list[Line]:
         if self.selected:
@@ -182,8 +196,6 @@ class Turn(Entry, eq=False, kw_only=True):
                 parts += [state, f"{self._key(action)} {effect}"]
             elif parts:
                 parts.append(f"{self._key('go_on')} continues")
-        parts.append(MARK_NOTES[message.mark])
-        parts.append(PINNED if message.pinned else "")
         return join_parts(parts)
 
     def _below(self, width: int, look: Look) -> list[Line]:
@@ -191,16 +203,43 @@ class Turn(Entry, eq=False, kw_only=True):
         if note := self._note():
             style = look.warning if self.message.state in STATE_NOTES else look.dim
             lines += as_decoration(plain_lines(note, width, look, look.text + style))
+        if self._has_details:
+            lines += as_decoration([_padded(self._details(width, look), width, look)])
+        return lines
+
+    @property
+    def _marks(self) -> str:
+        pinned = PINNED if self.message.pinned else ""
+        return join_parts([MARK_NOTES[self.message.mark], pinned])
+
+    @property
+    def _made(self) -> AnswerSummary | None:
+        return None if self.growing else self.message.made
+
+    @property
+    def _has_details(self) -> bool:
+        """Whether there is a line for how it was made, its branch and its marks."""
+        return bool(self._made or self.branch or self._marks)
+
+    def _details(self, width: int, look: Look) -> list[Segment]:
+        """How the answer was made, as far as there is room beside its branch and its marks."""
+        dim, id = look.text + look.dim, self.message.id
+        parts: list[list[Segment]] = []
         if self.branch is not None:
             position, total = self.branch
-            id = self.message.id
-            arrows = [
-                Segment("‹ ", _clickable(look, f"screen.show_sibling({id}, -1)")),
-                Segment(f"{position}/{total}", look.text + look.dim),
-                Segment(" ›", _clickable(look, f"screen.show_sibling({id}, 1)")),
-            ]
-            lines += as_decoration([_padded(arrows, width, look)])
-        return lines
+            back = Segment("‹ ", _clickable(look, f"screen.show_sibling({id}, -1)"))
+            on = Segment(" ›", _clickable(look, f"screen.show_sibling({id}, 1)"))
+            parts.append([back, Segment(f"{position}/{total}", dim), on])
+        if self._marks:
+            parts.append([Segment(self._marks, dim)])
+        if (made := self._made) is not None:
+            taken = sum(cell_len(segment.text) for part in parts for segment in part)
+            line = answer_line(made, width - taken - len(parts) * cell_len(BETWEEN_PARTS))
+            has_dialog = bool(self._key("details"))
+            click = Style(meta={"@click": f"screen.show_details({id})"} if has_dialog else None)
+            parts[:0] = [[Segment(line, dim + click)]] if line else []
+        between = Segment(BETWEEN_PARTS, dim)
+        return [segment for part in parts for segment in (between, *part)][1:]
 
     def _line(
         self, text: str, width: int, look: Look, style: Style, *, unfolds: bool = False

@@ -154,14 +154,6 @@ def waiting_text(use: EngineUse) -> str:
             return f"waiting until {fitted(use.title, _TITLE)} is loaded"
 
 
-def speed_text(tokens_per_second: float) -> str:
-    """``33 tokens/s``, or ``0.4 tokens/s``; empty while it is unknown."""
-    if tokens_per_second <= 0:
-        return ""
-    digits = 0 if tokens_per_second >= 9.95 else 1 if tokens_per_second >= 0.095 else 2
-    return f"{tokens_per_second:.{digits}f} tokens/s"
-
-
 class StatusLine(Horizontal):
     """Its size is fixed, so that an update needs no new layout."""
 

@@ -104,6 +104,7 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
     return ConversationTree(
         id=id,
         title=_title(parsed.title, messages),
+        title_source="person" if parsed.title else "question",
         created_at=created,
         updated_at=max(created, parsed.updated_at or max(times, default=created)),
         leaf_id=leaf,

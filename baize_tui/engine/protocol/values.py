@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from baize_shared.speeds import decoding_speed
 from baize_tui.engine.profiles import ProfileName
 from baize_tui.settings import KvType
 
@@ -118,6 +119,8 @@ class LoadedModel(Struct, frozen=True):
     """The prompt format that the file names (``baize.prompt_format``)."""
     stop: list[str] = []
     """Strings that end an answer, as the file says (``baize.stop``)."""
+    can_cut_cache: bool = True
+    """Whether tokens can be removed from the end of its KV cache, and the rest stays."""
 
 
 class Stats(Struct, frozen=True):
@@ -149,7 +152,4 @@ class Stats(Struct, frozen=True):
     @property
     def tokens_per_second(self) -> float:
         """Decoding speed: tokens after the first, over the time from the first to the last."""
-        timed = self.completion_tokens - self.resumed_tokens
-        if timed < 2 or self.decode_s <= 0:
-            return 0.0
-        return (timed - 1) / self.decode_s
+        return decoding_speed(self.completion_tokens - self.resumed_tokens, self.decode_s)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
+from textual.widgets import Input, Static
 
+from baize_tui.app.screens.conversation_options import ConversationOptions
 from baize_tui.app.screens.dialogs import LineDialog
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.formats import MODERATION
@@ -12,7 +13,18 @@ from baize_tui.paths import Paths
 from baize_tui.store.conversations import NEW_TITLE, Store
 from baize_tui.store.errors import StoreError
 from tests.app.forms import close, open_conversation_options, row
-from tests.app.pilot import RunApp, ask, is_open, say, shown, status, texts, titles, transcript
+from tests.app.pilot import (
+    RunApp,
+    ask,
+    is_open,
+    say,
+    screen,
+    shown,
+    status,
+    texts,
+    titles,
+    transcript,
+)
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -53,7 +65,8 @@ async def test_the_model_suggests_a_title_and_it_can_be_undone(run_app: RunApp) 
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "hi there you", "One.")
-        engine.script = ['"A Greeting"\n']
+        await wait_until(lambda: engine.saved, "the end of idle work")
+        engine.title = "A Greeting\n"
         await pilot.press("alt+t")
         await wait_until(lambda: titles(pilot) == ["A Greeting"], "the title")
         await pilot.press("alt+z")
@@ -65,10 +78,44 @@ async def test_without_a_suggested_title_the_old_one_stays(run_app: RunApp) -> N
     engine = ScriptedEngine("One.")
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "One.")
-        engine.script = ['""']
         await pilot.press("alt+t")
         await wait_until(lambda: "found no title" in status(pilot), "the reason")
         assert titles(pilot) == ["Hi"]
+
+
+async def test_the_model_titles_a_conversation_while_nobody_waits(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    engine.title = "A Greeting"
+    async with run_app(engine) as pilot:
+        await ask(pilot, "hi there you", "One.")
+        await wait_until(lambda: titles(pilot) == ["A Greeting"], "the title")
+        await pilot.press("f3")
+        await wait_until(lambda: is_open(pilot, ConversationOptions), "the options")
+        title = pilot.app.screen.query_one(".title", Static)
+        assert str(title.render()) == "A Greeting"
+        await close(pilot)
+        await ask(pilot, "And you?", "One.")
+        await wait_until(lambda: engine.saved > 1, "the end of idle work")
+        assert len(engine.title_requests) == 1
+
+
+async def test_a_new_title_does_not_move_the_list_or_the_focus(run_app: RunApp) -> None:
+    engine = ScriptedEngine("One.")
+    engine.title = "A Greeting"
+    engine.title_may_end.clear()
+    async with run_app(engine) as pilot:
+        for question in ("First", "Second"):
+            await pilot.press("ctrl+n")
+            await ask(pilot, question, "One.")
+        await wait_until(lambda: titles(pilot) == ["Second", "First"], "both")
+        await wait_until(lambda: engine.title_requests, "the writing")
+        await pilot.press("ctrl+b", "down")
+        listed = screen(pilot).conversation_list
+        highlighted = listed.highlighted_id
+        engine.title_may_end.set()
+        await wait_until(lambda: titles(pilot) == ["A Greeting", "First"], "the title")
+        assert listed.has_focus
+        assert listed.highlighted_id == highlighted
 
 
 @pytest.mark.parametrize(

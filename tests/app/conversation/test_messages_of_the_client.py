@@ -115,7 +115,8 @@ async def test_notices_cover_neither_prompt_nor_answer_nor_status_line(
         here = screen(pilot)
         for widget in (here.prompt, here.transcript, here.status):
             assert is_in_sight(widget)
-        assert shown(pilot).rstrip().endswith("Hello there.")
+        *_, answer, made = shown(pilot).rstrip().split("\n")
+        assert (answer.strip(), made.strip().split()[0]) == ("Hello there.", "scripted")
 
 
 def is_in_sight(widget: Widget) -> bool:

@@ -7,7 +7,8 @@ from rich.cells import cell_len
 from textual import events
 from textual.widgets import Static
 
-from baize_tui.app.widgets.status_line import StatusLine, speed_text
+from baize_shared.speeds import speed_text
+from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.engine.protocol import ThreadsChosen
 from tests.app.pilot import (
     RunApp,
