@@ -57,6 +57,7 @@ layers: $(VENV)/check
 bench: $(VENV)/test
 	$(BIN)/python benchmarks/decode.py
 	$(BIN)/python benchmarks/snapshots.py
+	$(BIN)/python benchmarks/overflow.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/screen.py
 	$(BIN)/python benchmarks/cancel.py

@@ -19,7 +19,7 @@ from baize_shared.one_line_error import OneLineError
 from baize_shared.toml_files import TomlError, decode_toml, read_toml
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
-Overflow = Literal["drop", "stop"]
+Overflow = Literal["drop", "summarize", "shift", "stop"]
 Reasoning = Literal["folded", "open"]
 IdleTime = Literal["always", "plugged-in", "never"]
 KvType = Literal["f16", "q8_0"]
@@ -173,7 +173,10 @@ class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 2048
     overflow: Annotated[
         Overflow,
-        _about("When the context is full: drop the oldest turns that are not pinned, or stop"),
+        _about(
+            "When the context is full: drop, summarize or shift out the oldest turns that are not "
+            "pinned, or stop"
+        ),
     ] = "drop"
 
 

@@ -102,6 +102,8 @@ def test_every_key_of_the_schema_is_described() -> None:
         ("sampling.seed", "7", 7),
         ("look.theme", "nord", "nord"),
         ("chat.overflow", "stop", "stop"),
+        ("chat.overflow", "summarize", "summarize"),
+        ("chat.overflow", "shift", "shift"),
     ],
 )
 def test_typed_text_becomes_a_value(name: str, text: str, value: object) -> None:

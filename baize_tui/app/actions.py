@@ -54,6 +54,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous", "alt+up", "Message above", "Select the message above", "alt+u"),
     Action("next", "alt+down", "Message below", "Select the message below", "alt+n"),
     Action("edit", "alt+e", "Edit", "Edit the selected or your last message"),
+    Action("summary", "alt+a", "Edit summary", "Edit the summary of turns that no longer fit"),
     Action("branch_back", "alt+left", "Previous branch", "Show the branch before", "alt+j"),
     Action("branch_on", "alt+right", "Next branch", "Show the branch after", "alt+l"),
     Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),

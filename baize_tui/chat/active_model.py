@@ -249,7 +249,7 @@ class ActiveModel:
             gpu_layers=self.settings.gpu_layers,
             kv_type=self.settings.kv_type,
             draft=self._draft_of(model),
-            snapshot_budget=self._snapshot_budget,
+            snapshot_budget=self.snapshot_budget,
         )
         self.running = None
         loaded = await self._engine.load(spec, progress)
@@ -269,7 +269,8 @@ class ActiveModel:
         return "" if path is None else str(path)
 
     @property
-    def _snapshot_budget(self) -> int:
+    def snapshot_budget(self) -> int:
+        """The most bytes that saved states may take; 0 if none are saved."""
         return int(self.settings.snapshot_gib * 2**30) if self._saves_states else 0
 
     async def load_with_progress(self, model: CatalogModel) -> AsyncGenerator[LoadingModel, None]:

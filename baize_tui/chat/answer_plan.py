@@ -8,9 +8,9 @@ from msgspec import Struct
 
 from baize_shared.sanitizer import clean_text
 from baize_tui.chat.active_model import RunningModel
-from baize_tui.chat.context import reserve_for_answer
+from baize_tui.chat.context import History, reserve_for_answer
 from baize_tui.chat.formats import build_prompt, format_named
-from baize_tui.engine.protocol import AdapterUse, Generate, Prompt
+from baize_tui.engine.protocol import AdapterUse, Generate, Prompt, Warm
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
 
@@ -35,7 +35,7 @@ def question_message(text: str) -> Message:
 def conversation_prompt(
     conversation: Conversation,
     format_name: str,
-    history: Sequence[Message],
+    history: History,
     tokenizer: str,
     partial: Message | None = None,
     think: bool | None = None,
@@ -47,12 +47,13 @@ def conversation_prompt(
     """
     return build_prompt(
         format_name,
-        history,
+        history.messages,
         system=conversation.system,
         moderation=conversation.moderation,
         tokenizer=tokenizer,
         partial=partial,
         think=think,
+        summary=history.summary,
     )
 
 
@@ -92,13 +93,19 @@ class AnswerPlan(Struct, frozen=True):
         """Tokens of the context that are kept free for the answer."""
         return reserve_for_answer(self.max_tokens, self.n_ctx)
 
-    def prompt(self, history: Sequence[Message]) -> Prompt:
+    @property
+    def room(self) -> int:
+        """Tokens of the context that the prompt may have."""
+        return self.n_ctx - self.reserve
+
+    def prompt(self, history: History) -> Prompt:
         tokenizer = self.running.loaded.tokenizer
         return conversation_prompt(
             self.conversation, self.format_name, history, tokenizer, self.partial, self.think
         )
 
-    def request(self, history: Sequence[Message]) -> Generate:
+    def request(self, history: History, *, shift: bool = False) -> Generate:
+        """With ``shift``, turns that ``history`` lacks may be cut out of the KV cache."""
         return Generate(
             request=0,
             prompt=self.prompt(history),
@@ -114,4 +121,9 @@ class AnswerPlan(Struct, frozen=True):
             prompt_lookup=self.prompt_lookup and self.sampling.seed is None,
             use_draft=self.sampling.seed is None,
             conversation=self.conversation.id,
+            shift=shift,
         )
+
+    def warm_request(self, history: History) -> Warm:
+        """A request to read ``history`` ahead."""
+        return Warm(0, self.prompt(history), self.adapters, self.conversation.id)

@@ -90,7 +90,7 @@ class AnswerSaver:
             ids=content.ids,
             tokenizer=content.tokenizer,
             provenance=msgspec.to_builtins(made) if made is not None else None,
-            made=made.summary if made is not None else None,
+            made=made.shown if made is not None else None,
         )
 
     def add_model_hash_later(self, message_id: int, sha256: Future[str]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from baize_tui.catalog.recipes import CatalogError
@@ -14,7 +15,8 @@ from baize_tui.chat.answer_in_progress import AnswerInProgress
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan
 from baize_tui.chat.answer_saver import AnswerSaver
-from baize_tui.chat.context import KeptHistory, drop_oldest_turns, visible_messages
+from baize_tui.chat.context import History, visible_history
+from baize_tui.chat.context_cutter import ContextCut, ContextCutter
 from baize_tui.chat.effective_options import EffectiveOptions, with_answerer
 from baize_tui.chat.engine_access import EngineAccess
 from baize_tui.chat.engine_lock import EngineLock
@@ -78,9 +80,11 @@ class Answering:
         options: EffectiveOptions,
         saver: AnswerSaver,
         lock: EngineLock,
+        cutter: ContextCutter,
     ) -> None:
         self._engine = engine
         self._lock = lock
+        self._cutter = cutter
         self._thread = store_thread
         self._store = store_thread.store
         self._active_model = active_model
@@ -174,7 +178,7 @@ class Answering:
                 self._store.set_first_model, conversation.id, model.name, str(model.path)
             )
         path = await self._thread.call(self._store.path, attempt.question.id)
-        history = visible_messages(path, conversation.context_start)
+        history = visible_history(path, conversation.context_start)
         try:
             async with contextlib.aclosing(self._generate(attempt, plan, history)) as events:
                 async for event in events:
@@ -182,19 +186,46 @@ class Answering:
         except EngineFailure as failure:
             if failure.kind != "too_long":
                 raise
-            kept = await self._drop_oldest_turns(plan, history, failure)
+            _check_may_cut(plan, failure)
         else:
             return
-        yield TurnsDropped(kept.first, len(path) - len(kept.messages))
-        async with contextlib.aclosing(self._generate(attempt, plan, kept.messages)) as events:
+        cutting = self._cut_and_generate(attempt, plan, path, history)
+        async with contextlib.aclosing(cutting) as events:
+            async for event in events:
+                yield event
+
+    async def _cut_and_generate(
+        self, attempt: _Attempt, plan: AnswerPlan, path: Sequence[Message], history: History
+    ) -> AsyncGenerator[ChatEvent, None]:
+        """Make room in ``history``, what the model sees of ``path`` and too much; then generate."""
+        cut: ContextCut | None = None
+        cutting = self._cutter.cut(plan, history, attempt.access.attach)
+        async with contextlib.aclosing(cutting) as steps:
+            async for step in steps:
+                if isinstance(step, ContextCut):
+                    cut = step
+                else:
+                    yield step
+        assert cut is not None
+        kept, summary = cut.history, cut.history.summary
+        await self._thread.call(
+            self._store.set_context_start, plan.conversation.id, cut.first.id, summary
+        )
+        first = msgspec.structs.replace(cut.first, summary=summary)
+        summarized = plan.overflow == "summarize" and not cut.why_no_summary
+        dropped = len(path) - len(kept.messages)
+        yield TurnsDropped(first, dropped, summarized, cut.why_no_summary)
+        generating = self._generate(attempt, plan, kept, shift=plan.overflow == "shift")
+        async with contextlib.aclosing(generating) as events:
             async for event in events:
                 yield event
 
     async def _generate(
-        self, attempt: _Attempt, plan: AnswerPlan, history: Sequence[Message]
+        self, attempt: _Attempt, plan: AnswerPlan, history: History, *, shift: bool = False
     ) -> AsyncGenerator[ChatEvent, None]:
         """Send the request to the engine, and report and save what it generates."""
-        generation = attempt.access.attach(self._engine.generate(plan.request(history)))
+        request = plan.request(history, shift=shift)
+        generation = attempt.access.attach(self._engine.generate(request))
         async for event in generation:
             if isinstance(event, Prefilling | ThreadsChosen):
                 yield event
@@ -211,46 +242,38 @@ class Answering:
                 if (why := answer.journal.take_problem()) is not None:
                     yield SaveFailed(why) if why else SavedAgain()
             else:
-                yield await self._finish(answer, event, plan, attempt.notices)
-
-    async def _drop_oldest_turns(
-        self, plan: AnswerPlan, history: Sequence[Message], failure: EngineFailure
-    ) -> KeptHistory:
-        """What the model sees from now on, because ``history`` no longer fits.
-
-        Raises:
-            ContextFull: the conversation is set to drop nothing.
-            EngineFailure: even the last question with the pinned turns is too long.
-        """
-        if plan.overflow == "stop":
-            raise ContextFull(
-                f"the context is full: {failure.tokens} of {plan.n_ctx} tokens, and room for the "
-                "answer. Delete or branch earlier, start a new conversation, or set overflow to "
-                "drop"
-            )
-
-        async def count(messages: Sequence[Message]) -> int:
-            return await self._engine.count(protocol.Count(request=0, prompt=plan.prompt(messages)))
-
-        kept = await drop_oldest_turns(history, plan.n_ctx, plan.reserve, count)
-        await self._thread.call(self._store.set_context_start, plan.conversation.id, kept.first.id)
-        return kept
+                yield await self._finish(answer, event, plan, history, attempt.notices)
 
     async def _finish(
         self,
         answer: AnswerInProgress,
         event: protocol.Finished,
         plan: AnswerPlan,
+        history: History,
         notices: list[str],
     ) -> AnswerFinished:
         answer.replace(event)
         state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
         sha256 = self._active_model.sha256
         known = self._active_model.known_sha256
-        made = make_provenance(plan, event, known)
+        made = make_provenance(plan, event, history, known)
         message = await self._saver.finish(answer, state, made)
         if known is None and not answer.why_unsaved:
             self._saver.add_model_hash_later(message.id, sha256)
         return AnswerFinished(
             message, event.reason, event.stats, [*notices, *event.notices], answer.why_unsaved
+        )
+
+
+def _check_may_cut(plan: AnswerPlan, failure: EngineFailure) -> None:
+    """Check that turns may leave the context, for which the prompt is too long.
+
+    Raises:
+        ContextFull: the conversation is set to drop nothing.
+    """
+    if plan.overflow == "stop":
+        raise ContextFull(
+            f"the context is full: {failure.tokens} of {plan.n_ctx} tokens, and room for the "
+            "answer. Delete or branch earlier, start a new conversation, or set overflow to "
+            "drop or summarize"
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,14 @@ from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import conversation_prompt, question_message
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
-from baize_tui.chat.context import ContextUse, DraftEffect, fits_alone, visible_messages
+from baize_tui.chat.context import (
+    ContextUse,
+    DraftEffect,
+    History,
+    fits_alone,
+    visible_history,
+)
+from baize_tui.chat.context_cutter import ContextCutter
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
@@ -32,7 +39,7 @@ from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Conversation
 
 _STOP_S = 1.0
 """How long the engine may take to stop an answer when the chat is closed."""
@@ -74,8 +81,9 @@ class Chat:
         self.options = EffectiveOptions(settings, self.active_model, catalog)
         self._saver = AnswerSaver(store_thread)
         self._lock = EngineLock()
+        cutter = ContextCutter(engine)
         self._answering = Answering(
-            engine, store_thread, self.active_model, self.options, self._saver, self._lock
+            engine, store_thread, self.active_model, self.options, self._saver, self._lock, cutter
         )
         self._title_writer = TitleWriter(engine, self.active_model, self.options)
         self._idle_work = IdleWork(
@@ -86,6 +94,7 @@ class Chat:
             self._title_writer,
             self.conversations,
             self.drafts,
+            cutter,
         )
         self._thread = store_thread
         self._store = store_thread.store
@@ -359,15 +368,16 @@ class Chat:
         if not self.active_model.answers(conversation):
             return None
         history = await self._visible(conversation, leaf_id)
-        history += [question_message(draft)] if draft else []
-        if not history:
+        if draft:
+            history = history.with_question(question_message(draft))
+        if not history.messages:
             return None
         format_name = self.options.prompt_format(conversation)
         think = self.options.think(conversation)
 
-        async def count(messages: Sequence[Message]) -> int:
+        async def count(history: History) -> int:
             prompt = conversation_prompt(
-                conversation, format_name, messages, loaded.tokenizer, think=think
+                conversation, format_name, history, loaded.tokenizer, think=think
             )
             return await self._engine.count(protocol.Count(request=0, prompt=prompt))
 
@@ -376,9 +386,10 @@ class Chat:
         room = loaded.n_ctx - self.options.reserve(loaded.n_ctx)
         effect: DraftEffect = "fits"
         if draft and tokens > room:
-            can_drop = self.options.overflow(conversation) == "drop"
-            fits = can_drop and await fits_alone(history, room, count)
-            effect = "drops_turns" if fits else "fails"
+            overflow = self.options.overflow(conversation)
+            cuts: DraftEffect = "summarizes_turns" if overflow == "summarize" else "drops_turns"
+            fits = overflow != "stop" and await fits_alone(history, room, count)
+            effect = cuts if fits else "fails"
         return ContextUse(tokens, bool(draft), effect)
 
     async def prepare(
@@ -396,12 +407,12 @@ class Chat:
         if conversation is None:
             conversation = self.unsaved_conversation()
         visible = await self._visible(conversation, leaf_id)
-        self._idle_work.prepare(conversation, [*visible, question_message(draft)])
+        self._idle_work.prepare(conversation, visible.with_question(question_message(draft)))
 
-    async def _visible(self, conversation: Conversation, leaf_id: int | None) -> list[Message]:
+    async def _visible(self, conversation: Conversation, leaf_id: int | None) -> History:
         """What the model sees of the branch that ends with message ``leaf_id``."""
         path = await self.messages.path(leaf_id) if leaf_id is not None else []
-        return [*visible_messages(path, conversation.context_start)]
+        return visible_history(path, conversation.context_start)
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -18,14 +18,26 @@ more."""
 _SMALLEST_RESERVE = 64
 
 
-class KeptHistory(Struct, frozen=True):
-    """What is left of a history: pinned turns, and everything from ``first`` on."""
+class History(Struct, frozen=True):
+    """What the model sees of a branch."""
 
-    first: Message
     messages: Sequence[Message]
+    summary: str = ""
+    """What it is told in place of the turns above, where it no longer sees them."""
+
+    def with_question(self, question: Message) -> History:
+        """The same with ``question`` at the end."""
+        return History([*self.messages, question], self.summary)
+
+    def without_question(self) -> History:
+        """The same without its last message."""
+        return History(self.messages[:-1], self.summary)
 
 
-DraftEffect = Literal["fits", "drops_turns", "fails"]
+Count = Callable[[History], Awaitable[int]]
+"""Returns the tokens of the prompt with a history."""
+
+DraftEffect = Literal["fits", "drops_turns", "summarizes_turns", "fails"]
 """What sending a draft would do. The oldest turns may have to leave the context first; where that
 is not allowed, or not enough, sending fails."""
 
@@ -45,68 +57,89 @@ def reserve_for_answer(max_tokens: int, n_ctx: int) -> int:
     return max(1, min(max_tokens, max(n_ctx // 4, _SMALLEST_RESERVE)))
 
 
-def visible_messages(path: Sequence[Message], context_start: int | None) -> Sequence[Message]:
-    """What the model sees of a branch: everything from message ``context_start`` on, and pinned
-    turns before it."""
-    start = next((i for i, message in enumerate(path) if message.id == context_start), 0)
-    return without_oldest(path, start)
+def visible_history(path: Sequence[Message], context_start: int | None) -> History:
+    """What the model sees of a branch: everything from its start of the context on, and pinned
+    turns and a summary in place of the rest."""
+    start = start_of_context(path, context_start)
+    if start is None:
+        return History(path)
+    return History(without_oldest(path, start), path[start].summary)
+
+
+def start_of_context(path: Sequence[Message], context_start: int | None) -> int | None:
+    """Where the context starts on a branch: the index of the last message that is
+    ``context_start``, or has a summary of what is above it. None if nothing was dropped."""
+    starts = (i for i, message in enumerate(path) if message.id == context_start or message.summary)
+    return max(starts, default=None)
 
 
 def without_oldest(messages: Sequence[Message], first: int) -> Sequence[Message]:
     """``messages`` from index ``first`` on, and the pinned turns before it."""
-    starts = [start for start in _turn_starts(messages) if start < first]
-    kept: list[Message] = []
-    for start, end in pairwise([*starts, first]):
-        turn = messages[start:end]
-        if any(message.pinned for message in turn):
-            kept.extend(turn)
+    kept, _ = _split(messages, first)
     return [*kept, *messages[first:]]
 
 
-async def drop_oldest_turns(
-    history: Sequence[Message],
-    n_ctx: int,
-    reserve: int,
-    count: Callable[[Sequence[Message]], Awaitable[int]],
-) -> KeptHistory:
-    """``history`` without its oldest turns that do not fit; pinned turns and the last one stay.
+def oldest(messages: Sequence[Message], first: int) -> Sequence[Message]:
+    """The messages that ``without_oldest`` leaves out."""
+    _, dropped = _split(messages, first)
+    return dropped
+
+
+def _split(messages: Sequence[Message], first: int) -> tuple[list[Message], list[Message]]:
+    """The messages before index ``first``: those of pinned turns, and the others."""
+    starts = [start for start in _turn_starts(messages) if start < first]
+    kept: list[Message] = []
+    dropped = list(messages[: starts[0] if starts else first])
+    for start, end in pairwise([*starts, first]):
+        turn = messages[start:end]
+        (kept if any(message.pinned for message in turn) else dropped).extend(turn)
+    return kept, dropped
+
+
+async def first_to_keep(
+    history: History, n_ctx: int, reserve: int, count: Count, spare: int = 0
+) -> int:
+    """From which message of ``history`` on everything fits, with the pinned turns before it.
 
     ``n_ctx`` and ``reserve`` are the tokens of the context and those kept free for the answer;
-    ``count`` returns the tokens of a prompt with the given messages.
+    ``spare`` are those that the prompt will have besides.
 
     Raises:
         EngineFailure: ``too_long``, if even the last turn with the pinned ones does not fit.
     """
-    room = n_ctx - reserve
-    starts = _turn_starts(history)
+    messages, room = history.messages, n_ctx - reserve
+    starts = _turn_starts(messages)
 
     async def count_from(first: int) -> int:
-        return await count(without_oldest(history, first))
+        return await count(History(without_oldest(messages, first), history.summary)) + spare
 
     first = await _first_that_fits(starts, int(room * _FILL_AFTER_DROP), count_from)
     if first is None:
         first = await _first_that_fits(starts, room, count_from)
     if first is None:
         tokens = await count_from(starts[-1])
-        pinned = "the pinned turns and " if any(m.pinned for m in history[:-1]) else ""
+        parts = ["the pinned turns"] if any(m.pinned for m in messages[:-1]) else []
+        parts += ["the summary"] if history.summary else []
+        others = f"{', '.join(parts)} and " if parts else ""
         raise EngineFailure(
-            f"the message is too long: with {pinned}the system prompt it has {tokens} tokens, and "
+            f"the message is too long: with {others}the system prompt it has {tokens} tokens, and "
             f"{reserve} are reserved for the answer, but the context has {n_ctx}. Shorten it, or "
             "set a larger model.context",
             "too_long",
             tokens,
             n_ctx,
         )
-    return KeptHistory(history[first], without_oldest(history, first))
+    return first
 
 
-async def fits_alone(
-    history: Sequence[Message], room: int, count: Callable[[Sequence[Message]], Awaitable[int]]
-) -> bool:
+async def fits_alone(history: History, room: int, count: Count) -> bool:
     """Whether the last turn of ``history``, with the pinned ones, has at most ``room`` tokens, and
     there is another turn that can be dropped."""
-    starts = _turn_starts(history)
-    return len(starts) > 1 and await count(without_oldest(history, starts[-1])) <= room
+    messages = history.messages
+    starts = _turn_starts(messages)
+    if len(starts) < 2:
+        return False
+    return await count(History(without_oldest(messages, starts[-1]))) <= room
 
 
 async def _first_that_fits(

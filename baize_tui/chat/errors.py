@@ -13,3 +13,7 @@ class ContextFull(Exception):
 
 class StoppedBeforeStart(Exception):
     """The person stopped an answer that had not started."""
+
+
+class NoSummary(Exception):
+    """The oldest turns could not be summarized."""

@@ -37,11 +37,31 @@ class LoadingModel(Struct, frozen=True):
     progress: float
 
 
+class Summarizing(Struct, frozen=True):
+    """The oldest turns no longer fit, and the model summarizes them; ``done`` is 0.0 to 1.0."""
+
+    done: float
+
+
 class TurnsDropped(Struct, frozen=True):
-    """The oldest turns no longer fit: the model sees the conversation from ``first_kept`` on."""
+    """The oldest turns no longer fit: the model sees the conversation from ``first_kept`` on, and
+    the summary in it in place of the others."""
 
     first_kept: Message
     messages_dropped: int
+    summarized: bool = False
+    """Whether the summary is new, and of all that was dropped."""
+    why_no_summary: str = ""
+    """Why there is no summary, or no new one, although one was to be written."""
+
+    @property
+    def line(self) -> str:
+        """What has left the context, for a person."""
+        count = self.messages_dropped
+        oldest = "message was" if count == 1 else f"{count} messages were"
+        done = "summarized" if self.summarized else "dropped"
+        why = f" without a new summary: {self.why_no_summary}" if self.why_no_summary else ""
+        return f"the context is full: the oldest {oldest} {done}{why}"
 
 
 class AnswerStarted(Struct, frozen=True):
@@ -100,6 +120,7 @@ ChatEvent = (
     MessageSaved
     | WaitingForEngine
     | LoadingModel
+    | Summarizing
     | TurnsDropped
     | AnswerStarted
     | Prefilling

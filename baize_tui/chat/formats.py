@@ -28,6 +28,10 @@ MODERATION = (
 """The meaning of Baize's moderation sentence, for the system prompt of other models."""
 
 
+SUMMARY_LABEL = "The first part of this conversation is left out. Its summary:"
+"""What stands before a summary in the system prompt."""
+
+
 class UnknownFormat(OneLineError):
     """No prompt format has this name."""
 
@@ -85,11 +89,13 @@ def build_prompt(
     tokenizer: str,
     partial: Message | None = None,
     think: bool | None = None,
+    summary: str = "",
 ) -> Prompt:
     """The prompt for the next answer after ``history``, in the format ``name``.
 
     Answers that were generated with the vocabulary ``tokenizer`` keep their token ids. ``partial``
     is an answer to continue. ``think`` switches thinking on or off where the template can.
+    ``summary`` is of what was said before ``history``.
 
     Raises:
         UnknownFormat: there is no format ``name``.
@@ -101,6 +107,7 @@ def build_prompt(
         moderation=moderation,
         partial=_turn(partial, tokenizer) if partial is not None else None,
         think=think,
+        summary=summary,
     )
 
 
@@ -112,19 +119,24 @@ def prompt_from_turns(
     moderation: bool,
     partial: PromptMessage | None = None,
     think: bool | None = None,
+    summary: str = "",
 ) -> Prompt:
     """The prompt of these turns, the same in a chat and in training.
+
+    A ``summary`` is a part of the system prompt: where a template has none, that is a part of the
+    first question.
 
     Raises:
         UnknownFormat: there is no format ``name``.
     """
     chosen = format_named(name)
-    messages: list[PromptMessage] = []
     if chosen.has_preamble:
-        if system.strip() not in ("", DEFAULT_SYSTEM):
-            messages.append(PromptMessage("system", system.strip()))
-    elif text := system_prompt(system, moderation=moderation):
-        messages.append(PromptMessage("system", text))
+        told = "" if system.strip() == DEFAULT_SYSTEM else system.strip()
+    else:
+        told = system_prompt(system, moderation=moderation)
+    texts = [told, f"{SUMMARY_LABEL}\n{summary.strip()}" if summary.strip() else ""]
+    text = "\n\n".join(text for text in texts if text)
+    messages = [PromptMessage("system", text)] if text else []
     messages.extend(turns)
     return Prompt(
         messages=messages,

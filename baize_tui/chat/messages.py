@@ -55,6 +55,16 @@ class Messages:
         """Save what the person thinks of an answer; None removes the mark."""
         await self._thread.call(self._store.set_mark, message_id, mark)
 
+    async def set_summary(self, message_id: int, summary: str) -> Message:
+        """Change what the model is told in place of the turns above a message; returns the
+        message."""
+
+        def change() -> Message:
+            self._store.set_summary(message_id, summary)
+            return self._store.message(message_id)
+
+        return await self._thread.call(change)
+
     async def pin(self, message: Message, pinned: bool) -> list[int]:
         """Keep the turn of ``message`` in a full context, or no longer: an answer together with its
         question. Returns the numbers of the messages that changed."""

@@ -6,14 +6,16 @@ import msgspec
 
 from baize_tui import __version__
 from baize_tui.chat.answer_plan import AnswerPlan
+from baize_tui.chat.context import History
 from baize_tui.engine import protocol
 from baize_tui.store.records import Provenance
 
 
 def make_provenance(
-    plan: AnswerPlan, finished: protocol.Finished, model_sha256: str | None
+    plan: AnswerPlan, finished: protocol.Finished, history: History, model_sha256: str | None
 ) -> Provenance:
-    """The record of an answer that ``plan`` asked for; ``model_sha256`` is None while unknown."""
+    """The record of an answer after ``history`` that ``plan`` asked for; ``model_sha256`` is None
+    while unknown."""
     loaded, stats = plan.running.loaded, finished.stats
     return Provenance(
         model=plan.running.model.name,
@@ -44,4 +46,6 @@ def make_provenance(
         accepted_tokens=stats.accepted_tokens,
         thinking_tokens=stats.thinking_tokens,
         resumed_tokens=stats.resumed_tokens,
+        summary=history.summary,
+        shifted=stats.shifted,
     )

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from baize_tui.chat.active_model import ActiveModel
 from baize_tui.chat.answer_plan import conversation_prompt, question_message, stop_strings
-from baize_tui.chat.context import drop_oldest_turns
+from baize_tui.chat.context import History, first_to_keep, without_oldest
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.titles import GRAMMAR, INSTRUCTION, MAX_TOKENS, parse_title
 from baize_tui.engine.client import Engine, EngineFailure
 from baize_tui.engine.protocol import Count, Finished, Generate, Prompt
 from baize_tui.settings import Sampling
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Conversation
 
 
 class TitleWriter:
@@ -26,7 +24,7 @@ class TitleWriter:
         self._options = options
 
     async def write(
-        self, conversation: Conversation, history: Sequence[Message], *, shorten: bool = False
+        self, conversation: Conversation, history: History, *, shorten: bool = False
     ) -> str:
         """A title for ``conversation``, of which the model sees ``history``; empty if it writes
         none that can be used. With ``shorten``, one that is too long is shortened.
@@ -61,7 +59,7 @@ class TitleWriter:
         is_complete = finished.reason == "stop"
         return parse_title(finished.text, complete=is_complete, shorten=shorten)
 
-    async def write_on_request(self, conversation: Conversation, history: Sequence[Message]) -> str:
+    async def write_on_request(self, conversation: Conversation, history: History) -> str:
         """The same for a person who asks for it: too long a title is shortened, and where the
         context has no room, the oldest turns are left out.
 
@@ -71,22 +69,23 @@ class TitleWriter:
         try:
             return await self.write(conversation, history, shorten=True)
         except EngineFailure as failure:
-            if failure.kind != "too_long" or not history:
+            if failure.kind != "too_long" or not history.messages:
                 raise
 
-        async def count(messages: Sequence[Message]) -> int:
-            return await self._engine.count(Count(0, self._prompt(conversation, messages)))
+        async def count(part: History) -> int:
+            return await self._engine.count(Count(0, self._prompt(conversation, part)))
 
         n_ctx = self._active_model.require().loaded.n_ctx
-        kept = await drop_oldest_turns(history, n_ctx, MAX_TOKENS, count)
-        return await self.write(conversation, kept.messages, shorten=True)
+        first = await first_to_keep(history, n_ctx, MAX_TOKENS, count)
+        kept = History(without_oldest(history.messages, first), history.summary)
+        return await self.write(conversation, kept, shorten=True)
 
-    def _prompt(self, conversation: Conversation, history: Sequence[Message]) -> Prompt:
+    def _prompt(self, conversation: Conversation, history: History) -> Prompt:
         # Thinking stays as it is in the conversation: its switch may be at the start of the prompt.
         return conversation_prompt(
             conversation,
             self._options.prompt_format(conversation),
-            [*history, question_message(INSTRUCTION)],
+            history.with_question(question_message(INSTRUCTION)),
             self._active_model.require().loaded.tokenizer,
             think=self._options.think(conversation),
         )

@@ -18,6 +18,7 @@ from baize_shared.printing import warn_about_encoding
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat
+from baize_tui.chat.events import AnswerFailed
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.ask_input import parse_adapters, read_grammar, read_question
 from baize_tui.cli.ask_output import AnswerPrinter
@@ -140,6 +141,9 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
             answering = chat.ask(conversation.id, question, answer_options)
             async with contextlib.aclosing(answering) as events:
                 async for event in events:
+                    if isinstance(event, AnswerFailed) and interrupt.received:
+                        printer.tell(event.why)
+                        break
                     printer.show(event)
             return printer.end(model.name, interrupted=interrupt.received)
         finally:

@@ -14,6 +14,7 @@ from baize_tui.chat.events import (
     AnswerText,
     ChatEvent,
     SaveFailed,
+    Summarizing,
     TurnsDropped,
 )
 from baize_tui.cli.failures import CommandError
@@ -44,6 +45,8 @@ class AnswerPrinter:
         self._printed = 0
         self._thought = ""
         """What was printed of the thought."""
+        self._cut: TurnsDropped | None = None
+        """What left the context for this question."""
         self._finished: AnswerFinished | None = None
 
     def show(self, event: ChatEvent) -> None:
@@ -57,8 +60,11 @@ class AnswerPrinter:
                 self._progress.show(f"reading the prompt {done / max(total, 1):.0%}")
             case AnswerText():
                 self._show_text(event)
-            case TurnsDropped(messages_dropped=dropped):
-                self.tell(f"the context is full: the oldest {dropped} messages were dropped")
+            case Summarizing(done=done):
+                self._progress.show(f"summarizing the oldest turns {done:.0%}")
+            case TurnsDropped():
+                self._cut = event
+                self.tell(event.line)
             case SaveFailed(why=why):
                 self.tell(f"not saved yet: {why}")
             case AnswerFailed(why=why):
@@ -126,7 +132,7 @@ class AnswerPrinter:
         self._end_thought()
         message = finished.message
         if self._json:
-            print_json(_answer_json(finished, model, saves=self._saves))
+            print_json(_answer_json(finished, model, self._cut, saves=self._saves))
         elif not (message.text.endswith("\n") or (message.reasoning and not message.text)):
             sys.stdout.write("\n")
         sys.stdout.flush()
@@ -139,8 +145,12 @@ class AnswerPrinter:
         return INTERRUPTED if finished.reason == "cancelled" else DONE
 
 
-def _answer_json(finished: AnswerFinished, model: str, *, saves: bool) -> dict[str, Any]:
+def _answer_json(
+    finished: AnswerFinished, model: str, cut: TurnsDropped | None, *, saves: bool
+) -> dict[str, Any]:
+    """The answer; ``cut`` is what left the context for its question."""
     stats, message = finished.stats, finished.message
+    made = message.provenance or {}
     return {
         "text": message.text.strip(),
         "reasoning": message.reasoning,
@@ -154,6 +164,9 @@ def _answer_json(finished: AnswerFinished, model: str, *, saves: bool) -> dict[s
         "ttft_s": round(stats.ttft_s, 4),
         "tokens_per_second": round(stats.tokens_per_second, 2),
         "seed": stats.seed,
-        "adapters": (message.provenance or {}).get("adapters", {}),
+        "adapters": made.get("adapters", {}),
+        "messages_dropped": cut.messages_dropped if cut is not None else 0,
+        "summary": made.get("summary", ""),
+        "shifted": stats.shifted,
         "saved": finished.saved and saves,
     }

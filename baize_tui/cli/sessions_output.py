@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from baize_tui.chat.context import start_of_context
 from baize_tui.store.records import Conversation, Message
 
 
@@ -24,6 +25,7 @@ def transcript_json(conversation: Conversation, messages: Sequence[Message]) -> 
     return {
         **conversation_json(conversation),
         "system": conversation.system,
+        "context_start": _context_start(conversation, messages),
         "messages": [
             {
                 "id": message.id,
@@ -31,6 +33,8 @@ def transcript_json(conversation: Conversation, messages: Sequence[Message]) -> 
                 "text": message.text,
                 "reasoning": message.reasoning,
                 "state": message.state,
+                "pinned": message.pinned,
+                "summary": message.summary,
                 "created_at": _iso(message.created_at),
                 "provenance": message.provenance,
             }
@@ -48,14 +52,41 @@ def list_line(conversation: Conversation) -> str:
 def transcript_parts(conversation: Conversation, messages: Sequence[Message]) -> Iterator[str]:
     """The title and each message, as Markdown."""
     yield f"# {conversation.title}"
+    start = _context_start(conversation, messages)
     for message in messages:
+        if message.id == start:
+            yield f"\n_{_cut_line(message, messages)}_"
+            if message.summary:
+                yield f"\n{_quoted(message.summary)}"
         state = "" if message.state == "complete" else f" ({message.state})"
         name = "You" if message.role == "user" else "Model"
         yield f"\n## {name}{state}\n"
         if thought := message.reasoning.strip():
-            yield "\n".join(f"> {line}".rstrip() for line in thought.split("\n"))
+            yield _quoted(thought)
             yield ""
         yield message.text.strip()
+
+
+def _context_start(conversation: Conversation, messages: Sequence[Message]) -> int | None:
+    """The number of the first message that the model still sees; None if it sees all."""
+    start = start_of_context(messages, conversation.context_start)
+    return messages[start].id if start is not None else None
+
+
+def _cut_line(first: Message, messages: Sequence[Message]) -> str:
+    """What the model sees of the ``messages`` before ``first``."""
+    pinned = any(message.pinned for message in messages if message.id < first.id)
+    if first.summary:
+        seen = "pinned turns and this summary" if pinned else "this summary"
+        return f"Of the turns above, the model sees {seen}:"
+    if pinned:
+        return "Of the turns above, the model sees only pinned ones."
+    return "The model no longer sees the turns above."
+
+
+def _quoted(text: str) -> str:
+    """``text`` as a quotation in Markdown."""
+    return "\n".join(f"> {line}".rstrip() for line in text.strip().split("\n"))
 
 
 def _iso(seconds: float) -> str:

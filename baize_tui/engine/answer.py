@@ -190,6 +190,8 @@ class Answer:
         threads: Threads,
         profile: ProfileName | Literal[""],
         ahead: LookAhead | None,
+        *,
+        shifted: bool,
     ) -> Stats:
         """What it took; ``reused`` ids were in the cache before. ``ahead`` is None if the answer
         did not begin."""
@@ -209,4 +211,5 @@ class Answer:
             resumed_tokens=len(self.resumed),
             guessed_tokens=ahead.guessed if ahead is not None else 0,
             accepted_tokens=ahead.accepted if ahead is not None else 0,
+            shifted=shifted,
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from baize_shared.common_prefix import common_prefix_length
+from baize_tui.engine.cache_gaps import find_gap
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import Aborted, EngineError
@@ -28,6 +29,8 @@ class KvCache:
         self._measured = measured
         self.ids: list[int] = []
         """The tokens in the cache."""
+        self._shifted_from: int | None = None
+        """Where the tokens begin that were moved, or computed after such; None without any."""
         self._threads = threads
         self._abort = abort
         self._reading = ReadingProgress()
@@ -36,6 +39,7 @@ class KvCache:
         """Forget all ids."""
         self.context.clear()
         self.ids.clear()
+        self._shifted_from = None
 
     @property
     def aborted(self) -> bool:
@@ -74,7 +78,51 @@ class KvCache:
             self.context.clear()
             shared = 0
         del self.ids[shared:]
+        if self._shifted_from is not None and shared <= self._shifted_from:
+            self._shifted_from = None
         return shared
+
+    @property
+    def is_shifted(self) -> bool:
+        """Whether tokens in the cache were moved: it is not what reading them would give."""
+        return self._shifted_from is not None
+
+    def shift_to(self, ids: Sequence[int]) -> None:
+        """Cut out of the cache what ``ids`` lacks, where the cache goes on like ``ids`` after it.
+
+        What is moved has been computed after what is cut out, and keeps traces of that. If
+        llama.cpp cannot move it, the cache stays as it is, or is empty afterwards.
+
+        Raises:
+            Aborted: the abort flag is set.
+        """
+        if self.aborted:
+            raise Aborted
+        if not self.context.can_shift:
+            return
+        gap = find_gap(self.ids, ids)
+        if gap is None:
+            return
+        while gap is not None and self.context.cut_out(*gap):
+            start, end = gap
+            del self.ids[start:end]
+            before = self._shifted_from
+            self._shifted_from = start if before is None else min(start, before)
+            gap = find_gap(self.ids, ids)
+        self._move_now(ids)
+
+    def _move_now(self, ids: Sequence[int]) -> None:
+        """Have llama.cpp move the tokens after gaps: it does so when it decodes the next one."""
+        self.reuse(ids[: len(ids) - 1])
+        token = ids[len(self.ids)]
+        try:
+            with self.context.uninterrupted():
+                # Not through ``decode``, which measures: moving takes longer than a token.
+                self.context.decode([token], len(self.ids), logits=False)
+        except EngineError:
+            self.clear()
+        else:
+            self.ids.append(token)
 
     def prefill(
         self, ids: Sequence[int], start: int, on_estimate: Callable[[int], None]

@@ -153,7 +153,8 @@ class KvSnapshots:
     # --- saving ---------------------------------------------------------------------------------
 
     def save(self, *, wait: bool) -> None:
-        """Save what the cache holds, where reading it again would take longer.
+        """Save what the cache holds, where reading it again would take longer. A cache that was
+        shifted is never saved: reading its tokens would give something else.
 
         Without ``wait``, as many blocks as may wait for the disk are copied, and this returns.
 
@@ -161,7 +162,7 @@ class KvSnapshots:
             Aborted: the abort flag is set; the blocks before are saved.
         """
         owner, ids = self._owner, list(self._cache.ids)
-        if owner is None or len(ids) < LEAST_TOKENS or not self._pays():
+        if owner is None or self._cache.is_shifted or len(ids) < LEAST_TOKENS or not self._pays():
             return
         try:
             saved = self._folder.blocks(owner.conversation, owner.key)

@@ -229,7 +229,15 @@ class LlamaEngine:
                 ahead.drop_guesses()
             sampler.close()
             self.threads.end()
-        stats = answer.stats(len(ids), reused, seed, self.threads, self.loaded.profile, ahead)
+        stats = answer.stats(
+            len(ids),
+            reused,
+            seed,
+            self.threads,
+            self.loaded.profile,
+            ahead,
+            shifted=self.cache.is_shifted,
+        )
         answer.text.finish()
         if (delta := answer.delta()).text or delta.reasoning:
             yield delta
@@ -304,6 +312,7 @@ class LlamaEngine:
         snapshots = self._snapshots
         if snapshots is None:
             self._apply(request.adapters)
+            self._shift(request, ids)
             return self.cache.reuse(ids)
         owner = None
         if request.conversation:
@@ -311,8 +320,14 @@ class LlamaEngine:
             owner = snapshots.owner(request.conversation, adapters)
         snapshots.leave(owner, ids)
         self._apply(request.adapters)
+        self._shift(request, ids)
         snapshots.restore(owner, ids)
         return self.cache.reuse(ids)
+
+    def _shift(self, request: Generate | Warm, ids: Sequence[int]) -> None:
+        """Shift the cache if ``request`` allows it."""
+        if isinstance(request, Generate) and request.shift:
+            self.cache.shift_to(ids)
 
     def _check_length(self, ids: Sequence[int], reserve: int) -> None:
         n_ctx = self.cache.context.n_ctx

@@ -14,6 +14,7 @@ from baize_tui.chat.events import (
     ChatEvent,
     LoadingModel,
     SaveFailed,
+    Summarizing,
     TurnsDropped,
 )
 from baize_tui.engine.protocol import Prefilling
@@ -94,8 +95,10 @@ class PlainPrinter:
                 self._report(f"reading the prompt: {done / max(total, 1):.0%}")
             case AnswerText():
                 self._show_text(event)
-            case TurnsDropped(messages_dropped=dropped):
-                self.note(f"the context is full: the oldest {dropped} messages were dropped")
+            case Summarizing(done=done):
+                self._report(f"summarizing the oldest turns: {done:.0%}")
+            case TurnsDropped():
+                self.note(event.line)
             case SaveFailed(why=why):
                 self.note(f"not saved yet: {why}")
             case AnswerFinished():

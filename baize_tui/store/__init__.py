@@ -26,6 +26,10 @@ Two columns of ``conversation`` point into its tree:
     The first message that the model still sees, once the oldest turns no longer fit. Pinned turns
     before it stay in the context as well.
 
+A summary of the turns that no longer fit is stored in the first message that the model still sees:
+every branch with that message has the same turns above it. So on a branch, the model sees the turns
+from the last message on that is ``context_start`` or has a summary.
+
 An answer is a row from its first token on. While it streams, ``state`` is ``streaming``, ``writer``
 names the client that generates it (``clients.py``), and its text and token ids are written several
 times a second. Afterwards ``state`` says how it ended, and ``provenance`` how it was made. When the

@@ -31,10 +31,10 @@ NEW_TITLE = "New conversation"
 """Shown for a conversation without a title."""
 _WITHOUT_IDS = (
     "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
-    "NULL AS tokenizer, created_at, provenance, mark, pinned"
+    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary"
 )
-_ConversationColumn = Literal["deleted_at", "leaf_id", "context_start"]
-_MessageColumn = Literal["mark", "pinned"]
+_ConversationColumn = Literal["deleted_at", "leaf_id"]
+_MessageColumn = Literal["mark", "pinned", "summary"]
 
 
 class Store:
@@ -199,9 +199,20 @@ class Store:
                 (name, path, conversation_id, name, name),
             )
 
-    def set_context_start(self, conversation_id: str, message_id: int | None) -> None:
-        """Save which message is the first that the model still sees."""
-        self._set_conversation_column(conversation_id, "context_start", message_id)
+    def set_context_start(self, conversation_id: str, message_id: int, summary: str = "") -> None:
+        """Save which message is the first that the model still sees, and what it is told in place
+        of the turns above."""
+        with self.database.transaction() as connection:
+            changed = connection.execute(
+                "UPDATE conversation SET context_start = ? WHERE id = ?",
+                (message_id, conversation_id),
+            ).rowcount
+            connection.execute(
+                "UPDATE message SET summary = ? WHERE id = ?",
+                (clean_text(summary) or None, message_id),
+            )
+        if not changed:
+            raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
 
     def set_leaf(self, conversation_id: str, message_id: int) -> None:
         """Show the branch that ends in ``message_id``."""
@@ -318,6 +329,10 @@ class Store:
     def set_pinned(self, message_id: int, pinned: bool) -> None:
         """Save whether the message's turn stays in a full context."""
         self._set_message_column(message_id, "pinned", pinned)
+
+    def set_summary(self, message_id: int, summary: str) -> None:
+        """Save what the model is told in place of the turns above a message."""
+        self._set_message_column(message_id, "summary", clean_text(summary) or None)
 
     def _set_message_column(self, message_id: int, column: _MessageColumn, value: object) -> None:
         with self.database.transaction() as connection:

@@ -100,6 +100,13 @@ ALTER TABLE conversation ADD COLUMN title_source TEXT NOT NULL DEFAULT 'person';
 UPDATE conversation SET title_source = 'none' WHERE title = 'New conversation';
 """
 
+_SUMMARIES = """
+-- what the model is told in place of the turns above that it no longer sees; NULL: nothing
+ALTER TABLE message ADD COLUMN summary TEXT;
+-- 1: an edit of the summary above the message, not of the message
+ALTER TABLE unsent ADD COLUMN of_summary INTEGER NOT NULL DEFAULT 0;
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -108,6 +115,7 @@ STEPS: tuple[str, ...] = (
     _THINKING,
     _UNSENT,
     _TITLE_SOURCES,
+    _SUMMARIES,
 )
 VERSION = len(STEPS)
 

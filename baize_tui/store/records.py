@@ -91,6 +91,9 @@ class Message(Struct, frozen=True):
     """Whether its turn stays in the context when the oldest turns are dropped."""
     made: AnswerSummary | None = None
     """A part of ``provenance``, which is also there where the whole was not read."""
+    summary: str = ""
+    """What the model is told in place of the turns above this message, where it no longer sees
+    them; it belongs to every branch that contains the message."""
 
     @property
     def tokens_used(self) -> int | None:
@@ -126,9 +129,9 @@ def parts_text(parts: DraftParts) -> str:
     return "".join(part.text if isinstance(part, Paste) else part for part in parts)
 
 
-UnsentKind = Literal["draft", "edit", "recalled", "queued"]
-"""A new message, a new version of a saved message, a changed copy of an earlier one, or a message
-that waits for the end of an answer."""
+UnsentKind = Literal["draft", "edit", "summary", "recalled", "queued"]
+"""A new message, a new version of a saved message or of the summary above it, a changed copy of an
+earlier message, or a message that waits for the end of an answer."""
 
 
 class Unsent(Struct, frozen=True):
@@ -140,7 +143,7 @@ class Unsent(Struct, frozen=True):
     """None for a conversation that is not created yet."""
     parts: DraftParts
     message_id: int | None = None
-    """The message that is edited."""
+    """The message that is edited, or whose summary is."""
     is_open: bool = False
     """Whether the edit was in the prompt."""
 
@@ -194,12 +197,16 @@ class Provenance(Struct, frozen=True):
     """The file of the draft model that guessed tokens; empty for none."""
     guessed_tokens: int = 0
     accepted_tokens: int = 0
+    summary: str = ""
+    """What the model was told in place of turns that no longer fit."""
+    shifted: bool = False
+    """Whether the KV cache had been shifted, which reading the prompt again would not repeat."""
     thinking_tokens: int = 0
     """Those of ``completion_tokens`` that are the thought."""
     resumed_tokens: int = 0
     """Those of ``completion_tokens`` from a worker that died; the times do not include them."""
 
     @property
-    def summary(self) -> AnswerSummary:
+    def shown(self) -> AnswerSummary:
         """What is shown below the answer."""
         return msgspec.convert(self, AnswerSummary, from_attributes=True)

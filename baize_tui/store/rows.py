@@ -71,6 +71,7 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         made=_read_summary(row["provenance"]),
         mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
+        summary=clean_text(row["summary"] or ""),
     )
 
 

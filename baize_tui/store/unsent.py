@@ -43,15 +43,18 @@ class UnsentStore:
         ]
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO unsent (id, kind, conversation_id, message_id, is_open, parts, "
-                "client, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+                "INSERT INTO unsent (id, kind, of_summary, conversation_id, message_id, is_open, "
+                "parts, client, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
                 "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, "
+                "of_summary = excluded.of_summary, "
                 "conversation_id = excluded.conversation_id, message_id = excluded.message_id, "
                 "is_open = excluded.is_open, parts = excluded.parts, client = excluded.client, "
                 "updated_at = excluded.updated_at",
                 (
                     unsent.id,
-                    unsent.kind,
+                    # The column's values are fixed since its table was created.
+                    "edit" if unsent.kind == "summary" else unsent.kind,
+                    unsent.kind == "summary",
                     unsent.conversation_id,
                     unsent.message_id,
                     unsent.is_open,
@@ -128,7 +131,7 @@ class UnsentStore:
         )
         return Unsent(
             id=row["id"],
-            kind=row["kind"],
+            kind="summary" if row["of_summary"] else row["kind"],
             conversation_id=row["conversation_id"],
             parts=parts,
             message_id=row["message_id"],

@@ -33,7 +33,7 @@ from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from tests.app.model_list import GB, details, open_models, plan_of
 from tests.app.pilot import client, is_open, say, screen, shown, status, texts
-from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
+from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, WritingEngine, model
 from tests.conftest import wait_until
 
 SIZES = ((80, 24), (120, 40), (200, 60))
@@ -207,6 +207,26 @@ async def cut(pilot: Pilot[int]) -> None:
     await wait_until(lambda: any("sees only pinned" in n for n in _notes(pilot)), "the cut")
 
 
+async def summarized(pilot: Pilot[int]) -> None:
+    chat = client(pilot).state.chat
+    settings = msgspec.structs.replace(chat.settings.chat, overflow="summarize")
+    chat.change_settings(msgspec.structs.replace(chat.settings, chat=settings))
+    for number in range(3):
+        await answered(pilot, f"question {number} " + "word " * 30)
+    await wait_until(lambda: screen(pilot).transcript.cut is not None, "the cut")
+    await pilot.press("alt+r")
+    await wait_until(lambda: "│ The person" in shown(pilot), "the summary")
+
+
+def with_summary() -> State:
+    """A state with an engine that writes a summary."""
+    state = State(summarized)
+    state.engine = WritingEngine(
+        "The person asked about words; each question was noted.", n_ctx=150
+    )
+    return state
+
+
 def _notes(pilot: Pilot[int]) -> list[str]:
     return screen(pilot).transcript.notes
 
@@ -371,6 +391,7 @@ STATES: dict[str, Callable[[], State]] = {
     "stopped": lambda: State(stopped, "One, two, ", "three.", pause_at=1),
     "reasoning": lambda: State(thought, "<think>The person asks\nfor a sum.</think>3."),
     "context-cut": lambda: State(cut, "Noted.", n_ctx=150),
+    "context-summary": with_summary,
     "dead-worker": lambda: State(
         dead_worker,
         "First, ",

@@ -33,6 +33,7 @@ def messages(draw: st.DrawFn, number: int, conversation_id: str) -> Message:
         provenance=draw(PROVENANCES),
         mark=draw(st.sampled_from(["good", "bad", None])),
         pinned=draw(st.booleans()),
+        summary=draw(TEXTS),
     )
 
 
@@ -55,7 +56,7 @@ def trees(draw: st.DrawFn) -> ConversationTree:
         moderation=draw(st.booleans()),
         format=draw(st.none() | LINES),
         sampling=draw(st.just({}) | st.fixed_dictionaries({"temperature": st.floats(0, 2)})),
-        overflow=draw(st.sampled_from(["drop", "stop", None])),
+        overflow=draw(st.sampled_from(["drop", "summarize", "shift", "stop", None])),
         adapters=draw(st.dictionaries(LINES, st.floats(0, 2), max_size=2)),
         model_path=draw(st.none() | LINES),
         model_sha256=draw(st.none() | LINES),

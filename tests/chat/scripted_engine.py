@@ -28,6 +28,7 @@ from baize_tui.engine.protocol import (
 )
 
 TOKENIZER = "scripted"
+SUMMARY = "They counted words."
 
 
 def model(tmp_file: str = "/nowhere/scripted.gguf", name: str = "scripted") -> CatalogModel:
@@ -257,3 +258,20 @@ class ScriptedEngine:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class WritingEngine(ScriptedEngine):
+    """Answers with its script, and summarizes with ``writer``."""
+
+    def __init__(self, *summary: str | EngineFailure, n_ctx: int = 1000) -> None:
+        super().__init__("yes", n_ctx=n_ctx)
+        self.writer = ScriptedEngine(*(summary or (SUMMARY,)), n_ctx=n_ctx)
+
+    def generate(self, request: Generate) -> Generation:
+        writes_summary = not request.conversation
+        return self.writer.generate(request) if writes_summary else super().generate(request)
+
+    @property
+    def read_for_summaries(self) -> list[str]:
+        """What the model has read to summarize it."""
+        return [request.prompt.messages[-1].content for request in self.writer.requests]

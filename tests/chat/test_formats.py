@@ -6,6 +6,7 @@ import pytest
 
 from baize_tui.chat.formats import (
     MODERATION,
+    SUMMARY_LABEL,
     UnknownFormat,
     build_prompt,
     format_named,
@@ -162,6 +163,24 @@ def test_typed_special_strings_are_text_in_every_format(name: str, voc_name: str
     of_the_template = marker_ids("")
     for special in [special for special in voc.specials if special.is_marker][:400]:
         assert marker_ids(special.text) == of_the_template, special.text
+
+
+@pytest.mark.parametrize("name", sorted(set(formats()) - {"template"}))
+@pytest.mark.parametrize("system", ["", "Be brief."])
+def test_a_summary_is_told_once_before_the_turns(name: str, system: str) -> None:
+    prompt = build_prompt(
+        name,
+        [turn("user", "And then?")],
+        system=system,
+        moderation=False,
+        tokenizer="",
+        summary="They talked.",
+    )
+    assert prompt.template is not None
+    text = render(prompt, prompt.template, (), {"bos_token": "<s>", "eos_token": "</s>"}).text
+    told = f"{SUMMARY_LABEL}\nThey talked."
+    assert text.count(told) == 1
+    assert text.index(system) <= text.index(told) < text.index("And then?")
 
 
 def test_an_unknown_format_is_reported() -> None:

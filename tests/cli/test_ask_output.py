@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
+import msgspec
 import pytest
 
 from baize_shared.printing import ProgressLine
-from baize_tui.chat.events import AnswerFinished, AnswerText
+from baize_tui.chat.events import AnswerFinished, AnswerText, TurnsDropped
 from baize_tui.cli.ask_output import AnswerPrinter
 from baize_tui.cli.output import progress_line
 from baize_tui.engine.protocol import FinishReason, Stats
@@ -64,3 +67,37 @@ def test_a_thought_without_an_answer_is_reported(
     out, err = capsys.readouterr()
     assert out == ""
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("dropped", "summary", "why", "said"),
+    [
+        (2, "", "", "the oldest 2 messages were dropped"),
+        (1, "", "", "the oldest message was dropped"),
+        (2, "They talked.", "", "the oldest 2 messages were summarized"),
+        (2, "", "the model wrote none", "were dropped without a new summary: the model wrote none"),
+        (2, "An old one.", "no room", "were dropped without a new summary: no room"),
+        (2, "An old one.", "", "the oldest 2 messages were dropped"),
+    ],
+)
+def test_what_leaves_the_context_is_told(
+    dropped: int, summary: str, why: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = msgspec.structs.replace(finished("", "").message, summary=summary)
+    with progress_line() as progress:
+        shown = AnswerPrinter(progress, json=True, saves=False, show_thinking=False)
+        shown.show(TurnsDropped(first, dropped, summary == "They talked.", why))
+        message = finished("Paris.", "").message
+        made = {"summary": summary, "adapters": {}}
+        shown.show(
+            AnswerFinished(
+                msgspec.structs.replace(message, provenance=made),
+                "stop",
+                Stats(1, 0, 3, 0.1, 0.1, 1.0, 1, 1, 1),
+            )
+        )
+        shown.end("m", interrupted=False)
+    out, err = capsys.readouterr()
+    assert said in err
+    printed = json.loads(out)
+    assert (printed["messages_dropped"], printed["summary"]) == (dropped, summary)

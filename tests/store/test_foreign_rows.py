@@ -45,7 +45,7 @@ def test_every_text_is_sanitized(file: Path, talk: Talk) -> None:
     store, conversation, (question, answer) = talk
     for column in ("title", "system", "model", "format", "model_sha256"):
         change(file, f"UPDATE conversation SET {column} = ?", ATTACK)
-    for column in ("text", "reasoning"):
+    for column in ("text", "reasoning", "summary"):
         change(file, f"UPDATE message SET {column} = ?", ATTACK)
     change(file, "UPDATE conversation SET adapters = ?", '{"\\u001b]0;x": 1.0}')
     provenance = '{"prompt_tokens": 1, "completion_tokens": 1, "model": "\\u009b31m"}'
@@ -53,7 +53,7 @@ def test_every_text_is_sanitized(file: Path, talk: Talk) -> None:
     (listed,) = store.conversations()
     shown = store.shown_messages(conversation.id)
     texts = [listed.title, listed.system, listed.model, listed.format, *listed.adapters]
-    texts += [text for message in shown for text in (message.text, message.reasoning)]
+    texts += [text for m in shown for text in (m.text, m.reasoning, m.summary)]
     texts += [str(message.provenance) for message in shown]
     texts += store.questions()
     assert [message.id for message in shown] == [question.id, answer.id]

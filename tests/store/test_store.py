@@ -377,13 +377,16 @@ def test_a_file_of_the_first_schema_is_migrated(file: Path) -> None:
     conversation = store.conversation("abc")
     assert (conversation.sampling, conversation.overflow) == ({}, None)
     (message,) = store.shown_messages("abc")
-    assert (message.mark, message.pinned) == (None, False)
+    assert (message.mark, message.pinned, message.summary) == (None, False, "")
     store.set_options(msgspec.structs.replace(conversation, sampling={"top_k": 5}))
     assert store.conversation("abc").sampling == {"top_k": 5}
     store.close()
 
 
-@pytest.mark.parametrize("steps", range(1, len(STEPS)))
+_WITH_TITLE_SOURCES = next(n for n, step in enumerate(STEPS, 1) if "title_source" in step)
+
+
+@pytest.mark.parametrize("steps", range(1, _WITH_TITLE_SOURCES))
 def test_titles_of_older_files_stay(file: Path, steps: int) -> None:
     """Nobody knows where they came from; the words for a conversation without one are known."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -431,6 +434,19 @@ def test_a_person_may_choose_the_words_that_stand_for_no_title(store: Store) -> 
     assert not store.set_automatic_title(conversation.id, "Why?", "question")
     store.rename(conversation.id, " ")
     assert store.set_automatic_title(conversation.id, "Why?", "question")
+
+
+def test_a_summary_belongs_to_its_message(store: Store) -> None:
+    conversation = talk(store)
+    message = store.add_message(conversation.id, None, "user", "Why?")
+    store.set_context_start(conversation.id, message.id, "They talked.")
+    assert store.conversation(conversation.id).context_start == message.id
+    assert store.message(message.id).summary == "They talked."
+    assert [m.summary for m in store.path_end(message.id, 1)] == ["They talked."]
+    store.set_summary(message.id, "They argued.")
+    assert store.path(message.id)[-1].summary == "They argued."
+    with pytest.raises(UnknownConversation):
+        store.set_context_start("nowhere", message.id)
 
 
 def test_marks_and_pins_are_saved_and_removed(store: Store) -> None:

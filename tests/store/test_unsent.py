@@ -47,6 +47,20 @@ def test_a_changed_draft_replaces_the_one_before_with_its_pastes(file: Path) -> 
     store.close()
 
 
+def test_an_edit_of_a_summary_is_none_of_its_message(file: Path) -> None:
+    store = Store(file)
+    conversation = store.new_conversation(system="", moderation=False)
+    message = store.add_message(conversation.id, None, "user", "Why?")
+    edits = [
+        Unsent("a", "edit", conversation.id, ("What?",), message.id),
+        Unsent("b", "summary", conversation.id, ("They talked.",), message.id, is_open=True),
+    ]
+    for unsent in edits:
+        store.unsent.save(unsent)
+    assert store.unsent.take_over(conversation.id) == edits
+    store.close()
+
+
 def test_drafts_belong_to_their_conversation(file: Path) -> None:
     store = Store(file)
     conversation = store.new_conversation(system="", moderation=False)

@@ -34,6 +34,7 @@ from baize_tui.chat.events import (
     MessageSaved,
     SavedAgain,
     SaveFailed,
+    Summarizing,
     TurnsDropped,
     WaitingForEngine,
 )
@@ -44,6 +45,8 @@ from baize_tui.store.records import Conversation, Message
 MACHINE_BUSY = "the machine is busy"
 NOT_SAVED_YET = "not saved yet"
 RETRIED = "saving will be retried"
+SUMMARIZING = "summarizing the oldest turns"
+NOT_SUMMARIZED = "The oldest turns were dropped without a new summary: {why}"
 
 Events = AsyncGenerator[ChatEvent, None]
 
@@ -187,8 +190,10 @@ class Answers:
                 if (live := self._view.live.get(conversation_id)) is not None:
                     live.reading = True
                 self._show_progress(READING, done / max(total, 1), f"{done} of {total}")
-            case TurnsDropped(first_kept=first) if is_open:
-                self._surface.transcript.mark_context_start(first)
+            case Summarizing(done=done) if is_open:
+                self._show_progress(SUMMARIZING, done)
+            case TurnsDropped():
+                self._show_cut(event, is_open)
             case ThreadsChosen() if is_open:
                 self._show_threads(event)
             case _:
@@ -246,6 +251,13 @@ class Answers:
     def _show_progress(self, work: str, done: float, count: str = "") -> None:
         text = progress_text(work, done, count=count, left=self._time_left.after(done))
         self._surface.status.show(text, "busy", short=f"{work} {done:.0%}")
+
+    def _show_cut(self, event: TurnsDropped, is_open: bool) -> None:
+        if is_open:
+            self._surface.transcript.mark_context_start(event.first_kept)
+        if event.why_no_summary:
+            why = NOT_SUMMARIZED.format(why=event.why_no_summary)
+            self._surface.screen.notify(why, severity="warning", markup=False)
 
     def _finish(self, event: AnswerFinished, is_open: bool) -> None:
         stats = event.stats

@@ -18,6 +18,7 @@ WAIT_FOR_END = "an answer is still being written; {key} stops it, then enter sen
 EDIT_KEPT = "your edit is kept · {key} continues it"
 RECALL_KEPT = "your words are kept · {key} shows them"
 REMOVED = "removed · {key} restores it"
+SUMMARY_SAVED = "the summary is saved · {key} restores the one before"
 
 
 class Asking:
@@ -76,6 +77,8 @@ class Asking:
             self._composer.put_back(outgoing)
             key = self._surface.state.keys["stop"]
             self._surface.status.show(WAIT_FOR_END.format(key=key), "problem")
+        elif outgoing.edited is not None and outgoing.layer.kind == "summary":
+            await self._save_summary(outgoing, outgoing.edited.id)
         elif not self._check_model():
             self._composer.put_back(outgoing)
         else:
@@ -99,6 +102,31 @@ class Asking:
         self._answers.start_with_message(
             conversation.id, events, lambda: self._composer.put_back(outgoing)
         )
+
+    async def _save_summary(self, outgoing: Outgoing, message_id: int) -> None:
+        """Save the edited summary of what is above a message."""
+        messages, drafts = self._surface.chat.messages, self._surface.chat.drafts
+        try:
+            before = (await messages.get(message_id)).summary
+            await self._change_summary(message_id, outgoing.text)
+            await drafts.remove(outgoing.id)
+        except StoreError as error:
+            self._composer.put_back(outgoing)
+            self._surface.status.show(str(error), "problem")
+            return
+
+        async def undo() -> None:
+            await self._change_summary(message_id, before)
+
+        self._undo_stack.push(undo)
+        key = self._surface.state.keys["undo"]
+        self._surface.status.show(SUMMARY_SAVED.format(key=key))
+
+    async def _change_summary(self, message_id: int, summary: str) -> None:
+        message = await self._surface.chat.messages.set_summary(message_id, summary)
+        if self._surface.transcript.turn(message_id) is not None:
+            self._surface.transcript.mark_context_start(message)
+        self._conversation_view.recount()
 
     # --- the queue ------------------------------------------------------------------------------
 
@@ -195,7 +223,8 @@ class Asking:
         if (layer := self._composer.leave_edit()) is not None:
             self._idle_status.show()
             if layer.to_store:
-                key = self._surface.state.keys["edit"]
+                action = "summary" if layer.kind == "summary" else "edit"
+                key = self._surface.state.keys[action]
                 self._surface.status.show(EDIT_KEPT.format(key=key))
         elif (layer := self._composer.leave_recalled()) is not None:
             self._idle_status.show()

@@ -72,6 +72,7 @@ class AvailableCommands:
             "start": bool(turns),
             "end": bool(turns),
             "edit": can_change and question is not None,
+            "summary": self._messages.summarized is not None,
             "branch_back": can_change and bool(branching),
             "branch_on": can_change and bool(branching),
             "copy": answer is not None,
@@ -82,7 +83,8 @@ class AvailableCommands:
             "details": has_ended,
             "pin": turn is not None and not turn.growing,
             "unfold": self._surface.prompt.is_beside_paste
-            or self._messages.foldable_turn is not None,
+            or self._messages.foldable_turn is not None
+            or self._messages.can_unfold_summary,
         }
 
     def _conditions_of_terminal(self) -> dict[str, bool]:

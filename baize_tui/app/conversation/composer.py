@@ -11,7 +11,15 @@ from baize_tui.app.conversation.slash_commands import as_message
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.pastes import editable_parts
 from baize_tui.app.widgets.prompt import BETWEEN
-from baize_tui.store.records import Conversation, DraftParts, Message, Paste, Unsent, parts_text
+from baize_tui.store.records import (
+    Conversation,
+    DraftParts,
+    Message,
+    Paste,
+    Unsent,
+    UnsentKind,
+    parts_text,
+)
 
 
 class Outgoing(Struct, eq=False):
@@ -37,7 +45,7 @@ class Outgoing(Struct, eq=False):
 
     @property
     def edited(self) -> Message | None:
-        """The message that it replaces."""
+        """The message that it replaces, or whose summary it replaces."""
         return self.layer.message
 
     def as_unsent(self) -> Unsent:
@@ -81,7 +89,11 @@ class Composer:
             self._put_away()
             self._shown = drafts
             self._show_top()
-        self._view.editing = self._shown.top.message
+        self._note_editing(self._shown.top)
+
+    def _note_editing(self, layer: Layer) -> None:
+        self._view.editing = layer.message
+        self._view.edits_summary = layer.kind == "summary"
 
     def show_new(self) -> None:
         """Show the draft of the conversation that is not created yet."""
@@ -127,7 +139,7 @@ class Composer:
             # Undoing leads back to what it began with.
             self._prompt.begin(layer.start)
             self._prompt.change_to(layer.parts or layer.start)
-        self._view.editing = layer.message
+        self._note_editing(layer)
 
     def _push(self, layer: Layer) -> None:
         self._put_away()
@@ -147,13 +159,20 @@ class Composer:
 
     def edit(self, message: Message) -> None:
         """Show ``message`` to be edited, or its edit that was begun before."""
-        if self._shown.top.message is not None and self._shown.top.message.id == message.id:
+        self._edit("edit", message, message.text)
+
+    def edit_summary(self, message: Message) -> None:
+        """The same for the summary of what is above ``message``."""
+        self._edit("summary", message, message.summary)
+
+    def _edit(self, kind: UnsentKind, message: Message, text: str) -> None:
+        top = self._shown.top
+        if top.message is not None and (top.kind, top.message.id) == (kind, message.id):
             return
         self.leave_edit()
-        layer = self._shown.closed_edits.pop(message.id, None)
+        layer = self._shown.closed_edits.pop((kind, message.id), None)
         if layer is None:
-            start = as_message(editable_parts(message.text))
-            layer = Layer("edit", message=message, start=start)
+            layer = Layer(kind, message=message, start=as_message(editable_parts(text)))
         self._push(layer)
 
     def leave_edit(self) -> Layer | None:
@@ -164,7 +183,7 @@ class Composer:
         layer = self._pop()
         self._keeper.note_change(self._shown, layer)
         if layer.to_store:
-            self._shown.closed_edits[message.id] = layer
+            self._shown.closed_edits[layer.kind, message.id] = layer
         return layer
 
     # --- earlier messages -----------------------------------------------------------------------
@@ -228,7 +247,7 @@ class Composer:
         if drafts is self._shown and drafts.top.message is None:
             self._push(layer)
         else:
-            drafts.closed_edits[layer.message.id] = layer
+            drafts.closed_edits[layer.kind, layer.message.id] = layer
         self._keeper.note_change(drafts, layer)
 
     def add(self, parts: DraftParts, id: str) -> None:

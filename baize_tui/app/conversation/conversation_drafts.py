@@ -20,7 +20,7 @@ class Layer(Struct, eq=False):
     kind: UnsentKind = "draft"
     id: str = field(default_factory=new_id)
     message: Message | None = None
-    """The message that an edit replaces."""
+    """The message that an edit replaces, or whose summary it replaces."""
     start: DraftParts = ()
     """What it began with: an edit that still equals it need not be stored."""
     parts: DraftParts = ()
@@ -53,8 +53,8 @@ class ConversationDrafts(Struct, eq=False):
     """None for the conversation that is not created yet."""
     layers: list[Layer] = field(default_factory=lambda: [Layer()])
     """The draft of the next message first; the prompt shows the last."""
-    closed_edits: dict[int, Layer] = {}
-    """Edits that were begun and left, by the number of the message."""
+    closed_edits: dict[tuple[UnsentKind, int], Layer] = {}
+    """Edits that were begun and left, by what is edited and the number of the message."""
     queue: list[Queued] = []
     waits: bool = False
     """Whether the queue waits for the person, also when an answer ends."""

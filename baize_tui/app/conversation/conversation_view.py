@@ -135,6 +135,10 @@ class ConversationView:
                 self._list_updates.refresh()
             return created
 
+    def recount(self) -> None:
+        """Count the context again: what the model sees has changed."""
+        self._draft_cost.count_soon()
+
     def present(self) -> Conversation:
         """The open conversation, or what a new one would be, whose id is empty."""
         view = self._surface.view

@@ -62,13 +62,15 @@ class DraftCost:
         if view.conversation is None:
             return None, None
         editing = view.editing
-        leaf = editing.parent_id if editing is not None else view.conversation.leaf_id
+        replaces = editing is not None and not view.edits_summary
+        leaf = editing.parent_id if editing and replaces else view.conversation.leaf_id
         return view.conversation.id, leaf
 
     async def _count(self) -> None:
         chat, view, place = self._surface.chat, self._surface.view, self._place
         typed = self._surface.prompt.draft
-        draft = "" if command_in(typed, self._surface.state.actions) is not None else typed
+        is_command = command_in(typed, self._surface.state.actions) is not None
+        draft = "" if is_command or view.edits_summary else typed
         if chat.engine_in_use:  # it is counted when that ends
             if view.context is not None and view.context.has_draft:
                 self._show(self._without_draft.get(place))

@@ -70,7 +70,8 @@ class DraftKeeper:
             if row.is_open and drafts.recalled < 0:
                 drafts.layers.append(drafts.left[-1])
                 drafts.recalled = len(drafts.left) - 1
-        await self._arrange_edits(drafts, [row for row in rows if row.kind == "edit"], conversation)
+        edits = [row for row in rows if row.kind in ("edit", "summary")]
+        await self._arrange_edits(drafts, edits, conversation)
         return drafts
 
     async def _arrange_edits(
@@ -80,19 +81,21 @@ class DraftKeeper:
         leaf = conversation.leaf_id if conversation is not None else None
         opened = any(row.is_open for row in rows) and leaf is not None
         shown = {message.id for message in await messages.path(leaf)} if opened and leaf else set()
-        for id in dict.fromkeys(row.message_id for row in rows if row.message_id is not None):
-            own = [row for row in rows if row.message_id == id]
+        edited = [(row.kind, row.message_id) for row in rows if row.message_id is not None]
+        for kind, id in dict.fromkeys(edited):
+            own = [row for row in rows if (row.kind, row.message_id) == (kind, id)]
             try:
                 message = await messages.get(id)
             except StoreError:  # the message is gone: what is written is not
                 drafts.left.append(self._merge(drafts, own, Layer("recalled")))
                 continue
-            layer = Layer("edit", message=message, start=(message.text,))
+            start = message.summary if kind == "summary" else message.text
+            layer = Layer(kind, message=message, start=(start,))
             self._merge(drafts, own, layer)
-            if any(row.is_open for row in own) and id in shown and drafts.top.kind != "edit":
+            if any(row.is_open for row in own) and id in shown and drafts.top.message is None:
                 drafts.layers.append(layer)
             else:
-                drafts.closed_edits[id] = layer
+                drafts.closed_edits[kind, id] = layer
 
     def _merge(self, drafts: ConversationDrafts, rows: Sequence[Unsent], layer: Layer) -> Layer:
         """Let ``layer`` have the words of ``rows``: those of several clients one below another."""

@@ -16,9 +16,11 @@ from baize_tui.chat.context import DraftEffect
 
 MODERATED, NOT_MODERATED = "moderated", "not moderated"
 EDITING = "editing · enter creates a branch · esc cancels"
+EDITING_SUMMARY = "editing the summary · enter saves it · esc cancels"
 EFFECTS: dict[DraftEffect, str] = {
     "fits": "",
     "drops_turns": "drops oldest turns",
+    "summarizes_turns": "summarizes oldest turns",
     "fails": "too long, sending will fail",
 }
 NO_MODEL, NOT_RUNNING = "no model", "(not loaded)"
@@ -57,7 +59,7 @@ class IdleStatus:
         view, status = self._surface.view, self._surface.status
         problem = next(iter(view.problems.values()), None)
         if view.editing is not None:
-            status.show(EDITING, "busy")
+            status.show(EDITING_SUMMARY if view.edits_summary else EDITING, "busy")
         elif problem is not None:
             status.show(problem, "problem")
         else:

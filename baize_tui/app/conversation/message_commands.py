@@ -7,11 +7,11 @@ import msgspec
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
-from baize_tui.app.conversation.idle_status import EDITING
+from baize_tui.app.conversation.idle_status import EDITING, EDITING_SUMMARY
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import DELETED, UndoStack
 from baize_tui.app.transcript.turn import Turn
-from baize_tui.store.records import Mark
+from baize_tui.store.records import Mark, Message
 
 NO_CODE = "There is no code block in this message."
 
@@ -44,6 +44,21 @@ class MessageCommands:
         self._surface.screen.set_focus(self._surface.prompt)
         self._surface.status.show(EDITING, "busy")
 
+    def edit_summary(self) -> None:
+        """Put the summary of the turns that the model no longer sees into the prompt."""
+        if (message := self.summarized) is None:
+            return
+        self._composer.edit_summary(message)
+        self._surface.screen.set_focus(self._surface.prompt)
+        self._surface.status.show(EDITING_SUMMARY, "busy")
+
+    @property
+    def summarized(self) -> Message | None:
+        """The message below the summary, if there is one that can be edited."""
+        cut = self._transcript.cut
+        turn = self._transcript.turn(cut.message_id) if cut is not None and cut.summary else None
+        return turn.message if turn is not None and self._view.can_change else None
+
     def edit_last(self) -> None:
         self._transcript.select(None)
         self.edit()
@@ -73,11 +88,21 @@ class MessageCommands:
 
     def unfold(self) -> None:
         """Unfold the paste beside the cursor; else unfold or fold the selected message, or the last
-        one that can be."""
+        one that can be; else the summary above it."""
         if self._surface.prompt.has_focus and self._surface.prompt.unfold_paste():
             return
         if (foldable := self.foldable_turn) is not None:
             self.unfold_message(foldable.message.id)
+        elif self.can_unfold_summary:
+            self._transcript.unfold_summary()
+
+    @property
+    def can_unfold_summary(self) -> bool:
+        """Whether there is a summary, and no message is selected or the one below it."""
+        cut, selected = self._transcript.cut, self._transcript.selected
+        if cut is None or not cut.summary:
+            return False
+        return selected is None or selected.message.id == cut.message_id
 
     @property
     def foldable_turn(self) -> Turn | None:

@@ -375,6 +375,9 @@ class ConversationScreen(Screen[None]):
     def action_edit(self) -> None:
         self._messages.edit()
 
+    def action_summary(self) -> None:
+        self._messages.edit_summary()
+
     async def action_branch_back(self) -> None:
         await self._messages.show_neighbour_branch(-1)
 
@@ -398,6 +401,10 @@ class ConversationScreen(Screen[None]):
     async def action_show_details(self, message_id: int) -> None:
         """The line below an answer was clicked."""
         await self._messages.show_details_of(message_id)
+
+    def action_unfold_summary(self) -> None:
+        """The line of the summary was clicked."""
+        self.transcript.unfold_summary()
 
     async def action_good(self) -> None:
         await self._messages.mark("good")

@@ -27,7 +27,9 @@ class ViewState(Struct, eq=False):
     conversation: Conversation | None = None
     """The open conversation; None before the first message of a new one."""
     editing: Message | None = None
-    """The message whose text is in the prompt to be edited."""
+    """The message whose text, or summary, is in the prompt to be edited."""
+    edits_summary: bool = False
+    """Whether it is the summary of what is above that message."""
     context: ContextUse | None = None
     """The context of the open conversation; None if that is unknown."""
     last_stats: Stats | None = None
@@ -56,4 +58,5 @@ class ViewState(Struct, eq=False):
     def open(self, conversation: Conversation | None) -> None:
         """Another conversation is shown; None for a new one."""
         self.conversation = conversation
-        self.editing, self.last_stats, self.context = None, None, None
+        self.editing, self.edits_summary = None, False
+        self.last_stats, self.context = None, None

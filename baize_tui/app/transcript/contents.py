@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from baize_tui.app.transcript.cut import Cut, cut_text
 from baize_tui.app.transcript.turn import Entry, Note, NoteKind, Turn
 from baize_tui.store.records import Message
-
-CUT = "── the model no longer sees the turns above ──"
-CUT_EXCEPT_PINNED = "── of the turns above, the model sees only pinned ones ──"
 
 
 class Contents:
@@ -29,6 +27,12 @@ class Contents:
     def notes(self) -> list[str]:
         """The texts of the notes, from top to bottom."""
         return [entry.text for entry in self.entries if isinstance(entry, Note)]
+
+    @property
+    def cut(self) -> Cut | None:
+        """The line above the first message that the model still sees, if older ones were dropped
+        and it is shown."""
+        return next((entry for entry in self.entries if isinstance(entry, Cut)), None)
 
     def turn(self, message_id: int) -> Turn | None:
         return next((turn for turn in self.turns if turn.message.id == message_id), None)
@@ -112,21 +116,37 @@ class Contents:
             self.entries.insert(0, Note(text=head, kind="head"))
 
     def mark_context_start(self, message_id: int | None) -> None:
-        """Put a note above message ``message_id``, from which on the model sees the conversation;
-        None if it sees everything."""
+        """Put a note above the message from which on the model sees the conversation: the last one
+        that is ``message_id`` or has a summary, as in ``chat.context``."""
+        before = self.cut
         self._remove_notes("cut")
-        at = next(
-            (
-                place
-                for place, entry in enumerate(self.entries)
-                if isinstance(entry, Turn) and entry.message.id == message_id
-            ),
-            None,
+        starts = [
+            place
+            for place, entry in enumerate(self.entries)
+            if isinstance(entry, Turn) and (entry.message.id == message_id or entry.message.summary)
+        ]
+        if starts:
+            self.entries.insert(starts[-1], self._cut_at(starts[-1], before))
+
+    def _cut_at(self, place: int, before: Cut | None) -> Cut:
+        """The note above the turn at ``place``; the one ``before`` if it is the same."""
+        turn = self.entries[place]
+        assert isinstance(turn, Turn)
+        message, above = turn.message, self.entries[:place]
+        pinned = any(isinstance(entry, Turn) and entry.message.pinned for entry in above)
+        text = cut_text(pinned=pinned, summarized=bool(message.summary))
+        if before is not None and before.message_id != message.id:
+            before = None
+        if before is not None and (before.text, before.summary) == (text, message.summary):
+            return before
+        return Cut(
+            text=text,
+            kind="cut",
+            message_id=message.id,
+            summary=message.summary,
+            edit_key=self._keys.get("summary", ""),
+            unfolded=before is not None and before.unfolded,
         )
-        if at is not None:
-            above = self.entries[:at]
-            pinned = any(isinstance(entry, Turn) and entry.message.pinned for entry in above)
-            self.entries.insert(at, Note(text=CUT_EXCEPT_PINNED if pinned else CUT, kind="cut"))
 
     def remove_from(self, message_id: int) -> None:
         """Remove the turn of ``message_id`` and everything below it."""
@@ -171,5 +191,12 @@ def _turns_above(turns: Sequence[Turn], messages: Sequence[Message]) -> list[Tur
 
 def _seen(message: Message) -> tuple[object, ...]:
     """What the look of a turn depends on."""
-    content = message.text, message.reasoning, message.state
-    return *content, message.mark, message.pinned, message.made
+    return (
+        message.text,
+        message.reasoning,
+        message.state,
+        message.mark,
+        message.pinned,
+        message.made,
+        message.summary,
+    )

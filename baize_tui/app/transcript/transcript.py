@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
+from msgspec.structs import replace
 from rich.style import Style
 from textual import events
 from textual.geometry import Offset, Region, Size
@@ -14,6 +15,7 @@ from textual.selection import Selection
 from textual.strip import Strip
 
 from baize_tui.app.transcript.contents import Contents
+from baize_tui.app.transcript.cut import Cut
 from baize_tui.app.transcript.layout import Layout
 from baize_tui.app.transcript.line_parts import Line, text_parts
 from baize_tui.app.transcript.look import Look
@@ -164,10 +166,26 @@ class Transcript(ScrollView):
             self._settle()
 
     def mark_context_start(self, first: Message) -> None:
-        """Draw a line above ``first``: the model no longer sees what precedes it."""
+        """Draw a line above ``first``: the model no longer sees what precedes it, or sees the
+        summary in ``first`` instead."""
+        if (turn := self.turn(first.id)) is not None:
+            turn.message = replace(turn.message, summary=first.summary)
         self._contents.mark_context_start(first.id)
         self._lay_out()
         self._settle()
+
+    @property
+    def cut(self) -> Cut | None:
+        """The line above the first message that the model still sees, if it is shown."""
+        return self._contents.cut
+
+    def unfold_summary(self) -> None:
+        """Unfold or fold the summary of the turns that the model no longer sees."""
+        if (cut := self.cut) is not None:
+            cut.unfolded = not cut.unfolded
+            self._layout.forget(cut)
+            self._settle()
+            self.post_message(self.Moved())
 
     def remove_from(self, message_id: int) -> None:
         """Remove the turn of ``message_id`` and everything below it."""

@@ -66,6 +66,7 @@ class Context:
         if not flash_attention:
             params.flash_attn_type = lib.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._abort = abort
+        self._is_recurrent = model.has_recurrent_state
         self._threads = 0, 0
         forget_errors()
         self._context = lib.llama_init_from_model(model.handle, params)
@@ -139,6 +140,38 @@ class Context:
     def truncate(self, length: int) -> bool:
         """Keep the first ``length`` tokens; False for a kind of memory that can only be cleared."""
         return bool(lib.llama_memory_seq_rm(self._memory, MAIN_SEQUENCE, length, -1))
+
+    @property
+    def can_shift(self) -> bool:
+        """Whether ``cut_out`` is possible: llama.cpp aborts where it is not."""
+        return not self._is_recurrent and bool(lib.llama_memory_can_shift(self._memory))
+
+    def cut_out(self, start: int, end: int) -> bool:
+        """Remove the tokens at positions ``start`` to ``end``, and move those after them there.
+
+        The next call of ``decode`` moves them: that has to be in ``uninterrupted``. False if
+        llama.cpp cannot remove them; then nothing has changed.
+        """
+        if not lib.llama_memory_seq_rm(self._memory, MAIN_SEQUENCE, start, end):
+            return False
+        lib.llama_memory_seq_add(self._memory, MAIN_SEQUENCE, end, -1, start - end)
+        return True
+
+    @contextmanager
+    def uninterrupted(self) -> Iterator[None]:
+        """Ignore the abort flag: llama.cpp does not notice if it stops while it moves tokens.
+
+        Raises:
+            EngineError: they could not be moved; clear the cache.
+        """
+        lib.llama_set_abort_callback(self._context, lib.ggml_abort_callback(), None)
+        forget_errors()
+        try:
+            yield
+        finally:
+            lib.llama_set_abort_callback(self._context, self._abort.callback, self._abort.address)
+        if why := reason_from_log(""):
+            raise EngineError(f"the KV cache cannot be shifted: {why}")
 
     def clear(self) -> None:
         """Empty the cache."""

@@ -132,6 +132,9 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     """Whether the loaded draft model may guess tokens, where that is faster on this machine."""
     conversation: str = ""
     """Id of the conversation whose saved states may be used and added to; empty for none."""
+    shift: bool = False
+    """Whether parts that the prompt lacks may be cut out of the KV cache, instead of reading what
+    follows them again. What follows then keeps the attention that it paid to them."""
 
 
 class Warm(Request[Warmed, Prefilling], frozen=True, tag="warm"):

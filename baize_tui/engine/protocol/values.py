@@ -148,6 +148,8 @@ class Stats(Struct, frozen=True):
     """Tokens that prompt lookup or a draft model guessed, and that were computed."""
     accepted_tokens: int = 0
     """Those of them that were right."""
+    shifted: bool = False
+    """Whether the KV cache had been shifted, for this answer or one before."""
 
     @property
     def tokens_per_second(self) -> float:

@@ -385,3 +385,29 @@ async def test_a_head_comes_and_goes(host: Host) -> None:
 async def test_a_light_theme_has_its_own_code_colours() -> None:
     light = replace(LOOK, dark=False)
     assert light.code_theme != LOOK.code_theme
+
+
+@pytest.mark.parametrize("pinned", [False, True])
+async def test_the_cut_has_the_summary_of_the_last_message_that_has_one(
+    host: Host, pinned: bool
+) -> None:
+    messages = [
+        message(1, "old", pinned=pinned),
+        replace(message(3, "once the first"), summary="An older summary."),
+        replace(message(5, "now"), summary="They talked."),
+    ]
+    async with host(*messages, context_start=3, size=(60, 40)) as (transcript, _):
+        cut = transcript.cut
+        assert cut is not None
+        assert (cut.message_id, cut.summary) == (5, "They talked.")
+        text = "sees pinned turns and a summary" if pinned else "sees a summary of the turns above"
+        assert text in seen(transcript)
+        assert "▸ summary · 2 words · alt+a edits" in seen(transcript)
+        transcript.unfold_summary()
+        assert "│ They talked." in seen(transcript)
+        # Another summary is shown in its place, unfolded as before.
+        transcript.mark_context_start(replace(messages[2], summary="They argued."))
+        assert "│ They argued." in seen(transcript)
+        assert "They talked." not in seen(transcript)
+        transcript.unfold_summary()
+        assert "They argued." not in seen(transcript)
