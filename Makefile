@@ -60,6 +60,7 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/overflow.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/screen.py
+	$(BIN)/python benchmarks/search.py
 	$(BIN)/python benchmarks/cancel.py
 	$(BIN)/python benchmarks/idle_work.py
 	$(BIN)/python benchmarks/closed_terminals.py

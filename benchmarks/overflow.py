@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -84,6 +85,9 @@ class OneModel:
 
     def find_adapter(self, name: str) -> CatalogAdapter:
         raise CatalogError(f"no adapter is called {name}")
+
+    def names_in_domain(self, domain: str) -> Set[str]:
+        return frozenset()
 
     def find_same_model(self, name: str, path: str | None, sha256: str | None) -> CatalogModel:
         return self._model

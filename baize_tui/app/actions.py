@@ -46,6 +46,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("stop", "escape", "Stop", "Stop the answer and keep its text"),
     Action("new", "ctrl+n", "New conversation", "Start a new conversation"),
     Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "f5"),
+    Action("search", "ctrl+s", "Search", "Search all conversations", "f6"),
+    Action("find", "ctrl+f", "Find", "Find in this conversation", "f7"),
     Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
     Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
     Action("help", "f1", "Help", "Show all keys and commands", "alt+h"),
@@ -118,10 +120,16 @@ PROMPT_KEYS: KeyRows = (
     ("ctrl+c", "Copy what is selected; else stop the answer"),
 )
 LIST_KEYS: KeyRows = (
-    ("letters", "Search the titles"),
+    ("letters", "Search the titles; ctrl+s then searches the messages"),
     ("enter", "Open the conversation"),
     ("delete, twice", "Delete it; undo restores it"),
     ("escape", "Go back to the prompt"),
+)
+FIND_KEYS: KeyRows = (
+    ("letters", "Find them: words, the last of which may go on"),
+    ("enter", "Walk through the matches; then / changes the words"),
+    ("n, down; N, up", "Next match; previous match"),
+    ("escape", "End it, and go back to the prompt"),
 )
 MOUSE: KeyRows = (
     ("a message", "Select it"),
@@ -141,6 +149,7 @@ KEY_DOES_NOTHING: KeyRows = (
 OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
     ("In the prompt", PROMPT_KEYS),
     ("In the list of conversations", LIST_KEYS),
+    ("While you find in a conversation", FIND_KEYS),
     ("Click with the mouse", MOUSE),
     ("If a key does nothing", KEY_DOES_NOTHING),
 )

@@ -177,6 +177,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         gc.enable()
         load_first = self.conversation_screen.model_loading.load_first
         self.run_worker(load_first(self._first_model, self._open_session), name="load")
+        self.conversation_screen.indexing.start()
 
     def _refresh_notifications(self) -> None:
         if self.screen_stack and isinstance(self.screen, ConversationScreen):

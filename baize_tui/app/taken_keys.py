@@ -64,7 +64,7 @@ TAKERS = (
     Taker("Xfce Terminal", frozenset({"f1", "f10", "f11"}), "Xfce Terminal: Shortcuts"),
     Taker(
         "VS Code",
-        frozenset({"ctrl+e", "ctrl+p", "ctrl+q", "f1", "f5", "f6", "f11"}),
+        frozenset({"ctrl+e", "ctrl+f", "ctrl+p", "ctrl+q", "f1", "f5", "f6", "f11"}),
         "VS Code: terminal.integrated.commandsToSkipShell (vscode #34030, #108130)",
         "TERM_PROGRAM",
         "vscode",

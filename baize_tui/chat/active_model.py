@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Set
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Protocol
@@ -38,6 +38,10 @@ class Catalog(Protocol):
         ...
 
     def find_adapter(self, name: str) -> CatalogAdapter: ...
+
+    def names_in_domain(self, domain: str) -> Set[str]:
+        """The models and adapters that were made for a field."""
+        ...
 
 
 class RunningModel(Struct, frozen=True):

@@ -30,6 +30,7 @@ from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
+from baize_tui.chat.search import Search
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.title_writer import TitleWriter
 from baize_tui.chat.titles import title_from_question
@@ -70,6 +71,7 @@ class Chat:
         self.conversations = Conversations(store_thread, engine.forget)
         self.messages = Messages(store_thread)
         self.drafts = Drafts(store_thread)
+        self.search = Search(store_thread, catalog.names_in_domain)
         self.active_model = ActiveModel(
             engine,
             settings.model,

@@ -38,6 +38,11 @@ class Messages:
 
         return await self._thread.call(show)
 
+    async def show(self, message_id: int) -> Conversation:
+        """Show a branch with the message, unless it is on the one that is shown; returns its
+        conversation."""
+        return await self._thread.call(self._store.show_message, message_id)
+
     async def delete(self, message_id: int) -> None:
         """Hide a message and everything below it; ``undelete`` restores them."""
         await self._thread.call(self._store.delete_message, message_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Set
 from pathlib import Path
 from typing import TypeVar
 
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter
+from baize_tui.catalog.domains import names_in_domain
 from baize_tui.catalog.recipes import CatalogModel, find_model
 from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.chat import Chat
@@ -38,6 +39,9 @@ class LocalCatalog:
     def find_adapter(self, name: str) -> CatalogAdapter:
         return find_adapter(name, self._paths)
 
+    def names_in_domain(self, domain: str) -> Set[str]:
+        return names_in_domain(domain, self._paths)
+
 
 def open_chat(
     store: StoreThread, settings: Settings, paths: Paths, *, one_model: bool = False
@@ -66,19 +70,28 @@ def open_conversations_file(file: Path | None) -> StoreThread:
     return store
 
 
+def with_store(work: Callable[[StoreThread], Awaitable[T]]) -> T:
+    """The result of ``work``, which is called with this user's conversations file.
+
+    Raises:
+        StoreError: it cannot be opened.
+    """
+
+    async def run() -> T:
+        with open_conversations_file(project_paths().conversations_file) as store:
+            return await work(store)
+
+    return asyncio.run(run())
+
+
 def with_conversations(work: Callable[[Conversations], Awaitable[T]]) -> T:
-    """The result of ``work``, which is called with this user's conversations.
+    """The same with this user's conversations.
 
     Raises:
         StoreError: they cannot be opened.
     """
-    paths = project_paths()
 
     async def forget_state(conversation_id: str) -> None:
-        forget_conversation(paths.snapshots_folder, conversation_id)
+        forget_conversation(project_paths().snapshots_folder, conversation_id)
 
-    async def run() -> T:
-        with open_conversations_file(paths.conversations_file) as store:
-            return await work(Conversations(store, forget_state))
-
-    return asyncio.run(run())
+    return with_store(lambda store: work(Conversations(store, forget_state)))

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from baize_shared.counts import count_text
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_shared.typed_text import typed_text
+from baize_tui.catalog.domains import names_in_domain
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.exports.rendering import ExportFormat
 from baize_tui.chat.imports.names import ImportFormat
+from baize_tui.chat.search import Search
+from baize_tui.chat.store_thread import StoreThread
 from baize_tui.cli.flags import Json
-from baize_tui.cli.open_chat import with_conversations
-from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.open_chat import with_conversations, with_store
+from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.cli.session_export import ExportOptions, TrainingKind, export_sessions
 from baize_tui.cli.sessions_output import (
     conversation_json,
     list_line,
+    search_json,
+    search_lines,
     transcript_json,
     transcript_parts,
 )
-from baize_tui.store.records import Conversation, Message
+from baize_tui.paths import project_paths
+from baize_tui.store.errors import StoreError
+from baize_tui.store.records import Conversation, Message, SearchResults
+from baize_tui.store.search_query import InvalidQuery, parse_query
 
 sessions = typer.Typer(
     no_args_is_help=True,
-    help="List, show, export, import, back up, rename and delete conversations.",
+    help="List, show, search, export, import, back up, rename and delete conversations.",
 )
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
@@ -82,6 +93,61 @@ def show(session: SessionId, json: Json = False) -> None:
     warn_about_encoding(PROGRAM)
     for part in transcript_parts(conversation, messages):
         print_line(part)
+
+
+@sessions.command()
+def search(
+    query: Annotated[
+        list[str],
+        typer.Argument(
+            help='Words, "phrases" and filters: model:, domain:, after:, before:, is:good, '
+            "in:title|question|answer|thought."
+        ),
+    ],
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most results.")] = 20,
+    json: Json = False,
+) -> None:
+    """Find words in titles, questions, answers and thoughts."""
+    text = typed_text(" ".join(query))
+    try:
+        parse_query(text)
+    except InvalidQuery as error:
+        raise typer.BadParameter(str(error)) from error
+
+    async def find(store: StoreThread) -> SearchResults:
+        paths = project_paths()
+        search = Search(store, lambda domain: names_in_domain(domain, paths))
+        await _index_all(search)
+        _, results = await search.find(text, limit)
+        return results
+
+    found = with_store(find)
+    if not found.has_index:
+        tell("this Python's SQLite has no FTS5: every message is read, which takes longer")
+    if json:
+        print_json(search_json(found))
+        return
+    warn_about_encoding(PROGRAM)
+    for line in search_lines(found, bold=sys.stdout.isatty() and "NO_COLOR" not in os.environ):
+        print(line)
+    if not found.results:
+        tell("nothing found")
+    elif found.is_cut:
+        tell(f"these are the first {limit}; --limit shows more")
+
+
+async def _index_all(search: Search) -> None:
+    """Make every message one that can be found, as far as the file can be written."""
+    total, left = 0, 1
+    with progress_line() as progress:
+        while left:
+            try:
+                left = await search.index_more()
+            except StoreError:
+                return  # it can still be searched, unless it cannot be read either
+            total = max(total, left)
+            if total:
+                progress.show(f"indexing: {total - left} of {count_text(total, 'message')}")
 
 
 @sessions.command("export")

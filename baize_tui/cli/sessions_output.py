@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from baize_tui.chat.context import start_of_context
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Conversation, Message, SearchResult, SearchResults
 
 
 def conversation_json(conversation: Conversation) -> dict[str, Any]:
@@ -87,6 +87,43 @@ def _cut_line(first: Message, messages: Sequence[Message]) -> str:
 def _quoted(text: str) -> str:
     """``text`` as a quotation in Markdown."""
     return "\n".join(f"> {line}".rstrip() for line in text.strip().split("\n"))
+
+
+def search_json(found: SearchResults) -> dict[str, Any]:
+    return {
+        "results": [
+            {
+                "session_id": result.conversation_id,
+                "title": result.title,
+                "message_id": result.message_id,
+                "place": result.place,
+                "model": result.model or None,
+                "time": _iso(result.time),
+                "excerpt": result.excerpt,
+                "matches": result.matches,
+            }
+            for result in found.results
+        ],
+        "more": found.is_cut,
+    }
+
+
+def search_lines(found: SearchResults, *, bold: bool) -> Iterator[str]:
+    """Two lines for each result: what it is, and the text around the match, which is ``bold``."""
+    for result in found.results:
+        when = f"{datetime.datetime.fromtimestamp(result.time):%Y-%m-%d %H:%M}"
+        parts = (result.conversation_id, when, result.place, result.model, result.title)
+        yield "  ".join(part for part in parts if part)
+        if result.place != "title":
+            yield f"    {_with_bold_matches(result) if bold else result.excerpt}"
+
+
+def _with_bold_matches(result: SearchResult) -> str:
+    text, at = "", 0
+    for start, end in result.matches:
+        text += f"{result.excerpt[at:start]}\x1b[1m{result.excerpt[start:end]}\x1b[22m"
+        at = end
+    return text + result.excerpt[at:]
 
 
 def _iso(seconds: float) -> str:

@@ -35,10 +35,14 @@ names the client that generates it (``clients.py``), and its text and token ids 
 times a second. Afterwards ``state`` says how it ended, and ``provenance`` how it was made. When the
 file is opened, the streaming answers of clients that no longer run become ``interrupted``.
 
+``message_words`` is the index of the words of all messages (``search_index.py``). What it does not
+have yet is noted in ``search_pending`` by triggers.
+
 Deleting sets ``deleted_at``, so it can be undone. A deleted message hides everything below it.
 
 The modules: ``database.py`` opens the file and runs transactions, ``conversations.py`` queries
 conversations and messages, ``answers.py`` writes answers while they stream, ``unsent.py`` stores
 what is not sent, ``trees.py`` reads and adds whole conversations, ``backups.py`` writes and
-restores backups, ``errors.py`` lists what can go wrong.
+restores backups, ``search.py`` finds what a person types (``search_query.py``) by its words
+(``words.py``), ``errors.py`` lists what can go wrong.
 """

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import msgspec
 
@@ -24,8 +25,12 @@ from baize_tui.store.records import (
     TitleSource,
 )
 from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
+from baize_tui.store.search_index import SearchIndex
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
+
+if TYPE_CHECKING:
+    from baize_tui.store.search import Searcher
 
 NEW_TITLE = "New conversation"
 """Shown for a conversation without a title."""
@@ -39,7 +44,8 @@ _MessageColumn = Literal["mark", "pinned", "summary"]
 
 class Store:
     """Conversations and messages in one file; ``answers`` writes those that stream, ``unsent``
-    keeps what is not sent yet, and ``trees`` reads and adds whole conversations.
+    keeps what is not sent yet, ``trees`` reads and adds whole conversations, and ``searcher``
+    finds what ``search_index`` has.
 
     All methods may be called from any thread, and raise ``StoreError`` when the file cannot be
     read or written.
@@ -57,7 +63,15 @@ class Store:
         self.answers = AnswerWriter(self.database)
         self.unsent = UnsentStore(self.database)
         self.trees = TreeStore(self.database)
+        self.search_index = SearchIndex(self.database)
         self.answers.mark_interrupted()
+
+    @cached_property
+    def searcher(self) -> Searcher:
+        """Finds what ``search_index`` has; its modules are not needed for the first frame."""
+        from baize_tui.store.search import Searcher
+
+        return Searcher(self.database, self.search_index)
 
     @property
     def damaged_file(self) -> Path | None:
@@ -378,6 +392,16 @@ class Store:
             if len(siblings) > 1
             for position, message in enumerate(siblings, start=1)
         }
+
+    def show_message(self, message_id: int) -> Conversation:
+        """Show a branch with the message, unless it is on the one that is shown; returns its
+        conversation."""
+        conversation = self.conversation(self.message(message_id).conversation_id)
+        rows = self.database.rows(_path_query("message.id"), conversation.leaf_id, -1)
+        if any(row["id"] == message_id for row in rows):
+            return conversation
+        self.set_leaf(conversation.id, self.leaf_below(message_id))
+        return self.conversation(conversation.id)
 
     def delete_message(self, message_id: int) -> None:
         """Hide a message and everything below it; ``undelete_message`` restores them.

@@ -107,6 +107,35 @@ ALTER TABLE message ADD COLUMN summary TEXT;
 ALTER TABLE unsent ADD COLUMN of_summary INTEGER NOT NULL DEFAULT 0;
 """
 
+_SEARCH = """
+-- Messages that the index of their words (search_index.py) does not have as they are now. The other
+-- columns are what it has of them; all are NULL if it has nothing. Triggers fill it, so it is also
+-- right after a program that knows no index has written. It is no part of the index: a database is
+-- opened and written where SQLite has no FTS5.
+CREATE TABLE search_pending (
+    message_id INTEGER PRIMARY KEY,
+    role       TEXT,
+    text       TEXT,
+    reasoning  TEXT,
+    provenance TEXT,
+    mark       INTEGER,
+    created_at REAL
+) STRICT;
+
+CREATE TRIGGER search_message_added AFTER INSERT ON message
+BEGIN INSERT OR IGNORE INTO search_pending (message_id) VALUES (new.id); END;
+
+-- Only the first of several changes is kept: an answer that grows is not indexed at each write.
+CREATE TRIGGER search_message_changed
+AFTER UPDATE OF role, text, reasoning, provenance, mark, created_at ON message
+BEGIN INSERT OR IGNORE INTO search_pending VALUES (old.id, old.role, old.text, old.reasoning, \
+old.provenance, old.mark, old.created_at); END;
+
+CREATE TRIGGER search_message_removed AFTER DELETE ON message
+BEGIN INSERT OR IGNORE INTO search_pending VALUES (old.id, old.role, old.text, old.reasoning, \
+old.provenance, old.mark, old.created_at); END;
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -116,6 +145,7 @@ STEPS: tuple[str, ...] = (
     _UNSENT,
     _TITLE_SOURCES,
     _SUMMARIES,
+    _SEARCH,
 )
 VERSION = len(STEPS)
 

@@ -148,6 +148,41 @@ class Unsent(Struct, frozen=True):
     """Whether the edit was in the prompt."""
 
 
+Place = Literal["title", "question", "answer", "thought"]
+"""A text that can be searched."""
+
+
+class SearchResult(Struct, frozen=True):
+    """A title or a message that was found."""
+
+    conversation_id: str
+    title: str
+    """Of the conversation."""
+    message_id: int | None
+    """None for a title."""
+    place: Place
+    model: str
+    """What gave the answer; empty if that is unknown, and for a question."""
+    time: float
+    """When the message was written, or the conversation was last used; seconds since 1970, UTC."""
+    excerpt: str
+    """A line of the text around the first match."""
+    matches: tuple[tuple[int, int], ...]
+    """The characters of ``excerpt`` that match: where each match begins and ends."""
+
+
+class SearchResults(Struct, frozen=True):
+    """What was found, the best first."""
+
+    results: list[SearchResult]
+    is_cut: bool
+    """Whether there are more."""
+    not_indexed: int
+    """Messages that could not be found yet."""
+    has_index: bool
+    """False if every message was read instead, because this SQLite has no FTS5."""
+
+
 class BranchPosition(NamedTuple):
     """Which of several siblings a message is, counted from 1."""
 

@@ -36,8 +36,8 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
     return Conversation(
         id=row["id"],
         title=clean_line(row["title"]),
-        created_at=_read_time(row["created_at"]),
-        updated_at=_read_time(row["updated_at"]),
+        created_at=read_time(row["created_at"]),
+        updated_at=read_time(row["updated_at"]),
         leaf_id=row["leaf_id"],
         context_start=row["context_start"],
         model=_read_name(row["model"]),
@@ -46,7 +46,7 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         format=_read_name(row["format"]),
         sampling=_read_json(row["sampling"], dict[str, Any]) or {},
         overflow=row["overflow"] if row["overflow"] in get_args(Overflow) else None,
-        adapters=_read_json(row["adapters"], dict[str, Scale]) or {},
+        adapters=read_adapters(row["adapters"]),
         model_path=row["model_path"],
         model_sha256=_read_name(row["model_sha256"]),
         think=None if row["think"] is None else bool(row["think"]),
@@ -66,7 +66,7 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         reasoning=clean_text(row["reasoning"]),
         ids=unpack_ids(row["ids"]),
         tokenizer=row["tokenizer"],
-        created_at=_read_time(row["created_at"]),
+        created_at=read_time(row["created_at"]),
         provenance=_read_provenance(row["provenance"]) if with_provenance else None,
         made=_read_summary(row["provenance"]),
         mark=_MARKS.get(row["mark"]),
@@ -122,6 +122,11 @@ def unpack_ids(raw: bytes | None) -> list[int] | None:
     return ids.tolist()
 
 
+def read_adapters(raw: str) -> dict[str, float]:
+    """The scales in the column ``adapters``, by the name of the adapter."""
+    return _read_json(raw, dict[str, Scale]) or {}
+
+
 def _read_parent(id: int, parent_id: int | None) -> int | None:
     """``parent_id``, which is older than ``id``; so no path goes in a circle."""
     return parent_id if parent_id is not None and parent_id < id else None
@@ -135,7 +140,7 @@ def _read_title_source(value: str) -> TitleSource:
     return next((source for source in get_args(TitleSource) if source == value), "person")
 
 
-def _read_time(seconds: float) -> float:
+def read_time(seconds: float) -> float:
     return min(max(seconds, 0.0), _LATEST) if math.isfinite(seconds) else 0.0
 
 

@@ -120,13 +120,13 @@ async def test_both_keys_of_an_action_work(run_app: RunApp) -> None:
 
 
 async def test_an_own_key_replaces_both_keys_and_wins_over_a_second_key(run_app: RunApp) -> None:
-    settings = Settings(keys={"list": "f9", "earlier": "alt+a", "quit": "f12"})
+    settings = Settings(keys={"list": "f9", "earlier": "alt+5", "quit": "f11"})
     async with run_app(ScriptedEngine("Yes."), settings=settings) as pilot:
         await ask(pilot, "Hi", "Yes.")
         await pilot.press("f5", "ctrl+b", "ctrl+q", "f8", "ctrl+up")
         assert screen(pilot).prompt.has_focus
         assert screen(pilot).prompt.text == ""
-        await pilot.press("alt+a")
+        await pilot.press("alt+5")
         await wait_until(lambda: screen(pilot).prompt.text == "Hi", "the earlier message")
         await pilot.press("f9")
         await wait_until(lambda: screen(pilot).conversation_list.has_focus, "the list")

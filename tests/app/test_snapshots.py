@@ -6,7 +6,9 @@ After an intended change, look at the report and then: pytest tests/app --snapsh
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,10 @@ from baize_tui.app.app import BaizeApp
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
+from baize_tui.app.screens.search import SearchScreen
 from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.catalog.fit import Machine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, NoModelInstalled
 from baize_tui.chat.chat import Chat
@@ -325,6 +329,27 @@ async def finding(pilot: Pilot[int]) -> None:
     await wait_until(lambda: screen(pilot).conversation_list.option_count == 4, "the matches")
 
 
+async def searching(pilot: Pilot[int]) -> None:
+    for question in ("How do I add two numbers?", "And two lists?", "白泽是什么？"):
+        await answered(pilot, question)
+    with contextlib.closing(sqlite3.connect(client(pilot).state.paths.conversations_file)) as file:
+        file.execute("UPDATE message SET created_at = 1700000000 + id * 86400")
+        file.commit()
+    await pilot.press("ctrl+s")
+    await wait_until(lambda: is_open(pilot, SearchScreen), "the search")
+    await pilot.press(*"call")
+    rows = pilot.app.screen.query_one(OptionList)
+    await wait_until(lambda: rows.option_count == 3, "the results")
+
+
+async def walking(pilot: Pilot[int]) -> None:
+    for question in ("How do I add two numbers?", "And two lists?"):
+        await answered(pilot, question)
+    await pilot.press("ctrl+f", *"two", "enter", "n")
+    line = pilot.app.query_one(FindBar)
+    await wait_until(lambda: line.is_walking and " of " in line.state, "the matches")
+
+
 async def large_paste(pilot: Pilot[int]) -> None:
     await as_it_starts(pilot)
     await pilot.press(*"What is this?", "ctrl+j")
@@ -379,6 +404,8 @@ STATES: dict[str, Callable[[], State]] = {
     ),
     "answer": lambda: State(answered),
     "chinese": lambda: State(chinese, CHINESE),
+    "search": lambda: State(searching),
+    "walking": lambda: State(walking),
     "prefill": lambda: State(prefilling, prefilled=(620, 1800)),
     "open-code-block": lambda: State(
         open_code_block, "Look:\n\n```python\ndef f(x):\n    return x", "\n```", pause_at=1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from pathlib import Path
 
 from baize_tui.catalog.adapters import CatalogAdapter
@@ -49,6 +49,11 @@ class ScriptedCatalog:
     ) -> None:
         self.find_model = find_model
         self.find_adapter = find_adapter
+
+    def names_in_domain(self, domain: str) -> Set[str]:
+        if domain != "healthcare":
+            raise CatalogError(f"no model or adapter has the domain {domain!r}")
+        return {"healer"}
 
     def find_same_model(self, name: str, path: str | None, sha256: str | None) -> CatalogModel:
         return self.find_model(name)

@@ -442,6 +442,44 @@ def test_sessions_are_listed_renamed_deleted_and_restored(paths: Paths) -> None:
     assert "Hi ␛[31m" in shown
 
 
+def test_words_are_found_in_all_conversations(paths: Paths) -> None:
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=True, title="Fruit \x1b[2J")
+    asked = store.add_message(conversation.id, None, "user", "Is a plum a berry? \x1b]0;x\x07")
+    answered = store.add_message(conversation.id, asked.id, "assistant", "A Plum is a drupe.")
+    store.set_mark(answered.id, "good")
+    store.close()
+    found = run_json("sessions", "search", "plum")
+    assert [r["message_id"] for r in found["results"]] == [answered.id, asked.id]
+    first = found["results"][0]
+    assert (first["session_id"], first["place"]) == (conversation.id, "answer")
+    ((start, end),) = first["matches"]
+    assert first["excerpt"][start:end] == "Plum"
+    assert found["more"] is False
+    limited = run_json("sessions", "search", "plum", "--limit", "1")
+    assert (len(limited["results"]), limited["more"]) == (1, True)
+    (good,) = run_json("sessions", "search", "plum", "is:good")["results"]
+    assert good["message_id"] == answered.id
+    assert run_json("sessions", "search", "in:title plum") == {"results": [], "more": False}
+    assert run_json("sessions", "search", "domain:healthcare plum")["results"] == []
+    printed = run("sessions", "search", "plum")
+    assert printed.returncode == 0
+    assert b"Is a plum a berry?" in printed.stdout
+    assert b"\x1b" not in printed.stdout
+    nothing = run("sessions", "search", "quince")
+    assert (nothing.returncode, nothing.stdout) == (0, b"")
+    assert b"nothing found" in nothing.stderr
+
+
+def test_a_wrong_filter_of_a_search_is_reported() -> None:
+    wrong = run("sessions", "search", "is:great")
+    assert (wrong.returncode, wrong.stdout) == (2, b"")
+    assert b"is:great is none of is:good, is:bad" in wrong.stderr
+    assert "healthcare" in one_line(run("sessions", "search", "domain:cooking"))
+    assert run("sessions", "search").returncode == 2
+    assert run("sessions", "search", "x", "--limit", "0").returncode == 2
+
+
 def test_an_unknown_session_is_reported() -> None:
     for command in (("show", "zz"), ("rename", "zz", "t"), ("delete", "zz"), ("undelete", "zz")):
         assert "'zz'" in one_line(run("sessions", *command))

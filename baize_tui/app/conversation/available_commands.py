@@ -82,6 +82,7 @@ class AvailableCommands:
             "bad": has_ended,
             "details": has_ended,
             "pin": turn is not None and not turn.growing,
+            "find": bool(turns),
             "unfold": self._surface.prompt.is_beside_paste
             or self._messages.foldable_turn is not None
             or self._messages.can_unfold_summary,

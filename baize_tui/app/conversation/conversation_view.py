@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -48,6 +48,8 @@ class ConversationView:
         self._beginning = asyncio.Lock()
         self._has_changed = False
         """Whether other clients have written something that is not shown yet."""
+        self.on_shown: Callable[[bool], None] | None = None
+        """Called when turns were added above or others are shown, with whether these are all."""
         list_updates.on_watch = self._watch_other_clients
 
     # --- opening --------------------------------------------------------------------------------
@@ -62,6 +64,7 @@ class ConversationView:
         messages = await self._last_messages(conversation)
         head = head_text(surface.chat, conversation)
         surface.transcript.show(messages, head, conversation.context_start)
+        self._report_shown()
         self.show_disclaimer()
         self._list_updates.refresh()
         self._idle_status.show_current()
@@ -96,10 +99,16 @@ class ConversationView:
             if view.open_id != conversation.id or not earlier:
                 return
             surface.transcript.show_earlier(earlier, conversation.context_start)
+            self._report_shown()
             first = earlier[0]
         # Collecting garbage among what stays would take long enough to be seen.
         gc.freeze()
         await self.show_branches()
+
+    def _report_shown(self) -> None:
+        if self.on_shown is not None:
+            turns = self._surface.transcript.turns
+            self.on_shown(not turns or turns[0].message.parent_id is None)
 
     def open_new(self) -> None:
         """Show the welcome; the first message begins a conversation."""
@@ -109,6 +118,7 @@ class ConversationView:
         self._queue.refresh()
         surface.screen.workers.cancel_group(surface.screen, REST_GROUP)
         self.show_welcome()
+        self._report_shown()
         self.show_disclaimer()
         self._list_updates.refresh()
         self._idle_status.show()

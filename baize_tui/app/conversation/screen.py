@@ -14,7 +14,7 @@ from textual.app import ComposeResult, SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import OptionList, Static, TextArea
+from textual.widgets import Input, OptionList, Static, TextArea
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import ACTIONS, APP_ACTIONS, Action
@@ -31,7 +31,9 @@ from baize_tui.app.conversation.conversation_view import (
 )
 from baize_tui.app.conversation.draft_cost import COUNT_GROUP, DraftCost
 from baize_tui.app.conversation.draft_keeper import DraftKeeper
+from baize_tui.app.conversation.finding import Finding
 from baize_tui.app.conversation.idle_status import IdleStatus
+from baize_tui.app.conversation.indexing import INDEX_GROUP, Indexing
 from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
 from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.message_queue import MessageQueue
@@ -45,6 +47,7 @@ from baize_tui.app.services.background_pulls import PullEvent
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.app.widgets.fixed_text import FixedText
 from baize_tui.app.widgets.notices import Notices
 from baize_tui.app.widgets.prompt import Prompt
@@ -58,7 +61,7 @@ NARROW = 60
 SMALLEST = (30, 8)
 """Columns and lines below which nothing can be shown."""
 TITLES_GROUP = "title"
-READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, CHANGES_GROUP, TITLES_GROUP)
+READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, CHANGES_GROUP, TITLES_GROUP, INDEX_GROUP)
 """Groups of the workers that read the store, or ask the engine, for what is shown."""
 MORE_BELOW = "↓ more below"
 NOTHING_TO_UNDO = "There is nothing to undo."
@@ -119,6 +122,8 @@ class ConversationScreen(Screen[None]):
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
+        self._finding = Finding(surface, view, composer)
+        self.indexing = Indexing(surface)
         self._available_commands = AvailableCommands(
             surface, self._asking, self._messages, composer, undo_stack
         )
@@ -137,6 +142,7 @@ class ConversationScreen(Screen[None]):
             yield FixedText(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
             yield Static("", id="disclaimer", markup=False)
             yield self.queue_lines
+            yield self._finding.bar
             yield self.prompt
         yield FixedText("", id="too-small", markup=False)
 
@@ -256,6 +262,14 @@ class ConversationScreen(Screen[None]):
     async def _delete_listed(self, event: ConversationList.DeleteConfirmed) -> None:
         await self.run_action(f"delete_conversation({event.conversation_id!r})")
 
+    @on(Input.Changed, "#find-text")
+    def _find(self, event: Input.Changed) -> None:
+        self._finding.change(event.value)
+
+    @on(FindBar.Step)
+    def _find_next(self, event: FindBar.Step) -> None:
+        self._finding.step(event.step)
+
     @on(TextArea.Changed, "#prompt")
     def _draft_changed(self) -> None:
         self._composer.changed()
@@ -303,6 +317,8 @@ class ConversationScreen(Screen[None]):
             self.clear_selection()
         elif self.conversation_list.has_focus:
             self._surface.focus_prompt()
+        elif self._finding.bar.is_open:
+            self._finding.end()
         else:
             self._asking.stop()
 
@@ -431,6 +447,15 @@ class ConversationScreen(Screen[None]):
     async def action_undo(self) -> None:
         if not await self._undo_stack.undo():
             self.notify(NOTHING_TO_UNDO)
+
+    # --- actions: searching ---------------------------------------------------------------------
+
+    def action_search(self) -> None:
+        self.indexing.start()  # another client may have written much
+        self._start_command(self._finding.search_all, "search")
+
+    def action_find(self) -> None:
+        self._finding.begin()
 
     # --- actions: conversations -----------------------------------------------------------------
 

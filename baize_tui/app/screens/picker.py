@@ -64,9 +64,15 @@ class Picker(Dialog[T | None], Generic[T]):
         self._fill(event.value)
 
     def _fill(self, query: str) -> None:
-        self._matches = best_matches(
-            query, self._choices, lambda choice: choice.text, lambda choice: choice.description
+        self._show(
+            best_matches(
+                query, self._choices, lambda choice: choice.text, lambda choice: choice.description
+            )
         )
+
+    def _show(self, matches: Sequence[Choice[T]]) -> None:
+        """Show the choices that match what was typed."""
+        self._matches = matches
         self._options.clear_options()
         self._options.add_options(Option(self._row(choice)) for choice in self._matches)
         self._options.action_first()

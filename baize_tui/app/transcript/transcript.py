@@ -16,17 +16,21 @@ from textual.strip import Strip
 
 from baize_tui.app.transcript.contents import Contents
 from baize_tui.app.transcript.cut import Cut
+from baize_tui.app.transcript.found import Match, find_in_lines, with_matches
 from baize_tui.app.transcript.layout import Layout
 from baize_tui.app.transcript.line_parts import Line, text_parts
 from baize_tui.app.transcript.look import Look
 from baize_tui.app.transcript.selecting import LINE_END, highlight, selected_text, word_at
-from baize_tui.app.transcript.turn import Turn
+from baize_tui.app.transcript.turn import Entry, Turn
 from baize_tui.store.records import BranchPosition, Message, MessageRole
+from baize_tui.store.words import Term
 
 TEXT_COLUMN = 100
 """The most cells in a line: longer lines are hard to read."""
 KEPT_STRIPS = 500
 """Lines whose rendering is kept."""
+_FOUND = ("transcript--found", "transcript--found-here")
+"""The styles of a match, and of the match that the person is at."""
 
 
 class Transcript(ScrollView):
@@ -44,6 +48,8 @@ class Transcript(ScrollView):
         "transcript--problem",
         "transcript--code",
         "transcript--selected",
+        "transcript--found",
+        "transcript--found-here",
     }
 
     class TurnClicked(TextualMessage):
@@ -76,6 +82,11 @@ class Transcript(ScrollView):
         """Lines as they were last rendered, by address."""
         self._selected_text: tuple[Offset, Offset] | None = None
         """The ends of the text that is selected with the mouse; see ``selecting``."""
+        self._terms: tuple[Term, ...] = ()
+        self._match_here: tuple[int, int] | None = None
+        """The message of the match that the person is at, and its place among those of its turn."""
+        self._matches: dict[int, tuple[Sequence[Line], list[Match]]] = {}
+        """The matches in entries, by their identity, and the lines that they were found in."""
 
     # --- contents -------------------------------------------------------------------------------
 
@@ -253,6 +264,12 @@ class Transcript(ScrollView):
             self.select(None)
             self.follow()
 
+    @property
+    def first_in_sight(self) -> Turn | None:
+        """The turn at the top of the lines in sight, or the first below it."""
+        entries = self._layout.entries[self._layout.index_at(round(self.scroll_y)) :]
+        return next((entry for entry in entries if isinstance(entry, Turn)), None)
+
     def bring_into_sight(self, turn: Turn) -> None:
         """Scroll as little as possible to show the turn, from its first line."""
         self._layout.draw(turn, self._text_width, self.look)
@@ -262,6 +279,57 @@ class Transcript(ScrollView):
             self._scroll_to_line(top)
         elif bottom > self.scroll_y + height:
             self._scroll_to_line(bottom - height)
+
+    # --- words that are searched ----------------------------------------------------------------
+
+    def show_terms(self, terms: Sequence[Term]) -> None:
+        """Highlight ``terms`` wherever they are; none removes the highlights."""
+        self._terms, self._match_here = tuple(terms), None
+        self._matches.clear()
+        self._strips.clear()
+        self.refresh()
+
+    def show_match(self, turn: Turn, place: int) -> None:
+        """Bring a match of ``turn`` into sight, counted from 0; the last if it has fewer."""
+        self._layout.draw(turn, self._text_width, self.look)
+        self._layout.update_starts()
+        matches = self._matches_in(turn)
+        place = min(place, len(matches) - 1)
+        line = matches[place][0].line if matches else 0
+        self._match_here = turn.message.id, place
+        top = self._layout.start(self._contents.entries.index(turn)) + line
+        if not self.scroll_y <= top < self.scroll_y + self._height:
+            self._scroll_to_line(max(top - self._height // 3, 0))
+        self._strips.clear()
+        self.refresh()
+
+    def _matches_in(self, entry: Entry) -> list[Match]:
+        """The matches in the lines of an entry, which is drawn."""
+        if not self._terms or not isinstance(entry, Turn) or entry.lines is None:
+            return []
+        known = self._matches.get(id(entry))
+        if known is None or known[0] is not entry.lines:
+            if len(self._matches) > KEPT_STRIPS:
+                self._matches.clear()
+            known = self._matches[id(entry)] = (
+                entry.lines,
+                find_in_lines(entry.lines, self._terms),
+            )
+        return known[1]
+
+    def _line_with_matches(self, line: Line, address: int) -> Line:
+        """``line`` with what is searched highlighted."""
+        at, place = self._layout.place(address)
+        entry = self._layout.entries[at]
+        here = self._match_here
+        styles = [self.get_component_rich_style(name) for name in _FOUND]
+        pieces = [
+            (piece, styles[isinstance(entry, Turn) and here == (entry.message.id, number)])
+            for number, match in enumerate(self._matches_in(entry))
+            for piece in match
+            if piece.line == place
+        ]
+        return with_matches(line, pieces)
 
     # --- drawing --------------------------------------------------------------------------------
 
@@ -377,6 +445,8 @@ class Transcript(ScrollView):
     def render_line(self, y: int) -> Strip:
         number = round(self.scroll_y) + y
         line, address = self._line(number), self._layout.address(number)
+        if line is not None and self._terms:
+            line = self._line_with_matches(line, address)
         width, base = self.size.width, self.look.text
         span = self._selected_span(address)
         if line is not None and span is not None:

@@ -79,6 +79,11 @@ class ConversationList(ChoiceList):
         return next((c.title for c in self._conversations if c.id == conversation_id), "")
 
     @property
+    def query_text(self) -> str:
+        """What the person has typed to search the titles."""
+        return self._query
+
+    @property
     def highlighted_id(self) -> str | None:
         """The conversation the cursor is on."""
         option = self.highlighted_option
