@@ -171,7 +171,7 @@ def _prompt_rows(made: Record) -> Iterator[tuple[str, str]]:
         return
     new, seconds = tokens - reused, made.number("prefill_s")
     yield "tokens", str(tokens)
-    yield "reused", f"{reused}, which the model had read before"
+    yield "reused", f"{reused} that the model had read before"
     speed = speed_text(new / seconds) if seconds > 0 else ""
     yield "new", f"{new}, read in {seconds:.2f} s" + (f" ({speed})" if speed else "")
 
