@@ -24,6 +24,11 @@ class Paths(Struct, frozen=True):
         return self.config / "config.toml"
 
     @property
+    def server_keys_file(self) -> Path:
+        """Keys by host; written by the user."""
+        return self.config / "server-keys.toml"
+
+    @property
     def themes_folder(self) -> Path:
         return self.config / "themes"
 

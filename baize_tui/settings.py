@@ -108,7 +108,8 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """Which model, and how llama.cpp runs it."""
 
     default: Annotated[
-        str | None, _about("A model's name or a GGUF file; empty takes the first one installed")
+        str | None,
+        _about("A name, GGUF file or server:URL; empty takes the first one installed"),
     ] = None
     context: Annotated[
         int, _count("Size of the context in tokens; 0 takes what the model was trained with", ge=0)
@@ -141,6 +142,10 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "to use no model's own"
         ),
     ] = None
+    server_silence_s: Annotated[
+        float,
+        _number("Seconds that a server may send nothing before an answer fails", ge=1, le=86400),
+    ] = 300.0
     snapshot_gib: Annotated[
         float,
         _number(

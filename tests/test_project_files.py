@@ -31,6 +31,7 @@ OUTSIDE = {
     "added_tokens.json",
     *("config.toml", "sea.toml", "mine.toml", "machine-profile.json", "run.json", "old.json"),
     "default-model.json",
+    *("server-keys.toml", "cluster.toml"),
     *("config.json", "generation_config.json", "tokenizer.json", "model.safetensors.index.json"),
     *("convert_hf_to_gguf.py", "file_download.py"),
     *("conversations.json", "all.json", "quora_chat_data.json"),
@@ -91,7 +92,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("baize_tui", ()),
+        ("baize_tui", ("server",)),
         ("baize_shared", ()),
         ("convert/baize_convert", ()),
         ("train/baize_train", ("train",)),

@@ -59,9 +59,9 @@ class ClientState(Struct, eq=False):
 
     @property
     def model_names(self) -> tuple[str, ...]:
-        """The names of the models on this machine."""
+        """The names of the models on this machine, and of those on servers that have recipes."""
         try:
-            return tuple(model.name for model in known_models(self.paths) if model.installed)
+            return tuple(model.name for model in known_models(self.paths) if model.can_answer)
         except CatalogError:
             return ()
 
@@ -70,8 +70,8 @@ class ClientState(Struct, eq=False):
         try:
             known = self.chat.catalog.find_model(model.name)
         except CatalogError:
-            return str(model.path)
-        return model.name if known.path == model.path else str(model.path)
+            return model.location
+        return model.name if known.location == model.location else model.location
 
     async def write_setting(self, table: str, key: str, value: Any) -> None:
         """Write a setting to the file and apply it; a ``value`` of None is its default.

@@ -26,8 +26,8 @@ def name_or_path(model: CatalogModel, find: Callable[[str], CatalogModel]) -> st
     try:
         found = find(model.name)
     except CatalogError:
-        return str(model.path)
-    return model.name if found.path == model.path else str(model.path)
+        return model.location
+    return model.name if found.location == model.location else model.location
 
 
 def remember_default(model: CatalogModel | None, paths: Paths) -> None:

@@ -1,7 +1,8 @@
 """Recipes: one TOML file per model says where its weights are and how to prompt it.
 
 Weights are in a local file, in a Python package, in a GGUF on the hub, or made from a checkpoint on
-the hub and adapters. A recipe has no size and no hash: those come from the hub.
+the hub and adapters; or they stay on a server that answers questions. A recipe has no size and no
+hash: those come from the hub.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ from baize_shared.number_limits import LARGEST_INT
 from baize_shared.one_line_error import OneLineError
 from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line, clean_text
+from baize_shared.server_address import (
+    SERVER_PREFIX,
+    AddressError,
+    ServerAddress,
+    parse_address,
+)
 from baize_shared.split_files import missing_file, model_bytes, model_stem, parse_split_name
 from baize_shared.toml_files import TomlError, read_toml
 from baize_shared.user_paths import expand_user
@@ -94,7 +101,8 @@ class RecipeFields(Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 
 class Recipe(RecipeFields, frozen=True):
-    """The recipe of a model; its weights are in one of ``file``, ``repository`` and ``base``."""
+    """The recipe of a model; its weights are in one of ``file``, ``repository``, ``base`` and
+    ``server``."""
 
     file: str | None = None
     """A path, or a file name inside ``package`` or ``repository``."""
@@ -106,6 +114,8 @@ class Recipe(RecipeFields, frozen=True):
     """``hf:owner/name`` of a checkpoint, or its folder."""
     adapters: list[str] = []
     """Adapters that are merged into it: ``hf:owner/name``, or folders."""
+    server: str | None = None
+    """``server:URL#model`` of an OpenAI-compatible server."""
     outtype: OuttypeName = DEFAULT_OUTTYPE
     """The type that a checkpoint is quantized to."""
     parameters: Annotated[int, Meta(gt=0)] | None = None
@@ -118,9 +128,15 @@ class Recipe(RecipeFields, frozen=True):
     sampling: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        places = (self.file if self.repository is None else None, self.repository, self.base)
+        file = self.file if self.repository is None else None
+        places = (file, self.repository, self.base, self.server)
         if sum(place is not None for place in places) != 1:
-            raise ValueError("give one of file, repository (with file) and base")
+            raise ValueError("give one of file, repository (with file), base and server")
+        if self.server is not None:
+            try:
+                parse_address(self.server)
+            except AddressError as error:
+                raise ValueError(str(error)) from error
         if self.package is not None and self.file is None:
             raise ValueError("package needs a file in it")
         if self.package is not None and not self.package.isidentifier():
@@ -143,6 +159,11 @@ class Recipe(RecipeFields, frozen=True):
             raise ValueError(str(error)) from error
 
     @property
+    def address(self) -> ServerAddress | None:
+        """The server that has the model; None for a model on this computer."""
+        return parse_address(self.server) if self.server is not None else None
+
+    @property
     def is_on_hub(self) -> bool:
         """Whether its weights have to be pulled."""
         return self.repository is not None or self.base is not None
@@ -154,6 +175,8 @@ class Recipe(RecipeFields, frozen=True):
             return clean_line(" + ".join((self.base, *self.adapters)), _LONGEST_ORIGIN)
         if self.repository is not None:
             return clean_line(f"{self.repository}/{self.file}", _LONGEST_ORIGIN)
+        if (address := self.address) is not None:
+            return clean_line(address.spec, _LONGEST_ORIGIN)
         return self.package or ""
 
 
@@ -198,6 +221,23 @@ class CatalogEntry(Struct, Generic[RecipeT], frozen=True):
 class CatalogModel(CatalogEntry[Recipe], frozen=True):
     """A model."""
 
+    @property
+    def can_answer(self) -> bool:
+        """Whether there is something to load: a file on this machine, or a server."""
+        return self.installed or self.recipe.server is not None
+
+    @property
+    def location(self) -> str:
+        """What finds the model again, whatever it is called: a path, or ``server:URL#model``."""
+        address = self.recipe.address
+        return str(self.path) if address is None else address.spec
+
+    @property
+    def words_go_to(self) -> str:
+        """The other computer that reads the conversations with this model; empty for none."""
+        address = self.recipe.address
+        return "" if address is None or address.is_this_computer else address.host
+
 
 def read_recipe_fields(file: Path, kind: type[RecipeT]) -> RecipeT:
     """Read and check one recipe.
@@ -238,6 +278,8 @@ def _possible_files(name: str, recipe: Recipe, paths: Paths) -> list[Path]:
         record = read_record(name, paths)
         # The folder may have moved since.
         return [] if record is None else [Path(record.path), *_stored_files(name, paths)]
+    if recipe.server is not None:
+        return []
     assert recipe.file is not None
     if recipe.package is None:
         return [expand_user(recipe.file)]
@@ -341,9 +383,11 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
         return _noted_default([m for m in known_models(paths) if m.installed], paths)
     for model in known_models(paths):
         if model.name == wanted:
-            if model.path is None:
+            if not model.can_answer:
                 raise CatalogError(why_missing(model))
             return model
+    if wanted.startswith(SERVER_PREFIX):
+        return model_on_server(wanted)
     path = expand_user(wanted)
     if exists(path):
         if why := later_part(clean_line(wanted)):
@@ -382,8 +426,23 @@ def model_in_file(path: Path) -> CatalogModel:
     return CatalogModel(clean_line(model_stem(path)), path, Recipe(file=str(path)))
 
 
+def model_on_server(spec: str) -> CatalogModel:
+    """The model at ``server:URL#model``, without a recipe; it is called as there.
+
+    Raises:
+        CatalogError: ``spec`` has another form.
+    """
+    try:
+        address = parse_address(spec)
+    except AddressError as error:
+        raise CatalogError(str(error)) from error
+    return CatalogModel(address.model or address.host, None, Recipe(server=address.spec))
+
+
 def why_missing(model: CatalogModel) -> str:
     """Why there is no file of a known ``model``, and what to do."""
+    if model.recipe.server is not None:
+        return f"{model.name} is on a server: there is no file of it here"
     if model.recipe.is_on_hub:
         return f"{model.name} is not downloaded: 'baize-tui models pull {model.name}' downloads it"
     if model.recipe.package is not None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from baize_shared.sanitizer import clean_line
+from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.split_files import missing_file
 from baize_tui.catalog.identity import known_sha256
 from baize_tui.catalog.recipes import (
@@ -14,6 +17,7 @@ from baize_tui.catalog.recipes import (
     find_model,
     known_models,
     model_in_file,
+    model_on_server,
 )
 from baize_tui.paths import Paths
 
@@ -29,6 +33,8 @@ def find_same_model(name: str, path: str | None, sha256: str | None, paths: Path
         CatalogError: it is not on this machine, or another model has taken its place.
     """
     known = known_models(paths)
+    if path is not None and path.startswith(SERVER_PREFIX):
+        return _on_server(name, path, known)
     candidates = _candidates(name, path, [model for model in known if model.path is not None])
     if sha256 is not None:
         for model in candidates:
@@ -48,6 +54,14 @@ def find_same_model(name: str, path: str | None, sha256: str | None, paths: Path
             raise _gone(name, path)
         raise replaced_error(found)
     return found
+
+
+def _on_server(name: str, location: str, known: Sequence[CatalogModel]) -> CatalogModel:
+    """The model at ``location``, with its recipe as long as there is one under this name."""
+    for model in known:
+        if (model.name, model.location) == (name, location):
+            return model
+    return msgspec.structs.replace(model_on_server(location), name=clean_line(name))
 
 
 def replaced_error(model: CatalogModel) -> CatalogError:

@@ -12,11 +12,12 @@ from typing import Protocol
 import msgspec
 from msgspec import Struct
 
+from baize_shared.server_address import SERVER_PREFIX, parse_address
 from baize_shared.thread_priority import yield_to_others
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.draft_models import find_draft
 from baize_tui.catalog.identity import known_sha256, model_sha256
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, model_on_server
 from baize_tui.catalog.same_model import replaced_error
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.events import LoadingModel
@@ -180,13 +181,13 @@ class ActiveModel:
             return False
 
     def names_apart(self, conversation: Conversation) -> tuple[str, str]:
-        """What to call the loaded model, and that of ``conversation``: with their folders if both
-        have the same name, as files on the hub often do."""
+        """What to call the loaded model, and that of ``conversation``: with their folders or hosts
+        if both have the same name, as files on the hub often do."""
         model = self.require().model
         own = conversation.model or "no model"
-        if own != model.name or model.path is None or conversation.model_path is None:
+        if own != model.name or conversation.model_path is None:
             return model.name, own
-        return _with_folder(model.path), _with_folder(Path(conversation.model_path))
+        return _with_place(model.name, model.location), _with_place(own, conversation.model_path)
 
     def _missing(self, conversation: Conversation) -> CatalogModel | None:
         name, model = conversation.model, self.model
@@ -203,7 +204,15 @@ class ActiveModel:
 
     def _is_loaded(self, wanted: CatalogModel) -> bool:
         model = self.model
-        return model is not None and (model.name, model.path) == (wanted.name, wanted.path)
+        if model is None:
+            return False
+        if (model.name, model.location) == (wanted.name, wanted.location):
+            return True
+        # A server with one model may have been chosen without the name of that.
+        address = wanted.recipe.address
+        if address is None or address.model:
+            return False
+        return model.location.startswith(f"{address.spec}#")
 
     def _has_file_of(self, conversation: Conversation) -> bool:
         """Whether the loaded file is that of ``conversation``, as far as this is known."""
@@ -211,7 +220,7 @@ class ActiveModel:
         sha256 = self.known_sha256
         if conversation.model_sha256 is not None and sha256 is not None:
             return conversation.model_sha256 == sha256
-        return conversation.model_path in (None, str(self.model.path))
+        return conversation.model_path in (None, self.model.location)
 
     @property
     def known_sha256(self) -> str | None:
@@ -226,13 +235,15 @@ class ActiveModel:
         return msgspec.structs.replace(
             conversation,
             model=model.name,
-            model_path=str(model.path),
+            model_path=model.location,
             model_sha256=self.hash_of(model),
         )
 
     def hash_of(self, model: CatalogModel) -> str | None:
-        """SHA-256 of the file of ``model``; None if it was not computed yet."""
-        if self._is_loaded(model) or model.path is None:
+        """SHA-256 of the file of ``model``; None if there is none, or it was not computed yet."""
+        if model.path is None:
+            return None
+        if self._is_loaded(model):
             return self.known_sha256
         return known_sha256(model.path, self._cache)
 
@@ -242,9 +253,10 @@ class ActiveModel:
         """Load ``model`` in place of the one before.
 
         Raises:
-            EngineFailure: the file cannot be loaded; no model is loaded afterwards.
+            EngineFailure: it cannot be loaded; no model is loaded afterwards.
         """
-        assert model.path is not None
+        if model.path is None:
+            return await self._load_from_server(model, progress)
         spec = ModelSpec(
             path=str(model.path),
             context=model.recipe.context or self.settings.context,
@@ -261,6 +273,26 @@ class ActiveModel:
         if loaded.draft_problem:
             self._engine.on_notice(loaded.draft_problem)
         self.sha256 = _start_hash(model.path, self._cache)
+        return loaded
+
+    async def _load_from_server(
+        self, model: CatalogModel, progress: Callable[[float], None] | None
+    ) -> LoadedModel:
+        spec = ModelSpec(
+            path=model.location,
+            context=model.recipe.context or 0,  # a server has its own
+            server_silence_s=self.settings.server_silence_s,
+        )
+        self.running = None
+        loaded = await self._engine.load(spec, progress)
+        named = model_on_server(loaded.path)
+        if model.location != named.location:  # it was the only one there
+            name = named.name if model.name == model_on_server(model.location).name else model.name
+            recipe = msgspec.structs.replace(model.recipe, server=loaded.path)
+            model = CatalogModel(name, None, recipe)
+        self.running = RunningModel(loaded, model)
+        self.sha256 = Future()
+        self.sha256.set_exception(FileNotFoundError("the file is on a server"))
         return loaded
 
     def _draft_of(self, model: CatalogModel) -> str:
@@ -298,7 +330,11 @@ class ActiveModel:
             await load
 
 
-def _with_folder(path: Path) -> str:
+def _with_place(name: str, location: str) -> str:
+    """What to call a model where its name alone does not tell it from another."""
+    if location.startswith(SERVER_PREFIX):
+        return f"{name} at {parse_address(location).host}"
+    path = Path(location)
     return f"{path.parent.name}/{path.name}"
 
 

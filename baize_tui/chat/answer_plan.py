@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
 from msgspec import Struct
 
 from baize_shared.sanitizer import clean_text
@@ -97,6 +98,21 @@ class AnswerPlan(Struct, frozen=True):
     def room(self) -> int:
         """Tokens of the context that the prompt may have."""
         return self.n_ctx - self.reserve
+
+    def in_context(self, n_ctx: int) -> AnswerPlan:
+        """The same for a context of ``n_ctx`` tokens, as a server may say; 0 if it does not."""
+        if not n_ctx or n_ctx == self.n_ctx:
+            return self
+        loaded = msgspec.structs.replace(self.running.loaded, n_ctx=n_ctx)
+        running = msgspec.structs.replace(self.running, loaded=loaded)
+        return msgspec.structs.replace(self, running=running)
+
+    @property
+    def advice_if_too_long(self) -> str:
+        """What the person can do where not even the last question fits."""
+        if self.running.model.recipe.server is not None:
+            return "Shorten it"
+        return "Shorten it, or set a larger model.context"
 
     def prompt(self, history: History) -> Prompt:
         tokenizer = self.running.loaded.tokenizer

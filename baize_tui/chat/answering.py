@@ -17,6 +17,7 @@ from baize_tui.chat.answer_plan import AnswerPlan
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.context import History, visible_history
 from baize_tui.chat.context_cutter import ContextCut, ContextCutter
+from baize_tui.chat.destination import has_answered
 from baize_tui.chat.effective_options import EffectiveOptions, with_answerer
 from baize_tui.chat.engine_access import EngineAccess
 from baize_tui.chat.engine_lock import EngineLock
@@ -32,6 +33,7 @@ from baize_tui.chat.events import (
     SaveFailed,
     TurnsDropped,
     WaitingForEngine,
+    WordsLeave,
 )
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.chat.provenance import make_provenance
@@ -175,38 +177,56 @@ class Answering:
         if is_without_model:  # it was begun before a model was loaded
             model = plan.running.model
             await self._thread.call(
-                self._store.set_first_model, conversation.id, model.name, str(model.path)
+                self._store.set_first_model, conversation.id, model.name, model.location
             )
         path = await self._thread.call(self._store.path, attempt.question.id)
         history = visible_history(path, conversation.context_start)
-        try:
-            async with contextlib.aclosing(self._generate(attempt, plan, history)) as events:
-                async for event in events:
-                    yield event
-        except EngineFailure as failure:
-            if failure.kind != "too_long":
-                raise
-            _check_may_cut(plan, failure)
-        else:
-            return
-        cutting = self._cut_and_generate(attempt, plan, path, history)
-        async with contextlib.aclosing(cutting) as events:
+        if host := plan.running.model.words_go_to:
+            messages = await self._thread.call(self._store.all_messages, conversation.id)
+            if not has_answered(host, messages):
+                yield WordsLeave(host, len(history.messages))
+        generating = self._generate_what_fits(attempt, plan, path, history)
+        async with contextlib.aclosing(generating) as events:
             async for event in events:
                 yield event
 
-    async def _cut_and_generate(
+    async def _generate_what_fits(
         self, attempt: _Attempt, plan: AnswerPlan, path: Sequence[Message], history: History
     ) -> AsyncGenerator[ChatEvent, None]:
-        """Make room in ``history``, what the model sees of ``path`` and too much; then generate."""
-        cut: ContextCut | None = None
-        cutting = self._cutter.cut(plan, history, attempt.access.attach)
-        async with contextlib.aclosing(cutting) as steps:
-            async for step in steps:
-                if isinstance(step, ContextCut):
-                    cut = step
-                else:
-                    yield step
-        assert cut is not None
+        """Generate after ``history``, what the model sees of ``path``; where it is too long, with
+        fewer turns."""
+        shift = False
+        while True:
+            try:
+                generating = self._generate(attempt, plan, history, shift=shift)
+                async with contextlib.aclosing(generating) as events:
+                    async for event in events:
+                        yield event
+            except EngineFailure as failure:
+                if failure.kind != "too_long":
+                    raise
+                _check_may_cut(plan, failure)
+                plan = plan.in_context(failure.n_ctx)
+            else:
+                return
+            # Each time at least one turn leaves. Once is enough where tokens can be counted; for a
+            # server they are estimated.
+            cut: ContextCut | None = None
+            cutting = self._cutter.cut(plan, history, attempt.access.attach)
+            async with contextlib.aclosing(cutting) as steps:
+                async for step in steps:
+                    if isinstance(step, ContextCut):
+                        cut = step
+                    else:
+                        yield step
+            assert cut is not None
+            yield await self._save_cut(plan, path, cut)
+            history, shift = cut.history, plan.overflow == "shift"
+
+    async def _save_cut(
+        self, plan: AnswerPlan, path: Sequence[Message], cut: ContextCut
+    ) -> TurnsDropped:
+        """Note what the model sees of ``path`` from now on."""
         kept, summary = cut.history, cut.history.summary
         await self._thread.call(
             self._store.set_context_start, plan.conversation.id, cut.first.id, summary
@@ -214,11 +234,7 @@ class Answering:
         first = msgspec.structs.replace(cut.first, summary=summary)
         summarized = plan.overflow == "summarize" and not cut.why_no_summary
         dropped = len(path) - len(kept.messages)
-        yield TurnsDropped(first, dropped, summarized, cut.why_no_summary)
-        generating = self._generate(attempt, plan, kept, shift=plan.overflow == "shift")
-        async with contextlib.aclosing(generating) as events:
-            async for event in events:
-                yield event
+        return TurnsDropped(first, dropped, summarized, cut.why_no_summary)
 
     async def _generate(
         self, attempt: _Attempt, plan: AnswerPlan, history: History, *, shift: bool = False
@@ -273,7 +289,7 @@ def _check_may_cut(plan: AnswerPlan, failure: EngineFailure) -> None:
     """
     if plan.overflow == "stop":
         raise ContextFull(
-            f"the context is full: {failure.tokens} of {plan.n_ctx} tokens, and room for the "
-            "answer. Delete or branch earlier, start a new conversation, or set overflow to "
-            "drop or summarize"
+            f"the context is full: {failure.tokens} of {failure.n_ctx or plan.n_ctx} tokens, "
+            "and room for the answer. Delete or branch earlier, start a new conversation, or set "
+            "overflow to drop or summarize"
         )

@@ -150,7 +150,10 @@ class Chat:
         """``use_model`` for a conversation that was held with ``model``: it answers there, and new
         conversations keep theirs."""
         async with self._lock.hold(EngineUse("load", model.name)):
-            return await self.active_model.load(model, progress)
+            loaded = await self.active_model.load(model, progress)
+            if self.active_model.chosen == model:
+                self.active_model.chosen = self.active_model.model  # a server may have named it
+            return loaded
 
     def listen_for_notices(self, listener: Callable[[str], None]) -> None:
         """Call ``listener`` with one line when the engine switches something off that crashed."""
@@ -184,7 +187,7 @@ class Chat:
             leaf_id=None,
             context_start=None,
             model=model.name if model is not None else None,
-            model_path=str(model.path) if model is not None else None,
+            model_path=model.location if model is not None else None,
             model_sha256=self.active_model.hash_of(model) if model is not None else None,
             system=defaults.system if system is None else system,
             moderation=defaults.moderation,
@@ -385,6 +388,8 @@ class Chat:
 
         self._lock.stop_idle_work()
         tokens = await count(history)
+        if not loaded.n_ctx:
+            return ContextUse(tokens, bool(draft), "fits", is_estimate=True)
         room = loaded.n_ctx - self.options.reserve(loaded.n_ctx)
         effect: DraftEffect = "fits"
         if draft and tokens > room:
@@ -392,7 +397,7 @@ class Chat:
             cuts: DraftEffect = "summarizes_turns" if overflow == "summarize" else "drops_turns"
             fits = overflow != "stop" and await fits_alone(history, room, count)
             effect = cuts if fits else "fails"
-        return ContextUse(tokens, bool(draft), effect)
+        return ContextUse(tokens, bool(draft), effect, is_estimate=loaded.counts_are_estimates)
 
     async def prepare(
         self, conversation: Conversation | None, leaf_id: int | None, draft: str

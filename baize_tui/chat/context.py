@@ -49,6 +49,8 @@ class ContextUse(Struct, frozen=True):
     """Of the prompt; with the draft, if there is one."""
     has_draft: bool
     effect: DraftEffect
+    is_estimate: bool = False
+    """Whether ``tokens`` were estimated, as for a server whose vocabulary nobody knows here."""
 
 
 def reserve_for_answer(max_tokens: int, n_ctx: int) -> int:
@@ -97,12 +99,18 @@ def _split(messages: Sequence[Message], first: int) -> tuple[list[Message], list
 
 
 async def first_to_keep(
-    history: History, n_ctx: int, reserve: int, count: Count, spare: int = 0
+    history: History,
+    n_ctx: int,
+    reserve: int,
+    count: Count,
+    spare: int = 0,
+    advice: str = "Shorten it, or set a larger model.context",
 ) -> int:
     """From which message of ``history`` on everything fits, with the pinned turns before it.
 
     ``n_ctx`` and ``reserve`` are the tokens of the context and those kept free for the answer;
-    ``spare`` are those that the prompt will have besides.
+    ``spare`` are those that the prompt will have besides. ``advice`` says what to do where nothing
+    fits.
 
     Raises:
         EngineFailure: ``too_long``, if even the last turn with the pinned ones does not fit.
@@ -123,8 +131,7 @@ async def first_to_keep(
         others = f"{', '.join(parts)} and " if parts else ""
         raise EngineFailure(
             f"the message is too long: with {others}the system prompt it has {tokens} tokens, and "
-            f"{reserve} are reserved for the answer, but the context has {n_ctx}. Shorten it, or "
-            "set a larger model.context",
+            f"{reserve} are reserved for the answer, but the context has {n_ctx}. {advice}",
             "too_long",
             tokens,
             n_ctx,

@@ -180,7 +180,9 @@ class ContextCutter:
         async def count(shorter: History) -> int:
             return await self._count(plan, shorter)
 
-        return await first_to_keep(history, plan.n_ctx, plan.reserve, count, spare)
+        return await first_to_keep(
+            history, plan.n_ctx, plan.reserve, count, spare, plan.advice_if_too_long
+        )
 
     async def _fits(self, plan: AnswerPlan, history: History, spare: int) -> bool:
         return await self._count(plan, history) + spare <= plan.room

@@ -14,7 +14,7 @@ from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
-from baize_tui.chat.formats import fallback_format, formats
+from baize_tui.chat.formats import OWN_TEMPLATE, fallback_format, formats
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message
@@ -60,9 +60,12 @@ class EffectiveOptions:
         """Name of the prompt format.
 
         The first that is set: by the conversation, one of its adapters, the model's recipe, the
-        model file, or the settings; else the model's own chat template, or ChatML without one.
+        model file, or the settings; else the model's own chat template, or ChatML without one. A
+        server always uses its own.
         """
         running, model = self._active_model.running, self._answering_model(conversation)
+        if model is not None and model.recipe.server is not None:
+            return OWN_TEMPLATE
         adapter = next((a.format for a in self._adapter_recipes(conversation) if a.format), None)
         chosen = conversation.format or adapter
         if model is not None:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from baize_shared.counts import count_text
 from baize_tui.engine.protocol import FinishReason, Prefilling, Stats, ThreadsChosen
 from baize_tui.store.records import Message
 
@@ -62,6 +63,24 @@ class TurnsDropped(Struct, frozen=True):
         done = "summarized" if self.summarized else "dropped"
         why = f" without a new summary: {self.why_no_summary}" if self.why_no_summary else ""
         return f"the context is full: the oldest {oldest} {done}{why}"
+
+
+class WordsLeave(Struct, frozen=True):
+    """The conversation goes to another computer for the first time; an answer follows.
+
+    ``messages`` of it are sent, the new one included.
+    """
+
+    host: str
+    messages: int
+
+    @property
+    def line(self) -> str:
+        """For the person."""
+        earlier = f", with {count_text(self.messages - 1, 'earlier message')}"
+        return f"your words leave this computer: they go to {self.host}" + (
+            earlier if self.messages > 1 else ""
+        )
 
 
 class AnswerStarted(Struct, frozen=True):
@@ -122,6 +141,7 @@ ChatEvent = (
     | LoadingModel
     | Summarizing
     | TurnsDropped
+    | WordsLeave
     | AnswerStarted
     | Prefilling
     | ThreadsChosen

@@ -71,6 +71,9 @@ class IdleWork:
         replaces earlier idle work, and ends when somebody asks for the engine; what did not end is
         done the next time.
         """
+        model = self._active_model.model
+        if model is not None and model.recipe.server is not None:
+            return  # a draft is for nobody else
         if not self._is_allowed() or not self._active_model.answers(conversation):
             return
         # What fails here fails again when a question is asked, which is when it is shown.

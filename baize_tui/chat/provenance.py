@@ -17,7 +17,9 @@ def make_provenance(
     """The record of an answer after ``history`` that ``plan`` asked for; ``model_sha256`` is None
     while unknown."""
     loaded, stats = plan.running.loaded, finished.stats
+    address = plan.running.model.recipe.address
     return Provenance(
+        server=address.host if address is not None else "",
         model=plan.running.model.name,
         model_path=loaded.path,
         model_bytes=loaded.file_bytes,

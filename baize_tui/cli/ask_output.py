@@ -16,6 +16,7 @@ from baize_tui.chat.events import (
     SaveFailed,
     Summarizing,
     TurnsDropped,
+    WordsLeave,
 )
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.output import tell
@@ -64,6 +65,8 @@ class AnswerPrinter:
                 self._progress.show(f"summarizing the oldest turns {done:.0%}")
             case TurnsDropped():
                 self._cut = event
+                self.tell(event.line)
+            case WordsLeave():
                 self.tell(event.line)
             case SaveFailed(why=why):
                 self.tell(f"not saved yet: {why}")

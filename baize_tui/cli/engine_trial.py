@@ -40,12 +40,15 @@ class EngineTrial(Struct):
 
 
 async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> EngineTrial:
-    """Diagnose llama.cpp, and have ``model`` answer on the processor and on each GPU."""
+    """Diagnose llama.cpp, and have ``model`` answer on the processor and on each GPU.
+
+    A model on a server is not asked: nothing of it runs here.
+    """
     trial = EngineTrial()
     engine = WorkerEngine(paths, tell)
     try:
         trial.diagnosis = await engine.diagnose()
-        if model is not None:
+        if model is not None and model.path is not None:
             gpus = [device for device in trial.diagnosis.devices if device.is_gpu]
             for device in [None, *gpus]:
                 try:

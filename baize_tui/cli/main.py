@@ -34,7 +34,10 @@ commands.add_typer(models, name="models")
 Model = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="A model's name or a GGUF file.", autocompletion=complete_model
+        "--model",
+        "-m",
+        help="A name, a GGUF file, or server:URL[#model].",
+        autocompletion=complete_model,
     ),
 ]
 Session = Annotated[

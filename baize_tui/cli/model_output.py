@@ -87,6 +87,8 @@ def list_lines(
 def _size_and_state(entry: CatalogModel | CatalogAdapter, machine: Machine) -> tuple[str, str]:
     if (size := entry.file_bytes) is not None:
         return size_text(size), "installed"
+    if isinstance(entry, CatalogModel) and entry.recipe.server is not None:
+        return "", "on a server"
     likely = estimated_bytes(entry.recipe) if isinstance(entry, CatalogModel) else None
     if likely is None:
         return "", "not installed"
@@ -135,6 +137,8 @@ def _missing_file(entry: CatalogModel | CatalogAdapter) -> str:
     if isinstance(entry, CatalogModel):
         if entry.recipe.package is not None:
             return f"not installed: it comes with the Python package {entry.recipe.package}"
+        if entry.recipe.server is not None:
+            return f"on a server: {entry.recipe.origin}"
         is_on_hub = entry.recipe.is_on_hub
     else:
         is_on_hub = entry.recipe.adapter is not None

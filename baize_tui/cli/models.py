@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.offline import OFFLINE_VARIABLE
 from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.fit import this_machine
@@ -45,7 +46,7 @@ MakeDefault = Annotated[
 def go_offline(offline: bool) -> None:
     """Forbid the network if ``offline``. Call it before huggingface_hub is imported."""
     if offline:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ[OFFLINE_VARIABLE] = "1"
 
 
 @models.command("list")

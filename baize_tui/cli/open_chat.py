@@ -1,4 +1,4 @@
-"""The chat of a command: the conversations file, this machine's models, and a worker process."""
+"""The chat of a command: the conversations file, the models, and what runs them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from baize_tui.chat.formats import format_named
 from baize_tui.chat.store_thread import StoreThread, open_store
 from baize_tui.cli.output import tell
 from baize_tui.engine.client import WorkerEngine
+from baize_tui.engine.remote.routed_engine import RoutedEngine
 from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Settings
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 
 class LocalCatalog:
-    """The models and adapters that this machine has."""
+    """The models and adapters that this machine has, and models on servers."""
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
@@ -54,7 +55,8 @@ def open_chat(
     if settings.chat.format is not None:
         format_named(settings.chat.format)
     catalog = LocalCatalog(paths)
-    return Chat(store, WorkerEngine(paths), settings, paths.cache, catalog, one_model=one_model)
+    engine = RoutedEngine(WorkerEngine(paths), paths.server_keys_file)
+    return Chat(store, engine, settings, paths.cache, catalog, one_model=one_model)
 
 
 def open_conversations_file(file: Path | None) -> StoreThread:

@@ -11,14 +11,13 @@ from types import FrameType
 from baize_shared.one_line_error import OneLineError
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.chat import Chat
-from baize_tui.chat.events import ChatEvent, MessageSaved
+from baize_tui.chat.destination import where_words_go
+from baize_tui.chat.events import ChatEvent, MessageSaved, WordsLeave
 from baize_tui.plain.commands import looks_like_command, parse_command
 from baize_tui.plain.handlers import CommandHandlers
 from baize_tui.plain.input_lines import InputLines
 from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
-
-_PROMISE = "Nothing that you type leaves this computer."
 
 
 class PlainClient:
@@ -67,14 +66,13 @@ class PlainClient:
     async def _open(self, session: str | None, wanted: CatalogModel | None) -> None:
         if session is not None:
             await self._opened.open(session)
-        self._printer.line(f"baize-tui without a screen. {_PROMISE}")
-        self._printer.line("/help lists the commands; Ctrl-D quits.")
+        self._printer.line("baize-tui without a screen. /help lists the commands; Ctrl-D quits.")
         model = await self._load_model(wanted)
-        self._printer.line(f"{model} answers.")
+        self._printer.line(f"{model.name} answers. {where_words_go(model)}")
         await self._handlers.show("")
 
-    async def _load_model(self, wanted: CatalogModel | None) -> str:
-        """Load the model that answers next; its name."""
+    async def _load_model(self, wanted: CatalogModel | None) -> CatalogModel:
+        """Load the model that answers next."""
         active, conversation = self._chat.active_model, self._opened.conversation
         model = wanted
         if model is None and conversation is not None:
@@ -85,7 +83,7 @@ class PlainClient:
         model = model or self._chat.default_model()
         self._printer.line(f"loading {model.name}")
         await self._chat.use_model(model)
-        return model.name
+        return active.require().model
 
     async def _receive(self, text: str) -> None:
         refused, self._refused = self._refused, ""
@@ -115,7 +113,7 @@ class PlainClient:
         number = 0
         async with contextlib.aclosing(events) as answering:
             async for event in answering:
-                if number == 0 and not isinstance(event, MessageSaved):
+                if number == 0 and not isinstance(event, MessageSaved | WordsLeave):
                     number = max(1, len(await self._opened.turns()))
                     self._printer.begin_answer(number, self._opened.answerer, continued)
                 self._printer.show(event)

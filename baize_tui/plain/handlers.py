@@ -10,6 +10,7 @@ import msgspec
 
 from baize_shared.one_line_error import OneLineError
 from baize_tui.chat.chat import Chat
+from baize_tui.chat.destination import where_words_go
 from baize_tui.chat.events import ChatEvent
 from baize_tui.plain.commands import GivenCommand, help_lines
 from baize_tui.plain.open_conversation import OpenConversation
@@ -200,13 +201,14 @@ class CommandHandlers:
             return
         model = self._chat.catalog.find_model(argument)
         active, conversation = self._chat.active_model, self._opened.conversation
+        self._printer.line(f"loading {model.name}")
+        await self._chat.use_model(model)
+        model = active.require().model  # a server may have named it
         active.one_model = False
         if conversation is not None:
             changed = active.assign_to(conversation, model)
             self._opened.conversation = await self._chat.conversations.set_options(changed)
-        self._printer.line(f"loading {model.name}")
-        await self._chat.use_model(model)
-        self._printer.line(f"{model.name} answers.")
+        self._printer.line(f"{model.name} answers. {where_words_go(model)}")
 
     async def system(self, argument: str) -> None:
         if argument:

@@ -16,6 +16,7 @@ from baize_tui.chat.events import (
     SaveFailed,
     Summarizing,
     TurnsDropped,
+    WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling
 from baize_tui.store.records import BranchPosition, Message
@@ -98,6 +99,8 @@ class PlainPrinter:
             case Summarizing(done=done):
                 self._report(f"summarizing the oldest turns: {done:.0%}")
             case TurnsDropped():
+                self.note(event.line)
+            case WordsLeave():
                 self.note(event.line)
             case SaveFailed(why=why):
                 self.note(f"not saved yet: {why}")

@@ -232,6 +232,8 @@ class Provenance(Struct, frozen=True):
     """The file of the draft model that guessed tokens; empty for none."""
     guessed_tokens: int = 0
     accepted_tokens: int = 0
+    server: str = ""
+    """The host that answered; empty for a model on this computer."""
     summary: str = ""
     """What the model was told in place of turns that no longer fit."""
     shifted: bool = False

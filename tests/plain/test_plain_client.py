@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from baize_tui.catalog.recipes import CatalogModel, find_model
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure
@@ -154,3 +155,37 @@ async def test_hostile_text_cannot_reach_the_terminal(talk: Talk) -> None:
     said = await talk("\x1b[2Jhi", "/rename \x1b[31mred", "/list", "/show", engine=engine)
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", said)
     assert "safe" in said
+
+
+async def test_it_is_said_where_words_go(
+    paths: Paths, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "scripted.gguf"
+    file.write_bytes(b"weights")
+    cluster = "server:http://cluster.example.org:8000/v1#qwen3"
+
+    def find(name: str | None) -> CatalogModel:
+        return find_model(name, paths) if name else model(str(file))
+
+    chat = Chat(
+        StoreThread(Store(paths.conversations_file)),
+        ScriptedEngine("Hello."),
+        Settings(),
+        paths.cache,
+        ScriptedCatalog(find),
+    )
+    reading, writing = os.pipe()
+    os.write(writing, f"Hi\n/model {cluster}\nAnd you?\n/go-on\n".encode())
+    os.close(writing)
+    lines = InputLines(reading, "utf-8", is_terminal=False)
+    await PlainClient(chat, lines, echoed=False).run(None, None)
+    await chat.close()
+    os.close(reading)
+    said = capsys.readouterr().out
+    assert "scripted answers. Everything stays on this computer.\n" in said
+    assert (
+        "qwen3 answers. What you write leaves this computer: it goes to cluster.example.org:8000, "
+        "unencrypted.\n"
+    ) in said
+    leaving = "(your words leave this computer: they go to cluster.example.org:8000, with 2 earlier"
+    assert said.count(leaving) == 1

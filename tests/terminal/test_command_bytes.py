@@ -13,11 +13,12 @@ from pathlib import Path
 import pytest
 
 from baize_shared.sanitizer import is_harmless
+from tests.engine.remote.streaming_server import refuse, serve, stream
 from tests.program_commands import RUN, all_commands, with_json
 from tests.terminal.command_uses import HUB_USES, USES, Case, complete
 from tests.terminal.hostile_world import SOURCES, World
 from tests.terminal.pty_session import PtySession
-from tests.terminal.terminal_bytes import ATTACKS, assert_harmless, hostile
+from tests.terminal.terminal_bytes import ATTACKS, SURROGATE, assert_harmless, hostile
 
 EXIT_CODES = (0, 1)
 
@@ -74,6 +75,36 @@ def test_wrong_usage_repeats_what_was_typed_as_text(
     printed = capsys.readouterr()
     assert_harmless((printed.out + printed.err).encode())
     assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize("kind", ["answer", "refusal", "models"])
+def test_ask_writes_as_text_what_a_server_sends(kind: str) -> None:
+    text = hostile("Qserver", SURROGATE)
+    with serve(stream(text, reasoning=[text]) if kind == "answer" else refuse(500, text)) as server:
+        spec = server.spec
+        if kind == "models":
+            server.lists({"id": "pear"}, {"id": text})
+            spec = f"server:{server.url}"
+        with PtySession("ask", "Hi", "--model", spec, "--show-thinking") as command:
+            assert command.wait_for_end() == int(kind != "answer"), command.written
+    assert_harmless(command.written)
+    assert b"Traceback" not in command.written
+    assert b"Qserver" in command.written
+
+
+def test_the_client_without_a_screen_writes_as_text_what_a_server_sends() -> None:
+    text = hostile("Qserver", SURROGATE)
+    with (
+        serve(stream(text, reasoning=[text]), refuse(500, text)) as server,
+        PtySession("--plain", "--model", server.spec) as command,
+    ):
+        for typed, shown in (("Hi", "2 You:"), ("/thought", "2 You:"), ("More", "(500)")):
+            command.type(f"{typed}\n")
+            command.wait_for(shown)
+        command.type("/quit\n")
+        assert command.wait_for_end() == 0, command.written
+    assert_harmless(command.written)
+    assert command.written.count(b"Qserver") >= 3
 
 
 def test_ask_writes_as_text_what_the_model_repeats(smollm2: Path) -> None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
-import subprocess
-import sys
 import threading
 import zlib
 from collections.abc import Iterator
@@ -23,6 +20,7 @@ from baize_train.selfchat.prompts import TRANSCRIPT_PROMPT
 from baize_train.selfchat.seed_files import read_seed_file
 from baize_train.selfchat.seeds import drop_repeated_seeds
 from tests.conftest import wait_for
+from tests.real_server import serve_model
 from tests.train.processes import run, spawn
 from tests.train.scripted_server import ScriptedServer, serve
 
@@ -435,26 +433,8 @@ def test_the_grammar_makes_a_small_model_write_transcripts(tmp_path: Path) -> No
 @pytest.fixture(scope="module")
 def real_server(smollm2: Path) -> Iterator[str]:
     """llama-cpp-python's own server on the real model."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "llama_cpp.server", "--model", str(smollm2), "--port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def answers() -> bool:
-        assert process.poll() is None
-        with socket.socket() as there:
-            return there.connect_ex(("127.0.0.1", port)) == 0
-
-    try:
-        wait_for(answers)
-        yield f"server:http://127.0.0.1:{port}/v1#smollm2"
-    finally:
-        process.kill()
-        process.wait()
+    with serve_model(smollm2) as url:
+        yield f"server:{url}/v1#smollm2"
 
 
 def test_a_collection_from_a_real_server(real_server: str, tmp_path: Path) -> None:

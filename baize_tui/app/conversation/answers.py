@@ -37,6 +37,7 @@ from baize_tui.chat.events import (
     Summarizing,
     TurnsDropped,
     WaitingForEngine,
+    WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.store.errors import StoreError
@@ -194,6 +195,10 @@ class Answers:
                 self._show_progress(SUMMARIZING, done)
             case TurnsDropped():
                 self._show_cut(event, is_open)
+            case WordsLeave():
+                self._surface.screen.notify(
+                    event.line, severity="warning", timeout=20, markup=False
+                )
             case ThreadsChosen() if is_open:
                 self._show_threads(event)
             case _:

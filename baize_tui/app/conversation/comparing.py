@@ -121,7 +121,7 @@ def _installed_answerers(model: str, paths: Paths) -> list[Answerer]:
     from baize_tui.catalog.recipes import known_models
 
     adapters = [with_underlying(a, paths) for a in known_adapters(paths, model) if a.installed]
-    models = [m.name for m in known_models(paths) if m.installed]
+    models = [m.name for m in known_models(paths) if m.can_answer]
     return [
         *(Answerer(model, adapter) for adapter in adapters),
         *(Answerer(name) for name in dict.fromkeys([model, *models])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from baize_shared.speeds import speed_text
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import (
@@ -10,7 +12,7 @@ from baize_tui.app.widgets.status_line import (
     ClientStatus,
     threads_text,
 )
-from baize_tui.catalog.recipes import CatalogError
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import RunningModel
 from baize_tui.chat.context import DraftEffect
 
@@ -35,11 +37,13 @@ class IdleStatus:
 
     def update(self) -> None:
         """Show the state again if the status line shows it: something else stays."""
+        self.show_place()
         if self._surface.status.kind == "idle":
             self.show()
 
     def show_current(self) -> None:
         """Show the state, or the answer of the open conversation if one is in progress."""
+        self.show_place()
         view = self._surface.view
         open_id = view.open_id
         if view.editing is not None or open_id is None or open_id not in view.live:
@@ -55,7 +59,18 @@ class IdleStatus:
         if self._surface.status.kind in ("note", "problem"):
             self.show_current()
 
+    def show_place(self) -> None:
+        """Show whether the next words leave this computer, and where they go."""
+        state, conversation = self._surface.state, self._surface.view.conversation
+        model = None
+        with contextlib.suppress(CatalogError):
+            model = state.chat.active_model.answering_model(conversation)
+        if model is None and conversation is None:
+            model = state.model  # it is being loaded
+        self._surface.status.show_place(model.words_go_to if model is not None else "")
+
     def show(self) -> None:
+        self.show_place()
         view, status = self._surface.view, self._surface.status
         problem = next(iter(view.problems.values()), None)
         if view.editing is not None:
@@ -97,10 +112,10 @@ class IdleStatus:
             return NO_MODEL if state.load_ended.is_set() else "", ""
         if running is None:
             assert state.model is not None
-            return state.model.name, NOT_RUNNING
+            return _with_host(state.model), NOT_RUNNING
         adapters = conversation.adapters if conversation is not None else {}
         names = [name for name, scale in adapters.items() if scale]
-        name, model_state = self._answering_model(running.model.name)
+        name, model_state = self._answering_model(_with_host(running.model))
         return " + ".join([name, *names]), model_state
 
     def _answering_model(self, loaded: str) -> tuple[str, str]:
@@ -112,7 +127,7 @@ class IdleStatus:
             name = conversation.model if conversation is not None else None
             return name or "", GONE
         if model is not None and model != active.model:
-            return model.name, NOT_LOADED
+            return _with_host(model), NOT_LOADED
         if conversation is None or conversation.model is None or active.is_model_of(conversation):
             return loaded, ""
         shown, own = active.names_apart(conversation)
@@ -123,10 +138,20 @@ class IdleStatus:
         context = self._surface.view.context
         if context is None:
             return ()
-        used = f"{context.tokens}/{n_ctx}"
+        about = "≈" if context.is_estimate else ""
+        used = f"{about}{context.tokens}/{n_ctx}" if n_ctx else f"{about}{context.tokens}"
         if not context.has_draft:
             return f"context {used}", used
         if context.effect == "fits":
             return f"context {used} with draft", f"context {used}", used
         effect = EFFECTS[context.effect]
         return f"context {used} with draft: {effect}", f"{used}: {effect}", effect
+
+
+def _with_host(model: CatalogModel) -> str:
+    """The name of ``model``, with the server on this computer that has it; another computer has a
+    place of its own in the line."""
+    address = model.recipe.address
+    if address is None or model.words_go_to:
+        return model.name
+    return f"{model.name} at {address.host}"

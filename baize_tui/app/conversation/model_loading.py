@@ -94,6 +94,7 @@ class ModelLoading:
             surface.status.show(text, "busy", short=f"{LOADING} {done:.0%}")
 
         show_progress(0.0)
+        self._idle_status.show_place()
         try:
             await load(model, show_progress)
         except EngineFailure as error:
@@ -102,6 +103,8 @@ class ModelLoading:
                 str(error), title=FAILURE_TITLE, severity="error", timeout=30, markup=False
             )
             return
+        surface.state.model = surface.chat.active_model.model  # a server may have named it
+        self._conversation_view.show_welcome()
         self.show_loaded()
 
     def show_loaded(self) -> None:
@@ -124,6 +127,13 @@ class ModelLoading:
             changed = self._surface.chat.active_model.assign_to(view.conversation, model)
             await self._conversation_view.change_options(changed)
         await self.load(model)
+        named = self._surface.chat.active_model.model
+        conversation = view.conversation
+        if conversation is None or named is None or conversation.model_path != model.location:
+            return
+        if named.location != model.location:  # the server has said which model it has
+            changed = self._surface.chat.active_model.assign_to(conversation, named)
+            await self._conversation_view.change_options(changed)
 
     async def choose(self) -> str | None:
         """Ask for a model; None if the person closes the screen."""

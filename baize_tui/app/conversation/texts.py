@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from baize_tui.app.state import ClientState
 from baize_tui.chat.chat import Chat
+from baize_tui.chat.destination import where_words_go
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
 from baize_tui.store.records import Conversation
 
 NAME = "白泽 Baize"
-START = "Type below and press Enter. Everything stays on this computer."
+START = "Type below and press Enter."
 GET_MODEL = (
     "{model} lists models with their size, their licence and whether they fit this machine: enter "
     "downloads one. In the list, f6 adds a GGUF file that you have."
@@ -25,7 +26,7 @@ def welcome_text(state: ClientState) -> str:
     if state.problem:
         help = f"{OFFLINE} {keys['help']} shows all keys."
         return "\n\n".join([state.problem, GET_MODEL.format(model=keys["model"]), help])
-    parts = [START]
+    parts = [f"{START} {where_words_go(state.model)}"]
     if state.model is not None:
         recipe = state.model.recipe
         parts = [state.model.title, recipe.description, recipe.notice, *parts]

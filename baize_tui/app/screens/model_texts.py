@@ -34,12 +34,18 @@ def row_text(
         state = f"{bar(pulled_part)} {pulled_part:.0%}"
     else:
         state = _state_text(entry, plan, machine)
-        if entry.path is None:
+        if entry.path is None and not _is_on_server(entry):
             notes.append(NOT_DOWNLOADED)
     return f"{name:<26} {state:<24.24} {' · '.join(note for note in notes if note)}"
 
 
+def _is_on_server(entry: Entry) -> bool:
+    return isinstance(entry, CatalogModel) and entry.recipe.server is not None
+
+
 def _state_text(entry: Entry, plan: Plan | None, machine: Machine) -> str:
+    if isinstance(entry, CatalogModel) and (address := entry.recipe.address) is not None:
+        return f"at {address.host}"
     fit = plan.fit if isinstance(plan, ModelPlan) else ""
     if entry.path is not None:
         size = entry.file_bytes
@@ -75,6 +81,8 @@ def details_text(entry: Entry, plan: Plan | None, key: str) -> str:
         lines.append(recipe.domain.disclaimer)
     if plan is None and isinstance(entry, CatalogModel) and entry.recipe.is_on_hub:
         lines.append(f"From {entry.recipe.origin}")
+    if isinstance(entry, CatalogModel) and entry.words_go_to:
+        lines.append(f"What you write to it leaves this computer: it goes to {entry.words_go_to}")
     return "\n".join(line for line in lines if line)
 
 

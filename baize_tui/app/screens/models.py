@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
+from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
 from baize_tui.app.screens.model_texts import (
@@ -36,6 +37,7 @@ from baize_tui.catalog.recipes import (
     CatalogModel,
     broken_models,
     known_models,
+    model_on_server,
     why_missing,
     write_recipe,
 )
@@ -167,7 +169,9 @@ class ModelsScreen(Dialog[str | None]):
 
     def _is_default(self, entry: Entry) -> bool:
         default = self._default
-        return default is not None and (entry.name, entry.path) == (default.name, default.path)
+        if default is None or not isinstance(entry, CatalogModel):
+            return False
+        return (entry.name, entry.location) == (default.name, default.location)
 
     def _plan_of(self, entry: Entry) -> Plan | None:
         """The plan that was made; None if there is none, or the model came or went since."""
@@ -220,15 +224,23 @@ class ModelsScreen(Dialog[str | None]):
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     def _use_or_pull(self) -> None:
-        entry = self._highlighted
-        if entry is None:
+        typed, entry = self._search.value.strip(), self._highlighted
+        if typed.startswith(SERVER_PREFIX):
+            self._use_server(typed)
+        elif entry is None:
             return
-        if entry.path is None:
-            self._pull(entry)
-        elif isinstance(entry, CatalogModel):
+        elif isinstance(entry, CatalogModel) and entry.can_answer:
             self.dismiss(entry.name)
+        elif entry.path is None:
+            self._pull(entry)
         else:
             self._show_notice(adapter_hint(self._options_key))
+
+    def _use_server(self, spec: str) -> None:
+        try:
+            self.dismiss(model_on_server(spec).location)
+        except CatalogError as error:
+            self._show_notice(str(error))
 
     @work(group="pull")
     async def _pull(self, entry: Entry) -> None:
@@ -353,7 +365,7 @@ class ModelsScreen(Dialog[str | None]):
     async def action_default(self) -> None:
         """Make the highlighted model the one that answers in new conversations."""
         model = self._highlighted
-        if not isinstance(model, CatalogModel) or not model.installed:
+        if not isinstance(model, CatalogModel) or not model.can_answer:
             self._show_notice("only a model that is on this machine can be the default")
             return
         try:

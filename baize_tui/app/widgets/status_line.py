@@ -30,6 +30,8 @@ _GAP = 2
 """Columns between the text and the keys; also in ``baize.tcss``."""
 _TITLE = 40
 """Most cells of the title of another conversation."""
+_PLACE = 32
+"""Most cells of the name of another computer."""
 _SHORT_NAME = 12
 """Cells of a model's name where there is little room."""
 
@@ -138,6 +140,8 @@ def key_hints(actions: Sequence[Action], columns: int, context: KeyContext) -> l
 
 def threads_text(threads: int, most: int) -> str:
     """The threads in use, of ``most``: "2 threads", or "1 of 2 threads"."""
+    if not most:  # those of a server are its own
+        return ""
     if threads < most:
         return f"{threads} of {count_text(most, 'thread')}"
     return count_text(threads, "thread")
@@ -166,6 +170,7 @@ class StatusLine(Horizontal):
 
     ALLOW_SELECT = False
     _text_line = getters.query_one("#status-text", FixedText)
+    _place_line = getters.query_one("#status-place", FixedText)
     _keys_line = getters.query_one("#status-keys", FixedText)
 
     def __init__(self, actions: Sequence[Action]) -> None:
@@ -174,12 +179,16 @@ class StatusLine(Horizontal):
         self._lengths: tuple[str, ...] = ("",)
         self._text = ""
         self._kind: StatusKind = "idle"
+        self._place = ""
         self._can_stop = False
         self._in_list = False
         self._message_selected = False
 
+    def on_mount(self) -> None:
+        self._place_line.display = False
+
     def compose(self) -> ComposeResult:
-        for id in ("status-text", "status-keys"):
+        for id in ("status-text", "status-place", "status-keys"):
             yield FixedText("", id=id, markup=False)
 
     @property
@@ -217,6 +226,8 @@ class StatusLine(Horizontal):
         """Show the text in the length that fits beside the keys; a message that does not is shown
         in place of them."""
         room, keys = self.content_size.width, cell_len(self.hints)
+        if self._place:
+            room -= cell_len(self._place) + _GAP
         beside = room - (keys + _GAP if keys else 0)
         text = next((t for t in self._lengths if cell_len(t) <= beside), self._lengths[-1])
         is_message = self._kind in ("note", "problem")
@@ -228,6 +239,21 @@ class StatusLine(Horizontal):
         if text != self._text:
             self._text = text
             self._text_line.update(text, layout=False)
+
+    @property
+    def place(self) -> str:
+        """The other computer to which the words go; empty for none."""
+        return self._place
+
+    def show_place(self, host: str) -> None:
+        """Say always, beside whatever else is shown, that the words go to ``host``; empty for
+        nowhere."""
+        place = f"at {fitted(host, _PLACE)}" if host else ""
+        if place != self._place:
+            self._place = place
+            self._place_line.display = bool(place)
+            self._place_line.update(place)
+            self._fit()
 
     def show_stop(self, can_stop: bool) -> None:
         """Show the key that stops the answer, or hide it."""

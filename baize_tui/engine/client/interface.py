@@ -24,9 +24,10 @@ GenerationEvent = Prefilling | ThreadsChosen | Delta | Finished
 
 
 class ModelSpec(Struct, frozen=True):
-    """What to load and how; the fields of ``protocol.Load``."""
+    """What to load and how; the fields of ``protocol.Load``, and those for servers."""
 
     path: str
+    """A GGUF file, or ``server:URL#model``."""
     context: int = 4096
     threads: int = 0
     threads_batch: int = 0
@@ -36,6 +37,8 @@ class ModelSpec(Struct, frozen=True):
     kv_type: KvType = "f16"
     draft: str = ""
     snapshot_budget: int = 0
+    server_silence_s: float = 300.0
+    """How long a server may send nothing."""
 
 
 class Generation(Protocol):

@@ -22,6 +22,11 @@ ProgressT = TypeVar("ProgressT")
 RequestT = TypeVar("RequestT", bound=Request[Any, Any])
 
 
+def _load_fields(spec: ModelSpec) -> dict[str, Any]:
+    """The fields of ``spec`` that ``Load`` has: the others are for servers."""
+    return {name: getattr(spec, name) for name in Load.__struct_fields__ if hasattr(spec, name)}
+
+
 class ModelWorker:
     """Sends requests to the current worker, and repeats them in the next one when it dies."""
 
@@ -129,7 +134,7 @@ class ModelWorker:
             request=0,
             flash_attention=flash,
             snapshot_folder=str(self._snapshots),
-            **msgspec.structs.asdict(spec),
+            **_load_fields(spec),
         )
         request = self._without_crashed_draft(request)
         worker, answer = await self._survive(operation, request, empty_worker, self._report)

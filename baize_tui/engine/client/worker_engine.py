@@ -288,6 +288,10 @@ class WorkerEngine:
         """llama.cpp on this machine."""
         return await self.request(Diagnose(0))
 
+    async def unload(self) -> None:
+        """Free the memory of the model; the next request starts another worker."""
+        await self._model_worker.close()
+
     async def close(self) -> None:
         """End the worker and its computations."""
         self._recovery.closing = True

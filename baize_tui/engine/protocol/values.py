@@ -91,6 +91,7 @@ class LoadedModel(Struct, frozen=True):
     name: str
     description: str
     n_ctx: int
+    """Tokens of the context; 0 where a server does not say it."""
     n_ctx_train: int
     n_vocab: int
     threads: int
@@ -121,6 +122,8 @@ class LoadedModel(Struct, frozen=True):
     """Strings that end an answer, as the file says (``baize.stop``)."""
     can_cut_cache: bool = True
     """Whether tokens can be removed from the end of its KV cache, and the rest stays."""
+    counts_are_estimates: bool = False
+    """Whether tokens can only be estimated before the answer; a server has the vocabulary."""
 
 
 class Stats(Struct, frozen=True):

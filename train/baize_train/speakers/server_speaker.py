@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
+from baize_shared.server_address import AddressError, parse_address
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
@@ -125,9 +126,12 @@ def open_server_speaker(address: str, key: str) -> ServerSpeaker:
     Raises:
         TrainError: ``address`` has another form.
     """
-    url, hash_sign, model = address.partition("#")
-    if not url.startswith(("http://", "https://")) or not hash_sign or not model:
+    try:
+        parsed = parse_address(address)
+    except AddressError as error:
+        raise TrainError(str(error)) from error
+    if not parsed.model:
         raise TrainError(
             f"server:{address}: write server:URL#model, as in server:http://localhost:8000/v1#m"
         )
-    return ServerSpeaker(url, model, key)
+    return ServerSpeaker(parsed.url, parsed.model, key)

@@ -1,0 +1,79 @@
+"""The pieces of a streamed completion. A server may send anything, so every field is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from msgspec import Struct
+
+from baize_shared.sanitizer import without_surrogates
+from baize_tui.engine.remote.server_faults import count_in
+
+
+class Usage(Struct, frozen=True):
+    """Counts of tokens as the server says them; 0 for unknown."""
+
+    prompt: int = 0
+    reused: int = 0
+    completion: int = 0
+    thinking: int = 0
+
+
+class Chunk(Struct, frozen=True):
+    """A piece of an answer."""
+
+    text: str = ""
+    reasoning: str = ""
+    finish_reason: str = ""
+    usage: Usage | None = None
+
+
+def read_chunk(raw: object) -> Chunk | None:
+    """The chunk in decoded JSON, an empty one where that has no answer; None if it is none."""
+    raw = without_surrogates(raw)
+    if not isinstance(raw, Mapping):
+        return None
+    usage = _read_usage(raw.get("usage"))
+    choices = raw.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else {}
+    if not isinstance(choice, Mapping):
+        return None
+    delta = choice.get("delta") or choice.get("message") or {}
+    if not isinstance(delta, Mapping):
+        return None
+    reason = choice.get("finish_reason")
+    return Chunk(
+        text=_text(delta.get("content")),
+        # vLLM has renamed the field, and sends both for a while.
+        reasoning=_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")),
+        finish_reason=reason if isinstance(reason, str) else "",
+        usage=usage,
+    )
+
+
+def _text(value: Any) -> str:
+    """A text, or the texts of a list of parts."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        return ""
+    parts = (part.get("text") for part in value if isinstance(part, Mapping))
+    return "".join(part for part in parts if isinstance(part, str))
+
+
+def _read_usage(value: object) -> Usage | None:
+    if not isinstance(value, Mapping):
+        return None
+    prompt_details = value.get("prompt_tokens_details")
+    details = value.get("completion_tokens_details")
+    return Usage(
+        prompt=count_in(value.get("prompt_tokens")),
+        reused=_detail(prompt_details, "cached_tokens"),
+        completion=count_in(value.get("completion_tokens")),
+        thinking=_detail(details, "reasoning_tokens"),
+    )
+
+
+def _detail(details: object, name: str) -> int:
+    return count_in(details.get(name)) if isinstance(details, Mapping) else 0

@@ -1,0 +1,170 @@
+"""What a server says about itself: its models, the size of the context, which program it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+import openai
+from msgspec import Struct
+
+from baize_shared.sanitizer import clean_line, without_surrogates
+from baize_shared.server_address import ServerAddress
+from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.remote.http_client import get_json
+from baize_tui.engine.remote.server_faults import SERVER_ERRORS, ServerFaults, count_in
+
+ServerKind = Literal["openai", "vllm", "llama.cpp", "ollama", "other"]
+"""Which program answers, as far as it decides what may be asked of it."""
+
+_ASK_S = 20.0
+"""How long a question about the server may take."""
+_MOST_LISTED = 12
+_LONGEST_NAME = 300
+_CONTEXT_FIELDS = ("max_model_len", "context_length", "max_context_length", "context_window")
+_OWNERS: dict[str, ServerKind] = {"vllm": "vllm", "llamacpp": "llama.cpp", "library": "ollama"}
+
+
+class ServerFacts(Struct, frozen=True):
+    """A server, ready to be asked."""
+
+    address: ServerAddress
+    """With the name of the model."""
+    kind: ServerKind
+    n_ctx: int
+    """Tokens of the context; 0 if the server does not say it."""
+
+
+async def find_facts(
+    client: openai.AsyncOpenAI, address: ServerAddress, faults: ServerFaults
+) -> ServerFacts:
+    """The facts about the model of ``address``, or about the only one.
+
+    Raises:
+        EngineFailure: the server does not answer, or has no such model; the line lists its models.
+    """
+    faults = msgspec.structs.replace(faults, silence_s=_ASK_S)
+    models = await _list_models(client, address, faults)
+    entry = _choose(models, address)
+    if entry is not None:
+        address = address.with_model(_name(entry))
+    kind = _kind_from(entry, address)
+    n_ctx = _context_in(entry) if entry is not None else 0
+    root = address.url.removesuffix("/v1")
+    if kind in ("llama.cpp", "other") and (size := await _ask_llama_server(client, root)):
+        return ServerFacts(address, "llama.cpp", size)
+    if kind in ("ollama", "other") and not n_ctx:
+        found = await _ask_ollama(client, root, address.model)
+        if found is not None:
+            return ServerFacts(address, "ollama", found)
+    return ServerFacts(address, kind, n_ctx)
+
+
+# --- models -------------------------------------------------------------------------------------
+
+
+async def _list_models(
+    client: openai.AsyncOpenAI, address: ServerAddress, faults: ServerFaults
+) -> list[Mapping[str, Any]]:
+    """The entries of ``/models``; none where the server has no list, but the model is named."""
+    try:
+        answer = without_surrogates(await get_json(client, "/models", _ASK_S))
+    except openai.NotFoundError as error:
+        if address.model:
+            return []
+        raise faults.failure(error, "load") from error
+    except SERVER_ERRORS as error:
+        raise faults.failure(error, "load") from error
+    data = answer.get("data") if isinstance(answer, Mapping) else None
+    if not isinstance(data, list):
+        is_page = isinstance(answer, str) and answer.lstrip().startswith("<")
+        raise faults.no_answer("html" if is_page else "", "load")
+    return [entry for entry in data if isinstance(entry, Mapping) and _name(entry)]
+
+
+def _choose(
+    models: Sequence[Mapping[str, Any]], address: ServerAddress
+) -> Mapping[str, Any] | None:
+    """The entry of the model of ``address``, or the only one; None where nothing is listed.
+
+    Raises:
+        EngineFailure: there is no such model, or there are several and none is named.
+    """
+    wanted = address.model
+    for entry in models:
+        if _name(entry) in (wanted, f"{wanted}:latest") or (not wanted and len(models) == 1):
+            return entry
+    if wanted and not models:
+        return None
+    if not models:
+        raise EngineFailure(f"{address.host} has no model", "load")
+    names = [clean_line(_name(entry), 80) for entry in models[:_MOST_LISTED]]
+    more = f" and {len(models) - len(names)} more" if len(models) > len(names) else ""
+    listed = ", ".join(names) + more
+    if wanted:
+        why = f"{address.host} has no model {clean_line(wanted)}; it has {listed}"
+    else:
+        why = f"choose a model of {address.host}, as in {address.spec}#{names[0]}: {listed}"
+    raise EngineFailure(why, "load")
+
+
+def _name(entry: Mapping[str, Any]) -> str:
+    """The name of a model; empty if it cannot be shown as it is."""
+    name = entry.get("id")
+    if not isinstance(name, str) or len(name) > _LONGEST_NAME:
+        return ""
+    return name if clean_line(name, _LONGEST_NAME) == name else ""
+
+
+def _kind_from(entry: Mapping[str, Any] | None, address: ServerAddress) -> ServerKind:
+    if address.host == "api.openai.com":
+        return "openai"
+    owner = entry.get("owned_by") if entry is not None else ""
+    return _OWNERS.get(owner, "other") if isinstance(owner, str) else "other"
+
+
+# --- the context --------------------------------------------------------------------------------
+
+
+def _context_in(entry: Mapping[str, Any]) -> int:
+    for field in _CONTEXT_FIELDS:
+        if n_ctx := count_in(entry.get(field)):
+            return n_ctx
+    meta = entry.get("meta")
+    if not isinstance(meta, Mapping):
+        return 0
+    return count_in(meta.get("n_ctx")) or count_in(meta.get("n_ctx_train"))
+
+
+async def _ask_llama_server(client: openai.AsyncOpenAI, root: str) -> int:
+    """The context of one slot of llama-server; 0 for another program."""
+    try:
+        props = await get_json(client, f"{root}/props", _ASK_S)
+    except SERVER_ERRORS:
+        return 0
+    settings = props.get("default_generation_settings") if isinstance(props, Mapping) else None
+    return count_in(settings.get("n_ctx")) if isinstance(settings, Mapping) else 0
+
+
+async def _ask_ollama(client: openai.AsyncOpenAI, root: str, model: str) -> int | None:
+    """The context of a model in Ollama, 0 for unknown; None for another program.
+
+    The parameter ``num_ctx`` is what it runs with. Without it, Ollama takes a default that it does
+    not tell, and the length that the model was trained with is the most.
+    """
+    try:
+        shown = await client.post(
+            f"{root}/api/show", cast_to=object, body={"model": model}, options={"timeout": _ASK_S}
+        )
+    except SERVER_ERRORS:
+        return None
+    if not isinstance(shown, Mapping) or "model_info" not in shown:
+        return None
+    parameters, info = shown.get("parameters"), shown.get("model_info")
+    for line in parameters.splitlines() if isinstance(parameters, str) else []:
+        name, _, value = line.partition(" ")
+        if name == "num_ctx" and value.strip().isdecimal() and len(value.strip()) < 10:
+            return count_in(int(value))
+    lengths = info.items() if isinstance(info, Mapping) else ()
+    return max((count_in(v) for k, v in lengths if str(k).endswith(".context_length")), default=0)

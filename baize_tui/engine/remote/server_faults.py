@@ -1,0 +1,216 @@
+"""What goes wrong with a server, as one line for the person."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urljoin
+
+import httpx2
+import openai
+from msgspec import Struct
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.number_limits import LARGEST_INT
+from baize_shared.sanitizer import clean_line
+from baize_shared.server_address import AddressError, ServerAddress, parse_address
+from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.protocol import FailureKind
+from baize_tui.engine.remote.http_client import CONNECT_S
+
+SERVER_ERRORS = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, OSError, *JSON_ERRORS)
+"""What a request to a server can raise: also for what is no HTTP, no JSON, or not what it says."""
+
+_REASON = 160
+"""Characters of a server's own words in a line."""
+_LONG_REASON = 2000
+"""The same where numbers are looked for."""
+_TOO_LONG = re.compile(
+    r"context[ _]?(length|size|window|overflow)|maximum (context|model)|too many tokens"
+    r"|(prompt|input|request) is too long|longer than the maximum|when context the overflows",
+    re.I,
+)
+_CONTEXT = re.compile(
+    r"(?:maximum (?:context|model) length (?:is|of)|max_model_len\D{0,8}|context (?:size|length)"
+    r"(?: is| of)?|n_ctx\D{0,4})\D{0,12}(\d{2,9})",
+    re.I,
+)
+_PROMPT = re.compile(
+    r"(\d{1,9})(?: tokens)? in the (?:messages|prompt)|(\d{1,9}) (?:input|prompt) tokens"
+    r"|resulted in (\d{1,9})|prompt (?:has|contains|is) (?:at least )?(\d{1,9})",
+    re.I,
+)
+
+
+class ServerFaults(Struct, frozen=True):
+    """Tells what is wrong with one server."""
+
+    address: ServerAddress
+    key: str
+    how_to_give_key: str
+    silence_s: float
+
+    @property
+    def host(self) -> str:
+        return self.address.host
+
+    def failure(self, error: BaseException, kind: FailureKind = "engine") -> EngineFailure:
+        """``error``, one of ``SERVER_ERRORS``, as one line without the key."""
+        if isinstance(error, openai.APIStatusError):
+            if (too_long := self._too_long(error.body)) is not None:
+                return too_long
+            return EngineFailure(self._hide_key(self._status_line(error)), kind)
+        if isinstance(error, openai.APIError) and error.body is not None:  # in a stream
+            if (too_long := self._too_long(error.body)) is not None:
+                return too_long
+            reason = self.reason_in(error.body) or "an error without a reason"
+            return EngineFailure(self._hide_key(f"{self.host}: {reason}"), kind)
+        if isinstance(error, JSON_ERRORS):
+            return EngineFailure(f"{self.host} sends something that is no answer", kind)
+        return EngineFailure(self._hide_key(self._connection_line(error)), kind)
+
+    def is_cut(self, error: BaseException) -> bool:
+        """Whether the server has closed the connection."""
+        cuts = (httpx2.RemoteProtocolError, httpx2.ReadError)
+        return any(isinstance(cause, cuts) for cause in _causes(error))
+
+    def no_answer(self, content_type: str, kind: FailureKind = "engine") -> EngineFailure:
+        """A response with status 200 that is not what was asked for."""
+        if "html" in content_type.lower():
+            why = f"{self.host} answers with a web page: is the address right? {self._v1_hint}"
+        else:
+            why = f"{self.host} sends something that is no answer"
+        return EngineFailure(why, kind)
+
+    def reason_in(self, body: object, limit: int = _REASON) -> str:
+        """The server's own words in the body of an error; empty if there are none."""
+        for _ in range(3):
+            if not isinstance(body, Mapping):
+                break
+            body = next((body[k] for k in ("error", "message", "detail", "msg") if k in body), "")
+            if isinstance(body, list):
+                body = body[0] if body else ""
+        if not isinstance(body, str) or body.lstrip().startswith("<"):
+            return ""
+        return clean_line(self._hide_key(body), limit)
+
+    # --- statuses -------------------------------------------------------------------------------
+
+    def _status_line(self, error: openai.APIStatusError) -> str:
+        status, host = error.status_code, self.host
+        reason = self.reason_in(error.body)
+        because = f": {reason}" if reason else ""
+        match status:
+            case 401 if self.key:
+                return f"{host} refuses the key (401)"
+            case 401:
+                return f"{host} wants a key (401): {self.how_to_give_key}"
+            case 403:
+                return f"{host} does not allow this (403){because}"
+            case 404 if "model" in reason.lower():
+                return f"{host} (404){because}"
+            case 404:
+                return f"{host} has nothing at {self.address.url} (404). {self._v1_hint}"
+            case 429:
+                return f"{host} gets too many requests (429){self._wait(error)}{because}"
+            case _ if 300 <= status < 400:
+                return self._redirect_line(error)
+            case _ if status >= 500:
+                return f"{host} has failed ({status}){because}"
+        return f"{host} refuses the request ({status}){because}"
+
+    @property
+    def _v1_hint(self) -> str:
+        return f"The address usually ends with /v1; this one is {self.address.url}"
+
+    def _wait(self, error: openai.APIStatusError) -> str:
+        after = error.response.headers.get("retry-after", "")
+        if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", after):
+            return ""
+        return f"; try again in {max(1, round(float(after)))} s"
+
+    def _redirect_line(self, error: openai.APIStatusError) -> str:
+        target = error.response.headers.get("location", "")
+        try:
+            other = parse_address(urljoin(f"{self.address.url}/", target)).host
+        except (AddressError, ValueError):
+            other = "another address"
+        return (
+            f"{self.host} redirects to {other}, to which neither key nor words are sent: use that "
+            "address if you trust it"
+        )
+
+    # --- connections ----------------------------------------------------------------------------
+
+    def _connection_line(self, error: BaseException) -> str:
+        host, chain = self.host, list(_causes(error))
+        kinds = tuple(type(cause) for cause in chain)
+        if any(issubclass(kind, httpx2.ConnectTimeout) for kind in kinds):
+            return f"{host} cannot be reached within {CONNECT_S:.0f} s"
+        if any(issubclass(kind, httpx2.TimeoutException) for kind in kinds):
+            return f"{host} has sent nothing for {self.silence_s:g} s"
+        if any(issubclass(kind, socket.gaierror) for kind in kinds):
+            return f"there is no host {host}, or no network"
+        told = [c for c in chain if isinstance(c, httpx2.HTTPError | OSError) and str(c)]
+        reason = str(told[-1]) if told else "without a reason"
+        if any(issubclass(kind, ssl.SSLError) for kind in kinds):
+            return f"{host} cannot prove who it is, or speaks no TLS: {clean_line(reason, _REASON)}"
+        if any(issubclass(kind, ConnectionRefusedError) for kind in kinds):
+            return f"no server listens at {host}"
+        if any(issubclass(kind, httpx2.ConnectError) for kind in kinds):
+            return f"{host} cannot be reached: {clean_line(reason, _REASON)}"
+        if any(issubclass(kind, httpx2.RemoteProtocolError | ConnectionError) for kind in kinds):
+            return f"{host} has closed the connection in the middle of its answer"
+        return f"{host}: the connection broke: {clean_line(reason, _REASON)}"
+
+    # --- a full context -------------------------------------------------------------------------
+
+    def _too_long(self, body: object) -> EngineFailure | None:
+        """The failure for a prompt that has more tokens than the context; None for another.
+
+        Its counts are 0 where the server does not say them.
+        """
+        error = body.get("error", body) if isinstance(body, Mapping) else body
+        fields: Mapping[Any, Any] = error if isinstance(error, Mapping) else {}
+        codes = {str(fields.get(name)) for name in ("code", "type")}
+        reason = self.reason_in(body, _LONG_REASON)
+        known = {"context_length_exceeded", "exceed_context_size_error"}
+        if not (codes & known or _TOO_LONG.search(reason)):
+            return None
+        n_ctx = count_in(fields.get("n_ctx")) or _first_number(_CONTEXT, reason)
+        tokens = count_in(fields.get("n_prompt_tokens")) or _first_number(_PROMPT, reason)
+        why = clean_line(reason, _REASON) or "the conversation is too long"
+        return EngineFailure(f"{self.host}: {why}", "too_long", tokens, n_ctx)
+
+    def _hide_key(self, text: str) -> str:
+        return text.replace(self.key, "…") if self.key else text
+
+
+def count_in(value: object) -> int:
+    """``value`` as a count of tokens; 0 for anything else, since a server may send anything."""
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_INT
+    return value if is_count and isinstance(value, int) else 0
+
+
+def _first_number(pattern: re.Pattern[str], text: str) -> int:
+    found = pattern.search(text)
+    return int(next(filter(None, found.groups()), "0")) if found is not None else 0
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """``error`` and what led to it, the last first."""
+    waiting: list[BaseException] = [error]
+    seen: set[int] = set()
+    while waiting:
+        cause = waiting.pop(0)
+        if id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        if isinstance(cause, BaseExceptionGroup):
+            waiting += cause.exceptions
+        origin = cause.__cause__ or cause.__context__
+        waiting += [origin] if origin is not None else []
