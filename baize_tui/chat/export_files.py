@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_shared.atomic_files import write_atomically
-from baize_shared.existing_paths import is_file
+from baize_shared.existing_paths import exists, is_file, is_folder
 from baize_shared.one_line_error import OneLineError
 from baize_shared.private_files import private_folder
 from baize_tui.chat.conversations import Conversations
@@ -75,7 +75,7 @@ async def export_one(
         ExportFailed: the file exists already or cannot be written.
         StoreError: the conversation cannot be read.
     """
-    if target.is_dir():
+    if is_folder(target):
         target = target / file_name(conversation, format.suffix)
     return await _export_together(conversations, [conversation], format, target, force=force)
 
@@ -97,7 +97,7 @@ async def export_all(
     """
     if format.one_each:
         return await _export_one_each(conversations, listed, format, target, force=force)
-    if target.is_dir():
+    if is_folder(target):
         target = target / f"conversations{format.suffix}"
     return await _export_together(conversations, listed, format, target, force=force)
 
@@ -124,7 +124,7 @@ async def _export_one_each(
     *,
     force: bool,
 ) -> Exported:
-    if folder.exists() and not folder.is_dir():
+    if exists(folder) and not is_folder(folder):
         raise ExportFailed(f"{folder} is not a folder, which several conversations need")
     targets = [folder / file_name(conversation, format.suffix) for conversation in chosen]
     for target in targets:

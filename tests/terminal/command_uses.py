@@ -32,6 +32,7 @@ USES: dict[str, Case] = {
     "baize-tui sessions export": Case(
         lambda w: (w.session, "--format", "json"), ("Qtitle", "Qsystem", "Qquestion", "Qanswer")
     ),
+    "baize-tui sessions search": Case(lambda w: ("Qquestion",), ("Qtitle", "Qquestion")),
     "baize-tui sessions import": Case(lambda w: (w.chats,), ("Qchats",)),
     "baize-tui sessions backup": Case(lambda w: (w.folder / hostile_name("Qtyped"),)),
     "baize-tui sessions restore": Case(lambda w: (w.backup,)),

@@ -86,6 +86,7 @@ def test_ask_quit_restart_and_continue(paths: Paths) -> None:
         client.type("What is the capital of France?" + ENTER)
         client.wait_for("The capital of France is Paris.")
         client.wait_for(has_answered)
+        title = title_by_the_model(client, paths)
         client.type("Is it a big city?" + ENTER)
         client.wait_for(lambda screen: "big city?" in screen and "answering" in screen)
         client.wait_for(has_answered)
@@ -93,7 +94,6 @@ def test_ask_quit_restart_and_continue(paths: Paths) -> None:
         told = first["prompt_tokens"] + first["completion_tokens"]
         # The markup before a question may have been read ahead, too.
         assert told <= second["reused_tokens"] < second["prompt_tokens"]
-        title = title_by_the_model(client, paths)
         workers = children_of(client.pid)
         assert workers
         client.type(CTRL_Q)

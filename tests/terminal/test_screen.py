@@ -138,7 +138,7 @@ def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> Non
         client.wait_for(lambda screen: "Keys and commands" not in screen)
         client.type(F4)
         client.wait_for("differs from the default")
-        client.type(TAB * 15)
+        client.type(TAB * 17)
         client.wait_for("Randomness; 0 always")
         client.type("0.0" + ENTER)
         client.wait_for("Keep the k most likely")

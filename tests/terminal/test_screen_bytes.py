@@ -19,7 +19,15 @@ from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
 from baize_tui.app.conversation.screen import THEME_QUESTION
-from baize_tui.app.screens import answer_details, conversation_options, models, settings
+from baize_tui.app.screens import (
+    answer_details,
+    conversation_options,
+    export_dialog,
+    import_dialog,
+    models,
+    search,
+    settings,
+)
 from baize_tui.app.screens.dialogs import HELP_TITLE
 from baize_tui.app.screens.model_import import PATH_QUESTION
 from baize_tui.app.screens.picker import SEARCH
@@ -41,6 +49,9 @@ SCREENS = {
     "SideBySide": "compare",
     "ConfirmDialog": "model",
     "AnswerDetails": "details",
+    "ExportDialog": "export",
+    "ImportDialog": "import",
+    "SearchScreen": "search",
 }
 """Every screen over the conversation, and the id of the action that leads to it."""
 TITLES = {
@@ -51,6 +62,9 @@ TITLES = {
     "rename": TITLE_QUESTION,
     "compare": "Compare",
     "details": answer_details.TITLE,
+    "export": export_dialog.TITLE,
+    "import": import_dialog.QUESTION,
+    "search": search.TITLE,
 }
 PICKERS = {"palette": "Commands", "theme": THEME_QUESTION}
 ENDS_OR_LEAVES = ("quit", "suspend", "editor")
@@ -66,6 +80,7 @@ _NAMED = {"escape": ESCAPE, "up": "\x1b[1;3A", "down": "\x1b[1;3B", "left": "\x1
     "f2": "\x1bOQ",
     "f3": "\x1bOR",
     "f4": "\x1bOS",
+    "f12": "\x1b[24~",
 }
 
 
@@ -134,6 +149,8 @@ def test_every_action_writes_only_text(client: PtySession) -> None:
         if (title := (TITLES | PICKERS).get(action)) is not None:
             client.wait_for(title)
             close(client, title)
+        elif action == "find":
+            client.type(ESCAPE)
     client.type(key_of("help"))
     client.wait_for(HELP_TITLE)
     close(client, HELP_TITLE)

@@ -16,6 +16,7 @@ from textual.widgets import Input, Static
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX
+from baize_shared.existing_paths import exists
 from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import CANCEL, Dialog, LineDialog
@@ -53,7 +54,7 @@ def parse_path(text: str) -> str:
         text = text[1:-1]
     if text.startswith("file://"):
         text = unquote(urlsplit(text).path)
-    if not Path(text).exists() and "\\ " in text:
+    if not exists(Path(text)) and "\\ " in text:
         text = text.replace("\\ ", " ")
     return text
 
