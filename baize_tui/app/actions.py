@@ -47,7 +47,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("new", "ctrl+n", "New conversation", "Start a new conversation"),
     Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "f5"),
     Action("search", "ctrl+s", "Search", "Search all conversations"),
-    Action("find", "ctrl+f", "Find", "Find in this conversation", "f6"),
+    Action("find", "ctrl+f", "Find", "Find in this conversation", "ctrl+l"),
     Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
     Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
     Action("help", "f1", "Help", "Show all keys and commands", "alt+h"),
