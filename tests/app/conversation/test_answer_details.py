@@ -87,7 +87,7 @@ async def test_the_details_have_everything_that_is_known(run_app: RunApp) -> Non
         assert row(text, "name") == "scripted"
         assert "scripted.gguf(0.0MB)" in "".join(text.split())  # the path may be wrapped
         assert row(text, "format") == "template"
-        assert row(text, "reused").startswith("0,")
+        assert row(text, "reused").startswith("0 ")
         assert row(text, "seed") == "42"
         assert row(text, "end") == "the model ended it"
         assert row(text, "speed") == "1.0 tokens/s"
