@@ -58,6 +58,10 @@ class Answer:
         if self.resumed:
             self.text.take_new()
         self._sent_ids = len(self.ids) if self.resumed else 0
+        self.reused = 0
+        """Ids of the prompt that were in the KV cache before."""
+        self._ahead: LookAhead | None = None
+        """None until the answer begins."""
         self.reason: FinishReason = "stop" if self.text.stopped() else "length"
         self._prompt = prompt
         self._budget_notice = ""
@@ -105,6 +109,7 @@ class Answer:
             Aborted: the abort flag is set.
             EngineError: llama.cpp failed, or the grammar allows no token.
         """
+        self._ahead = ahead
         n_ctx, text, already = ahead.n_ctx, self.text, len(self.ids)
         forced: deque[int] = deque()
         sent_at = 0.0
@@ -185,19 +190,17 @@ class Answer:
     def stats(
         self,
         prompt_tokens: int,
-        reused: int,
         seed: int,
         threads: Threads,
         profile: ProfileName | Literal[""],
-        ahead: LookAhead | None,
         *,
         shifted: bool,
     ) -> Stats:
-        """What it took; ``reused`` ids were in the cache before. ``ahead`` is None if the answer
-        did not begin."""
+        """What it took."""
+        ahead = self._ahead
         return Stats(
             prompt_tokens=prompt_tokens,
-            reused_tokens=min(reused, prompt_tokens),
+            reused_tokens=min(self.reused, prompt_tokens),
             completion_tokens=self.generated,
             ttft_s=self._first - self._started if self.generated else 0.0,
             prefill_s=self._prefilled - self._started,

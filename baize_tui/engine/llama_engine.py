@@ -18,6 +18,7 @@ from baize_tui.engine.llama.sampler import Sampler
 from baize_tui.engine.loading import (
     attention_for,
     choose_gpu_layers,
+    choose_threads,
     describe,
     open_context,
     open_model,
@@ -43,7 +44,6 @@ from baize_tui.engine.protocol import (
 )
 from baize_tui.engine.threads.cores import usable_cores
 from baize_tui.engine.threads.neighbours import Neighbours
-from baize_tui.engine.threads.thread_counts import Threads
 from baize_tui.settings import Sampling
 
 
@@ -87,27 +87,18 @@ class LlamaEngine:
         )
         self.vocabulary = self.model.vocabulary
         self._prompts = PromptReader(self.vocabulary, self.model.chat_template)
-        fixed = (request.threads, request.threads_batch) if profile.all_threads else (1, 1)
-        self.threads = Threads(
-            *fixed,
-            usable=cores,
-            neighbours=neighbours,
-            on_gpu=part_on_gpu(gpu_layers, self.model.layers),
-        )
+        on_gpu = part_on_gpu(gpu_layers, self.model.layers)
+        self.threads = choose_threads(request, profile, cores, neighbours, on_gpu)
         n_ctx = context_size(request.context, self.model.n_ctx_train)
         attention = attention_for(request, self.model, n_ctx, gpu_layers, profile)
-        try:
-            context = open_context(
-                self.model,
-                self.threads,
-                abort,
-                n_ctx=n_ctx,
-                attention=attention,
-                all_logits=request.all_logits,
-            )
-        except EngineError:
-            self.model.close()
-            raise
+        context = open_context(
+            self.model,
+            self.threads,
+            abort,
+            n_ctx=n_ctx,
+            attention=attention,
+            all_logits=request.all_logits,
+        )
         self.cache = KvCache(context, self.threads, abort)
         self._adapters = AdapterSwitch(self.model, context)
         self._snapshots = open_snapshots(request, self.model, self.cache, gpu_layers, attention)
@@ -207,36 +198,16 @@ class LlamaEngine:
         if request.grammar and prompt.partial_ids:
             raise EngineError("a grammar cannot continue an answer that was begun without it")
         answer = Answer(request, prompt, self.vocabulary, started)
-        wanted = ids + answer.resumed
         sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
-        reused, ahead = 0, None
         try:
-            # The last prompt token is decoded alone, so that regenerating takes the same path.
-            reused = self._reuse(request, wanted[:-1])
-            for token in wanted[-_penalized_tokens(request.sampling) :]:
-                sampler.accept(token)
-            sampler.accept_in_grammar(answer.resumed_in_grammar)
-            yield from self._prefill(request.request, wanted, reused, on_estimate)
-            self.threads.begin_writing()
-            self.cache.decode(wanted[-1:])
-            answer.end_prefill()
-            ahead = self._guessing.look_ahead(request)
-            yield from answer.write(ahead, sampler, self.threads, self._prompts.markup_ids)
+            yield from self._compute(request, ids + answer.resumed, answer, sampler, on_estimate)
         except Aborted:
             answer.reason = "cancelled"
         finally:
-            if ahead is not None:
-                ahead.drop_guesses()
             sampler.close()
             self.threads.end()
         stats = answer.stats(
-            len(ids),
-            reused,
-            seed,
-            self.threads,
-            self.loaded.profile,
-            ahead,
-            shifted=self.cache.is_shifted,
+            len(ids), seed, self.threads, self.loaded.profile, shifted=self.cache.is_shifted
         )
         answer.text.finish()
         if (delta := answer.delta()).text or delta.reasoning:
@@ -251,6 +222,35 @@ class LlamaEngine:
             [*answer.notices, *self._problems()],
             answer.text.thought,
         )
+
+    def _compute(
+        self,
+        request: Generate,
+        ids: list[int],
+        answer: Answer,
+        sampler: Sampler,
+        on_estimate: Callable[[Prefilling], None],
+    ) -> Iterator[Prefilling | ThreadsChosen | Delta]:
+        """Read ``ids``, the prompt with what exists of the answer, and write ``answer``.
+
+        Raises:
+            Aborted: the abort flag is set.
+            ModelFileError, EngineError: as for ``generate``.
+        """
+        # The last prompt token is decoded alone, so that regenerating takes the same path.
+        answer.reused = self._reuse(request, ids[:-1])
+        for token in ids[-_penalized_tokens(request.sampling) :]:
+            sampler.accept(token)
+        sampler.accept_in_grammar(answer.resumed_in_grammar)
+        yield from self._prefill(request.request, ids, answer.reused, on_estimate)
+        self.threads.begin_writing()
+        self.cache.decode(ids[-1:])
+        answer.end_prefill()
+        ahead = self._guessing.look_ahead(request)
+        try:
+            yield from answer.write(ahead, sampler, self.threads, self._prompts.markup_ids)
+        finally:
+            ahead.drop_guesses()
 
     def warm(
         self,

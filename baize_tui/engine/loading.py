@@ -16,7 +16,7 @@ from baize_tui.engine.kv_snapshots import KvSnapshots
 from baize_tui.engine.likelihood import BATCH as LIKELIHOOD_BATCH
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
-from baize_tui.engine.llama.errors import ModelFileError
+from baize_tui.engine.llama.errors import EngineError, ModelFileError
 from baize_tui.engine.llama.machine import backend, devices
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.machine_cache import this_machine_key
@@ -26,6 +26,8 @@ from baize_tui.engine.prompts.thinking_switch import may_have_switch
 from baize_tui.engine.protocol import GgufHeader, Load, LoadedModel
 from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
 from baize_tui.engine.snapshots.state_key import StateKey, file_identity
+from baize_tui.engine.threads.cores import Cores
+from baize_tui.engine.threads.neighbours import Neighbours
 from baize_tui.engine.threads.thread_counts import OnGpu, Threads
 
 
@@ -64,6 +66,14 @@ def open_model(
     return model
 
 
+def choose_threads(
+    request: Load, profile: MachineProfile, cores: Cores, neighbours: Neighbours, on_gpu: OnGpu
+) -> Threads:
+    """The threads that ``request`` wants, as far as ``profile`` allows them."""
+    fixed = (request.threads, request.threads_batch) if profile.all_threads else (1, 1)
+    return Threads(*fixed, usable=cores, neighbours=neighbours, on_gpu=on_gpu)
+
+
 def open_context(
     model: Model,
     threads: Threads,
@@ -76,19 +86,23 @@ def open_context(
     """A context of ``n_ctx`` tokens; ``all_logits`` as in ``Load``.
 
     Raises:
-        EngineError: there is too little memory.
+        EngineError: there is too little memory; ``model`` is closed then.
     """
-    return Context(
-        model,
-        n_ctx=n_ctx,
-        n_batch=LIKELIHOOD_BATCH if all_logits else attention.batch,
-        threads=threads.decoding.threads,
-        threads_batch=threads.reading.threads,
-        abort=abort,
-        flash_attention=attention.flash,
-        kv_type=attention.kv_type,
-        outputs=0 if all_logits else MOST_TOKENS,
-    )
+    try:
+        return Context(
+            model,
+            n_ctx=n_ctx,
+            n_batch=LIKELIHOOD_BATCH if all_logits else attention.batch,
+            threads=threads.decoding.threads,
+            threads_batch=threads.reading.threads,
+            abort=abort,
+            flash_attention=attention.flash,
+            kv_type=attention.kv_type,
+            outputs=0 if all_logits else MOST_TOKENS,
+        )
+    except EngineError:
+        model.close()
+        raise
 
 
 def attention_for(
