@@ -72,6 +72,7 @@ def test_the_cost_of_a_base_is_shown_before_it_is_downloaded_once(
     assert "to download" not in again.stderr
 
 
+@pytest.mark.training
 def test_a_missing_base_is_one_line(run_training: Run, tmp_path: Path) -> None:
     corpus = tmp_path / "corpus.jsonl"
     corpus.write_text("{}")
