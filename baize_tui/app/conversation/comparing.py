@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from textual.worker import WorkerCancelled, WorkerError
 
@@ -60,25 +61,47 @@ class Comparing:
         answerers = await app.push_screen_wait(Picker(f"Compare {own.label} with", choices))
         if answerers is None:
             return
-        draft = self._surface.prompt.draft
-        question: str | None = draft
-        if not question:
-            question = await app.push_screen_wait(LineDialog(QUESTION))
-        if not question:
-            return
-        conversation = await self._conversation_view.begin()
-        if await self._ask(conversation, question, answerers) and draft:
-            sent = self._composer.take(self._surface.prompt.give_away())
-            await self._surface.chat.drafts.remove(sent.id)
+        if self._surface.prompt.draft:
+            await self._ask_draft(answerers)
+        elif question := await app.push_screen_wait(LineDialog(QUESTION)):
+            conversation = await self._conversation_view.begin()
+            await self._ask(conversation, answerers, question)
+
+    async def _ask_draft(self, answerers: tuple[Answerer, ...]) -> None:
+        """Ask what is in the prompt, and show it there again if it was not saved."""
+        # Now, not when the answers end: what is typed by then is another draft.
+        outgoing = self._composer.take(self._surface.prompt.give_away())
+        was_saved = False
+        try:
+            await self._surface.chat.drafts.save(outgoing.as_unsent())
+            conversation = await self._conversation_view.begin()
+            was_saved = await self._ask(
+                conversation, answerers, outgoing.text, typed=outgoing.typed, unsent=outgoing.id
+            )
+        finally:
+            if not was_saved:
+                self._composer.put_back(outgoing)
 
     async def _ask(
-        self, conversation: Conversation, question: str, answerers: tuple[Answerer, ...]
+        self,
+        conversation: Conversation,
+        answerers: tuple[Answerer, ...],
+        question: str,
+        *,
+        typed: str = "",
+        unsent: str | None = None,
     ) -> bool:
-        """Show the answers; returns whether the question was saved."""
+        """Show the answers; returns whether the question was saved.
+
+        ``typed`` and ``unsent`` are as for ``Chat.ask``.
+        """
         from baize_tui.app.screens.side_by_side import SideBySide
 
         surface = self._surface
-        screen = SideBySide(surface.chat, conversation, question, answerers, self._on_answered)
+        ask = partial(surface.chat.ask, conversation.id, question, typed=typed, unsent=unsent)
+        screen = SideBySide(
+            surface.chat, conversation.id, question, ask, answerers, self._on_answered
+        )
         await surface.screen.app.push_screen_wait(screen)
         workers = surface.screen.workers
         group = f"turn {conversation.id}"

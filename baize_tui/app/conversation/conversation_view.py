@@ -46,6 +46,8 @@ class ConversationView:
         self._composer = composer
         self._queue = queue
         self._beginning = asyncio.Lock()
+        self._openings = 0
+        """How often a conversation was opened: the last one is shown, not the one read last."""
         self._has_changed = False
         """Whether other clients have written something that is not shown yet."""
         self.on_shown: Callable[[bool], None] | None = None
@@ -55,13 +57,19 @@ class ConversationView:
     # --- opening --------------------------------------------------------------------------------
 
     async def open(self, conversation: Conversation) -> None:
-        """Show ``conversation``: its last turns at once, the others in the background."""
+        """Show ``conversation``: its last turns at once, the others in the background.
+
+        Nothing is shown if another conversation was opened while this one was read.
+        """
         surface, view = self._surface, self._surface.view
+        opening = self._count_opening()
         drafts = await self._composer.load(conversation)
+        messages = await self._last_messages(conversation)
+        if opening != self._openings:
+            return
         view.open(conversation)
         self._composer.show(drafts)
         self._queue.refresh()
-        messages = await self._last_messages(conversation)
         head = head_text(surface.chat, conversation)
         surface.transcript.show(messages, head, conversation.context_start)
         self._report_shown()
@@ -71,6 +79,10 @@ class ConversationView:
         surface.status.show_stop(view.is_answering)
         show_rest = partial(self._show_rest, conversation, messages)
         surface.run_worker(show_rest, group=REST_GROUP, exclusive=True)
+
+    def _count_opening(self) -> int:
+        self._openings += 1
+        return self._openings
 
     async def _last_messages(self, conversation: Conversation) -> list[Message]:
         """The end of the branch that is shown, with the answer in progress as it is now."""
@@ -113,6 +125,7 @@ class ConversationView:
     def open_new(self) -> None:
         """Show the welcome; the first message begins a conversation."""
         surface, view = self._surface, self._surface.view
+        self._count_opening()
         view.open(None)
         self._composer.show_new()
         self._queue.refresh()
@@ -161,8 +174,11 @@ class ConversationView:
     async def reload(self) -> None:
         """Show the open conversation as the store has it now."""
         open_id = self._surface.view.open_id
-        if open_id is not None:
-            await self.open(await self._surface.chat.conversations.get(open_id))
+        if open_id is None:
+            return
+        conversation = await self._surface.chat.conversations.get(open_id)
+        if self._surface.view.open_id == open_id:
+            await self.open(conversation)
 
     async def change_options(self, changed: Conversation) -> Conversation:
         """Store the options of a conversation, and show them if it is open; one without an id is

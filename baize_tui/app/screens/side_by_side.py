@@ -38,7 +38,7 @@ from baize_tui.chat.events import (
     WaitingForEngine,
 )
 from baize_tui.engine.protocol import Prefilling, Stats
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Message
 
 _DRAWS_PER_SECOND = 8
 WAITING = "waiting"
@@ -160,16 +160,19 @@ class SideBySide(Dialog[None]):
     def __init__(
         self,
         chat: Chat,
-        conversation: Conversation,
+        conversation_id: str,
         question: str,
+        ask: Callable[[AnswerOptions], AsyncGenerator[ChatEvent, None]],
         answerers: tuple[Answerer, ...],
         on_answered: Callable[[], None],
     ) -> None:
-        """``on_answered`` is called after each answer; another model may be loaded by then."""
+        """``ask`` asks ``question`` in the conversation. ``on_answered`` is called after each
+        answer; another model may be loaded by then."""
         super().__init__()
         self._chat = chat
-        self._conversation = conversation
+        self._conversation_id = conversation_id
         self._question = question
+        self._ask = ask
         self.question_saved = False
         self._answerers = answerers
         self._on_answered = on_answered
@@ -183,7 +186,7 @@ class SideBySide(Dialog[None]):
             yield Static(_hint(len(self._answerers)), classes="about", markup=False)
 
     def on_mount(self) -> None:
-        self.run_worker(self._answer_all(), group=f"turn {self._conversation.id}")
+        self.run_worker(self._answer_all(), group=f"turn {self._conversation_id}")
 
     def on_resize(self, event: events.Resize) -> None:
         self.query_one(".columns").set_class(event.size.width < _NARROW, "-stacked")
@@ -217,9 +220,8 @@ class SideBySide(Dialog[None]):
         question_id: int | None = None
         for column in self.query(Column):
             options = AnswerOptions(sampling=seed, answerer=column.answerer)
-            events: AsyncGenerator[ChatEvent, None]
             if question_id is None:
-                events = self._chat.ask(self._conversation.id, self._question, options)
+                events = self._ask(options)
             else:
                 events = self._chat.regenerate(question_id, options)
             async with contextlib.aclosing(events):
@@ -234,5 +236,5 @@ class SideBySide(Dialog[None]):
                 return
 
     async def action_close(self) -> None:
-        self._chat.stop(self._conversation.id)
+        self._chat.stop(self._conversation_id)
         self.dismiss(None)

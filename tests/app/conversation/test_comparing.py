@@ -12,7 +12,10 @@ from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.side_by_side import Column, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
+from baize_tui.store.conversations import Store
+from baize_tui.store.errors import StoreFull
 from tests.app.forms import close
+from tests.app.key_fuzzer import send, settle
 from tests.app.pilot import RunApp, catalog, is_open, screen, shown, status, texts, titles
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
@@ -24,6 +27,10 @@ async def ask_side_by_side(pilot: Pilot[int], choice: str) -> None:
     await wait_until(lambda: is_open(pilot, Picker), "the picker")
     await pilot.press(*choice, "enter")
     await wait_until(lambda: is_open(pilot, SideBySide), "the answers")
+
+
+def is_comparing(pilot: Pilot[int]) -> bool:
+    return any(worker.group == "compare" for worker in screen(pilot).workers)
 
 
 async def test_two_models_answer_one_question_side_by_side(
@@ -119,3 +126,37 @@ async def test_nothing_to_compare_is_reported(
         await pilot.press("alt+v")
         await wait_until(lambda: "no other model or adapter" in status(pilot), "the reason")
         assert titles(pilot) == []
+
+
+@pytest.mark.parametrize("closing", [["escape"], ["escape", "ctrl+n"]], ids=["there", "new"])
+async def test_words_typed_after_closing_are_kept(
+    run_app: RunApp, paths: Paths, plum: str, closing: list[str]
+) -> None:
+    """The answers are stopped when they are closed, which ends a little later."""
+    engine = ScriptedEngine("Blue ", "plums.")
+    engine.pause_at = 1
+    async with run_app(engine) as pilot:
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
+        await ask_side_by_side(pilot, "plum")
+        await wait_until(engine.paused.is_set, "half the answer")
+        assert screen(pilot).prompt.text == ""
+        await send(pilot, [*closing, *"next"])
+        await settle(pilot)
+        await wait_until(lambda: "What" in titles(pilot), "the conversation")
+        await wait_until(lambda: not is_comparing(pilot), "the end of the answers")
+        await settle(pilot)
+        assert screen(pilot).prompt.text == "next"
+
+
+async def test_a_question_that_cannot_be_saved_stays_in_the_prompt(
+    run_app: RunApp, paths: Paths, plum: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise StoreFull("no space left on the disk")
+
+    async with run_app(ScriptedEngine("Blue.")) as pilot:
+        catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
+        monkeypatch.setattr(Store, "add_message", full)
+        await ask_side_by_side(pilot, "plum")
+        await close(pilot)
+        await wait_until(lambda: screen(pilot).prompt.text == "What", "the question")
