@@ -7,7 +7,7 @@ is an address (see ``Layout``).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.segment import Segment
 from rich.style import Style
@@ -18,14 +18,18 @@ from baize_tui.app.transcript.layout import Layout
 from baize_tui.app.transcript.line_parts import Line, TextPart, text_parts
 from baize_tui.app.transcript.look import Look, line_text
 
+Ends = tuple[Offset, Offset]
+"""The first character of a selection, and the one after its last."""
+LineAt = Callable[[int], Line | None]
+"""Gives the drawn line at an address; None if there is none."""
 LINE_END = 1 << 30
 """A place after the last character of any line."""
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
 
 
-def selected_text(start: Offset, end: Offset, layout: Layout, width: int, look: Look) -> str:
-    """The text from ``start`` to ``end``, without margins, and without the breaks of wrapped
-    lines."""
+def selected_text(ends: Ends, layout: Layout, width: int, look: Look) -> str:
+    """The text between ``ends``, without margins, and without the breaks of wrapped lines."""
+    start, end = ends
     lines: list[str] = []
     for address, line in layout.lines_between(start.y, end.y, width, look):
         first = start.x if address == start.y else 0
@@ -43,6 +47,36 @@ def selected_text(start: Offset, end: Offset, layout: Layout, width: int, look: 
 def _cut(parts: Sequence[TextPart], first: int, last: int) -> str:
     texts = (part.text[max(first - part.start, 0) : max(last - part.start, 0)] for part in parts)
     return "".join(texts).rstrip()
+
+
+def span_in_line(ends: Ends | None, address: int) -> tuple[int, int] | None:
+    """The characters between ``ends`` of the line at ``address``; None if there are none."""
+    if ends is None or not ends[0].y <= address <= ends[1].y:
+        return None
+    start, end = ends
+    return start.x if address == start.y else 0, end.x if address == end.y else LINE_END
+
+
+def ends_of_word(place: Offset, line_at: LineAt) -> Ends | None:
+    """The ends of the word, or the punctuation, at ``place``; None if there is neither."""
+    line = line_at(place.y)
+    span = word_at(line, place.x) if line is not None else None
+    return None if span is None else (Offset(span[0], place.y), Offset(span[1], place.y))
+
+
+def ends_of_text_line(place: Offset, line_at: LineAt) -> Ends:
+    """The ends of a line of the text, which may be several lines of the screen."""
+    first = last = place.y
+    while _continues(line_at(first)):
+        first -= 1
+    while _continues(line_at(last + 1)):
+        last += 1
+    return Offset(0, first), Offset(LINE_END, last)
+
+
+def _continues(line: Line | None) -> bool:
+    """Whether a line continues the one above."""
+    return line is not None and any(part.continues is not None for part in text_parts(line))
 
 
 def word_at(line: Line, x: int) -> tuple[int, int] | None:

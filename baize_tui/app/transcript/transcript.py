@@ -16,12 +16,20 @@ from textual.strip import Strip
 
 from baize_tui.app.transcript.contents import Contents
 from baize_tui.app.transcript.cut import Cut
-from baize_tui.app.transcript.found import Match, find_in_lines, with_matches
 from baize_tui.app.transcript.layout import Layout
-from baize_tui.app.transcript.line_parts import Line, text_parts
+from baize_tui.app.transcript.line_parts import Line
 from baize_tui.app.transcript.look import Look
-from baize_tui.app.transcript.selecting import LINE_END, highlight, selected_text, word_at
-from baize_tui.app.transcript.turn import Entry, Turn
+from baize_tui.app.transcript.matches import Matches
+from baize_tui.app.transcript.selecting import (
+    LINE_END,
+    Ends,
+    ends_of_text_line,
+    ends_of_word,
+    highlight,
+    selected_text,
+    span_in_line,
+)
+from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import BranchPosition, Message, MessageRole
 from baize_tui.store.words import Term
 
@@ -80,13 +88,9 @@ class Transcript(ScrollView):
         """The lines on the screen from top to bottom, each with its number."""
         self._strips: dict[int, tuple[Line | None, Strip]] = {}
         """Lines as they were last rendered, by address."""
-        self._selected_text: tuple[Offset, Offset] | None = None
-        """The ends of the text that is selected with the mouse; see ``selecting``."""
-        self._terms: tuple[Term, ...] = ()
-        self._match_here: tuple[int, int] | None = None
-        """The message of the match that the person is at, and its place among those of its turn."""
-        self._matches: dict[int, tuple[Sequence[Line], list[Match]]] = {}
-        """The matches in entries, by their identity, and the lines that they were found in."""
+        self._selected_text: Ends | None = None
+        """The ends of the text that is selected with the mouse."""
+        self._matches = Matches()
 
     # --- contents -------------------------------------------------------------------------------
 
@@ -284,8 +288,7 @@ class Transcript(ScrollView):
 
     def show_terms(self, terms: Sequence[Term]) -> None:
         """Highlight ``terms`` wherever they are; none removes the highlights."""
-        self._terms, self._match_here = tuple(terms), None
-        self._matches.clear()
+        self._matches = Matches(terms)
         self._strips.clear()
         self.refresh()
 
@@ -293,43 +296,18 @@ class Transcript(ScrollView):
         """Bring a match of ``turn`` into sight, counted from 0; the last if it has fewer."""
         self._layout.draw(turn, self._text_width, self.look)
         self._layout.update_starts()
-        matches = self._matches_in(turn)
-        place = min(place, len(matches) - 1)
-        line = matches[place][0].line if matches else 0
-        self._match_here = turn.message.id, place
+        line = self._matches.go_to(turn, place)
         top = self._layout.start(self._contents.entries.index(turn)) + line
         if not self.scroll_y <= top < self.scroll_y + self._height:
             self._scroll_to_line(max(top - self._height // 3, 0))
         self._strips.clear()
         self.refresh()
 
-    def _matches_in(self, entry: Entry) -> list[Match]:
-        """The matches in the lines of an entry, which is drawn."""
-        if not self._terms or not isinstance(entry, Turn) or entry.lines is None:
-            return []
-        known = self._matches.get(id(entry))
-        if known is None or known[0] is not entry.lines:
-            if len(self._matches) > KEPT_STRIPS:
-                self._matches.clear()
-            known = self._matches[id(entry)] = (
-                entry.lines,
-                find_in_lines(entry.lines, self._terms),
-            )
-        return known[1]
-
     def _line_with_matches(self, line: Line, address: int) -> Line:
         """``line`` with what is searched highlighted."""
         at, place = self._layout.place(address)
-        entry = self._layout.entries[at]
-        here = self._match_here
-        styles = [self.get_component_rich_style(name) for name in _FOUND]
-        pieces = [
-            (piece, styles[isinstance(entry, Turn) and here == (entry.message.id, number)])
-            for number, match in enumerate(self._matches_in(entry))
-            for piece in match
-            if piece.line == place
-        ]
-        return with_matches(line, pieces)
+        match, match_here = (self.get_component_rich_style(name) for name in _FOUND)
+        return self._matches.highlight(line, self._layout.entries[at], place, match, match_here)
 
     # --- drawing --------------------------------------------------------------------------------
 
@@ -445,10 +423,10 @@ class Transcript(ScrollView):
     def render_line(self, y: int) -> Strip:
         number = round(self.scroll_y) + y
         line, address = self._line(number), self._layout.address(number)
-        if line is not None and self._terms:
+        if line is not None and self._matches.terms:
             line = self._line_with_matches(line, address)
         width, base = self.size.width, self.look.text
-        span = self._selected_span(address)
+        span = span_in_line(self._selected_text, address)
         if line is not None and span is not None:
             style = self.screen.get_component_rich_style("screen--selection")
             strip = highlight(line, *span, style).adjust_cell_length(width, base)
@@ -469,13 +447,13 @@ class Transcript(ScrollView):
         ends = self._selected_text
         if ends is None:
             return None
-        return selected_text(*ends, self._layout, self._text_width, self.look), "\n\n"
+        return selected_text(ends, self._layout, self._text_width, self.look), "\n\n"
 
     def selection_updated(self, selection: Selection | None) -> None:
         self._selected_text = self._ends_of(selection) if selection is not None else None
         self.refresh()
 
-    def _ends_of(self, selection: Selection) -> tuple[Offset, Offset]:
+    def _ends_of(self, selection: Selection) -> Ends:
         """The ends of a selection; where it goes on outside of this widget, it ends with the lines
         in sight."""
         top = round(self.scroll_y)
@@ -487,42 +465,19 @@ class Transcript(ScrollView):
             else Offset(LINE_END, self._layout.address(top + self._height - 1)),
         )
 
-    def _selected_span(self, address: int) -> tuple[int, int] | None:
-        """The selected characters of the line at ``address``."""
-        if self._selected_text is None:
-            return None
-        start, end = self._selected_text
-        if not start.y <= address <= end.y:
-            return None
-        return start.x if address == start.y else 0, end.x if address == end.y else LINE_END
-
     def _forget_selected_text(self) -> None:
         """The lines of the selection are about to become others."""
         if self._selected_text is not None:
             self.screen.clear_selection()
 
-    def _select_text(self, start: Offset, end: Offset) -> None:
-        self.screen.selections = {self: Selection(start, end)}
-
-    def _select_word(self, offset: Offset) -> None:
-        line = self._line_at(offset.y)
-        span = word_at(line, offset.x) if line is not None else None
-        if span is not None:
-            self._select_text(Offset(span[0], offset.y), Offset(span[1], offset.y))
-
-    def _select_whole_line(self, offset: Offset) -> None:
-        """Select a line of the text, which may be several lines of the screen."""
-        first = last = offset.y
-        while self._continues(first):
-            first -= 1
-        while self._continues(last + 1):
-            last += 1
-        self._select_text(Offset(0, first), Offset(LINE_END, last))
-
-    def _continues(self, address: int) -> bool:
-        """Whether a line continues the one above."""
-        line = self._line_at(address)
-        return line is not None and any(part.continues is not None for part in text_parts(line))
+    def _select_clicked(self, event: events.Click) -> None:
+        """Select the word that was clicked twice, or the line that was clicked more often."""
+        _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
+        if offset is None:
+            return
+        select = ends_of_word if event.chain == 2 else ends_of_text_line
+        if (ends := select(offset, self._line_at)) is not None:
+            self.screen.selections = {self: Selection(*ends)}
 
     def _line_at(self, address: int) -> Line | None:
         at = address, address, self._text_width, self.look
@@ -600,8 +555,4 @@ class Transcript(ScrollView):
             # The second click of a double click takes back what the first one did.
             self.post_message(self.TurnClicked(entry))
         if event.chain > 1:
-            _, offset = self.screen.get_widget_and_offset_at(event.screen_x, event.screen_y)
-            if offset is not None and event.chain == 2:
-                self._select_word(offset)
-            elif offset is not None:
-                self._select_whole_line(offset)
+            self._select_clicked(event)
