@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from baize_tui.catalog.recipes import CatalogError, CatalogModel
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, local_file
 
 NO_DRAFT = "none"
 """In place of the name of a draft model: a recipe's own is not used."""
@@ -24,7 +24,7 @@ def find_draft(
     if chosen == NO_DRAFT or (chosen is None and suggested is None):
         return None
     try:
-        path = find_model(chosen or suggested or "").path
+        path = local_file(find_model(chosen or suggested or ""))
     except CatalogError:
         if chosen is None:
             return None

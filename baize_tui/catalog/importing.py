@@ -37,6 +37,7 @@ from baize_tui.catalog.recipes import (
     check_name,
     find_model,
     known_models,
+    local_file,
     write_recipe,
 )
 from baize_tui.paths import Paths
@@ -174,7 +175,7 @@ async def import_file(
         return await _import_model(found, name, options, paths, engine)
     if found.kind == "adapter":
         if base is not None:
-            await engine.check_adapter(str(found.path), str(base.path))
+            await engine.check_adapter(str(found.path), str(local_file(base)))
         file = found.path
         if options.copy:
             file = await asyncio.to_thread(_copy, file, adapter_file(name, paths), paths)
@@ -208,20 +209,17 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
 
     Raises:
         ConvertError: it is not an adapter, or not for this base.
-        CatalogError: the base is not downloaded.
+        CatalogError: the base is not on this machine.
     """
     from baize_convert.opening import open_adapter, open_base
     from baize_convert.output.adapter_file import write_adapter
 
-    if base.path is None:
-        raise CatalogError(
-            f"{name} is for {base.name}, which is not downloaded yet: pull that first"
-        )
+    base_file = local_file(base)
     opened = open_adapter(adapter)
     private_folder(paths.models_folder)
     private_folder(paths.adapters_folder)
     target = adapter_file(name, paths)
-    write_adapter(open_base(base.path), opened, target)
+    write_adapter(open_base(base_file), opened, target)
     return target
 
 

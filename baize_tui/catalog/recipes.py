@@ -365,6 +365,8 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
     for model in models:
         if model.name == name:
             return model
+    if name.startswith(SERVER_PREFIX):
+        raise CatalogError(why_missing(model_on_server(name)))
     if name in (broken := _model_recipes(paths).broken):
         raise CatalogError(broken[name])
     names = ", ".join(model.name for model in models) or "none"
@@ -437,6 +439,17 @@ def model_on_server(spec: str) -> CatalogModel:
     except AddressError as error:
         raise CatalogError(str(error)) from error
     return CatalogModel(address.model or address.host, None, Recipe(server=address.spec))
+
+
+def local_file(model: CatalogModel) -> Path:
+    """The file of ``model`` on this machine, for what a server cannot do.
+
+    Raises:
+        CatalogError: there is none; the message says why.
+    """
+    if model.path is None:
+        raise CatalogError(why_missing(model))
+    return model.path
 
 
 def why_missing(model: CatalogModel) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 from baize_shared.commands import DONE
 from baize_shared.printing import ProgressLine, print_json, print_line, warn_about_encoding
@@ -19,7 +20,7 @@ from baize_tui.bench.screen import kill_clients
 from baize_tui.bench.subject import Subject
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.recipes import CatalogModel, find_model, local_file
 from baize_tui.cli.bench_output import Report, report_json, report_lines
 from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.engine.client import kill_workers
@@ -49,9 +50,10 @@ def bench(options: BenchOptions) -> int:
     paths = project_paths()
     settings = load_settings(paths.settings_file).model
     model = find_model(options.model or settings.default, paths)
+    file = local_file(model)
     warn_about_encoding(PROGRAM)
     with ExitWatch() as exit_watch, progress_line() as progress:
-        report = _measure(model, settings, paths, options, exit_watch, progress)
+        report = _measure(model, file, settings, paths, options, exit_watch, progress)
     if options.json:
         print_json(report_json(report))
     else:
@@ -62,13 +64,13 @@ def bench(options: BenchOptions) -> int:
 
 def _measure(
     model: CatalogModel,
+    file: Path,
     settings: ModelSettings,
     paths: Paths,
     options: BenchOptions,
     exit_watch: ExitWatch,
     progress: ProgressLine,
 ) -> Report:
-    assert model.path is not None
     left = TimeLeft()
 
     def show(what: str, done: float) -> None:
@@ -84,9 +86,9 @@ def _measure(
         exit_watch.at_exit(kill_workers)
         exit_watch.at_exit(kill_clients)
         # Else the client does it while it answers.
-        model_sha256(model.path, home.paths.cache)
+        model_sha256(file, home.paths.cache)
         subject = Subject(
-            path=model.path,
+            path=file,
             recipe_format=model.recipe.format,
             settings=settings,
             home=home,

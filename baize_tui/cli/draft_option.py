@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from baize_tui.catalog.draft_models import NO_DRAFT
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.recipes import find_model, local_file
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 
@@ -19,6 +19,6 @@ def with_draft(settings: Settings, value: str | None, paths: Paths) -> Settings:
     if value is None:
         return settings
     if value != NO_DRAFT:
-        find_model(value, paths)  # a wrong name fails here
+        local_file(find_model(value, paths))  # a wrong name fails here
     model = msgspec.structs.replace(settings.model, draft=value)
     return msgspec.structs.replace(settings, model=model)

@@ -366,6 +366,27 @@ def test_a_model_in_several_files_is_imported_as_one_and_changes_no_default(
     assert not any(paths.models_folder.glob("*.gguf"))
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("bench", "--model"),
+        ("ask", "Hi", "--model", "smollm2-135m", "--draft"),
+        ("models", "plan"),
+        ("models", "pull"),
+        ("models", "remove"),
+        ("models", "import", "adapter", "--base"),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_a_model_file_refuses_a_model_on_a_server(
+    command: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_lora(tmp_path / "adapter", SMOLLM2_QUERIES)
+    line = one_line(run(*command, "server:http://127.0.0.1:9#plum"))
+    assert "plum is on a server: there is no file of it here" in line
+
+
 def test_what_is_no_chat_model_is_not_imported(split_model: Path, tmp_path: Path) -> None:
     kinds = other_files(tmp_path / "kinds")
     for name in ("bert", "flux", "vocabulary"):

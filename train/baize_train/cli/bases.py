@@ -34,7 +34,7 @@ def find_base(base: str, use: BaseUse) -> Path:
     from baize_convert.failures import ConvertError
     from baize_convert.hub.names import HUB_PREFIX, parse_name
     from baize_convert.hub.repository import open_repository
-    from baize_tui.catalog.recipes import CatalogError, find_model
+    from baize_tui.catalog.recipes import CatalogError, find_model, local_file
     from baize_tui.paths import project_paths
 
     if base.startswith(HUB_PREFIX):
@@ -50,12 +50,9 @@ def find_base(base: str, use: BaseUse) -> Path:
     if path.exists():
         return path.absolute()
     try:
-        model = find_model(base, project_paths())
+        return local_file(find_model(base, project_paths()))
     except CatalogError as error:
         raise TrainError(f"{base}: no such folder or file, and {error}") from error
-    if model.path is None:
-        raise TrainError(f"{base} is not downloaded yet: baize-tui models pull {base}")
-    return model.path
 
 
 def _download(name: HubName, repository: HubRepository, use: BaseUse) -> None:

@@ -15,7 +15,7 @@ from baize_train.speakers.runnable_model import RunnableModel
 from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_tui.catalog.recipes import CatalogError, find_model
+from baize_tui.catalog.recipes import CatalogError, find_model, local_file
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
@@ -174,12 +174,10 @@ def open_gguf_speaker(name: str) -> GgufSpeaker:
     paths = project_paths()
     try:
         model = find_model(name or None, paths)
+        file = local_file(model)
     except CatalogError as error:
         raise TrainError(str(error)) from error
-    assert model.path is not None
-    return GgufSpeaker(
-        model.name, model.path, paths, SpeakerOptions(model.recipe.format or OWN_TEMPLATE)
-    )
+    return GgufSpeaker(model.name, file, paths, SpeakerOptions(model.recipe.format or OWN_TEMPLATE))
 
 
 def open_trained_model(
