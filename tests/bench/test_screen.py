@@ -80,7 +80,7 @@ async def main():
         async with client_on_screen(home, pathlib.Path({str(smollm2)!r})) as client:
             await client.wait_for_text("moderated")
             print("ready", flush=True)
-            await asyncio.sleep(3600)
+            await asyncio.Event().wait()  # for its end
 
 asyncio.run(main())
 """
