@@ -114,6 +114,7 @@ PROMPT_KEYS: KeyRows = (
     ("shift+enter, ctrl+j", "Insert a new line"),
     ("up, on an empty prompt", "Edit the queued, else your last message"),
     ("tab, after a /", "Complete the command"),
+    ("tab, on an empty prompt", "Take an example of the welcome"),
     ("space, before a /", "Write a message that begins with /"),
     ("pageup, pagedown", "Scroll the conversation"),
     ("ctrl+_, ctrl+y", "Undo and redo typing"),

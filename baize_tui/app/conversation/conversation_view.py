@@ -16,7 +16,7 @@ from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.conversation.texts import disclaimer_text, head_text, welcome_text
+from baize_tui.app.conversation.texts import disclaimer_text, head_text, welcome_contents
 from baize_tui.chat.context import ContextUse
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
@@ -68,6 +68,7 @@ class ConversationView:
         if opening != self._openings:
             return
         view.open(conversation)
+        surface.prompt.examples = ()
         self._composer.show(drafts)
         self._queue.refresh()
         head = head_text(surface.chat, conversation)
@@ -152,6 +153,7 @@ class ConversationView:
             created = await surface.chat.new_conversation()
             if view.conversation is None:  # no other was opened meanwhile
                 view.conversation = created
+                surface.prompt.examples = ()
                 self._composer.created(created)
                 surface.transcript.show([], head_text(surface.chat, created), None)
                 self.show_disclaimer()
@@ -259,7 +261,9 @@ class ConversationView:
     def show_welcome(self) -> None:
         """Show the welcome if no conversation is open."""
         if self._surface.view.conversation is None:
-            self._surface.transcript.show_welcome(welcome_text(self._surface.state))
+            contents = welcome_contents(self._surface.state)
+            self._surface.transcript.show_welcome(contents)
+            self._surface.prompt.examples = contents.examples
 
     def show_disclaimer(self) -> None:
         """Keep the disclaimer of the model's field in sight, whatever is scrolled."""

@@ -437,6 +437,12 @@ class ConversationScreen(Screen[None]):
     def action_copy_code(self) -> None:
         self._messages.copy_code()
 
+    def action_use_example(self, number: int) -> None:
+        """An example of the welcome was clicked."""
+        if number < len(self.prompt.examples):
+            self.prompt.change_text(self.prompt.examples[number])
+        self._surface.focus_prompt()
+
     def action_copy_block(self, message_id: int, number: int) -> None:
         """The word above a code block was clicked."""
         self._messages.copy_block(message_id, number)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from baize_shared.sizes import size_text
+from baize_tui.app.actions import key_name
 from baize_tui.app.state import ClientState
+from baize_tui.app.transcript.welcome import Paragraph, WelcomeContents
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.destination import where_words_go
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
@@ -18,24 +22,52 @@ OFFLINE = (
     "Nothing is downloaded before you have seen what it takes, and everything else works offline: "
     "you can read, search and copy your conversations."
 )
+EXAMPLES_TITLE = "For example (tab takes it):"
+EXAMPLES = ("What is the capital of France?", "Write a short poem about the sea.")
+_KEYS = (
+    ("help", "all keys and commands"),
+    ("conversation", "system prompt and sampling"),
+    ("model", "other models"),
+    ("palette", "search the commands"),
+)
 
 
-def welcome_text(state: ClientState) -> str:
+def welcome_contents(state: ClientState) -> WelcomeContents:
     """What an empty conversation shows: the model, and the next step."""
-    keys = state.keys
+    name = Paragraph(NAME, "name")
+    keys = tuple((key_name(state.keys[action]), what) for action, what in _KEYS)
     if state.problem:
-        help = f"{OFFLINE} {keys['help']} shows all keys."
-        return "\n\n".join([state.problem, GET_MODEL.format(model=keys["model"]), help])
-    parts = [f"{START} {where_words_go(state.model)}"]
-    if state.model is not None:
-        recipe = state.model.recipe
-        parts = [state.model.title, recipe.description, recipe.notice, *parts]
-    parts[0] = f"{NAME} · {parts[0]}"
-    parts.append(
-        f"{keys['help']} shows all keys, {keys['conversation']} sets the system prompt and "
-        f"sampling, {keys['model']} lists the models."
+        get_model = GET_MODEL.format(model=state.keys["model"])
+        texts = (Paragraph(state.problem), Paragraph(get_model), Paragraph(OFFLINE, "dim"))
+        return WelcomeContents((name, *texts), keys[:1])
+    start = Paragraph(f"{START} {where_words_go(state.model)}")
+    if state.model is None:  # it is not found yet
+        return WelcomeContents((name, start), keys)
+    recipe = state.model.recipe
+    about = (
+        Paragraph(_model_line(state, state.model), "model", joined=True),
+        Paragraph(recipe.description, "dim", joined=True),
+        Paragraph(recipe.notice, "warning"),
     )
-    return "\n\n".join(part for part in parts if part)
+    paragraphs = (name, *(paragraph for paragraph in about if paragraph.text), start)
+    if recipe.domain is not None:
+        return WelcomeContents(paragraphs, keys)
+    return WelcomeContents(paragraphs, keys, EXAMPLES_TITLE, EXAMPLES)
+
+
+def _model_line(state: ClientState, model: CatalogModel) -> str:
+    """The model with its size, and whether it fits once it is loaded."""
+    size = model.file_bytes
+    if size is None:
+        return model.title
+    parts = [model.title, size_text(size)]
+    if state.chat.active_model.model == model:
+        # Imported when used: nothing of this is needed for the first frame.
+        from baize_tui.catalog.estimates import estimated_fit
+        from baize_tui.catalog.fit import this_machine
+
+        parts.append(estimated_fit(size, this_machine(state.paths.models_folder)))
+    return " · ".join(parts)
 
 
 def head_text(chat: Chat, conversation: Conversation) -> str:

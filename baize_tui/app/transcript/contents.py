@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from baize_tui.app.transcript.cut import Cut, cut_text
 from baize_tui.app.transcript.turn import Entry, Note, NoteKind, Turn
+from baize_tui.app.transcript.welcome import Welcome, WelcomeContents
 from baize_tui.store.records import Message
 
 
@@ -43,8 +44,8 @@ class Contents:
         self.entries += [self._new_turn(message) for message in messages]
         self.mark_context_start(context_start)
 
-    def show_welcome(self, text: str) -> None:
-        self.entries = [Note(text=text, kind="welcome")]
+    def show_welcome(self, contents: WelcomeContents) -> None:
+        self.entries = [Welcome(contents=contents)]
 
     def insert_earlier(self, messages: Sequence[Message], context_start: int | None) -> list[Turn]:
         """Insert the messages that precede the first turn; returns their turns."""
@@ -89,7 +90,8 @@ class Contents:
 
     def add(self, message: Message) -> Turn:
         """Append a turn; this removes the welcome and notes about problems."""
-        self._remove_notes("welcome", "problem")
+        self.entries = [entry for entry in self.entries if not isinstance(entry, Welcome)]
+        self._remove_notes("problem")
         turn = self._new_turn(message)
         self.entries.append(turn)
         return turn

@@ -30,6 +30,7 @@ from baize_tui.app.transcript.selecting import (
     span_in_line,
 )
 from baize_tui.app.transcript.turn import Turn
+from baize_tui.app.transcript.welcome import WelcomeContents
 from baize_tui.store.records import BranchPosition, Message, MessageRole
 from baize_tui.store.words import Term
 
@@ -148,12 +149,13 @@ class Transcript(ScrollView):
         self.post_message(self.Moved())
         return differs
 
-    def show_welcome(self, text: str) -> None:
-        """Show ``text`` in place of an empty conversation."""
+    def show_welcome(self, contents: WelcomeContents) -> None:
+        """Show a welcome in place of an empty conversation, from its first line."""
         self._forget_selected_text()
-        self._contents.show_welcome(text)
+        self._contents.show_welcome(contents)
         self._lay_out()
         self.follow()
+        self.scroll_to_start()
 
     def set_head(self, head: str) -> None:
         """Change the note above the first turn; an empty ``head`` removes it."""

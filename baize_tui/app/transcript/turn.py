@@ -48,7 +48,7 @@ NO_ANSWER = "no answer after the thought"
 INDENT = 2
 NOTE_WIDTH = 76
 
-NoteKind = Literal["head", "welcome", "cut", "problem"]
+NoteKind = Literal["head", "cut", "problem"]
 
 
 class Entry(Struct, eq=False, kw_only=True):
@@ -76,7 +76,7 @@ class Note(Entry, eq=False, kw_only=True):
     kind: NoteKind
 
     def draw(self, width: int, look: Look) -> list[Line]:
-        style = {"problem": look.problem, "welcome": look.text}.get(self.kind, look.dim)
+        style = look.problem if self.kind == "problem" else look.dim
         lines = plain_lines(self.text, min(width, NOTE_WIDTH) - INDENT, look, style)
         margin = decoration(" " * INDENT, look.text)
         return [[margin, *line] for line in lines]

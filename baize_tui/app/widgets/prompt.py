@@ -93,6 +93,8 @@ class Prompt(TextArea):
         """What was sent and is not handled yet; who handles ``Submitted`` removes the first."""
         self._copied = ("", "")
         """The clipboard's text as this prompt copied it, and the part of a document that it was."""
+        self.examples: tuple[str, ...] = ()
+        """What Tab writes into an empty prompt, one after the other."""
         self._parts: tuple[str, DraftParts] = ("", ())
         """The document that was last decoded, and its parts."""
 
@@ -217,6 +219,8 @@ class Prompt(TextArea):
             case "tab":
                 if self.suggestion:
                     self.insert(self.suggestion)
+                else:
+                    self._take_example()
             case "pageup":
                 self.post_message(self.ScrollTranscript(-1))
             case "pagedown":
@@ -238,6 +242,12 @@ class Prompt(TextArea):
         text = self.text
         matching = [c for c in self._commands if c.startswith(text) and c != text]
         self.suggestion = matching[0][len(text) :] if text.startswith("/") and matching else ""
+
+    def _take_example(self) -> None:
+        """Write the first example into an empty prompt, or the one after an example."""
+        if self.text in ("", *self.examples) and self.examples:
+            later = self.examples[self.examples.index(self.text) + 1 :] if self.text else ()
+            self.change_to(((later or self.examples)[0],))
 
     async def _on_paste(self, event: events.Paste) -> None:
         # TextArea's own handler is called next and inserts it.
