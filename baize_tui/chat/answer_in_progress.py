@@ -55,6 +55,11 @@ class AnswerInProgress:
         return self._state.reasoning
 
     @property
+    def tokens(self) -> int:
+        """How many tokens there are so far."""
+        return len(self._ids)
+
+    @property
     def content(self) -> AnswerContent:
         """What was generated so far; safe to read from any thread while more is added."""
         state = self._state

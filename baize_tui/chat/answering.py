@@ -254,7 +254,9 @@ class Answering:
                 yield AnswerStarted(answer.message)
             if isinstance(event, protocol.Delta):
                 answer.add(event)
-                yield AnswerText(event.text, answer.text, answer.reasoning, event.thinking)
+                yield AnswerText(
+                    event.text, answer.text, answer.reasoning, event.thinking, answer.tokens
+                )
                 if (why := answer.journal.take_problem()) is not None:
                     yield SaveFailed(why) if why else SavedAgain()
             else:

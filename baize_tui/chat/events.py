@@ -100,6 +100,8 @@ class AnswerText(Struct, frozen=True):
     reasoning: str
     thinking: bool = False
     """Whether the model is still in its thought."""
+    tokens: int = 0
+    """How many tokens it has so far; 0 where a server does not say."""
 
 
 class SaveFailed(Struct, frozen=True):

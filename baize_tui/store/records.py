@@ -56,8 +56,15 @@ class AnswerSummary(Struct, frozen=True):
     reused_tokens: int = 0
     completion_tokens: int = 0
     resumed_tokens: int = 0
+    thinking_tokens: int = 0
     ttft_s: float = 0.0
     decode_s: float = 0.0
+
+    @property
+    def thinking_seconds(self) -> float:
+        """About how long the thought took; 0 if that is unknown."""
+        speed = self.tokens_per_second
+        return self.thinking_tokens / speed if speed else 0.0
 
     @property
     def seconds(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 from textual.widgets import Static
 
 from baize_shared.progress import TimeLeft, progress_text
+from baize_tui.app.conversation.answer_pace import AnswerPace
 from baize_tui.app.conversation.conversation_view import CHANGES_GROUP, ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.drawing_rate import DrawingRate
@@ -17,7 +19,6 @@ from baize_tui.app.conversation.list_updates import SAVED_AGAIN, ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.view_state import LiveAnswer
 from baize_tui.app.widgets.status_line import (
-    ANSWERING,
     LOADING,
     READING,
     threads_text,
@@ -46,6 +47,8 @@ from baize_tui.store.records import Conversation, Message
 MACHINE_BUSY = "the machine is busy"
 NOT_SAVED_YET = "not saved yet"
 RETRIED = "saving will be retried"
+PACE_EVERY_S = 0.5
+"""Seconds between two updates of the status line while an answer grows."""
 SUMMARIZING = "summarizing the oldest turns"
 NOT_SUMMARIZED = "The oldest turns were dropped without a new summary: {why}"
 
@@ -70,6 +73,7 @@ class Answers:
         self._draft_cost = draft_cost
         self._conversation_view = conversation_view
         self._time_left = TimeLeft()
+        self._pace_shown_at = 0.0
         self.on_end: Callable[[str, bool], Awaitable[None]] | None = None
         """Called when a turn has ended, with the conversation's id and whether it ended well."""
         self.drawing_rate = DrawingRate(surface.screen, self._draw)
@@ -225,7 +229,7 @@ class Answers:
             turn = transcript.turn(message.id) or transcript.add(message)
             turn.growing = True
             transcript.redraw(turn)
-            self._surface.status.show(ANSWERING, "busy")
+            self._idle_status.show_current()
         loaded = self._surface.chat.active_model.loaded
         if loaded is not None:
             self.drawing_rate.model_uses(loaded.threads)
@@ -235,9 +239,10 @@ class Answers:
         if live is None:
             return
         if live.reading:
-            live.reading = False
+            live.reading, live.pace = False, AnswerPace()
             if is_open:
-                self._surface.status.show(ANSWERING, "busy")
+                self._idle_status.show_current()
+        live.pace.note(event.tokens)
         live.message = msgspec.structs.replace(
             live.message, text=event.text, reasoning=event.reasoning
         )
@@ -248,10 +253,11 @@ class Answers:
 
     def _show_threads(self, event: ThreadsChosen) -> None:
         self.drawing_rate.model_uses(event.threads)
-        text = ANSWERING
-        if event.lowered:
-            text += f" · {threads_text(event.threads, event.most)}: {MACHINE_BUSY}"
-        self._surface.status.show(text, "busy")
+        open_id = self._view.open_id
+        if open_id is not None and (live := self._view.live.get(open_id)) is not None:
+            threads = threads_text(event.threads, event.most)
+            live.slowed = f"{threads}: {MACHINE_BUSY}" if event.lowered else ""
+            self._idle_status.show_current()
 
     def _show_progress(self, work: str, done: float, count: str = "") -> None:
         text = progress_text(work, done, count=count, left=self._time_left.after(done))
@@ -308,10 +314,18 @@ class Answers:
         if live is None or live.drawn:
             return
         live.drawn = True
+        self._show_pace()
         turn = self._surface.transcript.turn(live.message.id)
         if turn is not None:
             turn.thinking = live.thinking
             self._surface.transcript.update_turn(turn, live.message)
+
+    def _show_pace(self) -> None:
+        """Show how far the answer is, unless something else is shown."""
+        now = time.monotonic()
+        if self._surface.status.kind == "busy" and now - self._pace_shown_at >= PACE_EVERY_S:
+            self._pace_shown_at = now
+            self._idle_status.show_current()
 
 
 def _ended_well(last: ChatEvent | None) -> bool:

@@ -7,7 +7,6 @@ import contextlib
 from baize_shared.speeds import speed_text
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import (
-    ANSWERING,
     READING,
     ClientStatus,
     threads_text,
@@ -50,9 +49,11 @@ class IdleStatus:
             self.show()
             return
         live = view.live[open_id]
-        begun = live is not None and not live.reading
-        waiting = view.waiting.get(open_id)
-        self._surface.status.show(ANSWERING if begun else waiting or READING, "busy")
+        if live is not None and not live.reading:
+            text = live.status
+        else:
+            text = view.waiting.get(open_id, READING)
+        self._surface.status.show(text, "busy")
 
     def end_message(self) -> None:
         """The person goes on: end a note or a problem, unless the problem lasts."""

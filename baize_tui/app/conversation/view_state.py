@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
+from baize_tui.app.conversation.answer_pace import AnswerPace
+from baize_tui.app.transcript.look import join_parts
+from baize_tui.app.widgets.status_line import ANSWERING, THINKING
 from baize_tui.chat.context import ContextUse
 from baize_tui.engine.protocol import Stats
 from baize_tui.store.records import Conversation, Message
@@ -19,6 +22,15 @@ class LiveAnswer(Struct, eq=False):
     """Whether the model is in its thought."""
     reading: bool = False
     """Whether the prompt is being read again, by another worker after one died."""
+    pace: AnswerPace = field(default_factory=AnswerPace)
+    slowed: str = ""
+    """Why it has fewer threads than it could have; empty if it has all."""
+
+    @property
+    def status(self) -> str:
+        """What the status line says while it grows."""
+        work = THINKING if self.thinking else ANSWERING
+        return join_parts([work, self.pace.text, self.slowed])
 
 
 class ViewState(Struct, eq=False):

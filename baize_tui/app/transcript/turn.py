@@ -11,6 +11,7 @@ from rich.segment import Segment
 from rich.style import Style
 
 from baize_shared.counts import count_text
+from baize_shared.progress import duration_text
 from baize_tui.app.transcript.answer_line import answer_line
 from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
 from baize_tui.app.transcript.look import (
@@ -172,6 +173,8 @@ class Turn(Entry, eq=False, kw_only=True):
         if not reasoning and not self.thinking:
             return []
         word = THINKING if self.thinking else THOUGHT
+        if self._made is not None and (seconds := self._made.thinking_seconds):
+            word = f"{THOUGHT} for {duration_text(seconds)}"
         count = count_text(len(reasoning.split()), "word")
         title = f"{'▾' if self.unfold_reasoning else '▸'} {word} · {count}"
         lines = as_decoration([self._line(title, width, look, look.dim, unfolds=True)])

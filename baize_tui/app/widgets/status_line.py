@@ -24,6 +24,7 @@ WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
 
 LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
+THINKING = "thinking"
 """Words for work in progress."""
 
 _GAP = 2

@@ -87,7 +87,7 @@ async def test_the_status_stays_that_of_the_answer_when_something_else_changes(
     engine.pause_at = 1
     async with run_app(engine) as pilot:
         await ask_and_pause(pilot, "Count", "One ")
-        assert status(pilot).startswith(ANSWERING)
+        assert status(pilot).startswith(f"{ANSWERING} · 1 token")
         await pilot.press("ctrl+n")
         await wait_until(lambda: texts(pilot) == [], "a new conversation")
         await pilot.press("ctrl+b", "down", "enter")
@@ -243,7 +243,7 @@ async def test_an_answer_says_what_it_waits_for(run_app: RunApp) -> None:
         await wait_until(lambda: status(pilot) == "waiting for the answer in “second”", "the next")
         await pilot.press("ctrl+b", "down", "enter")
         await wait_until(lambda: texts(pilot)[:1] == ["second"], "the other conversation")
-        await wait_until(lambda: status(pilot) == ANSWERING, "its answer")
+        await wait_until(lambda: status(pilot).startswith(ANSWERING), "its answer")
         await pilot.press("ctrl+b", "up", "enter")
         await wait_until(lambda: status(pilot) == "waiting for the answer in “second”", "the wait")
         engine.go_on.set()

@@ -123,3 +123,10 @@ async def test_it_is_dim_and_readable(host: Host, theme: str, selected: bool) ->
         text, back = sorted([luminance(style.color), luminance(style.bgcolor)], reverse=True)
         assert (text + 0.05) / (back + 0.05) >= 4.5
         assert style.color != transcript.look.text.color
+
+
+async def test_the_line_of_a_thought_says_how_long_it_took(host: Host) -> None:
+    made = replace(MADE, thinking_tokens=24, completion_tokens=48, resumed_tokens=0, decode_s=24)
+    answer = replace(message(2, "Paris.", role="assistant"), reasoning="They ask.", made=made)
+    async with host(answer) as (transcript, _):
+        assert "▸ thought for 12 s · 2 words" in seen(transcript)
