@@ -29,6 +29,13 @@ class SettingField(Struct, frozen=True):
     default: Any
     description: str
     choices: tuple[str, ...] = ()
+    label: str = ""
+    """What a screen calls it; empty for its key."""
+
+    @property
+    def title(self) -> str:
+        """What a screen calls it."""
+        return self.label or self.key
 
     @property
     def name(self) -> str:
@@ -93,6 +100,7 @@ def table_fields(table: str) -> list[SettingField]:
                 default=info.default,
                 description=meta.description or "",
                 choices=get_args(kind) if is_choice else (),
+                label=meta.title or "",
             )
         )
     return fields

@@ -31,76 +31,110 @@ class SettingsError(OneLineError):
     """The settings file cannot be used; the message names the file and the key."""
 
 
-def _about(description: str, **bounds: Any) -> Meta:
-    meta: Meta = Meta(description=description, **bounds)
+def _about(label: str, description: str, **bounds: Any) -> Meta:
+    """A setting with its name on the screen, and what it is."""
+    meta: Meta = Meta(title=label, description=description, **bounds)
     return meta
 
 
-def _number(description: str, **bounds: float) -> Meta:
+def _number(label: str, description: str, **bounds: float) -> Meta:
     """A float of llama.cpp: with both bounds, so that neither ``inf`` nor ``nan`` is valid."""
     if not {"ge", "gt"} & set(bounds):
         bounds["ge"] = -LARGEST_FLOAT
-    return _about(description, **{"le": LARGEST_FLOAT, **bounds})
+    return _about(label, description, **{"le": LARGEST_FLOAT, **bounds})
 
 
-def _count(description: str, *, ge: int, le: int = LARGEST_INT) -> Meta:
+def _count(label: str, description: str, *, ge: int, le: int = LARGEST_INT) -> Meta:
     """A whole number that llama.cpp takes as it is."""
-    return _about(description, ge=ge, le=le)
+    return _about(label, description, ge=ge, le=le)
 
 
 class Sampling(Struct, frozen=True, forbid_unknown_fields=True):
     """How the next token is chosen; the names are llama.cpp's."""
 
     temperature: Annotated[
-        float, _number("Randomness; 0 always takes the most likely token", ge=0)
+        float, _number("Temperature", "Randomness; 0 always takes the most likely token", ge=0)
     ] = 0.7
     top_k: Annotated[
         int,
-        _count("Keep the k most likely tokens; 0 keeps all (1024 before top-p, for speed)", ge=0),
+        _count(
+            "Top-k",
+            "Keep the k most likely tokens; 0 keeps all (1024 before top-p, for speed)",
+            ge=0,
+        ),
     ] = 40
     top_p: Annotated[
-        float, _number("Keep the most likely tokens whose probabilities add up to this", ge=0, le=1)
+        float,
+        _number(
+            "Top-p", "Keep the most likely tokens whose probabilities add up to this", ge=0, le=1
+        ),
     ] = 0.95
     min_p: Annotated[
         float,
-        _number("Keep tokens at least this likely, relative to the most likely one", ge=0, le=1),
+        _number(
+            "Min-p", "Keep tokens at least this likely, relative to the most likely one", ge=0, le=1
+        ),
     ] = 0.05
     repeat_penalty: Annotated[
-        float, _number("Make tokens that occurred before less likely; 1 is off", gt=0)
+        float,
+        _number("Repeat penalty", "Make tokens that occurred before less likely; 1 is off", gt=0),
     ] = 1.0
     frequency_penalty: Annotated[
-        float, _number("Make tokens less likely the more often they occurred; 0 is off")
+        float,
+        _number(
+            "Frequency penalty", "Make tokens less likely the more often they occurred; 0 is off"
+        ),
     ] = 0.0
     presence_penalty: Annotated[
-        float, _number("Make tokens less likely if they occurred at all; 0 is off")
+        float,
+        _number("Presence penalty", "Make tokens less likely if they occurred at all; 0 is off"),
     ] = 0.0
     penalty_last_n: Annotated[
-        int, _count("How many of the last tokens these penalties consider", ge=0)
+        int,
+        _count("Penalized tokens", "How many of the last tokens these penalties consider", ge=0),
     ] = 64
     dry_multiplier: Annotated[
-        float, _number("Strength of DRY, against verbatim repetition; 0 is off", ge=0)
+        float,
+        _number("DRY strength", "Strength of DRY, against verbatim repetition; 0 is off", ge=0),
     ] = 0.0
     dry_base: Annotated[
-        float, _number("How fast DRY grows with the length of a repetition", ge=1)
+        float, _number("DRY base", "How fast DRY grows with the length of a repetition", ge=1)
     ] = 1.75
     dry_allowed_length: Annotated[
-        int, _count("Repetitions up to this length are not penalized by DRY", ge=0)
+        int,
+        _count(
+            "DRY allowed length", "Repetitions up to this length are not penalized by DRY", ge=0
+        ),
     ] = 2
-    dry_penalty_last_n: Annotated[int, _count("How many tokens DRY looks back", ge=0)] = 1024
+    dry_penalty_last_n: Annotated[
+        int, _count("DRY looks back", "How many tokens DRY looks back", ge=0)
+    ] = 1024
     xtc_probability: Annotated[
-        float, _number("Chance to exclude the most likely tokens (XTC); 0 is off", ge=0, le=1)
+        float,
+        _number(
+            "XTC probability",
+            "Chance to exclude the most likely tokens (XTC); 0 is off",
+            ge=0,
+            le=1,
+        ),
     ] = 0.0
     xtc_threshold: Annotated[
-        float, _number("How likely a token must be to be excluded by XTC", ge=0, le=1)
+        float,
+        _number("XTC threshold", "How likely a token must be to be excluded by XTC", ge=0, le=1),
     ] = 0.1
     mirostat: Annotated[
-        int, _count("1 or 2: use Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2)
+        int,
+        _count(
+            "Mirostat", "1 or 2: use Mirostat in place of top-k, top-p, min-p and XTC", ge=0, le=2
+        ),
     ] = 0
-    mirostat_tau: Annotated[float, _number("Target surprise of Mirostat", gt=0)] = 5.0
-    mirostat_eta: Annotated[float, _number("Learning rate of Mirostat", gt=0)] = 0.1
+    mirostat_tau: Annotated[float, _number("Mirostat tau", "Target surprise of Mirostat", gt=0)] = (
+        5.0
+    )
+    mirostat_eta: Annotated[float, _number("Mirostat eta", "Learning rate of Mirostat", gt=0)] = 0.1
     seed: Annotated[
         Annotated[int, Meta(ge=0, lt=2**32)] | None,
-        _about("The same seed gives the same answer; empty takes a new one each time"),
+        _about("Seed", "The same seed gives the same answer; empty takes a new one each time"),
     ] = None
 
 
@@ -109,46 +143,74 @@ class ModelSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     default: Annotated[
         str | None,
-        _about("A name, GGUF file or server:URL; empty takes the first one installed"),
+        _about(
+            "Default model", "A name, GGUF file or server:URL; empty takes the first one installed"
+        ),
     ] = None
     context: Annotated[
-        int, _count("Size of the context in tokens; 0 takes what the model was trained with", ge=0)
+        int,
+        _count(
+            "Context",
+            "Size of the context in tokens; 0 takes what the model was trained with",
+            ge=0,
+        ),
     ] = 4096
     threads: Annotated[
         int,
         _count(
-            "Threads that generate the answer; 0 adapts to the free cores", ge=0, le=MOST_THREADS
+            "Threads",
+            "Threads that generate the answer; 0 adapts to the free cores",
+            ge=0,
+            le=MOST_THREADS,
         ),
     ] = 0
     threads_batch: Annotated[
-        int, _count("Threads that read the prompt; 0 adapts in the same way", ge=0, le=MOST_THREADS)
+        int,
+        _count(
+            "Threads for prompts",
+            "Threads that read the prompt; 0 adapts in the same way",
+            ge=0,
+            le=MOST_THREADS,
+        ),
     ] = 0
     gpu_layers: Annotated[
         Annotated[int, Meta(ge=-1, le=LARGEST_INT)] | None,
-        _about("Layers on the GPU; empty takes as many as fit, 0 none, -1 all"),
+        _about("GPU layers", "Layers on the GPU; empty takes as many as fit, 0 none, -1 all"),
     ] = None
     kv_type: Annotated[
         KvType,
-        _about("Numbers in the KV cache: f16, or q8_0 with half the memory and snapshots"),
+        _about(
+            "KV cache", "Numbers in the KV cache: f16, or q8_0 with half the memory and snapshots"
+        ),
     ] = "f16"
     prompt_lookup: Annotated[
         bool,
-        _about("Guess tokens that occurred before, where it is faster; not with a fixed seed"),
+        _about(
+            "Prompt lookup",
+            "Guess tokens that occurred before, where it is faster; not with a fixed seed",
+        ),
     ] = True
     draft: Annotated[
         str | None,
         _about(
+            "Draft model",
             "A small model with the same vocabulary that guesses tokens, where it is faster; none "
-            "to use no model's own"
+            "to use no model's own",
         ),
     ] = None
     server_silence_s: Annotated[
         float,
-        _number("Seconds that a server may send nothing before an answer fails", ge=1, le=86400),
+        _number(
+            "Server silence (s)",
+            "Seconds that a server may send nothing before an answer fails",
+            ge=1,
+            le=86400,
+        ),
     ] = 300.0
     snapshot_gib: Annotated[
         float,
         _number(
+            "Snapshots (GiB)",
             "GiB on disk for the states of conversations, so that they open at once; 0 saves none",
             ge=0,
             le=1 << 20,
@@ -160,27 +222,38 @@ class ChatSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """What a new conversation starts with."""
 
     system: Annotated[
-        str, _about("System prompt: what the model is told before the first turn")
+        str, _about("System prompt", "System prompt: what the model is told before the first turn")
     ] = DEFAULT_SYSTEM
     moderation: Annotated[
-        bool, _about("Ask the model to decline unethical, controversial or sensitive topics")
+        bool,
+        _about(
+            "Moderation", "Ask the model to decline unethical, controversial or sensitive topics"
+        ),
     ] = True
     format: Annotated[
-        str | None, _about("Prompt format; empty takes the model's own chat template")
+        str | None,
+        _about("Prompt format", "Prompt format; empty takes the model's own chat template"),
     ] = None
-    max_tokens: Annotated[int, _count("Maximum number of tokens in an answer", ge=1)] = 1024
+    max_tokens: Annotated[
+        int, _count("Longest answer", "Maximum number of tokens in an answer", ge=1)
+    ] = 1024
     think: Annotated[
         bool | None,
-        _about("Whether the model thinks before it answers; empty leaves it to its template"),
+        _about(
+            "Think first",
+            "Whether the model thinks before it answers; empty leaves it to its template",
+        ),
     ] = None
     max_thinking_tokens: Annotated[
-        int, _count("Maximum number of tokens in the thought before an answer", ge=0)
+        int,
+        _count("Longest thought", "Maximum number of tokens in the thought before an answer", ge=0),
     ] = 2048
     overflow: Annotated[
         Overflow,
         _about(
+            "When context is full",
             "When the context is full: drop, summarize or shift out the oldest turns that are not "
-            "pinned, or stop"
+            "pinned, or stop",
         ),
     ] = "drop"
 
@@ -190,10 +263,17 @@ class IdleSettings(Struct, frozen=True, forbid_unknown_fields=True):
 
     work: Annotated[
         IdleTime,
-        _about("When the open conversation is read ahead and titled: always, plugged-in or never"),
+        _about(
+            "Read ahead",
+            "When the open conversation is read ahead and titled: always, plugged-in or never",
+        ),
     ] = "always"
     titles: Annotated[
-        bool, _about("Whether the model then writes a title for a conversation that has none yet")
+        bool,
+        _about(
+            "Write titles",
+            "Whether the model then writes a title for a conversation that has none yet",
+        ),
     ] = True
 
 
@@ -201,10 +281,13 @@ class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """How the screen looks."""
 
     theme: Annotated[
-        str, _about("baize-dark, baize-light, a theme of Textual, or one from the folder themes")
+        str,
+        _about(
+            "Theme", "baize-dark, baize-light, a theme of Textual, or one from the folder themes"
+        ),
     ] = "baize-dark"
     reasoning: Annotated[
-        Reasoning, _about("Whether the reasoning of a model is shown folded or open")
+        Reasoning, _about("Reasoning", "Whether the reasoning of a model is shown folded or open")
     ] = "folded"
 
 

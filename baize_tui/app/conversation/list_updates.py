@@ -58,6 +58,7 @@ class ListUpdates:
         surface.end_problem(PROBLEM, READ_AGAIN)
         self._version = listed.version
         self._update_title(listed.conversations)
+        surface.heading.show(surface.view.conversation)
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
 

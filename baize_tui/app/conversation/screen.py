@@ -49,6 +49,7 @@ from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
 from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.app.widgets.fixed_text import FixedText
+from baize_tui.app.widgets.heading import Heading
 from baize_tui.app.widgets.notices import Notices
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.queue_lines import QueueLines
@@ -93,6 +94,7 @@ class ConversationScreen(Screen[None]):
         self.prompt = Prompt(state.actions)
         self.status = StatusLine(state.actions)
         self.conversation_list = ConversationList()
+        self.heading = Heading()
         self.queue_lines = QueueLines(state.keys["take_back"], state.keys["remove"])
         self._is_ending = False
         self._not_a_command = ""
@@ -105,6 +107,7 @@ class ConversationScreen(Screen[None]):
             self.prompt,
             self.status,
             self.conversation_list,
+            self.heading,
         )
         self._surface = surface
         undo_stack = self._undo_stack = UndoStack()
@@ -136,6 +139,7 @@ class ConversationScreen(Screen[None]):
         yield self.status
         yield self.conversation_list
         with Vertical(id="column"):
+            yield self.heading
             yield self.transcript
             if not self.app._disable_notifications:
                 yield Notices(id="notices")
@@ -193,6 +197,7 @@ class ConversationScreen(Screen[None]):
         # Not HORIZONTAL_BREAKPOINTS: a class on the screen restyles every widget.
         columns, lines = event.size
         self.conversation_list.set_class(columns < NARROW, "-narrow")
+        self.heading.screen_resized(lines)
         too_small = columns < SMALLEST[0] or lines < SMALLEST[1]
         if self._too_small.display != too_small:
             self._too_small.display = too_small

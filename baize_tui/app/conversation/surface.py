@@ -12,6 +12,7 @@ from baize_tui.app.conversation.view_state import ViewState
 from baize_tui.app.state import ClientState
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.heading import Heading
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.status_line import StatusLine
 from baize_tui.chat.chat import Chat
@@ -29,6 +30,7 @@ class Surface(Struct, frozen=True, eq=False):
     prompt: Prompt
     status: StatusLine
     conversation_list: ConversationList
+    heading: Heading
 
     @property
     def chat(self) -> Chat:

@@ -13,6 +13,8 @@ from baize_tui.catalog.recipes import CatalogModel
 
 Entry = CatalogModel | CatalogAdapter
 
+HEADER = f"{'Name':<26} {'Size':>9}   {'Fit':<12} Licence"
+"""The columns of ``row_text``."""
 NOT_DOWNLOADED, FILE_GONE = "not downloaded", "file is gone"
 
 

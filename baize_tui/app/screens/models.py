@@ -18,6 +18,7 @@ from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
 from baize_tui.app.screens.model_texts import (
+    HEADER,
     Entry,
     adapter_hint,
     details_text,
@@ -65,7 +66,9 @@ class ModelsScreen(Dialog[str | None]):
     DEFAULT_CSS = """
     ModelsScreen {
         .dialog { height: 94%; }
+        .header { height: 1; margin: 1 0 0 0; color: $foreground 65%; text-wrap: nowrap; }
         OptionList {
+            margin: 0;
             height: 1fr;
             max-height: 100%;
             text-wrap: nowrap;
@@ -102,6 +105,7 @@ class ModelsScreen(Dialog[str | None]):
         with Vertical(classes="dialog -tall"):
             yield Static(TITLE, classes="title", markup=False)
             yield LineInput(placeholder=SEARCH, compact=True)
+            yield Static(HEADER, classes="header", markup=False)
             yield OptionList(id="choices", compact=True, markup=False)
             yield Static("", id="details", markup=False)
             yield Static("", id="notice", markup=False)

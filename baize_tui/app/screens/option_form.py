@@ -72,7 +72,7 @@ class OptionRow(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield Static(self.option.field.key, classes="name", markup=False)
+            yield Static(self.option.field.title, classes="name", markup=False)
             yield self._control()
         yield Static("", classes="error", markup=False)
 
@@ -100,7 +100,7 @@ class OptionRow(Vertical):
     def _show_mark(self) -> None:
         name = self.query_one(".name", Static)
         name.set_class(self.option.differs, "-differs")
-        name.update(f"{'•' if self.option.differs else ' '} {self.option.field.key}")
+        name.update(f"{'•' if self.option.differs else ' '} {self.option.field.title}")
 
     async def change(self, value: OptionValue) -> bool:
         """Save ``value``, None for the default; False if it is not allowed."""

@@ -74,7 +74,9 @@ class OptionsScreen(Dialog[None]):
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         for row in event.widget.ancestors:
             if isinstance(row, OptionRow):
-                self._description.update(row.option.field.description)
+                field = row.option.field
+                key = f" ({field.name})" if field.label else ""
+                self._description.update(f"{field.description}{key}")
 
     async def action_close(self) -> None:
         row = await self._form.save_all()

@@ -25,7 +25,10 @@ class SettingsScreen(OptionsScreen):
             "look.theme": themes,
         }
         parts = [
-            FormPart(f"{table} · {struct.__doc__}", [self._option(f) for f in table_fields(table)])
+            FormPart(
+                f"{table.title()} · {struct.__doc__}",
+                [self._option(f) for f in table_fields(table)],
+            )
             for table, struct in TABLES.items()
         ]
         hint = f"{HINT}\n{clean_line(str(state.paths.settings_file))}"

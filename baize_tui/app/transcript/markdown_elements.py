@@ -57,7 +57,7 @@ class _Quote(BlockQuote):
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         inner = options.update(width=max(options.max_width - 4, 1))
-        bar = decoration("▌ ", self.style)
+        bar = decoration("▌ ", console.get_style("markdown.block_quote_bar"))
         for line in console.render_lines(self.elements, inner, style=self.style):
             yield bar
             yield from line

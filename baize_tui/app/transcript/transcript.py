@@ -315,7 +315,7 @@ class Transcript(ScrollView):
 
     @property
     def _text_width(self) -> int:
-        return max(min(self.size.width - 1, TEXT_COLUMN + 2), 8)
+        return max(min(self.size.width - 2, TEXT_COLUMN + 2), 8)
 
     @property
     def _height(self) -> int:
