@@ -36,6 +36,8 @@ from baize_tui.store.words import Term
 
 TEXT_COLUMN = 100
 """The most cells in a line: longer lines are hard to read."""
+NARROW = 40
+"""Cells below which the text goes nearly to the right edge."""
 KEPT_STRIPS = 500
 """Lines whose rendering is kept."""
 _FOUND = ("transcript--found", "transcript--found-here")
@@ -315,7 +317,8 @@ class Transcript(ScrollView):
 
     @property
     def _text_width(self) -> int:
-        return max(min(self.size.width - 2, TEXT_COLUMN + 2), 8)
+        gutter = 2 if self.size.width >= NARROW else 1
+        return max(min(self.size.width - gutter, TEXT_COLUMN + 2), 8)
 
     @property
     def _height(self) -> int:

@@ -48,7 +48,7 @@ async def test_a_setting_is_saved_and_comments_in_the_file_stay(
     engine = ScriptedEngine("Yes.")
     async with run_app(engine, settings=settings) as pilot:
         await open_settings(pilot)
-        assert name_of(pilot, "temperature") == "• temperature"
+        assert name_of(pilot, "temperature") == "• Temperature"
         field = row(pilot, "temperature").query_one(Input)
         assert field.value == "1.0"
         field.focus()
@@ -148,7 +148,7 @@ async def test_options_of_a_conversation_apply_only_there(run_app: RunApp) -> No
     async with run_app(engine) as pilot:
         await ask(pilot, "Hi", "Yes.")
         await open_conversation_options(pilot)
-        assert name_of(pilot, "temperature") == "  temperature"
+        assert name_of(pilot, "temperature") == "  Temperature"
         row(pilot, "temperature").query_one(Input).value = "0.1"
         row(pilot, "system").query_one(TextArea).text = "You are a pirate."
         row(pilot, "moderation").query_one(Select).value = False
@@ -162,7 +162,7 @@ async def test_options_of_a_conversation_apply_only_there(run_app: RunApp) -> No
         assert asked.sampling.temperature == 0.1
         assert asked.prompt.messages[0].content == "You are a pirate."
         await open_conversation_options(pilot)
-        assert name_of(pilot, "temperature") == "• temperature"
+        assert name_of(pilot, "temperature") == "• Temperature"
         await close(pilot)
         await pilot.press("ctrl+n")
         await ask(pilot, "Elsewhere", "Yes.")
