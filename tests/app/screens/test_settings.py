@@ -152,7 +152,7 @@ async def test_options_of_a_conversation_apply_only_there(run_app: RunApp) -> No
         row(pilot, "temperature").query_one(Input).value = "0.1"
         row(pilot, "system").query_one(TextArea).text = "You are a pirate."
         row(pilot, "moderation").query_one(Select).value = False
-        await wait_until(lambda: name_of(pilot, "moderation") == "• moderation", "the mark")
+        await wait_until(lambda: name_of(pilot, "moderation") == "• Moderation", "the mark")
         await close(pilot)
         await wait_until(lambda: "You are a pirate." in shown(pilot), "the head")
         assert "not moderated" in status(pilot)
