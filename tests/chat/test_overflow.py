@@ -390,15 +390,6 @@ async def test_a_draft_that_does_not_fit_is_read_as_it_will_be_asked(make_talk: 
     assert len(talk.engine.writer.requests) == 1
 
 
-async def test_without_saved_states_nothing_is_cut_that_may_be_needed(make_talk: MakeTalk) -> None:
-    talk = await begun(make_talk(overflow="drop", saves_states=False))
-    await nearly_full(talk, left=10)
-    before = await used(talk)
-    await talk.prepare()
-    await wait_until(lambda: talk.engine.warmed)
-    assert talk.engine.tokens_of(talk.engine.warmed[0].prompt) == before
-
-
 async def test_a_prepared_summary_of_other_turns_is_not_used(make_talk: MakeTalk) -> None:
     talk = await begun(make_talk())
     await nearly_full(talk, left=10)
@@ -433,11 +424,15 @@ async def test_the_cache_may_be_shifted_for_the_question_that_cuts(make_talk: Ma
     assert not talk.engine.requests[-1].shift
 
 
-@pytest.mark.parametrize("overflow", ["shift", "stop"])
+@pytest.mark.parametrize(
+    ("overflow", "saves_states"),
+    [("shift", True), ("stop", True), ("drop", False)],
+    ids=["shift", "stop", "drop, but what leaves may still be needed"],
+)
 async def test_the_whole_conversation_is_read_where_nothing_leaves_it_ahead(
-    make_talk: MakeTalk, overflow: Overflow
+    make_talk: MakeTalk, overflow: Overflow, saves_states: bool
 ) -> None:
-    talk = await begun(make_talk(overflow=overflow))
+    talk = await begun(make_talk(overflow=overflow, saves_states=saves_states))
     await nearly_full(talk, left=10)
     before = await used(talk)
     await talk.prepare()

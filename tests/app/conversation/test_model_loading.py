@@ -28,6 +28,14 @@ from tests.chat.scripted_engine import ScriptedEngine, model
 from tests.conftest import wait_until
 
 
+def conversation_with(model: str, paths: Paths) -> str:
+    """Store a conversation that began with ``model``; returns its id."""
+    store = Store(paths.conversations_file)
+    conversation = store.new_conversation(system="", moderation=False, model=model, title="T")
+    store.close()
+    return conversation.id
+
+
 async def test_a_model_that_does_not_load_is_reported(run_app: RunApp) -> None:
     engine = ScriptedEngine()
     engine.load_failure = EngineFailure("x.gguf is not a GGUF file", "load")
@@ -41,10 +49,8 @@ async def test_a_conversation_continues_with_its_own_model(
     file = tmp_path / "own.gguf"
     file.write_bytes(b"weights")
     write_recipe("own", Recipe(file=str(file)), paths)
-    store = Store(paths.conversations_file)
-    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
-    store.close()
-    async with run_app(ScriptedEngine("Yes."), open_session=conversation.id) as pilot:
+    id = conversation_with("own", paths)
+    async with run_app(ScriptedEngine("Yes."), open_session=id) as pilot:
         await ask(pilot, "Hi", "Yes.")
         running = client(pilot).state.chat.active_model.model
         assert running is not None
@@ -54,15 +60,13 @@ async def test_a_conversation_continues_with_its_own_model(
 async def test_a_client_opened_with_a_conversation_loads_the_model_of_that_at_once(
     run_app: RunApp, paths: Paths
 ) -> None:
-    store = Store(paths.conversations_file)
-    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
-    store.close()
+    id = conversation_with("own", paths)
 
     def find(name: str | None) -> CatalogModel:
         return model(f"/models/{name or 'default'}.gguf", name or "default")
 
     engine = ScriptedEngine("Yes.")
-    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+    async with run_app(engine, open_session=id, find_model=find) as pilot:
         await wait_until(lambda: status(pilot).startswith("own · "), "its own model")
         await ask(pilot, "Hi", "Yes.")
         assert [load.path for load in engine.loads] == ["/models/own.gguf"]
@@ -76,9 +80,7 @@ async def test_a_client_opened_with_a_conversation_loads_the_model_of_that_at_on
 async def test_the_model_of_the_opened_conversation_needs_no_default(
     default_is_known: bool, run_app: RunApp, paths: Paths
 ) -> None:
-    store = Store(paths.conversations_file)
-    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
-    store.close()
+    id = conversation_with("own", paths)
 
     def find(name: str | None) -> CatalogModel:
         if name is None and not default_is_known:
@@ -86,7 +88,7 @@ async def test_the_model_of_the_opened_conversation_needs_no_default(
         return model(f"/models/{name}.gguf", name or "default")
 
     engine = ScriptedEngine("Yes.")
-    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+    async with run_app(engine, open_session=id, find_model=find) as pilot:
         await ask(pilot, "Hi", "Yes.")
         assert [load.path for load in engine.loads] == ["/models/own.gguf"]
 
@@ -94,9 +96,7 @@ async def test_the_model_of_the_opened_conversation_needs_no_default(
 async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
     run_app: RunApp, paths: Paths
 ) -> None:
-    store = Store(paths.conversations_file)
-    conversation = store.new_conversation(system="", moderation=False, model="gone", title="T")
-    store.close()
+    id = conversation_with("gone", paths)
 
     def find(name: str | None) -> CatalogModel:
         if name == "gone":
@@ -104,7 +104,7 @@ async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
         return model()
 
     engine = ScriptedEngine("Yes.")
-    async with run_app(engine, open_session=conversation.id, find_model=find) as pilot:
+    async with run_app(engine, open_session=id, find_model=find) as pilot:
         await say(pilot, "Hi")
         await wait_until(lambda: "the file of gone is gone" in status(pilot), "the reason")
         assert texts(pilot) == ["Hi"]
@@ -120,12 +120,10 @@ async def test_no_other_model_answers_for_a_missing_one_until_it_is_chosen(
 async def test_a_failed_load_of_the_conversations_model_is_one_line(
     run_app: RunApp, paths: Paths
 ) -> None:
-    store = Store(paths.conversations_file)
-    conversation = store.new_conversation(system="", moderation=False, model="own", title="T")
-    store.close()
+    id = conversation_with("own", paths)
     engine = ScriptedEngine("Yes.")
     engine.load_failure = EngineFailure("own.gguf is not a GGUF file", "load")
-    async with run_app(engine, open_session=conversation.id) as pilot:
+    async with run_app(engine, open_session=id) as pilot:
         await wait_until(lambda: "not a GGUF file" in status(pilot), "the reason")
         await say(pilot, "Hi")
         await wait_until(lambda: "not a GGUF file" in status(pilot), "the reason")

@@ -27,6 +27,16 @@ HOSTILE = "no\r\n\x1b]0;title\x07\x9b31m\u202e\U000e0041\n" * 20
 PAGE = send(b"<html><title>Sign in</title></html>", content_type="text/html")
 DEEP = b"[" * 100_000
 
+
+async def check_refused(respond: Respond, expected: str) -> None:
+    """Ask a server that does not answer: the reason is one line with the ``expected`` words."""
+    with serve(respond) as server:
+        async with loaded(server) as engine:
+            line = (await ask(engine)).line
+    assert expected in line
+    check_line(line, server.host)
+
+
 # --- before and instead of an answer --------------------------------------------------------------
 
 REFUSALS: dict[str, tuple[Respond, str]] = {
@@ -55,12 +65,7 @@ REFUSALS: dict[str, tuple[Respond, str]] = {
 
 @pytest.mark.parametrize("name", REFUSALS)
 async def test_a_refusal_is_one_line(name: str) -> None:
-    respond, expected = REFUSALS[name]
-    with serve(respond) as server:
-        async with loaded(server) as engine:
-            line = (await ask(engine)).line
-    assert expected in line
-    check_line(line, server.host)
+    await check_refused(*REFUSALS[name])
 
 
 NO_ANSWERS: dict[str, tuple[Respond, str]] = {
@@ -92,12 +97,7 @@ NO_ANSWERS: dict[str, tuple[Respond, str]] = {
 
 @pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_one_line(name: str) -> None:
-    respond, expected = NO_ANSWERS[name]
-    with serve(respond) as server:
-        async with loaded(server) as engine:
-            line = (await ask(engine)).line
-    assert expected in line
-    check_line(line, server.host)
+    await check_refused(*NO_ANSWERS[name])
 
 
 # --- in the middle of an answer -------------------------------------------------------------------
