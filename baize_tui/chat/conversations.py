@@ -11,17 +11,23 @@ from baize_tui.chat.store_thread import StoreThread
 from baize_tui.store import backups
 from baize_tui.store.records import (
     BranchPosition,
+    BranchRow,
     Conversation,
     ConversationTree,
+    ListedConversation,
     Message,
     TitleSource,
 )
 
+FIRST_PAGE = 200
+"""Conversations of a list that are read before anybody looks further."""
+
 
 class ListedConversations(Struct, frozen=True):
-    """The conversations, last used first, and the version of the file that they were read from."""
+    """The conversations that are listed, pinned ones first, then the last used first, and the
+    version of the file that they were read from."""
 
-    conversations: list[Conversation]
+    conversations: list[ListedConversation]
     unsent: set[str]
     """Ids of those with words that are not sent yet."""
     version: int
@@ -56,18 +62,39 @@ class Conversations:
 
     # --- reading --------------------------------------------------------------------------------
 
-    def list_now(self) -> ListedConversations:
-        """The list, read in this thread: for the first frame, which has to show it."""
+    def list_now(self, *, first: int | None = FIRST_PAGE) -> ListedConversations:
+        """The list, read in this thread: for the first frame, which has to show it.
+
+        ``first`` is how many are read besides the pinned ones; None for all, and then the archived
+        ones follow at the end.
+        """
         version = self._store.version()  # first: what is written meanwhile is then read again
         unsent = self._store.unsent.conversations()
-        return ListedConversations(self._store.conversations(), unsent, version)
+        listed = self._store.listing.listed(first)
+        if first is None:
+            listed += self._store.listing.archived()
+        return ListedConversations(listed, unsent, version)
 
-    async def list_with_version(self) -> ListedConversations:
-        return await self._thread.call(self.list_now)
+    async def list_with_version(self, *, first: int | None = FIRST_PAGE) -> ListedConversations:
+        """The same, read in the background."""
+        return await self._thread.call(self.list_now, first=first)
 
     async def list_all(self, *, deleted: bool = False) -> list[Conversation]:
-        """The conversations, last used first; with ``deleted`` the deleted ones instead."""
+        """The conversations, archived ones included, last used first; with ``deleted`` the deleted
+        ones instead."""
         return await self._thread.call(self._store.conversations, deleted=deleted)
+
+    async def archived(self) -> list[ListedConversation]:
+        """Those that are archived, the last used first."""
+        return await self._thread.call(self._store.listing.archived)
+
+    async def deleted(self) -> list[ListedConversation]:
+        """Those in the trash, the last deleted first."""
+        return await self._thread.call(self._store.listing.deleted)
+
+    async def tags(self) -> dict[str, int]:
+        """All tags, with how many conversations have each, by name."""
+        return await self._thread.call(self._store.listing.tags)
 
     async def version(self) -> int:
         """A number that changes when another client has written to the file."""
@@ -84,6 +111,15 @@ class Conversations:
     async def all_messages(self, conversation_id: str) -> list[Message]:
         """The messages of all branches, oldest first."""
         return await self._thread.call(self._store.all_messages, conversation_id)
+
+    async def branch_rows(self, conversation_id: str) -> list[BranchRow]:
+        """All branches, each below the one that it leaves."""
+
+        def read() -> list[BranchRow]:
+            conversation = self._store.conversation(conversation_id)
+            return self._store.branch_reader.branches(conversation.id, conversation.leaf_id)
+
+        return await self._thread.call(read)
 
     async def branches(self, conversation_id: str) -> dict[int, BranchPosition]:
         """The position of each message that has siblings, by its number."""
@@ -160,6 +196,33 @@ class Conversations:
             return self._store.conversation(conversation_id)
 
         return await self._thread.call(undelete)
+
+    async def change_tags(
+        self, conversation_id: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()
+    ) -> list[str]:
+        """Add tags and remove others; returns all that the conversation has then."""
+        return await self._thread.call(
+            self._store.organizer.change_tags, conversation_id, add, remove
+        )
+
+    async def set_pinned(self, conversation_id: str, pinned: bool) -> None:
+        """Keep a conversation at the top of the list, or no longer."""
+        await self._thread.call(self._store.organizer.set_pinned, conversation_id, pinned)
+
+    async def set_archived(self, conversation_id: str, archived: bool) -> None:
+        """Leave a conversation out of the list, or put it back."""
+        await self._thread.call(self._store.organizer.set_archived, conversation_id, archived)
+
+    async def purge(self, conversation_ids: Sequence[str]) -> list[str]:
+        """Remove deleted conversations for good; returns the ids of those that were removed.
+
+        Others, which are not deleted, stay.
+        """
+        removed = await self._thread.call(self._store.organizer.purge, conversation_ids)
+        if self._forget_state is not None:
+            for conversation_id in removed:
+                await self._forget_state(conversation_id)
+        return removed
 
     async def set_options(self, conversation: Conversation) -> Conversation:
         """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking

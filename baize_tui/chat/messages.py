@@ -47,14 +47,29 @@ class Messages:
         """Hide a message and everything below it; ``undelete`` restores them."""
         await self._thread.call(self._store.delete_message, message_id)
 
-    async def undelete(self, message_id: int) -> Conversation:
-        """Restore a deleted message and show its branch; returns its conversation."""
+    async def undelete(self, message_id: int, *, leaf_id: int | None = None) -> Conversation:
+        """Restore a deleted message, and show its branch, or the one that ends in ``leaf_id``;
+        returns its conversation."""
 
         def undelete() -> Conversation:
-            self._store.undelete_message(message_id)
+            self._store.undelete_message(message_id, leaf_id=leaf_id)
             return self._store.conversation(self._store.message(message_id).conversation_id)
 
         return await self._thread.call(undelete)
+
+    async def show_leaf(self, message_id: int) -> Conversation:
+        """Show the branch that ends in ``message_id``; returns its conversation."""
+
+        def show() -> Conversation:
+            conversation_id = self._store.message(message_id).conversation_id
+            self._store.set_leaf(conversation_id, message_id)
+            return self._store.conversation(conversation_id)
+
+        return await self._thread.call(show)
+
+    async def name_branch(self, message_id: int, name: str) -> None:
+        """Save what the person calls the branch that begins with a message; empty for nothing."""
+        await self._thread.call(self._store.set_branch_name, message_id, name)
 
     async def set_mark(self, message_id: int, mark: Mark | None) -> None:
         """Save what the person thinks of an answer; None removes the mark."""

@@ -111,6 +111,7 @@ def _find_session(conversations: Conversations, options: StartOptions) -> str | 
     if options.session is not None:
         return asyncio.run(conversations.get(options.session)).id
     if options.newest:
-        newest = conversations.list_now().conversations[:1]
-        return newest[0].id if newest else None
+        listed = conversations.list_now(first=1).conversations
+        newest = max(listed, key=lambda each: each.updated_at, default=None)
+        return newest.id if newest is not None else None
     return None

@@ -38,11 +38,16 @@ file is opened, the streaming answers of clients that no longer run become ``int
 ``message_words`` is the index of the words of all messages (``search_index.py``). What it does not
 have yet is noted in ``search_pending`` by triggers.
 
-Deleting sets ``deleted_at``, so it can be undone. A deleted message hides everything below it.
+Deleting sets ``deleted_at``, so it can be undone. A deleted message hides everything below it
+(``visible.py``). ``organizing.py`` removes deleted conversations for good.
+
+``tags``, ``pinned`` and ``archived`` are how the person has organized the conversations. ``name``
+is what they call the branch that begins with a message.
 
 The modules: ``database.py`` opens the file and runs transactions, ``conversations.py`` queries
-conversations and messages, ``answers.py`` writes answers while they stream, ``unsent.py`` stores
-what is not sent, ``trees.py`` reads and adds whole conversations, ``backups.py`` writes and
-restores backups, ``search.py`` finds what a person types (``search_query.py``) by its words
-(``words.py``), ``errors.py`` lists what can go wrong.
+conversations and messages, ``listing.py`` reads lists of them quickly, ``branches.py`` the branches
+of one, ``organizing.py`` tags, pins, archives and removes them, ``answers.py`` writes answers while
+they stream, ``unsent.py`` stores what is not sent, ``trees.py`` reads and adds whole conversations,
+``backups.py`` writes and restores backups, ``search.py`` finds what a person types
+(``search_query.py``) by its words (``words.py``), ``errors.py`` lists what can go wrong.
 """

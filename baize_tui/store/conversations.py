@@ -13,8 +13,11 @@ import msgspec
 
 from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.store.answers import NOW_OR_LATER, AnswerWriter
+from baize_tui.store.branches import BranchReader
 from baize_tui.store.database import Database
 from baize_tui.store.errors import StoreError, UnknownConversation
+from baize_tui.store.listing import Listing
+from baize_tui.store.organizing import Organizer
 from baize_tui.store.records import (
     BranchPosition,
     Conversation,
@@ -28,6 +31,7 @@ from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read
 from baize_tui.store.search_index import SearchIndex
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
+from baize_tui.store.visible import visible_messages, without_deleted
 
 if TYPE_CHECKING:
     from baize_tui.store.search import Searcher
@@ -36,16 +40,25 @@ NEW_TITLE = "New conversation"
 """Shown for a conversation without a title."""
 _WITHOUT_IDS = (
     "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
-    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary"
+    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary, name"
 )
+_QUESTIONS = """
+SELECT message.id, message.parent_id, text
+FROM message CROSS JOIN conversation ON conversation.id = conversation_id
+WHERE role = 'user' AND conversation.deleted_at IS NULL AND message.id < ?
+ORDER BY message.id DESC LIMIT ?
+"""
+_LAST = 1 << 62
+"""Above the number of any message."""
 _ConversationColumn = Literal["deleted_at", "leaf_id"]
-_MessageColumn = Literal["mark", "pinned", "summary"]
+_MessageColumn = Literal["mark", "pinned", "summary", "name"]
 
 
 class Store:
     """Conversations and messages in one file; ``answers`` writes those that stream, ``unsent``
-    keeps what is not sent yet, ``trees`` reads and adds whole conversations, and ``searcher``
-    finds what ``search_index`` has.
+    keeps what is not sent yet, ``trees`` reads and adds whole conversations, ``listing`` reads the
+    lists of them, ``branch_reader`` the branches of one, ``organizer`` tags, archives and removes
+    them, and ``searcher`` finds what ``search_index`` has.
 
     All methods may be called from any thread, and raise ``StoreError`` when the file cannot be
     read or written.
@@ -64,6 +77,9 @@ class Store:
         self.unsent = UnsentStore(self.database)
         self.trees = TreeStore(self.database)
         self.search_index = SearchIndex(self.database)
+        self.listing = Listing(self.database)
+        self.branch_reader = BranchReader(self.database)
+        self.organizer = Organizer(self.database, self.search_index)
         self.answers.mark_interrupted()
 
     @cached_property
@@ -175,7 +191,7 @@ class Store:
         return bool(changed)
 
     def delete(self, conversation_id: str) -> None:
-        """Hide the conversation; ``undelete`` restores it with all its messages."""
+        """Put the conversation into the trash; ``undelete`` restores it with all its messages."""
         self._set_conversation_column(conversation_id, "deleted_at", time.time())
 
     def undelete(self, conversation_id: str) -> None:
@@ -243,13 +259,18 @@ class Store:
             raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
 
     def questions(self, limit: int = 200) -> list[str]:
-        """What the person wrote in all conversations, latest first, without repetitions."""
-        rows = self.database.rows(
-            "SELECT text FROM message WHERE role = 'user' AND deleted_at IS NULL "
-            "ORDER BY id DESC LIMIT ?",
-            limit,
-        )
-        return list(dict.fromkeys(clean_text(row["text"]) for row in rows))
+        """At least ``limit`` of the messages that the person wrote in all conversations, if there
+        are so many, latest first, without repetitions and without what was deleted."""
+        texts: dict[str, None] = {}
+        before = _LAST
+        while len(texts) < limit:
+            rows = self.database.rows(_QUESTIONS, before, limit)
+            if not rows:
+                break
+            before = rows[-1]["id"]
+            visible = without_deleted(self.database, rows)
+            texts |= dict.fromkeys(clean_text(row["text"]) for row in visible)
+        return list(texts)
 
     def version(self) -> int:
         """A number that changes when another client has written to the file."""
@@ -263,12 +284,11 @@ class Store:
         return self.path(leaf) if leaf is not None else []
 
     def all_messages(self, conversation_id: str) -> list[Message]:
-        """The messages of all branches, oldest first."""
+        """The messages of all branches, oldest first, without deleted ones and what is below."""
         rows = self.database.rows(
-            "SELECT * FROM message WHERE conversation_id = ? AND deleted_at IS NULL ORDER BY id",
-            conversation_id,
+            "SELECT * FROM message WHERE conversation_id = ? ORDER BY id", conversation_id
         )
-        return [read_message(row) for row in rows]
+        return [read_message(row) for row in visible_messages(rows)]
 
     def path(self, message_id: int) -> list[Message]:
         """``message_id`` and the messages before it, oldest first."""
@@ -328,8 +348,10 @@ class Store:
                 ),
             ).lastrowid
             connection.execute(
-                f"UPDATE conversation SET leaf_id = ?, updated_at = {NOW_OR_LATER} WHERE id = ?",
-                (number, now, conversation_id),
+                f"UPDATE conversation SET leaf_id = ?, updated_at = {NOW_OR_LATER}, "
+                # Whoever writes in an archived conversation uses it again.
+                "archived = archived AND ? <> 'user' WHERE id = ?",
+                (number, now, role, conversation_id),
             )
             if unsent is not None:
                 connection.execute("DELETE FROM unsent WHERE id = ?", (unsent,))
@@ -343,6 +365,10 @@ class Store:
     def set_pinned(self, message_id: int, pinned: bool) -> None:
         """Save whether the message's turn stays in a full context."""
         self._set_message_column(message_id, "pinned", pinned)
+
+    def set_branch_name(self, message_id: int, name: str) -> None:
+        """Save what the person calls the branch that begins with a message; empty for nothing."""
+        self._set_message_column(message_id, "name", clean_line(name) or None)
 
     def set_summary(self, message_id: int, summary: str) -> None:
         """Save what the model is told in place of the turns above a message."""
@@ -397,8 +423,7 @@ class Store:
         """Show a branch with the message, unless it is on the one that is shown; returns its
         conversation."""
         conversation = self.conversation(self.message(message_id).conversation_id)
-        rows = self.database.rows(_path_query("message.id"), conversation.leaf_id, -1)
-        if any(row["id"] == message_id for row in rows):
+        if self._is_on_path(message_id, conversation.leaf_id):
             return conversation
         self.set_leaf(conversation.id, self.leaf_below(message_id))
         return self.conversation(conversation.id)
@@ -406,11 +431,13 @@ class Store:
     def delete_message(self, message_id: int) -> None:
         """Hide a message and everything below it; ``undelete_message`` restores them.
 
-        Afterwards the branch of a sibling is shown, or the messages before it.
+        If it was shown, the branch of a sibling is shown afterwards, or the messages before it.
         """
         message = self.message(message_id)
-        others = [sibling for sibling in self.siblings(message_id) if sibling != message_id]
-        leaf = self.leaf_below(others[-1]) if others else message.parent_id
+        leaf = self.conversation(message.conversation_id).leaf_id
+        if self._is_on_path(message_id, leaf):
+            others = [sibling for sibling in self.siblings(message_id) if sibling != message_id]
+            leaf = self.leaf_below(others[-1]) if others else message.parent_id
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE message SET deleted_at = ? WHERE id = ?", (time.time(), message_id)
@@ -419,12 +446,17 @@ class Store:
                 "UPDATE conversation SET leaf_id = ? WHERE id = ?", (leaf, message.conversation_id)
             )
 
-    def undelete_message(self, message_id: int) -> None:
-        """Restore a deleted message, and show its branch."""
+    def _is_on_path(self, message_id: int, leaf_id: int | None) -> bool:
+        rows = self.database.rows(_path_query("message.id"), leaf_id, -1)
+        return any(row["id"] == message_id for row in rows)
+
+    def undelete_message(self, message_id: int, *, leaf_id: int | None = None) -> None:
+        """Restore a deleted message, and show its branch, or the one that ends in ``leaf_id``."""
         message = self.message(message_id)
         with self.database.transaction() as connection:
             connection.execute("UPDATE message SET deleted_at = NULL WHERE id = ?", (message_id,))
-        self.set_leaf(message.conversation_id, self.leaf_below(message_id))
+        leaf = self.leaf_below(message_id) if leaf_id is None else leaf_id
+        self.set_leaf(message.conversation_id, leaf)
 
 
 def _path_query(columns: str) -> str:

@@ -202,6 +202,8 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is removed or replaced is overwritten: else unused parts of the file would have it.
+        connection.execute("PRAGMA secure_delete = ON")
         migrate(connection)
         # Reads the pages where damage would otherwise show only later.
         connection.execute("SELECT count(*), max(updated_at) FROM conversation").fetchone()
@@ -283,6 +285,16 @@ class Database:
                 connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise self.translate(error) from error
+
+    def overwrite_removed(self) -> None:
+        """Bring what was written into the file itself, so that its earlier content is gone there.
+
+        While another client reads or writes, that happens later.
+
+        Raises:
+            StoreError: the file cannot be written.
+        """
+        self.rows("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def copy_to(self, target: Path) -> None:
         """Copy the database to the file ``target``; other clients may write meanwhile.

@@ -136,6 +136,18 @@ BEGIN INSERT OR IGNORE INTO search_pending VALUES (old.id, old.role, old.text, o
 old.provenance, old.mark, old.created_at); END;
 """
 
+_ORGANIZING = """
+-- JSON: the names that the person gave the conversation, to find it by
+ALTER TABLE conversation ADD COLUMN tags TEXT NOT NULL DEFAULT '[]';
+-- 1: it stays at the top of the list
+ALTER TABLE conversation ADD COLUMN pinned INTEGER NOT NULL DEFAULT 0;
+-- 1: it is not in the list, and still found
+ALTER TABLE conversation ADD COLUMN archived INTEGER NOT NULL DEFAULT 0;
+-- what the person calls the branch that begins with this message; NULL: nothing
+ALTER TABLE message ADD COLUMN name TEXT;
+CREATE INDEX conversation_pinned ON conversation (updated_at DESC) WHERE pinned <> 0;
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -146,6 +158,7 @@ STEPS: tuple[str, ...] = (
     _TITLE_SOURCES,
     _SUMMARIES,
     _SEARCH,
+    _ORGANIZING,
 )
 VERSION = len(STEPS)
 

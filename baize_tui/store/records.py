@@ -45,6 +45,25 @@ class Conversation(Struct, frozen=True):
     think: bool | None = None
     """Whether the model thinks before it answers; None leaves it to the settings."""
     title_source: TitleSource = "none"
+    tags: list[str] = []
+    """Names to find it by, as ``tags.clean_tags`` has them."""
+    pinned: bool = False
+    """Whether it stays at the top of the list."""
+    archived: bool = False
+    """Whether it is left out of the list. It is still found, and comes back with a new message."""
+
+
+class ListedConversation(Struct, frozen=True, gc=False):
+    """What a list shows of a conversation; thousands are read at once."""
+
+    id: str
+    title: str
+    title_source: TitleSource
+    updated_at: float
+    tags: tuple[str, ...] = ()
+    pinned: bool = False
+    archived: bool = False
+    deleted_at: float | None = None
 
 
 class AnswerSummary(Struct, frozen=True):
@@ -101,6 +120,8 @@ class Message(Struct, frozen=True):
     summary: str = ""
     """What the model is told in place of the turns above this message, where it no longer sees
     them; it belongs to every branch that contains the message."""
+    name: str = ""
+    """What the person calls the branch that begins with this message."""
 
     @property
     def tokens_used(self) -> int | None:
@@ -176,6 +197,8 @@ class SearchResult(Struct, frozen=True):
     """A line of the text around the first match."""
     matches: tuple[tuple[int, int], ...]
     """The characters of ``excerpt`` that match: where each match begins and ends."""
+    archived: bool = False
+    """Whether its conversation is archived."""
 
 
 class SearchResults(Struct, frozen=True):
@@ -190,11 +213,44 @@ class SearchResults(Struct, frozen=True):
     """False if every message was read instead, because this SQLite has no FTS5."""
 
 
+class BranchStart(Struct, frozen=True):
+    """The message that a branch begins with, as far as it is shown."""
+
+    id: int
+    role: MessageRole
+    state: MessageState
+    text: str
+    """Its beginning."""
+    created_at: float
+    model: str
+    """What gave the answer; empty for a question, and if that is unknown."""
+    mark: Mark | None
+    name: str
+    """What the person calls the branch."""
+
+
 class BranchPosition(NamedTuple):
     """Which of several siblings a message is, counted from 1."""
 
     position: int
     total: int
+
+
+class BranchRow(Struct, frozen=True):
+    """A branch in the list of all: from a message to where the conversation branches next."""
+
+    start: BranchStart
+    position: BranchPosition
+    guides: tuple[bool, ...]
+    """For the branch and those that it is below, outermost first: whether another one follows at
+    the same place."""
+    messages: int
+    end_id: int
+    """Its last message."""
+    leaf_id: int
+    """The newest message of this branch and all that leave it."""
+    shown: bool
+    """Whether it is a part of what is shown."""
 
 
 class AnswerContent(Struct, frozen=True):

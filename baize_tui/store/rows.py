@@ -20,11 +20,21 @@ from msgspec.structs import replace
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, clean_text, clean_values
 from baize_tui.settings import Overflow, Scale
-from baize_tui.store.records import AnswerSummary, Conversation, Mark, Message, TitleSource
+from baize_tui.store.records import (
+    AnswerSummary,
+    Conversation,
+    ListedConversation,
+    Mark,
+    Message,
+    TitleSource,
+)
+from baize_tui.store.tags import clean_tags
 
 MARK_NUMBERS: dict[Mark | None, int | None] = {"good": 1, "bad": -1, None: None}
 """How the column ``mark`` stores a mark."""
 _MARKS = {number: mark for mark, number in MARK_NUMBERS.items()}
+NO_TAGS = "[]"
+"""What the column ``tags`` is for a conversation without any."""
 _LATEST = 253402300799.0
 """The last second of the year 9999, after which ``datetime`` ends."""
 
@@ -51,6 +61,22 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         model_sha256=_read_name(row["model_sha256"]),
         think=None if row["think"] is None else bool(row["think"]),
         title_source=_read_title_source(row["title_source"]),
+        tags=read_tags(row["tags"]),
+        pinned=bool(row["pinned"]),
+        archived=bool(row["archived"]),
+    )
+
+
+def read_listed(row: sqlite3.Row) -> ListedConversation:
+    return ListedConversation(
+        id=row["id"],
+        title=clean_line(row["title"]),
+        title_source=_read_title_source(row["title_source"]),
+        updated_at=read_time(row["updated_at"]),
+        tags=tuple(read_tags(row["tags"])),
+        pinned=bool(row["pinned"]),
+        archived=bool(row["archived"]),
+        deleted_at=None if row["deleted_at"] is None else read_time(row["deleted_at"]),
     )
 
 
@@ -59,7 +85,7 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
-        parent_id=_read_parent(row["id"], row["parent_id"]),
+        parent_id=read_parent(row["id"], row["parent_id"]),
         role=row["role"],
         state=row["state"],
         text=clean_text(row["text"]),
@@ -72,6 +98,7 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
         summary=clean_text(row["summary"] or ""),
+        name=clean_line(row["name"] or ""),
     )
 
 
@@ -84,6 +111,7 @@ def conversation_columns(conversation: Conversation) -> dict[str, Any]:
         "system": clean_text(conversation.system),
         "sampling": msgspec.json.encode(conversation.sampling).decode(),
         "adapters": msgspec.json.encode(conversation.adapters).decode(),
+        "tags": msgspec.json.encode(clean_tags(conversation.tags)).decode(),
     }
 
 
@@ -99,6 +127,7 @@ def message_columns(message: Message) -> dict[str, Any]:
         "ids": pack_ids(message.ids),
         "provenance": None if made is None else msgspec.json.encode(made).decode(),
         "mark": MARK_NUMBERS[message.mark],
+        "name": clean_line(message.name) or None,
     }
 
 
@@ -122,12 +151,22 @@ def unpack_ids(raw: bytes | None) -> list[int] | None:
     return ids.tolist()
 
 
+def read_tags(raw: str) -> list[str]:
+    """The names in the column ``tags``."""
+    return [] if raw == NO_TAGS else clean_tags(_read_json(raw, list[str]) or ())
+
+
+def read_mark(number: int | None) -> Mark | None:
+    """The mark in the column ``mark``."""
+    return _MARKS.get(number)
+
+
 def read_adapters(raw: str) -> dict[str, float]:
     """The scales in the column ``adapters``, by the name of the adapter."""
     return _read_json(raw, dict[str, Scale]) or {}
 
 
-def _read_parent(id: int, parent_id: int | None) -> int | None:
+def read_parent(id: int, parent_id: int | None) -> int | None:
     """``parent_id``, which is older than ``id``; so no path goes in a circle."""
     return parent_id if parent_id is not None and parent_id < id else None
 

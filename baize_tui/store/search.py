@@ -8,7 +8,7 @@ all others.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from functools import lru_cache
 from itertools import islice
 
@@ -19,9 +19,11 @@ from baize_tui.store.database import Database
 from baize_tui.store.excerpts import excerpt_around
 from baize_tui.store.months import months_between
 from baize_tui.store.records import Place, SearchResult, SearchResults
-from baize_tui.store.rows import MARK_NUMBERS, read_adapters, read_time
+from baize_tui.store.rows import MARK_NUMBERS, read_adapters, read_tags, read_time
 from baize_tui.store.search_index import TABLE, SearchIndex, model_name
 from baize_tui.store.search_query import SearchQuery
+from baize_tui.store.tags import tag_key
+from baize_tui.store.visible import without_deleted
 from baize_tui.store.words import Term, word_line
 
 _BATCH = 100
@@ -31,7 +33,7 @@ _TITLES_OF = 4
 _COLUMNS = """
 SELECT message.id, message.parent_id, message.role, message.text, message.reasoning,
        message.created_at, message.provenance, conversation.id AS conversation_id,
-       conversation.title
+       conversation.title, conversation.archived
 """
 _CONDITIONS = """
 WHERE conversation.deleted_at IS NULL AND message.deleted_at IS NULL
@@ -51,15 +53,6 @@ _BY_CONVERSATION = f"""
 {_COLUMNS} FROM json_each(?) AS chosen CROSS JOIN conversation ON conversation.id = chosen.value
 CROSS JOIN message ON message.conversation_id = conversation.id
 {_CONDITIONS} AND message.id < ? AND {{filters}} ORDER BY message.id DESC LIMIT ?
-"""
-_DELETED_ANCESTORS = """
-WITH RECURSIVE above(id) AS (
-    SELECT value FROM json_each(?)
-    UNION SELECT message.parent_id FROM above JOIN message ON message.id = above.id
-    WHERE message.parent_id < message.id
-)
-SELECT message.id, message.parent_id, message.deleted_at IS NOT NULL AS is_deleted
-FROM above JOIN message ON message.id = above.id
 """
 _FEW = 50
 """Conversations that are read faster than what the index has of a frequent word."""
@@ -89,7 +82,7 @@ class Searcher:
         has_index = self._index.exists
         found: list[SearchResult] = []
         if not query.is_empty:
-            chosen = self._ids_in_domain(domain_names) if query.domain is not None else None
+            chosen = self._chosen_ids(query, domain_names)
             found += self._titles(query, chosen, limit)
             found += islice(self._messages(query, chosen), limit + 1 - len(found))
         return SearchResults(
@@ -99,15 +92,22 @@ class Searcher:
             has_index=has_index,
         )
 
-    def _ids_in_domain(self, names: Set[str]) -> Set[str]:
-        """The conversations with a model or an adapter of ``names``."""
-        rows = self._database.rows("SELECT id, model, adapters FROM conversation")
-        return {
-            row["id"]
-            for row in rows
-            if row["model"] in names
-            or any(scale and n in names for n, scale in read_adapters(row["adapters"]).items())
-        }
+    def _chosen_ids(self, query: SearchQuery, names: Set[str]) -> Set[str] | None:
+        """The conversations that ``query`` asks for by what they are; None if by nothing.
+
+        Those of its domain have a model or an adapter of ``names``.
+        """
+        conditions: list[Callable[[sqlite3.Row], bool]] = []
+        if query.domain is not None:
+            conditions.append(lambda row: _has_one_of(row, names))
+        if query.tags:
+            conditions.append(lambda row: query.tags <= set(map(tag_key, read_tags(row["tags"]))))
+        if query.archived:
+            conditions.append(lambda row: bool(row["archived"]))
+        if not conditions:
+            return None
+        rows = self._database.rows("SELECT id, model, adapters, tags, archived FROM conversation")
+        return {row["id"] for row in rows if all(fits(row) for fits in conditions)}
 
     # --- titles ---------------------------------------------------------------------------------
 
@@ -115,14 +115,16 @@ class Searcher:
         self, query: SearchQuery, chosen: Set[str] | None, limit: int
     ) -> Iterator[SearchResult]:
         """The titles of the ``chosen`` conversations, or of all."""
-        asks_for_titles = bool(query.terms) or "title" in query.places
+        by_conversation = bool(query.tags) or query.archived
+        asks_for_titles = bool(query.terms) or by_conversation or "title" in query.places
         if query.mark is not None or not query.looks_in("title") or not asks_for_titles:
             return
         rows = self._database.rows(
-            "SELECT id, title, model, updated_at FROM conversation WHERE deleted_at IS NULL "
-            "ORDER BY updated_at DESC, rowid DESC"
+            "SELECT id, title, model, updated_at, archived FROM conversation "
+            "WHERE deleted_at IS NULL ORDER BY updated_at DESC, rowid DESC"
         )
-        most = limit + 1 if query.places == {"title"} else max(limit // _TITLES_OF, 1)
+        only_titles = query.places == {"title"} or (by_conversation and not query.terms)
+        most = limit + 1 if only_titles else max(limit // _TITLES_OF, 1)
         patterns = [term.pattern for term in query.terms]
         fitting = (
             row
@@ -141,6 +143,7 @@ class Searcher:
                 time=read_time(row["updated_at"]),
                 excerpt=excerpt,
                 matches=matches,
+                archived=bool(row["archived"]),
             )
 
     # --- messages -------------------------------------------------------------------------------
@@ -152,10 +155,11 @@ class Searcher:
         whole = msgspec.structs.replace(query, terms=tuple(term.whole for term in query.terms))
         seen: set[int] = set()
         for variant in dict.fromkeys((whole, query)):
-            for row in self._visible(self._rows(variant, chosen)):
-                if row["id"] not in seen and (place := _place(variant, row)) is not None:
-                    seen.add(row["id"])
-                    yield _result(row, place, query)
+            for rows in self._rows(variant, chosen):
+                for row in without_deleted(self._database, rows):
+                    if row["id"] not in seen and (place := _place(variant, row)) is not None:
+                        seen.add(row["id"])
+                        yield _result(row, place, query)
 
     def _rows(self, query: SearchQuery, chosen: Set[str] | None) -> Iterator[list[sqlite3.Row]]:
         """The rows that ``query`` may find, the latest first, in batches."""
@@ -180,30 +184,6 @@ class Searcher:
                 return
             before = rows[-1]["id"]
 
-    def _visible(self, batches: Iterator[list[sqlite3.Row]]) -> Iterator[sqlite3.Row]:
-        """The rows that are not below a deleted message."""
-        for rows in batches:
-            if not rows:
-                continue
-            ids = _json([row["id"] for row in rows])
-            above = {row["id"]: row for row in self._database.rows(_DELETED_ANCESTORS, ids)}
-            deleted = {id for id, row in above.items() if row["is_deleted"]}
-            if deleted:
-                parents = {id: row["parent_id"] for id, row in above.items()}
-                yield from (row for row in rows if not _is_below(row["id"], deleted, parents))
-            else:
-                yield from rows
-
-
-def _is_below(id: int | None, deleted: Set[int], parents: dict[int, int | None]) -> bool:
-    """Whether ``id`` or a message before it is among ``deleted``."""
-    while id is not None:
-        if id in deleted:
-            return True
-        parent = parents.get(id)
-        id = parent if parent is not None and parent < id else None
-    return False
-
 
 def _result(row: sqlite3.Row, place: Place, query: SearchQuery) -> SearchResult:
     text = row["reasoning"] if place == "thought" else row["text"]
@@ -217,7 +197,14 @@ def _result(row: sqlite3.Row, place: Place, query: SearchQuery) -> SearchResult:
         time=read_time(row["created_at"]),
         excerpt=excerpt,
         matches=matches,
+        archived=bool(row["archived"]),
     )
+
+
+def _has_one_of(row: sqlite3.Row, names: Set[str]) -> bool:
+    """Whether a conversation has a model or an adapter of ``names``."""
+    adapters = read_adapters(row["adapters"])
+    return row["model"] in names or any(scale and n in names for n, scale in adapters.items())
 
 
 def _json(values: Sequence[object]) -> str:

@@ -28,15 +28,19 @@ _CREATE = (
     "content = '', columnsize = 0, tokenize = 'ascii')"
 )
 _ALL_PENDING = "INSERT INTO search_pending (message_id) SELECT id FROM message"
-_PENDING = """
+_PENDING_COLUMNS = """
 SELECT pending.message_id, pending.role AS old_role, pending.text AS old_text,
        pending.reasoning AS old_reasoning, pending.provenance AS old_provenance,
        pending.mark AS old_mark, pending.created_at AS old_created_at, message.role, message.text,
        message.reasoning, message.provenance, message.mark, message.created_at
 FROM search_pending AS pending LEFT JOIN message ON message.id = pending.message_id
-WHERE message.state IS NOT 'streaming'
+"""
+_PENDING = f"""
+{_PENDING_COLUMNS} WHERE message.state IS NOT 'streaming'
 ORDER BY pending.message_id DESC LIMIT ?
 """
+_REMOVED = f"{_PENDING_COLUMNS} WHERE message.id IS NULL ORDER BY pending.message_id DESC LIMIT ?"
+_OF_REMOVED = "FROM search_pending WHERE message_id NOT IN (SELECT id FROM message)"
 _REMAINING = """
 SELECT (SELECT count(*) FROM search_pending)
      - (SELECT count(*) FROM message JOIN search_pending ON message_id = message.id
@@ -88,7 +92,7 @@ class SearchIndex:
         if not self.remaining():
             return 0
         with self._database.transaction() as connection:
-            _index_some(connection)
+            _index_some(connection, _PENDING)
         return self.remaining()
 
     def complete(self) -> int:
@@ -100,6 +104,24 @@ class SearchIndex:
             if not self.exists or self.remaining() <= _MESSAGES:
                 return self.update()
         return self.remaining()
+
+    def forget_removed(self) -> None:
+        """Remove the words of all messages that no longer exist, also where FTS5 only notes that
+        they no longer count.
+
+        Raises:
+            StoreError: the file cannot be read or written.
+        """
+        while self._database.rows(f"SELECT 1 {_OF_REMOVED} LIMIT 1"):
+            with self._database.transaction() as connection:
+                if self.exists:
+                    _index_some(connection, _REMOVED)
+                else:
+                    connection.execute(f"DELETE {_OF_REMOVED}")
+        if self.exists:
+            with self._database.transaction() as connection:
+                # FTS5's own "secure-delete" would need SQLite 3.42, also in every other client.
+                connection.execute(f"INSERT INTO {TABLE} ({TABLE}) VALUES ('optimize')")
 
     def remaining(self) -> int:
         """How many messages are not indexed."""
@@ -117,13 +139,13 @@ class SearchIndex:
         return True
 
 
-def _index_some(connection: sqlite3.Connection) -> None:
-    """Index pending messages in the transaction of ``connection``."""
+def _index_some(connection: sqlite3.Connection, pending: str) -> None:
+    """Index messages that the query ``pending`` gives, in the transaction of ``connection``."""
     cursor = connection.cursor()
     cursor.row_factory = sqlite3.Row
     rows: list[sqlite3.Row] = []
     characters = 0
-    for row in cursor.execute(_PENDING, (_MESSAGES,)):
+    for row in cursor.execute(pending, (_MESSAGES,)):
         rows.append(row)
         characters += len(row["text"] or "") + len(row["reasoning"] or "") + 100
         if characters > _CHARACTERS:

@@ -12,6 +12,7 @@ from msgspec import Struct
 from baize_shared.one_line_error import OneLineError
 from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.store.records import Mark, Place
+from baize_tui.store.tags import clean_tag, tag_key
 from baize_tui.store.words import Term
 
 T = TypeVar("T")
@@ -19,12 +20,13 @@ T = TypeVar("T")
 PLACES: tuple[Place, ...] = get_args(Place)
 _PART = re.compile(
     r"""
-    (?P<empty>model|domain|after|before|in|is):(?=\s|$)
-    | (?:(?P<name>model|domain|after|before|in|is):)?
+    (?P<empty>model|domain|tag|after|before|in|is):(?=\s|$)
+    | (?:(?P<name>model|domain|tag|after|before|in|is):)?
       (?: "(?P<quoted>[^"]*)(?P<end>"\*?)? | (?P<plain>\S+) )
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_ARCHIVED = "archived"
 _DATE = re.compile(r"(\d{4})(?:-(\d{1,2})(?:-(\d{1,2}))?)?")
 
 
@@ -46,6 +48,10 @@ class SearchQuery(Struct, frozen=True):
     before: float | None = None
     """The first time that is too late."""
     mark: Mark | None = None
+    tags: frozenset[str] = frozenset()
+    """Tags that the conversation has all of, as ``tag_key`` makes them."""
+    archived: bool = False
+    """Whether only archived conversations are searched."""
 
     @property
     def is_empty(self) -> bool:
@@ -85,6 +91,7 @@ def parse_query(text: str) -> SearchQuery:
             terms.append(Term.of(value, prefix=part["end"] != '"'))
     if last_word == len(terms) - 1 >= 0 and (last := terms[-1]) is not None:
         terms[-1] = Term(last.words, len(last.words[-1]) > 1)
+    kinds = [_kind(value) for value in values.get("is", ())]
     return SearchQuery(
         terms=tuple(dict.fromkeys(term for term in terms if term is not None)),
         places=frozenset(place for value in values.get("in", ()) for place in _places(value)),
@@ -92,7 +99,9 @@ def parse_query(text: str) -> SearchQuery:
         domain=_last(values, "domain", _domain),
         after=_last(values, "after", lambda value: _time("after", value)),
         before=_last(values, "before", lambda value: _time("before", value)),
-        mark=_last(values, "is", _mark),
+        mark=next((mark for mark in reversed(kinds) if mark is not None), None),
+        tags=frozenset(_tag(value) for value in values.get("tag", ())),
+        archived=None in kinds,
     )
 
 
@@ -121,12 +130,21 @@ def _domain(value: str) -> str:
     return value.strip().casefold()
 
 
-def _mark(value: str) -> Mark:
+def _tag(value: str) -> str:
+    if not (tag := clean_tag(value)):
+        raise InvalidQuery("tag: needs a tag of a conversation, such as tag:work")
+    return tag_key(tag)
+
+
+def _kind(value: str) -> Mark | None:
+    """The mark, or None for archived conversations."""
+    if value.lower() == _ARCHIVED:
+        return None
     for mark in get_args(Mark):
         if value.lower() == mark:
             chosen: Mark = mark
             return chosen
-    raise InvalidQuery(f"is:{_quoted(value)} is none of is:good, is:bad")
+    raise InvalidQuery(f"is:{_quoted(value)} is none of is:good, is:bad, is:archived")
 
 
 def _time(name: str, value: str) -> float:

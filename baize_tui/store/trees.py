@@ -11,6 +11,7 @@ import msgspec
 from baize_tui.store.database import Database
 from baize_tui.store.records import Conversation, ConversationTree, Message
 from baize_tui.store.rows import conversation_columns, message_columns, read_message
+from baize_tui.store.visible import visible_messages
 
 
 class TreeStore:
@@ -30,11 +31,10 @@ class TreeStore:
         )
         numbers: dict[int | None, int] = {}
         messages: list[Message] = []
-        for row in rows:
+        for row in visible_messages(rows):
             message = read_message(row)
-            has_parent = message.parent_id is None or message.parent_id in numbers
-            if row["deleted_at"] is not None or not has_parent:
-                continue
+            if message.parent_id is not None and message.parent_id not in numbers:
+                continue  # another program removed the one before it
             numbers[message.id] = len(messages) + 1
             messages.append(
                 msgspec.structs.replace(
