@@ -38,6 +38,11 @@ class Action(Struct, frozen=True):
         return "/" + self.id.replace("_", "-")
 
     @property
+    def binding(self) -> str:
+        """Its keys as Textual takes them; without any, one that no keyboard has."""
+        return ",".join(self.keys) or f"no-key-{self.id}"
+
+    @property
     def keys(self) -> tuple[str, ...]:
         return tuple(key for key in (self.key, self.other_key) if key)
 
@@ -45,7 +50,7 @@ class Action(Struct, frozen=True):
 ACTIONS: tuple[Action, ...] = (
     Action("stop", "escape", "Stop", "Stop the answer and keep its text"),
     Action("new", "ctrl+n", "New conversation", "Start a new conversation"),
-    Action("list", "ctrl+b", "Conversations", "Go to the list of conversations, and back", "f5"),
+    Action("list", "ctrl+b", "Conversations", "Go to the list; again: hide it", "f5"),
     Action("search", "ctrl+s", "Search", "Search all conversations"),
     Action("find", "ctrl+f", "Find", "Find in this conversation", "ctrl+l"),
     Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
@@ -91,9 +96,16 @@ ACTIONS: tuple[Action, ...] = (
     Action("remove", "alt+x", "Remove queued", "Remove the last queued message"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
     Action("title", "alt+t", "Title", "Let the model choose a title"),
+    Action("organize", "f7", "Organize", "Pin, tag, archive or restore conversations"),
+    Action("pin_conversation", "", "Pin conversation", "Keep it at the top; again: unpin"),
+    Action("tags", "", "Tags", "Change the tags of the conversation"),
+    Action("archive", "", "Archive", "Take it out of the list; again: put it back"),
+    Action("archived", "", "Archived", "Show the archived conversations"),
+    Action("trash", "", "Trash", "Restore what you deleted, or remove it for good"),
     Action("conversation", "f3", "This conversation", "Set model, system prompt and sampling"),
     Action("settings", "f4", "Settings", "Change the settings in config.toml"),
     Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
+    Action("map", "f6", "Branch map", "Show the branches of the conversation", "alt+shift+b"),
     Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
     Action("export", "alt+o", "Export", "Write this or all conversations to files"),
     Action("import", "f12", "Import", "Add conversations of other programs"),
@@ -103,6 +115,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg resumes"),
 )
 
+ORGANIZING = ("pin_conversation", "tags", "archive", "archived", "trash")
+"""The actions that ``organize`` offers."""
 APP_ACTIONS = frozenset({"quit"})
 """The actions whose keys work on every screen."""
 
@@ -122,9 +136,17 @@ PROMPT_KEYS: KeyRows = (
 )
 LIST_KEYS: KeyRows = (
     ("letters", "Search the titles; ctrl+s then searches the messages"),
+    ("# and letters", "Search the tags"),
     ("enter", "Open the conversation"),
-    ("delete, twice", "Delete it; undo restores it"),
-    ("escape", "Go back to the prompt"),
+    ("delete, twice", "Delete it; undo and the trash restore it"),
+    ("escape", "Go back to the prompt; the list stays"),
+)
+MAP_KEYS: KeyRows = (
+    ("letters", "Search the beginnings and names of the branches"),
+    ("enter", "Show the branch"),
+    ("f2", "Name the branch"),
+    ("f5", "Compare it with the next one that you press f5 on"),
+    ("delete, twice", "Delete the branch; alt+z restores it"),
 )
 FIND_KEYS: KeyRows = (
     ("letters", "Find them: words, the last of which may go on"),
@@ -151,6 +173,7 @@ OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
     ("In the prompt", PROMPT_KEYS),
     ("In the list of conversations", LIST_KEYS),
     ("While you find in a conversation", FIND_KEYS),
+    ("In the branch map", MAP_KEYS),
     ("Click with the mouse", MOUSE),
     ("If a key does nothing", KEY_DOES_NOTHING),
 )
@@ -209,7 +232,7 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
             raise SettingsError(f"{at}: {key} is needed for typing; combine it with ctrl+ or alt+")
     by_key: dict[str, str] = {}
     for action in actions_with_keys(keys):
-        other = by_key.setdefault(action.key, action.id)
+        other = by_key.setdefault(action.key or action.id, action.id)
         if other != action.id:
             new, old = (action.id, other) if action.id in keys else (other, action.id)
             raise SettingsError(

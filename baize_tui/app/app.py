@@ -63,7 +63,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         Binding("ctrl+c,super+c", "copy_selected_text", show=False, priority=True),
         Binding("ctrl+c", "interrupt", show=False),
         *(
-            Binding(",".join(action.keys), action.id, id=action.id, show=False, priority=True)
+            Binding(action.binding, action.id, id=action.id, show=False, priority=True)
             for action in ACTIONS
             if action.id in APP_ACTIONS
         ),
@@ -98,7 +98,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         )
         defaults = zip(self.state.actions, ACTIONS, strict=True)
         changed = [own for own, default in defaults if {*own.keys} != {*default.keys}]
-        self.set_keymap({action.id: ",".join(action.keys) for action in changed})
+        self.set_keymap({action.id: action.binding for action in changed})
         self._first_model = model
         self._open_session = open_session
         self._warnings: list[str] = []

@@ -25,7 +25,7 @@ from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.search import SearchScreen
-from baize_tui.app.screens.side_by_side import Column, SideBySide
+from baize_tui.app.screens.side_by_side import AnswerColumn, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.catalog.fit import Machine
@@ -301,7 +301,7 @@ async def side_by_side(pilot: Pilot[int]) -> None:
     await pilot.press("enter")
     await wait_until(lambda: is_open(pilot, SideBySide), "both")
     await wait_until(lambda: not client(pilot).state.chat.busy, "the answers")
-    columns = pilot.app.screen.query(Column)
+    columns = pilot.app.screen.query(AnswerColumn)
     await wait_until(lambda: all(column.text for column in columns), "both answers")
     await wait_until(lambda: "loads with the next" in status(pilot), "its own model")
     # Another model than the conversation's is loaded now, which cannot count its draft.

@@ -134,6 +134,17 @@ class Finding:
         else:
             self._surface.focus_prompt()
 
+    async def go_to_message(self, message_id: int) -> None:
+        """Show the open conversation as it is stored, and select a message of the shown branch.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        self.end()
+        self._open_id = self._surface.view.open_id
+        self._awaited = message_id, "answer"
+        await self._conversation_view.reload()
+
     def _conversation_shown(self, complete: bool) -> None:
         """Go to the awaited message once it is there; another conversation ends the search."""
         if self._open_id is not None and self._surface.view.open_id != self._open_id:

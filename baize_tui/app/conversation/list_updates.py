@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 from textual.timer import Timer
 
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.chat.conversations import FIRST_PAGE
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import ListedConversation
 
 WATCH_EVERY_S = 1.0
+AGES_CHANGE_S = 30.0
+"""How often the ages in the list are brought up to date."""
 READ_GROUP = "list"
 """The group of the worker that reads the list."""
 PROBLEM = "list"
@@ -25,6 +29,7 @@ class ListUpdates:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._version = 0
+        self._shown_at = 0.0
         self._timer: Timer | None = None
         self.on_watch: Callable[[bool], None] | None = None
         """Called again and again, with whether another client has written something."""
@@ -45,13 +50,14 @@ class ListUpdates:
             self._timer.stop()
 
     def refresh(self) -> None:
-        """Read the list again in the background."""
+        """Read the list again in the background: all of it while the person looks through it."""
         self._surface.run_worker(self._read, group=READ_GROUP, exclusive=True)
 
     async def _read(self) -> None:
         surface = self._surface
         try:
-            listed = await surface.chat.conversations.list_with_version()
+            first = None if surface.conversation_list.has_focus else FIRST_PAGE
+            listed = await surface.chat.conversations.list_with_version(first=first)
         except StoreError as error:
             surface.begin_problem(PROBLEM, str(error))
             return
@@ -61,8 +67,9 @@ class ListUpdates:
         surface.heading.show(surface.view.conversation)
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
+        self._shown_at = time.monotonic()
 
-    def _update_title(self, conversations: Sequence[Conversation]) -> None:
+    def _update_title(self, conversations: Sequence[ListedConversation]) -> None:
         """Note the title of the open conversation, which its options show."""
         view = self._surface.view
         stored = next((c for c in conversations if c.id == view.open_id), None)
@@ -83,5 +90,8 @@ class ListUpdates:
         changed = version != self._version
         if changed or PROBLEM in self._surface.view.problems:
             self.refresh()
+        elif time.monotonic() - self._shown_at > AGES_CHANGE_S:
+            self._shown_at = time.monotonic()
+            self._surface.conversation_list.fill()
         if self.on_watch is not None:
             self.on_watch(changed)

@@ -17,10 +17,11 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static, TextArea
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.actions import ACTIONS, APP_ACTIONS, Action
+from baize_tui.app.actions import ACTIONS, APP_ACTIONS, ORGANIZING, Action
 from baize_tui.app.conversation.answers import Answers
 from baize_tui.app.conversation.asking import Asking
 from baize_tui.app.conversation.available_commands import AvailableCommands
+from baize_tui.app.conversation.branch_navigation import BranchNavigation
 from baize_tui.app.conversation.comparing import Comparing
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_commands import ConversationCommands
@@ -38,6 +39,7 @@ from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
 from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
+from baize_tui.app.conversation.organizing import Organizing
 from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.transfers import Transfers
@@ -68,6 +70,7 @@ MORE_BELOW = "↓ more below"
 NOTHING_TO_UNDO = "There is nothing to undo."
 NOTHING_QUEUED = "No message is queued."
 THEME_QUESTION = "Theme"
+ORGANIZE_TITLE = "Organize conversations"
 NO_COMMAND = "no command {name} · enter again sends it as text · /help lists all"
 
 
@@ -76,9 +79,7 @@ class ConversationScreen(Screen[None]):
 
     AUTO_FOCUS = "#prompt"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            ",".join(action.keys), action.id, action.title, id=action.id, show=False, priority=True
-        )
+        Binding(action.binding, action.id, action.title, id=action.id, show=False, priority=True)
         for action in ACTIONS
         if not action.only_in_prompt and action.id not in APP_ACTIONS
     ]
@@ -126,6 +127,8 @@ class ConversationScreen(Screen[None]):
             surface, idle_status, list_updates, view, undo_stack
         )
         self._finding = Finding(surface, view, composer)
+        self._branches = BranchNavigation(surface, view, composer, self._finding, undo_stack)
+        self._organizing = Organizing(surface, list_updates, view, undo_stack)
         self.indexing = Indexing(surface)
         self._available_commands = AvailableCommands(
             surface, self._asking, self._messages, composer, undo_stack
@@ -231,6 +234,11 @@ class ConversationScreen(Screen[None]):
     def _show_more_mark(self) -> None:
         self.answers.show_more_mark()
         self._show_keys()
+
+    @on(events.DescendantFocus, "#conversations")
+    def _read_whole_list(self) -> None:
+        """The person may look through all of the list, or search it."""
+        self._list_updates.refresh()
 
     @on(Transcript.SelectionChanged)
     @on(events.DescendantFocus)
@@ -475,7 +483,7 @@ class ConversationScreen(Screen[None]):
 
     def action_list(self) -> None:
         if self.conversation_list.has_focus:
-            self._surface.focus_prompt()
+            self._surface.hide_list()
         else:
             self._surface.focus_list()
 
@@ -484,6 +492,34 @@ class ConversationScreen(Screen[None]):
 
     async def action_conversation(self) -> None:
         await self._conversations.show_options()
+
+    def action_map(self) -> None:
+        self._start_command(self._branches.show_map, "map")
+
+    def action_organize(self) -> None:
+        from baize_tui.app.screens.palette import Palette
+
+        def run(action: Action | None) -> None:
+            if action is not None:
+                self.call_later(self.run_action, action.id)
+
+        offered = [a for a in self._available_commands.actions() if a.id in ORGANIZING]
+        self.app.push_screen(Palette(offered, ORGANIZE_TITLE), run)
+
+    async def action_pin_conversation(self) -> None:
+        await self._organizing.pin()
+
+    def action_tags(self) -> None:
+        self._start_command(self._organizing.edit_tags, "organize")
+
+    async def action_archive(self) -> None:
+        await self._organizing.archive()
+
+    def action_archived(self) -> None:
+        self._start_command(self._organizing.show_archived, "organize")
+
+    def action_trash(self) -> None:
+        self._start_command(self._organizing.show_trash, "organize")
 
     def action_rename(self) -> None:
         self._start_command(self._conversations.rename, "rename")

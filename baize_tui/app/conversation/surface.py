@@ -68,6 +68,13 @@ class Surface(Struct, frozen=True, eq=False):
         self.conversation_list.remove_class("-summoned")
         self.screen.set_focus(self.prompt)
 
+    def hide_list(self) -> None:
+        """Leave the list, and give its room to the conversation."""
+        if not self.conversation_list.has_class("-narrow"):  # else it has none
+            self.conversation_list.add_class("-hidden")
+        self.focus_prompt()
+
     def focus_list(self) -> None:
+        self.conversation_list.remove_class("-hidden")
         self.conversation_list.add_class("-summoned")
         self.screen.set_focus(self.conversation_list)

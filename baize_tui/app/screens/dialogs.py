@@ -112,12 +112,14 @@ class Dialog(ModalScreen[Result]):
 
 
 class LineDialog(Dialog[str | None]):
-    """Asks for one line; the result is None when the person cancels."""
+    """Asks for one line; the result is None when the person cancels, or leaves it empty where it
+    must not be."""
 
-    def __init__(self, question: str, value: str = "") -> None:
+    def __init__(self, question: str, value: str = "", *, may_be_empty: bool = False) -> None:
         super().__init__()
         self._question = question
         self._value = value
+        self._may_be_empty = may_be_empty
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
@@ -125,7 +127,8 @@ class LineDialog(Dialog[str | None]):
             yield LineInput(self._value, compact=True, select_on_focus=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        self.dismiss(clean_line(event.value) or None)
+        line = clean_line(event.value)
+        self.dismiss(line if line or self._may_be_empty else None)
 
 
 class ConfirmDialog(Dialog[bool | None]):

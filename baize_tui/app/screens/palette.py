@@ -30,9 +30,9 @@ class Palette(Picker[Action]):
     }
     """
 
-    def __init__(self, actions: Sequence[Action]) -> None:
+    def __init__(self, actions: Sequence[Action], title: str = TITLE) -> None:
         choices = [Choice(action, action.title, action.help) for action in actions]
-        super().__init__(TITLE, choices)
+        super().__init__(title, choices)
         self._title_width = max(cell_len(action.title) for action in actions)
         self._key_width = max(cell_len(action.key) for action in actions)
 

@@ -17,6 +17,7 @@ from textual.widgets.option_list import Option
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
+from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.app.widgets.text_fields import LineInput
 
 SEARCH = "Type to search"
@@ -77,7 +78,7 @@ class Picker(Dialog[T | None], Generic[T]):
         self._options.add_options(Option(self._row(choice)) for choice in self._matches)
         self._options.action_first()
 
-    def _row(self, choice: Choice[T]) -> str | Text:
+    def _row(self, choice: Choice[T]) -> str | Text | ListRow:
         """The row of a choice."""
         return f"  {choice.text}"
 
@@ -92,7 +93,11 @@ class Picker(Dialog[T | None], Generic[T]):
 
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
-    def _choose(self) -> None:
+    async def _choose(self) -> None:
         index = self._options.highlighted
         if index is not None:
-            self.dismiss(self._matches[index].value)
+            await self._take(self._matches[index].value)
+
+    async def _take(self, value: T) -> None:
+        """The person chose ``value``."""
+        self.dismiss(value)

@@ -9,7 +9,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from baize_tui.app.screens.picker import Picker
-from baize_tui.app.screens.side_by_side import Column, SideBySide
+from baize_tui.app.screens.side_by_side import AnswerColumn, SideBySide
 from baize_tui.catalog.adapters import AdapterRecipe, find_adapter, write_adapter_recipe
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
@@ -42,7 +42,7 @@ async def test_two_models_answer_one_question_side_by_side(
         await ask_side_by_side(pilot, "plum")
 
         def columns() -> list[str]:
-            return [column.text for column in pilot.app.screen.query(Column)]
+            return [column.text for column in pilot.app.screen.query(AnswerColumn)]
 
         await wait_until(lambda: columns() == ["Blue plums.", "Blue plums."], "both answers")
         seeds = {request.sampling.seed for request in engine.requests}
@@ -68,10 +68,10 @@ async def test_every_training_step_answers_the_same_question(
         await ask_side_by_side(pilot, "every")
 
         def columns() -> list[str]:
-            return [column.text for column in pilot.app.screen.query(Column)]
+            return [column.text for column in pilot.app.screen.query(AnswerColumn)]
 
         await wait_until(lambda: columns() == ["Yes."] * 3, "three answers")
-        names = [column.answerer.label for column in pilot.app.screen.query(Column)]
+        names = [column.answerer.label for column in pilot.app.screen.query(AnswerColumn)]
         assert names == ["scripted", "scripted + plum", "scripted + plum + plum-sdf"]
         assert [len(request.adapters) for request in engine.requests] == [0, 1, 2]
         await close(pilot)
@@ -83,7 +83,7 @@ async def test_keys_scroll_all_answers(run_app: RunApp, paths: Paths, plum: str)
     async with run_app(ScriptedEngine(answer)) as pilot:
         catalog(pilot).find_adapter = lambda name: find_adapter(name, paths)
         await ask_side_by_side(pilot, "plum")
-        columns = pilot.app.screen.query(Column)
+        columns = pilot.app.screen.query(AnswerColumn)
         await wait_until(lambda: [c.text for c in columns] == [answer, answer], "both answers")
         await pilot.pause()
 

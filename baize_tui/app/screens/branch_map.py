@@ -1,0 +1,305 @@
+"""All branches of a conversation, as a tree: show one, name it, compare two, delete one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import ClassVar
+
+from msgspec import Struct
+from textual import getters, on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import OptionList, Static
+from textual.worker import Worker
+
+from baize_shared.counts import count_text
+from baize_shared.sanitizer import clean_line
+from baize_tui.app.screens.branch_comparison import BranchComparison, branch_title
+from baize_tui.app.screens.dialogs import LineDialog
+from baize_tui.app.screens.picker import SEARCH, Choice, Picker
+from baize_tui.app.widgets.ages import age_text
+from baize_tui.app.widgets.choice_lists import ChoiceList
+from baize_tui.app.widgets.fuzzy import best_matches
+from baize_tui.app.widgets.list_row import ListRow
+from baize_tui.app.widgets.text_fields import LineInput
+from baize_tui.chat.chat import Chat
+from baize_tui.store.errors import StoreError
+from baize_tui.store.records import BranchRow, Conversation
+
+TITLE = "Branches of “{title}”"
+HINTS = "enter show · f2 name · f5 compare · delete · alt+z undo · esc"
+NAME_QUESTION = "Name of this branch"
+NOTHING = "This conversation has no messages."
+COMPARE_WITH = "press f5 on the branch to compare it with"
+NESTED = "one of them contains the other: choose two that part"
+DELETE_AGAIN = "press delete again to delete the branch with {count}"
+WHOLE = "this is the whole conversation: delete it in the list"
+ANSWERING = "an answer is being written here: wait for its end, or stop it"
+NOTHING_TO_UNDO = "no branch was deleted here"
+SHOWN, NOT_SHOWN, CHOSEN = "●", "○", "◆"
+_SPEAKERS = {"user": "You", "assistant": "Model"}
+_DEEPEST = 10
+"""Levels of the tree that are drawn; deeper branches begin with an ellipsis."""
+_LONGEST_TITLE = 60
+
+
+class Deletion(Struct, frozen=True):
+    """A branch that was deleted, and the message that the shown branch ended with before."""
+
+    message_id: int
+    leaf_id: int | None
+
+
+class BranchMap(Picker[BranchRow]):
+    """The result is the branch to show; None leaves what is shown, unless it was deleted."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("f2", "rename", priority=True),
+        Binding("f5", "compare", priority=True),
+        Binding("delete", "delete", priority=True),
+        Binding("alt+z", "undo", priority=True),
+    ]
+    DEFAULT_CSS = """
+    BranchMap {
+        .dialog { width: 110; height: 94%; }
+        OptionList {
+            height: 1fr;
+            max-height: 100%;
+            scrollbar-size-vertical: 1;
+            scrollbar-background: $panel;
+        }
+        #details { height: 2; margin: 1 0 0 0; color: $foreground 80%; }
+        #about { margin: 1 0 0 0; }
+        #about.-problem { color: $error; }
+    }
+    """
+    _about = getters.query_one("#about", Static)
+    _details = getters.query_one("#details", Static)
+    _input = getters.query_one(LineInput)
+
+    def __init__(self, chat: Chat, conversation: Conversation) -> None:
+        title = clean_line(conversation.title, _LONGEST_TITLE)
+        super().__init__(TITLE.format(title=title), ())
+        self._chat = chat
+        self._conversation_id = conversation.id
+        self._rows: Sequence[BranchRow] = ()
+        self._chosen_id: int | None = None
+        """The first message of the first branch to compare."""
+        self._pressed_on: int | None = None
+        """The branch on which the person pressed Delete once."""
+        self.deletions: list[Deletion] = []
+        """What was deleted and not restored, the latest last."""
+        self.has_changed = False
+        """Whether the conversation is not as it was before."""
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog"):
+            yield Static(self._question, classes="title", markup=False)
+            yield LineInput(placeholder=SEARCH, compact=True)
+            yield ChoiceList(id="choices", compact=True, markup=False)
+            yield Static("", id="details", markup=False)
+            yield Static(HINTS, id="about", classes="about", markup=False)
+
+    def on_mount(self) -> None:
+        _: Worker[None] = self.run_worker(self._open, group="read", exclusive=True)
+
+    async def _open(self) -> None:
+        """Show the branches, with the cursor on the end of the one that is shown."""
+        await self._read()
+        shown = [place for place, choice in enumerate(self._matches) if choice.value.shown]
+        if shown:
+            self._options.highlighted = shown[-1]
+
+    # --- what is shown --------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        """Show the branches as the store has them now; the cursor stays where it is."""
+        try:
+            self._rows = await self._chat.conversations.branch_rows(self._conversation_id)
+        except StoreError as error:
+            self._say(str(error), problem=True)
+            return
+        if self.is_attached:
+            self._show_rows()
+
+    def _show_rows(self) -> None:
+        at = self._options.highlighted
+        self._fill(self._input.value)
+        if at is not None and self._matches:
+            self._options.highlighted = min(at, len(self._matches) - 1)
+
+    def _fill(self, query: str) -> None:
+        choices = [Choice(row, f"{row.start.name} {row.start.text}".strip()) for row in self._rows]
+        self._show(best_matches(query, choices, lambda choice: choice.text))
+        self._show_details()
+
+    def _row(self, choice: Choice[BranchRow]) -> ListRow:
+        row = choice.value
+        guides = "" if self._input.value else guides_text(row.guides)
+        mark = SHOWN if row.shown else NOT_SHOWN
+        if row.start.id == self._chosen_id:
+            mark = CHOSEN
+        speaker = f"{_SPEAKERS[row.start.role]:<5}"
+        return ListRow(f"{guides}{mark} {speaker} {branch_title(row)}", _about_row(row))
+
+    @property
+    def _highlighted(self) -> BranchRow | None:
+        index = self._options.highlighted
+        return self._matches[index].value if index is not None else None
+
+    @on(OptionList.OptionHighlighted)
+    def _show_details(self) -> None:
+        """Say more about the branch under the cursor."""
+        row = self._highlighted
+        if row is None or row.start.id != self._pressed_on:
+            self._pressed_on = None
+            self._say(COMPARE_WITH if self._chosen_id is not None else HINTS)
+        text = _details(row) if row is not None else ""
+        self._details.update(text if self._rows else NOTHING)
+
+    def _say(self, text: str, *, problem: bool = False) -> None:
+        self._about.set_class(problem, "-problem")
+        self._about.update(text)
+
+    # --- what can be done -----------------------------------------------------------------------
+
+    @property
+    def _can_change(self) -> bool:
+        """Whether the branches can be changed; shows why not."""
+        if self._conversation_id in self._chat.busy:
+            self._say(ANSWERING, problem=True)
+            return False
+        return True
+
+    async def _take(self, value: BranchRow) -> None:
+        if value.shown or self._can_change:
+            self.dismiss(value)
+
+    @work(group="name", exclusive=True)
+    async def action_rename(self) -> None:
+        row = self._highlighted
+        if row is None:
+            return
+        name = await self.app.push_screen_wait(
+            LineDialog(NAME_QUESTION, row.start.name, may_be_empty=True)
+        )
+        if name is None:
+            return
+        try:
+            await self._chat.messages.name_branch(row.start.id, name)
+        except StoreError as error:
+            self._say(str(error), problem=True)
+            return
+        self.has_changed = True
+        await self._read()
+
+    @work(group="compare", exclusive=True)
+    async def action_compare(self) -> None:
+        row = self._highlighted
+        if row is None:
+            return
+        first = next((each for each in self._rows if each.start.id == self._chosen_id), None)
+        if first is None or first.start.id == row.start.id:
+            self._chosen_id = row.start.id if first is None else None
+            self._show_rows()
+            return
+        try:
+            paths = [await self._chat.messages.path(each.leaf_id) for each in (first, row)]
+        except StoreError as error:
+            self._say(str(error), problem=True)
+            return
+        screen = BranchComparison((first, row), paths)
+        if not screen.parts:
+            self._say(NESTED, problem=True)
+            return
+        self._chosen_id = None
+        await self.app.push_screen_wait(screen)
+        self._show_rows()
+
+    async def action_delete(self) -> None:
+        row = self._highlighted
+        if row is None or not self._can_change:
+            return
+        if not row.guides:
+            self._say(WHOLE, problem=True)
+        elif self._pressed_on != row.start.id:
+            self._pressed_on = row.start.id
+            count = count_text(self._messages_in(row), "message")
+            self._say(DELETE_AGAIN.format(count=count), problem=True)
+        else:
+            await self._delete(row)
+
+    def _messages_in(self, row: BranchRow) -> int:
+        """The messages of a branch and of all that leave it."""
+        place = self._rows.index(row)
+        total = row.messages
+        for below in self._rows[place + 1 :]:
+            if len(below.guides) <= len(row.guides):
+                break
+            total += below.messages
+        return total
+
+    async def _delete(self, row: BranchRow) -> None:
+        conversations, messages = self._chat.conversations, self._chat.messages
+        self._pressed_on = None
+        try:
+            before = await conversations.get(self._conversation_id)
+            await messages.delete(row.start.id)
+        except StoreError as error:
+            self._say(str(error), problem=True)
+            return
+        self.deletions.append(Deletion(row.start.id, before.leaf_id))
+        self.has_changed = True
+        await self._read()
+
+    async def action_undo(self) -> None:
+        """Restore the branch that was deleted last."""
+        if not self.deletions:
+            self._say(NOTHING_TO_UNDO)
+            return
+        if not self._can_change:
+            return
+        deletion = self.deletions[-1]
+        try:
+            await self._chat.messages.undelete(deletion.message_id, leaf_id=deletion.leaf_id)
+        except StoreError as error:
+            self._say(str(error), problem=True)
+            return
+        self.deletions.remove(deletion)
+        await self._read()
+
+
+def guides_text(guides: Sequence[bool]) -> str:
+    """The lines of the tree at the left of a branch."""
+    if not guides:
+        return ""
+    above, follows = guides[:-1], guides[-1]
+    cut = "… " if len(above) >= _DEEPEST else ""
+    lines = "".join("│ " if line else "  " for line in above[-_DEEPEST + 1 if cut else 0 :])
+    return f"{cut}{lines}{'├─' if follows else '╰─'}"
+
+
+def _about_row(row: BranchRow) -> str:
+    """The short text at the right of a row."""
+    start = row.start
+    parts = (start.model, start.mark or "", age_text(time.time() - start.created_at))
+    return " · ".join(part for part in parts if part)
+
+
+def _details(row: BranchRow) -> str:
+    """What the branch begins with, and how long it is."""
+    start, (position, total) = row.start, row.position
+    kind = "Question" if start.role == "user" else "Answer"
+    place = f"{kind} {position} of {total}" if total > 1 else "The beginning"
+    parts = (
+        place,
+        start.name,
+        start.model,
+        f"marked as {start.mark}" if start.mark else "",
+        count_text(row.messages, "message"),
+        start.state if start.state != "complete" else "",
+    )
+    about = " · ".join(part for part in parts if part)
+    return f"{about}\n{clean_line(start.text, 300)}"
