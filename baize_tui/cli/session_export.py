@@ -98,11 +98,21 @@ def _check(options: ExportOptions) -> None:
 
 async def _choose(conversations: Conversations, options: ExportOptions) -> list[Conversation]:
     if options.session is not None:
-        return [await conversations.get(options.session)]
+        return [await _not_deleted(conversations, options.session)]
     chosen = await conversations.list_all()
     if not chosen:
         raise CommandError("no conversations yet")
     return chosen
+
+
+async def _not_deleted(conversations: Conversations, session: str) -> Conversation:
+    """The conversation with this id, unless it is in the trash."""
+    conversation = await conversations.get(session)
+    if (await conversations.deleted_by_id())[conversation.id]:
+        raise CommandError(
+            f"{conversation.id} is deleted; first: baize-tui sessions undelete {conversation.id}"
+        )
+    return conversation
 
 
 def _print(content: bytes) -> None:
@@ -165,7 +175,7 @@ async def _training_lines(
 ) -> list[bytes]:
     """Training examples as lines of JSON; from all conversations without ``session``."""
     if session is not None:
-        chosen = [await conversations.get(session)]
+        chosen = [await _not_deleted(conversations, session)]
     else:
         chosen = await conversations.list_all()
     make_examples = good_dialogues if kind == "good" else preference_pairs

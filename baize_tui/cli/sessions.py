@@ -34,10 +34,11 @@ from baize_tui.paths import project_paths
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message, SearchResults
 from baize_tui.store.search_query import InvalidQuery, parse_query
+from baize_tui.store.tags import split_tags, tag_key
 
 sessions = typer.Typer(
     no_args_is_help=True,
-    help="List, show, search, export, import, back up, rename and delete conversations.",
+    help="List, show, search, tag, archive, export, import, back up and delete conversations.",
 )
 
 Force = Annotated[bool, typer.Option("--force", help="Replace a file that exists.")]
@@ -56,18 +57,44 @@ def complete_session(incomplete: str) -> list[tuple[str, str]]:
     return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
 
 
+def complete_deleted_session(incomplete: str) -> list[tuple[str, str]]:
+    """The same of deleted conversations."""
+    known = with_conversations(lambda conversations: conversations.deleted())
+    return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
+
+
 SessionId = Annotated[
     str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_session)
 ]
+DeletedSessionId = Annotated[
+    str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_deleted_session)
+]
+Off = Annotated[bool, typer.Option("--off", help="Undo it.")]
 
 
 @sessions.command("list")
 def list_sessions(
-    deleted: Annotated[bool, typer.Option(help="Those that were deleted.")] = False,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Those that were deleted.")] = False,
+    archived: Annotated[bool, typer.Option("--archived", help="Those that are archived.")] = False,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(help="Only those with this tag, archived ones included; may be repeated."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """The conversations, the last used first."""
-    listed = with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
+    """The conversations, the last used first; archived ones only with an option."""
+    if deleted and archived:
+        raise typer.BadParameter("give --deleted or --archived, not both")
+    tags = {tag_key(name) for text in tag or () for name in split_tags(typed_text(text))}
+    if tag and not tags:
+        raise typer.BadParameter("a tag is a word, such as --tag work")
+    every = with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
+    listed = [
+        conversation
+        for conversation in every
+        if tags <= set(map(tag_key, conversation.tags))
+        and (conversation.archived if archived else deleted or tags or not conversation.archived)
+    ]
     if json:
         print_json({"sessions": [conversation_json(conversation) for conversation in listed]})
         return
@@ -75,7 +102,14 @@ def list_sessions(
     for conversation in listed:
         print_line(list_line(conversation))
     if not listed:
-        tell("no conversation is deleted" if deleted else "no conversations yet")
+        tell(_nothing_listed(deleted=deleted, archived=archived, tagged=bool(tags)))
+
+
+def _nothing_listed(*, deleted: bool, archived: bool, tagged: bool) -> str:
+    kind = "deleted" if deleted else "archived" if archived else ""
+    if tagged:
+        return f"no {kind} conversation has this tag".replace("  ", " ")
+    return f"no conversation is {kind}" if kind else "no conversations yet"
 
 
 @sessions.command()
@@ -100,8 +134,8 @@ def search(
     query: Annotated[
         list[str],
         typer.Argument(
-            help='Words, "phrases" and filters: model:, domain:, after:, before:, is:good, '
-            "in:title|question|answer|thought."
+            help='Words, "phrases" and filters: tag:, model:, domain:, after:, before:, is:good, '
+            "is:archived, in:title|question|answer|thought."
         ),
     ],
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most results.")] = 20,
@@ -246,9 +280,38 @@ def rename(
     with_conversations(rename_one)
 
 
+@sessions.command("tag")
+def tag_command(
+    session: SessionId,
+    tags: Annotated[list[str], typer.Argument(help="Tags: words, in any case.")],
+    remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
+    json: Json = False,
+) -> None:
+    """Tag a conversation; 'list --tag' and 'search tag:' find it by them."""
+    from baize_tui.cli.session_organizing import tag_session
+
+    tag_session(session, tags, remove=remove, json=json)
+
+
+@sessions.command("pin")
+def pin_command(session: SessionId, off: Off = False, json: Json = False) -> None:
+    """Keep a conversation at the top of the client's list."""
+    from baize_tui.cli.session_organizing import pin_session
+
+    pin_session(session, pinned=not off, json=json)
+
+
+@sessions.command("archive")
+def archive_command(session: SessionId, off: Off = False, json: Json = False) -> None:
+    """Take a conversation out of the list; it is still found, and a new message brings it back."""
+    from baize_tui.cli.session_organizing import archive_session
+
+    archive_session(session, archived=not off, json=json)
+
+
 @sessions.command()
 def delete(session: SessionId) -> None:
-    """Delete a conversation; 'undelete' brings it back."""
+    """Delete a conversation; 'undelete' brings it back, 'purge' removes it for good."""
 
     async def delete_one(conversations: Conversations) -> str:
         conversation_id = (await conversations.get(session)).id
@@ -260,10 +323,31 @@ def delete(session: SessionId) -> None:
 
 
 @sessions.command()
-def undelete(session: Annotated[str, typer.Argument(help="The id, or its beginning.")]) -> None:
+def undelete(session: DeletedSessionId) -> None:
     """Bring a deleted conversation back."""
 
     async def undelete_one(conversations: Conversations) -> None:
         await conversations.undelete((await conversations.get(session)).id)
 
     with_conversations(undelete_one)
+
+
+@sessions.command("purge")
+def purge_command(
+    sessions: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Ids of deleted conversations, or their beginnings.",
+            autocompletion=complete_deleted_session,
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All conversations that are deleted.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: Json = False,
+) -> None:
+    """Remove deleted conversations for good, with all that is stored of them."""
+    from baize_tui.cli.session_organizing import purge_sessions
+
+    purge_sessions(sessions or [], everything=everything, yes=yes, json=json)

@@ -18,6 +18,9 @@ def conversation_json(conversation: Conversation) -> dict[str, Any]:
         "updated_at": _iso(conversation.updated_at),
         "model": conversation.model,
         "moderation": conversation.moderation,
+        "tags": conversation.tags,
+        "pinned": conversation.pinned,
+        "archived": conversation.archived,
     }
 
 
@@ -34,6 +37,7 @@ def transcript_json(conversation: Conversation, messages: Sequence[Message]) -> 
                 "reasoning": message.reasoning,
                 "state": message.state,
                 "pinned": message.pinned,
+                "branch_name": message.name,
                 "summary": message.summary,
                 "created_at": _iso(message.created_at),
                 "provenance": message.provenance,
@@ -44,9 +48,14 @@ def transcript_json(conversation: Conversation, messages: Sequence[Message]) -> 
 
 
 def list_line(conversation: Conversation) -> str:
-    """Id, time of the last use, and title."""
+    """Id, time of the last use, title, and how it is organized."""
     used = datetime.datetime.fromtimestamp(conversation.updated_at)
-    return f"{conversation.id}  {used:%Y-%m-%d %H:%M}  {conversation.title}"
+    marks = [
+        *(f"#{tag}" for tag in conversation.tags),
+        *(["(pinned)"] if conversation.pinned else []),
+        *(["(archived)"] if conversation.archived else []),
+    ]
+    return "  ".join((conversation.id, f"{used:%Y-%m-%d %H:%M}", conversation.title, *marks))
 
 
 def transcript_parts(conversation: Conversation, messages: Sequence[Message]) -> Iterator[str]:
@@ -101,6 +110,7 @@ def search_json(found: SearchResults) -> dict[str, Any]:
                 "time": _iso(result.time),
                 "excerpt": result.excerpt,
                 "matches": result.matches,
+                "archived": result.archived,
             }
             for result in found.results
         ],
@@ -112,7 +122,8 @@ def search_lines(found: SearchResults, *, bold: bool) -> Iterator[str]:
     """Two lines for each result: what it is, and the text around the match, which is ``bold``."""
     for result in found.results:
         when = f"{datetime.datetime.fromtimestamp(result.time):%Y-%m-%d %H:%M}"
-        parts = (result.conversation_id, when, result.place, result.model, result.title)
+        archived = "(archived)" if result.archived else ""
+        parts = (result.conversation_id, when, result.place, result.model, result.title, archived)
         yield "  ".join(part for part in parts if part)
         if result.place != "title":
             yield f"    {_with_bold_matches(result) if bold else result.excerpt}"

@@ -94,7 +94,8 @@ class CommandHandlers:
         self._printer.line("A new conversation.")
 
     async def list_newest(self, _argument: str) -> None:
-        found = (await self._chat.conversations.list_all())[:_LISTED]
+        listed = await self._chat.conversations.list_with_version(first=_LISTED)
+        found = listed.conversations[:_LISTED]
         self._listed = [conversation.id for conversation in found]
         if not found:
             self._printer.line("There is no conversation yet.")

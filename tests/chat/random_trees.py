@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.store.records import ConversationTree, Message
+from baize_tui.store.tags import clean_tags
 
 TEXTS = st.text(max_size=30).map(clean_text)
 LINES = st.text(max_size=20).map(clean_line)
@@ -34,6 +35,7 @@ def messages(draw: st.DrawFn, number: int, conversation_id: str) -> Message:
         mark=draw(st.sampled_from(["good", "bad", None])),
         pinned=draw(st.booleans()),
         summary=draw(TEXTS),
+        name=draw(LINES),
     )
 
 
@@ -61,5 +63,8 @@ def trees(draw: st.DrawFn) -> ConversationTree:
         model_path=draw(st.none() | LINES),
         model_sha256=draw(st.none() | LINES),
         think=draw(st.sampled_from([True, False, None])),
+        tags=draw(st.lists(LINES, max_size=3).map(clean_tags)),
+        pinned=draw(st.booleans()),
+        archived=draw(st.booleans()),
         messages=[draw(messages(number, id)) for number in range(1, count + 1)],
     )

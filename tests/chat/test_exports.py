@@ -184,6 +184,23 @@ def test_markdown_has_front_matter_and_every_branch() -> None:
     )
 
 
+def test_front_matter_and_branches_say_how_they_are_organized() -> None:
+    messages = [
+        msgspec.structs.replace(m, name="short" if m.text == "4" else "") for m in BRANCHED.messages
+    ]
+    tree = msgspec.structs.replace(
+        BRANCHED, tags=["work", "prime-numbers"], pinned=True, archived=True, messages=messages
+    )
+    text = to_markdown(tree).decode()
+    front = yaml.safe_load(text.split("---\n")[1])
+    assert front["tags"] == ["work", "prime-numbers"]
+    assert (front["pinned"], front["archived"]) == (True, True)
+    assert "<summary>Answer 1 of 2: short</summary>" in text
+    page = Page(to_html(tree)).text
+    assert "prime-numbers" in page
+    assert "Answer 1 of 2: short" in page
+
+
 @given(trees())
 def test_markdown_loses_no_text(tree: ConversationTree) -> None:
     text = to_markdown(tree).decode()

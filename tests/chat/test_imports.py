@@ -209,6 +209,19 @@ async def test_open_webui_keeps_its_tree_and_ratings(
     assert summary.placeholders == {"image": 1, "tool call": 1, "tool result": 1}
 
 
+async def test_what_other_programs_know_of_a_conversation_is_kept(
+    run: Import, conversations: Conversations
+) -> None:
+    chat = foreign.open_webui()
+    chat |= {"archived": True, "pinned": True, "meta": {"tags": ["my_tag", "Work", "work", 3]}}
+    await run([chat])
+    await run([foreign.chatgpt_2023() | {"is_archived": True, "is_starred": "yes"}])
+    found = {c.title: c for c in await conversations.list_all()}
+    clock, primes = found["Clock"], found["Primes"]
+    assert (clock.tags, clock.pinned, clock.archived) == (["my_tag", "Work"], True, True)
+    assert (primes.tags, primes.pinned, primes.archived) == ([], False, True)
+
+
 async def test_open_webuis_first_version(run: Import, conversations: Conversations) -> None:
     await run([foreign.open_webui_first_version()])
     tree = await only_tree(conversations)

@@ -29,10 +29,11 @@ from baize_tui.store.words import Span, Term
 TITLE = "Search all conversations"
 PLACEHOLDER = 'Words, or a "phrase"'
 FILTERS = (
-    "in:title in:question in:answer in:thought · is:good · model:baize · domain:healthcare · "
-    "after:2026-01 before:2026-02-15"
+    "in:title in:question in:answer in:thought · is:good is:archived · tag:work · model:baize · "
+    "domain:healthcare · after:2026-01 before:2026-02-15"
 )
 NOTHING = "Nothing found"
+ARCHIVED = "archived"
 NO_INDEX = "Every message is read, which takes longer: this Python's SQLite has no FTS5"
 LIMIT = 50
 _TYPING_S = 0.03
@@ -153,9 +154,10 @@ def result_row(result: SearchResult, width: int) -> Text:
     """Two lines of at most ``width`` cells: where a text is, and the part of it that was found."""
     day = f"{datetime.datetime.fromtimestamp(result.time):%Y-%m-%d}"
     model = result.model if result.place != "title" else ""
-    about = " · ".join(part for part in (result.place, model, day) if part)
+    archived = ARCHIVED if result.archived else ""
+    about = " · ".join(part for part in (archived, result.place, model, day) if part)
     if cell_len(about) > width - _LEAST_TITLE:
-        about = " · ".join((result.place, day))
+        about = " · ".join(part for part in (archived, result.place, day) if part)
     room = max(width - cell_len(about) - 2, 1)
     if result.place == "title":
         row = _with_matches(result.excerpt, result.matches, room)

@@ -33,6 +33,11 @@ ChangeTags = Callable[[Sequence[str], Sequence[str]], Awaitable[list[str]]]
 class TagsScreen(Picker[str]):
     """Enter adds a tag or removes it, and the screen stays; the result is always None."""
 
+    DEFAULT_CSS = """
+    TagsScreen {
+        #about { margin: 1 0 0 0; }
+    }
+    """
     _about = getters.query_one("#about", Static)
     _input = getters.query_one(LineInput)
 

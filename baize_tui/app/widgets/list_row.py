@@ -10,7 +10,6 @@ from textual.style import Style
 from textual.visual import RenderOptions, Visual
 
 _GAP = 1
-_DIM = Style(dim=True)
 
 
 class ListRow(Visual):
@@ -38,7 +37,7 @@ class ListRow(Visual):
             text = set_cell_size(text, max(room - 1, 0)) + "…"
         content = Content(set_cell_size(text, max(room, 1)))
         if self.end:
-            content = content + Content.styled(f"{' ' * _GAP}{self.end}", _DIM)
+            content = content + Content(f"{' ' * _GAP}{self.end}")
         return content.render_strips(width, height, style, options)
 
     def get_optimal_width(self, rules: RulesMap, container_width: int) -> int:

@@ -25,7 +25,8 @@ class BranchStart(Struct, frozen=True):
     @property
     def title(self) -> str:
         kind = "Question" if self.message.role == "user" else "Answer"
-        return f"{kind} {self.position.position} of {self.position.total}"
+        name = f": {self.message.name}" if self.message.name else ""
+        return f"{kind} {self.position.position} of {self.position.total}{name}"
 
 
 class BranchEnd(Struct, frozen=True):

@@ -92,7 +92,8 @@ def to_html(tree: ConversationTree) -> bytes:
 
 def _about(tree: ConversationTree) -> str:
     day = iso_time(tree.created_at)[:10]
-    return f"{day} · {count_text(len(tree.messages), 'message')}"
+    tags = "".join(f" · {escape(tag)}" for tag in tree.tags)
+    return f"{day} · {count_text(len(tree.messages), 'message')}{tags}"
 
 
 def _system(tree: ConversationTree) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -26,7 +27,7 @@ def to_markdown(tree: ConversationTree) -> bytes:
 
 
 def _front_matter(tree: ConversationTree) -> str:
-    values = {
+    values: dict[str, Any] = {
         "title": tree.title,
         "id": tree.id,
         "created": iso_time(tree.created_at),
@@ -34,6 +35,10 @@ def _front_matter(tree: ConversationTree) -> str:
         "model": tree.model,
         "system": tree.system,
     }
+    if tree.tags:
+        values["tags"] = tree.tags
+    values |= {"pinned": True} if tree.pinned else {}
+    values |= {"archived": True} if tree.archived else {}
     # Every JSON text is a YAML text.
     rows = [f"{key}: {msgspec.json.encode(value).decode()}" for key, value in values.items()]
     return "\n".join(["---", *rows, "---"])

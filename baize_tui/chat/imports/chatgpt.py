@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec import Raw, Struct, field
@@ -106,6 +107,8 @@ class _Conversation(Struct):
     create_time: Time = None
     update_time: Time = None
     current_node: str | None = None
+    is_archived: Any = None
+    is_starred: Any = None
 
 
 class _Piece(Struct):
@@ -144,6 +147,8 @@ def parse_chatgpt(record: Raw, placeholders: Placeholders) -> ParsedConversation
         created_at=read_time(chat.create_time),
         updated_at=read_time(chat.update_time),
         current=None if current is None else owner[current],
+        pinned=chat.is_starred is True,
+        archived=chat.is_archived is True,
     )
 
 

@@ -15,6 +15,7 @@ from baize_tui.chat.imports.times import LATEST
 from baize_tui.chat.imports.tree_order import in_tree_order
 from baize_tui.settings import Scale, SettingsError, merge_sampling
 from baize_tui.store.records import ConversationTree, Message
+from baize_tui.store.tags import clean_tags
 
 _ID = re.compile("[0-9a-f]{12}")
 _LARGEST_TOKEN = 2**31 - 1
@@ -74,6 +75,7 @@ def parse_session(record: Raw) -> ImportedConversation:
             tree,
             id=id,
             title=clean_line(tree.title),
+            tags=clean_tags(tree.tags),
             leaf_id=numbers[tree.leaf_id],
             context_start=numbers[tree.context_start],
             messages=[
@@ -82,6 +84,7 @@ def parse_session(record: Raw) -> ImportedConversation:
                     id=number,
                     parent_id=numbers[message.parent_id],
                     conversation_id=id,
+                    name=clean_line(message.name),
                     state="interrupted" if message.state == "streaming" else message.state,
                 )
                 for number, message in enumerate(messages, start=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
@@ -77,6 +78,9 @@ class _Record(Struct):
     title: str | None = None
     created_at: Time = None
     updated_at: Time = None
+    pinned: Any = None
+    archived: Any = None
+    meta: Any = None
 
 
 def parse_open_webui(record: Raw, placeholders: Placeholders) -> ParsedConversation:
@@ -99,7 +103,16 @@ def parse_open_webui(record: Raw, placeholders: Placeholders) -> ParsedConversat
         created_at=read_time(outer.created_at) or read_time(chat.timestamp),
         updated_at=read_time(outer.updated_at),
         current=history.current if history.messages else None,
+        tags=_tags(outer.meta),
+        pinned=outer.pinned is True,
+        archived=outer.archived is True,
     )
+
+
+def _tags(meta: Any) -> list[str]:
+    """The tags of a chat, by their ids, which are words."""
+    tags = meta.get("tags") if isinstance(meta, dict) else None
+    return [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
 
 
 def _as_history(messages: list[_Message]) -> dict[str, _Message]:

@@ -15,6 +15,7 @@ from baize_tui.chat.imports.problems import InvalidConversation
 from baize_tui.chat.imports.tree_order import in_tree_order
 from baize_tui.chat.titles import title_from_question
 from baize_tui.store.records import ConversationTree, FinalState, Mark, Message, MessageRole
+from baize_tui.store.tags import clean_tags
 
 
 class ParsedMessage(Struct, frozen=True):
@@ -46,6 +47,9 @@ class ParsedConversation(Struct, frozen=True):
     updated_at: float | None = None
     current: str | None = None
     """The key of the message at the end of the branch that is shown; None for the newest."""
+    tags: Sequence[str] = ()
+    pinned: bool = False
+    archived: bool = False
 
 
 class ImportedConversation(Struct, frozen=True):
@@ -113,6 +117,9 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
         system=clean_text(parsed.system).strip(),
         moderation=True,
         format=None,
+        tags=clean_tags(parsed.tags),
+        pinned=parsed.pinned,
+        archived=parsed.archived,
         messages=messages,
     )
 
