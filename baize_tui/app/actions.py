@@ -96,7 +96,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("remove", "alt+x", "Remove queued", "Remove the last queued message"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
     Action("title", "alt+t", "Title", "Let the model choose a title"),
-    Action("organize", "f7", "Organize", "Pin, tag, archive or restore conversations"),
+    Action("organize", "alt+shift+t", "Organize", "Pin, tag, archive or restore conversations"),
     Action("pin_conversation", "", "Pin conversation", "Keep it at the top; again: unpin"),
     Action("tags", "", "Tags", "Change the tags of the conversation"),
     Action("archive", "", "Archive", "Take it out of the list; again: put it back"),
@@ -105,7 +105,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("conversation", "f3", "This conversation", "Set model, system prompt and sampling"),
     Action("settings", "f4", "Settings", "Change the settings in config.toml"),
     Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
-    Action("map", "f6", "Branch map", "Show the branches of the conversation", "alt+shift+b"),
+    # F6 and F7 select a line and all of the prompt.
+    Action("map", "alt+shift+b", "Branch map", "Show the branches of the conversation"),
     Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
     Action("export", "alt+o", "Export", "Write this or all conversations to files"),
     Action("import", "f12", "Import", "Add conversations of other programs"),

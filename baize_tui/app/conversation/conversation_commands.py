@@ -71,7 +71,9 @@ class ConversationCommands:
         conversation_id = listed.highlighted_id if listed.has_focus else self._view.open_id
         if conversation_id is None:
             return
-        dialog = LineDialog(TITLE_QUESTION, listed.title(conversation_id))
+        is_open = conversation_id == self._view.open_id
+        known = self._view.conversation if is_open else listed.listed(conversation_id)
+        dialog = LineDialog(TITLE_QUESTION, known.title if known is not None else "")
         title = await self._surface.screen.app.push_screen_wait(dialog)
         if title:
             await self._set_title(conversation_id, title, "person")

@@ -11,7 +11,7 @@ from textual.timer import Timer
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.chat.conversations import FIRST_PAGE
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import ListedConversation
+from baize_tui.store.records import Conversation, ListedConversation
 
 WATCH_EVERY_S = 1.0
 AGES_CHANGE_S = 30.0
@@ -58,22 +58,30 @@ class ListUpdates:
         try:
             first = None if surface.conversation_list.has_focus else FIRST_PAGE
             listed = await surface.chat.conversations.list_with_version(first=first)
+            await self._update_title(listed.conversations)
         except StoreError as error:
             surface.begin_problem(PROBLEM, str(error))
             return
         surface.end_problem(PROBLEM, READ_AGAIN)
         self._version = listed.version
-        self._update_title(listed.conversations)
         surface.heading.show(surface.view.conversation)
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
         self._shown_at = time.monotonic()
 
-    def _update_title(self, conversations: Sequence[ListedConversation]) -> None:
+    async def _update_title(self, conversations: Sequence[ListedConversation]) -> None:
         """Note the title of the open conversation, which its options show."""
-        view = self._surface.view
-        stored = next((c for c in conversations if c.id == view.open_id), None)
-        if view.conversation is not None and stored is not None:
+        view, open_id = self._surface.view, self._surface.view.open_id
+        if open_id is None:
+            return
+        stored: Conversation | ListedConversation | None
+        stored = next((c for c in conversations if c.id == open_id), None)
+        if stored is None:
+            try:
+                stored = await self._surface.chat.conversations.get(open_id)
+            except StoreError:
+                return  # such as one that another client has removed for good
+        if view.conversation is not None and view.conversation.id == open_id:
             view.conversation = replace(
                 view.conversation, title=stored.title, title_source=stored.title_source
             )

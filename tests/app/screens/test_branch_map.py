@@ -61,7 +61,7 @@ def about(pilot: Pilot[int]) -> str:
 async def open_map(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+b", "enter")
     await wait_until(lambda: texts(pilot)[-1:] == ["Now."], "the conversation")
-    await pilot.press("f6")
+    await pilot.press("alt+shift+b")
     await wait_until(lambda: is_open(pilot, BranchMap) and len(rows(pilot)) == 5, "the map")
     options = pilot.app.screen.query_one(ChoiceList)
     await wait_until(lambda: options.highlighted == 4, "the cursor on what is shown")
@@ -181,7 +181,7 @@ async def test_while_an_answer_grows_the_branches_stay(run_app: RunApp, paths: P
         await pilot.press("ctrl+b", "enter")
         await wait_until(lambda: texts(pilot)[-1:] == ["Now."], "the conversation")
         await ask_and_pause(pilot, "Go on", "One ")
-        await pilot.press("f6")
+        await pilot.press("alt+shift+b")
         await wait_until(lambda: is_open(pilot, BranchMap) and len(rows(pilot)) == 5, "the map")
         await pilot.press("up", "enter")
         await wait_until(lambda: about(pilot) == branch_map.ANSWERING, "the reason")
@@ -194,7 +194,7 @@ async def test_while_an_answer_grows_the_branches_stay(run_app: RunApp, paths: P
 
 async def test_without_messages_there_is_no_map(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
-        await pilot.press("f6")
+        await pilot.press("alt+shift+b")
         await pilot.pause()
         assert pilot.app.screen is screen(pilot)
         assert status(pilot)
