@@ -81,6 +81,11 @@ PLACES: dict[str, Reach] = {
     "rename": ("f2",),
     "export": ("a", "enter", "alt+o"),
     "import chats": ("f12",),
+    "branch map": ("a", "enter", "alt+shift+b"),
+    "organize": ("a", "enter", "alt+shift+t"),
+    "tags": ("a", "enter", "alt+shift+t", "t", "a", "g", "s", "enter"),
+    "trash": ("ctrl+b", "delete", "delete", "alt+shift+t", "t", "r", "enter"),
+    "archive": ("a", "enter", "alt+shift+t", "a", "enter", "ctrl+n", "alt+shift+t", "enter"),
 }
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]

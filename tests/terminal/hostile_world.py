@@ -35,6 +35,9 @@ SOURCES = {
     "Qtheme": "a theme",
     "Qconfig": "the settings",
     "Qtitle": "the title of a conversation, written by another program",
+    "Qtag": "a tag of it",
+    "Qbranch": "the name of a branch",
+    "Qput away": "the title of an archived conversation, and of a deleted one",
     "Qsystem": "its system prompt, model, format, adapters",
     "Qquestion": "a question",
     "Qanswer": "an answer with its thought and provenance",
@@ -245,9 +248,13 @@ def _write_settings(paths: Paths) -> None:
 def _write_conversation(paths: Paths, model: Path) -> str:
     """Texts as another program writes them, which does not sanitize."""
     store = Store(paths.conversations_file)
+    for put_away in (store.delete, lambda id: store.organizer.set_archived(id, True)):
+        put_away(store.new_conversation(system="", moderation=True, title="Q").id)
     conversation = store.new_conversation(system="", moderation=True)
     question = store.add_message(conversation.id, None, "user", "")
     answer = store.add_message(conversation.id, question.id, "assistant", "")
+    other = store.add_message(conversation.id, question.id, "assistant", "")
+    store.set_leaf(conversation.id, answer.id)
     store.unsent.save(Unsent("a", "draft", conversation.id, ("", Paste("long"))))
     store.unsent.save(Unsent("b", "queued", conversation.id, ("waits",)))
     store.close()
@@ -265,7 +272,7 @@ def _write_conversation(paths: Paths, model: Path) -> str:
     changes: list[tuple[str, tuple[Any, ...]]] = [
         (
             "UPDATE conversation SET title = ?, system = ?, model = ?, adapters = ?, sampling = ?, "
-            "model_path = ?",
+            "model_path = ?, tags = ? WHERE title <> 'Q'",
             (
                 hostile("Qtitle", NUL),
                 hostile("Qsystem", NUL),
@@ -273,7 +280,13 @@ def _write_conversation(paths: Paths, model: Path) -> str:
                 json.dumps({hostile("Qsystem"): 0.5}),
                 json.dumps({hostile("Qsystem"): hostile("Qsystem")}),
                 str(model),
+                json.dumps([hostile("Qtag"), 1, "work"]),
             ),
+        ),
+        ("UPDATE conversation SET title = ? WHERE title = 'Q'", (hostile("Qput away", NUL),)),
+        (
+            "UPDATE message SET text = ?, name = ? WHERE id = ?",
+            (hostile("Qanswer", NUL), hostile("Qbranch", NUL), other.id),
         ),
         ("UPDATE message SET text = ? WHERE id = ?", (hostile("Qquestion", NUL), question.id)),
         (

@@ -18,7 +18,7 @@ import baize_tui.app
 from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
-from baize_tui.app.conversation.screen import THEME_QUESTION
+from baize_tui.app.conversation.screen import ORGANIZE_TITLE, THEME_QUESTION
 from baize_tui.app.screens import (
     answer_details,
     conversation_options,
@@ -27,6 +27,7 @@ from baize_tui.app.screens import (
     models,
     search,
     settings,
+    shelves,
 )
 from baize_tui.app.screens.dialogs import HELP_TITLE
 from baize_tui.app.screens.model_import import PATH_QUESTION
@@ -52,6 +53,11 @@ SCREENS = {
     "ExportDialog": "export",
     "ImportDialog": "import",
     "SearchScreen": "search",
+    "BranchMap": "map",
+    "BranchComparison": "map",
+    "TagsScreen": "tags",
+    "ArchivedScreen": "archived",
+    "TrashScreen": "trash",
 }
 """Every screen over the conversation, and the id of the action that leads to it."""
 TITLES = {
@@ -65,8 +71,12 @@ TITLES = {
     "export": export_dialog.TITLE,
     "import": import_dialog.QUESTION,
     "search": search.TITLE,
+    "map": "Branches of",
+    "tags": "Tags of",
+    "archived": shelves.ARCHIVED,
+    "trash": shelves.TRASH,
 }
-PICKERS = {"palette": "Commands", "theme": THEME_QUESTION}
+PICKERS = {"palette": "Commands", "theme": THEME_QUESTION, "organize": ORGANIZE_TITLE}
 ENDS_OR_LEAVES = ("quit", "suspend", "editor")
 FIRST = ("details",)
 """Actions that need the answer that is there at the start."""
@@ -90,7 +100,21 @@ def key_of(action_id: str) -> str:
     modifier, _, name = key.rpartition("+")
     if name in _NAMED:
         return _NAMED[name]
+    if modifier == "alt+shift":
+        return f"\x1b{name.upper()}"
     return chr(ord(name) & 0x1F) if modifier == "ctrl" else f"\x1b{name}"
+
+
+def run(client: PtySession, action_id: str) -> None:
+    """Press the key of an action, or choose it in the palette if it has none."""
+    (action,) = [action for action in ACTIONS if action.id == action_id]
+    if action.keys:
+        client.type(key_of(action_id))
+        return
+    client.type(CTRL_P)
+    client.wait_for(PICKERS["palette"])
+    client.type(f"{action.title}{ENTER}")
+    client.wait_for(lambda screen: PICKERS["palette"] not in screen)
 
 
 def paste(text: str) -> str:
@@ -145,7 +169,7 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
 def test_every_action_writes_only_text(client: PtySession) -> None:
     ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *FIRST, *LAST}
     for action in (*FIRST, *sorted(ids), *LAST):
-        client.type(key_of(action))
+        run(client, action)
         if (title := (TITLES | PICKERS).get(action)) is not None:
             client.wait_for(title)
             close(client, title)
@@ -227,6 +251,31 @@ def test_the_details_of_an_answer_are_text(client: PtySession) -> None:
     client.wait_for(lambda screen: answer_details.TITLE in screen and "Qanswer" in screen)
     client.wait_for("Qsampling")
     close(client, answer_details.TITLE)
+
+
+def test_the_branches_are_text(client: PtySession) -> None:
+    client.type(key_of("map"))
+    client.wait_for(lambda screen: "Qquestion" in screen and "Qbranch" in screen)
+    client.type(F5 + DOWN)
+    client.wait_for("press f5 on the branch")
+    client.type(F5)
+    client.wait_for("esc closes")
+    client.type(ESCAPE)
+    client.wait_for(lambda screen: "esc closes" not in screen)
+    client.type(key_of("rename"))
+    client.wait_for("Name of this branch")
+    close(client, "Name of this branch")
+    close(client, TITLES["map"])
+
+
+def test_tags_and_what_is_put_away_are_text(client: PtySession) -> None:
+    for action, tag in (("tags", "Qtag"), ("archived", "Qput away"), ("trash", "Qput away")):
+        run(client, action)
+        client.wait_for(TITLES[action])
+        client.wait_for(tag)
+        client.type("Qtyped")
+        client.wait_for("Qtyped")
+        close(client, TITLES[action])
 
 
 def test_what_an_editor_writes_is_text(client: PtySession, world: World) -> None:
