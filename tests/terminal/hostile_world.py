@@ -280,7 +280,7 @@ def _write_conversation(paths: Paths, model: Path) -> str:
                 json.dumps({hostile("Qsystem"): 0.5}),
                 json.dumps({hostile("Qsystem"): hostile("Qsystem")}),
                 str(model),
-                json.dumps([hostile("Qtag"), 1, "work"]),
+                json.dumps([hostile("Qtag"), "work"]),
             ),
         ),
         ("UPDATE conversation SET title = ? WHERE title = 'Q'", (hostile("Qput away", NUL),)),

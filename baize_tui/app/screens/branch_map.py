@@ -177,11 +177,14 @@ class BranchMap(Picker[BranchRow]):
         if value.shown or self._can_change:
             self.dismiss(value)
 
+    # The branch is read here, not in a worker: the next key may move the cursor.
+
+    def action_rename(self) -> None:
+        if (row := self._highlighted) is not None:
+            self._rename(row)
+
     @work(group="name", exclusive=True)
-    async def action_rename(self) -> None:
-        row = self._highlighted
-        if row is None:
-            return
+    async def _rename(self, row: BranchRow) -> None:
         name = await self.app.push_screen_wait(
             LineDialog(NAME_QUESTION, row.start.name, may_be_empty=True)
         )
@@ -195,16 +198,19 @@ class BranchMap(Picker[BranchRow]):
         self.has_changed = True
         await self._read()
 
-    @work(group="compare", exclusive=True)
-    async def action_compare(self) -> None:
-        row = self._highlighted
-        if row is None:
+    def action_compare(self) -> None:
+        """Choose the branch to compare with, or the first one of two."""
+        if (row := self._highlighted) is None:
             return
         first = next((each for each in self._rows if each.start.id == self._chosen_id), None)
         if first is None or first.start.id == row.start.id:
             self._chosen_id = row.start.id if first is None else None
             self._show_rows()
-            return
+        else:
+            self._compare(first, row)
+
+    @work(group="compare", exclusive=True)
+    async def _compare(self, first: BranchRow, row: BranchRow) -> None:
         try:
             paths = [await self._chat.messages.path(each.leaf_id) for each in (first, row)]
         except StoreError as error:
