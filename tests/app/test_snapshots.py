@@ -21,12 +21,14 @@ from textual.pilot import Pilot
 from textual.widgets import Input, OptionList, TextArea
 
 from baize_tui.app.app import BaizeApp
+from baize_tui.app.screens.branch_map import BranchMap
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.search import SearchScreen
 from baize_tui.app.screens.side_by_side import AnswerColumn, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
+from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.catalog.fit import Machine
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, NoModelInstalled
@@ -394,6 +396,14 @@ async def no_command(pilot: Pilot[int]) -> None:
     await wait_until(lambda: "enter again" in status(pilot), "the offer")
 
 
+async def branch_map(pilot: Pilot[int]) -> None:
+    await branches(pilot)
+    await pilot.press("alt+shift+b")
+    await wait_until(lambda: is_open(pilot, BranchMap), "the map")
+    options = pilot.app.screen.query_one(ChoiceList)
+    await wait_until(lambda: options.highlighted, "the branches")
+
+
 STATES: dict[str, Callable[[], State]] = {
     "start": lambda: State(as_it_starts),
     "first-run": lambda: State(without_model, find_model=no_model),
@@ -432,6 +442,7 @@ STATES: dict[str, Callable[[], State]] = {
     "help": lambda: State(help_screen),
     "models": lambda: State(models),
     "side-by-side": lambda: State(side_by_side),
+    "branch-map": lambda: State(branch_map),
     "disclaimer": lambda: State(disclaimer, find_model=doctor),
     "finding": lambda: State(finding),
     "large-paste": lambda: State(large_paste),
@@ -445,8 +456,10 @@ STATES: dict[str, Callable[[], State]] = {
 
 @pytest.fixture(autouse=True)
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No remaining time is shown: it differs from run to run."""
+    """No remaining time is shown, and every age is the same: they differ from run to run."""
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
+    for module in ("widgets.conversation_list", "screens.branch_map"):
+        monkeypatch.setattr(f"baize_tui.app.{module}.age_text", lambda seconds: "3h")
 
 
 @pytest.fixture(autouse=True)
