@@ -11,6 +11,7 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.chat.active_model import RunningModel
 from baize_tui.chat.context import History, reserve_for_answer
 from baize_tui.chat.formats import build_prompt, format_named
+from baize_tui.chat.forms import PreparedForm
 from baize_tui.engine.protocol import AdapterUse, Generate, Prompt, Warm
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
@@ -79,7 +80,10 @@ class AnswerPlan(Struct, frozen=True):
     think: bool | None
     max_thinking_tokens: int
     stop: list[str]
+    form: PreparedForm | None
     grammar: str
+    own_stop: tuple[str, ...]
+    """Those of ``stop`` that the conversation and the question have added."""
     prompt_lookup: bool
     partial: Message | None
     """The answer to continue."""
@@ -133,6 +137,7 @@ class AnswerPlan(Struct, frozen=True):
             trim_at_stop=format_named(self.format_name).trim_at_stop,
             adapters=self.adapters,
             grammar=self.grammar,
+            form=self.form.form if self.form is not None else None,
             # Batches round differently, and a seed promises the same answer.
             prompt_lookup=self.prompt_lookup and self.sampling.seed is None,
             use_draft=self.sampling.seed is None,

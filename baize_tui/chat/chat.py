@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,6 +29,7 @@ from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
+from baize_tui.chat.forms import prepare_form
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.search import Search
@@ -36,11 +38,13 @@ from baize_tui.chat.title_writer import TitleWriter
 from baize_tui.chat.titles import title_from_question
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure
+from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.protocol import LoadedModel
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Attachment, Conversation
 
 _STOP_S = 1.0
 """How long the engine may take to stop an answer when the chat is closed."""
@@ -230,13 +234,17 @@ class Chat:
         *,
         typed: str = "",
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Add the question ``text`` to the branch that is shown, and answer it.
 
         ``typed`` is what the person typed around a paste, for the title. ``unsent`` is the id of
-        the draft that the question was; it is removed when the question is saved.
+        the draft that the question was; it is removed when the question is saved. ``attachments``
+        are the parts of the text that came from files, and every answer to the question will have
+        ``form``.
         """
-        text = clean_text(text)
+        text, attachments = _clean_question(text, attachments)
         try:
             conversation = await self.conversations.get(conversation_id)
             question = await self._thread.call(
@@ -246,6 +254,8 @@ class Chat:
                 "user",
                 text,
                 unsent=unsent,
+                attachments=attachments,
+                form=form,
             )
             if conversation.title_source == "none" and question.parent_id is None:
                 title = title_from_question(clean_text(typed).strip() or text)
@@ -297,11 +307,14 @@ class Chat:
         options: AnswerOptions = _NO_OPTIONS,
         *,
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Add ``text`` as a sibling of a message; a question is answered, an answer only saved.
 
-        ``unsent`` is as in ``ask``.
+        ``unsent``, ``attachments`` and ``form`` are as in ``ask``.
         """
+        text, attachments = _clean_question(text, attachments)
         try:
             original = await self.messages.get(message_id)
             message = await self._thread.call(
@@ -309,8 +322,10 @@ class Chat:
                 original.conversation_id,
                 original.parent_id,
                 original.role,
-                clean_text(text),
+                text,
                 unsent=unsent,
+                attachments=attachments,
+                form=form,
             )
         except StoreError as error:
             yield AnswerFailed(str(error), None)
@@ -320,6 +335,25 @@ class Chat:
             async with contextlib.aclosing(self._answering.answer(message, options)) as events:
                 async for event in events:
                     yield event
+
+    async def check_form(self, form: OutputForm) -> str:
+        """Check that an answer can have ``form``, before anything is sent.
+
+        Returns one line about what its grammar does not express, or an empty text. While the
+        engine is in use, llama.cpp reads a grammar only when it is asked for.
+
+        Raises:
+            UnusableForm: it is no schema, expression or grammar, or the server takes none.
+        """
+        prepared = await asyncio.to_thread(prepare_form, form)
+        if self.active_model.loaded is not None and not self.engine_in_use:
+            self._lock.stop_idle_work()
+            request = protocol.CheckForm(request=0, form=form, grammar=prepared.grammar)
+            try:
+                await self._engine.check_form(request)
+            except EngineFailure as failure:
+                raise UnusableForm(f"{form.name}: {failure}") from failure
+        return prepared.warning
 
     def stop(self, conversation_id: str) -> bool:
         """Stop a conversation's unfinished answer and keep its text; False if there is none."""
@@ -478,3 +512,11 @@ class Chat:
             await self._idle_work.save_before_exit()
         await self._engine.close()
         self._thread.close()
+
+
+def _clean_question(
+    text: str, attachments: Sequence[Attachment]
+) -> tuple[str, Sequence[Attachment]]:
+    """``text`` sanitized, and its attachments; none if the places of those are others then."""
+    cleaned = clean_text(text)
+    return cleaned, attachments if len(cleaned) == len(text) else ()

@@ -15,6 +15,7 @@ from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
 from baize_tui.chat.formats import OWN_TEMPLATE, fallback_format, formats
+from baize_tui.chat.forms import prepare_form
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message
@@ -107,17 +108,25 @@ class EffectiveOptions:
         return uses
 
     def plan(
-        self, conversation: Conversation, options: AnswerOptions, partial: Message | None
+        self,
+        conversation: Conversation,
+        options: AnswerOptions,
+        question: Message,
+        partial: Message | None,
     ) -> AnswerPlan:
-        """Everything that is decided before one answer of ``conversation``; ``partial`` is the
-        answer to continue.
+        """Everything that is decided before one answer to ``question`` in ``conversation``;
+        ``partial`` is the answer to continue.
 
         Raises:
             NoModelLoaded: there is no model to answer.
             CatalogError: an adapter is not on this machine.
             SettingsError: a sampling option is out of its range.
             UnknownFormat: there is no such prompt format.
+            UnusableForm: the form of the question cannot be used.
         """
+        # A grammar cannot go on after a text that was begun without it.
+        form = prepare_form(question.form) if question.form and partial is None else None
+        own_stop = tuple(dict.fromkeys([*conversation.stop, *options.stop]))
         running = self._active_model.require()
         format_name = self.prompt_format(conversation)
         return AnswerPlan(
@@ -134,8 +143,10 @@ class EffectiveOptions:
                 if options.max_thinking_tokens is None
                 else options.max_thinking_tokens
             ),
-            stop=stop_strings(format_name, running, options.stop),
-            grammar=options.grammar,
+            stop=stop_strings(format_name, running, own_stop),
+            form=form,
+            grammar=form.grammar if form is not None else options.grammar,
+            own_stop=own_stop,
             prompt_lookup=self.settings.model.prompt_lookup,
             partial=partial,
         )

@@ -12,19 +12,29 @@ from typing import TYPE_CHECKING, Literal, get_args
 import msgspec
 
 from baize_shared.sanitizer import clean_line, clean_text
+from baize_tui.output_forms import OutputForm
 from baize_tui.store.answers import NOW_OR_LATER, AnswerWriter
 from baize_tui.store.database import Database
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.errors import StoreError, UnknownConversation
 from baize_tui.store.records import (
+    Attachment,
     BranchPosition,
     Conversation,
+    DraftParts,
     Mark,
     Message,
     MessageRole,
     MessageState,
     TitleSource,
 )
-from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
+from baize_tui.store.rows import (
+    MARK_NUMBERS,
+    encode_json,
+    pack_ids,
+    read_conversation,
+    read_message,
+)
 from baize_tui.store.search_index import SearchIndex
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
@@ -36,7 +46,7 @@ NEW_TITLE = "New conversation"
 """Shown for a conversation without a title."""
 _WITHOUT_IDS = (
     "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
-    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary"
+    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary, attachments, form"
 )
 _ConversationColumn = Literal["deleted_at", "leaf_id"]
 _MessageColumn = Literal["mark", "pinned", "summary"]
@@ -100,6 +110,7 @@ class Store:
         model_path: str | None = None,
         model_sha256: str | None = None,
     ) -> Conversation:
+        """Create a conversation; what is not among the arguments is set by ``set_options``."""
         now = time.time()
         conversation_id = uuid.uuid4().hex[:12]
         with self.database.transaction() as connection:
@@ -182,13 +193,13 @@ class Store:
         self._set_conversation_column(conversation_id, "deleted_at", None)
 
     def set_options(self, conversation: Conversation) -> None:
-        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
-        of ``conversation``, and none of its other fields."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters, thinking,
+        persona and stop strings of ``conversation``, and none of its other fields."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE conversation SET model = ?, model_path = ?, model_sha256 = ?, system = ?, "
-                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ?, think = ? "
-                "WHERE id = ?",
+                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ?, think = ?, "
+                "persona = ?, stop = ? WHERE id = ?",
                 (
                     conversation.model,
                     conversation.model_path,
@@ -200,6 +211,8 @@ class Store:
                     conversation.overflow,
                     msgspec.json.encode(conversation.adapters).decode(),
                     conversation.think,
+                    clean_line(conversation.persona),
+                    encode_json(conversation.stop),
                     conversation.id,
                 ),
             )
@@ -242,14 +255,15 @@ class Store:
         if not changed:
             raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
 
-    def questions(self, limit: int = 200) -> list[str]:
+    def questions(self, limit: int = 200) -> list[DraftParts]:
         """What the person wrote in all conversations, latest first, without repetitions."""
         rows = self.database.rows(
-            "SELECT text FROM message WHERE role = 'user' AND deleted_at IS NULL "
+            f"SELECT {_WITHOUT_IDS} FROM message WHERE role = 'user' AND deleted_at IS NULL "
             "ORDER BY id DESC LIMIT ?",
             limit,
         )
-        return list(dict.fromkeys(clean_text(row["text"]) for row in rows))
+        written = (message_parts(read_message(row, with_provenance=False)) for row in rows)
+        return list(dict.fromkeys(written))
 
     def version(self) -> int:
         """A number that changes when another client has written to the file."""
@@ -305,6 +319,8 @@ class Store:
         ids: Sequence[int] | None = None,
         tokenizer: str | None = None,
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> Message:
         """Add a message below ``parent_id``, and show the branch that ends in it.
 
@@ -314,7 +330,8 @@ class Store:
         with self.database.transaction() as connection:
             number = connection.execute(
                 "INSERT INTO message (conversation_id, parent_id, role, state, text, ids, "
-                "tokenizer, writer, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "tokenizer, writer, created_at, attachments, form) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation_id,
                     parent_id,
@@ -325,6 +342,8 @@ class Store:
                     tokenizer,
                     self.database.client_name if state == "streaming" else None,
                     now,
+                    encode_json(attachments) if attachments else None,
+                    encode_json(form) if form is not None else None,
                 ),
             ).lastrowid
             connection.execute(

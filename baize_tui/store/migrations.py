@@ -136,6 +136,17 @@ BEGIN INSERT OR IGNORE INTO search_pending VALUES (old.id, old.role, old.text, o
 old.provenance, old.mark, old.created_at); END;
 """
 
+_FILES_FORMS_AND_PERSONAS = """
+-- JSON: the parts of the text that came from files; NULL: none
+ALTER TABLE message ADD COLUMN attachments TEXT;
+-- JSON: the form that answers to a question have to have; NULL: none
+ALTER TABLE message ADD COLUMN form TEXT;
+-- the name of the persona whose settings the conversation was given
+ALTER TABLE conversation ADD COLUMN persona TEXT NOT NULL DEFAULT '';
+-- JSON: strings that end an answer
+ALTER TABLE conversation ADD COLUMN stop TEXT NOT NULL DEFAULT '[]';
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -146,6 +157,7 @@ STEPS: tuple[str, ...] = (
     _TITLE_SOURCES,
     _SUMMARIES,
     _SEARCH,
+    _FILES_FORMS_AND_PERSONAS,
 )
 VERSION = len(STEPS)
 

@@ -19,8 +19,17 @@ from msgspec.structs import replace
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, clean_text, clean_values
+from baize_tui.output_forms import CheckedForm, OutputForm
 from baize_tui.settings import Overflow, Scale
-from baize_tui.store.records import AnswerSummary, Conversation, Mark, Message, TitleSource
+from baize_tui.store.draft_parts import valid_attachments
+from baize_tui.store.records import (
+    AnswerSummary,
+    Attachment,
+    Conversation,
+    Mark,
+    Message,
+    TitleSource,
+)
 
 MARK_NUMBERS: dict[Mark | None, int | None] = {"good": 1, "bad": -1, None: None}
 """How the column ``mark`` stores a mark."""
@@ -51,18 +60,21 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         model_sha256=_read_name(row["model_sha256"]),
         think=None if row["think"] is None else bool(row["think"]),
         title_source=_read_title_source(row["title_source"]),
+        persona=clean_line(row["persona"]),
+        stop=_read_json(row["stop"], tuple[str, ...]) or (),
     )
 
 
 def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
     """``with_provenance`` reads all of it, not only what is shown below an answer."""
+    text = clean_text(row["text"])
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
         parent_id=_read_parent(row["id"], row["parent_id"]),
         role=row["role"],
         state=row["state"],
-        text=clean_text(row["text"]),
+        text=text,
         reasoning=clean_text(row["reasoning"]),
         ids=unpack_ids(row["ids"]),
         tokenizer=row["tokenizer"],
@@ -72,6 +84,8 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         mark=_MARKS.get(row["mark"]),
         pinned=bool(row["pinned"]),
         summary=clean_text(row["summary"] or ""),
+        attachments=_read_attachments(row["attachments"], text),
+        form=_read_json(row["form"], OutputForm),
     )
 
 
@@ -84,6 +98,7 @@ def conversation_columns(conversation: Conversation) -> dict[str, Any]:
         "system": clean_text(conversation.system),
         "sampling": msgspec.json.encode(conversation.sampling).decode(),
         "adapters": msgspec.json.encode(conversation.adapters).decode(),
+        "stop": encode_json(conversation.stop),
     }
 
 
@@ -99,7 +114,14 @@ def message_columns(message: Message) -> dict[str, Any]:
         "ids": pack_ids(message.ids),
         "provenance": None if made is None else msgspec.json.encode(made).decode(),
         "mark": MARK_NUMBERS[message.mark],
+        "attachments": encode_json(message.attachments) if message.attachments else None,
+        "form": encode_json(message.form) if message.form is not None else None,
     }
+
+
+def encode_json(value: object) -> str:
+    """``value`` as a column of JSON stores it."""
+    return msgspec.json.encode(value).decode()
 
 
 def pack_ids(ids: Sequence[int] | None) -> bytes | None:
@@ -140,6 +162,15 @@ def _read_title_source(value: str) -> TitleSource:
     return next((source for source in get_args(TitleSource) if source == value), "person")
 
 
+def _read_attachments(raw: str | None, text: str) -> tuple[Attachment, ...]:
+    """The attachments in ``text``; none if they cannot be read."""
+    if raw is None:
+        return ()
+    attachments = _read_json(raw, tuple[Attachment, ...]) or ()
+    named = [replace(a, name=clean_line(a.name), note=clean_line(a.note)) for a in attachments]
+    return valid_attachments(named, text)
+
+
 def read_time(seconds: float) -> float:
     return min(max(seconds, 0.0), _LATEST) if math.isfinite(seconds) else 0.0
 
@@ -174,4 +205,7 @@ def _read_summary(raw: str | None) -> AnswerSummary | None:
     except JSON_ERRORS:
         return None
     adapters = {clean_line(name): scale for name, scale in made.adapters.items()}
-    return replace(made, model=clean_line(made.model), adapters=adapters)
+    form = made.form
+    if form is not None:
+        form = CheckedForm(form.kind, clean_line(form.name), clean_line(form.problem))
+    return replace(made, model=clean_line(made.model), adapters=adapters, form=form)
