@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from baize_shared.sanitizer import clean_text
+from baize_tui.catalog.personas import Persona
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import AnswerOptions
@@ -32,6 +33,7 @@ from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSav
 from baize_tui.chat.forms import prepare_form
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
+from baize_tui.chat.persona_settings import with_persona
 from baize_tui.chat.search import Search
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.title_writer import TitleWriter
@@ -85,6 +87,8 @@ class Chat:
             saves_states=not store_thread.in_memory,
         )
         self.options = EffectiveOptions(settings, self.active_model, catalog)
+        self.persona: tuple[str, Persona] | None = None
+        """The persona of new conversations, and its name."""
         self._saver = AnswerSaver(store_thread)
         self._lock = EngineLock()
         cutter = ContextCutter(engine)
@@ -198,6 +202,12 @@ class Chat:
             format=format,
             adapters=dict(adapters),
         )
+        if self.persona is not None:
+            name, persona = self.persona
+            conversation = with_persona(conversation, name, persona, defaults)
+            own = {"system": system, "format": format, "adapters": dict(adapters) or None}
+            given = {key: value for key, value in own.items() if value is not None}
+            return msgspec.structs.replace(conversation, **given)
         domain = self.options.domain(conversation)
         if system is None and domain is not None and domain.system:
             conversation = msgspec.structs.replace(conversation, system=domain.system)
@@ -216,7 +226,7 @@ class Chat:
             StoreError: it cannot be saved.
         """
         new = self.unsaved_conversation(system=system, format=format, adapters=adapters)
-        return await self.conversations.create(
+        created = await self.conversations.create(
             system=new.system,
             moderation=new.moderation,
             model=new.model,
@@ -225,6 +235,9 @@ class Chat:
             format=new.format,
             adapters=new.adapters,
         )
+        if self.persona is None:
+            return created
+        return await self.conversations.set_options(msgspec.structs.replace(new, id=created.id))
 
     async def ask(
         self,

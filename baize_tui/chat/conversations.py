@@ -13,6 +13,7 @@ from baize_tui.store.records import (
     BranchPosition,
     Conversation,
     ConversationTree,
+    DraftParts,
     Message,
     TitleSource,
 )
@@ -93,7 +94,7 @@ class Conversations:
         """Mark the streaming answers of clients that no longer run as interrupted."""
         await self._thread.call(self._store.answers.mark_interrupted)
 
-    async def questions(self) -> list[str]:
+    async def questions(self) -> list[DraftParts]:
         """What the person wrote in all conversations, latest first."""
         return await self._thread.call(self._store.questions)
 
@@ -162,8 +163,8 @@ class Conversations:
         return await self._thread.call(undelete)
 
     async def set_options(self, conversation: Conversation) -> Conversation:
-        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
-        of ``conversation``; returns it as it is stored."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters, thinking,
+        persona and stop strings of ``conversation``; returns it as it is stored."""
 
         def save() -> Conversation:
             self._store.set_options(conversation)
