@@ -6,17 +6,18 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from baize_shared.sanitizer import clean_text
-from baize_tui.catalog.personas import Persona
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import conversation_prompt, question_message
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
+from baize_tui.chat.attaching import Attaching
 from baize_tui.chat.context import (
     ContextUse,
     DraftEffect,
@@ -33,7 +34,6 @@ from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSav
 from baize_tui.chat.forms import prepare_form
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
-from baize_tui.chat.persona_settings import with_persona
 from baize_tui.chat.search import Search
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.chat.title_writer import TitleWriter
@@ -47,6 +47,9 @@ from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Attachment, Conversation
+
+if TYPE_CHECKING:
+    from baize_tui.catalog.personas import Persona
 
 _STOP_S = 1.0
 """How long the engine may take to stop an answer when the chat is closed."""
@@ -95,6 +98,7 @@ class Chat:
         self._answering = Answering(
             engine, store_thread, self.active_model, self.options, self._saver, self._lock, cutter
         )
+        self.attaching = Attaching(engine, self.active_model, self.options, self._lock)
         self._title_writer = TitleWriter(engine, self.active_model, self.options)
         self._idle_work = IdleWork(
             engine,
@@ -203,6 +207,8 @@ class Chat:
             adapters=dict(adapters),
         )
         if self.persona is not None:
+            from baize_tui.chat.persona_settings import with_persona
+
             name, persona = self.persona
             conversation = with_persona(conversation, name, persona, defaults)
             own = {"system": system, "format": format, "adapters": dict(adapters) or None}
