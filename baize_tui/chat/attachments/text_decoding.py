@@ -14,7 +14,7 @@ _BOMS = (
     (codecs.BOM_UTF16_BE, "utf-16", "read as UTF-16"),
 )
 _MOST_CHINESE = (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
-_CONTROLS = 0.02
+_MOST_CONTROLS = 0.02
 """A larger part of control characters than this is no text."""
 _LEAST_CHINESE = 0.9
 """At least this part of the characters beyond ASCII is Chinese in a Chinese text."""
