@@ -13,7 +13,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16", "read as UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "read as UTF-16"),
 )
-_MOST_CHINESE = (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
+_CHINESE = (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
 _MOST_CONTROLS = 0.02
 """A larger part of control characters than this is no text."""
 _LEAST_CHINESE = 0.9
