@@ -23,6 +23,20 @@ class OutputForm(Struct, frozen=True):
         return self.kind in ("json", "json_schema")
 
 
+FORM_NAMES: dict[OutputKind, str] = {
+    "json": "JSON",
+    "json_schema": "JSON",
+    "regex": "regex",
+    "grammar": "grammar",
+}
+
+
+def form_text(form: OutputForm | CheckedForm) -> str:
+    """A form for a person, such as ``JSON person.json``."""
+    name = "" if form.kind == "json" else form.name
+    return f"{FORM_NAMES[form.kind]} {name}".strip()
+
+
 class CheckedForm(Struct, frozen=True):
     """The form that an answer was asked to have, and whether it has it."""
 

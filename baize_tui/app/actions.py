@@ -32,10 +32,17 @@ class Action(Struct, frozen=True):
     """A second key, where a program around the client takes the first (``taken_keys.py``)."""
     only_in_prompt: bool = False
     """Whether the keys work in the prompt alone; it handles them after what was typed before."""
+    argument: str = ""
+    """What may follow its command, as the help shows it; empty if nothing may."""
 
     @property
     def command(self) -> str:
         return "/" + self.id.replace("_", "-")
+
+    @property
+    def usage(self) -> str:
+        """The command with what may follow it."""
+        return f"{self.command} {self.argument}".rstrip()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -89,6 +96,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("take_back", "alt+q", "Edit queued", "Take the last queued message back"),
     Action("remove", "alt+x", "Remove queued", "Remove the last queued message"),
+    Action("attach", "", "Attach", "Attach a file, a folder or a pattern", argument="[PATH]"),
+    Action("json", "", "JSON", "Have the next answer in JSON, by a schema", argument="[SCHEMA]"),
+    Action("regex", "", "Regex", "Have the next answer match an expression", argument="[REGEX]"),
+    Action("grammar", "", "Grammar", "Have the next answer follow a GBNF", argument="[FILE]"),
+    Action("persona", "", "Persona", "Give the conversation a persona", argument="[NAME]"),
+    Action("prompts", "", "Prompts", "Insert a prompt that you have written", argument="[NAME]"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
     Action("title", "alt+t", "Title", "Let the model choose a title"),
     Action("conversation", "f3", "This conversation", "Set model, system prompt and sampling"),
@@ -114,6 +127,7 @@ PROMPT_KEYS: KeyRows = (
     ("shift+enter, ctrl+j", "Insert a new line"),
     ("up, on an empty prompt", "Edit the queued, else your last message"),
     ("tab, after a /", "Complete the command"),
+    ("@, at the beginning of a word", "Choose a file: up, down and tab; esc closes the list"),
     ("space, before a /", "Write a message that begins with /"),
     ("pageup, pagedown", "Scroll the conversation"),
     ("ctrl+_, ctrl+y", "Undo and redo typing"),
@@ -207,7 +221,7 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
         if len(key.removeprefix("shift+")) == 1 or key in _RESERVED:
             raise SettingsError(f"{at}: {key} is needed for typing; combine it with ctrl+ or alt+")
     by_key: dict[str, str] = {}
-    for action in actions_with_keys(keys):
+    for action in (action for action in actions_with_keys(keys) if action.key):
         other = by_key.setdefault(action.key, action.id)
         if other != action.id:
             new, old = (action.id, other) if action.id in keys else (other, action.id)
@@ -229,7 +243,7 @@ def keys_text(action: Action) -> str:
 
 def keys_page() -> str:
     """The keys page of the docs, as Markdown."""
-    actions = [(keys_text(action), action.command, action.help) for action in ACTIONS]
+    actions = [(keys_text(action), action.usage, action.help) for action in ACTIONS]
     lines = ["# Keys and commands", "", *_table(("Key", "Command", "What it does"), actions)]
     for title, rows in OTHER_KEYS:
         head = {MOUSE: "Target", KEY_DOES_NOTHING: "Instead"}.get(rows, "Key")

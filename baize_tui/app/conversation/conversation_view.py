@@ -245,6 +245,14 @@ class ConversationView:
         if self._surface.view.conversation is None:
             self._surface.transcript.show_welcome(welcome_text(self._surface.state))
 
+    def show_greeting(self, greeting: str) -> None:
+        """Show what a persona says before the first message."""
+        surface = self._surface
+        conversation = surface.view.conversation
+        if conversation is not None and not surface.transcript.turns:
+            surface.transcript.show_welcome(greeting or "")
+            surface.transcript.set_head(head_text(surface.chat, conversation))
+
     def show_disclaimer(self) -> None:
         """Keep the disclaimer of the model's field in sight, whatever is scrolled."""
         surface = self._surface

@@ -31,6 +31,9 @@ def welcome_text(state: ClientState) -> str:
         recipe = state.model.recipe
         parts = [state.model.title, recipe.description, recipe.notice, *parts]
     parts[0] = f"{NAME} · {parts[0]}"
+    if state.chat.persona is not None:
+        name, persona = state.chat.persona
+        parts.append(f"{name}: {persona.greeting or persona.description}".rstrip(": "))
     parts.append(
         f"{keys['help']} shows all keys, {keys['conversation']} sets the system prompt and "
         f"sampling, {keys['model']} lists the models."
@@ -39,7 +42,12 @@ def welcome_text(state: ClientState) -> str:
 
 
 def head_text(chat: Chat, conversation: Conversation) -> str:
-    """What the model is told before the first turn."""
+    """The persona, and what the model is told before the first turn."""
+    persona = f"{conversation.persona}: " if conversation.persona else ""
+    return f"{persona}{_told(chat, conversation)}"
+
+
+def _told(chat: Chat, conversation: Conversation) -> str:
     try:
         format = format_named(chat.options.prompt_format(conversation))
     except UnknownFormat as error:
