@@ -152,7 +152,8 @@ class OptionRow(Vertical):
             except SettingsError as error:
                 return self._show_error(str(error))
         for area in self.query(TextArea):
-            return await self.change(clean_text(area.text).strip())
+            text = clean_text(area.text).strip()
+            return await self.change(None if self.option.field.optional and not text else text)
         return True
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -234,7 +234,7 @@ class Turn(Entry, eq=False, kw_only=True):
             if message.form is not None:
                 parts.append(ANSWER_AS.format(form=form_text(message.form)))
             if (made := message.made) is not None and made.form is not None and made.form.problem:
-                parts.append(f"not {form_text(made.form)}: {made.form.problem}")
+                parts.append(f"✗ {form_text(made.form)}: {made.form.problem}")
         return join_parts(parts)
 
     def _below(self, width: int, look: Look) -> list[Line]:

@@ -225,7 +225,7 @@ class Prompt(TextArea):
 
     def put_file(self, mention: str, paste: Paste) -> None:
         """Put a file in the place of ``@mention``, or at the cursor if that is gone."""
-        run = self._pastes.run_of(paste)
+        run = self._pastes.run_of(paste) + " "
         for row in range(self.document.line_count):
             column = self.document.get_line(row).find(f"@{mention}") if mention else -1
             if column >= 0:
