@@ -85,7 +85,7 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         pinned=bool(row["pinned"]),
         summary=clean_text(row["summary"] or ""),
         attachments=_read_attachments(row["attachments"], text),
-        form=_read_json(row["form"], OutputForm),
+        form=_read_form(row["form"]),
     )
 
 
@@ -169,6 +169,11 @@ def _read_attachments(raw: str | None, text: str) -> tuple[Attachment, ...]:
     attachments = _read_json(raw, tuple[Attachment, ...]) or ()
     named = [replace(a, name=clean_line(a.name), note=clean_line(a.note)) for a in attachments]
     return valid_attachments(named, text)
+
+
+def _read_form(raw: str | None) -> OutputForm | None:
+    form = _read_json(raw, OutputForm)
+    return None if form is None else replace(form, name=clean_line(form.name))
 
 
 def read_time(seconds: float) -> float:

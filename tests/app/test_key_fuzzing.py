@@ -81,6 +81,10 @@ PLACES: dict[str, Reach] = {
     "rename": ("f2",),
     "export": ("a", "enter", "alt+o"),
     "import chats": ("f12",),
+    "files": ("at",),
+    "form": (*"/json", "enter"),
+    "persona": (*"/persona", "enter"),
+    "variables": (*"/prompts", "space", *"explain", "enter"),
 }
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]

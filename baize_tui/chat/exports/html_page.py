@@ -8,7 +8,7 @@ from html import escape
 from baize_shared.counts import count_text
 from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
 from baize_tui.chat.exports.html_text import code_html, code_styles, markdown_html, plain_html
-from baize_tui.chat.exports.words import file_title, iso_time, speaker
+from baize_tui.chat.exports.words import file_title, is_json_answer, iso_time, speaker
 from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.records import ConversationTree, Message
 
@@ -147,7 +147,6 @@ def _question(message: Message) -> Iterator[str]:
 
 
 def _answer(message: Message) -> str:
-    form = message.made.form if message.made is not None else None
-    if form is not None and form.is_json:
+    if is_json_answer(message):
         return f'<pre class="code"><code>{code_html(message.text, "json")}</code></pre>'
     return markdown_html(message.text)

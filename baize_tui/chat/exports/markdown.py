@@ -7,7 +7,14 @@ from collections.abc import Iterator
 import msgspec
 
 from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
-from baize_tui.chat.exports.words import close_fence, fence_around, file_title, iso_time, speaker
+from baize_tui.chat.exports.words import (
+    close_fence,
+    fence_around,
+    file_title,
+    is_json_answer,
+    iso_time,
+    speaker,
+)
 from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.records import ConversationTree, Message
 
@@ -49,6 +56,9 @@ def _message(message: Message) -> Iterator[str]:
 
 def _text(message: Message) -> Iterator[str]:
     """The text; that of files is folded below their names."""
+    if is_json_answer(message):
+        yield f"```json\n{message.text.strip()}\n```"
+        return
     for part in message_parts(message):
         if isinstance(part, str):
             if text := part.strip("\n"):

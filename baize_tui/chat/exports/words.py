@@ -45,6 +45,12 @@ def file_title(file: Paste) -> str:
     return escape(f"{file.name}{tokens}")
 
 
+def is_json_answer(message: Message) -> bool:
+    """Whether ``message`` was asked to be JSON."""
+    form = (message.provenance or {}).get("form")
+    return isinstance(form, dict) and form.get("kind") in ("json", "json_schema")
+
+
 def fence_around(text: str) -> str:
     """A fence that is not in ``text``."""
     longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
