@@ -136,7 +136,7 @@ def offers_for(mention: str, folder: Path, below: Sequence[str]) -> list[Offer]:
             found = find_files(mention, folder)
         except AttachmentFailed:
             return []
-        return [Offer(mention, f"{mention}  {count_text(len(found), 'file')}")]
+        return [Offer(mention, f"{mention} · {count_text(len(found), 'file')}")]
     offers: list[Offer] = []
     is_elsewhere = mention.startswith(("/", "~", ".")) or mention.endswith("/")
     if is_elsewhere:
@@ -144,7 +144,7 @@ def offers_for(mention: str, folder: Path, below: Sequence[str]) -> list[Offer]:
         last = mention.rpartition("/")[2]
         found_paths = best_matches(last, paths, lambda path: path.rstrip("/").rpartition("/")[2])
         if mention.endswith("/") and paths:
-            offers.append(Offer(mention, f"{mention}  all text files in it"))
+            offers.append(Offer(mention, f"{mention} · all text files in it"))
     elif not mention:
         found_paths = paths_in("", folder)
     else:
