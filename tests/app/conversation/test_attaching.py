@@ -68,7 +68,7 @@ async def test_a_file_is_chosen_and_sent(run_app: RunApp, folder: Path) -> None:
         await wait_until(lambda: "[notes.txt: 8 tokens]" in written(pilot), "the edit")
         await pilot.press(*"?", "enter")
         await wait_until(lambda: len(engine.requests) == 2, "the second question")
-        assert engine.requests[1].prompt.messages[-1].content == f"{asked} ?"
+        assert engine.requests[1].prompt.messages[-1].content == f"{asked}?"
 
 
 async def test_a_folder_is_entered_or_attached_as_a_whole(run_app: RunApp, folder: Path) -> None:
