@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from baize_shared.sanitizer import clean_line
+from baize_shared.user_paths import expand_user
 from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.output_forms import CheckedForm, OutputForm, OutputKind
 
@@ -62,6 +63,20 @@ def form_from_file(kind: OutputKind, file: Path) -> OutputForm:
 def regex_form(expression: str) -> OutputForm:
     """The form of the texts that ``expression`` matches from end to end."""
     return OutputForm("regex", expression, clean_line(expression, _LONGEST_NAME))
+
+
+def named_form(kind: OutputKind, argument: str) -> OutputForm:
+    """The form that a person has named: a regular expression, or a file; JSON without one is any.
+
+    Raises:
+        UnusableForm: the file cannot be read, or is not text.
+    """
+    if kind == "regex":
+        return regex_form(argument)
+    if not argument:
+        return ANY_JSON
+    file = expand_user(argument)
+    return form_from_file("grammar" if kind == "grammar" else "json_schema", file)
 
 
 ANY_JSON = OutputForm("json", name="any JSON")

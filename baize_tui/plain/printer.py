@@ -19,6 +19,7 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.store.draft_parts import short_text
 from baize_tui.store.records import BranchPosition, Message
 
 _FIRST_PROGRESS_S, _PROGRESS_EVERY_S = 3.0, 10.0
@@ -71,7 +72,7 @@ class PlainPrinter:
         if message.mark is not None:
             notes.append(f"marked as {message.mark}")
         note = f" ({', '.join(notes)})" if notes else ""
-        self.line(f"{turn} {name}{note}: {message.text.strip()}")
+        self.line(f"{turn} {name}{note}: {short_text(message).strip()}")
 
     # --- one answer -----------------------------------------------------------------------------
 

@@ -60,6 +60,12 @@ def message_parts(message: Message) -> DraftParts:
     return tuple(part for part in parts if part != "")
 
 
+def short_text(message: Message) -> str:
+    """The text of ``message`` with the names of its files in place of their texts."""
+    parts = (part for part in message_parts(message) if isinstance(part, str) or part.text)
+    return "".join(p if isinstance(p, str) else f"[{p.name}: {p.tokens} tokens]" for p in parts)
+
+
 def valid_attachments(attachments: Iterable[Attachment], text: str) -> tuple[Attachment, ...]:
     """Those of ``attachments`` that are parts of ``text``, in order and apart from each other."""
     valid: list[Attachment] = []

@@ -4,11 +4,9 @@ prompt."""
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
-from baize_shared.user_paths import expand_user
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.output_forms import OutputForm, OutputKind, form_text
+from baize_tui.output_forms import OutputKind, form_text
 from baize_tui.store.records import Paste
 
 REGEX_QUESTION = "Regular expression that the answer has to match"
@@ -25,6 +23,7 @@ class AnswerForms:
     async def choose(self, kind: OutputKind, argument: str) -> None:
         """Use the form that ``argument`` names; without one, ask for it or take any JSON."""
         from baize_tui.app.screens.dialogs import LineDialog
+        from baize_tui.chat.forms import named_form
         from baize_tui.engine.grammars.errors import UnusableForm
 
         question = {"regex": REGEX_QUESTION, "grammar": GRAMMAR_QUESTION}.get(kind)
@@ -34,7 +33,7 @@ class AnswerForms:
                 return
             argument = typed
         try:
-            form = await asyncio.to_thread(_read, kind, argument)
+            form = await asyncio.to_thread(named_form, kind, argument)
             warning = await self._surface.chat.check_form(form)
         except UnusableForm as error:
             self._surface.status.show(str(error), "problem")
@@ -42,14 +41,3 @@ class AnswerForms:
         self._surface.prompt.put_form(Paste(name=form_text(form), form=form))
         self._surface.focus_prompt()
         self._surface.status.show(warning or READY.format(form=form_text(form)))
-
-
-def _read(kind: OutputKind, argument: str) -> OutputForm:
-    from baize_tui.chat.forms import ANY_JSON, form_from_file, regex_form
-
-    if kind == "regex":
-        return regex_form(argument)
-    if not argument:
-        return ANY_JSON
-    is_json = kind == "json"
-    return form_from_file("json_schema" if is_json else "grammar", Path(expand_user(argument)))
