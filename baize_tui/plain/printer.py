@@ -19,6 +19,7 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.output_forms import form_text
 from baize_tui.store.draft_parts import short_text
 from baize_tui.store.records import BranchPosition, Message
 
@@ -148,6 +149,9 @@ class PlainPrinter:
         made = f"{count_text(stats.completion_tokens, 'token')}{speed}"
         ended = _ENDED.get(event.reason)
         self.note(f"{made}; {ended}" if ended else made)
+        form = message.made.form if message.made is not None else None
+        if form is not None:
+            self.note(f"{form_text(form)}: {form.problem or 'the answer has this form'}")
         for notice in event.notices:
             self.note(notice)
         if not event.saved:
