@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -11,10 +12,12 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.chat.active_model import RunningModel
 from baize_tui.chat.context import History, reserve_for_answer
 from baize_tui.chat.formats import build_prompt, format_named
-from baize_tui.chat.forms import PreparedForm
 from baize_tui.engine.protocol import AdapterUse, Generate, Prompt, Warm
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
+
+if TYPE_CHECKING:
+    from baize_tui.chat.forms import PreparedForm
 
 
 def question_message(text: str) -> Message:

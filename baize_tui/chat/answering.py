@@ -36,7 +36,6 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.chat.formats import UnknownFormat
-from baize_tui.chat.forms import check_answer
 from baize_tui.chat.provenance import make_provenance
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine import protocol
@@ -278,6 +277,8 @@ class Answering:
         form = attempt.question.form
         checked = None
         if form is not None:
+            from baize_tui.chat.forms import check_answer  # few questions have a form
+
             complete = event.reason == "stop"
             # In a thread: a pattern in a schema can take long.
             checked = await asyncio.to_thread(check_answer, form, event.text, complete=complete)

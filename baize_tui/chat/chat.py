@@ -31,7 +31,6 @@ from baize_tui.chat.drafts import Drafts
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
-from baize_tui.chat.forms import prepare_form
 from baize_tui.chat.idle_work import IdleWork
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.search import Search
@@ -364,6 +363,8 @@ class Chat:
         Raises:
             UnusableForm: it is no schema, expression or grammar, or the server takes none.
         """
+        from baize_tui.chat.forms import prepare_form  # few questions have a form
+
         prepared = await asyncio.to_thread(prepare_form, form)
         if self.active_model.loaded is not None and not self.engine_in_use:
             self._lock.stop_idle_work()

@@ -15,7 +15,6 @@ from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
 from baize_tui.chat.formats import OWN_TEMPLATE, fallback_format, formats
-from baize_tui.chat.forms import prepare_form
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message
@@ -124,8 +123,12 @@ class EffectiveOptions:
             UnknownFormat: there is no such prompt format.
             UnusableForm: the form of the question cannot be used.
         """
+        form = None
         # A grammar cannot go on after a text that was begun without it.
-        form = prepare_form(question.form) if question.form and partial is None else None
+        if question.form is not None and partial is None:
+            from baize_tui.chat.forms import prepare_form  # few questions have a form
+
+            form = prepare_form(question.form)
         own_stop = tuple(dict.fromkeys([*conversation.stop, *options.stop]))
         running = self._active_model.require()
         format_name = self.prompt_format(conversation)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
@@ -126,6 +125,8 @@ def check_answer(form: OutputForm, text: str, *, complete: bool) -> CheckedForm:
 
 
 def _json_problem(form: OutputForm, text: str) -> str:
+    import json
+
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -148,6 +149,7 @@ def _compile_schema(source: str) -> Callable[[Any], Any]:
     Raises:
         UnusableForm: it is no schema.
     """
+    import json
     import re
 
     from fastjsonschema import JsonSchemaDefinitionException
