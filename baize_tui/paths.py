@@ -33,6 +33,16 @@ class Paths(Struct, frozen=True):
         return self.config / "themes"
 
     @property
+    def personas_folder(self) -> Path:
+        """Personas that the user wrote."""
+        return self.config / "personas"
+
+    @property
+    def prompts_folder(self) -> Path:
+        """Prompts that the user wrote."""
+        return self.config / "prompts"
+
+    @property
     def conversations_file(self) -> Path:
         return self.data / "conversations.db"
 

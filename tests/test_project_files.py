@@ -40,7 +40,12 @@ OUTSIDE = {
 
 OWN = {"baize_tui", "baize_shared", "baize_convert", "baize_train", "build_llama"}
 OWN |= {"tests", "benchmarks", "docs"}
-DISTRIBUTIONS = {"llama_cpp": "llama-cpp-python", "markdown_it": "markdown-it-py", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "docx": "python-docx",
+    "llama_cpp": "llama-cpp-python",
+    "markdown_it": "markdown-it-py",
+    "yaml": "pyyaml",
+}
 """Distributions whose name is not that of the package that is imported."""
 
 
@@ -92,7 +97,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("baize_tui", ("server",)),
+        ("baize_tui", ("files", "server")),
         ("baize_shared", ()),
         ("convert/baize_convert", ()),
         ("train/baize_train", ("train",)),

@@ -32,6 +32,8 @@ class Action(Struct, frozen=True):
     """A second key, where a program around the client takes the first (``taken_keys.py``)."""
     only_in_prompt: bool = False
     """Whether the keys work in the prompt alone; it handles them after what was typed before."""
+    argument: str = ""
+    """What may follow its command, as the help shows it; empty if nothing may."""
 
     @property
     def command(self) -> str:
@@ -41,6 +43,11 @@ class Action(Struct, frozen=True):
     def binding(self) -> str:
         """Its keys as Textual takes them; without any, one that no keyboard has."""
         return ",".join(self.keys) or f"no-key-{self.id}"
+
+    @property
+    def usage(self) -> str:
+        """The command with what may follow it."""
+        return f"{self.command} {self.argument}".rstrip()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -94,6 +101,12 @@ ACTIONS: tuple[Action, ...] = (
     ),
     Action("take_back", "alt+q", "Edit queued", "Take the last queued message back"),
     Action("remove", "alt+x", "Remove queued", "Remove the last queued message"),
+    Action("attach", "", "Attach", "Attach a file, a folder or a pattern", argument="[PATH]"),
+    Action("json", "", "JSON", "Have the next answer in JSON, by a schema", argument="[SCHEMA]"),
+    Action("regex", "", "Regex", "Have the next answer match an expression", argument="[REGEX]"),
+    Action("grammar", "", "Grammar", "Have the next answer follow a GBNF", argument="[FILE]"),
+    Action("persona", "", "Persona", "Give the conversation a persona", argument="[NAME]"),
+    Action("prompts", "", "Prompts", "Insert a prompt that you have written", argument="[NAME]"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
     Action("title", "alt+t", "Title", "Let the model choose a title"),
     Action("organize", "alt+shift+t", "Organize", "Pin, tag, archive or restore conversations"),
@@ -130,6 +143,7 @@ PROMPT_KEYS: KeyRows = (
     ("up, on an empty prompt", "Edit the queued, else your last message"),
     ("tab, after a /", "Complete the command"),
     ("tab, on an empty prompt", "Take an example of the welcome"),
+    ("@, at the beginning of a word", "Choose a file: up, down and tab; esc closes the list"),
     ("space, before a /", "Write a message that begins with /"),
     ("pageup, pagedown", "Scroll the conversation"),
     ("ctrl+_, ctrl+y", "Undo and redo typing"),
@@ -254,7 +268,7 @@ def keys_text(action: Action) -> str:
 
 def keys_page() -> str:
     """The keys page of the docs, as Markdown."""
-    actions = [(keys_text(action), action.command, action.help) for action in ACTIONS]
+    actions = [(keys_text(action), action.usage, action.help) for action in ACTIONS]
     lines = ["# Keys and commands", "", *_table(("Key", "Command", "What it does"), actions)]
     for title, rows in OTHER_KEYS:
         head = {MOUSE: "Target", KEY_DOES_NOTHING: "Instead"}.get(rows, "Key")

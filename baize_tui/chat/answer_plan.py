@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -14,6 +15,9 @@ from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.protocol import AdapterUse, Generate, Prompt, Warm
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
+
+if TYPE_CHECKING:
+    from baize_tui.chat.forms import PreparedForm
 
 
 def question_message(text: str) -> Message:
@@ -79,7 +83,10 @@ class AnswerPlan(Struct, frozen=True):
     think: bool | None
     max_thinking_tokens: int
     stop: list[str]
+    form: PreparedForm | None
     grammar: str
+    own_stop: tuple[str, ...]
+    """Those of ``stop`` that the conversation and the question have added."""
     prompt_lookup: bool
     partial: Message | None
     """The answer to continue."""
@@ -133,6 +140,7 @@ class AnswerPlan(Struct, frozen=True):
             trim_at_stop=format_named(self.format_name).trim_at_stop,
             adapters=self.adapters,
             grammar=self.grammar,
+            form=self.form.form if self.form is not None else None,
             # Batches round differently, and a seed promises the same answer.
             prompt_lookup=self.prompt_lookup and self.sampling.seed is None,
             use_draft=self.sampling.seed is None,

@@ -40,6 +40,7 @@ from baize_tui.chat.provenance import make_provenance
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure, WorkerDied
+from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
@@ -54,6 +55,7 @@ _EXPECTED_FAILURES = (
     StoppedBeforeStart,
     StoreError,
     UnknownFormat,
+    UnusableForm,
 )
 """What may end an answer; the message of each is one line for the person."""
 
@@ -173,7 +175,7 @@ class Answering:
             async with contextlib.aclosing(loading) as steps:
                 async for step in steps:
                     yield step
-        plan = self._options.plan(conversation, attempt.options, attempt.partial)
+        plan = self._options.plan(conversation, attempt.options, attempt.question, attempt.partial)
         if is_without_model:  # it was begun before a model was loaded
             model = plan.running.model
             await self._thread.call(
@@ -260,26 +262,38 @@ class Answering:
                 if (why := answer.journal.take_problem()) is not None:
                     yield SaveFailed(why) if why else SavedAgain()
             else:
-                yield await self._finish(answer, event, plan, history, attempt.notices)
+                yield await self._finish(attempt, answer, event, plan, history)
 
     async def _finish(
         self,
+        attempt: _Attempt,
         answer: AnswerInProgress,
         event: protocol.Finished,
         plan: AnswerPlan,
         history: History,
-        notices: list[str],
     ) -> AnswerFinished:
         answer.replace(event)
         state: FinalState = "stopped" if event.reason == "cancelled" else "complete"
         sha256 = self._active_model.sha256
         known = self._active_model.known_sha256
-        made = make_provenance(plan, event, history, known)
+        form = attempt.question.form
+        checked = None
+        if form is not None:
+            from baize_tui.chat.forms import check_answer  # few questions have a form
+
+            complete = event.reason == "stop"
+            # In a thread: a pattern in a schema can take long.
+            checked = await asyncio.to_thread(check_answer, form, event.text, complete=complete)
+        made = make_provenance(plan, event, history, known, form, checked)
         message = await self._saver.finish(answer, state, made)
         if known is None and not answer.why_unsaved:
             self._saver.add_model_hash_later(message.id, sha256)
         return AnswerFinished(
-            message, event.reason, event.stats, [*notices, *event.notices], answer.why_unsaved
+            message,
+            event.reason,
+            event.stats,
+            [*attempt.notices, *event.notices],
+            answer.why_unsaved,
         )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -15,6 +17,7 @@ from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.answer_plan import conversation_prompt, question_message
 from baize_tui.chat.answer_saver import AnswerSaver
 from baize_tui.chat.answering import Answering
+from baize_tui.chat.attaching import Attaching
 from baize_tui.chat.context import (
     ContextUse,
     DraftEffect,
@@ -36,11 +39,16 @@ from baize_tui.chat.title_writer import TitleWriter
 from baize_tui.chat.titles import title_from_question
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure
+from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.protocol import LoadedModel
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Attachment, Conversation
+
+if TYPE_CHECKING:
+    from baize_tui.catalog.personas import Persona
 
 _STOP_S = 1.0
 """How long the engine may take to stop an answer when the chat is closed."""
@@ -81,12 +89,15 @@ class Chat:
             saves_states=not store_thread.in_memory,
         )
         self.options = EffectiveOptions(settings, self.active_model, catalog)
+        self.persona: tuple[str, Persona] | None = None
+        """The persona of new conversations, and its name."""
         self._saver = AnswerSaver(store_thread)
         self._lock = EngineLock()
         cutter = ContextCutter(engine)
         self._answering = Answering(
             engine, store_thread, self.active_model, self.options, self._saver, self._lock, cutter
         )
+        self.attaching = Attaching(engine, self.active_model, self.options, self._lock)
         self._title_writer = TitleWriter(engine, self.active_model, self.options)
         self._idle_work = IdleWork(
             engine,
@@ -194,6 +205,14 @@ class Chat:
             format=format,
             adapters=dict(adapters),
         )
+        if self.persona is not None:
+            from baize_tui.chat.persona_settings import with_persona
+
+            name, persona = self.persona
+            conversation = with_persona(conversation, name, persona, defaults)
+            own = {"system": system, "format": format, "adapters": dict(adapters) or None}
+            given = {key: value for key, value in own.items() if value is not None}
+            return msgspec.structs.replace(conversation, **given)
         domain = self.options.domain(conversation)
         if system is None and domain is not None and domain.system:
             conversation = msgspec.structs.replace(conversation, system=domain.system)
@@ -212,7 +231,7 @@ class Chat:
             StoreError: it cannot be saved.
         """
         new = self.unsaved_conversation(system=system, format=format, adapters=adapters)
-        return await self.conversations.create(
+        created = await self.conversations.create(
             system=new.system,
             moderation=new.moderation,
             model=new.model,
@@ -221,6 +240,9 @@ class Chat:
             format=new.format,
             adapters=new.adapters,
         )
+        if self.persona is None:
+            return created
+        return await self.conversations.set_options(msgspec.structs.replace(new, id=created.id))
 
     async def ask(
         self,
@@ -230,13 +252,17 @@ class Chat:
         *,
         typed: str = "",
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Add the question ``text`` to the branch that is shown, and answer it.
 
         ``typed`` is what the person typed around a paste, for the title. ``unsent`` is the id of
-        the draft that the question was; it is removed when the question is saved.
+        the draft that the question was; it is removed when the question is saved. ``attachments``
+        are the parts of the text that came from files, and every answer to the question will have
+        ``form``.
         """
-        text = clean_text(text)
+        text, attachments = _clean_question(text, attachments)
         try:
             conversation = await self.conversations.get(conversation_id)
             question = await self._thread.call(
@@ -246,6 +272,8 @@ class Chat:
                 "user",
                 text,
                 unsent=unsent,
+                attachments=attachments,
+                form=form,
             )
             if conversation.title_source == "none" and question.parent_id is None:
                 title = title_from_question(clean_text(typed).strip() or text)
@@ -297,11 +325,14 @@ class Chat:
         options: AnswerOptions = _NO_OPTIONS,
         *,
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> AsyncGenerator[ChatEvent, None]:
         """Add ``text`` as a sibling of a message; a question is answered, an answer only saved.
 
-        ``unsent`` is as in ``ask``.
+        ``unsent``, ``attachments`` and ``form`` are as in ``ask``.
         """
+        text, attachments = _clean_question(text, attachments)
         try:
             original = await self.messages.get(message_id)
             message = await self._thread.call(
@@ -309,8 +340,10 @@ class Chat:
                 original.conversation_id,
                 original.parent_id,
                 original.role,
-                clean_text(text),
+                text,
                 unsent=unsent,
+                attachments=attachments,
+                form=form,
             )
         except StoreError as error:
             yield AnswerFailed(str(error), None)
@@ -320,6 +353,27 @@ class Chat:
             async with contextlib.aclosing(self._answering.answer(message, options)) as events:
                 async for event in events:
                     yield event
+
+    async def check_form(self, form: OutputForm) -> str:
+        """Check that an answer can have ``form``, before anything is sent.
+
+        Returns one line about what its grammar does not express, or an empty text. While the
+        engine is in use, llama.cpp reads a grammar only when it is asked for.
+
+        Raises:
+            UnusableForm: it is no schema, expression or grammar, or the server takes none.
+        """
+        from baize_tui.chat.forms import prepare_form  # few questions have a form
+
+        prepared = await asyncio.to_thread(prepare_form, form)
+        if self.active_model.loaded is not None and not self.engine_in_use:
+            self._lock.stop_idle_work()
+            request = protocol.CheckForm(request=0, form=form, grammar=prepared.grammar)
+            try:
+                await self._engine.check_form(request)
+            except EngineFailure as failure:
+                raise UnusableForm(f"{form.name}: {failure}") from failure
+        return prepared.warning
 
     def stop(self, conversation_id: str) -> bool:
         """Stop a conversation's unfinished answer and keep its text; False if there is none."""
@@ -478,3 +532,11 @@ class Chat:
             await self._idle_work.save_before_exit()
         await self._engine.close()
         self._thread.close()
+
+
+def _clean_question(
+    text: str, attachments: Sequence[Attachment]
+) -> tuple[str, Sequence[Attachment]]:
+    """``text`` sanitized, and its attachments; none if the places of those are others then."""
+    cleaned = clean_text(text)
+    return cleaned, attachments if len(cleaned) == len(text) else ()

@@ -14,6 +14,7 @@ from baize_tui.store.records import (
     BranchRow,
     Conversation,
     ConversationTree,
+    DraftParts,
     ListedConversation,
     Message,
     TitleSource,
@@ -129,7 +130,7 @@ class Conversations:
         """Mark the streaming answers of clients that no longer run as interrupted."""
         await self._thread.call(self._store.answers.mark_interrupted)
 
-    async def questions(self) -> list[str]:
+    async def questions(self) -> list[DraftParts]:
         """What the person wrote in all conversations, latest first."""
         return await self._thread.call(self._store.questions)
 
@@ -225,8 +226,8 @@ class Conversations:
         return removed
 
     async def set_options(self, conversation: Conversation) -> Conversation:
-        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
-        of ``conversation``; returns it as it is stored."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters, thinking,
+        persona and stop strings of ``conversation``; returns it as it is stored."""
 
         def save() -> Conversation:
             self._store.set_options(conversation)

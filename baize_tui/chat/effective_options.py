@@ -107,17 +107,29 @@ class EffectiveOptions:
         return uses
 
     def plan(
-        self, conversation: Conversation, options: AnswerOptions, partial: Message | None
+        self,
+        conversation: Conversation,
+        options: AnswerOptions,
+        question: Message,
+        partial: Message | None,
     ) -> AnswerPlan:
-        """Everything that is decided before one answer of ``conversation``; ``partial`` is the
-        answer to continue.
+        """Everything that is decided before one answer to ``question`` in ``conversation``;
+        ``partial`` is the answer to continue.
 
         Raises:
             NoModelLoaded: there is no model to answer.
             CatalogError: an adapter is not on this machine.
             SettingsError: a sampling option is out of its range.
             UnknownFormat: there is no such prompt format.
+            UnusableForm: the form of the question cannot be used.
         """
+        form = None
+        # A grammar cannot go on after a text that was begun without it.
+        if question.form is not None and partial is None:
+            from baize_tui.chat.forms import prepare_form  # few questions have a form
+
+            form = prepare_form(question.form)
+        own_stop = tuple(dict.fromkeys([*conversation.stop, *options.stop]))
         running = self._active_model.require()
         format_name = self.prompt_format(conversation)
         return AnswerPlan(
@@ -134,8 +146,10 @@ class EffectiveOptions:
                 if options.max_thinking_tokens is None
                 else options.max_thinking_tokens
             ),
-            stop=stop_strings(format_name, running, options.stop),
-            grammar=options.grammar,
+            stop=stop_strings(format_name, running, own_stop),
+            form=form,
+            grammar=form.grammar if form is not None else options.grammar,
+            own_stop=own_stop,
             prompt_lookup=self.settings.model.prompt_lookup,
             partial=partial,
         )

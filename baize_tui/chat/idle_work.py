@@ -78,7 +78,7 @@ class IdleWork:
             return
         # What fails here fails again when a question is asked, which is when it is shown.
         with contextlib.suppress(CatalogError, NoModelLoaded, SettingsError, UnknownFormat):
-            plan = self._options.plan(conversation, AnswerOptions(), None)
+            plan = self._options.plan(conversation, AnswerOptions(), history.messages[-1], None)
             is_typed = bool(history.messages[-1].text)
             work = self._read_ahead if is_typed else self._title_and_read_ahead
             self._lock.start_idle_work(partial(work, plan, history))

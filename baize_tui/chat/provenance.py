@@ -8,14 +8,20 @@ from baize_tui import __version__
 from baize_tui.chat.answer_plan import AnswerPlan
 from baize_tui.chat.context import History
 from baize_tui.engine import protocol
+from baize_tui.output_forms import CheckedForm, OutputForm
 from baize_tui.store.records import Provenance
 
 
 def make_provenance(
-    plan: AnswerPlan, finished: protocol.Finished, history: History, model_sha256: str | None
+    plan: AnswerPlan,
+    finished: protocol.Finished,
+    history: History,
+    model_sha256: str | None,
+    form: OutputForm | None,
+    checked: CheckedForm | None,
 ) -> Provenance:
     """The record of an answer after ``history`` that ``plan`` asked for; ``model_sha256`` is None
-    while unknown."""
+    while unknown. ``form`` is what the answer had to have, ``checked`` whether it has it."""
     loaded, stats = plan.running.loaded, finished.stats
     address = plan.running.model.recipe.address
     return Provenance(
@@ -50,4 +56,7 @@ def make_provenance(
         resumed_tokens=stats.resumed_tokens,
         summary=history.summary,
         shifted=stats.shifted,
+        form=checked,
+        form_source=form.source if form is not None else "",
+        stop=plan.own_stop,
     )

@@ -15,12 +15,14 @@ import msgspec
 
 from baize_shared.commands import INTERRUPTED
 from baize_shared.printing import warn_about_encoding
+from baize_tui.catalog.personas import find_persona
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import AnswerFailed
 from baize_tui.chat.formats import format_named
-from baize_tui.cli.ask_input import parse_adapters, read_grammar, read_question
+from baize_tui.cli.ask_files import AskedFiles, attach_asked_files
+from baize_tui.cli.ask_input import parse_adapters, read_form, read_question
 from baize_tui.cli.ask_output import AnswerPrinter
 from baize_tui.cli.draft_option import with_draft
 from baize_tui.cli.failures import CommandError
@@ -29,6 +31,7 @@ from baize_tui.cli.open_chat import open_chat, open_conversations_file
 from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.engine.client import kill_workers
 from baize_tui.exit_watch import ExitWatch
+from baize_tui.output_forms import OutputForm
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.records import Conversation
@@ -55,34 +58,51 @@ class AskOptions:
     """Names or paths, each with ``=SCALE`` after it or not."""
     gpu_layers: str | None = None
     draft: str | None = None
+    json_object: bool = False
+    json_schema: Path | None = None
+    regex: str | None = None
     grammar: Path | None = None
+    stop: tuple[str, ...] = ()
+    attach: tuple[str, ...] = ()
+    attach_secrets: bool = False
+    persona: str | None = None
 
     @property
     def for_answer(self) -> AnswerOptions:
-        """Those that the answer is asked with.
-
-        Raises:
-            CommandError: the grammar is not text.
-            OSError: the grammar cannot be read.
-        """
+        """Those that the answer is asked with."""
         given = {"temperature": self.temperature, "seed": self.seed}
         return AnswerOptions(
             sampling={key: value for key, value in given.items() if value is not None},
             max_tokens=self.max_tokens,
             think=self.think,
             max_thinking_tokens=self.max_thinking_tokens,
-            grammar=read_grammar(self.grammar),
+            stop=self.stop,
+        )
+
+    @property
+    def form(self) -> OutputForm | None:
+        """The form that the answer has to have.
+
+        Raises:
+            CommandError: more than one is given, or it cannot be used.
+        """
+        return read_form(
+            json=self.json_object,
+            json_schema=self.json_schema,
+            regex=self.regex,
+            grammar=self.grammar,
         )
 
 
 def ask(prompt: str | None, options: AskOptions) -> int:
     """Ask and print the answer; the exit code."""
     _check_session_options(options)
-    question = read_question(prompt)
+    form = options.form  # one that cannot be used fails here
+    question = read_question(prompt, options.attach)
     warn_about_encoding(PROGRAM)
     with ExitWatch() as exit_watch:
         try:
-            return asyncio.run(_ask(question, options, exit_watch))
+            return asyncio.run(_ask(question, form, options, exit_watch))
         except KeyboardInterrupt:
             return INTERRUPTED
 
@@ -93,14 +113,20 @@ def _check_session_options(options: AskOptions) -> None:
     Raises:
         CommandError: there is one.
     """
-    for name, value in (("--system", options.system), ("--format", options.format)):
+    for name, value in (
+        ("--system", options.system),
+        ("--format", options.format),
+        ("--persona", options.persona),
+    ):
         if options.session is not None and value is not None:
             raise CommandError(
                 f"{name} is for a new conversation; F3 in the client changes it in this one"
             )
 
 
-async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int:
+async def _ask(
+    question: AskedFiles, form: OutputForm | None, options: AskOptions, exit_watch: ExitWatch
+) -> int:
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
     settings = with_draft(settings, options.draft, paths)
@@ -121,6 +147,8 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
             show_thinking=sys.stderr.isatty() and not options.json if show is None else show,
         )
         chat = open_chat(store, settings, paths, one_model=wanted is not None)
+        if options.persona is not None:
+            chat.persona = (options.persona, find_persona(options.persona, paths))
         chat.listen_for_notices(printer.tell)
         exit_watch.save_at_exit(chat.save_for_exit, chat.rescue)
         exit_watch.at_exit(kill_workers)
@@ -137,8 +165,18 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
             domain = chat.options.domain(conversation)
             if domain is not None:
                 tell(domain.disclaimer)
+            await _check_form(chat, form)
+            written = await attach_asked_files(
+                chat, conversation, question, insists=options.attach_secrets
+            )
             interrupt = _Interrupt(chat, conversation.id)
-            answering = chat.ask(conversation.id, question, answer_options)
+            answering = chat.ask(
+                conversation.id,
+                written.text,
+                answer_options,
+                attachments=written.attachments,
+                form=form,
+            )
             async with contextlib.aclosing(answering) as events:
                 async for event in events:
                     if isinstance(event, AnswerFailed) and interrupt.received:
@@ -150,6 +188,24 @@ async def _ask(question: str, options: AskOptions, exit_watch: ExitWatch) -> int
             progress.clear()
             # Whoever asks again waits less; a single question need not wait for the disk.
             await chat.close(save_state=options.session is not None)
+
+
+async def _check_form(chat: Chat, form: OutputForm | None) -> None:
+    """Check that the model can be asked for ``form``, and say what no grammar expresses.
+
+    Raises:
+        CommandError: it cannot.
+    """
+    if form is None:
+        return
+    from baize_tui.engine.grammars.errors import UnusableForm
+
+    try:
+        warning = await chat.check_form(form)
+    except UnusableForm as error:
+        raise CommandError(str(error)) from error
+    if warning:
+        tell(warning)
 
 
 async def _open_conversation(

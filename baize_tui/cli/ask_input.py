@@ -1,4 +1,4 @@
-"""What ``baize-tui ask`` is given: the question, adapters and a grammar."""
+"""What ``baize-tui ask`` is given: the question, adapters and the form of the answer."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from pathlib import Path
 from baize_shared.named_numbers import parse_named_number
 from baize_shared.typed_text import typed_text
 from baize_tui.catalog.adapters import find_adapter, with_underlying
+from baize_tui.cli.ask_files import AskedFiles, find_asked_files
 from baize_tui.cli.failures import CommandError
+from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
 
 _STDIN = "-"
 
 
-def read_question(prompt: str | None) -> str:
-    """The question: the argument ``prompt``, stdin, or both, with stdin below the argument.
+def read_question(prompt: str | None, attached: Sequence[str] = ()) -> AskedFiles:
+    """The question: the argument ``prompt``, stdin, or both, with stdin below the argument; and
+    the files ``attached`` between them.
 
     Raises:
         CommandError: there is no question, or stdin is not text.
     """
-    argument = typed_text(prompt) if prompt is not None and prompt != _STDIN else None
+    argument = typed_text(prompt) if prompt is not None and prompt != _STDIN else ""
     piped = _read_stdin() if prompt == _STDIN or not sys.stdin.isatty() else ""
-    question = "\n\n".join(part.strip("\n") for part in (argument, piped) if part and part.strip())
-    if not question:
+    argument, piped = (part.strip("\n") if part.strip() else "" for part in (argument, piped))
+    if not argument and not piped and not attached:
         raise CommandError("nothing to ask: give a question, or pipe a text in")
-    return question
+    return find_asked_files(argument, piped, attached)
 
 
 def _read_stdin() -> str:
@@ -63,14 +66,37 @@ def parse_adapters(arguments: Sequence[str], paths: Paths) -> dict[str, float]:
     return scales
 
 
-def read_grammar(file: Path | None) -> str:
-    """The text of a GBNF file; empty without a file.
+def read_form(
+    *, json: bool, json_schema: Path | None, regex: str | None, grammar: Path | None
+) -> OutputForm | None:
+    """The form that the answer has to have; None for any.
 
     Raises:
-        CommandError: it is not text.
-        OSError: it cannot be read.
+        CommandError: more than one is given, or it cannot be used.
     """
+    given = {
+        "--json-object": json or None,
+        "--json-schema": json_schema,
+        "--regex": regex,
+        "--grammar": grammar,
+    }
+    names = [name for name, value in given.items() if value is not None]
+    if not names:
+        return None
+    if len(names) > 1:
+        raise CommandError(f"{' and '.join(names)}: an answer can have one form only")
+    # Imported when used: most questions ask for no form.
+    from baize_tui.chat.forms import ANY_JSON, form_from_file, prepare_form, regex_form
+    from baize_tui.engine.grammars.errors import UnusableForm
+
     try:
-        return file.read_text("utf-8") if file is not None else ""
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file}: not UTF-8 text") from error
+        if json_schema is not None:
+            form = form_from_file("json_schema", json_schema)
+        elif grammar is not None:
+            form = form_from_file("grammar", grammar)
+        else:
+            form = ANY_JSON if regex is None else regex_form(typed_text(regex))
+        prepare_form(form)
+    except UnusableForm as error:
+        raise CommandError(str(error)) from error
+    return form

@@ -145,6 +145,9 @@ class AnswerPrinter:
             tell(_NO_ANSWER[finished.reason])
         if not finished.saved:
             raise CommandError(f"the answer could not be saved: {finished.why_unsaved}")
+        form = message.made.form if message.made is not None else None
+        if form is not None and form.problem and finished.reason != "cancelled":
+            raise CommandError(f"the answer does not have the form {form.name}: {form.problem}")
         return INTERRUPTED if finished.reason == "cancelled" else DONE
 
 
@@ -171,5 +174,6 @@ def _answer_json(
         "messages_dropped": cut.messages_dropped if cut is not None else 0,
         "summary": made.get("summary", ""),
         "shifted": stats.shifted,
+        "form": made.get("form"),
         "saved": finished.saved and saves,
     }

@@ -17,8 +17,10 @@ from baize_tui.cli.failures import exit_code_of
 from baize_tui.cli.flags import DraftModel, GpuLayers, Json, Offline
 from baize_tui.cli.models import complete_model, go_offline, models
 from baize_tui.cli.output import PROGRAM
+from baize_tui.cli.personas import complete_persona
 from baize_tui.cli.sessions import complete_session, sessions
 from baize_tui.cli.start import StartOptions, start_client
+from baize_tui.stop_texts import parse_stop
 
 commands = typer.Typer(
     cls=ProgramGroup,
@@ -61,6 +63,15 @@ ShowThinking = Annotated[
         help="Print the thought to stderr; by default only to a terminal.",
     ),
 ]
+PersonaName = Annotated[
+    str | None,
+    typer.Option(
+        "--persona",
+        metavar="NAME",
+        help="A persona for new conversations.",
+        autocompletion=complete_persona,
+    ),
+]
 
 
 def _print_version(wanted: bool) -> None:
@@ -79,6 +90,7 @@ def client(
     ] = False,
     gpu_layers: GpuLayers = None,
     draft: DraftModel = None,
+    persona: PersonaName = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Append lines, for screen readers and simple terminals.")
     ] = False,
@@ -97,6 +109,7 @@ def client(
             "--session": session,
             "--gpu-layers": gpu_layers,
             "--draft": draft,
+            "--persona": persona,
         }
         given = [option for option, value in values.items() if value is not None]
         if newest:
@@ -112,6 +125,7 @@ def client(
             newest=newest,
             gpu_layers=gpu_layers,
             draft=draft,
+            persona=persona,
             plain=plain,
         )
         raise typer.Exit(start_client(options))
@@ -147,11 +161,39 @@ def ask_command(
     ] = None,
     gpu_layers: GpuLayers = None,
     draft: DraftModel = None,
+    json_object: Annotated[
+        bool, typer.Option("--json-object", help="Have the model answer with JSON.")
+    ] = False,
+    json_schema: Annotated[
+        Path | None,
+        typer.Option("--json-schema", help="A JSON schema that the answer has to follow."),
+    ] = None,
+    regex: Annotated[
+        str | None, typer.Option("--regex", help="What the answer has to match as a whole.")
+    ] = None,
     grammar: Annotated[
         Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
     ] = None,
+    stop: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--stop", metavar="TEXT", help="Ends the answer, \\n is a new line; may be repeated."
+        ),
+    ] = None,
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attach",
+            metavar="PATH",
+            help="A file, a folder or a pattern below the question; may be repeated.",
+        ),
+    ] = None,
+    attach_secrets: Annotated[
+        bool, typer.Option("--attach-secrets", help="Also attach what looks like a secret.")
+    ] = False,
+    persona: PersonaName = None,
 ) -> None:
-    """Ask one question. Piped text is added below the question."""
+    """Ask one question. @path in it attaches a file; piped text is added below it."""
     options = AskOptions(
         model=model,
         system=None if system is None else typed_text(system),
@@ -168,7 +210,14 @@ def ask_command(
         adapters=tuple(adapter or ()),
         gpu_layers=gpu_layers,
         draft=draft,
+        json_object=json_object,
+        json_schema=json_schema,
+        regex=regex,
         grammar=grammar,
+        stop=tuple(parse_stop(text) for text in stop or ()),
+        attach=tuple(attach or ()),
+        attach_secrets=attach_secrets,
+        persona=persona,
     )
     raise typer.Exit(ask(prompt, options))
 

@@ -39,6 +39,8 @@ class StartOptions(Struct, frozen=True):
     """Open the conversation that was used last."""
     gpu_layers: str | None = None
     draft: str | None = None
+    persona: str | None = None
+    """The persona of new conversations."""
     plain: bool = False
     """Append lines in place of showing a screen."""
 
@@ -58,11 +60,17 @@ def start_client(options: StartOptions) -> int:
     check_keys(settings.keys, paths.settings_file)
     if options.model is not None:
         find_model(options.model, paths)  # a wrong name fails here; else the screen reports it
+    persona = None
+    if options.persona is not None:
+        from baize_tui.catalog.personas import find_persona
+
+        persona = (options.persona, find_persona(options.persona, paths))
     terminal = sys.stdin.fileno() if sys.stdin.isatty() else None
     with ExitWatch(terminal, codes_when_saved={signal.SIGTERM: DONE}) as exit_watch:
         store = open_store(paths.conversations_file)
         session = _find_session(Conversations(store), options)
         chat = open_chat(store, settings, paths, one_model=options.model is not None)
+        chat.persona = persona
         if plain:
             return run_plain(chat, session, options.model, exit_watch)
 

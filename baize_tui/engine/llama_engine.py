@@ -14,7 +14,7 @@ from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.errors import Aborted, EngineError
-from baize_tui.engine.llama.sampler import Sampler
+from baize_tui.engine.llama.sampler import Sampler, check_grammar
 from baize_tui.engine.loading import (
     attention_for,
     choose_gpu_layers,
@@ -167,6 +167,14 @@ class LlamaEngine:
             TemplateError: the chat template failed.
         """
         return len(self.prompt_ids(request.prompt))
+
+    def check_grammar(self, grammar: str) -> None:
+        """Check that ``grammar`` is GBNF with the rule ``root``.
+
+        Raises:
+            EngineError: it is not.
+        """
+        check_grammar(self.vocabulary, grammar)
 
     # --- answers --------------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ from baize_tui.engine.protocol import (
     CacheSaved,
     Cancel,
     CheckAdapter,
+    CheckForm,
     Count,
     Counted,
     Delta,
@@ -52,6 +53,7 @@ from baize_tui.engine.protocol import (
     Finished,
     Forget,
     Forgotten,
+    FormChecked,
     Generate,
     Inspect,
     Inspected,
@@ -117,6 +119,7 @@ class Worker:
             SaveCache: self._save_cache,
             Forget: self._forget,
             Count: self._count,
+            CheckForm: self._check_form,
             Tokenize: self._tokenize,
             Encode: self._encode,
             WriteTemplate: self._write_template,
@@ -268,6 +271,10 @@ class Worker:
         engine = self._loaded()
         self._send(Rendering(request.request))
         return Counted(request.request, engine.count(request), engine.loaded.n_ctx)
+
+    def _check_form(self, request: CheckForm) -> FormChecked:
+        self._loaded().check_grammar(request.grammar)
+        return FormChecked(request.request)
 
     def _score(self, request: Score) -> Scored:
         return Scored(request.request, self._loaded().losses(request.ids, request.adapters))

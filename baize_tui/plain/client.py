@@ -16,6 +16,7 @@ from baize_tui.chat.events import ChatEvent, MessageSaved, WordsLeave
 from baize_tui.plain.commands import looks_like_command, parse_command
 from baize_tui.plain.handlers import CommandHandlers
 from baize_tui.plain.input_lines import InputLines
+from baize_tui.plain.message_extras import MessageExtras
 from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
 
@@ -30,7 +31,10 @@ class PlainClient:
         self._echoed = echoed
         self._printer = PlainPrinter()
         self._opened = OpenConversation(chat)
-        self._handlers = CommandHandlers(chat, self._opened, self._printer, self._answer)
+        self._extras = MessageExtras(chat, self._opened, self._printer)
+        self._handlers = CommandHandlers(
+            chat, self._opened, self._printer, self._answer, self._extras
+        )
         self._refused = ""
         """What looked like a command and was none: an empty line sends it as a message."""
 
@@ -106,7 +110,16 @@ class PlainClient:
 
     async def _ask(self, text: str) -> None:
         conversation = await self._opened.get_or_create()
-        await self._answer(self._chat.ask(conversation.id, text))
+        written = self._extras.take(text)
+        await self._answer(
+            self._chat.ask(
+                conversation.id,
+                written.text,
+                typed=text,
+                attachments=written.attachments,
+                form=written.form,
+            )
+        )
 
     async def _answer(self, events: AsyncGenerator[ChatEvent, None], continued: str = "") -> None:
         """Print an answer while it comes; ``continued`` is its text so far."""

@@ -40,6 +40,11 @@ COMMANDS: tuple[PlainCommand, ...] = (
     PlainCommand("rename", "TITLE", "Rename the conversation"),
     PlainCommand("title", "", "Let the model choose a title"),
     PlainCommand("model", "[NAME]", "Say which model answers, or choose another"),
+    PlainCommand("attach", "PATH", "Attach a file, a folder or a pattern to the next message"),
+    PlainCommand("json", "[SCHEMA]", "Have the next answer in JSON, by the schema in a file"),
+    PlainCommand("regex", "REGEX", "Have the next answer match an expression"),
+    PlainCommand("grammar", "FILE", "Have the next answer follow the GBNF in a file"),
+    PlainCommand("persona", "[NAME]", "List the personas, or give one to the conversation"),
     PlainCommand("system", "[TEXT]", "Print or set the system prompt of the conversation"),
     PlainCommand("quit", "", "Quit; conversations are saved"),
 )

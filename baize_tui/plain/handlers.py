@@ -13,6 +13,7 @@ from baize_tui.chat.chat import Chat
 from baize_tui.chat.destination import where_words_go
 from baize_tui.chat.events import ChatEvent
 from baize_tui.plain.commands import GivenCommand, help_lines
+from baize_tui.plain.message_extras import MessageExtras
 from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
 from baize_tui.plain.turns import find_answer, find_turn
@@ -37,12 +38,18 @@ class CommandHandlers:
     """One method for each command; its argument is what follows the name."""
 
     def __init__(
-        self, chat: Chat, opened: OpenConversation, printer: PlainPrinter, answer: PrintAnswer
+        self,
+        chat: Chat,
+        opened: OpenConversation,
+        printer: PlainPrinter,
+        answer: PrintAnswer,
+        extras: MessageExtras,
     ) -> None:
         self._chat = chat
         self._opened = opened
         self._printer = printer
         self._answer = answer
+        self._extras = extras
         self._listed: list[str] = []
         """Ids of the conversations that were listed last."""
         self._deleted: list[int] = []
@@ -66,6 +73,11 @@ class CommandHandlers:
             "rename": self.rename,
             "title": self.title,
             "model": self.model,
+            "attach": self._extras.attach,
+            "json": lambda argument: self._extras.use_form("json", argument),
+            "regex": lambda argument: self._extras.use_form("regex", argument),
+            "grammar": lambda argument: self._extras.use_form("grammar", argument),
+            "persona": self._extras.persona,
             "system": self.system,
             "quit": self.quit,
         }

@@ -19,6 +19,8 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.output_forms import form_text
+from baize_tui.store.draft_parts import short_text
 from baize_tui.store.records import BranchPosition, Message
 
 _FIRST_PROGRESS_S, _PROGRESS_EVERY_S = 3.0, 10.0
@@ -71,7 +73,7 @@ class PlainPrinter:
         if message.mark is not None:
             notes.append(f"marked as {message.mark}")
         note = f" ({', '.join(notes)})" if notes else ""
-        self.line(f"{turn} {name}{note}: {message.text.strip()}")
+        self.line(f"{turn} {name}{note}: {short_text(message).strip()}")
 
     # --- one answer -----------------------------------------------------------------------------
 
@@ -147,6 +149,9 @@ class PlainPrinter:
         made = f"{count_text(stats.completion_tokens, 'token')}{speed}"
         ended = _ENDED.get(event.reason)
         self.note(f"{made}; {ended}" if ended else made)
+        form = message.made.form if message.made is not None else None
+        if form is not None:
+            self.note(f"{form_text(form)}: {form.problem or 'the answer has this form'}")
         for notice in event.notices:
             self.note(notice)
         if not event.saved:

@@ -12,22 +12,32 @@ from typing import TYPE_CHECKING, Literal, get_args
 import msgspec
 
 from baize_shared.sanitizer import clean_line, clean_text
+from baize_tui.output_forms import OutputForm
 from baize_tui.store.answers import NOW_OR_LATER, AnswerWriter
 from baize_tui.store.branches import BranchReader
 from baize_tui.store.database import Database
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.errors import StoreError, UnknownConversation
 from baize_tui.store.listing import Listing
 from baize_tui.store.organizing import Organizer
 from baize_tui.store.records import (
+    Attachment,
     BranchPosition,
     Conversation,
+    DraftParts,
     Mark,
     Message,
     MessageRole,
     MessageState,
     TitleSource,
 )
-from baize_tui.store.rows import MARK_NUMBERS, pack_ids, read_conversation, read_message
+from baize_tui.store.rows import (
+    MARK_NUMBERS,
+    encode_json,
+    pack_ids,
+    read_conversation,
+    read_message,
+)
 from baize_tui.store.search_index import SearchIndex
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
@@ -40,12 +50,13 @@ NEW_TITLE = "New conversation"
 """Shown for a conversation without a title."""
 _WITHOUT_IDS = (
     "message.id, conversation_id, message.parent_id, role, state, text, reasoning, NULL AS ids, "
-    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary, name"
+    "NULL AS tokenizer, created_at, provenance, mark, pinned, summary, name, attachments, form"
 )
-_QUESTIONS = """
-SELECT message.id, message.parent_id, text
-FROM message CROSS JOIN conversation ON conversation.id = conversation_id
-WHERE role = 'user' AND conversation.deleted_at IS NULL AND message.id < ?
+_QUESTIONS = f"""
+SELECT {_WITHOUT_IDS}
+FROM message WHERE role = 'user' AND message.id < ? AND EXISTS (
+    SELECT 1 FROM conversation WHERE conversation.id = conversation_id AND deleted_at IS NULL
+)
 ORDER BY message.id DESC LIMIT ?
 """
 _LAST = 1 << 62
@@ -116,6 +127,7 @@ class Store:
         model_path: str | None = None,
         model_sha256: str | None = None,
     ) -> Conversation:
+        """Create a conversation; what is not among the arguments is set by ``set_options``."""
         now = time.time()
         conversation_id = uuid.uuid4().hex[:12]
         with self.database.transaction() as connection:
@@ -198,13 +210,13 @@ class Store:
         self._set_conversation_column(conversation_id, "deleted_at", None)
 
     def set_options(self, conversation: Conversation) -> None:
-        """Save model, system prompt, moderation, format, sampling, overflow, adapters and thinking
-        of ``conversation``, and none of its other fields."""
+        """Save model, system prompt, moderation, format, sampling, overflow, adapters, thinking,
+        persona and stop strings of ``conversation``, and none of its other fields."""
         with self.database.transaction() as connection:
             connection.execute(
                 "UPDATE conversation SET model = ?, model_path = ?, model_sha256 = ?, system = ?, "
-                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ?, think = ? "
-                "WHERE id = ?",
+                "moderation = ?, format = ?, sampling = ?, overflow = ?, adapters = ?, think = ?, "
+                "persona = ?, stop = ? WHERE id = ?",
                 (
                     conversation.model,
                     conversation.model_path,
@@ -216,6 +228,8 @@ class Store:
                     conversation.overflow,
                     msgspec.json.encode(conversation.adapters).decode(),
                     conversation.think,
+                    clean_line(conversation.persona),
+                    encode_json(conversation.stop),
                     conversation.id,
                 ),
             )
@@ -258,19 +272,20 @@ class Store:
         if not changed:
             raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
 
-    def questions(self, limit: int = 200) -> list[str]:
+    def questions(self, limit: int = 200) -> list[DraftParts]:
         """At least ``limit`` of the messages that the person wrote in all conversations, if there
         are so many, latest first, without repetitions and without what was deleted."""
-        texts: dict[str, None] = {}
+        written: dict[DraftParts, None] = {}
         before = _LAST
-        while len(texts) < limit:
+        while len(written) < limit:
             rows = self.database.rows(_QUESTIONS, before, limit)
             if not rows:
                 break
             before = rows[-1]["id"]
             visible = without_deleted(self.database, rows)
-            texts |= dict.fromkeys(clean_text(row["text"]) for row in visible)
-        return list(texts)
+            messages = (read_message(row, with_provenance=False) for row in visible)
+            written |= dict.fromkeys(message_parts(message) for message in messages)
+        return list(written)
 
     def version(self) -> int:
         """A number that changes when another client has written to the file."""
@@ -325,6 +340,8 @@ class Store:
         ids: Sequence[int] | None = None,
         tokenizer: str | None = None,
         unsent: str | None = None,
+        attachments: Sequence[Attachment] = (),
+        form: OutputForm | None = None,
     ) -> Message:
         """Add a message below ``parent_id``, and show the branch that ends in it.
 
@@ -334,7 +351,8 @@ class Store:
         with self.database.transaction() as connection:
             number = connection.execute(
                 "INSERT INTO message (conversation_id, parent_id, role, state, text, ids, "
-                "tokenizer, writer, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "tokenizer, writer, created_at, attachments, form) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     conversation_id,
                     parent_id,
@@ -345,6 +363,8 @@ class Store:
                     tokenizer,
                     self.database.client_name if state == "streaming" else None,
                     now,
+                    encode_json(attachments) if attachments else None,
+                    encode_json(form) if form is not None else None,
                 ),
             ).lastrowid
             connection.execute(

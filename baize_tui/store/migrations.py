@@ -148,6 +148,17 @@ ALTER TABLE message ADD COLUMN name TEXT;
 CREATE INDEX conversation_pinned ON conversation (updated_at DESC) WHERE pinned <> 0;
 """
 
+_FILES_FORMS_AND_PERSONAS = """
+-- JSON: the parts of the text that came from files; NULL: none
+ALTER TABLE message ADD COLUMN attachments TEXT;
+-- JSON: the form that answers to a question have to have; NULL: none
+ALTER TABLE message ADD COLUMN form TEXT;
+-- the name of the persona whose settings the conversation was given
+ALTER TABLE conversation ADD COLUMN persona TEXT NOT NULL DEFAULT '';
+-- JSON: strings that end an answer
+ALTER TABLE conversation ADD COLUMN stop TEXT NOT NULL DEFAULT '[]';
+"""
+
 STEPS: tuple[str, ...] = (
     _CONVERSATIONS_AND_MESSAGES,
     _OPTIONS_MARKS_AND_PINS,
@@ -159,6 +170,7 @@ STEPS: tuple[str, ...] = (
     _SUMMARIES,
     _SEARCH,
     _ORGANIZING,
+    _FILES_FORMS_AND_PERSONAS,
 )
 VERSION = len(STEPS)
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.speeds import decoding_speed
+from baize_tui.output_forms import CheckedForm, OutputForm
 from baize_tui.settings import Overflow
 
 MessageRole = Literal["user", "assistant"]
@@ -51,6 +52,10 @@ class Conversation(Struct, frozen=True):
     """Whether it stays at the top of the list."""
     archived: bool = False
     """Whether it is left out of the list. It is still found, and comes back with a new message."""
+    persona: str = ""
+    """The name of the persona whose settings it was given; they are its own since then."""
+    stop: tuple[str, ...] = ()
+    """Strings that end an answer, beside those of the format and the model."""
 
 
 class ListedConversation(Struct, frozen=True, gc=False):
@@ -66,6 +71,17 @@ class ListedConversation(Struct, frozen=True, gc=False):
     deleted_at: float | None = None
 
 
+class Attachment(Struct, frozen=True):
+    """The part of a message's text that came from a file: characters ``start`` to ``end``."""
+
+    name: str
+    start: int
+    end: int
+    tokens: int = 0
+    note: str = ""
+    """What the person has to know about it, such as that it was cut."""
+
+
 class AnswerSummary(Struct, frozen=True):
     """How an answer was made, as far as it is shown below it: the fields of ``Provenance``."""
 
@@ -78,6 +94,8 @@ class AnswerSummary(Struct, frozen=True):
     thinking_tokens: int = 0
     ttft_s: float = 0.0
     decode_s: float = 0.0
+    form: CheckedForm | None = None
+    """The form that the answer had to have, if there was one."""
 
     @property
     def thinking_seconds(self) -> float:
@@ -122,6 +140,10 @@ class Message(Struct, frozen=True):
     them; it belongs to every branch that contains the message."""
     name: str = ""
     """What the person calls the branch that begins with this message."""
+    attachments: tuple[Attachment, ...] = ()
+    """The parts of a question that came from files, in order."""
+    form: OutputForm | None = None
+    """The form that answers to this question have to have."""
 
     @property
     def tokens_used(self) -> int | None:
@@ -143,13 +165,21 @@ class ConversationTree(Conversation, frozen=True, kw_only=True):
 
 
 class Paste(Struct, frozen=True):
-    """A long pasted text, which the prompt treats as one object."""
+    """What the prompt treats as one object: a long pasted text, the text of a file, or the form
+    that the answer has to have."""
 
-    text: str
+    text: str = ""
+    name: str = ""
+    """The name of the file; empty for a pasted text."""
+    tokens: int = 0
+    note: str = ""
+    """As in ``Attachment``."""
+    form: OutputForm | None = None
+    """With a form, there is no text."""
 
 
 DraftParts = tuple[str | Paste, ...]
-"""What a person has written: typed texts and pastes, in order."""
+"""What a person has written: typed texts and objects, in order."""
 
 
 def parts_text(parts: DraftParts) -> str:
@@ -305,6 +335,12 @@ class Provenance(Struct, frozen=True):
     """Those of ``completion_tokens`` that are the thought."""
     resumed_tokens: int = 0
     """Those of ``completion_tokens`` from a worker that died; the times do not include them."""
+    form: CheckedForm | None = None
+    """The form that the answer had to have, if there was one."""
+    form_source: str = ""
+    """Its JSON schema, regular expression or GBNF."""
+    stop: tuple[str, ...] = ()
+    """The strings that would have ended it, beside those of the format and the model."""
 
     @property
     def shown(self) -> AnswerSummary:

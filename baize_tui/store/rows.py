@@ -19,9 +19,12 @@ from msgspec.structs import replace
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, clean_text, clean_values
+from baize_tui.output_forms import CheckedForm, OutputForm
 from baize_tui.settings import Overflow, Scale
+from baize_tui.store.draft_parts import valid_attachments
 from baize_tui.store.records import (
     AnswerSummary,
+    Attachment,
     Conversation,
     ListedConversation,
     Mark,
@@ -64,6 +67,8 @@ def read_conversation(row: sqlite3.Row) -> Conversation:
         tags=read_tags(row["tags"]),
         pinned=bool(row["pinned"]),
         archived=bool(row["archived"]),
+        persona=clean_line(row["persona"]),
+        stop=_read_json(row["stop"], tuple[str, ...]) or (),
     )
 
 
@@ -82,13 +87,14 @@ def read_listed(row: sqlite3.Row) -> ListedConversation:
 
 def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
     """``with_provenance`` reads all of it, not only what is shown below an answer."""
+    text = clean_text(row["text"])
     return Message(
         id=row["id"],
         conversation_id=row["conversation_id"],
         parent_id=read_parent(row["id"], row["parent_id"]),
         role=row["role"],
         state=row["state"],
-        text=clean_text(row["text"]),
+        text=text,
         reasoning=clean_text(row["reasoning"]),
         ids=unpack_ids(row["ids"]),
         tokenizer=row["tokenizer"],
@@ -99,6 +105,8 @@ def read_message(row: sqlite3.Row, *, with_provenance: bool = True) -> Message:
         pinned=bool(row["pinned"]),
         summary=clean_text(row["summary"] or ""),
         name=clean_line(row["name"] or ""),
+        attachments=_read_attachments(row["attachments"], text),
+        form=_read_form(row["form"]),
     )
 
 
@@ -112,6 +120,7 @@ def conversation_columns(conversation: Conversation) -> dict[str, Any]:
         "sampling": msgspec.json.encode(conversation.sampling).decode(),
         "adapters": msgspec.json.encode(conversation.adapters).decode(),
         "tags": msgspec.json.encode(clean_tags(conversation.tags)).decode(),
+        "stop": encode_json(conversation.stop),
     }
 
 
@@ -128,7 +137,14 @@ def message_columns(message: Message) -> dict[str, Any]:
         "provenance": None if made is None else msgspec.json.encode(made).decode(),
         "mark": MARK_NUMBERS[message.mark],
         "name": clean_line(message.name) or None,
+        "attachments": encode_json(message.attachments) if message.attachments else None,
+        "form": encode_json(message.form) if message.form is not None else None,
     }
+
+
+def encode_json(value: object) -> str:
+    """``value`` as a column of JSON stores it."""
+    return msgspec.json.encode(value).decode()
 
 
 def pack_ids(ids: Sequence[int] | None) -> bytes | None:
@@ -179,6 +195,20 @@ def _read_title_source(value: str) -> TitleSource:
     return next((source for source in get_args(TitleSource) if source == value), "person")
 
 
+def _read_attachments(raw: str | None, text: str) -> tuple[Attachment, ...]:
+    """The attachments in ``text``; none if they cannot be read."""
+    if raw is None:
+        return ()
+    attachments = _read_json(raw, tuple[Attachment, ...]) or ()
+    named = [replace(a, name=clean_line(a.name), note=clean_line(a.note)) for a in attachments]
+    return valid_attachments(named, text)
+
+
+def _read_form(raw: str | None) -> OutputForm | None:
+    form = _read_json(raw, OutputForm)
+    return None if form is None else replace(form, name=clean_line(form.name))
+
+
 def read_time(seconds: float) -> float:
     return min(max(seconds, 0.0), _LATEST) if math.isfinite(seconds) else 0.0
 
@@ -213,4 +243,7 @@ def _read_summary(raw: str | None) -> AnswerSummary | None:
     except JSON_ERRORS:
         return None
     adapters = {clean_line(name): scale for name, scale in made.adapters.items()}
-    return replace(made, model=clean_line(made.model), adapters=adapters)
+    form = made.form
+    if form is not None:
+        form = CheckedForm(form.kind, clean_line(form.name), clean_line(form.problem))
+    return replace(made, model=clean_line(made.model), adapters=adapters, form=form)

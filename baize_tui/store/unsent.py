@@ -12,17 +12,35 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.sanitizer import clean_text
+from baize_shared.sanitizer import clean_line, clean_text
+from baize_tui.output_forms import OutputForm
 from baize_tui.store.clients import is_running
 from baize_tui.store.database import Database
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import DraftParts, Paste, Unsent
 
 
-class _StoredPaste(Struct, frozen=True):
-    """Stands for a paste among the texts in the column ``parts``."""
+class _StoredPaste(Struct, frozen=True, omit_defaults=True):
+    """Stands for a paste among the texts in the column ``parts``; all but its text."""
 
     sha256: str
+    name: str = ""
+    tokens: int = 0
+    note: str = ""
+    form: OutputForm | None = None
+
+    @classmethod
+    def of(cls, paste: Paste) -> _StoredPaste:
+        return cls(_hash(paste.text), paste.name, paste.tokens, paste.note, paste.form)
+
+    def restore(self, text: str) -> Paste:
+        """The paste with its ``text``."""
+        form = self.form
+        if form is not None:
+            form = OutputForm(form.kind, clean_text(form.source), clean_line(form.name))
+        return Paste(
+            clean_text(text), clean_line(self.name), self.tokens, clean_line(self.note), form
+        )
 
 
 _decode_parts = msgspec.json.Decoder(list[str | _StoredPaste]).decode
@@ -38,8 +56,7 @@ class UnsentStore:
         """Write ``unsent`` as words of this client, in place of those with the same id."""
         pastes = {_hash(p.text): p.text for p in unsent.parts if isinstance(p, Paste)}
         parts = [
-            _StoredPaste(_hash(part.text)) if isinstance(part, Paste) else part
-            for part in unsent.parts
+            _StoredPaste.of(part) if isinstance(part, Paste) else part for part in unsent.parts
         ]
         with self._database.transaction() as connection:
             connection.execute(
@@ -124,9 +141,7 @@ class UnsentStore:
         except JSON_ERRORS:
             stored = [row["parts"]]  # another program's, but still words
         parts: DraftParts = tuple(
-            clean_text(part)
-            if isinstance(part, str)
-            else Paste(clean_text(pastes.get(part.sha256, "")))
+            clean_text(part) if isinstance(part, str) else part.restore(pastes.get(part.sha256, ""))
             for part in stored
         )
         return Unsent(

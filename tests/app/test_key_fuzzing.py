@@ -86,6 +86,10 @@ PLACES: dict[str, Reach] = {
     "tags": ("a", "enter", "alt+shift+t", "t", "a", "g", "s", "enter"),
     "trash": ("ctrl+b", "delete", "delete", "alt+shift+t", "t", "r", "enter"),
     "archive": ("a", "enter", "alt+shift+t", "a", "enter", "ctrl+n", "alt+shift+t", "enter"),
+    "files": ("at",),
+    "form": (*"/json", "enter"),
+    "persona": (*"/persona", "enter"),
+    "variables": (*"/prompts", "space", *"explain", "enter"),
 }
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]

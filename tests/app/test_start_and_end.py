@@ -81,7 +81,7 @@ async def test_a_question_asked_while_the_model_loads_is_saved_at_once(
     async with BaizeApp(chat, paths).run_test() as pilot:
         await engine.paused.wait()
         await say(pilot, "Hi")
-        await wait_until(lambda: store.questions() == ["Hi"], "the question")
+        await wait_until(lambda: store.questions() == [("Hi",)], "the question")
         await wait_until(lambda: texts(pilot) == ["Hi"], "the question on the screen")
         engine.go_on.set()
         await wait_until(lambda: texts(pilot) == ["Hi", "One."], "the answer")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from baize_shared.sanitizer import clean_line, clean_text
-from baize_tui.store.records import ConversationTree, Message
+from baize_tui.output_forms import OutputForm
+from baize_tui.store.records import Attachment, ConversationTree, Message
 from baize_tui.store.tags import clean_tags
 
 TEXTS = st.text(max_size=30).map(clean_text)
@@ -18,15 +19,31 @@ PROVENANCES = st.none() | st.dictionaries(
 )
 
 
+FORMS = st.none() | st.builds(
+    OutputForm, st.sampled_from(["json", "json_schema", "regex", "grammar"]), TEXTS, LINES
+)
+
+
+@st.composite
+def attachments(draw: st.DrawFn, text: str) -> tuple[Attachment, ...]:
+    """Parts of ``text``, one after the other."""
+    ends = sorted(draw(st.sets(st.integers(0, len(text)), max_size=4)))
+    return tuple(
+        Attachment(draw(LINES), start, end, draw(st.integers(0, 9)), draw(LINES))
+        for start, end in zip(ends[::2], ends[1::2], strict=False)
+    )
+
+
 @st.composite
 def messages(draw: st.DrawFn, number: int, conversation_id: str) -> Message:
+    text = draw(TEXTS)
     return Message(
         id=number,
         conversation_id=conversation_id,
         parent_id=draw(st.none() | st.integers(1, number - 1)) if number > 1 else None,
         role=draw(st.sampled_from(["user", "assistant"])),
         state=draw(st.sampled_from(["complete", "stopped", "interrupted", "failed"])),
-        text=draw(TEXTS),
+        text=text,
         reasoning=draw(TEXTS),
         ids=draw(st.none() | st.lists(st.integers(0, 2**31 - 1), max_size=3)),
         tokenizer=draw(st.none() | LINES),
@@ -36,6 +53,8 @@ def messages(draw: st.DrawFn, number: int, conversation_id: str) -> Message:
         pinned=draw(st.booleans()),
         summary=draw(TEXTS),
         name=draw(LINES),
+        attachments=draw(attachments(text)),
+        form=draw(FORMS),
     )
 
 
@@ -66,5 +85,7 @@ def trees(draw: st.DrawFn) -> ConversationTree:
         tags=draw(st.lists(LINES, max_size=3).map(clean_tags)),
         pinned=draw(st.booleans()),
         archived=draw(st.booleans()),
+        persona=draw(LINES),
+        stop=tuple(draw(st.lists(TEXTS, max_size=2))),
         messages=[draw(messages(number, id)) for number in range(1, count + 1)],
     )

@@ -13,6 +13,7 @@ from baize_tui.engine.answer_text import AnswerText
 from baize_tui.engine.client import EngineFailure, Generation, GenerationEvent, ModelSpec
 from baize_tui.engine.prompts.prompt_reader import AnswerBeginning
 from baize_tui.engine.protocol import (
+    CheckForm,
     Count,
     Delta,
     Finished,
@@ -260,6 +261,10 @@ class ScriptedEngine:
 
     async def count(self, request: Count) -> int:
         return self.tokens_of(request.prompt)
+
+    async def check_form(self, request: CheckForm) -> None:
+        if "wrong" in request.grammar:
+            raise EngineFailure("the grammar cannot be read: a scripted reason", "engine")
 
     async def close(self) -> None:
         self.closed = True

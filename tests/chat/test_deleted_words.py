@@ -151,7 +151,7 @@ def test_a_deleted_conversation_is_not_exported_by_its_id(
 
 
 def test_deleted_words_are_not_recalled(store: Store) -> None:
-    assert store.questions() == [f"What is a {KEPT}?"]
+    assert store.questions() == [(f"What is a {KEPT}?",)]
 
 
 def test_many_deleted_questions_leave_room_for_those_before_them(store: Store) -> None:
@@ -160,7 +160,7 @@ def test_many_deleted_questions_leave_room_for_those_before_them(store: Store) -
     for _ in range(20):
         gone.ask()
     store.delete(gone.id)
-    assert store.questions(5) == ["What is a plum?", f"What is a {KEPT}?"]
+    assert store.questions(5) == [("What is a plum?",), (f"What is a {KEPT}?",)]
 
 
 @pytest.mark.parametrize("query", [DELETED, f"{DELETED} is:good", f"in:title {DELETED}"])

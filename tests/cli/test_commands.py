@@ -585,3 +585,65 @@ def test_shell_completion_is_offered() -> None:
         _BAIZE_TUI_COMPLETE="complete_bash", COMP_WORDS="baize-tui ask --model ", COMP_CWORD="3"
     )
     assert b"smollm2-135m" in done.stdout
+
+
+# --- files, forms, personas ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "notes.txt").write_text("The meeting is at noon.")
+    return tmp_path / "notes.txt"
+
+
+def test_ask_attaches_files_and_leaves_other_words_alone(notes: Path) -> None:
+    (notes.parent / "more.txt").write_text("It is in room 12.")
+    done = run(
+        *("ask", "Does ada@example.org or @nobody know (@notes.txt)? See @notes.txt."),
+        *("--attach", "more.txt", "--max-tokens", "2"),
+        stdin=b"From the pipe.",
+    )
+    assert done.returncode == 0, done.stderr
+    (listed,) = run_json("sessions", "list")["sessions"]
+    question = run_json("sessions", "show", listed["id"])["messages"][0]["text"]
+    assert question == (
+        "Does ada@example.org or @nobody know (@notes.txt)? See "
+        '<file name="notes.txt">\nThe meeting is at noon.\n</file>.\n\n'
+        '<file name="more.txt">\nIt is in room 12.\n</file>\n\nFrom the pipe.'
+    )
+    assert re.search(rb"attached notes.txt: \d+ tokens", done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("--attach", "gone.txt"), "gone.txt: there is no such file"),
+        (("--attach", "key.pem"), "--attach-secrets attaches it anyway"),
+        (("--json-schema", "notes.txt"), "notes.txt: the schema is not JSON"),
+        (("--regex", "("), "not a regular expression"),
+        (("--regex", "a", "--grammar", "b"), "one form only"),
+        (("--persona", "nobody"), "no persona is called 'nobody'"),
+        (("--persona", "baize", "--session", "1"), "--persona is for a new conversation"),
+    ],
+)
+def test_ask_refuses_what_it_cannot_use(arguments: tuple[str, ...], why: str, notes: Path) -> None:
+    (notes.parent / "key.pem").write_text("x")
+    assert why in one_line(run("ask", "Hi", *arguments))
+
+
+def test_the_form_of_an_answer_is_kept_or_reported(tmp_path: Path) -> None:
+    schema = tmp_path / "s.json"
+    schema.write_text('{"properties": {"n": {"type": "integer"}}, "required": ["n"]}')
+    found = run_json("ask", "A number?", "--json-schema", str(schema))
+    assert isinstance(json.loads(found["text"])["n"], int)
+    assert found["form"]["problem"] == ""
+    done = run("ask", "A number?", "--json-schema", str(schema), "--max-tokens", "1")
+    assert done.returncode == 1
+    assert b"does not have the form s.json" in done.stderr
+
+
+def test_a_stop_string_ends_the_answer() -> None:
+    done = run("ask", PARIS, "--temperature", "0", "--stop", "France", "--stop", r"\n")
+    assert done.stdout == b"The capital of \n"

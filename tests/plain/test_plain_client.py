@@ -18,6 +18,7 @@ from baize_tui.plain.client import PlainClient
 from baize_tui.plain.commands import COMMANDS, OTHER_INPUT, help_lines, parse_command
 from baize_tui.plain.handlers import CommandHandlers
 from baize_tui.plain.input_lines import InputLines
+from baize_tui.plain.message_extras import MessageExtras
 from baize_tui.settings import Settings
 from baize_tui.store.conversations import Store
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
@@ -140,7 +141,10 @@ def test_every_command_has_a_handler_and_a_line_of_help() -> None:
         given = parse_command(f"/{command.name}  some words ")
         assert given is not None
         assert given.argument == "some words"
-        assert hasattr(CommandHandlers, command.name.replace("-", "_")) or command.name in (
+        name = command.name.replace("-", "_")
+        has_own = any(hasattr(kind, name) for kind in (CommandHandlers, MessageExtras))
+        assert has_own or command.name in (
+            *("json", "regex", "grammar"),
             "list",
             "open",
             "good",
@@ -189,3 +193,29 @@ async def test_it_is_said_where_words_go(
     ) in said
     leaving = "(your words leave this computer: they go to cluster.example.org:8000, with 2 earlier"
     assert said.count(leaving) == 1
+
+
+async def test_files_forms_and_personas(
+    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").write_text("The meeting is at noon.")
+    (tmp_path / "key.pem").write_text("secret")
+    monkeypatch.chdir(tmp_path)
+    engine = ScriptedEngine("no JSON")
+    said = await talk(
+        *("/persona baize", "/attach notes.txt", "/attach key.pem", "/attach", "/json"),
+        *("When?", "/regex (", "/grammar", "/persona nobody", "And?", "/show"),
+        engine=engine,
+    )
+    first, second = engine.requests
+    assert first.prompt.messages[0].content.startswith("You are Baize")
+    assert "The meeting is at noon." in first.prompt.messages[1].content
+    assert (bool(first.grammar), second.grammar) == (True, "")
+    assert "attached notes.txt: 8 tokens" in said
+    assert "(key.pem looks like a secret (its name); attach it again to send it anyway)" in said
+    assert "(JSON: not JSON" in said
+    assert "(the command is /attach PATH)" in said
+    assert "not a regular expression" in said
+    assert "(the command is /grammar FILE)" in said
+    assert "no persona is called 'nobody'" in said
+    assert said.rstrip().count("[notes.txt: 8 tokens]") == 1

@@ -11,7 +11,7 @@ import pytest
 from baize_shared.sanitizer import is_harmless
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreError, UnknownConversation
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Conversation, Message, parts_text
 
 ATTACK = "\x1b]0;title\x07\x9b31m\u202e\x00\U000e0041"
 
@@ -43,19 +43,29 @@ def change(file: Path, statement: str, *values: object) -> None:
 
 def test_every_text_is_sanitized(file: Path, talk: Talk) -> None:
     store, conversation, (question, answer) = talk
-    for column in ("title", "system", "model", "format", "model_sha256"):
+    for column in ("title", "system", "model", "format", "model_sha256", "persona"):
         change(file, f"UPDATE conversation SET {column} = ?", ATTACK)
     for column in ("text", "reasoning", "summary"):
         change(file, f"UPDATE message SET {column} = ?", ATTACK)
     change(file, "UPDATE conversation SET adapters = ?", '{"\\u001b]0;x": 1.0}')
     provenance = '{"prompt_tokens": 1, "completion_tokens": 1, "model": "\\u009b31m"}'
     change(file, "UPDATE message SET provenance = ?", provenance)
+    change(file, "UPDATE conversation SET stop = ?", '["\\u001b]0;x"]')
+    form = '{"kind": "regex", "source": "\\u001b[1m", "name": "\\u009b2m"}'
+    change(file, "UPDATE message SET form = ?", form)
+    files = '[{"name": "\\u001b]0;x\\u0007", "start": 0, "end": 5, "note": "\\u009b3m"}]'
+    change(file, "UPDATE message SET attachments = ?", files)
     (listed,) = store.conversations()
     shown = store.shown_messages(conversation.id)
     texts = [listed.title, listed.system, listed.model, listed.format, *listed.adapters]
+    texts += [listed.persona, *listed.stop]
+    texts += [text for m in shown for a in m.attachments for text in (a.name, a.note)]
+    texts += [text for m in shown if m.form for text in (m.form.source, m.form.name)]
+    assert shown[0].attachments
+    assert shown[0].form
     texts += [text for m in shown for text in (m.text, m.reasoning, m.summary)]
     texts += [str(message.provenance) for message in shown]
-    texts += store.questions()
+    texts += [parts_text(parts) for parts in store.questions()]
     assert [message.id for message in shown] == [question.id, answer.id]
     assert all(is_harmless(char) for text in texts if text is not None for char in text)
 
@@ -72,6 +82,7 @@ def test_every_text_is_sanitized(file: Path, talk: Talk) -> None:
         ("adapters", '{"a": 1e999}'),
         ("overflow", "explode"),
         ("title_source", "a robot"),
+        ("stop", '{"a": 1}'),
         ("leaf_id", 999),
         ("context_start", -1),
     ],
@@ -92,6 +103,9 @@ def test_a_conversation_with_a_wrong_value_is_still_listed(
     [
         ("ids", b"odd"),
         ("mark", 7),
+        ("attachments", '[{"name": "a", "start": 2, "end": 999}]'),
+        ("attachments", '[{"name": "a", "start": -1, "end": 1}]'),
+        ("form", '{"kind": "poem"}'),
         ("provenance", "{"),
         ("provenance", "[]"),
         ("provenance", '{"prompt_tokens": "many"}'),

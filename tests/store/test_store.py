@@ -58,7 +58,7 @@ def test_branches_are_counted_and_followed(store: Store) -> None:
     more = store.add_message(conversation.id, one.id, "user", "more")
     two = store.add_message(conversation.id, question.id, "assistant", "2")
     assert store.branches(conversation.id) == {one.id: (1, 2), two.id: (2, 2)}
-    assert store.questions() == ["more", "Q"]
+    assert store.questions() == [("more",), ("Q",)]
     assert store.leaf_below(one.id) == more.id
     store.set_leaf(conversation.id, store.leaf_below(one.id))
     assert [m.text for m in store.shown_messages(conversation.id)] == ["Q", "1", "more"]

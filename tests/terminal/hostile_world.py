@@ -33,6 +33,10 @@ SOURCES = {
     "Qstem": "the name of a recipe's file",
     "Qlora": "an adapter's recipe",
     "Qtheme": "a theme",
+    "Qpersona": "a persona",
+    "Qprompt": "a prompt with its variables",
+    "Qattached": "an attached file and its name",
+    "Qform": "the form of an answer",
     "Qconfig": "the settings",
     "Qtitle": "the title of a conversation, written by another program",
     "Qtag": "a tag of it",
@@ -89,6 +93,7 @@ def build_world(paths: Paths, folder: Path, model: Path) -> World:
     lora = write_lora(folder / "lora.gguf", {"blk.0.attn_q.weight": (16, 16)})
     _write_recipes(paths, model, lora)
     _write_settings(paths)
+    _write_personas_and_prompts(paths)
     session = _write_conversation(paths, model)
     return World(
         paths=paths,
@@ -245,6 +250,21 @@ def _write_settings(paths: Paths) -> None:
     (paths.themes_folder / "broken.toml").write_text(toml({"primary": hostile("Qtheme", NUL)}))
 
 
+def _write_personas_and_prompts(paths: Paths) -> None:
+    persona = {key: hostile("Qpersona", NUL) for key in ("system", "description", "greeting")}
+    snippet = {"text": "{{topic}} " + hostile("Qprompt"), "description": hostile("Qprompt", NUL)}
+    default = f"[variables]\n{toml({'topic': hostile('Qprompt')})}"
+    for folder, name, content in (
+        (paths.personas_folder, "mine", toml(persona)),
+        (paths.personas_folder, hostile_name("Qpersona"), toml(persona)),
+        (paths.personas_folder, "broken", toml({"system": 1, hostile("Qpersona"): 1})),
+        (paths.prompts_folder, "mine", toml(snippet) + default),
+        (paths.prompts_folder, hostile_name("Qprompt"), toml(snippet)),
+    ):
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.toml").write_text(content, "utf-8")
+
+
 def _write_conversation(paths: Paths, model: Path) -> str:
     """Texts as another program writes them, which does not sanitize."""
     store = Store(paths.conversations_file)
@@ -265,6 +285,9 @@ def _write_conversation(paths: Paths, model: Path) -> str:
         "completion_tokens": 1,
         "adapters": {hostile("Qanswer"): 0.5},
         "sampling": {hostile("Qsampling"): hostile("Qsampling")},
+        "form": {"kind": "regex", "name": hostile("Qform"), "problem": hostile("Qform")},
+        "form_source": hostile("Qform"),
+        "stop": [hostile("Qform")],
         **{key: hostile("Qanswer") for key in (*texts, "backend", "baize_tui")},
     }
     code = f"```{hostile('Qanswer')}\n{hostile('Qanswer')}\n```\n"
@@ -288,7 +311,15 @@ def _write_conversation(paths: Paths, model: Path) -> str:
             "UPDATE message SET text = ?, name = ? WHERE id = ?",
             (hostile("Qanswer", NUL), hostile("Qbranch", NUL), other.id),
         ),
-        ("UPDATE message SET text = ? WHERE id = ?", (hostile("Qquestion", NUL), question.id)),
+        (
+            "UPDATE message SET text = ?, attachments = ?, form = ? WHERE id = ?",
+            (
+                f"{hostile('Qquestion', NUL)} file",
+                json.dumps([{"name": hostile("Qattached"), "start": 0, "end": 1}]),
+                json.dumps({"kind": "json_schema", "source": "{}", "name": hostile("Qform")}),
+                question.id,
+            ),
+        ),
         (
             "UPDATE message SET text = ?, reasoning = ?, provenance = ? WHERE id = ?",
             (

@@ -18,6 +18,7 @@ import baize_tui.app
 from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
+from baize_tui.app.conversation.personas import PERSONA_QUESTION, PROMPT_QUESTION
 from baize_tui.app.conversation.screen import ORGANIZE_TITLE, THEME_QUESTION
 from baize_tui.app.screens import (
     answer_details,
@@ -28,13 +29,14 @@ from baize_tui.app.screens import (
     search,
     settings,
     shelves,
+    variables,
 )
 from baize_tui.app.screens.dialogs import HELP_TITLE
 from baize_tui.app.screens.model_import import PATH_QUESTION
 from baize_tui.app.screens.picker import SEARCH
 from tests.terminal.hostile_world import World
 from tests.terminal.pty_session import DOWN, ENTER, ESCAPE, PtySession, has_answered
-from tests.terminal.terminal_bytes import assert_harmless, hostile
+from tests.terminal.terminal_bytes import assert_harmless, hostile, hostile_name
 
 CTRL_P, CTRL_Q, TAB = "\x10", "\x11", "\t"
 F5, F6 = "\x1b[15~", "\x1b[17~"
@@ -58,6 +60,8 @@ SCREENS = {
     "TagsScreen": "tags",
     "ArchivedScreen": "archived",
     "TrashScreen": "trash",
+    "DescribedPicker": "persona",
+    "VariablesScreen": "prompts",
 }
 """Every screen over the conversation, and the id of the action that leads to it."""
 TITLES = {
@@ -75,8 +79,12 @@ TITLES = {
     "tags": "Tags of",
     "archived": shelves.ARCHIVED,
     "trash": shelves.TRASH,
+    "persona": PERSONA_QUESTION,
+    "prompts": PROMPT_QUESTION,
 }
 PICKERS = {"palette": "Commands", "theme": THEME_QUESTION, "organize": ORGANIZE_TITLE}
+WITHOUT_KEYS = tuple(action.id for action in ACTIONS if not action.keys)
+"""Actions that only have a command."""
 ENDS_OR_LEAVES = ("quit", "suspend", "editor")
 FIRST = ("details",)
 """Actions that need the answer that is there at the start."""
@@ -141,6 +149,16 @@ def close(client: PtySession, title: str) -> None:
     client.wait_for(lambda screen: title not in screen)
 
 
+def run_command(client: PtySession, action_id: str) -> None:
+    """Run an action that has no key."""
+    client.type(CTRL_P)
+    client.wait_for(PICKERS["palette"])
+    (title,) = [action.title for action in ACTIONS if action.id == action_id]
+    client.type(title)
+    client.type(ENTER)
+    client.wait_for(lambda screen: PICKERS["palette"] not in screen)
+
+
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         yield each
@@ -159,7 +177,17 @@ def test_every_screen_is_in_the_table() -> None:
 
 def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
     screen = client.screen
-    for tag in ("Qtitle", "Qquestion", "Qanswer", "Qsystem", "Qdraft", "Qtheme", "Qconfig"):
+    for tag in (
+        "Qtitle",
+        "uestion",
+        "Qattached",
+        "Qform",
+        "Qanswer",
+        "Qsystem",
+        "Qdraft",
+        "Qtheme",
+        "Qconfig",
+    ):
         assert tag in screen, tag
     client.type(key_of("unfold"))
     client.type(key_of("list") + "Qti")
@@ -169,11 +197,14 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
 def test_every_action_writes_only_text(client: PtySession) -> None:
     ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *FIRST, *LAST}
     for action in (*FIRST, *sorted(ids), *LAST):
-        run(client, action)
+        if action in WITHOUT_KEYS:
+            run_command(client, action)
+        else:
+            client.type(key_of(action))
         if (title := (TITLES | PICKERS).get(action)) is not None:
             client.wait_for(title)
             close(client, title)
-        elif action == "find":
+        elif action in ("find", "attach", "regex", "grammar"):
             client.type(ESCAPE)
     client.type(key_of("help"))
     client.wait_for(HELP_TITLE)
@@ -235,6 +266,28 @@ def test_names_on_a_hub_are_text(world: World, environment: dict[str, str]) -> N
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0
     assert_harmless(client.written)
+
+
+def test_personas_and_prompts_are_text(client: PtySession) -> None:
+    run_command(client, "persona")
+    client.wait_for(lambda screen: PERSONA_QUESTION in screen and "Qpersona" in screen)
+    client.type("mine" + ENTER)
+    client.wait_for(lambda screen: PERSONA_QUESTION not in screen and "mine: Qpersona" in screen)
+    run_command(client, "prompts")
+    client.wait_for(lambda screen: PROMPT_QUESTION in screen and "Qprompt" in screen)
+    client.type("mine" + ENTER)
+    client.wait_for(variables.HINT)
+    client.type(ENTER)
+    client.wait_for(lambda screen: variables.HINT not in screen)
+
+
+def test_names_of_files_are_text(client: PtySession, world: World) -> None:
+    file = world.folder / f"{hostile_name('Qattached')}.txt"
+    file.write_text(f"{hostile('Qattached')} inside\n", "utf-8")
+    client.type(f" @{world.folder}/Qatt")
+    client.wait_for(".txt")
+    client.type(TAB)
+    client.wait_for("tokens]")
 
 
 def test_forms_show_values_as_text(client: PtySession) -> None:

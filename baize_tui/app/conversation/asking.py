@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from baize_tui.app.conversation.answers import Answers
+from baize_tui.app.conversation.answers import Answers, Events
 from baize_tui.app.conversation.composer import Composer, Outgoing
 from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Layer, Queued
 from baize_tui.app.conversation.conversation_view import ConversationView
@@ -11,10 +11,12 @@ from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.slash_commands import as_message
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
+from baize_tui.store.draft_parts import as_written
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import DraftParts, parts_text
 
 WAIT_FOR_END = "an answer is still being written; {key} stops it, then enter sends your edit"
+FORM_ALONE = "type the message whose answer has this form"
 EDIT_KEPT = "your edit is kept · {key} continues it"
 RECALL_KEPT = "your words are kept · {key} shows them"
 REMOVED = "removed · {key} restores it"
@@ -68,7 +70,11 @@ class Asking:
         """Ask what was in the prompt, or store it as the edited message, in the open or a new
         conversation. During an answer it is queued; an empty prompt sends what is queued."""
         if not parts_text(parts).strip():
-            await self._send_waiting()
+            if as_written(parts).form is not None:
+                self._surface.prompt.put_in_front(parts)
+                self._surface.status.show(FORM_ALONE, "problem")
+            else:
+                await self._send_waiting()
             return
         outgoing = self._composer.take(parts)
         if self._view.is_answering and outgoing.edited is None:
@@ -94,13 +100,27 @@ class Asking:
             self._surface.status.show(str(error), "problem")
             return
         chat, edited = self._surface.chat, outgoing.edited
-        text, unsent = outgoing.text, outgoing.id
+        written, unsent = outgoing.written, outgoing.id
+        attachments, form = written.attachments, written.form
         if edited is not None:
-            events = chat.edit(edited.id, text, unsent=unsent)
+            events = chat.edit(
+                edited.id, written.text, unsent=unsent, attachments=attachments, form=form
+            )
         else:
-            events = chat.ask(conversation.id, text, typed=outgoing.typed, unsent=unsent)
+            events = self._ask(conversation.id, outgoing)
         self._answers.start_with_message(
             conversation.id, events, lambda: self._composer.put_back(outgoing)
+        )
+
+    def _ask(self, conversation_id: str, outgoing: Outgoing) -> Events:
+        written = outgoing.written
+        return self._surface.chat.ask(
+            conversation_id,
+            written.text,
+            typed=outgoing.typed,
+            unsent=outgoing.id,
+            attachments=written.attachments,
+            form=written.form,
         )
 
     async def _save_summary(self, outgoing: Outgoing, message_id: int) -> None:
@@ -108,7 +128,7 @@ class Asking:
         messages, drafts = self._surface.chat.messages, self._surface.chat.drafts
         try:
             before = (await messages.get(message_id)).summary
-            await self._change_summary(message_id, outgoing.text)
+            await self._change_summary(message_id, outgoing.written.text)
             await drafts.remove(outgoing.id)
         except StoreError as error:
             self._composer.put_back(outgoing)
@@ -157,9 +177,7 @@ class Asking:
         if conversation_id is None or (queued := self._queue.take_first(drafts)) is None:
             return
         outgoing = Outgoing(queued.parts, drafts, Layer(), queued.id)
-        events = self._surface.chat.ask(
-            conversation_id, outgoing.text, typed=outgoing.typed, unsent=queued.id
-        )
+        events = self._ask(conversation_id, outgoing)
         self._answers.start_with_message(
             conversation_id, events, lambda: self._queue.put_back(drafts, queued)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from textual.worker import WorkerCancelled, WorkerError
@@ -13,7 +13,8 @@ from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.chat.answer_options import Answerer
+from baize_tui.chat.answer_options import Answerer, AnswerOptions
+from baize_tui.chat.events import ChatEvent
 from baize_tui.paths import Paths
 from baize_tui.store.records import Conversation
 
@@ -65,7 +66,8 @@ class Comparing:
             await self._ask_draft(answerers)
         elif question := await app.push_screen_wait(LineDialog(QUESTION)):
             conversation = await self._conversation_view.begin()
-            await self._ask(conversation, answerers, question)
+            ask = partial(self._surface.chat.ask, conversation.id, question)
+            await self._show(conversation, question, ask, answerers)
 
     async def _ask_draft(self, answerers: tuple[Answerer, ...]) -> None:
         """Ask what is in the prompt, and show it there again if it was not saved."""
@@ -75,30 +77,32 @@ class Comparing:
         try:
             await self._surface.chat.drafts.save(outgoing.as_unsent())
             conversation = await self._conversation_view.begin()
-            was_saved = await self._ask(
-                conversation, answerers, outgoing.text, typed=outgoing.typed, unsent=outgoing.id
+            written = outgoing.written
+            ask = partial(
+                self._surface.chat.ask,
+                conversation.id,
+                written.text,
+                typed=outgoing.typed,
+                unsent=outgoing.id,
+                attachments=written.attachments,
+                form=written.form,
             )
+            was_saved = await self._show(conversation, written.text, ask, answerers)
         finally:
             if not was_saved:
                 self._composer.put_back(outgoing)
 
-    async def _ask(
+    async def _show(
         self,
         conversation: Conversation,
-        answerers: tuple[Answerer, ...],
         question: str,
-        *,
-        typed: str = "",
-        unsent: str | None = None,
+        ask: Callable[[AnswerOptions], AsyncGenerator[ChatEvent, None]],
+        answerers: tuple[Answerer, ...],
     ) -> bool:
-        """Show the answers; returns whether the question was saved.
-
-        ``typed`` and ``unsent`` are as for ``Chat.ask``.
-        """
+        """Show the answers to ``question``, which ``ask`` asks; returns whether it was saved."""
         from baize_tui.app.screens.side_by_side import SideBySide
 
         surface = self._surface
-        ask = partial(surface.chat.ask, conversation.id, question, typed=typed, unsent=unsent)
         screen = SideBySide(
             surface.chat, conversation.id, question, ask, answerers, self._on_answered
         )

@@ -9,8 +9,9 @@ from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, L
 from baize_tui.app.conversation.draft_keeper import DraftKeeper
 from baize_tui.app.conversation.slash_commands import as_message
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.widgets.pastes import editable_parts
+from baize_tui.app.widgets.pastes import editable
 from baize_tui.app.widgets.prompt import BETWEEN
+from baize_tui.store.draft_parts import WrittenMessage, as_written, message_parts
 from baize_tui.store.records import (
     Conversation,
     DraftParts,
@@ -18,7 +19,6 @@ from baize_tui.store.records import (
     Paste,
     Unsent,
     UnsentKind,
-    parts_text,
 )
 
 
@@ -32,13 +32,13 @@ class Outgoing(Struct, eq=False):
     """Its id in the store, if it is there: removed when it is saved as a message."""
 
     @property
-    def text(self) -> str:
-        return parts_text(self.parts).strip()
+    def written(self) -> WrittenMessage:
+        return as_written(self.parts)
 
     @property
     def typed(self) -> str:
         """What was typed around the last paste: below it, else above it; empty without a paste."""
-        if not any(isinstance(part, Paste) for part in self.parts):
+        if not any(isinstance(part, Paste) and part.text for part in self.parts):
             return ""
         typed = [part for part in self.parts if isinstance(part, str) and part.strip()]
         return typed[-1] if typed else ""
@@ -159,20 +159,20 @@ class Composer:
 
     def edit(self, message: Message) -> None:
         """Show ``message`` to be edited, or its edit that was begun before."""
-        self._edit("edit", message, message.text)
+        self._edit("edit", message, message_parts(message))
 
     def edit_summary(self, message: Message) -> None:
         """The same for the summary of what is above ``message``."""
-        self._edit("summary", message, message.summary)
+        self._edit("summary", message, (message.summary,))
 
-    def _edit(self, kind: UnsentKind, message: Message, text: str) -> None:
+    def _edit(self, kind: UnsentKind, message: Message, parts: DraftParts) -> None:
         top = self._shown.top
         if top.message is not None and (top.kind, top.message.id) == (kind, message.id):
             return
         self.leave_edit()
         layer = self._shown.closed_edits.pop((kind, message.id), None)
         if layer is None:
-            layer = Layer(kind, message=message, start=as_message(editable_parts(text)))
+            layer = Layer(kind, message=message, start=as_message(editable(parts)))
         self._push(layer)
 
     def leave_edit(self) -> Layer | None:
@@ -202,7 +202,7 @@ class Composer:
         if place < len(drafts.left):
             layer = drafts.left[place]
         else:
-            start = as_message(editable_parts(questions[place - len(drafts.left)]))
+            start = as_message(editable(questions[place - len(drafts.left)]))
             layer = Layer("recalled", start=start)
         self._push(layer)
         drafts.recalled = place

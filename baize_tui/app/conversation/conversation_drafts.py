@@ -7,6 +7,7 @@ import uuid
 from msgspec import Struct, field
 
 from baize_tui.app.widgets.prompt import Composition
+from baize_tui.store.draft_parts import as_written
 from baize_tui.store.records import DraftParts, Message, UnsentKind, parts_text
 
 
@@ -35,7 +36,8 @@ class Layer(Struct, eq=False):
     @property
     def to_store(self) -> DraftParts:
         """What the store should have."""
-        is_changed = parts_text(self.parts) != parts_text(self.start)
+        written, start = as_written(self.parts), as_written(self.start)
+        is_changed = parts_text(self.parts) != parts_text(self.start) or written.form != start.form
         return self.parts if is_changed and parts_text(self.parts).strip() else ()
 
 

@@ -17,6 +17,7 @@ from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.texts import disclaimer_text, head_text, welcome_contents
+from baize_tui.app.transcript.welcome import Paragraph, WelcomeContents
 from baize_tui.chat.context import ContextUse
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
@@ -264,6 +265,15 @@ class ConversationView:
             contents = welcome_contents(self._surface.state)
             self._surface.transcript.show_welcome(contents)
             self._surface.prompt.examples = contents.examples
+
+    def show_greeting(self, greeting: str) -> None:
+        """Show what a persona says before the first message."""
+        surface = self._surface
+        conversation = surface.view.conversation
+        if conversation is not None and not surface.transcript.turns:
+            paragraphs = (Paragraph(greeting),) if greeting else ()
+            surface.transcript.show_welcome(WelcomeContents(paragraphs))
+            surface.transcript.set_head(head_text(surface.chat, conversation))
 
     def show_disclaimer(self) -> None:
         """Keep the disclaimer of the model's field in sight, whatever is scrolled."""

@@ -15,6 +15,7 @@ from baize_tui.app.conversation.conversation_drafts import (
 )
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.prompt import BETWEEN
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Unsent
 
@@ -89,8 +90,8 @@ class DraftKeeper:
             except StoreError:  # the message is gone: what is written is not
                 drafts.left.append(self._merge(drafts, own, Layer("recalled")))
                 continue
-            start = message.summary if kind == "summary" else message.text
-            layer = Layer(kind, message=message, start=(start,))
+            start = (message.summary,) if kind == "summary" else message_parts(message)
+            layer = Layer(kind, message=message, start=start)
             self._merge(drafts, own, layer)
             if any(row.is_open for row in own) and id in shown and drafts.top.message is None:
                 drafts.layers.append(layer)

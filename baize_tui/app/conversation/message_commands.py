@@ -109,7 +109,7 @@ class MessageCommands:
         """The selected turn, or the last one, that can be unfolded or folded."""
         selected = self._transcript.selected
         turns = [selected] if selected is not None else reversed(self._transcript.turns)
-        return next((t for t in turns if t.message.reasoning or t.is_folded or t.unfolded), None)
+        return next((t for t in turns if t.message.reasoning or t.can_fold or t.unfolded), None)
 
     def unfold_message(self, message_id: int) -> None:
         """Unfold or fold a long question, or the reasoning of an answer."""
@@ -181,7 +181,7 @@ class MessageCommands:
         from baize_tui.app.services.clipboard import code_blocks
 
         turn = self._transcript.turn(message_id)
-        blocks = code_blocks(turn.text) if turn is not None else []
+        blocks = code_blocks(turn.markdown) if turn is not None else []
         if not blocks or number >= len(blocks):
             self._surface.screen.notify(NO_CODE)
         else:
@@ -191,7 +191,7 @@ class MessageCommands:
         """Whether the message has a code block."""
         from baize_tui.app.services.clipboard import code_blocks
 
-        return bool(code_blocks(turn.text))
+        return bool(code_blocks(turn.markdown))
 
     def _copy_text(self, text: str) -> None:
         from baize_tui.app.services.clipboard import copy_text

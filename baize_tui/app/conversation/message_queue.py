@@ -7,9 +7,10 @@ import contextlib
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Queued
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.pastes import shown_text
 from baize_tui.app.widgets.queue_lines import ENTER_SENDS, QUEUED, WAITING, QueueLines
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.store.records import Unsent, parts_text
+from baize_tui.store.records import Unsent
 
 
 class MessageQueue:
@@ -25,7 +26,7 @@ class MessageQueue:
     def refresh(self) -> None:
         """Show the queue of the open conversation as it is now."""
         drafts = self._composer.shown
-        texts = tuple(parts_text(queued.parts).strip() for queued in drafts.queue)
+        texts = tuple(shown_text(queued.parts).strip() for queued in drafts.queue)
         # With a draft in the prompt, Enter sends that.
         if not texts:
             state = QUEUED

@@ -18,8 +18,10 @@ from textual.widgets import Input, OptionList, Static, TextArea
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import ACTIONS, APP_ACTIONS, ORGANIZING, Action
+from baize_tui.app.conversation.answer_forms import AnswerForms
 from baize_tui.app.conversation.answers import Answers
 from baize_tui.app.conversation.asking import Asking
+from baize_tui.app.conversation.attaching import FileAttaching
 from baize_tui.app.conversation.available_commands import AvailableCommands
 from baize_tui.app.conversation.branch_navigation import BranchNavigation
 from baize_tui.app.conversation.comparing import Comparing
@@ -40,6 +42,7 @@ from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.organizing import Organizing
+from baize_tui.app.conversation.personas import Personas
 from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.transfers import Transfers
@@ -49,6 +52,7 @@ from baize_tui.app.services.background_pulls import PullEvent
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.file_offers import FileOffers
 from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.app.widgets.fixed_text import FixedText
 from baize_tui.app.widgets.heading import Heading
@@ -81,7 +85,7 @@ class ConversationScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(action.binding, action.id, action.title, id=action.id, show=False, priority=True)
         for action in ACTIONS
-        if not action.only_in_prompt and action.id not in APP_ACTIONS
+        if action.keys and not action.only_in_prompt and action.id not in APP_ACTIONS
     ]
     _too_small = getters.query_one("#too-small", Static)
 
@@ -129,6 +133,10 @@ class ConversationScreen(Screen[None]):
         self._finding = Finding(surface, view, composer)
         self._branches = BranchNavigation(surface, view, composer, self._finding, undo_stack)
         self._organizing = Organizing(surface, list_updates, view, undo_stack)
+        self._offers = FileOffers()
+        self._attaching = FileAttaching(surface, view, self._offers)
+        self._forms = AnswerForms(surface)
+        self._personas = Personas(surface, view, undo_stack)
         self.indexing = Indexing(surface)
         self._available_commands = AvailableCommands(
             surface, self._asking, self._messages, composer, undo_stack
@@ -150,6 +158,7 @@ class ConversationScreen(Screen[None]):
             yield Static("", id="disclaimer", markup=False)
             yield self.queue_lines
             yield self._finding.bar
+            yield self._offers
             yield self.prompt
         yield FixedText("", id="too-small", markup=False)
 
@@ -288,6 +297,16 @@ class ConversationScreen(Screen[None]):
         self._composer.changed()
         self._queue.refresh()
         self._draft_cost.draft_changed()
+        self._attaching.draft_changed()
+
+    @on(Prompt.OfferStep)
+    def _move_in_offers(self, event: Prompt.OfferStep) -> None:
+        self._attaching.move(event.step)
+
+    @on(Prompt.OfferTaken)
+    @on(OptionList.OptionSelected, "#offers")
+    def _take_offer(self) -> None:
+        self._attaching.take()
 
     @on(Prompt.Submitted)
     async def _send(self, event: Prompt.Submitted) -> None:
@@ -296,8 +315,9 @@ class ConversationScreen(Screen[None]):
         self.prompt.submitted.pop(0)
         text = parts_text(event.parts)
         offered, self._not_a_command = self._not_a_command, ""
-        if (action := command_in(text, self._state.actions)) is not None:
-            await self.run_action(action.id)
+        if (given := command_in(text, self._state.actions)) is not None:
+            argument = f"({given.argument!r})" if given.argument else ""
+            await self.run_action(given.action.id + argument)
         elif looks_like_command(text) and text != offered:
             self._not_a_command = text
             self.prompt.put_in_front(event.parts)
@@ -332,6 +352,8 @@ class ConversationScreen(Screen[None]):
             self._surface.focus_prompt()
         elif self._finding.bar.is_open:
             self._finding.end()
+        elif self._attaching.is_open:
+            self._attaching.close()
         else:
             self._asking.stop()
 
@@ -475,6 +497,30 @@ class ConversationScreen(Screen[None]):
 
     def action_find(self) -> None:
         self._finding.begin()
+
+    # --- actions: what a message has beside its words -------------------------------------------
+
+    def action_attach(self, path: str = "") -> None:
+        if path:
+            self._attaching.attach(path)
+        else:
+            self._surface.focus_prompt()
+            self.prompt.insert("@")
+
+    def action_json(self, schema: str = "") -> None:
+        self._start_command(partial(self._forms.choose, "json", schema), "form")
+
+    def action_regex(self, expression: str = "") -> None:
+        self._start_command(partial(self._forms.choose, "regex", expression), "form")
+
+    def action_grammar(self, file: str = "") -> None:
+        self._start_command(partial(self._forms.choose, "grammar", file), "form")
+
+    def action_persona(self, name: str = "") -> None:
+        self._start_command(partial(self._personas.choose_persona, name), "persona")
+
+    def action_prompts(self, name: str = "") -> None:
+        self._start_command(partial(self._personas.choose_prompt, name), "persona")
 
     # --- actions: conversations -----------------------------------------------------------------
 

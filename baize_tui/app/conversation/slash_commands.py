@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from baize_tui.app.actions import Action
 from baize_tui.store.records import DraftParts, parts_text
@@ -16,10 +17,23 @@ def looks_like_command(text: str) -> bool:
     return text.startswith("/") and "\n" not in text.rstrip()
 
 
-def command_in(text: str, actions: Sequence[Action]) -> Action | None:
-    """The action whose command is ``text``, which is not stripped; None if it is no command."""
-    command = text.rstrip()
-    return next((action for action in actions if action.command == command), None)
+class GivenCommand(NamedTuple):
+    """A command as it was typed."""
+
+    action: Action
+    argument: str
+    """All that follows the name, stripped."""
+
+
+def command_in(text: str, actions: Sequence[Action]) -> GivenCommand | None:
+    """The command that ``text`` is, which is not stripped; None if it is none."""
+    if not looks_like_command(text):
+        return None
+    name, _, argument = text.rstrip().partition(" ")
+    action = next((action for action in actions if action.command == name), None)
+    if action is None or (argument and not action.argument):
+        return None
+    return GivenCommand(action, argument.strip())
 
 
 def as_message(parts: DraftParts) -> DraftParts:

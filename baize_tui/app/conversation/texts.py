@@ -50,6 +50,10 @@ def welcome_contents(state: ClientState) -> WelcomeContents:
         Paragraph(recipe.notice, "warning"),
     )
     paragraphs = (name, *(paragraph for paragraph in about if paragraph.text), start)
+    if state.chat.persona is not None:
+        persona_name, persona = state.chat.persona
+        greeting = f"{persona_name}: {persona.greeting or persona.description}".rstrip(": ")
+        return WelcomeContents((*paragraphs, Paragraph(greeting)), keys)
     if recipe.domain is not None:
         return WelcomeContents(paragraphs, keys)
     return WelcomeContents(paragraphs, keys, EXAMPLES_TITLE, EXAMPLES)
@@ -71,7 +75,12 @@ def _model_line(state: ClientState, model: CatalogModel) -> str:
 
 
 def head_text(chat: Chat, conversation: Conversation) -> str:
-    """What the model is told before the first turn."""
+    """The persona, and what the model is told before the first turn."""
+    persona = f"{conversation.persona}: " if conversation.persona else ""
+    return f"{persona}{_told(chat, conversation)}"
+
+
+def _told(chat: Chat, conversation: Conversation) -> str:
     try:
         format = format_named(chat.options.prompt_format(conversation))
     except UnknownFormat as error:

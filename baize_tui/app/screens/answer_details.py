@@ -14,9 +14,11 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from baize_shared.counts import count_text
+from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
 from baize_shared.speeds import speed_text
 from baize_tui.app.screens.dialogs import Columns, Dialog
+from baize_tui.output_forms import form_text
 from baize_tui.settings import Sampling
 from baize_tui.store.records import BranchPosition, Message, MessageState
 
@@ -140,6 +142,11 @@ def _answer_rows(
         yield "branch", f"{branch.position} of {branch.total}"
     if message.mark is not None:
         yield "mark", message.mark
+    form = message.made.form if message.made is not None else None
+    if form is not None:
+        yield "form", f"{form_text(form)}: {form.problem or 'the answer has it'}"
+    if (source := made.get("form_source", str)) is not None:
+        yield "", clean_line(source, 200)
     if message.pinned:
         yield "pinned", "stays when the context is full"
 
@@ -179,6 +186,8 @@ def _prompt_rows(made: Record) -> Iterator[tuple[str, str]]:
 def _sampling_rows(made: Record, *, show_all: bool) -> Iterator[tuple[str, str]]:
     if (seed := made.get("seed", int)) is not None:
         yield "seed", str(seed)
+    if stop := made.get("stop", list[str]):
+        yield "stop", ", ".join(repr(text) for text in stop)
     values = made.get("sampling", dict[str, Any])
     if values is None:
         return

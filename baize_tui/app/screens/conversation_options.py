@@ -15,6 +15,7 @@ from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import formats
 from baize_tui.setting_fields import SettingField, table_fields
 from baize_tui.settings import Scale, SettingsError, merge_sampling
+from baize_tui.stop_texts import parse_stop, write_stop
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation
 
@@ -23,6 +24,7 @@ ADAPTERS = "adapters · LoRA adapters and their scales"
 SAMPLING = "sampling"
 MODEL_DESCRIPTION = "The model that answers in this conversation"
 SCALE_DESCRIPTION = "Scale of this adapter: 1 as trained, empty for off"
+STOP_DESCRIPTION = "Strings that end an answer, one in each line; \\n is a line end in them"
 CHAT_KEYS = ("system", "moderation", "format", "overflow", "think")
 """Settings of the table ``chat`` that a conversation can override."""
 
@@ -42,7 +44,12 @@ class ConversationOptions(OptionsScreen):
         self._change = change
         keys = [key for key in CHAT_KEYS if key != "think" or self._can_think()]
         own = [field for field in table_fields("chat") if field.key in keys]
-        parts = [FormPart(THIS_CONVERSATION, [self._model_option(), *map(self._chat_option, own)])]
+        parts = [
+            FormPart(
+                THIS_CONVERSATION,
+                [self._model_option(), *map(self._chat_option, own), self._stop_option()],
+            )
+        ]
         if adapters := [self._adapter_option(name) for name in self._adapter_names()]:
             parts.append(FormPart(ADAPTERS, adapters))
         sampling = [self._sampling_option(field) for field in table_fields("sampling")]
@@ -88,6 +95,19 @@ class ConversationOptions(OptionsScreen):
         choices = tuple(formats()) if field.key == "format" else field.choices
         return Option(field, None if own == default else own, default, choices)
 
+    def _stop_option(self) -> Option:
+        field = SettingField(
+            table="conversation",
+            key="stop",
+            kind=str,
+            type=str,
+            optional=True,
+            default=None,
+            description=STOP_DESCRIPTION,
+        )
+        stop = self._conversation.stop
+        return Option(field, "\n".join(map(write_stop, stop)) or None, None)
+
     def _sampling_option(self, field: SettingField) -> Option:
         plain = msgspec.structs.replace(self._conversation, sampling={})
         default = getattr(self._state.chat.options.sampling(plain), field.key)
@@ -121,6 +141,10 @@ class ConversationOptions(OptionsScreen):
         if field.table == "adapters":
             adapters = _with_value(conversation.adapters, field.key, value)
             changed = msgspec.structs.replace(conversation, adapters=adapters)
+        elif field.table == "conversation":
+            lines = str(value or "").split("\n")
+            stop = tuple(dict.fromkeys(parse_stop(line) for line in lines if line))
+            changed = msgspec.structs.replace(conversation, stop=stop)
         elif field.table == "sampling":
             sampling = _with_value(conversation.sampling, field.key, value)
             merge_sampling(sampling)  # raises SettingsError

@@ -164,7 +164,7 @@ class HelpScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
             yield Static(HELP_TITLE, classes="title")
-            rows = [(keys_text(action), action.command, action.help) for action in self._actions]
+            rows = [(keys_text(action), action.usage, action.help) for action in self._actions]
             yield Columns(rows)
             for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")

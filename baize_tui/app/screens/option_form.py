@@ -20,6 +20,9 @@ from baize_tui.settings import SettingsError
 
 DEFAULT, ON, OFF = "(default)", "on", "off"
 
+_SEVERAL_LINES = ("chat.system", "conversation.stop")
+"""Options with texts of several lines."""
+
 OptionValue = bool | int | float | str | None
 SaveOption = Callable[[SettingField, OptionValue], Awaitable[None]]
 """Saves a new value of a field; a ``SettingsError`` says why the value is not allowed."""
@@ -78,7 +81,7 @@ class OptionRow(Vertical):
 
     def _control(self) -> Widget:
         option = self.option
-        if option.field.key == "system":
+        if option.field.name in _SEVERAL_LINES:
             return TextBox(str(option.effective or ""), compact=True, show_line_numbers=False)
         default = "" if option.default is None else _value_text(option.default)
         if option.field.kind is bool or option.choices:
@@ -149,7 +152,8 @@ class OptionRow(Vertical):
             except SettingsError as error:
                 return self._show_error(str(error))
         for area in self.query(TextArea):
-            return await self.change(clean_text(area.text).strip())
+            text = clean_text(area.text).strip()
+            return await self.change(None if self.option.field.optional and not text else text)
         return True
 
     async def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -17,6 +17,8 @@ class Contents:
         """``keys`` has the names of the keys of actions, for notes that mention one."""
         self._keys = dict(keys)
         self.entries: list[Entry] = []
+        self._json_questions: set[int | None] = set()
+        """Numbers of the questions that have asked for JSON."""
         self.unfold_reasoning = False
         """Whether the reasoning of new turns is shown open."""
 
@@ -163,8 +165,11 @@ class Contents:
         del self.entries[at:]
 
     def _new_turn(self, message: Message) -> Turn:
+        if message.form is not None and message.form.is_json:
+            self._json_questions.add(message.id)
         return Turn(
             message=message,
+            is_json=message.parent_id in self._json_questions,
             growing=message.state == "streaming",
             unfold_reasoning=self.unfold_reasoning,
             keys=self._keys,
@@ -201,4 +206,6 @@ def _seen(message: Message) -> tuple[object, ...]:
         message.pinned,
         message.made,
         message.summary,
+        message.attachments,
+        message.form,
     )

@@ -78,6 +78,7 @@ def wrap(text: Text, console: Console, width: int) -> Iterator[Text]:
             words = piece.plain.rstrip()
             start = max(whole.plain.find(words, end), end)
             # Rich leaves out the style of a text that has no other.
-            piece.stylize(continues(whole.plain[end:start]) if number else piece.style)
+            # Before its other styles, which win.
+            piece.stylize_before(continues(whole.plain[end:start]) if number else piece.style)
             end = start + len(words)
             yield piece

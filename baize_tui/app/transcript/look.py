@@ -80,9 +80,11 @@ def draw_lines(renderable: RenderableType, console: Console, look: Look) -> list
     return console.render_lines(renderable, console.options, style=look.text, pad=True)
 
 
-def plain_lines(text: str, width: int, look: Look, style: Style) -> list[Line]:
-    """The lines of a plain text, wrapped."""
-    return draw_lines(WrappedText(Text(text, style)), look.console(width), look)
+def plain_lines(text: str | Text, width: int, look: Look, style: Style) -> list[Line]:
+    """The lines of a text without Markdown, wrapped; ``style`` is below its own styles."""
+    styled = Text(style=style)
+    styled.append(text) if isinstance(text, str) else styled.append_text(text)
+    return draw_lines(WrappedText(styled), look.console(width), look)
 
 
 def line_text(line: Line) -> str:

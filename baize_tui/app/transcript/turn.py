@@ -13,6 +13,7 @@ from rich.style import Style
 from baize_shared.counts import count_text
 from baize_shared.progress import duration_text
 from baize_tui.app.transcript.answer_line import answer_line
+from baize_tui.app.transcript.chips import chips_as_text, short_text
 from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
 from baize_tui.app.transcript.look import (
     BETWEEN_PARTS,
@@ -21,6 +22,7 @@ from baize_tui.app.transcript.look import (
     join_parts,
     plain_lines,
 )
+from baize_tui.output_forms import form_text
 
 if TYPE_CHECKING:
     from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
@@ -46,6 +48,7 @@ LONGEST_UNFOLDED = 30
 """A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines. The last
 ``LAST_LINES`` of them are from its end: below a pasted text, the question is there."""
 NO_ANSWER = "no answer after the thought"
+ANSWER_AS = "answer: {form}"
 INDENT = 2
 NOTE_WIDTH = 76
 
@@ -97,6 +100,8 @@ class Turn(Entry, eq=False, kw_only=True):
     unfold_reasoning: bool = False
     thinking: bool = False
     growing: bool = False
+    is_json: bool = False
+    """Whether the question has asked for JSON."""
     keys: dict[str, str] = {}
     """Names of the keys of actions, for notes that mention one."""
     _markdown: GrowingMarkdown | None = None
@@ -109,15 +114,40 @@ class Turn(Entry, eq=False, kw_only=True):
         return self.message.text.lstrip()
 
     @property
+    def markdown(self) -> str:
+        """The text as it is drawn: an answer in JSON is a code block."""
+        made = self.message.made
+        form = made.form if made is not None else None
+        if self.message.role == "user" or not (form.is_json if form is not None else self.is_json):
+            return self.text
+        end = "" if self.growing else "\n```"
+        return f"```json\n{self.text.rstrip()}{end}"
+
+    @property
+    def can_fold(self) -> bool:
+        """Whether it has attachments, or is long without their texts."""
+        if self.message.role != "user":
+            return False
+        return bool(self.message.attachments) or self._is_long
+
+    @property
     def is_folded(self) -> bool:
-        return (
-            self.message.role == "user"
-            and not self.unfolded
-            and estimate_height(self.text, 80) > LONGEST_UNFOLDED
-        )
+        return self.can_fold and not self.unfolded
+
+    @property
+    def _is_long(self) -> bool:
+        return estimate_height(self._short, 80) > LONGEST_UNFOLDED
+
+    @property
+    def _short(self) -> str:
+        return short_text(self.message) if self.message.attachments else self.text
 
     def estimate(self, width: int) -> int:
-        lines = FOLDED_LINES + 1 if self.is_folded else estimate_height(self.text, width - INDENT)
+        if self.is_folded and self._is_long:
+            lines = FOLDED_LINES + 1
+        else:
+            text = self._short if self.is_folded else self.text
+            lines = estimate_height(text, width - INDENT)
         return lines + bool(self.message.reasoning) + bool(self._note()) + self._has_details + 1
 
     def draw(self, width: int, look: Look) -> list[Line]:
@@ -139,7 +169,12 @@ class Turn(Entry, eq=False, kw_only=True):
     def _question(self, width: int, look: Look) -> list[Line]:
         if not self.is_folded:
             return plain_lines(self.text, width, look, look.text)
-        lines = self.text.split("\n")
+        if not self._is_long:
+            click = Style(meta={"@click": f"screen.unfold_message({self.message.id})"})
+            text = chips_as_text(self.message, look.accent + click)
+            return plain_lines(text, width, look, look.text)
+        short = self._short
+        lines = short.split("\n")
         # No more than can be in sight: a pasted line can be a megabyte.
         first = FOLDED_LINES - LAST_LINES
         begin = "\n".join(lines[:first])[: width * first]
@@ -147,7 +182,7 @@ class Turn(Entry, eq=False, kw_only=True):
         more = (
             count_text(len(lines) - FOLDED_LINES, "more line")
             if len(lines) > LONGEST_UNFOLDED
-            else count_text(len(self.text), "character")
+            else count_text(len(short), "character")
         )
         fold = f"… {more} · {self._key('unfold')} {UNFOLDS}"
         return [
@@ -163,7 +198,7 @@ class Turn(Entry, eq=False, kw_only=True):
         markdown = self._markdown
         if markdown is None or markdown.width != width or markdown.look != look:
             markdown = self._markdown = GrowingMarkdown(look, width, self.message.id)
-        lines = markdown.lines(self.text, complete=not self.growing)
+        lines = markdown.lines(self.markdown, complete=not self.growing)
         if not self.growing:
             self._markdown = None  # complete: only its lines are kept
         return lines
@@ -199,12 +234,17 @@ class Turn(Entry, eq=False, kw_only=True):
                 parts += [state, f"{self._key(action)} {effect}"]
             elif parts:
                 parts.append(f"{self._key('go_on')} continues")
+            if message.form is not None:
+                parts.append(ANSWER_AS.format(form=form_text(message.form)))
+            if (made := message.made) is not None and made.form is not None and made.form.problem:
+                parts.append(f"✗ {form_text(made.form)}: {made.form.problem}")
         return join_parts(parts)
 
     def _below(self, width: int, look: Look) -> list[Line]:
         lines = []
         if note := self._note():
-            style = look.warning if self.message.state in STATE_NOTES else look.dim
+            is_warning = self.message.state in STATE_NOTES or self._has_wrong_form
+            style = look.warning if is_warning else look.dim
             lines += as_decoration(plain_lines(note, width, look, look.text + style))
         if self._has_details:
             lines += as_decoration([_padded(self._details(width, look), width, look)])
@@ -213,7 +253,14 @@ class Turn(Entry, eq=False, kw_only=True):
     @property
     def _marks(self) -> str:
         pinned = PINNED if self.message.pinned else ""
-        return join_parts([MARK_NOTES[self.message.mark], pinned])
+        form = self._made.form if self._made is not None else None
+        valid = f"✓ {form_text(form)}" if form is not None and not form.problem else ""
+        return join_parts([MARK_NOTES[self.message.mark], pinned, valid])
+
+    @property
+    def _has_wrong_form(self) -> bool:
+        form = self._made.form if self._made is not None else None
+        return form is not None and bool(form.problem)
 
     @property
     def _made(self) -> AnswerSummary | None:

@@ -1,9 +1,9 @@
-"""Long pastes as objects in the prompt's document.
+"""Objects in the prompt's document: long pastes, files, and the form of the answer.
 
-In the document, a paste is a run of characters that text never contains: a first character, the
-paste's number in digits, and fillers up to the width of its label. On the screen, the label is
-drawn in place of the run. The contents are kept as long as the client runs, so that undo, redo and
-other conversations find them whatever was deleted.
+All are called pastes here. In the document, a paste is a run of characters that text never
+contains: a first character, the paste's number in digits, and fillers up to the width of its label.
+On the screen, the label is drawn in place of the run. The contents are kept as long as the client
+runs, so that undo, redo and other conversations find them whatever was deleted.
 
 The characters are among Unicode's noncharacters, which are reserved for use inside a program; each
 is as wide as a letter, so that Textual computes the right places. In all other text they are
@@ -16,9 +16,12 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import msgspec
+
 from baize_shared.counts import count_text
 from baize_shared.sanitizer import REPLACEMENT, clean_text
-from baize_tui.store.records import DraftParts, Paste
+from baize_tui.output_forms import form_text
+from baize_tui.store.records import DraftParts, Paste, parts_text
 
 LARGE_LINES = 20
 LARGE_CHARACTERS = 2000
@@ -61,6 +64,22 @@ def editable_parts(text: str) -> DraftParts:
     return (Paste(text),)
 
 
+def editable(parts: DraftParts) -> DraftParts:
+    """``parts`` of a message to be edited: texts that would be slow become objects."""
+    edited: list[str | Paste] = []
+    for part in parts:
+        edited += [part] if isinstance(part, Paste) else editable_parts(part)
+    return tuple(edited)
+
+
+def shown_text(parts: DraftParts) -> str:
+    """``parts`` with names in place of files and forms, for a line that shows them."""
+    return "".join(
+        f"[{part.name}]" if isinstance(part, Paste) and part.name else parts_text((part,))
+        for part in parts
+    )
+
+
 def _can_be_edited(text: str) -> bool:
     return len(text) <= EDITABLE_CHARACTERS and all(
         len(line) <= LARGE_CHARACTERS for line in text.split("\n")
@@ -79,32 +98,40 @@ class Pastes:
 
     def __init__(self) -> None:
         self._pastes: list[Paste] = []
-        self._numbers: dict[str, int] = {}
+        self._numbers: dict[Paste, int] = {}
 
-    def run_of(self, text: str) -> str:
-        """Keep ``text``; returns the characters that stand for it in a document."""
-        number = self._numbers.get(text) or self._numbers.get(text := clean_entry(text))
+    def run_of(self, paste: Paste) -> str:
+        """Keep ``paste``; returns the characters that stand for it in a document."""
+        number = self._numbers.get(paste)
         if number is None:
-            self._pastes.append(Paste(text))
-            number = self._numbers[text] = len(self._pastes)
+            clean = msgspec.structs.replace(paste, text=clean_entry(paste.text))
+            number = self._numbers.get(clean)
+            if number is None:
+                self._pastes.append(clean)
+                number = self._numbers[clean] = len(self._pastes)
         run = _FIRST + "".join(chr(_ZERO + int(digit, 16)) for digit in f"{number:x}")
         return run.ljust(len(self.label(number)), _FILLER)
 
     def label(self, number: int) -> str:
         """What the screen shows for a paste."""
-        text = self._pastes[number - 1].text
+        paste = self._pastes[number - 1]
+        if paste.form is not None:
+            return f"[{form_text(paste.form)}]"
+        if paste.name:
+            cut = ", cut" if "cut:" in paste.note else ""
+            return f"[{paste.name}: {count_text(paste.tokens, 'token')}{cut}]"
+        text = paste.text
         lines = text.count("\n") + 1
         size = count_text(lines, "line") if lines > 1 else count_text(len(text), "character")
         return f"[paste {number}: {size}]"
 
-    def text_of(self, number: int) -> str:
-        return self._pastes[number - 1].text
+    def get(self, number: int) -> Paste:
+        return self._pastes[number - 1]
 
     def encode(self, parts: DraftParts) -> str:
         """``parts`` as the text of a document."""
         return "".join(
-            self.run_of(part.text) if isinstance(part, Paste) else clean_entry(part)
-            for part in parts
+            self.run_of(part) if isinstance(part, Paste) else clean_entry(part) for part in parts
         )
 
     def decode(self, document: str) -> DraftParts:
@@ -122,6 +149,9 @@ class Pastes:
         parts: list[str | Paste] = [text]
         for run in runs_in(document):
             paste = self._pastes[run.number - 1]
+            if not paste.text:  # a form is no part of the text
+                parts.insert(0, paste)
+                continue
             for place, part in enumerate(parts):
                 if isinstance(part, str) and paste.text in part:
                     before, _, after = part.partition(paste.text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,7 +18,7 @@ from textual.widgets.text_area import Edit, EditHistory, EditResult, Location, S
 from baize_tui.app.actions import Action
 from baize_tui.app.widgets.pastes import Pastes, Run, clean_entry, is_large, runs_in
 from baize_tui.app.widgets.text_fields import editing_actions
-from baize_tui.store.records import DraftParts, parts_text
+from baize_tui.store.records import DraftParts, Paste, parts_text
 
 _EDITING = editing_actions(TextArea)
 """``TextArea``'s own keys for moving and deleting, with their actions."""
@@ -27,6 +28,7 @@ _RECALL_STEPS = {"earlier": 1, "later": -1}
 
 PLACEHOLDER = "Ask something…  (Enter sends, ^J new line)"
 SHORT_PLACEHOLDER = "Ask something…"
+_MENTION = re.compile(r"(?:(?<=\s)|^)@([^\s@\"\ufdd0-\ufdef]*)$")
 BETWEEN = "\n\n"
 """Separates what is put in front of a text from that text."""
 
@@ -65,6 +67,16 @@ class Prompt(TextArea):
     class EditLast(Message):
         """The person pressed Up on an empty prompt."""
 
+    class OfferStep(Message):
+        """The person moves in the list of files; ``step`` is -1 or 1."""
+
+        def __init__(self, step: int) -> None:
+            super().__init__()
+            self.step = step
+
+    class OfferTaken(Message):
+        """The person takes the highlighted file of the list."""
+
     class HistoryStep(Message):
         """The person walks through earlier messages; ``step`` 1 is back, -1 forward."""
 
@@ -91,6 +103,10 @@ class Prompt(TextArea):
         self._pastes = Pastes()
         self.submitted: list[DraftParts] = []
         """What was sent and is not handled yet; who handles ``Submitted`` removes the first."""
+        self.offers_files = False
+        """Whether a list of files is open for the path before the cursor."""
+        self.has_moved = False
+        """Whether the person has moved in that list: then Enter takes, and does not send."""
         self._copied = ("", "")
         """The clipboard's text as this prompt copied it, and the part of a document that it was."""
         self.examples: tuple[str, ...] = ()
@@ -174,8 +190,9 @@ class Prompt(TextArea):
 
     @property
     def is_beside_paste(self) -> bool:
-        """Whether the cursor is beside a paste."""
-        return self._run_beside_cursor is not None
+        """Whether the cursor is beside a paste that can be unfolded."""
+        run = self._run_beside_cursor
+        return run is not None and bool(self._pastes.get(run.number).text)
 
     @property
     def _run_beside_cursor(self) -> Run | None:
@@ -186,11 +203,46 @@ class Prompt(TextArea):
     def unfold_paste(self) -> bool:
         """Turn the paste beside the cursor into text; False if there is none."""
         run, row = self._run_beside_cursor, self.cursor_location[0]
-        if run is None:
+        if run is None or not (text := self._pastes.get(run.number).text):
             return False
-        text = self._pastes.text_of(run.number)
         self.replace(text, (row, run.start), (row, run.end), maintain_selection_offset=False)
         return True
+
+    # --- files and forms ------------------------------------------------------------------------
+
+    @property
+    def mention(self) -> str | None:
+        """The path after an ``@`` that begins a word before the cursor; None if there is none."""
+        if not self.selection.is_empty:
+            return None
+        row, column = self.cursor_location
+        match = _MENTION.search(self.document.get_line(row)[:column])
+        return match[1] if match is not None else None
+
+    def change_mention(self, path: str) -> None:
+        """Replace the path before the cursor, which can be undone."""
+        if (mention := self.mention) is not None:
+            row, column = self.cursor_location
+            self.replace(path, (row, column - len(mention)), (row, column))
+
+    def put_file(self, mention: str, paste: Paste) -> None:
+        """Put a file in the place of ``@mention``, or at the cursor if that is gone."""
+        run = self._pastes.run_of(paste) + " "
+        for row in range(self.document.line_count):
+            column = self.document.get_line(row).find(f"@{mention}") if mention else -1
+            if column >= 0:
+                end = column + len(mention) + 1
+                self.replace(run, (row, column), (row, end), maintain_selection_offset=False)
+                return
+        self.replace(run, *self.selection, maintain_selection_offset=False)
+
+    def put_form(self, paste: Paste) -> None:
+        """Put the form of the answer in front of what is written, in place of another one."""
+        others = (p for p in self.parts if not (isinstance(p, Paste) and p.form is not None))
+        kept = tuple(others)
+        first = kept[0] if kept else ""
+        blank = "" if isinstance(first, str) and first.startswith(" ") else " "
+        self.change_to((paste, blank, *kept) if blank else (paste, *kept))
 
     def _new_history(self) -> EditHistory:
         return EditHistory(
@@ -208,6 +260,13 @@ class Prompt(TextArea):
     async def _on_key(self, event: events.Key) -> None:
         # Not bindings: see ``text_fields``.
         match event.key:
+            case "up" | "down" if self.offers_files:
+                self.has_moved = True
+                self.post_message(self.OfferStep(-1 if event.key == "up" else 1))
+            case "tab" if self.offers_files:
+                self.post_message(self.OfferTaken())
+            case "enter" if self.offers_files and self.has_moved:
+                self.post_message(self.OfferTaken())
             case key if key in self._recall_keys:
                 self.post_message(self.HistoryStep(self._recall_keys[key]))
             case "enter":
@@ -259,7 +318,7 @@ class Prompt(TextArea):
         if text == copied:
             return document
         text = clean_entry(text)
-        return self._pastes.run_of(text) if is_large(text) else text
+        return self._pastes.run_of(Paste(text)) if is_large(text) else text
 
     def action_cut(self) -> None:
         start, end = self.selection

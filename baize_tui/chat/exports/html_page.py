@@ -7,8 +7,9 @@ from html import escape
 
 from baize_shared.counts import count_text
 from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
-from baize_tui.chat.exports.html_text import code_styles, markdown_html, plain_html
-from baize_tui.chat.exports.words import iso_time, speaker
+from baize_tui.chat.exports.html_text import code_html, code_styles, markdown_html, plain_html
+from baize_tui.chat.exports.words import file_title, is_json_answer, iso_time, speaker
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.records import ConversationTree, Message
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -128,6 +129,25 @@ def _message(message: Message) -> Iterator[str]:
         yield from _folded(
             "thought", "Thought", f'<div class="text">{markdown_html(thought)}</div>'
         )
-    text = plain_html(message.text.strip()) if is_question else markdown_html(message.text)
-    yield f'<div class="text">{text}</div>'
+    if is_question:
+        yield from _question(message)
+    else:
+        yield f'<div class="text">{_answer(message)}</div>'
     yield "</article>"
+
+
+def _question(message: Message) -> Iterator[str]:
+    """The text; that of files is folded below their names."""
+    for part in message_parts(message):
+        if isinstance(part, str):
+            if text := part.strip():
+                yield f'<div class="text">{plain_html(text)}</div>'
+        elif part.text:
+            yield f'<details class="file"><summary>{file_title(part)}</summary>'
+            yield f'<div class="text">{plain_html(part.text)}</div></details>'
+
+
+def _answer(message: Message) -> str:
+    if is_json_answer(message):
+        return f'<pre class="code"><code>{code_html(message.text, "json")}</code></pre>'
+    return markdown_html(message.text)

@@ -8,7 +8,15 @@ from typing import Any
 import msgspec
 
 from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
-from baize_tui.chat.exports.words import close_fence, iso_time, speaker
+from baize_tui.chat.exports.words import (
+    close_fence,
+    fence_around,
+    file_title,
+    is_json_answer,
+    iso_time,
+    speaker,
+)
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.records import ConversationTree, Message
 
 
@@ -48,5 +56,19 @@ def _message(message: Message) -> Iterator[str]:
     yield f"## {speaker(message)}"
     if thought := message.reasoning.strip():
         yield f"<details>\n<summary>Thought</summary>\n\n{close_fence(thought)}\n\n</details>"
-    if text := message.text.strip("\n"):
-        yield close_fence(text)
+    yield from _text(message)
+
+
+def _text(message: Message) -> Iterator[str]:
+    """The text; that of files is folded below their names."""
+    if is_json_answer(message):
+        yield f"```json\n{message.text.strip()}\n```"
+        return
+    for part in message_parts(message):
+        if isinstance(part, str):
+            if text := part.strip("\n"):
+                yield close_fence(text)
+        elif part.text:
+            fence = fence_around(part.text)
+            code = f"{fence}\n{part.text}\n{fence}"
+            yield f"<details>\n<summary>{file_title(part)}</summary>\n\n{code}\n\n</details>"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import datetime
 import re
+from html import escape
 from pathlib import PurePath
 
+from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
-from baize_tui.store.records import Conversation, Message
+from baize_tui.store.records import Conversation, Message, Paste
 
 _LONGEST_NAME = 60
 """Characters of the title in the name of a file."""
@@ -35,6 +37,24 @@ def file_name(conversation: Conversation, suffix: str) -> str:
     title = "-".join(words)[:_LONGEST_NAME].strip("-")
     id = re.sub(r"\W", "", conversation.id)
     return f"{title or 'conversation'}-{id}{suffix}"
+
+
+def file_title(file: Paste) -> str:
+    """The name of an attached file with its tokens, as HTML."""
+    tokens = f" ({count_text(file.tokens, 'token')})" if file.tokens else ""
+    return escape(f"{file.name}{tokens}")
+
+
+def is_json_answer(message: Message) -> bool:
+    """Whether ``message`` was asked to be JSON."""
+    form = (message.provenance or {}).get("form")
+    return isinstance(form, dict) and form.get("kind") in ("json", "json_schema")
+
+
+def fence_around(text: str) -> str:
+    """A fence that is not in ``text``."""
+    longest = max((len(run) for run in re.findall(r"`{3,}", text)), default=2)
+    return "`" * (longest + 1)
 
 
 def close_fence(text: str) -> str:

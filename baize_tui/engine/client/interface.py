@@ -8,6 +8,7 @@ from typing import Protocol
 from msgspec import Struct
 
 from baize_tui.engine.protocol import (
+    CheckForm,
     Count,
     Delta,
     Finished,
@@ -63,6 +64,14 @@ class Engine(Protocol):
     def generate(self, request: Generate) -> Generation: ...
 
     async def count(self, request: Count) -> int: ...
+
+    async def check_form(self, request: CheckForm) -> None:
+        """Check that an answer can have a form.
+
+        Raises:
+            EngineFailure: its grammar is wrong, or the server takes none.
+        """
+        ...
 
     async def warm(self, request: Warm) -> Warmed:
         """Read a prompt into the KV cache. Cancelling the task stops it at once."""

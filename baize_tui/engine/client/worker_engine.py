@@ -24,6 +24,7 @@ from baize_tui.engine.profiles import MachineProfile
 from baize_tui.engine.protocol import (
     AdapterUse,
     CheckAdapter,
+    CheckForm,
     Count,
     Diagnose,
     Diagnosis,
@@ -198,6 +199,14 @@ class WorkerEngine:
     async def count(self, request: Count) -> int:
         """Tokens of a prompt."""
         return (await self.request(request)).tokens
+
+    async def check_form(self, request: CheckForm) -> None:
+        """Check that an answer can have a form.
+
+        Raises:
+            EngineFailure: llama.cpp cannot read its grammar.
+        """
+        await self.request(request)
 
     # --- likelihoods ----------------------------------------------------------------------------
 

@@ -103,6 +103,15 @@ class Sampler:
             self._grammar = None
 
 
+def check_grammar(vocabulary: Vocabulary, grammar: str) -> None:
+    """Check that ``grammar`` is GBNF with the rule ``root``.
+
+    Raises:
+        EngineError: the grammar cannot be read.
+    """
+    lib.llama_sampler_free(_grammar_sampler(vocabulary, grammar))
+
+
 def _grammar_sampler(vocabulary: Vocabulary, grammar: str) -> Any:
     forget_errors()
     sampler = lib.llama_sampler_init_grammar(vocabulary.handle, grammar.encode(), b"root")

@@ -129,6 +129,12 @@ class Counted(Struct, frozen=True, tag="counted"):
     n_ctx: int
 
 
+class FormChecked(Struct, frozen=True, tag="form_checked"):
+    """An answer can have the form."""
+
+    request: int
+
+
 class Tokenized(Struct, frozen=True, tag="tokenized"):
     """The ids of the text."""
 
@@ -238,6 +244,7 @@ Event = (
     | CacheSaved
     | Forgotten
     | Counted
+    | FormChecked
     | Tokenized
     | Encoded
     | TemplateWritten

@@ -22,6 +22,7 @@ from baize_tui.engine.protocol.events import (
     Encoded,
     Finished,
     Forgotten,
+    FormChecked,
     Inspected,
     Loaded,
     Loading,
@@ -37,6 +38,7 @@ from baize_tui.engine.protocol.events import (
     WarmingUp,
 )
 from baize_tui.engine.protocol.values import AdapterUse, Prompt
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import KvType, Sampling
 
 AnswerT = TypeVar("AnswerT", covariant=True)
@@ -123,6 +125,8 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     adapters: list[AdapterUse] = []
     grammar: str = ""
     """GBNF that the answer has to follow, with the rule ``root``; empty for none."""
+    form: OutputForm | None = None
+    """What ``grammar`` was made from, for servers that take that."""
     resume: list[int] = []
     """Ids that earlier deltas of this request gave before their worker died; the answer, and its
     deltas, continue after them."""
@@ -167,6 +171,15 @@ class Count(Request[Counted, Never], frozen=True, tag="count"):
     activity: ClassVar[str] = "counting tokens"
     needs_model: ClassVar[bool] = True
     prompt: Prompt
+
+
+class CheckForm(Request[FormChecked, Never], frozen=True, tag="check_form"):
+    """Whether an answer of the loaded model can have ``form``, whose GBNF is ``grammar``."""
+
+    activity: ClassVar[str] = "reading a grammar"
+    needs_model: ClassVar[bool] = True
+    form: OutputForm
+    grammar: str
 
 
 class Tokenize(FileRequest[Tokenized, Never], frozen=True, tag="tokenize"):
@@ -280,6 +293,7 @@ AnyRequest = (
     | SaveCache
     | Forget
     | Count
+    | CheckForm
     | Tokenize
     | Encode
     | WriteTemplate

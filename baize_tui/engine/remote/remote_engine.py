@@ -12,11 +12,11 @@ from baize_shared.offline import is_offline
 from baize_shared.sanitizer import clean_line
 from baize_shared.server_address import AddressError, parse_address
 from baize_tui.engine.client import EngineFailure, Generation, ModelSpec
-from baize_tui.engine.protocol import Count, Generate, LoadedModel, Warm, Warmed
+from baize_tui.engine.protocol import CheckForm, Count, Generate, LoadedModel, Warm, Warmed
 from baize_tui.engine.remote.http_client import open_client
 from baize_tui.engine.remote.open_server import OpenServer
 from baize_tui.engine.remote.remote_generation import RemoteGeneration
-from baize_tui.engine.remote.request_body import can_switch_thinking
+from baize_tui.engine.remote.request_body import can_switch_thinking, form_body
 from baize_tui.engine.remote.server_facts import find_facts
 from baize_tui.engine.remote.server_faults import ServerFaults
 from baize_tui.engine.remote.server_keys import find_key, how_to_give
@@ -94,6 +94,14 @@ class RemoteEngine:
     async def count(self, request: Count) -> int:
         """About as many tokens as a prompt has: the vocabulary is the server's."""
         return self._require().estimate.tokens(request.prompt)
+
+    async def check_form(self, request: CheckForm) -> None:
+        """Check that the server can be asked for a form.
+
+        Raises:
+            EngineFailure: it cannot; nothing was sent to find out.
+        """
+        form_body(request.form, request.grammar, self._require().facts)
 
     async def warm(self, request: Warm) -> Warmed:
         """Nothing is sent that nobody has asked for."""

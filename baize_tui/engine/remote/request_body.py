@@ -9,6 +9,7 @@ import msgspec
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import Generate, Prompt
 from baize_tui.engine.remote.server_facts import ServerFacts
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Sampling
 
 Extent = Literal["all", "common", "least"]
@@ -47,7 +48,7 @@ def request_body(
         "messages": _messages(request.prompt),
         "stream": True,
     }
-    body |= _grammar(request, facts) | _continuing(request.prompt, facts) | _no_adapters(request)
+    body |= _form(request, facts) | _continuing(request.prompt, facts) | _no_adapters(request)
     if extent == "least":
         return body | {"max_completion_tokens": max_tokens}
     name = "max_completion_tokens" if facts.kind == "openai" else "max_tokens"
@@ -104,17 +105,41 @@ def can_switch_thinking(facts: ServerFacts) -> bool:
     return facts.kind in ("llama.cpp", "vllm")
 
 
-def _grammar(request: Generate, facts: ServerFacts) -> dict[str, Any]:
-    if not request.grammar:
-        return {}
+_FORM_NAMES = {"regex": "regular expression", "grammar": "grammar"}
+
+
+def form_body(form: OutputForm | None, grammar: str, facts: ServerFacts) -> dict[str, Any]:
+    """The part of a request that asks for ``form``, whose GBNF is ``grammar``; None for a grammar
+    that was made from nothing else.
+
+    Raises:
+        EngineFailure: the server has no way to be asked for it.
+    """
+    kind = form.kind if form is not None else "grammar"
+    if form is not None and form.is_json:
+        return {"response_format": _response_format(form)}
     if facts.kind == "llama.cpp":
-        return {"grammar": request.grammar}
+        return {"grammar": grammar}
+    if facts.kind == "vllm" and form is not None and kind == "regex":
+        return {"structured_outputs": {"regex": form.source}}
     if facts.kind == "vllm":
-        return {"structured_outputs": {"grammar": request.grammar}}
+        return {"structured_outputs": {"grammar": grammar}}
     raise EngineFailure(
-        f"{facts.address.host} takes no grammar: ask without one, or a model on this computer",
+        f"{facts.address.host} takes no {_FORM_NAMES[kind]}: ask without one, or a model on this "
+        "computer",
         "request",
     )
+
+
+def _response_format(form: OutputForm) -> dict[str, Any]:
+    if form.kind == "json":
+        return {"type": "json_object"}
+    schema = msgspec.json.decode(form.source)
+    return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+
+
+def _form(request: Generate, facts: ServerFacts) -> dict[str, Any]:
+    return form_body(request.form, request.grammar, facts) if request.grammar else {}
 
 
 def _continuing(prompt: Prompt, facts: ServerFacts) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from baize_shared.server_address import SERVER_PREFIX
 from baize_tui.engine.client import Engine, EngineFailure, Generation, ModelSpec, WorkerEngine
-from baize_tui.engine.protocol import Count, Generate, LoadedModel, Warm, Warmed
+from baize_tui.engine.protocol import CheckForm, Count, Generate, LoadedModel, Warm, Warmed
 
 MISSING = "models on servers need a library: pip install 'baize-tui[server]', or pip install openai"
 
@@ -73,6 +73,9 @@ class RoutedEngine:
 
     async def count(self, request: Count) -> int:
         return await self._require().count(request)
+
+    async def check_form(self, request: CheckForm) -> None:
+        await self._require().check_form(request)
 
     async def warm(self, request: Warm) -> Warmed:
         return await self._require().warm(request)

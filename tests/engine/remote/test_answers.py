@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from baize_shared.sanitizer import is_harmless
-from baize_tui.engine.protocol import AdapterUse, Count, Delta, Prompt, PromptMessage, Warm
+from baize_tui.engine.client import EngineFailure
+from baize_tui.engine.protocol import (
+    AdapterUse,
+    CheckForm,
+    Count,
+    Delta,
+    Prompt,
+    PromptMessage,
+    Warm,
+)
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Sampling
 from tests.conftest import wait_until
 from tests.engine.remote.asking import ask, loaded, question
@@ -362,6 +373,41 @@ async def test_a_grammar_is_never_left_out(owner: str, field: str) -> None:
         async with loaded(server) as engine:
             await ask(engine, question(grammar='root ::= "a"'))
     assert all(field in sent for sent in server.questions)
+
+
+SCHEMA = OutputForm("json_schema", '{"type": "object"}', "person.json")
+DIGITS = OutputForm("regex", "[0-9]+")
+BY_SCHEMA = {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("owner", "form", "sent"),
+    [
+        ("someone", SCHEMA, {"response_format": BY_SCHEMA}),
+        ("someone", OutputForm("json"), {"response_format": {"type": "json_object"}}),
+        ("llamacpp", DIGITS, {"grammar": 'root ::= "a"'}),
+        ("vllm", DIGITS, {"structured_outputs": {"regex": "[0-9]+"}}),
+    ],
+)
+async def test_a_form_is_asked_for_in_the_words_of_the_server(
+    owner: str, form: OutputForm, sent: dict[str, Any]
+) -> None:
+    with serve(stream("{}")) as server:
+        server.lists({"id": "plum", "owned_by": owner})
+        async with loaded(server) as engine:
+            await ask(engine, question(grammar='root ::= "a"', form=form))
+    (asked,) = server.questions
+    assert {key: asked[key] for key in sent} == sent
+
+
+async def test_a_form_that_a_server_does_not_take_is_found_before_anything_is_sent() -> None:
+    with serve() as server:
+        server.lists({"id": "plum", "owned_by": "someone"})
+        async with loaded(server) as engine:
+            await engine.check_form(CheckForm(0, SCHEMA, "root ::= [a]"))
+            with pytest.raises(EngineFailure, match="takes no regular expression"):
+                await engine.check_form(CheckForm(0, DIGITS, "root ::= [a]"))
+    assert server.questions == []
 
 
 HOSTILE = "\x1b]0;title\x07 \x9b31m \u202e \U000e0041 \ud83d end"

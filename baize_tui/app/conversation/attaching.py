@@ -1,0 +1,153 @@
+"""Attaching files: the list of files for a path in the prompt, and what is read of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from baize_shared.counts import count_text
+from baize_shared.sanitizer import clean_line
+from baize_tui.app.conversation.conversation_view import ConversationView
+from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.widgets.file_offers import FileOffers, Offer
+from baize_tui.app.widgets.fuzzy import best_matches
+from baize_tui.chat.attaching import LooksSecret
+
+OFFERS_GROUP = "file offers"
+"""The group of the worker that looks for files."""
+ATTACH_GROUP = "attach"
+_MOST_OFFERS, _MOST_PATHS = 20, 3000
+READING = "reading {path}"
+INSIST = "{why}; attach it again to send it anyway"
+
+
+class FileAttaching:
+    """Offers files while a path is typed, and puts those that are taken into the prompt."""
+
+    def __init__(
+        self, surface: Surface, conversation_view: ConversationView, offers: FileOffers
+    ) -> None:
+        self._surface = surface
+        self._conversation_view = conversation_view
+        self._offers = offers
+        self._below: Sequence[str] | None = None
+        """The paths below the current folder, as long as the list is open."""
+        self._closed_for: str | None = None
+        """The path for which the person has closed the list."""
+        self._secret = ""
+        """The path that was refused because it looks like a secret."""
+
+    # --- the list -------------------------------------------------------------------------------
+
+    @property
+    def is_open(self) -> bool:
+        return self._surface.prompt.offers_files
+
+    def draft_changed(self) -> None:
+        """Offer what the path before the cursor may become."""
+        mention = self._surface.prompt.mention
+        if mention is None or mention == self._closed_for:
+            self._show(())
+            return
+        self._closed_for = None
+        find = partial(self._find, mention)
+        self._surface.run_worker(find, group=OFFERS_GROUP, exclusive=True)
+
+    async def _find(self, mention: str) -> None:
+        if self._below is None:
+            from baize_tui.chat.attachments.finding import paths_below
+
+            self._below = await asyncio.to_thread(paths_below, Path.cwd(), _MOST_PATHS)
+        offers = await asyncio.to_thread(offers_for, mention, Path.cwd(), self._below)
+        if self._surface.prompt.mention == mention:
+            self._show(offers)
+
+    def _show(self, offers: Sequence[Offer]) -> None:
+        prompt = self._surface.prompt
+        if not offers:
+            self._surface.screen.workers.cancel_group(self._surface.screen, OFFERS_GROUP)
+            self._below = None
+            if not prompt.offers_files:
+                return
+        prompt.offers_files, prompt.has_moved = bool(offers), False
+        self._offers.show(offers)
+
+    def close(self) -> None:
+        """Close the list until another path is typed."""
+        self._closed_for = self._surface.prompt.mention
+        self._show(())
+
+    def move(self, step: int) -> None:
+        self._offers.move(step)
+
+    def take(self) -> None:
+        """Attach the highlighted file, or show what is in the highlighted folder."""
+        offer, mention = self._offers.taken, self._surface.prompt.mention
+        if offer is None or mention is None:
+            return
+        if offer.enters:
+            self._surface.prompt.change_mention(offer.path)
+            return
+        self.close()
+        self.attach(offer.path, mention)
+
+    # --- files ----------------------------------------------------------------------------------
+
+    def attach(self, path: str, mention: str = "") -> None:
+        """Read the files that ``path`` stands for, and put them in the place of ``@mention``."""
+        self._surface.run_worker(partial(self._attach, path, mention), group=ATTACH_GROUP)
+
+    async def _attach(self, path: str, mention: str) -> None:
+        from baize_tui.chat.attachments.errors import AttachmentFailed
+
+        surface = self._surface
+        surface.status.show(READING.format(path=clean_line(path, 60)), "busy")
+        insists, self._secret = path == self._secret, ""
+        try:
+            attached = await surface.chat.attaching.attach(
+                path,
+                Path.cwd(),
+                self._conversation_view.present(),
+                surface.prompt.draft,
+                allow_secret=insists,
+            )
+        except LooksSecret as error:
+            self._secret = path
+            surface.status.show(INSIST.format(why=error), "problem")
+            return
+        except AttachmentFailed as error:
+            surface.status.show(str(error), "problem")
+            return
+        surface.prompt.put_file(mention, attached.paste)
+        tokens = count_text(attached.paste.tokens, "token")
+        line = f"attached {attached.paste.name}: {tokens}"
+        surface.status.show("; ".join([line, *attached.paste.note.split("; ")]).rstrip("; "))
+
+
+def offers_for(mention: str, folder: Path, below: Sequence[str]) -> list[Offer]:
+    """What ``@mention`` may become, the best first; ``below`` are the paths below ``folder``."""
+    from baize_tui.chat.attachments.errors import AttachmentFailed
+    from baize_tui.chat.attachments.finding import find_files, is_pattern, paths_in
+
+    if is_pattern(mention):
+        try:
+            found = find_files(mention, folder)
+        except AttachmentFailed:
+            return []
+        return [Offer(mention, f"{mention} · {count_text(len(found), 'file')}")]
+    offers: list[Offer] = []
+    is_elsewhere = mention.startswith(("/", "~", ".")) or mention.endswith("/")
+    if is_elsewhere:
+        paths = paths_in(mention, folder)
+        last = mention.rpartition("/")[2]
+        found_paths = best_matches(last, paths, lambda path: path.rstrip("/").rpartition("/")[2])
+        if mention.endswith("/") and paths:
+            offers.append(Offer(mention, f"{mention} · all text files in it"))
+    elif not mention:
+        found_paths = paths_in("", folder)
+    else:
+        found_paths = best_matches(mention, below, lambda path: path)
+    offers += [Offer(path, path, enters=path.endswith("/")) for path in found_paths]
+    return offers[:_MOST_OFFERS]

@@ -1,0 +1,79 @@
+"""JSON schemas as GBNF, by llama.cpp's own converter."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from msgspec import Struct
+
+from baize_tui.engine.grammars.errors import UnusableForm
+from baize_tui.engine.grammars.schema_keywords import ANY_VALUE, KnownKeywords
+
+
+class SchemaGrammar(Struct, frozen=True):
+    """A JSON schema as a grammar."""
+
+    grammar: str
+    ignored: tuple[str, ...]
+    """What the grammar does not express; the answer can be checked for it."""
+
+
+@cache
+def any_json() -> str:
+    """The grammar of any JSON object or array: a bare number or word is seldom what is meant."""
+    schema = {"anyOf": [{"type": "object"}, {"type": "array", "items": ANY_VALUE}]}
+    return _convert(schema)
+
+
+def schema_grammar(text: str) -> SchemaGrammar:
+    """The grammar for the JSON schema ``text``.
+
+    Raises:
+        UnusableForm: it is not JSON, not a schema, or refers to what is not in it.
+    """
+    try:
+        schema = json.loads(text)
+    except ValueError as error:
+        raise UnusableForm(f"the schema is not JSON: {error}") from error
+    except RecursionError as error:
+        raise UnusableForm("the schema is nested too deeply") from error
+    keywords = KnownKeywords()
+    try:
+        return SchemaGrammar(_convert(keywords.rewrite_root(schema)), tuple(keywords.ignored))
+    except RecursionError as error:
+        raise UnusableForm("the schema is nested too deeply") from error
+
+
+def _convert(schema: dict[str, Any]) -> str:
+    converter = _converter()
+    try:
+        return str(converter.json_schema_to_gbnf(json.dumps(schema)))
+    except RecursionError:
+        raise
+    # What the converter does not expect ends in any of these.
+    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UnusableForm(f"the schema cannot be used: {error}") from error
+
+
+@cache
+def _converter() -> ModuleType:
+    """llama-cpp-python's converter, without the library around it.
+
+    Importing ``llama_cpp`` would load llama.cpp into the client, which a crash of it would end.
+    The module alone is pure Python.
+    """
+    package = importlib.util.find_spec("llama_cpp")
+    assert package is not None
+    assert package.submodule_search_locations is not None
+    file = Path(package.submodule_search_locations[0]) / "llama_grammar.py"
+    spec = importlib.util.spec_from_file_location("baize_llama_grammar", file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
