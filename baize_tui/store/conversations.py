@@ -17,7 +17,7 @@ from baize_tui.store.answers import NOW_OR_LATER, AnswerWriter
 from baize_tui.store.branches import BranchReader
 from baize_tui.store.database import Database
 from baize_tui.store.draft_parts import message_parts
-from baize_tui.store.errors import StoreError, UnknownConversation
+from baize_tui.store.errors import UnknownConversation, UnknownMessage
 from baize_tui.store.listing import Listing
 from baize_tui.store.organizing import Organizer
 from baize_tui.store.records import (
@@ -322,11 +322,11 @@ class Store:
         """The message with this number; also a deleted one.
 
         Raises:
-            StoreError: there is none.
+            UnknownMessage: there is none.
         """
         rows = self.database.rows("SELECT * FROM message WHERE id = ?", message_id)
         if not rows:
-            raise StoreError(f"no message has the number {message_id}")
+            raise UnknownMessage(f"no message has the number {message_id}")
         return read_message(rows[0])
 
     def add_message(

@@ -19,3 +19,7 @@ class StoreReadOnly(StoreError):
 
 class UnknownConversation(StoreError):
     """No conversation, or more than one, has this id."""
+
+
+class UnknownMessage(StoreError):
+    """There is no message with this number."""

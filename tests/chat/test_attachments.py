@@ -78,6 +78,7 @@ def word(text: str) -> bytes:
         (pdf("Tuesday at noon"), "Tuesday at noon", ()),
         (word("A paragraph"), "A paragraph\n\nleft | right", ()),
     ],
+    ids=["plain", "mark", "UTF-16", "Latin-1", "GB18030", "controls", "PDF", "Word"],
 )
 async def test_a_file_becomes_text(
     raw: bytes, text: str, note: tuple[str, ...], tmp_path: Path
@@ -126,7 +127,9 @@ async def test_a_name_that_no_file_can_have(path: str, tmp_path: Path) -> None:
         await attach(path, tmp_path)
 
 
-@pytest.mark.parametrize(("raw", "kind"), [(pdf("a"), "PDF"), (word("a"), "Word")])
+@pytest.mark.parametrize(
+    ("raw", "kind"), [(pdf("a"), "PDF"), (word("a"), "Word")], ids=["PDF", "Word"]
+)
 async def test_a_missing_library_names_the_extra(
     raw: bytes, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from baize_tui.store.errors import StoreError
+from baize_tui.store.errors import StoreError, UnknownConversation, UnknownMessage
 
 Undo = Callable[[], Awaitable[None]]
 DELETED = "deleted · {key} restores it"
@@ -35,6 +35,8 @@ class UndoStack:
         undo = self._undos.pop()
         try:
             await undo()
+        except (UnknownConversation, UnknownMessage):  # it was removed for good
+            raise
         except StoreError:  # such as on a full disk: it can be tried again
             self._undos.append(undo)
             raise

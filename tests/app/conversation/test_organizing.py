@@ -169,6 +169,25 @@ async def test_a_deleted_conversation_can_be_restored_in_two_ways(
         await wait_until(lambda: texts(pilot) == ["Bread?"], "an undo that changes nothing")
 
 
+async def test_what_was_removed_for_good_does_not_block_earlier_undos(
+    run_app: RunApp, paths: Paths
+) -> None:
+    write(paths, "Bread", "Wine")
+    async with run_app(ScriptedEngine()) as pilot:
+        await pilot.press("ctrl+b", "down")
+        await screen(pilot).run_action("archive")
+        await wait_until(lambda: titles(pilot) == ["Wine"], "the archive")
+        await pilot.press("home", "delete", "delete")
+        await wait_until(lambda: titles(pilot) == [], "the deletion")
+        await open_shelf(pilot, TrashScreen, "Wine")
+        await pilot.press("delete", "delete")
+        await wait_until(lambda: rows(pilot) == [], "it is removed")
+        await pilot.press("escape", "alt+z")
+        await wait_until(lambda: "no conversation has the id" in status(pilot), "the reason")
+        await pilot.press("alt+z")
+        await wait_until(lambda: titles(pilot) == ["Bread"], "the undo before")
+
+
 async def test_without_a_conversation_there_is_nothing_to_organize(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         for action in ("pin_conversation", "archive", "tags"):
