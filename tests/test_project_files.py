@@ -92,7 +92,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("baize_tui", ("serve", "server")),
+        ("baize_tui", ("serve", "server", "web")),
         ("baize_shared", ()),
         ("convert/baize_convert", ()),
         ("train/baize_train", ("train",)),

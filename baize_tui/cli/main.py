@@ -237,6 +237,20 @@ def serve_command(
     )
 
 
+@commands.command("web")
+def web_command(
+    model: Model = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    json: Json = False,
+) -> None:
+    """Chat in a browser on this computer."""
+    from baize_tui.cli.web import WebOptions, web  # no other command needs its modules
+
+    web(WebOptions(model=model, port=port, json=json))
+
+
 def run(arguments: list[str]) -> int:
     """Run the command line; the exit code."""
     return exit_code_of(lambda: commands(args=arguments, prog_name=PROGRAM))
