@@ -1,6 +1,6 @@
 """Draw the picture of the client in a browser, with real Chromium and the real model::
 
-    python docs/browser_picture.py
+python docs/browser_picture.py
 """
 
 from __future__ import annotations

@@ -75,10 +75,10 @@ async def test_each_client_keeps_its_own_model(shared: Shared, spec: ModelSpec) 
     )
     for _ in range(2):
         assert (
-            await finish(large, request(long_prompt(300), max_tokens=2))
+            await finish(large, request(long_prompt(260), max_tokens=2))
         ).stats.prompt_tokens > 256
         with pytest.raises(EngineFailure) as failure:
-            await finish(small, request(long_prompt(300), max_tokens=2))
+            await finish(small, request(long_prompt(260), max_tokens=2))
         assert (failure.value.kind, failure.value.n_ctx) == ("too_long", 256)
 
 

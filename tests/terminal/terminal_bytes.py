@@ -35,6 +35,7 @@ _ALLOWED = re.compile(
     r"|\x1b[78=>\\]"
     r"|\x1b\]22;[a-z-]+\x07"  # the shape of the mouse pointer
     r"|\x1b\]52;c;[A-Za-z0-9+/=]*\x07"  # the client copies a text
+    r"|\x1b\](?:2|9|777;notify;Baize);"  # title and notification: the text follows, then \x1b\\
     r"|\r"
 )
 

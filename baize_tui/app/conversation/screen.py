@@ -40,6 +40,7 @@ from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.terminal_reports import update_window_title
 from baize_tui.app.conversation.transfers import Transfers
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
@@ -210,6 +211,8 @@ class ConversationScreen(Screen[None]):
         """Show what depends on the settings."""
         if event.table == "look":
             self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
+        elif event.table == "terminal":
+            update_window_title(self._surface)
         self.conversation_view.show_welcome()
         self._idle_status.update()
         self._draft_cost.count_soon()

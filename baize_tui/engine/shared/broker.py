@@ -110,9 +110,6 @@ class EngineBroker:
                 event = await self._use(client, request)
         except EngineFailure as failure:
             event = Failed(number, failure.kind, str(failure), failure.tokens, failure.n_ctx)
-        except asyncio.CancelledError:
-            client.send(_stopped(request))
-            raise
         client.send(msgspec.structs.replace(event, request=number))
 
     @contextlib.asynccontextmanager
@@ -188,11 +185,13 @@ class _Client:
         """Run ``answer``, which ``cancel`` with the number of ``request`` stops."""
         task = asyncio.create_task(answer, name=f"request {request.request}")
         self._tasks[request.request] = task
-        task.add_done_callback(partial(self._ended, request.request))
+        task.add_done_callback(partial(self._ended, request))
 
-    def _ended(self, number: int, task: asyncio.Task[None]) -> None:
-        self._tasks.pop(number, None)
-        if not task.cancelled() and task.exception() is not None:
+    def _ended(self, request: AnyRequest, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(request.request, None)
+        if task.cancelled():  # perhaps before it began: here, because the task may never have run
+            self.send(_stopped(request))
+        elif task.exception() is not None:
             self.close()  # no answer comes: the client must not wait for it
 
     def cancel(self, number: int) -> None:
