@@ -14,7 +14,7 @@ from baize_shared.commands import DONE
 from baize_shared.counts import count_text
 from baize_shared.printing import stdout_is_utf8
 from baize_tui.app.actions import check_keys
-from baize_tui.app.taken_keys import taken_here
+from baize_tui.app.taken_keys import IN_BROWSER, taken_here
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
@@ -85,7 +85,8 @@ def start_client(options: StartOptions) -> int:
             model=options.model or settings.model.default,
             open_session=session,
             exit_watch=exit_watch,
-            taken_keys=taken_here(os.environ, sys.platform),
+            # In a tab, the terminal of the server is not around the client.
+            taken_keys=taken_here(IN_BROWSER if in_browser else os.environ, sys.platform),
             in_browser=in_browser,
         )
         app.run()

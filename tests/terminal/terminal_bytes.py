@@ -36,6 +36,7 @@ _ALLOWED = re.compile(
     r"|\x1b\]22;[a-z-]+\x07"  # the shape of the mouse pointer
     r"|\x1b\]52;c;[A-Za-z0-9+/=]*\x07"  # the client copies a text
     r"|\x1b\](?:2|9|777;notify;Baize);"  # title and notification: the text follows, then \x1b\\
+    r"|\x1b\]8;(?:id=[-0-9]*;(?:https?://|mailto:)[!-~]*|;)\x1b\\"  # a link begins or ends
     r"|\r"
 )
 

@@ -23,7 +23,7 @@ from tests.conftest import wait_for
 from tests.terminal.pty_session import CTRL_Q, ENTER, PtySession, has_answered
 from tests.terminal.terminal_bytes import assert_harmless, hostile
 
-FOCUS_OUT, FOCUS_IN = "\x1b[O", "\x1b[I"
+FOCUS_OUT, F7 = "\x1b[O", "\x1b[18~"
 SAVE_TITLE, TAKE_BACK = b"\x1b[22;2t", b"\x1b[23;2t"
 PARIS = "What is the capital of France?"
 NOTICE = b"\x1b]9;Baize: "
@@ -75,6 +75,21 @@ def test_an_answer_that_ends_unseen_is_notified_and_one_in_sight_is_not(
     wait_for(lambda: session.screen and NOTICE in session.written)
     assert f"Baize: {PARIS}".encode() in session.written
     assert_harmless(session.written)
+
+
+def test_an_answer_opens_in_the_pager(tmp_path: Path, paths: Paths) -> None:
+    paths.settings_file.write_text('[idle]\nwork = "never"\n')
+    shown = tmp_path / "shown"
+    pager = {"PAGER": f"sh -c 'cp \"$1\" {shown}; echo in the pager; read line' pager"}
+    with PtySession(columns=140, environment=pager) as session:
+        session.wait_for("moderated")
+        ask(session)
+        session.type(F7)
+        session.wait_for("in the pager")
+        session.type(ENTER)
+        session.wait_for(has_answered)
+        assert "Paris" in shown.read_text()
+        assert not list(tmp_path.glob("baize-*"))
 
 
 # --- what is sent to which terminal -------------------------------------------------------------

@@ -444,6 +444,10 @@ class ConversationScreen(Screen[None]):
         """The word above a code block was clicked."""
         self._messages.copy_block(message_id, number)
 
+    async def action_view(self) -> None:
+        await self._save_before_leaving()
+        self._messages.view()
+
     async def action_delete(self) -> None:
         await self._messages.delete()
 

@@ -17,6 +17,7 @@ from baize_tui.app.services.model_plans import PlanFailure
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.plans import AdapterPlan, Plan
 from baize_tui.catalog.recipes import (
+    CatalogError,
     CatalogModel,
     NoModelInstalled,
     Recipe,
