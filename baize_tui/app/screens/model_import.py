@@ -34,7 +34,7 @@ from baize_tui.catalog.importing import (
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, check_name, known_models
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 
-PATH_QUESTION = "Path of a GGUF model, a GGUF LoRA or an adapter folder, or hf:owner/name[:quant]"
+PATH_QUESTION = "Path of a GGUF model, LoRA or adapter folder, or hf:owner/name[:quant]"
 BASE_QUESTION = "The model that the adapter is for"
 NAME_QUESTION = "{name} exists already: another name"
 PATH_KEYS = f"tab: complete the path · {CANCEL}"

@@ -123,7 +123,7 @@ async def test_the_same_key_again_copies_the_code_block_before(
 ) -> None:
     monkeypatch.setenv("PATH", "")
     answer = "```\nfirst\n```\n\n```\nsecond\n```\n\n```\nthird\n```\n"
-    async with run_app(ScriptedEngine(answer)) as pilot:
+    async with run_app(ScriptedEngine(answer), notifications=True) as pilot:
         await ask(pilot, "Hi", answer)
         for name in ("third", "second", "first", "third"):
             await pilot.press("alt+k")
