@@ -29,6 +29,7 @@ _FORMULA = re.compile(
     r")\s*",
     re.DOTALL,
 )
+_PICTURE = "🌆"
 _SAFE_LINK = re.compile(r"(?:https?://|mailto:)[!-~]{1,2000}", re.IGNORECASE)
 """What a terminal is told to open: no file, no program of another scheme."""
 
@@ -116,7 +117,15 @@ def _inline(children: list[Token]) -> Iterator[Token]:
         if child.type in (_INLINE, _INLINE_DOUBLE):
             after = children[number + 1].content if number + 1 < len(children) else ""
             child = _text(_formula(child, after))
-        if child.type == "link_open":
+        if child.type == "image":
+            address = str(child.attrs.get("src", ""))
+            picture = _text(f"{_PICTURE} {child.content or address}")
+            if link:
+                link.append(picture)
+            else:
+                begin = Token("link_open", "a", 1, attrs={"href": address})
+                yield from _link([begin, picture], Token("link_close", "a", -1))
+        elif child.type == "link_open":
             link = [child]
         elif child.type == "link_close" and link:
             yield from _link(link, child)

@@ -94,7 +94,7 @@ def _script(match: re.Match[str]) -> str:
     kind, inner = match[1], (match[2] if match[2] is not None else match[3]).strip()
     table = _RAISED if kind == "^" else _LOWERED
     compact = inner.replace(" ", "")
-    if all(ord(char) in table or char == "′" for char in compact):
+    if all(ord(char) in table or char in "′," for char in compact):
         return compact.translate(table)
     return f"{_HELD[kind]}{inner}" if len(inner) == 1 else f"{_HELD[kind]}({inner})"
 

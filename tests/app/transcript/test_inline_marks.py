@@ -45,6 +45,7 @@ def links(source: str) -> set[str]:
         (r"\{1, 2\} \cup \emptyset", "{1, 2} ∪ ∅"),
         (r"\binom{n}{k}", "C(n, k)"),
         (r"2^{2^n}", "2^(2ⁿ)"),
+        (r"x_{1,2}", "x₁,₂"),
         (r"\text{if } x > 0", "if x > 0"),
     ],
 )
@@ -117,6 +118,11 @@ def test_an_answer_that_grows_ends_like_one_that_is_drawn_at_once(source: str) -
 # --- links --------------------------------------------------------------------------------------
 
 
+def test_a_link_is_underlined() -> None:
+    (line,) = GrowingMarkdown(PLAIN, 100).lines("See https://a.org", complete=True)
+    assert [part.text for part in line if part.style and part.style.underline] == ["https://a.org"]
+
+
 def test_addresses_of_the_web_and_of_mail_can_be_clicked() -> None:
     source = "[docs](https://a.org/x) <http://b.org> https://c.org/?d=1. [me](mailto:a@b.c)"
     assert links(source) == {
@@ -137,6 +143,12 @@ def test_addresses_of_the_web_and_of_mail_can_be_clicked() -> None:
 def test_nothing_else_can_be_clicked(address: str) -> None:
     assert links(f"[text]({address}) <{address}> {address}") == set()
     assert address in drawn(f"[text]({address})")
+
+
+def test_a_picture_is_a_link_to_it() -> None:
+    source = "![a cat](https://a.org/cat.png) ![x](vscode://x) [![in](i.png)](https://b.org)"
+    assert links(source) == {"https://a.org/cat.png", "https://b.org"}
+    assert drawn(source).startswith("🌆 a cat (https://a.org/cat.png) 🌆 x (vscode://x)")
 
 
 def test_a_text_that_lies_about_its_target_shows_it() -> None:
