@@ -74,6 +74,7 @@ bench-train: $(VENV)/train
 
 pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py
+	$(BIN)/python docs/browser_picture.py
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

@@ -15,6 +15,7 @@ from baize_tui.settings import (
     ModelSettings,
     Sampling,
     SettingsError,
+    TerminalSettings,
 )
 
 
@@ -68,6 +69,7 @@ TABLES: dict[str, type[Struct]] = {
     "sampling": Sampling,
     "idle": IdleSettings,
     "look": LookSettings,
+    "terminal": TerminalSettings,
 }
 
 

@@ -23,6 +23,7 @@ Overflow = Literal["drop", "summarize", "shift", "stop"]
 Reasoning = Literal["folded", "open"]
 IdleTime = Literal["always", "plugged-in", "never"]
 KvType = Literal["f16", "q8_0"]
+Notify = Literal["auto", "osc9", "osc777", "bell", "off"]
 Scale = Annotated[float, Meta(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
 """How strongly an adapter is added to the weights."""
 
@@ -291,6 +292,28 @@ class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
     ] = "folded"
 
 
+class TerminalSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the terminal is told."""
+
+    notify: Annotated[
+        Notify,
+        _about(
+            "Notification",
+            "When an answer ends while you are elsewhere: osc9 or osc777 show a notification, bell "
+            "rings, auto takes what the terminal is known for, off does nothing",
+        ),
+    ] = "auto"
+    notify_after_s: Annotated[
+        float,
+        _number(
+            "Notify after", "Seconds from which an answer is long enough for that", ge=0, le=86400
+        ),
+    ] = 10.0
+    title: Annotated[
+        bool, _about("Window title", "Whether the title of the window is that of the conversation")
+    ] = True
+
+
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """All settings; each field is a table of ``config.toml``."""
 
@@ -300,6 +323,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Fields of ``Sampling``; those that are set override a model's recipe."""
     idle: IdleSettings = field(default_factory=IdleSettings)
     look: LookSettings = field(default_factory=LookSettings)
+    terminal: TerminalSettings = field(default_factory=TerminalSettings)
     keys: dict[str, str] = {}
     """Keys of actions, by the action's id; ``app.actions`` has the defaults."""
 

@@ -97,7 +97,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("folder", "extras"),
     [
-        ("baize_tui", ("files", "server")),
+        ("baize_tui", ("files", "serve", "server", "web")),
         ("baize_shared", ()),
         ("convert/baize_convert", ()),
         ("train/baize_train", ("train",)),

@@ -56,7 +56,7 @@ class Action(Struct, frozen=True):
 
 ACTIONS: tuple[Action, ...] = (
     Action("stop", "escape", "Stop", "Stop the answer and keep its text"),
-    Action("new", "ctrl+n", "New conversation", "Start a new conversation"),
+    Action("new", "ctrl+n", "New conversation", "Start a new conversation", "f6"),
     Action("list", "ctrl+b", "Conversations", "Go to the list; again: hide it", "f5"),
     Action("search", "ctrl+s", "Search", "Search all conversations"),
     Action("find", "ctrl+f", "Find", "Find in this conversation", "ctrl+l"),
@@ -72,7 +72,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("branch_back", "alt+left", "Previous branch", "Show the branch before", "alt+j"),
     Action("branch_on", "alt+right", "Next branch", "Show the branch after", "alt+l"),
     Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),
-    Action("copy_code", "alt+k", "Copy code", "Copy the message's last code block"),
+    Action("copy_code", "alt+k", "Copy code", "Copy the last code block; again: the one before"),
+    Action("view", "f7", "View", "Open the message in $PAGER, less or $EDITOR"),
     Action("delete", "alt+d", "Delete message", "Delete the message and all below it"),
     Action("undo", "alt+z", "Undo", "Undo the last deletion, removal or new title"),
     Action("good", "alt+g", "Good answer", "Mark as good for an export; again: unmark"),

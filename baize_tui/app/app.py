@@ -78,15 +78,21 @@ class BaizeApp(App[int], inherit_bindings=False):
         open_session: str | None = None,
         exit_watch: ExitWatch | None = None,
         taken_keys: Collection[str] = (),
+        in_browser: bool = False,
     ) -> None:
         """``model``, or that of the conversation ``open_session``, is loaded after the first frame;
         None takes the default.
 
         A started ``exit_watch`` ends the process on a signal, or when the terminal is closed. Of
-        two keys of an action, the one is shown that is not among ``taken_keys``.
+        two keys of an action, the one is shown that is not among ``taken_keys``. With
+        ``in_browser`` it is shown in a page, which another process serves.
         """
         super().__init__()
-        if issubclass(ClientDriver, self.driver_class):
+        if in_browser:
+            from baize_tui.app.browser_driver import BrowserDriver
+
+            self.driver_class = BrowserDriver
+        elif issubclass(ClientDriver, self.driver_class):
             self.driver_class = ClientDriver
         self.exit_watch = exit_watch or ExitWatch()
         self.state = ClientState(

@@ -32,6 +32,9 @@ class Taker(Struct, frozen=True):
         return bool(value) and self.value in ("", value)
 
 
+IN_BROWSER = {"TERM_PROGRAM": "textual"}
+"""What textual-serve sets for the client of a tab."""
+
 TAKERS = (
     Taker("tmux", frozenset({"ctrl+b"}), "tmux(1): option prefix", "TMUX"),
     Taker("GNU Screen", frozenset({"ctrl+a"}), "screen(1): command character", "STY"),
@@ -68,6 +71,13 @@ TAKERS = (
         "VS Code: terminal.integrated.commandsToSkipShell (vscode #34030, #108130)",
         "TERM_PROGRAM",
         "vscode",
+    ),
+    # And ctrl+t; no key is left for /moderation.
+    Taker(
+        "a browser (baize-tui web)",
+        frozenset({"ctrl+n", "ctrl+w"}),
+        "Chromium and Firefox: pages do not get these keys",
+        *next(iter(IN_BROWSER.items())),
     ),
     Taker("docker run -it", frozenset({"ctrl+p"}), "docker run: --detach-keys, ctrl-p,ctrl-q"),
 )

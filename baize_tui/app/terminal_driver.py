@@ -46,6 +46,8 @@ _RESET = "".join(
     )
 ).encode()
 """What ``LinuxDriver.stop_application_mode`` writes."""
+_SAVE_TITLE, _TAKE_BACK_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+"""The title of the window, onto the terminal's stack and from there."""
 _WRITE_TIMEOUT_S = 0.1
 _EMPTY_READS = 3
 """As many in a row mean the end of the input: a terminal in raw mode is ready only with a key."""
@@ -143,6 +145,8 @@ class ClientDriver(linux_driver.LinuxDriver):
         self._in_use = False
         """Whether the terminal is set up for the screen and has to be restored."""
         self._is_suspending = False
+        self._title: str | None = None
+        """The title of the window; None for the one from before."""
         self._exit_watch.at_exit(self._restore)
 
     def run_input_thread(self) -> None:
@@ -162,6 +166,27 @@ class ClientDriver(linux_driver.LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
         # A job in the background does not get the terminal.
         self._in_use = self._writer_thread is not before
+        if self._in_use and self._title is not None:
+            self._write_title(_SAVE_TITLE)
+
+    def stop_application_mode(self) -> None:
+        if self._in_use and self._title is not None:
+            self.write(_TAKE_BACK_TITLE)
+        super().stop_application_mode()
+
+    def set_title(self, title: str | None) -> None:
+        """Set the title of the window, which must be harmless; None takes back the one from
+        before, as the end does."""
+        if title == self._title:
+            return
+        before, self._title = self._title, title
+        if self._in_use and title is None:
+            self.write(_TAKE_BACK_TITLE)
+        elif self._in_use:
+            self._write_title(_SAVE_TITLE if before is None else "")
+
+    def _write_title(self, first: str) -> None:
+        self.write(f"{first}\x1b]2;{self._title}\x1b\\")
 
     def close(self) -> None:
         super().close()
@@ -220,4 +245,5 @@ class ClientDriver(linux_driver.LinuxDriver):
             name = os.ttyname(self._screen_file.fileno())
             screen = os.open(name, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
             if select.select([], [screen], [], _WRITE_TIMEOUT_S)[1]:
-                os.write(screen, _RESET)
+                title = _TAKE_BACK_TITLE.encode() if self._title is not None else b""
+                os.write(screen, _RESET + title)

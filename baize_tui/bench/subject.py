@@ -10,7 +10,7 @@ from pathlib import Path
 from baize_tui.bench.home import TemporaryHome
 from baize_tui.bench.lengths import CONTEXT
 from baize_tui.bench.prompts import SAMPLING, Prompts
-from baize_tui.chat.formats import fallback_format, formats
+from baize_tui.chat.formats import format_of_model
 from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.paths import Paths
@@ -72,11 +72,7 @@ class Subject:
 
     def format_name(self, loaded: LoadedModel) -> str:
         """The prompt format, as a chat chooses it."""
-        if self.recipe_format is not None:
-            return self.recipe_format
-        if loaded.prompt_format in formats():
-            return loaded.prompt_format
-        return fallback_format(has_template=loaded.has_template)
+        return format_of_model(self.recipe_format, loaded)
 
 
 @contextlib.asynccontextmanager

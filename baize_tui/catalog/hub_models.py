@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import get_args
 
 import msgspec
 
@@ -39,7 +40,7 @@ class _AdapterConfig(msgspec.Struct):
 
 def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
     """The model at ``hf:owner/name``, ``…/folder``, ``…/file.gguf`` or ``…@revision``, with a new
-    recipe.
+    recipe; ``…:Q4_K_M`` at the end chooses the outtype too.
 
     A GGUF is used unchanged; a checkpoint, or an adapter with the base it names, is converted.
 
@@ -47,12 +48,13 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
         CatalogError: it has no model, or several and not exactly one of this outtype.
         ConvertError: the name is invalid, or the hub cannot be reached.
     """
+    wanted, quant = _split_quant(wanted)
     path, at, revision = wanted.removeprefix(HUB_PREFIX).partition("@")
     owner, _, rest = path.partition("/")
     repo, _, inside = rest.partition("/")
     name = f"{HUB_PREFIX}{owner}/{repo}{at}{revision}"
     repository = open_repository(parse_name(name))
-    recipe = _recipe(name, repository, inside.strip("/"), outtype)
+    recipe = _recipe(name, repository, inside.strip("/"), quant or outtype)
     license = clean_line(read_license(repository.folder))
     stem = repo
     if inside:
@@ -62,9 +64,26 @@ def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
     return CatalogModel(short_name, None, msgspec.structs.replace(recipe, license=license))
 
 
-def _recipe(
-    name: str, repository: HubRepository, inside: str, outtype: OuttypeName | None
-) -> Recipe:
+def _split_quant(wanted: str) -> tuple[str, str]:
+    """The name, and what stands after a colon in it; empty if there is none."""
+    name, colon, quant = wanted.removeprefix(HUB_PREFIX).rpartition(":")
+    return (f"{HUB_PREFIX}{name}", quant) if colon else (wanted, "")
+
+
+def _outtype(name: str, quant: str | None) -> OuttypeName:
+    """The outtype that a checkpoint is quantized to.
+
+    Raises:
+        CatalogError: there is none of this name.
+    """
+    known: tuple[OuttypeName, ...] = get_args(OuttypeName)
+    for outtype in known:
+        if outtype.lower() == (quant or DEFAULT_OUTTYPE).lower():
+            return outtype
+    raise CatalogError(f"{name} is quantized here, to {', '.join(known)}, and not to {quant}")
+
+
+def _recipe(name: str, repository: HubRepository, inside: str, outtype: str | None) -> Recipe:
     """The recipe of the file or folder ``inside`` of a repository; of its root if that is empty."""
     files = repository.files
     is_folder = bool(inside) and any(path.startswith(f"{inside}/") for path in files)
@@ -75,9 +94,9 @@ def _recipe(
     begin = f"{inside}/" if inside else ""
     ggufs = [path for path in _models(files) if path.startswith(begin)]
     here = {path.removeprefix(begin) for path in files if path.startswith(begin)}
-    wanted = outtype or DEFAULT_OUTTYPE
     if ggufs:
         return Recipe(repository=name, file=_choose_gguf(name, ggufs, outtype))
+    wanted = _outtype(name, outtype)
     if "adapter_config.json" not in here and "config.json" in here:
         return Recipe(base=str(replace(repository.name, subfolder=inside)), outtype=wanted)
     folder = choose_adapter(name, files, inside)
@@ -104,7 +123,9 @@ def _first_file(file: str) -> str:
 
 def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
     wanted = (outtype or DEFAULT_OUTTYPE).lower()
-    fitting = [file for file in ggufs if wanted in file.lower()]
+    # Not within another name, such as Q4_0 in IQ4_0, or Q4_K in Q4_K_M.
+    whole = re.compile(rf"(?<![a-z0-9]){re.escape(wanted)}(?![a-z0-9_])")
+    fitting = [file for file in ggufs if whole.search(file.lower())]
     if outtype is None and len(ggufs) == 1:
         return ggufs[0]
     if len(fitting) == 1:

@@ -14,7 +14,7 @@ from msgspec import Struct
 from baize_shared.one_line_error import OneLineError
 from baize_shared.toml_files import read_toml
 from baize_tui.catalog.shipped import shipped_models
-from baize_tui.engine.protocol import Prompt, PromptMessage
+from baize_tui.engine.protocol import LoadedModel, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
 
@@ -73,6 +73,16 @@ def format_named(name: str) -> PromptFormat:
 def fallback_format(*, has_template: bool) -> str:
     """Name of the format if none is chosen: the model's own template, or ChatML without one."""
     return OWN_TEMPLATE if has_template else "chatml"
+
+
+def format_of_model(recipe_format: str | None, loaded: LoadedModel) -> str:
+    """Name of the format of a model, without a choice of the person: that of its recipe, that of
+    its file, or ``fallback_format``."""
+    if recipe_format is not None:
+        return recipe_format
+    if loaded.prompt_format in formats():
+        return loaded.prompt_format
+    return fallback_format(has_template=loaded.has_template)
 
 
 def system_prompt(system: str, *, moderation: bool) -> str:

@@ -14,6 +14,7 @@ from baize_tui.chat.export_files import ExportFailed, FileExists
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.cli.output import PROGRAM
 from baize_tui.engine.client import EngineFailure
+from baize_tui.serving.errors import AddressInUse, EndpointFailed, TokenError
 from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
 
@@ -36,14 +37,17 @@ def offering_force() -> Iterator[None]:
 
 
 EXPECTED = (
+    AddressInUse,
     BenchError,
     CommandError,
     CatalogError,
     ConvertError,
+    EndpointFailed,
     EngineFailure,
     ExportFailed,
     SettingsError,
     StoreError,
+    TokenError,
     UnknownFormat,
 )
 

@@ -20,6 +20,9 @@ from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.personas import complete_persona
 from baize_tui.cli.sessions import complete_session, sessions
 from baize_tui.cli.start import StartOptions, start_client
+from baize_tui.serving.addresses import THIS_COMPUTER
+from baize_tui.serving.order import Program
+from baize_tui.serving.tokens import TOKEN_VARIABLE
 from baize_tui.stop_texts import parse_stop
 
 commands = typer.Typer(
@@ -240,6 +243,61 @@ def bench_command(
     from baize_tui.cli.bench import BenchOptions, bench  # no other command needs its modules
 
     raise typer.Exit(bench(BenchOptions(model=model, quick=quick, json=json)))
+
+
+@commands.command("serve")
+def serve_command(
+    model: Model = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = THIS_COMPUTER,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8080,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            help=f"A private file with the token; else {TOKEN_VARIABLE}, else a new one.",
+        ),
+    ] = None,
+    server: Annotated[
+        Program | None, typer.Option("--server", help="Which server to run, if both are installed.")
+    ] = None,
+    gpu_layers: GpuLayers = None,
+    listen_on_network: Annotated[
+        bool,
+        typer.Option("--listen-on-network", help="Allow an address that other computers reach."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Offer a model to other programs: an OpenAI-compatible endpoint."""
+    from baize_tui.cli.serve import ServeOptions, serve  # no other command needs its modules
+
+    serve(
+        ServeOptions(
+            model=model,
+            host=host,
+            port=port,
+            token_file=token_file,
+            server=server,
+            gpu_layers=gpu_layers,
+            listen_on_network=listen_on_network,
+            json=json,
+        )
+    )
+
+
+@commands.command("web")
+def web_command(
+    model: Model = None,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 8000,
+    json: Json = False,
+) -> None:
+    """Chat in a browser on this computer."""
+    from baize_tui.cli.web import WebOptions, web  # no other command needs its modules
+
+    web(WebOptions(model=model, port=port, json=json))
 
 
 def run(arguments: list[str]) -> int:

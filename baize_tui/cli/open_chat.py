@@ -16,7 +16,7 @@ from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.formats import format_named
 from baize_tui.chat.store_thread import StoreThread, open_store
 from baize_tui.cli.output import tell
-from baize_tui.engine.client import WorkerEngine
+from baize_tui.engine.client import LocalEngine, WorkerEngine
 from baize_tui.engine.remote.routed_engine import RoutedEngine
 from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.paths import Paths, project_paths
@@ -45,9 +45,16 @@ class LocalCatalog:
 
 
 def open_chat(
-    store: StoreThread, settings: Settings, paths: Paths, *, one_model: bool = False
+    store: StoreThread,
+    settings: Settings,
+    paths: Paths,
+    *,
+    one_model: bool = False,
+    engine_socket: Path | None = None,
 ) -> Chat:
     """A chat over the conversations in ``store``; see ``Chat`` for ``one_model``.
+
+    With ``engine_socket`` the models of this computer run in the process that listens there.
 
     Raises:
         UnknownFormat: there is no prompt format of the name in the settings.
@@ -55,8 +62,16 @@ def open_chat(
     if settings.chat.format is not None:
         format_named(settings.chat.format)
     catalog = LocalCatalog(paths)
-    engine = RoutedEngine(WorkerEngine(paths), paths.server_keys_file)
+    engine = RoutedEngine(_local_engine(paths, engine_socket), paths.server_keys_file)
     return Chat(store, engine, settings, paths.cache, catalog, one_model=one_model)
+
+
+def _local_engine(paths: Paths, socket: Path | None) -> LocalEngine:
+    if socket is None:
+        return WorkerEngine(paths)
+    from baize_tui.engine.shared.shared_engine import SharedEngine  # only for a tab in a browser
+
+    return SharedEngine(socket)
 
 
 def open_conversations_file(file: Path | None) -> StoreThread:

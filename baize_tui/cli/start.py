@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import sys
+from pathlib import Path
 
 from msgspec import Struct
 
@@ -13,7 +14,7 @@ from baize_shared.commands import DONE
 from baize_shared.counts import count_text
 from baize_shared.printing import stdout_is_utf8
 from baize_tui.app.actions import check_keys
-from baize_tui.app.taken_keys import taken_here
+from baize_tui.app.taken_keys import IN_BROWSER, taken_here
 from baize_tui.catalog.recipes import find_model
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
@@ -43,6 +44,8 @@ class StartOptions(Struct, frozen=True):
     """The persona of new conversations."""
     plain: bool = False
     """Append lines in place of showing a screen."""
+    engine_socket: Path | None = None
+    """In a tab of ``baize-tui web``: where the model is that all tabs share."""
 
 
 def start_client(options: StartOptions) -> int:
@@ -52,8 +55,10 @@ def start_client(options: StartOptions) -> int:
         CommandError: not a terminal, or not a UTF-8 locale; or an answer could not be saved.
         StoreError, SettingsError, CatalogError, UnknownFormat: as their messages say.
     """
-    plain = options.plain or _is_simple_terminal()
-    _check_terminal(plain)
+    in_browser = options.engine_socket is not None
+    plain = options.plain or (_is_simple_terminal() and not in_browser)
+    if not in_browser:
+        _check_terminal(plain)
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
     settings = with_draft(settings, options.draft, paths)
@@ -69,7 +74,13 @@ def start_client(options: StartOptions) -> int:
     with ExitWatch(terminal, codes_when_saved={signal.SIGTERM: DONE}) as exit_watch:
         store = open_store(paths.conversations_file)
         session = _find_session(Conversations(store), options)
-        chat = open_chat(store, settings, paths, one_model=options.model is not None)
+        chat = open_chat(
+            store,
+            settings,
+            paths,
+            one_model=options.model is not None,
+            engine_socket=options.engine_socket,
+        )
         chat.persona = persona
         if plain:
             return run_plain(chat, session, options.model, exit_watch)
@@ -82,7 +93,9 @@ def start_client(options: StartOptions) -> int:
             model=options.model or settings.model.default,
             open_session=session,
             exit_watch=exit_watch,
-            taken_keys=taken_here(os.environ, sys.platform),
+            # In a tab, the terminal of the server is not around the client.
+            taken_keys=taken_here(IN_BROWSER if in_browser else os.environ, sys.platform),
+            in_browser=in_browser,
         )
         app.run()
         if app.crash is not None:

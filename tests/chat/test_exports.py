@@ -6,6 +6,7 @@ import json
 import stat
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +209,9 @@ def test_markdown_loses_no_text(tree: ConversationTree) -> None:
     assert (front["title"], front["system"]) == (tree.title, tree.system)
     assert text.count("<details>") == text.count("</details>")
     for each in tree.messages:
-        assert each.text.strip("\n") in text
+        ends = [0, *(end for file in each.attachments for end in (file.start, file.end)), None]
+        for part in (each.text[start:end] for start, end in pairwise(ends)):
+            assert part.strip("\n") in text
         assert each.reasoning.strip() in text
 
 

@@ -162,6 +162,19 @@ def test_a_name_on_the_hub_needs_no_recipe(hub: Hub, run_client: Run, paths: Pat
     assert gguf_files(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
 
 
+def test_a_name_on_the_hub_can_choose_the_quantization(
+    hub: Hub, run_client: Run, paths: Paths
+) -> None:
+    refused = run_client("models", "pull", "hf:owner/ggufs:Q4_K_M")
+    assert (refused.returncode, "SmolLM2-Q4_1.gguf" in refused.stderr) == (1, True)
+    unknown = run_client("models", "pull", "hf:owner/base:Q9")
+    assert (unknown.returncode, "not to Q9" in unknown.stderr) == (1, True)
+    for name in ("hf:owner/ggufs:q4_1", "hf:owner/base:Q8_0"):
+        done = run_client("models", "pull", name)
+        assert done.returncode == 0, done.stderr
+    assert gguf_files(paths.models_folder) == ["base.gguf", "ggufs.gguf"]
+
+
 def test_a_file_in_the_hubs_cache_is_linked(
     hub: Hub, run_client: Run, paths: Paths, tmp_path: Path
 ) -> None:

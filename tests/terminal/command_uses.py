@@ -27,6 +27,8 @@ USES: dict[str, Case] = {
     "baize-tui ask": Case(lambda w: (hostile("Qtyped"), "--model", w.model, "--max-tokens", "4")),
     "baize-tui bench": Case(lambda w: ("--model", w.model, "--quick")),
     "baize-tui doctor": Case(lambda w: (), ("Qstem",)),
+    "baize-tui serve": Case(lambda w: ("--model", hostile("Qtyped")), ("Qtyped",)),
+    "baize-tui web": Case(lambda w: ("--model", hostile("Qtyped")), ("Qtyped",)),
     "baize-tui sessions list": Case(lambda w: (), ("Qtitle",)),
     "baize-tui sessions show": Case(lambda w: (w.session,), ("Qtitle", "Qquestion", "Qanswer")),
     "baize-tui sessions export": Case(

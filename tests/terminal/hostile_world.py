@@ -292,6 +292,7 @@ def _write_conversation(paths: Paths, model: Path) -> str:
     }
     code = f"```{hostile('Qanswer')}\n{hostile('Qanswer')}\n```\n"
     link = f"[{hostile('Qanswer')}](http://{hostile_name('Qanswer')})"
+    link += f" [{hostile('Qanswer')}](https://example.org) $$x_{{{hostile('Qanswer')}}}$$"
     changes: list[tuple[str, tuple[Any, ...]]] = [
         (
             "UPDATE conversation SET title = ?, system = ?, model = ?, adapters = ?, sampling = ?, "

@@ -35,8 +35,11 @@ _ALLOWED = re.compile(
     r"|\x1b[78=>\\]"
     r"|\x1b\]22;[a-z-]+\x07"  # the shape of the mouse pointer
     r"|\x1b\]52;c;[A-Za-z0-9+/=]*\x07"  # the client copies a text
+    r"|\x1b\](?:2|9|777;notify;Baize);"  # title and notification: the text follows, then \x1b\\
     r"|\r"
 )
+_LINK = re.compile(r"\x1b\]8;(?:id=[-0-9]*;(?:https?://|mailto:)[!-~]*|;)\x1b\\")
+"""The client's own links begin and end so; their addresses may come from anywhere."""
 
 
 def hostile(tag: str, *more: str) -> str:
@@ -63,7 +66,9 @@ def find_harm(written: bytes) -> str | None:
     at = 0
     while at < len(text):
         sequence = _ALLOWED.match(text, at)
-        if sequence is not None and SIGNATURE not in sequence[0]:
+        if (link := _LINK.match(text, at)) is not None:
+            at = link.end()
+        elif sequence is not None and SIGNATURE not in sequence[0]:
             at = sequence.end()
         elif sequence is None and is_harmless(text[at]):
             at += 1

@@ -109,6 +109,15 @@ def test_the_client_without_a_screen_writes_as_text_what_a_server_sends() -> Non
     assert command.written.count(b"Qserver") >= 3
 
 
+def test_serve_writes_the_name_of_its_model_as_text(world: World) -> None:
+    with PtySession("serve", "--model", str(world.model), "--port", "0") as command:
+        command.wait_for("ctrl+c ends it")
+        command.type("\x03")
+        assert command.wait_for_end() == 130
+    assert_harmless(command.written)
+    assert b"Qfile" in command.written
+
+
 def test_ask_writes_as_text_what_the_model_repeats(smollm2: Path) -> None:
     attack = f"{ATTACKS['window title']} {ATTACKS['colour']}"
     question = ("ask", f"Repeat exactly: {attack}", "--temperature", "0", "--max-tokens", "30")

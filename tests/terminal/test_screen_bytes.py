@@ -85,7 +85,7 @@ TITLES = {
 PICKERS = {"palette": "Commands", "theme": THEME_QUESTION, "organize": ORGANIZE_TITLE}
 WITHOUT_KEYS = tuple(action.id for action in ACTIONS if not action.keys)
 """Actions that only have a command."""
-ENDS_OR_LEAVES = ("quit", "suspend", "editor")
+ENDS_OR_LEAVES = ("quit", "suspend", "editor", "view")
 FIRST = ("details",)
 """Actions that need the answer that is there at the start."""
 LAST = ("delete", "list", "new")
@@ -262,6 +262,8 @@ def test_names_on_a_hub_are_text(world: World, environment: dict[str, str]) -> N
         client.wait_for("Licence: Qhub")
         client.type(ESCAPE)
         client.wait_for(lambda screen: "Licence: Qhub" not in screen)
+        client.type(f"hf:owner/outside{ENTER}")  # into the search of the models
+        client.wait_for("../Qhub")
         close(client, models.TITLE)
         client.type(CTRL_Q)
         assert client.wait_for_end() == 0

@@ -17,6 +17,7 @@ from baize_tui.app.conversation.drawing_rate import DrawingRate
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.list_updates import SAVED_AGAIN, ListUpdates
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.terminal_reports import report_end_unseen
 from baize_tui.app.conversation.view_state import LiveAnswer
 from baize_tui.app.widgets.status_line import (
     LOADING,
@@ -114,6 +115,7 @@ class Answers:
     ) -> None:
         """Show a turn until it ends; the person may open other conversations meanwhile."""
         load_ended = self._surface.state.load_ended
+        begun = time.monotonic()
         self._list_updates.refresh()
         self._time_left = TimeLeft()
         last: ChatEvent | None = None
@@ -136,6 +138,9 @@ class Answers:
                 self.drawing_rate.stop()
         try:
             await self._show_end(conversation_id, generated=not isinstance(last, MessageSaved))
+            if isinstance(last, AnswerFinished | AnswerFailed):
+                seconds = time.monotonic() - begun
+                await report_end_unseen(self._surface, conversation_id, seconds)
         except StoreError as error:  # also when the client is ending
             self._surface.status.show(str(error), "problem")
         if self.on_end is not None:

@@ -95,4 +95,5 @@ class AvailableCommands:
     def _conditions_of_terminal(self) -> dict[str, bool]:
         driver = self._surface.screen.app._driver
         can_suspend = driver is not None and driver.can_suspend
-        return {"editor": can_suspend, "suspend": can_suspend}
+        can_view = can_suspend and self._transcript.turn_to_work_on("assistant") is not None
+        return {"editor": can_suspend, "view": can_view, "suspend": can_suspend}

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from textual.timer import Timer
 
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.terminal_reports import update_window_title
 from baize_tui.chat.conversations import FIRST_PAGE
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, ListedConversation
@@ -40,6 +41,7 @@ class ListUpdates:
         listed = chat.conversations.list_now()
         self._version = listed.version
         self._surface.conversation_list.show(listed.conversations, None, set(), listed.unsent)
+        update_window_title(self._surface)
         self._timer = self._surface.screen.set_interval(WATCH_EVERY_S, self._watch_store)
         chat.drafts.on_change = self.refresh
         chat.listen_for_titles(self.refresh)
@@ -68,6 +70,7 @@ class ListUpdates:
         open_id, busy = surface.view.open_id, surface.chat.busy
         surface.conversation_list.show(listed.conversations, open_id, busy, listed.unsent)
         self._shown_at = time.monotonic()
+        update_window_title(surface)
 
     async def _update_title(self, conversations: Sequence[ListedConversation]) -> None:
         """Note the title of the open conversation, which its options show."""

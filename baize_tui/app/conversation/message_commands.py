@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
+from textual.app import SuspendNotSupported
 
 from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_view import ConversationView
@@ -14,6 +17,8 @@ from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import Mark, Message
 
 NO_CODE = "There is no code block in this message."
+BLOCK = "Code block {number} of {count}: "
+_COPY_AGAIN_S = 5.0
 
 
 class MessageCommands:
@@ -34,6 +39,9 @@ class MessageCommands:
         self._conversation_view = conversation_view
         self._undo_stack = undo_stack
         self._composer = composer
+        self._copied = (-1, 0, 0.0)
+        """The message and the number of the code block that was copied last, and until when the
+        same command copies the one before it."""
 
     def edit(self) -> None:
         """Put the message into the prompt; sending it creates a branch."""
@@ -171,21 +179,27 @@ class MessageCommands:
             self._copy_text(turn.text)
 
     def copy_code(self) -> None:
-        """Copy the last code block of the message."""
+        """Copy the last code block of the message; pressed again soon, the one before it."""
         turn = self._transcript.turn_to_work_on("assistant")
-        if turn is not None:
-            self.copy_block(turn.message.id, -1)
+        if turn is None:
+            return
+        message_id, number, until = self._copied
+        again = message_id == turn.message.id and time.monotonic() < until
+        self.copy_block(turn.message.id, number - 1 if again else -1)
 
     def copy_block(self, message_id: int, number: int) -> None:
-        """Copy a code block of a message, counted from 0; -1 is the last."""
+        """Copy a code block of a message, counted from 0; below that, from the last one."""
         from baize_tui.app.services.clipboard import code_blocks
 
         turn = self._transcript.turn(message_id)
         blocks = code_blocks(turn.markdown) if turn is not None else []
         if not blocks or number >= len(blocks):
             self._surface.screen.notify(NO_CODE)
-        else:
-            self._copy_text(blocks[number])
+            return
+        number %= len(blocks)
+        self._copied = message_id, number, time.monotonic() + _COPY_AGAIN_S
+        which = BLOCK.format(number=number + 1, count=len(blocks)) if len(blocks) > 1 else ""
+        self._copy_text(blocks[number], which)
 
     def has_code(self, turn: Turn) -> bool:
         """Whether the message has a code block."""
@@ -193,11 +207,29 @@ class MessageCommands:
 
         return bool(code_blocks(turn.markdown))
 
-    def _copy_text(self, text: str) -> None:
+    def _copy_text(self, text: str, what: str = "") -> None:
         from baize_tui.app.services.clipboard import copy_text
 
         screen = self._surface.screen
-        screen.notify(copy_text(screen.app, text, self._surface.state.paths.cache), markup=False)
+        notice = copy_text(screen.app, text, self._surface.state.paths.cache)
+        screen.notify(f"{what}{notice}", markup=False)
+
+    # --- viewing --------------------------------------------------------------------------------
+
+    def view(self) -> None:
+        """Open the message in the person's pager, as Markdown."""
+        from baize_tui.app.services.external_editor import EditorFailed, view_text, viewer_command
+
+        surface, turn = self._surface, self._transcript.turn_to_work_on("assistant")
+        if turn is None:
+            return
+        try:
+            with surface.screen.app.suspend():
+                view_text(turn.text, surface.state.exit_watch)
+        except (OSError, SuspendNotSupported) as error:
+            surface.status.show(f"{viewer_command()} cannot be started: {error}", "problem")
+        except EditorFailed as error:
+            surface.status.show(str(error), "problem")
 
     # --- deleting -------------------------------------------------------------------------------
 

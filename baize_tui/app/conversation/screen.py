@@ -45,6 +45,7 @@ from baize_tui.app.conversation.organizing import Organizing
 from baize_tui.app.conversation.personas import Personas
 from baize_tui.app.conversation.slash_commands import command_in, looks_like_command
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.app.conversation.terminal_reports import update_window_title
 from baize_tui.app.conversation.transfers import Transfers
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.app.conversation.view_state import ViewState
@@ -227,6 +228,8 @@ class ConversationScreen(Screen[None]):
         """Show what depends on the settings."""
         if event.table == "look":
             self.transcript.unfold_reasoning = self._state.settings.look.reasoning == "open"
+        elif event.table == "terminal":
+            update_window_title(self._surface)
         self.conversation_view.show_welcome()
         self._idle_status.update()
         self._draft_cost.count_soon()
@@ -481,6 +484,10 @@ class ConversationScreen(Screen[None]):
     def action_copy_block(self, message_id: int, number: int) -> None:
         """The word above a code block was clicked."""
         self._messages.copy_block(message_id, number)
+
+    async def action_view(self) -> None:
+        await self._save_before_leaving()
+        self._messages.view()
 
     async def action_delete(self) -> None:
         await self._messages.delete()

@@ -11,8 +11,9 @@ from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
-from baize_tui.app.screens.dialogs import CANCEL, Dialog
-from baize_tui.app.screens.model_import import parse_path
+from baize_tui.app.screens.dialogs import Dialog
+from baize_tui.app.screens.model_import import PATH_KEYS, parse_path
+from baize_tui.app.widgets.path_input import PathInput
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.import_files import ImportSummary, import_file
 from baize_tui.chat.imports.problems import ImportFailed
@@ -40,8 +41,8 @@ class ImportDialog(Dialog[ImportSummary | None]):
         with Vertical(classes="dialog"):
             yield Static(QUESTION, classes="title", markup=False)
             yield Static(KNOWN, classes="about", markup=False)
-            yield Input(compact=True, select_on_focus=False)
-            yield Static(CANCEL, id="state", markup=False)
+            yield PathInput(compact=True, select_on_focus=False)
+            yield Static(PATH_KEYS, id="state", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if path := parse_path(event.value):

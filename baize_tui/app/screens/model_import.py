@@ -22,7 +22,7 @@ from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import CANCEL, Dialog, LineDialog
 from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.state import ClientState
-from baize_tui.app.widgets.text_fields import LineInput
+from baize_tui.app.widgets.path_input import PathInput
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.importing import (
     Importable,
@@ -34,9 +34,10 @@ from baize_tui.catalog.importing import (
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, check_name, known_models
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 
-PATH_QUESTION = "Path of a GGUF model, a GGUF LoRA or an adapter folder, or hf:owner/name"
+PATH_QUESTION = "Path of a GGUF model, LoRA or adapter folder, or hf:owner/name[:quant]"
 BASE_QUESTION = "The model that the adapter is for"
 NAME_QUESTION = "{name} exists already: another name"
+PATH_KEYS = f"tab: complete the path · {CANCEL}"
 LINK = "link to the file"
 COPY = "copy the file ({size})"
 LOOKING = "looking at {path}"
@@ -72,8 +73,8 @@ class PathDialog(Dialog[Found | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(PATH_QUESTION, classes="title", markup=False)
-            yield LineInput(compact=True, select_on_focus=False)
-            yield Static(CANCEL, id="state", markup=False)
+            yield PathInput(compact=True, select_on_focus=False)
+            yield Static(PATH_KEYS, id="state", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if path := parse_path(event.value):
@@ -109,17 +110,22 @@ class ModelImport:
         self._screen = screen
 
     async def run(
-        self, base: str | None, show: Callable[[str], None]
+        self, base: str | None, show: Callable[[str], None], hub_name: str | None = None
     ) -> CatalogModel | CatalogAdapter | None:
         """What was added, or a model on the hub, which was not; None if the person cancels.
 
-        ``base`` is the model in use: what an adapter's folder is for.
+        ``base`` is the model in use: what an adapter's folder is for. With ``hub_name`` the person
+        has named the model already.
 
         Raises:
             CatalogError, ConvertError, EngineFailure, OSError: as their messages say.
         """
         async with self._engine(show) as engine:
-            found = await self._app.push_screen_wait(PathDialog(engine))
+            if hub_name is not None:
+                show(LOOKING.format(path=clean_line(hub_name)))
+                found: Found | None = await _find(hub_name, engine)
+            else:
+                found = await self._app.push_screen_wait(PathDialog(engine))
             if found is None:
                 return None
             if isinstance(found, CatalogModel):

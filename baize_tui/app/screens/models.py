@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option, OptionDoesNotExist
 
 from baize_convert.failures import ConvertError
+from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
@@ -47,6 +48,7 @@ from baize_tui.settings import SettingsError
 
 TITLE = "Models and adapters"
 HINTS = "enter use or pull · f5 cost · f6 add · f7 default · del remove · esc"
+HUB_HINT = "hf:owner/name[:quant] · enter shows its size, fit and licence before the download"
 DOWNLOAD, ACCEPT = "download", "accept and download"
 TOO_LITTLE_DISK = "too little disk: {name} takes {size}"
 NO_BASE = "{name} is for {base}, which is not downloaded yet: pull that first"
@@ -194,6 +196,8 @@ class ModelsScreen(Dialog[str | None]):
         text = ""
         if entry is not None:
             text = details_text(entry, self._plan_of(entry), self._options_key)
+        elif self._search.value.startswith(HUB_PREFIX):
+            text = HUB_HINT
         self._details.update(text)
 
     def _show_notice(self, text: str, *, busy: bool = False) -> None:
@@ -231,6 +235,8 @@ class ModelsScreen(Dialog[str | None]):
         typed, entry = self._search.value.strip(), self._highlighted
         if typed.startswith(SERVER_PREFIX):
             self._use_server(typed)
+        elif typed.startswith(HUB_PREFIX):
+            self._import(typed)
         elif entry is None:
             return
         elif isinstance(entry, CatalogModel) and entry.can_answer:
@@ -327,14 +333,18 @@ class ModelsScreen(Dialog[str | None]):
 
     # --- importing, the default, removing -------------------------------------------------------
 
-    @work(group="import")
-    async def action_import(self) -> None:
+    def action_import(self) -> None:
+        self._import(None)
+
+    @work(group="import", exclusive=True)
+    async def _import(self, hub_name: str | None) -> None:
+        """Add the model ``hub_name``, or what the person names in a dialog."""
         # Imported when used: it reads checkpoints.
         from baize_tui.app.screens.model_import import ModelImport
 
         try:
             added = await ModelImport(self._state, self).run(
-                self._current, lambda text: self._show_notice(text, busy=True)
+                self._current, lambda text: self._show_notice(text, busy=True), hub_name
             )
         except (CatalogError, ConvertError, EngineFailure, OSError) as error:
             self._show_notice(str(error))

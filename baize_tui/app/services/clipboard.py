@@ -1,7 +1,9 @@
 """Copying a text: the terminal is asked (OSC 52), and the system's clipboard program, or a file if
 there is none.
 
-Asking the terminal also works over ssh, but a terminal never says whether it did.
+Asking the terminal also works over ssh, but a terminal never says whether it did. tmux drops what
+programs ask in its default settings (set-clipboard external), but asks the terminal itself when it
+is told with its own command.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ _COMMANDS = (
     ("xclip", ("-selection", "clipboard"), "DISPLAY"),
     ("xsel", ("--clipboard", "--input"), "DISPLAY"),
     ("pbcopy", (), ""),
+    ("tmux", ("load-buffer", "-w", "-"), "TMUX"),
 )
 """Programs, their arguments, and the variable that is set where they work."""
 _TIMEOUT_S = 2.0

@@ -1,9 +1,10 @@
-"""Editing a message in the person's own editor."""
+"""Editing a message in the person's own editor, and reading one in their pager."""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -31,6 +32,29 @@ class Edited(Struct, frozen=True):
 def editor_command() -> str:
     """``$VISUAL``, ``$EDITOR`` or vi."""
     return os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+
+
+def viewer_command() -> str:
+    """``$PAGER``, less where it is installed, or the editor."""
+    return os.environ.get("PAGER") or shutil.which("less") or editor_command()
+
+
+def view_text(text: str, exit_watch: ExitWatch) -> None:
+    """Show ``text`` in the person's pager, and take nothing back; see ``edit_text``.
+
+    Raises:
+        OSError: the pager cannot be started.
+        EditorFailed: it failed, or is not a command.
+    """
+    command = _split(viewer_command())
+    with tempfile.TemporaryDirectory(prefix="baize-") as folder:
+        file = Path(folder) / "message.md"
+        file.write_text(f"{text}\n", encoding="utf-8")
+        pager = subprocess.Popen([*command, str(file)])
+        with exit_watch.at_exit_inside(lambda: pager.send_signal(signal.SIGHUP)):
+            code = pager.wait()
+    if code > 0:
+        raise EditorFailed(f"{command[0]} failed (exit code {code})")
 
 
 def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
@@ -63,9 +87,11 @@ def _split(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:  # a quotation mark without its partner
-        raise EditorFailed(f"$VISUAL or $EDITOR is not a command: {command} ({error})") from error
+        raise EditorFailed(
+            f"$VISUAL, $EDITOR or $PAGER: no command: {command} ({error})"
+        ) from error
     if not words:
-        raise EditorFailed("$VISUAL or $EDITOR is blank")
+        raise EditorFailed("$VISUAL, $EDITOR or $PAGER is blank")
     return words
 
 

@@ -60,7 +60,7 @@ def _console(look: Look, width: int) -> Console:
             "markdown.h5": Style(italic=True),
             "markdown.h6": Style(italic=True),
             "markdown.link": Style(underline=True),
-            "markdown.link_url": look.dim,
+            "markdown.link_url": Style(underline=True),
             "markdown.table.border": look.dim,
             "markdown.table.header": Style(bold=True),
         }

@@ -199,4 +199,4 @@ class MarkdownBlock(Markdown):
 @cache
 def _empty_block(code_theme: str) -> MarkdownBlock:
     # Copied for each block: the constructor compiles a parser's patterns each time.
-    return MarkdownBlock("", code_theme=code_theme, hyperlinks=False)
+    return MarkdownBlock("", code_theme=code_theme)

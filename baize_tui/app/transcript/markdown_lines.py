@@ -13,13 +13,18 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from rich.segment import Segment
 
+from baize_tui.app.transcript.inline_marks import add_marks, drawable
 from baize_tui.app.transcript.line_parts import Line
 from baize_tui.app.transcript.look import Look, draw_lines, line_text
 from baize_tui.app.transcript.markdown_elements import MarkdownBlock
 from baize_tui.app.transcript.open_code_block import OpenCodeBlock
 
 # HTML tags in an answer are text to read; Rich would leave them out.
-_PARSER = MarkdownIt("commonmark", {"html": False}).enable(["strikethrough", "table"])
+_PARSER = add_marks(
+    MarkdownIt("commonmark", {"html": False, "linkify": True}).enable(
+        ["strikethrough", "table", "linkify"]
+    )
+)
 
 
 @dataclass
@@ -96,7 +101,7 @@ class _BlockTokens:
 def _parse_blocks(source: str) -> list[_BlockTokens]:
     blocks: list[_BlockTokens] = []
     current: list[Token] = []
-    for token in _PARSER.parse(source):
+    for token in drawable(_PARSER.parse(source)):
         for child in token.children or ():
             if child.type == "softbreak":
                 child.type = "hardbreak"  # a line break of a model is meant as one

@@ -16,7 +16,13 @@ from baize_tui.engine.client.failures import (
     TemplateTimeout,
     WorkerDied,
 )
-from baize_tui.engine.client.interface import Engine, Generation, GenerationEvent, ModelSpec
+from baize_tui.engine.client.interface import (
+    Engine,
+    Generation,
+    GenerationEvent,
+    LocalEngine,
+    ModelSpec,
+)
 from baize_tui.engine.client.worker_engine import WorkerEngine
 from baize_tui.engine.client.worker_process import kill_workers
 
@@ -25,6 +31,7 @@ __all__ = [
     "EngineFailure",
     "Generation",
     "GenerationEvent",
+    "LocalEngine",
     "ModelSpec",
     "NoProfileLeft",
     "TemplateTimeout",

@@ -87,3 +87,11 @@ class Engine(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+class LocalEngine(Engine, Protocol):
+    """An engine for models on this computer."""
+
+    async def unload(self) -> None:
+        """Free the memory of the model, unless somebody else uses it."""
+        ...

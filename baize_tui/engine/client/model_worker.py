@@ -22,7 +22,7 @@ ProgressT = TypeVar("ProgressT")
 RequestT = TypeVar("RequestT", bound=Request[Any, Any])
 
 
-def _load_fields(spec: ModelSpec) -> dict[str, Any]:
+def load_fields(spec: ModelSpec) -> dict[str, Any]:
     """The fields of ``spec`` that ``Load`` has: the others are for servers."""
     return {name: getattr(spec, name) for name in Load.__struct_fields__ if hasattr(spec, name)}
 
@@ -134,7 +134,7 @@ class ModelWorker:
             request=0,
             flash_attention=flash,
             snapshot_folder=str(self._snapshots),
-            **_load_fields(spec),
+            **load_fields(spec),
         )
         request = self._without_crashed_draft(request)
         worker, answer = await self._survive(operation, request, empty_worker, self._report)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from baize_shared.server_address import SERVER_PREFIX
-from baize_tui.engine.client import Engine, EngineFailure, Generation, ModelSpec, WorkerEngine
+from baize_tui.engine.client import Engine, EngineFailure, Generation, LocalEngine, ModelSpec
 from baize_tui.engine.protocol import CheckForm, Count, Generate, LoadedModel, Warm, Warmed
 
 MISSING = "models on servers need a library: pip install 'baize-tui[server]', or pip install openai"
@@ -16,7 +16,7 @@ MISSING = "models on servers need a library: pip install 'baize-tui[server]', or
 class RoutedEngine:
     """Sends each request to the engine that has loaded the model."""
 
-    def __init__(self, local: WorkerEngine, keys_file: Path) -> None:
+    def __init__(self, local: LocalEngine, keys_file: Path) -> None:
         """``keys_file`` has the keys of servers."""
         self._local = local
         self._keys_file = keys_file

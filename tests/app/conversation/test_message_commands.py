@@ -11,6 +11,7 @@ from tests.app.pilot import (
     RunApp,
     ask,
     client,
+    notices,
     say,
     screen,
     shown,
@@ -115,6 +116,20 @@ async def test_copying_a_code_block_as_written(
         await pilot.pause()
         assert pilot.app.clipboard == long_line
         assert (paths.cache / "copied.txt").read_text() == long_line
+
+
+async def test_the_same_key_again_copies_the_code_block_before(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    answer = "```\nfirst\n```\n\n```\nsecond\n```\n\n```\nthird\n```\n"
+    async with run_app(ScriptedEngine(answer), notifications=True) as pilot:
+        await ask(pilot, "Hi", answer)
+        for name in ("third", "second", "first", "third"):
+            await pilot.press("alt+k")
+            await pilot.pause()
+            assert pilot.app.clipboard == f"{name}\n"
+        await wait_until(lambda: "Code block 1 of 3: Copied" in notices(pilot), "the notice")
 
 
 async def test_the_word_above_a_code_block_copies_it(

@@ -17,6 +17,7 @@ from baize_tui.app.services.model_plans import PlanFailure
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.plans import AdapterPlan, Plan
 from baize_tui.catalog.recipes import (
+    CatalogError,
     CatalogModel,
     NoModelInstalled,
     Recipe,
@@ -238,6 +239,37 @@ async def test_a_model_is_added_by_its_name_on_the_hub(
         await wait_until(lambda: "fits" in row_of(models, "plum"), "the model")
         await type_path(pilot, "hf:a/b")
         await wait_until(lambda: "plum is ready" in notice_text(models), "the same model")
+        await close(pilot)
+
+
+async def test_a_name_on_the_hub_can_be_typed_into_the_search(
+    run_app: RunApp, pulls: ScriptedPulls, paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def hub_model(name: str) -> CatalogModel:
+        asked.append(name)
+        if name.endswith("nothing"):
+            raise CatalogError(f"{name} has no model")
+        return CatalogModel("plum", None, Recipe(repository="hf:a/b", file="plum.gguf"))
+
+    monkeypatch.setattr("baize_tui.catalog.hub_models.hub_model", hub_model)
+    async with run_app(ScriptedEngine()) as pilot:
+        models = await open_models(pilot)
+        await pilot.press(*"hf:a/nothing", "enter")
+        await wait_until(lambda: "has no model" in notice_text(models), "the reason")
+        models.query_one(Input).value = "hf:a/b:Q4_K_M"
+        await wait_until(lambda: "licence before the download" in details(models), "the hint")
+        await pilot.press("enter")
+        await wait_until(lambda: is_open(pilot, ConfirmDialog), "the cost")
+        assert asked[-1] == "hf:a/b:Q4_K_M"
+        assert "of memory" in dialog_text(pilot)
+        assert "Licence: not stated" in dialog_text(pilot)
+        assert not recipe_file("plum", paths).exists()
+        await pilot.press("enter")
+        await wait_until(lambda: "25%" in row_of(models, "plum"), "the progress")
+        pulls.go_on.set()
+        await wait_until(lambda: "fits" in row_of(models, "plum"), "the model")
         await close(pilot)
 
 

@@ -1,0 +1,73 @@
+"""``baize-tui serve`` as a program runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import openai
+
+from baize_shared.server_address import parse_address
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running endpoint."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    model: str
+    token: str
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2].partition("/")[0])
+
+    @property
+    def spec(self) -> str:
+        return f"server:{self.url}"
+
+    @property
+    def key(self) -> str:
+        """The value of ``BAIZE_SERVER_KEY``."""
+        return f"{parse_address(self.spec).host}={self.token}"
+
+    def client(self, token: str | None = None) -> openai.OpenAI:
+        return openai.OpenAI(
+            base_url=self.url, api_key=self.token if token is None else token, max_retries=0
+        )
+
+
+@contextmanager
+def serve(*arguments: str, environment: Mapping[str, str] = {}) -> Iterator[Served]:
+    """Run ``serve`` on a free port until the block ends, then interrupt it as Ctrl-C does."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "baize_tui", "serve", "--port", "0", "--json", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
+    )
+    try:
+        yield Served(process, **json.loads(_object(process)))
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate()
+        assert b"Traceback" not in errors, errors
+
+
+def _object(process: subprocess.Popen[bytes]) -> bytes:
+    """The JSON object that the process prints."""
+    assert process.stdout is not None
+    printed = b""
+    while not printed.endswith(b"}\n"):
+        line = process.stdout.readline()
+        assert line, process.stderr and process.stderr.read()
+        printed += line
+    return printed
