@@ -38,6 +38,11 @@ class Action(Struct, frozen=True):
         return "/" + self.id.replace("_", "-")
 
     @property
+    def binding(self) -> str:
+        """Its keys as Textual takes them; without any, one that no keyboard has."""
+        return ",".join(self.keys) or f"no-key-{self.id}"
+
+    @property
     def keys(self) -> tuple[str, ...]:
         return tuple(key for key in (self.key, self.other_key) if key)
 
@@ -69,6 +74,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
     Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
     Action("details", "alt+i", "Details", "Show how the answer was made"),
+    Action("tokens", "", "Token probabilities", "Show how likely each token of the answer was"),
+    Action("replay", "", "Replay", "Generate the answer again, and compare the two"),
+    Action("inspect", "", "What the model reads", "Show the prompt token by token"),
     Action("start", "alt+home", "First message", "Scroll to the first message"),
     Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
     Action(
@@ -209,7 +217,7 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
             raise SettingsError(f"{at}: {key} is needed for typing; combine it with ctrl+ or alt+")
     by_key: dict[str, str] = {}
     for action in actions_with_keys(keys):
-        other = by_key.setdefault(action.key, action.id)
+        other = by_key.setdefault(action.key or action.id, action.id)
         if other != action.id:
             new, old = (action.id, other) if action.id in keys else (other, action.id)
             raise SettingsError(

@@ -35,6 +35,7 @@ from baize_tui.app.conversation.finding import Finding
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.indexing import INDEX_GROUP, Indexing
 from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
+from baize_tui.app.conversation.looking_inside import LOOK_GROUP, LookingInside
 from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
@@ -76,9 +77,7 @@ class ConversationScreen(Screen[None]):
 
     AUTO_FOCUS = "#prompt"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            ",".join(action.keys), action.id, action.title, id=action.id, show=False, priority=True
-        )
+        Binding(action.binding, action.id, action.title, id=action.id, show=False, priority=True)
         for action in ACTIONS
         if not action.only_in_prompt and action.id not in APP_ACTIONS
     ]
@@ -125,6 +124,7 @@ class ConversationScreen(Screen[None]):
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
+        self._looking_inside = LookingInside(surface, idle_status, view, self.answers)
         self._finding = Finding(surface, view, composer)
         self.indexing = Indexing(surface)
         self._available_commands = AvailableCommands(
@@ -324,6 +324,8 @@ class ConversationScreen(Screen[None]):
             self._surface.focus_prompt()
         elif self._finding.bar.is_open:
             self._finding.end()
+        elif self._looking_inside.stop():
+            self._idle_status.show()
         else:
             self._asking.stop()
 
@@ -418,6 +420,15 @@ class ConversationScreen(Screen[None]):
 
     async def action_details(self) -> None:
         await self._messages.show_details()
+
+    def action_inspect(self) -> None:
+        self._start_command(self._looking_inside.show_prompt, LOOK_GROUP)
+
+    def action_tokens(self) -> None:
+        self._start_command(self._looking_inside.show_tokens, LOOK_GROUP)
+
+    def action_replay(self) -> None:
+        self._start_command(self._looking_inside.replay, LOOK_GROUP)
 
     async def action_show_details(self, message_id: int) -> None:
         """The line below an answer was clicked."""

@@ -12,8 +12,12 @@ from baize_tui.engine.protocol import (
     Delta,
     Finished,
     Generate,
+    Judge,
+    Judged,
     LoadedModel,
     Prefilling,
+    PromptRead,
+    ReadPrompt,
     ThreadsChosen,
     Warm,
     Warmed,
@@ -63,6 +67,22 @@ class Engine(Protocol):
     def generate(self, request: Generate) -> Generation: ...
 
     async def count(self, request: Count) -> int: ...
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        """The tokens of a prompt, as the model reads them.
+
+        Raises:
+            EngineFailure: the template failed, or a server reads it.
+        """
+        ...
+
+    async def judge(self, request: Judge) -> Judged:
+        """How likely each token of an answer was. Cancelling the task stops it.
+
+        Raises:
+            EngineFailure: it is too long, an adapter is for another model, or a server has it.
+        """
+        ...
 
     async def warm(self, request: Warm) -> Warmed:
         """Read a prompt into the KV cache. Cancelling the task stops it at once."""
