@@ -82,6 +82,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
     Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
     Action("details", "alt+i", "Details", "Show how the answer was made"),
+    Action("tokens", "", "Token probabilities", "Show how likely each token of the answer was"),
+    Action("replay", "", "Replay", "Generate the answer again, and compare the two"),
+    Action("inspect", "", "What the model reads", "Show the prompt token by token"),
     Action("start", "alt+home", "First message", "Scroll to the first message"),
     Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
     Action(

@@ -32,6 +32,7 @@ from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.events import AnswerFailed, ChatEvent, EngineUse, MessageSaved
 from baize_tui.chat.idle_work import IdleWork
+from baize_tui.chat.inspecting import Inspecting
 from baize_tui.chat.messages import Messages
 from baize_tui.chat.search import Search
 from baize_tui.chat.store_thread import StoreThread
@@ -108,6 +109,9 @@ class Chat:
             self.conversations,
             self.drafts,
             cutter,
+        )
+        self.inspecting = Inspecting(
+            engine, self._lock, self.active_model, self.options, store_thread
         )
         self._thread = store_thread
         self._store = store_thread.store

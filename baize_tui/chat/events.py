@@ -18,10 +18,10 @@ class MessageSaved(Struct, frozen=True):
 
 
 class EngineUse(Struct, frozen=True):
-    """What the engine is used for: an answer in the conversation ``title``, a title for it, or
-    loading the model ``title``."""
+    """What the engine is used for: an answer in the conversation ``title``, a title for it, a look
+    into it, or loading the model ``title``."""
 
-    work: Literal["answer", "load", "title"]
+    work: Literal["answer", "load", "look", "title"]
     title: str
 
 

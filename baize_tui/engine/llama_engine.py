@@ -10,6 +10,7 @@ from pathlib import Path
 from baize_tui.engine.adapters import AdapterSwitch
 from baize_tui.engine.answer import Answer
 from baize_tui.engine.guessing import Guessing
+from baize_tui.engine.judging import judge
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.likelihood import logits, losses
 from baize_tui.engine.llama.abort import AbortFlag
@@ -28,6 +29,7 @@ from baize_tui.engine.loading import (
 from baize_tui.engine.measuring import context_size
 from baize_tui.engine.model_header import read_chat_model
 from baize_tui.engine.profiles import FULL, MachineProfile
+from baize_tui.engine.prompts.prompt_pieces import prompt_pieces
 from baize_tui.engine.prompts.prompt_reader import PromptReader
 from baize_tui.engine.protocol import (
     AdapterUse,
@@ -35,9 +37,13 @@ from baize_tui.engine.protocol import (
     Delta,
     Finished,
     Generate,
+    Judge,
+    Judged,
     Load,
     Prefilling,
     Prompt,
+    PromptRead,
+    ReadPrompt,
     ThreadsChosen,
     Warm,
     Warmed,
@@ -176,6 +182,16 @@ class LlamaEngine:
         """
         check_grammar(self.vocabulary, grammar)
 
+    def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        """The prompt as the model reads it.
+
+        Raises:
+            TemplateError: the chat template failed.
+        """
+        ids = self.prompt_ids(request.prompt)
+        cached = self.cache.shared_with(ids)
+        return PromptRead(request.request, prompt_pieces(ids, cached, self.vocabulary))
+
     # --- answers --------------------------------------------------------------------------------
 
     def generate(
@@ -310,7 +326,7 @@ class LlamaEngine:
         """What does not work any more, for the person to know."""
         return [*filter(None, (self.take_snapshot_problem(), self._guessing.take_problem()))]
 
-    def _reuse(self, request: Generate | Warm, ids: Sequence[int]) -> int:
+    def _reuse(self, request: Generate | Warm | Judge, ids: Sequence[int]) -> int:
         """Cut the cache to what it shares with ``ids``, add what was saved, and return its length.
 
         Raises:
@@ -332,7 +348,7 @@ class LlamaEngine:
         snapshots.restore(owner, ids)
         return self.cache.reuse(ids)
 
-    def _shift(self, request: Generate | Warm, ids: Sequence[int]) -> None:
+    def _shift(self, request: Generate | Warm | Judge, ids: Sequence[int]) -> None:
         """Shift the cache if ``request`` allows it."""
         if isinstance(request, Generate) and request.shift:
             self.cache.shift_to(ids)
@@ -372,6 +388,33 @@ class LlamaEngine:
         return ids[:kept] + self._prompts.tokenizer.plain(rest.decode("utf-8", "ignore"))
 
     # --- likelihoods ----------------------------------------------------------------------------
+
+    def judge(
+        self,
+        request: Judge,
+        on_rendered: Callable[[], None] = lambda: None,
+        on_estimate: Callable[[Prefilling], None] = lambda _: None,
+    ) -> Iterator[Prefilling | Judged]:
+        """How likely each token of an answer was; the last event is ``Judged``.
+
+        Raises:
+            Aborted: the abort flag is set.
+            TooLongError: prompt and answer exceed the context.
+            TemplateError, ModelFileError, EngineError: as for ``generate``.
+        """
+        self.threads.begin_reading()
+        prompt = self.prompt_ids(request.prompt)
+        on_rendered()
+        self._check_length(prompt, len(request.ids))
+        try:
+            reused = self._reuse(request, prompt[:-1])
+            yield from self._prefill(request.request, prompt, reused, on_estimate)
+            self.threads.begin_writing()
+            last, choices = prompt[-1], request.choices
+            judged = [*judge(self.cache, self.vocabulary, last, request.ids, choices)]
+        finally:
+            self.threads.end()
+        yield Judged(request.request, judged)
 
     def losses(self, ids: Sequence[int], adapters: list[AdapterUse]) -> list[float]:
         """The negative log-likelihood of each of ``ids`` after the first, in nats.

@@ -57,6 +57,8 @@ from baize_tui.engine.protocol import (
     Generate,
     Inspect,
     Inspected,
+    Judge,
+    Judged,
     Load,
     Loaded,
     Loading,
@@ -65,6 +67,8 @@ from baize_tui.engine.protocol import (
     Measure,
     Measured,
     Prefilling,
+    PromptRead,
+    ReadPrompt,
     Rendered,
     Rendering,
     Request,
@@ -120,6 +124,8 @@ class Worker:
             Forget: self._forget,
             Count: self._count,
             CheckForm: self._check_form,
+            ReadPrompt: self._read_prompt,
+            Judge: self._judge,
             Tokenize: self._tokenize,
             Encode: self._encode,
             WriteTemplate: self._write_template,
@@ -276,6 +282,21 @@ class Worker:
         self._loaded().check_grammar(request.grammar)
         return FormChecked(request.request)
 
+    def _read_prompt(self, request: ReadPrompt) -> PromptRead:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        return engine.read_prompt(request)
+
+    def _judge(self, request: Judge) -> Judged:
+        engine = self._loaded()
+        self._send(Rendering(request.request))
+        rendered = Rendered(request.request)
+        for event in engine.judge(request, lambda: self._send(rendered), self._send):
+            if isinstance(event, Judged):
+                return event
+            self._send(event)
+        raise AssertionError("judging ends with Judged")
+
     def _score(self, request: Score) -> Scored:
         return Scored(request.request, self._loaded().losses(request.ids, request.adapters))
 
@@ -372,7 +393,7 @@ def _failure(request: AnyRequest, error: Exception) -> Failed:
         return Failed(request.request, "too_long", str(error), error.tokens, error.n_ctx)
     if isinstance(error, TemplateError):
         name = "template"
-        if isinstance(request, Generate | Warm | Count | WriteTemplate):
+        if isinstance(request, Generate | Warm | Count | ReadPrompt | Judge | WriteTemplate):
             name = request.prompt.template_name
         elif isinstance(request, TimeAnswer):
             name = request.answer.prompt.template_name

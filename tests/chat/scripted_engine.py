@@ -19,17 +19,26 @@ from baize_tui.engine.protocol import (
     Finished,
     FinishReason,
     Generate,
+    Judge,
+    Judged,
+    JudgedToken,
     LoadedModel,
     Prefilling,
     Prompt,
+    PromptPiece,
+    PromptRead,
+    ReadPrompt,
     Stats,
     ThreadsChosen,
+    TokenChoice,
     Warm,
     Warmed,
 )
 
 TOKENIZER = "scripted"
 SUMMARY = "They counted words."
+CONTROL, OTHER = "<|turn|>", "pears "
+"""The control token before each message, and a token that is always as likely as the chosen one."""
 
 
 def model(tmp_file: str = "/nowhere/scripted.gguf", name: str = "scripted") -> CatalogModel:
@@ -198,6 +207,7 @@ class ScriptedEngine:
         """The stop strings that the model file names."""
         self.loads: list[ModelSpec] = []
         self.warmed: list[Warm] = []
+        self.judged: list[Judge] = []
         self.saved = 0
         """How often the state was to be saved."""
         self.save_problem = ""
@@ -251,6 +261,28 @@ class ScriptedEngine:
     async def warm(self, request: Warm) -> Warmed:
         self.warmed.append(request)
         return Warmed(0, self.tokens_of(request.prompt), 0)
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        pieces: list[PromptPiece] = []
+        for message in request.prompt.messages:
+            words = len(message.content.split())
+            pieces.append(PromptPiece(CONTROL, 1, True, False))
+            pieces.append(PromptPiece(message.content, words, False, False))
+        return PromptRead(0, pieces)
+
+    async def judge(self, request: Judge) -> Judged:
+        """The tokens of the answer are as likely as ``OTHER``, which no answer has."""
+        self.judged.append(request)
+        tokens = [TokenChoice(id, self.pieces[id], 0.4) for id in request.ids]
+        other = TokenChoice(self.other_id, OTHER, 0.4)
+        return Judged(0, [JudgedToken(token, [token, other]) for token in tokens])
+
+    @property
+    def other_id(self) -> int:
+        """The token that is as likely as each in an answer."""
+        if OTHER not in self.pieces:
+            self.pieces.append(OTHER)
+        return self.pieces.index(OTHER)
 
     async def save_cache(self) -> str:
         self.saved += 1

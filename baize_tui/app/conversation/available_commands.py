@@ -85,6 +85,8 @@ class AvailableCommands:
             "good": has_ended,
             "bad": has_ended,
             "details": has_ended,
+            "tokens": has_ended and not self._surface.chat.engine_in_use,
+            "replay": has_ended and not self._surface.chat.engine_in_use,
             "pin": turn is not None and not turn.growing,
             "find": bool(turns),
             "unfold": self._surface.prompt.is_beside_paste

@@ -38,6 +38,7 @@ from baize_tui.app.conversation.finding import Finding
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.indexing import INDEX_GROUP, Indexing
 from baize_tui.app.conversation.list_updates import READ_GROUP, ListUpdates
+from baize_tui.app.conversation.looking_inside import LOOK_GROUP, LookingInside
 from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.message_queue import MessageQueue
 from baize_tui.app.conversation.model_loading import ModelLoading
@@ -131,6 +132,7 @@ class ConversationScreen(Screen[None]):
         self._conversations = ConversationCommands(
             surface, idle_status, list_updates, view, undo_stack
         )
+        self._looking_inside = LookingInside(surface, idle_status, view, self.answers)
         self._finding = Finding(surface, view, composer)
         self._branches = BranchNavigation(surface, view, composer, self._finding, undo_stack)
         self._organizing = Organizing(surface, list_updates, view, undo_stack)
@@ -357,6 +359,8 @@ class ConversationScreen(Screen[None]):
             self._finding.end()
         elif self._attaching.is_open:
             self._attaching.close()
+        elif self._looking_inside.stop():
+            self._idle_status.show()
         else:
             self._asking.stop()
 
@@ -451,6 +455,15 @@ class ConversationScreen(Screen[None]):
 
     async def action_details(self) -> None:
         await self._messages.show_details()
+
+    def action_inspect(self) -> None:
+        self._start_command(self._looking_inside.show_prompt, LOOK_GROUP)
+
+    def action_tokens(self) -> None:
+        self._start_command(self._looking_inside.show_tokens, LOOK_GROUP)
+
+    def action_replay(self) -> None:
+        self._start_command(self._looking_inside.replay, LOOK_GROUP)
 
     async def action_show_details(self, message_id: int) -> None:
         """The line below an answer was clicked."""

@@ -25,7 +25,7 @@ _ANY_WIDTH = 1 << 20
 _GAP, _LAST_COLUMN = 2, 24
 """Cells between two columns, and what the last one needs to be readable."""
 HELP_TITLE = "Keys and commands"
-CANCEL = "esc: cancel"
+CANCEL, CLOSE = "esc: cancel", "esc: close"
 
 
 class Dialog(ModalScreen[Result]):
@@ -150,6 +150,23 @@ class ConfirmDialog(Dialog[bool | None]):
 
     def action_yes(self) -> None:
         self.dismiss(True)
+
+
+class NoteDialog(Dialog[None]):
+    """A text to read."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter,q", "close", priority=True)]
+
+    def __init__(self, title: str, text: str) -> None:
+        super().__init__()
+        self._title_text = title
+        self._text = text
+
+    def compose(self) -> ComposeResult:
+        with VerticalScroll(classes="dialog"):
+            yield Static(self._title_text, classes="title", markup=False)
+            yield Static(self._text, markup=False)
+            yield Static(f"\n{CLOSE}", classes="about", markup=False)
 
 
 class HelpScreen(Dialog[None]):

@@ -155,6 +155,8 @@ def waiting_text(use: EngineUse) -> str:
             return f"waiting for the answer in “{fitted(use.title, _TITLE)}”"
         case "title":
             return f"waiting for the title of “{fitted(use.title, _TITLE)}”"
+        case "look":
+            return f"waiting for a look into “{fitted(use.title, _TITLE)}”"
         case "load":
             return f"waiting until {fitted(use.title, _TITLE)} is loaded"
 

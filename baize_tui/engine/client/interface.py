@@ -13,8 +13,12 @@ from baize_tui.engine.protocol import (
     Delta,
     Finished,
     Generate,
+    Judge,
+    Judged,
     LoadedModel,
     Prefilling,
+    PromptRead,
+    ReadPrompt,
     ThreadsChosen,
     Warm,
     Warmed,
@@ -70,6 +74,22 @@ class Engine(Protocol):
 
         Raises:
             EngineFailure: its grammar is wrong, or the server takes none.
+        """
+        ...
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        """The tokens of a prompt, as the model reads them.
+
+        Raises:
+            EngineFailure: the template failed, or a server reads it.
+        """
+        ...
+
+    async def judge(self, request: Judge) -> Judged:
+        """How likely each token of an answer was. Cancelling the task stops it.
+
+        Raises:
+            EngineFailure: it is too long, an adapter is for another model, or a server has it.
         """
         ...
 

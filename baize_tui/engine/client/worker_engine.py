@@ -33,9 +33,13 @@ from baize_tui.engine.protocol import (
     Generate,
     GgufHeader,
     Inspect,
+    Judge,
+    Judged,
     LoadedModel,
     Measure,
     Prompt,
+    PromptRead,
+    ReadPrompt,
     Request,
     SaveCache,
     Score,
@@ -126,7 +130,8 @@ class WorkerEngine:
         Raises:
             EngineFailure: the worker reported a failure, or died under every profile.
         """
-        key = self._template_key(request) if isinstance(request, Count | Warm) else None
+        with_template = Count | Warm | ReadPrompt | Judge
+        key = self._template_key(request) if isinstance(request, with_template) else None
         self._refuse_endless(key)
         try:
             return await self._model_worker.request(request)
@@ -168,7 +173,7 @@ class WorkerEngine:
         if key in self._endless_templates:
             raise TemplateTimeout(TEMPLATE_DEADLINE_S)
 
-    def _template_key(self, request: Generate | Count | Warm) -> _TemplateKey:
+    def _template_key(self, request: Generate | Count | Warm | ReadPrompt | Judge) -> _TemplateKey:
         spec = self._model_worker.spec
         return (spec.path if spec is not None else "", request.prompt.template)
 
@@ -208,7 +213,23 @@ class WorkerEngine:
         """
         await self.request(request)
 
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        """The tokens of a prompt, as the model reads them.
+
+        Raises:
+            EngineFailure: the template failed.
+        """
+        return await self.request(request)
+
     # --- likelihoods ----------------------------------------------------------------------------
+
+    async def judge(self, request: Judge) -> Judged:
+        """How likely each token of an answer was. Cancelling the task stops it.
+
+        Raises:
+            EngineFailure: it is too long, or an adapter is for another model.
+        """
+        return await self.request(request)
 
     async def losses(self, ids: list[int], adapters: Sequence[AdapterUse] = ()) -> list[float]:
         """The negative log-likelihood of each of ``ids`` after the first, in nats.

@@ -135,6 +135,46 @@ class FormChecked(Struct, frozen=True, tag="form_checked"):
     request: int
 
 
+class PromptPiece(Struct, frozen=True):
+    """Tokens of a prompt that follow each other and are alike: a text, or one control token."""
+
+    text: str
+    tokens: int
+    is_control: bool
+    is_cached: bool
+    """Whether the KV cache has it, so that it need not be read again."""
+
+
+class PromptRead(Struct, frozen=True, tag="prompt_read"):
+    """What the model reads of the prompt, from its first token to its last."""
+
+    request: int
+    pieces: list[PromptPiece]
+
+
+class TokenChoice(Struct, frozen=True):
+    """A token that could be at a place; ``probability`` is the model's own, before sampling."""
+
+    id: int
+    text: str
+    """As much of it as is text: a token may end inside a character."""
+    probability: float
+
+
+class JudgedToken(Struct, frozen=True):
+    """A token of an answer, with the likeliest ones at its place, the likeliest first."""
+
+    chosen: TokenChoice
+    likeliest: list[TokenChoice]
+
+
+class Judged(Struct, frozen=True, tag="judged"):
+    """How likely each token of an answer was."""
+
+    request: int
+    tokens: list[JudgedToken]
+
+
 class Tokenized(Struct, frozen=True, tag="tokenized"):
     """The ids of the text."""
 
@@ -245,6 +285,8 @@ Event = (
     | Forgotten
     | Counted
     | FormChecked
+    | PromptRead
+    | Judged
     | Tokenized
     | Encoded
     | TemplateWritten

@@ -24,12 +24,14 @@ from baize_tui.engine.protocol.events import (
     Forgotten,
     FormChecked,
     Inspected,
+    Judged,
     Loaded,
     Loading,
     LogitsWritten,
     LoopTimed,
     Measured,
     Prefilling,
+    PromptRead,
     Scored,
     TemplateWritten,
     ThreadsChosen,
@@ -182,6 +184,28 @@ class CheckForm(Request[FormChecked, Never], frozen=True, tag="check_form"):
     grammar: str
 
 
+class ReadPrompt(Request[PromptRead, Never], frozen=True, tag="read_prompt"):
+    """The tokens of ``prompt``, as the model reads them."""
+
+    activity: ClassVar[str] = "reading the prompt"
+    needs_model: ClassVar[bool] = True
+    prompt: Prompt
+
+
+class Judge(Request[Judged, Prefilling], frozen=True, tag="judge"):
+    """How likely the loaded model considers each of ``ids`` after ``prompt``, and what else."""
+
+    activity: ClassVar[str] = "reading an answer"
+    needs_model: ClassVar[bool] = True
+    prompt: Prompt
+    ids: list[int]
+    adapters: list[AdapterUse] = []
+    conversation: str = ""
+    """As in ``Generate``."""
+    choices: int = 5
+    """How many of the likeliest tokens are given for each place."""
+
+
 class Tokenize(FileRequest[Tokenized, Never], frozen=True, tag="tokenize"):
     """Tokenize ``text`` alone with the vocabulary of the GGUF file ``path``; no weight is read."""
 
@@ -294,6 +318,8 @@ AnyRequest = (
     | Forget
     | Count
     | CheckForm
+    | ReadPrompt
+    | Judge
     | Tokenize
     | Encode
     | WriteTemplate

@@ -12,7 +12,18 @@ from baize_shared.offline import is_offline
 from baize_shared.sanitizer import clean_line
 from baize_shared.server_address import AddressError, parse_address
 from baize_tui.engine.client import EngineFailure, Generation, ModelSpec
-from baize_tui.engine.protocol import CheckForm, Count, Generate, LoadedModel, Warm, Warmed
+from baize_tui.engine.protocol import (
+    CheckForm,
+    Count,
+    Generate,
+    Judge,
+    Judged,
+    LoadedModel,
+    PromptRead,
+    ReadPrompt,
+    Warm,
+    Warmed,
+)
 from baize_tui.engine.remote.http_client import open_client
 from baize_tui.engine.remote.open_server import OpenServer
 from baize_tui.engine.remote.remote_generation import RemoteGeneration
@@ -20,6 +31,8 @@ from baize_tui.engine.remote.request_body import can_switch_thinking, form_body
 from baize_tui.engine.remote.server_facts import find_facts
 from baize_tui.engine.remote.server_faults import ServerFaults
 from baize_tui.engine.remote.server_keys import find_key, how_to_give
+
+READS_ITSELF = "the server turns the conversation into tokens itself: they cannot be shown"
 
 
 class RemoteEngine:
@@ -102,6 +115,12 @@ class RemoteEngine:
             EngineFailure: it cannot; nothing was sent to find out.
         """
         form_body(request.form, request.grammar, self._require().facts)
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        raise EngineFailure(READS_ITSELF)
+
+    async def judge(self, request: Judge) -> Judged:
+        raise EngineFailure(READS_ITSELF)
 
     async def warm(self, request: Warm) -> Warmed:
         """Nothing is sent that nobody has asked for."""

@@ -8,7 +8,18 @@ from pathlib import Path
 
 from baize_shared.server_address import SERVER_PREFIX
 from baize_tui.engine.client import Engine, EngineFailure, Generation, LocalEngine, ModelSpec
-from baize_tui.engine.protocol import CheckForm, Count, Generate, LoadedModel, Warm, Warmed
+from baize_tui.engine.protocol import (
+    CheckForm,
+    Count,
+    Generate,
+    Judge,
+    Judged,
+    LoadedModel,
+    PromptRead,
+    ReadPrompt,
+    Warm,
+    Warmed,
+)
 
 MISSING = "models on servers need a library: pip install 'baize-tui[server]', or pip install openai"
 
@@ -76,6 +87,12 @@ class RoutedEngine:
 
     async def check_form(self, request: CheckForm) -> None:
         await self._require().check_form(request)
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        return await self._require().read_prompt(request)
+
+    async def judge(self, request: Judge) -> Judged:
+        return await self._require().judge(request)
 
     async def warm(self, request: Warm) -> Warmed:
         return await self._require().warm(request)

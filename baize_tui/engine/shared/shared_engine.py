@@ -23,9 +23,13 @@ from baize_tui.engine.protocol import (
     Failed,
     Forget,
     Generate,
+    Judge,
+    Judged,
     Load,
     LoadedModel,
     Loading,
+    PromptRead,
+    ReadPrompt,
     Request,
     SaveCache,
     Warm,
@@ -75,6 +79,12 @@ class SharedEngine:
 
     async def count(self, request: Count) -> int:
         return (await self._answer(request)).tokens
+
+    async def read_prompt(self, request: ReadPrompt) -> PromptRead:
+        return await self._answer(request)
+
+    async def judge(self, request: Judge) -> Judged:
+        return await self._answer(request)
 
     async def check_form(self, request: CheckForm) -> None:
         await self._answer(request)
