@@ -87,9 +87,11 @@ PLACES: dict[str, Reach] = {
     "trash": ("ctrl+b", "delete", "delete", "alt+shift+t", "t", "r", "enter"),
     "archive": ("a", "enter", "alt+shift+t", "a", "enter", "ctrl+n", "alt+shift+t", "enter"),
     "files": ("at",),
-    "form": (*"/json", "enter"),
-    "persona": (*"/persona", "enter"),
-    "variables": (*"/prompts", "space", *"explain", "enter"),
+    "tokens": ("a", "enter", "slash", *"tokens", "enter"),
+    "prompt": ("a", "enter", "slash", *"inspect", "enter"),
+    "form": ("slash", *"json", "enter"),
+    "persona": ("slash", *"persona", "enter"),
+    "variables": ("slash", *"prompts", "space", *"explain", "enter"),
 }
 """Screens and states, with the keys that lead there from the conversation."""
 CASES = [(place, size) for place in PLACES for size in SIZES]

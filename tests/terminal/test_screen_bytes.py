@@ -16,6 +16,7 @@ from textual.screen import ModalScreen
 
 import baize_tui.app
 from baize_tui.app.actions import ACTIONS
+from baize_tui.app.conversation import looking_inside
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
 from baize_tui.app.conversation.personas import PERSONA_QUESTION, PROMPT_QUESTION
@@ -26,9 +27,11 @@ from baize_tui.app.screens import (
     export_dialog,
     import_dialog,
     models,
+    prompt_view,
     search,
     settings,
     shelves,
+    token_view,
     variables,
 )
 from baize_tui.app.screens.dialogs import HELP_TITLE
@@ -62,6 +65,9 @@ SCREENS = {
     "TrashScreen": "trash",
     "DescribedPicker": "persona",
     "VariablesScreen": "prompts",
+    "PromptView": "inspect",
+    "TokenView": "tokens",
+    "NoteDialog": "replay",
 }
 """Every screen over the conversation, and the id of the action that leads to it."""
 TITLES = {
@@ -72,6 +78,9 @@ TITLES = {
     "rename": TITLE_QUESTION,
     "compare": "Compare",
     "details": answer_details.TITLE,
+    "inspect": prompt_view.TITLE,
+    "tokens": token_view.TITLE,
+    "replay": looking_inside.REPLAY,
     "export": export_dialog.TITLE,
     "import": import_dialog.QUESTION,
     "search": search.TITLE,
@@ -83,8 +92,7 @@ TITLES = {
     "prompts": PROMPT_QUESTION,
 }
 PICKERS = {"palette": "Commands", "theme": THEME_QUESTION, "organize": ORGANIZE_TITLE}
-WITHOUT_KEYS = tuple(action.id for action in ACTIONS if not action.keys)
-"""Actions that only have a command."""
+OF_ENDED_ANSWERS = ("tokens", "replay")
 ENDS_OR_LEAVES = ("quit", "suspend", "editor", "view")
 FIRST = ("details",)
 """Actions that need the answer that is there at the start."""
@@ -149,16 +157,6 @@ def close(client: PtySession, title: str) -> None:
     client.wait_for(lambda screen: title not in screen)
 
 
-def run_command(client: PtySession, action_id: str) -> None:
-    """Run an action that has no key."""
-    client.type(CTRL_P)
-    client.wait_for(PICKERS["palette"])
-    (title,) = [action.title for action in ACTIONS if action.id == action_id]
-    client.type(title)
-    client.type(ENTER)
-    client.wait_for(lambda screen: PICKERS["palette"] not in screen)
-
-
 def subclasses(kind: type[Any]) -> Iterator[type[Any]]:
     for each in kind.__subclasses__():
         yield each
@@ -195,12 +193,10 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
 
 
 def test_every_action_writes_only_text(client: PtySession) -> None:
-    ids = {action.id for action in ACTIONS} - {*ENDS_OR_LEAVES, *FIRST, *LAST}
+    others = {*ENDS_OR_LEAVES, *OF_ENDED_ANSWERS, *FIRST, *LAST}
+    ids = {action.id for action in ACTIONS} - others
     for action in (*FIRST, *sorted(ids), *LAST):
-        if action in WITHOUT_KEYS:
-            run_command(client, action)
-        else:
-            client.type(key_of(action))
+        run(client, action)
         if (title := (TITLES | PICKERS).get(action)) is not None:
             client.wait_for(title)
             close(client, title)
@@ -209,6 +205,15 @@ def test_every_action_writes_only_text(client: PtySession) -> None:
     client.type(key_of("help"))
     client.wait_for(HELP_TITLE)
     close(client, HELP_TITLE)
+
+
+def test_tokens_and_replays_are_text(client: PtySession) -> None:
+    client.type(key_of("again"))
+    client.wait_for("prompt tokens reused")
+    for action in OF_ENDED_ANSWERS:
+        run(client, action)
+        client.wait_for(TITLES[action])
+        close(client, TITLES[action])
 
 
 def test_pastes_are_text(client: PtySession) -> None:
@@ -271,11 +276,11 @@ def test_names_on_a_hub_are_text(world: World, environment: dict[str, str]) -> N
 
 
 def test_personas_and_prompts_are_text(client: PtySession) -> None:
-    run_command(client, "persona")
+    run(client, "persona")
     client.wait_for(lambda screen: PERSONA_QUESTION in screen and "Qpersona" in screen)
     client.type("mine" + ENTER)
     client.wait_for(lambda screen: PERSONA_QUESTION not in screen and "mine: Qpersona" in screen)
-    run_command(client, "prompts")
+    run(client, "prompts")
     client.wait_for(lambda screen: PROMPT_QUESTION in screen and "Qprompt" in screen)
     client.type("mine" + ENTER)
     client.wait_for(variables.HINT)

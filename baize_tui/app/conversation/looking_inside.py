@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 LOOK_GROUP = "look"
 """The group of the worker that looks."""
+REPLAY = "Replay"
 WORKING = "reading the answer token by token · {key} stops"
 REPLAYING = "generating the answer again · {key} stops"
 SAME = "The same answer came again, token for token."
@@ -98,7 +99,7 @@ class LookingInside:
         replay = await self._try(self._surface.chat.inspecting.replay(message))
         if replay is not None:
             text = "\n".join(replay_lines(replay))
-            self._surface.screen.app.push_screen(NoteDialog("Replay", text))
+            self._surface.screen.app.push_screen(NoteDialog(REPLAY, text))
 
     async def _answer(self) -> Message | None:
         """The selected answer, or the last one, with its tokens."""
