@@ -51,7 +51,8 @@ def test_the_keys_page_is_the_table() -> None:
 @pytest.mark.parametrize("taker", TAKERS, ids=lambda taker: taker.name)
 def test_every_action_has_a_key_that_programs_around_the_client_let_through(taker: Taker) -> None:
     assert taker.source
-    without = [action.id for action in ACTIONS if taker.keys.issuperset(action.keys)]
+    with_keys = [action for action in ACTIONS if action.keys]
+    without = [action.id for action in with_keys if taker.keys.issuperset(action.keys)]
     assert without == []
 
 

@@ -14,6 +14,7 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.answer_options import Answerer
 from baize_tui.paths import Paths
+from baize_tui.store.draft_parts import WrittenMessage, as_written
 from baize_tui.store.records import Conversation
 
 QUESTION = "Question for both"
@@ -60,19 +61,20 @@ class Comparing:
         answerers = await app.push_screen_wait(Picker(f"Compare {own.label} with", choices))
         if answerers is None:
             return
-        draft = self._surface.prompt.draft
-        question: str | None = draft
-        if not question:
-            question = await app.push_screen_wait(LineDialog(QUESTION))
-        if not question:
-            return
+        draft = as_written(self._surface.prompt.parts)
+        question = draft
+        if not draft.text:
+            typed = await app.push_screen_wait(LineDialog(QUESTION))
+            if not typed:
+                return
+            question = WrittenMessage(typed, form=draft.form)
         conversation = await self._conversation_view.begin()
-        if await self._ask(conversation, question, answerers) and draft:
+        if await self._ask(conversation, question, answerers) and draft.text:
             sent = self._composer.take(self._surface.prompt.give_away())
             await self._surface.chat.drafts.remove(sent.id)
 
     async def _ask(
-        self, conversation: Conversation, question: str, answerers: tuple[Answerer, ...]
+        self, conversation: Conversation, question: WrittenMessage, answerers: tuple[Answerer, ...]
     ) -> bool:
         """Show the answers; returns whether the question was saved."""
         from baize_tui.app.screens.side_by_side import SideBySide

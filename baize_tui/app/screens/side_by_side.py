@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
+from baize_shared.sanitizer import clean_line
 from baize_shared.speeds import speed_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.transcript.transcript import Transcript
@@ -38,6 +39,7 @@ from baize_tui.chat.events import (
     WaitingForEngine,
 )
 from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.store.draft_parts import WrittenMessage
 from baize_tui.store.records import Conversation, Message
 
 _DRAWS_PER_SECOND = 8
@@ -161,7 +163,7 @@ class SideBySide(Dialog[None]):
         self,
         chat: Chat,
         conversation: Conversation,
-        question: str,
+        question: WrittenMessage,
         answerers: tuple[Answerer, ...],
         on_answered: Callable[[], None],
     ) -> None:
@@ -176,7 +178,7 @@ class SideBySide(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self._question, classes="title", markup=False)
+            yield Static(clean_line(self._question.text), classes="title", markup=False)
             with Horizontal(classes="columns"):
                 for answerer in self._answerers:
                     yield Column(answerer)
@@ -219,7 +221,14 @@ class SideBySide(Dialog[None]):
             options = AnswerOptions(sampling=seed, answerer=column.answerer)
             events: AsyncGenerator[ChatEvent, None]
             if question_id is None:
-                events = self._chat.ask(self._conversation.id, self._question, options)
+                question = self._question
+                events = self._chat.ask(
+                    self._conversation.id,
+                    question.text,
+                    options,
+                    attachments=question.attachments,
+                    form=question.form,
+                )
             else:
                 events = self._chat.regenerate(question_id, options)
             async with contextlib.aclosing(events):
