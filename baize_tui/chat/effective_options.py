@@ -129,7 +129,7 @@ class EffectiveOptions:
             from baize_tui.chat.forms import prepare_form  # few questions have a form
 
             form = prepare_form(question.form)
-        own_stop = tuple(dict.fromkeys([*conversation.stop, *options.stop]))
+        own_stop = tuple(dict.fromkeys(filter(None, [*conversation.stop, *options.stop])))
         running = self._active_model.require()
         format_name = self.prompt_format(conversation)
         return AnswerPlan(

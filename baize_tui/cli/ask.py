@@ -174,6 +174,7 @@ async def _ask(
                 conversation.id,
                 written.text,
                 answer_options,
+                typed=question.typed,
                 attachments=written.attachments,
                 form=form,
             )

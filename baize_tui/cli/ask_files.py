@@ -29,8 +29,11 @@ class AskedFiles(Struct, frozen=True):
     parts: tuple[str | Path, ...]
 
     @property
-    def has_files(self) -> bool:
-        return any(isinstance(part, Path) for part in self.parts)
+    def typed(self) -> str:
+        """The question with the names of its files, for the title; empty without files."""
+        if not any(isinstance(part, Path) for part in self.parts):
+            return ""
+        return "".join(part if isinstance(part, str) else part.name for part in self.parts)
 
 
 def find_asked_files(argument: str, below: str, attached: Sequence[str]) -> AskedFiles:

@@ -22,6 +22,7 @@ from textual.widgets import Input, OptionList, TextArea
 
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.screens.branch_map import BranchMap
+from baize_tui.app.screens.described_picker import DescribedPicker
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
@@ -35,8 +36,10 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain, NoMode
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerDied
+from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
+from baize_tui.store.records import Paste
 from tests.app.model_list import GB, details, open_models, plan_of
 from tests.app.pilot import client, is_open, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, WritingEngine, model
@@ -360,6 +363,27 @@ async def large_paste(pilot: Pilot[int]) -> None:
     await wait_until(lambda: re.search(r"context 7\d\d/\d+ with draft", status(pilot)), "its cost")
 
 
+async def attached(pilot: Pilot[int]) -> None:
+    await as_it_starts(pilot)
+    prompt = screen(pilot).prompt
+    schema = OutputForm("json_schema", '{"required": ["day"]}', "meeting.json")
+    prompt.put_form(Paste(name="JSON meeting.json", form=schema))
+    prompt.insert("When is it? ")
+    file = Paste("<file>The meeting is on Tuesday.</file>", "notes.txt", 153)
+    prompt.put_file("", file)
+    await pilot.press("enter")
+    await wait_until(lambda: "✓ JSON" in shown(pilot), "the answer")
+    await settled(pilot)
+    prompt.insert("And see ")
+    prompt.put_file("", file)
+
+
+async def personas(pilot: Pilot[int]) -> None:
+    await as_it_starts(pilot)
+    screen(pilot).action_persona()
+    await wait_until(lambda: is_open(pilot, DescribedPicker), "the picker")
+
+
 async def long_question(pilot: Pilot[int]) -> None:
     await as_it_starts(pilot)
     await pilot.press(*"The log:", "ctrl+j")
@@ -446,6 +470,8 @@ STATES: dict[str, Callable[[], State]] = {
     "disclaimer": lambda: State(disclaimer, find_model=doctor),
     "finding": lambda: State(finding),
     "large-paste": lambda: State(large_paste),
+    "attached": lambda: State(attached, '{"day": ', '"Tuesday"}'),
+    "personas": lambda: State(personas),
     "long-question": lambda: State(long_question),
     "queued": lambda: State(queued, "One, two, ", "three.", pause_at=1),
     "queue-waits": lambda: State(queue_waits, "One, two, ", "three.", pause_at=1),

@@ -6,7 +6,6 @@ import json
 import stat
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from baize_tui.chat.imports.recognition import InvalidRecord, recognize
 from baize_tui.chat.store_thread import open_store
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.records import ConversationTree, Message
 from tests.chat.random_trees import trees
 
@@ -209,9 +209,8 @@ def test_markdown_loses_no_text(tree: ConversationTree) -> None:
     assert (front["title"], front["system"]) == (tree.title, tree.system)
     assert text.count("<details>") == text.count("</details>")
     for each in tree.messages:
-        ends = [0, *(end for file in each.attachments for end in (file.start, file.end)), None]
-        for part in (each.text[start:end] for start, end in pairwise(ends)):
-            assert part.strip("\n") in text
+        for part in message_parts(each):
+            assert (part if isinstance(part, str) else part.text).strip("\n") in text
         assert each.reasoning.strip() in text
 
 

@@ -16,6 +16,7 @@ from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.events import ChatEvent
 from baize_tui.paths import Paths
+from baize_tui.store.draft_parts import as_written
 from baize_tui.store.records import Conversation
 
 QUESTION = "Question for both"
@@ -66,7 +67,8 @@ class Comparing:
             await self._ask_draft(answerers)
         elif question := await app.push_screen_wait(LineDialog(QUESTION)):
             conversation = await self._conversation_view.begin()
-            ask = partial(self._surface.chat.ask, conversation.id, question)
+            form = as_written(self._surface.prompt.parts).form
+            ask = partial(self._surface.chat.ask, conversation.id, question, form=form)
             await self._show(conversation, question, ask, answerers)
 
     async def _ask_draft(self, answerers: tuple[Answerer, ...]) -> None:

@@ -22,6 +22,11 @@ from baize_tui.store.records import (
 )
 
 
+def file_name(part: Paste) -> str:
+    """The name of an attached file; empty for a form."""
+    return part.name if part.form is None else ""
+
+
 class Outgoing(Struct, eq=False):
     """What the person sends."""
 
@@ -37,9 +42,14 @@ class Outgoing(Struct, eq=False):
 
     @property
     def typed(self) -> str:
-        """What was typed around the last paste: below it, else above it; empty without a paste."""
+        """What was typed around the last paste: below it, else above it. With files alone, all of
+        it with their names; empty without a paste."""
         if not any(isinstance(part, Paste) and part.text for part in self.parts):
             return ""
+        if all(isinstance(part, str) or part.name for part in self.parts):
+            return "".join(
+                part if isinstance(part, str) else file_name(part) for part in self.parts
+            )
         typed = [part for part in self.parts if isinstance(part, str) and part.strip()]
         return typed[-1] if typed else ""
 

@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
+from baize_shared.sanitizer import clean_line
 from baize_shared.speeds import speed_text
 from baize_tui.app.screens.scrolled_together import Column, ScrolledTogether
 from baize_tui.app.widgets.status_line import (
@@ -128,7 +129,7 @@ class SideBySide(ScrolledTogether):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(self._question, classes="title", markup=False)
+            yield Static(clean_line(self._question), classes="title", markup=False)
             with Horizontal(classes="columns"):
                 for answerer in self._answerers:
                     yield AnswerColumn(answerer)
