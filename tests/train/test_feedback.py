@@ -25,7 +25,6 @@ from baize_train.feedback.judge import (
 )
 from baize_train.feedback.preferences import find_preferences
 from baize_train.feedback.scoring import SCORES_FILE, Scores, score_candidates
-from baize_train.speakers.concurrency import ConcurrencyLimit
 from baize_train.speakers.server_speaker import open_server_speaker
 from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
 from baize_tui.engine.llama_engine import LlamaEngine
@@ -68,9 +67,7 @@ def mean_scores(
     respond: Callable[[list[str]], str], answers: list[str], passes: int = 2
 ) -> list[float]:
     speaker: Speaker = Judge(respond)  # type: ignore[assignment]
-    return asyncio.run(
-        judge_answers(speaker, QUESTION, answers, ConcurrencyLimit(1), JudgeOptions(passes))
-    ).means
+    return asyncio.run(judge_answers(speaker, QUESTION, answers, JudgeOptions(passes))).means
 
 
 def test_each_order_has_its_reverse() -> None:

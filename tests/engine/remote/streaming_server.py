@@ -69,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as the script of the server says."""
 
     script: StreamingServer
+    received: Received
+    """The request that is answered now."""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -84,7 +86,8 @@ class Handler(BaseHTTPRequestHandler):
     def _answer(self, body: dict[str, Any]) -> None:
         script = self.script
         headers = {name.lower(): value for name, value in self.headers.items()}
-        script.received.append(Received(self.path, headers, body))
+        self.received = Received(self.path, headers, body)
+        script.received.append(self.received)
         if self.path.endswith("/chat/completions") and self.path not in script.others:
             answers = script.answers
             respond = answers.pop(0) if len(answers) > 1 else answers[0]

@@ -15,6 +15,7 @@ from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.output.evaluations import print_evaluation
 from baize_train.cli.progress import CountProgress
+from baize_train.cli.speaker_options import ServerFlags, server_access
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import TrainError
@@ -33,7 +34,7 @@ from baize_train.speakers.specs import open_speaker
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
+class EvalOptions(ServerFlags):
     """Options of ``baize-train eval``."""
 
     data: Annotated[list[Path], typer.Option("--data", help="Held-out dialogues.")]
@@ -55,7 +56,6 @@ class EvalOptions:
     format: flags.Format = None
     system: flags.System = None
     seed: flags.Seed = 0
-    key_file: flags.KeyFile = None
     json: flags.Json = False
 
 
@@ -74,7 +74,7 @@ def run_eval(options: EvalOptions) -> None:
         }
         comparisons: dict[str, Comparison] = {}
         if options.judge is not None:
-            judge = open_speaker(options.judge, options.key_file)
+            judge = open_speaker([options.judge], server_access(options, [options.judge]))
             comparisons = asyncio.run(_compare(options, judge, models, dialogues))
     print_evaluation(perplexities, comparisons, json=options.json)
 

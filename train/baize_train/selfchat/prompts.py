@@ -18,8 +18,15 @@ ASKER_PROMPT = (
     "request, as a person would type it. Do not answer it and do not thank. If the person would "
     "have no more questions, write only: [END]"
 )
+_PERSONA = "This is the person: {persona}. Write as this person would. "
 END = "[END]"
 """The asker's reply when it has no more questions."""
+
+
+def asker_prompt(seed: str, persona: str = "") -> str:
+    """What the model is told that plays the user."""
+    prompt = ASKER_PROMPT.format(seed=seed)
+    return _PERSONA.format(persona=persona.rstrip(".")) + prompt if persona else prompt
 
 
 def transcript_grammar(turns: int) -> str:
