@@ -147,14 +147,14 @@ class ScriptedServer:
 
     def _refuse(self, status: int) -> Respond:
         after = self.faults.retry_after
-        headers = {} if after is None else {"retry_after": after}
+        headers: Any = {} if after is None else {"retry_after": after}
         return send_json({"error": self.faults.error}, status, **headers)
 
     def _answer(self, request: dict[str, Any]) -> Respond:
         faults = self.faults
         text = self.answer(request["messages"])
         usage = USAGE if faults.usage is None else faults.usage
-        headers = faults.rate.headers() if faults.rate is not None else {}
+        headers: Any = faults.rate.headers() if faults.rate is not None else {}
         reason = "length" if faults.cut else "stop"
         return send_json(completion(text, reason, usage, request["model"]), **headers)
 

@@ -25,7 +25,7 @@ from baize_train.feedback.judge import (
 )
 from baize_train.feedback.preferences import find_preferences
 from baize_train.feedback.scoring import SCORES_FILE, Scores, score_candidates
-from baize_train.speakers.server_speaker import open_server_speaker
+from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
@@ -151,7 +151,7 @@ async def test_answers_and_scores_are_kept_and_not_requested_again(tmp_path: Pat
 
     questions = [[Turn("user", f"Question {n}?")] for n in range(3)]
     with serve(talk) as server:
-        speaker = open_server_speaker(server.address, "")
+        speaker = open_speaker([server.spec], ServerAccess())
         result = await sample_candidates(speaker, questions, 4, SamplingOptions(), tmp_path)
         scores = await score_candidates(speaker, result, tmp_path, JudgeOptions())
         count = len(server.requests)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from msgspec import Struct
 
@@ -39,17 +39,16 @@ class Outlook(Struct, frozen=True):
     spent: Usage
     expected: Usage
     """Of one dialogue."""
-    running: Iterable[Usage]
+    running: Sequence[Usage]
     """What each dialogue in progress has taken so far."""
 
     def allows_another(self) -> bool:
         """Whether the budget has room for one more dialogue."""
-        running = list(self.running)
-        if not running and not self.spent.total:
+        if not self.running and not self.spent.total:
             # How much a dialogue takes is known only after the first one.
             return self.budget.tokens != 0 and self.budget.money != 0
         to_come = Usage()
-        for usage in running:
+        for usage in self.running:
             rest = self.expected.minus(usage)
             to_come.count(rest.prompt, rest.completion)
         total = Usage(

@@ -165,12 +165,14 @@ class Collection:
         minutes = (time.monotonic() - self._started) / 60
         if budget.minutes is not None and minutes >= budget.minutes:
             return False
+        # Those that were started a moment ago have not taken anything yet.
+        starting = [Usage()] * (running - len(self._running))
         return Outlook(
             budget,
             self._options.prices,
             self._journal.spent,
             self._expected_usage(),
-            self._running.values(),
+            [*self._running.values(), *starting],
         ).allows_another()
 
     def _expected_usage(self) -> Usage:

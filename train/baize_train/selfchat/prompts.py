@@ -18,7 +18,7 @@ ASKER_PROMPT = (
     "request, as a person would type it. Do not answer it and do not thank. If the person would "
     "have no more questions, write only: [END]"
 )
-_PERSONA = "This is the person: {persona}. Write as this person would. "
+_PERSONA = "The person: {persona}. Write as this person would. "
 END = "[END]"
 """The asker's reply when it has no more questions."""
 
@@ -26,7 +26,10 @@ END = "[END]"
 def asker_prompt(seed: str, persona: str = "") -> str:
     """What the model is told that plays the user."""
     prompt = ASKER_PROMPT.format(seed=seed)
-    return _PERSONA.format(persona=persona.rstrip(".")) + prompt if persona else prompt
+    if not persona:
+        return prompt
+    before, given, after = prompt.rpartition("You are given what")
+    return f"{before}{_PERSONA.format(persona=persona.rstrip('.'))}{given}{after}"
 
 
 def transcript_grammar(turns: int) -> str:
