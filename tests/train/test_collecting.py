@@ -324,6 +324,47 @@ def test_one_file_cannot_hold_the_keys_of_two_servers(
         assert (set(server.keys), set(second.keys)) == ({""}, {"Bearer k"})
 
 
+def test_batches_answer_a_collection_in_rounds(
+    collect: Collect, server: ScriptedServer, tmp_path: Path
+) -> None:
+    """As OpenAI's batch API and vLLM's run-batch do, which take and give the same lines."""
+    folder = tmp_path / "batches"
+    limits = ("--speaker", f"batch:{folder}#m", "--dialogues", 3)
+    for number in range(CALLS):
+        done = collect(*limits)
+        assert (done.code, done.report["postponed"], done.kept) == (0, 3, [])
+        requests = read_records(folder / "requests-1.jsonl")
+        assert len(requests) == 3
+        assert f"3 requests are in {folder}/requests-*.jsonl" in done.errors
+        lines = []
+        for request in requests:
+            assert request["url"] == "/v1/chat/completions"
+            body = completion(talk(request["body"]["messages"]))
+            lines.append(
+                {"custom_id": request["custom_id"], "response": {"status_code": 200, "body": body}}
+            )
+        answers = folder / f"answers-{number}.jsonl"
+        answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = collect(*limits)
+    assert len(done.kept) == 3
+    assert not (folder / "requests-1.jsonl").exists()
+    assert done.report["total_tokens"] == 15 * CALLS * 3
+
+
+def test_a_request_that_a_batch_refuses_stays_with_its_seed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    folder = tmp_path / "batches"
+    limits = ("--speaker", f"batch:{folder}#m", "--turns", 1)
+    collect(*limits, seeds=1)
+    (request,) = read_records(folder / "requests-1.jsonl")
+    refused = {"status_code": 400, "body": {"error": {"message": "too odd"}}}
+    line = {"custom_id": request["custom_id"], "response": refused}
+    (folder / "errors.jsonl").write_text(json.dumps(line) + "\n")
+    (rejected,) = collect(*limits, seeds=1).rejected
+    assert "too odd" in rejected["meta"]["rejected"]
+
+
 # --- budgets, locks, files that exist -------------------------------------------------------------
 
 

@@ -98,7 +98,7 @@ def test_a_written_corpus_reads_back(format: CorpusFormat, tmp_path: Path) -> No
         ("3", "not an object"),
         ('{"text": "x"}', "none of the keys"),
         ('{"messages": 3}', "not a list"),
-        ('{"messages": [{"role": "user"}]}', "turn 1 has no role or no content"),
+        ('{"messages": [{"role": "user"}]}', "turn 1 has no content"),
         ('{"messages": [{"role": "narrator", "content": "x"}]}', "narrator"),
         ('{"messages": [{"role": "user", "content": 3}]}', "not text"),
     ],
@@ -236,7 +236,7 @@ def test_problems_of_a_dialogue_are_described(turns: list[Turn], why: str) -> No
 def test_a_good_dialogue_has_no_problems() -> None:
     assert find_problems(Dialogue([Turn("system", "Be kind."), *TALK])) == []
     assert find_problems(Dialogue(TALK), Limits(min_turns=3)) == [
-        Problem("turn count", "fewer than 3 turns")
+        Problem("turns", "fewer than 3 turns")
     ]
 
 

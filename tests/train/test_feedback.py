@@ -25,8 +25,8 @@ from baize_train.feedback.judge import (
 )
 from baize_train.feedback.preferences import find_preferences
 from baize_train.feedback.scoring import SCORES_FILE, Scores, score_candidates
-from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
+from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run

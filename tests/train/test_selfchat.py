@@ -313,7 +313,7 @@ def test_a_key_is_sent_to_its_own_host_alone(
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--speaker", "nobody"), "write local:MODEL or server:URL#model"),
+        (("--speaker", "nobody"), "write local:MODEL, server:URL#model or batch:FOLDER#model"),
         (("--speaker", "server:http://127.0.0.1:9"), "write server:URL#model"),
         (("--speaker", "local:nope"), "no model is called"),
         (("--money", "1"), "--money needs --price"),

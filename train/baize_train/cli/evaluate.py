@@ -15,9 +15,9 @@ from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.output.evaluations import print_evaluation
 from baize_train.cli.progress import CountProgress
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.cli.speaker_options import ServerFlags, server_access
 from baize_train.corpus.dialogues import Dialogue, Turn
-from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import TrainError
 from baize_train.evaluation.comparison import (
     Comparison,
@@ -34,7 +34,7 @@ from baize_train.speakers.specs import open_speaker
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions(ServerFlags):
+class EvalOptions(ServerFlags, ReadingOptions):
     """Options of ``baize-train eval``."""
 
     data: Annotated[list[Path], typer.Option("--data", help="Held-out dialogues.")]
@@ -62,7 +62,7 @@ class EvalOptions(ServerFlags):
 def run_eval(options: EvalOptions) -> None:
     """Measure all models, let a judge compare them if there is one, and print a table."""
     check_passes(options.passes)
-    dialogues = list(read_dialogues(options.data))
+    dialogues = list(options.read(options.data))
     if not dialogues:
         raise TrainError("there are no dialogues to evaluate with")
     base = find_base(options.base, "run")

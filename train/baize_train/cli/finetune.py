@@ -17,6 +17,7 @@ from baize_train.cli.libraries import (
 )
 from baize_train.cli.output.runs import print_run, print_training_plan
 from baize_train.cli.progress import StepsProgress
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.cli.training_options import TrainingOptions, choose_preset
 from baize_train.corpus.mixing import split
 from baize_train.training.base_model import Quantization
@@ -31,7 +32,7 @@ from baize_train.training.run import (
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(TrainingOptions):
+class FinetuneOptions(TrainingOptions, ReadingOptions):
     """Options of ``baize-train finetune``."""
 
     data: Annotated[list[Path], typer.Option("--data", help="A corpus; may be repeated.")]
@@ -99,8 +100,8 @@ def _training_run(options: FinetuneOptions) -> TrainingRun:
 
 def _read_data(options: FinetuneOptions) -> tuple[TrainingData, TrainingData]:
     """The data to train on, and the held-out data: other files, or a part of the same ones."""
-    data = read_training_data(options.data)
+    data = read_training_data(options.data, options.fields)
     if options.evaluation:
-        return data, read_training_data(options.evaluation)
+        return data, read_training_data(options.evaluation, options.fields)
     kept, held_out = split(data.dialogues, options.hold_out, options.seed)
     return TrainingData(kept, data.files), TrainingData(held_out)

@@ -21,10 +21,10 @@ from baize_train.cli.output.collections import (
     print_collection,
     print_estimate,
 )
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.cli.speaker_options import ServerFlags, read_parameters, server_access
 from baize_train.corpus.dialogues import Dialogue, record_key
 from baize_train.corpus.quality import FOR_SELF_CHAT
-from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import PROGRAM, TrainError
 from baize_train.selfchat.budget import Budget, Prices
 from baize_train.selfchat.collection import Collection, CollectionOptions, CollectionProgress
@@ -45,7 +45,7 @@ Thoughts = Literal["strip", "keep"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class SelfchatOptions(ServerFlags, FilterOptions):
+class SelfchatOptions(ServerFlags, FilterOptions, ReadingOptions):
     """Options of ``baize-train selfchat``."""
 
     output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, as JSON Lines.")]
@@ -175,7 +175,7 @@ def _open_speakers(options: SelfchatOptions) -> tuple[Speaker, Speaker]:
 
 def _find_seeds(options: SelfchatOptions, sources: list[str]) -> _Seeds:
     if options.mode == "rewrite":
-        originals, repeats = read_dialogues_to_rewrite(sources, lambda file: read_dialogues([file]))
+        originals, repeats = read_dialogues_to_rewrite(sources, lambda file: options.read([file]))
         return _Seeds(list(originals), repeats, originals)
     # Two questions of one template differ only in their terms, so similarity would drop them.
     similarity = 1.0 if are_domains(sources) else options.near

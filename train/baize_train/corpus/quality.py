@@ -36,8 +36,8 @@ FOR_CONVERSION: frozenset[FilterName] = UNTRAINABLE | {"repeats"}
 """What a corpus of others loses unless more is asked for: nothing that is merely unusual."""
 
 _PROMPT_PARTS = re.compile(
-    # A marker at the beginning of a line; not a link as in ``[AI](url)``.
-    r"^\s*(\[\|?(?:Human|AI)\|?\])(?!\()"
+    # Not a link, as in ``[AI](url)``.
+    r"(\[\|?(?:Human|AI)\|?\])(?=\s|:|$)"
     r"|(<\|im_start\|>|<\|im_end\|>)|^(<s>|\[INST\])|(</s>|\[/INST\])$"
     r"|((?i:complete the transcript in exactly that format"
     r"|forget the instruction you have previously received"

@@ -115,6 +115,7 @@ class Collection:
         spent = self._journal.spent
         self._spent_before = Usage(spent.prompt, spent.completion)
         self._running: dict[str, Usage] = {}
+        self._postponed: list[Usage] = []
         self._unclear: list[tuple[str, Dialogue, Rejection]] = []
         """Rejected for a reason that may concern every request, until one succeeds."""
         self._started = time.monotonic()
@@ -160,7 +161,8 @@ class Collection:
 
     def _may_start(self, running: int) -> bool:
         budget = self._options.budget
-        if budget.dialogues is not None and self.progress.kept + running >= budget.dialogues:
+        begun = self.progress.kept + running + len(self._postponed)
+        if budget.dialogues is not None and begun >= budget.dialogues:
             return False
         minutes = (time.monotonic() - self._started) / 60
         if budget.minutes is not None and minutes >= budget.minutes:
@@ -172,7 +174,7 @@ class Collection:
             self._options.prices,
             self._journal.spent,
             self._expected_usage(),
-            [*self._running.values(), *starting],
+            [*self._running.values(), *starting, *self._postponed],
         ).allows_another()
 
     def _expected_usage(self) -> Usage:
@@ -197,6 +199,7 @@ class Collection:
         except RejectedDialogue as error:
             turns, rejection, unclear = error.turns, error.rejection, error.unclear
         except RequestFailed as error:
+            self._postponed.append(request.usage)
             self.progress.postponed += 1
             self.progress.postponed_reason = str(error)
             return

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from baize_train.corpus.datasets import is_dataset
 from baize_train.corpus.dialogues import Dialogue, dialogue_id
 from baize_train.corpus.duplicates import SeenTexts
 from baize_train.errors import TrainError
-from baize_train.selfchat.dataset_seeds import is_dataset, read_dataset_seeds
+from baize_train.selfchat.dataset_seeds import read_dataset_seeds
 from baize_train.selfchat.domain_seeds import DOMAIN_PREFIX, domain_questions
 from baize_train.selfchat.seed_files import read_seed_file
 

@@ -47,11 +47,11 @@ class RateLimits(Struct, frozen=True):
     tokens_reset_s: float = 0.0
 
 
-ErrorKind = Literal["temporary", "rate limit", "template", "request", "unclear", "fatal"]
+ErrorKind = Literal["temporary", "rate limit", "template", "request", "unclear", "later", "fatal"]
 """``temporary``: another try can succeed. ``rate limit``: the same, after fewer requests.
 ``template``: the model's template does not take the roles in this order. ``request``: this request
 alone fails, as with a content filter. ``unclear``: the request was refused for a reason that may
-concern every request. ``fatal``: no request will succeed."""
+concern every request. ``later``: the answer comes with a batch. ``fatal``: no request will succeed."""
 
 
 class SpeakerError(OneLineError):

@@ -13,7 +13,8 @@ from baize_train.errors import TrainError
 from baize_train.speakers.speaker import Backend
 from baize_train.speakers.steady_speaker import SteadySpeaker
 
-LOCAL_PREFIX, SERVER_PREFIX = "local:", "server:"
+LOCAL_PREFIX, SERVER_PREFIX, BATCH_PREFIX = "local:", "server:", "batch:"
+_FORMS = "local:MODEL, server:URL#model or batch:FOLDER#model"
 
 
 class ServerAccess(Struct, frozen=True):
@@ -29,7 +30,9 @@ class ServerAccess(Struct, frozen=True):
 
 
 def open_speaker(specs: Sequence[str], access: ServerAccess) -> SteadySpeaker:
-    """The speaker ``local:MODEL`` or ``server:URL#model``; several servers have the same model.
+    """The speaker ``local:MODEL``, ``server:URL#model`` or ``batch:FOLDER#model``.
+
+    Several servers have the same model.
 
     Raises:
         TrainError: a spec has another form, or there is no such model or key.
@@ -45,7 +48,13 @@ def _open_backend(spec: str, access: ServerAccess) -> Backend:
         return open_gguf_speaker(spec.removeprefix(LOCAL_PREFIX))
     if spec.startswith(SERVER_PREFIX):
         return _open_server(spec.removeprefix(SERVER_PREFIX), access)
-    raise TrainError(f"{spec}: write local:MODEL or server:URL#model")
+    if spec.startswith(BATCH_PREFIX):
+        from baize_train.speakers.batch_backend import BatchBackend
+
+        folder, _, model = spec.removeprefix(BATCH_PREFIX).rpartition("#")
+        if folder and model:
+            return BatchBackend(Path(folder), model, access.extra, access.thought_tokens)
+    raise TrainError(f"{spec}: write {_FORMS}")
 
 
 def _open_server(address: str, access: ServerAccess) -> Backend:

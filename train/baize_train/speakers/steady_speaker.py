@@ -153,8 +153,8 @@ class _Request:
         ):
             self._reordered = True
             return
-        if error.kind == "request":
-            raise RequestFailed(str(error)) from error
+        if error.kind in ("request", "later"):
+            raise RequestFailed(str(error), later=error.kind == "later") from error
         if error.kind in ("template", "unclear"):
             raise self._speaker.explain_unclear(error) from error
         raise TrainError(f"{error}; {_KEPT}") from error

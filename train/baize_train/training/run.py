@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,8 @@ import msgspec
 from msgspec import Struct
 
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.reading import read_dialogues
+from baize_train.corpus.reading import NO_MAP, read_dialogues
+from baize_train.corpus.record_formats import FieldMap
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
@@ -68,7 +70,7 @@ class TokenizedData(NamedTuple):
     held_out: TokenSet
 
 
-def read_training_data(files: Sequence[Path]) -> TrainingData:
+def read_training_data(files: Sequence[Path], fields: FieldMap = NO_MAP) -> TrainingData:
     """The dialogues of ``files``; invalid records are reported and skipped.
 
     Raises:
@@ -77,10 +79,20 @@ def read_training_data(files: Sequence[Path]) -> TrainingData:
     dialogues: list[Dialogue] = []
     read: list[DataFile] = []
     for file in files:
-        from_file = list(read_dialogues([file]))
+        from_file = list(read_dialogues([file], fields=fields))
         dialogues += from_file
-        read.append(DataFile(str(file), sha256_digest(file), len(from_file)))
+        read.append(DataFile(str(file), _digest(file, from_file), len(from_file)))
     return TrainingData(dialogues, read)
+
+
+def _digest(file: Path, dialogues: Sequence[Dialogue]) -> str:
+    """The SHA-256 of a file, or of the dialogues of a dataset."""
+    if file.is_file():
+        return sha256_digest(file)
+    digest = hashlib.sha256()
+    for dialogue in dialogues:
+        digest.update(msgspec.json.encode(dialogue))
+    return digest.hexdigest()
 
 
 def tokenize_data(run: TrainingRun) -> TokenizedData:
