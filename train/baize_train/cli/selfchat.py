@@ -38,7 +38,7 @@ from baize_train.selfchat.seeds import (
     read_seeds,
 )
 from baize_train.speakers.speaker import SamplingOptions, Speaker
-from baize_train.speakers.specs import LOCAL_PREFIX, open_speaker
+from baize_train.speakers.specs import BATCH_PREFIX, LOCAL_PREFIX, open_speaker
 
 _NO_PRICE = (0.0, 0.0)
 Thoughts = Literal["strip", "keep"]
@@ -164,6 +164,8 @@ def _open_speakers(options: SelfchatOptions) -> tuple[Speaker, Speaker]:
     """Who answers and who asks."""
     answering, asking = options.speaker or [LOCAL_PREFIX], options.asker
     access = server_access(options, [*answering, *(asking or ())], options.at_once)
+    if asking is not None and any(s.startswith(BATCH_PREFIX) for s in (*answering, *asking)):
+        raise TrainError("a batch has one model: leave --asker out, or give servers")
     answerer = open_speaker(answering, access)
     is_local = answering[0].startswith(LOCAL_PREFIX)
     if options.mode == "two-speaker" and (asking is not None or is_local):

@@ -18,7 +18,13 @@ from msgspec import Struct
 from baize_train.speakers.speaker import RateLimits
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+REFUSED_WAIT_S = 3.0
+"""After a 429 that does not say how long; more after each further one."""
+_FIRST_AT_ONCE = 4
+"""Until a server has shown that it takes more: a limit may end a burst."""
 _SUCCESSES_TO_GROW = 25
+_SUCCESSES_TO_GROW_AT_FIRST = 10
+"""Before the first 429, and where the rate is only a guess."""
 _RATE_GROWTH = 1.05
 _RATE_MARGIN = 0.95
 """A little slower than measured, as responses come in bursts."""
@@ -48,9 +54,11 @@ class RequestGate:
         self.in_flight = 0
         self.last_success: float | None = None
         """Of ``time.monotonic``; None if no request has succeeded."""
-        self._limit = maximum
+        self._limit = min(maximum, _FIRST_AT_ONCE)
         self._rate: float | None = None
         """Requests per second; None is no limit known."""
+        self._is_guess = True
+        """Whether the server has not said when its limit ends."""
         self._earliest = self._closed_until = 0.0
         self._recovering = self._probing = False
         self._epoch, self._epoch_start, self._epoch_successes = 0, time.monotonic(), 0
@@ -134,7 +142,8 @@ class RequestGate:
         if ticket.is_probe:
             self._recovering = False
         self._successes += 1
-        if self._successes % _SUCCESSES_TO_GROW == 0:
+        pace = _SUCCESSES_TO_GROW_AT_FIRST if self._is_guess else _SUCCESSES_TO_GROW
+        if self._successes % pace == 0:
             self._limit = min(self.maximum, self._limit + 1)
             if self._rate is not None:
                 self._rate *= _RATE_GROWTH
@@ -146,7 +155,10 @@ class RequestGate:
                 self.close_for(retry_after_s)
             return
         self._refusals += 1
-        pause = retry_after_s if retry_after_s is not None else backoff_s(self._refusals + 1)
+        self._is_guess = retry_after_s is None
+        pause = retry_after_s
+        if pause is None:
+            pause = min(REFUSED_WAIT_S * 2.0 ** (self._refusals - 1), LONGEST_WAIT_S)
         if self._epoch_successes:
             elapsed = max(now + pause - self._epoch_start, 0.01)
             measured = _RATE_MARGIN * self._epoch_successes / elapsed

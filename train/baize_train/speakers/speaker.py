@@ -51,7 +51,8 @@ ErrorKind = Literal["temporary", "rate limit", "template", "request", "unclear",
 """``temporary``: another try can succeed. ``rate limit``: the same, after fewer requests.
 ``template``: the model's template does not take the roles in this order. ``request``: this request
 alone fails, as with a content filter. ``unclear``: the request was refused for a reason that may
-concern every request. ``later``: the answer comes with a batch. ``fatal``: no request will succeed."""
+concern every request. ``later``: the answer comes with a batch. ``fatal``: no request will
+succeed."""
 
 
 class SpeakerError(OneLineError):
