@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from baize_train.cli.output.evaluations import print_evaluation
 from baize_train.cli.progress import CountProgress
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.cli.speaker_options import ServerFlags, server_access
+from baize_train.cli.training_options import trained_prompt
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
 from baize_train.evaluation.comparison import (
@@ -61,6 +63,9 @@ class EvalOptions(ServerFlags, ReadingOptions):
 
 def run_eval(options: EvalOptions) -> None:
     """Measure all models, let a judge compare them if there is one, and print a table."""
+    for adapter in options.adapter or []:
+        format, system = trained_prompt(adapter, options.format, options.system)
+        options = dataclasses.replace(options, format=format, system=system)
     check_passes(options.passes)
     dialogues = list(options.read(options.data))
     if not dialogues:
@@ -76,7 +81,7 @@ def run_eval(options: EvalOptions) -> None:
         if options.judge is not None:
             judge = open_speaker([options.judge], server_access(options, [options.judge]))
             comparisons = asyncio.run(_compare(options, judge, models, dialogues))
-    print_evaluation(perplexities, comparisons, json=options.json)
+    print_evaluation(options.data, perplexities, comparisons, json=options.json)
 
 
 def _open_models(options: EvalOptions, base: Path, work: Path) -> dict[str, RunnableModel]:

@@ -25,7 +25,7 @@ from baize_train.cli.output.feedback import print_feedback
 from baize_train.cli.output.runs import print_run
 from baize_train.cli.progress import CountProgress, StepsProgress
 from baize_train.cli.speaker_options import ServerFlags, server_access
-from baize_train.cli.training_options import TrainingOptions, choose_preset
+from baize_train.cli.training_options import TrainingOptions, choose_preset, trained_prompt
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.feedback.candidates import Candidates, sample_candidates
@@ -137,7 +137,8 @@ def _open_answerer(options: SdfOptions, base: Path, access: ServerAccess) -> Spe
     if options.speaker is not None:
         return open_speaker([options.speaker], access)
     model = make_runnable(base, [options.adapter], options.output / _WORK_FOLDER)
-    return open_trained_model(options.adapter.name, model, options.format, options.system)
+    format, system = trained_prompt(options.adapter, options.format, options.system)
+    return open_trained_model(options.adapter.name, model, format, system)
 
 
 def _model_identity(options: SdfOptions, base: Path) -> list[str | None]:
@@ -182,6 +183,7 @@ def _train(
     # Imported here: PyTorch takes seconds.
     from baize_train.training.sdf import SdfRun, train_sdf
 
+    format, system = trained_prompt(options.adapter, options.format, options.system)
     source = DataFile(", ".join(options.seeds), feedback.sha256(), len(preferences))
     run = TrainingRun(
         base=base,
@@ -190,8 +192,8 @@ def _train(
         output=options.output,
         preset_name=options.preset,
         preset=choose_preset(options),
-        format=options.format,
-        system=options.system,
+        format=format,
+        system=system,
         steps=options.steps,
         seed=options.seed,
         checkpointing=options.checkpointing,
