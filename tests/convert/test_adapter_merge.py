@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
