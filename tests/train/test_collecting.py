@@ -365,6 +365,29 @@ def test_a_request_that_a_batch_refuses_stays_with_its_seed(
     assert "too odd" in rejected["meta"]["rejected"]
 
 
+def test_a_key_that_no_header_can_have_is_one_line(
+    server: ScriptedServer, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "key").write_text("кл\nюч")
+    assert "characters that no key has" in collect("--key-file", tmp_path / "key").errors
+    monkeypatch.setenv("BAIZE_SERVER_KEY", f"{server.url.removeprefix('http://')}=schlüssel")
+    done = collect()
+    assert "characters that no key has" in done.errors
+    assert done.errors.count("\n") == 1
+    assert server.requests == []
+
+
+def test_a_web_page_is_no_answer(
+    server: ScriptedServer, collect: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_train.speakers.request_gate.FIRST_WAIT_S", 0.001)
+    server.faults.body = b"<!DOCTYPE html><title>Log in</title>"
+    done = collect()
+    assert done.code == 1
+    assert "sends a web page: is the address right?" in done.errors
+    assert done.errors.count("\n") == 1
+
+
 # --- budgets, locks, files that exist -------------------------------------------------------------
 
 

@@ -404,6 +404,15 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
         assert turn_pairs(dialogue) == as_pairs(TALK)
 
 
+def test_a_pickle_that_contains_one_list_a_billion_times_ends(tmp_path: Path) -> None:
+    value: Any = ["x"]
+    for _ in range(30):
+        value = [value, value]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"topic": value}))
+    (record,) = read_corpus(tmp_path / "a.pkl")
+    assert record == InvalidRecord("a.pkl:1", "no transcript with [AI] in it")
+
+
 def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:
     value: Any = "[AI] deep"
     for _ in range(200):

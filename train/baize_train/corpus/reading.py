@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,8 @@ from baize_train.errors import TrainError, warn
 _SHOWN = 20
 """Warnings about single records; the rest are counted."""
 _SHOWN_KEYS = 8
+_MOST_PARTS = 10_000
+"""Of one record in a pickle."""
 NO_MAP: FieldMap = {}
 
 
@@ -119,7 +122,7 @@ def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidReco
     for number, (topic, value) in enumerate(data.items(), 1):
         place = f"{file.name}:{number}"
         try:
-            texts = [value] if isinstance(value, str) else list(_nested_texts(value))
+            texts = list(islice(_nested_texts(value), _MOST_PARTS))
         except RecursionError:
             yield InvalidRecord(place, "nested too deeply")
             continue
@@ -133,9 +136,13 @@ def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidReco
 
 
 def _nested_texts(value: Any) -> Iterator[str]:
+    """The texts in ``value``; an empty one for each list, so that the caller can stop: a small
+    pickle may contain the same list a billion times."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
+        return
+    yield ""
+    if isinstance(value, dict):
         for item in value.values():
             yield from _nested_texts(item)
     elif isinstance(value, list | tuple):
