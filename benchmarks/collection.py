@@ -32,7 +32,7 @@ from baize_train.selfchat.collection import rejected_file, replies_file
 from tests.engine.remote.streaming_server import Handler, Respond, send, send_json
 from tests.real_server import serve_model
 from tests.train.scripted_server import Faults, RateLimit, ScriptedServer, completion, serve
-from tests.train.test_selfchat import WORDS, talk
+from tests.train.self_talk import WORDS, talk
 
 MOST_USED = 1.15
 CALLS = 5

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,28 +21,8 @@ from baize_train.selfchat.seeds import drop_repeated_seeds
 from tests.conftest import wait_for
 from tests.real_server import serve_model
 from tests.train.processes import run, spawn
-from tests.train.scripted_server import ScriptedServer, serve
-
-TRANSCRIPT = "[Human] Why {n}?\n[AI] Because of {n}.\n[Human] And then?\n[AI] Then comes {m}.\n"
-WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "glass", "wool"]
-
-
-def talk(messages: list[dict[str, str]]) -> str:
-    """Asks, answers, or writes a whole dialogue, as the prompt demands; never twice the same."""
-    first, last = messages[0]["content"], messages[-1]["content"]
-    number = zlib.crc32(json.dumps(messages).encode()) % 10**6
-    word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
-    if first.startswith("Forget the instruction"):
-        return TRANSCRIPT.format(n=f"{word} {number}", m=f"{other} {number // 7}")
-    if first.startswith("You play a person"):
-        return f"What about the {word} of {number}?"
-    return f"About {last[:20]!r}: the {other} {number} is {word}."
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with serve(talk) as scripted:
-        yield scripted
+from tests.train.scripted_server import ScriptedServer
+from tests.train.self_talk import WORDS, read_records
 
 
 @pytest.fixture
@@ -54,10 +33,6 @@ def seeds(tmp_path: Path) -> Path:
     ]
     file.write_text("\n".join(lines) + "\n")
     return file
-
-
-def read_records(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def roles(dialogue: dict[str, Any]) -> str:
