@@ -81,7 +81,11 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
-        self._answer(json.loads(self.rfile.read(length)))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed
+            self.close_connection = True
+            return
+        self._answer(json.loads(body))
 
     def _answer(self, body: dict[str, Any]) -> None:
         script = self.script
