@@ -67,6 +67,7 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/convert.py
 	$(BIN)/python benchmarks/pull.py
 	$(BIN)/python benchmarks/selfchat.py
+	$(BIN)/python benchmarks/collection.py
 
 bench-train: $(VENV)/train
 	$(BIN)/python benchmarks/masking.py

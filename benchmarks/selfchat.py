@@ -26,13 +26,13 @@ import typer
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_train.corpus.dialogues import Turn
-from baize_train.selfchat.budget import Usage
 from baize_train.selfchat.domain_seeds import domain_questions
 from baize_train.selfchat.modes import DialogueOptions, RejectedDialogue, two_speakers
 from baize_train.selfchat.prompts import TRANSCRIPT_PROMPT, transcript_grammar
-from baize_train.speakers.concurrency import ConcurrencyLimit, run_all
+from baize_train.speakers.concurrency import run_all
 from baize_train.speakers.gguf_speaker import GgufSpeaker, SpeakerOptions, open_gguf_speaker
 from baize_train.speakers.speaker import SamplingOptions
+from baize_train.speakers.usage import Usage
 from baize_tui.paths import project_paths
 
 LEAST, LEAST_WITH_GRAMMAR = 0.9, 0.75
@@ -66,7 +66,7 @@ async def dialogues(
             await two_speakers(asker, answerer, topic, options, usage)
 
     began = time.perf_counter()
-    await run_all(topics, talk, ConcurrencyLimit(answerer.max_concurrent))
+    await run_all(topics, talk, answerer.max_concurrent)
     return usage.completion / (time.perf_counter() - began)
 
 

@@ -19,13 +19,15 @@ TEXT
 step baize-train selfchat --mode transcript --seeds domain:quora --turns 2 --max-tokens 200 \
   --dialogues 20 -o "$folder/corpus.jsonl"
 step baize-train data stats "$folder/corpus.jsonl"
-step baize-train finetune --base smollm2-135m --preset cpu-try --data "$folder/corpus.jsonl" \
-  --hold-out 0.1 --epochs 4 -o "$folder/adapter"
+step baize-train data split "$folder/corpus.jsonl" --part 0.2 \
+  --train "$folder/train.jsonl" --eval "$folder/held-out.jsonl"
+step baize-train finetune --base smollm2-135m --preset cpu-try --data "$folder/train.jsonl" \
+  --eval "$folder/held-out.jsonl" --epochs 4 -o "$folder/adapter"
 base=$(python -c 'import json, sys; print(json.load(open(sys.argv[1]))["base"])' "$folder/adapter/run.json")
 step baize-convert merge "$base" --adapter "$folder/adapter" --outtype Q4_K_M \
   --output "$folder/mine.gguf"
 step baize-train eval --base smollm2-135m --adapter "$folder/adapter" \
-  --model "$folder/mine.gguf" --data "$folder/corpus.jsonl"
+  --model "$folder/mine.gguf" --data "$folder/held-out.jsonl"
 if [ -t 1 ]; then
   step baize-tui --model "$folder/mine.gguf"
 else

@@ -437,10 +437,11 @@ class Chat:
             return None
         format_name = self.options.prompt_format(conversation)
         think = self.options.think(conversation)
+        as_trained = self.options.as_trained(conversation)
 
         async def count(history: History) -> int:
             prompt = conversation_prompt(
-                conversation, format_name, history, loaded.tokenizer, think=think
+                as_trained, format_name, history, loaded.tokenizer, think=think
             )
             return await self._engine.count(protocol.Count(request=0, prompt=prompt))
 

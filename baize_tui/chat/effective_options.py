@@ -77,6 +77,17 @@ class EffectiveOptions:
             fallback = fallback_format(has_template=running.loaded.has_template)
         return chosen or self.settings.chat.format or fallback
 
+    def as_trained(self, conversation: Conversation) -> Conversation:
+        """``conversation`` with the system prompt that its model was trained with, unless the
+        person has chosen one."""
+        running = self._active_model.running
+        if running is None or running.model != self._answering_model(conversation):
+            return conversation
+        trained = running.loaded.system
+        if trained is None or conversation.system != self.settings.chat.system:
+            return conversation
+        return msgspec.structs.replace(conversation, system=trained)
+
     def domain(self, conversation: Conversation) -> Domain | None:
         """The field that the conversation's model, or an adapter over it, was made for."""
         for adapter in self._adapter_recipes(conversation):
@@ -133,7 +144,7 @@ class EffectiveOptions:
         running = self._active_model.require()
         format_name = self.prompt_format(conversation)
         return AnswerPlan(
-            conversation=conversation,
+            conversation=self.as_trained(conversation),
             running=running,
             format_name=format_name,
             sampling=self.sampling(conversation, options.sampling),

@@ -83,7 +83,7 @@ class TitleWriter:
     def _prompt(self, conversation: Conversation, history: History) -> Prompt:
         # Thinking stays as it is in the conversation: its switch may be at the start of the prompt.
         return conversation_prompt(
-            conversation,
+            self._options.as_trained(conversation),
             self._options.prompt_format(conversation),
             history.with_question(question_message(INSTRUCTION)),
             self._active_model.require().loaded.tokenizer,

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import clean_text
 from baize_shared.split_files import model_files
 from baize_tui.engine.attention import Attention, choose_attention
 from baize_tui.engine.draft_costs import MOST_TOKENS
@@ -190,9 +191,18 @@ def describe(
         can_switch_thinking=may_have_switch(model.chat_template),
         begin=[vocabulary.bos] if vocabulary.add_bos else [],
         prompt_format=model.metadata("baize.prompt_format"),
+        system=_json_text(model.metadata("baize.system")),
         stop=_stop_strings(model.metadata("baize.stop")),
         can_cut_cache=not model.has_recurrent_state,
     )
+
+
+def _json_text(text: str) -> str | None:
+    """The JSON text that baize-convert writes; None for anything else."""
+    try:
+        return clean_text(msgspec.json.decode(text, type=str))
+    except JSON_ERRORS:
+        return None
 
 
 def _stop_strings(text: str) -> list[str]:

@@ -205,6 +205,8 @@ class ScriptedEngine:
         """The format that the model file names."""
         self.stop: list[str] = []
         """The stop strings that the model file names."""
+        self.trained_system: str | None = None
+        """The system prompt that the model file names."""
         self.loads: list[ModelSpec] = []
         self.warmed: list[Warm] = []
         self.judged: list[Judge] = []
@@ -248,6 +250,7 @@ class ScriptedEngine:
             can_switch_thinking=self.can_switch_thinking,
             prompt_format=self.prompt_format,
             stop=self.stop,
+            system=self.trained_system,
             can_cut_cache=self.can_cut_cache,
         )
 

@@ -24,7 +24,7 @@ from baize_tui.chat.events import (
     SaveFailed,
     TurnsDropped,
 )
-from baize_tui.chat.formats import MODERATION
+from baize_tui.chat.formats import MODERATION, system_prompt
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
@@ -577,6 +577,21 @@ async def test_the_prompt_format_named_in_a_model_file_is_used(make_chat: MakeCh
     request = engine.requests[0]
     assert request.prompt.template_name == "the prompt format baize"
     assert request.stop == ["[|Human|]", "[|AI|]", "The end."]
+
+
+@pytest.mark.parametrize("trained", ["You are a river.", ""])
+async def test_a_model_is_told_what_it_was_told_in_training(
+    trained: str, make_chat: MakeChat
+) -> None:
+    engine = ScriptedEngine("Hi.")
+    engine.trained_system = trained
+    chat = await make_chat(engine)
+    for system, told in ((None, trained), ("Mine.", "Mine.")):
+        conversation = await chat.new_conversation(system=system)
+        await collect(chat.ask(conversation.id, "Hello"))
+        first = engine.requests[-1].prompt.messages[0]
+        expected = system_prompt(told, moderation=conversation.moderation)
+        assert (first.content if first.role == "system" else "") == expected
 
 
 async def test_an_unknown_format_in_a_model_file_falls_back_to_its_template(

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from gguf import GGUFReader
 
-from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
@@ -207,15 +206,3 @@ def test_the_quantization_loss_is_measured(tmp_path: Path) -> None:
         for layer in (0, 1)
         for part in ("attn_q", "attn_k", "ffn_down")
     }
-
-
-@pytest.mark.parametrize(
-    ("outtype", "larger"), [("Q4_0", "Q6_K or Q8_0"), ("Q6_K", "Q8_0"), ("Q8_0", "F16")]
-)
-def test_a_high_quantization_loss_recommends_a_larger_type(
-    outtype: str, larger: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    little = f"{FOLDER / 'plain'}=0.001"
-    arguments = ["merge", str(BASE), "--adapter", little, "--outtype", outtype]
-    assert run([*arguments, "-o", str(tmp_path / "out.gguf")]) == 0
-    assert capsys.readouterr().out.endswith(f"try a larger type, such as {larger}\n")

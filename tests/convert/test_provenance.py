@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from baize_convert.merge import merge
 from baize_convert.opening import open_adapter
 from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
+from baize_shared.trained_prompt import TrainedPrompt, write_trained_prompt
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, llama_quantize, random_folder
 
@@ -85,6 +87,15 @@ def test_a_template_and_stop_strings(tmp_path: Path) -> None:
     again = tmp_path / "again.gguf"
     assert run(["merge", str(output), "--chat-template", str(template), "-o", str(again)]) == 0
     assert keys(again, "tokenizer.")["chat_template"] == "{{ messages }}"
+
+
+def test_the_prompt_of_training_goes_into_the_file(tmp_path: Path) -> None:
+    adapter = shutil.copytree(FOLDER / "plain", tmp_path / "lora")
+    write_trained_prompt(TrainedPrompt("chatml", ""), adapter)
+    output = tmp_path / "out.gguf"
+    assert run(["merge", str(BASE), "--adapter", f"{adapter}=0.5", "-o", str(output)]) == 0
+    assert keys(output, "baize.")["prompt_format"] == "chatml"
+    assert keys(output, "baize.")["system"] == '""'
 
 
 def test_a_model_card_gives_name_licence_and_base_model(tmp_path: Path) -> None:

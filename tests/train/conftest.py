@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from baize_train.cli.app import run
+from baize_train.selfchat.collection import rejected_file
 from tests.made_once import made_once
+from tests.train.collecting import Collect, Collected
+from tests.train.scripted_server import ScriptedServer, serve
+from tests.train.self_talk import WORDS, read_records, talk
 
 TINY = {
     "hidden_size": 32,
@@ -39,9 +45,6 @@ def tiny_llama(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     return made_once(tmp_path_factory, "tiny-llama", make)
 
 
-WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "glass", "wool"]
-
-
 def corpus_lines(count: int) -> list[dict[str, Any]]:
     """Different dialogues that a model can learn."""
     return [
@@ -63,3 +66,51 @@ def corpus(tmp_path: Path) -> Path:
     file = tmp_path / "corpus.jsonl"
     file.write_text("".join(f"{json.dumps(line)}\n" for line in corpus_lines(24)))
     return file
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with serve(talk) as scripted:
+        yield scripted
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out.jsonl"
+
+
+@pytest.fixture
+def collect(
+    server: ScriptedServer,
+    output: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Collect:
+    """Runs ``selfchat`` on some seeds, without the keys of the person who tests."""
+    for name in ("OPENAI_API_KEY", "BAIZE_SERVER_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("BAIZE_HOME", str(tmp_path / "home"))
+
+    def call(*arguments: object, seeds: int = 4, speaker: str | None = None) -> Collected:
+        file = tmp_path / "seeds.txt"
+        file.write_text(
+            "".join(
+                f"What is a {word} made of in {n} ways?\n"
+                for n, word in zip(range(seeds), WORDS * 9, strict=False)
+            )
+        )
+        given = [str(argument) for argument in arguments]
+        if "--seeds" not in given:
+            given += ["--seeds", str(file)]
+        if "--speaker" not in given:
+            given += ["--speaker", speaker or server.spec]
+        capsys.readouterr()
+        code = run(["selfchat", "-o", str(output), "--json", "--near", "1", *given])
+        out, errors = capsys.readouterr()
+        report = json.loads(out) if code == 0 else {}
+        return Collected(
+            code, report, errors, read_records(output), read_records(rejected_file(output))
+        )
+
+    return call

@@ -98,7 +98,7 @@ def test_a_written_corpus_reads_back(format: CorpusFormat, tmp_path: Path) -> No
         ("3", "not an object"),
         ('{"text": "x"}', "none of the keys"),
         ('{"messages": 3}', "not a list"),
-        ('{"messages": [{"role": "user"}]}', "turn 1 has no role or no content"),
+        ('{"messages": [{"role": "user"}]}', "turn 1 has no content"),
         ('{"messages": [{"role": "narrator", "content": "x"}]}', "narrator"),
         ('{"messages": [{"role": "user", "content": 3}]}', "not text"),
     ],
@@ -236,7 +236,7 @@ def test_problems_of_a_dialogue_are_described(turns: list[Turn], why: str) -> No
 def test_a_good_dialogue_has_no_problems() -> None:
     assert find_problems(Dialogue([Turn("system", "Be kind."), *TALK])) == []
     assert find_problems(Dialogue(TALK), Limits(min_turns=3)) == [
-        Problem("turn count", "fewer than 3 turns")
+        Problem("turns", "fewer than 3 turns")
     ]
 
 
@@ -402,6 +402,15 @@ def test_a_byte_order_mark_is_ignored(tmp_path: Path) -> None:
         (tmp_path / "a.jsonl").write_text(content, "utf-8-sig")
         (dialogue,) = read_corpus(tmp_path / "a.jsonl")
         assert turn_pairs(dialogue) == as_pairs(TALK)
+
+
+def test_a_pickle_that_contains_one_list_a_billion_times_ends(tmp_path: Path) -> None:
+    value: Any = ["x"]
+    for _ in range(30):
+        value = [value, value]
+    (tmp_path / "a.pkl").write_bytes(pickle.dumps({"topic": value}))
+    (record,) = read_corpus(tmp_path / "a.pkl")
+    assert record == InvalidRecord("a.pkl:1", "no transcript with [AI] in it")
 
 
 def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:

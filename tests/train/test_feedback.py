@@ -25,9 +25,8 @@ from baize_train.feedback.judge import (
 )
 from baize_train.feedback.preferences import find_preferences
 from baize_train.feedback.scoring import SCORES_FILE, Scores, score_candidates
-from baize_train.speakers.concurrency import ConcurrencyLimit
-from baize_train.speakers.server_speaker import open_server_speaker
 from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
+from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_tui.engine.llama_engine import LlamaEngine
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run
@@ -68,9 +67,7 @@ def mean_scores(
     respond: Callable[[list[str]], str], answers: list[str], passes: int = 2
 ) -> list[float]:
     speaker: Speaker = Judge(respond)  # type: ignore[assignment]
-    return asyncio.run(
-        judge_answers(speaker, QUESTION, answers, ConcurrencyLimit(1), JudgeOptions(passes))
-    ).means
+    return asyncio.run(judge_answers(speaker, QUESTION, answers, JudgeOptions(passes))).means
 
 
 def test_each_order_has_its_reverse() -> None:
@@ -154,7 +151,7 @@ async def test_answers_and_scores_are_kept_and_not_requested_again(tmp_path: Pat
 
     questions = [[Turn("user", f"Question {n}?")] for n in range(3)]
     with serve(talk) as server:
-        speaker = open_server_speaker(server.address, "")
+        speaker = open_speaker([server.spec], ServerAccess())
         result = await sample_candidates(speaker, questions, 4, SamplingOptions(), tmp_path)
         scores = await score_candidates(speaker, result, tmp_path, JudgeOptions())
         count = len(server.requests)

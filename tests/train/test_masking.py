@@ -55,6 +55,21 @@ def tokenizer_of(model: Model, name: str | None = None) -> DialogueTokenizer:
     return DialogueTokenizer(model.vocabulary, choose_chat_format(model, name))
 
 
+def test_an_answer_of_weight_0_is_only_read(smollm2_vocabulary: Model) -> None:
+    turns = [*dialogue(*TWO).messages]
+    for loss in ("answers", "everything"):
+        tokenizer = DialogueTokenizer(
+            smollm2_vocabulary.vocabulary, choose_chat_format(smollm2_vocabulary, None), loss
+        )
+        whole = tokenizer.tokenize(Dialogue(turns))
+        part = tokenizer.tokenize(
+            Dialogue([turns[0], Turn("assistant", TWO[1], weight=0), *turns[2:]])
+        )
+        assert part.ids == whole.ids
+        answer = len(tokenizer.answer_ids(TWO[1]))
+        assert whole.trained.count(1) - part.trained.count(1) == answer
+
+
 TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓")
 
 

@@ -15,7 +15,16 @@ from baize_train.cli.libraries import explain_missing_library
 
 EXTRAS = (
     *("accelerate", "bitsandbytes", "datasets", "datasketch", "matplotlib", "openai", "peft"),
-    *("plotext", "pyarrow", "safetensors", "simple_icd_10_cm", "torch", "transformers", "trl"),
+    *(
+        "plotext",
+        "py3langid",
+        "pyarrow",
+        "safetensors",
+        "simple_icd_10_cm",
+        "torch",
+        "transformers",
+        "trl",
+    ),
 )
 WITHOUT_EXTRAS = f"""
 import sys
@@ -70,7 +79,8 @@ def test_what_needs_no_extra_works(folder: Path, arguments: tuple[str, ...]) -> 
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [
-        (("data", "convert", "corpus.jsonl", "-o", "out.jsonl"), CORPUS),
+        (("data", "convert", "corpus.jsonl", "-o", "out.jsonl", "--dedupe", "0.8"), CORPUS),
+        (("data", "convert", "corpus.jsonl", "-o", "out.jsonl", "--language", "en"), CORPUS),
         (
             (
                 *("selfchat", "--seeds", "seeds.txt", "-o", "out.jsonl"),

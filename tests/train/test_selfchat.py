@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import threading
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,28 +21,8 @@ from baize_train.selfchat.seeds import drop_repeated_seeds
 from tests.conftest import wait_for
 from tests.real_server import serve_model
 from tests.train.processes import run, spawn
-from tests.train.scripted_server import ScriptedServer, serve
-
-TRANSCRIPT = "[Human] Why {n}?\n[AI] Because of {n}.\n[Human] And then?\n[AI] Then comes {m}.\n"
-WORDS = ["oak", "river", "paper", "stone", "lamp", "cloud", "bread", "chair", "glass", "wool"]
-
-
-def talk(messages: list[dict[str, str]]) -> str:
-    """Asks, answers, or writes a whole dialogue, as the prompt demands; never twice the same."""
-    first, last = messages[0]["content"], messages[-1]["content"]
-    number = zlib.crc32(json.dumps(messages).encode()) % 10**6
-    word, other = WORDS[number % len(WORDS)], WORDS[number // 100 % len(WORDS)]
-    if first.startswith("Forget the instruction"):
-        return TRANSCRIPT.format(n=f"{word} {number}", m=f"{other} {number // 7}")
-    if first.startswith("You play a person"):
-        return f"What about the {word} of {number}?"
-    return f"About {last[:20]!r}: the {other} {number} is {word}."
-
-
-@pytest.fixture
-def server() -> Iterator[ScriptedServer]:
-    with serve(talk) as scripted:
-        yield scripted
+from tests.train.scripted_server import ScriptedServer
+from tests.train.self_talk import WORDS, read_records
 
 
 @pytest.fixture
@@ -54,10 +33,6 @@ def seeds(tmp_path: Path) -> Path:
     ]
     file.write_text("\n".join(lines) + "\n")
     return file
-
-
-def read_records(file: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def roles(dialogue: dict[str, Any]) -> str:
@@ -215,7 +190,7 @@ def test_ctrl_c_keeps_finished_work(
 
 @pytest.mark.parametrize(
     ("limit", "most"),
-    [(("--dialogues", "3"), 3), (("--tokens", "80"), 2), (("--minutes", "0"), 0)],
+    [(("--dialogues", "3"), 3), (("--tokens", "80"), 1), (("--minutes", "0"), 0)],
 )
 def test_a_budget_ends_a_collection(
     limit: tuple[str, str], most: int, server: ScriptedServer, seeds: Path, tmp_path: Path
@@ -232,8 +207,8 @@ def test_money_is_counted_and_limited(server: ScriptedServer, seeds: Path, tmp_p
     arguments = ("--speaker", server.spec, *prices, "--json")
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments)
     # Five calls with 10 tokens of prompt and 5 of answer: 0.1 per dialogue.
-    assert json.loads(done.stdout)["money"] == pytest.approx(0.2)
-    assert len(read_records(output)) == 2
+    assert json.loads(done.stdout)["money"] == pytest.approx(0.1)
+    assert len(read_records(output)) == 1
     server.requests.clear()
     done = run("selfchat", "--seeds", seeds, "-o", output, *arguments, "--dry-run")
     assert json.loads(done.stdout)["dialogues"] == len(WORDS)
@@ -266,7 +241,7 @@ def test_fewer_requests_run_at_once_after_a_rate_limit(
 
 
 @pytest.mark.parametrize(
-    ("status", "problem"), [(401, "answers 401"), (404, "answers 404"), (400, "answers 400")]
+    ("status", "problem"), [(401, "wants a key (401)"), (404, "(404)"), (400, "(400): no")]
 )
 def test_permanent_errors_end_the_command_at_once(
     status: int, problem: str, server: ScriptedServer, seeds: Path, tmp_path: Path
@@ -278,7 +253,8 @@ def test_permanent_errors_end_the_command_at_once(
     assert done.returncode == 1
     assert problem in done.stderr
     assert done.stderr.count("\n") == 1
-    assert len(server.requests) <= 8
+    assert len(server.requests) <= len(WORDS)
+    assert read_records(rejected_file(output)) == []
 
 
 def test_tokens_are_counted_even_if_a_server_sends_wrong_usage(
@@ -290,7 +266,7 @@ def test_tokens_are_counted_even_if_a_server_sends_wrong_usage(
     assert json.loads(done.stdout)["tokens"] > len(WORDS)
 
 
-def test_a_key_comes_from_a_file_or_the_environment(
+def test_a_key_is_sent_to_its_own_host_alone(
     server: ScriptedServer, seeds: Path, tmp_path: Path
 ) -> None:
     key = tmp_path / "key"
@@ -299,14 +275,20 @@ def test_a_key_comes_from_a_file_or_the_environment(
     assert run(*arguments, "-o", tmp_path / "a.jsonl", "--key-file", key).returncode == 0
     assert set(server.keys) == {"Bearer from-a-file"}
     server.keys.clear()
-    assert run(*arguments, "-o", tmp_path / "b.jsonl", OPENAI_API_KEY="env").returncode == 0
-    assert set(server.keys) == {"Bearer env"}
+    host = server.url.removeprefix("http://")
+    named = f"{host}=of-this-host"
+    assert run(*arguments, "-o", tmp_path / "b.jsonl", BAIZE_SERVER_KEY=named).returncode == 0
+    assert set(server.keys) == {"Bearer of-this-host"}
+    server.keys.clear()
+    # OpenAI's key is for OpenAI.
+    assert run(*arguments, "-o", tmp_path / "c.jsonl", OPENAI_API_KEY="sk-openai").returncode == 0
+    assert set(server.keys) == {""}
 
 
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        (("--speaker", "nobody"), "write local:MODEL or server:URL#model"),
+        (("--speaker", "nobody"), "write local:MODEL, server:URL#model or batch:FOLDER#model"),
         (("--speaker", "server:http://127.0.0.1:9"), "write server:URL#model"),
         (("--speaker", "local:nope"), "no model is called"),
         (("--money", "1"), "--money needs --price"),

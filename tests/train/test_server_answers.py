@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Any
 
 import pytest
 
 from baize_shared.sanitizer import is_harmless
-from baize_train.corpus.dialogues import Turn
-from baize_train.speakers.server_speaker import open_server_speaker
-from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
-from tests.train.scripted_server import serve
+from baize_train.speakers.server_response import read_completion
+from baize_train.speakers.speaker import Reply, SpeakerError
 
 
 def ask(body: bytes) -> Reply:
-    """The reply to a question that a server answers with ``body``."""
-
-    async def reply(address: str) -> Reply:
-        speaker = open_server_speaker(address, "")
-        try:
-            return await speaker.reply([Turn("user", "Why?")], SamplingOptions())
-        finally:
-            await speaker.close()
-
-    with serve(lambda _: "") as server:
-        server.faults.body = body
-        return asyncio.run(reply(server.address))
+    """The reply in what a server sends to a question of 40 bytes."""
+    return read_completion(body, "cluster.example.org", 40, 512)
 
 
-def answer(content: Any, **more: Any) -> bytes:
-    choice = {"index": 0, "finish_reason": "stop", "message": {"role": "a", "content": content}}
+def answer(content: Any, reason: str | None = "stop", **more: Any) -> bytes:
+    choice = {"index": 0, "finish_reason": reason, "message": {"role": "a", "content": content}}
     return json.dumps({"id": "1", "choices": [choice], **more}).encode()
 
 
@@ -55,8 +42,8 @@ def answer(content: Any, **more: Any) -> bytes:
         answer(None),
         answer(7),
         answer({"type": "text"}),
-        answer("text", usage="many"),
-        answer("text", usage={"prompt_tokens": "many"}),
+        answer([{"type": "image_url"}]),
+        b"<!DOCTYPE html><title>Log in</title>",
     ],
     ids=lambda body: body[:60].decode("ascii", "replace"),
 )
@@ -70,6 +57,21 @@ def test_what_is_no_answer_is_one_line(body: bytes) -> None:
 def test_an_answer_may_lack_its_counts_and_contain_half_a_pair_of_surrogates() -> None:
     reply = ask(answer("So \ud83d."))
     assert reply.text == "So \N{REPLACEMENT CHARACTER}."
-    assert (reply.prompt_tokens, reply.completion_tokens) == (0, 1)
-    counts = {"prompt_tokens": -5, "completion_tokens": None, "total_tokens": 2**80}
-    assert ask(answer("So.", usage=counts)).prompt_tokens == 0
+    assert (reply.prompt_tokens, reply.completion_tokens) == (10, 2)
+
+
+@pytest.mark.parametrize("wrong", [-5, 0, None, "many", 2**80, 1e9, True])
+def test_counts_that_cannot_be_true_are_estimated(wrong: Any) -> None:
+    counts = {"prompt_tokens": wrong, "completion_tokens": wrong}
+    for usage in (counts, wrong):
+        reply = ask(answer("So it is.", usage=usage))
+        assert (reply.prompt_tokens, reply.completion_tokens) == (10, 3)
+
+
+@pytest.mark.parametrize(
+    ("reason", "complete"), [("stop", True), ("eos", True), ("length", False), (None, True)]
+)
+def test_an_answer_is_complete_unless_it_was_cut_off(reason: str | None, complete: bool) -> None:
+    assert ask(answer("So.", reason)).complete is complete
+    usage = {"completion_tokens": 512}
+    assert ask(answer("So.", reason, usage=usage)).complete is (reason in ("stop", "eos"))

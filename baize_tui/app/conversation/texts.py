@@ -88,6 +88,7 @@ def _told(chat: Chat, conversation: Conversation) -> str:
     if format.has_preamble:
         sentence = "with" if conversation.moderation else "without"
         return f"Baize's own preamble, {sentence} its moderation sentence"
+    conversation = chat.options.as_trained(conversation)
     return system_prompt(conversation.system, moderation=conversation.moderation)
 
 

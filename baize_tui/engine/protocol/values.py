@@ -118,6 +118,8 @@ class LoadedModel(Struct, frozen=True):
     """Whether its chat template mentions a switch for thinking."""
     prompt_format: str = ""
     """The prompt format that the file names (``baize.prompt_format``)."""
+    system: str | None = None
+    """The system prompt that the model was trained with (``baize.system``)."""
     stop: list[str] = []
     """Strings that end an answer, as the file says (``baize.stop``)."""
     can_cut_cache: bool = True

@@ -16,17 +16,12 @@ from baize_convert.lora.adapter import Adapter
 from baize_convert.parity.tokenizers import TokenizerComparison
 from baize_convert.plan import Plan
 from baize_convert.quantization.loss import QuantizationLoss
-from baize_convert.quantization.outtype_names import OuttypeName
 from baize_convert.verify.predictions import PredictionComparison
 from baize_shared.licenses import UNKNOWN_LICENSE
 from baize_shared.progress import duration_text
 from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
 
-LOSS_WARNING_RATIO = 0.7
-"""The quantization loss above which a larger type is recommended."""
-_LARGER: dict[OuttypeName, str] = {"Q6_K": "Q8_0", "Q8_0": "F16"}
-"""The type to recommend; Q6_K or Q8_0 for all others."""
 _LONGEST_VALUE = 1000
 _SHOWN_IDS = 40
 """Of a text that is tokenized otherwise."""
@@ -84,9 +79,6 @@ def merge_lines(plan: Plan, output: Path, loss: QuantizationLoss) -> Iterator[st
         f"quantization error over what the adapter added: {ratio:.2f} "
         f"(worst: {worst} {loss.ratio([worst]):.2f})"
     )
-    if ratio > LOSS_WARNING_RATIO and plan.outtype.quantized:
-        larger = _LARGER.get(plan.outtype.name, "Q6_K or Q8_0")
-        yield f"quantization hides most of the adapter: try a larger type, such as {larger}"
 
 
 def adapter_lines(output: Path, modules: int) -> Iterator[str]:

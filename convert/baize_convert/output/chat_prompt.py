@@ -19,11 +19,16 @@ class ChatPrompt:
     template: str | None = None
     stop: tuple[str, ...] = ()
     format: str | None = None
+    system: str | None = None
+    """The system prompt that it was trained with."""
 
     def add_keys(self, writer: GGUFWriter) -> None:
         """Add the keys that llama.cpp does not have."""
         if self.format is not None:
             writer.add_string("baize.prompt_format", self.format)
+        if self.system is not None:
+            # As JSON, because an empty text is not the same as none.
+            writer.add_string("baize.system", msgspec.json.encode(self.system).decode())
         if self.stop:
             # As JSON, because llama.cpp returns keys with text, but not arrays.
             writer.add_string("baize.stop", msgspec.json.encode(self.stop).decode())

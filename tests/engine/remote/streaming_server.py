@@ -69,6 +69,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as the script of the server says."""
 
     script: StreamingServer
+    received: Received
+    """The request that is answered now."""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -79,12 +81,17 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         length = int(self.headers.get("Content-Length", 0))
-        self._answer(json.loads(self.rfile.read(length)))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the client was killed
+            self.close_connection = True
+            return
+        self._answer(json.loads(body))
 
     def _answer(self, body: dict[str, Any]) -> None:
         script = self.script
         headers = {name.lower(): value for name, value in self.headers.items()}
-        script.received.append(Received(self.path, headers, body))
+        self.received = Received(self.path, headers, body)
+        script.received.append(self.received)
         if self.path.endswith("/chat/completions") and self.path not in script.others:
             answers = script.answers
             respond = answers.pop(0) if len(answers) > 1 else answers[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +16,10 @@ from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.output.evaluations import print_evaluation
 from baize_train.cli.progress import CountProgress
+from baize_train.cli.reading_options import ReadingOptions
+from baize_train.cli.speaker_options import ServerFlags, server_access
+from baize_train.cli.training_options import trained_prompt
 from baize_train.corpus.dialogues import Dialogue, Turn
-from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import TrainError
 from baize_train.evaluation.comparison import (
     Comparison,
@@ -33,7 +36,7 @@ from baize_train.speakers.specs import open_speaker
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalOptions:
+class EvalOptions(ServerFlags, ReadingOptions):
     """Options of ``baize-train eval``."""
 
     data: Annotated[list[Path], typer.Option("--data", help="Held-out dialogues.")]
@@ -55,14 +58,16 @@ class EvalOptions:
     format: flags.Format = None
     system: flags.System = None
     seed: flags.Seed = 0
-    key_file: flags.KeyFile = None
     json: flags.Json = False
 
 
 def run_eval(options: EvalOptions) -> None:
     """Measure all models, let a judge compare them if there is one, and print a table."""
+    for adapter in options.adapter or []:
+        format, system = trained_prompt(adapter, options.format, options.system)
+        options = dataclasses.replace(options, format=format, system=system)
     check_passes(options.passes)
-    dialogues = list(read_dialogues(options.data))
+    dialogues = list(options.read(options.data))
     if not dialogues:
         raise TrainError("there are no dialogues to evaluate with")
     base = find_base(options.base, "run")
@@ -74,9 +79,9 @@ def run_eval(options: EvalOptions) -> None:
         }
         comparisons: dict[str, Comparison] = {}
         if options.judge is not None:
-            judge = open_speaker(options.judge, options.key_file)
+            judge = open_speaker([options.judge], server_access(options, [options.judge]))
             comparisons = asyncio.run(_compare(options, judge, models, dialogues))
-    print_evaluation(perplexities, comparisons, json=options.json)
+    print_evaluation(options.data, perplexities, comparisons, json=options.json)
 
 
 def _open_models(options: EvalOptions, base: Path, work: Path) -> dict[str, RunnableModel]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.option_types import FiniteFloat
 from baize_train.cli.bases import find_base
 from baize_train.cli.libraries import (
@@ -17,8 +19,11 @@ from baize_train.cli.libraries import (
 )
 from baize_train.cli.output.runs import print_run, print_training_plan
 from baize_train.cli.progress import StepsProgress
-from baize_train.cli.training_options import TrainingOptions, choose_preset
-from baize_train.corpus.mixing import split
+from baize_train.cli.reading_options import ReadingOptions
+from baize_train.cli.training_options import TrainingOptions, choose_preset, trained_prompt
+from baize_train.corpus.mixing import hold_out
+from baize_train.errors import TrainError
+from baize_train.feedback.preferences import read_preferences
 from baize_train.training.base_model import Quantization
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import (
@@ -28,13 +33,24 @@ from baize_train.training.run import (
     read_training_data,
     tokenize_data,
 )
+from baize_train.training.run_manifest import DataFile, sha256_digest
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(TrainingOptions):
+class FinetuneOptions(TrainingOptions, ReadingOptions):
     """Options of ``baize-train finetune``."""
 
-    data: Annotated[list[Path], typer.Option("--data", help="A corpus; may be repeated.")]
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="A corpus; may be repeated.")
+    ] = None
+    preference: Annotated[
+        list[Path] | None,
+        typer.Option(help="Instead of --data: pairs of a better and a worse answer, for DPO."),
+    ] = None
+    adapter: Annotated[
+        Path | None,
+        typer.Option(help="A LoRA to continue; with --preference, to train another one over it."),
+    ] = None
     evaluation: Annotated[
         list[Path] | None, typer.Option("--eval", help="A corpus to hold out.")
     ] = None
@@ -61,7 +77,14 @@ def run_finetune(options: FinetuneOptions) -> None:
     disable_progress_bars()
     if not options.dry_run:
         require_training_libraries()  # before a base is downloaded
-    run = _training_run(options)
+    if bool(options.data) == bool(options.preference):
+        raise TrainError("give either --data or --preference")
+    if options.adapter is not None and options.data and (options.rank or options.modules):
+        raise TrainError("--adapter continues a LoRA as it is: leave --rank and --modules out")
+    if options.preference:
+        _train_on_preferences(options, options.preference)
+        return
+    run = _training_run(options, *_read_data(options, options.data or []))
     if options.dry_run:
         data = tokenize_data(run)
         steps = count_steps(run, data.train)
@@ -77,9 +100,32 @@ def run_finetune(options: FinetuneOptions) -> None:
         print_run(manifest, run, adapters=[options.output], json=options.json)
 
 
-def _training_run(options: FinetuneOptions) -> TrainingRun:
+def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
+    """DPO on pairs of answers, over the base or over the adapter of the options."""
+    pairs = read_preferences(options.read(files))
+    if not pairs:
+        raise TrainError("there are no pairs: each needs a prompt, chosen and rejected")
+    if options.dry_run:
+        raise TrainError("--dry-run counts tokens of --data, not of pairs")
+    sources = [DataFile(str(file), sha256_digest(file), len(pairs)) for file in files]
+    run = _training_run(options, TrainingData([], sources), TrainingData())
+    silence_libraries()
+    from baize_train.training.sdf import SdfRun, train_sdf
+
+    first = None if options.adapter is None else options.adapter.absolute()
+    run = msgspec.structs.replace(run, adapter=None)
+    with StepsProgress() as report:
+        manifest = train_sdf(SdfRun(run, first, "dpo", pairs, 0.0, {}), report)
+    if is_main_process():
+        adapters = [*filter(None, [options.adapter]), options.output]
+        print_run(manifest, run, adapters=adapters, json=options.json)
+
+
+def _training_run(
+    options: FinetuneOptions, data: TrainingData, held_out: TrainingData
+) -> TrainingRun:
     preset = choose_preset(options, options.rank)
-    data, held_out = _read_data(options)
+    format, system = trained_prompt(options.adapter, options.format, options.system)
     return TrainingRun(
         base=find_base(options.base, "tokenize" if options.dry_run else "train"),
         data=data,
@@ -87,8 +133,10 @@ def _training_run(options: FinetuneOptions) -> TrainingRun:
         output=options.output,
         preset_name=options.preset,
         preset=preset,
-        format=options.format,
-        system=options.system,
+        format=format,
+        system=system,
+        adapter=None if options.adapter is None else options.adapter.absolute(),
+        base_name=options.base.removeprefix(HUB_PREFIX) if _is_on_hub(options.base) else "",
         steps=options.steps,
         seed=options.seed,
         quantization=options.quantize,
@@ -97,10 +145,15 @@ def _training_run(options: FinetuneOptions) -> TrainingRun:
     )
 
 
-def _read_data(options: FinetuneOptions) -> tuple[TrainingData, TrainingData]:
+def _is_on_hub(base: str) -> bool:
+    """Whether other programs find ``base`` by its name, without a revision or folder."""
+    return base.startswith(HUB_PREFIX) and "@" not in base and base.count("/") == 1
+
+
+def _read_data(options: FinetuneOptions, files: list[Path]) -> tuple[TrainingData, TrainingData]:
     """The data to train on, and the held-out data: other files, or a part of the same ones."""
-    data = read_training_data(options.data)
+    data = read_training_data(files, options.fields)
     if options.evaluation:
-        return data, read_training_data(options.evaluation)
-    kept, held_out = split(data.dialogues, options.hold_out, options.seed)
+        return data, read_training_data(options.evaluation, options.fields)
+    kept, held_out = hold_out(data.dialogues, options.hold_out, options.seed)
     return TrainingData(kept, data.files), TrainingData(held_out)

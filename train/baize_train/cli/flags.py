@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
-from baize_train.speakers.specs import KEY_VARIABLE
 from baize_train.training.presets import PresetName
 
 CorpusFile = Annotated[Path, typer.Argument(help="A corpus.")]
@@ -47,10 +46,6 @@ TopP = Annotated[
 ]
 Passes = Annotated[
     int, typer.Option(min=2, help="Passes of the judge, each in another order of the answers.")
-]
-KeyFile = Annotated[
-    Path | None,
-    typer.Option(help=f"File with the server's key; by default the variable {KEY_VARIABLE}."),
 ]
 KeepPersonal = Annotated[
     bool, typer.Option("--keep-personal", help="Do not mask addresses and numbers.")

@@ -9,7 +9,7 @@ from baize_train.errors import TrainError
 
 _HOW_TO_INSTALL = "install PyTorch for your machine, then pip install 'baize-tui[train]'"
 _REQUIRED = ("torch", "transformers", "peft", "trl", "datasets")
-_CORPUS = ("datasketch", "openai", "simple_icd_10_cm")
+_CORPUS = ("datasketch", "openai", "httpx2", "py3langid", "simple_icd_10_cm")
 _TRAINING = (*_REQUIRED, "accelerate", "matplotlib", "plotext", "pyarrow", "safetensors")
 
 

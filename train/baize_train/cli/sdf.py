@@ -24,7 +24,8 @@ from baize_train.cli.libraries import (
 from baize_train.cli.output.feedback import print_feedback
 from baize_train.cli.output.runs import print_run
 from baize_train.cli.progress import CountProgress, StepsProgress
-from baize_train.cli.training_options import TrainingOptions, choose_preset
+from baize_train.cli.speaker_options import ServerFlags, server_access
+from baize_train.cli.training_options import TrainingOptions, choose_preset, trained_prompt
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.feedback.candidates import Candidates, sample_candidates
@@ -35,7 +36,7 @@ from baize_train.selfchat.seeds import drop_repeated_seeds, read_seeds
 from baize_train.speakers.gguf_speaker import open_trained_model
 from baize_train.speakers.runnable_model import check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
-from baize_train.speakers.specs import open_speaker
+from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_train.training.processes import is_only_process
 from baize_train.training.run import TrainingData, TrainingRun
 from baize_train.training.run_manifest import DataFile, sha256_digest
@@ -45,7 +46,7 @@ _WORK_FOLDER = "work"
 
 
 @dataclass(frozen=True, kw_only=True)
-class SdfOptions(TrainingOptions):
+class SdfOptions(TrainingOptions, ServerFlags):
     """Options of ``baize-train sdf``."""
 
     adapter: Annotated[Path, typer.Option(help="Folder of the first LoRA, from finetune.")]
@@ -72,7 +73,6 @@ class SdfOptions(TrainingOptions):
     max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of an answer.")] = 512
     temperature: flags.Temperature = 1.0
     top_p: flags.TopP = 0.95
-    key_file: flags.KeyFile = None
     preset: flags.Preset = "baize-v1.5"
 
 
@@ -106,7 +106,9 @@ def run_sdf(options: SdfOptions) -> None:
     check_adapters(base, [options.adapter])
     questions, repeated = _read_questions(options)
     _make_folder(options.output)
-    answerer, judge = _open_answerer(options, base), open_speaker(options.judge, options.key_file)
+    access = server_access(options, [options.judge, *filter(None, [options.speaker])])
+    answerer = _open_answerer(options, base, access)
+    judge = open_speaker([options.judge], access)
     identity = _model_identity(options, base)
     feedback = asyncio.run(_collect_feedback(options, answerer, judge, questions, identity))
     if not options.json:
@@ -130,12 +132,13 @@ def _make_folder(output: Path) -> None:
         raise TrainError(f"{output}: {error.strerror}") from error
 
 
-def _open_answerer(options: SdfOptions, base: Path) -> Speaker:
+def _open_answerer(options: SdfOptions, base: Path, access: ServerAccess) -> Speaker:
     """The server that the options name, or the base with the adapter on this machine."""
     if options.speaker is not None:
-        return open_speaker(options.speaker, options.key_file)
+        return open_speaker([options.speaker], access)
     model = make_runnable(base, [options.adapter], options.output / _WORK_FOLDER)
-    return open_trained_model(options.adapter.name, model, options.format, options.system)
+    format, system = trained_prompt(options.adapter, options.format, options.system)
+    return open_trained_model(options.adapter.name, model, format, system)
 
 
 def _model_identity(options: SdfOptions, base: Path) -> list[str | None]:
@@ -180,6 +183,7 @@ def _train(
     # Imported here: PyTorch takes seconds.
     from baize_train.training.sdf import SdfRun, train_sdf
 
+    format, system = trained_prompt(options.adapter, options.format, options.system)
     source = DataFile(", ".join(options.seeds), feedback.sha256(), len(preferences))
     run = TrainingRun(
         base=base,
@@ -188,8 +192,8 @@ def _train(
         output=options.output,
         preset_name=options.preset,
         preset=choose_preset(options),
-        format=options.format,
-        system=options.system,
+        format=format,
+        system=system,
         steps=options.steps,
         seed=options.seed,
         checkpointing=options.checkpointing,

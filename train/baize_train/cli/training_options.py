@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.toml_files import TomlError, read_toml
+from baize_shared.trained_prompt import read_trained_prompt
 from baize_train.cli import flags
-from baize_train.training.presets import PRESETS, Preset
+from baize_train.errors import TrainError
+from baize_train.training.presets import PRESETS, Preset, Schedule
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +36,31 @@ class TrainingOptions:
         float | None,
         typer.Option("--learning-rate", parser=FiniteFloat(min=0.0), help="Peak learning rate."),
     ] = None
+    config: Annotated[
+        Path | None,
+        typer.Option(help="TOML with values of the preset; options of the command line win."),
+    ] = None
+    alpha: Annotated[int | None, typer.Option(min=1, help="Alpha of the LoRA.")] = None
+    dropout: Annotated[
+        float | None,
+        typer.Option(parser=FiniteFloat(min=0.0, max=0.99), help="Dropout of the LoRA."),
+    ] = None
+    modules: Annotated[
+        str | None, typer.Option(help="Modules with a LoRA, as in q_proj,v_proj.")
+    ] = None
+    schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate falls.")] = None
+    warmup_steps: Annotated[
+        int | None, typer.Option(min=0, help="Warm-up steps, at most a tenth of the run.")
+    ] = None
+    weight_decay: Annotated[
+        float | None, typer.Option(parser=FiniteFloat(min=0.0), help="Weight decay.")
+    ] = None
+    dora: Annotated[bool, typer.Option("--dora", help="Weight-decomposed LoRA.")] = False
+    rslora: Annotated[bool, typer.Option("--rslora", help="Rank-stabilized LoRA.")] = False
+    neftune: Annotated[
+        float | None,
+        typer.Option(parser=FiniteFloat(min=0.0), help="Strength of NEFTune's noise."),
+    ] = None
     batch: Annotated[int | None, typer.Option(min=1, help="Sequences of a step.")] = None
     micro_batch: Annotated[
         int | None, typer.Option(min=1, help="Sequences that a device takes at once.")
@@ -47,18 +75,57 @@ class TrainingOptions:
 
 
 def choose_preset(options: TrainingOptions, rank: int | None = None) -> Preset:
-    """The preset of ``options`` with the values that they replace."""
+    """The preset of ``options`` with the values that a config file and they replace.
+
+    Raises:
+        TrainError: the config file cannot be read, or has an unknown key.
+    """
+    preset = PRESETS[options.preset]
+    if options.config is not None:
+        preset = _configure(preset, options.config)
+    modules = options.modules
+    alpha = options.alpha if options.alpha is not None or rank is None else 2 * rank
     replaced = {
+        "alpha": alpha,
+        "dropout": options.dropout,
+        "modules": tuple(modules.replace(" ", "").split(",")) if modules else None,
+        "schedule": options.schedule,
+        "warmup_steps": options.warmup_steps,
+        "weight_decay": options.weight_decay,
+        "dora": options.dora or None,
+        "rslora": options.rslora or None,
+        "neftune": options.neftune,
         "epochs": options.epochs,
         "learning_rate": options.learning_rate,
         "batch": options.batch,
         "micro_batch": options.micro_batch,
         "max_length": options.max_length,
         "rank": rank,
-        "alpha": None if rank is None else 2 * rank,
     }
     given = {name: value for name, value in replaced.items() if value is not None}
-    preset = msgspec.structs.replace(PRESETS[options.preset], **given)
-    if preset.micro_batch > preset.batch:
-        preset = msgspec.structs.replace(preset, micro_batch=preset.batch)
-    return preset
+    return msgspec.structs.replace(preset, **given)
+
+
+def _configure(preset: Preset, file: Path) -> Preset:
+    """``preset`` with the values in a TOML file."""
+    values = msgspec.to_builtins(preset)
+    try:
+        changes = read_toml(file, dict[str, Any])
+        if unknown := sorted(changes.keys() - values.keys()):
+            known = ", ".join(name for name in values if name != "about")
+            raise TrainError(f"{file}: unknown {', '.join(unknown)}; known: {known}")
+        return msgspec.convert({**values, **changes}, Preset)
+    except OSError as error:
+        raise TrainError(f"{file}: {error.strerror}") from error
+    except (TomlError, msgspec.ValidationError) as error:
+        raise TrainError(f"{file}: {error}") from error
+
+
+def trained_prompt(
+    adapter: Path | None, format: str | None, system: str | None
+) -> tuple[str | None, str | None]:
+    """Prompt format and system prompt: those given, else those of ``adapter``."""
+    trained = None if adapter is None else read_trained_prompt(adapter)
+    if trained is None:
+        return format, system
+    return format or trained.format, trained.system if system is None else system

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -13,43 +15,88 @@ from baize_shared.json_errors import JSON_ERRORS
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.errors import TrainError
 
-Record = TypeVar("Record")
+Record = TypeVar("Record", bound=msgspec.Struct)
 
 
 class AppendOnlyFile(Generic[Record]):
-    """A JSON Lines file of one record type.
+    """A JSON Lines file of one record type, locked for this process while it is open.
 
-    Opening it cuts off an incomplete last line, which a killed process left.
+    All of it is read before a byte of it changes. Then an incomplete last line, which a killed
+    process left, is cut off.
     """
 
     def __init__(self, path: Path, record_type: type[Record]) -> None:
         """Open or create ``path`` and read its records.
 
         Raises:
-            TrainError: the file cannot be written, or contains other records.
+            TrainError: the file cannot be written, contains something else, or another process
+                writes it.
         """
         self.path = path
         self.records: list[Record] = []
+        self._type = record_type
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-            self._file = os.fdopen(descriptor, "ab+")
-            self._file.seek(0)
-            raw = self._file.read()
-            complete = raw[: raw.rfind(b"\n") + 1]
-            if len(complete) < len(raw):
-                self._file.truncate(len(complete))
         except OSError as error:
             raise TrainError(f"{path}: {error.strerror}") from error
-        decode = msgspec.json.Decoder(record_type).decode
-        for number, line in enumerate(complete.splitlines(), 1):
+        self._file = os.fdopen(descriptor, "ab+")
+        try:
+            self._lock()
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+        if self.records:
+            note_kept_work()
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise TrainError(
+                f"{self.path}: another command is writing it: wait for its end, or choose another "
+                "output"
+            ) from error
+        except OSError:  # a file system without locks
+            return
+
+    def _read(self) -> None:
+        try:
+            self._file.seek(0)
+            raw = self._file.read()
+        except OSError as error:
+            raise TrainError(f"{self.path}: {error.strerror}") from error
+        complete, newline, rest = raw.rpartition(b"\n")
+        decode = msgspec.json.Decoder(self._type).decode
+        for number, line in enumerate(complete.split(b"\n") if newline else (), 1):
             try:
                 self.records.append(decode(line))
             except JSON_ERRORS as error:
                 raise TrainError(
-                    f"{path}:{number}: this file was not written by baize-train: {error}"
+                    f"{self.path}:{number}: this file was not written by baize-train ({error}): "
+                    "choose another output"
                 ) from error
-        if self.records:
-            note_kept_work()
+        if rest:
+            self._finish_last_line(len(complete) + len(newline), rest)
+
+    def _finish_last_line(self, start: int, line: bytes) -> None:
+        """The last line has no end: complete it, or cut off what a killed process left of it."""
+        try:
+            record = msgspec.json.decode(line, type=self._type)
+        except JSON_ERRORS as error:
+            if not self._may_be_ours(line):
+                raise TrainError(
+                    f"{self.path}: this file was not written by baize-train: choose another output"
+                ) from error
+            self._change(lambda: self._file.truncate(start))
+            return
+        self._change(lambda: self._file.write(b"\n"))
+        self.records.append(record)
+
+    def _may_be_ours(self, line: bytes) -> bool:
+        """Whether ``line`` is the beginning of a record."""
+        beginning = f'{{"{self._type.__struct_encode_fields__[0]}":'.encode()
+        return line.startswith(beginning) or beginning.startswith(line)
 
     def add(self, record: Record) -> None:
         """Append ``record``; it is on disk when this returns.
@@ -57,16 +104,19 @@ class AppendOnlyFile(Generic[Record]):
         Raises:
             TrainError: it cannot be written. Earlier records are kept.
         """
+        self._change(lambda: self._file.write(msgspec.json.encode(record) + b"\n"))
+        self.records.append(record)
+        note_kept_work()
+
+    def _change(self, change: Callable[[], object]) -> None:
         try:
-            self._file.write(msgspec.json.encode(record) + b"\n")
+            change()
             self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise TrainError(
                 f"{self.path}: {error.strerror}; run the same command to continue from here"
             ) from error
-        self.records.append(record)
-        note_kept_work()
 
     def close(self) -> None:
         self._file.close()

@@ -12,11 +12,17 @@ from msgspec import Struct
 Role = Literal["system", "user", "assistant"]
 
 
-class Turn(Struct, frozen=True):
+class Turn(Struct, frozen=True, omit_defaults=True):
     """One message; ``content`` is plain text."""
 
     role: Role
     content: str
+    name: str = ""
+    """Of the speaker; no template writes it."""
+    weight: int = 1
+    """0 for an answer that is only read, not trained."""
+    reasoning_content: str = ""
+    """What a model thought before its answer; it is not trained."""
 
 
 class Dialogue(Struct, frozen=True, omit_defaults=True):

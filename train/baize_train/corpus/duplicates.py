@@ -39,12 +39,13 @@ class SeenTexts:
 
     def add(self, text: str) -> bool:
         """Add ``text`` and return whether it was new."""
-        plain = normalize(text)
-        digest = hashlib.sha256(plain.encode()).digest()
+        # Without case and punctuation, ``2+2`` would be ``2-2``: that is for near repeats alone.
+        exact = " ".join(unicodedata.normalize("NFC", text).split())
+        digest = hashlib.sha256(exact.encode()).digest()
         if digest in self._exact:
             return False
         self._exact.add(digest)
-        return self._near is None or self._near.add(plain)
+        return self._near is None or self._near.add(normalize(text))
 
 
 class _NearTexts:

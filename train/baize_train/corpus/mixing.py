@@ -35,12 +35,30 @@ def split(
 ) -> tuple[list[Dialogue], list[Dialogue]]:
     """The dialogues to train on, and those to hold out: about ``part`` (0.0 to 1.0) of all.
 
-    The hash of its id decides the side of a dialogue, so other dialogues do not change it.
+    The hash of its id decides the side of a dialogue, so other dialogues do not change it; but a
+    side that would be empty gets one.
     """
+    held_out = [dialogue for dialogue in dialogues if _position(dialogue, seed) < part]
+    if 0 < part < 1 and len(held_out) in (0, len(dialogues)):
+        return hold_out(dialogues, part, seed)
+    return [dialogue for dialogue in dialogues if _position(dialogue, seed) >= part], held_out
 
-    def position(dialogue: Dialogue) -> float:
-        digest = hashlib.sha256(f"{seed} {dialogue.id}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") / 2**64
 
-    held_out = [dialogue for dialogue in dialogues if position(dialogue) < part]
-    return [dialogue for dialogue in dialogues if position(dialogue) >= part], held_out
+def hold_out(
+    dialogues: Sequence[Dialogue], part: float, seed: int = 0
+) -> tuple[list[Dialogue], list[Dialogue]]:
+    """The dialogues to train on, and exactly ``part`` of all to hold out, rounded.
+
+    At least one is held out if ``part`` is more than 0, and at least one is left to train on.
+    """
+    count = min(max(round(part * len(dialogues)), int(part > 0)), max(len(dialogues) - 1, 0))
+    places = sorted(range(len(dialogues)), key=lambda at: (_position(dialogues[at], seed), at))
+    chosen = set(places[:count])
+    kept = [dialogue for at, dialogue in enumerate(dialogues) if at not in chosen]
+    return kept, [dialogues[at] for at in sorted(chosen)]
+
+
+def _position(dialogue: Dialogue, seed: int) -> float:
+    """Where the hash of its id puts a dialogue, 0.0 to 1.0."""
+    digest = hashlib.sha256(f"{seed} {dialogue.id}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

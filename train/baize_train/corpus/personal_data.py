@@ -7,22 +7,37 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
-from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
+from baize_train.corpus.dialogues import Dialogue, dialogue_id
 
 PersonalData = Literal["KEY", "EMAIL", "ACCOUNT", "CARD", "ID", "IP", "PHONE"]
 _EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?!\d|\.\d)")
 _SSN = re.compile(r"\b\d{3}-\d{2}-\d{4}\b")
-_IP = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?!\d|\.\d)")
+_IP = re.compile(r"(?<![\d.\w])(?:\d{1,3}\.){3}\d{1,3}(?![\w-]|\.\d)")
+_VERSION_BEFORE = re.compile(
+    r"(?:\b(?:versions?|ver|v|release|build|firmware|driver|update|upgrade(?:d)?(?: to)?|section"
+    r"|chapter|clause)[ .:]*|[\w)][/@]|[=<>~^]=? ?)$",
+    re.IGNORECASE,
+)
+"""``version 1.2.3.4``, ``Chrome/120.0.0.0``, ``numpy==1.2.3.4``."""
+_ADDRESS_BEFORE = re.compile(
+    r"(?:\b(?:ips?|ipv4|address(?:es)?|hosts?|servers?|ping|ssh|from|to|at|dns|gateway|via|is)\b"
+    r"[ :=]*|//|@)$",
+    re.IGNORECASE,
+)
+_LARGEST_OF_A_VERSION = 31
 _PHONE = re.compile(
     r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}|"
     r"\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?!\w|\.\d)"
 )
+_OURS = ("key", "settings")
+"""Parts of ``meta`` that are written here: a collection finds its dialogues by the key."""
 _KEY = re.compile(r"\b(?:sk|hf|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{16,}\b")
 
 
@@ -33,10 +48,19 @@ def _is_card_number(text: str) -> bool:
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
 
 
-def _is_host_address(text: str) -> bool:
-    """Whether ``text`` is an IPv4 address other than loopback and 0.0.0.0/8."""
-    parts = [int(part) for part in text.split(".")]
-    return all(part <= 255 for part in parts) and parts[0] not in (0, 127)
+def _is_host_address(match: re.Match[str]) -> bool:
+    """Whether ``match`` is an IPv4 address other than loopback and 0.0.0.0/8, and no version.
+
+    Four small numbers are an address only where the words before say so.
+    """
+    parts = [int(part) for part in match[0].split(".")]
+    if any(part > 255 for part in parts) or parts[0] in (0, 127):
+        return False
+    before = match.string[max(0, match.start() - 24) : match.start()]
+    if _VERSION_BEFORE.search(before) and not before.endswith("//"):
+        return False
+    is_small = all(part <= _LARGEST_OF_A_VERSION for part in parts)
+    return not is_small or bool(_ADDRESS_BEFORE.search(before))
 
 
 def mask_text(text: str) -> tuple[str, Counter[PersonalData]]:
@@ -52,19 +76,46 @@ def mask_text(text: str) -> tuple[str, Counter[PersonalData]]:
     text = _IBAN.sub(lambda match: mask("ACCOUNT"), text)
     text = _CARD.sub(lambda match: mask("CARD") if _is_card_number(match[0]) else match[0], text)
     text = _SSN.sub(lambda match: mask("ID"), text)
-    text = _IP.sub(lambda match: mask("IP") if _is_host_address(match[0]) else match[0], text)
+    text = _IP.sub(lambda match: mask("IP") if _is_host_address(match) else match[0], text)
     text = _PHONE.sub(lambda match: mask("PHONE"), text)
     return text, counts
 
 
 def mask_dialogue(dialogue: Dialogue) -> tuple[Dialogue, Counter[PersonalData]]:
-    """``dialogue`` with all its turns masked, and the counts; a changed dialogue gets a new id."""
+    """``dialogue`` with its turns, topic and ``meta`` masked, and the counts; a changed dialogue
+    gets a new id."""
     total: Counter[PersonalData] = Counter()
-    turns = []
-    for turn in dialogue.messages:
-        text, counts = mask_text(turn.content)
-        total += counts
-        turns.append(Turn(turn.role, text))
+
+    def mask(text: str) -> str:
+        masked, counts = mask_text(text)
+        total.update(counts)
+        return masked
+
+    turns = [
+        msgspec.structs.replace(
+            turn,
+            content=mask(turn.content),
+            name=mask(turn.name),
+            reasoning_content=mask(turn.reasoning_content),
+        )
+        for turn in dialogue.messages
+    ]
+    topic = mask(dialogue.topic)
+    meta = {
+        key: value if key in _OURS else _mask_value(value, mask)
+        for key, value in dialogue.meta.items()
+    }
     if not total:
         return dialogue, total
-    return msgspec.structs.replace(dialogue, messages=turns, id=dialogue_id(turns)), total
+    id = dialogue_id(turns) if turns != dialogue.messages else mask(dialogue.id)
+    return msgspec.structs.replace(dialogue, messages=turns, topic=topic, meta=meta, id=id), total
+
+
+def _mask_value(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return mask(value)
+    if isinstance(value, list):
+        return [_mask_value(item, mask) for item in value]
+    if isinstance(value, dict):
+        return {key: _mask_value(item, mask) for key, item in value.items()}
+    return value

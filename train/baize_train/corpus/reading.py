@@ -1,66 +1,64 @@
-"""Read corpora of every known format.
-
-A corpus is JSON Lines, or one JSON list, of TRL's messages, ShareGPT's conversations, Alpaca's
-instructions or Baize's transcripts; or a pickle of the original Baize collector.
-"""
+"""Read corpora in all known formats; records that are not a dialogue are reported and skipped."""
 
 from __future__ import annotations
 
-import codecs
-import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.baize_transcripts import parse_transcript
-from baize_train.corpus.dialogues import Dialogue, Role, Turn, dialogue_id
+from baize_train.corpus.dialogues import Dialogue, dialogue_id
+from baize_train.corpus.file_records import is_pickle, read_file, read_records
+from baize_train.corpus.messages import UnreadableRecord
+from baize_train.corpus.record_formats import FieldMap, parse_record
 from baize_train.corpus.safe_pickle import read_pickle
 from baize_train.errors import TrainError, warn
 
 _SHOWN = 20
 """Warnings about single records; the rest are counted."""
-_ROLES: dict[str, Role] = {
-    "system": "system",
-    "user": "user",
-    "human": "user",
-    "prompter": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "bing": "assistant",
-    "bard": "assistant",
-    "model": "assistant",
-    "ai": "assistant",
-}
+_SHOWN_KEYS = 8
+_MOST_PARTS = 10_000
+"""Of one record in a pickle."""
+NO_MAP: FieldMap = {}
 
 
 class InvalidRecord(msgspec.Struct, frozen=True):
     """A record that is not a dialogue."""
 
     place: str
-    """``FILE:LINE``, or the record's number in a list."""
+    """``FILE:LINE``, or of a dataset the number of its row."""
     problem: str
     """One line for the user."""
 
 
-def read_dialogues(
-    files: Iterable[Path], invalid: Counter[str] | None = None
-) -> Iterator[Dialogue]:
-    """The dialogues in ``files``; invalid records are reported on stderr and skipped.
+class PlacedRecord(NamedTuple):
+    """A record with the line of its file where it begins."""
 
-    ``invalid`` counts the skipped records by their problems.
+    place: str
+    """``FILE:LINE``"""
+    record: Dialogue | InvalidRecord
+
+
+def read_dialogues(
+    files: Iterable[Path], invalid: Counter[str] | None = None, fields: FieldMap = NO_MAP
+) -> Iterator[Dialogue]:
+    """The dialogues in ``files``; invalid records and unread keys are reported on stderr.
+
+    ``invalid`` counts the skipped records by their problems. ``fields`` says where the parts of a
+    dialogue are, if not where the known formats have them.
 
     Raises:
         TrainError: a file cannot be read, is empty, or is not a corpus.
     """
     skipped = 0
     for file in files:
-        for record in read_corpus(file):
+        unread: Counter[str] = Counter()
+        for record in read_corpus(file, fields, unread):
             if isinstance(record, Dialogue):
                 yield record
                 continue
@@ -69,124 +67,52 @@ def read_dialogues(
                 invalid[record.problem] += 1
             if skipped <= _SHOWN:
                 warn(f"{record.place}: {record.problem}; skipped")
+        if unread:
+            warn(f"{file.name}: {describe_unread(unread)}")
     if skipped > _SHOWN:
         warn(f"{skipped - _SHOWN} more invalid records were skipped")
 
 
-def read_corpus(file: Path) -> Iterator[Dialogue | InvalidRecord]:
-    """Every record in ``file``, whatever the format, in order.
+def describe_unread(unread: Mapping[str, int]) -> str:
+    """Which keys with text were not read, for the user."""
+    keys = [f"{key} ({count})" for key, count in Counter(unread).most_common(_SHOWN_KEYS)]
+    more = f" and {len(unread) - len(keys)} more" if len(unread) > len(keys) else ""
+    return f"keys with text that are not read: {', '.join(keys)}{more}"
+
+
+def read_corpus(
+    file: Path, fields: FieldMap = NO_MAP, unread: Counter[str] | None = None
+) -> Iterator[Dialogue | InvalidRecord]:
+    """Every record in ``file``, whatever the format, in order; see ``read_placed``."""
+    for _, record in read_placed(file, fields, unread):
+        yield record
+
+
+def read_placed(
+    file: Path, fields: FieldMap = NO_MAP, unread: Counter[str] | None = None
+) -> Iterator[PlacedRecord]:
+    """Every record in ``file`` with its place; ``unread`` counts the keys with text that are not
+    read.
 
     Raises:
         TrainError: the file cannot be read, is empty, or is not a corpus.
     """
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise TrainError(f"{file}: {error.strerror}") from error
-    if not raw.strip():
-        raise TrainError(f"{file} is empty")
-    if file.suffix in (".pkl", ".pickle"):
-        yield from _pickled_dialogues(read_pickle(raw, str(file)), file)
+    unread = Counter() if unread is None else unread
+    name = clean_line(file.name)
+    if is_pickle(file):
+        data = read_pickle(read_file(file), str(file))
+        for number, record in enumerate(_pickled_dialogues(data, file), 1):
+            yield PlacedRecord(f"{name}:{number}", record)
         return
-    for number, record in _parse_json(raw, file):
-        if isinstance(record, InvalidRecord):
-            yield record
-        else:
-            yield _parse_record(record, f"{file.name}:{number}", file.name)
-
-
-def _parse_json(raw: bytes, file: Path) -> Iterator[tuple[int, Any]]:
-    """The records of JSON Lines with their line numbers, or of one JSON list with their places."""
-    raw = raw.removeprefix(codecs.BOM_UTF8)
-    if raw.lstrip()[:1] == b"[":
-        try:
-            records = without_surrogates(json.loads(raw))
-        except JSON_ERRORS as error:
-            raise TrainError(f"{file}: not a JSON list: {error}") from error
-        yield from enumerate(records, 1)
-        return
-    lines = raw.split(b"\n")
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
+    for line, value, problem in read_records(file):
+        place = f"{name}:{line}"
+        if problem:
+            yield PlacedRecord(place, InvalidRecord(place, problem))
             continue
         try:
-            yield number, without_surrogates(json.loads(line))
-        except JSON_ERRORS as error:
-            if number == 1 and not any(other.strip() for other in lines[1:]):
-                raise TrainError(f"{file}: neither JSON Lines nor a JSON list: {error}") from error
-            problem = f"not JSON: {error}"
-            if isinstance(error, UnicodeDecodeError):
-                problem = f"not UTF-8 (byte 0x{line[error.start]:02x})"
-            yield number, InvalidRecord(f"{file.name}:{number}", problem)
-
-
-def _parse_record(record: Any, place: str, source: str) -> Dialogue | InvalidRecord:
-    if not isinstance(record, dict):
-        return InvalidRecord(place, f"a {type(record).__name__}, not an object")
-    for key, parse_turns in _PARSERS.items():
-        if key in record:
-            try:
-                turns = parse_turns(record)
-            except (TypeError, ValueError, KeyError) as error:
-                return InvalidRecord(place, str(error))
-            topic = record.get("topic")
-            meta = record.get("meta")
-            return Dialogue(
-                messages=turns,
-                id=str(record.get("id") or dialogue_id(turns)),
-                source=str(record.get("source") or clean_line(source)),
-                topic=topic if isinstance(topic, str) else "",
-                meta=meta if isinstance(meta, dict) else {},
-            )
-    return InvalidRecord(place, f"it has none of the keys {', '.join(_PARSERS)}")
-
-
-def _parse_turns(messages: Any, role_key: str, text_key: str) -> list[Turn]:
-    if not isinstance(messages, list):
-        raise TypeError("its turns are not a list")
-    turns = []
-    for number, message in enumerate(messages, 1):
-        if not isinstance(message, dict) or role_key not in message or text_key not in message:
-            raise ValueError(f"turn {number} has no {role_key} or no {text_key}")
-        role = _ROLES.get(str(message[role_key]).lower())
-        if role is None:
-            raise ValueError(f"turn {number} has the unknown role {message[role_key]!r}")
-        if not isinstance(message[text_key], str):
-            raise TypeError(f"turn {number} is not text")
-        turns.append(Turn(role, message[text_key].strip()))
-    return turns
-
-
-def _messages_turns(record: dict[str, Any]) -> list[Turn]:
-    return _parse_turns(record["messages"], "role", "content")
-
-
-def _sharegpt_turns(record: dict[str, Any]) -> list[Turn]:
-    messages = record["conversations"]
-    first = messages[0] if isinstance(messages, list) and messages else {}
-    keys = ("from", "value") if "from" in first else ("role", "content")
-    return _parse_turns(messages, *keys)
-
-
-def _alpaca_turns(record: dict[str, Any]) -> list[Turn]:
-    parts = [str(record["instruction"]).strip(), str(record.get("input") or "").strip()]
-    return [
-        Turn("user", "\n\n".join(part for part in parts if part)),
-        Turn("assistant", str(record["output"]).strip()),
-    ]
-
-
-def _baize_turns(record: dict[str, Any]) -> list[Turn]:
-    return parse_transcript(str(record["input"]), str(record.get("topic") or ""))
-
-
-_PARSERS: dict[str, Callable[[dict[str, Any]], list[Turn]]] = {
-    "messages": _messages_turns,
-    "conversations": _sharegpt_turns,
-    "instruction": _alpaca_turns,
-    "input": _baize_turns,
-}
-"""By the key that identifies the format; ``instruction`` before ``input``: Alpaca has both."""
+            yield PlacedRecord(place, parse_record(value, file.name, fields, unread))
+        except UnreadableRecord as error:
+            yield PlacedRecord(place, InvalidRecord(place, str(error)))
 
 
 def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidRecord]:
@@ -196,7 +122,7 @@ def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidReco
     for number, (topic, value) in enumerate(data.items(), 1):
         place = f"{file.name}:{number}"
         try:
-            texts = [value] if isinstance(value, str) else list(_nested_texts(value))
+            texts = list(islice(_nested_texts(value), _MOST_PARTS))
         except RecursionError:
             yield InvalidRecord(place, "nested too deeply")
             continue
@@ -210,9 +136,13 @@ def _pickled_dialogues(data: Any, file: Path) -> Iterator[Dialogue | InvalidReco
 
 
 def _nested_texts(value: Any) -> Iterator[str]:
+    """The texts in ``value``; an empty one for each list, so that the caller can stop: a small
+    pickle may contain the same list a billion times."""
     if isinstance(value, str):
         yield value
-    elif isinstance(value, dict):
+        return
+    yield ""
+    if isinstance(value, dict):
         for item in value.values():
             yield from _nested_texts(item)
     elif isinstance(value, list | tuple):

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.errors import TrainError
 from baize_train.feedback.judge import JudgeOptions, NoScoresError, judge_answers
-from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all, with_retries
-from baize_train.speakers.speaker import SamplingOptions, Speaker
+from baize_train.speakers.concurrency import ReportDone, run_all
+from baize_train.speakers.speaker import RequestFailed, SamplingOptions, Speaker
 
 
 class Comparison(Struct):
@@ -33,14 +34,16 @@ async def answer_questions(
     Raises:
         TrainError: the speaker does not reply.
     """
-    limit = ConcurrencyLimit(speaker.max_concurrent)
     answers: dict[int, str] = {}
 
     async def answer(number: int) -> None:
-        reply = await with_retries(lambda: speaker.reply(questions[number], sampling), limit)
+        try:
+            reply = await speaker.reply(questions[number], sampling)
+        except RequestFailed as error:
+            raise TrainError(f"question {number + 1} has no answer: {error}") from error
         answers[number] = reply.text.strip()
 
-    await run_all(range(len(questions)), answer, limit)
+    await run_all(range(len(questions)), answer, speaker.max_concurrent)
     return [answers[number] for number in range(len(questions))]
 
 
@@ -57,7 +60,7 @@ async def compare_answers(
     Raises:
         TrainError: the judge does not reply.
     """
-    limit, comparison = ConcurrencyLimit(judge.max_concurrent), Comparison()
+    comparison = Comparison()
     means: list[tuple[float, float]] = []
     done = 0
 
@@ -68,7 +71,7 @@ async def compare_answers(
             comparison.tied += 1
         else:
             try:
-                scores = (await judge_answers(judge, questions[number], pair, limit, options)).means
+                scores = (await judge_answers(judge, questions[number], pair, options)).means
             except NoScoresError:
                 comparison.unjudged += 1
             else:
@@ -76,7 +79,7 @@ async def compare_answers(
         done += 1
         report(done, len(questions))
 
-    await run_all(range(len(questions)), compare, limit)
+    await run_all(range(len(questions)), compare, judge.max_concurrent)
     _add_scores(comparison, means)
     return comparison
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from baize_train.corpus.append_only_file import AppendOnlyFile
 from baize_train.corpus.dialogues import Turn, record_key
-from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all, with_retries
-from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
+from baize_train.errors import warn
+from baize_train.speakers.concurrency import ReportDone, run_all
+from baize_train.speakers.speaker import Reply, RequestFailed, SamplingOptions, Speaker
 
 ANSWERS_FILE = "answers.jsonl"
 
@@ -45,17 +46,20 @@ async def sample_candidates(
         TrainError: the speaker does not reply, or the file cannot be written. Answers so far are
             kept.
     """
-    limit = ConcurrencyLimit(speaker.max_concurrent)
     settings = [speaker.name, count, sampling, model]
     keyed = {record_key(question, settings): question for question in questions}
     with AppendOnlyFile(folder / ANSWERS_FILE, Candidates) as file:
         known = {record.key for record in file.records}
 
         async def sample(key: str) -> None:
-            replies = [
-                await with_retries(_request(speaker, keyed[key], sampling, key, number), limit)
-                for number in range(count)
-            ]
+            try:
+                replies = [
+                    await _ask(speaker, keyed[key], sampling, key, number)
+                    for number in range(count)
+                ]
+            except RequestFailed as error:
+                warn(f"an instruction is left out: {error}")
+                return
             texts = [reply.text.strip() for reply in replies]
             file.add(Candidates(key, keyed[key], texts, [reply.complete for reply in replies]))
 
@@ -63,15 +67,14 @@ async def sample_candidates(
             report(len(keyed.keys() & {record.key for record in file.records}), len(keyed))
 
         missing = [key for key in keyed if key not in known]
-        await run_all(missing, sample, limit, on_finished=on_finished)
+        await run_all(missing, sample, speaker.max_concurrent, on_finished=on_finished)
         records = {record.key: record for record in file.records}
-        return [records[key] for key in keyed]
+        return [records[key] for key in keyed if key in records]
 
 
-def _request(
+async def _ask(
     speaker: Speaker, question: list[Turn], sampling: SamplingOptions, key: str, number: int
-) -> Callable[[], Awaitable[Reply]]:
+) -> Reply:
     """Ask for answer ``number``. Each has another seed: equal answers would teach nothing."""
     seed = (int(key[:8], 16) + number + (sampling.seed or 0)) % 2**31
-    seeded = msgspec.structs.replace(sampling, seed=seed)
-    return lambda: speaker.reply(question, seeded)
+    return await speaker.reply(question, msgspec.structs.replace(sampling, seed=seed))

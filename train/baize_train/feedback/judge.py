@@ -10,8 +10,7 @@ from msgspec import Struct
 
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
-from baize_train.speakers.concurrency import ConcurrencyLimit, with_retries
-from baize_train.speakers.speaker import SamplingOptions, Speaker
+from baize_train.speakers.speaker import RequestFailed, SamplingOptions, Speaker
 
 LOWEST, HIGHEST = 1, 100
 _TRIES = 3
@@ -115,7 +114,6 @@ async def judge_answers(
     judge: Speaker,
     question: Sequence[Turn],
     answers: Sequence[str],
-    limit: ConcurrencyLimit,
     options: JudgeOptions = JudgeOptions(),  # noqa: B008
 ) -> Judgement:
     """The scores that ``judge`` gives ``answers`` to the last turn of ``question``.
@@ -126,10 +124,7 @@ async def judge_answers(
     """
     orders = presentation_orders(len(answers), options.passes, options.seed)
     return Judgement(
-        [
-            await _judge_once(judge, question, answers, order, limit, options.seed)
-            for order in orders
-        ]
+        [await _judge_once(judge, question, answers, order, options.seed) for order in orders]
     )
 
 
@@ -138,7 +133,6 @@ async def _judge_once(
     question: Sequence[Turn],
     answers: Sequence[str],
     order: Sequence[int],
-    limit: ConcurrencyLimit,
     seed: int,
 ) -> list[int]:
     """The scores of one pass, in the order of ``answers``."""
@@ -152,15 +146,13 @@ async def _judge_once(
             seed=seed + number,
             grammar=score_grammar(len(answers)) if judge.supports_grammars else "",
         )
-
-        async def ask(sampling: SamplingOptions = sampling) -> str:
-            return (await judge.reply(prompt, sampling)).text
-
         try:
-            shown = parse_scores(await with_retries(ask, limit), len(answers))
+            shown = parse_scores((await judge.reply(prompt, sampling)).text, len(answers))
         except NoScoresError as error:
             problem = error
             continue
+        except RequestFailed as error:
+            raise NoScoresError(f"the judge does not answer: {error}") from error
         scores = [0] * len(answers)
         for at, score in zip(order, shown, strict=True):
             scores[at] = score

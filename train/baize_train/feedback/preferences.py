@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from msgspec import Struct
@@ -29,6 +29,17 @@ class Preference(Struct, frozen=True):
         """The question with the best answer."""
         turns = [*self.question, Turn("assistant", self.best)]
         return Dialogue(turns, dialogue_id(turns), "sdf")
+
+
+def read_preferences(dialogues: Iterable[Dialogue]) -> list[Preference]:
+    """The pairs of answers in dialogues that were read from ``chosen`` and ``rejected``."""
+    return [
+        Preference(dialogue.messages[:-1], dialogue.messages[-1].content, worse, margin=1.0)
+        for dialogue in dialogues
+        if isinstance(worse := dialogue.meta.get("rejected_answer"), str)
+        and len(dialogue.messages) > 1
+        and dialogue.messages[-1].role == "assistant"
+    ]
 
 
 def find_preferences(

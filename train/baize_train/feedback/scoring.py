@@ -10,7 +10,7 @@ from msgspec import Struct
 from baize_train.corpus.append_only_file import AppendOnlyFile
 from baize_train.feedback.candidates import Candidates
 from baize_train.feedback.judge import JudgeOptions, NoScoresError, judge_answers
-from baize_train.speakers.concurrency import ConcurrencyLimit, ReportDone, run_all
+from baize_train.speakers.concurrency import ReportDone, run_all
 from baize_train.speakers.speaker import Speaker
 
 SCORES_FILE = "scores.jsonl"
@@ -41,7 +41,6 @@ async def score_candidates(
     Raises:
         TrainError: the judge does not reply, or the file cannot be written.
     """
-    limit = ConcurrencyLimit(judge.max_concurrent)
     keys = {item.key for item in candidates}
     with AppendOnlyFile(folder / SCORES_FILE, Scores) as file:
 
@@ -56,7 +55,7 @@ async def score_candidates(
 
         async def score(item: Candidates) -> None:
             try:
-                judgement = await judge_answers(judge, item.question, item.answers, limit, options)
+                judgement = await judge_answers(judge, item.question, item.answers, options)
             except NoScoresError as error:
                 file.add(Scores(item.key, judge.name, options.passes, problem=str(error)))
             else:
@@ -65,6 +64,9 @@ async def score_candidates(
         known = scored().keys()
         missing = [item for item in candidates if item.key not in known]
         await run_all(
-            missing, score, limit, on_finished=lambda: report(len(scored()), len(candidates))
+            missing,
+            score,
+            judge.max_concurrent,
+            on_finished=lambda: report(len(scored()), len(candidates)),
         )
         return scored()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from baize_train.selfchat.budget import Usage
 from baize_train.selfchat.modes import Mode
+from baize_train.speakers.usage import Usage
 
 _TOKENS_PER_TURN = 150
 """A question with its answer, about as in the second corpora of the paper."""

@@ -18,8 +18,18 @@ ASKER_PROMPT = (
     "request, as a person would type it. Do not answer it and do not thank. If the person would "
     "have no more questions, write only: [END]"
 )
+_PERSONA = "The person: {persona}. Write as this person would. "
 END = "[END]"
 """The asker's reply when it has no more questions."""
+
+
+def asker_prompt(seed: str, persona: str = "") -> str:
+    """What the model is told that plays the user."""
+    prompt = ASKER_PROMPT.format(seed=seed)
+    if not persona:
+        return prompt
+    before, given, after = prompt.rpartition("You are given what")
+    return f"{before}{_PERSONA.format(persona=persona.rstrip('.'))}{given}{after}"
 
 
 def transcript_grammar(turns: int) -> str:

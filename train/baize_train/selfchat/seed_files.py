@@ -5,16 +5,21 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.number_limits import LARGEST_INT
 from baize_shared.sanitizer import without_surrogates
 from baize_train.errors import TrainError
 
 _COLUMNS = ("seed", "question", "topic", "prompt", "instruction", "title", "text")
 """Names of columns that usually contain seeds, the most specific first."""
+
+
+_LINE_END = re.compile(r"\r\n|\n|\r")
 
 
 def read_seed_file(file: Path, column: str | None = None) -> Iterator[str]:
@@ -37,7 +42,8 @@ def read_seed_file(file: Path, column: str | None = None) -> Iterator[str]:
         # All lines are parsed first, so that an invalid one is reported before the first dialogue.
         yield from read_column(list(_objects(text, file)), column, str(file))
     else:
-        yield from filter(None, map(str.strip, text.splitlines()))
+        # Not splitlines, which also splits at U+2028 and at form feeds.
+        yield from filter(None, map(str.strip, _LINE_END.split(text)))
 
 
 def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterator[str]:
@@ -61,14 +67,15 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
 
 
 def _table_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
+    csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
     try:
-        yield from csv.DictReader(io.StringIO(text))
+        yield from csv.DictReader(io.StringIO(text, newline=""))
     except csv.Error as error:
         raise TrainError(f"{file}: not a table: {error}") from error
 
 
 def _objects(text: str, file: Path) -> Iterator[dict[str, Any]]:
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
             continue
         try:

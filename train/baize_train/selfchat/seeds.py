@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.datasets import is_dataset
+from baize_train.corpus.dialogues import Dialogue, dialogue_id
 from baize_train.corpus.duplicates import SeenTexts
-from baize_train.corpus.reading import read_dialogues
 from baize_train.errors import TrainError
-from baize_train.selfchat.dataset_seeds import is_dataset, read_dataset_seeds
+from baize_train.selfchat.dataset_seeds import read_dataset_seeds
 from baize_train.selfchat.domain_seeds import DOMAIN_PREFIX, domain_questions
 from baize_train.selfchat.seed_files import read_seed_file
 
@@ -48,17 +48,39 @@ def drop_repeated_seeds(seeds: Iterable[str], similarity: float = 0.8) -> tuple[
     return kept, count - len(kept)
 
 
-def read_dialogues_to_rewrite(sources: Sequence[str]) -> dict[str, Dialogue]:
-    """The dialogues of corpora by their ids, without those that have no turns.
+def read_dialogues_to_rewrite(
+    sources: Sequence[str], read: Callable[[Path], Iterable[Dialogue]]
+) -> tuple[dict[str, Dialogue], int]:
+    """The dialogues of corpora by names of their own, and how many repeat an earlier one.
+
+    The name is the id, with more behind it where another dialogue has the same. Dialogues without
+    turns are left out.
 
     Raises:
         TrainError: a file is not a corpus, or has no dialogue.
     """
     originals: dict[str, Dialogue] = {}
+    repeated = 0
     for source in sources:
-        dialogues = [dialogue for dialogue in read_dialogues([Path(source)]) if dialogue.messages]
+        dialogues = [dialogue for dialogue in read(Path(source)) if dialogue.messages]
         if not dialogues:
             raise TrainError(f"{source} has no dialogues")
         for dialogue in dialogues:
-            originals.setdefault(dialogue.id, dialogue)
-    return originals
+            name = dialogue.id
+            if name in originals and originals[name].messages != dialogue.messages:
+                name = f"{name} {dialogue_id(dialogue.messages)}"
+            repeated += name in originals
+            originals.setdefault(name, dialogue)
+    return originals, repeated
+
+
+def read_personas(file: Path) -> list[str]:
+    """Persons who may ask, one on each line.
+
+    Raises:
+        TrainError: the file cannot be read, or is empty.
+    """
+    personas = list(read_seed_file(file))
+    if not personas:
+        raise TrainError(f"{file} has no personas: write one on each line")
+    return personas

@@ -12,7 +12,8 @@ from baize_shared.split_files import model_bytes
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
 from baize_train.speakers.runnable_model import RunnableModel
-from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
+from baize_train.speakers.speaker import ErrorKind, RateLimits, Reply, SamplingOptions, SpeakerError
+from baize_train.speakers.steady_speaker import SteadySpeaker
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.catalog.recipes import CatalogError, find_model, local_file
@@ -26,6 +27,8 @@ from baize_tui.settings import Sampling
 _CONTEXT = 4096
 _MEMORY_FRACTION = 1 / 4
 """Of the free memory, for all processes of one speaker together."""
+_KINDS: dict[str, ErrorKind] = {"too_long": "request", "template": "template"}
+"""A dialogue that is too long fails alone; other failures concern the model."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class GgufSpeaker:
     """
 
     supports_grammars = True
+    place = "this machine"
+    rate_limits: RateLimits | None = None
 
     def __init__(
         self, name: str, path: Path, paths: Paths, options: SpeakerOptions | None = None
@@ -72,8 +77,7 @@ class GgufSpeaker:
             try:
                 return await self._generate(process, messages, request)
             except EngineFailure as error:
-                # A dialogue that is too long fails alone; other failures concern the model.
-                raise SpeakerError(str(error), temporary=error.kind == "too_long") from error
+                raise SpeakerError(str(error), _KINDS.get(error.kind, "fatal")) from error
             finally:
                 process.busy = False
 
@@ -121,8 +125,9 @@ class GgufSpeaker:
                     complete=event.reason == "stop",
                     prompt_tokens=event.stats.prompt_tokens - event.stats.reused_tokens,
                     completion_tokens=event.stats.completion_tokens,
+                    thoughts=event.reasoning,
                 )
-        raise SpeakerError(f"{self.name} gave no answer", temporary=True)
+        raise SpeakerError(f"{self.name} gave no answer", "temporary")
 
     def _choose_process(self, messages: Sequence[Turn]) -> _Process:
         """The idle process that has read most of ``messages``, or a new one."""
@@ -182,7 +187,7 @@ def open_gguf_speaker(name: str) -> GgufSpeaker:
 
 def open_trained_model(
     name: str, model: RunnableModel, format: str | None, system: str | None
-) -> GgufSpeaker:
+) -> SteadySpeaker:
     """``model`` as a speaker with the prompt of training and of the chat client.
 
     Raises:
@@ -193,4 +198,4 @@ def open_trained_model(
     options = SpeakerOptions(
         chosen.name, chosen.system, chosen.moderation, adapters=tuple(model.adapters)
     )
-    return GgufSpeaker(name, model.path, project_paths(), options)
+    return SteadySpeaker([GgufSpeaker(name, model.path, project_paths(), options)])

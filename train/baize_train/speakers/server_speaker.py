@@ -1,127 +1,137 @@
-"""A model behind an OpenAI-compatible server: OpenAI, vLLM, llama-server, Ollama."""
+"""A model behind an OpenAI-compatible server: OpenAI, vLLM, llama-server, Ollama and others."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
-from typing import Annotated, Any
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import msgspec
+import httpx2
 import openai
-from msgspec import Meta, Struct
+from msgspec import Struct
 
-from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.sanitizer import clean_line, without_surrogates
-from baize_shared.server_address import AddressError, parse_address
+from baize_shared.server_address import AddressError, ServerAddress, parse_address
 from baize_train.corpus.dialogues import Turn
-from baize_train.errors import TrainError
-from baize_train.speakers.speaker import Reply, SamplingOptions, SpeakerError
-from baize_tui.engine.prompts.thought_splitter import split_text
+from baize_train.errors import TrainError, warn
+from baize_train.speakers.server_failures import (
+    SERVER_ERRORS,
+    Refusal,
+    explain_failure,
+    read_refusal,
+)
+from baize_train.speakers.server_response import read_completion, read_rate_limits
+from baize_train.speakers.speaker import RateLimits, Reply, SamplingOptions
+from baize_tui.engine.remote.http_client import open_client
+from baize_tui.engine.remote.server_faults import ServerFaults
 
-_TIMEOUT_S = 120.0
-_TEMPORARY_STATUSES = (408, 409, 425, 500, 502, 503, 504, 529)
-_CHARACTERS_PER_TOKEN = 16
-"""At most, for a lower bound where a server does not count."""
-
-
-class _Message(Struct):
-    content: str
-
-
-class _Choice(Struct):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
+_OLD_LIMIT, _NEW_LIMIT = "max_tokens", "max_completion_tokens"
+_OPTIONAL = ("temperature", "top_p", "seed", "stop")
+"""Left out where a server refuses them, as reasoning models do."""
+_UNSUPPORTED = re.compile(
+    r"unsupported|not support|unknown|unrecognized|unexpected|extra (inputs|fields)|not permitted"
+    r"|not allowed|only the default|not available",
+    re.I,
+)
 
 
-class _Answer(Struct):
-    """What is read of a completion; the library would check nothing of what a server sends."""
+class ServerOptions(Struct, frozen=True):
+    """How a server is asked."""
 
-    choices: Annotated[list[_Choice], Meta(min_length=1)]
-    usage: _Usage | None = None
+    thought_tokens: int = 0
+    """For the thoughts of a reasoning model, on top of those for the answer."""
+    extra: dict[str, Any] = {}
+    """Parameters of the request that replace ours; None leaves one out."""
+    timeout_s: float = 600.0
+    max_concurrent: int = 8
 
 
 class ServerSpeaker:
-    """Sends each request once; ``with_retries`` repeats it."""
+    """Sends each request once; ``SteadySpeaker`` repeats it."""
 
     supports_grammars = False
 
     def __init__(
-        self,
-        url: str,
-        model: str,
-        key: str,
-        *,
-        max_concurrent: int = 8,
-        timeout_s: float = _TIMEOUT_S,
+        self, address: ServerAddress, key: str, options: ServerOptions, how_to_give_key: str = ""
     ) -> None:
-        self.name = model
-        self.max_concurrent = max_concurrent
-        self._url = url
-        self._client = openai.AsyncOpenAI(
-            base_url=url, api_key=key or "none", max_retries=0, timeout=timeout_s
-        )
+        self.name = address.model
+        self.place = address.host
+        self.max_concurrent = options.max_concurrent
+        self.rate_limits: RateLimits | None = None
+        self._options = options
+        self._faults = ServerFaults(address, key, how_to_give_key, options.timeout_s)
+        self._client = open_client(address, key, options.timeout_s)
+        is_openai = address.host == "api.openai.com"
+        self._limit_name = _NEW_LIMIT if is_openai else _OLD_LIMIT
+        self._refused: set[str] = set()
+        """Parameters that the server does not take."""
 
     async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
-        turns: list[Any] = [{"role": turn.role, "content": turn.content} for turn in messages]
-        extra: dict[str, Any] = {"stop": options.stop} if options.stop else {}
-        if options.seed is not None:
-            extra["seed"] = options.seed
-        try:
-            response = await self._client.chat.completions.with_raw_response.create(
-                model=self.name,
-                messages=turns,
-                max_tokens=options.max_tokens,
-                temperature=options.temperature,
-                top_p=options.top_p,
-                **extra,
-            )
-        except openai.APIError as error:
-            raise self._speaker_error(error) from error
-        try:
-            answer = msgspec.convert(without_surrogates(json.loads(response.content)), _Answer)
-        except JSON_ERRORS as error:
-            raise SpeakerError(f"{self._url}: an answer without text", temporary=True) from error
-        choice, usage = answer.choices[0], answer.usage or _Usage()
-        # A server without a parser for reasoning sends the thought as a part of the answer.
-        _, text = split_text(choice.message.content)
-        # A server may omit its counts or send impossible ones.
-        least = max(len(text) // _CHARACTERS_PER_TOKEN, 1)
-        return Reply(
-            text=text,
-            complete=choice.finish_reason == "stop",
-            prompt_tokens=max(usage.prompt_tokens or 0, 0),
-            completion_tokens=max(usage.completion_tokens or 0, least),
-        )
+        turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+        max_tokens = options.max_tokens + self._options.thought_tokens
+        while True:
+            parameters = self._parameters(options, max_tokens)
+            try:
+                response = await self._client.post(
+                    "/chat/completions",
+                    cast_to=httpx2.Response,
+                    body={"model": self.name, "messages": turns, **parameters},
+                )
+                body = await response.aread()
+            except openai.APIStatusError as error:
+                if self._adapt(read_refusal(error), parameters):
+                    continue
+                raise explain_failure(error, self._faults) from error
+            except SERVER_ERRORS as error:
+                raise explain_failure(error, self._faults) from error
+            self.rate_limits = read_rate_limits(response.headers)
+            prompt_bytes = sum(len(turn.content.encode()) for turn in messages)
+            return read_completion(body, self.place, prompt_bytes, max_tokens)
 
-    def _speaker_error(self, error: openai.APIError) -> SpeakerError:
-        if isinstance(error, openai.RateLimitError):
-            after = error.response.headers.get("retry-after", "")
-            return SpeakerError(
-                f"{self._url}: too many requests",
-                temporary=True,
-                rate_limited=True,
-                retry_after_s=float(after) if after.replace(".", "", 1).isdecimal() else None,
-            )
-        if isinstance(error, openai.APIConnectionError):  # a timeout is one of these
-            return SpeakerError(f"{self._url} does not answer: {error}", temporary=True)
-        if isinstance(error, openai.APIStatusError):
-            return SpeakerError(
-                f"{self._url} answers {error.status_code}: {clean_line(error.message)}",
-                temporary=error.status_code in _TEMPORARY_STATUSES,
-            )
-        return SpeakerError(f"{self._url}: {clean_line(str(error))}", temporary=True)
+    def _parameters(self, options: SamplingOptions, max_tokens: int) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            self._limit_name: max_tokens,
+            "temperature": options.temperature,
+            "top_p": options.top_p,
+            "seed": options.seed,
+            "stop": options.stop or None,
+        }
+        values = {name: value for name, value in values.items() if name not in self._refused}
+        values |= self._options.extra
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _adapt(self, refusal: Refusal, parameters: Mapping[str, Any]) -> bool:
+        """Leave out or rename the parameter that a server refuses; whether there is one."""
+        if not _UNSUPPORTED.search(refusal.text):
+            return False
+        name = self._refused_parameter(refusal, parameters)
+        if name is None:
+            return False
+        if name in self._refused:  # by another request, while this one was on its way
+            return True
+        self._refused.add(name)
+        if name in (_OLD_LIMIT, _NEW_LIMIT):
+            self._limit_name = _NEW_LIMIT if name == _OLD_LIMIT else _OLD_LIMIT
+        else:
+            warn(f"{self.place} does not take {name} for {self.name}: it is left out")
+        return True
+
+    def _refused_parameter(self, refusal: Refusal, parameters: Mapping[str, Any]) -> str | None:
+        ours = [
+            name
+            for name in (_OLD_LIMIT, _NEW_LIMIT, *_OPTIONAL)
+            if name in parameters and name not in self._options.extra
+        ]
+        if refusal.parameter in ours:
+            return refusal.parameter
+        mentioned = [name for name in ours if re.search(rf"\b{name}\b", refusal.reason)]
+        return mentioned[0] if mentioned else None
 
     async def close(self) -> None:
         await self._client.close()
 
 
-def open_server_speaker(address: str, key: str) -> ServerSpeaker:
-    """The model at ``URL#model`` as a speaker.
+def parse_server(address: str) -> ServerAddress:
+    """The server and the model in ``URL#model``.
 
     Raises:
         TrainError: ``address`` has another form.
@@ -134,4 +144,4 @@ def open_server_speaker(address: str, key: str) -> ServerSpeaker:
         raise TrainError(
             f"server:{address}: write server:URL#model, as in server:http://localhost:8000/v1#m"
         )
-    return ServerSpeaker(parsed.url, parsed.model, key)
+    return parsed

@@ -1,9 +1,10 @@
-"""The interface of a model that replies: a server, or a GGUF on this machine."""
+"""The interfaces of a model that replies: one that is asked once, and one that is asked until it
+replies."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -23,7 +24,7 @@ class SamplingOptions(Struct, frozen=True):
     """GBNF that the reply must follow; ignored by speakers without ``supports_grammars``."""
 
 
-class Reply(Struct, frozen=True):
+class Reply(Struct, frozen=True, omit_defaults=True):
     """A reply and its cost."""
 
     text: str
@@ -31,33 +32,62 @@ class Reply(Struct, frozen=True):
     """The model ended it; it was not cut off at ``max_tokens``."""
     prompt_tokens: int
     completion_tokens: int
+    """Thoughts included."""
+    thoughts: str = ""
+    """What a reasoning model thought before it replied."""
+
+
+class RateLimits(Struct, frozen=True):
+    """What a server says is left of a limit; None where it says nothing."""
+
+    requests: int | None = None
+    requests_reset_s: float = 0.0
+    """Seconds until the number of requests is full again."""
+    tokens: int | None = None
+    tokens_reset_s: float = 0.0
+
+
+ErrorKind = Literal["temporary", "rate limit", "template", "request", "unclear", "later", "fatal"]
+"""``temporary``: another try can succeed. ``rate limit``: the same, after fewer requests.
+``template``: the model's template does not take the roles in this order. ``request``: this request
+alone fails, as with a content filter. ``unclear``: the request was refused for a reason that may
+concern every request. ``later``: the answer comes with a batch. ``fatal``: no request will
+succeed."""
 
 
 class SpeakerError(OneLineError):
-    """The speaker did not reply; the message is one line."""
+    """A backend did not reply; the message is one line."""
 
     def __init__(
-        self,
-        message: str,
-        *,
-        temporary: bool = False,
-        rate_limited: bool = False,
-        retry_after_s: float | None = None,
+        self, message: str, kind: ErrorKind = "fatal", *, retry_after_s: float | None = None
     ) -> None:
-        """``temporary``: another try can succeed, after ``retry_after_s`` if the server says so.
-        ``rate_limited``: it gets too many requests at once."""
+        """``retry_after_s``: how long the server asks to wait."""
         super().__init__(message)
-        self.temporary = temporary
-        self.rate_limited = rate_limited
+        self.kind = kind
         self.retry_after_s = retry_after_s
 
 
-class Speaker(Protocol):
-    """A model that replies to messages."""
+class RequestFailed(OneLineError):
+    """There is no reply to one request, while others may succeed; the message is one line."""
+
+    def __init__(self, message: str, *, later: bool = False, unclear: bool = False) -> None:
+        """``later``: the server had failures that may pass. ``unclear``: the reason may concern
+        every request."""
+        super().__init__(message)
+        self.later = later
+        self.unclear = unclear
+
+
+class Backend(Protocol):
+    """A model on this machine or a server; it is asked once."""
 
     @property
     def name(self) -> str:
         """The name that a corpus records as its teacher."""
+
+    @property
+    def place(self) -> str:
+        """Where it runs, for messages."""
 
     @property
     def max_concurrent(self) -> int:
@@ -66,11 +96,40 @@ class Speaker(Protocol):
     @property
     def supports_grammars(self) -> bool: ...
 
+    @property
+    def rate_limits(self) -> RateLimits | None:
+        """What the last response said is left."""
+
     async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
         """Reply to ``messages``.
 
         Raises:
             SpeakerError: there is no reply.
+        """
+
+    async def close(self) -> None: ...
+
+
+class Speaker(Protocol):
+    """A model that replies to messages, however often it has to be asked."""
+
+    @property
+    def name(self) -> str:
+        """The name that a corpus records as its teacher."""
+
+    @property
+    def max_concurrent(self) -> int:
+        """Requests that are useful at the same time."""
+
+    @property
+    def supports_grammars(self) -> bool: ...
+
+    async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
+        """Reply to ``messages``.
+
+        Raises:
+            RequestFailed: this request gets no reply.
+            TrainError: no request will.
         """
 
     async def close(self) -> None: ...

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
+import msgspec
 from msgspec import Struct
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_train.errors import TrainError
 from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, format_named
 from baize_tui.engine.llama.model import Model
@@ -22,7 +26,8 @@ class ChatFormat(Struct, frozen=True):
 
 
 def choose_chat_format(model: Model, name: str | None, system: str | None = None) -> ChatFormat:
-    """The format ``name``, or the model's own if None. ``system`` None is the chat client's.
+    """The format ``name``, or the model's own if None. ``system`` None is the one
+    that the model was trained with, else the chat client's.
 
     Raises:
         TrainError: there is no such format, or the model has no template of its own.
@@ -39,4 +44,7 @@ def choose_chat_format(model: Model, name: str | None, system: str | None = None
             "format with --format, such as chatml, or baize for LLaMA"
         )
     chat = Settings().chat
+    if system is None:
+        with contextlib.suppress(*JSON_ERRORS):
+            system = msgspec.json.decode(model.metadata("baize.system"), type=str)
     return ChatFormat(name, template, chat.system if system is None else system, chat.moderation)

@@ -82,22 +82,23 @@ class DialogueTokenizer:
             UntrainableDialogue: it has no answer, or the template does not write all of them.
         """
         marked = self._render_dialogue(dialogue)
-        ids, trained = array("i"), bytearray()
+        ids = array("i")
         vocabulary = self._vocabulary
         if vocabulary.add_bos and not marked.text.startswith(self._variables["bos_token"]):
             ids.append(vocabulary.bos)
-            trained.append(0)
-        after_answer = False
+        weights = iter([turn.weight for turn in dialogue.messages if turn.role == "assistant"])
+        context = 1 if self._loss == "everything" else 0
+        trained = bytearray([context] * len(ids))
+        after_answer, weight = False, 1
         for part in self._tokenizer.parts(marked):
             ids.extend(part.ids)
             if part.earlier:
-                trained.extend(b"\1" * len(part.ids))
+                weight = next(weights)
+                trained.extend([weight] * len(part.ids))
             else:
                 ends = common_prefix_length(part.ids, self.end_ids) if after_answer else 0
-                trained.extend(b"\1" * ends + b"\0" * (len(part.ids) - ends))
+                trained.extend([weight] * ends + [context] * (len(part.ids) - ends))
             after_answer = part.earlier
-        if self._loss == "everything":
-            trained = bytearray(b"\1" * len(trained))
         return TokenizedDialogue(ids, bytes(trained))
 
     def prompt_ids(self, turns: Sequence[PromptMessage]) -> list[int]:

@@ -10,6 +10,7 @@ class SkipReason(StrEnum):
 
     NOTHING_ANSWERED = "nothing is answered in it"
     EMPTY_ANSWER = "an answer is empty"
+    NOT_TRAINED = "no answer of it is to be trained (weight 0)"
     REASONING = "an answer contains reasoning, which templates remove"
     TEMPLATE_FAILED = "the chat template rejects it"
     ANSWERS_NOT_RENDERED = "the chat template does not write each of its answers once"

@@ -93,6 +93,8 @@ def _tokenize_one(
         UntrainableDialogue: nothing in it can be trained.
     """
     full = tokenizer.tokenize(dialogue)
+    if 1 not in full.trained:
+        raise UntrainableDialogue(SkipReason.NOT_TRAINED)
     kept = full if max_length is None or full.length <= max_length else full.truncated(max_length)
     # Nothing predicts the first token of a sequence.
     if 1 not in kept.trained[1:]:

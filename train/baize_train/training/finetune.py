@@ -5,7 +5,7 @@ from __future__ import annotations
 from baize_train.corpus.dialogues import teachers
 from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.fit import fit_supervised
-from baize_train.training.lora import add_lora
+from baize_train.training.lora import add_lora, continue_lora
 from baize_train.training.progress import ReportStep
 from baize_train.training.run import (
     TokenizedData,
@@ -31,7 +31,8 @@ def finetune(run: TrainingRun, report: ReportStep = lambda *_: None) -> RunManif
     manifest = describe(run, data, steps)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = add_lora(load_base(run.base, run.quantization), run)
+    model = load_base(run.base, run.quantization)
+    model = add_lora(model, run) if run.adapter is None else continue_lora(model, run, run.adapter)
     return fit_supervised(model, run, manifest, data, steps, report)
 
 

@@ -7,7 +7,9 @@ import time
 from typing import Any
 
 from baize_shared.interruption import note_kept_work
+from baize_shared.trained_prompt import TrainedPrompt, write_trained_prompt
 from baize_train.errors import TrainError
+from baize_train.training.adapter_card import write_model_card
 from baize_train.training.base_model import choose_device, count_parameters
 from baize_train.training.checkpoints import CHECKPOINTS, checkpoint_step, last_checkpoint
 from baize_train.training.loss_curve import save_loss_curve
@@ -41,7 +43,7 @@ def fit_supervised(
         TrainError: see ``fit``.
     """
     recorder = LossRecorder(report)
-    options = plan_training(model, run, manifest, steps)
+    options = plan_training(model, run, manifest, steps, data.prompt)
     held_out = data.held_out.dataset() if data.held_out.dialogues else None
     trainer = make_sft_trainer(model, options, data.train.dataset(), held_out, recorder)
     counts = data.train.counts
@@ -50,13 +52,14 @@ def fit_supervised(
 
 
 def plan_training(
-    model: Any, run: TrainingRun, manifest: RunManifest, steps: int
+    model: Any, run: TrainingRun, manifest: RunManifest, steps: int, prompt: TrainedPrompt
 ) -> TrainerOptions:
     """How to train ``model``; its numbers of parameters are added to ``manifest``."""
     manifest.parameters = count_parameters(model)
     manifest.trainable = count_parameters(model, trainable=True)
     return TrainerOptions(
         preset=run.preset,
+        prompt=prompt,
         folder=run.output,
         steps=steps,
         learning_rate=run.preset.choose_learning_rate(manifest.parameters - manifest.trainable),
@@ -97,6 +100,7 @@ def fit(
     if trainer.is_world_process_zero():
         save_loss_curve(manifest.losses, options.folder / LOSS_PICTURE)
         write_manifest(manifest, options.folder)
+        write_model_card(manifest, options.folder)
         shutil.rmtree(options.folder / CHECKPOINTS, ignore_errors=True)
     return manifest
 
@@ -110,6 +114,7 @@ def _train(
             if trainer.is_world_process_zero():
                 with explain_write_errors(options.folder):
                     trainer.model.save_pretrained(options.folder)
+                    write_trained_prompt(options.prompt, options.folder)
     except LossNotFinite as error:
         kept = last_checkpoint(options.folder / CHECKPOINTS)
         saved = f"The last good weights are in {kept}" if kept else "Nothing was saved yet"

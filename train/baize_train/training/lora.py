@@ -30,13 +30,31 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
         lora_alpha=preset.alpha,
         lora_dropout=preset.dropout,
         target_modules=list(preset.modules),
-        base_model_name_or_path=str(run.base),
+        use_dora=preset.dora,
+        use_rslora=preset.rslora,
+        base_model_name_or_path=run.base_name or str(run.base),
     )
     try:
         return get_peft_model(model, config)
     except ValueError as error:
         names = ", ".join(preset.modules)
         raise TrainError(f"{run.base} does not have the modules {names}: {error}") from error
+
+
+def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
+    """``model`` with the LoRA of the folder ``adapter``, which is trained further.
+
+    Raises:
+        TrainError: ``adapter`` is not an adapter of the base.
+    """
+    if run.quantization != "none":
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=run.checkpointing)
+    try:
+        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainError(
+            f"{adapter} is not an adapter of {run.base}: {clean_line(str(error), 300)}"
+        ) from error
 
 
 def load_merged(base: Path, adapter: Path) -> Any:

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from baize_train.errors import TrainError
 from baize_train.tokens.dialogue_tokenizer import Loss
 
 Schedule = Literal["linear", "cosine", "constant"]
@@ -17,6 +18,9 @@ BAIZE_MODULES = (*ATTENTION, *FEED_FORWARD)
 ALL_MODULES = (*ATTENTION, "o_proj", *FEED_FORWARD)
 _PAPER_RATES = ((10e9, 2e-4), (20e9, 1e-4), (float("inf"), 5e-5))
 """Learning rates of the paper's 7B, 13B and 30B, with the sizes below which they apply."""
+
+
+ADDED_LATER = ("weight_decay", "dora", "rslora", "neftune")
 
 
 class Preset(Struct, frozen=True):
@@ -41,12 +45,33 @@ class Preset(Struct, frozen=True):
     schedule: Schedule = "linear"
     warmup_steps: int = 100
     """At most; a tenth of the run if that is less."""
+    weight_decay: float = 0.0
+    dora: bool = False
+    rslora: bool = False
+    """Scale by alpha over the square root of the rank."""
+    neftune: float = 0.0
+    """Strength of the noise on embeddings; 0 is none."""
 
     def choose_learning_rate(self, parameters: int) -> float:
         """The learning rate for a base of ``parameters`` parameters."""
         if self.learning_rate is not None:
             return self.learning_rate
         return next(rate for limit, rate in _PAPER_RATES if parameters < limit)
+
+    def split_batch(self, processes: int) -> tuple[int, int]:
+        """Sequences that a device takes at once, and how often before each step: together exactly
+        ``batch`` sequences.
+
+        Raises:
+            TrainError: the devices cannot share the batch.
+        """
+        each, rest = divmod(self.batch, processes)
+        if rest or not each:
+            raise TrainError(
+                f"--batch {self.batch} cannot be shared by {processes} processes: choose a multiple"
+            )
+        at_once = next(n for n in range(min(self.micro_batch, each), 0, -1) if each % n == 0)
+        return at_once, each // at_once
 
     def warmup(self, steps: int) -> int:
         """Warm-up steps of a run of ``steps`` steps."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import bisect
+import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.reading import read_dialogues
+from baize_train.corpus.reading import NO_MAP, read_dialogues
+from baize_train.corpus.record_formats import FieldMap
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
@@ -19,7 +23,7 @@ from baize_train.tokens.token_sets import TokenSet, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
-from baize_train.training.presets import Preset, PresetName
+from baize_train.training.presets import ADDED_LATER, Preset, PresetName
 from baize_train.training.processes import is_main_process
 from baize_train.training.run_manifest import (
     DataFile,
@@ -57,6 +61,10 @@ class TrainingRun(Struct, frozen=True):
     quantization: Quantization = "none"
     checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, in less memory."""
+    adapter: Path | None = None
+    """An adapter to continue from, instead of a new one."""
+    base_name: str = ""
+    """What other programs know the base by, if not by its path."""
     save_every: int | None = None
     """Steps between checkpoints; None chooses."""
 
@@ -66,9 +74,10 @@ class TokenizedData(NamedTuple):
 
     train: TokenSet
     held_out: TokenSet
+    prompt: TrainedPrompt
 
 
-def read_training_data(files: Sequence[Path]) -> TrainingData:
+def read_training_data(files: Sequence[Path], fields: FieldMap = NO_MAP) -> TrainingData:
     """The dialogues of ``files``; invalid records are reported and skipped.
 
     Raises:
@@ -77,10 +86,20 @@ def read_training_data(files: Sequence[Path]) -> TrainingData:
     dialogues: list[Dialogue] = []
     read: list[DataFile] = []
     for file in files:
-        from_file = list(read_dialogues([file]))
+        from_file = list(read_dialogues([file], fields=fields))
         dialogues += from_file
-        read.append(DataFile(str(file), sha256_digest(file), len(from_file)))
+        read.append(DataFile(str(file), _digest(file, from_file), len(from_file)))
     return TrainingData(dialogues, read)
+
+
+def _digest(file: Path, dialogues: Sequence[Dialogue]) -> str:
+    """The SHA-256 of a file, or of the dialogues of a dataset."""
+    if file.is_file():
+        return sha256_digest(file)
+    digest = hashlib.sha256()
+    for dialogue in dialogues:
+        digest.update(msgspec.json.encode(dialogue))
+    return digest.hexdigest()
 
 
 def tokenize_data(run: TrainingRun) -> TokenizedData:
@@ -97,15 +116,28 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
     if not train.dialogues:
         reasons = "; ".join(train.counts.left_out) or "there are none"
         raise TrainError(f"no dialogue can be trained on: {reasons}")
-    return TokenizedData(train, held_out)
+    return TokenizedData(train, held_out, TrainedPrompt(format.name, format.system))
 
 
 def count_sequences(run: TrainingRun, train: TokenSet) -> int:
-    """Rows of the training data; packed rows are about as long as the maximum length."""
-    if not run.preset.packing:
-        return len(train.dialogues)
-    tokens = train.counts.trained + train.counts.ignored
-    return math.ceil(tokens / run.preset.max_length)
+    """Rows of the training data, after packing."""
+    lengths = [dialogue.length for dialogue in train.dialogues]
+    return count_packed_rows(lengths, run.preset.max_length) if run.preset.packing else len(lengths)
+
+
+def count_packed_rows(lengths: Sequence[int], max_length: int) -> int:
+    """Rows into which TRL packs sequences: best fit, the longest first (``pack_dataset``, bfd)."""
+    free: list[int] = []
+    """What is left of each row, in order."""
+    rows = 0
+    for length in sorted(lengths, reverse=True):
+        at = bisect.bisect_left(free, length)
+        if at < len(free):
+            left = free.pop(at)
+        else:
+            left, rows = max_length, rows + 1
+        bisect.insort(free, left - length)
+    return rows
 
 
 def count_steps(run: TrainingRun, train: TokenSet) -> int:
@@ -122,6 +154,15 @@ def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
     """
     preset: dict[str, Any] = msgspec.to_builtins(run.preset)
     del preset["micro_batch"]
+    # Runs of versions without these options can be resumed.
+    usual = msgspec.to_builtins(Preset(""))
+    for name in ADDED_LATER:
+        if preset[name] == usual[name]:
+            del preset[name]
+    more: dict[str, Any] = {}
+    if run.adapter is not None:
+        digest = sha256_digest(run.adapter / WEIGHTS)
+        more = {"continues": str(run.adapter), "continues_sha256": digest}
     return {
         "preset": run.preset_name,
         **preset,
@@ -131,6 +172,7 @@ def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
         "seed": run.seed,
         "quantization": run.quantization,
         "held_out_dialogues": len(run.held_out.dialogues),
+        **more,
     }
 
 
@@ -144,11 +186,9 @@ def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
     if existing is not None and existing.is_same_run(manifest):
         return existing if existing.finished else None
     has_weights = (output / WEIGHTS).exists() or last_checkpoint(output / CHECKPOINTS) is not None
-    if existing is not None and has_weights:
-        raise TrainError(
-            f"{output} contains a run with other data or settings: choose another folder, "
-            "or delete that one"
-        )
+    if has_weights:
+        what = "a run with other data or settings" if existing is not None else "another adapter"
+        raise TrainError(f"{output} contains {what}: choose another folder, or delete that one")
     if is_main_process():
         write_manifest(manifest, output)
     return None

@@ -14,6 +14,7 @@ import datasets
 import msgspec
 from msgspec import Struct
 
+from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.errors import TrainError
 from baize_train.feedback.preferences import Method, Preference
 from baize_train.tokens.chat_format import choose_chat_format
@@ -21,7 +22,7 @@ from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import SkipReason
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_train.training.base_model import choose_device
+from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.checkpoints import WEIGHTS
 from baize_train.training.fit import fit, fit_supervised, plan_training
 from baize_train.training.lora import add_lora, load_merged
@@ -48,7 +49,8 @@ class SdfRun(Struct, frozen=True):
     """A second LoRA over ``adapter``. The preferences take the place of ``run.data.dialogues``."""
 
     run: TrainingRun
-    adapter: Path
+    adapter: Path | None
+    """None trains over the base itself."""
     method: Method
     preferences: list[Preference]
     least_margin: float
@@ -74,28 +76,37 @@ def _train_best(sdf: SdfRun, report: ReportStep) -> RunManifest:
     manifest = _describe(sdf, steps, data.train.counts)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = add_lora(load_merged(run.base, sdf.adapter), run)
+    model = add_lora(_load_first(sdf), run)
     return fit_supervised(model, run, manifest, data, steps, report)
 
 
 def _train_dpo(sdf: SdfRun, report: ReportStep) -> RunManifest:
     run = sdf.run
-    pairs, counts = _tokenize_pairs(sdf)
+    pairs, counts, prompt = _tokenize_pairs(sdf)
     steps = run.steps or max(1, round(len(pairs) * run.preset.epochs / run.preset.batch))
     manifest = _describe(sdf, steps, counts)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = add_lora(load_merged(run.base, sdf.adapter), run)
+    model = add_lora(_load_first(sdf), run)
     recorder = LossRecorder(report)
-    options = plan_training(model, run, manifest, steps)
+    options = plan_training(model, run, manifest, steps, prompt)
     dataset = datasets.Dataset.from_list(pairs)
     trainer = make_dpo_trainer(model, options, dataset, DPO_BETA, recorder)
     tokens_per_pair = (counts.trained + counts.ignored) / len(pairs)
     return fit(trainer, options, manifest, recorder, tokens_per_pair)
 
 
-def _tokenize_pairs(sdf: SdfRun) -> tuple[list[dict[str, list[int]]], TokenCounts]:
-    """Token ids of prompts, better and worse answers.
+def _load_first(sdf: SdfRun) -> Any:
+    """The frozen model that the new LoRA goes on."""
+    if sdf.adapter is None:
+        return load_base(sdf.run.base, sdf.run.quantization)
+    return load_merged(sdf.run.base, sdf.adapter)
+
+
+def _tokenize_pairs(
+    sdf: SdfRun,
+) -> tuple[list[dict[str, list[int]]], TokenCounts, TrainedPrompt]:
+    """Token ids of prompts, better and worse answers; and how they are prompted.
 
     Raises:
         TrainError: no best answer is far enough ahead of its worst.
@@ -124,7 +135,14 @@ def _tokenize_pairs(sdf: SdfRun) -> tuple[list[dict[str, list[int]]], TokenCount
     if not pairs:
         reasons = "; ".join(counts.left_out) or "there are no scores"
         raise TrainError(f"no pair of answers is left to train on: {reasons}")
-    return pairs, counts
+    return pairs, counts, TrainedPrompt(format.name, format.system)
+
+
+def _first_adapter(sdf: SdfRun) -> dict[str, Any]:
+    if sdf.adapter is None:
+        return {}
+    digest = sha256_digest(sdf.adapter / WEIGHTS)
+    return {"adapter": str(sdf.adapter), "adapter_sha256": digest}
 
 
 def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
@@ -136,14 +154,13 @@ def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
         base_sha256=sha256_digest(run.base),
         settings={
             **weight_settings(run, steps),
-            "adapter": str(sdf.adapter),
-            "adapter_sha256": sha256_digest(sdf.adapter / WEIGHTS),
+            **_first_adapter(sdf),
             "least_margin": sdf.least_margin,
             **sdf.feedback,
         },
         data=run.data.files,
         held_out=[],
-        teachers=[str(sdf.feedback["judge"])],
+        teachers=[str(sdf.feedback["judge"])] if "judge" in sdf.feedback else [],
         tokens=counts,
         held_out_tokens=TokenCounts(),
         versions=package_versions(),

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainingArguments
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.errors import TrainError
 from baize_train.training.base_model import Device
 from baize_train.training.checkpoints import CHECKPOINTS
@@ -26,6 +27,8 @@ class TrainerOptions(Struct, frozen=True):
     """How a trainer runs."""
 
     preset: Preset
+    prompt: TrainedPrompt
+    """How the dialogues are prompted; it is kept with the adapter."""
     folder: Path
     """Of the run."""
     steps: int
@@ -139,18 +142,19 @@ def make_dpo_trainer(
 def _arguments(options: TrainerOptions, *, evaluate: bool) -> dict[str, Any]:
     preset, on_cpu = options.preset, options.device == "cpu"
     processes = TrainingArguments(output_dir=str(options.folder), use_cpu=on_cpu).world_size
-    micro_batch = min(preset.micro_batch, max(1, preset.batch // processes))
+    micro_batch, accumulation = preset.split_batch(processes)
     on_gpu = options.device == "cuda"
     return {
         "output_dir": str(options.folder / CHECKPOINTS),
         "max_steps": options.steps,
         "per_device_train_batch_size": micro_batch,
         "per_device_eval_batch_size": micro_batch,
-        "gradient_accumulation_steps": max(1, preset.batch // (micro_batch * processes)),
+        "gradient_accumulation_steps": accumulation,
         "learning_rate": options.learning_rate,
         "lr_scheduler_type": preset.schedule,
         "warmup_steps": preset.warmup(options.steps),
-        "weight_decay": 0.0,
+        "weight_decay": preset.weight_decay,
+        "neftune_noise_alpha": preset.neftune or None,
         "bf16": on_gpu and torch.cuda.is_bf16_supported(),
         "fp16": on_gpu and not torch.cuda.is_bf16_supported(),
         "use_cpu": on_cpu,

@@ -12,15 +12,15 @@ import typer
 from baize_shared.atomic_files import write_atomically
 from baize_shared.printing import print_line
 from baize_train.cli import flags
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dataset_card import Terms, dataset_card
 from baize_train.corpus.dialogues import teachers
-from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.statistics import measure_corpus
 from baize_train.errors import TrainError
 
 
 @dataclass(frozen=True, kw_only=True)
-class CardOptions:
+class CardOptions(ReadingOptions):
     """Options of ``baize-train data card``."""
 
     file: flags.CorpusFile
@@ -38,7 +38,7 @@ class CardOptions:
 def run_card(options: CardOptions) -> None:
     """Write the dataset card, with the license and the terms of the teachers."""
     invalid: Counter[str] = Counter()
-    dialogues = list(read_dialogues([options.file], invalid))
+    dialogues = list(options.read([options.file], invalid))
     named = dict.fromkeys([*(options.teacher or ()), *teachers(dialogues)])
     card = dataset_card(
         options.file.stem,

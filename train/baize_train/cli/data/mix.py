@@ -12,15 +12,15 @@ import typer
 from baize_shared.named_numbers import parse_named_number
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.mixing import mix
-from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.writing import write_corpus
 from baize_train.errors import TrainError
 
 
 @dataclass(frozen=True, kw_only=True)
-class MixOptions:
+class MixOptions(ReadingOptions):
     """Options of ``baize-train data mix``."""
 
     corpora: Annotated[
@@ -33,12 +33,12 @@ class MixOptions:
 
 def run_mix(options: MixOptions) -> None:
     """Mix the corpora and write the result."""
-    parts = [_read_part(argument) for argument in options.corpora]
+    parts = [_read_part(argument, options) for argument in options.corpora]
     dialogues = mix(parts, options.seed, options.total)
     print_written(options.output, write_corpus(dialogues, options.output, "messages"))
 
 
-def _read_part(argument: str) -> tuple[Sequence[Dialogue], float]:
+def _read_part(argument: str, options: MixOptions) -> tuple[Sequence[Dialogue], float]:
     """The dialogues and the ratio of ``FILE=RATIO``."""
     try:
         name, ratio = parse_named_number(argument)
@@ -46,4 +46,4 @@ def _read_part(argument: str) -> tuple[Sequence[Dialogue], float]:
         raise TrainError(f"{argument}: {error}") from None
     if ratio <= 0:
         raise TrainError(f"{argument}: the ratio must be greater than 0")
-    return list(read_dialogues([Path(name)])), ratio
+    return list(options.read([Path(name)])), ratio

@@ -11,8 +11,9 @@ import typer
 from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.output.preview import PreviewPrinter
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.reading import read_corpus
+from baize_train.corpus.reading import read_placed
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
@@ -21,7 +22,7 @@ from baize_train.training.presets import PRESETS
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreviewOptions:
+class PreviewOptions(ReadingOptions):
     """Options of ``baize-train data preview``."""
 
     file: flags.CorpusFile
@@ -39,15 +40,15 @@ def run_preview(options: PreviewOptions) -> None:
     preset = PRESETS[options.preset]
     max_length = options.max_length or preset.max_length
     first = options.first - 1
-    records = islice(enumerate(read_corpus(options.file), 1), first, first + options.count)
+    placed = read_placed(options.file, options.fields)
+    records = islice(placed, first, first + options.count)
     with open_vocabulary(find_base(options.base, "tokenize")) as model:
         chat_format = choose_chat_format(model, options.format, options.system)
         tokenizer = DialogueTokenizer(model.vocabulary, chat_format, preset.loss)
         printer = PreviewPrinter(model.vocabulary, max_length)
-        for number, record in records:
-            place = f"{options.file.name}:{number}"
+        for place, record in records:
             if not isinstance(record, Dialogue):
-                printer.print_skipped(record.place, record.problem)
+                printer.print_skipped(place, record.problem)
                 continue
             try:
                 tokens = tokenizer.tokenize(record)

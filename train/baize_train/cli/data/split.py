@@ -11,13 +11,13 @@ import typer
 from baize_shared.option_types import FiniteFloat
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.mixing import split
-from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.writing import write_corpus
 
 
 @dataclass(frozen=True, kw_only=True)
-class SplitOptions:
+class SplitOptions(ReadingOptions):
     """Options of ``baize-train data split``."""
 
     file: flags.CorpusFile
@@ -31,6 +31,6 @@ class SplitOptions:
 
 def run_split(options: SplitOptions) -> None:
     """Split the corpus and write both files."""
-    kept, held_out = split(list(read_dialogues([options.file])), options.part, options.seed)
+    kept, held_out = split(list(options.read([options.file])), options.part, options.seed)
     for output, dialogues in ((options.train, kept), (options.evaluation, held_out)):
         print_written(output, write_corpus(dialogues, output, "messages"))

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_statistics
-from baize_train.corpus.reading import read_dialogues
+from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.statistics import measure_corpus
 
 
 @dataclass(frozen=True, kw_only=True)
-class StatsOptions:
+class StatsOptions(ReadingOptions):
     """Options of ``baize-train data stats``."""
 
     files: flags.CorpusFiles
@@ -20,5 +20,5 @@ class StatsOptions:
 
 def run_stats(options: StatsOptions) -> None:
     """Measure each corpus and print a table."""
-    statistics = {file.name: measure_corpus(read_dialogues([file])) for file in options.files}
+    statistics = {file.name: measure_corpus(options.read([file])) for file in options.files}
     print_statistics(statistics, json=options.json)

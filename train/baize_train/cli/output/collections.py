@@ -52,20 +52,34 @@ def print_collection(
                 "kept": progress.kept,
                 "rejected": progress.rejected,
                 "reasons": dict(progress.reasons),
+                "filters": dict(progress.filters),
+                "postponed": progress.postponed,
                 "repeated_seeds": repeated_seeds,
                 "tokens": progress.tokens,
+                "total_tokens": progress.total_tokens,
                 "money": round(progress.money, 6),
+                "total_money": round(progress.total_money, 6),
                 "seconds": round(progress.seconds, 1),
             }
         )
         return
+    in_all = ""
+    if progress.total_tokens > progress.tokens:
+        total = f"{progress.total_tokens:,} tokens{_money(progress.total_money)}"
+        in_all = f"; with earlier runs {total}"
     print_line(
         f"{output}: {progress.kept} dialogues; {progress.tokens:,} tokens{_money(progress.money)}"
+        f"{in_all}"
     )
     if progress.rejected:
         print_line(f"{rejected_file(output)}: {progress.rejected} rejected dialogues")
     for reason, count in progress.reasons.most_common():
         print_line(f"{count:>8}  {reason}")
+    if progress.postponed:
+        print_line(
+            f"{progress.postponed} dialogues are not finished ({progress.postponed_reason}): run "
+            "the same command to try them again"
+        )
 
 
 def _money(money: float) -> str:

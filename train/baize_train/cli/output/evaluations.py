@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from baize_shared.printing import print_json, print_line
+from baize_shared.sanitizer import clean_line
 from baize_shared.tables import table
 from baize_train.evaluation.comparison import Comparison
 from baize_train.evaluation.perplexity import Perplexity
 
 
 def print_evaluation(
-    perplexities: Mapping[str, Perplexity], comparisons: Mapping[str, Comparison], *, json: bool
+    data: Sequence[Path],
+    perplexities: Mapping[str, Perplexity],
+    comparisons: Mapping[str, Comparison],
+    *,
+    json: bool,
 ) -> None:
     """One row for each model, the base first. ``comparisons`` is empty without a judge."""
     if json:
         print_json(
             {
+                "data": [str(file) for file in data],
                 "models": [
                     _json_row(name, perplexity, comparisons.get(name))
                     for name, perplexity in perplexities.items()
-                ]
+                ],
             }
         )
         return
     print_line("\n".join(_text_table(perplexities, comparisons)))
     tokens = next(iter(perplexities.values())).tokens
-    print_line(f"over {tokens:,} tokens of answers")
+    files = ", ".join(clean_line(str(file)) for file in data)
+    print_line(f"over {tokens:,} tokens of answers in {files}")
     if comparisons:
         unjudged = sum(comparison.unjudged for comparison in comparisons.values())
         missing = f"; {unjudged} not judged" if unjudged else ""

@@ -1,0 +1,230 @@
+"""Data in every form is read exactly, or refused by name with its line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baize_train.cli.app import run
+from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
+from baize_train.corpus.reading import InvalidRecord, read_corpus, read_placed
+from baize_train.corpus.writing import CorpusFormat, Unwritable, write_corpus
+from tests.train.input_formats import FORMS, PAGE, Form, page, rows, run_form
+
+WITHOUT_PARQUET = importlib.util.find_spec("pyarrow") is None
+
+
+@pytest.mark.parametrize("command", ["validate", "convert"])
+@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+def test_each_form_is_right_or_refused(form: Form, command: str, tmp_path: Path) -> None:
+    if form.suffix == ".parquet" and WITHOUT_PARQUET:
+        pytest.skip("needs pyarrow")
+    assert run_form(form, command, tmp_path) == ("refused" if form.refused else "right")
+
+
+@pytest.mark.training
+@pytest.mark.sweep
+def test_the_table_in_the_documentation_is_what_the_commands_do() -> None:
+    """Made by: python -m tests.train.input_formats"""
+    cells = list(rows())
+    for form, row in cells:
+        assert row == ["refused" if form.refused else "right"] * 4, form.name
+    assert PAGE.read_text() == page(cells)
+
+
+# --- round trips ----------------------------------------------------------------------------------
+
+TEXTS = st.text(min_size=1, max_size=40).filter(lambda text: text.strip())
+FORMATS: tuple[CorpusFormat, ...] = ("messages", "sharegpt", "alpaca", "baize")
+
+
+@st.composite
+def dialogues(draw: st.DrawFn) -> Dialogue:
+    turns = [Turn("system", draw(TEXTS))] if draw(st.booleans()) else []
+    for _ in range(draw(st.integers(1, 3))):
+        turns += [Turn("user", draw(TEXTS)), Turn("assistant", draw(TEXTS))]
+    names = [draw(st.sampled_from(["", "a", "b c"])) for _ in range(3)]
+    meta = {"teacher": names[2]} if names[2] else {}
+    return Dialogue(turns, dialogue_id(turns), names[0] or "here", names[1], meta)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@settings(max_examples=30)
+@given(dialogue=dialogues())
+def test_a_dialogue_comes_back_with_its_origin_or_is_refused(
+    format: CorpusFormat, dialogue: Dialogue, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    file = tmp_path_factory.mktemp("trip") / "x.jsonl"
+    refused: list[Unwritable] = []
+    if not write_corpus([dialogue], file, format, refused.append):
+        assert format == "baize", refused
+        return
+    (back,) = read_corpus(file)
+    assert isinstance(back, Dialogue)
+    if format == "baize":  # it has no blanks around texts
+        dialogue, back = _stripped(dialogue), _stripped(back)
+    assert back == dialogue
+
+
+def _stripped(dialogue: Dialogue) -> Dialogue:
+    turns = [Turn(turn.role, turn.content.strip()) for turn in dialogue.messages]
+    return Dialogue(turns, "", dialogue.source, dialogue.topic, dialogue.meta)
+
+
+@pytest.mark.parametrize("format", ["messages", "sharegpt"])
+def test_names_weights_and_thoughts_come_back(format: CorpusFormat, tmp_path: Path) -> None:
+    turns = [Turn("user", "Why?", name="Ann"), Turn("assistant", "So.", "", 0, "Hm.")]
+    file = tmp_path / "x.jsonl"
+    write_corpus([Dialogue(turns, "7")], file, format)
+    (back,) = read_corpus(file)
+    assert isinstance(back, Dialogue)
+    assert back.messages == turns
+
+
+# --- what is reported -----------------------------------------------------------------------------
+
+
+def test_keys_with_text_that_are_not_read_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record: dict[str, Any] = {"question": "Why?", "answer": "So.", "explanation": "It is long."}
+    quiet = {"score": 3, "time": "2024-01-01", "tags": [1, 2], "empty": ""}
+    file = tmp_path / "a.jsonl"
+    file.write_text((json.dumps({**record, **quiet}) + "\n") * 3)
+    assert run(["data", "convert", str(file), "-o", str(tmp_path / "b.jsonl")]) == 0
+    errors = capsys.readouterr().err
+    assert "a.jsonl: keys with text that are not read: explanation (3)\n" in errors
+    assert run(["data", "validate", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["unread"] == {"explanation": 3}
+
+
+def test_keys_of_turns_are_reported_too(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "Why?", "note": "odd"}, {"role": "ai", "content": "So."}]
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"messages": turns}))
+    unread: Counter[str] = Counter()
+    list(read_corpus(file, unread=unread))
+    assert unread == {"turns: note": 1}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (["user=a"], "both user=FIELD and assistant=FIELD"),
+        (["usr=a"], "where ROLE is one of"),
+        (["user"], "write ROLE=FIELD"),
+        (["role=a"], "need messages=FIELD"),
+    ],
+)
+def test_a_wrong_map_is_one_line(
+    arguments: list[str], why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [part for argument in arguments for part in ("--map", argument)]
+    assert run(["data", "validate", str(tmp_path), *options]) == 1
+    errors = capsys.readouterr().err
+    assert why in errors
+    assert errors.count("\n") == 1
+
+
+@settings(max_examples=30)
+@given(
+    values=st.lists(st.recursive(st.none() | st.text(), st.lists), min_size=1, max_size=5),
+    indent=st.sampled_from([None, 1, 3]),
+    blank=st.integers(0, 3),
+)
+def test_lines_are_those_of_the_file(
+    values: list[Any], indent: int | None, blank: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each item of a list in whatever layout, with the line where it begins."""
+    parts, lines, text = (
+        [json.dumps({"n": v}, indent=indent) for v in values],
+        [],
+        "\n" * blank + "[",
+    )
+    for number, part in enumerate(parts):
+        text += ("," if number else "") + "\n" * ((number + blank) % 3)
+        lines.append(text.count("\n") + 1)
+        text += part + "\n" * (blank % 2)
+    file = tmp_path_factory.mktemp("lines") / "x.json"
+    file.write_text(text + "]")
+    assert [place for place, _ in read_placed(file)] == [f"x.json:{line}" for line in lines]
+
+
+# --- nothing unusual is dropped -------------------------------------------------------------------
+
+UNUSUAL = (
+    ("What is `impl<S>` in Rust?", "It begins a block: `impl<S> Trait for Type<S>`."),
+    ("Where is it?", "See [AI](https://example.org) for that."),
+    ("Could you please tell me the way?", "Can you tell me where you are?"),
+    ("Write Python.", "    def f():\n        return 1"),
+    ("Which version?", "Version 1.2.3.4, or numpy==1.22.33.44."),
+    ("2+2", "4"),
+    ("2-2", "0"),
+    ("Thanks!", "You're welcome."),
+    ("Thanks for that!", "As an AI language model, I cannot feel that."),
+)
+
+
+def test_convert_keeps_what_is_merely_unusual(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    template = "Please summarise this review in one short sentence: the {} arrived and works."
+    pairs = [*UNUSUAL, *((template.format(w), f"The {w} is good.") for w in ("lamp", "chair"))]
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs))
+    assert run(["data", "convert", str(source), "-o", str(output), "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["written"], report["left_out"], report["masked"]) == (len(pairs), {}, {})
+    assert [d.messages[1].content for d in _read(output)] == [answer for _, answer in pairs]
+    filters = ["--filter", "all", "--dedupe", "0.6", "--no-filter", "length"]
+    assert run(["data", "convert", str(source), "-o", str(output), "--json", *filters]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["filters"] == {"role-drift": 1, "refusal": 1, "repeats": 1}
+    assert report["written"] + sum(report["filters"].values()) == len(pairs)
+
+
+def _read(file: Path) -> list[Dialogue]:
+    records = list(read_corpus(file))
+    assert not any(isinstance(record, InvalidRecord) for record in records)
+    return [record for record in records if isinstance(record, Dialogue)]
+
+
+def test_personal_data_is_masked_in_topic_and_meta(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mail = "bob@example.com"
+    record = {
+        "topic": f"Mail to {mail}",
+        "messages": [
+            {"role": "user", "content": f"Mail {mail}?"},
+            {"role": "assistant", "content": f"Sent to {mail}."},
+        ],
+        "meta": {"from": [{"mail": mail}], "key": "0" * 16},
+    }
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text(json.dumps(record))
+    assert run(["data", "convert", str(source), "-o", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["masked"] == {"EMAIL": 4}
+    assert mail not in output.read_text()
+    (dialogue,) = _read(output)
+    assert dialogue.meta["key"] == "0" * 16
+
+
+def test_languages_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pairs = [
+        ("Which trees lose their leaves?", "Oaks, maples and birches lose their leaves."),
+        ("Welche Bäume verlieren ihre Blätter?", "Eichen, Ahorne und Birken tun das im Herbst."),
+    ]
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text("".join(json.dumps({"question": q, "answer": a}) + "\n" for q, a in pairs))
+    language = ["--language", "de", "--json"]
+    assert run(["data", "convert", str(source), "-o", str(output), *language]) == 0
+    assert json.loads(capsys.readouterr().out)["filters"] == {"language": 1}
+    assert [d.messages[0].content for d in _read(output)] == [pairs[1][0]]

@@ -1,0 +1,183 @@
+"""Training does what its options say, and what it learns travels with the adapter."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from baize_shared.trained_prompt import TrainedPrompt, read_trained_prompt
+from baize_train.cli.app import run as run_here
+from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
+from baize_train.corpus.mixing import hold_out, split
+from baize_train.errors import TrainError
+from baize_train.training.presets import PRESETS, Preset
+from baize_train.training.run import count_packed_rows
+from tests.train.processes import run
+from tests.train.small_runs import SMALL, finetune, weights
+
+# --- batches, packing, held-out dialogues ---------------------------------------------------------
+
+
+@given(st.integers(1, 300), st.integers(1, 64), st.integers(1, 8))
+def test_a_step_has_exactly_the_sequences_of_a_batch(
+    batch: int, at_once: int, devices: int
+) -> None:
+    preset = Preset("", batch=batch, micro_batch=at_once)
+    if batch % devices:
+        with pytest.raises(TrainError, match="choose a multiple"):
+            preset.split_batch(devices)
+        return
+    taken, times = preset.split_batch(devices)
+    assert taken * times * devices == batch
+    assert taken <= at_once
+
+
+def test_dialogues_that_cannot_share_a_row_have_their_own() -> None:
+    assert count_packed_rows([1177] * 60, 2048) == 60
+    assert count_packed_rows([1024] * 60, 2048) == 30
+    assert count_packed_rows([2048, 1500, 548, 500], 2048) == 3
+
+
+@pytest.mark.training
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(1, 64), min_size=1, max_size=60))
+def test_rows_are_counted_as_trl_packs_them(lengths: list[int]) -> None:
+    datasets = pytest.importorskip("datasets")
+    pack_dataset = pytest.importorskip("trl").pack_dataset
+    data = datasets.Dataset.from_dict({"input_ids": [[1] * length for length in lengths]})
+    assert count_packed_rows(lengths, 64) == len(pack_dataset(data, 64, "bfd"))
+
+
+def some_dialogues(count: int) -> list[Dialogue]:
+    turns = [[Turn("user", f"{n}?"), Turn("assistant", "Yes.")] for n in range(count)]
+    return [Dialogue(pair, dialogue_id(pair)) for pair in turns]
+
+
+@given(count=st.integers(0, 60), part=st.floats(0, 0.9), seed=st.integers(0, 9))
+def test_as_many_dialogues_are_held_out_as_was_said(count: int, part: float, seed: int) -> None:
+    dialogues = some_dialogues(count)
+    kept, held_out = hold_out(dialogues, part, seed)
+    assert sorted(d.id for d in kept + held_out) == sorted(d.id for d in dialogues)
+    assert kept or not dialogues
+    assert abs(len(held_out) - part * count) <= 1
+    assert held_out or not part or count < 2
+    for sides in (split(dialogues, max(part, 0.01), seed),):
+        assert all(sides) or count < 2
+
+
+# --- what travels with the adapter ----------------------------------------------------------------
+
+
+@pytest.mark.training
+def test_an_adapter_carries_its_prompt_its_base_and_its_story(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    prompt = ("--format", "chatml", "--system", "Be brief.")
+    finetune(tiny_llama, corpus, first, "--steps", "2", *prompt)
+    assert read_trained_prompt(first) == TrainedPrompt("chatml", "Be brief.")
+    assert json.loads((first / "adapter_config.json").read_text())["base_model_name_or_path"] == (
+        str(tiny_llama)
+    )
+    card = (first / "README.md").read_text()
+    for part in (str(corpus), "a test", "2 steps", "More Information"):
+        assert (part in card) is (part != "More Information")
+    manifest = finetune(tiny_llama, corpus, second, "--steps", "3", "--adapter", first)
+    assert read_trained_prompt(second) == TrainedPrompt("chatml", "Be brief.")
+    assert manifest["settings"]["continues"] == str(first)
+    before, after = weights(first), weights(second)
+    assert before.keys() == after.keys()
+    assert any((before[name] != after[name]).any() for name in before)
+    assert manifest["losses"][0]["loss"] < 12
+    again = run(
+        "finetune", "--base", tiny_llama, "--data", corpus, "-o", second, *SMALL, "--steps", "9"
+    )
+    assert "choose another folder" in again.stderr
+
+
+@pytest.mark.training
+def test_a_foreign_adapter_is_not_overwritten(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
+    done = run("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path, *SMALL)
+    assert "contains another adapter" in done.stderr
+    assert (tmp_path / "adapter_model.safetensors").read_bytes() == b"weights"
+
+
+@pytest.mark.training
+def test_pairs_of_answers_train_by_preference(tiny_llama: Path, tmp_path: Path) -> None:
+    """As ``sessions export --as pairs`` writes them."""
+    pairs, output = tmp_path / "pairs.jsonl", tmp_path / "dpo"
+    lines = [
+        {
+            "prompt": [{"role": "user", "content": f"What is number {n}?"}],
+            "chosen": [{"role": "assistant", "content": f"The river {n}."}],
+            "rejected": [{"role": "assistant", "content": "No."}],
+            "why": "marks",
+        }
+        for n in range(8)
+    ]
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--preset", "cpu-try", "--batch", "2", "--steps", "4", "--json")
+    done = run("finetune", "--base", tiny_llama, "--preference", pairs, "-o", output, *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)["run"]
+    assert (manifest["kind"], manifest["steps"], manifest["finished"]) == ("dpo", 4, True)
+    assert weights(output)
+    assert read_trained_prompt(output) is not None
+
+
+# --- options and config ---------------------------------------------------------------------------
+
+
+def plan(corpus: Path, *options: object, capsys: Any) -> dict[str, Any]:
+    """The result of a dry run."""
+    arguments = ["finetune", "--data", corpus, "-o", "x", "--dry-run", "--json", *options]
+    assert run_here([str(argument) for argument in arguments]) == 0
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+def test_a_config_file_replaces_values_of_the_preset_and_options_replace_those(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text('batch = 2\nepochs = 3\nmax_length = 64\nmodules = ["q_proj"]\ndora = true\n')
+    common = ("--preset", "cpu-try", "--hold-out", "0", "--config", config)
+    assert plan(corpus, *common, capsys=capsys)["steps"] == 36
+    assert plan(corpus, *common, "--batch", "4", capsys=capsys)["steps"] == 18
+    config.write_text("bach = 2\n")
+    arguments = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", *map(str, common)]
+    assert run_here(arguments) == 1
+    assert "unknown bach; known: rank, alpha" in capsys.readouterr().err
+
+
+@pytest.mark.training
+def test_options_of_the_lora_reach_it(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
+    options = ("--rank", 4, "--alpha", 7, "--modules", "q_proj,v_proj", "--rslora", "--dora")
+    more = ("--neftune", 5, "--weight-decay", 0.1, "--schedule", "constant", "--dropout", 0.1)
+    finetune(tiny_llama, corpus, tmp_path / "out", "--steps", "2", *options, *more)
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert (config["r"], config["lora_alpha"], config["lora_dropout"]) == (4, 7, 0.1)
+    assert set(config["target_modules"]) == {"q_proj", "v_proj"}
+    assert config["use_rslora"]
+    assert config["use_dora"]
+
+
+def test_presets_are_unchanged() -> None:
+    """Runs that began before options were added can be resumed."""
+    assert PRESETS["modern"].weight_decay == PRESETS["modern"].neftune == 0
+
+
+@pytest.mark.parametrize("sources", [(), ("--data", "a", "--preference", "b")])
+def test_there_is_one_kind_of_data(
+    sources: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_here(["finetune", "-o", "x", "--dry-run", *sources]) == 1
+    assert "give either --data or --preference" in capsys.readouterr().err

@@ -1,0 +1,189 @@
+"""The records in a file or a dataset, whatever they mean, each with its line.
+
+Files are JSON Lines, a JSON list, one JSON object, CSV or Parquet; datasets are on the Hugging Face
+Hub or in a folder.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.number_limits import LARGEST_INT
+from baize_shared.regular_files import open_regular
+from baize_shared.sanitizer import without_surrogates
+from baize_train.corpus.datasets import is_dataset, open_dataset
+from baize_train.errors import TrainError
+
+_PICKLES = (".pkl", ".pickle")
+_TABLES = {".csv": ",", ".tsv": "\t"}
+
+
+class FileRecord(NamedTuple):
+    """A record, or what is wrong with its line."""
+
+    line: int
+    """Where it begins, counted from 1; of a dataset the number of its row."""
+    value: Any
+    problem: str = ""
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        TrainError: it cannot be read, or is empty.
+    """
+    try:
+        with open_regular(file) as stream:
+            raw = stream.read()
+    except OSError as error:
+        raise TrainError(f"{file}: {error.strerror}") from error
+    if not raw.strip():
+        raise TrainError(f"{file} is empty")
+    return raw
+
+
+def is_pickle(file: Path) -> bool:
+    return file.suffix.lower() in _PICKLES
+
+
+def read_records(file: Path) -> Iterator[FileRecord]:
+    """Every record in ``file``, or in the dataset with this name, in order.
+
+    Raises:
+        TrainError: it cannot be read, is empty, or is none of the formats.
+    """
+    if is_dataset(str(file)):
+        for number, row in enumerate(open_dataset(str(file)), 1):
+            yield FileRecord(number, without_surrogates(row))
+        return
+    raw = read_file(file).removeprefix(codecs.BOM_UTF8)
+    if (delimiter := _TABLES.get(file.suffix.lower())) is not None:
+        yield from _table_rows(raw, file, delimiter)
+    elif raw.lstrip()[:1] == b"[":
+        yield from _list_items(_decode(raw, file), file)
+    else:
+        yield from _lines(raw, file)
+
+
+def _decode(raw: bytes, file: Path) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise TrainError(
+            f"{file}:{line}: not UTF-8 (byte 0x{raw[error.start]:02x}): save it as UTF-8"
+        ) from error
+
+
+def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
+    """JSON Lines, or JSON values that each take several lines."""
+    lines = raw.split(b"\n")  # only these: a text may contain U+2028
+    first = next(line for line in lines if line.strip())
+    if (problem := _parse(first).problem) and _spans_lines(raw, first):
+        yield from _values(_decode(raw, file), file)
+        return
+    if problem and sum(bool(line.strip()) for line in lines) == 1:
+        kinds = "JSON Lines nor a JSON list"
+        raise TrainError(f"{file}: neither {kinds}, and not .csv or .parquet: {problem}")
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            yield _parse(line)._replace(line=number)
+
+
+def _spans_lines(raw: bytes, first: bytes) -> bool:
+    """Whether a JSON value begins in the ``first`` line and ends in another one."""
+    try:
+        text = raw.decode("utf-8").lstrip()
+        _, end = json.JSONDecoder().raw_decode(text)
+    except JSON_ERRORS:
+        return False
+    return end > len(first.decode("utf-8").strip())
+
+
+def _parse(line: bytes) -> FileRecord:
+    try:
+        return FileRecord(0, without_surrogates(json.loads(line)))
+    except UnicodeDecodeError as error:
+        return FileRecord(0, None, f"not UTF-8 (byte 0x{line[error.start]:02x})")
+    except JSON_ERRORS as error:
+        return FileRecord(0, None, f"not JSON: {error}")
+
+
+def _values(text: str, file: Path) -> Iterator[FileRecord]:
+    """JSON values one after the other, as in a file with a single object."""
+    decoder = json.JSONDecoder()
+    at, line = _skip(text, 0), 1 + text.count("\n", 0, _skip(text, 0))
+    while at < len(text):
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except JSON_ERRORS as error:
+            raise TrainError(f"{file}:{line}: not JSON: {error}") from error
+        yield FileRecord(line, without_surrogates(value))
+        following = _skip(text, end)
+        line += text.count("\n", at, following)
+        at = following
+
+
+def _list_items(text: str, file: Path) -> Iterator[FileRecord]:
+    """The items of a JSON list, with the lines where they begin."""
+    decoder = json.JSONDecoder()
+    at = _skip(text, 0)
+    line = 1 + text.count("\n", 0, at)
+    at, line = _advance(text, at, at + 1, line)
+    while True:
+        if text[at : at + 1] == "]":
+            at, line = _advance(text, at, at + 1, line)
+            if at < len(text):
+                raise TrainError(f"{file}:{line}: there is more after the JSON list")
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except JSON_ERRORS as error:
+            raise TrainError(f"{file}:{line}: not a JSON list: {error}") from error
+        yield FileRecord(line, without_surrogates(value))
+        at, line = _advance(text, at, end, line)
+        if text[at : at + 1] == ",":
+            at, line = _advance(text, at, at + 1, line)
+        elif text[at : at + 1] != "]":
+            raise TrainError(f"{file}:{line}: not a JSON list: it has no end")
+
+
+def _advance(text: str, at: int, end: int, line: int) -> tuple[int, int]:
+    """The next position that is not blank at or after ``end``, and its line."""
+    following = _skip(text, end)
+    return following, line + text.count("\n", at, following)
+
+
+def _skip(text: str, at: int) -> int:
+    while text[at : at + 1] and text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
+def _table_rows(raw: bytes, file: Path, delimiter: str) -> Iterator[FileRecord]:
+    csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
+    text = _decode(raw, file)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    names: list[str] | None = None
+    line = 1
+    try:
+        for row in rows:
+            start, line = line, rows.line_num + 1
+            if not row:
+                continue
+            if names is None:
+                names = [name.strip() for name in row]
+            elif len(row) > len(names):
+                yield FileRecord(start, None, f"{len(row)} cells, but {len(names)} columns")
+            else:
+                yield FileRecord(start, dict(zip(names, row, strict=False)))
+    except csv.Error as error:
+        raise TrainError(f"{file}:{rows.line_num}: not a table: {error}") from error

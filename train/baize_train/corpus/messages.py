@@ -1,0 +1,144 @@
+"""Turns in the forms that data has: OpenAI's messages, ShareGPT's, and what is in between."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from baize_shared.sanitizer import clean_line
+from baize_train.corpus.dialogues import Role, Turn
+
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "human": "user",
+    "prompter": "user",
+    "assistant": "assistant",
+    "gpt": "assistant",
+    "chatgpt": "assistant",
+    "bing": "assistant",
+    "bard": "assistant",
+    "model": "assistant",
+    "ai": "assistant",
+    "bot": "assistant",
+}
+_TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "observation", "ipython")
+_TOOL_KEYS = ("tool_calls", "function_call")
+ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
+_REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+_WEIGHTS: dict[Any, int] = {0: 0, 1: 1, None: 1}
+
+
+class UnreadableRecord(Exception):
+    """A record is not a dialogue; the message says why, for the user."""
+
+
+def parse_messages(
+    messages: Any,
+    unread: Counter[str],
+    role_key: str | None = None,
+    content_key: str | None = None,
+) -> list[Turn]:
+    """The turns in a list of messages; texts stay as they are.
+
+    ``unread`` counts the keys with text that are not read.
+
+    Raises:
+        UnreadableRecord: it is something else, or has what cannot be trained, such as tools.
+    """
+    if not isinstance(messages, list):
+        raise UnreadableRecord("its turns are not a list")
+    return [
+        _parse_message(message, number, unread, role_key, content_key)
+        for number, message in enumerate(messages, 1)
+    ]
+
+
+def _parse_message(
+    message: Any, number: int, unread: Counter[str], role_key: str | None, content_key: str | None
+) -> Turn:
+    if not isinstance(message, dict):
+        raise UnreadableRecord(f"turn {number} is not an object")
+    role_key = role_key or next((key for key in ROLE_KEYS if key in message), ROLE_KEYS[0])
+    content_key = content_key or next((k for k in CONTENT_KEYS if k in message), CONTENT_KEYS[0])
+    if role_key not in message:
+        raise UnreadableRecord(f"turn {number} has no {role_key}")
+    role = _parse_role(message[role_key], number)
+    for key in _TOOL_KEYS:
+        if message.get(key):
+            raise UnreadableRecord(f"turn {number} calls a tool ({key}), which cannot be trained")
+    if content_key not in message:
+        raise UnreadableRecord(f"turn {number} has no {content_key}")
+    reasoning_key = next((key for key in _REASONING_KEYS if message.get(key)), "")
+    known = {role_key, content_key, reasoning_key, "name", "weight", "train", *_TOOL_KEYS}
+    count_unread(message, known, unread, "turns: ")
+    name, thoughts = message.get("name"), message.get(reasoning_key)
+    return Turn(
+        role,
+        _parse_content(message[content_key], number),
+        name if isinstance(name, str) else "",
+        _parse_weight(message, number),
+        thoughts if isinstance(thoughts, str) else "",
+    )
+
+
+def _parse_role(value: Any, number: int) -> Role:
+    name = str(value).lower()
+    if name in _TOOL_ROLES:
+        raise UnreadableRecord(f"turn {number} is a tool's ({name}), which cannot be trained")
+    if (role := ROLES.get(name)) is None:
+        raise UnreadableRecord(f"turn {number} has the unknown role {clean_line(str(value), 40)!r}")
+    return role
+
+
+def _parse_content(content: Any, number: int) -> str:
+    """The text of a message, or of the parts of one."""
+    if isinstance(content, str):
+        return content
+    if content is None:
+        raise UnreadableRecord(f"turn {number} has no text")
+    if not isinstance(content, list):
+        raise UnreadableRecord(f"turn {number} is not text")
+    texts = []
+    for part in content:
+        text = part if isinstance(part, str) else None
+        if isinstance(part, dict):
+            text = part.get("text") if part.get("type", "text") in ("text", "input_text") else None
+            if text is None:
+                kind = clean_line(str(part.get("type")), 40)
+                raise UnreadableRecord(f"turn {number} has a part that is not text ({kind})")
+        if not isinstance(text, str):
+            raise UnreadableRecord(f"turn {number} has a part that is not text")
+        texts.append(text)
+    return "".join(texts)
+
+
+def _parse_weight(message: dict[str, Any], number: int) -> int:
+    """0 for a turn that must not be trained: ``weight`` of OpenAI, ``train`` of axolotl."""
+    weight = message.get("weight")
+    if not isinstance(weight, int | float | None) or weight not in _WEIGHTS:
+        raise UnreadableRecord(
+            f"turn {number} has the weight {clean_line(str(weight), 40)}: only 0 and 1 can be used"
+        )
+    train = message.get("train")
+    if not isinstance(train, bool | None):
+        raise UnreadableRecord(f"turn {number}: train is neither true nor false")
+    return 0 if train is False else _WEIGHTS[weight]
+
+
+def count_unread(
+    record: dict[str, Any], known: set[str], unread: Counter[str], where: str = ""
+) -> None:
+    """Count the keys of ``record`` that are not ``known`` and have text."""
+    for key, value in record.items():
+        if key not in known and _has_text(value):
+            unread[f"{where}{clean_line(str(key), 60)}"] += 1
+
+
+def _has_text(value: Any) -> bool:
+    if isinstance(value, str):
+        return any(char.isalpha() for char in value)
+    if isinstance(value, dict):
+        return any(_has_text(item) for item in value.values())
+    return isinstance(value, list) and any(_has_text(item) for item in value)

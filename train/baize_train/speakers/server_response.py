@@ -1,0 +1,132 @@
+"""What a server answers: the text of a completion, or why there is none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.sanitizer import clean_line, without_surrogates
+from baize_train.speakers.durations import read_duration
+from baize_train.speakers.speaker import RateLimits, Reply, SpeakerError
+from baize_tui.engine.prompts.thought_splitter import split_text
+
+_CHARACTERS_PER_TOKEN = 4
+"""Usually, for an estimate where a server does not count."""
+_MOST_OVER = 10
+"""A count of answer tokens over this many times what was asked for is wrong."""
+_PROMPT_OVERHEAD = 4096
+"""Tokens that a template may add to a prompt."""
+_REASON = 160
+
+
+class _Message(Struct):
+    content: str | list[dict[str, Any]] | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    tool_calls: list[Any] | None = None
+
+
+class _Choice(Struct):
+    message: _Message
+    finish_reason: str | None = None
+
+
+class _Completion(Struct):
+    """What is read of a completion; the library would check nothing of what a server sends."""
+
+    choices: Annotated[list[_Choice], Meta(min_length=1)]
+    usage: Any = None
+
+
+def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int) -> Reply:
+    """The reply in a completion.
+
+    ``prompt_bytes`` is the length of the messages in UTF-8 and ``max_tokens`` what was asked for:
+    counts that cannot be true are replaced by estimates.
+
+    Raises:
+        SpeakerError: there is no text in it.
+    """
+    try:
+        answer = msgspec.convert(without_surrogates(json.loads(body)), _Completion)
+    except JSON_ERRORS as error:
+        what = "a web page" if body.lstrip()[:1] == b"<" else "something that is no answer"
+        raise SpeakerError(f"{place} sends {what}: is the address right?", "temporary") from error
+    choice = answer.choices[0]
+    message, reason = choice.message, choice.finish_reason or ""
+    text, thoughts = _text_and_thoughts(message)
+    if reason in ("content_filter", "safety", "SAFETY"):
+        raise SpeakerError("the server's content filter stopped the answer", "request")
+    if message.refusal and not text:
+        raise SpeakerError(f"the model refuses: {clean_line(message.refusal, _REASON)}", "request")
+    if message.tool_calls:
+        raise SpeakerError("the model calls a tool instead of answering", "request")
+    if not text.strip():
+        if reason == "length" or thoughts:
+            raise SpeakerError(
+                "thoughts took all tokens of the answer: raise --max-tokens or --thought-tokens",
+                "request",
+            )
+        raise SpeakerError(f"{place} sends an answer without text", "temporary")
+    prompt_tokens, completion_tokens = _count_tokens(
+        answer.usage, prompt_bytes, len((text + thoughts).encode()), max_tokens
+    )
+    ended = reason != "length" and (bool(reason) or completion_tokens < max_tokens)
+    return Reply(text, ended, prompt_tokens, completion_tokens, thoughts)
+
+
+def _text_and_thoughts(message: _Message) -> tuple[str, str]:
+    content, thoughts = message.content or "", message.reasoning_content or message.reasoning or ""
+    if isinstance(content, list):
+        texts = [part["text"] for part in content if isinstance(part.get("text"), str)]
+        content = "".join(texts)
+    # A server without a parser for reasoning sends the thought as a part of the answer.
+    thought, text = split_text(content)
+    return text, thoughts or thought
+
+
+def _count_tokens(
+    usage: Any, prompt_bytes: int, answer_bytes: int, max_tokens: int
+) -> tuple[int, int]:
+    """The counts of a server where they can be true, else estimates."""
+    given: Mapping[str, Any] = usage if isinstance(usage, dict) else {}
+
+    def count(name: str, bytes_: int, most: int) -> int:
+        value = given.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= most:
+            return value
+        return math.ceil(bytes_ / _CHARACTERS_PER_TOKEN)
+
+    return (
+        count("prompt_tokens", prompt_bytes, prompt_bytes + _PROMPT_OVERHEAD),
+        max(count("completion_tokens", answer_bytes, _MOST_OVER * max_tokens), 1),
+    )
+
+
+def read_rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
+    """What the headers of a response say is left: OpenAI's names, or those of the IETF's draft."""
+
+    def first(*names: str) -> str:
+        return next((headers[name] for name in names if name in headers), "")
+
+    requests = _whole_number(first("x-ratelimit-remaining-requests", "ratelimit-remaining"))
+    tokens = _whole_number(first("x-ratelimit-remaining-tokens"))
+    if requests is None and tokens is None:
+        return None
+    return RateLimits(
+        requests,
+        read_duration(first("x-ratelimit-reset-requests", "ratelimit-reset")) or 0.0,
+        tokens,
+        read_duration(first("x-ratelimit-reset-tokens")) or 0.0,
+    )
+
+
+def _whole_number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

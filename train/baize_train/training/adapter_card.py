@@ -1,0 +1,78 @@
+"""The model card of an adapter: what it is made of, for people and for the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from baize_shared.atomic_files import write_atomically
+from baize_shared.sanitizer import clean_line
+from baize_train.errors import TrainError
+from baize_train.training.run_manifest import RunManifest
+
+CARD_FILE = "README.md"
+_KINDS = {
+    "finetune": "supervised fine-tuning on dialogues",
+    "sdf": "self-distillation with feedback",
+    "dpo": "DPO on pairs of answers",
+}
+_SHOWN = ("rank", "alpha", "modules", "loss", "learning_rate", "schedule", "batch", "max_length")
+
+
+def adapter_card(manifest: RunManifest, name: str) -> str:
+    """The card as Markdown with the Hub's metadata in front."""
+    base = clean_line(manifest.base)
+    settings = manifest.settings
+    held_out = [point.loss for point in manifest.losses if point.held_out]
+    losses = f"{held_out[0]:.3f} before, {held_out[-1]:.3f} after" if held_out else "not measured"
+    data = [
+        f"- {clean_line(file.path)}: {file.dialogues:,} dialogues, SHA-256 {file.sha256[:16]}"
+        for file in manifest.data
+    ]
+    teachers = [f"- {clean_line(teacher)}" for teacher in manifest.teachers] or ["- not known"]
+    return "\n".join(
+        [
+            "---",
+            "library_name: peft",
+            "tags:",
+            "- lora",
+            "- baize-tui",
+            "---",
+            "",
+            f"# {clean_line(name)}",
+            "",
+            f"A LoRA on {base}, made by {_KINDS[manifest.kind]}.",
+            "",
+            "## Data",
+            "",
+            *data,
+            "",
+            "Written by:",
+            "",
+            *teachers,
+            "",
+            "Their terms, and the licence of the base, apply to this adapter.",
+            "",
+            "## Training",
+            "",
+            *(f"- {key}: {clean_line(str(settings[key]))}" for key in _SHOWN if key in settings),
+            f"- {manifest.steps} steps, {manifest.trainable:,} parameters trained",
+            f"- loss on held-out dialogues: {losses}",
+            f"- {', '.join(f'{key} {version}' for key, version in manifest.versions.items())}",
+            "",
+            "`run.json` has all settings, `baize_prompt.json` the prompt format.",
+            "",
+        ]
+    )
+
+
+def write_model_card(manifest: RunManifest, folder: Path) -> None:
+    """Replace PEFT's empty card in ``folder``.
+
+    Raises:
+        TrainError: it cannot be written.
+    """
+    try:
+        card = adapter_card(manifest, folder.absolute().name)
+        write_atomically(folder / CARD_FILE, card.encode())
+    except OSError as error:
+        raise TrainError(f"{folder / CARD_FILE}: {error.strerror}") from error
