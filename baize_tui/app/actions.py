@@ -54,39 +54,10 @@ class Action(Struct, frozen=True):
         return tuple(key for key in (self.key, self.other_key) if key)
 
 
-ACTIONS: tuple[Action, ...] = (
+_ASKING = (
     Action("stop", "escape", "Stop", "Stop the answer and keep its text"),
-    Action("new", "ctrl+n", "New conversation", "Start a new conversation", "f6"),
-    Action("list", "ctrl+b", "Conversations", "Go to the list; again: hide it", "f5"),
-    Action("search", "ctrl+s", "Search", "Search all conversations"),
-    Action("find", "ctrl+f", "Find", "Find in this conversation", "ctrl+l"),
-    Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
-    Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
-    Action("help", "f1", "Help", "Show all keys and commands", "alt+h"),
     Action("again", "ctrl+r", "Regenerate", "Answer again; the old answer stays a branch"),
     Action("go_on", "ctrl+g", "Continue", "Continue the last answer"),
-    Action("previous", "alt+up", "Message above", "Select the message above", "alt+u"),
-    Action("next", "alt+down", "Message below", "Select the message below", "alt+n"),
-    Action("edit", "alt+e", "Edit", "Edit the selected or your last message"),
-    Action("summary", "alt+a", "Edit summary", "Edit the summary of turns that no longer fit"),
-    Action("branch_back", "alt+left", "Previous branch", "Show the branch before", "alt+j"),
-    Action("branch_on", "alt+right", "Next branch", "Show the branch after", "alt+l"),
-    Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),
-    Action("copy_code", "alt+k", "Copy code", "Copy the last code block; again: the one before"),
-    Action("view", "f7", "View", "Open the message in $PAGER, less or $EDITOR"),
-    Action("delete", "alt+d", "Delete message", "Delete the message and all below it"),
-    Action("undo", "alt+z", "Undo", "Undo the last deletion, removal or new title"),
-    Action("good", "alt+g", "Good answer", "Mark as good for an export; again: unmark"),
-    # Without the kitty protocol, Textual 8.2 reads Alt+B and Alt+F as Ctrl+Left and Ctrl+Right.
-    Action("bad", "alt+w", "Bad answer", "Mark as bad for an export; again: unmark"),
-    Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
-    Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
-    Action("details", "alt+i", "Details", "Show how the answer was made"),
-    Action("tokens", "", "Token probabilities", "Show how likely each token of the answer was"),
-    Action("replay", "", "Replay", "Generate the answer again, and compare the two"),
-    Action("inspect", "", "What the model reads", "Show the prompt token by token"),
-    Action("start", "alt+home", "First message", "Scroll to the first message"),
-    Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
     Action(
         "earlier",
         "ctrl+up",
@@ -109,8 +80,40 @@ ACTIONS: tuple[Action, ...] = (
     Action("json", "", "JSON", "Have the next answer in JSON, by a schema", argument="[SCHEMA]"),
     Action("regex", "", "Regex", "Have the next answer match an expression", argument="[REGEX]"),
     Action("grammar", "", "Grammar", "Have the next answer follow a GBNF", argument="[FILE]"),
-    Action("persona", "", "Persona", "Give the conversation a persona", argument="[NAME]"),
     Action("prompts", "", "Prompts", "Insert a prompt that you have written", argument="[NAME]"),
+    Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
+    Action("editor", "ctrl+o", "Editor", "Write the message in $EDITOR"),
+)
+_MESSAGES = (
+    Action("previous", "alt+up", "Message above", "Select the message above", "alt+u"),
+    Action("next", "alt+down", "Message below", "Select the message below", "alt+n"),
+    Action("edit", "alt+e", "Edit", "Edit the selected or your last message"),
+    Action("summary", "alt+a", "Edit summary", "Edit the summary of turns that no longer fit"),
+    Action("branch_back", "alt+left", "Previous branch", "Show the branch before", "alt+j"),
+    Action("branch_on", "alt+right", "Next branch", "Show the branch after", "alt+l"),
+    Action("map", "alt+shift+b", "Branch map", "Show the branches of the conversation"),
+    Action("copy", "alt+c", "Copy", "Copy the selected message or last answer"),
+    Action("copy_code", "alt+k", "Copy code", "Copy the last code block; again: the one before"),
+    Action("view", "alt+shift+v", "View", "Open the message in $PAGER, less or $EDITOR"),
+    Action("delete", "alt+d", "Delete message", "Delete the message and all below it"),
+    Action("undo", "alt+z", "Undo", "Undo the last deletion, removal or new title"),
+    Action("good", "alt+g", "Good answer", "Mark as good for an export; again: unmark"),
+    # Without the kitty protocol, Textual 8.2 reads Alt+B and Alt+F as Ctrl+Left and Ctrl+Right.
+    Action("bad", "alt+w", "Bad answer", "Mark as bad for an export; again: unmark"),
+    Action("pin", "alt+p", "Pin", "Keep the turn when the context is full"),
+    Action("unfold", "alt+r", "Unfold", "Unfold a paste, reasoning or a long message"),
+    Action("details", "alt+i", "Details", "Show how the answer was made"),
+    Action("tokens", "", "Token probabilities", "Show how likely each token of the answer was"),
+    Action("replay", "", "Replay", "Generate the answer again, and compare the two"),
+    Action("inspect", "", "What the model reads", "Show the prompt token by token"),
+    Action("start", "alt+home", "First message", "Scroll to the first message"),
+    Action("end", "alt+end", "Last message", "Scroll to the end and follow it"),
+)
+_CONVERSATIONS = (
+    Action("new", "ctrl+n", "New conversation", "Start a new conversation", "alt+shift+n"),
+    Action("list", "ctrl+b", "Conversations", "Go to the list; again: hide it", "f5"),
+    Action("search", "ctrl+s", "Search", "Search all conversations"),
+    Action("find", "ctrl+f", "Find", "Find in this conversation", "ctrl+l"),
     Action("rename", "f2", "Rename", "Rename the conversation"),
     Action("title", "alt+t", "Title", "Let the model choose a title"),
     Action("organize", "alt+shift+t", "Organize", "Pin, tag, archive or restore conversations"),
@@ -120,18 +123,28 @@ ACTIONS: tuple[Action, ...] = (
     Action("archived", "", "Archived", "Show the archived conversations"),
     Action("trash", "", "Trash", "Restore what you deleted, or remove it for good"),
     Action("conversation", "f3", "This conversation", "Set model, system prompt and sampling"),
-    Action("settings", "f4", "Settings", "Change the settings in config.toml"),
-    Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
-    # F6 and F7 select a line and all of the prompt.
-    Action("map", "alt+shift+b", "Branch map", "Show the branches of the conversation"),
-    Action("compare", "alt+v", "Side by side", "Compare answers of models or adapters"),
+    Action("persona", "", "Persona", "Give the conversation a persona", argument="[NAME]"),
+    Action("moderation", "ctrl+t", "Moderation", "Switch the moderation sentence on or off"),
     Action("export", "alt+o", "Export", "Write this or all conversations to files"),
     Action("import", "f12", "Import", "Add conversations of other programs"),
-    Action("moderation", "ctrl+t", "Moderation", "Switch the moderation sentence on or off"),
-    Action("theme", "alt+y", "Theme", "Choose the colours"),
-    Action("editor", "ctrl+o", "Editor", "Write the message in $EDITOR"),
-    Action("suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg resumes"),
 )
+_CLIENT = (
+    Action("palette", "ctrl+p", "Commands", "Search the commands", "alt+s"),
+    Action("help", "f1", "Help", "Show all keys and commands", "alt+h"),
+    Action("model", "alt+m", "Models", "Choose, pull, import or remove models"),
+    Action("settings", "f4", "Settings", "Change the settings in config.toml"),
+    Action("theme", "alt+y", "Theme", "Choose the colours"),
+    Action("suspend", "ctrl+z", "Suspend", "Suspend to the shell; fg resumes"),
+    Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
+)
+ACTION_GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
+    ("Ask and answer", _ASKING),
+    ("Messages", _MESSAGES),
+    ("Conversations", _CONVERSATIONS),
+    ("The client", _CLIENT),
+)
+"""All actions, by what they are about."""
+ACTIONS: tuple[Action, ...] = tuple(action for _, group in ACTION_GROUPS for action in group)
 
 ORGANIZING = ("pin_conversation", "tags", "archive", "archived", "trash")
 """The actions that ``organize`` offers."""
@@ -272,8 +285,10 @@ def keys_text(action: Action) -> str:
 
 def keys_page() -> str:
     """The keys page of the docs, as Markdown."""
-    actions = [(keys_text(action), action.usage, action.help) for action in ACTIONS]
-    lines = ["# Keys and commands", "", *_table(("Key", "Command", "What it does"), actions)]
+    lines = ["# Keys and commands"]
+    for title, group in ACTION_GROUPS:
+        rows = [(keys_text(action), action.usage, action.help) for action in group]
+        lines += ["", f"## {title}", "", *_table(("Key", "Command", "What it does"), rows)]
     for title, rows in OTHER_KEYS:
         head = {MOUSE: "Target", KEY_DOES_NOTHING: "Instead"}.get(rows, "Key")
         lines += ["", f"## {title}", "", *_table((head, "What it does"), rows)]
@@ -287,8 +302,8 @@ def keys_page() -> str:
         "",
         "## Change a key",
         "",
-        "To change a key of the first table, add it under `[keys]` in `config.toml`. Its name is",
-        'the command with `_` for `-`, for example `go_on = "ctrl+e"`.',
+        "To change the key of a command, add it under `[keys]` in `config.toml`. Its name is the",
+        'command with `_` for `-`, for example `go_on = "ctrl+e"`.',
     ]
     return "\n".join([*lines, ""])
 

@@ -23,7 +23,7 @@ from tests.conftest import wait_for
 from tests.terminal.pty_session import CTRL_Q, ENTER, PtySession, has_answered
 from tests.terminal.terminal_bytes import assert_harmless, hostile
 
-FOCUS_OUT, F7 = "\x1b[O", "\x1b[18~"
+FOCUS_OUT, ALT_SHIFT_V = "\x1b[O", "\x1bV"
 SAVE_TITLE, TAKE_BACK = b"\x1b[22;2t", b"\x1b[23;2t"
 PARIS = "What is the capital of France?"
 NOTICE = b"\x1b]9;Baize: "
@@ -84,7 +84,7 @@ def test_an_answer_opens_in_the_pager(tmp_path: Path, paths: Paths) -> None:
     with PtySession(columns=140, environment=pager) as session:
         session.wait_for("moderated")
         ask(session)
-        session.type(F7)
+        session.type(ALT_SHIFT_V)
         session.wait_for("in the pager")
         session.type(ENTER)
         session.wait_for(has_answered)

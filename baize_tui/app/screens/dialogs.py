@@ -16,7 +16,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
-from baize_tui.app.actions import OTHER_KEYS, Action, keys_text
+from baize_tui.app.actions import ACTION_GROUPS, OTHER_KEYS, Action, keys_text
 from baize_tui.app.widgets.text_fields import LineInput
 
 Result = TypeVar("Result")
@@ -181,8 +181,11 @@ class HelpScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
             yield Static(HELP_TITLE, classes="title")
-            rows = [(keys_text(action), action.usage, action.help) for action in self._actions]
-            yield Columns(rows)
+            own = {action.id: action for action in self._actions}
+            for number, (group, actions) in enumerate(ACTION_GROUPS):
+                yield Static(group, classes="part" if number else "part -first")
+                shown = (own[action.id] for action in actions)
+                yield Columns([(keys_text(each), each.usage, each.help) for each in shown])
             for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")
                 yield Columns(keys)
