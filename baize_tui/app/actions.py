@@ -287,8 +287,8 @@ def keys_page() -> str:
     """The keys page of the docs, as Markdown."""
     lines = ["# Keys and commands"]
     for title, group in ACTION_GROUPS:
-        rows = [(keys_text(action), action.usage, action.help) for action in group]
-        lines += ["", f"## {title}", "", *_table(("Key", "Command", "What it does"), rows)]
+        commands = [(keys_text(action), action.usage, action.help) for action in group]
+        lines += ["", f"## {title}", "", *_table(("Key", "Command", "What it does"), commands)]
     for title, rows in OTHER_KEYS:
         head = {MOUSE: "Target", KEY_DOES_NOTHING: "Instead"}.get(rows, "Key")
         lines += ["", f"## {title}", "", *_table((head, "What it does"), rows)]
