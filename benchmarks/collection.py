@@ -173,7 +173,7 @@ def _what_is_wrong(
 
 def collect_from_real_server() -> int:
     """Dialogues kept from llama-cpp-python's server with the embedded model."""
-    from baize_tui.catalog.recipes import find_model
+    from baize_tui.catalog.finding import find_model
     from baize_tui.paths import project_paths
 
     path = find_model("smollm2-135m", project_paths()).path

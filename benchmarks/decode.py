@@ -45,7 +45,7 @@ import llama_cpp.llama_cpp as lib
 
 from baize_tui.bench.busy_core import busy_core, start_busy_process
 from baize_tui.bench.machine import processor_name
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.finding import find_model
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.bare_loop import time_loop
 from baize_tui.engine.llama.model import Model

@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_shared.common_prefix import common_prefix_length
 from baize_tui.bench.machine import processor_name
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.finding import find_model
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Generate, Load, Prompt, PromptMessage, Warm

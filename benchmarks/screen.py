@@ -20,7 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.finding import find_model
 from baize_tui.chat.formats import system_prompt
 from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import Finished, Generate, Prompt, PromptMessage, Stats

@@ -28,6 +28,7 @@ from baize_tui.catalog.adapters import (
 from baize_tui.catalog.default_model import remember_default
 from baize_tui.catalog.default_record import forget_default
 from baize_tui.catalog.draft_models import NO_DRAFT, find_draft
+from baize_tui.catalog.finding import broken_models, find_model, known_model, known_models
 from baize_tui.catalog.hub_models import hub_model
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.importing import ImportOptions, examine_file, import_file
@@ -36,10 +37,6 @@ from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
     Recipe,
-    broken_models,
-    find_model,
-    known_model,
-    known_models,
     read_recipe,
     recipe_file,
     write_recipe,

@@ -11,8 +11,9 @@ from textual.message import Message
 
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.services.background_pulls import BackgroundPulls
+from baize_tui.catalog.finding import known_models
 from baize_tui.catalog.plans import Plan
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, known_models
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths

@@ -7,9 +7,10 @@ import math
 from baize_convert.lora.adapter import Adapter
 from baize_convert.opening import open_adapter
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.plans import AdapterPlan
 from baize_tui.catalog.pull import expand_source
-from baize_tui.catalog.recipes import CatalogError, known_model
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths
 
 _BYTES_PER_WEIGHT = 2

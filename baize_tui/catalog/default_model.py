@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from baize_tui.catalog.default_record import DefaultRecord, read_default, write_default
+from baize_tui.catalog.finding import find_model
 from baize_tui.catalog.identity import known_sha256
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.paths import Paths
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Set
 
 from baize_tui.catalog.adapters import known_adapters
-from baize_tui.catalog.recipes import CatalogError, known_models
+from baize_tui.catalog.finding import known_models
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths
 
 

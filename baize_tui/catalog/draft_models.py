@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, local_file
+from baize_tui.catalog.finding import local_file
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 
 NO_DRAFT = "none"
 """In place of the name of a draft model: a recipe's own is not used."""

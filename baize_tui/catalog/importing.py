@@ -27,6 +27,7 @@ from baize_tui.catalog.adapters import (
     write_adapter_recipe,
 )
 from baize_tui.catalog.default_model import default_or_none, remember_default
+from baize_tui.catalog.finding import find_model, known_models, local_file
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.pull_records import model_file
 from baize_tui.catalog.recipes import (
@@ -35,9 +36,6 @@ from baize_tui.catalog.recipes import (
     CatalogModel,
     Recipe,
     check_name,
-    find_model,
-    known_models,
-    local_file,
     write_recipe,
 )
 from baize_tui.paths import Paths

@@ -18,10 +18,11 @@ from baize_shared.one_line_error import OneLineError
 from baize_shared.private_files import private_folder
 from baize_shared.split_files import model_bytes
 from baize_tui.catalog.draft_models import find_draft
+from baize_tui.catalog.finding import find_model, why_missing
 from baize_tui.catalog.fit import judge_fit, this_machine, tokens_per_second
 from baize_tui.catalog.plans import Cost, ModelPlan
 from baize_tui.catalog.pull import conversion, hub_gguf
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, find_model, why_missing
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
 from baize_tui.footprint import Device, Measurement, beside
 from baize_tui.paths import Paths
 from baize_tui.settings import KvType, ModelSettings

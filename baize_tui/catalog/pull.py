@@ -30,9 +30,10 @@ from baize_shared.split_files import model_files
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.default_model import default_or_none, remember_default
+from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name, known_model
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name
 from baize_tui.paths import Paths
 
 Report = Callable[[int, int], object]

@@ -21,7 +21,8 @@ from msgspec import Struct
 from baize_shared.crash_log import APP_NAME, record_crash
 from baize_shared.sanitizer import clean_line
 from baize_tui.catalog.adapters import known_adapters
-from baize_tui.catalog.recipes import CatalogError, known_model
+from baize_tui.catalog.finding import known_model
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths, project_paths
 
 _REPORT_EVERY_S = 0.1

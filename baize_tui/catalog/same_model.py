@@ -10,15 +10,9 @@ import msgspec
 from baize_shared.sanitizer import clean_line
 from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.split_files import missing_file
+from baize_tui.catalog.finding import find_model, known_models, model_in_file, model_on_server
 from baize_tui.catalog.identity import known_sha256
-from baize_tui.catalog.recipes import (
-    CatalogError,
-    CatalogModel,
-    find_model,
-    known_models,
-    model_in_file,
-    model_on_server,
-)
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.paths import Paths
 
 

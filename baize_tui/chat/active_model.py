@@ -16,8 +16,9 @@ from baize_shared.server_address import SERVER_PREFIX, parse_address
 from baize_shared.thread_priority import yield_to_others
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.draft_models import find_draft
+from baize_tui.catalog.finding import model_on_server
 from baize_tui.catalog.identity import known_sha256, model_sha256
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, model_on_server
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.catalog.same_model import replaced_error
 from baize_tui.chat.errors import NoModelLoaded
 from baize_tui.chat.events import LoadingModel

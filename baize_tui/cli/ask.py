@@ -15,8 +15,9 @@ import msgspec
 
 from baize_shared.commands import INTERRUPTED
 from baize_shared.printing import warn_about_encoding
+from baize_tui.catalog.finding import find_model
 from baize_tui.catalog.personas import find_persona
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.events import AnswerFailed

@@ -18,9 +18,10 @@ from baize_tui.bench.machine import processor_name
 from baize_tui.bench.run import run_bench
 from baize_tui.bench.screen import kill_clients
 from baize_tui.bench.subject import Subject
+from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.identity import model_sha256
-from baize_tui.catalog.recipes import CatalogModel, find_model, local_file
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.bench_output import Report, report_json, report_lines
 from baize_tui.cli.output import PROGRAM, progress_line, tell
 from baize_tui.engine.client import kill_workers

@@ -8,7 +8,8 @@ import sys
 from baize_shared.commands import DONE, FAILED
 from baize_shared.printing import print_json, print_line, stdout_is_utf8, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters
-from baize_tui.catalog.recipes import CatalogError, broken_models, find_model, known_models
+from baize_tui.catalog.finding import broken_models, find_model, known_models
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
 from baize_tui.cli.doctor_output import Findings, report_json, report_lines

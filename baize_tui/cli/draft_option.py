@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from baize_tui.catalog.draft_models import NO_DRAFT
-from baize_tui.catalog.recipes import find_model, local_file
+from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
 

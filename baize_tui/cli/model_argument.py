@@ -13,14 +13,8 @@ from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.default_model import default_or_none
-from baize_tui.catalog.recipes import (
-    DEFAULT_OUTTYPE,
-    MODEL_SUFFIX,
-    CatalogModel,
-    Recipe,
-    find_model,
-    known_model,
-)
+from baize_tui.catalog.finding import find_model, known_model
+from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, MODEL_SUFFIX, CatalogModel, Recipe
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError, load_settings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_tui.catalog.default_model import name_or_path
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.finding import find_model
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.model_argument import default_model
 from baize_tui.cli.output import PROGRAM, tell
 from baize_tui.paths import Paths, project_paths

@@ -16,15 +16,9 @@ from baize_shared.printing import print_json
 from baize_shared.progress import TimeLeft, bar
 from baize_shared.sizes import size_text
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.finding import known_model, known_models, why_missing
 from baize_tui.catalog.fit import this_machine
-from baize_tui.catalog.recipes import (
-    CatalogModel,
-    check_name,
-    known_model,
-    known_models,
-    why_missing,
-    write_recipe,
-)
+from baize_tui.catalog.recipes import CatalogModel, check_name, write_recipe
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.model_argument import known_adapter, parse_outtype, resolve_model
 from baize_tui.cli.model_default import make_default, tell_ready

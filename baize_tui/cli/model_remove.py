@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from baize_shared.printing import print_json
-from baize_tui.catalog.recipes import known_model
+from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.removing import remove, remove_adapter
 from baize_tui.cli.model_argument import default_model, known_adapter
 from baize_tui.cli.model_default import forget_chosen_default, tell_default

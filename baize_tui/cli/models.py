@@ -11,8 +11,8 @@ import typer
 from baize_shared.offline import OFFLINE_VARIABLE
 from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
+from baize_tui.catalog.finding import broken_models, known_models
 from baize_tui.catalog.fit import this_machine
-from baize_tui.catalog.recipes import broken_models, known_models
 from baize_tui.cli.flags import GpuLayers, Json, Offline
 from baize_tui.cli.model_argument import default_model
 from baize_tui.cli.model_info import print_info

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from baize_tui.catalog.adapters import CatalogAdapter, find_adapter
 from baize_tui.catalog.domains import names_in_domain
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.finding import find_model
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.conversations import Conversations

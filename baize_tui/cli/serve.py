@@ -12,7 +12,8 @@ import msgspec
 from baize_shared.offline import is_offline
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_shared.progress import progress_text
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.finding import find_model
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import format_named, format_of_model
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers

@@ -15,7 +15,7 @@ from baize_shared.counts import count_text
 from baize_shared.printing import stdout_is_utf8
 from baize_tui.app.actions import check_keys
 from baize_tui.app.taken_keys import IN_BROWSER, taken_here
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.finding import find_model
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
 from baize_tui.cli.draft_option import with_draft

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_tui.app.actions import check_keys
-from baize_tui.catalog.recipes import find_model
+from baize_tui.catalog.finding import find_model
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.output import PROGRAM, tell
 from baize_tui.engine.client import WorkerEngine

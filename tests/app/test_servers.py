@@ -11,7 +11,8 @@ from textual.widgets import Static
 
 from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.app.widgets.status_line import StatusLine
-from baize_tui.catalog.recipes import CatalogModel, find_model, model_on_server
+from baize_tui.catalog.finding import find_model, model_on_server
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.paths import Paths
 from tests.app.pilot import RunApp, ask, catalog, is_open, notices, screen, shown, status

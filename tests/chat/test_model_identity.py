@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from baize_tui.catalog.finding import find_model
 from baize_tui.catalog.identity import known_sha256, model_sha256
-from baize_tui.catalog.recipes import CatalogError, Recipe, find_model, recipe_file, write_recipe
+from baize_tui.catalog.recipes import CatalogError, Recipe, recipe_file, write_recipe
 from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.chat import Chat

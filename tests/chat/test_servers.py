@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, find_model, model_on_server
+from baize_tui.catalog.finding import find_model, model_on_server
+from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.catalog.same_model import find_same_model
 from baize_tui.chat.answer_options import AnswerOptions
 from baize_tui.chat.chat import Chat

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.catalog.recipes import CatalogModel, find_model
+from baize_tui.catalog.finding import find_model
+from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure

@@ -147,7 +147,7 @@ def groups_to_compare(own: Answerer, paths: Paths) -> dict[str, tuple[Answerer, 
 def _installed_answerers(model: str, paths: Paths) -> list[Answerer]:
     """``model`` with each of its adapters, ``model`` alone, and every other installed model."""
     from baize_tui.catalog.adapters import known_adapters, with_underlying
-    from baize_tui.catalog.recipes import known_models
+    from baize_tui.catalog.finding import known_models
 
     adapters = [with_underlying(a, paths) for a in known_adapters(paths, model) if a.installed]
     models = [m.name for m in known_models(paths) if m.can_answer]

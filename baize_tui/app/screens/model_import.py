@@ -24,6 +24,7 @@ from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.path_input import PathInput
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.finding import known_models
 from baize_tui.catalog.importing import (
     Importable,
     ImportOptions,
@@ -31,7 +32,7 @@ from baize_tui.catalog.importing import (
     examine_file,
     import_file,
 )
-from baize_tui.catalog.recipes import CatalogError, CatalogModel, check_name, known_models
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, check_name
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 
 PATH_QUESTION = "Path of a GGUF model, LoRA or adapter folder, or hf:owner/name[:quant]"

@@ -32,17 +32,10 @@ from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
+from baize_tui.catalog.finding import broken_models, known_models, model_on_server, why_missing
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.plans import ModelPlan, Plan
-from baize_tui.catalog.recipes import (
-    CatalogError,
-    CatalogModel,
-    broken_models,
-    known_models,
-    model_on_server,
-    why_missing,
-    write_recipe,
-)
+from baize_tui.catalog.recipes import CatalogError, CatalogModel, write_recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import SettingsError
 

@@ -121,7 +121,7 @@ async def test_one_token_has_no_speed_and_a_singular(
 async def test_nothing_to_compare_is_reported(
     run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baize_tui.catalog.recipes.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("baize_tui.catalog.finding.importlib.util.find_spec", lambda name: None)
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("alt+v")
         await wait_until(lambda: "no other model or adapter" in status(pilot), "the reason")

@@ -37,7 +37,7 @@ async def nothing_to_compare(pilot: Pilot[int]) -> None:
 async def test_a_problem_ends_with_the_next_key(
     cause: object, run_app: RunApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("baize_tui.catalog.recipes.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("baize_tui.catalog.finding.importlib.util.find_spec", lambda name: None)
     assert callable(cause)
     async with run_app(ScriptedEngine()) as pilot:
         await cause(pilot)

@@ -15,13 +15,13 @@ from baize_tui.app.screens.models import ModelsScreen
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.services.model_plans import PlanFailure
 from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.finding import known_models
 from baize_tui.catalog.plans import AdapterPlan, Plan
 from baize_tui.catalog.recipes import (
     CatalogError,
     CatalogModel,
     NoModelInstalled,
     Recipe,
-    known_models,
     recipe_file,
     write_recipe,
 )

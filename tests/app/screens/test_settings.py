@@ -12,7 +12,8 @@ from textual.widgets import Input, Select, Static, TextArea
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.settings import SettingsScreen
 from baize_tui.catalog.adapters import find_adapter
-from baize_tui.catalog.recipes import CatalogModel, Recipe, find_model, write_recipe
+from baize_tui.catalog.finding import find_model
+from baize_tui.catalog.recipes import CatalogModel, Recipe, write_recipe
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store

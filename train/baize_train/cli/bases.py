@@ -34,7 +34,8 @@ def find_base(base: str, use: BaseUse) -> Path:
     from baize_convert.failures import ConvertError
     from baize_convert.hub.names import HUB_PREFIX, parse_name
     from baize_convert.hub.repository import open_repository
-    from baize_tui.catalog.recipes import CatalogError, find_model, local_file
+    from baize_tui.catalog.finding import find_model, local_file
+    from baize_tui.catalog.recipes import CatalogError
     from baize_tui.paths import project_paths
 
     if base.startswith(HUB_PREFIX):

@@ -16,7 +16,8 @@ from baize_train.speakers.speaker import ErrorKind, RateLimits, Reply, SamplingO
 from baize_train.speakers.steady_speaker import SteadySpeaker
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_tui.catalog.recipes import CatalogError, find_model, local_file
+from baize_tui.catalog.finding import find_model, local_file
+from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
