@@ -21,7 +21,7 @@ from baize_tui.store.records import Conversation
 
 THIS_CONVERSATION = "This conversation"
 ADAPTERS = "adapters · LoRA adapters and their scales"
-SAMPLING = "sampling"
+SAMPLING = "Sampling"
 MODEL_DESCRIPTION = "The model that answers in this conversation"
 SCALE_DESCRIPTION = "Scale of this adapter: 1 as trained, empty for off"
 STOP_DESCRIPTION = "Strings that end an answer, one in each line; \\n is a line end in them"
@@ -84,7 +84,7 @@ class ConversationOptions(OptionsScreen):
     def _model_option(self) -> Option:
         field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
-            field, key="model", optional=False, description=MODEL_DESCRIPTION
+            field, key="model", optional=False, description=MODEL_DESCRIPTION, label="Model"
         )
         own, default = self._answering_model(), self._default_model()
         return Option(field, None if own == default else own, default, self._state.model_names)
@@ -104,6 +104,7 @@ class ConversationOptions(OptionsScreen):
             optional=True,
             default=None,
             description=STOP_DESCRIPTION,
+            label="Stop strings",
         )
         stop = self._conversation.stop
         return Option(field, "\n".join(map(write_stop, stop)) or None, None)

@@ -181,11 +181,10 @@ class HelpScreen(Dialog[None]):
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
             yield Static(HELP_TITLE, classes="title")
-            own = {action.id: action for action in self._actions}
+            rows = {each.id: (keys_text(each), each.usage, each.help) for each in self._actions}
             for number, (group, actions) in enumerate(ACTION_GROUPS):
                 yield Static(group, classes="part" if number else "part -first")
-                shown = (own[action.id] for action in actions)
-                yield Columns([(keys_text(each), each.usage, each.help) for each in shown])
+                yield Columns([rows[each.id] for each in actions], [*rows.values()])
             for title, keys in OTHER_KEYS:
                 yield Static(title, classes="part")
                 yield Columns(keys)
@@ -194,7 +193,11 @@ class HelpScreen(Dialog[None]):
 class Columns(Static):
     """Rows in columns; where the last column has too little room, it is below the others."""
 
-    def __init__(self, rows: Sequence[tuple[str, ...]]) -> None:
+    def __init__(
+        self, rows: Sequence[tuple[str, ...]], aligned_with: Sequence[tuple[str, ...]] = ()
+    ) -> None:
+        """The columns are as wide as if the rows ``aligned_with`` were among them."""
+        self._aligned_with = aligned_with
         self._set_rows(rows)
         super().__init__(self._text(_ANY_WIDTH), markup=False)
 
@@ -204,7 +207,7 @@ class Columns(Static):
         self.update(self._text(self.size.width))
 
     def _set_rows(self, rows: Sequence[tuple[str, ...]]) -> None:
-        columns = [*zip(*rows, strict=True)]
+        columns = [*zip(*rows, *self._aligned_with, strict=True)]
         self._rows = rows
         self._widths = [max(map(cell_len, column)) + _GAP for column in columns[:-1]]
 

@@ -40,6 +40,8 @@ class OptionsScreen(Dialog[None]):
         #description { height: 2; margin: 1 0 0 0; color: $foreground 70%; }
     }
     """
+    SHOWS_KEYS: ClassVar[bool] = False
+    """Whether the description of a row names its key in ``config.toml``."""
     NARROW: ClassVar[int] = 70
     """Columns of the terminal below which each value is below its name."""
     _form = getters.query_one(OptionForm)
@@ -75,7 +77,7 @@ class OptionsScreen(Dialog[None]):
         for row in event.widget.ancestors:
             if isinstance(row, OptionRow):
                 field = row.option.field
-                key = f" ({field.name})" if field.label else ""
+                key = f" ({field.name})" if self.SHOWS_KEYS else ""
                 self._description.update(f"{field.description}{key}")
 
     async def action_close(self) -> None:

@@ -16,6 +16,8 @@ TITLE = "Settings"
 class SettingsScreen(OptionsScreen):
     """Changes the settings; posts ``SettingsChanged`` after each change."""
 
+    SHOWS_KEYS = True
+
     def __init__(self, state: ClientState, themes: tuple[str, ...]) -> None:
         """``themes`` are the names to choose from."""
         self._state = state
