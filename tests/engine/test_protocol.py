@@ -13,6 +13,7 @@ from baize_tui.engine.protocol import (
     AnyRequest,
     Cancel,
     CheckAdapter,
+    CheckForm,
     Count,
     Diagnose,
     Encode,
@@ -20,10 +21,12 @@ from baize_tui.engine.protocol import (
     Forget,
     Generate,
     Inspect,
+    Judge,
     Load,
     Measure,
     Prompt,
     PromptMessage,
+    ReadPrompt,
     SaveCache,
     Score,
     TimeAnswer,
@@ -37,6 +40,7 @@ from baize_tui.engine.protocol import (
     encode_request,
     request_number,
 )
+from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Sampling
 
 PROMPT = Prompt([PromptMessage("user", "Hi")])
@@ -47,6 +51,9 @@ REQUESTS: list[AnyRequest] = [
     SaveCache(14),
     Forget(15, "conversation"),
     Count(3, PROMPT),
+    CheckForm(17, OutputForm("regex", "yes|no"), 'root ::= "yes"'),
+    ReadPrompt(18, PROMPT),
+    Judge(19, PROMPT, [1, 2]),
     Tokenize(4, "model.gguf", "text"),
     Encode(11, "model.gguf", ["text", "more"]),
     WriteTemplate(12, "model.gguf", PROMPT),

@@ -83,7 +83,7 @@ async def test_a_list_that_can_be_read_again_ends_the_problem(
     async with run_app(ScriptedEngine()) as pilot:
         read = Conversations.list_with_version
 
-        async def fail(_: Conversations) -> ListedConversations:
+        async def fail(_: Conversations, **__: object) -> ListedConversations:
             raise StoreError("the file is locked")
 
         monkeypatch.setattr(Conversations, "list_with_version", fail)
