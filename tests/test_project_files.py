@@ -237,6 +237,15 @@ def program(name: str) -> Any:
     return max(commands, key=count_commands)  # groups of commands are smaller
 
 
+def test_the_features_of_peers_have_tests() -> None:
+    rows = re.findall(r"^\| (?!Feature|---).*$", (ROOT / "docs/peers.md").read_text("utf-8"), re.M)
+    assert rows
+    for row in rows:
+        files = re.findall(r"`(tests/[^`]+)`", row)
+        assert files, row
+        assert [file for file in files if not (ROOT / file).is_file()] == []
+
+
 def count_commands(command: Any) -> int:
     """The number of commands in ``command``, with those of its groups."""
     return 1 + sum(map(count_commands, getattr(command, "commands", {}).values()))
