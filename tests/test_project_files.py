@@ -28,6 +28,7 @@ PAGES = sorted(
 )
 MOST_README_LINES = 150
 OUTSIDE = {
+    "baize_prompt.json",
     "added_tokens.json",
     *("config.toml", "sea.toml", "mine.toml", "machine-profile.json", "run.json", "old.json"),
     "default-model.json",
