@@ -40,9 +40,9 @@ def run(
     )
 
 
-def run_json(*arguments: str, stdin: bytes = b"") -> dict[str, Any]:
+def run_json(*arguments: str, stdin: bytes = b"", code: int = 0) -> dict[str, Any]:
     done = run(*arguments, "--json", stdin=stdin)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     printed = json.loads(done.stdout)  # exactly one object and nothing else
     assert isinstance(printed, dict)
     return printed
@@ -116,7 +116,7 @@ def test_limits_count_answer_and_thought_apart(tmp_path: Path) -> None:
     grammar = tmp_path / "think.gbnf"
     grammar.write_text(THINKING)
     ask = ("ask", PARIS, "--no-save", "--grammar", str(grammar))
-    short = run_json(*ask, "--max-tokens", "2")
+    short = run_json(*ask, "--max-tokens", "2", code=1)  # it has not the whole form
     assert short["reasoning"] == "They ask for the capital."
     assert short["finish_reason"] == "length"
     assert short["text"]
@@ -124,7 +124,7 @@ def test_limits_count_answer_and_thought_apart(tmp_path: Path) -> None:
     done = run(*ask, "--max-thinking-tokens", "3")
     assert done.stdout == b""
     assert "no answer: the thought was cut off" in done.stderr.decode()
-    cut = run_json(*ask, "--max-thinking-tokens", "3")
+    cut = run_json(*ask, "--max-thinking-tokens", "3", code=1)
     assert (cut["text"], cut["thinking_tokens"]) == ("", 3)
     assert "They ask for".startswith(cut["reasoning"])
 
