@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from baize_shared.sanitizer import clean_text
-from baize_tui.chat.active_model import ActiveModel
+from baize_tui.chat.active_model import ActiveModel, RunningModel
 from baize_tui.chat.answer_options import AnswerOptions
-from baize_tui.chat.answer_plan import AnswerPlan, question_message
+from baize_tui.chat.answer_plan import AnswerPlan, conversation_prompt, question_message
 from baize_tui.chat.context import History, visible_history
 from baize_tui.chat.effective_options import EffectiveOptions
 from baize_tui.chat.engine_lock import EngineLock
@@ -25,6 +25,7 @@ from baize_tui.engine.protocol import (
     Finished,
     Judge,
     JudgedToken,
+    Prompt,
     PromptPiece,
     ReadPrompt,
     TokenChoice,
@@ -88,10 +89,11 @@ class Inspecting:
         seen = len(history.messages)
         if draft:
             history = history.with_question(question_message(draft))
-        plan = await self._plan(conversation, AnswerOptions(), question_message(draft))
+        running = await self._load(conversation)
+        request = ReadPrompt(0, self._prompt(conversation, history, running))
         async with self._lock.hold(EngineUse("look", conversation.title)):
-            read = await self._engine.read_prompt(ReadPrompt(0, plan.prompt(history)))
-        return ShownPrompt(read.pieces, len(path) - seen, history.summary, plan.n_ctx)
+            read = await self._engine.read_prompt(request)
+        return ShownPrompt(read.pieces, len(path) - seen, history.summary, running.loaded.n_ctx)
 
     async def tokens(self, message: Message) -> list[JudgedToken]:
         """How likely each token of an answer was to the loaded model, before any sampling.
@@ -100,10 +102,11 @@ class Inspecting:
             EngineFailure: it has no tokens of this model, or they cannot be read.
             StoreError, UnknownFormat, CatalogError, SettingsError: as their messages say.
         """
-        conversation, question, history = await self._before(message)
-        plan = await self._plan(conversation, AnswerOptions(), question)
+        conversation, _, history = await self._before(message)
+        running = await self._load(conversation)
         ids = self._ids(message)
-        judge = Judge(0, plan.prompt(history), ids, plan.adapters, conversation.id)
+        prompt = self._prompt(conversation, history, running)
+        judge = Judge(0, prompt, ids, self._options.adapters(conversation), conversation.id)
         async with self._lock.hold(EngineUse("look", conversation.title)):
             return (await self._engine.judge(judge)).tokens
 
@@ -151,7 +154,8 @@ class Inspecting:
         options = AnswerOptions(
             sampling=sampling, max_tokens=max(len(ids), 1), max_thinking_tokens=len(ids)
         )
-        plan = await self._plan(conversation, options, question)
+        await self._load(conversation)
+        plan = self._options.plan(conversation, options, question, None)
         async with self._lock.hold(EngineUse("look", conversation.title)):
             finished = await self._generate(plan, history)
             now = make_provenance(
@@ -197,15 +201,25 @@ class Inspecting:
         path = await self._path(message.parent_id)
         return conversation, path[-1], visible_history(path, conversation.context_start)
 
-    async def _plan(
-        self, conversation: Conversation, options: AnswerOptions, question: Message
-    ) -> AnswerPlan:
-        """Load the conversation's model if necessary, and decide what an answer is asked with."""
+    async def _load(self, conversation: Conversation) -> RunningModel:
+        """Load the conversation's model if necessary."""
         required = await self._active_model.required_for_answer(conversation)
         if required is not None:
             async with self._lock.hold(EngineUse("load", required.name)):
                 await self._active_model.load(required, None)
-        return self._options.plan(conversation, options, question, None)
+        return self._active_model.require()
+
+    def _prompt(
+        self, conversation: Conversation, history: History, running: RunningModel
+    ) -> Prompt:
+        """What the model reads of ``history``."""
+        return conversation_prompt(
+            conversation,
+            self._options.prompt_format(conversation),
+            history,
+            running.loaded.tokenizer,
+            think=self._options.think(conversation),
+        )
 
     def _ids(self, message: Message) -> list[int]:
         """The tokens of an answer.

@@ -208,7 +208,7 @@ def test_every_action_writes_only_text(client: PtySession) -> None:
 
 
 def test_tokens_and_replays_are_text(client: PtySession) -> None:
-    client.type(key_of("again"))
+    client.type(f"{key_of('new')}Hi{ENTER}")
     client.wait_for("prompt tokens reused")
     for action in OF_ENDED_ANSWERS:
         run(client, action)

@@ -17,6 +17,9 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
 
 
+VARIABLES = "$VISUAL, $EDITOR and $PAGER"
+
+
 class EditorFailed(OneLineError):
     """The editor ended with an exit code that says to take nothing."""
 
@@ -87,11 +90,9 @@ def _split(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:  # a quotation mark without its partner
-        raise EditorFailed(
-            f"$VISUAL, $EDITOR or $PAGER: no command: {command} ({error})"
-        ) from error
+        raise EditorFailed(f"{command} is not a command: {error}; see {VARIABLES}") from error
     if not words:
-        raise EditorFailed("$VISUAL, $EDITOR or $PAGER is blank")
+        raise EditorFailed(f"one of {VARIABLES} is blank")
     return words
 
 

@@ -300,7 +300,8 @@ class Prompt(TextArea):
         """Suggest the rest of the command that the text is the beginning of."""
         text = self.text
         matching = [c for c in self._commands if c.startswith(text) and c != text]
-        self.suggestion = matching[0][len(text) :] if text.startswith("/") and matching else ""
+        shortest = min(matching, key=len, default="")
+        self.suggestion = shortest[len(text) :] if text.startswith("/") else ""
 
     def _take_example(self) -> None:
         """Write the first example into an empty prompt, or the one after an example."""
