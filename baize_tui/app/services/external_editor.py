@@ -16,7 +16,6 @@ from baize_shared.one_line_error import OneLineError
 from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
 
-
 VARIABLES = "$VISUAL, $EDITOR and $PAGER"
 
 
