@@ -28,7 +28,7 @@ async def test_the_status_line_shows_the_threads(run_app: RunApp) -> None:
     engine.pause_at = 1
     async with run_app(engine, size=(140, 30)) as pilot:
         await ask_and_pause(pilot, "Count", "One ")
-        busy = "answering · 1 of 2 threads: the machine is busy"
+        busy = "answering · 1 token · 1 of 2 threads: the machine is busy"
         await wait_until(lambda: status(pilot) == busy, "the reason")
         engine.go_on.set()
         await wait_until(lambda: "tokens/s · 1 of 2 threads" in status(pilot), "the end")
