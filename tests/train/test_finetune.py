@@ -165,10 +165,11 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
 
 
 def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
-    arguments = ("--preset", "modern", "--epochs", "3", "--batch", "2", "--max-length", "256")
+    arguments = ("--preset", "modern", "--epochs", "8", "--batch", "2", "--max-length", "256")
     result = finetune(tiny_llama, corpus, tmp_path / "adapter", *arguments)
     losses = [point["loss"] for point in result["losses"] if not point.get("held_out")]
-    assert losses[-1] < losses[0]
+    part = max(len(losses) // 3, 1)  # one batch differs from the next by more than it learns
+    assert sum(losses[-part:]) < sum(losses[:part]), losses
 
 
 def test_a_killed_run_resumes_to_the_same_weights(
