@@ -20,7 +20,7 @@ from baize_tui.settings import SettingsError
 class Action(Struct, frozen=True):
     """One thing to do.
 
-    Method ``action_<id>`` of the conversation screen does it; its command is ``/<id>`` with dashes.
+    ``conversation/commands.py`` says what it does; its command is ``/<id>`` with dashes.
     """
 
     id: str

@@ -11,8 +11,9 @@ from textual._xterm_parser import XTermParser
 from textual.widgets import Static
 
 from baize_tui.app.actions import ACTIONS, actions_with_keys, check_keys, keys_page
-from baize_tui.app.conversation.screen import ConversationScreen
+from baize_tui.app.conversation.commands import Commands
 from baize_tui.app.screens.dialogs import HelpScreen
+from baize_tui.app.screens.prompt_view import PromptView
 from baize_tui.app.taken_keys import TAKERS, Taker, taken_here
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
@@ -33,8 +34,14 @@ from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
 
-def test_every_action_has_a_method_and_its_own_keys() -> None:
-    assert all(callable(getattr(ConversationScreen, f"action_{a.id}")) for a in ACTIONS)
+async def test_every_action_is_a_command(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        commands = Commands(screen(pilot).parts)
+        assert set(commands.plain) == {action.id for action in ACTIONS if not action.argument}
+        assert set(commands.with_argument) == {action.id for action in ACTIONS if action.argument}
+
+
+def test_every_action_has_its_own_keys() -> None:
     keys = [key for action in ACTIONS for key in action.keys]
     assert len(set(keys)) == len(keys)
 
@@ -133,6 +140,13 @@ async def test_an_own_key_replaces_both_keys_and_wins_over_a_second_key(run_app:
         await wait_until(lambda: screen(pilot).prompt.text == "Hi", "the earlier message")
         await pilot.press("f9")
         await wait_until(lambda: screen(pilot).conversation_list.has_focus, "the list")
+
+
+async def test_an_action_without_a_key_can_be_given_one(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine("Yes."), settings=Settings(keys={"inspect": "f11"})) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press("f11")
+        await wait_until(lambda: is_open(pilot, PromptView), "the prompt")
 
 
 # --- Ctrl+C ---------------------------------------------------------------------------------------

@@ -380,7 +380,7 @@ async def attached(pilot: Pilot[int]) -> None:
 
 async def personas(pilot: Pilot[int]) -> None:
     await as_it_starts(pilot)
-    screen(pilot).action_persona()
+    await screen(pilot).run_command("persona")
     await wait_until(lambda: is_open(pilot, DescribedPicker), "the picker")
 
 

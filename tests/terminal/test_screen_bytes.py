@@ -19,8 +19,8 @@ from baize_tui.app.actions import ACTIONS
 from baize_tui.app.conversation import looking_inside
 from baize_tui.app.conversation.comparing import QUESTION
 from baize_tui.app.conversation.conversation_commands import TITLE_QUESTION
+from baize_tui.app.conversation.opened_screens import ORGANIZE_TITLE, THEME_QUESTION
 from baize_tui.app.conversation.personas import PERSONA_QUESTION, PROMPT_QUESTION
-from baize_tui.app.conversation.screen import ORGANIZE_TITLE, THEME_QUESTION
 from baize_tui.app.screens import (
     answer_details,
     conversation_options,

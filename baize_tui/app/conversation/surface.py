@@ -53,6 +53,11 @@ class Surface(Struct, frozen=True, eq=False):
         # A function, not a coroutine: a worker cancelled before it starts never calls it.
         _: Worker[None] = self.screen.run_worker(run, group=group, exclusive=exclusive)
 
+    def start_once(self, work: Callable[[], Awaitable[None]], group: str) -> None:
+        """``run_worker``, unless a worker of ``group`` still waits for a dialog or the model."""
+        if not any(w.group == group and w.is_running for w in self.screen.workers):
+            self.run_worker(work, group=group)
+
     def begin_problem(self, id: str, text: str) -> None:
         """Show a problem until ``end_problem``, not only until the person's next key."""
         self.view.problems[id] = text

@@ -282,7 +282,8 @@ class StatusLine(Horizontal):
         hints = Text()
         for hint in key_hints(self._actions, self.size.width, self._key_context):
             hints.append("  " if hints else "")
-            click = Style(meta={"@click": f"screen.{hint.action}"}) if hint.action else Style()
+            action = f"screen.run({hint.action!r})"
+            click = Style(meta={"@click": action}) if hint.action else Style()
             hints.append(f"{key_name(hint.key)} {hint.word}", click)
         return hints
 

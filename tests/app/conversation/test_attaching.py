@@ -36,7 +36,7 @@ def written(pilot: Pilot[int]) -> str:
 
 
 def offered(pilot: Pilot[int]) -> list[str]:
-    rows = screen(pilot)._offers
+    rows = screen(pilot).offers
     return [str(rows.get_option_at_index(i).prompt) for i in range(rows.option_count)]
 
 
@@ -54,7 +54,7 @@ async def test_a_file_is_chosen_and_sent(run_app: RunApp, folder: Path) -> None:
         await type_mention(pilot, "nt", "notes.txt")
         await pilot.press("tab")
         await wait_until(lambda: "[notes.txt: 8 tokens]" in written(pilot), "the object")
-        assert not screen(pilot)._offers.display
+        assert not screen(pilot).offers.display
         await pilot.press("enter")
         await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
         assert "▤ notes.txt · 8 tokens" in shown(pilot)
@@ -109,7 +109,7 @@ async def test_what_cannot_be_attached_loses_nothing(
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         screen(pilot).prompt.insert(f"my words @{path}")
-        screen(pilot)._attaching.attach(path, path)
+        screen(pilot).parts.attaching.attach(path, path)
         await wait_until(lambda: why in status(pilot), "the reason")
         assert written(pilot) == f"my words @{path}"
 
@@ -130,7 +130,7 @@ async def test_esc_closes_the_list_and_keeps_the_words(run_app: RunApp, folder: 
     async with run_app(ScriptedEngine()) as pilot:
         await type_mention(pilot, "no", "notes.txt")
         await pilot.press("escape")
-        await wait_until(lambda: not screen(pilot)._offers.display, "the end of the list")
+        await wait_until(lambda: not screen(pilot).offers.display, "the end of the list")
         await pilot.press("up", "enter")
         await wait_until(lambda: texts(pilot)[:1] == ["@no"], "the message")
 
@@ -142,7 +142,7 @@ async def test_a_draft_with_a_file_and_a_form_comes_back(
         await pilot.press("slash", *"json", "space", *"person", "full_stop", *"json", "enter")
         await wait_until(lambda: "[JSON person.json]" in written(pilot), "the form")
         await pilot.press(*"Who")
-        screen(pilot)._attaching.attach("notes.txt")
+        screen(pilot).parts.attaching.attach("notes.txt")
         await wait_until(lambda: "[notes.txt: " in written(pilot), "the file")
         before = screen(pilot).prompt.parts
     async with run_app(ScriptedEngine()) as pilot:

@@ -50,7 +50,7 @@ async def test_the_prompt_is_shown_with_its_control_tokens(run_app: RunApp) -> N
 async def test_a_draft_is_part_of_the_prompt(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Blue.")) as pilot:
         screen(pilot).prompt.insert("Why?")
-        screen(pilot).action_inspect()
+        await screen(pilot).run_command("inspect")
         await wait_until(lambda: is_open(pilot, PromptView), "the prompt")
         await wait_until(lambda: f"{CONTROL}Why?" in panel(pilot), "the draft")
         await close(pilot)

@@ -175,7 +175,7 @@ async def test_what_was_removed_for_good_does_not_block_earlier_undos(
     write(paths, "Bread", "Wine")
     async with run_app(ScriptedEngine()) as pilot:
         await pilot.press("ctrl+b", "down")
-        await screen(pilot).run_action("archive")
+        await screen(pilot).run_command("archive")
         await wait_until(lambda: titles(pilot) == ["Wine"], "the archive")
         await pilot.press("home", "delete", "delete")
         await wait_until(lambda: titles(pilot) == [], "the deletion")
@@ -191,7 +191,7 @@ async def test_what_was_removed_for_good_does_not_block_earlier_undos(
 async def test_without_a_conversation_there_is_nothing_to_organize(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         for action in ("pin_conversation", "archive", "tags"):
-            await screen(pilot).run_action(action)
+            await screen(pilot).run_command(action)
         await pilot.press("alt+shift+t")
         await wait_until(lambda: is_open(pilot, Palette), "the menu")
         offered = rows(pilot)

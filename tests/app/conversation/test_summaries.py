@@ -174,5 +174,5 @@ async def test_the_palette_offers_the_edit_where_there_is_one(
             await wait_until(lambda: texts(pilot) == ["one", "yes"], "the answer")
             await pilot.press("alt+a")  # does nothing
             assert screen(pilot).prompt.draft == ""
-        offered = [action.id for action in screen(pilot)._available_commands.actions()]
+        offered = [action.id for action in screen(pilot).parts.available.actions()]
         assert ("summary" in offered) == summarized
