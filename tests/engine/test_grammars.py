@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.grammars.json_schema import any_json, schema_grammar
@@ -139,3 +142,29 @@ def test_llama_cpp_checks_a_grammar(engine: LlamaEngine) -> None:
     for wrong in ("root ::= nothing", 'root ::= "a', "leaf ::= [a]"):
         with pytest.raises(EngineError, match="the grammar cannot be read"):
             engine.check_grammar(wrong)
+
+
+KEYWORDS = (
+    *("type", "properties", "required", "items", "prefixItems", "minItems", "enum", "const"),
+    *("anyOf", "allOf", "$ref", "$defs", "pattern", "format", "maxLength", "additionalProperties"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["object", "string", "#/$defs/a"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYWORDS) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+
+
+@given(st.dictionaries(st.sampled_from(KEYWORDS), JSON, min_size=1))
+def test_any_json_is_a_schema_or_refused(schema: dict[str, Any]) -> None:
+    with contextlib.suppress(UnusableForm):
+        assert "root ::=" in schema_grammar(json.dumps(schema)).grammar
+
+
+@given(st.text(alphabet="ab01\\dwsDWSbzZ^$.|?*+()[]{},-:=!<>P白", max_size=14))
+def test_any_expression_is_a_grammar_or_refused(expression: str) -> None:
+    with contextlib.suppress(UnusableForm):
+        assert regex_grammar(expression).startswith("root ::= ")

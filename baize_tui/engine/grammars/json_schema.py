@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -43,19 +44,15 @@ def schema_grammar(text: str) -> SchemaGrammar:
     except RecursionError as error:
         raise UnusableForm("the schema is nested too deeply") from error
     keywords = KnownKeywords()
+    return SchemaGrammar(_convert(schema, keywords.rewrite_root), tuple(keywords.ignored))
+
+
+def _convert(schema: Any, rewrite: Callable[[Any], dict[str, Any]] = dict) -> str:
     try:
-        return SchemaGrammar(_convert(keywords.rewrite_root(schema)), tuple(keywords.ignored))
+        return str(_converter().json_schema_to_gbnf(json.dumps(rewrite(schema))))
     except RecursionError as error:
         raise UnusableForm("the schema is nested too deeply") from error
-
-
-def _convert(schema: dict[str, Any]) -> str:
-    converter = _converter()
-    try:
-        return str(converter.json_schema_to_gbnf(json.dumps(schema)))
-    except RecursionError:
-        raise
-    # What the converter does not expect ends in any of these.
+    # What is not a schema, such as ``"required": 5``, ends in any of these.
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise UnusableForm(f"the schema cannot be used: {error}") from error
 
