@@ -49,12 +49,7 @@ def view_text(text: str, exit_watch: ExitWatch) -> None:
         EditorFailed: it failed, or is not a command.
     """
     command = _split(viewer_command())
-    with tempfile.TemporaryDirectory(prefix="baize-") as folder:
-        file = Path(folder) / "message.md"
-        file.write_text(f"{text}\n", encoding="utf-8")
-        pager = subprocess.Popen([*command, str(file)])
-        with exit_watch.at_exit_inside(lambda: pager.send_signal(signal.SIGHUP)):
-            code = pager.wait()
+    code, _ = _run(command, f"{text}\n", exit_watch)
     if code > 0:
         raise EditorFailed(f"{command[0]} failed (exit code {code})")
 
@@ -70,19 +65,24 @@ def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
         EditorFailed: it refused the text, or is not a command.
     """
     command = _split(editor_command())
-    with tempfile.TemporaryDirectory(prefix="baize-") as folder:
-        draft = Path(folder) / "message.md"
-        draft.write_text(text, encoding="utf-8")
-        editor = subprocess.Popen([*command, str(draft)])
-        with exit_watch.at_exit_inside(lambda: editor.send_signal(signal.SIGHUP)):
-            code = editor.wait()
-        if code > 0:
-            raise EditorFailed(f"{command[0]} failed (exit code {code}); the message is unchanged")
-        edited = _read(draft, text)
+    code, edited = _run(command, text, exit_watch)
+    if code > 0:
+        raise EditorFailed(f"{command[0]} failed (exit code {code}); the message is unchanged")
     if code < 0:
         name = signal.Signals(-code).name
         return Edited(edited, f"{command[0]} was ended by {name}; this is what it had saved")
     return Edited(edited)
+
+
+def _run(command: list[str], text: str, exit_watch: ExitWatch) -> tuple[int, str]:
+    """Run ``command`` on a file with ``text``: its exit code, and the text that it left there."""
+    with tempfile.TemporaryDirectory(prefix="baize-") as folder:
+        file = Path(folder) / "message.md"
+        file.write_text(text, encoding="utf-8")
+        program = subprocess.Popen([*command, str(file)])
+        with exit_watch.at_exit_inside(lambda: program.send_signal(signal.SIGHUP)):
+            code = program.wait()
+        return code, _read(file, text)
 
 
 def _split(command: str) -> list[str]:
