@@ -112,6 +112,8 @@ async def settled(pilot: Pilot[int]) -> None:
     await wait_until(
         lambda: not screen(pilot).answers.in_progress or engine.paused.is_set(), "the end"
     )
+    cost = screen(pilot).parts.draft_cost
+    await wait_until(lambda: not cost.is_pending, "the cost of the draft")
     later = ("list", "rest of the turns", "count", "title")
     await wait_until(
         lambda: all(w.is_finished for w in pilot.app.workers if w.group in later), "the rest"

@@ -21,7 +21,8 @@ PROGRAM = [sys.executable, "-m", "baize_tui"]
 
 def has_answered(screen: str) -> bool:
     """Whether the status line shows how fast the last answer was: none is in progress."""
-    return "tokens/s" in screen.rpartition("\n")[2]
+    status = screen.rpartition("\n")[2]
+    return "tokens/s" in status and "answering" not in status
 
 
 class PtySession:

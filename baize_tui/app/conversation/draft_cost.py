@@ -50,6 +50,12 @@ class DraftCost:
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.stop()
+            self._timer = None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether it is counted soon."""
+        return self._timer is not None
 
     def count_now(self) -> None:
         self.stop()
