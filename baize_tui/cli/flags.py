@@ -6,6 +6,30 @@ from typing import Annotated
 
 import typer
 
+from baize_tui.cli.completion import complete_model, complete_persona, complete_session
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        help="A name, a GGUF file, or server:URL[#model].",
+        autocompletion=complete_model,
+    ),
+]
+Session = Annotated[
+    str | None,
+    typer.Option("--session", "-s", help="A conversation's id.", autocompletion=complete_session),
+]
+PersonaName = Annotated[
+    str | None,
+    typer.Option(
+        "--persona",
+        metavar="NAME",
+        help="A persona for new conversations.",
+        autocompletion=complete_persona,
+    ),
+]
 GpuLayers = Annotated[
     str | None,
     typer.Option(

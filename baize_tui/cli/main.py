@@ -7,18 +7,44 @@ from typing import Annotated
 
 import typer
 
-from baize_shared.option_types import FiniteFloat
 from baize_shared.program_group import ProgramGroup
 from baize_shared.typed_text import typed_text
 from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
+from baize_tui.cli.ask_flags import (
+    Adapters,
+    Attach,
+    AttachSecrets,
+    Format,
+    Grammar,
+    JsonObject,
+    JsonSchema,
+    MaxThinkingTokens,
+    MaxTokens,
+    NoSave,
+    Question,
+    Regex,
+    Seed,
+    ShowThinking,
+    Stop,
+    System,
+    Temperature,
+    Think,
+)
 from baize_tui.cli.doctor import doctor
 from baize_tui.cli.failures import exit_code_of
-from baize_tui.cli.flags import DraftModel, GpuLayers, Json, Offline
-from baize_tui.cli.models import complete_model, go_offline, models
+from baize_tui.cli.flags import (
+    DraftModel,
+    GpuLayers,
+    Json,
+    Model,
+    Offline,
+    PersonaName,
+    Session,
+)
+from baize_tui.cli.models import go_offline, models
 from baize_tui.cli.output import PROGRAM
-from baize_tui.cli.personas import complete_persona
-from baize_tui.cli.sessions import complete_session, sessions
+from baize_tui.cli.sessions import sessions
 from baize_tui.cli.start import StartOptions, start_client
 from baize_tui.serving.addresses import THIS_COMPUTER
 from baize_tui.serving.order import Program
@@ -35,46 +61,6 @@ commands = typer.Typer(
 )
 commands.add_typer(sessions, name="sessions")
 commands.add_typer(models, name="models")
-
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        "-m",
-        help="A name, a GGUF file, or server:URL[#model].",
-        autocompletion=complete_model,
-    ),
-]
-Session = Annotated[
-    str | None,
-    typer.Option("--session", "-s", help="A conversation's id.", autocompletion=complete_session),
-]
-
-Think = Annotated[
-    bool | None,
-    typer.Option(
-        "--think/--no-think", help="Let the model think first, where its template has a switch."
-    ),
-]
-MaxThinkingTokens = Annotated[
-    int | None, typer.Option(min=0, help="Most tokens of the thought before the answer.")
-]
-ShowThinking = Annotated[
-    bool | None,
-    typer.Option(
-        "--show-thinking/--hide-thinking",
-        help="Print the thought to stderr; by default only to a terminal.",
-    ),
-]
-PersonaName = Annotated[
-    str | None,
-    typer.Option(
-        "--persona",
-        metavar="NAME",
-        help="A persona for new conversations.",
-        autocompletion=complete_persona,
-    ),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -136,64 +122,29 @@ def client(
 
 @commands.command("ask")
 def ask_command(
-    prompt: Annotated[
-        str | None,
-        typer.Argument(help="The question; without it, or with '-', it is read from stdin."),
-    ] = None,
+    prompt: Question = None,
     model: Model = None,
-    system: Annotated[str | None, typer.Option(help="The system prompt.")] = None,
+    system: System = None,
     session: Session = None,
-    format: Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.")] = None,
-    no_save: Annotated[
-        bool, typer.Option("--no-save", help="Do not save the conversation.")
-    ] = False,
+    format: Format = None,
+    no_save: NoSave = False,
     json: Json = False,
-    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1)] = None,
-    temperature: Annotated[float | None, typer.Option(parser=FiniteFloat(min=0.0))] = None,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Most tokens of the answer, without the thought.")
-    ] = None,
+    seed: Seed = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     think: Think = None,
     max_thinking_tokens: MaxThinkingTokens = None,
     show_thinking: ShowThinking = None,
-    adapter: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--adapter", metavar="A[=SCALE]", help="A LoRA over the model; may be repeated."
-        ),
-    ] = None,
+    adapter: Adapters = None,
     gpu_layers: GpuLayers = None,
     draft: DraftModel = None,
-    json_object: Annotated[
-        bool, typer.Option("--json-object", help="Have the model answer with JSON.")
-    ] = False,
-    json_schema: Annotated[
-        Path | None,
-        typer.Option("--json-schema", help="A JSON schema that the answer has to follow."),
-    ] = None,
-    regex: Annotated[
-        str | None, typer.Option("--regex", help="What the answer has to match as a whole.")
-    ] = None,
-    grammar: Annotated[
-        Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
-    ] = None,
-    stop: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--stop", metavar="TEXT", help="Ends the answer, \\n is a new line; may be repeated."
-        ),
-    ] = None,
-    attach: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--attach",
-            metavar="PATH",
-            help="A file, a folder or a pattern below the question; may be repeated.",
-        ),
-    ] = None,
-    attach_secrets: Annotated[
-        bool, typer.Option("--attach-secrets", help="Also attach what looks like a secret.")
-    ] = False,
+    json_object: JsonObject = False,
+    json_schema: JsonSchema = None,
+    regex: Regex = None,
+    grammar: Grammar = None,
+    stop: Stop = None,
+    attach: Attach = None,
+    attach_secrets: AttachSecrets = False,
     persona: PersonaName = None,
 ) -> None:
     """Ask one question. @path in it attaches a file; piped text is added below it."""

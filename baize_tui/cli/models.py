@@ -13,6 +13,7 @@ from baize_shared.printing import print_json, print_line, print_message, warn_ab
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.finding import broken_models, known_models
 from baize_tui.catalog.fit import this_machine
+from baize_tui.cli.completion import complete_model
 from baize_tui.cli.flags import GpuLayers, Json, Offline
 from baize_tui.cli.model_argument import default_model
 from baize_tui.cli.model_info import print_info
@@ -23,13 +24,6 @@ from baize_tui.cli.output import PROGRAM
 from baize_tui.paths import project_paths
 
 models = typer.Typer(no_args_is_help=True, help="List, plan, pull, import and remove models.")
-
-
-def complete_model(incomplete: str) -> list[tuple[str, str]]:
-    """Names that begin with ``incomplete``, for shell completion."""
-    known = known_models(project_paths())
-    return [(model.name, model.title) for model in known if model.name.startswith(incomplete)]
-
 
 ModelName = Annotated[
     str, typer.Argument(help="A name or a GGUF file.", autocompletion=complete_model)

@@ -12,8 +12,7 @@ import msgspec
 from baize_shared.offline import is_offline
 from baize_shared.printing import print_json, print_line, warn_about_encoding
 from baize_shared.progress import progress_text
-from baize_tui.catalog.finding import find_model
-from baize_tui.catalog.recipes import CatalogModel
+from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.chat.formats import format_named, format_of_model
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
@@ -57,14 +56,15 @@ def serve(options: ServeOptions) -> None:
     check_network(options.host, options.listen_on_network)
     token = given_token(options.token_file)
     program, executable = choose_program(options.server)
-    model = find_local_model(options.model, settings, paths)
+    model = find_model(options.model or settings.model.default, paths)
+    file = local_file(model)
     warn_about_encoding(PROGRAM)
     with listen(options.host, options.port) as listener:
-        loaded = asyncio.run(_try_model(model, settings, paths))
+        loaded = asyncio.run(_try_model(model.name, file, settings, paths))
         order = ServeOrder(
             program=program,
             executable=executable,
-            model=str(model.path),
+            model=str(file),
             name=model.name,
             host=options.host,
             port=listener.getsockname()[1],
@@ -98,20 +98,7 @@ def check_network(host: str, allowed: bool) -> None:
     tell(f"warning: others on the network reach {host}, and nothing is encrypted")
 
 
-def find_local_model(name: str | None, settings: Settings, paths: Paths) -> CatalogModel:
-    """The model ``name``, or the default one.
-
-    Raises:
-        CommandError: it is on a server.
-        CatalogError: there is none.
-    """
-    model = find_model(name or settings.model.default, paths)
-    if model.path is None:
-        raise CommandError(f"{model.name} is on a server; choose a model on this computer")
-    return model
-
-
-async def _try_model(model: CatalogModel, settings: Settings, paths: Paths) -> LoadedModel:
+async def _try_model(name: str, file: Path, settings: Settings, paths: Paths) -> LoadedModel:
     """How this machine runs the model: it computes a first token, under the machine profile.
 
     Raises:
@@ -119,7 +106,7 @@ async def _try_model(model: CatalogModel, settings: Settings, paths: Paths) -> L
     """
     chosen = settings.model
     spec = ModelSpec(
-        str(model.path),
+        str(file),
         context=chosen.context,
         threads=chosen.threads,
         threads_batch=chosen.threads_batch,
@@ -130,7 +117,7 @@ async def _try_model(model: CatalogModel, settings: Settings, paths: Paths) -> L
     with progress_line() as progress:
         try:
             return await engine.load(
-                spec, lambda done: progress.show(progress_text(f"loading {model.name}", done))
+                spec, lambda done: progress.show(progress_text(f"loading {name}", done))
             )
         finally:
             await engine.close()

@@ -18,6 +18,7 @@ from baize_tui.chat.exports.rendering import ExportFormat
 from baize_tui.chat.imports.names import ImportFormat
 from baize_tui.chat.search import Search
 from baize_tui.chat.store_thread import StoreThread
+from baize_tui.cli.completion import complete_deleted_session, complete_session
 from baize_tui.cli.flags import Json
 from baize_tui.cli.open_chat import with_conversations, with_store
 from baize_tui.cli.output import PROGRAM, progress_line, tell
@@ -49,19 +50,6 @@ Copies = Annotated[
         help="Also add conversations that are here, but lack messages of the file: as copies.",
     ),
 ]
-
-
-def complete_session(incomplete: str) -> list[tuple[str, str]]:
-    """Ids that begin with ``incomplete``, for shell completion."""
-    known = with_conversations(lambda conversations: conversations.list_all())
-    return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
-
-
-def complete_deleted_session(incomplete: str) -> list[tuple[str, str]]:
-    """The same of deleted conversations."""
-    known = with_conversations(lambda conversations: conversations.deleted())
-    return [(c.id, c.title) for c in known if c.id.startswith(incomplete)]
-
 
 SessionId = Annotated[
     str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_session)

@@ -95,6 +95,8 @@ class ScriptedServer:
     """Requests at once before it answers 429."""
     chance: random.Random = field(default_factory=lambda: random.Random(1))
     lock: threading.Lock = field(default_factory=threading.Lock)
+    ended: threading.Event = field(default_factory=threading.Event)
+    """Set when the test is over: nobody waits for a slow answer."""
     url: str = ""
 
     @property
@@ -118,7 +120,7 @@ class ScriptedServer:
             if self.faults.stalls is not None:
                 self.faults.stalls.wait()
             if self.faults.delay_s:
-                time.sleep(self.faults.delay_s)
+                self.ended.wait(self.faults.delay_s)
             (response or self._answer(request))(handler)
         finally:
             with self.lock:
@@ -179,4 +181,7 @@ def serve(answer: Answer) -> Iterator[ScriptedServer]:
     scripted = ScriptedServer(answer)
     with serve_http(scripted.respond) as server:
         scripted.url = f"http://{server.host}"
-        yield scripted
+        try:
+            yield scripted
+        finally:
+            scripted.ended.set()
