@@ -217,6 +217,50 @@ def test_personal_data_is_masked_in_topic_and_meta(
     assert dialogue.meta["key"] == "0" * 16
 
 
+MAIL = "bob@example.com"
+ANSWER = {"role": "assistant", "content": "Hello."}
+PRIVATE_PLACES: dict[str, dict[str, Any]] = {
+    "id": {"id": MAIL},
+    "id of unchanged turns": {"id": f"{MAIL} 1", "topic": "trees"},
+    "source": {"source": f"mail/{MAIL}.json"},
+    "topic": {"topic": MAIL},
+    "name": {"messages": [{"role": "user", "content": "Hi", "name": MAIL}, ANSWER]},
+    "meta": {"meta": {"from": MAIL}},
+    "a name in meta": {"meta": {MAIL: 1, "ann@example.com": 2}},
+    "a name further down": {"meta": {"to": [{MAIL: "yes"}]}},
+}
+
+
+@pytest.mark.parametrize("place", PRIVATE_PLACES)
+def test_personal_data_is_masked_wherever_it_is(
+    place: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {"messages": [{"role": "user", "content": "Hi"}, ANSWER], **PRIVATE_PLACES[place]}
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text(json.dumps(record))
+    assert run(["data", "convert", str(source), "-o", str(output), "--json"]) == 0
+    count = len(record.get("meta", {})) if place == "a name in meta" else 1
+    assert json.loads(capsys.readouterr().out)["masked"] == {"EMAIL": count}
+    assert "@example.com" not in output.read_text()
+    (dialogue,) = _read(output)
+    assert dialogue.id
+    if place == "a name in meta":
+        assert sorted(dialogue.meta.values()) == [1, 2], "no value is lost"
+
+
+@pytest.mark.parametrize("history", ["Hi", 7, {"Hi": "Hello."}, [["Hi"]], ["Hi"], [[1, 2]], True])
+def test_a_history_that_is_not_pairs_of_texts_is_named(
+    history: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {"instruction": "And now?", "output": "Now.", "history": history}
+    source = tmp_path / "a.jsonl"
+    source.write_text(json.dumps(record))
+    assert run(["data", "validate", str(source)]) == 1
+    printed = capsys.readouterr()
+    assert "a.jsonl:1: " in printed.out
+    assert "history" in printed.out
+
+
 def test_languages_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pairs = [
         ("Which trees lose their leaves?", "Oaks, maples and birches lose their leaves."),

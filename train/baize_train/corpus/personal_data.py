@@ -82,8 +82,10 @@ def mask_text(text: str) -> tuple[str, Counter[PersonalData]]:
 
 
 def mask_dialogue(dialogue: Dialogue) -> tuple[Dialogue, Counter[PersonalData]]:
-    """``dialogue`` with its turns, topic and ``meta`` masked, and the counts; a changed dialogue
-    gets a new id."""
+    """``dialogue`` with all of its texts masked, the names in ``meta`` too, and the counts.
+
+    A dialogue whose turns or id have personal data gets a new id.
+    """
     total: Counter[PersonalData] = Counter()
 
     def mask(text: str) -> str:
@@ -100,15 +102,21 @@ def mask_dialogue(dialogue: Dialogue) -> tuple[Dialogue, Counter[PersonalData]]:
         )
         for turn in dialogue.messages
     ]
-    topic = mask(dialogue.topic)
-    meta = {
-        key: value if key in _OURS else _mask_value(value, mask)
-        for key, value in dialogue.meta.items()
-    }
-    if not total:
-        return dialogue, total
-    id = dialogue_id(turns) if turns != dialogue.messages else mask(dialogue.id)
-    return msgspec.structs.replace(dialogue, messages=turns, topic=topic, meta=meta, id=id), total
+    is_id_private = bool(mask_text(dialogue.id)[1])
+    changed = msgspec.structs.replace(
+        dialogue,
+        messages=turns,
+        topic=mask(dialogue.topic),
+        source=mask(dialogue.source),
+        meta={
+            **{key: value for key, value in dialogue.meta.items() if key in _OURS},
+            **_mask_values({k: v for k, v in dialogue.meta.items() if k not in _OURS}, mask),
+        },
+    )
+    if turns != dialogue.messages or is_id_private:
+        mask(dialogue.id)
+        changed = msgspec.structs.replace(changed, id=dialogue_id(turns))
+    return (changed if total else dialogue), total
 
 
 def _mask_value(value: Any, mask: Callable[[str], str]) -> Any:
@@ -117,5 +125,16 @@ def _mask_value(value: Any, mask: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_mask_value(item, mask) for item in value]
     if isinstance(value, dict):
-        return {key: _mask_value(item, mask) for key, item in value.items()}
+        return _mask_values(value, mask)
     return value
+
+
+def _mask_values(values: dict[str, Any], mask: Callable[[str], str]) -> dict[str, Any]:
+    """``values`` with all masked; names that become the same are numbered."""
+    masked: dict[str, Any] = {}
+    for key, value in values.items():
+        name = first = mask(key)
+        while name in masked:
+            name = f"{first} {len(masked) + 1}"
+        masked[name] = _mask_value(value, mask)
+    return masked

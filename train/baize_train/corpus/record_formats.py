@@ -212,12 +212,15 @@ def _prompt_turns(record: _Record) -> list[Turn]:
 def _from_instruction(record: _Record) -> list[Turn]:
     """Alpaca, Dolly, and LLaMA-Factory's ``history``: earlier pairs of question and answer."""
     turns: list[Turn] = []
-    for number, pair in enumerate(record.take("history") or [], 1):
-        if not isinstance(pair, list) or not all(isinstance(text, str) for text in pair):
-            raise UnreadableRecord(f"pair {number} of its history is not two texts")
-        if len(pair) != 2:
-            raise UnreadableRecord(f"pair {number} of its history is not two texts")
-        turns += [Turn("user", pair[0]), Turn("assistant", pair[1])]
+    history = record.take("history")
+    if history is not None and not isinstance(history, list):
+        raise UnreadableRecord("its history is not a list of pairs")
+    for number, pair in enumerate(history or [], 1):
+        match pair:
+            case [str(question), str(answer)]:
+                turns += [Turn("user", question), Turn("assistant", answer)]
+            case _:
+                raise UnreadableRecord(f"pair {number} of its history is not two texts")
     parts = [record.take_text("instruction"), record.take_optional("input", "context")]
     question = "\n\n".join(part for part in parts if part.strip())
     record.read.update(("input", "context") if not parts[1] else ())
