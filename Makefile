@@ -2,7 +2,7 @@
 # make demo        collect, train, merge and chat: the whole loop on a processor, in minutes
 # make test        every test that needs no PyTorch
 # make test-train  the tests that need PyTorch
-# make test-all    both, and the sweeps: proofs repeated over many cases
+# make test-all    both, and the sweeps: proofs repeated over many cases; SWEEPS=2/3: a third of those
 # make check       style, types and layers; each of the three is a target of its own
 # make bench       the benchmarks; make bench-train: those that need PyTorch
 # make pictures    the pictures in docs/, from the real client
@@ -40,7 +40,7 @@ test-train: $(VENV)/train
 
 test-all: $(VENV)/train
 	@$(BIN)/python -m tests.vocabularies
-	$(PYTEST) $(TESTS)
+	$(PYTEST) $(if $(SWEEPS),--sweeps $(SWEEPS)) $(TESTS)
 
 check: style types layers
 

@@ -18,7 +18,7 @@ from baize_tui.engine.protocol import Load
 from baize_tui.paths import Paths, project_paths
 from tests.made_once import made_once
 
-pytest_plugins = ["tests.suite_end"]
+pytest_plugins = ["tests.suite_end", "tests.sweeps"]
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

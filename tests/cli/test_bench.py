@@ -18,11 +18,13 @@ from build_llama.installation import pinned_version
 from tests.cli.test_commands import one_line, run, run_json
 from tests.conftest import smollm2_file, wait_for
 from tests.engine.model_files import broken_files
+from tests.sweeps import swept
 from tests.terminal.pty_session import PtySession
 
 MARK = "BAIZE_TEST_RUN"
 """An environment variable, by which processes of a run are recognized."""
 CTRL_C = "\x03"
+MOMENTS = ("llama.cpp alone", "one core busy, 1 thread", "the screen, 1 thread")
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +113,7 @@ def assert_first_tokens(first: dict[str, Any]) -> None:
     assert first["speedup"]["restored"] == pytest.approx(first["cold"][0] / first["restored"][0])
 
 
+@pytest.mark.sweep  # test_bench_output.py draws the table of many figures
 def test_the_table_fits_into_a_terminal(smollm2: Path, paths: Paths, tmp_path: Path) -> None:
     paths.cache.parent.mkdir()
     paths.cache.touch()  # no cache can be made: the run takes the folder for temporary files
@@ -130,9 +133,7 @@ def test_the_table_fits_into_a_terminal(smollm2: Path, paths: Paths, tmp_path: P
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "moment", ["llama.cpp alone", "one core busy, 1 thread", "the screen, 1 thread"]
-)
+@pytest.mark.parametrize("moment", swept(MOMENTS, MOMENTS[0]))
 def test_ctrl_c_ends_at_once_and_leaves_nothing(moment: str, paths: Paths, mark: str) -> None:
     with PtySession("bench", "--quick") as command:
         command.wait_for(moment)
@@ -143,7 +144,7 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(moment: str, paths: Paths, mark:
     assert_nothing_stays(paths)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", swept([signal.SIGTERM, signal.SIGKILL], signal.SIGKILL))
 def test_no_process_outlives_a_run_that_is_ended(
     number: signal.Signals, paths: Paths, mark: str
 ) -> None:

@@ -1,0 +1,52 @@
+"""Parts of the sweeps: each sweep is in one of them, and what is no sweep in all."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.sweeps import parse_part
+
+TESTS = """
+import pytest
+from tests.sweeps import swept
+
+@pytest.mark.parametrize("number", swept(range(20), 0, 1))
+def test_number(number):
+    pass
+"""
+
+
+def run(folder: Path, part: str) -> subprocess.CompletedProcess[str]:
+    """Run ``TESTS`` in a pytest of its own, with ``--sweeps part``."""
+    (folder / "test_numbers.py").write_text(TESTS)
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-p", "tests.sweeps", "-p", "no:cacheprovider", "-v"),
+            *("-c", os.devnull, "--rootdir", str(folder), "--sweeps", part),
+            str(folder / "test_numbers.py"),
+        ],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_sweep_is_in_one_part(tmp_path: Path) -> None:
+    parts = [run(tmp_path, f"{number}/3").stdout for number in (1, 2, 3)]
+    for number in range(20):
+        found = [part for part in parts if f"test_number[{number}] PASSED" in part]
+        assert len(found) == (3 if number in (0, 1) else 1), number
+    assert all(part.count("PASSED") > 2 for part in parts)
+
+
+@pytest.mark.parametrize("part", ["0/3", "4/3", "1", "a/b", "1/3/3"])
+def test_a_part_that_there_is_not_is_refused(part: str) -> None:
+    with pytest.raises(pytest.UsageError, match=f"--sweeps {part}: it is such as 2/3"):
+        parse_part(part)
