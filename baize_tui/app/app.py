@@ -16,7 +16,7 @@ from textual.dom import DOMNode
 from textual.errors import NoWidget
 from textual.filter import LineFilter
 from textual.screen import Screen
-from textual.worker import WorkerCancelled, WorkerError
+from textual.worker import WorkerCancelled, WorkerError, WorkerFailed
 
 from baize_shared.sanitizer import clean_text
 from baize_tui.app.actions import ACTIONS, APP_ACTIONS, actions_with_keys
@@ -148,7 +148,11 @@ class BaizeApp(App[int], inherit_bindings=False):
     @property
     def crash(self) -> Exception | None:
         """The exception that ended the client, if one did."""
-        return self._exception
+        error = self._exception
+        # Textual reports what a worker raised in an exception without a traceback.
+        if isinstance(error, WorkerFailed) and isinstance(error.error, Exception):
+            return error.error
+        return error
 
     def _fatal_error(self) -> None:
         # Textual would print a traceback with the values of variables, conversations among them.

@@ -54,6 +54,13 @@ def fail(_: BaizeApp) -> None:
     raise RuntimeError(f"no such luck with {len(conversation)} letters")
 
 
+def fail_in_a_worker(app: BaizeApp) -> None:
+    async def work() -> None:
+        fail(app)
+
+    app.run_worker(work)
+
+
 WAYS: dict[str, Callable[[BaizeApp], None]] = {
     "endless loop": loop_forever,
     "lock": wait_forever,
@@ -61,6 +68,7 @@ WAYS: dict[str, Callable[[BaizeApp], None]] = {
     "dead writer": write_forever,
     "thread": wait_in_a_thread,
     "bug": fail,
+    "bug in a worker": fail_in_a_worker,
 }
 
 

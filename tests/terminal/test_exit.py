@@ -54,17 +54,22 @@ def last_message(paths: Paths) -> Message:
     return message
 
 
-def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(paths: Paths, tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["bug", "bug in a worker"])
+def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(
+    way: str, paths: Paths, tmp_path: Path
+) -> None:
     signal_file = tmp_path / "fail"
     signal_file.touch()
-    with PtySession(program=(sys.executable, STUCK, "bug", str(signal_file))) as client:
+    with PtySession(program=(sys.executable, STUCK, way, str(signal_file))) as client:
         assert client.wait_for_end() == 1
         shown = client.written.decode("utf-8", "replace")
     log = paths.logs / "baize-tui.log"
     assert "unexpected error: RuntimeError: no such luck with 14 letters" in shown
     assert "Traceback" not in shown
     assert "a private text" not in shown
-    assert "Traceback" in log.read_text()
+    logged = log.read_text()
+    assert "Traceback" in logged
+    assert "in fail\n" in logged
 
 
 @pytest.mark.parametrize(
