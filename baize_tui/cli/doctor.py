@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 
 from baize_shared.commands import DONE, FAILED
 from baize_shared.printing import print_json, print_line, stdout_is_utf8, warn_about_encoding
@@ -12,19 +13,31 @@ from baize_tui.catalog.finding import broken_models, find_model, known_models
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
+from baize_tui.cli.bug_report import check_is_new, write_bug_report
 from baize_tui.cli.doctor_output import Findings, report_json, report_lines
 from baize_tui.cli.engine_trial import try_engine
-from baize_tui.cli.output import PROGRAM
+from baize_tui.cli.output import PROGRAM, tell
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import SettingsError, load_settings
 from baize_tui.store.errors import StoreError
 
 
-def doctor(*, json: bool) -> int:
-    """Print the findings; the exit code is 1 if there is a problem."""
+def doctor(*, json: bool, bundle: Path | None = None) -> int:
+    """Print the findings; the exit code is 1 if there is a problem.
+
+    With ``bundle``, they are also written to that file, with versions, settings and logs.
+
+    Raises:
+        CommandError: the file exists, or cannot be written.
+    """
     paths = project_paths()
+    if bundle is not None:
+        check_is_new(bundle)
     findings = asyncio.run(_examine(paths))
     report = report_json(findings, paths)
+    if bundle is not None:
+        write_bug_report(bundle, report, findings.settings, paths.logs)
+        tell(f"{bundle} has no conversations and no secrets; read it before you send it")
     if json:
         print_json(report)
     else:

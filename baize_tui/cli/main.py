@@ -177,9 +177,17 @@ def ask_command(
 
 
 @commands.command("doctor")
-def doctor_command(json: Json = False) -> None:
+def doctor_command(
+    json: Json = False,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle", metavar="FILE", help="Write what a bug report needs; no conversations."
+        ),
+    ] = None,
+) -> None:
     """Examine this machine: hardware, engine, files, and problems."""
-    raise typer.Exit(doctor(json=json))
+    raise typer.Exit(doctor(json=json, bundle=bundle))
 
 
 @commands.command("bench")

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from textual.worker import Worker
+
 from baize_tui.app import app as app_module
 from baize_tui.app.app import BaizeApp
 from baize_tui.cli.failures import exit_code_of
@@ -58,7 +60,7 @@ def fail_in_a_worker(app: BaizeApp) -> None:
     async def work() -> None:
         fail(app)
 
-    app.run_worker(work)
+    _: Worker[None] = app.run_worker(work)
 
 
 WAYS: dict[str, Callable[[BaizeApp], None]] = {
