@@ -12,25 +12,27 @@ import pytest
 
 from baize_tui.bench.busy_core import busy_core
 from tests.conftest import wait_for
+from tests.processes import children_of, command_line, is_running, wait_until_gone
 
 
-def busy_processes(parent: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(parent).children() if "-S" in child.cmdline()]
+def busy_processes(parent: int) -> list[int]:
+    return [pid for pid in children_of(parent) if " -S" in command_line(pid)]
 
 
 def test_it_computes_until_the_end_of_the_block() -> None:
     with busy_core():
         (process,) = busy_processes(os.getpid())
-        before = process.cpu_times().user
-        wait_for(lambda: process.cpu_times().user > before + 0.1)
-    assert not process.is_running()
+        times = psutil.Process(process).cpu_times
+        before = times().user
+        wait_for(lambda: times().user > before + 0.1)
+    assert not is_running(process)
 
 
 def test_it_ends_with_an_error_too() -> None:
     with pytest.raises(RuntimeError), busy_core():
         (process,) = busy_processes(os.getpid())
         raise RuntimeError
-    assert not process.is_running()
+    assert not is_running(process)
 
 
 def test_it_ends_when_its_program_is_killed() -> None:
@@ -45,4 +47,4 @@ def test_it_ends_when_its_program_is_killed() -> None:
         assert parent.stdout.readline() == b"busy\n"
         (process,) = busy_processes(parent.pid)
         parent.send_signal(signal.SIGKILL)
-    wait_for(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+    wait_until_gone([process])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from baize_tui.bench.errors import BenchError
@@ -16,7 +16,8 @@ from baize_tui.bench.home import TemporaryHome, temporary_home
 from baize_tui.bench.screen import answer_on_screen, client_on_screen
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, ModelSettings, Settings
-from tests.conftest import wait_for, wait_until
+from tests.conftest import wait_until
+from tests.processes import children_of, descendants_of, is_running, wait_until_gone
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ async def test_it_types_a_question_and_gets_the_figures_of_its_answer(
         assert made["reused_tokens"] == 0
     # Each is that of its own question.
     assert answers[0]["prompt_tokens"] < answers[1]["prompt_tokens"]
-    assert psutil.Process().children() == []
+    assert children_of(os.getpid()) == []
 
 
 async def test_a_client_that_ends_is_reported_with_its_last_words(
@@ -55,10 +56,10 @@ async def test_a_client_that_ends_is_reported_with_its_last_words(
 async def test_an_error_kills_the_client_and_its_model_process(
     screen_home: TemporaryHome, smollm2: Path
 ) -> None:
-    started: list[psutil.Process] = []
+    started: list[int] = []
 
     def has_worker() -> bool:
-        started[:] = psutil.Process().children(recursive=True)
+        started[:] = descendants_of(os.getpid())
         return len(started) == 2
 
     with pytest.raises(RuntimeError):
@@ -87,13 +88,7 @@ asyncio.run(main())
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == b"ready\n"
-        client, *workers = psutil.Process(parent.pid).children(recursive=True)
+        started = descendants_of(parent.pid)
+        assert started
         parent.send_signal(signal.SIGKILL)
-    wait_for(lambda: not any(map(is_running, [client, *workers])))
-
-
-def is_running(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    wait_until_gone(started)

@@ -19,6 +19,7 @@ from baize_tui.paths import Paths
 from tests.browser.chromium import CONTROL, ENTER, IS_INSTALLED, WHY_NONE, Chromium, chromium
 from tests.browser.web import Web, web
 from tests.conftest import wait_for, wait_until
+from tests.processes import command_line, descendants_of, is_running
 
 PARIS = "What is the capital of France?"
 
@@ -46,9 +47,9 @@ def browser() -> Iterator[Chromium]:
         yield window
 
 
-def processes(served: Web, module: str) -> list[psutil.Process]:
-    children = psutil.Process(served.process.pid).children(recursive=True)
-    return [child for child in children if module in " ".join(child.cmdline())]
+def processes(served: Web, module: str) -> list[int]:
+    started = descendants_of(served.process.pid)
+    return [pid for pid in started if module in command_line(pid)]
 
 
 def test_two_tabs_of_a_browser_share_one_model(served: Web, browser: Chromium) -> None:
@@ -125,15 +126,11 @@ async def test_all_ends_with_a_server_that_is_killed(served: Web, paths: Paths) 
     async with page(served) as websocket:
         await type_keys(websocket, "half a question")
         await wait_for_bytes(websocket, b"question")
-        started = psutil.Process(served.process.pid).children(recursive=True)
+        started = descendants_of(served.process.pid)
         assert len(started) == 2, started
         served.process.kill()
         await wait_until(lambda: not any(map(is_running, started)))
     assert "half a question" in drafts(paths)
-
-
-def is_running(process: psutil.Process) -> bool:
-    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
 # --- who may read along -------------------------------------------------------------------------

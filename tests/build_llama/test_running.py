@@ -12,6 +12,7 @@ import pytest
 
 from build_llama.running import run
 from tests.conftest import wait_for
+from tests.processes import is_running
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,12 +48,6 @@ finally:
     outside.kill()
     outside.wait()
 """
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is more than the entry of one that ended."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True)
-    return bool(state.stdout.strip()) and not state.stdout.startswith("Z")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -24,6 +24,7 @@ from baize_tui.serving.order import ServeOrder
 from baize_tui.serving.tokens import TOKEN_VARIABLE
 from tests.cli.test_commands import run
 from tests.conftest import wait_for
+from tests.processes import children_of, wait_until_gone
 from tests.serving import llama_server
 from tests.serving.served import Served, serve
 
@@ -129,10 +130,11 @@ def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     file.chmod(0o600)
     with serve("--token-file", str(file)) as served:
         assert served.token == TOKEN
-        (child,) = psutil.Process(served.process.pid).children()
+        children = children_of(served.process.pid)
+        assert len(children) == 1
         served.process.kill()
         wait_for(lambda: not answers_there(served.port))
-        wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+        wait_until_gone(children)
 
 
 def test_two_answers_at_once_are_both_complete(served: Served) -> None:

@@ -18,8 +18,9 @@ from baize_tui.store.conversations import Store
 from baize_tui.store.records import Message
 from benchmarks.closed_terminals import MOMENTS, run_case
 from tests.conftest import PATIENCE_S, wait_for
+from tests.processes import children_of, wait_until_gone
 from tests.terminal.pty_session import CTRL_Q, ENTER, PtySession
-from tests.terminal.test_real_model import children_of, count_words, loaded, wait_until_gone
+from tests.terminal.test_real_model import count_words, loaded
 
 LONG = "Write a very long story about a dragon and a knight."
 CTRL_O = "\x0f"

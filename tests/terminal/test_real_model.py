@@ -6,8 +6,6 @@ import os
 import random
 import signal
 import sqlite3
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ import pytest
 from baize_tui.engine.crash_switch import VARIABLE
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
-from tests.conftest import PATIENCE_S
+from tests.processes import children_of, wait_until_gone
 from tests.sweeps import swept
 from tests.terminal.pty_session import (
     CTRL_B,
@@ -29,33 +27,6 @@ from tests.terminal.pty_session import (
 )
 
 READY = "moderated"
-
-
-def children_of(pid: int) -> list[int]:
-    """Process ids whose parent is ``pid``."""
-    found: list[int] = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def is_running(pid: int) -> bool:
-    """Whether the process exists and is not a zombie that only waits to be reaped."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_until_gone(pids: list[int]) -> None:
-    end = time.monotonic() + PATIENCE_S
-    while any(is_running(pid) for pid in pids):
-        assert time.monotonic() < end, "a worker is left"
 
 
 def provenances(paths: Paths) -> list[dict[str, Any]]:

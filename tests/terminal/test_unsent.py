@@ -8,6 +8,7 @@ import pytest
 
 from baize_tui.paths import Paths
 from tests.conftest import wait_for
+from tests.processes import children_of, wait_until_gone
 from tests.terminal.pty_session import (
     CTRL_N,
     CTRL_Q,
@@ -16,7 +17,7 @@ from tests.terminal.pty_session import (
     PtySession,
     has_answered,
 )
-from tests.terminal.test_real_model import children_of, loaded, wait_until_gone
+from tests.terminal.test_real_model import loaded
 
 LOG = "\n".join(f"line {number}" for number in range(61))
 PASTE = f"\x1b[200~{LOG}\x1b[201~"
