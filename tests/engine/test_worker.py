@@ -34,6 +34,7 @@ from baize_tui.settings import Sampling
 from build_llama.installation import pinned_version
 from tests.conftest import wait_until
 from tests.engine.model_files import broken_files
+from tests.processes import is_running
 
 GREEDY = Sampling(temperature=0)
 PARIS = Prompt(
@@ -58,15 +59,6 @@ async def engine(paths: Paths, smollm2: Path) -> AsyncIterator[WorkerEngine]:
     await engine.load(ModelSpec(str(smollm2), threads=2))
     yield engine
     await engine.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    stat = Path(f"/proc/{pid}/stat")
-    return not (stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -> None:
@@ -119,7 +111,7 @@ async def test_a_worker_that_dies_while_nobody_waits_is_replaced(engine: WorkerE
     first = engine.worker_pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    await wait_until(lambda: not alive(first), "the end of the worker")
+    await wait_until(lambda: not is_running(first), "the end of the worker")
     events = [event async for event in engine.generate(request())]
     assert isinstance(events[-1], Finished)
     assert engine.worker_pid not in (None, first)
@@ -165,10 +157,10 @@ async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path
     )
     assert process.stdout is not None
     worker = int(await process.stdout.readline())
-    assert alive(worker)
+    assert is_running(worker)
     process.kill()
     await process.wait()
-    await wait_until(lambda: not alive(worker), "the end of the worker")
+    await wait_until(lambda: not is_running(worker), "the end of the worker")
 
 
 async def test_the_worker_does_not_receive_ctrl_c(engine: WorkerEngine) -> None:
