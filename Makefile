@@ -6,6 +6,7 @@
 # make check       style, types and layers; each of the three is a target of its own
 # make bench       the benchmarks; make bench-train: those that need PyTorch
 # make pictures    the pictures in docs/, from the real client
+# make site        the pages of docs/ as a site, in site/
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +23,7 @@ PROCESSES ?= $(shell $(BIN)/python -c \
   'from baize_shared.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures clean
+.PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures site clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
@@ -77,6 +78,13 @@ pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/browser_picture.py
 
+# Pages of the root folder are pages of the site, too.
+site: $(VENV)/site
+	@rm -rf .cache/site && mkdir -p .cache && cp -R docs .cache/site
+	@cp CHANGELOG.md CONTRIBUTING.md SECURITY.md .cache/site
+	$(BIN)/sphinx-build -W --keep-going -q -c docs/site .cache/site site
+	@cp site/README.html site/index.html
+
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "baize-tui needs Python 3.11 or newer. Name one: make chat PYTHON=python3.12"; exit 1; }
@@ -104,5 +112,10 @@ $(VENV)/check: pyproject.toml | $(VENV)/test
 	@$(PIP) install --quiet --constraint tests/constraints.txt --editable '.[demo,test,check]'
 	@touch $@
 
+$(VENV)/site: pyproject.toml | $(BIN)/python
+	@$(PIP) install --quiet $$($(BIN)/python -c 'import tomllib; \
+	  print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["site"])')
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .cache
+	rm -rf $(VENV) .cache site

@@ -104,7 +104,7 @@ def declared(*extras: str) -> set[str]:
         ("train/baize_train", ("train",)),
         ("tests", ("demo", "test", "train")),
         ("benchmarks", ("demo", "test", "train")),
-        ("docs", ()),
+        ("docs", ("site",)),
     ],
 )
 def test_every_import_is_a_declared_dependency(folder: str, extras: tuple[str, ...]) -> None:
