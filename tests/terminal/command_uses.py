@@ -86,6 +86,7 @@ USES: dict[str, Case] = {
         )
     ),
     "baize-train eval": Case(lambda w: ("--data", w.corpus, "--base", w.model)),
+    "baize-train publish": Case(lambda w: (w.peft, hostile("Qtyped")), ("Qtyped",)),
     "baize-train data validate": Case(lambda w: (w.corpus,), ("Qcorpus", "Qcorpname")),
     "baize-train data convert": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),
     "baize-train data mix": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),
