@@ -47,6 +47,10 @@ USES: dict[str, Case] = {
     "baize-tui sessions undelete": Case(lambda w: (w.session,)),
     "baize-tui models list": Case(lambda w: (), ("Qrecipe", "Qstem", "Qlora")),
     "baize-tui models info": Case(lambda w: ("mine",), ("Qrecipe", "Qgguf", "Qfile")),
+    "baize-tui models modelfile": Case(
+        lambda w: (w.model, "--format", "chatml", "--system", hostile("Qtyped")),
+        ("Qfile", "Qtyped"),
+    ),
     "baize-tui models default": Case(lambda w: (w.model,), ("Qfile",)),
     "baize-tui models remove": Case(lambda w: ("gone",)),
     "baize-tui models import": Case(lambda w: (w.model,)),
