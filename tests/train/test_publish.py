@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from baize_shared.sizes import size_text
 from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import FOLDER
 from tests.hub.upload_stand_in import LARGE, Repository, UploadHub, serve_uploads
@@ -95,7 +94,7 @@ def test_an_adapter_is_published_without_what_belongs_to_this_machine(
     done = publish(adapter, NAME, "--base", BASE, "--yes")
     assert done.returncode == 0, done.stderr
     assert f"{hub.url}/{NAME}" in done.stdout
-    for part in ("private repository me/my-lora", f"base: {BASE}", size_text(len(weights))):
+    for part in ("private repository me/my-lora", f"base: {BASE}", f"{len(weights):,} bytes"):
         assert part in done.stdout
     assert "not sent: .env, checkpoints/, optimizer.pt, token, train.jsonl" in done.stderr
     repository = hub.repositories[NAME]
@@ -231,6 +230,8 @@ def test_each_refusal_of_the_hub_is_one_line(
         ((adapter, "me/open", *command[2:]), {}, "add --public"),
         ((adapter, "me/closed", *command[2:], "--public"), {}, "leave --public out"),
         ((adapter, "no name", *command[2:]), {}, "write owner/name"),
+        # The hub here has no service of chunks.
+        ((adapter, "me/x", *command[2:]), {"HF_HUB_DISABLE_XET": "0"}, "run the same command"),
         (command, {"HF_HUB_OFFLINE": "1"}, "the network is off"),
         (command, {"HF_ENDPOINT": "http://127.0.0.1:9"}, "cannot be reached"),
     ]:

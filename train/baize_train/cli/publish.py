@@ -72,7 +72,7 @@ def _hub_name(text: str) -> str:
 
 def _print_contents(contents: FolderContents, repository: str, *, public: bool) -> None:
     print_line(f"to {_destination(repository, public=public)}:")
-    for line in table([(f"  {file.name}", size_text(file.size)) for file in contents.files]):
+    for line in table([(f"  {file.name}", f"{file.size:,} bytes") for file in contents.files]):
         print_line(line)
     if changed := [file.name for file in contents.files if isinstance(file.source, bytes)]:
         print_line(f"with public names in place of local ones: {', '.join(changed)}")
