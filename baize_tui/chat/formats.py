@@ -90,6 +90,13 @@ def system_prompt(system: str, *, moderation: bool) -> str:
     return f"{system.strip()} {MODERATION if moderation else ''}".strip()
 
 
+def system_turn(format: PromptFormat, system: str, *, moderation: bool) -> str:
+    """What the system turn of ``format`` says; empty if there is none."""
+    if format.has_preamble:
+        return "" if system.strip() == DEFAULT_SYSTEM else system.strip()
+    return system_prompt(system, moderation=moderation)
+
+
 def build_prompt(
     name: str,
     history: Sequence[Message],
@@ -140,10 +147,7 @@ def prompt_from_turns(
         UnknownFormat: there is no format ``name``.
     """
     chosen = format_named(name)
-    if chosen.has_preamble:
-        told = "" if system.strip() == DEFAULT_SYSTEM else system.strip()
-    else:
-        told = system_prompt(system, moderation=moderation)
+    told = system_turn(chosen, system, moderation=moderation)
     texts = [told, f"{SUMMARY_LABEL}\n{summary.strip()}" if summary.strip() else ""]
     text = "\n\n".join(text for text in texts if text)
     messages = [PromptMessage("system", text)] if text else []

@@ -20,7 +20,7 @@ def print_info(name: str, *, json: bool) -> None:
     """Print the recipe, header, licence and origin of a model, an adapter or a GGUF file."""
     paths = project_paths()
     entry = find_model_or_adapter(name, paths)
-    header = asyncio.run(_read_header(entry.path, paths)) if entry.path is not None else None
+    header = asyncio.run(read_header(entry.path, paths)) if entry.path is not None else None
     record = read_record(entry.name, paths) if isinstance(entry, CatalogModel) else None
     if json:
         default = is_default(entry, default_model(paths))
@@ -34,7 +34,8 @@ def print_info(name: str, *, json: bool) -> None:
         print_line(line)
 
 
-async def _read_header(path: Path, paths: Paths) -> GgufHeader:
+async def read_header(path: Path, paths: Paths) -> GgufHeader:
+    """The header of the GGUF at ``path``, which the engine's process reads."""
     engine = WorkerEngine(paths, tell)
     try:
         return await engine.inspect(str(path))

@@ -125,6 +125,25 @@ def import_command(
     import_model(file, options, default=default)
 
 
+@models.command("modelfile")
+def modelfile_command(
+    model: ModelName,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The file to write; by default stdout.")
+    ] = None,
+    format: Annotated[
+        str | None, typer.Option(help="Prompt format, e.g. baize; else that of the model.")
+    ] = None,
+    system: Annotated[
+        str | None, typer.Option(help="System prompt; else the one it was trained with, or yours.")
+    ] = None,
+) -> None:
+    """A Modelfile, from which 'ollama create' makes the same model with the same prompts."""
+    from baize_tui.cli.model_modelfile import ModelfileOptions, write_modelfile
+
+    write_modelfile(model, ModelfileOptions(output=output, format=format, system=system))
+
+
 @models.command("plan")
 def plan_command(
     model: Annotated[

@@ -47,6 +47,10 @@ USES: dict[str, Case] = {
     "baize-tui sessions undelete": Case(lambda w: (w.session,)),
     "baize-tui models list": Case(lambda w: (), ("Qrecipe", "Qstem", "Qlora")),
     "baize-tui models info": Case(lambda w: ("mine",), ("Qrecipe", "Qgguf", "Qfile")),
+    "baize-tui models modelfile": Case(
+        lambda w: (w.model, "--format", "chatml", "--system", hostile("Qtyped")),
+        ("Qfile", "Qtyped"),
+    ),
     "baize-tui models default": Case(lambda w: (w.model,), ("Qfile",)),
     "baize-tui models remove": Case(lambda w: ("gone",)),
     "baize-tui models import": Case(lambda w: (w.model,)),
@@ -86,6 +90,7 @@ USES: dict[str, Case] = {
         )
     ),
     "baize-train eval": Case(lambda w: ("--data", w.corpus, "--base", w.model)),
+    "baize-train publish": Case(lambda w: (w.peft, hostile("Qtyped")), ("Qtyped",)),
     "baize-train data validate": Case(lambda w: (w.corpus,), ("Qcorpus", "Qcorpname")),
     "baize-train data convert": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),
     "baize-train data mix": Case(lambda w: (w.corpus, "-o", w.folder / "out.jsonl")),

@@ -413,6 +413,26 @@ def test_a_pickle_that_contains_one_list_a_billion_times_ends(tmp_path: Path) ->
     assert record == InvalidRecord("a.pkl:1", "no transcript with [AI] in it")
 
 
+@pytest.mark.parametrize(
+    "keyed",
+    [b"}%bK\x01s.", b"}(%bK\x01u.", b"(%bK\x01d.", b"\x8f(%b\x90.", b"(%b\x91."],
+    ids=["item", "items", "dictionary", "set", "frozen set"],
+)
+def test_a_key_that_is_hashed_for_years_is_refused(tmp_path: Path, keyed: bytes) -> None:
+    pairs = b"".join(b"h" + bytes([n]) + b"h" + bytes([n]) + b"\x86\x940" for n in range(60))
+    values = b"K\x01\x940" + pairs  # each is kept, and taken off the stack; the last is a key
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x04" + values + keyed % b"h\x3c")
+    with pytest.raises(TrainError, match="a tuple is a key") as raised:
+        list(read_corpus(tmp_path / "a.pkl"))
+    assert "\n" not in str(raised.value)
+
+
+def test_an_array_takes_no_memory_that_the_file_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "a.pkl").write_bytes(b"\x80\x05\x96" + (1 << 40).to_bytes(8, "little") + b".")
+    with pytest.raises(TrainError, match="array of bytes"):
+        list(read_corpus(tmp_path / "a.pkl"))
+
+
 def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:
     value: Any = "[AI] deep"
     for _ in range(200):

@@ -21,10 +21,11 @@ from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.llama.model import Model
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.llama_engine import LlamaEngine
+from baize_tui.engine.protocol import PromptMessage
 from baize_tui.settings import Settings
 from baize_tui.store.records import Message
+from tests.engine.vocabulary_files import NAMES, vocabulary
 from tests.engine.vocabulary_files import model as vocabulary_model
-from tests.engine.vocabulary_files import vocabulary
 from tests.vocabularies import TEMPLATES
 
 CHAT = Settings().chat
@@ -169,6 +170,117 @@ def test_each_model_ends_answers_with_its_own_token(template: str, name: str, en
     )
     tokens = tokenizer.tokenize(dialogue(*TWO))
     assert trained_texts(vocabulary(name), tokens) == [TWO[1] + end, TWO[3] + end]
+
+
+LLAMA_2 = """\
+{% if messages[0].role == 'system' %}{% set system = messages[0].content %}
+{%- set turns = messages[1:] %}{% else %}{% set system = '' %}{% set turns = messages %}{% endif %}
+{%- for turn in turns %}{% set text = turn.content.strip() %}
+{%- if loop.first and system %}
+{%- set text = '<<SYS>>\n' + system + '\n<</SYS>>\n\n' + text %}{% endif %}
+{%- if turn.role == 'user' %}{{ bos_token + '[INST] ' + text + ' [/INST]' }}
+{%- else %}{{ ' ' + text + ' ' + eos_token }}{% endif %}{% endfor %}"""
+VICUNA = """\
+{% for turn in messages %}{% if turn.role == 'system' %}{{ turn.content }}
+{%- elif turn.role == 'user' %}{{ ' USER: ' + turn.content }}
+{%- else %}{{ ' ASSISTANT: ' + turn.content + eos_token }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}{{ ' ASSISTANT:' }}{% endif %}"""
+SYSTEMS = (None, "Be brief.")
+THOUGHT = "begins an answer with a thought"
+
+
+def chat_ids(tokenizer: DialogueTokenizer, item: Dialogue) -> list[list[int]]:
+    """For each answer, what the chat sends to get it, followed by the answer and its end.
+
+    A chat keeps all ids that were generated, up to the end.
+    """
+    history: list[PromptMessage] = []
+    whole = []
+    for turn in item.messages:
+        ids = None
+        if turn.role == "assistant":
+            answer = tokenizer.answer_ids(turn.content)
+            whole.append([*tokenizer.prompt_ids(history), *answer])
+            ids = answer[: len(answer) - len(tokenizer.end_ids)]
+        history.append(PromptMessage(turn.role, turn.content, ids))
+    return whole
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("source", [LLAMA_2, VICUNA], ids=["llama-2", "vicuna"])
+def test_blanks_before_an_answer_are_those_that_are_generated(
+    source: str, system: str | None
+) -> None:
+    """The template writes a space there; so does the model, as a part of its first word."""
+    vocab = vocabulary("llama-spm")
+    tokenizer = DialogueTokenizer(vocab, ChatFormat("template", source, "", moderation=False))
+    item = dialogue(*TWO, "Why?", "So.", system=system)
+    ids = list(tokenizer.tokenize(item).ids)
+    for sent in chat_ids(tokenizer, item):
+        assert ids[: len(sent)] == sent
+    text = vocab.detokenize(ids, special=True).decode()
+    assert "  A wild dog" not in text
+    assert text.count(" A wild dog") == 1
+
+
+@pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.jinja")), ids=lambda file: file.stem)
+def test_training_ids_are_chat_ids_in_every_template_that_is_not_refused(file: Path) -> None:
+    """In each vocabulary that has the template's tokens; what is refused has a test below."""
+    source = file.read_text("utf-8")
+    for name in NAMES:
+        try:
+            tokenizer = DialogueTokenizer(
+                vocabulary(name), ChatFormat("template", source, "", moderation=False)
+            )
+        except TrainError:
+            continue
+        for system in SYSTEMS:
+            for texts in (TWO[:2], (*TWO, "Why?", "So.")):
+                item = dialogue(*texts, system=system)
+                try:
+                    ids = list(tokenizer.tokenize(item).ids)
+                except UntrainableDialogue:
+                    continue
+                for sent in chat_ids(tokenizer, item):
+                    assert ids[: len(sent)] == sent, name
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "reason"),
+    [
+        ("deepseek-ai-DeepSeek-R1-Distill-Qwen-32B", "deepseek-llm", THOUGHT),
+        ("Qwen-QwQ-32B", "qwen2", THOUGHT),
+        ("Qwen3.5-4B", "qwen2", THOUGHT),
+        ("google-gemma-4-31B-it", "gemma-4", THOUGHT),
+        ("CohereForAI-c4ai-command-r-plus-tool_use", "command-r", "otherwise than it writes"),
+    ],
+)
+def test_a_template_that_asks_otherwise_than_it_writes_is_refused(
+    template: str, name: str, reason: str
+) -> None:
+    source = (TEMPLATES / f"{template}.jinja").read_text("utf-8")
+    with pytest.raises(TrainError, match=reason) as raised:
+        DialogueTokenizer(vocabulary(name), ChatFormat("template", source, "", moderation=False))
+    assert "--format" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "texts", "system", "reason"),
+    [
+        ("openai-gpt-oss-120b", "phi-3", 4, None, "several answers"),
+        ("mistralai-Mistral-Nemo-Instruct-2407", "llama-spm", 2, "Be brief.", "system turn"),
+    ],
+)
+def test_a_dialogue_that_a_template_rewrites_is_skipped(
+    template: str, name: str, texts: int, system: str | None, reason: str
+) -> None:
+    source = (TEMPLATES / f"{template}.jinja").read_text("utf-8")
+    tokenizer = DialogueTokenizer(
+        vocabulary(name), ChatFormat("template", source, "", moderation=False)
+    )
+    tokenizer.tokenize(dialogue(*TWO[:2]))
+    with pytest.raises(UntrainableDialogue, match=reason):
+        tokenizer.tokenize(dialogue(*TWO[:texts], system=system))
 
 
 # SmolLM2's vocabulary lacks the bytes of some control characters, and of the planes beyond 3.

@@ -322,6 +322,7 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
         ("a.txt", b"", "there are no seeds"),
         ("a.txt", b"caf\xe9", "not UTF-8"),
         ("b.csv", b"id,n\n1,2\n", "no column"),
+        ("b.csv", b'question\n"Why?\nHow?\n', "not a table"),
         ("c.jsonl", b"{", "not JSON"),
         ("c.jsonl", b"[1]", "not an object"),
     ],

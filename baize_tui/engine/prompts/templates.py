@@ -99,6 +99,33 @@ def render_end(
     return render(probe, source, specials, variables).text.rpartition(_PROBE)[2]
 
 
+def answer_lead(source: str, variables: Mapping[str, Any]) -> str:
+    """The blanks that the template writes between the prompt for an answer and the answer.
+
+    Llama 2's and Vicuna's write a space there, which their models generate as a part of the first
+    word.
+    """
+    try:
+        return _answer_lead(source, tuple(sorted(variables.items())))
+    except TypeError:  # a variable that cannot be hashed, or has a name that is no text
+        return ""
+
+
+@lru_cache(maxsize=8)
+def _answer_lead(source: str, variables: tuple[tuple[str, Any], ...]) -> str:
+    question = {"role": "user", "content": "?"}
+    answer = {"role": "assistant", "content": _PROBE}
+    shared = {**dict(variables), "add_generation_prompt": True, "tools": None}
+    try:
+        asked = run_template(source, {**shared, "messages": [question]})
+        answered = run_template(source, {**shared, "messages": [question, answer, question]})
+    except TemplateError:
+        return ""
+    before, found, _ = answered.partition(_PROBE)
+    lead = before.removeprefix(asked)
+    return lead if found and before.startswith(asked) and lead.isspace() else ""
+
+
 def _reason(refusals: Sequence[TemplateError]) -> TemplateError:
     """Why a template refused a conversation: what it said itself about the form that suited it
     best, the last one."""
@@ -164,6 +191,10 @@ class _Template:
             rows.append(_row(message, content, thought, self.source, typed=form.typed))
         text = self._run(prompt, form, rows)
         if all(text.count(char) == 1 for char in kept):
+            if kept and (lead := answer_lead(self.source, {**self.variables, **prompt.variables})):
+                # It was generated: kept ids follow the prompt at once, and begin with it.
+                for char in kept:
+                    text = text.replace(lead + char, char)
             return MarkedText(text, stand_ins.hidden, stand_ins.earlier)
         # The template rewrites or drops earlier answers: pass their text instead of their ids.
         plain = [

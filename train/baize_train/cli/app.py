@@ -20,6 +20,7 @@ from baize_train.cli.data.validate import ValidateOptions, run_validate
 from baize_train.cli.evaluate import EvalOptions, run_eval
 from baize_train.cli.finetune import FinetuneOptions, run_finetune
 from baize_train.cli.libraries import explain_missing_library
+from baize_train.cli.publish import PublishOptions, run_publish
 from baize_train.cli.sdf import SdfOptions, run_sdf
 from baize_train.cli.selfchat import SelfchatOptions, run_selfchat
 from baize_train.errors import PROGRAM, TrainError
@@ -48,6 +49,12 @@ _COMMANDS: tuple[Command[Any], ...] = (
         "Measure perplexity on held-out dialogues; a judge can compare answers with the base's.",
         EvalOptions,
         run_eval,
+    ),
+    Command(
+        "publish",
+        "Send an adapter or GGUFs to the Hugging Face Hub; run it again to continue.",
+        PublishOptions,
+        run_publish,
     ),
 )
 _DATA_COMMANDS: tuple[Command[Any], ...] = (

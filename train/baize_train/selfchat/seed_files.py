@@ -69,7 +69,7 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
 def _table_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
     try:
-        yield from csv.DictReader(io.StringIO(text, newline=""))
+        yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
     except csv.Error as error:
         raise TrainError(f"{file}: not a table: {error}") from error
 

@@ -16,18 +16,21 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.common_prefix import common_prefix_length
-from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_tui.chat.formats import format_named, prompt_from_turns
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer
+from baize_tui.engine.prompts.reasoning_styles import STYLES
 from baize_tui.engine.prompts.template_sandbox import TemplateError
-from baize_tui.engine.prompts.templates import break_markers, render
+from baize_tui.engine.prompts.templates import answer_lead, break_markers, render
 from baize_tui.engine.protocol import Prompt, PromptMessage
 
 Loss = Literal["answers", "everything"]
+ExactAnswers = Literal["all", "first", "none"]
+"""The answers that follow the same ids in training and in the chat."""
 _PROBE = "\U0010fffc"
 """A question that occurs in no template."""
 _THINK = "<think>"
@@ -48,6 +51,13 @@ class TokenizedDialogue(Struct, frozen=True):
         return TokenizedDialogue(self.ids[:length], self.trained[:length])
 
 
+def _sample(*, system: bool) -> Dialogue:
+    """A dialogue with two answers."""
+    turns = [Turn("system", "Be brief.")] if system else []
+    turns += [Turn("user", "What is a fox?"), Turn("assistant", "A wild dog.")]
+    return Dialogue([*turns, Turn("user", "And a hen?"), Turn("assistant", "A bird.")])
+
+
 class DialogueTokenizer:
     """Tokenizes dialogues for one vocabulary and one prompt format."""
 
@@ -55,7 +65,8 @@ class DialogueTokenizer:
         """Find out how the format starts and ends an answer.
 
         Raises:
-            TrainError: the template fails, or writes nothing that ends an answer.
+            TrainError: the template fails, writes nothing that ends an answer, or prompts for an
+                answer otherwise than it writes earlier ones.
         """
         self._vocabulary = vocabulary
         self._chat_format = format
@@ -74,14 +85,29 @@ class DialogueTokenizer:
         *_, last = self._tokenizer.parts(after_answer)
         self.end_ids = list(last.ids)
         """Ids of the end of an answer. They are trained, so that the model learns to stop."""
+        self._exact: dict[bool, ExactAnswers] = {}
+        """Which answers are exact, in dialogues with and without a system turn of their own."""
+        if self._exact_answers(system=False) == "none":
+            raise TrainError(self._why_inexact())
 
     def tokenize(self, dialogue: Dialogue) -> TokenizedDialogue:
         """The ids of ``dialogue`` and which of them are trained.
 
         Raises:
-            UntrainableDialogue: it has no answer, or the template does not write all of them.
+            UntrainableDialogue: it has no answer, or the template does not write all of them as the
+                chat sends them.
         """
         marked = self._render_dialogue(dialogue)
+        system = dialogue.messages[0].role == "system"
+        exact = self._exact_answers(system=system)
+        if exact == "none":
+            raise UntrainableDialogue(SkipReason.SYSTEM_MOVED)
+        if exact == "first" and len(marked.earlier) > 1:
+            raise UntrainableDialogue(SkipReason.EARLIER_ANSWERS_DIFFER)
+        return self._tokenize(dialogue, marked)
+
+    def _tokenize(self, dialogue: Dialogue, marked: MarkedText) -> TokenizedDialogue:
+        """The ids of ``dialogue``, which was rendered as ``marked``."""
         ids = array("i")
         vocabulary = self._vocabulary
         if vocabulary.add_bos and not marked.text.startswith(self._variables["bos_token"]):
@@ -111,6 +137,48 @@ class DialogueTokenizer:
     def answer_ids(self, text: str) -> list[int]:
         """The ids of an answer and its end, to follow ``prompt_ids``."""
         return [*self._tokenize_answer(text), *self.end_ids]
+
+    def _exact_answers(self, *, system: bool) -> ExactAnswers:
+        """Which answers follow the same ids in training and in the chat, in a dialogue with two
+        answers; ``system``: with a system turn of its own."""
+        if system not in self._exact:
+            self._exact[system] = self._compare_with_chat(_sample(system=system))
+        return self._exact[system]
+
+    def _compare_with_chat(self, sample: Dialogue) -> ExactAnswers:
+        try:
+            ids = list(self._tokenize(sample, self._render_dialogue(sample)).ids)
+        except UntrainableDialogue:
+            return "all"  # every dialogue of this form has that reason
+        history: list[PromptMessage] = []
+        exact: ExactAnswers = "none"
+        for turn in sample.messages:
+            message = PromptMessage(turn.role, turn.content)
+            if turn.role == "assistant":
+                answer = self.answer_ids(turn.content)
+                sent = [*self.prompt_ids(history), *answer]
+                if ids[: len(sent)] != sent:
+                    return exact
+                exact = "first" if exact == "none" else "all"
+                message = msgspec.structs.replace(
+                    message, ids=answer[: len(answer) - len(self.end_ids)]
+                )
+            history.append(message)
+        return exact
+
+    def _why_inexact(self) -> str:
+        """Why not even the first answer of a dialogue would follow the prompt of the chat."""
+        name = f"the chat template {self._chat_format.name}"
+        last = self._render([PromptMessage("user", _PROBE)]).text.rpartition(_PROBE)[2]
+        if any(tag in last for style in STYLES for tag in (*style.opens, *style.closes)):
+            return (
+                f"{name} begins an answer with a thought ({last[-40:]!r}), which the answers of "
+                "dialogues do not have: choose another with --format, such as chatml"
+            )
+        return (
+            f"{name} prompts for an answer otherwise than it writes earlier ones, so training "
+            "would not see what the chat sends: choose another with --format, such as chatml"
+        )
 
     def _tokenize_answer(self, text: str) -> list[int]:
         unbroken = break_markers(text.strip(), self._prompt_format.markers)
@@ -169,6 +237,9 @@ class DialogueTokenizer:
         )
         return msgspec.structs.replace(prompt, variables={"moderation": format.moderation})
 
+    def _lead_variables(self) -> dict[str, str | bool]:
+        return {**self._variables, "moderation": self._chat_format.moderation}
+
     def _probe_answer(self) -> tuple[str, str]:
         """What the template writes between the prompt and an answer, and after an answer up to its
         end."""
@@ -186,6 +257,8 @@ class DialogueTokenizer:
         before, after = answered.text.split(char)
         after = after[: after.index(_PROBE)]
         lead = before.removeprefix(asked) if before.startswith(asked) else ""
+        # ``render`` leaves out blanks where an answer has ids, which begin with them.
+        lead = lead or answer_lead(self._chat_format.template, self._lead_variables())
         ends = [
             after.index(special.text) + len(special.text)
             for special in self._vocabulary.specials

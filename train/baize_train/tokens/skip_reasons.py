@@ -14,6 +14,10 @@ class SkipReason(StrEnum):
     REASONING = "an answer contains reasoning, which templates remove"
     TEMPLATE_FAILED = "the chat template rejects it"
     ANSWERS_NOT_RENDERED = "the chat template does not write each of its answers once"
+    EARLIER_ANSWERS_DIFFER = (
+        "it has several answers, and the chat sends earlier ones otherwise with this chat template"
+    )
+    SYSTEM_MOVED = "it has a system turn, which this chat template moves from question to question"
     TOO_LONG = "no answer starts before the maximum length"
     NO_MARGIN = "the best answer is not far enough ahead of the worst"
     QUESTION_TOO_LONG = "the question is longer than --max-length"

@@ -1,0 +1,1 @@
+"""A model for Ollama: its prompt format in Go's template language, and its Modelfile."""
