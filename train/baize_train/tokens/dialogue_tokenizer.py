@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.common_prefix import common_prefix_length
-from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
@@ -106,6 +106,20 @@ class DialogueTokenizer:
         ids = self._tokenizer.ids(self._render(turns))
         if self._vocabulary.add_bos and ids[:1] != [self._vocabulary.bos]:
             ids.insert(0, self._vocabulary.bos)
+        return ids
+
+    def question_ids(self, turns: Sequence[Turn], max_length: int) -> list[int]:
+        """``prompt_ids`` of turns of a corpus, fewer than ``max_length``.
+
+        Raises:
+            UntrainableDialogue: they are more, or the template rejects the turns.
+        """
+        try:
+            ids = self.prompt_ids([PromptMessage(turn.role, turn.content) for turn in turns])
+        except TemplateError as error:
+            raise UntrainableDialogue(SkipReason.TEMPLATE_FAILED, str(error)) from error
+        if len(ids) >= max_length:
+            raise UntrainableDialogue(SkipReason.QUESTION_TOO_LONG)
         return ids
 
     def answer_ids(self, text: str) -> list[int]:

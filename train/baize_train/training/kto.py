@@ -14,19 +14,19 @@ from baize_train.errors import TrainError
 from baize_train.feedback.marks import MarkedAnswer
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
-from baize_train.tokens.skip_reasons import SkipReason
+from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import choose_device
 from baize_train.training.fit import fit, plan_training
 from baize_train.training.lora import add_lora
+from baize_train.training.processes import count_processes
 from baize_train.training.progress import LossRecorder, ReportStep
 from baize_train.training.reporting import prepare_reports
 from baize_train.training.run import TrainingRun, claim_output, weight_settings
 from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
 from baize_train.training.sdf import first_adapter_settings, load_first
 from baize_train.training.trainers import KtoWeights, make_kto_trainer
-from baize_tui.engine.protocol import PromptMessage
 
 
 class KtoRun(Struct, frozen=True):
@@ -45,11 +45,14 @@ def train_kto(kto: KtoRun, report: ReportStep = lambda *_: None) -> RunManifest:
         TrainError: see ``finetune``; or there are not marks of both kinds.
     """
     run = kto.run
-    if min(run.preset.split_batch(1)[0], len(kto.marks)) < 2:
-        raise TrainError("marks are compared within --micro-batch: it has to be 2 or more")
+    at_once, _ = run.preset.split_batch(count_processes())
+    if at_once < 2:
+        raise TrainError(
+            "marks are compared within --micro-batch: it has to be 2 or more, and to divide --batch"
+        )
     answers, counts, prompt = _tokenize_marks(kto)
     steps = run.steps or max(1, round(len(answers) * run.preset.epochs / run.preset.batch))
-    manifest = _describe(kto, steps, counts)
+    manifest = _describe(kto, steps, counts, at_once)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
     prepare_reports(run.report_to, run.output)
@@ -76,12 +79,12 @@ def _tokenize_marks(kto: KtoRun) -> tuple[list[dict[str, Any]], TokenCounts, Tra
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format)
         for mark in kto.marks:
-            question = [PromptMessage(turn.role, turn.content) for turn in mark.question]
-            prompt = tokenizer.prompt_ids(question)
-            answer = tokenizer.answer_ids(mark.answer)
-            if len(prompt) >= run.preset.max_length:
-                counts.count_skipped(SkipReason.QUESTION_TOO_LONG)
+            try:
+                prompt = tokenizer.question_ids(mark.question, run.preset.max_length)
+            except UntrainableDialogue as error:
+                counts.count_skipped(str(error))
                 continue
+            answer = tokenizer.answer_ids(mark.answer)
             answers.append({"prompt_ids": prompt, "completion_ids": answer, "label": mark.good})
             counts.dialogues += 1
             counts.trained += len(answer)
@@ -101,7 +104,7 @@ def _balance(answers: list[dict[str, Any]]) -> KtoWeights:
     return KtoWeights(max(1.0, bad / good), max(1.0, good / bad))
 
 
-def _describe(kto: KtoRun, steps: int, counts: TokenCounts) -> RunManifest:
+def _describe(kto: KtoRun, steps: int, counts: TokenCounts, at_once: int) -> RunManifest:
     """The manifest before training starts."""
     run = kto.run
     return RunManifest(
@@ -111,7 +114,7 @@ def _describe(kto: KtoRun, steps: int, counts: TokenCounts) -> RunManifest:
         settings={
             **weight_settings(run, steps),
             **first_adapter_settings(kto.adapter),
-            "compared_at_once": run.preset.micro_batch,
+            "compared_at_once": at_once,
         },
         data=run.data.files,
         held_out=[],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import torch
@@ -14,14 +14,14 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from baize_shared.atomic_files import write_atomically
 from baize_shared.json_errors import JSON_ERRORS
-from baize_train.corpus.dialogues import Turn
+from baize_train.errors import warn
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
+from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.run import TrainingRun
 from baize_train.training.trainers import explain_write_errors
 from baize_tui.engine.llama.vocabulary import Vocabulary
-from baize_tui.engine.protocol import PromptMessage
 
 SAMPLES_FILE = "samples.jsonl"
 _MOST_TOKENS = 64
@@ -39,6 +39,13 @@ class Sample(Struct, frozen=True):
     """Whether the model ended its answer."""
 
 
+class SampleQuestion(NamedTuple):
+    """A question and its prompt."""
+
+    text: str
+    ids: list[int]
+
+
 ReportSample = Callable[[Sample], object]
 
 
@@ -50,20 +57,14 @@ class SampleRecorder(TrainerCallback):  # type: ignore[misc]
 
     def __init__(
         self,
-        questions: Sequence[Sequence[Turn]],
+        questions: Sequence[SampleQuestion],
         tokenizer: DialogueTokenizer,
         vocabulary: Vocabulary,
         folder: Path,
         report: ReportSample,
     ) -> None:
         """The samples go to ``folder``, and each to ``report``."""
-        self._questions = [
-            (
-                turns[-1].content,
-                tokenizer.prompt_ids([PromptMessage(t.role, t.content) for t in turns]),
-            )
-            for turns in questions
-        ]
+        self._questions = questions
         self._vocabulary = vocabulary
         self._end = tokenizer.end
         self._ends = [n for n in range(vocabulary.size) if vocabulary.is_end_of_generation(n)]
@@ -132,8 +133,17 @@ def record_samples(run: TrainingRun, report: ReportSample) -> Iterator[list[Samp
         tokenizer = DialogueTokenizer(
             model.vocabulary, choose_chat_format(model, run.format, run.system)
         )
-        questions = run.evaluations.questions
+        questions = list(_tokenize(run, tokenizer))
         yield [SampleRecorder(questions, tokenizer, model.vocabulary, run.output, report)]
+
+
+def _tokenize(run: TrainingRun, tokenizer: DialogueTokenizer) -> Iterator[SampleQuestion]:
+    for turns in run.evaluations.questions:
+        text = turns[-1].content
+        try:
+            yield SampleQuestion(text, tokenizer.question_ids(turns, run.preset.max_length))
+        except UntrainableDialogue as error:
+            warn(f"no samples of an answer to {text}: {error}")
 
 
 def read_samples(folder: Path) -> list[Sample]:

@@ -19,7 +19,7 @@ from baize_train.errors import TrainError
 from baize_train.feedback.preferences import Method, Preference
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
-from baize_train.tokens.skip_reasons import SkipReason
+from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import choose_device, load_base
@@ -38,7 +38,6 @@ from baize_train.training.run import (
 )
 from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
 from baize_train.training.trainers import make_dpo_trainer
-from baize_tui.engine.protocol import PromptMessage
 
 DPO_BETA = 0.1
 """How strongly DPO keeps the model close to its reference."""
@@ -128,13 +127,13 @@ def _tokenize_pairs(
             if preference.margin < least_margin or preference.best == preference.worst:
                 counts.count_skipped(SkipReason.NO_MARGIN)
                 continue
-            question = [PromptMessage(turn.role, turn.content) for turn in preference.question]
-            prompt = tokenizer.prompt_ids(question)
+            try:
+                prompt = tokenizer.question_ids(preference.question, run.preset.max_length)
+            except UntrainableDialogue as error:
+                counts.count_skipped(str(error))
+                continue
             best = tokenizer.answer_ids(preference.best)
             worst = tokenizer.answer_ids(preference.worst)
-            if len(prompt) >= run.preset.max_length:
-                counts.count_skipped(SkipReason.QUESTION_TOO_LONG)
-                continue
             pairs.append({"prompt_ids": prompt, "chosen_ids": best, "rejected_ids": worst})
             counts.dialogues += 1
             counts.trained += len(best) + len(worst)
