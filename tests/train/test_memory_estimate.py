@@ -63,6 +63,14 @@ def test_its_parts_follow_the_options(
     assert halves["gpu"]["activations"] == usual["gpu"]["activations"] / 2
 
 
+def test_an_adapter_that_is_not_there_is_one_line(
+    long_corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", "--data", str(long_corpus), "-o", "x", "--dry-run", "--adapter"]
+    assert run([*command, str(tmp_path / "none")]) == 1
+    assert "adapter_model.safetensors: No such file" in capsys.readouterr().err
+
+
 def test_the_plan_shows_it(long_corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["finetune", "--data", str(long_corpus), "-o", "x", "--dry-run"]) == 0
     lines = capsys.readouterr().out.splitlines()

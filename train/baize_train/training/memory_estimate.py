@@ -18,6 +18,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.opening import open_base
 from baize_convert.sources.checkpoint import expected_shapes
 from baize_convert.sources.model_config import ModelConfig, read_config
+from baize_train.errors import TrainError
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import WEIGHTS
 from baize_train.training.presets import Preset
@@ -57,7 +58,11 @@ class MemoryEstimates(Struct, frozen=True):
 
 
 def estimate_memory(run: TrainingRun, data: TokenizedData) -> MemoryEstimates | None:
-    """The memory of ``run``; None for an architecture whose shapes are not known."""
+    """The memory of ``run``; None for an architecture whose shapes are not known.
+
+    Raises:
+        TrainError: there is no adapter to continue.
+    """
     try:
         config = _read_config(run.base)
     except ConvertError:
@@ -65,13 +70,13 @@ def estimate_memory(run: TrainingRun, data: TokenizedData) -> MemoryEstimates | 
     longest = max(dialogue.length for dialogue in data.train.dialogues)
     length = run.preset.max_length if run.preset.packing else longest
     tokens = run.preset.split_batch(1)[0] * length
-    trained = _adapter_parameters(config, run.preset)
-    if run.adapter is not None:
-        trained = (run.adapter / WEIGHTS).stat().st_size // _FLOAT32
 
     kept = _kept_numbers(config, checkpointing=run.checkpointing) * tokens
     tile = min(tokens, _TILE_TOKENS) * min(config.vocab_size, _TILE_COLUMNS)
     weights = _parameters(config)
+    trained = _new_parameters(config, run.preset)
+    if run.adapter is not None:
+        trained = _count_stored(run.adapter / WEIGHTS)
     adapter = trained * 4 * _FLOAT32
     quantized = _QUANTIZED_BYTES.get(run.quantization)
     cpu = MemoryEstimate(
@@ -108,7 +113,15 @@ def _parameters(config: ModelConfig) -> int:
     )
 
 
-def _adapter_parameters(config: ModelConfig, preset: Preset) -> int:
+def _count_stored(weights: Path) -> int:
+    """Parameters of an adapter, which PEFT stores in float32."""
+    try:
+        return weights.stat().st_size // _FLOAT32
+    except OSError as error:
+        raise TrainError(f"{weights}: {error.strerror}") from error
+
+
+def _new_parameters(config: ModelConfig, preset: Preset) -> int:
     """A has rank times the columns of a weight, B its rows times rank; DoRA a magnitude a row."""
     count = 0
     for name, shape in expected_shapes(config).items():
