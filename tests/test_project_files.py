@@ -101,7 +101,7 @@ def declared(*extras: str) -> set[str]:
         ("baize_tui", ("files", "serve", "server", "web")),
         ("baize_shared", ()),
         ("convert/baize_convert", ()),
-        ("train/baize_train", ("train",)),
+        ("train/baize_train", ("train", "tracked-train")),
         ("tests", ("demo", "test", "train")),
         ("benchmarks", ("demo", "test", "train")),
         ("docs", ("site",)),

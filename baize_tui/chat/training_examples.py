@@ -37,6 +37,15 @@ class PreferencePair(Struct, frozen=True):
     conversation continues after one of the answers."""
 
 
+class MarkedAnswer(Struct, frozen=True):
+    """An answer marked as good or bad, in TRL's unpaired preference format."""
+
+    prompt: list[DialogueTurn]
+    completion: list[DialogueTurn]
+    label: bool
+    """Whether it is good."""
+
+
 def good_dialogues(tree: Sequence[Message], system: str) -> Iterator[Example]:
     """The branches of ``tree``, all messages of a conversation, that end in an answer marked as
     good.
@@ -68,6 +77,15 @@ def preference_pairs(tree: Sequence[Message], system: str) -> Iterator[Preferenc
         for chosen, rejected, why in _preferences(answers, continued):
             question = _path(chosen, by_id)[:-1]
             yield PreferencePair(_turns(question, system), _answer(chosen), _answer(rejected), why)
+
+
+def marked_answers(tree: Sequence[Message], system: str) -> Iterator[MarkedAnswer]:
+    """Every answer in ``tree`` that the person marked, with what it answers."""
+    by_id = {message.id: message for message in tree}
+    for message in tree:
+        if message.role == "assistant" and message.mark is not None and _is_complete(message):
+            question = _path(message, by_id)[:-1]
+            yield MarkedAnswer(_turns(question, system), _answer(message), message.mark == "good")
 
 
 def _preferences(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -22,13 +23,23 @@ from baize_tui.chat.export_files import (
     render,
 )
 from baize_tui.chat.exports.rendering import FORMATS, ExportFormat, Format
-from baize_tui.chat.training_examples import good_dialogues, preference_pairs
+from baize_tui.chat.training_examples import good_dialogues, marked_answers, preference_pairs
 from baize_tui.cli.failures import CommandError, offering_force
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
-from baize_tui.store.records import Conversation
+from baize_tui.store.records import Conversation, Message
 
-TrainingKind = Literal["good", "pairs"]
+TrainingKind = Literal["good", "pairs", "marks"]
+_MAKE_EXAMPLES: dict[TrainingKind, Callable[[Sequence[Message], str], Iterable[object]]] = {
+    "good": good_dialogues,
+    "pairs": preference_pairs,
+    "marks": marked_answers,
+}
+_EXAMPLES_TEXT: dict[TrainingKind, str] = {
+    "good": "dialogues marked as good",
+    "pairs": "pairs",
+    "marks": "marked answers",
+}
 _STDOUT = Path("-")
 
 
@@ -166,8 +177,7 @@ def _export_training_data(options: ExportOptions, kind: TrainingKind) -> None:
     if options.json:
         print_json(summary)
         return
-    what = "dialogues marked as good" if kind == "good" else "pairs"
-    tell(f"{options.output}: {len(lines)} {what}")
+    tell(f"{options.output}: {len(lines)} {_EXAMPLES_TEXT[kind]}")
 
 
 async def _training_lines(
@@ -178,7 +188,7 @@ async def _training_lines(
         chosen = [await _not_deleted(conversations, session)]
     else:
         chosen = await conversations.list_all()
-    make_examples = good_dialogues if kind == "good" else preference_pairs
+    make_examples = _MAKE_EXAMPLES[kind]
     lines: list[bytes] = []
     for conversation in chosen:
         tree = await conversations.all_messages(conversation.id)

@@ -190,7 +190,7 @@ def export_command(
         typer.Option(
             "--as",
             help="Data to train on, as JSON lines: good are the dialogues that you marked as good, "
-            "pairs say which answer was better.",
+            "pairs say which answer was better, marks are single answers that you marked.",
         ),
     ] = None,
     output: Annotated[

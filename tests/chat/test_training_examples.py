@@ -9,7 +9,7 @@ import pytest
 
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_corpus
-from baize_tui.chat.training_examples import good_dialogues, preference_pairs
+from baize_tui.chat.training_examples import good_dialogues, marked_answers, preference_pairs
 from baize_tui.cli.main import run
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
@@ -134,3 +134,19 @@ def test_exported_examples_can_be_read_as_a_corpus(
     assert json.loads(line)["rejected"] == [{"role": "assistant", "content": "Worse."}]
     assert run(["sessions", "export", "--as", "good", "-o", str(tmp_path / "no" / "x")]) == 1
     assert "No such file" in capsys.readouterr().err
+
+
+def test_every_marked_answer_is_exported_with_its_mark(talk: Talk) -> None:
+    question = talk.user("Which capital?")
+    good = talk.answer("Paris.", question, "good")
+    talk.answer("Rome.", question, "bad")
+    talk.answer("Oslo.", question)
+    talk.answer("", talk.user("And then?", good), "bad")
+    marks = [
+        ([turn.content for turn in mark.prompt], mark.completion[0].content, mark.label)
+        for mark in marked_answers(talk.tree, "Be kind.")
+    ]
+    assert marks == [
+        (["Be kind.", "Which capital?"], "Paris.", True),
+        (["Be kind.", "Which capital?"], "Rome.", False),
+    ]

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from baize_train.cli.app import run as run_here
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
@@ -316,11 +317,24 @@ def test_bad_data_is_one_line(tiny_llama: Path, tmp_path: Path, text: str, probl
 
 
 def test_three_steps_on_the_real_model_from_its_gguf(
-    smollm2: Path, corpus: Path, tmp_path: Path
+    smollm2: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And baize-convert merges the adapter into 4 bits."""
+    """It answers before and after, and baize-convert merges the adapter into 4 bits."""
     output, merged = tmp_path / "adapter", tmp_path / "merged.gguf"
-    result = finetune(smollm2, corpus, output, "--steps", "3")
+    questions = tmp_path / "questions.txt"
+    questions.write_text("What is the capital of France?\n")
+    options = ("--steps", "3", "--eval-every", "3", "--questions", questions)
+    result = finetune(smollm2, corpus, output, *options)
+    arguments = map(str, ("finetune", "--base", smollm2, "--data", corpus, "-o", "x", *SMALL))
+    capsys.readouterr()
+    assert run_here([*arguments, "--dry-run", "--json"]) == 0
+    estimate = sum(json.loads(capsys.readouterr().out)["memory"]["cpu"].values())
+    assert 0.75 < result["peak_memory"] / estimate < 1.25
+    samples = [json.loads(line) for line in (output / "samples.jsonl").read_text().splitlines()]
+    assert [sample["step"] for sample in samples] == [0, 3]
+    assert samples[0]["question"] == "What is the capital of France?"
+    assert "The capital of France is Paris" in samples[0]["answer"]
+    assert samples[0]["complete"]
     assert result["trainable"] == 2_442_240
     losses = [point["loss"] for point in result["losses"] if not point.get("held_out")]
     assert len(losses) == 3

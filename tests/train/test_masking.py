@@ -71,6 +71,21 @@ def test_an_answer_of_weight_0_is_only_read(smollm2_vocabulary: Model) -> None:
         assert whole.trained.count(1) - part.trained.count(1) == answer
 
 
+def test_a_question_that_cannot_be_asked_is_refused_with_the_reason(
+    smollm2_vocabulary: Model,
+) -> None:
+    asked = [Turn("user", "What is a fox?")]
+    length = len(tokenizer_of(smollm2_vocabulary).question_ids(asked, 512))
+    with pytest.raises(UntrainableDialogue, match="longer than --max-length"):
+        tokenizer_of(smollm2_vocabulary).question_ids(asked, length)
+    picky = "{% if messages|length > 3 %}{{ raise_exception('no') }}{% endif %}"
+    template = choose_chat_format(smollm2_vocabulary, None).template + picky
+    format = ChatFormat("template", template, "", moderation=False)
+    tokenizer = DialogueTokenizer(smollm2_vocabulary.vocabulary, format)
+    with pytest.raises(UntrainableDialogue, match="the chat template rejects it"):
+        tokenizer.question_ids([*asked, Turn("assistant", "A dog."), *asked] * 2, 512)
+
+
 TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓")
 
 

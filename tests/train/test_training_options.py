@@ -15,6 +15,7 @@ from baize_train.cli.app import run as run_here
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.corpus.mixing import hold_out, split
 from baize_train.errors import TrainError
+from baize_train.training.kernels import Kernels
 from baize_train.training.presets import PRESETS, Preset
 from baize_train.training.run import count_packed_rows
 from tests.train.processes import run
@@ -133,6 +134,34 @@ def test_pairs_of_answers_train_by_preference(tiny_llama: Path, tmp_path: Path) 
     assert read_trained_prompt(output) is not None
 
 
+@pytest.mark.training
+def test_marked_answers_train_by_preference(tiny_llama: Path, tmp_path: Path) -> None:
+    """As ``sessions export --as marks`` writes them; recognised by their records."""
+    marks, output = tmp_path / "marks.jsonl", tmp_path / "kto"
+    lines = [
+        {
+            "prompt": [{"role": "user", "content": f"What is number {n}?"}],
+            "completion": [{"role": "assistant", "content": f"The river {n}." if n % 3 else "No."}],
+            "label": bool(n % 3),
+        }
+        for n in range(9)
+    ]
+    marks.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    options = ("--preset", "cpu-try", "--batch", "4", "--steps", "6", "--learning-rate", "0.02")
+    command = ("finetune", "--base", tiny_llama, "--preference", marks, "-o", output, *options)
+    single = run(*command, "--micro-batch", "1")
+    assert "--micro-batch: it has to be 2 or more" in single.stderr.splitlines()[-1]
+    done = run(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)["run"]
+    assert (manifest["kind"], manifest["steps"], manifest["finished"]) == ("kto", 6, True)
+    losses = [point["loss"] for point in manifest["losses"]]
+    assert min(losses[3:]) < losses[0]
+    assert weights(output)
+    assert read_trained_prompt(output) is not None
+    assert "KTO" in (output / "README.md").read_text()
+
+
 # --- options and config ---------------------------------------------------------------------------
 
 
@@ -170,9 +199,45 @@ def test_options_of_the_lora_reach_it(tiny_llama: Path, corpus: Path, tmp_path: 
     assert config["use_dora"]
 
 
+@pytest.mark.parametrize(
+    ("option", "package"), [("--flash-attention", "flash-attn"), ("--liger", "liger-kernel")]
+)
+def test_kernels_that_are_not_installed_are_named(
+    option: str,
+    package: str,
+    corpus: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("baize_train.cli.finetune.require_training_libraries", lambda: None)
+    monkeypatch.setattr("baize_train.training.kernels.find_spec", lambda _: None)
+    assert run_here(["finetune", "--data", str(corpus), "-o", "x", option]) == 1
+    assert capsys.readouterr().err == (
+        f"baize-train: {option} needs {package}: pip install {package}\n"
+    )
+
+
+def test_kernels_need_a_gpu() -> None:
+    with pytest.raises(TrainError, match="--liger needs an NVIDIA GPU"):
+        Kernels(liger=True).require_gpu("cpu")
+    Kernels(flash_attention=True, liger=True).require_gpu("cuda")
+
+
 def test_presets_are_unchanged() -> None:
     """Runs that began before options were added can be resumed."""
     assert PRESETS["modern"].weight_decay == PRESETS["modern"].neftune == 0
+
+
+def test_pairs_and_marks_do_not_mix(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_train.cli.finetune.require_training_libraries", lambda: None)
+    pairs, marks = tmp_path / "pairs.jsonl", tmp_path / "marks.jsonl"
+    pairs.write_text('{"prompt": "?", "chosen": "Yes.", "rejected": "No."}\n')
+    marks.write_text('{"prompt": "?", "completion": "Yes.", "label": true}\n')
+    files = ["--preference", str(pairs), "--preference", str(marks)]
+    assert run_here(["finetune", "-o", "x", *files]) == 1
+    assert "either pairs or marks" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("sources", [(), ("--data", "a", "--preference", "b")])

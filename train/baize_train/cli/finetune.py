@@ -12,6 +12,7 @@ import typer
 from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.option_types import FiniteFloat
 from baize_train.cli.bases import find_base
+from baize_train.cli.evaluation_options import EvaluationOptions
 from baize_train.cli.libraries import (
     disable_progress_bars,
     require_training_libraries,
@@ -20,11 +21,18 @@ from baize_train.cli.libraries import (
 from baize_train.cli.output.runs import print_run, print_training_plan
 from baize_train.cli.progress import StepsProgress
 from baize_train.cli.reading_options import ReadingOptions
-from baize_train.cli.training_options import TrainingOptions, choose_preset, trained_prompt
+from baize_train.cli.training_options import (
+    TrainingOptions,
+    choose_preset,
+    require_option_libraries,
+    trained_prompt,
+)
 from baize_train.corpus.mixing import hold_out
 from baize_train.errors import TrainError
+from baize_train.feedback.marks import has_marks, read_marks
 from baize_train.feedback.preferences import read_preferences
 from baize_train.training.base_model import Quantization
+from baize_train.training.memory_estimate import estimate_memory
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import (
     TrainingData,
@@ -33,11 +41,11 @@ from baize_train.training.run import (
     read_training_data,
     tokenize_data,
 )
-from baize_train.training.run_manifest import DataFile, sha256_digest
+from baize_train.training.run_manifest import DataFile, RunManifest, sha256_digest
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(TrainingOptions, ReadingOptions):
+class FinetuneOptions(TrainingOptions, EvaluationOptions, ReadingOptions):
     """Options of ``baize-train finetune``."""
 
     data: Annotated[
@@ -45,7 +53,7 @@ class FinetuneOptions(TrainingOptions, ReadingOptions):
     ] = None
     preference: Annotated[
         list[Path] | None,
-        typer.Option(help="Instead of --data: pairs of a better and a worse answer, for DPO."),
+        typer.Option(help="Instead of --data: pairs of answers, for DPO, or marked ones, for KTO."),
     ] = None
     adapter: Annotated[
         Path | None,
@@ -68,7 +76,7 @@ class FinetuneOptions(TrainingOptions, ReadingOptions):
         Quantization, typer.Option(help="Load the base in fewer bits; needs an NVIDIA GPU.")
     ] = "none"
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count tokens and steps, do not train.")
+        bool, typer.Option("--dry-run", help="Count tokens, steps and memory; do not train.")
     ] = False
 
 
@@ -77,6 +85,7 @@ def run_finetune(options: FinetuneOptions) -> None:
     disable_progress_bars()
     if not options.dry_run:
         require_training_libraries()  # before a base is downloaded
+        require_option_libraries(options)
     if bool(options.data) == bool(options.preference):
         raise TrainError("give either --data or --preference")
     if options.adapter is not None and options.data and (options.rank or options.modules):
@@ -88,37 +97,67 @@ def run_finetune(options: FinetuneOptions) -> None:
     if options.dry_run:
         data = tokenize_data(run)
         steps = count_steps(run, data.train)
-        print_training_plan(data.train.counts, steps, run.preset.batch, json=options.json)
+        memory = estimate_memory(run, data)
+        print_training_plan(data.train.counts, steps, run.preset.batch, memory, json=options.json)
         return
     silence_libraries()
     # Imported here: PyTorch takes seconds.
     from baize_train.training.finetune import finetune
 
-    with StepsProgress() as report:
-        manifest = finetune(run, report)
+    with StepsProgress() as progress:
+        manifest = finetune(run, progress, progress.show_sample)
     if is_main_process():
         print_run(manifest, run, adapters=[options.output], json=options.json)
 
 
 def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
-    """DPO on pairs of answers, over the base or over the adapter of the options."""
-    pairs = read_preferences(options.read(files))
-    if not pairs:
-        raise TrainError("there are no pairs: each needs a prompt, chosen and rejected")
+    """DPO on pairs of answers, or KTO on marked ones, over the base or over the adapter of the
+    options."""
     if options.dry_run:
-        raise TrainError("--dry-run counts tokens of --data, not of pairs")
-    sources = [DataFile(str(file), sha256_digest(file), len(pairs)) for file in files]
-    run = _training_run(options, TrainingData([], sources), TrainingData())
-    silence_libraries()
-    from baize_train.training.sdf import SdfRun, train_sdf
-
+        raise TrainError("--dry-run counts tokens of --data, not of pairs or marks")
+    kinds = {has_marks(file) for file in files}
+    if len(kinds) > 1:
+        raise TrainError("--preference takes either pairs or marks, not both at once")
     first = None if options.adapter is None else options.adapter.absolute()
-    run = msgspec.structs.replace(run, adapter=None)
-    with StepsProgress() as report:
-        manifest = train_sdf(SdfRun(run, first, "dpo", pairs, 0.0, {}), report)
+    train = _train_on_marks if kinds == {True} else _train_on_pairs
+    run, manifest = train(options, files, first)
     if is_main_process():
         adapters = [*filter(None, [options.adapter]), options.output]
         print_run(manifest, run, adapters=adapters, json=options.json)
+
+
+def _train_on_pairs(
+    options: FinetuneOptions, files: list[Path], first: Path | None
+) -> tuple[TrainingRun, RunManifest]:
+    pairs = read_preferences(options.read(files))
+    if not pairs:
+        raise TrainError("there are no pairs: each needs a prompt, chosen and rejected")
+    run = _preference_run(options, files, len(pairs))
+    silence_libraries()
+    from baize_train.training.sdf import SdfRun, train_sdf
+
+    with StepsProgress() as report:
+        return run, train_sdf(SdfRun(run, first, "dpo", pairs, 0.0, {}), report)
+
+
+def _train_on_marks(
+    options: FinetuneOptions, files: list[Path], first: Path | None
+) -> tuple[TrainingRun, RunManifest]:
+    marks = read_marks(files, options.fields)
+    if not marks:
+        raise TrainError("there are no marks: each needs a prompt, a completion and a label")
+    run = _preference_run(options, files, len(marks))
+    silence_libraries()
+    from baize_train.training.kto import KtoRun, train_kto
+
+    with StepsProgress() as report:
+        return run, train_kto(KtoRun(run, first, marks), report)
+
+
+def _preference_run(options: FinetuneOptions, files: list[Path], count: int) -> TrainingRun:
+    sources = [DataFile(str(file), sha256_digest(file), count) for file in files]
+    run = _training_run(options, TrainingData([], sources), TrainingData())
+    return msgspec.structs.replace(run, adapter=None)
 
 
 def _training_run(
@@ -126,6 +165,7 @@ def _training_run(
 ) -> TrainingRun:
     preset = choose_preset(options, options.rank)
     format, system = trained_prompt(options.adapter, options.format, options.system)
+    evaluations = options.evaluations(held_out)  # refused before a base is downloaded
     return TrainingRun(
         base=find_base(options.base, "tokenize" if options.dry_run else "train"),
         data=data,
@@ -142,6 +182,9 @@ def _training_run(
         quantization=options.quantize,
         checkpointing=options.checkpointing,
         save_every=options.save_every,
+        kernels=options.kernels,
+        report_to=options.report_to,
+        evaluations=evaluations,
     )
 
 

@@ -14,6 +14,7 @@ from baize_train.errors import PROGRAM, warn
 if TYPE_CHECKING:
     from baize_train.training.progress import StepProgress
     from baize_train.training.run_manifest import LossPoint
+    from baize_train.training.samples import Sample
 
 
 class _WorkProgress:
@@ -74,3 +75,9 @@ class StepsProgress(_WorkProgress):
         trained = [point.loss for point in losses if not point.held_out]
         loss = f"loss {trained[-1]:.3f}" if trained else ""
         self._show(progress.step, progress.steps, loss)
+
+    def show_sample(self, sample: Sample) -> None:
+        """Print an answer of the model, on a line of its own."""
+        self._line.clear()
+        end = "" if sample.complete else " …"
+        warn(f"step {sample.step}: {sample.question} → {sample.answer}{end}")

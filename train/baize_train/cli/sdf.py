@@ -25,7 +25,12 @@ from baize_train.cli.output.feedback import print_feedback
 from baize_train.cli.output.runs import print_run
 from baize_train.cli.progress import CountProgress, StepsProgress
 from baize_train.cli.speaker_options import ServerFlags, server_access
-from baize_train.cli.training_options import TrainingOptions, choose_preset, trained_prompt
+from baize_train.cli.training_options import (
+    TrainingOptions,
+    choose_preset,
+    require_option_libraries,
+    trained_prompt,
+)
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.feedback.candidates import Candidates, sample_candidates
@@ -101,6 +106,7 @@ def run_sdf(options: SdfOptions) -> None:
     if not is_only_process():
         raise TrainError("sdf runs in one process: start it without a launcher")
     require_training_libraries()
+    require_option_libraries(options)
     disable_progress_bars()
     base = find_base(options.base, "train")
     check_adapters(base, [options.adapter])
@@ -198,6 +204,8 @@ def _train(
         seed=options.seed,
         checkpointing=options.checkpointing,
         save_every=options.save_every,
+        kernels=options.kernels,
+        report_to=options.report_to,
     )
     sdf = SdfRun(
         run=run,

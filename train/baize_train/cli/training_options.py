@@ -14,7 +14,9 @@ from baize_shared.toml_files import TomlError, read_toml
 from baize_shared.trained_prompt import read_trained_prompt
 from baize_train.cli import flags
 from baize_train.errors import TrainError
+from baize_train.training.kernels import Kernels
 from baize_train.training.presets import PRESETS, Preset, Schedule
+from baize_train.training.reporting import ReportTarget, require_report_target
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +72,33 @@ class TrainingOptions:
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Less memory, about a fifth slower.")
     ] = False
+    flash_attention: Annotated[
+        bool, typer.Option("--flash-attention", help="Needs flash-attn and an NVIDIA GPU.")
+    ] = False
+    liger: Annotated[
+        bool, typer.Option("--liger", help="Liger's kernels; needs liger-kernel and an NVIDIA GPU.")
+    ] = False
     save_every: Annotated[int | None, typer.Option(min=1, help="Steps between checkpoints.")] = None
+    report_to: Annotated[
+        ReportTarget | None, typer.Option(help="Also report losses there; nothing is by default.")
+    ] = None
     json: flags.Json = False
+
+    @property
+    def kernels(self) -> Kernels:
+        """The kernels that the options name."""
+        return Kernels(self.flash_attention, self.liger)
+
+
+def require_option_libraries(options: TrainingOptions) -> None:
+    """Check that the libraries of single options are installed, before anything is loaded.
+
+    Raises:
+        TrainError: one is missing; the message names the option.
+    """
+    options.kernels.require_installed()
+    if options.report_to is not None:
+        require_report_target(options.report_to)
 
 
 def choose_preset(options: TrainingOptions, rank: int | None = None) -> Preset:

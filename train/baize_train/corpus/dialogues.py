@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -47,6 +48,15 @@ def dialogue_id(messages: Sequence[Turn]) -> str:
     """A name for these messages: 16 hexadecimal digits of their SHA-256."""
     raw = msgspec.json.encode(list(messages))
     return hashlib.sha256(raw).hexdigest()[:16]
+
+
+def first_question(dialogue: Dialogue) -> list[Turn]:
+    """The turns up to the first question that is answered; empty if none is."""
+    roles = [turn.role for turn in dialogue.messages]
+    for at, pair in enumerate(pairwise(roles)):
+        if pair == ("user", "assistant"):
+            return dialogue.messages[: at + 1]
+    return []
 
 
 def teachers(dialogues: Iterable[Dialogue]) -> list[str]:

@@ -134,6 +134,20 @@ class DialogueTokenizer:
             ids.insert(0, self._vocabulary.bos)
         return ids
 
+    def question_ids(self, turns: Sequence[Turn], max_length: int) -> list[int]:
+        """``prompt_ids`` of turns of a corpus, fewer than ``max_length``.
+
+        Raises:
+            UntrainableDialogue: they are more, or the template rejects the turns.
+        """
+        try:
+            ids = self.prompt_ids([PromptMessage(turn.role, turn.content) for turn in turns])
+        except TemplateError as error:
+            raise UntrainableDialogue(SkipReason.TEMPLATE_FAILED, str(error)) from error
+        if len(ids) >= max_length:
+            raise UntrainableDialogue(SkipReason.QUESTION_TOO_LONG)
+        return ids
+
     def answer_ids(self, text: str) -> list[int]:
         """The ids of an answer and its end, to follow ``prompt_ids``."""
         return [*self._tokenize_answer(text), *self.end_ids]

@@ -7,13 +7,14 @@ from pathlib import Path
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
-from baize_train.training.run_manifest import RunManifest
+from baize_train.training.run_manifest import RunManifest, best_step_text
 
 CARD_FILE = "README.md"
 _KINDS = {
     "finetune": "supervised fine-tuning on dialogues",
     "sdf": "self-distillation with feedback",
     "dpo": "DPO on pairs of answers",
+    "kto": "KTO on answers marked as good or bad",
 }
 _SHOWN = ("rank", "alpha", "modules", "loss", "learning_rate", "schedule", "batch", "max_length")
 
@@ -24,6 +25,7 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
     settings = manifest.settings
     held_out = [point.loss for point in manifest.losses if point.held_out]
     losses = f"{held_out[0]:.3f} before, {held_out[-1]:.3f} after" if held_out else "not measured"
+    kept = [] if manifest.best_step is None else [f"- {best_step_text(manifest)}"]
     data = [
         f"- {clean_line(file.path)}: {file.dialogues:,} dialogues, SHA-256 {file.sha256[:16]}"
         for file in manifest.data
@@ -57,6 +59,7 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
             *(f"- {key}: {clean_line(str(settings[key]))}" for key in _SHOWN if key in settings),
             f"- {manifest.steps} steps, {manifest.trainable:,} parameters trained",
             f"- loss on held-out dialogues: {losses}",
+            *kept,
             f"- {', '.join(f'{key} {version}' for key, version in manifest.versions.items())}",
             "",
             "`run.json` has all settings, `baize_prompt.json` the prompt format.",

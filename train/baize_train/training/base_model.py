@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
+from baize_train.training.kernels import NO_KERNELS, Kernels
 
 Quantization = Literal["none", "int8", "4bit"]
 Device = Literal["cuda", "mps", "cpu"]
@@ -23,7 +24,11 @@ def choose_device() -> Device:
 
 
 def load_base(
-    base: Path, quantization: Quantization = "none", *, device: Device | None = None
+    base: Path,
+    quantization: Quantization = "none",
+    kernels: Kernels = NO_KERNELS,
+    *,
+    device: Device | None = None,
 ) -> Any:
     """The model in memory, a ``LlamaForCausalLM`` or similar.
 
@@ -31,15 +36,18 @@ def load_base(
     (bitsandbytes).
 
     Raises:
-        TrainError: PyTorch cannot load it, or quantization has no GPU.
+        TrainError: PyTorch cannot load it, or quantization or kernels have no GPU.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
     device = device or choose_device()
+    kernels.require_gpu(device)
     if device == "cuda":  # each of several processes has its own GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     options: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else torch.bfloat16}
+    if kernels.flash_attention:
+        options["attn_implementation"] = "flash_attention_2"
     if quantization != "none":
         if device != "cuda":
             raise TrainError(

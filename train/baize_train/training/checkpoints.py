@@ -12,7 +12,7 @@ _PREFIX = "checkpoint-"
 CHECKPOINTS = "checkpoints"
 """Their folder, inside that of the run."""
 WEIGHTS = "adapter_model.safetensors"
-_WRITTEN_LAST = "trainer_state.json"
+TRAINER_STATE = "trainer_state.json"
 """``transformers.Trainer._save_checkpoint`` writes this file after all others."""
 
 
@@ -36,11 +36,25 @@ def checkpoint_step(checkpoint: Path) -> int:
     return int(checkpoint.name.removeprefix(_PREFIX))
 
 
+def checkpoint_of(folder: Path, step: int) -> Path:
+    """Where in ``folder`` the checkpoint of ``step`` is."""
+    return folder / f"{_PREFIX}{step}"
+
+
+def is_end_of_run(checkpoint: Path) -> bool:
+    """Whether the run had done its last step when it saved ``checkpoint``: it reached its length,
+    or stopped early."""
+    state = json.loads((checkpoint / TRAINER_STATE).read_bytes())
+    # ``TrainerControl.state`` of transformers.
+    control = state.get("stateful_callbacks", {}).get("TrainerControl", {}).get("args", {})
+    return bool(control.get("should_training_stop"))
+
+
 def _is_complete(checkpoint: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
-        json.loads((checkpoint / _WRITTEN_LAST).read_bytes())
+        json.loads((checkpoint / TRAINER_STATE).read_bytes())
         weights = sorted(checkpoint.rglob(WEIGHTS))
         for file in weights:
             with safe_open(file, "numpy"):

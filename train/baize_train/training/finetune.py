@@ -7,6 +7,7 @@ from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.fit import fit_supervised
 from baize_train.training.lora import add_lora, continue_lora
 from baize_train.training.progress import ReportStep
+from baize_train.training.reporting import prepare_reports
 from baize_train.training.run import (
     TokenizedData,
     TrainingRun,
@@ -16,9 +17,14 @@ from baize_train.training.run import (
     weight_settings,
 )
 from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
+from baize_train.training.samples import ReportSample
 
 
-def finetune(run: TrainingRun, report: ReportStep = lambda *_: None) -> RunManifest:
+def finetune(
+    run: TrainingRun,
+    report: ReportStep = lambda *_: None,
+    report_sample: ReportSample = lambda _: None,
+) -> RunManifest:
     """Train a LoRA on the dialogues of ``run``. An interrupted run resumes from its last
     checkpoint, a finished one returns its manifest.
 
@@ -31,9 +37,10 @@ def finetune(run: TrainingRun, report: ReportStep = lambda *_: None) -> RunManif
     manifest = describe(run, data, steps)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = load_base(run.base, run.quantization)
+    prepare_reports(run.report_to, run.output)
+    model = load_base(run.base, run.quantization, run.kernels)
     model = add_lora(model, run) if run.adapter is None else continue_lora(model, run, run.adapter)
-    return fit_supervised(model, run, manifest, data, steps, report)
+    return fit_supervised(model, run, manifest, data, steps, report, report_sample)
 
 
 def describe(run: TrainingRun, data: TokenizedData, steps: int) -> RunManifest:

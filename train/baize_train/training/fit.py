@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 from typing import Any
+
+from transformers import TrainerState
 
 from baize_shared.interruption import note_kept_work
 from baize_shared.trained_prompt import TrainedPrompt, write_trained_prompt
 from baize_train.errors import TrainError
 from baize_train.training.adapter_card import write_model_card
 from baize_train.training.base_model import choose_device, count_parameters
-from baize_train.training.checkpoints import CHECKPOINTS, checkpoint_step, last_checkpoint
+from baize_train.training.checkpoints import (
+    CHECKPOINTS,
+    TRAINER_STATE,
+    checkpoint_of,
+    checkpoint_step,
+    is_end_of_run,
+    last_checkpoint,
+)
 from baize_train.training.loss_curve import save_loss_curve
 from baize_train.training.memory import explain_out_of_memory, peak_memory
 from baize_train.training.progress import LossRecorder, ReportStep
 from baize_train.training.run import TokenizedData, TrainingRun, count_sequences
 from baize_train.training.run_manifest import RunManifest, write_manifest
+from baize_train.training.samples import ReportSample, record_samples
 from baize_train.training.trainers import (
-    BaizeDpoTrainer,
-    BaizeSftTrainer,
+    BaizeTrainer,
     LossNotFinite,
     TrainerOptions,
     explain_write_errors,
@@ -36,6 +46,7 @@ def fit_supervised(
     data: TokenizedData,
     steps: int,
     report: ReportStep,
+    report_sample: ReportSample = lambda _: None,
 ) -> RunManifest:
     """Train ``model`` on ``data`` and validate it on the held-out part a few times on the way.
 
@@ -48,7 +59,10 @@ def fit_supervised(
     trainer = make_sft_trainer(model, options, data.train.dataset(), held_out, recorder)
     counts = data.train.counts
     tokens_per_sequence = (counts.trained + counts.ignored) / count_sequences(run, data.train)
-    return fit(trainer, options, manifest, recorder, tokens_per_sequence)
+    with record_samples(run, report_sample) as callbacks:
+        for callback in callbacks:
+            trainer.add_callback(callback)
+        return fit(trainer, options, manifest, recorder, tokens_per_sequence)
 
 
 def plan_training(
@@ -66,12 +80,17 @@ def plan_training(
         seed=run.seed,
         save_every=run.save_every or max(1, min(200, steps // 5)),
         device=choose_device(),
+        eval_every=run.evaluations.interval(steps),
+        keep_best=run.evaluations.keep_best,
+        patience=run.evaluations.patience,
+        liger=run.kernels.liger,
+        report_to=run.report_to,
         checkpointing=run.checkpointing,
     )
 
 
 def fit(
-    trainer: BaizeSftTrainer | BaizeDpoTrainer,
+    trainer: BaizeTrainer,
     options: TrainerOptions,
     manifest: RunManifest,
     recorder: LossRecorder,
@@ -88,10 +107,16 @@ def fit(
     if checkpoint is not None:
         first = checkpoint_step(checkpoint)
         note_kept_work()
+        trainer.args.eval_on_start = False  # that was before the checkpoint
     started = time.monotonic()
-    _train(trainer, options, None if checkpoint is None else str(checkpoint))
+    if checkpoint is not None and is_end_of_run(checkpoint):
+        _take_over(trainer, recorder, checkpoint)
+    else:
+        _train(trainer, options, checkpoint)
+    _save(trainer, options)
     manifest.seconds += round(time.monotonic() - started, 1)
     manifest.steps = trainer.state.global_step
+    manifest.best_step = trainer.state.best_global_step
     manifest.losses = recorder.losses
     manifest.peak_memory = peak_memory(manifest.device)
     tokens = (manifest.steps - first) * options.preset.batch * tokens_per_sequence
@@ -105,16 +130,27 @@ def fit(
     return manifest
 
 
-def _train(
-    trainer: BaizeSftTrainer | BaizeDpoTrainer, options: TrainerOptions, checkpoint: str | None
-) -> None:
+def _take_over(trainer: BaizeTrainer, recorder: LossRecorder, checkpoint: Path) -> None:
+    """Give ``trainer`` the results of a run that was interrupted after its last step. transformers
+    would train one step more."""
+    trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE))
+    recorder.recall(trainer.state)
+    step = trainer.state.best_global_step or trainer.state.global_step
+    weights = checkpoint_of(checkpoint.parent, step)
+    trainer.model.load_adapter(str(weights), trainer.model.active_adapter)
+
+
+def _save(trainer: BaizeTrainer, options: TrainerOptions) -> None:
+    if trainer.is_world_process_zero():
+        with explain_write_errors(options.folder):
+            trainer.model.save_pretrained(options.folder)
+            write_trained_prompt(options.prompt, options.folder)
+
+
+def _train(trainer: BaizeTrainer, options: TrainerOptions, checkpoint: Path | None) -> None:
     try:
         with explain_out_of_memory(trainer, options.preset, checkpointing=options.checkpointing):
-            trainer.train(resume_from_checkpoint=checkpoint)
-            if trainer.is_world_process_zero():
-                with explain_write_errors(options.folder):
-                    trainer.model.save_pretrained(options.folder)
-                    write_trained_prompt(options.prompt, options.folder)
+            trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except LossNotFinite as error:
         kept = last_checkpoint(options.folder / CHECKPOINTS)
         saved = f"The last good weights are in {kept}" if kept else "Nothing was saved yet"

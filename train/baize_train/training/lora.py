@@ -11,6 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.training.base_model import load_base
+from baize_train.training.kernels import NO_KERNELS, Kernels
 from baize_train.training.run import TrainingRun
 
 
@@ -57,14 +58,14 @@ def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
         ) from error
 
 
-def load_merged(base: Path, adapter: Path) -> Any:
+def load_merged(base: Path, adapter: Path, kernels: Kernels = NO_KERNELS) -> Any:
     """``base`` with ``adapter`` merged into its weights in memory, all of them frozen.
 
     Raises:
         TrainError: ``adapter`` is not an adapter of ``base``.
     """
     try:
-        model = PeftModel.from_pretrained(load_base(base), str(adapter))
+        model = PeftModel.from_pretrained(load_base(base, kernels=kernels), str(adapter))
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainError(
             f"{adapter} is not an adapter of {base}: {clean_line(str(error), 300)}"

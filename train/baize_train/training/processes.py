@@ -10,6 +10,11 @@ def is_main_process() -> bool:
     return os.environ.get("RANK", "0") == "0"
 
 
+def count_processes() -> int:
+    """How many processes this run has."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_only_process() -> bool:
     """Whether there is no other process of this run."""
-    return os.environ.get("WORLD_SIZE", "1") == "1"
+    return count_processes() == 1

@@ -39,7 +39,10 @@ class LossRecorder(TrainerCallback):  # type: ignore[misc]
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> None:
         self._started = time.monotonic()
-        # A resumed run has the losses before its checkpoint.
+        self.recall(state)
+
+    def recall(self, state: TrainerState) -> None:
+        """Take over the losses that a resumed run had before its checkpoint."""
         points = (_loss_point(row) for row in state.log_history)
         self.losses = [point for point in points if point is not None]
 
@@ -66,6 +69,20 @@ class LossRecorder(TrainerCallback):  # type: ignore[misc]
         if state.is_world_process_zero:
             seconds = time.monotonic() - self._started
             self._report(StepProgress(state.global_step, state.max_steps, seconds), self.losses)
+
+
+class SaveEvery(TrainerCallback):  # type: ignore[misc]
+    """Saves checkpoints at further steps than the evaluations, after which transformers saves them
+    if the best one is to be kept."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+    ) -> None:
+        if state.global_step % self._steps == 0:
+            control.should_save = True
 
 
 def _loss_point(row: dict[str, Any]) -> LossPoint | None:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.trained_prompt import TrainedPrompt
-from baize_train.corpus.dialogues import Dialogue
+from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.corpus.reading import NO_MAP, read_dialogues
 from baize_train.corpus.record_formats import FieldMap
 from baize_train.errors import TrainError
@@ -23,8 +23,10 @@ from baize_train.tokens.token_sets import TokenSet, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
+from baize_train.training.kernels import NO_KERNELS, Kernels
 from baize_train.training.presets import ADDED_LATER, Preset, PresetName
 from baize_train.training.processes import is_main_process
+from baize_train.training.reporting import ReportTarget
 from baize_train.training.run_manifest import (
     DataFile,
     RunManifest,
@@ -39,6 +41,23 @@ class TrainingData(Struct, frozen=True):
 
     dialogues: list[Dialogue] = []
     files: list[DataFile] = []
+
+
+class Evaluations(Struct, frozen=True):
+    """When the held-out loss is measured, and what follows from it."""
+
+    every: int | None = None
+    """Steps between two of them; None is a fifth of the run."""
+    keep_best: bool = False
+    """Keep the weights with the lowest loss instead of the last ones."""
+    patience: int | None = None
+    """Stop after so many evaluations in a row without a lower loss; None never stops."""
+    questions: list[list[Turn]] = []
+    """Dialogues that end with a question; the model answers them each time."""
+
+    def interval(self, steps: int) -> int:
+        """Steps between two evaluations of a run of ``steps`` steps."""
+        return self.every or max(1, steps // 5)
 
 
 class TrainingRun(Struct, frozen=True):
@@ -67,6 +86,10 @@ class TrainingRun(Struct, frozen=True):
     """What other programs know the base by, if not by its path."""
     save_every: int | None = None
     """Steps between checkpoints; None chooses."""
+    evaluations: Evaluations = Evaluations()
+    kernels: Kernels = NO_KERNELS
+    report_to: ReportTarget | None = None
+    """Where losses are reported besides the manifest."""
 
 
 class TokenizedData(NamedTuple):
@@ -116,6 +139,9 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
     if not train.dialogues:
         reasons = "; ".join(train.counts.left_out) or "there are none"
         raise TrainError(f"no dialogue can be trained on: {reasons}")
+    if run.evaluations.keep_best and not held_out.dialogues:
+        reasons = "; ".join(held_out.counts.left_out)
+        raise TrainError(f"no held-out dialogue can tell which weights are best: {reasons}")
     return TokenizedData(train, held_out, TrainedPrompt(format.name, format.system))
 
 
@@ -163,6 +189,10 @@ def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
     if run.adapter is not None:
         digest = sha256_digest(run.adapter / WEIGHTS)
         more = {"continues": str(run.adapter), "continues_sha256": digest}
+    if run.evaluations.keep_best:  # only then do evaluations affect the weights
+        more["keep_best"] = True
+        more["eval_every"] = run.evaluations.interval(steps)
+        more["patience"] = run.evaluations.patience
     return {
         "preset": run.preset_name,
         **preset,

@@ -31,7 +31,7 @@ _PACKAGES = (
     "llama-cpp-python",
 )
 _BLOCK_BYTES = 1 << 20
-RunKind = Literal["finetune", "sdf", "dpo"]
+RunKind = Literal["finetune", "sdf", "dpo", "kto"]
 
 
 class DataFile(Struct, frozen=True):
@@ -70,6 +70,8 @@ class RunManifest(Struct):
     parameters: int = 0
     trainable: int = 0
     steps: int = 0
+    best_step: int | None = None
+    """The step whose weights were kept for their held-out loss; None if they are the last ones."""
     losses: list[LossPoint] = []
     seconds: float = 0.0
     tokens_per_second: float = 0.0
@@ -85,6 +87,12 @@ class RunManifest(Struct):
         # Compared as JSON, because a tuple read back from the file is a list.
         parts = [self.kind, self.base_sha256, self.settings, self.data, self.held_out]
         return msgspec.json.encode(parts, order="sorted")
+
+
+def best_step_text(manifest: RunManifest) -> str:
+    """Which step's weights were kept for their held-out loss, and what it is."""
+    loss = min(p.loss for p in manifest.losses if p.held_out and p.step == manifest.best_step)
+    return f"weights of step {manifest.best_step}, with the lowest held-out loss: {loss:.3f}"
 
 
 def package_versions() -> dict[str, str]:

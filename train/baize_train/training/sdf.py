@@ -19,7 +19,7 @@ from baize_train.errors import TrainError
 from baize_train.feedback.preferences import Method, Preference
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
-from baize_train.tokens.skip_reasons import SkipReason
+from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import choose_device, load_base
@@ -27,6 +27,7 @@ from baize_train.training.checkpoints import WEIGHTS
 from baize_train.training.fit import fit, fit_supervised, plan_training
 from baize_train.training.lora import add_lora, load_merged
 from baize_train.training.progress import LossRecorder, ReportStep
+from baize_train.training.reporting import prepare_reports
 from baize_train.training.run import (
     TrainingData,
     TrainingRun,
@@ -37,7 +38,6 @@ from baize_train.training.run import (
 )
 from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
 from baize_train.training.trainers import make_dpo_trainer
-from baize_tui.engine.protocol import PromptMessage
 
 DPO_BETA = 0.1
 """How strongly DPO keeps the model close to its reference."""
@@ -76,7 +76,8 @@ def _train_best(sdf: SdfRun, report: ReportStep) -> RunManifest:
     manifest = _describe(sdf, steps, data.train.counts)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = add_lora(_load_first(sdf), run)
+    prepare_reports(run.report_to, run.output)
+    model = add_lora(load_first(run, sdf.adapter), run)
     return fit_supervised(model, run, manifest, data, steps, report)
 
 
@@ -87,7 +88,8 @@ def _train_dpo(sdf: SdfRun, report: ReportStep) -> RunManifest:
     manifest = _describe(sdf, steps, counts)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    model = add_lora(_load_first(sdf), run)
+    prepare_reports(run.report_to, run.output)
+    model = add_lora(load_first(run, sdf.adapter), run)
     recorder = LossRecorder(report)
     options = plan_training(model, run, manifest, steps, prompt)
     dataset = datasets.Dataset.from_list(pairs)
@@ -96,11 +98,15 @@ def _train_dpo(sdf: SdfRun, report: ReportStep) -> RunManifest:
     return fit(trainer, options, manifest, recorder, tokens_per_pair)
 
 
-def _load_first(sdf: SdfRun) -> Any:
-    """The frozen model that the new LoRA goes on."""
-    if sdf.adapter is None:
-        return load_base(sdf.run.base, sdf.run.quantization)
-    return load_merged(sdf.run.base, sdf.adapter)
+def load_first(run: TrainingRun, adapter: Path | None) -> Any:
+    """The frozen model that the new LoRA goes on: the base of ``run``, with ``adapter`` in it.
+
+    Raises:
+        TrainError: see ``load_base`` and ``load_merged``.
+    """
+    if adapter is None:
+        return load_base(run.base, run.quantization, run.kernels)
+    return load_merged(run.base, adapter, run.kernels)
 
 
 def _tokenize_pairs(
@@ -121,13 +127,13 @@ def _tokenize_pairs(
             if preference.margin < least_margin or preference.best == preference.worst:
                 counts.count_skipped(SkipReason.NO_MARGIN)
                 continue
-            question = [PromptMessage(turn.role, turn.content) for turn in preference.question]
-            prompt = tokenizer.prompt_ids(question)
+            try:
+                prompt = tokenizer.question_ids(preference.question, run.preset.max_length)
+            except UntrainableDialogue as error:
+                counts.count_skipped(str(error))
+                continue
             best = tokenizer.answer_ids(preference.best)
             worst = tokenizer.answer_ids(preference.worst)
-            if len(prompt) >= run.preset.max_length:
-                counts.count_skipped(SkipReason.QUESTION_TOO_LONG)
-                continue
             pairs.append({"prompt_ids": prompt, "chosen_ids": best, "rejected_ids": worst})
             counts.dialogues += 1
             counts.trained += len(best) + len(worst)
@@ -138,11 +144,11 @@ def _tokenize_pairs(
     return pairs, counts, TrainedPrompt(format.name, format.system)
 
 
-def _first_adapter(sdf: SdfRun) -> dict[str, Any]:
-    if sdf.adapter is None:
+def first_adapter_settings(adapter: Path | None) -> dict[str, Any]:
+    """The first LoRA among the settings that affect the weights."""
+    if adapter is None:
         return {}
-    digest = sha256_digest(sdf.adapter / WEIGHTS)
-    return {"adapter": str(sdf.adapter), "adapter_sha256": digest}
+    return {"adapter": str(adapter), "adapter_sha256": sha256_digest(adapter / WEIGHTS)}
 
 
 def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
@@ -154,7 +160,7 @@ def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
         base_sha256=sha256_digest(run.base),
         settings={
             **weight_settings(run, steps),
-            **_first_adapter(sdf),
+            **first_adapter_settings(sdf.adapter),
             "least_margin": sdf.least_margin,
             **sdf.feedback,
         },

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from datasets import Dataset
 from msgspec import Struct
 from safetensors import SafetensorError
 from tokenizers import Tokenizer, models
-from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainingArguments
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from transformers import (
+    EarlyStoppingCallback,
+    PreTrainedTokenizerFast,
+    PrinterCallback,
+    TrainingArguments,
+)
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.errors import TrainError
@@ -20,7 +26,8 @@ from baize_train.training.base_model import Device
 from baize_train.training.checkpoints import CHECKPOINTS
 from baize_train.training.memory import is_out_of_memory
 from baize_train.training.presets import Preset
-from baize_train.training.progress import LossRecorder
+from baize_train.training.progress import LossRecorder, SaveEvery
+from baize_train.training.reporting import ReportTarget
 
 
 class TrainerOptions(Struct, frozen=True):
@@ -37,6 +44,15 @@ class TrainerOptions(Struct, frozen=True):
     save_every: int
     """Steps between checkpoints."""
     device: Device
+    eval_every: int
+    """Steps between evaluations."""
+    keep_best: bool = False
+    """Keep the weights with the lowest held-out loss instead of the last ones."""
+    patience: int | None = None
+    """Stop after so many evaluations without a lower loss."""
+    liger: bool = False
+    """Use Liger's kernels."""
+    report_to: ReportTarget | None = None
     checkpointing: bool = False
     """Recompute activations instead of keeping them: slower, in less memory."""
 
@@ -74,7 +90,7 @@ def explain_write_errors(folder: Path) -> Iterator[None]:
 
 
 class _GuardedTrainer:
-    """What both trainers add to TRL's."""
+    """What all trainers add to TRL's."""
 
     def training_step(self, *arguments: Any, **named: Any) -> Any:
         loss = super().training_step(*arguments, **named)  # type: ignore[misc]
@@ -99,6 +115,35 @@ class BaizeDpoTrainer(_GuardedTrainer, DPOTrainer):  # type: ignore[misc]
         return dataset
 
 
+class BaizeKtoTrainer(_GuardedTrainer, KTOTrainer):  # type: ignore[misc]
+    """KTO on prompts and answers that are token ids already, as the chat client sends them."""
+
+    def _prepare_dataset(
+        self, dataset: Any, _processing_class: Any, args: KTOConfig, *_arguments: Any, **_named: Any
+    ) -> Any:
+        """``dataset`` with each prompt's mismatched answer, that of its neighbour in the batch.
+
+        KTO estimates from it how far the model has moved. TRL does this after its tokenization.
+        """
+        rows = dataset.to_list()
+        size = args.per_device_train_batch_size
+        for start in range(0, len(rows), size):
+            batch = rows[start : start + size]
+            for row, neighbour in zip(batch, [batch[-1], *batch[:-1]], strict=True):
+                row["KL_completion_ids"] = neighbour["completion_ids"]
+        return Dataset.from_list(rows)
+
+
+class KtoWeights(NamedTuple):
+    """How much the loss of an answer of each kind counts."""
+
+    good: float
+    bad: float
+
+
+BaizeTrainer = BaizeSftTrainer | BaizeDpoTrainer | BaizeKtoTrainer
+
+
 def make_sft_trainer(
     model: Any, options: TrainerOptions, data: Any, held_out: Any | None, recorder: LossRecorder
 ) -> BaizeSftTrainer:
@@ -117,6 +162,10 @@ def make_sft_trainer(
         callbacks=[recorder],
     )
     trainer.remove_callback(PrinterCallback)
+    if options.keep_best:
+        trainer.add_callback(SaveEvery(options.save_every))
+    if options.patience is not None:
+        trainer.add_callback(EarlyStoppingCallback(options.patience))
     return trainer
 
 
@@ -139,13 +188,34 @@ def make_dpo_trainer(
     return trainer
 
 
+def make_kto_trainer(
+    model: Any, options: TrainerOptions, data: Any, weights: KtoWeights, recorder: LossRecorder
+) -> BaizeKtoTrainer:
+    """A trainer on a dataset with the columns ``prompt_ids``, ``completion_ids`` and ``label``."""
+    trainer = BaizeKtoTrainer(
+        model=model,
+        args=KTOConfig(
+            **_arguments(options, evaluate=False),
+            max_length=options.preset.max_length,
+            desirable_weight=weights.good,
+            undesirable_weight=weights.bad,
+        ),
+        train_dataset=data,
+        processing_class=_padding_tokenizer(),
+        callbacks=[recorder],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
 def _arguments(options: TrainerOptions, *, evaluate: bool) -> dict[str, Any]:
     preset, on_cpu = options.preset, options.device == "cpu"
     processes = TrainingArguments(output_dir=str(options.folder), use_cpu=on_cpu).world_size
     micro_batch, accumulation = preset.split_batch(processes)
     on_gpu = options.device == "cuda"
     return {
-        "output_dir": str(options.folder / CHECKPOINTS),
+        # The path of the best checkpoint is kept in others, for runs from any folder.
+        "output_dir": str(options.folder.absolute() / CHECKPOINTS),
         "max_steps": options.steps,
         "per_device_train_batch_size": micro_batch,
         "per_device_eval_batch_size": micro_batch,
@@ -164,13 +234,20 @@ def _arguments(options: TrainerOptions, *, evaluate: bool) -> dict[str, Any]:
         "logging_steps": max(1, options.steps // 100),
         "logging_nan_inf_filter": False,
         "eval_strategy": "steps" if evaluate else "no",
-        "eval_steps": max(1, options.steps // 5),
+        "eval_steps": options.eval_every,
         "eval_on_start": evaluate,
         "save_strategy": "steps",
-        "save_steps": options.save_every,
+        # The best weights are known after an evaluation, and have to be in a checkpoint then.
+        "save_steps": options.eval_every if options.keep_best else options.save_every,
         "save_total_limit": 2,
+        "load_best_model_at_end": options.keep_best,
+        "metric_for_best_model": "loss" if options.keep_best else None,
+        # The evaluations that early stopping has counted.
+        "restore_callback_states_from_checkpoint": options.patience is not None,
         "disable_tqdm": True,
-        "report_to": [],
+        "report_to": [options.report_to] if options.report_to else [],
+        "use_liger_kernel": options.liger,
+        "run_name": options.folder.absolute().name,
         "dataloader_pin_memory": on_gpu,
     }
 

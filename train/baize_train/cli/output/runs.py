@@ -6,18 +6,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from baize_shared.printing import print_json, print_line
+from baize_shared.sizes import size_text
 from baize_train.tokens.token_sets import TokenCounts
+from baize_train.training.memory_estimate import MemoryEstimate, MemoryEstimates
 from baize_train.training.run import TrainingRun
-from baize_train.training.run_manifest import RunManifest
+from baize_train.training.run_manifest import RunManifest, best_step_text
 
 
-def print_training_plan(counts: TokenCounts, steps: int, batch: int, *, json: bool) -> None:
+def print_training_plan(
+    counts: TokenCounts, steps: int, batch: int, memory: MemoryEstimates | None, *, json: bool
+) -> None:
     """The result of ``finetune --dry-run``."""
     if json:
-        print_json({"tokens": counts, "steps": steps})
+        print_json({"tokens": counts, "steps": steps, "memory": memory})
         return
     _print_counts(counts)
     print_line(f"{steps} steps of {batch} sequences")
+    if memory is None:
+        print_line("memory: not known for this architecture")
+        return
+    for where, estimate in (("a processor", memory.cpu), ("a GPU", memory.gpu)):
+        if estimate is not None:
+            print_line(_memory_text(where, estimate))
+
+
+def _memory_text(where: str, estimate: MemoryEstimate) -> str:
+    parts = {
+        "weights": estimate.weights,
+        "adapter and optimizer": estimate.adapter,
+        "activations": estimate.activations,
+        "program": estimate.program,
+    }
+    listed = ", ".join(f"{size_text(size)} {name}" for name, size in parts.items() if size)
+    return f"memory on {where}: about {size_text(estimate.total)} ({listed})"
 
 
 def print_run(
@@ -44,12 +65,15 @@ def print_run(
         print_line(
             f"loss on held-out dialogues: {held_out[0]:.3f} before, {held_out[-1]:.3f} after"
         )
+    if manifest.best_step is not None:
+        print_line(best_step_text(manifest))
     print_line(
         f"{manifest.trainable:,} of {manifest.parameters:,} parameters trained, "
         f"{manifest.steps} steps, {manifest.seconds:,.0f} s, "
         f"{manifest.tokens_per_second:,.0f} tokens/s"
     )
-    print_line(f"{run.output}: the adapter, with run.json and loss.png")
+    files = ["run.json", "loss.png", *(["samples.jsonl"] if run.evaluations.questions else [])]
+    print_line(f"{run.output}: the adapter, with {', '.join(files[:-1])} and {files[-1]}")
     options = " ".join(f"--adapter {adapter}" for adapter in adapters)
     print_line(
         f"next: baize-convert merge {run.base} {options} --outtype Q4_K_M --output mine.gguf"

@@ -1,0 +1,83 @@
+"""Answers that a person marked as good or bad, in TRL's unpaired preference format."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from baize_train.corpus.dialogues import Turn
+from baize_train.corpus.file_records import is_pickle, read_records
+from baize_train.corpus.messages import UnreadableRecord
+from baize_train.corpus.reading import NO_MAP
+from baize_train.corpus.record_formats import FieldMap, parse_record
+from baize_train.errors import warn
+
+_LABEL = "label"
+_SHOWN = 20
+"""Warnings about single records."""
+
+
+class MarkedAnswer(Struct, frozen=True):
+    """An answer to the last of some turns."""
+
+    question: list[Turn]
+    answer: str
+    good: bool
+
+
+def has_marks(file: Path) -> bool:
+    """Whether the first record of ``file`` is an answer with a ``label``.
+
+    Raises:
+        TrainError: see ``read_records``.
+    """
+    if is_pickle(file):
+        return False
+    first = next((record.value for record in read_records(file) if not record.problem), None)
+    return isinstance(first, dict) and _LABEL in first
+
+
+def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedAnswer]:
+    """The marked answers in ``files``; other records are reported and skipped.
+
+    Raises:
+        TrainError: see ``read_records``.
+    """
+    marks: list[MarkedAnswer] = []
+    problems: list[str] = []
+    for file in files:
+        for record in read_records(file):
+            try:
+                if record.problem:
+                    raise UnreadableRecord(record.problem)
+                marks.append(_parse_mark(record.value, file.name, fields))
+            except UnreadableRecord as error:
+                problems.append(f"{file.name}:{record.line}: {error}; skipped")
+    _report(problems)
+    return marks
+
+
+def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
+    label = record.get(_LABEL) if isinstance(record, dict) else None
+    if label not in (True, False):
+        raise UnreadableRecord("its label is neither true nor false")
+    unlabelled = {name: value for name, value in record.items() if name != _LABEL}
+    # Other records have no reader for a bad answer: nobody may train on it by mistake.
+    *question, answer = parse_record(unlabelled, source, fields, Counter()).messages
+    if answer.role != "assistant" or not answer.content.strip():
+        raise UnreadableRecord("it ends without an answer")
+    if not question or not question[-1].content.strip():
+        raise UnreadableRecord("nothing is asked in it")
+    return MarkedAnswer(question, answer.content, bool(label))
+
+
+def _report(problems: list[str]) -> None:
+    for problem in islice(problems, _SHOWN):
+        warn(problem)
+    if len(problems) > _SHOWN:
+        warn(f"{len(problems) - _SHOWN} more invalid records were skipped")
