@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from babel.messages.pofile import read_po
+from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -20,6 +21,7 @@ from tests.app.model_list import plan_of
 from tests.app.pilot import RunApp, client, notices, say, screen, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
+from tests.translation.update_catalogs import forms
 
 pytestmark = pytest.mark.usefixtures("in_chinese")
 
@@ -59,8 +61,7 @@ def _english_parts() -> list[str]:
     parts: set[str] = set()
     with catalog_file("zh").with_suffix(".po").open("rb") as opened:
         for message in read_po(opened):
-            ids = message.id if isinstance(message.id, tuple) else (message.id,)
-            for text in (id for id in ids if id != message.string):
+            for text in (id for id in forms(message.id) if id != message.string):
                 literals = (literal for literal, *_ in string.Formatter().parse(text))
                 parts.update(part.strip(" ·:,.;“”()") for part in literals if " " in part.strip())
     return sorted(part for part in parts if len(re.findall(r"[A-Za-z]{2,}", part)) > 1)
@@ -209,8 +210,6 @@ async def test_no_word_is_cut_in_a_small_terminal(run_app: RunApp, action: str) 
 
 
 async def test_labels_of_settings_fit_into_their_column(run_app: RunApp) -> None:
-    from rich.cells import cell_len
-
     async with run_app(ScriptedEngine("好。"), SMALL) as pilot:
         await screen(pilot).run_command("settings")
         await wait_until(lambda: pilot.app.screen.query(OptionRow), "the rows")
