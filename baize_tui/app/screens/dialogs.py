@@ -17,6 +17,7 @@ from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import ACTION_GROUPS, OTHER_KEYS, Action, keys_text
+from baize_tui.app.line_breaks import has_ideographs, line_ends
 from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.translation import msg, tr
 
@@ -196,7 +197,9 @@ class HelpScreen(Dialog[None]):
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
     """The lines of ``text``, of at most ``width`` cells each."""
-    return (line.plain.rstrip() for line in Content(text).wrap(width))
+    content = Content(text)
+    lines = content.divide(line_ends(text, width)) if has_ideographs(text) else content.wrap(width)
+    return (line.plain.rstrip() for line in lines)
 
 
 class Columns(Static):
