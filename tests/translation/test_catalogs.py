@@ -12,7 +12,7 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
 from baize_tui.translation import CATALOGS, catalog_file
-from tests.translation.messages import messages_in, messages_in_code
+from tests.translation.messages import messages_in, messages_in_code, messages_shown
 from tests.translation.update_catalogs import forms, messages
 
 HOW = "run: python -m tests.translation.update_catalogs; then translate what it prints"
@@ -55,6 +55,13 @@ def test_translations_have_the_fields_of_their_messages(catalog: Catalog) -> Non
         wanted = _fields(forms(message.id)[-1])
         for form in forms(message.string):
             assert _fields(form) == wanted, message.id
+
+
+def test_every_message_gets_values_for_its_fields() -> None:
+    shown = list(messages_shown())
+    assert len(shown) > 400
+    wrong = [each for each in shown if not _fields(each.text) <= each.values]
+    assert wrong == []
 
 
 def test_translations_keep_blanks_and_line_ends(catalog: Catalog) -> None:

@@ -199,8 +199,7 @@ class MessageCommands:
             return
         number %= len(blocks)
         self._copied = message_id, number, time.monotonic() + _COPY_AGAIN_S
-        which = tr(BLOCK, number=number + 1, count=len(blocks)) if len(blocks) > 1 else ""
-        self._copy_text(blocks[number], which)
+        self._copy_text(blocks[number], (number + 1, len(blocks)))
 
     def has_code(self, turn: Turn) -> bool:
         """Whether the message has a code block."""
@@ -208,12 +207,16 @@ class MessageCommands:
 
         return bool(code_blocks(turn.markdown))
 
-    def _copy_text(self, text: str, what: str = "") -> None:
+    def _copy_text(self, text: str, block: tuple[int, int] = (1, 1)) -> None:
+        """Copy ``text``, which is a code block of several: the number of it, and how many."""
         from baize_tui.app.services.clipboard import copy_text
 
         screen = self._surface.screen
         notice = copy_text(screen.app, text, self._surface.state.paths.cache)
-        screen.notify(f"{what}{notice}", markup=False)
+        number, count = block
+        if count > 1:
+            notice = tr(BLOCK, number=number, count=count, notice=notice)
+        screen.notify(notice, markup=False)
 
     # --- viewing --------------------------------------------------------------------------------
 
