@@ -33,12 +33,16 @@ class TimeLeft:
 
     def after(self, done: float) -> str:
         """Words such as ``12 s left`` for work that is ``done`` (0.0 to 1.0); empty at first."""
+        seconds = self.seconds_after(done)
+        return "" if seconds is None else f"{duration_text(seconds)} left"
+
+    def seconds_after(self, done: float) -> float | None:
+        """The seconds that work which is ``done`` (0.0 to 1.0) still takes; None at first."""
         now = monotonic()
         if self._began is None or done < self._began[1]:
             self._began = (now, done)
-            return ""
+            return None
         began, before = self._began
         if now - began < _SPEED_AFTER_S or done <= before:
-            return ""
-        seconds = (now - began) / (done - before) * (1 - done)
-        return f"{duration_text(seconds)} left"
+            return None
+        return (now - began) / (done - before) * (1 - done)

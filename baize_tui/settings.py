@@ -17,6 +17,7 @@ from msgspec import Meta, Struct, field
 from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, MOST_THREADS
 from baize_shared.one_line_error import OneLineError
 from baize_shared.toml_files import TomlError, decode_toml, read_toml
+from baize_tui.translation import Language
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "summarize", "shift", "stop"]
@@ -287,6 +288,13 @@ class LookSettings(Struct, frozen=True, forbid_unknown_fields=True):
             "Theme", "baize-dark, baize-light, a theme of Textual, or one from the folder themes"
         ),
     ] = "baize-dark"
+    language: Annotated[
+        Language,
+        _about(
+            "Language",
+            "Language of the client from its next start on: en, zh, or auto for the locale's",
+        ),
+    ] = "auto"
     reasoning: Annotated[
         Reasoning, _about("Reasoning", "Whether the reasoning of a model is shown folded or open")
     ] = "folded"

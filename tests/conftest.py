@@ -16,6 +16,7 @@ from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
 from baize_tui.paths import Paths, project_paths
+from baize_tui.translation import choose_language
 from tests.made_once import made_once
 
 pytest_plugins = ["tests.suite_end", "tests.sweeps"]
@@ -70,9 +71,18 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder of its own for each test."""
     folder = tmp_path / "home"
     monkeypatch.setenv("BAIZE_HOME", str(folder))
+    monkeypatch.setenv("LANGUAGE", "en")  # whatever the locale of the tests is
     # Else every test that loads a model would first run the trial, in its own home.
     monkeypatch.setenv("BAIZE_FLASH_ATTENTION", "on")
     return folder
+
+
+@pytest.fixture
+def in_chinese() -> Iterator[None]:
+    """The client in Chinese."""
+    choose_language("zh")
+    yield
+    choose_language("en")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from baize_tui.app.taken_keys import TAKERS
 from baize_tui.settings import SettingsError
+from baize_tui.translation import msg
 
 
 class Action(Struct, frozen=True):
@@ -138,10 +139,10 @@ _CLIENT = (
     Action("quit", "ctrl+q", "Quit", "Quit; conversations are saved", "f10"),
 )
 ACTION_GROUPS: tuple[tuple[str, tuple[Action, ...]], ...] = (
-    ("Ask and answer", _ASKING),
-    ("Messages", _MESSAGES),
-    ("Conversations", _CONVERSATIONS),
-    ("The client", _CLIENT),
+    (msg("Ask and answer"), _ASKING),
+    (msg("Messages"), _MESSAGES),
+    (msg("Conversations"), _CONVERSATIONS),
+    (msg("The client"), _CLIENT),
 )
 """All actions, by what they are about."""
 ACTIONS: tuple[Action, ...] = tuple(action for _, group in ACTION_GROUPS for action in group)
@@ -154,60 +155,63 @@ APP_ACTIONS = frozenset({"quit"})
 KeyRows = tuple[tuple[str, str], ...]
 
 PROMPT_KEYS: KeyRows = (
-    ("enter", "Send the message; during an answer: queue it"),
-    ("enter, on an empty prompt", "Send the message that waits"),
-    ("shift+enter, ctrl+j", "Insert a new line"),
-    ("up, on an empty prompt", "Edit the queued, else your last message"),
-    ("tab, after a /", "Complete the command"),
-    ("tab, on an empty prompt", "Take an example of the welcome"),
-    ("@, at the beginning of a word", "Choose a file: up, down and tab; esc closes the list"),
-    ("space, before a /", "Write a message that begins with /"),
-    ("pageup, pagedown", "Scroll the conversation"),
-    ("ctrl+_, ctrl+y", "Undo and redo typing"),
-    ("ctrl+c", "Copy what is selected; else stop the answer"),
+    ("enter", msg("Send the message; during an answer: queue it")),
+    (msg("enter, on an empty prompt"), msg("Send the message that waits")),
+    ("shift+enter, ctrl+j", msg("Insert a new line")),
+    (msg("up, on an empty prompt"), msg("Edit the queued, else your last message")),
+    (msg("tab, after a /"), msg("Complete the command")),
+    (msg("tab, on an empty prompt"), msg("Take an example of the welcome")),
+    (
+        msg("@, at the beginning of a word"),
+        msg("Choose a file: up, down and tab; esc closes the list"),
+    ),
+    (msg("space, before a /"), msg("Write a message that begins with /")),
+    ("pageup, pagedown", msg("Scroll the conversation")),
+    ("ctrl+_, ctrl+y", msg("Undo and redo typing")),
+    ("ctrl+c", msg("Copy what is selected; else stop the answer")),
 )
 LIST_KEYS: KeyRows = (
-    ("letters", "Search the titles; ctrl+s then searches the messages"),
-    ("# and letters", "Search the tags"),
-    ("enter", "Open the conversation"),
-    ("delete, twice", "Delete it; undo and the trash restore it"),
-    ("escape", "Go back to the prompt; the list stays"),
+    (msg("letters"), msg("Search the titles; ctrl+s then searches the messages")),
+    (msg("# and letters"), msg("Search the tags")),
+    ("enter", msg("Open the conversation")),
+    (msg("delete, twice"), msg("Delete it; undo and the trash restore it")),
+    ("escape", msg("Go back to the prompt; the list stays")),
 )
 MAP_KEYS: KeyRows = (
-    ("letters", "Search the beginnings and names of the branches"),
-    ("enter", "Show the branch"),
-    ("f2", "Name the branch"),
-    ("f5", "Compare it with the next one that you press f5 on"),
-    ("delete, twice", "Delete the branch; alt+z restores it"),
+    (msg("letters"), msg("Search the beginnings and names of the branches")),
+    ("enter", msg("Show the branch")),
+    ("f2", msg("Name the branch")),
+    ("f5", msg("Compare it with the next one that you press f5 on")),
+    (msg("delete, twice"), msg("Delete the branch; alt+z restores it")),
 )
 FIND_KEYS: KeyRows = (
-    ("letters", "Find them: words, the last of which may go on"),
-    ("enter", "Walk through the matches; then / changes the words"),
-    ("n, down; N, up", "Next match; previous match"),
-    ("escape", "End it, and go back to the prompt"),
+    (msg("letters"), msg("Find them: words, the last of which may go on")),
+    ("enter", msg("Walk through the matches; then / changes the words")),
+    (msg("n, down; N, up"), msg("Next match; previous match")),
+    ("escape", msg("End it, and go back to the prompt")),
 )
 MOUSE: KeyRows = (
-    ("a message", "Select it"),
-    ("a folded line", "Unfold it"),
-    ("text, dragging or twice", "Select it; ctrl+c copies it, esc ends that"),
-    ("‹ or › below a message", "Show another branch"),
-    ("how an answer was made", "Show all of it"),
-    ("copy above a code block", "Copy the code"),
-    ("a key in the status line", "Run its command"),
-    ("the rest of that line", "Search the commands"),
+    (msg("a message"), msg("Select it")),
+    (msg("a folded line"), msg("Unfold it")),
+    (msg("text, dragging or twice"), msg("Select it; ctrl+c copies it, esc ends that")),
+    (msg("‹ or › below a message"), msg("Show another branch")),
+    (msg("how an answer was made"), msg("Show all of it")),
+    (msg("copy above a code block"), msg("Copy the code")),
+    (msg("a key in the status line"), msg("Run its command")),
+    (msg("the rest of that line"), msg("Search the commands")),
 )
 KEY_DOES_NOTHING: KeyRows = (
-    ("the second key", "Works where tmux, macOS or a terminal take the first"),
-    ("the / command", "Works everywhere, and so does the palette"),
-    ("alt, on macOS", "Needs Option as Meta key in the terminal's settings"),
+    (msg("the second key"), msg("Works where tmux, macOS or a terminal take the first")),
+    (msg("the / command"), msg("Works everywhere, and so does the palette")),
+    (msg("alt, on macOS"), msg("Needs Option as Meta key in the terminal's settings")),
 )
 OTHER_KEYS: tuple[tuple[str, KeyRows], ...] = (
-    ("In the prompt", PROMPT_KEYS),
-    ("In the list of conversations", LIST_KEYS),
-    ("While you find in a conversation", FIND_KEYS),
-    ("In the branch map", MAP_KEYS),
-    ("Click with the mouse", MOUSE),
-    ("If a key does nothing", KEY_DOES_NOTHING),
+    (msg("In the prompt"), PROMPT_KEYS),
+    (msg("In the list of conversations"), LIST_KEYS),
+    (msg("While you find in a conversation"), FIND_KEYS),
+    (msg("In the branch map"), MAP_KEYS),
+    (msg("Click with the mouse"), MOUSE),
+    (msg("If a key does nothing"), KEY_DOES_NOTHING),
 )
 """Keys and clicks that are no actions, in parts with titles."""
 

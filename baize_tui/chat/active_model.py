@@ -26,6 +26,7 @@ from baize_tui.engine.client import Engine, ModelSpec
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.settings import ModelSettings
 from baize_tui.store.records import Conversation
+from baize_tui.translation import tr
 
 
 class Catalog(Protocol):
@@ -110,7 +111,7 @@ class ActiveModel:
             NoModelLoaded: there is none.
         """
         if self.running is None:
-            raise NoModelLoaded("no model is loaded; choose one and continue")
+            raise NoModelLoaded(tr("no model is loaded; choose one and continue"))
         return self.running
 
     def required_by(
@@ -185,7 +186,7 @@ class ActiveModel:
         """What to call the loaded model, and that of ``conversation``: with their folders or hosts
         if both have the same name, as files on the hub often do."""
         model = self.require().model
-        own = conversation.model or "no model"
+        own = conversation.model or tr("no model")
         if own != model.name or conversation.model_path is None:
             return model.name, own
         return _with_place(model.name, model.location), _with_place(own, conversation.model_path)
@@ -301,7 +302,7 @@ class ActiveModel:
         try:
             path = find_draft(model, self.settings.draft, self._catalog.find_model)
         except CatalogError as error:
-            self._engine.on_notice(f"no draft model is used: {error}")
+            self._engine.on_notice(tr("no draft model is used: {why}", why=error))
             return ""
         return "" if path is None else str(path)
 

@@ -10,11 +10,12 @@ from msgspec import Struct
 
 from baize_shared.sanitizer import clean_text
 from baize_tui.chat.active_model import RunningModel
-from baize_tui.chat.context import History, reserve_for_answer
+from baize_tui.chat.context import SHORTEN, SHORTEN_OR_ENLARGE, History, reserve_for_answer
 from baize_tui.chat.formats import build_prompt, format_named
 from baize_tui.engine.protocol import AdapterUse, Generate, Prompt, Warm
 from baize_tui.settings import Overflow, Sampling
 from baize_tui.store.records import Conversation, Message
+from baize_tui.translation import tr
 
 if TYPE_CHECKING:
     from baize_tui.chat.forms import PreparedForm
@@ -118,8 +119,8 @@ class AnswerPlan(Struct, frozen=True):
     def advice_if_too_long(self) -> str:
         """What the person can do where not even the last question fits."""
         if self.running.model.recipe.server is not None:
-            return "Shorten it"
-        return "Shorten it, or set a larger model.context"
+            return tr(SHORTEN)
+        return tr(SHORTEN_OR_ENLARGE)
 
     def prompt(self, history: History) -> Prompt:
         tokenizer = self.running.loaded.tokenizer

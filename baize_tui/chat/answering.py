@@ -45,6 +45,7 @@ from baize_tui.engine.protocol import Prefilling, ThreadsChosen
 from baize_tui.settings import SettingsError
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import FinalState, Message
+from baize_tui.translation import msg, tr
 
 _EXPECTED_FAILURES = (
     CatalogError,
@@ -297,6 +298,12 @@ class Answering:
         )
 
 
+CONTEXT_FULL = msg(
+    "the context is full: {tokens} of {context} tokens, and room for the answer. Delete or branch "
+    "earlier, start a new conversation, or set overflow to drop or summarize"
+)
+
+
 def _check_may_cut(plan: AnswerPlan, failure: EngineFailure) -> None:
     """Check that turns may leave the context, for which the prompt is too long.
 
@@ -304,8 +311,5 @@ def _check_may_cut(plan: AnswerPlan, failure: EngineFailure) -> None:
         ContextFull: the conversation is set to drop nothing.
     """
     if plan.overflow == "stop":
-        raise ContextFull(
-            f"the context is full: {failure.tokens} of {failure.n_ctx or plan.n_ctx} tokens, "
-            "and room for the answer. Delete or branch earlier, start a new conversation, or set "
-            "overflow to drop or summarize"
-        )
+        n_ctx = failure.n_ctx or plan.n_ctx
+        raise ContextFull(tr(CONTEXT_FULL, tokens=failure.tokens, context=n_ctx))

@@ -47,6 +47,7 @@ from baize_tui.settings import Settings
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Attachment, Conversation
+from baize_tui.translation import tr
 
 if TYPE_CHECKING:
     from baize_tui.catalog.personas import Persona
@@ -140,7 +141,7 @@ class Chat:
         except CatalogError as error:
             if chosen is None:
                 raise
-            raise CatalogError(f"the default model of the settings: {error}") from error
+            raise CatalogError(tr("the default model of the settings: {why}", why=error)) from error
 
     async def use_model(
         self, model: CatalogModel, progress: Callable[[float], None] | None = None

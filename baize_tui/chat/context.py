@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from baize_tui.engine.client import EngineFailure
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
 
 _FILL_AFTER_DROP = 0.75
 """How full the context may be after turns were dropped, so that the next question need not drop
@@ -98,13 +99,37 @@ def _split(messages: Sequence[Message], first: int) -> tuple[list[Message], list
     return kept, dropped
 
 
+SHORTEN = msg("Shorten it")
+SHORTEN_OR_ENLARGE = msg("Shorten it, or set a larger model.context")
+_TOO_LONG = {
+    (False, False): msg(
+        "the message is too long: with the system prompt it has {tokens} tokens, and {reserve} are "
+        "reserved for the answer, but the context has {context}. {advice}"
+    ),
+    (True, False): msg(
+        "the message is too long: with the pinned turns and the system prompt it has {tokens} "
+        "tokens, and {reserve} are reserved for the answer, but the context has {context}. {advice}"
+    ),
+    (False, True): msg(
+        "the message is too long: with the summary and the system prompt it has {tokens} tokens, "
+        "and {reserve} are reserved for the answer, but the context has {context}. {advice}"
+    ),
+    (True, True): msg(
+        "the message is too long: with the pinned turns, the summary and the system prompt it has "
+        "{tokens} tokens, and {reserve} are reserved for the answer, but the context has "
+        "{context}. {advice}"
+    ),
+}
+"""By whether there are pinned turns, and a summary."""
+
+
 async def first_to_keep(
     history: History,
     n_ctx: int,
     reserve: int,
     count: Count,
     spare: int = 0,
-    advice: str = "Shorten it, or set a larger model.context",
+    advice: str = "",
 ) -> int:
     """From which message of ``history`` on everything fits, with the pinned turns before it.
 
@@ -126,16 +151,15 @@ async def first_to_keep(
         first = await _first_that_fits(starts, room, count_from)
     if first is None:
         tokens = await count_from(starts[-1])
-        parts = ["the pinned turns"] if any(m.pinned for m in messages[:-1]) else []
-        parts += ["the summary"] if history.summary else []
-        others = f"{', '.join(parts)} and " if parts else ""
-        raise EngineFailure(
-            f"the message is too long: with {others}the system prompt it has {tokens} tokens, and "
-            f"{reserve} are reserved for the answer, but the context has {n_ctx}. {advice}",
-            "too_long",
-            tokens,
-            n_ctx,
+        has_pinned = any(message.pinned for message in messages[:-1])
+        why = tr(
+            _TOO_LONG[has_pinned, bool(history.summary)],
+            tokens=tokens,
+            reserve=reserve,
+            context=n_ctx,
+            advice=advice or tr(SHORTEN_OR_ENLARGE),
         )
+        raise EngineFailure(why, "too_long", tokens, n_ctx)
     return first
 
 

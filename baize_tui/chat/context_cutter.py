@@ -16,10 +16,12 @@ from baize_tui.engine.client import Engine, EngineFailure, Generation
 from baize_tui.engine.protocol import Count
 from baize_tui.settings import Overflow
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
 
 _STAND_IN = "…"
 """Takes the place of a summary that is not written yet, while tokens are counted."""
-_NO_ROOM = "there is no room for it"
+_NO_ROOM = msg("there is no room for it")
+_LEFT_OUT = msg("the earlier one is left out: there is no room for it")
 
 
 class ContextCut(Struct, frozen=True):
@@ -78,7 +80,7 @@ class ContextCutter:
                         yield step
             except (EngineFailure, NoSummary) as error:
                 is_too_long = isinstance(error, EngineFailure) and error.kind == "too_long"
-                why = _NO_ROOM if is_too_long else str(error)
+                why = tr(_NO_ROOM) if is_too_long else str(error)
             else:
                 return
         yield await self._drop(plan, history, spare, why)
@@ -156,7 +158,7 @@ class ContextCutter:
                 yield Summarizing(done)
         cut = _cut_at(history.messages, first, writer.text)
         if not await self._fits(plan, cut.history, spare):
-            raise NoSummary(_NO_ROOM)
+            raise NoSummary(tr(_NO_ROOM))
         yield cut
 
     async def _drop(self, plan: AnswerPlan, history: History, spare: int, why: str) -> ContextCut:
@@ -172,7 +174,7 @@ class ContextCutter:
                 raise
             without = History(history.messages)
             first = await self._first_to_keep(plan, without, spare)
-            why = why or f"the earlier one is left out: {_NO_ROOM}"
+            why = why or tr(_LEFT_OUT)
             return _cut_at(history.messages, first, "", why)
         return _cut_at(history.messages, first, history.summary, why)
 

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
+
+GOES_TO_SERVER = msg("What you write goes to the server at {host}, on this computer.")
+LEAVES = msg("What you write leaves this computer: it goes to {host}.")
+LEAVES_UNENCRYPTED = msg("What you write leaves this computer: it goes to {host}, unencrypted.")
 
 
 def where_words_go(model: CatalogModel | None) -> str:
     """Whether what is written to ``model`` leaves this computer, as a sentence."""
     address = model.recipe.address if model is not None else None
     if address is None:
-        return "Everything stays on this computer."
+        return tr("Everything stays on this computer.")
     if address.is_this_computer:
-        return f"What you write goes to the server at {address.host}, on this computer."
-    open_to_all = "" if address.is_encrypted else ", unencrypted"
-    return f"What you write leaves this computer: it goes to {address.host}{open_to_all}."
+        return tr(GOES_TO_SERVER, host=address.host)
+    return tr(LEAVES if address.is_encrypted else LEAVES_UNENCRYPTED, host=address.host)
 
 
 def has_answered(host: str, messages: Sequence[Message]) -> bool:

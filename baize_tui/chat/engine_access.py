@@ -11,6 +11,7 @@ from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.errors import StoppedBeforeStart
 from baize_tui.chat.events import EngineUse
 from baize_tui.engine.client import Generation
+from baize_tui.translation import tr
 
 
 class EngineAccess:
@@ -79,5 +80,7 @@ class QueuePlace:
                 changed.cancel()
                 stopped.cancel()
             if self._stopped.is_set() and not self._taking.done():
-                raise StoppedBeforeStart("stopped before it began; the question is not answered")
+                raise StoppedBeforeStart(
+                    tr("stopped before it began; the question is not answered")
+                )
         return None

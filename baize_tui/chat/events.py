@@ -6,9 +6,25 @@ from typing import Literal
 
 from msgspec import Struct
 
-from baize_shared.counts import count_text
 from baize_tui.engine.protocol import FinishReason, Prefilling, Stats, ThreadsChosen
+from baize_tui.measures import count_text
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, plural_msg, tr, tr_plural
+
+SUMMARIZED = plural_msg(
+    "the context is full: the oldest message was summarized",
+    "the context is full: the oldest {count} messages were summarized",
+)
+DROPPED = plural_msg(
+    "the context is full: the oldest message was dropped",
+    "the context is full: the oldest {count} messages were dropped",
+)
+NOT_SUMMARIZED = plural_msg(
+    "the context is full: the oldest message was dropped without a new summary: {why}",
+    "the context is full: the oldest {count} messages were dropped without a new summary: {why}",
+)
+WORDS_LEAVE = msg("your words leave this computer: they go to {host}")
+WORDS_LEAVE_WITH = msg("your words leave this computer: they go to {host}, with {messages}")
 
 
 class MessageSaved(Struct, frozen=True):
@@ -59,10 +75,11 @@ class TurnsDropped(Struct, frozen=True):
     def line(self) -> str:
         """What has left the context, for a person."""
         count = self.messages_dropped
-        oldest = "message was" if count == 1 else f"{count} messages were"
-        done = "summarized" if self.summarized else "dropped"
-        why = f" without a new summary: {self.why_no_summary}" if self.why_no_summary else ""
-        return f"the context is full: the oldest {oldest} {done}{why}"
+        if self.summarized:
+            return tr_plural(*SUMMARIZED, count)
+        if not self.why_no_summary:
+            return tr_plural(*DROPPED, count)
+        return tr_plural(*NOT_SUMMARIZED, count, why=self.why_no_summary)
 
 
 class WordsLeave(Struct, frozen=True):
@@ -77,10 +94,10 @@ class WordsLeave(Struct, frozen=True):
     @property
     def line(self) -> str:
         """For the person."""
-        earlier = f", with {count_text(self.messages - 1, 'earlier message')}"
-        return f"your words leave this computer: they go to {self.host}" + (
-            earlier if self.messages > 1 else ""
-        )
+        if self.messages == 1:
+            return tr(WORDS_LEAVE, host=self.host)
+        earlier = count_text(self.messages - 1, "earlier message")
+        return tr(WORDS_LEAVE_WITH, host=self.host, messages=earlier)
 
 
 class AnswerStarted(Struct, frozen=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from baize_shared.counts import count_text, counts_text
+from baize_shared.counts import counts_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.imports.documents import read_documents
@@ -19,7 +19,9 @@ from baize_tui.chat.imports.names import NAMES, ImportFormat
 from baize_tui.chat.imports.parsed import ImportedConversation
 from baize_tui.chat.imports.problems import ImportFailed
 from baize_tui.chat.imports.recognition import InvalidRecord, RecognizedFile, recognize
+from baize_tui.measures import count_text
 from baize_tui.store.records import ConversationTree
+from baize_tui.translation import msg, tr
 
 _AT_ONCE = 50
 """Conversations of one transaction: between two of them, other clients can write."""
@@ -53,27 +55,34 @@ class ImportSummary(Struct):
     """How much is in no text, by what it was."""
 
 
+HERE = msg("{count} here already: unchanged")
+HERE_OR_DELETED = msg("{count} here already, {deleted} of them deleted: unchanged")
+WITH_MORE = msg(
+    "{count} of them with more messages in the file: 'sessions import --copies' adds them as new "
+    "conversations"
+)
+LEFT_OUT = msg("left out conversation {place}: {why}")
+
+
 def summary_lines(summary: ImportSummary) -> Iterator[str]:
     """What an import has done, in sentences."""
     count = count_text(len(summary.imported), "conversation")
-    yield f"imported {count} from {summary.format}"
+    yield tr("imported {count} from {format}", count=count, format=summary.format)
     if summary.present:
-        trash = f", {summary.in_trash} of them deleted" if summary.in_trash else ""
-        yield f"{count_text(summary.present, 'conversation')} here already{trash}: unchanged"
+        present = count_text(summary.present, "conversation")
+        here = HERE_OR_DELETED if summary.in_trash else HERE
+        yield tr(here, count=present, deleted=summary.in_trash)
     if summary.with_more:
-        yield (
-            f"{summary.with_more} of them with more messages in the file: "
-            "'sessions import --copies' adds them as new conversations"
-        )
+        yield tr(WITH_MORE, count=summary.with_more)
     if summary.placeholders:
-        yield f"only named in the texts: {counts_text(summary.placeholders)}"
+        yield tr("only named in the texts: {counts}", counts=counts_text(summary.placeholders))
     if summary.left_out:
-        yield f"left out: {counts_text(summary.left_out)}"
+        yield tr("left out: {counts}", counts=counts_text(summary.left_out))
     for invalid in summary.invalid[:_MOST_SHOWN]:
-        title = f" ({clean_line(invalid.title, 60)})" if invalid.title else ""
-        yield f"left out conversation {invalid.place}{title}: {invalid.problem}"
+        place = f"{invalid.place} ({clean_line(invalid.title, 60)})"
+        yield tr(LEFT_OUT, place=place if invalid.title else invalid.place, why=invalid.problem)
     if (more := len(summary.invalid) - _MOST_SHOWN) > 0:
-        yield f"left out {more} more that are not valid"
+        yield tr("left out {count} more that are not valid", count=more)
 
 
 async def import_file(

@@ -31,10 +31,11 @@ from baize_tui.engine.protocol import (
     TokenChoice,
 )
 from baize_tui.store.records import AnswerContent, Conversation, Message
+from baize_tui.translation import msg, tr
 
-NO_TOKENS = "a person wrote this answer, or changed it: it has no tokens"
-OTHER_MODEL = "this answer was generated with another vocabulary than the loaded model's"
-NO_RECORD = "there is no record of how this answer was made"
+NO_TOKENS = msg("a person wrote this answer, or changed it: it has no tokens")
+OTHER_MODEL = msg("this answer was generated with another vocabulary than the loaded model's")
+NO_RECORD = msg("there is no record of how this answer was made")
 
 
 class ShownPrompt(Struct, frozen=True):
@@ -147,7 +148,7 @@ class Inspecting:
         """
         made = message.provenance
         if not made:
-            raise EngineFailure(NO_RECORD)
+            raise EngineFailure(tr(NO_RECORD))
         ids = self._ids(message)
         conversation, question, history = await self._before(message)
         sampling = {**made.get("sampling", {}), "seed": made.get("seed")}
@@ -229,9 +230,9 @@ class Inspecting:
         """
         loaded = self._active_model.loaded
         if not message.ids:
-            raise EngineFailure(NO_TOKENS)
+            raise EngineFailure(tr(NO_TOKENS))
         if loaded is not None and loaded.tokenizer and message.tokenizer != loaded.tokenizer:
-            raise EngineFailure(OTHER_MODEL)
+            raise EngineFailure(tr(OTHER_MODEL))
         return list(message.ids)
 
 

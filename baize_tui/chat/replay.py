@@ -12,27 +12,29 @@ from baize_shared.common_prefix import common_prefix_length
 from baize_shared.sanitizer import clean_line
 from baize_tui.engine.protocol import TokenChoice
 from baize_tui.store.records import Provenance
+from baize_tui.translation import msg, tr
 
 _LABELS: Mapping[str, str] = {
-    "model": "model",
-    "model_sha256": "model file",
-    "format": "prompt format",
-    "adapters": "adapters",
-    "prompt_tokens": "tokens of the prompt",
-    "reused_tokens": "tokens that were not read again",
-    "summary": "summary of older turns",
-    "shifted": "shifted KV cache",
-    "threads": "threads",
-    "threads_batch": "threads for prompts",
-    "gpu_layers": "GPU layers",
+    "model": msg("model"),
+    "model_sha256": msg("model file"),
+    "format": msg("prompt format"),
+    "adapters": msg("adapters"),
+    "prompt_tokens": msg("tokens of the prompt"),
+    "reused_tokens": msg("tokens that were not read again"),
+    "summary": msg("summary of older turns"),
+    "shifted": msg("shifted KV cache"),
+    "threads": msg("threads"),
+    "threads_batch": msg("threads for prompts"),
+    "gpu_layers": msg("GPU layers"),
     "backend": "llama.cpp",
     "baize_tui": "baize-tui",
-    "profile": "machine profile",
-    "flash_attention": "flash attention",
-    "kv_type": "KV cache",
-    "draft": "draft model",
+    "profile": msg("machine profile"),
+    "flash_attention": msg("flash attention"),
+    "kv_type": msg("KV cache"),
+    "draft": msg("draft model"),
 }
 """What can change an answer, by the name in its record."""
+_CHANGE = msg("{what}: {before}, now {now}")
 _LONGEST = 40
 
 
@@ -58,7 +60,7 @@ def changed_facts(made: Mapping[str, Any], now: Provenance) -> list[str]:
     """What a record says otherwise than ``now``; what it does not mention is left out."""
     facts = msgspec.to_builtins(now)
     return [
-        f"{label}: {_text(made[key])}, now {_text(facts[key])}"
+        tr(_CHANGE, what=tr(label), before=_text(made[key]), now=_text(facts[key]))
         for key, label in _LABELS.items()
         if key in made and made[key] != facts[key] and None not in (made[key], facts[key])
     ]
@@ -66,7 +68,7 @@ def changed_facts(made: Mapping[str, Any], now: Provenance) -> list[str]:
 
 def _text(value: object) -> str:
     if isinstance(value, bool):
-        return "on" if value else "off"
+        return tr("on") if value else tr("off")
     if isinstance(value, Mapping):
         value = ", ".join(f"{name} {scale}" for name, scale in value.items())
-    return clean_line(str(value), _LONGEST) or "none"
+    return clean_line(str(value), _LONGEST) or tr("none")

@@ -20,6 +20,7 @@ from baize_tui.engine.protocol import (
 )
 from baize_tui.settings import Sampling
 from baize_tui.store.records import Message, MessageRole
+from baize_tui.translation import tr
 
 _MOST_TOKENS, _MOST_OF_CONTEXT = 512, 1 / 8
 """Most tokens of a summary, and how much of the context it may take."""
@@ -70,7 +71,7 @@ class SummaryWriter:
         blocks += [f"{_NAMES[t.role]}: {t.text.strip()}" for t in turns if t.text.strip()]
         parts = await split_to_fit("\n\n".join(blocks), self._fits)
         if not parts:
-            raise NoSummary("these turns have no text")
+            raise NoSummary(tr("these turns have no text"))
         summary = ""
         for number, part in enumerate(parts):
             generation = self._attach(self._engine.generate(self._request(summary, part)))
@@ -134,7 +135,7 @@ async def split_to_fit(text: str, fits: Callable[[str], Awaitable[bool]]) -> lis
     while text.strip():
         length = await _longest_that_fits(text, fits)
         if not length:
-            raise NoSummary("the context is too small to read the oldest turns in it")
+            raise NoSummary(tr("the context is too small to read the oldest turns in it"))
         parts.append(text[:length])
         text = text[length:]
     return parts
@@ -167,12 +168,12 @@ def _summary_in(finished: Finished) -> str:
     """
     if finished.reason == "cancelled":
         raise StoppedBeforeStart(
-            "stopped while the oldest turns were summarized; the question is not answered"
+            tr("stopped while the oldest turns were summarized; the question is not answered")
         )
     text = clean_text(finished.text).strip()
     if finished.reason == "length":  # the last sentence is not complete
         end = max(text.rfind(mark) for mark in ".!?。！？\n")
         text = text[: end + 1].strip() if end > len(text) // 2 else text
     if not text:
-        raise NoSummary("the model wrote no summary")
+        raise NoSummary(tr("the model wrote no summary"))
     return text

@@ -11,7 +11,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_shared.commands import DONE
-from baize_shared.counts import count_text
 from baize_shared.printing import stdout_is_utf8
 from baize_tui.app.actions import check_keys
 from baize_tui.app.taken_keys import IN_BROWSER, taken_here
@@ -24,8 +23,10 @@ from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat
 from baize_tui.cli.run_plain import run_plain
 from baize_tui.exit_watch import ExitWatch
+from baize_tui.measures import count_text
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
+from baize_tui.translation import choose_language, tr
 
 _SIMPLE_TERMINALS = ("", "dumb", "unknown")
 
@@ -61,6 +62,7 @@ def start_client(options: StartOptions) -> int:
         _check_terminal(plain)
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
+    choose_language(settings.look.language)
     settings = with_draft(settings, options.draft, paths)
     check_keys(settings.keys, paths.settings_file)
     if options.model is not None:
@@ -102,7 +104,9 @@ def start_client(options: StartOptions) -> int:
             raise app.crash  # the boundary of the program prints one line and writes a log
         if chat.unsaved:
             count = count_text(chat.unsaved, "answer")
-            raise CommandError(f"{count} could not be saved: {chat.why_unsaved}")
+            raise CommandError(
+                tr("{answers} could not be saved: {why}", answers=count, why=chat.why_unsaved)
+            )
         return app.return_code or 0
 
 

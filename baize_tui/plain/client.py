@@ -19,6 +19,12 @@ from baize_tui.plain.input_lines import InputLines
 from baize_tui.plain.message_extras import MessageExtras
 from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
+from baize_tui.translation import msg, tr
+
+GREETING = msg("baize-tui without a screen. /help lists the commands; Ctrl-D quits.")
+NO_COMMAND = msg(
+    "{command} is not a command; /help lists them. An empty line sends the text as a message"
+)
 
 
 class PlainClient:
@@ -70,9 +76,11 @@ class PlainClient:
     async def _open(self, session: str | None, wanted: CatalogModel | None) -> None:
         if session is not None:
             await self._opened.open(session)
-        self._printer.line("baize-tui without a screen. /help lists the commands; Ctrl-D quits.")
+        self._printer.line(tr(GREETING))
         model = await self._load_model(wanted)
-        self._printer.line(f"{model.name} answers. {where_words_go(model)}")
+        self._printer.line(
+            tr("{model} answers. {where}", model=model.name, where=where_words_go(model))
+        )
         await self._handlers.show("")
 
     async def _load_model(self, wanted: CatalogModel | None) -> CatalogModel:
@@ -83,9 +91,9 @@ class PlainClient:
             try:
                 model = active.required_by(conversation)
             except CatalogError as error:
-                self._printer.note(f"{error}. /model NAME chooses another one")
+                self._printer.note(tr("{why}. /model NAME chooses another one", why=error))
         model = model or self._chat.default_model()
-        self._printer.line(f"loading {model.name}")
+        self._printer.line(tr("loading {model}", model=model.name))
         await self._chat.use_model(model)
         return active.require().model
 
@@ -101,10 +109,7 @@ class PlainClient:
         given = parse_command(text)
         if given is None:
             self._refused = text
-            self._printer.note(
-                f"{text.split()[0]} is not a command; /help lists them. An empty line sends the "
-                "text as a message"
-            )
+            self._printer.note(tr(NO_COMMAND, command=text.split()[0]))
             return
         await self._handlers.run(given)
 
@@ -138,7 +143,7 @@ class PlainClient:
         def stop() -> None:
             conversation = self._opened.conversation
             if conversation is None or not self._chat.stop(conversation.id):
-                self._printer.note("Ctrl-D or /quit quits")
+                self._printer.note(tr("Ctrl-D or /quit quits"))
 
         def stop_soon(_number: int, _frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(stop)

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from baize_tui.measures import cells
+from baize_tui.translation import msg, tr
+
 
 class PlainCommand(Struct, frozen=True):
     """A line that begins with ``/`` and does something."""
@@ -50,11 +53,11 @@ COMMANDS: tuple[PlainCommand, ...] = (
 )
 
 OTHER_INPUT = (
-    ("Enter", "Sends the line; it waits for the end of an answer"),
-    ('"""', "Begins and ends a message of several lines"),
-    ("a space before a /", "Sends the line as a message"),
-    ("Ctrl-C", "Stops the answer and keeps its text"),
-    ("Ctrl-D", "Quits"),
+    ("Enter", msg("Sends the line; it waits for the end of an answer")),
+    ('"""', msg("Begins and ends a message of several lines")),
+    (msg("a space before a /"), msg("Sends the line as a message")),
+    ("Ctrl-C", msg("Stops the answer and keeps its text")),
+    ("Ctrl-D", msg("Quits")),
 )
 
 
@@ -82,8 +85,8 @@ def parse_command(text: str) -> GivenCommand | None:
 
 def help_lines() -> Iterator[str]:
     """What can be typed, one line each."""
-    rows = [(command.usage, command.help) for command in COMMANDS]
-    rows += OTHER_INPUT
-    width = max(len(usage) for usage, _ in rows)
+    rows = [(command.usage, tr(command.help)) for command in COMMANDS]
+    rows += [(tr(usage), tr(text)) for usage, text in OTHER_INPUT]
+    width = max(cells(usage) for usage, _ in rows)
     for usage, text in rows:
-        yield f"  {usage:<{width}}  {text}"
+        yield f"  {usage}{' ' * (width - cells(usage))}  {text}"

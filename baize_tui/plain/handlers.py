@@ -18,7 +18,16 @@ from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
 from baize_tui.plain.turns import find_answer, find_turn
 from baize_tui.store.records import Mark
+from baize_tui.translation import msg, tr
 
+NOTHING_BEFORE = msg("turn {turn} has no version before this one")
+NOTHING_AFTER = msg("turn {turn} has no version after this one")
+DELETED = msg("Turn {turn} and all below it are deleted. /undo restores them.")
+MARKED: dict[Mark | None, str] = {
+    "good": msg("Answer {turn} is marked as good."),
+    "bad": msg("Answer {turn} is marked as bad."),
+    None: msg("Answer {turn} has no mark any more."),
+}
 _LISTED = 20
 
 
@@ -89,7 +98,7 @@ class CommandHandlers:
             OneLineError: it cannot be done; the message says why.
         """
         if given.command.arguments and given.command.arguments[0] != "[" and not given.argument:
-            raise UsageError(f"the command is {given.command.usage}")
+            raise UsageError(tr("the command is {usage}", usage=given.command.usage))
         await self._handlers[given.command.name](given.argument)
 
     async def help(self, _argument: str) -> None:
@@ -103,14 +112,14 @@ class CommandHandlers:
 
     async def new(self, _argument: str) -> None:
         self._opened.close()
-        self._printer.line("A new conversation.")
+        self._printer.line(tr("A new conversation."))
 
     async def list_newest(self, _argument: str) -> None:
         listed = await self._chat.conversations.list_with_version(first=_LISTED)
         found = listed.conversations[:_LISTED]
         self._listed = [conversation.id for conversation in found]
         if not found:
-            self._printer.line("There is no conversation yet.")
+            self._printer.line(tr("There is no conversation yet."))
         for number, conversation in enumerate(found, start=1):
             day = time.strftime("%Y-%m-%d", time.localtime(conversation.updated_at))
             self._printer.line(f"{number:>3}  {day}  {conversation.title}")
@@ -125,11 +134,11 @@ class CommandHandlers:
         conversation = self._opened.conversation
         if conversation is None:
             return
-        self._printer.line(f"Conversation: {conversation.title}")
+        self._printer.line(tr("Conversation: {title}", title=conversation.title))
         branches = await self._chat.conversations.branches(conversation.id)
         for turn in await self._opened.turns():
             question, answer = turn.question, turn.answer
-            self._printer.message(turn.number, question, "You", branches.get(question.id))
+            self._printer.message(turn.number, question, tr("You"), branches.get(question.id))
             if answer is not None:
                 made = answer.provenance or {}
                 name = str(made.get("model") or conversation.model or "model")
@@ -139,7 +148,7 @@ class CommandHandlers:
         conversation = await self._opened.get_or_create()
         await self._chat.conversations.rename(conversation.id, argument)
         conversation = await self._opened.open(conversation.id)
-        self._printer.line(f"Conversation: {conversation.title}")
+        self._printer.line(tr("Conversation: {title}", title=conversation.title))
 
     async def title(self, _argument: str) -> None:
         conversation = self._opened.conversation
@@ -147,7 +156,7 @@ class CommandHandlers:
         if conversation is not None:
             title = await self._chat.suggest_title(conversation.id)
         if not title:
-            raise UsageError("the model writes no title")
+            raise UsageError(tr("the model writes no title"))
         await self.rename(title)
 
     # --- turns --------------------------------------------------------------------------------
@@ -165,7 +174,7 @@ class CommandHandlers:
         number, _, text = argument.partition(" ")
         turn = find_turn(await self._opened.turns(), number)
         if not text.strip():
-            raise UsageError("the command is /edit N TEXT")
+            raise UsageError(tr("the command is {usage}", usage="/edit N TEXT"))
         await self._answer(self._chat.edit(turn.question.id, text.strip()))
 
     async def _show_branch(self, argument: str, step: int) -> None:
@@ -176,19 +185,19 @@ class CommandHandlers:
                 await self._opened.refresh()
                 await self.show("")
                 return
-        which = "before" if step < 0 else "after"
-        raise UsageError(f"turn {turn.number} has no version {which} this one")
+        why = NOTHING_BEFORE if step < 0 else NOTHING_AFTER
+        raise UsageError(tr(why, turn=turn.number))
 
     async def delete(self, argument: str) -> None:
         turn = find_turn(await self._opened.turns(), argument)
         await self._chat.messages.delete(turn.question.id)
         self._deleted.append(turn.question.id)
         await self._opened.refresh()
-        self._printer.line(f"Turn {turn.number} and all below it are deleted. /undo restores them.")
+        self._printer.line(tr(DELETED, turn=turn.number))
 
     async def undo(self, _argument: str) -> None:
         if not self._deleted:
-            raise UsageError("there is nothing to undo")
+            raise UsageError(tr("there is nothing to undo"))
         conversation = await self._chat.messages.undelete(self._deleted.pop())
         await self._opened.open(conversation.id)
         await self.show("")
@@ -197,31 +206,32 @@ class CommandHandlers:
         turn, answer = find_answer(await self._opened.turns(), argument)
         new = None if answer.mark == mark else mark
         await self._chat.messages.set_mark(answer.id, new)
-        state = f"is marked as {new}" if new else "has no mark any more"
-        self._printer.line(f"Answer {turn.number} {state}.")
+        self._printer.line(tr(MARKED[new], turn=turn.number))
 
     async def thought(self, argument: str) -> None:
         turn, answer = find_answer(await self._opened.turns(), argument)
         if not answer.reasoning:
-            raise UsageError(f"answer {turn.number} has no thought before it")
+            raise UsageError(tr("answer {turn} has no thought before it", turn=turn.number))
         self._printer.line(answer.reasoning.strip())
 
     # --- model and options --------------------------------------------------------------------
 
     async def model(self, argument: str) -> None:
         if not argument:
-            self._printer.line(f"{self._opened.answerer} answers.")
+            self._printer.line(tr("{model} answers.", model=self._opened.answerer))
             return
         model = self._chat.catalog.find_model(argument)
         active, conversation = self._chat.active_model, self._opened.conversation
-        self._printer.line(f"loading {model.name}")
+        self._printer.line(tr("loading {model}", model=model.name))
         await self._chat.use_model(model)
         model = active.require().model  # a server may have named it
         active.one_model = False
         if conversation is not None:
             changed = active.assign_to(conversation, model)
             self._opened.conversation = await self._chat.conversations.set_options(changed)
-        self._printer.line(f"{model.name} answers. {where_words_go(model)}")
+        self._printer.line(
+            tr("{model} answers. {where}", model=model.name, where=where_words_go(model))
+        )
 
     async def system(self, argument: str) -> None:
         if argument:
@@ -229,4 +239,4 @@ class CommandHandlers:
             changed = msgspec.structs.replace(conversation, system=argument)
             self._opened.conversation = await self._chat.conversations.set_options(changed)
         conversation = self._opened.conversation or self._chat.unsaved_conversation()
-        self._printer.line(f"System prompt: {conversation.system or 'none'}")
+        self._printer.line(tr("System prompt: {text}", text=conversation.system or tr("none")))

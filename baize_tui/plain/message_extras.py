@@ -8,12 +8,14 @@ from pathlib import Path
 from baize_shared.one_line_error import OneLineError
 from baize_tui.chat.attaching import LooksSecret
 from baize_tui.chat.chat import Chat
+from baize_tui.measures import count_text
 from baize_tui.output_forms import OutputKind, form_text
 from baize_tui.paths import project_paths
 from baize_tui.plain.open_conversation import OpenConversation
 from baize_tui.plain.printer import PlainPrinter
 from baize_tui.store.draft_parts import WrittenMessage, as_written
 from baize_tui.store.records import DraftParts, Paste, parts_text
+from baize_tui.translation import tr
 
 _BETWEEN = "\n\n"
 
@@ -39,7 +41,7 @@ class MessageExtras:
 
     async def attach(self, path: str) -> None:
         if not path:
-            raise NotGiven("the command is /attach PATH")
+            raise NotGiven(tr("the command is {usage}", usage="/attach PATH"))
         conversation = self._opened.conversation or self._chat.unsaved_conversation()
         insists, self._secret = path == self._secret, ""
         try:
@@ -48,22 +50,25 @@ class MessageExtras:
             )
         except LooksSecret as error:
             self._secret = path
-            raise NotGiven(f"{error}; attach it again to send it anyway") from error
+            raise NotGiven(tr("{why}; attach it again to send it anyway", why=error)) from error
         for note in attached.notes:
             self._printer.note(note)
-        self._printer.line(f"attached {attached.paste.name}: {attached.paste.tokens} tokens")
+        paste = attached.paste
+        tokens = count_text(paste.tokens, "token")
+        self._printer.line(tr("attached {name}: {tokens}", name=paste.name, tokens=tokens))
         self._parts = (*self._parts, _BETWEEN, attached.paste)
 
     async def use_form(self, kind: OutputKind, argument: str) -> None:
         if not argument and kind != "json":
-            raise NotGiven(f"the command is /{kind} {'REGEX' if kind == 'regex' else 'FILE'}")
+            usage = f"/{kind} {'REGEX' if kind == 'regex' else 'FILE'}"
+            raise NotGiven(tr("the command is {usage}", usage=usage))
         from baize_tui.chat.forms import named_form  # most messages have no form
 
         form = await asyncio.to_thread(named_form, kind, argument)
         if warning := await self._chat.check_form(form):
             self._printer.note(warning)
         self._parts = (*self._parts, Paste(name=form.name, form=form))
-        self._printer.line(f"The next answer will be {form_text(form)}.")
+        self._printer.line(tr("The next answer will be {form}.", form=form_text(form)))
 
     async def persona(self, name: str) -> None:
         from baize_tui.catalog.personas import known_personas

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import time
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_text
 from baize_tui.chat.events import (
     AnswerFailed,
@@ -19,15 +18,22 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling
+from baize_tui.measures import count_text
 from baize_tui.output_forms import form_text
 from baize_tui.store.draft_parts import short_text
-from baize_tui.store.records import BranchPosition, Message
+from baize_tui.store.records import MARK_NAMES, BranchPosition, Message
+from baize_tui.translation import msg, tr
 
 _FIRST_PROGRESS_S, _PROGRESS_EVERY_S = 3.0, 10.0
+WAS_THOUGHT = msg("what was printed so far was the thought of the model, not its answer")
+ONLY_THOUGHT = msg("the model thought, and gave no answer; /thought prints the thought")
+WITH_SPEED = msg("{tokens}, {speed} a second")
 _ENDED = {
-    "length": "cut off: an answer may have no more tokens (chat.max_tokens). /go-on continues it",
-    "context": "cut off: the context is full",
-    "cancelled": "stopped. /go-on continues it",
+    "length": msg(
+        "cut off: an answer may have no more tokens (chat.max_tokens). /go-on continues it"
+    ),
+    "context": msg("cut off: the context is full"),
+    "cancelled": msg("stopped. /go-on continues it"),
 }
 
 
@@ -51,7 +57,7 @@ class PlainPrinter:
     def prompt(self, turn: int) -> None:
         """Say that turn ``turn`` waits for its question, on a line that the person continues."""
         self._end_line()
-        self._write(f"\n{turn} You: ")
+        self._write(f"\n{turn} {tr('You')}: ")
         self._open_line = True
 
     def person_ended_line(self) -> None:
@@ -69,9 +75,9 @@ class PlainPrinter:
         """Print a saved message of turn ``turn``; ``name`` is who wrote it."""
         notes = []
         if branch is not None and branch.total > 1:
-            notes.append(f"version {branch.position} of {branch.total}")
+            notes.append(tr("version {done} of {total}", done=branch.position, total=branch.total))
         if message.mark is not None:
-            notes.append(f"marked as {message.mark}")
+            notes.append(tr("marked as {mark}", mark=tr(MARK_NAMES[message.mark])))
         note = f" ({', '.join(notes)})" if notes else ""
         self.line(f"{turn} {name}{note}: {short_text(message).strip()}")
 
@@ -93,19 +99,19 @@ class PlainPrinter:
             case LoadingModel(model=model):
                 if model != self._loading:
                     self._loading = model
-                    self.line(f"loading {model}")
+                    self.line(tr("loading {model}", model=model))
             case Prefilling(done=done, total=total):
-                self._report(f"reading the prompt: {done / max(total, 1):.0%}")
+                self._report(tr("reading the prompt: {part}", part=f"{done / max(total, 1):.0%}"))
             case AnswerText():
                 self._show_text(event)
             case Summarizing(done=done):
-                self._report(f"summarizing the oldest turns: {done:.0%}")
+                self._report(tr("summarizing the oldest turns: {part}", part=f"{done:.0%}"))
             case TurnsDropped():
                 self.note(event.line)
             case WordsLeave():
                 self.note(event.line)
             case SaveFailed(why=why):
-                self.note(f"not saved yet: {why}")
+                self.note(tr("not saved yet: {why}", why=why))
             case AnswerFinished():
                 self._finish(event)
             case AnswerFailed(why=why):
@@ -120,11 +126,11 @@ class PlainPrinter:
     def _show_text(self, event: AnswerText) -> None:
         if event.thinking and not self._thinking:
             self._thinking = True
-            self.note("thinking")
+            self.note(tr("thinking"))
         text = event.text
         if len(text) < self._shown:
             # Nothing said that the answer began with a thought, until a tag ended it.
-            self.note("what was printed so far was the thought of the model, not its answer")
+            self.note(tr(WAS_THOUGHT))
             self._shown = 0
         # Half a word would be read aloud as one.
         end = max(text.rfind(" "), text.rfind("\n")) + 1
@@ -144,18 +150,19 @@ class PlainPrinter:
         self._write_answer(text, len(text))
         self._end_line()
         if message.reasoning and not text:
-            self.note("the model thought, and gave no answer; /thought prints the thought")
-        speed = f", {stats.tokens_per_second:.1f} a second" if stats.tokens_per_second else ""
-        made = f"{count_text(stats.completion_tokens, 'token')}{speed}"
-        ended = _ENDED.get(event.reason)
-        self.note(f"{made}; {ended}" if ended else made)
+            self.note(tr(ONLY_THOUGHT))
+        made = count_text(stats.completion_tokens, "token")
+        if stats.tokens_per_second:
+            made = tr(WITH_SPEED, tokens=made, speed=f"{stats.tokens_per_second:.1f}")
+        ended = tr(_ENDED.get(event.reason, ""))
+        self.note(tr("{made}; {ended}", made=made, ended=ended) if ended else made)
         form = message.made.form if message.made is not None else None
         if form is not None:
-            self.note(f"{form_text(form)}: {form.problem or 'the answer has this form'}")
+            self.note(f"{form_text(form)}: {form.problem or tr('the answer has this form')}")
         for notice in event.notices:
             self.note(notice)
         if not event.saved:
-            self.note(f"not saved: {event.why_unsaved}")
+            self.note(tr("not saved: {why}", why=event.why_unsaved))
 
     def _report(self, text: str) -> None:
         now = time.monotonic()

@@ -8,6 +8,10 @@ from msgspec import Struct
 
 from baize_shared.one_line_error import OneLineError
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
+
+NO_TURN = msg("there is no turn {number}; they are numbered 1 to {last}")
+NO_ANSWER = msg("turn {turn} has no answer; /again {turn} asks for one")
 
 
 class NoSuchTurn(OneLineError):
@@ -40,12 +44,12 @@ def find_turn(turns: Sequence[Turn], argument: str) -> Turn:
         NoSuchTurn: there is none.
     """
     if not turns:
-        raise NoSuchTurn("the conversation is empty")
+        raise NoSuchTurn(tr("the conversation is empty"))
     if not argument:
         return turns[-1]
     number = argument.rstrip(".:")
     if not number.isdecimal() or not 1 <= int(number) <= len(turns):
-        raise NoSuchTurn(f"there is no turn {argument}; they are numbered 1 to {len(turns)}")
+        raise NoSuchTurn(tr(NO_TURN, number=argument, last=len(turns)))
     return turns[int(number) - 1]
 
 
@@ -57,5 +61,5 @@ def find_answer(turns: Sequence[Turn], argument: str) -> tuple[Turn, Message]:
     """
     turn = find_turn(turns, argument)
     if turn.answer is None:
-        raise NoSuchTurn(f"turn {turn.number} has no answer; /again {turn.number} asks for one")
+        raise NoSuchTurn(tr(NO_ANSWER, turn=turn.number))
     return turn, turn.answer

@@ -10,12 +10,15 @@ from msgspec import Struct
 from baize_shared.speeds import decoding_speed
 from baize_tui.output_forms import CheckedForm, OutputForm
 from baize_tui.settings import Overflow
+from baize_tui.translation import msg
 
 MessageRole = Literal["user", "assistant"]
 FinalState = Literal["complete", "stopped", "interrupted", "failed"]
 """How an answer can end."""
 MessageState = Literal["streaming"] | FinalState
 Mark = Literal["good", "bad"]
+MARK_NAMES: dict[Mark, str] = {"good": msg("good"), "bad": msg("bad")}
+"""What a person is told, as messages."""
 TitleSource = Literal["none", "question", "model", "person"]
 """Where the title of a conversation came from: there is none yet, the first question, a model, or a
 person; from the worst source to the best."""

@@ -27,6 +27,7 @@ from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.app.screens.palette import Palette
 from baize_tui.app.screens.picker import Picker
 from baize_tui.app.screens.search import SearchScreen
+from baize_tui.app.screens.shelves import TrashScreen
 from baize_tui.app.screens.side_by_side import AnswerColumn, SideBySide
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.app.widgets.choice_lists import ChoiceList
@@ -486,7 +487,7 @@ STATES: dict[str, Callable[[], State]] = {
 def still_clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """No remaining time is shown, and every age is the same: they differ from run to run."""
     monkeypatch.setattr("baize_shared.progress.monotonic", lambda: 0.0)
-    for module in ("widgets.conversation_list", "screens.branch_map"):
+    for module in ("widgets.conversation_list", "screens.branch_map", "screens.shelves"):
         monkeypatch.setattr(f"baize_tui.app.{module}.age_text", lambda seconds: "3h")
 
 
@@ -591,3 +592,50 @@ def test_narrow(
 
     app = app_in(State(reach), theme, paths, tmp_path / "scripted.gguf")
     assert snap_compare(app, terminal_size=(50, 20), run_before=reach)
+
+
+async def trash(pilot: Pilot[int]) -> None:
+    conversations = client(pilot).state.chat.conversations
+    for title in ("无酵母面包", "关于大海的小诗", "Perl one-liners"):
+        made = await conversations.create(system="", moderation=True, title=title)
+        await conversations.delete(made.id)
+    await screen(pilot).run_command("trash")
+    await wait_until(lambda: is_open(pilot, TrashScreen), "the trash")
+    rows = pilot.app.screen.query_one(ChoiceList)
+    await wait_until(lambda: rows.option_count == 3, "the rows")
+
+
+IN_CHINESE: dict[str, Callable[[], State]] = {
+    "start": lambda: State(begun),
+    "first-run": lambda: State(begun, find_model=no_model),
+    "answer": lambda: State(chinese, CHINESE),
+    "help": lambda: State(help_screen),
+    "settings": lambda: State(settings),
+    "models": lambda: State(models),
+    "trash": lambda: State(trash),
+}
+
+
+@pytest.mark.usefixtures("in_chinese")
+@pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("name", IN_CHINESE)
+def test_in_chinese(
+    name: str,
+    size: tuple[int, int],
+    snap_compare: Callable[..., bool],
+    paths: Paths,
+    tmp_path: Path,
+) -> None:
+    state = IN_CHINESE[name]()
+
+    async def reach(pilot: Pilot[int]) -> None:
+        await begun(pilot)
+        still(pilot)
+        load_ended = client(pilot).state.load_ended
+        await wait_until(load_ended.is_set, "the load")
+        await state.reach(pilot)
+        await settled(pilot)
+        still(pilot)
+
+    app = app_in(state, "baize-dark", paths, tmp_path / "scripted.gguf")
+    assert snap_compare(app, terminal_size=size, run_before=reach)

@@ -14,6 +14,7 @@ from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.chat import Chat
 from baize_tui.chat.store_thread import StoreThread
 from baize_tui.engine.client import EngineFailure
+from baize_tui.measures import cells
 from baize_tui.paths import Paths
 from baize_tui.plain.client import PlainClient
 from baize_tui.plain.commands import COMMANDS, OTHER_INPUT, help_lines, parse_command
@@ -220,3 +221,23 @@ async def test_files_forms_and_personas(
     assert "(the command is /grammar FILE)" in said
     assert "no persona is called 'nobody'" in said
     assert said.rstrip().count("[notes.txt: 8 tokens]") == 1
+
+
+@pytest.mark.usefixtures("in_chinese")
+async def test_everything_is_said_in_chinese(talk: Talk) -> None:
+    said = await talk("你好", "/good", "/nothing", "/open x", "/delete", "/undo", "/help")
+    assert "baize-tui 纯文本模式。/help 列出命令；Ctrl-D 退出。" in said
+    assert "由 scripted 回答。所有内容都留在本机。" in said
+    assert "1 你: 你好\n1 scripted: Hello there, friend.\n" in said
+    assert "已将第 1 轮的回答标为好。" in said
+    assert "(/nothing 不是命令；/help 列出所有命令。" in said
+    assert "第 1 轮及其后的内容已删除。/undo 恢复。" in said
+    assert "1 scripted (标为好): Hello there, friend." in said
+    for command in COMMANDS:
+        assert command.usage in said
+
+
+@pytest.mark.usefixtures("in_chinese")
+def test_the_chinese_help_is_in_columns() -> None:
+    begins = {cells(line[: line.rindex("  ") + 2]) for line in help_lines()}
+    assert len(begins) == 1

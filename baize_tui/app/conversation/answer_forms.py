@@ -8,10 +8,11 @@ import asyncio
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.output_forms import OutputKind, form_text
 from baize_tui.store.records import Paste
+from baize_tui.translation import msg, tr
 
-REGEX_QUESTION = "Regular expression that the answer has to match"
-GRAMMAR_QUESTION = "Path of a GBNF file that the answer has to follow"
-READY = "the answer to this message will be {form}"
+REGEX_QUESTION = msg("Regular expression that the answer has to match")
+GRAMMAR_QUESTION = msg("Path of a GBNF file that the answer has to follow")
+READY = msg("the answer to this message will be {form}")
 
 
 class AnswerForms:
@@ -26,7 +27,7 @@ class AnswerForms:
         from baize_tui.chat.forms import named_form
         from baize_tui.engine.grammars.errors import UnusableForm
 
-        question = {"regex": REGEX_QUESTION, "grammar": GRAMMAR_QUESTION}.get(kind)
+        question = {"regex": tr(REGEX_QUESTION), "grammar": tr(GRAMMAR_QUESTION)}.get(kind)
         if not argument and question is not None:
             typed = await self._surface.screen.app.push_screen_wait(LineDialog(question))
             if not typed:
@@ -40,4 +41,4 @@ class AnswerForms:
             return
         self._surface.prompt.put_form(Paste(name=form_text(form), form=form))
         self._surface.focus_prompt()
-        self._surface.status.show(warning or READY.format(form=form_text(form)))
+        self._surface.status.show(warning or tr(READY, form=form_text(form)))

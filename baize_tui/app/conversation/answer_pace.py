@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from baize_shared.counts import count_text
-from baize_shared.speeds import speed_text
 from baize_tui.app.transcript.look import join_parts
+from baize_tui.measures import count_text, speed_text
 
 _SHORTEST_S = 0.5
 """Seconds from the first text on before a speed is shown: it would be wrong."""

@@ -20,7 +20,7 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.terminal_reports import report_end_unseen
 from baize_tui.app.conversation.view_state import LiveAnswer
 from baize_tui.app.widgets.status_line import (
-    LOADING,
+    LOADING_MODEL,
     READING,
     threads_text,
     waiting_text,
@@ -42,16 +42,18 @@ from baize_tui.chat.events import (
     WordsLeave,
 )
 from baize_tui.engine.protocol import Prefilling, ThreadsChosen
+from baize_tui.measures import left_text
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message
+from baize_tui.translation import msg, tr
 
-MACHINE_BUSY = "the machine is busy"
-NOT_SAVED_YET = "not saved yet"
-RETRIED = "saving will be retried"
+MACHINE_BUSY = msg("{threads}: the machine is busy")
+NOT_SAVED_YET = msg("not saved yet: {why}")
+RETRIED = msg("not saved yet: {why}; saving will be retried")
 PACE_EVERY_S = 0.5
 """Seconds between two updates of the status line while an answer grows."""
-SUMMARIZING = "summarizing the oldest turns"
-NOT_SUMMARIZED = "The oldest turns were dropped without a new summary: {why}"
+SUMMARIZING = msg("summarizing the oldest turns")
+NOT_SUMMARIZED = msg("The oldest turns were dropped without a new summary: {why}")
 
 Events = AsyncGenerator[ChatEvent, None]
 
@@ -191,17 +193,21 @@ class Answers:
             case AnswerFailed():
                 self._fail(event, is_open)
             case SaveFailed(why=why):
-                self._surface.begin_problem("answer", f"{NOT_SAVED_YET}: {why}")
+                self._surface.begin_problem("answer", tr(NOT_SAVED_YET, why=why))
             case SavedAgain() if not self._surface.chat.unsaved:
-                self._surface.end_problem("answer", SAVED_AGAIN)
+                self._surface.end_problem("answer", tr(SAVED_AGAIN))
             case LoadingModel(model=model, progress=progress) if is_open:
-                self._show_progress(f"{LOADING} {model}", progress)
+                self._show_progress(tr(LOADING_MODEL, model=model), progress)
             case Prefilling(done=done, total=total) if is_open:
                 if (live := self._view.live.get(conversation_id)) is not None:
                     live.reading = True
-                self._show_progress(READING, done / max(total, 1), f"{done} of {total}")
+                self._show_progress(
+                    tr(READING),
+                    done / max(total, 1),
+                    tr("{done} of {total}", done=done, total=total),
+                )
             case Summarizing(done=done) if is_open:
-                self._show_progress(SUMMARIZING, done)
+                self._show_progress(tr(SUMMARIZING), done)
             case TurnsDropped():
                 self._show_cut(event, is_open)
             case WordsLeave():
@@ -261,18 +267,19 @@ class Answers:
         open_id = self._view.open_id
         if open_id is not None and (live := self._view.live.get(open_id)) is not None:
             threads = threads_text(event.threads, event.most)
-            live.slowed = f"{threads}: {MACHINE_BUSY}" if event.lowered else ""
+            live.slowed = tr(MACHINE_BUSY, threads=threads) if event.lowered else ""
             self._idle_status.show_current()
 
     def _show_progress(self, work: str, done: float, count: str = "") -> None:
-        text = progress_text(work, done, count=count, left=self._time_left.after(done))
+        left = left_text(self._time_left, done)
+        text = progress_text(work, done, count=count, left=left)
         self._surface.status.show(text, "busy", short=f"{work} {done:.0%}")
 
     def _show_cut(self, event: TurnsDropped, is_open: bool) -> None:
         if is_open:
             self._surface.transcript.mark_context_start(event.first_kept)
         if event.why_no_summary:
-            why = NOT_SUMMARIZED.format(why=event.why_no_summary)
+            why = tr(NOT_SUMMARIZED, why=event.why_no_summary)
             self._surface.screen.notify(why, severity="warning", markup=False)
 
     def _finish(self, event: AnswerFinished, is_open: bool) -> None:
@@ -291,10 +298,10 @@ class Answers:
         """An answer has ended: show until it is saved that it is not."""
         chat = self._surface.chat
         if chat.unsaved:
-            why = f"{NOT_SAVED_YET}: {chat.why_unsaved}; {RETRIED}"
+            why = tr(RETRIED, why=chat.why_unsaved)
             self._surface.begin_problem("answer", why)
         else:
-            self._surface.end_problem("answer", SAVED_AGAIN)
+            self._surface.end_problem("answer", tr(SAVED_AGAIN))
 
     def _fail(self, event: AnswerFailed, is_open: bool) -> None:
         self._show_whether_saved()

@@ -14,13 +14,14 @@ from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.store.draft_parts import as_written
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import DraftParts, parts_text
+from baize_tui.translation import msg, tr
 
-WAIT_FOR_END = "an answer is still being written; {key} stops it, then enter sends your edit"
-FORM_ALONE = "type the message whose answer has this form"
-EDIT_KEPT = "your edit is kept · {key} continues it"
-RECALL_KEPT = "your words are kept · {key} shows them"
-REMOVED = "removed · {key} restores it"
-SUMMARY_SAVED = "the summary is saved · {key} restores the one before"
+WAIT_FOR_END = msg("an answer is still being written; {key} stops it, then enter sends your edit")
+FORM_ALONE = msg("type the message whose answer has this form")
+EDIT_KEPT = msg("your edit is kept · {key} continues it")
+RECALL_KEPT = msg("your words are kept · {key} shows them")
+REMOVED = msg("removed · {key} restores it")
+SUMMARY_SAVED = msg("the summary is saved · {key} restores the one before")
 
 
 class Asking:
@@ -61,7 +62,9 @@ class Asking:
         """Whether there is a model; shows how to get one if there is none."""
         if not self.has_model:
             key = self._surface.state.keys["model"]
-            self._surface.status.show(f"there is no model; {key} lists the models", "problem")
+            self._surface.status.show(
+                tr("there is no model; {key} lists the models", key=key), "problem"
+            )
         return self.has_model
 
     # --- sending --------------------------------------------------------------------------------
@@ -72,7 +75,7 @@ class Asking:
         if not parts_text(parts).strip():
             if as_written(parts).form is not None:
                 self._surface.prompt.put_in_front(parts)
-                self._surface.status.show(FORM_ALONE, "problem")
+                self._surface.status.show(tr(FORM_ALONE), "problem")
             else:
                 await self._send_waiting()
             return
@@ -82,7 +85,7 @@ class Asking:
         elif self._view.is_answering:
             self._composer.put_back(outgoing)
             key = self._surface.state.keys["stop"]
-            self._surface.status.show(WAIT_FOR_END.format(key=key), "problem")
+            self._surface.status.show(tr(WAIT_FOR_END, key=key), "problem")
         elif outgoing.edited is not None and outgoing.layer.kind == "summary":
             await self._save_summary(outgoing, outgoing.edited.id)
         elif not self._check_model():
@@ -140,7 +143,7 @@ class Asking:
 
         self._undo_stack.push(undo)
         key = self._surface.state.keys["undo"]
-        self._surface.status.show(SUMMARY_SAVED.format(key=key))
+        self._surface.status.show(tr(SUMMARY_SAVED, key=key))
 
     async def _change_summary(self, message_id: int, summary: str) -> None:
         message = await self._surface.chat.messages.set_summary(message_id, summary)
@@ -203,7 +206,7 @@ class Asking:
 
         self._undo_stack.push(undo)
         key = self._surface.state.keys["undo"]
-        self._surface.status.show(REMOVED.format(key=key))
+        self._surface.status.show(tr(REMOVED, key=key))
         return True
 
     # --- answers --------------------------------------------------------------------------------
@@ -243,11 +246,11 @@ class Asking:
             if layer.to_store:
                 action = "summary" if layer.kind == "summary" else "edit"
                 key = self._surface.state.keys[action]
-                self._surface.status.show(EDIT_KEPT.format(key=key))
+                self._surface.status.show(tr(EDIT_KEPT, key=key))
         elif (layer := self._composer.leave_recalled()) is not None:
             self._idle_status.show()
             if layer.to_store:
                 key = self._surface.state.keys["earlier"]
-                self._surface.status.show(RECALL_KEPT.format(key=key))
+                self._surface.status.show(tr(RECALL_KEPT, key=key))
         else:
             self._surface.transcript.select(None)

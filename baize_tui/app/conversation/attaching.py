@@ -7,20 +7,21 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.file_offers import FileOffers, Offer
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.chat.attaching import LooksSecret
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
 OFFERS_GROUP = "file offers"
 """The group of the worker that looks for files."""
 ATTACH_GROUP = "attach"
 _MOST_OFFERS, _MOST_PATHS = 20, 3000
-READING = "reading {path}"
-INSIST = "{why}; attach it again to send it anyway"
+READING = msg("reading {path}")
+INSIST = msg("{why}; attach it again to send it anyway")
 
 
 class FileAttaching:
@@ -103,7 +104,7 @@ class FileAttaching:
         from baize_tui.chat.attachments.errors import AttachmentFailed
 
         surface = self._surface
-        surface.status.show(READING.format(path=clean_line(path, 60)), "busy")
+        surface.status.show(tr(READING, path=clean_line(path, 60)), "busy")
         insists, self._secret = path == self._secret, ""
         try:
             attached = await surface.chat.attaching.attach(
@@ -115,14 +116,14 @@ class FileAttaching:
             )
         except LooksSecret as error:
             self._secret = path
-            surface.status.show(INSIST.format(why=error), "problem")
+            surface.status.show(tr(INSIST, why=error), "problem")
             return
         except AttachmentFailed as error:
             surface.status.show(str(error), "problem")
             return
         surface.prompt.put_file(mention, attached.paste)
         tokens = count_text(attached.paste.tokens, "token")
-        line = f"attached {attached.paste.name}: {tokens}"
+        line = tr("attached {name}: {tokens}", name=attached.paste.name, tokens=tokens)
         surface.status.show("; ".join([line, *attached.paste.note.split("; ")]).rstrip("; "))
 
 
@@ -144,7 +145,7 @@ def offers_for(mention: str, folder: Path, below: Sequence[str]) -> list[Offer]:
         last = mention.rpartition("/")[2]
         found_paths = best_matches(last, paths, lambda path: path.rstrip("/").rpartition("/")[2])
         if mention.endswith("/") and paths:
-            offers.append(Offer(mention, f"{mention} · all text files in it"))
+            offers.append(Offer(mention, f"{mention} · {tr('all text files in it')}"))
     elif not mention:
         found_paths = paths_in("", folder)
     else:

@@ -10,8 +10,9 @@ from baize_tui.app.conversation.finding import Finding
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import DELETED, UndoStack
 from baize_tui.store.records import BranchRow
+from baize_tui.translation import msg, tr
 
-NO_MESSAGES = "There are no messages yet."
+NO_MESSAGES = msg("There are no messages yet.")
 
 
 class BranchNavigation:
@@ -37,7 +38,7 @@ class BranchNavigation:
         surface = self._surface
         conversation = surface.view.conversation
         if conversation is None or not surface.transcript.turns:
-            surface.screen.notify(NO_MESSAGES)
+            surface.screen.notify(tr(NO_MESSAGES))
             return
         map = BranchMap(surface.chat, conversation)
         chosen = await surface.screen.app.push_screen_wait(map)
@@ -51,7 +52,7 @@ class BranchNavigation:
             self._composer.leave_edit()
             await self._conversation_view.reload()
         if map.deletions:
-            surface.status.show(DELETED.format(key=surface.state.keys["undo"]))
+            surface.status.show(tr(DELETED, key=surface.state.keys["undo"]))
 
     async def _go_to(self, branch: BranchRow) -> None:
         messages = self._surface.chat.messages

@@ -8,6 +8,7 @@ from functools import partial
 from baize_tui.app.conversation.looking_inside import LOOK_GROUP
 from baize_tui.app.conversation.parts import Parts
 from baize_tui.output_forms import OutputKind
+from baize_tui.translation import msg, tr
 
 Result = Awaitable[object] | object
 Command = Callable[[], Result]
@@ -15,8 +16,8 @@ CommandWithArgument = Callable[[str], Result]
 """Takes what follows its name; an empty text if nothing does."""
 
 TITLES_GROUP = "title"
-NOTHING_TO_UNDO = "There is nothing to undo."
-NOTHING_QUEUED = "No message is queued."
+NOTHING_TO_UNDO = msg("There is nothing to undo.")
+NOTHING_QUEUED = msg("No message is queued.")
 
 
 class Commands:
@@ -153,15 +154,15 @@ class Commands:
 
     def _take_back(self) -> None:
         if not self._parts.asking.take_back():
-            self._surface.screen.notify(NOTHING_QUEUED)
+            self._surface.screen.notify(tr(NOTHING_QUEUED))
 
     async def _remove_queued(self) -> None:
         if not await self._parts.asking.remove_queued():
-            self._surface.screen.notify(NOTHING_QUEUED)
+            self._surface.screen.notify(tr(NOTHING_QUEUED))
 
     async def _undo(self) -> None:
         if not await self._parts.undo_stack.undo():
-            self._surface.screen.notify(NOTHING_TO_UNDO)
+            self._surface.screen.notify(tr(NOTHING_TO_UNDO))
 
     def _show_or_hide_list(self) -> None:
         if self._surface.conversation_list.has_focus:

@@ -18,9 +18,11 @@ from baize_tui.chat.events import ChatEvent
 from baize_tui.paths import Paths
 from baize_tui.store.draft_parts import as_written
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
-QUESTION = "Question for both"
-NOTHING_TO_COMPARE = "no other model or adapter is installed to compare with"
+QUESTION = msg("Question for both")
+COMPARE_WITH = msg("Compare {model} with")
+NOTHING_TO_COMPARE = msg("no other model or adapter is installed to compare with")
 
 
 class Comparing:
@@ -56,16 +58,16 @@ class Comparing:
             self._surface.status.show(str(error), "problem")
             return
         if not groups:
-            self._surface.status.show(NOTHING_TO_COMPARE, "problem")
+            self._surface.status.show(tr(NOTHING_TO_COMPARE), "problem")
             return
         app = self._surface.screen.app
         choices = [Choice(group, text) for text, group in groups.items()]
-        answerers = await app.push_screen_wait(Picker(f"Compare {own.label} with", choices))
+        answerers = await app.push_screen_wait(Picker(tr(COMPARE_WITH, model=own.label), choices))
         if answerers is None:
             return
         if self._surface.prompt.draft:
             await self._ask_draft(answerers)
-        elif question := await app.push_screen_wait(LineDialog(QUESTION)):
+        elif question := await app.push_screen_wait(LineDialog(tr(QUESTION))):
             conversation = await self._conversation_view.begin()
             form = as_written(self._surface.prompt.parts).form
             ask = partial(self._surface.chat.ask, conversation.id, question, form=form)
@@ -140,7 +142,8 @@ def groups_to_compare(own: Answerer, paths: Paths) -> dict[str, tuple[Answerer, 
     others = [other for other in _installed_answerers(own.model, paths) if other != own]
     groups: dict[str, tuple[Answerer, ...]] = {other.label: (own, other) for other in others}
     if steps := _training_steps([*others, own], own.model):
-        groups = {f"every training step: {', '.join(s.label for s in steps)}": steps, **groups}
+        names = ", ".join(step.label for step in steps)
+        groups = {tr("every training step: {names}", names=names): steps, **groups}
     return groups
 
 

@@ -15,10 +15,13 @@ from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import TitleSource
+from baize_tui.translation import msg, tr
 
-TITLE_QUESTION = "Title of this conversation"
-CHOOSING_TITLE = "choosing a title"
-NO_TITLE = "the model found no title"
+TITLE_QUESTION = msg("Title of this conversation")
+TITLED = msg("titled: {title} · {key} undoes it")
+DELETE_AGAIN = msg("press delete again to delete {title}")
+CHOOSING_TITLE = msg("choosing a title")
+NO_TITLE = msg("the model found no title; {key} lets you write one")
 
 
 class ConversationCommands:
@@ -73,7 +76,7 @@ class ConversationCommands:
             return
         is_open = conversation_id == self._view.open_id
         known = self._view.conversation if is_open else listed.listed(conversation_id)
-        dialog = LineDialog(TITLE_QUESTION, known.title if known is not None else "")
+        dialog = LineDialog(tr(TITLE_QUESTION), known.title if known is not None else "")
         title = await self._surface.screen.app.push_screen_wait(dialog)
         if title:
             await self._set_title(conversation_id, title, "person")
@@ -81,18 +84,18 @@ class ConversationCommands:
     async def suggest_title(self, conversation_id: str) -> None:
         """Have the model choose a title."""
         status = self._surface.status
-        status.show(CHOOSING_TITLE, "busy")
+        status.show(tr(CHOOSING_TITLE), "busy")
         try:
             title = await self._surface.chat.suggest_title(conversation_id)
             if not title:
                 key = self._surface.state.keys["rename"]
-                status.show(f"{NO_TITLE}; {key} lets you write one", "problem")
+                status.show(tr(NO_TITLE, key=key), "problem")
                 return
             await self._set_title(conversation_id, title, "model")
         except (CatalogError, EngineFailure, NoModelLoaded, StoreError, UnknownFormat) as error:
             status.show(str(error), "problem")
         else:
-            status.show(f"titled: {title} · {self._undo_key} undoes it")
+            status.show(tr(TITLED, title=title, key=self._undo_key))
 
     async def _set_title(self, conversation_id: str, title: str, source: TitleSource) -> None:
         conversations = self._surface.chat.conversations
@@ -111,7 +114,7 @@ class ConversationCommands:
     # --- deleting -------------------------------------------------------------------------------
 
     def confirm_delete(self, title: str) -> None:
-        self._surface.status.show(f"press delete again to delete {title}", "problem")
+        self._surface.status.show(tr(DELETE_AGAIN, title=title), "problem")
 
     async def delete(self, conversation_id: str) -> None:
         surface = self._surface
@@ -128,4 +131,4 @@ class ConversationCommands:
         self._undo_stack.push(undo)
         self._list_updates.refresh()
         self._idle_status.show_current()
-        surface.status.show(DELETED.format(key=self._undo_key))
+        surface.status.show(tr(DELETED, key=self._undo_key))

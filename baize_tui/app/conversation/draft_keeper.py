@@ -18,12 +18,13 @@ from baize_tui.app.widgets.prompt import BETWEEN
 from baize_tui.store.draft_parts import message_parts
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Unsent
+from baize_tui.translation import msg, tr
 
 SAVE_AFTER_S = 0.4
 """A change is written after this time, so that at most a second of typing can be lost."""
 SAVE_GROUP = "drafts"
 """The group of the worker that writes."""
-NOT_SAVED, SAVED = "the draft is not saved yet", "the draft is saved"
+NOT_SAVED, SAVED = msg("the draft is not saved yet: {why}"), msg("the draft is saved")
 
 
 class DraftKeeper:
@@ -146,10 +147,10 @@ class DraftKeeper:
         try:
             await self.save()
         except StoreError as error:
-            self._surface.begin_problem("draft", f"{NOT_SAVED}: {error}")
+            self._surface.begin_problem("draft", tr(NOT_SAVED, why=error))
             self._save_later()
         else:
-            self._surface.end_problem("draft", SAVED)
+            self._surface.end_problem("draft", tr(SAVED))
 
     async def save(self) -> None:
         """Write all changes now.

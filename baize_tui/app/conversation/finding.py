@@ -12,12 +12,13 @@ from baize_tui.app.transcript.turn import Turn
 from baize_tui.app.widgets.find_bar import FindBar
 from baize_tui.store.records import Message, Place
 from baize_tui.store.words import Term, match_terms, word_line
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.app.screens.search import FoundText
 
-NOT_FOUND = "not found"
-OTHER_BRANCH = "The message is on another branch. Search again once the answer has ended."
+NOT_FOUND = msg("not found")
+OTHER_BRANCH = msg("The message is on another branch. Search again once the answer has ended.")
 
 
 class _Lines(NamedTuple):
@@ -91,7 +92,7 @@ class Finding:
             self._go_to(found[0], 0)
         else:
             self._at = None
-            self.bar.show_count(NOT_FOUND if self._terms else "")
+            self.bar.show_count(tr(NOT_FOUND) if self._terms else "")
 
     def _set_terms(self, terms: tuple[Term, ...]) -> None:
         self._terms = terms
@@ -162,7 +163,7 @@ class Finding:
                 self._transcript.select(turn)
         elif complete:
             self._awaited = None
-            self._surface.screen.notify(OTHER_BRANCH)
+            self._surface.screen.notify(tr(OTHER_BRANCH))
 
     # --- walking --------------------------------------------------------------------------------
 
@@ -197,7 +198,7 @@ class Finding:
             return
         message_id, place = self._at
         above = sum(self._count(turn).total for turn in turns if turn.message.id < message_id)
-        self.bar.show_count(f"{above + place + 1} of {total}")
+        self.bar.show_count(tr("{done} of {total}", done=above + place + 1, total=total))
 
     def _count(self, turn: Turn) -> _Counts:
         """How often ``turn`` has what is searched; counted once, until its message changes."""

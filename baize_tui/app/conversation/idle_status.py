@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-from baize_shared.speeds import speed_text
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.status_line import (
     READING,
@@ -14,18 +13,22 @@ from baize_tui.app.widgets.status_line import (
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.chat.active_model import RunningModel
 from baize_tui.chat.context import DraftEffect
+from baize_tui.measures import speed_text
+from baize_tui.translation import msg, tr
 
-MODERATED, NOT_MODERATED = "moderated", "not moderated"
-EDITING = "editing · enter creates a branch · esc cancels"
-EDITING_SUMMARY = "editing the summary · enter saves it · esc cancels"
+MODERATED, NOT_MODERATED = msg("moderated"), msg("not moderated")
+EDITING = msg("editing · enter creates a branch · esc cancels")
+EDITING_SUMMARY = msg("editing the summary · enter saves it · esc cancels")
 EFFECTS: dict[DraftEffect, str] = {
     "fits": "",
-    "drops_turns": "drops oldest turns",
-    "summarizes_turns": "summarizes oldest turns",
-    "fails": "too long, sending will fail",
+    "drops_turns": msg("drops oldest turns"),
+    "summarizes_turns": msg("summarizes oldest turns"),
+    "fails": msg("too long, sending will fail"),
 }
-NO_MODEL, NOT_RUNNING = "no model", "(not loaded)"
-NOT_LOADED, GONE = "(loads with the next question)", "is not on this machine"
+CONTEXT, WITH_DRAFT = msg("context {used}"), msg("context {used} with draft")
+DRAFT_EFFECT = msg("context {used} with draft: {effect}")
+NO_MODEL, NOT_RUNNING = msg("no model"), msg("(not loaded)")
+NOT_LOADED, GONE = msg("(loads with the next question)"), msg("is not on this machine")
 
 
 class IdleStatus:
@@ -52,7 +55,7 @@ class IdleStatus:
         if live is not None and not live.reading:
             text = live.status
         else:
-            text = view.waiting.get(open_id, READING)
+            text = view.waiting.get(open_id, tr(READING))
         self._surface.status.show(text, "busy")
 
     def end_message(self) -> None:
@@ -75,7 +78,7 @@ class IdleStatus:
         view, status = self._surface.view, self._surface.status
         problem = next(iter(view.problems.values()), None)
         if view.editing is not None:
-            status.show(EDITING_SUMMARY if view.edits_summary else EDITING, "busy")
+            status.show(tr(EDITING_SUMMARY) if view.edits_summary else tr(EDITING), "busy")
         elif problem is not None:
             status.show(problem, "problem")
         else:
@@ -102,7 +105,7 @@ class IdleStatus:
                 else ()
             ),
             has_draft=view.context is not None and view.context.has_draft,
-            moderation=MODERATED if chosen.moderation else NOT_MODERATED,
+            moderation=tr(MODERATED) if chosen.moderation else tr(NOT_MODERATED),
             pulls=state.pulls.status_text,
         )
 
@@ -110,10 +113,10 @@ class IdleStatus:
         """The model that answers the next question, with its adapters, and its state."""
         state, conversation = self._surface.state, self._surface.view.conversation
         if running is None and state.model is None:
-            return NO_MODEL if state.load_ended.is_set() else "", ""
+            return tr(NO_MODEL) if state.load_ended.is_set() else "", ""
         if running is None:
             assert state.model is not None
-            return _with_host(state.model), NOT_RUNNING
+            return _with_host(state.model), tr(NOT_RUNNING)
         adapters = conversation.adapters if conversation is not None else {}
         names = [name for name, scale in adapters.items() if scale]
         name, model_state = self._answering_model(_with_host(running.model))
@@ -126,13 +129,13 @@ class IdleStatus:
             model = active.answering_model(conversation)
         except CatalogError:
             name = conversation.model if conversation is not None else None
-            return name or "", GONE
+            return name or "", tr(GONE)
         if model is not None and model != active.model:
-            return _with_host(model), NOT_LOADED
+            return _with_host(model), tr(NOT_LOADED)
         if conversation is None or conversation.model is None or active.is_model_of(conversation):
             return loaded, ""
         shown, own = active.names_apart(conversation)
-        return shown, f"instead of {own}"
+        return shown, tr("instead of {model}", model=own)
 
     def _context_texts(self, n_ctx: int) -> tuple[str, ...]:
         """How many tokens of the context are used, or would be with the draft; long and short."""
@@ -142,11 +145,11 @@ class IdleStatus:
         about = "≈" if context.is_estimate else ""
         used = f"{about}{context.tokens}/{n_ctx}" if n_ctx else f"{about}{context.tokens}"
         if not context.has_draft:
-            return f"context {used}", used
+            return tr(CONTEXT, used=used), used
         if context.effect == "fits":
-            return f"context {used} with draft", f"context {used}", used
-        effect = EFFECTS[context.effect]
-        return f"context {used} with draft: {effect}", f"{used}: {effect}", effect
+            return tr(WITH_DRAFT, used=used), tr(CONTEXT, used=used), used
+        effect = tr(EFFECTS[context.effect])
+        return tr(DRAFT_EFFECT, used=used, effect=effect), f"{used}: {effect}", effect
 
 
 def _with_host(model: CatalogModel) -> str:
@@ -155,4 +158,4 @@ def _with_host(model: CatalogModel) -> str:
     address = model.recipe.address
     if address is None or model.words_go_to:
         return model.name
-    return f"{model.name} at {address.host}"
+    return tr("{model} at {host}", model=model.name, host=address.host)

@@ -13,6 +13,7 @@ from baize_tui.app.conversation.terminal_reports import update_window_title
 from baize_tui.chat.conversations import FIRST_PAGE
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, ListedConversation
+from baize_tui.translation import msg, tr
 
 WATCH_EVERY_S = 1.0
 AGES_CHANGE_S = 30.0
@@ -21,7 +22,7 @@ READ_GROUP = "list"
 """The group of the worker that reads the list."""
 PROBLEM = "list"
 """The id of the problem that the list cannot be read."""
-SAVED_AGAIN, READ_AGAIN = "everything is saved again", "the list is up to date again"
+SAVED_AGAIN, READ_AGAIN = msg("everything is saved again"), msg("the list is up to date again")
 
 
 class ListUpdates:
@@ -64,7 +65,7 @@ class ListUpdates:
         except StoreError as error:
             surface.begin_problem(PROBLEM, str(error))
             return
-        surface.end_problem(PROBLEM, READ_AGAIN)
+        surface.end_problem(PROBLEM, tr(READ_AGAIN))
         self._version = listed.version
         surface.heading.show(surface.view.conversation)
         open_id, busy = surface.view.open_id, surface.chat.busy
@@ -93,7 +94,7 @@ class ListUpdates:
         """Look for changes of other clients, and save what could not be saved before."""
         chat = self._surface.chat
         if chat.unsaved and await chat.save_pending() == 0:
-            self._surface.end_problem("answer", SAVED_AGAIN)
+            self._surface.end_problem("answer", tr(SAVED_AGAIN))
         try:
             version = await chat.conversations.version()
         except StoreError:

@@ -17,20 +17,21 @@ from baize_tui.chat.replay import Replay
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import SettingsError
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
 
 T = TypeVar("T")
 
 LOOK_GROUP = "look"
 """The group of the worker that looks."""
-REPLAY = "Replay"
-WORKING = "reading the answer token by token · {key} stops"
-REPLAYING = "generating the answer again · {key} stops"
-SAME = "The same answer came again, token for token."
-DIFFERENT = "Token {number} differs."
-BEFORE, NOW = "Then", "Now"
-CHANGED = "What has changed since:"
-NOTHING_CHANGED = "Nothing that is recorded has changed: only rounding can be the reason."
-ENDED = "the answer ended"
+REPLAY = msg("Replay")
+WORKING = msg("reading the answer token by token · {key} stops")
+REPLAYING = msg("generating the answer again · {key} stops")
+SAME = msg("The same answer came again, token for token.")
+DIFFERENT = msg("Token {number} differs.")
+BEFORE, NOW = msg("Then"), msg("Now")
+CHANGED = msg("What has changed since:")
+NOTHING_CHANGED = msg("Nothing that is recorded has changed: only rounding can be the reason.")
+ENDED = msg("the answer ended")
 _FAILURES = (EngineFailure, NoModelLoaded, CatalogError, SettingsError, UnknownFormat)
 
 
@@ -99,7 +100,7 @@ class LookingInside:
         replay = await self._try(self._surface.chat.inspecting.replay(message))
         if replay is not None:
             text = "\n".join(replay_lines(replay))
-            self._surface.screen.app.push_screen(NoteDialog(REPLAY, text))
+            self._surface.screen.app.push_screen(NoteDialog(tr(REPLAY), text))
 
     async def _answer(self) -> Message | None:
         """The selected answer, or the last one, with its tokens."""
@@ -110,7 +111,7 @@ class LookingInside:
 
     def _show_work(self, text: str) -> None:
         key = self._surface.state.keys["stop"]
-        self._surface.status.show(text.format(key=key), "busy")
+        self._surface.status.show(tr(text, key=key), "busy")
 
     async def _try(self, looking: Awaitable[T]) -> T | None:
         """What ``looking`` finds; None if it fails, and the reason is shown."""
@@ -126,16 +127,16 @@ class LookingInside:
 def replay_lines(replay: Replay) -> Iterator[str]:
     """What a replay has shown, for a person."""
     if replay.place is None:
-        yield SAME
+        yield tr(SAME)
     else:
-        yield DIFFERENT.format(number=replay.place + 1)
-        for name, token in ((BEFORE, replay.before), (NOW, replay.now)):
-            said = ENDED
+        yield tr(DIFFERENT, number=replay.place + 1)
+        for name, token in ((tr(BEFORE), replay.before), (tr(NOW), replay.now)):
+            said = tr(ENDED)
             if token is not None:
                 said = f"“{clean_line(token.text)}” ({token.probability:.1%})"
             yield f"  {name}: {said}"
     if replay.changed:
-        yield f"\n{CHANGED}"
+        yield f"\n{tr(CHANGED)}"
         yield from (f"  {line}" for line in replay.changed)
     elif replay.place is not None:
-        yield f"\n{NOTHING_CHANGED}"
+        yield f"\n{tr(NOTHING_CHANGED)}"

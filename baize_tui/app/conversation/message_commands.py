@@ -15,9 +15,10 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import DELETED, UndoStack
 from baize_tui.app.transcript.turn import Turn
 from baize_tui.store.records import Mark, Message
+from baize_tui.translation import msg, tr
 
-NO_CODE = "There is no code block in this message."
-BLOCK = "Code block {number} of {count}: "
+NO_CODE = msg("There is no code block in this message.")
+BLOCK = msg("Code block {number} of {count}: {notice}")
 _COPY_AGAIN_S = 5.0
 
 
@@ -50,7 +51,7 @@ class MessageCommands:
             return
         self._composer.edit(turn.message)
         self._surface.screen.set_focus(self._surface.prompt)
-        self._surface.status.show(EDITING, "busy")
+        self._surface.status.show(tr(EDITING), "busy")
 
     def edit_summary(self) -> None:
         """Put the summary of the turns that the model no longer sees into the prompt."""
@@ -58,7 +59,7 @@ class MessageCommands:
             return
         self._composer.edit_summary(message)
         self._surface.screen.set_focus(self._surface.prompt)
-        self._surface.status.show(EDITING_SUMMARY, "busy")
+        self._surface.status.show(tr(EDITING_SUMMARY), "busy")
 
     @property
     def summarized(self) -> Message | None:
@@ -194,12 +195,11 @@ class MessageCommands:
         turn = self._transcript.turn(message_id)
         blocks = code_blocks(turn.markdown) if turn is not None else []
         if not blocks or number >= len(blocks):
-            self._surface.screen.notify(NO_CODE)
+            self._surface.screen.notify(tr(NO_CODE))
             return
         number %= len(blocks)
         self._copied = message_id, number, time.monotonic() + _COPY_AGAIN_S
-        which = BLOCK.format(number=number + 1, count=len(blocks)) if len(blocks) > 1 else ""
-        self._copy_text(blocks[number], which)
+        self._copy_text(blocks[number], (number + 1, len(blocks)))
 
     def has_code(self, turn: Turn) -> bool:
         """Whether the message has a code block."""
@@ -207,12 +207,16 @@ class MessageCommands:
 
         return bool(code_blocks(turn.markdown))
 
-    def _copy_text(self, text: str, what: str = "") -> None:
+    def _copy_text(self, text: str, block: tuple[int, int] = (1, 1)) -> None:
+        """Copy ``text``, which is a code block of several: the number of it, and how many."""
         from baize_tui.app.services.clipboard import copy_text
 
         screen = self._surface.screen
         notice = copy_text(screen.app, text, self._surface.state.paths.cache)
-        screen.notify(f"{what}{notice}", markup=False)
+        number, count = block
+        if count > 1:
+            notice = tr(BLOCK, number=number, count=count, notice=notice)
+        screen.notify(notice, markup=False)
 
     # --- viewing --------------------------------------------------------------------------------
 
@@ -227,7 +231,10 @@ class MessageCommands:
             with surface.screen.app.suspend():
                 view_text(turn.text, surface.state.exit_watch)
         except (OSError, SuspendNotSupported) as error:
-            surface.status.show(f"{viewer_command()} cannot be started: {error}", "problem")
+            surface.status.show(
+                tr("{program} cannot be started: {error}", program=viewer_command(), error=error),
+                "problem",
+            )
         except EditorFailed as error:
             surface.status.show(str(error), "problem")
 
@@ -248,4 +255,4 @@ class MessageCommands:
         self._composer.leave_edit()
         await self._conversation_view.reload()
         key = self._surface.state.keys["undo"]
-        self._surface.status.show(DELETED.format(key=key))
+        self._surface.status.show(tr(DELETED, key=key))

@@ -8,9 +8,17 @@ from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.conversation_drafts import ConversationDrafts, Queued
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.widgets.pastes import shown_text
-from baize_tui.app.widgets.queue_lines import ENTER_SENDS, QUEUED, WAITING, QueueLines
+from baize_tui.app.widgets.queue_lines import (
+    ENTER_SENDS,
+    ENTER_SENDS_TO,
+    QUEUED,
+    QUEUED_FOR,
+    WAITING,
+    QueueLines,
+)
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.store.records import Unsent
+from baize_tui.translation import tr
 
 
 class MessageQueue:
@@ -29,23 +37,23 @@ class MessageQueue:
         texts = tuple(shown_text(queued.parts).strip() for queued in drafts.queue)
         # With a draft in the prompt, Enter sends that.
         if not texts:
-            state = QUEUED
+            state = tr(QUEUED)
         elif not drafts.waits:
-            state = self._with_model(f"{QUEUED} for")
+            state = self._with_model(QUEUED, QUEUED_FOR)
         elif self._prompt.text:
-            state = WAITING
+            state = tr(WAITING)
         else:
-            state = self._with_model(f"{ENTER_SENDS} to")
+            state = self._with_model(ENTER_SENDS, ENTER_SENDS_TO)
         self._lines.show(texts, state)
 
-    def _with_model(self, text: str) -> str:
-        """``text`` with the model that answers; without its last word if there is none."""
+    def _with_model(self, alone: str, with_model: str) -> str:
+        """The message ``with_model`` with the model that answers; ``alone`` if there is none."""
         conversation = self._surface.view.conversation
         model = None
         with contextlib.suppress(CatalogError):  # sending it says why
             if conversation is not None:
                 model = self._surface.chat.active_model.answering_model(conversation)
-        return f"{text} {model.name}" if model is not None else text.rpartition(" ")[0]
+        return tr(alone) if model is None else tr(with_model, model=model.name)
 
     async def add(self, drafts: ConversationDrafts, queued: Queued) -> None:
         """Add a message at the end.

@@ -10,14 +10,16 @@ from baize_tui.app.conversation.conversation_view import ConversationView
 from baize_tui.app.conversation.draft_cost import DraftCost
 from baize_tui.app.conversation.idle_status import IdleStatus
 from baize_tui.app.conversation.surface import Surface
-from baize_tui.app.widgets.status_line import LOADING
+from baize_tui.app.widgets.status_line import LOADING, LOADING_MODEL
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, NoModelInstalled
 from baize_tui.engine.client import EngineFailure
+from baize_tui.measures import left_text
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import msg, tr
 
-NO_MODEL = "no model"
-NO_MODEL_YET = "There is no model yet."
-FAILURE_TITLE = "Model"
+NO_MODEL = msg("no model")
+NO_MODEL_YET = msg("There is no model yet.")
+FAILURE_TITLE = msg("Model")
 
 
 class ModelLoading:
@@ -62,8 +64,8 @@ class ModelLoading:
             state.model = state.chat.default_model() if is_default else find(name)
         except CatalogError as error:
             is_first_run = isinstance(error, NoModelInstalled)
-            state.problem = NO_MODEL_YET if is_first_run else str(error)
-            self._surface.status.show(NO_MODEL, "problem")
+            state.problem = tr(NO_MODEL_YET) if is_first_run else str(error)
+            self._surface.status.show(tr(NO_MODEL), "problem")
 
     async def _own_model(self, session: str | None) -> CatalogModel | None:
         """The model that the conversation ``session`` needs, if it is on this machine."""
@@ -87,11 +89,11 @@ class ModelLoading:
         load: Callable[[CatalogModel, Callable[[float], None]], Awaitable[object]],
     ) -> None:
         surface = self._surface
-        left = TimeLeft()
+        left, loading = TimeLeft(), tr(LOADING_MODEL, model=model.name)
 
         def show_progress(done: float) -> None:
-            text = progress_text(f"{LOADING} {model.name}", done, left=left.after(done))
-            surface.status.show(text, "busy", short=f"{LOADING} {done:.0%}")
+            text = progress_text(loading, done, left=left_text(left, done))
+            surface.status.show(text, "busy", short=f"{tr(LOADING)} {done:.0%}")
 
         show_progress(0.0)
         self._idle_status.show_place()
@@ -100,7 +102,7 @@ class ModelLoading:
         except EngineFailure as error:
             surface.status.show(str(error), "problem")
             surface.screen.notify(
-                str(error), title=FAILURE_TITLE, severity="error", timeout=30, markup=False
+                str(error), title=tr(FAILURE_TITLE), severity="error", timeout=30, markup=False
             )
             return
         surface.state.model = surface.chat.active_model.model  # a server may have named it

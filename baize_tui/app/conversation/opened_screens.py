@@ -9,9 +9,10 @@ from baize_tui.app.actions import ORGANIZING, Action
 from baize_tui.app.conversation.available_commands import AvailableCommands
 from baize_tui.app.conversation.model_loading import ModelLoading
 from baize_tui.app.conversation.surface import Surface
+from baize_tui.translation import msg, tr
 
-THEME_QUESTION = "Theme"
-ORGANIZE_TITLE = "Organize conversations"
+THEME_QUESTION = msg("Theme")
+ORGANIZE_TITLE = msg("Organize conversations")
 
 
 class OpenedScreens:
@@ -67,7 +68,7 @@ class OpenedScreens:
                 app.theme = theme
 
         themes = [Choice(name, name) for name in sorted(app.available_themes)]
-        app.push_screen(Picker(THEME_QUESTION, themes), use)
+        app.push_screen(Picker(tr(THEME_QUESTION), themes), use)
 
     def show_help(self) -> None:
         from baize_tui.app.screens.dialogs import HelpScreen

@@ -10,15 +10,16 @@ from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.app.screens.shelves import Shelf
 
-NOTHING_CHOSEN = "No conversation is open, and none is highlighted in the list."
-PINNED, UNPINNED = "pinned: it stays at the top of the list", "no longer pinned"
-ARCHIVED = "archived · {key} undoes it"
-BACK_IN_LIST = "back in the list"
-RESTORED = "restored"
+NOTHING_CHOSEN = msg("No conversation is open, and none is highlighted in the list.")
+PINNED, UNPINNED = msg("pinned: it stays at the top of the list"), msg("no longer pinned")
+ARCHIVED = msg("archived · {key} undoes it")
+BACK_IN_LIST = msg("back in the list")
+RESTORED = msg("restored")
 
 
 class Organizing:
@@ -43,7 +44,7 @@ class Organizing:
         options = surface.conversation_list
         id = options.highlighted_id if options.has_focus else surface.view.open_id
         if id is None:
-            surface.screen.notify(NOTHING_CHOSEN)
+            surface.screen.notify(tr(NOTHING_CHOSEN))
             return None
         return await surface.chat.conversations.get(id)
 
@@ -53,7 +54,7 @@ class Organizing:
             return
         await self._surface.chat.conversations.set_pinned(chosen.id, not chosen.pinned)
         self._list_updates.refresh()
-        self._surface.status.show(UNPINNED if chosen.pinned else PINNED)
+        self._surface.status.show(tr(UNPINNED) if chosen.pinned else tr(PINNED))
 
     async def archive(self) -> None:
         """Take the conversation out of the list, or put it back."""
@@ -61,7 +62,7 @@ class Organizing:
             return
         await self._archive(chosen.id, not chosen.archived)
         if chosen.archived:
-            self._surface.status.show(BACK_IN_LIST)
+            self._surface.status.show(tr(BACK_IN_LIST))
             return
 
         async def undo() -> None:
@@ -69,7 +70,7 @@ class Organizing:
 
         self._undo_stack.push(undo)
         key = self._surface.state.keys["undo"]
-        self._surface.status.show(ARCHIVED.format(key=key))
+        self._surface.status.show(tr(ARCHIVED, key=key))
 
     async def _archive(self, conversation_id: str, archived: bool) -> None:
         await self._surface.chat.conversations.set_archived(conversation_id, archived)
@@ -101,7 +102,7 @@ class Organizing:
         from baize_tui.app.screens.shelves import TrashScreen
 
         if await self._show(TrashScreen(self._surface.chat.conversations)):
-            self._surface.status.show(RESTORED)
+            self._surface.status.show(tr(RESTORED))
 
     async def _show(self, shelf: Shelf) -> bool:
         """Show a shelf and open what is chosen; False if that is nothing."""

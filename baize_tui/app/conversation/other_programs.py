@@ -8,6 +8,7 @@ from baize_tui.app.conversation.composer import Composer
 from baize_tui.app.conversation.message_commands import MessageCommands
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import tr
 
 
 class OtherPrograms:
@@ -28,7 +29,10 @@ class OtherPrograms:
             with self._surface.screen.app.suspend():
                 edited = edit_text(prompt.draft, self._surface.state.exit_watch)
         except (OSError, SuspendNotSupported) as error:
-            status.show(f"{editor_command()} cannot be started: {error}", "problem")
+            status.show(
+                tr("{program} cannot be started: {error}", program=editor_command(), error=error),
+                "problem",
+            )
             return
         except EditorFailed as error:
             status.show(str(error), "problem")

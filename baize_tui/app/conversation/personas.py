@@ -12,15 +12,19 @@ from baize_tui.app.conversation.surface import Surface
 from baize_tui.app.conversation.undo import UndoStack
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.catalog.personas import Persona
     from baize_tui.catalog.prompt_snippets import Snippet
 
-PERSONA_QUESTION, PROMPT_QUESTION = "Persona of this conversation", "Prompts"
-NOBODY, NOBODY_HELP = "none", "The settings of a new conversation"
-CHOSEN, REMOVED = "{name}: its settings are this conversation's now", "no persona any more"
-NO_PROMPTS = "there are no prompts in {folder}"
+PERSONA_QUESTION, PROMPT_QUESTION = msg("Persona of this conversation"), msg("Prompts")
+NOBODY, NOBODY_HELP = msg("none"), msg("The settings of a new conversation")
+CHOSEN, REMOVED = (
+    msg("{name}: its settings are this conversation's now · {key} undoes it"),
+    msg("no persona any more · {key} undoes it"),
+)
+NO_PROMPTS = msg("there are no prompts in {folder}")
 
 
 class Personas:
@@ -50,8 +54,8 @@ class Personas:
         if not name:
             self._report(known.problems)
             choices = [Choice(key, key, p.description) for key, p in known.contents.items()]
-            choices.append(Choice(NOBODY, NOBODY, NOBODY_HELP))
-            picker = DescribedPicker(PERSONA_QUESTION, choices)
+            choices.append(Choice(NOBODY, tr(NOBODY), tr(NOBODY_HELP)))
+            picker = DescribedPicker(tr(PERSONA_QUESTION), choices)
             chosen = await self._surface.screen.app.push_screen_wait(picker)
             if chosen is None:
                 return
@@ -85,8 +89,7 @@ class Personas:
         if persona is not None and not surface.transcript.turns:
             view.show_greeting(persona.greeting)
         key = surface.state.keys["undo"]
-        text = CHOSEN.format(name=name) if name else REMOVED
-        surface.status.show(f"{text} · {key} undoes it")
+        surface.status.show(tr(CHOSEN, name=name, key=key) if name else tr(REMOVED, key=key))
 
     # --- prompts --------------------------------------------------------------------------------
 
@@ -102,10 +105,10 @@ class Personas:
             self._report(known.problems)
             choices = [Choice(key, key, s.description) for key, s in known.contents.items()]
             if not choices:
-                text = NO_PROMPTS.format(folder=paths.prompts_folder)
+                text = tr(NO_PROMPTS, folder=paths.prompts_folder)
                 self._surface.status.show(text, "problem")
                 return
-            picker = DescribedPicker(PROMPT_QUESTION, choices)
+            picker = DescribedPicker(tr(PROMPT_QUESTION), choices)
             chosen = await self._surface.screen.app.push_screen_wait(picker)
             if chosen is None:
                 return

@@ -40,6 +40,7 @@ from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.queue_lines import QueueLines
 from baize_tui.app.widgets.status_line import LOADING, StatusLine
 from baize_tui.store.records import parts_text
+from baize_tui.translation import msg, tr
 
 NARROW = 60
 """Columns below which there is no room for the list beside the transcript."""
@@ -47,8 +48,8 @@ SMALLEST = (30, 8)
 """Columns and lines below which nothing can be shown."""
 READING_GROUPS = (READ_GROUP, COUNT_GROUP, REST_GROUP, CHANGES_GROUP, TITLES_GROUP, INDEX_GROUP)
 """Groups of the workers that read the store, or ask the engine, for what is shown."""
-MORE_BELOW = "↓ more below"
-NO_COMMAND = "no command {name} · enter again sends it as text · /help lists all"
+MORE_BELOW = msg("↓ more below")
+NO_COMMAND = msg("no command {name} · enter again sends it as text · /help lists all")
 
 
 class ConversationScreen(Screen[None]):
@@ -112,7 +113,9 @@ class ConversationScreen(Screen[None]):
             yield self.transcript
             if not self.app._disable_notifications:
                 yield Notices(id="notices")
-            yield FixedText(f"{MORE_BELOW} · {self._state.keys['end']}", id="more", markup=False)
+            yield FixedText(
+                f"{tr(MORE_BELOW)} · {self._state.keys['end']}", id="more", markup=False
+            )
             yield Static("", id="disclaimer", markup=False)
             yield self.queue_lines
             yield self.parts.finding.bar
@@ -133,7 +136,7 @@ class ConversationScreen(Screen[None]):
             await self.conversation_view.open(conversation)
         else:
             self.conversation_view.show_welcome()
-        self.status.show(LOADING, "busy")
+        self.status.show(tr(LOADING), "busy")
 
     async def save_drafts(self) -> None:
         """Write what is not sent, where this has not happened yet; nothing is sent from then on.
@@ -276,7 +279,7 @@ class ConversationScreen(Screen[None]):
             self._not_a_command = text
             self.prompt.put_in_front(event.parts)
             name = clean_line(text.split()[0], 20)
-            self.status.show(NO_COMMAND.format(name=name), "problem")
+            self.status.show(tr(NO_COMMAND, name=name), "problem")
         else:
             await self.parts.asking.send(event.parts)
 

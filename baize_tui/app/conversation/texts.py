@@ -11,36 +11,39 @@ from baize_tui.chat.chat import Chat
 from baize_tui.chat.destination import where_words_go
 from baize_tui.chat.formats import UnknownFormat, format_named, system_prompt
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
 NAME = "白泽 Baize"
-START = "Type below and press Enter."
-GET_MODEL = (
+START = msg("Type below and press Enter. {where}")
+GET_MODEL = msg(
     "{model} lists models with their size, their licence and whether they fit this machine: enter "
     "downloads one. In the list, f6 adds a GGUF file that you have."
 )
-OFFLINE = (
+OFFLINE = msg(
     "Nothing is downloaded before you have seen what it takes, and everything else works offline: "
     "you can read, search and copy your conversations."
 )
-EXAMPLES_TITLE = "For example (tab takes it):"
-EXAMPLES = ("What is the capital of France?", "Write a short poem about the sea.")
+MODERATED_PREAMBLE = msg("Baize's own preamble, with its moderation sentence")
+UNMODERATED_PREAMBLE = msg("Baize's own preamble, without its moderation sentence")
+EXAMPLES_TITLE = msg("For example (tab takes it):")
+EXAMPLES = (msg("What is the capital of France?"), msg("Write a short poem about the sea."))
 _KEYS = (
-    ("help", "all keys and commands"),
-    ("conversation", "system prompt and sampling"),
-    ("model", "other models"),
-    ("palette", "search the commands"),
+    ("help", msg("all keys and commands")),
+    ("conversation", msg("system prompt and sampling")),
+    ("model", msg("other models")),
+    ("palette", msg("search the commands")),
 )
 
 
 def welcome_contents(state: ClientState) -> WelcomeContents:
     """What an empty conversation shows: the model, and the next step."""
     name = Paragraph(NAME, "name")
-    keys = tuple((key_name(state.keys[action]), what) for action, what in _KEYS)
+    keys = tuple((key_name(state.keys[action]), tr(what)) for action, what in _KEYS)
     if state.problem:
-        get_model = GET_MODEL.format(model=state.keys["model"])
-        texts = (Paragraph(state.problem), Paragraph(get_model), Paragraph(OFFLINE, "dim"))
+        get_model = tr(GET_MODEL, model=state.keys["model"])
+        texts = (Paragraph(state.problem), Paragraph(get_model), Paragraph(tr(OFFLINE), "dim"))
         return WelcomeContents((name, *texts), keys[:1])
-    start = Paragraph(f"{START} {where_words_go(state.model)}")
+    start = Paragraph(tr(START, where=where_words_go(state.model)))
     if state.model is None:  # it is not found yet
         return WelcomeContents((name, start), keys)
     recipe = state.model.recipe
@@ -56,7 +59,7 @@ def welcome_contents(state: ClientState) -> WelcomeContents:
         return WelcomeContents((*paragraphs, Paragraph(greeting)), keys)
     if recipe.domain is not None:
         return WelcomeContents(paragraphs, keys)
-    return WelcomeContents(paragraphs, keys, EXAMPLES_TITLE, EXAMPLES)
+    return WelcomeContents(paragraphs, keys, tr(EXAMPLES_TITLE), tuple(map(tr, EXAMPLES)))
 
 
 def _model_line(state: ClientState, model: CatalogModel) -> str:
@@ -68,9 +71,10 @@ def _model_line(state: ClientState, model: CatalogModel) -> str:
     if state.chat.active_model.model == model:
         # Imported when used: nothing of this is needed for the first frame.
         from baize_tui.catalog.estimates import estimated_fit
-        from baize_tui.catalog.fit import this_machine
+        from baize_tui.catalog.fit import FIT_NAMES, this_machine
 
-        parts.append(estimated_fit(size, this_machine(state.paths.models_folder)))
+        fit = estimated_fit(size, this_machine(state.paths.models_folder))
+        parts.append(tr(FIT_NAMES[fit]))
     return " · ".join(parts)
 
 
@@ -86,8 +90,7 @@ def _told(chat: Chat, conversation: Conversation) -> str:
     except UnknownFormat as error:
         return str(error)
     if format.has_preamble:
-        sentence = "with" if conversation.moderation else "without"
-        return f"Baize's own preamble, {sentence} its moderation sentence"
+        return tr(MODERATED_PREAMBLE) if conversation.moderation else tr(UNMODERATED_PREAMBLE)
     conversation = chat.options.as_trained(conversation)
     return system_prompt(conversation.system, moderation=conversation.moderation)
 

@@ -8,10 +8,12 @@ from baize_tui.app.conversation.conversation_commands import ConversationCommand
 from baize_tui.app.conversation.list_updates import ListUpdates
 from baize_tui.app.conversation.surface import Surface
 from baize_tui.chat.export_files import Exported, ExportFailed, export_all, export_one
+from baize_tui.measures import count_text
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
-NOTHING_TO_EXPORT = "There is no conversation to export yet."
-EXPORTING = "exporting"
+NOTHING_TO_EXPORT = msg("There is no conversation to export yet.")
+EXPORTING = msg("exporting")
 
 
 class Transfers:
@@ -31,13 +33,13 @@ class Transfers:
         conversations = self._surface.chat.conversations
         everything = await conversations.list_all()
         if not everything:
-            self._surface.screen.notify(NOTHING_TO_EXPORT)
+            self._surface.screen.notify(tr(NOTHING_TO_EXPORT))
             return
         chosen = self._chosen(everything)
         request = await self._surface.screen.app.push_screen_wait(ExportDialog(chosen))
         if request is None:
             return
-        self._surface.status.show(EXPORTING, "busy")
+        self._surface.status.show(tr(EXPORTING), "busy")
         format, target, force = request.format, request.target, request.force
         try:
             if chosen is None or request.everything:
@@ -76,5 +78,6 @@ class Transfers:
 
 def _written_text(written: Exported) -> str:
     if len(written.files) == 1:
-        return f"exported to {written.files[0]}"
-    return f"exported to {len(written.files)} files in {written.files[0].parent}"
+        return tr("exported to {file}", file=written.files[0])
+    count = count_text(len(written.files), "file")
+    return tr("exported to {count} in {folder}", count=count, folder=written.files[0].parent)

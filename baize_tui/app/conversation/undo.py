@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from baize_tui.store.errors import StoreError, UnknownConversation, UnknownMessage
+from baize_tui.translation import msg
 
 Undo = Callable[[], Awaitable[None]]
-DELETED = "deleted · {key} restores it"
+DELETED = msg("deleted · {key} restores it")
 """A note for the status line, where it ends with the next key: also with that of the undo."""
 
 

@@ -10,6 +10,7 @@ from baize_tui.app.widgets.status_line import ANSWERING, THINKING
 from baize_tui.chat.context import ContextUse
 from baize_tui.engine.protocol import Stats
 from baize_tui.store.records import Conversation, Message
+from baize_tui.translation import tr
 
 
 class LiveAnswer(Struct, eq=False):
@@ -29,7 +30,7 @@ class LiveAnswer(Struct, eq=False):
     @property
     def status(self) -> str:
         """What the status line says while it grows."""
-        work = THINKING if self.thinking else ANSWERING
+        work = tr(THINKING) if self.thinking else tr(ANSWERING)
         return join_parts([work, self.pace.text, self.slowed])
 
 

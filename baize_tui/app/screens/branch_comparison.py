@@ -8,21 +8,22 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.screens.scrolled_together import Column, ScrolledTogether
+from baize_tui.measures import count_text
 from baize_tui.store.records import BranchRow, Message
+from baize_tui.translation import msg, tr
 
-BEGINNING = "From the beginning"
-AFTER = "After “{text}”"
-HINT = "↑ ↓ scroll · esc closes"
-NO_TEXT = "(empty)"
+BEGINNING = msg("From the beginning")
+AFTER = msg("After “{text}”")
+HINT = msg("↑ ↓ scroll · esc closes")
+NO_TEXT = msg("(empty)")
 _LONGEST = 200
 
 
 def branch_title(row: BranchRow) -> str:
     """The name of a branch, and the beginning of its first message."""
-    text = clean_line(row.start.text, _LONGEST) or NO_TEXT
+    text = clean_line(row.start.text, _LONGEST) or tr(NO_TEXT)
     return f"{row.start.name} — {text}" if row.start.name else text
 
 
@@ -51,15 +52,15 @@ class BranchComparison(ScrolledTogether):
 
     def compose(self) -> ComposeResult:
         before = self._before
-        title = BEGINNING
+        title = tr(BEGINNING)
         if before is not None:
-            title = AFTER.format(text=clean_line(before.text, _LONGEST) or NO_TEXT)
+            title = tr(AFTER, text=clean_line(before.text, _LONGEST) or tr(NO_TEXT))
         with Vertical(classes="dialog"):
             yield Static(title, classes="title", markup=False)
             with Horizontal(classes="columns"):
                 for row, own in zip(self._branches, self._own, strict=True):
                     yield Column(branch_title(row), _about(own))
-            yield Static(HINT, classes="about", markup=False)
+            yield Static(tr(HINT), classes="about", markup=False)
 
     def on_mount(self) -> None:
         for column, own in zip(self.query(Column), self._own, strict=True):

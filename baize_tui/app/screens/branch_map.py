@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+from rich.cells import set_cell_size
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -14,7 +15,6 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.screens.branch_comparison import BranchComparison, branch_title
 from baize_tui.app.screens.dialogs import LineDialog
@@ -25,21 +25,34 @@ from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.chat.chat import Chat
+from baize_tui.measures import count_text
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import BranchRow, Conversation
+from baize_tui.store.records import MARK_NAMES, BranchRow, Conversation, MessageState
+from baize_tui.translation import msg, tr
 
-TITLE = "Branches of “{title}”"
-HINTS = "enter show · f2 name · f5 compare · delete · alt+z undo · esc"
-NAME_QUESTION = "Name of this branch"
-NOTHING = "This conversation has no messages."
-COMPARE_WITH = "press f5 on the branch to compare it with"
-NESTED = "one of them contains the other: choose two that part"
-DELETE_AGAIN = "press delete again to delete the branch with {count}"
-WHOLE = "this is the whole conversation: delete it in the list"
-ANSWERING = "an answer is being written here: wait for its end, or stop it"
-NOTHING_TO_UNDO = "no branch was deleted here"
+TITLE = msg("Branches of “{title}”")
+HINTS = msg("enter show · f2 name · f5 compare · delete · alt+z undo · esc")
+NAME_QUESTION = msg("Name of this branch")
+NOTHING = msg("This conversation has no messages.")
+COMPARE_WITH = msg("press f5 on the branch to compare it with")
+NESTED = msg("one of them contains the other: choose two that part")
+DELETE_AGAIN = msg("press delete again to delete the branch with {count}")
+WHOLE = msg("this is the whole conversation: delete it in the list")
+ANSWERING = msg("an answer is being written here: wait for its end, or stop it")
+NOTHING_TO_UNDO = msg("no branch was deleted here")
+QUESTION_PLACE = msg("Question {done} of {total}")
+ANSWER_PLACE = msg("Answer {done} of {total}")
 SHOWN, NOT_SHOWN, CHOSEN = "●", "○", "◆"
-_SPEAKERS = {"user": "You", "assistant": "Model"}
+_SPEAKERS = {"user": msg("You"), "assistant": msg("Model")}
+_SPEAKER = 5
+"""Cells of the name of a speaker."""
+_STATES: dict[MessageState, str] = {
+    "streaming": msg("streaming"),
+    "stopped": msg("stopped"),
+    "interrupted": msg("interrupted"),
+    "failed": msg("failed"),
+}
+"""Of an answer that is incomplete."""
 _DEEPEST = 10
 """Levels of the tree that are drawn; deeper branches begin with an ellipsis."""
 _LONGEST_TITLE = 60
@@ -81,7 +94,7 @@ class BranchMap(Picker[BranchRow]):
 
     def __init__(self, chat: Chat, conversation: Conversation) -> None:
         title = clean_line(conversation.title, _LONGEST_TITLE)
-        super().__init__(TITLE.format(title=title), ())
+        super().__init__(tr(TITLE, title=title), ())
         self._chat = chat
         self._conversation_id = conversation.id
         self._rows: Sequence[BranchRow] = ()
@@ -97,10 +110,10 @@ class BranchMap(Picker[BranchRow]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=SEARCH, compact=True)
+            yield LineInput(placeholder=tr(SEARCH), compact=True)
             yield ChoiceList(id="choices", compact=True, markup=False)
             yield Static("", id="details", markup=False)
-            yield Static(HINTS, id="about", classes="about", markup=False)
+            yield Static(tr(HINTS), id="about", classes="about", markup=False)
 
     def on_mount(self) -> None:
         _: Worker[None] = self.run_worker(self._open, group="read", exclusive=True)
@@ -141,7 +154,7 @@ class BranchMap(Picker[BranchRow]):
         mark = SHOWN if row.shown else NOT_SHOWN
         if row.start.id == self._chosen_id:
             mark = CHOSEN
-        speaker = f"{_SPEAKERS[row.start.role]:<5}"
+        speaker = set_cell_size(tr(_SPEAKERS[row.start.role]), _SPEAKER)
         return ListRow(f"{guides}{mark} {speaker} {branch_title(row)}", _about_row(row))
 
     @property
@@ -155,9 +168,9 @@ class BranchMap(Picker[BranchRow]):
         row = self._highlighted
         if row is None or row.start.id != self._pressed_on:
             self._pressed_on = None
-            self._say(COMPARE_WITH if self._chosen_id is not None else HINTS)
+            self._say(tr(COMPARE_WITH) if self._chosen_id is not None else tr(HINTS))
         text = _details(row) if row is not None else ""
-        self._details.update(text if self._rows else NOTHING)
+        self._details.update(text if self._rows else tr(NOTHING))
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self._about.set_class(problem, "-problem")
@@ -169,7 +182,7 @@ class BranchMap(Picker[BranchRow]):
     def _can_change(self) -> bool:
         """Whether the branches can be changed; shows why not."""
         if self._conversation_id in self._chat.busy:
-            self._say(ANSWERING, problem=True)
+            self._say(tr(ANSWERING), problem=True)
             return False
         return True
 
@@ -186,7 +199,7 @@ class BranchMap(Picker[BranchRow]):
     @work(group="name", exclusive=True)
     async def _rename(self, row: BranchRow) -> None:
         name = await self.app.push_screen_wait(
-            LineDialog(NAME_QUESTION, row.start.name, may_be_empty=True)
+            LineDialog(tr(NAME_QUESTION), row.start.name, may_be_empty=True)
         )
         if name is None:
             return
@@ -218,7 +231,7 @@ class BranchMap(Picker[BranchRow]):
             return
         screen = BranchComparison((first, row), paths)
         if not screen.parts:
-            self._say(NESTED, problem=True)
+            self._say(tr(NESTED), problem=True)
             return
         self._chosen_id = None
         await self.app.push_screen_wait(screen)
@@ -229,11 +242,11 @@ class BranchMap(Picker[BranchRow]):
         if row is None or not self._can_change:
             return
         if not row.guides:
-            self._say(WHOLE, problem=True)
+            self._say(tr(WHOLE), problem=True)
         elif self._pressed_on != row.start.id:
             self._pressed_on = row.start.id
             count = count_text(self._messages_in(row), "message")
-            self._say(DELETE_AGAIN.format(count=count), problem=True)
+            self._say(tr(DELETE_AGAIN, count=count), problem=True)
         else:
             await self._delete(row)
 
@@ -263,7 +276,7 @@ class BranchMap(Picker[BranchRow]):
     async def action_undo(self) -> None:
         """Restore the branch that was deleted last."""
         if not self.deletions:
-            self._say(NOTHING_TO_UNDO)
+            self._say(tr(NOTHING_TO_UNDO))
             return
         if not self._can_change:
             return
@@ -290,22 +303,26 @@ def guides_text(guides: Sequence[bool]) -> str:
 def _about_row(row: BranchRow) -> str:
     """The short text at the right of a row."""
     start = row.start
-    parts = (start.model, start.mark or "", age_text(time.time() - start.created_at))
+    mark = tr(MARK_NAMES[start.mark]) if start.mark else ""
+    parts = (start.model, mark, age_text(time.time() - start.created_at))
     return " · ".join(part for part in parts if part)
 
 
 def _details(row: BranchRow) -> str:
     """What the branch begins with, and how long it is."""
     start, (position, total) = row.start, row.position
-    kind = "Question" if start.role == "user" else "Answer"
-    place = f"{kind} {position} of {total}" if total > 1 else "The beginning"
+    place = tr("The beginning")
+    if total > 1:
+        place = tr(
+            QUESTION_PLACE if start.role == "user" else ANSWER_PLACE, done=position, total=total
+        )
     parts = (
         place,
         start.name,
         start.model,
-        f"marked as {start.mark}" if start.mark else "",
+        tr("marked as {mark}", mark=tr(MARK_NAMES[start.mark])) if start.mark else "",
         count_text(row.messages, "message"),
-        start.state if start.state != "complete" else "",
+        tr(_STATES.get(start.state, "")),
     )
     about = " · ".join(part for part in parts if part)
     return f"{about}\n{clean_line(start.text, 300)}"

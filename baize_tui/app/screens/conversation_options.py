@@ -18,13 +18,14 @@ from baize_tui.settings import Scale, SettingsError, merge_sampling
 from baize_tui.stop_texts import parse_stop, write_stop
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
-THIS_CONVERSATION = "This conversation"
-ADAPTERS = "adapters · LoRA adapters and their scales"
-SAMPLING = "Sampling"
-MODEL_DESCRIPTION = "The model that answers in this conversation"
-SCALE_DESCRIPTION = "Scale of this adapter: 1 as trained, empty for off"
-STOP_DESCRIPTION = "Strings that end an answer, one in each line; \\n is a line end in them"
+THIS_CONVERSATION = msg("This conversation")
+ADAPTERS = msg("adapters · LoRA adapters and their scales")
+SAMPLING = msg("Sampling")
+MODEL_DESCRIPTION = msg("The model that answers in this conversation")
+SCALE_DESCRIPTION = msg("Scale of this adapter: 1 as trained, empty for off")
+STOP_DESCRIPTION = msg("Strings that end an answer, one in each line; \\n is a line end in them")
 CHAT_KEYS = ("system", "moderation", "format", "overflow", "think")
 """Settings of the table ``chat`` that a conversation can override."""
 
@@ -46,15 +47,15 @@ class ConversationOptions(OptionsScreen):
         own = [field for field in table_fields("chat") if field.key in keys]
         parts = [
             FormPart(
-                THIS_CONVERSATION,
+                tr(THIS_CONVERSATION),
                 [self._model_option(), *map(self._chat_option, own), self._stop_option()],
             )
         ]
         if adapters := [self._adapter_option(name) for name in self._adapter_names()]:
-            parts.append(FormPart(ADAPTERS, adapters))
+            parts.append(FormPart(tr(ADAPTERS), adapters))
         sampling = [self._sampling_option(field) for field in table_fields("sampling")]
-        parts.append(FormPart(SAMPLING, sampling))
-        super().__init__(conversation.title, HINT, parts, self._save_option)
+        parts.append(FormPart(tr(SAMPLING), sampling))
+        super().__init__(conversation.title, tr(HINT), parts, self._save_option)
 
     # --- the options ----------------------------------------------------------------------------
 
@@ -84,7 +85,7 @@ class ConversationOptions(OptionsScreen):
     def _model_option(self) -> Option:
         field = next(field for field in table_fields("model") if field.key == "default")
         field = msgspec.structs.replace(
-            field, key="model", optional=False, description=MODEL_DESCRIPTION, label="Model"
+            field, key="model", optional=False, description=MODEL_DESCRIPTION, label=msg("Model")
         )
         own, default = self._answering_model(), self._default_model()
         return Option(field, None if own == default else own, default, self._state.model_names)
@@ -104,7 +105,7 @@ class ConversationOptions(OptionsScreen):
             optional=True,
             default=None,
             description=STOP_DESCRIPTION,
-            label="Stop strings",
+            label=msg("Stop strings"),
         )
         stop = self._conversation.stop
         return Option(field, "\n".join(map(write_stop, stop)) or None, None)

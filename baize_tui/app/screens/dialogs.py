@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from textwrap import wrap
 from typing import ClassVar, TypeVar
 
 from rich.cells import cell_len, set_cell_size
@@ -12,20 +11,24 @@ from textual.app import ComposeResult
 from textual.await_complete import AwaitComplete
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.actions import ACTION_GROUPS, OTHER_KEYS, Action, keys_text
+from baize_tui.app.line_breaks import has_ideographs, line_ends
 from baize_tui.app.widgets.text_fields import LineInput
+from baize_tui.translation import msg, tr
 
 Result = TypeVar("Result")
 
 _ANY_WIDTH = 1 << 20
 _GAP, _LAST_COLUMN = 2, 24
 """Cells between two columns, and what the last one needs to be readable."""
-HELP_TITLE = "Keys and commands"
-CANCEL, CLOSE = "esc: cancel", "esc: close"
+HELP_TITLE = msg("Keys and commands")
+CONFIRM = msg("enter: {action}")
+CANCEL, CLOSE = msg("esc: cancel"), msg("esc: close")
 
 
 class Dialog(ModalScreen[Result]):
@@ -146,7 +149,9 @@ class ConfirmDialog(Dialog[bool | None]):
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
             yield Static(self._text, markup=False)
-            yield Static(f"\nenter: {self._yes} · {CANCEL}", classes="about", markup=False)
+            yield Static(
+                f"\n{tr(CONFIRM, action=self._yes)} · {tr(CANCEL)}", classes="about", markup=False
+            )
 
     def action_yes(self) -> None:
         self.dismiss(True)
@@ -166,7 +171,7 @@ class NoteDialog(Dialog[None]):
         with VerticalScroll(classes="dialog"):
             yield Static(self._title_text, classes="title", markup=False)
             yield Static(self._text, markup=False)
-            yield Static(f"\n{CLOSE}", classes="about", markup=False)
+            yield Static(f"\n{tr(CLOSE)}", classes="about", markup=False)
 
 
 class HelpScreen(Dialog[None]):
@@ -180,14 +185,21 @@ class HelpScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog -tall"):
-            yield Static(HELP_TITLE, classes="title")
-            rows = {each.id: (keys_text(each), each.usage, each.help) for each in self._actions}
+            yield Static(tr(HELP_TITLE), classes="title")
+            rows = {each.id: (keys_text(each), each.usage, tr(each.help)) for each in self._actions}
             for number, (group, actions) in enumerate(ACTION_GROUPS):
-                yield Static(group, classes="part" if number else "part -first")
+                yield Static(tr(group), classes="part" if number else "part -first")
                 yield Columns([rows[each.id] for each in actions], [*rows.values()])
             for title, keys in OTHER_KEYS:
-                yield Static(title, classes="part")
-                yield Columns(keys)
+                yield Static(tr(title), classes="part")
+                yield Columns([tuple(map(tr, row)) for row in keys])
+
+
+def _wrapped(text: str, width: int) -> Iterator[str]:
+    """The lines of ``text``, of at most ``width`` cells each."""
+    content = Content(text)
+    lines = content.divide(line_ends(text, width)) if has_ideographs(text) else content.wrap(width)
+    return (line.plain.rstrip() for line in lines)
 
 
 class Columns(Static):
@@ -218,14 +230,14 @@ class Columns(Static):
         lines = []
         for *cells, last in self._rows:
             head = "".join(set_cell_size(*cell) for cell in zip(cells, self._widths, strict=True))
-            lines.append(head + f"\n{' ' * indent}".join(wrap(last, width - indent)))
+            lines.append(head + f"\n{' ' * indent}".join(_wrapped(last, width - indent)))
         return "\n".join(lines)
 
     def _below(self, width: int) -> Iterator[str]:
         """The lines with the last column below the others."""
         for *cells, last in self._rows:
-            yield from wrap("  ".join(cells), width)
-            yield from (f"  {line}" for line in wrap(last, max(width - 2, 1)))
+            yield from _wrapped("  ".join(cells), width)
+            yield from (f"  {line}" for line in _wrapped(last, max(width - 2, 1)))
 
     def on_resize(self, event: events.Resize) -> None:
         self.update(self._text(event.size.width))

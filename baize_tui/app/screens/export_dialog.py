@@ -15,18 +15,19 @@ from textual.widgets import Input, Select, Static
 
 from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
-from baize_tui.app.screens.dialogs import CANCEL, Dialog
+from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.choice_lists import ChoiceSelect
 from baize_tui.chat.export_files import ExportFailed, check_replaces_nothing
 from baize_tui.chat.exports.rendering import FORMATS, ExportFormat, Format
 from baize_tui.chat.exports.words import file_name
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
 
-TITLE = "Export"
-THIS, ALL = "this one: {title}", "all conversations"
-HINT = f"tab: next · enter in the last line: write the file · {CANCEL}"
-REPLACES = "enter again replaces it"
-NO_NAME = "a name is needed"
+TITLE = msg("Export")
+THIS, ALL = msg("this one: {title}"), msg("all conversations")
+HINT = msg("tab: next · enter in the last line: write the file · esc: cancel")
+REPLACES = msg("enter again replaces it")
+NO_NAME = msg("a name is needed")
 _LONGEST_TITLE = 50
 
 
@@ -68,27 +69,29 @@ class ExportDialog(Dialog[ExportRequest | None]):
         """The text that named a file in the way: the same text again replaces it."""
 
     def compose(self) -> ComposeResult:
-        scopes = [(ALL, True)]
+        scopes = [(tr(ALL), True)]
         if self._conversation is not None:
             title = clean_line(self._conversation.title, _LONGEST_TITLE)
-            scopes.insert(0, (THIS.format(title=title), False))
-        formats = [(f"{f.name} · {f.description}", name) for name, f in FORMATS.items()]
+            scopes.insert(0, (tr(THIS, title=title), False))
+        formats = [(f"{f.name} · {tr(f.description)}", name) for name, f in FORMATS.items()]
         with Vertical(classes="dialog"):
-            yield Static(TITLE, classes="title", markup=False)
+            yield Static(tr(TITLE), classes="title", markup=False)
             yield from self._row(
-                "what",
+                tr("what"),
                 ChoiceSelect(
                     scopes, id="scope", compact=True, allow_blank=False, value=scopes[0][1]
                 ),
             )
             yield from self._row(
-                "format",
+                tr("format"),
                 ChoiceSelect(
                     formats, id="format", compact=True, allow_blank=False, value=formats[0][1]
                 ),
             )
-            yield from self._row("file", Input(id="target", compact=True, select_on_focus=False))
-            yield Static(HINT, id="state", markup=False)
+            yield from self._row(
+                tr("file"), Input(id="target", compact=True, select_on_focus=False)
+            )
+            yield Static(tr(HINT), id="state", markup=False)
 
     def _row(self, name: str, control: Widget) -> Iterator[Widget]:
         with Horizontal():
@@ -117,13 +120,13 @@ class ExportDialog(Dialog[ExportRequest | None]):
 
     @on(Input.Changed, "#target")
     def _forget_problem(self) -> None:
-        self._show(HINT)
+        self._show(tr(HINT))
 
     @on(Input.Submitted, "#target")
     def _submit(self, event: Input.Submitted) -> None:
         text = event.value.strip()
         if not text:
-            self._show(NO_NAME, problem=True)
+            self._show(tr(NO_NAME), problem=True)
             return
         target, force = expand_user(text).absolute(), text == self._refused
         everything = bool(self._scope.value)
@@ -132,7 +135,7 @@ class ExportDialog(Dialog[ExportRequest | None]):
                 check_replaces_nothing(target, force=force)
         except ExportFailed as error:
             self._refused = text
-            self._show(f"{error} · {REPLACES}", problem=True)
+            self._show(f"{error} · {tr(REPLACES)}", problem=True)
             return
         self.dismiss(ExportRequest(everything, self._chosen_format, target, force))
 

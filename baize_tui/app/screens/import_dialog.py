@@ -18,11 +18,12 @@ from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.import_files import ImportSummary, import_file
 from baize_tui.chat.imports.problems import ImportFailed
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import msg, tr
 
-QUESTION = "Import conversations: the path of an export"
-KNOWN = "ChatGPT, Claude and Open WebUI (JSON or ZIP), ShareGPT, Baize corpora, our own JSON"
-READING = "reading {name}"
-READ = "{done} conversations read"
+QUESTION = msg("Import conversations: the path of an export")
+KNOWN = msg("ChatGPT, Claude and Open WebUI (JSON or ZIP), ShareGPT, Baize corpora, our own JSON")
+READING = msg("reading {name}")
+READ = msg("{done} conversations read")
 
 
 class ImportDialog(Dialog[ImportSummary | None]):
@@ -39,10 +40,10 @@ class ImportDialog(Dialog[ImportSummary | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(QUESTION, classes="title", markup=False)
-            yield Static(KNOWN, classes="about", markup=False)
+            yield Static(tr(QUESTION), classes="title", markup=False)
+            yield Static(tr(KNOWN), classes="about", markup=False)
             yield PathInput(compact=True, select_on_focus=False)
-            yield Static(PATH_KEYS, id="state", markup=False)
+            yield Static(tr(PATH_KEYS), id="state", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if path := parse_path(event.value):
@@ -50,10 +51,10 @@ class ImportDialog(Dialog[ImportSummary | None]):
 
     @work(group="import", exclusive=True)
     async def _import(self, path: Path) -> None:
-        self._show(READING.format(name=path.name))
+        self._show(tr(READING, name=path.name))
         try:
             summary = await import_file(
-                self._conversations, path, report=lambda done: self._show(READ.format(done=done))
+                self._conversations, path, report=lambda done: self._show(tr(READ, done=done))
             )
         except (ImportFailed, StoreError) as error:
             self._show(str(error), problem=True)

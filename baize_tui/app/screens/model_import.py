@@ -19,7 +19,7 @@ from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.existing_paths import exists
 from baize_shared.sanitizer import clean_line
 from baize_shared.sizes import size_text
-from baize_tui.app.screens.dialogs import CANCEL, Dialog, LineDialog
+from baize_tui.app.screens.dialogs import Dialog, LineDialog
 from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.path_input import PathInput
@@ -34,14 +34,15 @@ from baize_tui.catalog.importing import (
 )
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, check_name
 from baize_tui.engine.client import EngineFailure, WorkerEngine
+from baize_tui.translation import msg, tr
 
-PATH_QUESTION = "Path of a GGUF model, LoRA or adapter folder, or hf:owner/name[:quant]"
-BASE_QUESTION = "The model that the adapter is for"
-NAME_QUESTION = "{name} exists already: another name"
-PATH_KEYS = f"tab: complete the path · {CANCEL}"
-LINK = "link to the file"
-COPY = "copy the file ({size})"
-LOOKING = "looking at {path}"
+PATH_QUESTION = msg("Path of a GGUF model, LoRA or adapter folder, or hf:owner/name[:quant]")
+BASE_QUESTION = msg("The model that the adapter is for")
+NAME_QUESTION = msg("{name} exists already: another name")
+PATH_KEYS = msg("tab: complete the path · esc: cancel")
+LINK = msg("link to the file")
+COPY = msg("copy the file ({size})")
+LOOKING = msg("looking at {path}")
 
 Found = Importable | CatalogModel
 """What is to be added; a model on the hub has to be downloaded."""
@@ -73,9 +74,9 @@ class PathDialog(Dialog[Found | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
-            yield Static(PATH_QUESTION, classes="title", markup=False)
+            yield Static(tr(PATH_QUESTION), classes="title", markup=False)
             yield PathInput(compact=True, select_on_focus=False)
-            yield Static(PATH_KEYS, id="state", markup=False)
+            yield Static(tr(PATH_KEYS), id="state", markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if path := parse_path(event.value):
@@ -83,7 +84,7 @@ class PathDialog(Dialog[Found | None]):
 
     @work(group="look", exclusive=True)
     async def _look_at(self, path: str) -> None:
-        self._show(LOOKING.format(path=clean_line(path)))
+        self._show(tr(LOOKING, path=clean_line(path)))
         try:
             self.dismiss(await _find(path, self._engine))
         except _FAILURES as error:
@@ -123,7 +124,7 @@ class ModelImport:
         """
         async with self._engine(show) as engine:
             if hub_name is not None:
-                show(LOOKING.format(path=clean_line(hub_name)))
+                show(tr(LOOKING, path=clean_line(hub_name)))
                 found: Found | None = await _find(hub_name, engine)
             else:
                 found = await self._app.push_screen_wait(PathDialog(engine))
@@ -137,7 +138,7 @@ class ModelImport:
             options = await self._ask_options(found, base)
             if options is None:
                 return None
-            show(f"importing {clean_line(found.path.name)}")
+            show(tr("importing {name}", name=clean_line(found.path.name)))
             return await import_file(found.path, options, self._state.paths, engine)
 
     def _known(self, found: CatalogModel) -> CatalogModel | None:
@@ -154,7 +155,7 @@ class ModelImport:
             self._screen.notify(text, severity="warning", timeout=20, markup=False)
 
         engine = WorkerEngine(self._state.paths, warn)
-        engine.on_progress = lambda done: show(f"testing the model {done:.0%}")
+        engine.on_progress = lambda done: show(tr("testing the model {part}", part=f"{done:.0%}"))
         try:
             yield engine
         finally:
@@ -170,8 +171,8 @@ class ModelImport:
         else:
             base = None
             size = size_text(found.bytes)
-            choices = (Choice(False, LINK), Choice(True, COPY.format(size=size)))
-            question = f"Import {clean_line(found.path.name)}"
+            choices = (Choice(False, tr(LINK)), Choice(True, tr(COPY, size=size)))
+            question = tr("Import {name}", name=clean_line(found.path.name))
             copy = await self._app.push_screen_wait(Picker(question, choices))
         name = await self._free_name(found.name) if copy is not None else None
         if copy is None or name is None:
@@ -180,7 +181,7 @@ class ModelImport:
 
     async def _ask_base(self) -> str | None:
         choices = [Choice(name, name) for name in self._state.model_names]
-        return await self._app.push_screen_wait(Picker(BASE_QUESTION, choices))
+        return await self._app.push_screen_wait(Picker(tr(BASE_QUESTION), choices))
 
     async def _free_name(self, name: str) -> str | None:
         """``name``, or another one that is not taken; None if the person cancels."""
@@ -188,7 +189,7 @@ class ModelImport:
             try:
                 check_name_is_free(check_name(name), self._state.paths)
             except CatalogError:
-                question = NAME_QUESTION.format(name=name)
+                question = tr(NAME_QUESTION, name=name)
                 chosen = await self._app.push_screen_wait(LineDialog(question, f"{name}-2"))
                 if chosen is None:
                     return None

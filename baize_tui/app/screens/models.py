@@ -19,11 +19,11 @@ from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.sizes import size_text
 from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
 from baize_tui.app.screens.model_texts import (
-    HEADER,
     Entry,
     adapter_hint,
     details_text,
     download_text,
+    header,
     row_text,
 )
 from baize_tui.app.screens.picker import SEARCH
@@ -38,13 +38,17 @@ from baize_tui.catalog.plans import ModelPlan, Plan
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, write_recipe
 from baize_tui.engine.client import EngineFailure
 from baize_tui.settings import SettingsError
+from baize_tui.translation import msg, tr
 
-TITLE = "Models and adapters"
-HINTS = "enter use or pull · f5 cost · f6 add · f7 default · del remove · esc"
-HUB_HINT = "hf:owner/name[:quant] · enter shows its size, fit and licence before the download"
-DOWNLOAD, ACCEPT = "download", "accept and download"
-TOO_LITTLE_DISK = "too little disk: {name} takes {size}"
-NO_BASE = "{name} is for {base}, which is not downloaded yet: pull that first"
+TITLE = msg("Models and adapters")
+HINTS = msg("enter use or pull · f5 cost · f6 add · f7 default · del remove · esc")
+HUB_HINT = msg("hf:owner/name[:quant] · enter shows its size, fit and licence before the download")
+DOWNLOAD, ACCEPT = msg("download"), msg("accept and download")
+TOO_LITTLE_DISK = msg("too little disk: {name} takes {size}")
+READY_BESIDE_DEFAULT = msg(
+    "{name} is ready: enter uses it. {default} stays the default; f7 changes that"
+)
+NO_BASE = msg("{name} is for {base}, which is not downloaded yet: pull that first")
 
 
 class ModelsScreen(Dialog[str | None]):
@@ -98,13 +102,13 @@ class ModelsScreen(Dialog[str | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
-            yield Static(TITLE, classes="title", markup=False)
-            yield LineInput(placeholder=SEARCH, compact=True)
-            yield Static(HEADER, classes="header", markup=False)
+            yield Static(tr(TITLE), classes="title", markup=False)
+            yield LineInput(placeholder=tr(SEARCH), compact=True)
+            yield Static(header(), classes="header", markup=False)
             yield OptionList(id="choices", compact=True, markup=False)
             yield Static("", id="details", markup=False)
             yield Static("", id="notice", markup=False)
-            yield Static(HINTS, classes="about", markup=False)
+            yield Static(tr(HINTS), classes="about", markup=False)
 
     def on_mount(self) -> None:
         self._state.pulls.events.subscribe(self, self._follow_pull)
@@ -141,7 +145,8 @@ class ModelsScreen(Dialog[str | None]):
     def _show_broken_recipes(self) -> None:
         broken = [*broken_models(self._state.paths), *broken_adapters(self._state.paths)]
         if broken:
-            more = f" ({len(broken) - 1} more: baize-tui doctor)" if len(broken) > 1 else ""
+            count = len(broken) - 1
+            more = f" ({tr('{count} more: baize-tui doctor', count=count)})" if count else ""
             self._show_notice(f"{broken[0]}{more}")
 
     @on(Input.Changed)
@@ -190,7 +195,7 @@ class ModelsScreen(Dialog[str | None]):
         if entry is not None:
             text = details_text(entry, self._plan_of(entry), self._options_key)
         elif self._search.value.startswith(HUB_PREFIX):
-            text = HUB_HINT
+            text = tr(HUB_HINT)
         self._details.update(text)
 
     def _show_notice(self, text: str, *, busy: bool = False) -> None:
@@ -250,7 +255,7 @@ class ModelsScreen(Dialog[str | None]):
         """Show what a download takes, and start it if the person agrees."""
         name, notice = entry.name, entry.recipe.notice
         if self._state.pulls.part(name) is not None:
-            self._show_notice(f"{name} is being pulled; del stops it")
+            self._show_notice(tr("{name} is being pulled; del stops it", name=name))
             return
         if isinstance(entry, CatalogModel) and not entry.recipe.is_on_hub:
             self._show_notice(why_missing(entry))
@@ -259,7 +264,9 @@ class ModelsScreen(Dialog[str | None]):
         if plan is None or not self._can_pull(plan):
             return
         text = download_text(plan, notice)
-        dialog = ConfirmDialog(f"Download {name}?", text, ACCEPT if notice else DOWNLOAD)
+        dialog = ConfirmDialog(
+            tr("Download {name}?", name=name), text, tr(ACCEPT) if notice else tr(DOWNLOAD)
+        )
         if await self.app.push_screen_wait(dialog) and self._has_recipe(entry):
             self._state.pulls.start(name)
 
@@ -279,10 +286,10 @@ class ModelsScreen(Dialog[str | None]):
         if isinstance(plan, ModelPlan):
             if not plan.enough_disk:
                 size = size_text(plan.cost.disk)
-                self._show_notice(TOO_LITTLE_DISK.format(name=plan.name, size=size))
+                self._show_notice(tr(TOO_LITTLE_DISK, name=plan.name, size=size))
             return plan.enough_disk
         if not plan.has_base:
-            self._show_notice(NO_BASE.format(name=plan.name, base=plan.base))
+            self._show_notice(tr(NO_BASE, name=plan.name, base=plan.base))
         return plan.has_base
 
     # --- costs ----------------------------------------------------------------------------------
@@ -303,7 +310,7 @@ class ModelsScreen(Dialog[str | None]):
 
     async def _make_plan(self, entry: Entry) -> Plan | None:
         """The plan of ``entry``; None if there is none, which is shown."""
-        self._show_notice(f"measuring {entry.name}", busy=True)
+        self._show_notice(tr("measuring {name}", name=entry.name), busy=True)
         reason = await self._measure([entry])
         self._show_notice(reason)
         return self._state.plans.get(entry.name) if not reason else None
@@ -358,22 +365,22 @@ class ModelsScreen(Dialog[str | None]):
         self._highlight(name)
 
     def _ready_text(self, added: Entry) -> str:
-        text = f"{added.name} is ready"
+        name, default = added.name, self._default
         if not isinstance(added, CatalogModel):
-            return f"{text}: {adapter_hint(self._options_key)}"
-        default = self._default
+            hint = adapter_hint(self._options_key)
+            return tr("{name} is ready: {hint}", name=name, hint=hint)
         if default is None:
-            return f"{text}: enter uses it, f7 makes it the default"
-        if default.name == added.name:
-            return f"{text}, and the default: enter uses it"
-        return f"{text}: enter uses it. {default.name} stays the default; f7 changes that"
+            return tr("{name} is ready: enter uses it, f7 makes it the default", name=name)
+        if default.name == name:
+            return tr("{name} is ready, and the default: enter uses it", name=name)
+        return tr(READY_BESIDE_DEFAULT, name=name, default=default.name)
 
     @work(group="default")
     async def action_default(self) -> None:
         """Make the highlighted model the one that answers in new conversations."""
         model = self._highlighted
         if not isinstance(model, CatalogModel) or not model.can_answer:
-            self._show_notice("only a model that is on this machine can be the default")
+            self._show_notice(tr("only a model that is on this machine can be the default"))
             return
         try:
             await self._state.write_setting("model", "default", model.name)
@@ -384,7 +391,9 @@ class ModelsScreen(Dialog[str | None]):
             self._state.model = model
         self._read()
         self._update_rows()
-        self._show_notice(f"{model.name} answers in new conversations from now on", busy=True)
+        self._show_notice(
+            tr("{model} answers in new conversations from now on", model=model.name), busy=True
+        )
 
     def action_remove(self) -> None:
         """Stop the pull of the highlighted entry, or remove it when pressed twice."""
@@ -393,12 +402,12 @@ class ModelsScreen(Dialog[str | None]):
             return
         name, in_use = entry.name, self._state.chat.active_model.model
         if self._state.pulls.stop(name):
-            self._show_notice(f"stopped pulling {name}; pulling it again resumes")
+            self._show_notice(tr("stopped pulling {name}; pulling it again resumes", name=name))
         elif in_use is not None and in_use.name == name:
-            self._show_notice(f"{name} is in use: choose another model first")
+            self._show_notice(tr("{name} is in use: choose another model first", name=name))
         elif self._remove_pressed != name:
             self._remove_pressed = name
-            self._show_notice(f"press del again to remove {name}")
+            self._show_notice(tr("press del again to remove {name}", name=name))
         else:
             self.run_worker(self._remove(entry), group="remove")
 
@@ -424,8 +433,11 @@ class ModelsScreen(Dialog[str | None]):
         self._state.plans.pop(entry.name, None)
         self._read()
         self._fill()
-        text = f"removed {entry.name}"
-        if was_default:
-            now = self._default.name if self._default is not None else "no model"
-            text = f"{text}; {now} is the default now"
+        name, now = entry.name, self._default.name if self._default is not None else ""
+        if not was_default:
+            text = tr("removed {name}", name=name)
+        elif now:
+            text = tr("removed {name}; {default} is the default now", name=name, default=now)
+        else:
+            text = tr("removed {name}; no model is the default now", name=name)
         self._show_notice(text, busy=True)

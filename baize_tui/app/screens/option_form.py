@@ -17,8 +17,9 @@ from baize_tui.app.widgets.choice_lists import ChoiceSelect
 from baize_tui.app.widgets.text_fields import LineInput, TextBox
 from baize_tui.setting_fields import SettingField
 from baize_tui.settings import SettingsError
+from baize_tui.translation import msg, tr
 
-DEFAULT, ON, OFF = "(default)", "on", "off"
+DEFAULT, ON, OFF = msg("(default)"), msg("on"), msg("off")
 
 _SEVERAL_LINES = ("chat.system", "conversation.stop")
 """Options with texts of several lines."""
@@ -75,7 +76,7 @@ class OptionRow(Vertical):
 
     def compose(self) -> ComposeResult:
         with Horizontal():
-            yield Static(self.option.field.title, classes="name", markup=False)
+            yield Static(tr(self.option.field.title), classes="name", markup=False)
             yield self._control()
         yield Static("", classes="error", markup=False)
 
@@ -92,10 +93,10 @@ class OptionRow(Vertical):
                 values = (*values, option.value)  # from the file, such as the path of a model
             rows = [(_value_text(value), value) for value in values]
             value = option.value if option.value in values else ChoiceSelect.NULL
-            prompt = f"{default} {DEFAULT}".strip()
+            prompt = f"{default} {tr(DEFAULT)}".strip()
             return ChoiceSelect(rows, prompt=prompt, compact=True, value=value)
         text = "" if option.value is None else str(option.value)
-        return LineInput(text, placeholder=default or DEFAULT, compact=True)
+        return LineInput(text, placeholder=default or tr(DEFAULT), compact=True)
 
     def on_mount(self) -> None:
         self._show_mark()
@@ -103,7 +104,7 @@ class OptionRow(Vertical):
     def _show_mark(self) -> None:
         name = self.query_one(".name", Static)
         name.set_class(self.option.differs, "-differs")
-        name.update(f"{'•' if self.option.differs else ' '} {self.option.field.title}")
+        name.update(f"{'•' if self.option.differs else ' '} {tr(self.option.field.title)}")
 
     async def change(self, value: OptionValue) -> bool:
         """Save ``value``, None for the default; False if it is not allowed."""
@@ -174,7 +175,7 @@ class OptionRow(Vertical):
 
 
 def _value_text(value: OptionValue) -> str:
-    return (ON if value else OFF) if isinstance(value, bool) else str(value)
+    return (tr(ON) if value else tr(OFF)) if isinstance(value, bool) else str(value)
 
 
 class FormPart(Struct, frozen=True):

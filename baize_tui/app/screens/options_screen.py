@@ -21,9 +21,10 @@ from baize_tui.app.screens.option_form import (
     SaveOption,
 )
 from baize_tui.setting_fields import SettingField
+from baize_tui.translation import msg, tr
 
-DISCARDS = "esc again discards it"
-HINT = "tab moves · empty: default · • differs from the default · esc closes"
+DISCARDS = msg("esc again discards it")
+HINT = msg("tab moves · empty: default · • differs from the default · esc closes")
 
 
 class OptionsScreen(Dialog[None]):
@@ -78,7 +79,7 @@ class OptionsScreen(Dialog[None]):
             if isinstance(row, OptionRow):
                 field = row.option.field
                 key = f" ({field.name})" if self.SHOWS_KEYS else ""
-                self._description.update(f"{field.description}{key}")
+                self._description.update(f"{tr(field.description)}{key}")
 
     async def action_close(self) -> None:
         row = await self._form.save_all()
@@ -87,4 +88,4 @@ class OptionsScreen(Dialog[None]):
             self.dismiss(None)
         else:
             self._refused = refused
-            row.offer_discard(DISCARDS)
+            row.offer_discard(tr(DISCARDS))

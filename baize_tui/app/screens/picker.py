@@ -19,8 +19,9 @@ from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.app.widgets.text_fields import LineInput
+from baize_tui.translation import msg, tr
 
-SEARCH = "Type to search"
+SEARCH = msg("Type to search")
 
 T = TypeVar("T")
 
@@ -54,7 +55,7 @@ class Picker(Dialog[T | None], Generic[T]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=SEARCH, compact=True)
+            yield LineInput(placeholder=tr(SEARCH), compact=True)
             yield ChoiceList(id="choices", compact=True, markup=False)
 
     def on_mount(self) -> None:

@@ -12,13 +12,17 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.chat.inspecting import ShownPrompt
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
-TITLE = "What the model reads"
-HINT = "coloured: control tokens · dim: read already · esc closes"
+TITLE = msg("What the model reads")
+READ = msg("{tokens} of {most}: {cached} are read already, {new} are new")
+DROPPED = msg("{messages} above no longer fit")
+SUMMARIZED = msg("{messages} above no longer fit: a summary stands for them")
+HINT = msg("coloured: control tokens · dim: read already · esc closes")
 
 
 class PromptView(Dialog[None]):
@@ -42,11 +46,11 @@ class PromptView(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
-            yield Static(TITLE, classes="title")
+            yield Static(tr(TITLE), classes="title")
             yield Static("\n".join(about(self._prompt)), markup=False)
             with VerticalScroll(classes="body"):
                 yield Static("", id="prompt-text", markup=False)
-            yield Static(HINT, classes="about", markup=False)
+            yield Static(tr(HINT), classes="about", markup=False)
 
     def on_mount(self) -> None:
         control, cached = (
@@ -63,10 +67,8 @@ class PromptView(Dialog[None]):
 def about(prompt: ShownPrompt) -> Iterator[str]:
     """What is known about ``prompt`` as a whole, a line each."""
     tokens, cached = prompt.tokens, prompt.cached_tokens
-    yield (
-        f"{count_text(tokens, 'token')} of {prompt.n_ctx}: {cached} are read already, "
-        f"{tokens - cached} are new"
-    )
+    count = count_text(tokens, "token")
+    yield tr(READ, tokens=count, most=prompt.n_ctx, cached=cached, new=tokens - cached)
     if prompt.dropped:
-        instead = ": a summary stands for them" if prompt.summary else ""
-        yield f"{count_text(prompt.dropped, 'message')} above no longer fit{instead}"
+        dropped = count_text(prompt.dropped, "message")
+        yield tr(SUMMARIZED if prompt.summary else DROPPED, messages=dropped)

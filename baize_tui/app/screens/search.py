@@ -15,27 +15,34 @@ from textual.containers import Vertical
 from textual.widgets import Input, Static
 from textual.worker import Worker
 
-from baize_shared.counts import count_text
 from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.status_line import fitted
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.search import Search
+from baize_tui.measures import count_text
 from baize_tui.store.errors import StoreError
-from baize_tui.store.records import SearchResult, SearchResults
+from baize_tui.store.records import Place, SearchResult, SearchResults
 from baize_tui.store.search_query import InvalidQuery, SearchQuery
 from baize_tui.store.words import Span, Term
+from baize_tui.translation import msg, tr
 
-TITLE = "Search all conversations"
-PLACEHOLDER = 'Words, or a "phrase"'
+TITLE = msg("Search all conversations")
+PLACEHOLDER = msg('Words, or a "phrase"')
 FILTERS = (
     "in:title in:question in:answer in:thought · is:good is:archived · tag:work · model:baize · "
     "domain:healthcare · after:2026-01 before:2026-02-15"
 )
-NOTHING = "Nothing found"
-ARCHIVED = "archived"
-NO_INDEX = "Every message is read, which takes longer: this Python's SQLite has no FTS5"
+NOTHING = msg("Nothing found")
+ARCHIVED = msg("archived")
+NO_INDEX = msg("Every message is read, which takes longer: this Python's SQLite has no FTS5")
 LIMIT = 50
+_PLACES: dict[Place, str] = {
+    "title": msg("title"),
+    "question": msg("question"),
+    "answer": msg("answer"),
+    "thought": msg("thought"),
+}
 _TYPING_S = 0.03
 """How long to wait for another key before the search begins."""
 _INDEXING_S = 0.3
@@ -78,14 +85,16 @@ class SearchScreen(Picker[FoundText]):
 
     def __init__(self, search: Search, text: str = "") -> None:
         """``text`` is what is searched at first."""
-        super().__init__(TITLE, ())
+        super().__init__(tr(TITLE), ())
         self._search_all = search
         self._text = text
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield Input(self._text, placeholder=PLACEHOLDER, compact=True, select_on_focus=False)
+            yield Input(
+                self._text, placeholder=tr(PLACEHOLDER), compact=True, select_on_focus=False
+            )
             yield ChoiceList(id="choices", compact=True, markup=False)
             yield Static(FILTERS, id="found", classes="about", markup=False)
 
@@ -139,14 +148,15 @@ def _about(query: SearchQuery, found: SearchResults) -> str:
     if query.is_empty:
         parts.append(FILTERS)
     elif not found.results:
-        parts.append(NOTHING)
+        parts.append(tr(NOTHING))
     else:
         count = count_text(len(found.results), "result")
-        parts.append(f"the first {count}" if found.is_cut else count)
+        parts.append(tr("the first {count}", count=count) if found.is_cut else count)
     if found.not_indexed:
-        parts.append(f"{count_text(found.not_indexed, 'older message')} still to be indexed")
+        older = count_text(found.not_indexed, "older message")
+        parts.append(tr("{messages} still to be indexed", messages=older))
     if not found.has_index:
-        parts.append(NO_INDEX)
+        parts.append(tr(NO_INDEX))
     return " · ".join(parts)
 
 
@@ -154,10 +164,10 @@ def result_row(result: SearchResult, width: int) -> Text:
     """Two lines of at most ``width`` cells: where a text is, and the part of it that was found."""
     day = f"{datetime.datetime.fromtimestamp(result.time):%Y-%m-%d}"
     model = result.model if result.place != "title" else ""
-    archived = ARCHIVED if result.archived else ""
-    about = " · ".join(part for part in (archived, result.place, model, day) if part)
+    archived = tr(ARCHIVED) if result.archived else ""
+    about = " · ".join(part for part in (archived, tr(_PLACES[result.place]), model, day) if part)
     if cell_len(about) > width - _LEAST_TITLE:
-        about = " · ".join(part for part in (archived, result.place, day) if part)
+        about = " · ".join(part for part in (archived, tr(_PLACES[result.place]), day) if part)
     room = max(width - cell_len(about) - 2, 1)
     if result.place == "title":
         row = _with_matches(result.excerpt, result.matches, room)

@@ -9,8 +9,9 @@ from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.chat.formats import formats
 from baize_tui.setting_fields import TABLES, SettingField, table_fields
 from baize_tui.settings import merge_sampling
+from baize_tui.translation import msg, tr
 
-TITLE = "Settings"
+TITLE = msg("Settings")
 
 
 class SettingsScreen(OptionsScreen):
@@ -28,13 +29,13 @@ class SettingsScreen(OptionsScreen):
         }
         parts = [
             FormPart(
-                f"{table.title()} · {struct.__doc__}",
+                f"{tr(table.title())} · {tr(struct.__doc__ or '')}",
                 [self._option(f) for f in table_fields(table)],
             )
             for table, struct in TABLES.items()
         ]
-        hint = f"{HINT}\n{clean_line(str(state.paths.settings_file))}"
-        super().__init__(TITLE, hint, parts, self._write)
+        hint = f"{tr(HINT)}\n{clean_line(str(state.paths.settings_file))}"
+        super().__init__(tr(TITLE), hint, parts, self._write)
 
     def _option(self, field: SettingField) -> Option:
         settings = self._state.settings

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -13,7 +14,6 @@ from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
-from baize_shared.counts import count_text
 from baize_tui.app.screens.dialogs import ConfirmDialog
 from baize_tui.app.screens.picker import SEARCH, Choice, Picker
 from baize_tui.app.widgets.ages import age_text
@@ -22,19 +22,24 @@ from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.chat.conversations import Conversations
+from baize_tui.measures import count_text
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import ListedConversation
+from baize_tui.translation import msg, tr
 
-ARCHIVED, TRASH = "Archived conversations", "Deleted conversations"
-ARCHIVED_HINTS = "enter opens · f5 puts back into the list · esc"
-TRASH_HINTS = "enter restores · delete removes for good · f8 removes all · esc"
-NOTHING_ARCHIVED, TRASH_IS_EMPTY = "No conversation is archived.", "The trash is empty."
-REMOVE_AGAIN = "press delete again to remove it for good: nothing brings it back"
-REMOVE_ALL, REMOVE = "Remove {count} for good?", "remove"
-WHAT_IS_REMOVED = (
+ARCHIVED, TRASH = msg("Archived conversations"), msg("Deleted conversations")
+ARCHIVED_HINTS = msg("enter opens · f5 puts back into the list · esc")
+TRASH_HINTS = msg("enter restores · delete removes for good · f8 removes all · esc")
+NOTHING_ARCHIVED, TRASH_IS_EMPTY = msg("No conversation is archived."), msg("The trash is empty.")
+REMOVE_AGAIN = msg("press delete again to remove it for good: nothing brings it back")
+REMOVE_ALL, REMOVE = msg("Remove {count} for good?"), msg("remove")
+WHAT_IS_REMOVED = msg(
     "Their messages, drafts and saved model states are removed from this computer. Only a backup "
     "or an export that you have brings them back."
 )
+FIRST_OF = msg("the first {most} of {found}")
+_AGE = 4
+"""Cells of an age."""
 _MOST_SHOWN = 500
 """Rows at a time: the others are found by typing."""
 
@@ -69,7 +74,7 @@ class Shelf(Picker[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
             yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=SEARCH, compact=True)
+            yield LineInput(placeholder=tr(SEARCH), compact=True)
             yield ChoiceList(id="choices", compact=True, markup=False)
             yield Static("", id="about", classes="about", markup=False)
 
@@ -99,9 +104,11 @@ class Shelf(Picker[str]):
 
     def _show_hints(self, found: int) -> None:
         if not self._listed:
-            self._about.update(f"{self._nothing} esc closes." if self._is_read else "")
+            self._about.update(
+                tr("{nothing} esc closes.", nothing=self._nothing) if self._is_read else ""
+            )
         elif found > _MOST_SHOWN:
-            self._about.update(f"the first {_MOST_SHOWN} of {found} · {self._hints}")
+            self._about.update(f"{tr(FIRST_OF, most=_MOST_SHOWN, found=found)} · {self._hints}")
         else:
             self._about.update(self._hints)
 
@@ -117,7 +124,11 @@ class Shelf(Picker[str]):
         listed = next(each for each in self._listed if each.id == choice.value)
         since = listed.updated_at if listed.deleted_at is None else listed.deleted_at
         tags = "".join(f" #{tag}" for tag in listed.tags)
-        return ListRow(f"  {listed.title}", f"{tags} {age_text(time.time() - since):>4}")
+        return ListRow(f"  {listed.title}", f"{tags} {_right(age_text(time.time() - since))}")
+
+
+def _right(age: str) -> str:
+    return " " * max(_AGE - cell_len(age), 0) + age
 
 
 class ArchivedScreen(Shelf):
@@ -126,7 +137,9 @@ class ArchivedScreen(Shelf):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("f5", "put_back", priority=True)]
 
     def __init__(self, conversations: Conversations) -> None:
-        super().__init__(ARCHIVED, ARCHIVED_HINTS, NOTHING_ARCHIVED, conversations.archived)
+        super().__init__(
+            tr(ARCHIVED), tr(ARCHIVED_HINTS), tr(NOTHING_ARCHIVED), conversations.archived
+        )
         self._conversations = conversations
 
     async def action_put_back(self) -> None:
@@ -149,7 +162,7 @@ class TrashScreen(Shelf):
     ]
 
     def __init__(self, conversations: Conversations) -> None:
-        super().__init__(TRASH, TRASH_HINTS, TRASH_IS_EMPTY, conversations.deleted)
+        super().__init__(tr(TRASH), tr(TRASH_HINTS), tr(TRASH_IS_EMPTY), conversations.deleted)
         self._conversations = conversations
         self._pressed_on: str | None = None
         """The conversation on which the person pressed Delete once."""
@@ -167,7 +180,7 @@ class TrashScreen(Shelf):
             return
         if self._pressed_on != chosen.id:
             self._pressed_on = chosen.id
-            self._about.update(REMOVE_AGAIN)
+            self._about.update(tr(REMOVE_AGAIN))
             return
         await self._purge([chosen.id])
 
@@ -183,8 +196,8 @@ class TrashScreen(Shelf):
         ids = [listed.id for listed in self._listed]
         if not ids:
             return
-        question = REMOVE_ALL.format(count=count_text(len(ids), "conversation"))
-        dialog = ConfirmDialog(question, WHAT_IS_REMOVED, REMOVE)
+        question = tr(REMOVE_ALL, count=count_text(len(ids), "conversation"))
+        dialog = ConfirmDialog(question, tr(WHAT_IS_REMOVED), tr(REMOVE))
         if await self.app.push_screen_wait(dialog):
             await self._purge(ids)
 

@@ -11,10 +11,8 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
-from baize_shared.counts import count_text
 from baize_shared.progress import progress_text
 from baize_shared.sanitizer import clean_line
-from baize_shared.speeds import speed_text
 from baize_tui.app.screens.scrolled_together import Column, ScrolledTogether
 from baize_tui.app.widgets.status_line import (
     ANSWERING,
@@ -35,10 +33,14 @@ from baize_tui.chat.events import (
     WaitingForEngine,
 )
 from baize_tui.engine.protocol import Prefilling, Stats
+from baize_tui.measures import count_text, speed_text
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
 
 _DRAWS_PER_SECOND = 8
-WAITING = "waiting"
+WAITING = msg("waiting")
+HINT_FOR_BOTH = msg("↑ ↓ scroll · esc closes · both answers stay as branches")
+HINT_FOR_ALL = msg("↑ ↓ scroll · esc closes · all answers stay as branches")
 
 
 def _speed_text(stats: Stats) -> str:
@@ -47,15 +49,14 @@ def _speed_text(stats: Stats) -> str:
 
 
 def _hint(count: int) -> str:
-    answers = "both answers" if count == 2 else "all answers"
-    return f"↑ ↓ scroll · esc closes · {answers} stay as branches"
+    return tr(HINT_FOR_BOTH) if count == 2 else tr(HINT_FOR_ALL)
 
 
 class AnswerColumn(Column):
     """An answer under the name of the model that gives it."""
 
     def __init__(self, answerer: Answerer) -> None:
-        super().__init__(answerer.label, WAITING)
+        super().__init__(answerer.label, tr(WAITING))
         self.answerer = answerer
         self._message: Message | None = None
         self._thinking = False
@@ -70,9 +71,9 @@ class AnswerColumn(Column):
             case WaitingForEngine(use):
                 self.show_state(waiting_text(use))
             case LoadingModel(progress=done):
-                self.show_state(progress_text(LOADING, done))
+                self.show_state(progress_text(tr(LOADING), done))
             case Prefilling(done=done, total=total):
-                self.show_state(f"{READING} {done} of {total}")
+                self.show_state(f"{tr(READING)} {tr('{done} of {total}', done=done, total=total)}")
             case AnswerStarted(message=message):
                 self._set_message(message)
             case AnswerText(text=text, reasoning=reasoning) if self._message is not None:
@@ -80,7 +81,7 @@ class AnswerColumn(Column):
                 self._set_message(
                     msgspec.structs.replace(self._message, text=text, reasoning=reasoning)
                 )
-                self.show_state(ANSWERING)
+                self.show_state(tr(ANSWERING))
             case AnswerFinished(message=message, stats=stats):
                 self._set_message(message)
                 self._draw()

@@ -17,12 +17,13 @@ from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.store.errors import StoreError
 from baize_tui.store.tags import split_tags, tag_key
+from baize_tui.translation import msg, tr
 
-TITLE = "Tags of “{title}”"
-PLACEHOLDER = "Type a tag, or several with spaces"
-HINTS = "enter adds or removes · esc closes"
-NO_TAGS = "no tags yet: type one"
-NEW = "new tag"
+TITLE = msg("Tags of “{title}”")
+PLACEHOLDER = msg("Type a tag, or several with spaces")
+HINTS = msg("enter adds or removes · esc closes")
+NO_TAGS = msg("no tags yet: type one")
+NEW = msg("new tag")
 SET, NOT_SET = "✓", " "
 _LONGEST_TITLE = 40
 
@@ -45,7 +46,7 @@ class TagsScreen(Picker[str]):
         self, title: str, own: Sequence[str], known: Mapping[str, int], change: ChangeTags
     ) -> None:
         """``own`` are the tags of the conversation, ``known`` how many have each of all tags."""
-        super().__init__(TITLE.format(title=clean_line(title, _LONGEST_TITLE)), ())
+        super().__init__(tr(TITLE, title=clean_line(title, _LONGEST_TITLE)), ())
         self._own = list(own)
         self._known = {tag_key(tag): (tag, count) for tag, count in known.items()}
         self._change = change
@@ -53,7 +54,7 @@ class TagsScreen(Picker[str]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=PLACEHOLDER, compact=True)
+            yield LineInput(placeholder=tr(PLACEHOLDER), compact=True)
             yield ChoiceList(id="choices", compact=True, markup=False)
             yield Static("", id="about", classes="about", markup=False)
 
@@ -70,13 +71,13 @@ class TagsScreen(Picker[str]):
         typed = split_tags(query)
         known = {*self._own_keys, *self._known}
         if typed and not {tag_key(tag) for tag in typed} <= known:
-            matches.append(Choice(" ".join(typed), NEW))
+            matches.append(Choice(" ".join(typed), tr(NEW)))
         self._show(matches)
-        self._about.update(HINTS if matches else f"{NO_TAGS} · {HINTS}")
+        self._about.update(tr(HINTS) if matches else f"{tr(NO_TAGS)} · {tr(HINTS)}")
 
     def _row(self, choice: Choice[str]) -> ListRow:
-        if choice.text == NEW:
-            return ListRow(f"{NOT_SET} {choice.value}", NEW)
+        if choice.text == tr(NEW):
+            return ListRow(f"{NOT_SET} {choice.value}", tr(NEW))
         key = tag_key(choice.value)
         _, count = self._known.get(key, ("", 0))
         return ListRow(f"{SET if key in self._own_keys else NOT_SET} {choice.value}", str(count))

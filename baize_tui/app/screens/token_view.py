@@ -17,10 +17,11 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.engine.protocol import JudgedToken, TokenChoice
+from baize_tui.translation import msg, tr
 
-TITLE = "How likely each token was"
-LEGEND = "below 50 % yellow, below 10 % red"
-HINT = "← → token · ↑ ↓ choice · enter takes another one, as a new branch · esc closes"
+TITLE = msg("How likely each token was")
+LEGEND = msg("below 50 % yellow, below 10 % red")
+HINT = msg("← → token · ↑ ↓ choice · enter takes another one, as a new branch · esc closes")
 LIKELY, UNLIKELY = 0.5, 0.1
 """Probabilities below which a token stands out, a little and much."""
 
@@ -67,12 +68,12 @@ class TokenView(Dialog[OtherToken | None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog -tall"):
-            yield Static(TITLE, classes="title")
-            yield Static(LEGEND, classes="about", markup=False)
+            yield Static(tr(TITLE), classes="title")
+            yield Static(tr(LEGEND), classes="about", markup=False)
             with VerticalScroll(classes="body", can_focus=False):
                 yield Static("", id="tokens", markup=False)
             yield ChoiceList(compact=True, markup=False)
-            yield Static(HINT, classes="about", markup=False)
+            yield Static(tr(HINT), classes="about", markup=False)
 
     def on_mount(self) -> None:
         self._show()
@@ -153,4 +154,6 @@ def _row(choice: TokenChoice, *, is_chosen: bool) -> str:
 
 def visible(text: str) -> str:
     """A token in one line: blanks and line breaks can be seen."""
-    return clean_text(text).replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or "(nothing)"
+    return clean_text(text).replace("\n", "⏎").replace("\t", "⇥").replace(" ", "␣") or tr(
+        "(nothing)"
+    )

@@ -14,9 +14,10 @@ from textual.widgets import Input, Static
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.screens.option_form import FormPart, Option, OptionForm, OptionValue
 from baize_tui.setting_fields import SettingField
+from baize_tui.translation import msg, tr
 
-PART = "variables"
-HINT = "enter goes on, and after the last one puts the prompt in · esc cancels"
+PART = msg("variables")
+HINT = msg("enter goes on, and after the last one puts the prompt in · esc cancels")
 
 
 class VariablesScreen(Dialog[dict[str, str] | None]):
@@ -47,8 +48,8 @@ class VariablesScreen(Dialog[dict[str, str] | None]):
         with Vertical(classes="dialog"):
             yield Static(self._title_text, classes="title", markup=False)
             with VerticalScroll(classes="body", can_focus=False):
-                yield OptionForm([FormPart(PART, options)], self._save)
-            yield Static(HINT, classes="about", markup=False)
+                yield OptionForm([FormPart(tr(PART), options)], self._save)
+            yield Static(tr(HINT), classes="about", markup=False)
 
     async def _save(self, field: SettingField, value: OptionValue) -> None:
         self._values[field.key] = self._defaults[field.key] if value is None else str(value)

@@ -10,8 +10,9 @@ from textual.signal import Signal
 
 from baize_tui.catalog.pull_process import pull_in_process
 from baize_tui.catalog.recipes import CatalogError
+from baize_tui.translation import msg, tr
 
-PULLING = "pulling"
+PULLING = msg("pulling {name} {part}")
 
 
 class PullProgress(Struct, frozen=True):
@@ -59,7 +60,9 @@ class BackgroundPulls:
     @property
     def status_text(self) -> str:
         """The running pulls, for the status line."""
-        return ", ".join(f"{PULLING} {name} {part:.0%}" for name, part in self._parts.items())
+        return ", ".join(
+            tr(PULLING, name=name, part=f"{part:.0%}") for name, part in self._parts.items()
+        )
 
     def start(self, name: str) -> None:
         """Pull ``name``, unless a pull of it is running."""

@@ -16,8 +16,9 @@ from typing import Any
 
 from textual.app import App
 
-from baize_shared.counts import count_text
 from baize_shared.private_files import private_folder
+from baize_tui.measures import count_text
+from baize_tui.translation import tr
 
 _COMMANDS = (
     ("wl-copy", (), "WAYLAND_DISPLAY"),
@@ -41,13 +42,14 @@ def code_blocks(markdown: str) -> list[str]:
 def copy_text(app: App[Any], text: str, cache: Path) -> str:
     """Copy ``text``; returns a notice about that. ``cache`` is the folder for the file."""
     app.copy_to_clipboard(text)
-    notice = f"Copied {count_text(len(text), 'character')}"
+    count = count_text(len(text), "character")
     if copy_to_system(text):
-        return notice
+        return tr("Copied {characters}", characters=count)
     try:
-        return f"{notice}, also to {copy_to_file(text, cache)}"
+        file = copy_to_file(text, cache)
     except OSError as error:
-        return f"{notice} (to no file: {error.strerror})"
+        return tr("Copied {characters} (to no file: {why})", characters=count, why=error.strerror)
+    return tr("Copied {characters}, also to {file}", characters=count, file=file)
 
 
 def copy_to_system(text: str) -> bool:

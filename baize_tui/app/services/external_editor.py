@@ -15,8 +15,12 @@ from msgspec import Struct
 from baize_shared.one_line_error import OneLineError
 from baize_shared.sanitizer import clean_text
 from baize_tui.exit_watch import ExitWatch
+from baize_tui.translation import msg, tr
 
-VARIABLES = "$VISUAL, $EDITOR and $PAGER"
+VARIABLES = "$VISUAL, $EDITOR, $PAGER"
+EDITOR_FAILED = msg("{program} failed (exit code {code}); the message is unchanged")
+EDITOR_ENDED = msg("{program} was ended by {signal}; this is what it had saved")
+NO_COMMAND = msg("{command} is not a command: {error}; see {variables}")
 
 
 class EditorFailed(OneLineError):
@@ -51,7 +55,7 @@ def view_text(text: str, exit_watch: ExitWatch) -> None:
     command = _split(viewer_command())
     code, _ = _run(command, f"{text}\n", exit_watch)
     if code > 0:
-        raise EditorFailed(f"{command[0]} failed (exit code {code})")
+        raise EditorFailed(tr("{program} failed (exit code {code})", program=command[0], code=code))
 
 
 def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
@@ -67,10 +71,10 @@ def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
     command = _split(editor_command())
     code, edited = _run(command, text, exit_watch)
     if code > 0:
-        raise EditorFailed(f"{command[0]} failed (exit code {code}); the message is unchanged")
+        raise EditorFailed(tr(EDITOR_FAILED, program=command[0], code=code))
     if code < 0:
         name = signal.Signals(-code).name
-        return Edited(edited, f"{command[0]} was ended by {name}; this is what it had saved")
+        return Edited(edited, tr(EDITOR_ENDED, program=command[0], signal=name))
     return Edited(edited)
 
 
@@ -89,9 +93,10 @@ def _split(command: str) -> list[str]:
     try:
         words = shlex.split(command)
     except ValueError as error:  # a quotation mark without its partner
-        raise EditorFailed(f"{command} is not a command: {error}; see {VARIABLES}") from error
+        why = tr(NO_COMMAND, command=command, error=error, variables=VARIABLES)
+        raise EditorFailed(why) from error
     if not words:
-        raise EditorFailed(f"one of {VARIABLES} is blank")
+        raise EditorFailed(tr("one of {variables} is blank", variables=VARIABLES))
     return words
 
 

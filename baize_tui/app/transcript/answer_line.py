@@ -7,11 +7,10 @@ from collections.abc import Iterator
 
 from rich.cells import cell_len, set_cell_size
 
-from baize_shared.counts import count_text
-from baize_shared.progress import duration_text
-from baize_shared.speeds import speed_text
 from baize_tui.app.transcript.look import join_parts
+from baize_tui.measures import count_text, duration_text, speed_text
 from baize_tui.store.records import AnswerSummary
+from baize_tui.translation import tr
 
 _SHORTEST_NAME = 8
 """Cells of a model's name below which it is left out."""
@@ -31,12 +30,14 @@ def _lengths(made: AnswerSummary) -> Iterator[str]:
     names = " + ".join([made.model, *adapters])
     few_names = f"{made.model} + {count_text(len(adapters), 'adapter')}" if adapters else names
     seconds = made.seconds
-    time = f"{seconds:.1f} s" if seconds < 9.95 else duration_text(seconds)
+    time = tr("{seconds} s", seconds=f"{seconds:.1f}") if seconds < 9.95 else duration_text(seconds)
     tokens = count_text(made.completion_tokens, "token")
     speed = speed_text(made.tokens_per_second)
-    reused = f"{made.reused_tokens} of {made.prompt_tokens}"
-    yield join_parts([names, time, tokens, speed, f"{reused} prompt tokens reused"])
-    yield join_parts([names, time, tokens, speed, f"{reused} reused"])
+    prompt = {"reused": made.reused_tokens, "total": made.prompt_tokens}
+    yield join_parts(
+        [names, time, tokens, speed, tr("{reused} of {total} prompt tokens reused", **prompt)]
+    )
+    yield join_parts([names, time, tokens, speed, tr("{reused} of {total} reused", **prompt)])
     yield join_parts([names, time, tokens, speed])
     yield join_parts([names, tokens, speed])
     yield join_parts([few_names, tokens, speed])

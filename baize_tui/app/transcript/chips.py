@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.style import Style
 from rich.text import Text
 
-from baize_shared.counts import count_text
+from baize_tui.measures import count_text
 from baize_tui.store.records import Attachment, Message
+from baize_tui.translation import tr
 
 MARK = "▤"
 
@@ -14,7 +15,7 @@ MARK = "▤"
 def chip_text(attachment: Attachment) -> str:
     """What stands for an attachment."""
     tokens = f" · {count_text(attachment.tokens, 'token')}" if attachment.tokens else ""
-    cut = " · cut" if "cut:" in attachment.note else ""
+    cut = f" · {tr('cut')}" if "cut:" in attachment.note else ""
     return f"{MARK} {attachment.name}{tokens}{cut}"
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 from rich.segment import Segment
 from rich.style import Style
 
-from baize_shared.counts import count_text
 from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
 from baize_tui.app.transcript.look import Look, estimate_height, join_parts, plain_lines
 from baize_tui.app.transcript.turn import INDENT, Note
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
-CUT = "── the model no longer sees the turns above ──"
-CUT_EXCEPT_PINNED = "── of the turns above, the model sees only pinned ones ──"
-CUT_SUMMARIZED = "── the model sees a summary of the turns above ──"
-CUT_SUMMARIZED_EXCEPT_PINNED = "── the model sees pinned turns and a summary ──"
-SUMMARY, EDITS = "summary", "edits"
+CUT = msg("── the model no longer sees the turns above ──")
+CUT_EXCEPT_PINNED = msg("── of the turns above, the model sees only pinned ones ──")
+CUT_SUMMARIZED = msg("── the model sees a summary of the turns above ──")
+CUT_SUMMARIZED_EXCEPT_PINNED = msg("── the model sees pinned turns and a summary ──")
+SUMMARY, EDITS = msg("summary"), msg("{key} edits")
 
 
 class Cut(Note, eq=False, kw_only=True):
@@ -43,10 +44,10 @@ class Cut(Note, eq=False, kw_only=True):
 
     def _title(self, width: int, look: Look) -> Line:
         words = count_text(len(self.summary.split()), "word")
-        edits = f"{self.edit_key} {EDITS}" if self.edit_key else ""
-        title = join_parts([f"{'▾' if self.unfolded else '▸'} {SUMMARY}", words, edits])
+        edits = tr(EDITS, key=self.edit_key) if self.edit_key else ""
+        title = join_parts([f"{'▾' if self.unfolded else '▸'} {tr(SUMMARY)}", words, edits])
         style = look.text + look.dim + Style(meta={"@click": "screen.unfold_summary"})
-        line = Segment.adjust_line_length([Segment(title[:width], style)], width, look.text)
+        line = Segment.adjust_line_length([Segment(title, style)], width, look.text)
         return as_decoration([line])[0]
 
     def estimate(self, width: int) -> int:
@@ -59,5 +60,5 @@ class Cut(Note, eq=False, kw_only=True):
 def cut_text(*, pinned: bool, summarized: bool) -> str:
     """What the line says if turns above it are ``pinned``, and the others ``summarized``."""
     if summarized:
-        return CUT_SUMMARIZED_EXCEPT_PINNED if pinned else CUT_SUMMARIZED
-    return CUT_EXCEPT_PINNED if pinned else CUT
+        return tr(CUT_SUMMARIZED_EXCEPT_PINNED) if pinned else tr(CUT_SUMMARIZED)
+    return tr(CUT_EXCEPT_PINNED) if pinned else tr(CUT)

@@ -5,7 +5,7 @@ Both are marks on the styles of its segments, so they pass through everything th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,6 +13,8 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
+
+from baize_tui.app.line_breaks import has_ideographs, line_ends
 
 Line = list[Segment]
 """A drawn line; only those on the screen become ``Strip``s of Textual, which have caches."""
@@ -74,7 +76,7 @@ def wrap(text: Text, console: Console, width: int) -> Iterator[Text]:
     for whole in text.split(allow_blank=True):
         whole.expand_tabs(TAB)
         end = 0
-        for number, piece in enumerate(whole.wrap(console, width)):
+        for number, piece in enumerate(_broken(whole, console, width)):
             words = piece.plain.rstrip()
             start = max(whole.plain.find(words, end), end)
             # Rich leaves out the style of a text that has no other.
@@ -82,3 +84,12 @@ def wrap(text: Text, console: Console, width: int) -> Iterator[Text]:
             piece.stylize_before(continues(whole.plain[end:start]) if number else piece.style)
             end = start + len(words)
             yield piece
+
+
+def _broken(text: Text, console: Console, width: int) -> Iterable[Text]:
+    if not has_ideographs(text.plain):
+        return text.wrap(console, width)
+    lines = text.divide(line_ends(text.plain, width))
+    for line in lines:
+        line.rstrip_end(width)
+    return lines

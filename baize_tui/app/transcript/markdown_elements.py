@@ -35,10 +35,11 @@ from baize_tui.app.transcript.line_parts import (
     decoration,
     wrap,
 )
+from baize_tui.translation import msg, tr
 
 _WORD, _BETWEEN_COLUMNS = 10, 3
 """Cells of the longest word that a column of a table must have room for, and between columns."""
-COPY = "copy"
+COPY = msg("copy")
 """The word above a code block that copies it when clicked."""
 
 
@@ -112,7 +113,7 @@ class _Fence(CodeBlock):
 
 def _fence_head(language: str, width: int, style: Style, message_id: int, number: int) -> Text:
     copies = Style(meta={"@click": f"screen.copy_block({message_id}, {number})"})
-    button = f" {COPY} "
+    button = f" {tr(COPY)} "
     title = f" {language[: max(width - len(button) - 2, 0)]}"
     style += DECORATION
     head = Text(title, style, no_wrap=True, end="\n")

@@ -10,8 +10,6 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from baize_shared.counts import count_text
-from baize_shared.progress import duration_text
 from baize_tui.app.transcript.answer_line import answer_line
 from baize_tui.app.transcript.chips import chips_as_text, short_text
 from baize_tui.app.transcript.line_parts import Line, as_decoration, decoration
@@ -22,7 +20,9 @@ from baize_tui.app.transcript.look import (
     join_parts,
     plain_lines,
 )
+from baize_tui.measures import count_text, duration_text
 from baize_tui.output_forms import form_text
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
@@ -35,20 +35,25 @@ if TYPE_CHECKING:
     )
 
 STATE_NOTES: dict[MessageState, tuple[str, str, str]] = {
-    "stopped": ("stopped", "go_on", "continues"),
-    "interrupted": ("interrupted", "go_on", "continues"),
-    "failed": ("failed", "again", "regenerates"),
+    "stopped": (msg("stopped"), "go_on", msg("{key} continues")),
+    "interrupted": (msg("interrupted"), "go_on", msg("{key} continues")),
+    "failed": (msg("failed"), "again", msg("{key} regenerates")),
 }
 """By the state of an answer that is incomplete: the state's name, the id of the action that helps,
 and what this action does."""
-MARK_NOTES: dict[Mark | None, str] = {"good": "▲ good", "bad": "▼ bad", None: ""}
-PINNED, UNFOLDS, THINKING, THOUGHT = "pinned", "unfolds", "thinking", "thought"
+MARK_NOTES: dict[Mark | None, str] = {"good": msg("▲ good"), "bad": msg("▼ bad"), None: ""}
+PINNED, UNFOLDS, THINKING, THOUGHT = (
+    msg("pinned"),
+    msg("{key} unfolds"),
+    msg("thinking"),
+    msg("thought"),
+)
 FOLDED_LINES, LAST_LINES = 12, 4
 LONGEST_UNFOLDED = 30
 """A message with more lines, wrapped at 80 cells, is folded to ``FOLDED_LINES`` lines. The last
 ``LAST_LINES`` of them are from its end: below a pasted text, the question is there."""
-NO_ANSWER = "no answer after the thought"
-ANSWER_AS = "answer: {form}"
+NO_ANSWER = msg("no answer after the thought")
+ANSWER_AS = msg("answer: {form}")
 INDENT = 2
 NOTE_WIDTH = 76
 
@@ -184,7 +189,7 @@ class Turn(Entry, eq=False, kw_only=True):
             if len(lines) > LONGEST_UNFOLDED
             else count_text(len(short), "character")
         )
-        fold = f"… {more} · {self._key('unfold')} {UNFOLDS}"
+        fold = f"… {more} · {tr(UNFOLDS, key=self._key('unfold'))}"
         return [
             *plain_lines(begin, width, look, look.text)[:first],
             self._line(fold, width, look, look.dim, unfolds=True),
@@ -207,9 +212,9 @@ class Turn(Entry, eq=False, kw_only=True):
         reasoning = self.message.reasoning
         if not reasoning and not self.thinking:
             return []
-        word = THINKING if self.thinking else THOUGHT
+        word = tr(THINKING) if self.thinking else tr(THOUGHT)
         if self._made is not None and (seconds := self._made.thinking_seconds):
-            word = f"{THOUGHT} for {duration_text(seconds)}"
+            word = tr("thought for {duration}", duration=duration_text(seconds))
         count = count_text(len(reasoning.split()), "word")
         title = f"{'▾' if self.unfold_reasoning else '▸'} {word} · {count}"
         lines = as_decoration([self._line(title, width, look, look.dim, unfolds=True)])
@@ -228,14 +233,14 @@ class Turn(Entry, eq=False, kw_only=True):
         parts = []
         if not self.growing:
             if message.role == "assistant" and message.reasoning and not message.text.strip():
-                parts.append(NO_ANSWER)
+                parts.append(tr(NO_ANSWER))
             if message.state in STATE_NOTES:
                 state, action, effect = STATE_NOTES[message.state]
-                parts += [state, f"{self._key(action)} {effect}"]
+                parts += [tr(state), tr(effect, key=self._key(action))]
             elif parts:
-                parts.append(f"{self._key('go_on')} continues")
+                parts.append(tr("{key} continues", key=self._key("go_on")))
             if message.form is not None:
-                parts.append(ANSWER_AS.format(form=form_text(message.form)))
+                parts.append(tr(ANSWER_AS, form=form_text(message.form)))
             if (made := message.made) is not None and made.form is not None and made.form.problem:
                 parts.append(f"✗ {form_text(made.form)}: {made.form.problem}")
         return join_parts(parts)
@@ -252,10 +257,10 @@ class Turn(Entry, eq=False, kw_only=True):
 
     @property
     def _marks(self) -> str:
-        pinned = PINNED if self.message.pinned else ""
+        pinned = tr(PINNED) if self.message.pinned else ""
         form = self._made.form if self._made is not None else None
         valid = f"✓ {form_text(form)}" if form is not None and not form.problem else ""
-        return join_parts([MARK_NOTES[self.message.mark], pinned, valid])
+        return join_parts([tr(MARK_NOTES[self.message.mark]), pinned, valid])
 
     @property
     def _has_wrong_form(self) -> bool:

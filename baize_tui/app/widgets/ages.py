@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from baize_tui.translation import msg, tr
+
 _MINUTE, _HOUR, _DAY, _WEEK, _YEAR = 60, 3600, 86_400, 604_800, 31_557_600
 
 
@@ -10,14 +12,14 @@ def age_text(seconds: float) -> str:
 
     ``seconds`` below a minute are ``now``, and so are those in the future, if a clock went back.
     """
-    for unit, most, letter in (
-        (_MINUTE, _HOUR, "m"),
-        (_HOUR, _DAY, "h"),
-        (_DAY, _WEEK, "d"),
-        (_WEEK, _YEAR, "w"),
+    for unit, most, age in (
+        (_MINUTE, _HOUR, msg("{number}m")),
+        (_HOUR, _DAY, msg("{number}h")),
+        (_DAY, _WEEK, msg("{number}d")),
+        (_WEEK, _YEAR, msg("{number}w")),
     ):
         if seconds < unit:
-            return "now"
+            return tr("now")
         if seconds < most:
-            return f"{int(seconds // unit)}{letter}"
-    return f"{int(seconds // _YEAR)}y"
+            return tr(age, number=int(seconds // unit))
+    return tr("{number}y", number=int(seconds // _YEAR))

@@ -19,11 +19,17 @@ from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
 from baize_tui.store.records import ListedConversation
 from baize_tui.store.tags import tag_key
+from baize_tui.translation import msg, tr
 
-PINNED, TODAY, YESTERDAY, THIS_WEEK = "Pinned", "Today", "Yesterday", "This week"
-ARCHIVED = "Archived"
-SEARCH = "search"
-NO_MATCH, EMPTY = "no match", "No conversations yet"
+PINNED, TODAY, YESTERDAY, THIS_WEEK = (
+    msg("Pinned"),
+    msg("Today"),
+    msg("Yesterday"),
+    msg("This week"),
+)
+ARCHIVED = msg("Archived")
+SEARCH = msg("search")
+NO_MATCH, EMPTY = msg("no match"), msg("No conversations yet")
 BUSY, UNSENT = "●", "✎"
 """Marks of a conversation that is being answered, and of another than the open one with words that
 are not sent."""
@@ -39,12 +45,12 @@ def group_name(seconds: float, today: datetime.date) -> str:
     day = datetime.datetime.fromtimestamp(seconds).date()
     age = (today - day).days
     if age <= 0:
-        return TODAY
+        return tr(TODAY)
     if age == 1:
-        return YESTERDAY
+        return tr(YESTERDAY)
     if age < 7:
-        return THIS_WEEK
-    return day.strftime("%B %Y")
+        return tr(THIS_WEEK)
+    return tr("{day:%B %Y}", day=day)
 
 
 class _Row(NamedTuple):
@@ -123,7 +129,7 @@ class ConversationList(ChoiceList):
         """Show what has changed since the last time; ages change by themselves."""
         rows = list(islice(self._matches() if self._query else self._by_day(), self._most_rows))
         if not any(row.id is not None for row in rows):
-            rows.append(_Row(None, NO_MATCH if self._query else EMPTY))
+            rows.append(_Row(None, tr(NO_MATCH) if self._query else tr(EMPTY)))
         if rows != self._rows:
             before = self.highlighted_id
             kept = len(self._rows) if rows[: len(self._rows)] == self._rows else 0
@@ -155,14 +161,14 @@ class ConversationList(ChoiceList):
             if conversation.archived:
                 return  # they are at the end
             pinned = conversation.pinned
-            name = PINNED if pinned else group_name(conversation.updated_at, today)
+            name = tr(PINNED) if pinned else group_name(conversation.updated_at, today)
             if name != group:
                 group = name
                 yield _Row(None, name)
             yield self._row(conversation)
 
     def _matches(self) -> Iterator[_Row]:
-        yield _Row(None, f"{SEARCH}: {self._query}")
+        yield _Row(None, f"{tr(SEARCH)}: {self._query}")
         words = self._query.split()
         tags = [tag_key(word[1:]) for word in words if word.startswith(TAG)]
         title = self._query
@@ -175,7 +181,7 @@ class ConversationList(ChoiceList):
         yield from (self._row(each) for each in matches if not each.archived)
         archived = [each for each in matches if each.archived]
         if archived:
-            yield _Row(None, ARCHIVED)
+            yield _Row(None, tr(ARCHIVED))
         yield from map(self._row, archived)
 
     def _highlight(self, conversation_id: str | None) -> None:

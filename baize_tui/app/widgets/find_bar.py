@@ -9,10 +9,11 @@ from textual.message import Message
 from textual.widgets import Input
 
 from baize_tui.app.widgets.fixed_text import FixedText
+from baize_tui.translation import msg, tr
 
-LABEL = "Find"
-TYPING, WALKING = "enter: done · esc: end", "n N: next, previous · esc: end"
-SHORT_WALKING = "n N · esc"
+LABEL = msg("Find")
+TYPING, WALKING = msg("enter: done · esc: end"), msg("n N: next, previous · esc: end")
+SHORT_WALKING = msg("n N · esc")
 _WIDE = 70
 """Cells from which on all hints have room."""
 _STEPS = {"down": 1, "up": -1}
@@ -39,7 +40,7 @@ class FindBar(Horizontal):
         self._state = ""
 
     def compose(self) -> ComposeResult:
-        yield FixedText(LABEL, id="find-label", markup=False)
+        yield FixedText(tr(LABEL), id="find-label", markup=False)
         yield _FindInput(self)
         yield FixedText("", id="find-count", markup=False)
 
@@ -81,10 +82,10 @@ class FindBar(Horizontal):
         self._show()
 
     def _show(self) -> None:
-        hint = WALKING if self._walking else TYPING
+        hint = tr(WALKING) if self._walking else tr(TYPING)
         room = self.size.width or self.app.size.width
         if room < _WIDE:
-            hint = SHORT_WALKING if self._walking else ""
+            hint = tr(SHORT_WALKING) if self._walking else ""
         self._count.update(" · ".join(part for part in (self._state, hint) if part))
 
     def on_resize(self) -> None:

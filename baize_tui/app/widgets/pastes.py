@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 import msgspec
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import REPLACEMENT, clean_text
+from baize_tui.measures import count_text
 from baize_tui.output_forms import form_text
 from baize_tui.store.records import DraftParts, Paste, parts_text
+from baize_tui.translation import tr
 
 LARGE_LINES = 20
 LARGE_CHARACTERS = 2000
@@ -118,12 +119,15 @@ class Pastes:
         if paste.form is not None:
             return f"[{form_text(paste.form)}]"
         if paste.name:
-            cut = ", cut" if "cut:" in paste.note else ""
-            return f"[{paste.name}: {count_text(paste.tokens, 'token')}{cut}]"
+            tokens = count_text(paste.tokens, "token")
+            label = tr("{name}: {tokens}", name=paste.name, tokens=tokens)
+            if "cut:" in paste.note:
+                label = tr("{name}: {tokens}, cut", name=paste.name, tokens=tokens)
+            return f"[{label}]"
         text = paste.text
         lines = text.count("\n") + 1
         size = count_text(lines, "line") if lines > 1 else count_text(len(text), "character")
-        return f"[paste {number}: {size}]"
+        return f"[{tr('paste {number}: {size}', number=number, size=size)}]"
 
     def get(self, number: int) -> Paste:
         return self._pastes[number - 1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from msgspec import Struct
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.actions import SkipAction
@@ -19,6 +20,7 @@ from baize_tui.app.actions import Action
 from baize_tui.app.widgets.pastes import Pastes, Run, clean_entry, is_large, runs_in
 from baize_tui.app.widgets.text_fields import editing_actions
 from baize_tui.store.records import DraftParts, Paste, parts_text
+from baize_tui.translation import msg, tr
 
 _EDITING = editing_actions(TextArea)
 """``TextArea``'s own keys for moving and deleting, with their actions."""
@@ -26,8 +28,8 @@ _EDITING = editing_actions(TextArea)
 _RECALL_STEPS = {"earlier": 1, "later": -1}
 """The actions that the prompt has keys for, and the steps of ``HistoryStep``."""
 
-PLACEHOLDER = "Ask something…  (Enter sends, ^J new line)"
-SHORT_PLACEHOLDER = "Ask something…"
+PLACEHOLDER = msg("Ask something…  (Enter sends, ^J new line)")
+SHORT_PLACEHOLDER = msg("Ask something…")
 _MENTION = re.compile(r"(?:(?<=\s)|^)@([^\s@\"\ufdd0-\ufdef]*)$")
 BETWEEN = "\n\n"
 """Separates what is put in front of a text from that text."""
@@ -88,7 +90,7 @@ class Prompt(TextArea):
         """The commands of ``actions`` are completed by Tab."""
         super().__init__(
             id="prompt",
-            placeholder=PLACEHOLDER,
+            placeholder=tr(PLACEHOLDER),
             compact=True,
             show_line_numbers=False,
             highlight_cursor_line=False,
@@ -252,8 +254,8 @@ class Prompt(TextArea):
         )
 
     def on_resize(self) -> None:
-        fits = self.content_size.width >= len(PLACEHOLDER)
-        self.placeholder = PLACEHOLDER if fits else SHORT_PLACEHOLDER
+        fits = self.content_size.width >= cell_len(tr(PLACEHOLDER))
+        self.placeholder = tr(PLACEHOLDER) if fits else tr(SHORT_PLACEHOLDER)
 
     # --- keys and pastes ------------------------------------------------------------------------
 

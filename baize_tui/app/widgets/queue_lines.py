@@ -8,15 +8,17 @@ from rich.cells import cell_len
 from textual import events
 from textual.message import Message
 
-from baize_shared.counts import count_text
 from baize_tui.app.widgets.fixed_text import FixedText
 from baize_tui.app.widgets.status_line import fitted
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
 MOST = 3
 """Messages that are shown; of more, the count is."""
 
 
-QUEUED, WAITING, ENTER_SENDS = "queued", "waiting", "waiting · enter sends"
+QUEUED, WAITING, ENTER_SENDS = msg("queued"), msg("waiting"), msg("waiting · enter sends")
+QUEUED_FOR, ENTER_SENDS_TO = msg("queued for {model}"), msg("waiting · enter sends to {model}")
 """States of the queue: each message is sent after an answer, or the person sends the first."""
 
 
@@ -27,8 +29,8 @@ def queue_text(texts: Sequence[str], width: int, *, state: str, edit: str, remov
     """
     lines = [_first_line(text, width) for text in texts[:MOST]]
     if len(texts) > MOST:
-        lines.append(f"… {len(texts) - MOST} more")
-    keys = f"{edit} edits · {remove} removes"
+        lines.append(tr("… {count} more", count=len(texts) - MOST))
+    keys = tr("{edit} edits · {remove} removes", edit=edit, remove=remove)
     lengths = (f"{state} · {keys}", f"{state.partition(' ')[0]} · {keys}", keys)
     last = next((text for text in lengths if cell_len(text) <= width), fitted(keys, width))
     return "\n".join([*lines, last])
@@ -53,7 +55,7 @@ class QueueLines(FixedText):
         super().__init__("", id="queue", markup=False)
         self._keys = (edit, remove)
         self._texts: Sequence[str] = ()
-        self._state = QUEUED
+        self._state = tr(QUEUED)
         self.display = False
 
     def show(self, texts: Sequence[str], state: str) -> None:

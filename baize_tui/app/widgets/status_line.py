@@ -15,16 +15,18 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
 
-from baize_shared.counts import count_text
 from baize_tui.app.actions import Action, key_name
 from baize_tui.app.widgets.fixed_text import FixedText
 from baize_tui.chat.events import EngineUse
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
 WIDE, NARROW = 90, 60
 """Columns from which there is room for all key hints, and for any."""
 
-LOADING, READING, ANSWERING = "loading", "reading the prompt", "answering"
-THINKING = "thinking"
+LOADING, READING, ANSWERING = msg("loading"), msg("reading the prompt"), msg("answering")
+THINKING = msg("thinking")
+LOADING_MODEL = msg("loading {model}")
 """Words for work in progress."""
 
 _GAP = 2
@@ -144,21 +146,22 @@ def threads_text(threads: int, most: int) -> str:
     if not most:  # those of a server are its own
         return ""
     if threads < most:
-        return f"{threads} of {count_text(most, 'thread')}"
+        return tr("{threads} of {most}", threads=threads, most=count_text(most, "thread"))
     return count_text(threads, "thread")
 
 
 def waiting_text(use: EngineUse) -> str:
     """What an answer waits for while the engine is used for something else."""
+    title = fitted(use.title, _TITLE)
     match use.work:
         case "answer":
-            return f"waiting for the answer in “{fitted(use.title, _TITLE)}”"
+            return tr("waiting for the answer in “{title}”", title=title)
         case "title":
-            return f"waiting for the title of “{fitted(use.title, _TITLE)}”"
+            return tr("waiting for the title of “{title}”", title=title)
         case "look":
-            return f"waiting for a look into “{fitted(use.title, _TITLE)}”"
+            return tr("waiting for a look into “{title}”", title=title)
         case "load":
-            return f"waiting until {fitted(use.title, _TITLE)} is loaded"
+            return tr("waiting until {model} is loaded", model=title)
 
 
 class StatusLine(Horizontal):
@@ -251,7 +254,7 @@ class StatusLine(Horizontal):
     def show_place(self, host: str) -> None:
         """Say always, beside whatever else is shown, that the words go to ``host``; empty for
         nowhere."""
-        place = f"at {fitted(host, _PLACE)}" if host else ""
+        place = tr("at {host}", host=fitted(host, _PLACE)) if host else ""
         if place != self._place:
             self._place = place
             self._place_line.display = bool(place)
@@ -284,7 +287,7 @@ class StatusLine(Horizontal):
             hints.append("  " if hints else "")
             action = f"screen.run({hint.action!r})"
             click = Style(meta={"@click": action}) if hint.action else Style()
-            hints.append(f"{key_name(hint.key)} {hint.word}", click)
+            hints.append(f"{key_name(hint.key)} {tr(hint.word)}", click)
         return hints
 
     def _show_hints(self) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 from baize_tui.chat.exports import sharegpt
 from baize_tui.chat.exports.json_file import to_json
 from baize_tui.store.records import ConversationTree
+from baize_tui.translation import msg
 
 ExportFormat = Literal["markdown", "json", "sharegpt", "html"]
 
@@ -49,13 +50,15 @@ def _html(trees: Trees) -> bytes:
 FORMATS: dict[ExportFormat, Format] = {
     format.name: format
     for format in (
-        Format("markdown", ".md", "text with front matter, for notes", _markdown, one_each=True),
-        Format("html", ".html", "a page to send, for every browser", _html, one_each=True),
-        Format("json", ".json", "everything, to import it again", to_json),
+        Format(
+            "markdown", ".md", msg("text with front matter, for notes"), _markdown, one_each=True
+        ),
+        Format("html", ".html", msg("a page to send, for every browser"), _html, one_each=True),
+        Format("json", ".json", msg("everything, to import it again"), to_json),
         Format(
             "sharegpt",
             ".sharegpt.json",
-            "the shown branch, for training programs",
+            msg("the shown branch, for training programs"),
             sharegpt.to_sharegpt,
             left_out=sharegpt.left_out,
         ),

@@ -231,7 +231,7 @@ def test_each_field_of_an_answer_from_a_crashed_and_resumed_worker(paths: Paths)
     assert parts["Prompt"] == [
         ("tokens", "160"),
         ("reused", "120 that the model had read before"),
-        ("new", "40, read in 0.40 s (100 tokens/s)"),
+        ("newly read", "40, read in 0.40 s (100 tokens/s)"),
     ]
     assert parts["Machine"] == [("GPU layers", "all"), ("flash attention", "off")]
     assert "Sampling" not in parts

@@ -1,0 +1,57 @@
+"""Where lines of Chinese and Japanese may end.
+
+Rich and Textual break lines at blanks alone, and fold what is longer than a line. These languages
+have no blanks: a line may end between any two characters, but no line begins with a closing mark or
+ends with an opening one. The rules are the simple ones of W3C's "Requirements for Chinese Text
+Layout", 3.1.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from rich.cells import cell_len, chop_cells
+
+_IDEOGRAPH = "\u2e80-\u2fff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
+_CLOSING = "，。、；：？！）】》」』〉”’…·,.;:?!%)]}"
+_OPENING = "（【《「『〈“‘([{"
+_IDEOGRAPHS = re.compile(f"[{_IDEOGRAPH}]")
+_PIECES = re.compile(
+    f"[{re.escape(_OPENING)}]*"
+    f"(?:[{_IDEOGRAPH}]|[^\\s{_IDEOGRAPH}{re.escape(_OPENING + _CLOSING)}]+"
+    f"|[{re.escape(_CLOSING)}])"
+    f"(?:[{re.escape(_CLOSING)}]|(?<=[!-~])[!-~])*"
+    "\\s*|\\s+|."
+)
+"""What stays in one line: a character or a word with the marks and blanks that belong to it."""
+
+
+def has_ideographs(text: str) -> bool:
+    """Whether ``text`` is to be broken by these rules."""
+    return _IDEOGRAPHS.search(text) is not None
+
+
+def line_ends(text: str, width: int) -> list[int]:
+    """Where to divide ``text``, one line, so that each part is at most ``width`` cells wide; blanks
+    at the end of a part are not counted."""
+    ends: list[int] = []
+    at = used = 0
+    for piece in _pieces(text, width):
+        wide = cell_len(piece.rstrip())
+        if used and used + wide > width:
+            ends.append(at)
+            used = 0
+        at += len(piece)
+        used += cell_len(piece)
+    return ends
+
+
+def _pieces(text: str, width: int) -> Iterator[str]:
+    """The pieces of ``text``; one that is wider than a line in parts."""
+    for match in _PIECES.finditer(text):
+        piece = match[0]
+        if cell_len(piece.rstrip()) > width:
+            yield from chop_cells(piece, width)
+        else:
+            yield piece
