@@ -2,7 +2,7 @@
 # make demo        collect, train, merge and chat: the whole loop on a processor, in minutes
 # make test        every test that needs no PyTorch
 # make test-train  the tests that need PyTorch
-# make test-all    both, and the sweeps: proofs repeated over many cases; SWEEPS=2/3: a third of those
+# make test-all    both, and the sweeps: proofs repeated over many cases; SWEEPS=2/4: a quarter
 # make check       style, types and layers; each of the three is a target of its own
 # make bench       the benchmarks; make bench-train: those that need PyTorch
 # make pictures    the pictures in docs/, from the real client

@@ -48,6 +48,17 @@ from tests.conftest import wait_until
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 THEMES = ("baize-dark", "baize-light")
+ALWAYS = (((80, 24), "baize-dark"), ((120, 40), "baize-light"))
+LOOKS = [
+    pytest.param(
+        size,
+        theme,
+        id=f"{size[0]}x{size[1]}-{theme}",
+        marks=() if (size, theme) in ALWAYS else pytest.mark.sweep,
+    )
+    for theme in THEMES
+    for size in SIZES
+]
 ANSWER = """Two **regular** ways, and `sum` for a third:
 
 1. Add them with `+`.
@@ -541,8 +552,7 @@ def still(pilot: Pilot[int]) -> None:
             line._cursor_visible = True
 
 
-@pytest.mark.parametrize("theme", THEMES)
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize(("size", "theme"), LOOKS)
 @pytest.mark.parametrize("name", STATES)
 def test_state(
     name: str,

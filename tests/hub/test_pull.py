@@ -235,6 +235,7 @@ def test_the_plan_predicts_what_the_pull_takes(
 # --- killed ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("kind", ["a ready file", "a conversion"])
 def test_killed_at_ten_random_moments_it_ends_with_the_same_bytes(
     kind: str, hub: Hub, spawn_client: Spawn, run_client: Run, paths: Paths, tmp_path: Path

@@ -165,6 +165,7 @@ def test_a_run_writes_a_trained_adapter_and_its_manifest(
     assert "another folder" in other.stderr.splitlines()[-1]
 
 
+@pytest.mark.sweep
 def test_packed_sequences_train_too(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
     arguments = ("--preset", "modern", "--epochs", "8", "--batch", "2", "--max-length", "256")
     result = finetune(tiny_llama, corpus, tmp_path / "adapter", *arguments)
@@ -216,6 +217,7 @@ def last_whole(checkpoints: Path) -> bool:
     )
 
 
+@pytest.mark.sweep
 def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
     """Under torchrun, as on two GPUs: each trains half of a batch, and one prints."""
     output = tmp_path / "adapter"
@@ -253,6 +255,7 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_weights(
     assert all(np.isfinite(weight).all() for weight in weights(kept).values())
 
 
+@pytest.mark.sweep
 def test_out_of_memory_names_the_options_to_change(tiny_llama: Path, tmp_path: Path) -> None:
     """A real allocation that fails: logits of 128 sequences in 4 GB."""
     corpus = tmp_path / "long.jsonl"
@@ -282,7 +285,13 @@ def test_out_of_memory_names_the_options_to_change(tiny_llama: Path, tmp_path: P
     assert again.returncode == 0, again.stderr
 
 
-@pytest.mark.parametrize("room", [2_000_000, 3_000_000], ids=["adapter", "optimizer"])
+@pytest.mark.parametrize(
+    "room",
+    [
+        pytest.param(2_000_000, id="adapter", marks=pytest.mark.sweep),
+        pytest.param(3_000_000, id="optimizer"),
+    ],
+)
 def test_a_checkpoint_that_cannot_be_written_is_reported(
     tiny_llama: Path, corpus: Path, tmp_path: Path, room: int
 ) -> None:
@@ -316,6 +325,7 @@ def test_bad_data_is_one_line(tiny_llama: Path, tmp_path: Path, text: str, probl
     assert problem in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.sweep
 def test_three_steps_on_the_real_model_from_its_gguf(
     smollm2: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

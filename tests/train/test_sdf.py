@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from baize_train.feedback.scoring import SCORES_FILE
+from tests.sweeps import swept
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
 from tests.train.small_runs import finetune, weights
@@ -56,7 +57,7 @@ def run_sdf(
     return result
 
 
-@pytest.mark.parametrize("method", ["best", "dpo"])
+@pytest.mark.parametrize("method", swept(["best", "dpo"], "best"))
 def test_a_second_adapter_learns_on_top_of_the_first(
     tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path, method: str
 ) -> None:
