@@ -124,6 +124,7 @@ async def settled(pilot: Pilot[int]) -> None:
     await wait_until(
         lambda: not screen(pilot).answers.in_progress or engine.paused.is_set(), "the end"
     )
+    await pilot.pause()  # until a change of the draft is known
     cost = screen(pilot).parts.draft_cost
     await wait_until(lambda: not cost.is_pending, "the cost of the draft")
     later = ("list", "rest of the turns", "count", "title")
