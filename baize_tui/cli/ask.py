@@ -135,7 +135,6 @@ async def _ask(
     wanted = find_model(options.model, paths) if options.model is not None else None
     if options.format is not None:
         format_named(options.format)  # an unknown format fails here
-    answer_options = options.for_answer
     store = open_conversations_file(paths.conversations_file if options.save else None)
     if store.why_read_only:
         raise CommandError(f"{store.why_read_only}; --no-save answers without saving")
@@ -162,34 +161,47 @@ async def _ask(
                 progress=lambda done: progress.show(f"loading {done:.0%}"),
             )
             model = chat.active_model.require().model
-            chat.options.sampling(conversation, answer_options.sampling)  # out of range fails here
+            chat.options.sampling(
+                conversation, options.for_answer.sampling
+            )  # out of range fails here
             domain = chat.options.domain(conversation)
             if domain is not None:
                 tell(domain.disclaimer)
             await _check_form(chat, form)
-            written = await attach_asked_files(
-                chat, conversation, question, insists=options.attach_secrets
-            )
-            interrupt = _Interrupt(chat, conversation.id)
-            answering = chat.ask(
-                conversation.id,
-                written.text,
-                answer_options,
-                typed=question.typed,
-                attachments=written.attachments,
-                form=form,
-            )
-            async with contextlib.aclosing(answering) as events:
-                async for event in events:
-                    if isinstance(event, AnswerFailed) and interrupt.received:
-                        printer.tell(event.why)
-                        break
-                    printer.show(event)
-            return printer.end(model.name, interrupted=interrupt.received)
+            interrupted = await _answer(chat, conversation, question, form, options, printer)
+            return printer.end(model.name, interrupted=interrupted)
         finally:
             progress.clear()
             # Whoever asks again waits less; a single question need not wait for the disk.
             await chat.close(save_state=options.session is not None)
+
+
+async def _answer(
+    chat: Chat,
+    conversation: Conversation,
+    question: AskedFiles,
+    form: OutputForm | None,
+    options: AskOptions,
+    printer: AnswerPrinter,
+) -> bool:
+    """Ask, and print the answer; whether the person has interrupted it."""
+    written = await attach_asked_files(chat, conversation, question, insists=options.attach_secrets)
+    interrupt = _Interrupt(chat, conversation.id)
+    answering = chat.ask(
+        conversation.id,
+        written.text,
+        options.for_answer,
+        typed=question.typed,
+        attachments=written.attachments,
+        form=form,
+    )
+    async with contextlib.aclosing(answering) as events:
+        async for event in events:
+            if isinstance(event, AnswerFailed) and interrupt.received:
+                printer.tell(event.why)
+                break
+            printer.show(event)
+    return interrupt.received
 
 
 async def _check_form(chat: Chat, form: OutputForm | None) -> None:
