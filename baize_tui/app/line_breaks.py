@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import cache
 
 from rich.cells import cell_len, chop_cells
 
@@ -17,14 +18,21 @@ _IDEOGRAPH = "\u2e80-\u2fff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\
 _CLOSING = "，。、；：？！）】》」』〉”’…·,.;:?!%)]}"
 _OPENING = "（【《「『〈“‘([{"
 _IDEOGRAPHS = re.compile(f"[{_IDEOGRAPH}]")
-_PIECES = re.compile(
-    f"[{re.escape(_OPENING)}]*"
-    f"(?:[{_IDEOGRAPH}]|[^\\s{_IDEOGRAPH}{re.escape(_OPENING + _CLOSING)}]+"
-    f"|[{re.escape(_CLOSING)}])"
-    f"(?:[{re.escape(_CLOSING)}]|(?<=[!-~])[!-~])*"
-    "\\s*|\\s+|."
-)
-"""What stays in one line: a character or a word with the marks and blanks that belong to it."""
+
+
+@cache
+def _piece() -> re.Pattern[str]:
+    """What stays in one line: a character or a word with the marks and blanks that belong to it.
+
+    Compiled when it is needed: that takes some milliseconds, and no start needs it.
+    """
+    return re.compile(
+        f"[{re.escape(_OPENING)}]*"
+        f"(?:[{_IDEOGRAPH}]|[^\\s{_IDEOGRAPH}{re.escape(_OPENING + _CLOSING)}]+"
+        f"|[{re.escape(_CLOSING)}])"
+        f"(?:[{re.escape(_CLOSING)}]|(?<=[!-~])[!-~])*"
+        "\\s*|\\s+|."
+    )
 
 
 def has_ideographs(text: str) -> bool:
@@ -49,7 +57,7 @@ def line_ends(text: str, width: int) -> list[int]:
 
 def _pieces(text: str, width: int) -> Iterator[str]:
     """The pieces of ``text``; one that is wider than a line in parts."""
-    for match in _PIECES.finditer(text):
+    for match in _piece().finditer(text):
         piece = match[0]
         if cell_len(piece.rstrip()) > width:
             yield from chop_cells(piece, width)
