@@ -9,12 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import ClassVar
 
 from textual import events, on
+from textual._context import active_message_pump
 from textual.actions import ActionParseResult, SkipAction
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.css.query import NoMatches
 from textual.dom import DOMNode
 from textual.errors import NoWidget
 from textual.filter import LineFilter
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.worker import WorkerCancelled, WorkerError, WorkerFailed
 
@@ -157,6 +160,11 @@ class BaizeApp(App[int], inherit_bindings=False):
         if isinstance(error, WorkerFailed) and isinstance(error.error, Exception):
             return error.error
         return error
+
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual tells a widget that it is mounted even if it was removed before it had children.
+        if not (isinstance(error, NoMatches) and _is_being_removed(active_message_pump.get())):
+            super()._handle_exception(error)
 
     def _fatal_error(self) -> None:
         # Textual would print a traceback with the values of variables, conversations among them.
@@ -368,3 +376,10 @@ class BaizeApp(App[int], inherit_bindings=False):
                 self.warn(str(error))
 
         self.run_worker(save(), group="theme", exclusive=True)
+
+
+def _is_being_removed(pump: MessagePump) -> bool:
+    """Whether a widget, or one that it is in, leaves the screen."""
+    if not isinstance(pump, DOMNode):
+        return False
+    return any(node._pruning or node._closing or node._closed for node in pump.ancestors_with_self)

@@ -212,8 +212,11 @@ async def test_no_word_is_cut_in_a_small_terminal(run_app: RunApp, action: str) 
 async def test_labels_of_settings_fit_into_their_column(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("好。"), SMALL) as pilot:
         await screen(pilot).run_command("settings")
-        await wait_until(lambda: pilot.app.screen.query(OptionRow), "the rows")
-        await wait_until(lambda: pilot.app.screen.query(".name").first().size.width, "their layout")
+
+        def are_laid_out() -> bool:
+            return any(name.size.width for name in pilot.app.screen.query(".name"))
+
+        await wait_until(are_laid_out, "the rows")
         for row in pilot.app.screen.query(OptionRow):
             name = row.query_one(".name", Static)
             assert cell_len(str(name.render()).rstrip()) < name.size.width, str(name.render())
