@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from baize_shared.sanitizer import REPLACEMENT, clean_line
 
 _LENGTH = 60
@@ -29,6 +31,12 @@ rest ::= [^{_CONTROLS}{_MARKUP}{_QUOTES}]
 """
 """One short line in any script, without markup and quotes. SentencePiece begins it with a space,
 and models that end with a stop string write a line end before that."""
+_ABOUT_THE_TASK = re.compile(
+    r"(?:here(?:'s| is| are)|sure|certainly|of course)\b|以下是|当然|好的[，,]"
+    r"|.*(?:\btitles?\b|标题)",
+    re.IGNORECASE,
+)
+"""How small models begin when they speak of the task instead of doing it."""
 _AROUND = ("「」", "『』", "〝〟", "＂＂")
 """Quotes around a whole title; inside of it, they belong to it."""
 
@@ -65,4 +73,5 @@ def parse_title(text: str, *, complete: bool = True, shorten: bool = False) -> s
     if not complete or len(line) >= _LENGTH:
         title = (title.rpartition(" ")[0] or title) if shorten else ""
     says_nothing = not any(character.isalnum() for character in title)
-    return "" if says_nothing or title.casefold() in INSTRUCTION.casefold() else title
+    repeats = title.casefold() in INSTRUCTION.casefold()
+    return "" if says_nothing or repeats or _ABOUT_THE_TASK.match(title) else title
