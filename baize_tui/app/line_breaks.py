@@ -17,15 +17,19 @@ from rich.cells import cell_len, chop_cells
 _IDEOGRAPH = "\u2e80-\u2fff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
 _CLOSING = "，。、；：？！）】》」』〉”’…·,.;:?!%)]}"
 _OPENING = "（【《「『〈“‘([{"
-_IDEOGRAPHS = re.compile(f"[{_IDEOGRAPH}]")
+
+
+# The expressions are compiled when they are needed: that takes milliseconds, and no start needs it.
+
+
+@cache
+def _ideograph() -> re.Pattern[str]:
+    return re.compile(f"[{_IDEOGRAPH}]")
 
 
 @cache
 def _piece() -> re.Pattern[str]:
-    """What stays in one line: a character or a word with the marks and blanks that belong to it.
-
-    Compiled when it is needed: that takes some milliseconds, and no start needs it.
-    """
+    """What stays in one line: a character or a word with the marks and blanks that belong to it."""
     return re.compile(
         f"[{re.escape(_OPENING)}]*"
         f"(?:[{_IDEOGRAPH}]|[^\\s{_IDEOGRAPH}{re.escape(_OPENING + _CLOSING)}]+"
@@ -37,7 +41,7 @@ def _piece() -> re.Pattern[str]:
 
 def has_ideographs(text: str) -> bool:
     """Whether ``text`` is to be broken by these rules."""
-    return _IDEOGRAPHS.search(text) is not None
+    return not text.isascii() and _ideograph().search(text) is not None
 
 
 def line_ends(text: str, width: int) -> list[int]:
