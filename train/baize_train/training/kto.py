@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import datasets
 from msgspec import Struct
 
 from baize_shared.trained_prompt import TrainedPrompt
@@ -17,15 +17,11 @@ from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_train.training.base_model import choose_device
-from baize_train.training.fit import fit, plan_training
-from baize_train.training.lora import add_lora
 from baize_train.training.processes import count_processes
-from baize_train.training.progress import LossRecorder, ReportStep
-from baize_train.training.reporting import prepare_reports
-from baize_train.training.run import TrainingRun, claim_output, weight_settings
-from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
-from baize_train.training.sdf import first_adapter_settings, load_first
+from baize_train.training.progress import ReportStep
+from baize_train.training.run import TrainingRun
+from baize_train.training.run_manifest import RunManifest
+from baize_train.training.second_lora import PreferenceTokens, describe, train_on_preferences
 from baize_train.training.trainers import KtoWeights, make_kto_trainer
 
 
@@ -50,25 +46,22 @@ def train_kto(kto: KtoRun, report: ReportStep = lambda *_: None) -> RunManifest:
         raise TrainError(
             "marks are compared within --micro-batch: it has to be 2 or more, and to divide --batch"
         )
-    answers, counts, prompt = _tokenize_marks(kto)
-    steps = run.steps or max(1, round(len(answers) * run.preset.epochs / run.preset.batch))
-    manifest = _describe(kto, steps, counts, at_once)
-    if (finished := claim_output(manifest, run.output)) is not None:
-        return finished
-    prepare_reports(run.report_to, run.output)
-    model = add_lora(load_first(run, kto.adapter), run)
-    recorder = LossRecorder(report)
-    options = plan_training(model, run, manifest, steps, prompt)
-    dataset = datasets.Dataset.from_list(answers)
-    trainer = make_kto_trainer(model, options, dataset, _balance(answers), recorder)
-    return fit(
-        trainer, options, manifest, recorder, (counts.trained + counts.ignored) / len(answers)
+    tokens = _tokenize_marks(kto)
+    manifest = describe(
+        "kto",
+        run,
+        kto.adapter,
+        tokens.steps(run),
+        tokens.counts,
+        {"compared_at_once": at_once},
+        teachers=[],
     )
+    make_trainer = partial(make_kto_trainer, weights=_balance(tokens.rows))
+    return train_on_preferences(run, kto.adapter, tokens, manifest, make_trainer, report)
 
 
-def _tokenize_marks(kto: KtoRun) -> tuple[list[dict[str, Any]], TokenCounts, TrainedPrompt]:
-    """Token ids of prompts and answers with their labels, in a random order; and how they are
-    prompted.
+def _tokenize_marks(kto: KtoRun) -> PreferenceTokens:
+    """Token ids of prompts and answers with their labels, in a random order.
 
     Raises:
         TrainError: there are no answers of one kind.
@@ -94,7 +87,7 @@ def _tokenize_marks(kto: KtoRun) -> tuple[list[dict[str, Any]], TokenCounts, Tra
         raise TrainError(f"marks need good and bad answers, and there is only one kind{skipped}")
     # TRL's trainer takes the answers in their order, because it compares neighbours.
     random.Random(run.seed).shuffle(answers)
-    return answers, counts, TrainedPrompt(format.name, format.system)
+    return PreferenceTokens(answers, counts, TrainedPrompt(format.name, format.system))
 
 
 def _balance(answers: list[dict[str, Any]]) -> KtoWeights:
@@ -102,25 +95,3 @@ def _balance(answers: list[dict[str, Any]]) -> KtoWeights:
     good = sum(answer["label"] for answer in answers)
     bad = len(answers) - good
     return KtoWeights(max(1.0, bad / good), max(1.0, good / bad))
-
-
-def _describe(kto: KtoRun, steps: int, counts: TokenCounts, at_once: int) -> RunManifest:
-    """The manifest before training starts."""
-    run = kto.run
-    return RunManifest(
-        kind="kto",
-        base=str(run.base),
-        base_sha256=sha256_digest(run.base),
-        settings={
-            **weight_settings(run, steps),
-            **first_adapter_settings(kto.adapter),
-            "compared_at_once": at_once,
-        },
-        data=run.data.files,
-        held_out=[],
-        teachers=[],
-        tokens=counts,
-        held_out_tokens=TokenCounts(),
-        versions=package_versions(),
-        device=choose_device(),
-    )

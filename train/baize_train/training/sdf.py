@@ -7,10 +7,10 @@ and saved.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import datasets
 import msgspec
 from msgspec import Struct
 
@@ -22,21 +22,22 @@ from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.tokens.vocabulary import open_vocabulary
-from baize_train.training.base_model import choose_device, load_base
-from baize_train.training.checkpoints import WEIGHTS
-from baize_train.training.fit import fit, fit_supervised, plan_training
-from baize_train.training.lora import add_lora, load_merged
-from baize_train.training.progress import LossRecorder, ReportStep
-from baize_train.training.reporting import prepare_reports
+from baize_train.training.fit import fit_supervised
+from baize_train.training.progress import ReportStep
 from baize_train.training.run import (
     TrainingData,
     TrainingRun,
     claim_output,
     count_steps,
     tokenize_data,
-    weight_settings,
 )
-from baize_train.training.run_manifest import RunManifest, package_versions, sha256_digest
+from baize_train.training.run_manifest import RunManifest
+from baize_train.training.second_lora import (
+    PreferenceTokens,
+    describe,
+    load_with_lora,
+    train_on_preferences,
+)
 from baize_train.training.trainers import make_dpo_trainer
 
 DPO_BETA = 0.1
@@ -76,50 +77,26 @@ def _train_best(sdf: SdfRun, report: ReportStep) -> RunManifest:
     manifest = _describe(sdf, steps, data.train.counts)
     if (finished := claim_output(manifest, run.output)) is not None:
         return finished
-    prepare_reports(run.report_to, run.output)
-    model = add_lora(load_first(run, sdf.adapter), run)
+    model = load_with_lora(run, sdf.adapter)
     return fit_supervised(model, run, manifest, data, steps, report)
 
 
 def _train_dpo(sdf: SdfRun, report: ReportStep) -> RunManifest:
-    run = sdf.run
-    pairs, counts, prompt = _tokenize_pairs(sdf)
-    steps = run.steps or max(1, round(len(pairs) * run.preset.epochs / run.preset.batch))
-    manifest = _describe(sdf, steps, counts)
-    if (finished := claim_output(manifest, run.output)) is not None:
-        return finished
-    prepare_reports(run.report_to, run.output)
-    model = add_lora(load_first(run, sdf.adapter), run)
-    recorder = LossRecorder(report)
-    options = plan_training(model, run, manifest, steps, prompt)
-    dataset = datasets.Dataset.from_list(pairs)
-    trainer = make_dpo_trainer(model, options, dataset, DPO_BETA, recorder)
-    tokens_per_pair = (counts.trained + counts.ignored) / len(pairs)
-    return fit(trainer, options, manifest, recorder, tokens_per_pair)
+    run, tokens = sdf.run, _tokenize_pairs(sdf)
+    manifest = _describe(sdf, tokens.steps(run), tokens.counts)
+    make_trainer = partial(make_dpo_trainer, beta=DPO_BETA)
+    return train_on_preferences(run, sdf.adapter, tokens, manifest, make_trainer, report)
 
 
-def load_first(run: TrainingRun, adapter: Path | None) -> Any:
-    """The frozen model that the new LoRA goes on: the base of ``run``, with ``adapter`` in it.
-
-    Raises:
-        TrainError: see ``load_base`` and ``load_merged``.
-    """
-    if adapter is None:
-        return load_base(run.base, run.quantization, run.kernels)
-    return load_merged(run.base, adapter, run.kernels)
-
-
-def _tokenize_pairs(
-    sdf: SdfRun,
-) -> tuple[list[dict[str, list[int]]], TokenCounts, TrainedPrompt]:
-    """Token ids of prompts, better and worse answers; and how they are prompted.
+def _tokenize_pairs(sdf: SdfRun) -> PreferenceTokens:
+    """Token ids of prompts, better and worse answers.
 
     Raises:
         TrainError: no best answer is far enough ahead of its worst.
     """
     run, counts = sdf.run, TokenCounts()
     least_margin = max(sdf.least_margin, _SMALLEST_MARGIN)
-    pairs = []
+    pairs: list[dict[str, Any]] = []
     with open_vocabulary(run.base) as model:
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format)
@@ -141,34 +118,16 @@ def _tokenize_pairs(
     if not pairs:
         reasons = "; ".join(counts.left_out) or "there are no scores"
         raise TrainError(f"no pair of answers is left to train on: {reasons}")
-    return pairs, counts, TrainedPrompt(format.name, format.system)
-
-
-def first_adapter_settings(adapter: Path | None) -> dict[str, Any]:
-    """The first LoRA among the settings that affect the weights."""
-    if adapter is None:
-        return {}
-    return {"adapter": str(adapter), "adapter_sha256": sha256_digest(adapter / WEIGHTS)}
+    return PreferenceTokens(pairs, counts, TrainedPrompt(format.name, format.system))
 
 
 def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
-    """The manifest before training starts."""
-    run = sdf.run
-    return RunManifest(
-        kind="dpo" if sdf.method == "dpo" else "sdf",
-        base=str(run.base),
-        base_sha256=sha256_digest(run.base),
-        settings={
-            **weight_settings(run, steps),
-            **first_adapter_settings(sdf.adapter),
-            "least_margin": sdf.least_margin,
-            **sdf.feedback,
-        },
-        data=run.data.files,
-        held_out=[],
+    return describe(
+        "dpo" if sdf.method == "dpo" else "sdf",
+        sdf.run,
+        sdf.adapter,
+        steps,
+        counts,
+        {"least_margin": sdf.least_margin, **sdf.feedback},
         teachers=[str(sdf.feedback["judge"])] if "judge" in sdf.feedback else [],
-        tokens=counts,
-        held_out_tokens=TokenCounts(),
-        versions=package_versions(),
-        device=choose_device(),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from datasets import Dataset
@@ -142,6 +142,7 @@ class KtoWeights(NamedTuple):
 
 
 BaizeTrainer = BaizeSftTrainer | BaizeDpoTrainer | BaizeKtoTrainer
+PreferenceTrainer = TypeVar("PreferenceTrainer", BaizeDpoTrainer, BaizeKtoTrainer)
 
 
 def make_sft_trainer(
@@ -170,36 +171,40 @@ def make_sft_trainer(
 
 
 def make_dpo_trainer(
-    model: Any, options: TrainerOptions, data: Any, beta: float, recorder: LossRecorder
+    model: Any, options: TrainerOptions, data: Dataset, recorder: LossRecorder, *, beta: float
 ) -> BaizeDpoTrainer:
     """A trainer on a dataset with the columns ``prompt_ids``, ``chosen_ids``, ``rejected_ids``."""
-    trainer = BaizeDpoTrainer(
-        model=model,
-        args=DPOConfig(
-            **_arguments(options, evaluate=False),
-            max_length=options.preset.max_length,
-            beta=beta,
-        ),
-        train_dataset=data,
-        processing_class=_padding_tokenizer(),
-        callbacks=[recorder],
-    )
-    trainer.remove_callback(PrinterCallback)
-    return trainer
+    arguments = DPOConfig(**_preference_arguments(options), beta=beta)
+    return _preference_trainer(BaizeDpoTrainer, model, arguments, data, recorder)
 
 
 def make_kto_trainer(
-    model: Any, options: TrainerOptions, data: Any, weights: KtoWeights, recorder: LossRecorder
+    model: Any,
+    options: TrainerOptions,
+    data: Dataset,
+    recorder: LossRecorder,
+    *,
+    weights: KtoWeights,
 ) -> BaizeKtoTrainer:
     """A trainer on a dataset with the columns ``prompt_ids``, ``completion_ids`` and ``label``."""
-    trainer = BaizeKtoTrainer(
+    arguments = KTOConfig(
+        **_preference_arguments(options),
+        desirable_weight=weights.good,
+        undesirable_weight=weights.bad,
+    )
+    return _preference_trainer(BaizeKtoTrainer, model, arguments, data, recorder)
+
+
+def _preference_arguments(options: TrainerOptions) -> dict[str, Any]:
+    return {**_arguments(options, evaluate=False), "max_length": options.preset.max_length}
+
+
+def _preference_trainer(
+    kind: type[PreferenceTrainer], model: Any, arguments: Any, data: Dataset, recorder: LossRecorder
+) -> PreferenceTrainer:
+    trainer = kind(
         model=model,
-        args=KTOConfig(
-            **_arguments(options, evaluate=False),
-            max_length=options.preset.max_length,
-            desirable_weight=weights.good,
-            undesirable_weight=weights.bad,
-        ),
+        args=arguments,
         train_dataset=data,
         processing_class=_padding_tokenizer(),
         callbacks=[recorder],
