@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -61,13 +62,17 @@ def test_losses_are_reported_when_asked_for_and_offline_stays_offline(
     wandb: Path, tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("trl")
-    seen = tmp_path / "calls"
+    seen, token = tmp_path / "calls", tmp_path / "token"
+    token.write_text("plum")
+    kubeflow = socket.create_server(("127.0.0.1", 0))
+    kubeflow.setblocking(False)
     environment = {
         "PYTHONPATH": f"{wandb}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
         "WANDB_CALLS": str(seen),
         "WANDB_MODE": "online",
         "HF_HUB_OFFLINE": "1",
-        "KUBEFLOW_TRAINER_SERVER_URL": "http://127.0.0.1:9/",
+        "KUBEFLOW_TRAINER_SERVER_URL": f"http://127.0.0.1:{kubeflow.getsockname()[1]}/",
+        "KUBEFLOW_TRAINER_SERVER_TOKEN": str(token),
     }
     command = ("finetune", "--base", tiny_llama, "--data", corpus, *SMALL, "--steps", "2")
 
@@ -79,6 +84,8 @@ def test_losses_are_reported_when_asked_for_and_offline_stays_offline(
     code, errors = train("silent")
     assert code == 0, errors
     assert calls(seen) == []
+    with kubeflow, pytest.raises(BlockingIOError):
+        kubeflow.accept()  # nobody has connected
     code, errors = train("told", "--report-to", "wandb")
     assert code == 0, errors
     first, *logs = calls(seen)
