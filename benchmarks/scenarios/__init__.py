@@ -1,0 +1,1 @@
+"""The scenarios of ``benchmarks/torture.py``, one module each."""
