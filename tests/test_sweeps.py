@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tests.sweeps import parse_part
+from tests.sweeps import evenly_spread, parse_part
 
 TESTS = """
 import pytest
@@ -17,6 +19,11 @@ from tests.sweeps import swept
 
 @pytest.mark.parametrize("number", swept(range(20), 0, 1))
 def test_number(number):
+    pass
+
+@pytest.mark.sampled(3)
+@pytest.mark.parametrize("letter", "abcdefghi")
+def test_letter(letter):
     pass
 """
 
@@ -44,6 +51,22 @@ def test_each_sweep_is_in_one_part(tmp_path: Path) -> None:
         found = [part for part in parts if f"test_number[{number}] PASSED" in part]
         assert len(found) == (3 if number in (0, 1) else 1), number
     assert all(part.count("PASSED") > 2 for part in parts)
+
+
+def test_a_sample_always_runs_and_the_others_are_sweeps(tmp_path: Path) -> None:
+    parts = [run(tmp_path, f"{number}/3").stdout for number in (1, 2, 3)]
+    for letter in "abcdefghi":
+        found = [part for part in parts if f"test_letter[{letter}] PASSED" in part]
+        assert len(found) == (3 if letter in "aei" else 1), letter
+
+
+@given(total=st.integers(1, 300), count=st.integers(1, 300))
+def test_a_sample_is_spread_from_the_first_to_the_last(total: int, count: int) -> None:
+    numbers = evenly_spread(total, count)
+    assert len(set(numbers)) == len(numbers) == min(total, count)
+    assert set(numbers) <= set(range(total))
+    assert numbers[0] == 0
+    assert count == 1 or numbers[-1] == total - 1
 
 
 @pytest.mark.parametrize("part", ["0/3", "4/3", "1", "a/b", "1/3/3"])

@@ -40,9 +40,9 @@ LOCAL_COMMANDS: tuple[tuple[str, ...], ...] = (
     (*TUI, "models", "list"),
     (*TUI, "doctor"),
     (*CONVERT, "inspect", "MODEL"),
-    (*TRAIN, "selfchat", "--speaker", "MODEL", "--seeds", "SEEDS", "--output", "corpus.jsonl"),
+    (*TRAIN, "selfchat", "--speaker", "SPEAKER", "--seeds", "SEEDS", "--output", "corpus.jsonl"),
 )
-"""Commands that need no network, with the file of the small model and one with a topic."""
+"""Commands that need no network, with the small model's file and a file with a topic."""
 REFUSED_COMMANDS: tuple[tuple[str, ...], ...] = (
     (*TUI, "ask", "--model", f"server:http://{ELSEWHERE}/v1#plum", QUESTION),
     (*TUI, "models", "pull", "hf:owner/model"),
@@ -60,7 +60,7 @@ def run(options: Options) -> Iterator[Figure]:
         model = str(find_model(None, Paths(home, home, home, home)).path)
         seeds = home / "seeds.txt"
         seeds.write_text("Colours of the sea\n")
-        files = {"MODEL": model, "SEEDS": str(seeds)}
+        files = {"MODEL": model, "SPEAKER": f"local:{model}", "SEEDS": str(seeds)}
         local = [
             tuple(files.get(word, word) for word in words)
             for words in LOCAL_COMMANDS[: max(2, round(options.part(len(LOCAL_COMMANDS))))]

@@ -16,6 +16,7 @@ STEPS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 """Of the event loop, from opening to closing."""
 
 
+@pytest.mark.sampled(14)
 @pytest.mark.parametrize("action", [a.id for a in ACTIONS if a.id not in ACTIONS_THAT_LEAVE])
 async def test_a_screen_that_is_closed_while_it_opens(action: str, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:

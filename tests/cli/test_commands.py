@@ -23,6 +23,7 @@ from tests.conftest import smollm2_file
 from tests.engine.gguf_kinds import other_files
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
+from tests.warm_start import PROGRAMS
 
 SHORT = ("--max-tokens", "24")
 PARIS = "What is the capital of France?"
@@ -31,7 +32,9 @@ PARIS = "What is the capital of France?"
 def run(
     *arguments: str, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
+    if not environment:
+        return PROGRAMS.run("baize_tui", arguments, os.environ, stdin=stdin)
+    return subprocess.run(  # from scratch: Python reads some variables when it starts
         [sys.executable, "-m", "baize_tui", *arguments],
         input=stdin,
         capture_output=True,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from baize_tui.engine.profiles import LADDER
 from baize_tui.paths import Paths
 from tests.convert.make_goldens import BASE
 from tests.convert.model_folders import convert_folder
+from tests.warm_start import PROGRAMS, as_text
 
 Command = Callable[[Path, Path], list[str]]
 EVERY = ",".join(profile.name for profile in LADDER)
@@ -56,14 +56,8 @@ ANSWERING = (ask, doctor, selfchat)
 
 
 def run(command: list[str], crash: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *command],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        env={**os.environ, VARIABLE: crash},
-        check=False,
-    )
+    program, *arguments = command
+    return as_text(PROGRAMS.run(program, arguments, {**os.environ, VARIABLE: crash}))
 
 
 @pytest.mark.parametrize(

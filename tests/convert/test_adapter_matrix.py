@@ -35,6 +35,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "adapter-kinds", unpack_material)
 
 
+@pytest.mark.sampled(26)
 @pytest.mark.parametrize(
     ("kind", "tied"),
     swept(product((*MADE, *REFUSED), (True, False)), *product(ALWAYS, (True, False))),

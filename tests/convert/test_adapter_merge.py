@@ -66,6 +66,7 @@ def test_a_merge_in_f32_equals_that_of_peft(kind: str, tmp_path: Path) -> None:
         assert np.array_equal(written[name], before[name]), name
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("outtype", ["Q8_0", "Q4_0", "Q5_1"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_quantized_merge_equals_llama_quantize_of_pefts_merge(

@@ -106,6 +106,7 @@ def llama_cpp_types(file: Path, outtype: Outtype, *, imatrix: bool) -> dict[str,
     return types
 
 
+@pytest.mark.sampled(16)
 @pytest.mark.parametrize("imatrix", [False, True], ids=["plain", "imatrix"])
 @pytest.mark.parametrize("name", MODELS)
 def test_every_tensor_has_the_type_that_llama_cpp_gives_it(

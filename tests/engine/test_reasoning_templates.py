@@ -202,6 +202,7 @@ def test_every_template_with_reasoning_is_here() -> None:
     assert with_markup - set(STYLES) == set()
 
 
+@pytest.mark.sampled(18)
 @each_template
 @both_vocabularies
 def test_streamed_token_by_token(name: str, with_tokens: bool) -> None:
@@ -235,6 +236,7 @@ def test_thinking_can_be_switched(name: str) -> None:
             assert off.beginning.position != on.beginning.position
 
 
+@pytest.mark.sampled(18)
 @each_template
 @both_vocabularies
 def test_cut_off_anywhere_and_continued(name: str, with_tokens: bool) -> None:
@@ -262,6 +264,7 @@ def test_cut_off_anywhere_and_continued(name: str, with_tokens: bool) -> None:
         assert (text.thought.strip(), text.answer) == (kept.reasoning, kept.content)
 
 
+@pytest.mark.sampled(18)
 @each_template
 @both_vocabularies
 def test_a_thought_is_not_continued_as_an_answer_when_thinking_is_switched_off(
@@ -277,6 +280,7 @@ def test_a_thought_is_not_continued_as_an_answer_when_thinking_is_switched_off(
     assert text.answer == ANSWER
 
 
+@pytest.mark.sampled(18)
 @each_template
 @both_vocabularies
 def test_the_next_turn_sees_the_answer_once(name: str, with_tokens: bool) -> None:

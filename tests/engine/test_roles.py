@@ -38,6 +38,7 @@ def conversation(sequence: str) -> list[PromptMessage]:
     ]
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_each_sequence_renders_with_every_text(file: Path) -> None:
     source = file.read_text(encoding="utf-8")

@@ -43,6 +43,7 @@ def test_all_templates_are_there() -> None:
     assert len(FILES) == 70
 
 
+@pytest.mark.sampled(36)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 @pytest.mark.parametrize("name", ["smollm2", "llama-spm"])
 def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
@@ -75,6 +76,7 @@ def test_a_conversation_renders_as_jinja_does_and_tokenizes_as_llama_cpp_does(
     assert NEXT in voc.detokenize(ids, special=True).decode()
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_no_template_lets_typed_special_strings_through(file: Any) -> None:
     """All special strings of a vocabulary that has the markers of most templates."""

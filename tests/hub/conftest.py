@@ -14,6 +14,7 @@ import pytest
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, random_folder
 from tests.hub.stand_in import Hub, serve
+from tests.warm_start import PROGRAMS, as_text
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 Spawn = Callable[..., "subprocess.Popen[str]"]
@@ -42,11 +43,21 @@ def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
         yield hub
 
 
+def environment_with(hub: Hub, tmp_path: Path) -> dict[str, str]:
+    """The environment of a program whose hub is the stand-in."""
+    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    return {
+        **kept,
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+
+
 def spawner(
     module: str, hub: Hub, tmp_path: Path, stdin: int = subprocess.DEVNULL
 ) -> Iterator[Spawn]:
     """A function that starts ``python -m module`` with the stand-in as its hub."""
-    kept = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
     begun: list[subprocess.Popen[str]] = []
 
     def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -56,13 +67,7 @@ def spawner(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={
-                **kept,
-                "HF_ENDPOINT": hub.url,
-                "HF_HOME": str(tmp_path / "hf"),
-                "HF_HUB_DISABLE_TELEMETRY": "1",
-                **environment,
-            },
+            env={**environment_with(hub, tmp_path), **environment},
         )
         begun.append(process)
         return process
@@ -73,11 +78,12 @@ def spawner(
         process.communicate()
 
 
-def run_to_end(spawn: Spawn) -> Run:
+def runner(module: str, hub: Hub, tmp_path: Path) -> Run:
+    """A function that runs a program to its end with the stand-in as its hub."""
+
     def run(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-        process = spawn(*arguments, **environment)
-        out, err = process.communicate()
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        complete = {**environment_with(hub, tmp_path), **environment}
+        return as_text(PROGRAMS.run(module, list(map(str, arguments)), complete))
 
     return run
 
@@ -89,9 +95,9 @@ def spawn(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
 
 
 @pytest.fixture
-def run(spawn: Spawn) -> Run:
+def run(hub: Hub, tmp_path: Path) -> Run:
     """Run ``baize-convert`` to its end."""
-    return run_to_end(spawn)
+    return runner("baize_convert", hub, tmp_path)
 
 
 @pytest.fixture
@@ -101,16 +107,15 @@ def spawn_client(hub: Hub, tmp_path: Path) -> Iterator[Spawn]:
 
 
 @pytest.fixture
-def run_client(spawn_client: Spawn) -> Run:
+def run_client(hub: Hub, tmp_path: Path) -> Run:
     """Run ``baize-tui`` to its end."""
-    return run_to_end(spawn_client)
+    return runner("baize_tui", hub, tmp_path)
 
 
 @pytest.fixture
-def run_training(hub: Hub, tmp_path: Path) -> Iterator[Run]:
+def run_training(hub: Hub, tmp_path: Path) -> Run:
     """Run ``baize-train`` to its end."""
-    for spawn in spawner("baize_train", hub, tmp_path):
-        yield run_to_end(spawn)
+    return runner("baize_train", hub, tmp_path)
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.convert.hostile.hub_answers import BOMB, Answer, HostileHub, serve_hostile
+from tests.warm_start import PROGRAMS, as_text
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 HTML = b"<!DOCTYPE html><title>Welcome to our hotel</title>"
@@ -40,14 +40,14 @@ def run(hostile: HostileHub, tmp_path: Path) -> Run:
     def run(
         *arguments: object, program: str = "baize_convert", memory: int = resource.RLIM_INFINITY
     ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", program, *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (memory, memory)),
-            env={**kept, "HF_ENDPOINT": hostile.url, "HF_HOME": str(home), "HF_TOKEN": "hf_secret"},
+        environment = {"HF_ENDPOINT": hostile.url, "HF_HOME": str(home), "HF_TOKEN": "hf_secret"}
+        done = as_text(
+            PROGRAMS.run(
+                program,
+                list(map(str, arguments)),
+                {**kept, **environment},
+                limit=(resource.RLIMIT_DATA, memory),
+            )
         )
         written = {path.name for path in tmp_path.iterdir()} - {"home"}
         assert written <= {"hf"}
@@ -80,6 +80,7 @@ def siblings(*names: str) -> bytes:
     return f'{{"sha": "{"0a" * 20}", "siblings": [{files}]}}'.encode()
 
 
+@pytest.mark.sampled(9)
 @pytest.mark.parametrize(
     ("change", "wrong"),
     [

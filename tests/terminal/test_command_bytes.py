@@ -7,7 +7,6 @@ command fails here until it is in the table.
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from tests.terminal.command_uses import HUB_USES, USES, Case, complete
 from tests.terminal.hostile_world import SOURCES, World
 from tests.terminal.pty_session import PtySession
 from tests.terminal.terminal_bytes import ATTACKS, SURROGATE, assert_harmless, hostile
+from tests.warm_start import PROGRAMS
 
 EXIT_CODES = (0, 1)
 
@@ -31,6 +31,7 @@ CASES = {words: (words, case) for words, case in USES.items()} | HUB_USES
 JSON_CASES = {name: (words, case) for name, (words, case) in CASES.items() if words in with_json()}
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize(("words", "case"), CASES.values(), ids=CASES)
 def test_a_command_writes_only_text(
     words: str, case: Case, world: World, environment: dict[str, str]
@@ -45,17 +46,13 @@ def test_a_command_writes_only_text(
         assert tag.encode() in command.written, f"{SOURCES[tag]} was not printed"
 
 
+@pytest.mark.sampled(15)
 @pytest.mark.parametrize(("words", "case"), JSON_CASES.values(), ids=JSON_CASES)
 def test_json_is_one_object_that_a_terminal_can_show(
     words: str, case: Case, world: World, environment: dict[str, str]
 ) -> None:
-    done = subprocess.run(
-        [*complete(words, world, environment, case), "--json"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=environment,
-        check=False,
-    )
+    _python, _m, program, *arguments = complete(words, world, environment, case)
+    done = PROGRAMS.run(program, [*arguments, "--json"], environment)
     assert done.returncode in EXIT_CODES, done.stderr
     assert_harmless(done.stderr)
     assert b"Traceback" not in done.stderr
@@ -65,6 +62,7 @@ def test_json_is_one_object_that_a_terminal_can_show(
         assert isinstance(json.loads(done.stdout), dict)
 
 
+@pytest.mark.sampled(24)
 @pytest.mark.parametrize("typed", [(f"--{hostile('Qtyped')}",), (hostile("Qtyped"),) * 9])
 @pytest.mark.parametrize("words", USES)
 def test_wrong_usage_repeats_what_was_typed_as_text(

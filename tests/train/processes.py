@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import subprocess
 import sys
+
+from tests.warm_start import PROGRAMS, TRAINING, as_text
 
 WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
@@ -20,10 +23,11 @@ def run(
     """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
     words = [str(argument) for argument in arguments]
     # On other systems the libraries do not survive a fork.
-    if words[0] in WITH_PYTORCH and sys.platform == "linux":
-        from tests.train.warm_start import run_warm
-
-        return run_warm(words, _complete(environment), limit)
+    needs_pytorch = words[0] in WITH_PYTORCH
+    if not needs_pytorch or platform.system() == "Linux":
+        warm = TRAINING if needs_pytorch else PROGRAMS
+        done = warm.run("baize_train", words, _complete(environment), limit=limit)
+        return as_text(done)
     if limit is None:
         process = spawn(*arguments, **environment)
     else:

@@ -127,6 +127,7 @@ def is_in_sight(widget: Widget) -> bool:
     return region.area > 0 and all(widget in [found, *found.ancestors] for found in above)
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize("size", [(31, 24), (80, 24), (110, 34)], ids=str)
 @pytest.mark.parametrize("key", ["f1", "f3", "f4", "alt+m", "ctrl+p", "f2"])
 async def test_notices_cover_no_dialog(key: str, size: tuple[int, int], run_app: RunApp) -> None:
