@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -41,7 +42,10 @@ def exit_code_of(
     _escape_what_cannot_be_encoded()
     before = show_tracebacks.set(False)
     try:
-        code = _run(program, command, expected)
+        with warnings.catch_warnings():
+            if not sys.warnoptions:  # what libraries warn of is no message for a person
+                warnings.simplefilter("ignore")
+            code = _run(program, command, expected)
         if code == INTERRUPTED and interrupted is not None:
             print_message(program, interrupted())
         return _flush_stdout(program, code)

@@ -11,12 +11,13 @@ from typing import Any, cast
 
 from textual import events
 from textual.app import App
-from textual.drivers.web_driver import WebDriver
+from textual.drivers import web_driver
 
 from baize_tui.app.terminal_driver import WatchedApp
+from baize_tui.app.terminal_input import ForgivingParser
 
 
-class BrowserDriver(WebDriver):
+class BrowserDriver(web_driver.WebDriver):
     """``WebDriver`` that reports the end of the page to the exit watch."""
 
     def __init__(self, app: App[Any], **options: Any) -> None:
@@ -29,6 +30,7 @@ class BrowserDriver(WebDriver):
         self._app.call_later(self._app.post_message, events.AppFocus())
 
     def run_input_thread(self) -> None:
+        setattr(web_driver, "XTermParser", ForgivingParser)  # noqa: B010
         super().run_input_thread()
         if not self.exit_event.is_set():  # the server has ended
             self._exit_watch.terminal_closed()

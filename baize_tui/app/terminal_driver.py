@@ -29,10 +29,14 @@ import threading
 from types import SimpleNamespace
 from typing import Any, Protocol, TextIO, cast
 
+from textual import events
 from textual.app import App
 from textual.drivers import linux_driver
+from textual.geometry import Size
+from textual.message import Message
 
 from baize_tui.app import ESCAPE_S
+from baize_tui.app.terminal_input import ForgivingParser, forgiving_decoder, possible_size
 from baize_tui.exit_watch import ExitWatch
 
 _RESET = "".join(
@@ -150,13 +154,25 @@ class ClientDriver(linux_driver.LinuxDriver):
         self._exit_watch.at_exit(self._restore)
 
     def run_input_thread(self) -> None:
-        # LinuxDriver takes its selector from this module variable; nothing else uses it.
+        # LinuxDriver takes them from these module variables; nothing else uses them.
         replacement = SimpleNamespace(SelectSelector=InputSelector, EVENT_READ=selectors.EVENT_READ)
         setattr(linux_driver, "selectors", replacement)  # noqa: B010
+        setattr(linux_driver, "XTermParser", ForgivingParser)  # noqa: B010
+        setattr(linux_driver, "getincrementaldecoder", forgiving_decoder)  # noqa: B010
         try:
             super().run_input_thread()
         except (EndOfInput, OSError):
             self._exit_watch.terminal_closed()
+
+    def _get_terminal_size(self) -> tuple[int, int]:
+        width, height = super()._get_terminal_size()
+        return possible_size(Size(width, height))
+
+    def process_message(self, message: Message) -> None:
+        if isinstance(message, events.Resize) and message.size != possible_size(message.size):
+            size = possible_size(message.size)
+            message = events.Resize(size, size, None, message.pixel_size)
+        super().process_message(message)
 
     def start_application_mode(self) -> None:
         if self._exit_watch.leaving:

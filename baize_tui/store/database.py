@@ -219,6 +219,8 @@ class Database:
         if version == 0:  # a new file
             return
         for table, required in _REQUIRED_COLUMNS.items():
+            if _kind_of(connection, table) != "table":  # a view can compute without end
+                raise _NotOurSchema
             columns = connection.execute("SELECT name FROM pragma_table_info(?)", (table,))
             if not required <= {name for (name,) in columns}:
                 raise _NotOurSchema
@@ -348,6 +350,12 @@ class Database:
             return False
         disk = os.statvfs(self.file.parent)
         return disk.f_bavail * disk.f_frsize < _FULL_BELOW_BYTES
+
+
+def _kind_of(connection: sqlite3.Connection, name: str) -> str:
+    query = "SELECT type FROM sqlite_master WHERE name = ? AND type IN ('table', 'view')"
+    row = connection.execute(query, (name,)).fetchone()
+    return str(row[0]) if row is not None else ""
 
 
 def _ensure_writable(file: Path) -> None:

@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from typing import TextIO
 
 import pytest
+from textual import events
+from textual.geometry import Size
 
 from baize_tui.app.terminal_driver import EndOfInput, InputSelector, ScreenFile
+from baize_tui.app.terminal_input import ForgivingParser, forgiving_decoder, possible_size
 from baize_tui.exit_watch import ExitWatch
 from tests.conftest import wait_for
 
@@ -97,3 +100,35 @@ def test_the_end_of_input_is_distinguished_from_keys(terminal: tuple[int, TextIO
             selector.select()
             os.read(file.fileno(), 100)
     selector.close()
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[65535;65535:3u",  # a key that was released
+        "\x1b[99999999999u",
+        "\x1b[97;999999999999999u",
+        "\x1b[1:2:3;5A",
+        "\x1b[55357u",  # half of a pair of surrogates
+        "\x1b[<0;99999999999999999999;1M",
+    ],
+)
+def test_a_sequence_with_impossible_numbers_is_ignored(sequence: str) -> None:
+    parser = ForgivingParser()
+    pressed = [
+        message.character
+        for message in parser.feed(f"a{sequence}b\x1b[200~pasted\x1b[201~c")
+        if isinstance(message, events.Key) and message.character
+    ]
+    assert pressed == ["a", "b", "c"]
+
+
+def test_bytes_that_are_not_utf8_are_replaced() -> None:
+    decode = forgiving_decoder("utf-8")().decode
+    assert decode("aé".encode("latin-1") + "泽".encode()[:2]) == "a\ufffd"
+    assert decode("泽".encode()[2:] + b"\xff") == "泽\ufffd"
+
+
+def test_a_terminal_that_claims_to_be_enormous_gets_a_screen_of_a_possible_size() -> None:
+    assert possible_size(Size(10**30, 24)) == Size(1000, 24)
+    assert possible_size(Size(80, 24)) == Size(80, 24)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import docx
 import pytest
@@ -14,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from baize_shared.sanitizer import clean_text
+from baize_tui.chat.attachments import document_process, documents
 from baize_tui.chat.attachments.blocks import fit_files, read_files
+from baize_tui.chat.attachments.document_process import Piece
 from baize_tui.chat.attachments.errors import AttachmentFailed
 from baize_tui.chat.attachments.finding import mentions_in
 from baize_tui.chat.attachments.secrets import secret_in_text
@@ -138,6 +141,27 @@ async def test_a_missing_library_names_the_extra(
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(AttachmentFailed, match=rf"{kind} files need.*baize-tui\[files\]"):
         await attach("a", tmp_path)
+
+
+@pytest.mark.parametrize("raw", [pdf("a"), word("a")], ids=["PDF", "Word"])
+async def test_a_document_that_takes_too_long_is_given_up(
+    raw: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "_MOST_SECONDS", 0.0)
+    (tmp_path / "a").write_bytes(raw)
+    with pytest.raises(AttachmentFailed, match="a: it takes too much time or memory"):
+        await attach("a", tmp_path)
+
+
+def test_a_document_that_takes_too_much_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def greedy(_: BinaryIO) -> Iterator[Piece]:
+        yield Piece("a page")
+        raise MemoryError
+
+    monkeypatch.setattr(document_process, "_read_pdf", greedy)
+    *pages, last = document_process.read_pieces("pdf", io.BytesIO())
+    assert pages == [Piece("a page")]
+    assert last.problem == "it takes too much memory"
 
 
 @given(st.binary(max_size=60))

@@ -425,6 +425,19 @@ async def test_files_are_limited(
         await import_file(conversations, bomb)
 
 
+async def test_an_archive_that_unpacks_to_many_times_its_size_is_refused(
+    conversations: Conversations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("conversations.json", "[" + " " * 200_000 + "]")
+    with pytest.raises(ImportFailed, match="has no conversations"):
+        await import_file(conversations, bomb)
+    monkeypatch.setattr(documents, "_UNSUSPICIOUS", 100_000)
+    with pytest.raises(ImportFailed, match="too large"):
+        await import_file(conversations, bomb)
+
+
 @pytest.mark.parametrize("damage", ["no conversations", "cut", "encrypted"])
 async def test_a_damaged_archive_is_one_line(
     damage: str, conversations: Conversations, tmp_path: Path

@@ -5,12 +5,25 @@ from __future__ import annotations
 import random
 import resource
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import read_header, read_tensors
+from tests.convert.hostile.gguf_parts import (
+    ARRAY,
+    FLOAT32,
+    I32,
+    UINT32,
+    GgufParts,
+    Key,
+    read_parts,
+    read_texts,
+    text_bytes,
+    texts_bytes,
+)
 from tests.convert.hostile.readers import READERS
 from tests.convert.test_hostile_files import HOSTILE_GGUFS, key
 from tests.engine import model_files
@@ -70,3 +83,118 @@ def test_a_number_that_is_no_number_counts_as_missing(
     header = read_header(str(model_files.write(tmp_path, "x", content)))
     assert (header.context_length, header.vocabulary) == (0, 0)
     assert header.quantization == "unknown"
+
+
+# --- what llama.cpp would abort at ----------------------------------------------------------------
+
+Change = Callable[[GgufParts], object]
+
+
+def number(name: str, value: int) -> Change:
+    return lambda parts: parts.set_key(f"llama.{name}", UINT32, struct.pack("<I", value))
+
+
+def decimal(name: str, value: float) -> Change:
+    return lambda parts: parts.set_key(f"llama.{name}", FLOAT32, struct.pack("<f", value))
+
+
+def several(*changes: Change) -> Change:
+    def change(parts: GgufParts) -> None:
+        for each in changes:
+            each(parts)
+
+    return change
+
+
+def numbers(name: str, *values: int) -> Change:
+    value = struct.pack(f"<IQ{len(values)}I", UINT32, len(values), *values)
+    return lambda parts: parts.set_key(f"llama.{name}", ARRAY, value)
+
+
+def _repeat_token(parts: GgufParts) -> None:
+    tokens = parts.key("tokenizer.ggml.tokens")
+    assert tokens is not None
+    texts = read_texts(tokens)
+    tokens.value = texts_bytes([*texts[:-1], texts[3]])
+
+
+def _empty_tokens(parts: GgufParts) -> None:
+    tokens = parts.key("tokenizer.ggml.tokens")
+    assert tokens is not None
+    tokens.value = texts_bytes([*read_texts(tokens)[:-2], b"", b""])
+
+
+def _make_i32(parts: GgufParts) -> None:
+    norm = next(tensor for tensor in parts.tensors if tensor.name == b"output_norm.weight")
+    norm.type = I32
+
+
+def _misplace(parts: GgufParts) -> None:
+    parts.set_key("general.alignment", UINT32, struct.pack("<I", 8))
+    parts.alignment = 8
+    while len(parts.to_bytes()) % 32 == 0:
+        parts.keys.append(Key(b"filler", 8, text_bytes(b"x" * 8)))
+
+
+ABORTS: dict[str, tuple[Change, str]] = {
+    "no layers": (number("block_count", 0), "1 to 512 layers"),
+    "a thousand layers": (number("block_count", 1000), "1 to 512 layers"),
+    "more predicted layers": (number("nextn_predict_layers", 9), "nextn_predict_layers"),
+    "a context that has no end": (number("context_length", 2**31), "context_length is 2147483648"),
+    "experts without a count": (number("expert_used_count", 2), "uses 2 of 0 experts"),
+    "too many experts": (number("expert_count", 5000), "at most 1024"),
+    "experts that none uses": (number("expert_count", 8), "uses 0 of 8 experts"),
+    "more experts used in a layer": (
+        several(number("expert_count", 4), numbers("expert_used_count", 1, 5)),
+        "uses 5 of 4 experts",
+    ),
+    "groups without experts": (number("expert_group_count", 2), "2 groups of 0 experts"),
+    "groups of unequal size": (
+        several(
+            number("expert_count", 9),
+            number("expert_used_count", 2),
+            number("expert_group_count", 2),
+            number("expert_group_used_count", 1),
+        ),
+        "groups of 9 experts",
+    ),
+    "a negative epsilon": (decimal("attention.layer_norm_rms_epsilon", -1e-5), "is -1e-05"),
+    "an epsilon that is no number": (decimal("attention.layer_norm_epsilon", float("nan")), "nan"),
+    "an unknown scaling": (
+        lambda parts: parts.set_key("llama.rope.scaling.type", 8, text_bytes(b"x")),
+        "rope.scaling.type is 'x'",
+    ),
+    "a token twice": (_repeat_token, "twice"),
+    "weights of integers": (_make_i32, "output_norm.weight has the type I32"),
+    "weights between the places of weights": (_misplace, "not at a multiple of 32"),
+}
+
+
+@pytest.mark.parametrize("name", ABORTS)
+def test_what_llama_cpp_would_abort_at_is_refused_with_its_reason(
+    name: str, tmp_path: Path
+) -> None:
+    change, reason = ABORTS[name]
+    parts = read_parts(READERS["gguf-model"].seeds(tmp_path)[0])
+    change(parts)
+    file = tmp_path / "x.gguf"
+    file.write_bytes(parts.to_bytes())
+    assert reason in refusal(file)
+
+
+def test_tokens_without_text_are_not_the_same(tmp_path: Path) -> None:
+    parts = read_parts(READERS["gguf-model"].seeds(tmp_path)[0])
+    _empty_tokens(parts)
+    file = tmp_path / "x.gguf"
+    file.write_bytes(parts.to_bytes())
+    assert refusal(file) == ""
+
+
+def test_a_file_is_checked_again_once_it_has_changed(tmp_path: Path) -> None:
+    parts = read_parts(READERS["gguf-model"].seeds(tmp_path)[0])
+    file = tmp_path / "x.gguf"
+    file.write_bytes(parts.to_bytes())
+    assert refusal(file) == ""
+    decimal("attention.layer_norm_rms_epsilon", -1.0)(parts)
+    file.write_bytes(parts.to_bytes())
+    assert "is -1" in refusal(file)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -169,6 +170,17 @@ def test_an_output_that_cannot_be_written_is_one_line_at_most(
         check=False,
     )
     assert (done.returncode, done.stderr) == (1, f"baize-tui: {said}\n" if said else "")
+
+
+def test_what_a_library_warns_of_is_not_printed() -> None:
+    def command() -> None:
+        warnings.warn("overflow encountered", RuntimeWarning, stacklevel=1)
+
+    with warnings.catch_warnings(record=True) as printed:
+        warnings.simplefilter("always")
+        assert exit_code_of("program", command, ()) == 0
+        command()
+    assert len(printed) == 1  # only outside
 
 
 def test_what_is_said_after_ctrl_c() -> None:

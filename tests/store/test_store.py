@@ -189,6 +189,18 @@ def test_a_file_of_another_program_is_set_aside(file: Path) -> None:
     assert Store(file).damaged_file is not None
 
 
+def test_a_file_whose_messages_are_computed_is_set_aside(store: Store, file: Path) -> None:
+    store.close()
+    endless = "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r)"
+    with sqlite3.connect(file) as connection:
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(message)")]
+        values = ", ".join(f'n AS "{column}"' for column in columns)
+        connection.execute("ALTER TABLE message RENAME TO other")
+        connection.execute(f"CREATE VIEW message AS {endless} SELECT {values} FROM r")
+    connection.close()
+    assert Store(file).damaged_file is not None
+
+
 @contextlib.contextmanager
 def as_nobody() -> Iterator[None]:
     """Run as another user: root may write everywhere."""

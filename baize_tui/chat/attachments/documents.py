@@ -1,22 +1,31 @@
-"""PDF and Word files as text, by the libraries of the extra ``files``."""
+"""PDF and Word files as text, by the libraries of the extra ``files``, in their own process."""
 
 from __future__ import annotations
 
+import importlib.util
 import io
-import logging
+import os
+import select
+import subprocess
+import sys
+import tempfile
 import time
 import zipfile
-import zlib
 from collections.abc import Iterator
 
+import msgspec
+
+from baize_shared.json_errors import JSON_ERRORS
+from baize_tui.chat.attachments.document_process import DocumentKind, Piece
 from baize_tui.chat.attachments.errors import AttachmentFailed
 from baize_tui.chat.attachments.text_decoding import DecodedText
 
 MISSING = "{name}: {kind} files need a library: pip install 'baize-tui[files]'"
+_LIBRARIES: dict[DocumentKind, str] = {"pdf": "pypdf", "docx": "docx"}
+_NAMES: dict[DocumentKind, str] = {"pdf": "PDF", "docx": "Word"}
 _MOST_SECONDS = 30.0
 """A file that takes longer is cut."""
-_MOST_UNPACKED = 200 * 1000 * 1000
-"""Bytes of an unpacked Word file."""
+_READ = 1 << 16
 
 
 def is_pdf(begin: bytes) -> bool:
@@ -40,38 +49,13 @@ def pdf_text(raw: bytes, name: str) -> DecodedText:
     Raises:
         AttachmentFailed: it cannot be read, has a password or no text, or the library is missing.
     """
-    try:
-        from pypdf import PdfReader
-        from pypdf.errors import PyPdfError
-    except ModuleNotFoundError as error:
-        raise AttachmentFailed(MISSING.format(name=name, kind="PDF")) from error
-    # Its warnings about damaged files would be printed on the screen.
-    logging.getLogger("pypdf").addHandler(logging.NullHandler())
-    logging.getLogger("pypdf").propagate = False
-    ends = time.monotonic() + _MOST_SECONDS
-    pages: list[str] = []
-    try:
-        reader = PdfReader(io.BytesIO(raw))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise AttachmentFailed(f"{name}: it is protected by a password")
-        total = len(reader.pages)
-        for page in reader.pages:
-            pages.append(page.extract_text().strip())
-            if time.monotonic() > ends and len(pages) < total:
-                break
-    except AttachmentFailed:
-        raise
-    # What a damaged file makes the library stumble over can be anything; reading is all it does.
-    except (
-        *(PyPdfError, ArithmeticError, AttributeError, LookupError, MemoryError),
-        *(NotImplementedError, OSError, RecursionError, TypeError, ValueError, AssertionError),
-        zlib.error,
-    ) as error:
-        raise AttachmentFailed(f"{name}: the PDF cannot be read: {error}") from error
+    pages, total = _read("pdf", raw, name)
     text = "\n\n".join(page for page in pages if page)
     if not text:
         raise AttachmentFailed(f"{name}: the PDF has no text; its pages are pictures")
-    return DecodedText(text, f"{len(pages)} of {total} pages" if len(pages) < total else "")
+    if total is None:
+        return DecodedText(text, f"only the first {len(pages)} pages: the rest took too long")
+    return DecodedText(text)
 
 
 def word_text(raw: bytes, name: str) -> DecodedText:
@@ -80,36 +64,56 @@ def word_text(raw: bytes, name: str) -> DecodedText:
     Raises:
         AttachmentFailed: it cannot be read or has no text, or the library is missing.
     """
-    try:
-        from docx import Document
-        from docx.opc.exceptions import OpcError
-        from lxml.etree import LxmlError
-    except ModuleNotFoundError as error:
-        raise AttachmentFailed(MISSING.format(name=name, kind="Word")) from error
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MOST_UNPACKED:
-                raise AttachmentFailed(f"{name}: it is too large once it is unpacked")
-        text = "\n\n".join(_blocks(Document(io.BytesIO(raw))))
-    except AttachmentFailed:
-        raise
-    except (
-        *(OpcError, LxmlError, zipfile.BadZipFile, AttributeError, LookupError, MemoryError),
-        *(NotImplementedError, OSError, RecursionError, TypeError, ValueError),
-    ) as error:
-        raise AttachmentFailed(f"{name}: the Word file cannot be read: {error}") from error
-    if not text:
+    blocks, total = _read("docx", raw, name)
+    if not blocks:
         raise AttachmentFailed(f"{name}: the Word file has no text")
-    return DecodedText(text)
+    return DecodedText(
+        "\n\n".join(blocks), "" if total is not None else "only a part: it took too long"
+    )
 
 
-def _blocks(document: object) -> Iterator[str]:
-    """The texts of a document in order; the cells of a row have bars between them."""
-    for block in document.iter_inner_content():  # type: ignore[attr-defined]
-        if hasattr(block, "rows"):
-            rows = (" | ".join(cell.text.strip() for cell in row.cells) for row in block.rows)
-            text = "\n".join(rows)
-        else:
-            text = block.text
-        if text.strip():
-            yield text
+def _read(kind: DocumentKind, raw: bytes, name: str) -> tuple[list[str], int | None]:
+    """The texts of a document, and its pages; None if not all of them were read."""
+    if importlib.util.find_spec(_LIBRARIES[kind]) is None:
+        raise AttachmentFailed(MISSING.format(name=name, kind=_NAMES[kind]))
+    texts: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        file.write(raw)
+        file.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-P", "-m", "baize_tui.chat.attachments.document_process", kind],
+            stdin=file,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            try:
+                for piece in _pieces(process):
+                    if piece.problem:
+                        raise AttachmentFailed(f"{name}: {piece.problem}")
+                    if piece.pages is not None:
+                        return texts, piece.pages
+                    texts.append(piece.text)
+            finally:
+                process.kill()
+    if not texts:
+        raise AttachmentFailed(f"{name}: it takes too much time or memory to read")
+    return texts, None
+
+
+def _pieces(process: subprocess.Popen[bytes]) -> Iterator[Piece]:
+    """What the process sends, until its end, or until it takes too long."""
+    assert process.stdout is not None
+    output, buffer = process.stdout.fileno(), b""
+    ends = time.monotonic() + _MOST_SECONDS
+    while (left := ends - time.monotonic()) > 0:
+        if not select.select([output], [], [], left)[0]:
+            return
+        chunk = os.read(output, _READ)
+        if not chunk:
+            return
+        *lines, buffer = (buffer + chunk).split(b"\n")
+        for line in lines:
+            try:
+                yield msgspec.json.decode(line, type=Piece)
+            except JSON_ERRORS:
+                return

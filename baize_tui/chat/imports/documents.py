@@ -25,10 +25,16 @@ LARGEST_FILE = 1 << 30
 """Bytes of a file, and of a file in an archive; exports of many years have some hundred million."""
 LARGEST_RECORD = 100_000_000
 """Bytes of one conversation."""
+_UNSUSPICIOUS = 100_000_000
+_HIGHEST_RATIO = 50
+"""An archive that unpacks to more than ``_UNSUSPICIOUS`` bytes and more than this many times its
+size is made to fill the memory; texts are packed to a fifth or a tenth."""
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _SQLITE = b"SQLite format 3\0"
 _CONVERSATIONS = re.compile(r"(.*/)?conversations(-\d+)?\.json")
 """The files with conversations in the archives of ChatGPT and Claude; large ones have several."""
+
+_BEFORE_JSON = re.compile(b"(?:" + codecs.BOM_UTF8 + rb")?\s*")
 
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
@@ -70,7 +76,8 @@ def _read_archive(path: Path) -> Iterator[bytes]:
             if not members:
                 raise ImportFailed(f"{path}: the archive has no conversations.json")
             total = sum(member.file_size for member in members)
-            if total > LARGEST_FILE:
+            packed = sum(member.compress_size for member in members)
+            if total > LARGEST_FILE or total > max(_UNSUSPICIOUS, packed * _HIGHEST_RATIO):
                 raise _too_large(str(path), total)
             for member in sorted(members, key=lambda member: member.filename):
                 with archive.open(member) as file:
@@ -99,7 +106,10 @@ def split_records(content: bytes) -> list[Raw]:
     Raises:
         ImportFailed: it is none of these.
     """
-    content = content.removeprefix(codecs.BOM_UTF8).strip()
+    start = _BEFORE_JSON.match(content)
+    assert start is not None
+    if start.end():  # else a large file would be copied
+        content = content[start.end() :]
     if not content:
         raise ImportFailed("it is empty")
     try:

@@ -17,6 +17,7 @@ from baize_shared.number_limits import LARGEST_INT
 from baize_shared.regular_files import open_regular
 from baize_shared.split_files import model_stem
 from baize_tui.engine.llama.errors import ModelFileError
+from baize_tui.engine.llama.header_rules import HeaderValues, Placed, why_it_aborts
 from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.memory_limit import limited_memory
@@ -46,6 +47,7 @@ _gguf = ggml_library(
         "gguf_get_kv_type": (ctypes.c_int, [_pointer, _i64]),
         "gguf_get_arr_n": (ctypes.c_size_t, [_pointer, _i64]),
         "gguf_get_arr_type": (ctypes.c_int, [_pointer, _i64]),
+        "gguf_get_arr_data": (_pointer, [_pointer, _i64]),
         "gguf_get_arr_str": (_text, [_pointer, _i64, ctypes.c_size_t]),
         "gguf_get_val_str": (_text, [_pointer, _i64]),
         "gguf_get_val_data": (_pointer, [_pointer, _i64]),
@@ -76,8 +78,13 @@ _GGUF_STRING, _GGUF_ARRAY = 8, 9
 _SPLIT_TYPES = {"split.no": 2, "split.count": 2, "split.tensors.count": 5}
 """llama.cpp aborts where a later part has its number in another type (``gguf_get_val_u16``)."""
 _LFS_POINTER = b"version https://git-lfs"
+_MOST_LAYERS = 512
+"""Longest list with a value for each layer."""
 _SHORT_ARRAY = 16
 """Longest array whose values are shown; a vocabulary is longer."""
+_harmless: set[tuple[str, int, int, int]] = set()
+"""Files that keep the rules: a load reads a header several times, and to read a vocabulary of
+50,000 tokens takes 30 ms."""
 
 
 def read_header(path: str) -> GgufHeader:
@@ -88,7 +95,8 @@ def read_header(path: str) -> GgufHeader:
     """
     try:
         with open_regular(Path(path)) as file:
-            size = os.fstat(file.fileno()).st_size
+            status = os.fstat(file.fileno())
+            size = status.st_size
             start = file.read(_GGUF_FIXED_HEADER.size)
     except IsADirectoryError:
         raise ModelFileError(f"{path} is a folder, not a GGUF file") from None
@@ -111,7 +119,13 @@ def read_header(path: str) -> GgufHeader:
     if version not in (2, 3):
         raise ModelFileError(f"{path} is GGUF version {version}; this program reads 2 and 3")
     with _open_gguf(path) as context:
-        return _read_header(context, path, size)
+        header = _read_header(context, path, size)
+        identity = (path, status.st_ino, size, status.st_mtime_ns)
+        if identity not in _harmless:
+            if (why := why_it_aborts(_values(context, header))) is not None:
+                raise ModelFileError(f"{path} is damaged: {why}")
+            _harmless.add(identity)
+        return header
 
 
 @contextlib.contextmanager
@@ -186,6 +200,57 @@ def _read_metadata(context: int, path: str) -> dict[str, str]:
             raise ModelFileError(f"{path} is damaged: {name} has the wrong type")
         metadata[name] = _value_text(context, key)
     return metadata
+
+
+def _values(context: int, header: GgufHeader) -> HeaderValues:
+    """What the rules about ``header`` need."""
+    numbers = {}
+    for key in range(_gguf.gguf_get_n_kv(context)):
+        if (value := _largest_number(context, key)) is not None:
+            numbers[_gguf.gguf_get_key(context, key).decode("utf-8", "replace")] = value
+    tensors = [
+        Placed(
+            _gguf.gguf_get_tensor_name(context, at).decode("utf-8", "replace"),
+            _gguf.gguf_get_tensor_type(context, at),
+            header.data_offset + _gguf.gguf_get_tensor_offset(context, at),
+        )
+        for at in range(header.tensors)
+    ]
+    return HeaderValues(
+        architecture=header.architecture,
+        numbers=numbers,
+        texts=header.metadata,
+        tensors=tensors,
+        tokens=lambda: _array_texts(context, b"tokenizer.ggml.tokens"),
+    )
+
+
+def _largest_number(context: int, key: int) -> float | None:
+    """The number of a key, or the largest of a list for each layer; None for anything else."""
+    kind = _gguf.gguf_get_kv_type(context, key)
+    if kind in _GGUF_SCALARS:
+        return float(_GGUF_SCALARS[kind].from_address(_gguf.gguf_get_val_data(context, key)).value)
+    if kind != _GGUF_ARRAY:
+        return None
+    item = _GGUF_SCALARS.get(_gguf.gguf_get_arr_type(context, key))
+    count = _gguf.gguf_get_arr_n(context, key)
+    if item is None or not 0 < count <= _MOST_LAYERS:
+        return None
+    return float(max((item * count).from_address(_gguf.gguf_get_arr_data(context, key))))
+
+
+def _array_texts(context: int, name: bytes) -> list[bytes]:
+    """The texts under a key; none if there is no list of texts."""
+    for key in range(_gguf.gguf_get_n_kv(context)):
+        if _gguf.gguf_get_key(context, key) != name:
+            continue
+        if _gguf.gguf_get_kv_type(context, key) != _GGUF_ARRAY:
+            return []
+        if _gguf.gguf_get_arr_type(context, key) != _GGUF_STRING:
+            return []
+        read = _gguf.gguf_get_arr_str
+        return [read(context, key, at) for at in range(_gguf.gguf_get_arr_n(context, key))]
+    return []
 
 
 def _array_length(context: int, name: bytes) -> int:

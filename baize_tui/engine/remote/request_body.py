@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import Generate, Prompt
 from baize_tui.engine.remote.server_facts import ServerFacts
@@ -113,7 +114,7 @@ def form_body(form: OutputForm | None, grammar: str, facts: ServerFacts) -> dict
     that was made from nothing else.
 
     Raises:
-        EngineFailure: the server has no way to be asked for it.
+        EngineFailure: the server has no way to be asked for it, or it is not JSON.
     """
     kind = form.kind if form is not None else "grammar"
     if form is not None and form.is_json:
@@ -134,7 +135,10 @@ def form_body(form: OutputForm | None, grammar: str, facts: ServerFacts) -> dict
 def _response_format(form: OutputForm) -> dict[str, Any]:
     if form.kind == "json":
         return {"type": "json_object"}
-    schema = msgspec.json.decode(form.source)
+    try:
+        schema = msgspec.json.decode(form.source)
+    except JSON_ERRORS as error:  # such as NaN, which Python's reader takes
+        raise EngineFailure(f"{form.name or 'the JSON schema'}: {error}", "request") from error
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 

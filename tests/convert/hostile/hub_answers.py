@@ -132,6 +132,14 @@ class HostileHub:
 def serve_hostile() -> HostileHub:
     """Start the server; it ends with the process."""
     hub = HostileHub()
+    server = QuietServer(("127.0.0.1", 0), handler_of(hub))
+    hub.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return hub
+
+
+def handler_of(hub: HostileHub) -> type[BaseHTTPRequestHandler]:
+    """What answers the requests of a server as ``hub`` says."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -162,10 +170,7 @@ def serve_hostile() -> HostileHub:
                 self.wfile.write(bytes(1 << 16))
                 hub.sent += 1 << 16
 
-    server = QuietServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    return hub
+    return Handler
 
 
 def read_hub(work: Path) -> Callable[[random.Random], None]:

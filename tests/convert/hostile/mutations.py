@@ -1,4 +1,4 @@
-"""Valid inputs, changed a little: bytes, JSON, pickles. A seed always gives the same input."""
+"""Valid inputs, changed a little: bytes, JSON, texts, pickles. A seed gives the same input."""
 
 from __future__ import annotations
 
@@ -132,3 +132,29 @@ def mutate_pickle(rng: random.Random, raw: bytes) -> bytes:
             case 4:
                 parts[at], parts[other] = parts[other], parts[at]
     return b"".join(parts)
+
+
+_PIECES = (
+    *(b"\x1b]0;x\x07", b"\x1b]52;c;eA==\x07", b"\x1b[2J\x1b[1337;1337H", b"\x1bc", b"\x1b[?1337h"),
+    *(b"\x1bP+q1337\x1b\\", "\x9b1337m\x90x\x9c".encode(), b"\r", b"\x00", b"\x08" * 9, b"\x7f"),
+    *("\u202e1337\u2066".encode(), "\u2028\u2029\x85".encode(), "\U000e0031\U000e007f".encode()),
+    *(b"\xff\xfe", b"\xed\xa0\xbd", b"\xc0\xaf", b"\xf8\x88\x80\x80\x80", b"\xef\xbb\xbf", b"\xe2"),
+    *("泽\u0301\u200d🐉\ufe0f".encode(), "\u0300".encode() * 3000, b"[" * 100_000, b"{" * 20_000),
+    *(b"../" * 40 + b"x", b"/etc/passwd", b"~root", b"$(touch x)`touch x`", b"%s%n%999999d"),
+    *(b"'\"\\", b"\n" * 2000, b"\t" * 500, b"9" * 6000, b"1e999", b"-0", b"nan", b"null", b"{{"),
+    *(b"---\n", b"&a [*a, *a]", b"!!python/object/apply:os.system [x]", b"<script>", b"]]>", b"=="),
+)
+
+
+def mutate_text(rng: random.Random, raw: bytes) -> bytes:
+    """Put in what attacks terminals, parsers and paths; seldom a line of a megabyte."""
+    if rng.random() < 0.3:
+        return mutate_bytes(rng, raw)
+    changed = raw
+    for _ in range(rng.choice((1, 1, 2, 5))):
+        at = rng.randrange(len(changed) + 1)
+        piece = rng.choice(_PIECES)
+        if rng.random() < 0.04:
+            piece = (piece + b" word") * (1_000_000 // (len(piece) + 5) + 1)
+        changed = changed[:at] + piece + changed[at + rng.choice((0, 0, 1, len(piece))) :]
+    return changed

@@ -410,6 +410,15 @@ async def test_a_form_that_a_server_does_not_take_is_found_before_anything_is_se
     assert server.questions == []
 
 
+async def test_a_schema_that_is_no_json_is_found_before_anything_is_sent() -> None:
+    schema = OutputForm("json_schema", '{"maximum": NaN}', "person.json")
+    with serve() as server:
+        async with loaded(server) as engine:
+            with pytest.raises(EngineFailure, match=r"person\.json: JSON is malformed"):
+                await engine.check_form(CheckForm(0, schema, "root ::= [a]"))
+    assert server.questions == []
+
+
 HOSTILE = "\x1b]0;title\x07 \x9b31m \u202e \U000e0041 \ud83d end"
 
 
