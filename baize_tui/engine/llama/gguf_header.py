@@ -17,7 +17,7 @@ from baize_shared.number_limits import LARGEST_INT
 from baize_shared.regular_files import open_regular
 from baize_shared.split_files import model_stem
 from baize_tui.engine.llama.errors import ModelFileError
-from baize_tui.engine.llama.header_rules import HeaderValues, Placed, why_it_aborts
+from baize_tui.engine.llama.header_rules import HeaderValues, TensorPlace, why_it_aborts
 from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.memory_limit import limited_memory
@@ -209,7 +209,7 @@ def _values(context: int, header: GgufHeader) -> HeaderValues:
         if (value := _largest_number(context, key)) is not None:
             numbers[_gguf.gguf_get_key(context, key).decode("utf-8", "replace")] = value
     tensors = [
-        Placed(
+        TensorPlace(
             _gguf.gguf_get_tensor_name(context, at).decode("utf-8", "replace"),
             _gguf.gguf_get_tensor_type(context, at),
             header.data_offset + _gguf.gguf_get_tensor_offset(context, at),

@@ -29,7 +29,7 @@ _TABLES = (".ffn_gate_tid2eid.",)
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class TensorPlace:
     """A tensor, with the byte of the file at which it begins."""
 
     name: str
@@ -45,7 +45,7 @@ class HeaderValues:
     numbers: Mapping[str, float]
     """The value of each key that has a number; of a list of numbers the largest."""
     texts: Mapping[str, str]
-    tensors: Iterable[Placed] = ()
+    tensors: Iterable[TensorPlace] = ()
     tokens: Callable[[], list[bytes]] = field(default=list)
     """The texts of the vocabulary, as C reads them: up to a zero byte."""
 
