@@ -1,0 +1,81 @@
+"""End processes with kill -9 at random moments: nothing is lost, and the same command resumes.
+
+Each kind of process has numbers of its own, which ``--only`` takes: the first kind begins at 0, the
+second at 1000, and so on. A case measures nothing of the machine but how much text was lost.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+from benchmarks.killing.cases import Case, Kind, Outcome, RunCase
+from benchmarks.killing.clients import prepare_client, prepare_worker
+from benchmarks.scenarios.figures import Figure, Options
+
+AT_ONCE = 2
+_NUMBERS = 1000
+"""Numbers of one kind."""
+KINDS = (
+    Kind(
+        "client",
+        "whole store, 250 ms of an answer and 1 s of a draft lost at most, no process left, "
+        "opens and answers",
+        90,
+        prepare_client,
+    ),
+    Kind(
+        "worker", "the client goes on: no text lost, the next question answered", 30, prepare_worker
+    ),
+)
+
+
+def run(options: Options) -> Iterator[Figure]:
+    for index, kind in enumerate(KINDS):
+        if numbers := _numbers(index, kind, options):
+            yield _figure(kind, numbers)
+
+
+def _numbers(index: int, kind: Kind, options: Options) -> range:
+    """The numbers of the cases to run."""
+    cases = options.cases(kind.cases)
+    if options.only is not None:
+        return cases if options.only // _NUMBERS == index else range(0)
+    first = index * _NUMBERS
+    return range(first + cases.start, first + cases.stop)
+
+
+def _figure(kind: Kind, numbers: range) -> Figure:
+    with tempfile.TemporaryDirectory(prefix="kills-") as name, ExitStack() as stack:
+        folder = Path(name)
+        shared = folder / "shared"
+        shared.mkdir()
+        run_case = kind.prepare(shared, stack)
+
+        def run_number(number: int) -> Outcome:
+            return _run_in_folder(run_case, Case(number, folder / str(number)))
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            outcomes = dict(zip(numbers, pool.map(run_number, numbers), strict=True))
+    broken = [
+        f"case {number}: {failure}"
+        for number, outcome in outcomes.items()
+        for failure in outcome.failures[:1]
+    ]
+    lost_ms = max(outcome.lost_ms for outcome in outcomes.values())
+    characters = max(outcome.lost_characters for outcome in outcomes.values())
+    measured = f"at most {lost_ms:.0f} ms, {characters} characters lost" if lost_ms else ""
+    promise = f"{kind.name} killed: {kind.promise}"
+    return Figure(promise, len(outcomes), tuple(broken), measured)
+
+
+def _run_in_folder(run_case: RunCase, case: Case) -> Outcome:
+    case.folder.mkdir()
+    try:
+        return run_case(case)
+    finally:
+        shutil.rmtree(case.folder, ignore_errors=True)
