@@ -124,7 +124,9 @@ def _run_killed_client(case: Case) -> Outcome:
 
 
 def _settings(case: Case, max_tokens: int) -> None:
-    case.settings(f"[sampling]\nseed = {case.number}\n[model]\nmax_tokens = {max_tokens}\n")
+    case.settings(
+        f"[sampling]\nseed = {case.number}\n[model]\nthreads = 1\nmax_tokens = {max_tokens}\n"
+    )
 
 
 def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: random.Random) -> None:

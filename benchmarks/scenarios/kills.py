@@ -6,6 +6,7 @@ second at 1000, and so on. A case measures nothing of the machine but how much t
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,8 +14,17 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+from benchmarks.killing.asking import prepare_ask
 from benchmarks.killing.cases import Case, Kind, Outcome, RunCase
 from benchmarks.killing.clients import prepare_client, prepare_worker
+from benchmarks.killing.conversations import prepare_sessions
+from benchmarks.killing.models import (
+    prepare_import,
+    prepare_merge,
+    prepare_pull,
+    prepare_snapshots,
+)
+from benchmarks.killing.training import prepare_finetune, prepare_selfchat
 from benchmarks.scenarios.figures import Figure, Options
 
 AT_ONCE = 2
@@ -25,17 +35,30 @@ KINDS = (
         "client",
         "whole store, 250 ms of an answer and 1 s of a draft lost at most, no process left, "
         "opens and answers",
-        90,
+        80,
         prepare_client,
     ),
+    Kind("worker", "the client goes on, no text lost, the next answer comes", 30, prepare_worker),
+    Kind("ask", "whole store, 250 ms of text lost at most, asked again", 40, prepare_ask),
     Kind(
-        "worker", "the client goes on: no text lost, the next question answered", 30, prepare_worker
+        "sessions import, backup, restore",
+        "each conversation whole and once after the same command",
+        36,
+        prepare_sessions,
     ),
+    Kind("models import", "the same command adds the model", 20, prepare_import),
+    Kind("pull", "the same command ends with the hub's bytes", 24, prepare_pull),
+    Kind("merge", "the same command writes the same bytes", 24, prepare_merge),
+    Kind("snapshot writing", "nothing damaged is used or kept", 18, prepare_snapshots),
+    Kind("selfchat", "the same command ends with the same corpus", 18, prepare_selfchat),
+    Kind("finetune", "the same command ends with the same weights", 10, prepare_finetune),
 )
 
 
 def run(options: Options) -> Iterator[Figure]:
     for index, kind in enumerate(KINDS):
+        if kind.name == "finetune" and importlib.util.find_spec("torch") is None:
+            continue
         if numbers := _numbers(index, kind, options):
             yield _figure(kind, numbers)
 
