@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -152,6 +153,8 @@ async def import_file(
 ) -> CatalogModel | CatalogAdapter:
     """Add ``file`` to the catalog; a model first has to compute a token.
 
+    What an earlier import of the same file made, which may have been killed, is made anew.
+
     Raises:
         CatalogError: see ``examine_file``; its name is taken or invalid, it cannot be copied, or
             its base is missing.
@@ -168,7 +171,8 @@ async def import_file(
         raise CatalogError(
             f"{found.path} is a folder: name the model that the adapter is for with --base"
         )
-    check_name_is_free(name, paths)
+    if not await asyncio.to_thread(_is_imported, name, found, options, paths):
+        check_name_is_free(name, paths)
     if found.kind == "model":
         return await _import_model(found, name, options, paths, engine)
     if found.kind == "adapter":
@@ -183,6 +187,40 @@ async def import_file(
     return _add_adapter(name, lora, found, base, options, paths)
 
 
+def _is_imported(name: str, found: Importable, options: ImportOptions, paths: Paths) -> bool:
+    """Whether this import has made what is called ``name``: of the same file, in the same way."""
+    entries: Sequence[CatalogModel | CatalogAdapter]
+    if found.kind == "model":
+        entries, target = known_models(paths), _model_target(name, found.path, paths)
+    else:
+        entries, target = known_adapters(paths), adapter_file(name, paths)
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None or entry.path is None or entry.recipe.format != options.format:
+        return False
+    if isinstance(entry, CatalogAdapter):
+        if (entry.recipe.base, entry.recipe.over) != (options.base, options.over):
+            return False
+    elif entry.recipe.package is not None:
+        return False
+    if not options.copy or found.kind == "adapter folder":
+        return entry.recipe.file == str(found.path)
+    return entry.recipe.file == str(target) and _have_same_content(found.path, target)
+
+
+def _model_target(name: str, file: Path, paths: Paths) -> Path:
+    """Where a copy of the model ``file`` is, or the first part of it."""
+    return model_file(name, paths, len(model_files(file)))
+
+
+def _have_same_content(source: Path, copy: Path) -> bool:
+    """Whether all files of a model, or an adapter, have the same bytes."""
+    pairs = zip(model_files(source), model_files(copy), strict=True)
+    try:
+        return all(filecmp.cmp(one, other, shallow=False) for one, other in pairs)
+    except (OSError, ValueError):  # one is missing, or they are in other parts
+        return False
+
+
 async def _import_model(
     found: Importable, name: str, options: ImportOptions, paths: Paths, engine: FileChecker
 ) -> CatalogModel:
@@ -192,7 +230,7 @@ async def _import_model(
     else:  # it may be for another machine that shares the folder
         await engine.measure(str(file), _TRIAL_CONTEXT)
     if options.copy:
-        target = model_file(name, paths, len(model_files(file)))
+        target = _model_target(name, file, paths)
         file = await asyncio.to_thread(_copy, file, target, paths)
     recipe = Recipe(file=str(file), title=found.title, license=found.license, format=options.format)
     model = CatalogModel(name, file, recipe)
