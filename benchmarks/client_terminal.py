@@ -46,6 +46,7 @@ class ClientTerminal:
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self._screen)
         self._shell = shell
+        self._output_ended = False
         with _FORKING:
             self.child, self._master = pty.fork()
             if self.child:
@@ -81,6 +82,7 @@ class ClientTerminal:
             try:
                 self._stream.feed(os.read(self._master, 1 << 16))
             except OSError:  # the last writer has ended
+                self._output_ended = True
                 return
             self.note_output()
             if time.monotonic() >= end:
@@ -98,7 +100,8 @@ class ClientTerminal:
     def wait_for(self, condition: Callable[[str], bool]) -> None:
         end = time.monotonic() + PATIENCE_S
         while not condition("\n".join(self.lines)):
-            assert time.monotonic() < end, "the condition was not met:\n" + "\n".join(self.lines)
+            waits = time.monotonic() < end and not self._output_ended
+            assert waits, "the condition was not met:\n" + "\n".join(self.lines)
             self.read(0.02)
 
     def type(self, keys: bytes) -> None:

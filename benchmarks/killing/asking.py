@@ -24,7 +24,7 @@ from benchmarks.killing.stored_words import (
 
 MOST_LOST_S = 0.25
 FIRST_QUESTION = "What is the capital of France?"
-_SETTINGS = "[sampling]\nseed = 1\n[model]\nthreads = 1\nmax_tokens = 150\n"
+_SETTINGS = "[sampling]\nseed = 1\n[model]\nthreads = 1\n[chat]\nmax_tokens = 150\n"
 
 
 class _Asked:

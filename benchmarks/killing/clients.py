@@ -66,7 +66,8 @@ class WatchedTerminal(ClientTerminal):
         now, lines = time.monotonic(), self.lines
         if any(line.strip().startswith(self._asked) for line in lines if self._asked):
             for line in shown_answer(lines):
-                self.answers.setdefault(letters(line), now)
+                if " tokens/s" not in line:  # what it took
+                    self.answers.setdefault(letters(line), now)
         if self._typed:
             screen = "\n".join(lines)
             for word in self._typed:
@@ -124,9 +125,8 @@ def _run_killed_client(case: Case) -> Outcome:
 
 
 def _settings(case: Case, max_tokens: int) -> None:
-    case.settings(
-        f"[sampling]\nseed = {case.number}\n[model]\nthreads = 1\nmax_tokens = {max_tokens}\n"
-    )
+    answers = f"[model]\nthreads = 1\n[chat]\nmax_tokens = {max_tokens}\n"
+    case.settings(f"[sampling]\nseed = {case.number}\n{answers}")
 
 
 def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: random.Random) -> None:
@@ -189,7 +189,7 @@ def _open_again(case: Case) -> list[str]:
     terminal = WatchedTerminal(case, *(["--continue"] if before else []))
     failures = []
     try:
-        terminal.wait_for(is_ready)
+        terminal.wait_for(lambda screen: is_ready(screen) or "enter creates a branch" in screen)
         failures += _ask_and_quit(terminal, case)
         now = {id: text for id, _, _, text in stored_messages(case.home)}
         failures += [

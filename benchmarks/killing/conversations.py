@@ -20,7 +20,7 @@ from benchmarks.killing.stored_words import (
 )
 from tests.chat.foreign_exports import chatgpt, node
 
-CONVERSATIONS = 1500
+CONVERSATIONS = 600
 MESSAGES = 4
 
 

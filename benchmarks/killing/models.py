@@ -67,7 +67,7 @@ class _ModelImport(KilledCommand):
         return ["baize_tui", "models", "import", smollm2_file(), "--name", "mine", *copies]
 
     def check_finished(self, case: Case) -> Iterator[str]:
-        recipe = case.home / "config" / "models" / "mine.toml"
+        recipe = case.home / "data" / "models" / "mine.toml"
         if not recipe.exists():
             yield "the model has no recipe"
         copy = case.home / "data" / "models" / "mine.gguf"
