@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benchmarks.client_terminal import QUESTION, kill_all, letters
-from benchmarks.killing.cases import Case, Outcome, RunCase, emptied
+from benchmarks.killing.cases import Case, FailedWithoutKill, Outcome, RunCase, emptied
 from benchmarks.killing.stored_words import (
     oldest_loss,
     opened,
@@ -70,14 +70,12 @@ def prepare_ask(folder: Path, stack: ExitStack) -> RunCase:
     """A home with a conversation; every second case asks in that."""
     before = emptied(Case(0, folder / "before"))
     before.settings(_SETTINGS)
-    code, why = _Asked(before, FIRST_QUESTION).finish()
-    assert code == 0, why
+    _ask_undisturbed(before, FIRST_QUESTION)
     session = _only_conversation(before)
     whole = emptied(Case(0, folder / "whole"))
     whole.settings(_SETTINGS)
     began = time.monotonic()
-    code, why = _Asked(whole, QUESTION).finish()
-    assert code == 0, why
+    _ask_undisturbed(whole, QUESTION)
     life_s = time.monotonic() - began
 
     def run(case: Case) -> Outcome:
@@ -90,6 +88,12 @@ def prepare_ask(folder: Path, stack: ExitStack) -> RunCase:
         return _kill_and_ask_again(case, arguments, life_s)
 
     return run
+
+
+def _ask_undisturbed(case: Case, question: str) -> None:
+    code, why = _Asked(case, question).finish()
+    if code:
+        raise FailedWithoutKill(f"without a kill: {why}")
 
 
 def _only_conversation(case: Case) -> str:

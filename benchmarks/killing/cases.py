@@ -82,6 +82,10 @@ class Case:
         ]
 
 
+class FailedWithoutKill(Exception):
+    """A command that is to be killed fails by itself."""
+
+
 RunCase = Callable[[Case], Outcome]
 
 
@@ -95,7 +99,8 @@ class Kind:
     cases: int
     """Kills of a full run."""
     prepare: Callable[[Path, ExitStack], RunCase]
-    """Makes what all cases read, in a folder and until the stack is closed."""
+    """Makes what all cases read, in a folder and until the stack is closed. It may raise
+    ``FailedWithoutKill``."""
 
 
 class KilledCommand:
@@ -167,7 +172,7 @@ def prepare_command(command: KilledCommand, folder: Path) -> RunCase:
     """Measure undisturbed runs of ``command``; the function that kills it.
 
     Raises:
-        RuntimeError: it fails without being killed.
+        FailedWithoutKill: it does not end as it should.
     """
     lives = []
     for variant in range(command.variants):
@@ -175,7 +180,7 @@ def prepare_command(command: KilledCommand, folder: Path) -> RunCase:
         command.fill(case)
         began = time.monotonic()
         if failures := [*command.finish(case)]:
-            raise RuntimeError(f"without a kill: {failures[0]}")
+            raise FailedWithoutKill(f"without a kill: {failures[0]}")
         lives.append(time.monotonic() - began)
 
     def run(case: Case) -> Outcome:

@@ -156,7 +156,7 @@ def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: ran
         if moment == "next":
             terminal.read(chance.uniform(0.0, 1.0))
             terminal.type(CTRL_N)
-            terminal.wait_for(lambda screen: SHORT_QUESTION not in screen)
+            terminal.wait_for(lambda screen: "Type below" in screen)
             terminal.ask(QUESTION)
             terminal.read(chance.uniform(0.0, 3.0))
             return

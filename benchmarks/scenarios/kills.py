@@ -1,21 +1,26 @@
 """End processes with kill -9 at random moments: nothing is lost, and the same command resumes.
 
 Each kind of process has numbers of its own, which ``--only`` takes: the first kind begins at 0, the
-second at 1000, and so on. A case measures nothing of the machine but how much text was lost.
+second at 1000, and so on. How a case ended is printed to stderr at once.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import shutil
+import sqlite3
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
+import psutil
+
+from baize_shared.one_line_error import OneLineError
 from benchmarks.killing.asking import prepare_ask
-from benchmarks.killing.cases import Case, Kind, Outcome, RunCase
+from benchmarks.killing.cases import Case, FailedWithoutKill, Kind, Outcome, RunCase
 from benchmarks.killing.clients import prepare_client, prepare_worker
 from benchmarks.killing.conversations import prepare_sessions
 from benchmarks.killing.models import (
@@ -28,6 +33,11 @@ from benchmarks.killing.training import prepare_finetune, prepare_selfchat
 from benchmarks.scenarios.figures import Figure, Options
 
 AT_ONCE = 2
+_CASE_FAILURES = (
+    *(OneLineError, AssertionError, LookupError, ValueError),
+    *(OSError, psutil.Error, sqlite3.Error),
+)
+"""What the checks of a case may meet."""
 _NUMBERS = 1000
 """Numbers of one kind."""
 KINDS = (
@@ -73,26 +83,32 @@ def _numbers(index: int, kind: Kind, options: Options) -> range:
 
 
 def _figure(kind: Kind, numbers: range) -> Figure:
+    promise = f"{kind.name} killed: {kind.promise}"
     with tempfile.TemporaryDirectory(prefix="kills-") as name, ExitStack() as stack:
         folder = Path(name)
         shared = folder / "shared"
         shared.mkdir()
-        run_case = kind.prepare(shared, stack)
+        try:
+            run_case = kind.prepare(shared, stack)
+        except FailedWithoutKill as error:
+            return Figure(promise, 0, (str(error),))
 
         def run_number(number: int) -> Outcome:
-            return _run_in_folder(run_case, Case(number, folder / str(number)))
+            outcome = _run_in_folder(run_case, Case(number, folder / str(number)))
+            state = outcome.failures[0] if outcome.failures else "held"
+            print(f"    case {number}: {state}", file=sys.stderr, flush=True)
+            return outcome
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
             outcomes = dict(zip(numbers, pool.map(run_number, numbers), strict=True))
     broken = [
-        f"case {number}: {failure}"
+        f"case {number}: {outcome.failures[0]}"
         for number, outcome in outcomes.items()
-        for failure in outcome.failures[:1]
+        if outcome.failures
     ]
     lost_ms = max(outcome.lost_ms for outcome in outcomes.values())
     characters = max(outcome.lost_characters for outcome in outcomes.values())
     measured = f"at most {lost_ms:.0f} ms, {characters} characters lost" if lost_ms else ""
-    promise = f"{kind.name} killed: {kind.promise}"
     return Figure(promise, len(outcomes), tuple(broken), measured)
 
 
@@ -100,5 +116,7 @@ def _run_in_folder(run_case: RunCase, case: Case) -> Outcome:
     case.folder.mkdir()
     try:
         return run_case(case)
+    except _CASE_FAILURES as error:
+        return Outcome([f"{type(error).__name__}: {error}"])
     finally:
         shutil.rmtree(case.folder, ignore_errors=True)
