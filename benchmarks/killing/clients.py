@@ -57,12 +57,15 @@ class WatchedTerminal(ClientTerminal):
         self.answers: dict[str, float] = {}
         """Letters of lines, and the time of ``time.monotonic`` at which they were shown."""
         self.drafts: dict[str, float] = {}
+        self.watches = True
         self._asked: tuple[str, ...] = ()
         self._typed: list[str] = []
         environment = {"BAIZE_FLASH_ATTENTION": "on", "LANGUAGE": "en"}
         super().__init__(case.home, *arguments, environment=environment)
 
     def note_output(self) -> None:
+        if not self.watches:
+            return
         now, lines = time.monotonic(), self.lines
         if any(line.strip().startswith(self._asked) for line in lines if self._asked):
             for line in shown_answer(lines):
@@ -171,11 +174,18 @@ def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: ran
             terminal.read(chance.uniform(0.0, 2.0))
 
 
-def _check_words(outcome: Outcome, terminal: WatchedTerminal, kept: str, at: float) -> None:
-    """Compare what was shown until the client was killed, at the time ``at``, with ``kept``."""
+def _check_words(
+    outcome: Outcome,
+    terminal: WatchedTerminal,
+    kept: str,
+    at: float,
+    *,
+    most_lost_s: float = MOST_LOST_S,
+) -> None:
+    """Compare what was shown until the kill, at the time ``at``, with ``kept``."""
     lost_s, missing, text = oldest_loss(terminal.answers, kept, at)
     outcome.lost_ms, outcome.lost_characters = lost_s * 1000, missing
-    if lost_s > MOST_LOST_S:
+    if lost_s > most_lost_s:
         outcome.failures.append(f"shown for {lost_s * 1000:.0f} ms, not kept: {text}")
     draft_s, _, text = oldest_loss(terminal.drafts, kept, at)
     if draft_s > MOST_DRAFT_LOST_S:
@@ -231,12 +241,13 @@ def _run_killed_worker(case: Case) -> Outcome:
     try:
         terminal.wait_for(lambda _: bool(_workers(case)))
         _bring_to(moment, terminal, case, chance)
+        at, terminal.watches = time.monotonic(), False  # notices follow
         for worker in _workers(case):
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.kill()
         asked = moment not in ("load",) or bool(stored_messages(case.home))
         terminal.wait_for(lambda screen: is_ready(screen) and (not asked or _all_ended(case)))
-        _check_words(outcome, terminal, stored_letters(case.home), time.monotonic())
+        _check_words(outcome, terminal, stored_letters(case.home), at, most_lost_s=0.0)
         outcome.failures += _ask_and_quit(terminal, case)
         outcome.failures += store_problems(case.home)
         outcome.failures += case.leftovers()
