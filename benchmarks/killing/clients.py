@@ -46,7 +46,7 @@ MOST_LOST_S = 0.25
 """Of an answer."""
 MOST_DRAFT_LOST_S = 1.0
 SHORT_QUESTION = "What is the capital of France?"
-LONG_QUESTION = "word " * 700
+LONG_QUESTION = "word " * 250
 _NAMES = ("fox", "hen", "owl", "cow", "bee", "ant", "elk", "eel", "cod", "yak")
 
 
