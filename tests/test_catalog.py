@@ -280,6 +280,10 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
     options = ImportOptions(name="plain", base="base")
     imported = await import_file(FOLDER / "plain", options, paths, Headers("model"))
     assert imported.path is not None
+    # The same import again, which may have been killed before it ended; but not another one.
+    assert await import_file(FOLDER / "plain", options, paths, Headers("model")) == imported
+    with pytest.raises(CatalogError, match="exists already"):
+        await import_file(FOLDER / "rslora", options, paths, Headers("model"))
     check_adapter(str(imported.path), str(base))
     with pytest.raises(CatalogError, match="--base"):
         await import_file(FOLDER / "plain", ImportOptions(), paths, Headers("model"))

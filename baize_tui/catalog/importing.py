@@ -6,6 +6,7 @@ import asyncio
 import filecmp
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
@@ -202,9 +203,20 @@ def _is_imported(name: str, found: Importable, options: ImportOptions, paths: Pa
             return False
     elif entry.recipe.package is not None:
         return False
-    if not options.copy or found.kind == "adapter folder":
+    if found.kind == "adapter folder":
+        base = find_model(options.base, paths)
+        return entry.recipe.file == str(target) and _is_converted(found.path, base, target)
+    if not options.copy:
         return entry.recipe.file == str(found.path)
     return entry.recipe.file == str(target) and _have_same_content(found.path, target)
+
+
+def _is_converted(folder: Path, base: CatalogModel, lora: Path) -> bool:
+    """Whether ``lora`` is what ``folder`` is converted to."""
+    with tempfile.TemporaryDirectory() as temporary:
+        again = Path(temporary) / lora.name
+        _convert_lora(folder, base, again)
+        return filecmp.cmp(again, lora, shallow=False)
 
 
 def _model_target(name: str, file: Path, paths: Paths) -> Path:
@@ -247,16 +259,20 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
         ConvertError: it is not an adapter, or not for this base.
         CatalogError: the base is not on this machine.
     """
+    private_folder(paths.models_folder)
+    private_folder(paths.adapters_folder)
+    target = adapter_file(name, paths)
+    _convert_lora(adapter, base, target)
+    return target
+
+
+def _convert_lora(adapter: Path | str, base: CatalogModel, target: Path) -> None:
     from baize_convert.opening import open_adapter, open_base
     from baize_convert.output.adapter_file import write_adapter
 
     base_file = local_file(base)
     opened = open_adapter(adapter)
-    private_folder(paths.models_folder)
-    private_folder(paths.adapters_folder)
-    target = adapter_file(name, paths)
     write_adapter(open_base(base_file), opened, target)
-    return target
 
 
 def _add_adapter(
