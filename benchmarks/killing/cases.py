@@ -30,7 +30,8 @@ class Outcome:
 
     failures: list[str] = field(default_factory=list)
     lost_ms: float = 0.0
-    """How long before the kill the oldest text was shown that is not in the store."""
+    """How long before the kill the oldest text was shown, of an answer or typed, that is not in the
+    store."""
     lost_characters: int = 0
 
 

@@ -43,8 +43,7 @@ _NUMBERS = 1000
 KINDS = (
     Kind(
         "client",
-        "whole store, 250 ms of an answer and 1 s of a draft lost at most, no process left, "
-        "opens and answers",
+        "whole store, 250 ms of text lost at most, no process left, opens and answers",
         80,
         prepare_client,
     ),
