@@ -12,7 +12,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.client_terminal import QUESTION, kill_all, letters
+from benchmarks.client_terminal import QUESTION, letters
 from benchmarks.killing.cases import Case, FailedWithoutKill, Outcome, RunCase, emptied
 from benchmarks.killing.stored_words import (
     oldest_loss,
@@ -80,12 +80,24 @@ def prepare_ask(folder: Path, stack: ExitStack) -> RunCase:
 
     def run(case: Case) -> Outcome:
         in_session = bool(case.number % 2)
-        if in_session:
-            shutil.copytree(before.home, case.home)
-        else:
-            case.settings(_SETTINGS)
         arguments = (QUESTION, *(("--session", session) if in_session else ()))
-        return _kill_and_ask_again(case, arguments, life_s)
+        chance = random.Random(case.number)
+        while True:
+            emptied(case)
+            if in_session:
+                shutil.copytree(before.home, case.home)
+            else:
+                case.settings(_SETTINGS)
+            known = stored_messages(case.home)
+            began, asked = time.monotonic(), _Asked(case, *arguments)
+            if asked.read_until(began + chance.uniform(0.0, life_s)):
+                break
+            code, why = asked.finish()
+            if code:
+                return Outcome([f"failed without a kill, {code}: {why}"])
+        outcome = _kill(asked, case, known)
+        outcome.failures += _ask_again(case, arguments)
+        return outcome
 
     return run
 
@@ -102,30 +114,30 @@ def _only_conversation(case: Case) -> str:
     return str(id)
 
 
-def _kill_and_ask_again(case: Case, arguments: tuple[str, ...], life_s: float) -> Outcome:
-    outcome, chance = Outcome(), random.Random(case.number)
-    known = stored_messages(case.home)
-    began, asked = time.monotonic(), _Asked(case, *arguments)
-    running = asked.read_until(began + chance.uniform(0.0, life_s))
-    at = time.monotonic()
+def _kill(asked: _Asked, case: Case, known: list[tuple[int, str, str, str]]) -> Outcome:
+    """Kill a process; ``known`` are the messages that were there before."""
+    outcome, at = Outcome(), time.monotonic()
     asked.kill()
     outcome.failures += case.orphans(at)
     outcome.failures += store_problems(case.home)
     if stored_messages(case.home)[: len(known)] != known:
         outcome.failures.append("the earlier messages have changed")
-    if running:
-        lost_s, missing, text = oldest_loss(asked.printed, stored_letters(case.home), at)
-        outcome.lost_ms, outcome.lost_characters = lost_s * 1000, missing
-        if lost_s > MOST_LOST_S:
-            outcome.failures.append(
-                f"printed {lost_s * 1000:.0f} ms before, not kept: {text[-40:]}"
-            )
+    lost_s, missing, text = oldest_loss(asked.printed, stored_letters(case.home), at)
+    outcome.lost_ms, outcome.lost_characters = lost_s * 1000, missing
+    if lost_s > MOST_LOST_S:
+        end = text[-40:]
+        outcome.failures.append(f"printed {lost_s * 1000:.0f} ms before, not kept: {end}")
+    return outcome
+
+
+def _ask_again(case: Case, arguments: tuple[str, ...]) -> list[str]:
+    """Run the same command to its end; what is wrong then."""
+    failures = []
     code, why = _Asked(case, *arguments).finish()
     messages = stored_messages(case.home)
     if code or not messages or messages[-1][1:3] != ("assistant", "complete"):
-        outcome.failures.append(f"asked again: {code}, {why}")
-    outcome.failures += store_problems(case.home)
-    outcome.failures += case.orphans(time.monotonic())
-    outcome.failures += case.leftovers()
-    kill_all(case.home)
-    return outcome
+        failures.append(f"asked again: {code}, {why}")
+    failures += store_problems(case.home)
+    failures += case.orphans(time.monotonic())
+    failures += case.leftovers()
+    return failures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import shutil
@@ -12,6 +13,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import psutil
 
 from benchmarks.client_terminal import kill_all, processes_left
 from benchmarks.killing.stored_words import store_problems
@@ -68,8 +71,10 @@ class Case:
 
     def orphans(self, since: float) -> list[str]:
         """Processes that are left some seconds after ``since``; ends them."""
-        left = processes_left(self.home, since + NOTHING_LEFT_S)
-        lines = [f"left: {' '.join(process.cmdline())[:80]}" for process in left]
+        lines = []
+        for process in processes_left(self.home, since + NOTHING_LEFT_S):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                lines.append(f"left: {' '.join(process.cmdline())[:80]}")
         kill_all(self.home)
         return lines
 
