@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import time
 from contextlib import ExitStack
@@ -37,14 +38,14 @@ from benchmarks.killing.stored_words import (
     stored_messages,
 )
 
-Moment = Literal[
-    "start", "load", "prefill", "streaming", "title", "draft", "edit", "next", "streaming", "quit"
-]
+Moment = Literal["start", "load", "prefill", "streaming", "title", "draft", "edit", "next", "quit"]
 MOMENTS: tuple[Moment, ...] = get_args(Moment)
-WORKER_MOMENTS: tuple[Moment, ...] = ("load", "prefill", "streaming", "title", "next", "streaming")
+WORKER_MOMENTS: tuple[Moment, ...] = ("load", "prefill", "streaming", "title", "next")
 MOST_LOST_S = 0.25
 SHORT_QUESTION = "What is the capital of France?"
 LONG_QUESTION = "word " * 250
+_NO_TEXT = re.compile(r" tokens/s| reused|queued for |alt\+q edits")
+"""Lines about an answer."""
 _NAMES = ("fox", "hen", "owl", "cow", "bee", "ant", "elk", "eel", "cod", "yak")
 
 
@@ -67,7 +68,7 @@ class WatchedTerminal(ClientTerminal):
         now, lines = time.monotonic(), self.lines
         if any(line.strip().startswith(self._asked) for line in lines if self._asked):
             for line in shown_answer(lines):
-                if " tokens/s" not in line:  # what it took
+                if not _NO_TEXT.search(line):
                     self.answers.setdefault(letters(line), now)
         if self._typed:
             screen = "\n".join(lines)
@@ -155,6 +156,7 @@ def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: ran
     else:
         terminal.ask(SHORT_QUESTION)
         if moment == "next":
+            terminal.wait_for(lambda screen: f"▌ {SHORT_QUESTION}" in screen)
             terminal.read(chance.uniform(0.0, 1.0))
             terminal.type(CTRL_N)
             terminal.wait_for(lambda screen: "Type below" in screen)
