@@ -7,11 +7,13 @@ wrong, and whenever the process ends, the file that was there before is still wh
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from baize_shared.private_files import create_file
+from baize_shared.private_files import create_file, open_own_file
 
 _LONGEST_NAME = 200
 """Bytes of the target's name in that of the temporary file; file systems allow 255 in all."""
@@ -23,7 +25,7 @@ def write_atomically(target: Path, content: bytes) -> None:
     The permissions of an existing file stay; a new one is readable only by its owner. A symbolic
     link stays a link. What is not a regular file, such as ``/dev/stdout``, is
     written to directly. Processes that write the same file do not disturb each other: the last one
-    wins.
+    wins. What a process left that was killed while it wrote ``target`` is removed.
 
     Raises:
         OSError: it cannot be written.
@@ -32,9 +34,9 @@ def write_atomically(target: Path, content: bytes) -> None:
         target.write_bytes(content)
         return
     target = target.resolve()
-    partial = target.with_name(f".{_short_name(target)}.{os.urandom(4).hex()}.partial")
+    _remove_abandoned(target)
+    partial, descriptor = _create_partial(target)
     try:
-        descriptor = create_file(partial)
         with os.fdopen(descriptor, "wb") as file:
             _keep_permissions(target, partial)
             file.write(content)
@@ -45,6 +47,45 @@ def write_atomically(target: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
         raise
+
+
+def _create_partial(target: Path) -> tuple[Path, int]:
+    """A new file beside ``target`` that is locked as long as its descriptor is open."""
+    while True:
+        partial = target.with_name(f".{_short_name(target)}.{os.urandom(4).hex()}.partial")
+        descriptor = create_file(partial)
+        # Another process may take it for an abandoned one before it is locked.
+        if _lock(descriptor) and partial.exists():
+            return partial, descriptor
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file; False if another process has locked it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove the partial files of ``target`` that no process writes."""
+    name = re.compile(rf"\.{re.escape(_short_name(target))}\.[0-9a-f]{{8}}\.partial")
+    with contextlib.suppress(OSError):
+        for file in [file for file in target.parent.iterdir() if name.fullmatch(file.name)]:
+            descriptor = open_own_file(file)
+            if descriptor is None:
+                continue
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                file.unlink()
+            except OSError:  # it is written, or may be
+                continue
+            finally:
+                os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -14,32 +14,40 @@ from __future__ import annotations
 import argparse
 import collections
 import contextlib
-import fcntl
 import os
-import pty
 import random
-import re
-import select
 import signal
 import statistics
-import struct
 import sys
 import tempfile
-import termios
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import psutil
-import pyte
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from baize_tui.store.conversations import Store
+from benchmarks.client_terminal import (
+    CTRL_O,
+    CTRL_Q,
+    CTRL_Z,
+    ENTER,
+    LONG_QUESTION,
+    QUESTION,
+    ClientTerminal,
+    client_processes,
+    is_ready,
+    kill_all,
+    letters,
+    processes_left,
+    shown_answer,
+    wait_for_end,
+)
 
 Moment = Literal[
     "start", "load", "prefill", "streaming", "dialog", "editor", "suspended", "quitting"
@@ -57,16 +65,7 @@ ENDS: tuple[End, ...] = get_args(End)
 CASES = 200
 LONGEST_EXIT_S = 2.0
 NOTHING_LEFT_S = 5.0
-PATIENCE_S = 60.0
-COLUMNS, LINES = 58, 30
-"""Narrow, so that the screen shows only the conversation."""
-QUESTION = "Write a very long story about a dragon and a knight."
-LONG_QUESTION = "word " * 1500
 DIALOGS = {"help": b"\x1bOP", "settings": b"\x1bOS", "models": b"\x1bm", "palette": b"\x10"}
-ENTER, CTRL_O, CTRL_Q, CTRL_Z = b"\r", b"\x0f", b"\x11", b"\x1a"
-PROMPT = b"ready-to-start "
-_FORKING = threading.Lock()
-"""Held while forking: a terminal that another child inherits does not close with its window."""
 
 
 @dataclass
@@ -82,104 +81,7 @@ class Result:
     failures: list[str] = field(default_factory=list)
 
 
-class Terminal:
-    """The client in a terminal, alone or started from a shell, and the content of its screen."""
-
-    def __init__(self, home: Path, *, shell: bool) -> None:
-        client = [sys.executable, "-m", "baize_tui"]
-        program = ["bash", "--norc", "--noprofile", "-i"] if shell else client
-        self._screen = pyte.Screen(COLUMNS, LINES)
-        self._stream = pyte.ByteStream(self._screen)
-        self._shell = shell
-        with _FORKING:
-            self.child, self._master = pty.fork()
-            if self.child:
-                os.set_inheritable(self._master, False)
-        if self.child == 0:
-            os.environ.update(
-                BAIZE_HOME=str(home),
-                TERM="xterm-256color",
-                PS1=PROMPT.decode(),
-                VISUAL="tail -f",
-                COLUMNS=str(COLUMNS),
-            )
-            with contextlib.suppress(OSError):
-                os.execvp(program[0], program)
-            os._exit(127)
-        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
-        self.client = self.child
-        if shell:
-            self.wait_for(lambda screen: PROMPT.decode().strip() in screen)
-            self.type(" ".join(client).encode() + ENTER)
-            shell_process = psutil.Process(self.child)
-            self.wait_for(lambda _: bool(shell_process.children()))
-            self.client = shell_process.children()[0].pid
-
-    def read(self, wait_s: float = 0.0) -> None:
-        """Read the output of ``wait_s`` seconds."""
-        if self._master < 0:
-            time.sleep(wait_s)
-            return
-        end = time.monotonic() + wait_s
-        while select.select([self._master], [], [], max(0.0, end - time.monotonic()))[0]:
-            try:
-                self._stream.feed(os.read(self._master, 1 << 16))
-            except OSError:  # the last writer has ended
-                return
-            if time.monotonic() >= end:
-                return
-
-    @property
-    def lines(self) -> list[str]:
-        # Not display, which fails on some wide characters at the edge.
-        rows = (self._screen.buffer[row] for row in range(LINES))
-        return ["".join(row[column].data for column in range(COLUMNS)).rstrip() for row in rows]
-
-    def wait_for(self, condition: Callable[[str], bool]) -> None:
-        end = time.monotonic() + PATIENCE_S
-        while not condition("\n".join(self.lines)):
-            assert time.monotonic() < end, "the condition was not met:\n" + "\n".join(self.lines)
-            self.read(0.02)
-
-    def type(self, keys: bytes) -> None:
-        """Send ``keys``, and read meanwhile, because the buffer of a terminal is small."""
-        while keys:
-            keys = keys[os.write(self._master, keys[:512]) :]
-            self.read(0.002)
-
-    def close(self) -> None:
-        """Close the window, if it is still open."""
-        if self._master >= 0:
-            os.close(self._master)
-            self._master = -1
-
-    def ended(self) -> tuple[bool, int | None]:
-        """Whether the client has ended, and its exit code if it is a child of this process."""
-        if self._shell:
-            try:
-                return psutil.Process(self.client).status() == psutil.STATUS_ZOMBIE, None
-            except psutil.NoSuchProcess:
-                return True, None
-        pid, status = os.waitpid(self.child, os.WNOHANG)
-        return bool(pid), os.waitstatus_to_exitcode(status) if pid else None
-
-
-def client_processes(home: Path) -> list[psutil.Process]:
-    """Every process with this home folder in its environment, except zombies."""
-    processes = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            ours = process.environ().get("BAIZE_HOME") == str(home)
-            if ours and process.status() != psutil.STATUS_ZOMBIE:
-                processes.append(process)
-    return processes
-
-
-def is_ready(screen: str) -> bool:
-    return "moderated" in screen and "loading" not in screen
-
-
-def bring_to_moment(moment: Moment, terminal: Terminal, chance: random.Random) -> None:
+def bring_to_moment(moment: Moment, terminal: ClientTerminal, chance: random.Random) -> None:
     """Bring the client to ``moment``, and wait for a short random time."""
     if moment == "start":
         terminal.read(chance.uniform(0.0, 1.2))
@@ -214,7 +116,7 @@ def bring_to_moment(moment: Moment, terminal: Terminal, chance: random.Random) -
     terminal.read(chance.uniform(0.0, 1.0))
 
 
-def end_client(end: End, terminal: Terminal, home: Path) -> None:
+def end_client(end: End, terminal: ClientTerminal, home: Path) -> None:
     if end.startswith("worker"):
         for process in client_processes(home):
             with contextlib.suppress(psutil.Error):
@@ -226,22 +128,6 @@ def end_client(end: End, terminal: Terminal, home: Path) -> None:
             os.kill(terminal.client, signal.SIGCONT)  # as a shell does for a stopped job
     else:
         terminal.close()
-
-
-def shown_answer(lines: list[str]) -> list[str]:
-    """The lines of the answer on the screen: below the question, above the prompt."""
-    marked = [number for number, line in enumerate(lines) if line.strip().startswith("▌")]
-    prompt = [number for number in marked if "Ask something" in lines[number]]
-    questions = [number for number in marked if not prompt or number < prompt[0] - 1]
-    if not prompt or not questions:
-        return []  # a dialog, the editor or a shell
-    below = lines[questions[-1] + 1 : prompt[0] - 1]
-    return [line for line in below if line.strip() and "^g continues" not in line]
-
-
-def letters(text: str) -> str:
-    """The characters of ``text`` that Markdown does not change."""
-    return re.sub(r"\W", "", text)
 
 
 def check_words(result: Result, lines: list[str], home: Path) -> None:
@@ -277,14 +163,15 @@ def run_case(number: int, left_after_s: float = NOTHING_LEFT_S) -> Result:
         home = Path(folder)
         (home / "config").mkdir()
         (home / "config" / "config.toml").write_text(f"[sampling]\nseed = {number}\n")
-        terminal = Terminal(home, shell=shell)
+        terminal = ClientTerminal(home, shell=shell)
         try:
             bring_to_moment(moment, terminal, chance)
             lines = terminal.lines
             at = time.monotonic()
             end_client(end, terminal, home)
-            _wait_for_end(result, terminal, at, left_after_s)
-            left = _wait_for_none(home, at + left_after_s)
+            _, result.code = wait_for_end(terminal, left_after_s)
+            result.exit_s = time.monotonic() - at
+            left = processes_left(home, at + left_after_s)
             result.failures += [f"left: {' '.join(process.cmdline())[:80]}" for process in left]
             if (home / "data" / "conversations.db").exists():
                 check_words(result, lines, home)
@@ -292,36 +179,10 @@ def run_case(number: int, left_after_s: float = NOTHING_LEFT_S) -> Result:
             result.failures.append(str(error))
         finally:
             terminal.close()
-            for process in client_processes(home):
-                with contextlib.suppress(psutil.Error):
-                    process.kill()
+            kill_all(home)
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(terminal.child, 0)
     return result
-
-
-def _wait_for_end(result: Result, terminal: Terminal, at: float, limit_s: float) -> None:
-    ended = False
-    while not ended and time.monotonic() < at + limit_s:
-        ended, result.code = terminal.ended()
-        terminal.read(0.002)
-    result.exit_s = time.monotonic() - at
-
-
-def _wait_for_none(home: Path, until: float) -> list[psutil.Process]:
-    """The processes that are left at the time ``until``, except shells."""
-    while True:
-        left = [process for process in client_processes(home) if not _is_shell(process)]
-        if not left or time.monotonic() > until:
-            return left
-        time.sleep(0.05)
-
-
-def _is_shell(process: psutil.Process) -> bool:
-    """Whether it is a shell, or has ended meanwhile."""
-    with contextlib.suppress(psutil.Error):
-        return "bash" in process.name()
-    return True
 
 
 def main() -> int:

@@ -233,12 +233,33 @@ async def test_an_adapter_is_imported_found_and_removed(paths: Paths, tmp_path: 
     assert find_adapter("my-lora", paths) == imported
     assert [adapter.name for adapter in known_adapters(paths, "smollm2-135m")] == ["my-lora"]
     assert "my-lora" not in [adapter.name for adapter in known_adapters(paths, "llama-7b")]
-    with pytest.raises(CatalogError, match="exists already"):
-        await import_file(file, options, paths, Headers("adapter"))
+    # The same import again, which may have been killed before it ended; but not another one.
+    assert await import_file(file, options, paths, Headers("adapter")) == imported
+    file.write_bytes(b"changed")
+    for other in (options, ImportOptions(base="smollm2-135m"), ImportOptions(copy=True)):
+        with pytest.raises(CatalogError, match="exists already"):
+            await import_file(file, other, paths, Headers("adapter"))
+    assert imported.path.read_bytes() == b"weights"
     assert remove_adapter(imported, paths) == [imported.path]
     with pytest.raises(CatalogError, match="no adapter is called"):
         find_adapter("my-lora", paths)
     assert file.is_file()
+
+
+@pytest.mark.parametrize("copy", [True, False])
+async def test_a_model_can_be_imported_again(copy: bool, paths: Paths, tmp_path: Path) -> None:
+    files = [tmp_path / folder / "mine.gguf" for folder in ("one", "other")]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(str(file).encode())
+    options = ImportOptions(copy=copy)
+    imported = await import_file(files[0], options, paths, Headers("model"))
+    assert await import_file(files[0], options, paths, Headers("model")) == imported
+    with pytest.raises(CatalogError, match="exists already"):
+        await import_file(files[1], options, paths, Headers("model"))
+    shipped = ImportOptions(name="smollm2-135m", copy=copy)
+    with pytest.raises(CatalogError, match="exists already"):
+        await import_file(files[0], shipped, paths, Headers("model"))
 
 
 async def test_an_adapter_of_another_base_is_not_imported(paths: Paths, tmp_path: Path) -> None:
@@ -259,6 +280,10 @@ async def test_the_folder_of_an_adapter_becomes_a_gguf_of_its_base(
     options = ImportOptions(name="plain", base="base")
     imported = await import_file(FOLDER / "plain", options, paths, Headers("model"))
     assert imported.path is not None
+    # The same import again, which may have been killed before it ended; but not another one.
+    assert await import_file(FOLDER / "plain", options, paths, Headers("model")) == imported
+    with pytest.raises(CatalogError, match="exists already"):
+        await import_file(FOLDER / "rslora", options, paths, Headers("model"))
     check_adapter(str(imported.path), str(base))
     with pytest.raises(CatalogError, match="--base"):
         await import_file(FOLDER / "plain", ImportOptions(), paths, Headers("model"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import filecmp
 import re
 import shutil
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -152,6 +154,8 @@ async def import_file(
 ) -> CatalogModel | CatalogAdapter:
     """Add ``file`` to the catalog; a model first has to compute a token.
 
+    What an earlier import of the same file made, which may have been killed, is made anew.
+
     Raises:
         CatalogError: see ``examine_file``; its name is taken or invalid, it cannot be copied, or
             its base is missing.
@@ -168,7 +172,8 @@ async def import_file(
         raise CatalogError(
             f"{found.path} is a folder: name the model that the adapter is for with --base"
         )
-    check_name_is_free(name, paths)
+    if not await asyncio.to_thread(_is_imported, name, found, options, paths):
+        check_name_is_free(name, paths)
     if found.kind == "model":
         return await _import_model(found, name, options, paths, engine)
     if found.kind == "adapter":
@@ -183,6 +188,51 @@ async def import_file(
     return _add_adapter(name, lora, found, base, options, paths)
 
 
+def _is_imported(name: str, found: Importable, options: ImportOptions, paths: Paths) -> bool:
+    """Whether this import has made what is called ``name``: of the same file, in the same way."""
+    entries: Sequence[CatalogModel | CatalogAdapter]
+    if found.kind == "model":
+        entries, target = known_models(paths), _model_target(name, found.path, paths)
+    else:
+        entries, target = known_adapters(paths), adapter_file(name, paths)
+    entry = next((entry for entry in entries if entry.name == name), None)
+    if entry is None or entry.path is None or entry.recipe.format != options.format:
+        return False
+    if isinstance(entry, CatalogAdapter):
+        if (entry.recipe.base, entry.recipe.over) != (options.base, options.over):
+            return False
+    elif entry.recipe.package is not None:
+        return False
+    if found.kind == "adapter folder":
+        base = find_model(options.base, paths)
+        return entry.recipe.file == str(target) and _is_converted(found.path, base, target)
+    if not options.copy:
+        return entry.recipe.file == str(found.path)
+    return entry.recipe.file == str(target) and _have_same_content(found.path, target)
+
+
+def _is_converted(folder: Path, base: CatalogModel, lora: Path) -> bool:
+    """Whether ``lora`` is what ``folder`` is converted to."""
+    with tempfile.TemporaryDirectory() as temporary:
+        again = Path(temporary) / lora.name
+        _convert_lora(folder, base, again)
+        return filecmp.cmp(again, lora, shallow=False)
+
+
+def _model_target(name: str, file: Path, paths: Paths) -> Path:
+    """Where a copy of the model ``file`` is, or the first part of it."""
+    return model_file(name, paths, len(model_files(file)))
+
+
+def _have_same_content(source: Path, copy: Path) -> bool:
+    """Whether all files of a model, or an adapter, have the same bytes."""
+    pairs = zip(model_files(source), model_files(copy), strict=True)
+    try:
+        return all(filecmp.cmp(one, other, shallow=False) for one, other in pairs)
+    except (OSError, ValueError):  # one is missing, or they are in other parts
+        return False
+
+
 async def _import_model(
     found: Importable, name: str, options: ImportOptions, paths: Paths, engine: FileChecker
 ) -> CatalogModel:
@@ -192,7 +242,7 @@ async def _import_model(
     else:  # it may be for another machine that shares the folder
         await engine.measure(str(file), _TRIAL_CONTEXT)
     if options.copy:
-        target = model_file(name, paths, len(model_files(file)))
+        target = _model_target(name, file, paths)
         file = await asyncio.to_thread(_copy, file, target, paths)
     recipe = Recipe(file=str(file), title=found.title, license=found.license, format=options.format)
     model = CatalogModel(name, file, recipe)
@@ -209,16 +259,20 @@ def write_lora(adapter: Path | str, name: str, base: CatalogModel, paths: Paths)
         ConvertError: it is not an adapter, or not for this base.
         CatalogError: the base is not on this machine.
     """
+    private_folder(paths.models_folder)
+    private_folder(paths.adapters_folder)
+    target = adapter_file(name, paths)
+    _convert_lora(adapter, base, target)
+    return target
+
+
+def _convert_lora(adapter: Path | str, base: CatalogModel, target: Path) -> None:
     from baize_convert.opening import open_adapter, open_base
     from baize_convert.output.adapter_file import write_adapter
 
     base_file = local_file(base)
     opened = open_adapter(adapter)
-    private_folder(paths.models_folder)
-    private_folder(paths.adapters_folder)
-    target = adapter_file(name, paths)
     write_adapter(open_base(base_file), opened, target)
-    return target
 
 
 def _add_adapter(

@@ -23,14 +23,34 @@ class ClientLock:
     def __init__(self, folder: Path) -> None:
         """Lock a new name in ``folder``, which is created if necessary.
 
+        The files of clients that were killed are removed.
+
         Raises:
             OSError: the folder or the file cannot be created.
         """
         self._folder = private_folder(folder)
-        self.name = uuid.uuid4().hex[:12]
-        self._path = self._folder / f"{self.name}.lock"
-        self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._lock_new_name()
+        for file in self._folder.glob("*.lock"):
+            if file != self._path:
+                is_running(self._folder, file.stem)
+
+    def _lock_new_name(self) -> None:
+        """Create and lock a file; a client that starts now may remove it before it is locked."""
+        while True:
+            self.name = uuid.uuid4().hex[:12]
+            self._path = self._folder / f"{self.name}.lock"
+            self._descriptor = os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(self._descriptor)
+                continue
+            except OSError:
+                os.close(self._descriptor)
+                raise
+            if self._path.exists():
+                return
+            os.close(self._descriptor)
 
     def release(self) -> None:
         self._path.unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from baize_tui.store.conversations import Store
-from benchmarks.closed_terminals import Terminal, client_processes
+from benchmarks.client_terminal import ClientTerminal, client_processes
 from benchmarks.scenarios.figures import Figure, Options
 
 SECONDS = 300.0
@@ -144,7 +144,7 @@ def ask_questions(world: World, number: int, shared: str) -> None:
 def use_client(world: World, number: int) -> None:
     """Send messages, open new conversations, rename them and search, in a terminal."""
     chance = random.Random(100 + number)
-    terminal = Terminal(world.home, shell=False)
+    terminal = ClientTerminal(world.home)
     count = 0
     try:
         terminal.wait_for(lambda screen: "Ask something" in screen)
@@ -167,7 +167,7 @@ def use_client(world: World, number: int) -> None:
                 process.kill()
 
 
-def _send(terminal: Terminal, question: str) -> None:
+def _send(terminal: ClientTerminal, question: str) -> None:
     """Send a message, and wait until its answer has ended."""
     terminal.type(question.encode() + ENTER)
     name = question.partition(" ")[0]
@@ -180,7 +180,7 @@ def _is_answered(screen: str, name: str) -> bool:
     return f"▌ {name}" in screen and "tokens/s" in status and "answering" not in status
 
 
-def _do_something_else(terminal: Terminal, chance: random.Random, title: str) -> None:
+def _do_something_else(terminal: ClientTerminal, chance: random.Random, title: str) -> None:
     """What a person does between two messages."""
     step = chance.choice(["nothing", "new", "rename", "search"])
     if step == "new":
@@ -200,7 +200,7 @@ def _do_something_else(terminal: Terminal, chance: random.Random, title: str) ->
         terminal.wait_for(lambda screen: "Ask something" in screen)
 
 
-def _wait_for_end(terminal: Terminal) -> None:
+def _wait_for_end(terminal: ClientTerminal) -> None:
     end = time.monotonic() + 30.0
     while not terminal.ended()[0]:
         assert time.monotonic() < end, "a client did not quit:\n" + "\n".join(terminal.lines)

@@ -26,7 +26,7 @@ from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
 from baize_tui.store.records import Message
-from benchmarks.closed_terminals import Terminal, client_processes
+from benchmarks.client_terminal import ClientTerminal, client_processes
 from benchmarks.scenarios.figures import Figure, Options
 
 TURNS = 1000
@@ -82,7 +82,7 @@ def run(options: Options) -> Iterator[Figure]:
         (home / "config").mkdir()
         (home / "config" / "config.toml").write_text(SETTINGS)
         store = Store(home / "data" / "conversations.db")
-        terminal = Terminal(home, shell=False)
+        terminal = ClientTerminal(home)
         try:
             terminal.wait_for(lambda screen: "Ask something" in screen)
             for turn in range(turns):
@@ -118,7 +118,7 @@ def run(options: Options) -> Iterator[Figure]:
         yield flat("worker", memory.worker)
 
 
-def wait_for_answer(terminal: Terminal, store: Store, question: str) -> None:
+def wait_for_answer(terminal: ClientTerminal, store: Store, question: str) -> None:
     """Wait until the answer is stored, and the screen says so."""
     terminal.wait_for(lambda _: is_answered(store, question))
     terminal.wait_for(lambda screen: "answering" not in screen.rpartition("\n")[2])
@@ -130,7 +130,7 @@ def is_answered(store: Store, question: str) -> bool:
     return [message.text for message in shown[:1]] == [question] and shown[-1].state != "streaming"
 
 
-def remember(memory: Memory, terminal: Terminal, home: Path) -> None:
+def remember(memory: Memory, terminal: ClientTerminal, home: Path) -> None:
     """Note the resident memory of the client and its worker."""
     for process in client_processes(home):
         with contextlib.suppress(psutil.Error):

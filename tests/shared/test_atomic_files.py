@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,6 +63,38 @@ def test_a_failed_write_leaves_what_was_there(
     with pytest.raises(OSError, match="No space left"):
         write_atomically(target, b"after")
     assert target.read_bytes() == b"before"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    target = tmp_path / "record.json"
+    program = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from baize_shared.atomic_files import write_atomically\n"
+        "os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
+        f"write_atomically(Path({str(target)!r}), b'text')\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    write_atomically(target, b"text")
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_files_that_another_process_writes_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, fsync = tmp_path / "record.json", os.fsync
+
+    def write_another(descriptor: int) -> None:
+        monkeypatch.setattr(os, "fsync", fsync)
+        write_atomically(target, b"of the second")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", write_another)
+    write_atomically(target, b"of the first")
+    assert target.read_bytes() == b"of the first"
     assert list(tmp_path.iterdir()) == [target]
 
 

@@ -341,6 +341,21 @@ def test_two_clients_may_start_at_once(file: Path) -> None:
     assert all(client.damaged_file is None for client in found if isinstance(client, Store))
 
 
+def test_the_lock_files_of_killed_clients_are_removed(store: Store, file: Path) -> None:
+    code = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from baize_tui.store.conversations import Store\n"
+        f"store = Store(Path({str(file)!r}))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code], check=False)
+    other = Store(file)
+    names = {store.database.client_name, other.database.client_name}
+    assert {lock.stem for lock in (file.parent / "clients").iterdir()} == names
+
+
 def test_an_answer_of_a_killed_client_is_marked_as_interrupted(file: Path) -> None:
     code = (
         "import os, signal\n"

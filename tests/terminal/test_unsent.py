@@ -58,7 +58,8 @@ def test_drafts_of_two_conversations_survive(how: str, paths: Paths) -> None:
         client.type("Hi" + ENTER)
         client.wait_for("answering")
         client.type(ESCAPE)
-        client.wait_for(has_answered)
+        # An answer of one token, on a busy machine, has no speed.
+        client.wait_for(lambda screen: "stopped" in screen or has_answered(screen))
         client.type("the first draft " + PASTE)
         client.wait_for("[paste 1: 61 lines]")
         client.type(CTRL_N)

@@ -20,8 +20,8 @@ from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Unsent
 from baize_tui.translation import msg, tr
 
-SAVE_AFTER_S = 0.4
-"""A change is written after this time, so that at most a second of typing can be lost."""
+SAVE_AFTER_S = 0.15
+"""A change is written after this time, so that at most 250 ms of typing can be lost."""
 SAVE_GROUP = "drafts"
 """The group of the worker that writes."""
 NOT_SAVED, SAVED = msg("the draft is not saved yet: {why}"), msg("the draft is saved")
