@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-PATIENCE_S = 180.0
+PATIENCE_S = 600.0
 """How long a command may take."""
 
 _LEARNED = ("baize_", "huggingface_hub", "gguf", "numpy", "tokenizers", "safetensors", "rich")
