@@ -35,9 +35,12 @@ class ProfileCache:
     def read(self) -> WorkingProfile | None:
         """The profile for this machine; None as long as the fastest one has not failed."""
         known = self._cache.read()
-        if known is not None and known.expires is not None and known.expires < time.time():
-            self._cache.remove()
-            return None
+        if known is not None and known.expires is not None:
+            left = known.expires - time.time()
+            # More than it had at first is left if the clock was ahead when it was written.
+            if not 0 <= left <= _TEMPORARY_S:
+                self._cache.remove()
+                return None
         return known
 
     def write(self, profile: MachineProfile, why: str, *, temporary: bool = False) -> None:

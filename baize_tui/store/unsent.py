@@ -43,6 +43,8 @@ class _StoredPaste(Struct, frozen=True, omit_defaults=True):
         )
 
 
+_NOW_OR_LATER = "max(?, coalesce((SELECT max(updated_at) + 1e-6 FROM unsent), 0))"
+"""A time that is after all others, even if the clock went back: messages wait in this order."""
 _decode_parts = msgspec.json.Decoder(list[str | _StoredPaste]).decode
 
 
@@ -61,7 +63,7 @@ class UnsentStore:
         with self._database.transaction() as connection:
             connection.execute(
                 "INSERT INTO unsent (id, kind, of_summary, conversation_id, message_id, is_open, "
-                "parts, client, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) "
+                f"parts, client, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, {_NOW_OR_LATER}) "
                 "ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, "
                 "of_summary = excluded.of_summary, "
                 "conversation_id = excluded.conversation_id, message_id = excluded.message_id, "

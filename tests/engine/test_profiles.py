@@ -107,6 +107,16 @@ def test_a_profile_after_an_outside_kill_is_kept_for_a_day(
     assert cache.read() is None
 
 
+def test_a_profile_that_was_kept_while_the_clock_was_ahead_is_not_kept_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = ProfileCache(tmp_path / "profile.json", KEY)
+    cache.write(LADDER[1], "SIGKILL", temporary=True)
+    earlier = time.time() - 3600
+    monkeypatch.setattr(time, "time", lambda: earlier)
+    assert cache.read() is None
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"key": 1}', b"\xff\x00"])
 def test_a_damaged_cache_only_means_trying_again(content: bytes, tmp_path: Path) -> None:
     file = tmp_path / "profile.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from baize_tui.engine.protocol import (
     Warmed,
 )
 from baize_tui.engine.snapshots.block_file import read_block
+from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
 from baize_tui.settings import Sampling
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 
@@ -368,6 +370,19 @@ def test_the_least_recently_used_states_are_removed_beyond_the_budget(
         assert size() <= 9 << 20
         recent = asked("a")
     assert recent.reused_tokens == recent.prompt_tokens - 1
+
+
+def test_states_of_a_clock_that_was_ahead_do_not_stay_in_place_of_new_ones(tmp_path: Path) -> None:
+    budget = SnapshotFolder(tmp_path, budget=300)
+    now = time.time_ns()
+    day = 24 * 3600 * 10**9
+    for name, used in (("ahead", now + day), ("before", now - day), ("just now", now)):
+        file = tmp_path / name / "0.kv"
+        file.parent.mkdir()
+        file.write_bytes(bytes(150))
+        os.utime(file, ns=(used, used))
+    budget.keep_budget()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "just now"]
 
 
 def test_a_budget_of_zero_saves_nothing(smollm2: Path, tmp_path: Path) -> None:

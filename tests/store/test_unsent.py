@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,17 @@ def test_a_changed_draft_replaces_the_one_before_with_its_pastes(file: Path) -> 
     store.unsent.remove("a")
     assert words(store) == []
     assert store.database.rows("SELECT * FROM unsent_paste") == []
+    store.close()
+
+
+def test_messages_wait_in_their_order_even_if_the_clock_goes_back(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(file)
+    for hour, id in enumerate("cab"):
+        monkeypatch.setattr(time, "time", lambda now=1e9 - 3600 * hour: now)
+        store.unsent.save(Unsent(id, "queued", None, (id,)))
+    assert words(store) == [("c",), ("a",), ("b",)]
     store.close()
 
 

@@ -68,6 +68,13 @@ def test_dates_are_durations_from_now() -> None:
     assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
 
 
+def test_a_date_is_counted_from_that_of_the_server() -> None:
+    """So it does not matter whether the clock of this machine is right."""
+    sent = "Wed, 21 Oct 2015 07:27:30 GMT"
+    assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT", sent) == 30.0
+    assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT", "no date") == 0.0
+
+
 def test_a_server_that_asks_for_an_hour_ends_the_run(
     server: ScriptedServer, collect: Collect
 ) -> None:

@@ -29,6 +29,9 @@ from baize_tui.engine.snapshots.block_file import (
 )
 from baize_tui.engine.snapshots.state_key import StateKey
 
+_CLOCK_ERROR_NS = 2_000_000_000
+"""By how much the times of a file system may differ from those of the clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class SavedBlock:
@@ -106,10 +109,14 @@ class SnapshotFolder:
     def keep_budget(self) -> None:
         """Remove the least recently used blocks beyond the budget, and what writers left that died.
 
+        Blocks with a time that is still to come go first: the clock was ahead when they were used,
+        and they would otherwise stay in place of all new ones.
+
         Raises:
             OSError: the folder cannot be read.
         """
-        files: list[tuple[int, int, Path]] = []
+        files: list[tuple[bool, int, int, Path]] = []
+        latest = time.time_ns() + _CLOCK_ERROR_NS
         for folder in self._folders():
             for entry in _entries(folder):
                 path = Path(entry.path)
@@ -119,9 +126,10 @@ class SnapshotFolder:
                     continue
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
-                    files.append((status.st_mtime_ns, status.st_size, path))
-        excess = sum(size for _, size, _ in files) - self._budget
-        for _, size, path in sorted(files):
+                    used = status.st_mtime_ns
+                    files.append((used <= latest, used, status.st_size, path))
+        excess = sum(size for _, _, size, _ in files) - self._budget
+        for _, _, size, path in sorted(files):
             if excess <= 0:
                 break
             path.unlink(missing_ok=True)

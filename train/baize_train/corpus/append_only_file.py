@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -39,7 +40,8 @@ class AppendOnlyFile(Generic[Record]):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise TrainError(f"{path}: {error.strerror}") from error
-        self._file = os.fdopen(descriptor, "ab+")
+        # Without a buffer: what could not be written must not be written later.
+        self._file = os.fdopen(descriptor, "ab+", buffering=0)
         try:
             self._lock()
             self._read()
@@ -63,7 +65,7 @@ class AppendOnlyFile(Generic[Record]):
     def _read(self) -> None:
         try:
             self._file.seek(0)
-            raw = self._file.read()
+            raw = self._file.readall()
         except OSError as error:
             raise TrainError(f"{self.path}: {error.strerror}") from error
         complete, newline, rest = raw.rpartition(b"\n")
@@ -90,7 +92,7 @@ class AppendOnlyFile(Generic[Record]):
                 ) from error
             self._change(lambda: self._file.truncate(start))
             return
-        self._change(lambda: self._file.write(b"\n"))
+        self._change(lambda: self._write(b"\n"))
         self.records.append(record)
 
     def _may_be_ours(self, line: bytes) -> bool:
@@ -102,21 +104,30 @@ class AppendOnlyFile(Generic[Record]):
         """Append ``record``; it is on disk when this returns.
 
         Raises:
-            TrainError: it cannot be written. Earlier records are kept.
+            TrainError: it cannot be written. Earlier records are kept, and nothing else is.
         """
-        self._change(lambda: self._file.write(msgspec.json.encode(record) + b"\n"))
+        before = os.fstat(self._file.fileno()).st_size
+        try:
+            self._change(lambda: self._write(msgspec.json.encode(record) + b"\n"))
+        except TrainError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(before)
+            raise
         self.records.append(record)
         note_kept_work()
 
     def _change(self, change: Callable[[], object]) -> None:
         try:
             change()
-            self._file.flush()
             os.fsync(self._file.fileno())
         except OSError as error:
             raise TrainError(
                 f"{self.path}: {error.strerror}; run the same command to continue from here"
             ) from error
+
+    def _write(self, line: bytes) -> None:
+        while line:
+            line = line[self._file.write(line) :]
 
     def close(self) -> None:
         self._file.close()

@@ -104,8 +104,9 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     if (milliseconds := headers.get("retry-after-ms")) is not None:
         seconds = read_duration(milliseconds)
         return None if seconds is None else seconds / 1000
-    if (seconds := read_duration(headers.get("retry-after", ""))) is not None:
-        return seconds
+    after = read_duration(headers.get("retry-after", ""), headers.get("date", ""))
+    if after is not None:
+        return after
     limits = read_rate_limits(headers)
     if error.status_code != 429 or limits is None:
         return None

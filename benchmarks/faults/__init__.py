@@ -1,0 +1,1 @@
+"""Faults of a machine for the scenarios: a full disk, folders that refuse, a clock that jumps."""
