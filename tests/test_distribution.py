@@ -106,9 +106,16 @@ def test_the_source_distribution_builds_and_tests_itself(
         names = opened.getnames()
         opened.extractall(tmp_path, filter="data")
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
-    assert [name for name in names if "/docs/" in name and not name.endswith(".md")] == []
+    pages = {PurePosixPath(name).suffix for name in names if "/docs/" in name}
+    assert pages <= {".md", ".py", ".sh", ""}
     assert packed.stat().st_size < MOST_SOURCE_BYTES
-    for needed in ("Makefile", ".ci/run", "tests/conftest.py", "build_llama/quick.cmake"):
+    for needed in (
+        "Makefile",
+        ".ci/run",
+        "docs/demo.sh",
+        "tests/conftest.py",
+        "build_llama/quick.cmake",
+    ):
         assert (folder / needed).is_file()
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "-d", "dist"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)

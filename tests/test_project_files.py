@@ -103,7 +103,7 @@ def declared(*extras: str) -> set[str]:
         ("train/baize_train", ("train", "tracked-train")),
         ("tests", ("demo", "test", "train")),
         ("benchmarks", ("demo", "test", "train")),
-        ("docs", ("site",)),
+        ("docs", ("site", "test")),
     ],
 )
 def test_every_import_is_a_declared_dependency(folder: str, extras: tuple[str, ...]) -> None:
