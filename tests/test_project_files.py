@@ -10,6 +10,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -26,6 +27,7 @@ PAGES = sorted(
     ]
 )
 MOST_README_LINES = 150
+MOST_RECORDING_BYTES = 300_000
 OUTSIDE = {
     "baize_prompt.json",
     "added_tokens.json",
@@ -174,6 +176,13 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
         if not file.exists() or (anchor and anchor not in anchors(file)):
             broken.append(target)
     assert broken == []
+
+
+def test_the_recording_is_shown_and_small() -> None:
+    assert "(docs/recording.svg)" in README.read_text("utf-8")
+    recording = ROOT / "docs" / "recording.svg"
+    assert recording.stat().st_size < MOST_RECORDING_BYTES
+    assert ElementTree.parse(recording).getroot().tag.endswith("svg")
 
 
 def test_the_index_has_every_page() -> None:
