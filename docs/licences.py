@@ -22,7 +22,7 @@ EXTRAS = ("demo", "files", "server", "serve", "web", "corpus", "train")
 """The extras of people who use the programs."""
 INTRODUCTION = """# Licences
 
-The project is under the Apache License 2.0 ([LICENSE](../LICENSE)). This page lists what it contains, what
+The project is under the Apache License 2.0 (the file `LICENSE`). This page lists what it contains, what
 `pip` installs with it, and what the recipes name but the project does not contain. `python docs/licences.py`
 writes it, and a test compares it with the packages that are installed.
 

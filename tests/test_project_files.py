@@ -192,6 +192,13 @@ def test_the_index_has_every_page() -> None:
         assert [name for name in pages if f"({name})" not in text] == []
 
 
+def test_the_site_has_every_page() -> None:
+    """Sphinx, which no test needs, refuses a page that is in no table of contents."""
+    tables = (ROOT / "docs" / "site" / "conf.py").read_text("utf-8").splitlines()
+    pages = [page.stem for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if page not in tables] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_module_that_a_page_names_exists(page: Path) -> None:
     files = [f"/{file}" for file in project_files()]
