@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from baize_tui.paths import project_paths
 from tests.docs.prepared_files import BASE, hub_folders, write_files
 from tests.docs.shell_lines import Line, commands, shell_lines
 from tests.docs.story import Story
@@ -122,6 +123,8 @@ def stand_ins(page: str, folder: Path, model: Path, checkpoint: Path) -> Iterato
     """A story of ``page`` with everything around it that the machine does not have."""
     home = folder / "person"
     write_files(home, model, checkpoint)
+    if RUN[page].training:
+        shutil.rmtree(home / "my-lora")  # the page makes it
     with ExitStack() as stack:
         hub = stack.enter_context(serve_hub(hub_folders(folder / "hub", model, checkpoint)))
         uploads = stack.enter_context(serve_uploads(TOKEN, {"me"}))
@@ -140,6 +143,10 @@ def stand_ins(page: str, folder: Path, model: Path, checkpoint: Path) -> Iterato
                 "http://localhost:8080": server,
                 "http://localhost:8000": server,
             }
+        # A title that is being written when its client ends would keep such a server busy.
+        settings = project_paths().settings_file
+        settings.parent.mkdir(parents=True)
+        settings.write_text("[idle]\ntitles = false\n")
         environment = {
             "HF_ENDPOINT": hub.url,
             "HF_HOME": str(folder / "hf"),
