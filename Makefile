@@ -5,8 +5,9 @@
 # make test-all    both, and the sweeps: proofs repeated over many cases; SWEEPS=2/4: a quarter
 # make check       style, types and layers; each of the three is a target of its own
 # make bench       the benchmarks; make bench-train: those that need PyTorch
-# make pictures    the pictures in docs/, from the real client
+# make pictures    the pictures and the recording in docs/, from the real client
 # make site        the pages of docs/ as a site, in site/
+# make installs    the wheel and the sdist into clean environments; PYTHONS='python3.12 python3.14'
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,9 +22,11 @@ TESTS ?= tests
 # that has finished takes tests that another one has not started.
 PROCESSES ?= $(shell $(BIN)/python -c \
   'from baize_shared.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
+# The Pythons of make installs; without a name all that are supported and here.
+PYTHONS ?=
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
-.PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures site clean
+.PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures site installs clean
 
 chat: $(VENV)/demo
 	@$(BIN)/baize-tui
@@ -77,6 +80,7 @@ bench-train: $(VENV)/train
 pictures: $(VENV)/test
 	$(BIN)/python docs/pictures.py
 	$(BIN)/python docs/browser_picture.py
+	$(BIN)/python docs/recording.py
 
 # Pages of the root folder are pages of the site, too.
 site: $(VENV)/site
@@ -84,6 +88,9 @@ site: $(VENV)/site
 	@cp CHANGELOG.md CONTRIBUTING.md SECURITY.md .cache/site
 	$(BIN)/sphinx-build -W --keep-going -q -c docs/site .cache/site site
 	@cp site/README.html site/index.html
+
+installs:
+	@.ci/installs $(PYTHONS)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

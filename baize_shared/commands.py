@@ -74,8 +74,9 @@ def _run(program: str, command: Callable[[], object], expected: tuple[type[Excep
 def _line_about(program: str, error: BaseException, expected: tuple[type[Exception], ...]) -> str:
     if isinstance(error, expected):
         return str(error)
-    if isinstance(error, OSError):
-        # A file or folder that cannot be read or written, where no code had better words.
+    if isinstance(error, OSError) and (error.strerror or str(error)):
+        # A file or folder that cannot be read or written, where no code had better words. One that
+        # says nothing, such as a time-out of asyncio, is no such error.
         return f"{error.filename or 'system'}: {error.strerror or error}"
     return record_crash(program, error)
 

@@ -70,7 +70,7 @@ class Installation:
         """
         shown_log = os.path.relpath(self._log)
         say = self._display.say
-        say(f"Installing llama.cpp, compiled for this machine; the log is {shown_log}")
+        say(f"Compiling llama.cpp for this machine; the log is {shown_log}")
         began, cache = monotonic(), self._pip_cache()
         failure, failed_build, one_compiler = None, "", False
         for attempt in attempts:

@@ -30,6 +30,11 @@ _APPLICATIONS = {
 }
 
 
+def program(name: str) -> Any:
+    """The click command of the program ``name``."""
+    return get_command(_APPLICATIONS[name])
+
+
 def all_commands() -> dict[str, Any]:
     """Every command by its words, such as ``baize-tui models list``.
 

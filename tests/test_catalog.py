@@ -43,6 +43,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.removing import remove, remove_adapter
 from baize_tui.catalog.shipped import shipped_models
+from baize_tui.cli.model_argument import resolve_model
 from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
@@ -656,3 +657,16 @@ def test_a_broken_record_of_a_pull_counts_as_none(content: bytes | None, paths: 
     else:
         record.write_bytes(content)
     assert not known_model("mine", paths).installed
+
+
+def test_a_known_name_is_no_folder_that_happens_to_be_here(
+    paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a home folder with the checkpoint ``llama-7b``, which is the name of a recipe, too."""
+    (tmp_path / "llama-7b").mkdir()
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    known = resolve_model("llama-7b", paths, None)
+    assert known.recipe.base == "hf:huggyllama/llama-7b"
+    for written, folder in (("./llama-7b", "llama-7b"), ("mine", "mine")):
+        assert resolve_model(written, paths, None).recipe.base == str(tmp_path / folder)

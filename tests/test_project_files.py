@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import ast
-import importlib
-import pkgutil
 import re
-import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
-import typer
 
 import baize_tui
 
@@ -24,9 +20,14 @@ ROOT = Path(__file__).resolve().parents[1]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 README = ROOT / "README.md"
 PAGES = sorted(
-    [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    [
+        README,
+        *(ROOT / f"{name}.md" for name in ("CONTRIBUTING", "CHANGELOG", "SECURITY")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
 )
 MOST_README_LINES = 150
+MOST_RECORDING_BYTES = 300_000
 OUTSIDE = {
     "baize_prompt.json",
     "added_tokens.json",
@@ -104,7 +105,7 @@ def declared(*extras: str) -> set[str]:
         ("train/baize_train", ("train", "tracked-train")),
         ("tests", ("demo", "test", "train")),
         ("benchmarks", ("demo", "test", "train")),
-        ("docs", ("site",)),
+        ("docs", ("site", "test")),
     ],
 )
 def test_every_import_is_a_declared_dependency(folder: str, extras: tuple[str, ...]) -> None:
@@ -177,11 +178,25 @@ def test_every_relative_link_leads_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_the_recording_is_shown_and_small() -> None:
+    assert "(docs/recording.svg)" in README.read_text("utf-8")
+    recording = ROOT / "docs" / "recording.svg"
+    assert recording.stat().st_size < MOST_RECORDING_BYTES
+    assert ElementTree.parse(recording).getroot().tag.endswith("svg")
+
+
 def test_the_index_has_every_page() -> None:
     for index in (ROOT / "docs" / "README.md", ROOT / "docs" / "decisions" / "README.md"):
         text = index.read_text("utf-8")
         pages = [page.name for page in index.parent.glob("*.md") if page != index]
         assert [name for name in pages if f"({name})" not in text] == []
+
+
+def test_the_site_has_every_page() -> None:
+    """Sphinx, which no test needs, refuses a page that is in no table of contents."""
+    tables = (ROOT / "docs" / "site" / "conf.py").read_text("utf-8").splitlines()
+    pages = [page.stem for page in (ROOT / "docs").glob("*.md") if page.name != "README.md"]
+    assert [page for page in pages if page not in tables] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
@@ -211,33 +226,6 @@ def project_files() -> list[str]:
 # --- commands -----------------------------------------------------------------------------------
 
 
-def shell_commands(page: Path) -> Iterator[list[str]]:
-    """The commands in the shell blocks of ``page``, a pipe's parts one by one."""
-    for block in re.findall(r"^```sh\n(.*?)^```$", page.read_text("utf-8"), re.M | re.S):
-        for line in block.replace("\\\n", " ").splitlines():
-            lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;")
-            lexer.whitespace_split = True
-            command: list[str] = []
-            for word in [*lexer, ";"]:
-                if not set(word) <= set("|&;"):
-                    command.append(word)
-                elif command:
-                    yield command
-                    command = []
-
-
-@cache
-def program(name: str) -> Any:
-    """The click command of one of the project's programs."""
-    package = PROJECT["project"]["scripts"][name].partition(".")[0]
-    cli = importlib.import_module(f"{package}.cli")
-    parts = pkgutil.iter_modules(getattr(cli, "__path__", ()), f"{cli.__name__}.")
-    modules = [cli, *(importlib.import_module(part.name) for part in parts)]
-    apps = [app for module in modules for app in vars(module).values()]
-    commands = [typer.main.get_command(app) for app in apps if isinstance(app, typer.Typer)]
-    return max(commands, key=count_commands)  # groups of commands are smaller
-
-
 def test_the_features_of_peers_have_tests() -> None:
     rows = re.findall(r"^\| (?!Feature|---).*$", (ROOT / "docs/peers.md").read_text("utf-8"), re.M)
     assert rows
@@ -245,56 +233,6 @@ def test_the_features_of_peers_have_tests() -> None:
         files = re.findall(r"`(tests/[^`]+)`", row)
         assert files, row
         assert [file for file in files if not (ROOT / file).is_file()] == []
-
-
-def count_commands(command: Any) -> int:
-    """The number of commands in ``command``, with those of its groups."""
-    return 1 + sum(map(count_commands, getattr(command, "commands", {}).values()))
-
-
-def problem_with(command: list[str]) -> str | None:
-    """Why ``command`` could not be run as it is written; None if it could."""
-    name, *words = command
-    if name == "make":
-        targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
-        unknown = [word for word in words if "=" not in word and word not in targets]
-        return f"make has no target {unknown[0]}" if unknown else None
-    if name in ("python", ".venv/bin/python"):
-        files = [word for word in words if word.startswith(("benchmarks/", "docs/", "tests/"))]
-        missing = [file for file in files if not (ROOT / file).exists()]
-        return f"there is no {missing[0]}" if missing else None
-    if name not in PROJECT["project"]["scripts"]:
-        return None
-    current = program(name)
-    for word in words:
-        commands: dict[str, Any] = getattr(current, "commands", {})
-        option = word.partition("=")[0]
-        known = {text for parameter in current.params for text in parameter.opts}
-        if word in commands:
-            current = commands[word]
-        elif commands and not word.startswith("-") and current is not program("baize-tui"):
-            return f"{name} has no command {word}"
-        elif word.startswith("-") and len(word) > 1 and option not in known:
-            return f"{current.name} has no option {option}"
-    return None
-
-
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_every_command_of_a_page_exists(page: Path) -> None:
-    problems = [
-        f"{shlex.join(command)}: {problem}"
-        for command in shell_commands(page)
-        if (problem := problem_with(command))
-    ]
-    assert problems == []
-
-
-def test_unknown_commands_would_be_noticed() -> None:
-    assert problem_with(["make", "chat", "PYTHON=python3.12"]) is None
-    assert problem_with(["make", "tea"]) == "make has no target tea"
-    assert problem_with(["baize-tui", "models", "brew"]) == "baize-tui has no command brew"
-    assert problem_with(["baize-tui", "ask", "Hi", "--loud"]) == "ask has no option --loud"
-    assert problem_with(["python", "benchmarks/tea.py"]) == "there is no benchmarks/tea.py"
 
 
 def test_the_readme_names_the_commands_of_a_contributor() -> None:

@@ -13,7 +13,7 @@ from baize_convert.quantization.outtype_names import OuttypeName
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.adapters import CatalogAdapter, known_adapters
 from baize_tui.catalog.default_model import default_or_none
-from baize_tui.catalog.finding import find_model, known_model
+from baize_tui.catalog.finding import find_model, known_model, known_models
 from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, MODEL_SUFFIX, CatalogModel, Recipe
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
@@ -38,7 +38,8 @@ def parse_outtype(value: str | None) -> OuttypeName | None:
 def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> CatalogModel:
     """The model that ``argument`` names: a known one, one on the hub, a file or a folder.
 
-    With ``outtype`` a checkpoint is quantized to that in place of its recipe's.
+    A known name comes first, as everywhere: a folder of the same name that happens to be here is
+    ``./NAME``. With ``outtype`` a checkpoint is quantized to that in place of its recipe's.
 
     Raises:
         CatalogError: there is no such model.
@@ -49,7 +50,8 @@ def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> C
 
         return hub_model(argument, outtype)
     path = expand_user(argument)
-    if path.is_dir():
+    is_known = argument in {model.name for model in known_models(paths)}
+    if path.is_dir() and not is_known:
         name = re.sub(r"[^a-z0-9._-]+", "-", path.resolve().name.lower()).strip("-.")
         recipe = Recipe(base=str(path.resolve()), outtype=outtype or DEFAULT_OUTTYPE)
         return CatalogModel(name, None, recipe)

@@ -31,6 +31,7 @@ chat
 keys
 configure
 settings
+translating
 models
 servers
 adapters
@@ -61,6 +62,7 @@ how-it-works
 performance
 decisions/README
 testing
+licences
 CONTRIBUTING
 CHANGELOG
 SECURITY

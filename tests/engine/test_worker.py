@@ -7,7 +7,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,8 @@ from baize_tui.engine.client import (
     WorkerDied,
     WorkerEngine,
 )
+from baize_tui.engine.client.worker_process import WorkerProcess
+from baize_tui.engine.profiles import FULL
 from baize_tui.engine.protocol import (
     Count,
     Delta,
@@ -292,3 +294,17 @@ async def test_an_unexpected_exception_in_the_worker_answers_the_request(
     events = [event async for event in engine.generate(request())]
     assert "Paris" in events[-1].text  # type: ignore[union-attr]
     assert engine.worker_pid == pid
+
+
+async def test_a_worker_may_end_in_the_moment_in_which_it_is_killed(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a busy machine it ends late, just after nobody waits any more."""
+
+    async def give_up_too_late(ended: Coroutine[None, None, int], limit_s: float) -> int:
+        await ended
+        raise TimeoutError
+
+    worker = await WorkerProcess.start(paths.logs / "worker.log", FULL)
+    monkeypatch.setattr(asyncio, "wait_for", give_up_too_late)
+    await worker.close()

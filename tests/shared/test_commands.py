@@ -34,6 +34,7 @@ def raising(error: BaseException) -> Any:
         RecursionError("too deep"),
         Panic("index out of range"),
         ValueError("a\nb\x1b"),
+        TimeoutError(),  # an error of the system by its type, which says nothing
     ],
 )
 def test_an_unexpected_exception_is_one_line_and_its_traceback_is_in_the_log(
@@ -44,7 +45,7 @@ def test_an_unexpected_exception_is_one_line_and_its_traceback_is_in_the_log(
     log = home / "logs" / "baize-convert.log"
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert f"unexpected error: {type(error).__name__}: " in captured.err
+    assert f"unexpected error: {type(error).__name__}" in captured.err
     assert str(log) in captured.err
     assert "\x1b" not in captured.err
     assert "Traceback (most recent call last)" in log.read_text()

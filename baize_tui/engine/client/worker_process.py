@@ -228,6 +228,10 @@ class WorkerProcess:
     def _kill(self, because: EngineFailure) -> None:
         self._killed_because = because
         if self._process.returncode is None:
+            self._kill_process()
+
+    def _kill_process(self) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended in this moment
             self._process.kill()
 
     def _death(self, activity: str = "") -> EngineFailure:
@@ -252,7 +256,7 @@ class WorkerProcess:
         try:
             await asyncio.wait_for(self._process.wait(), _CLOSE_S)
         except TimeoutError:
-            self._process.kill()
+            self._kill_process()
         with contextlib.suppress(asyncio.CancelledError):
             await self._reader
 
