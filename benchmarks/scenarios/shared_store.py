@@ -29,6 +29,8 @@ SECONDS = 300.0
 CLIENTS, ASK_LOOPS = 2, 4
 IMPORTED_CONVERSATIONS = 3
 SETTINGS = "[chat]\nmax_tokens = 8\n"
+STEPS = ("search", "import", "rename", "delete", "undelete")
+"""What the organizer does again and again."""
 ENTER, CTRL_N, CTRL_Q, F2, CTRL_S, ESCAPE = b"\r", b"\x0e", b"\x11", b"\x1bOQ", b"\x13", b"\x1b"
 FAULTS = ("locked", "could not", "cannot", "not saved", "damaged", "error", "failed", "Traceback")
 """Words of the status line and of stderr that tell of a problem."""
@@ -44,6 +46,7 @@ class Ledger:
     """Conversation ids and the last title each was given."""
     deleted: set[str] = field(default_factory=set)
     """Conversation ids in the trash."""
+    deletions: int = 0
     imported: list[str] = field(default_factory=list)
     """Texts of imported questions."""
     finished: list[str] = field(default_factory=list)
@@ -91,9 +94,8 @@ def run(options: Options) -> Iterator[Figure]:
         (home / "config").mkdir()
         (home / "config" / "config.toml").write_text(SETTINGS)
         world = World(home, Ledger(), time.monotonic() + max(30.0, options.part(SECONDS)))
-        shared = _session(world.baize_tui("ask", "--json", "Q-first is the first question."))
-        assert shared is not None, world.ledger.problems
-        world.ledger.asked.append("Q-first is the first question.")
+        shared, finished = (first_answer(world, name) for name in ("Q-first", "Q-second"))
+        world.ledger.finished.append(finished)
         workers: list[Callable[[], None]] = [lambda: organize(world, random.Random(options.seed))]
         for number in range(ASK_LOOPS):
             workers.append(lambda number=number: ask_questions(world, number, shared))  # type: ignore[misc]
@@ -105,6 +107,15 @@ def run(options: Options) -> Iterator[Figure]:
         for thread in threads:
             thread.join()
         yield from check(world)
+
+
+def first_answer(world: World, name: str) -> str:
+    """The id of a new conversation with one answer."""
+    question = f"{name} is a question."
+    session = _session(world.baize_tui("ask", "--json", question))
+    assert session is not None, world.ledger.problems
+    world.ledger.asked.append(question)
+    return session
 
 
 def _guarded(world: World, work: Callable[[], None]) -> None:
@@ -210,11 +221,11 @@ def _wait_for_end(terminal: ClientTerminal) -> None:
 def organize(world: World, chance: random.Random) -> None:
     """Rename, delete and restore conversations, search, and import one file twice at once."""
     count = 0
-    while world.running:
+    while world.running or count < len(STEPS):
         count += 1
         with world.ledger.lock:
             free = list(world.ledger.finished)
-        step = chance.choice(["rename", "delete", "undelete", "search", "import"])
+        step = STEPS[count % len(STEPS)]
         if step == "import":
             _import_twice(world, count)
         elif step == "search":
@@ -230,12 +241,11 @@ def organize(world: World, chance: random.Random) -> None:
             if session not in world.ledger.deleted:
                 world.baize_tui("sessions", "delete", session)
                 world.ledger.deleted.add(session)
+                world.ledger.deletions += 1
         elif step == "undelete" and world.ledger.deleted:
             session = chance.choice(sorted(world.ledger.deleted))
             world.baize_tui("sessions", "undelete", session)
             world.ledger.deleted.remove(session)
-        else:
-            time.sleep(0.05)
 
 
 def _import_twice(world: World, count: int) -> None:
@@ -308,7 +318,7 @@ def check(world: World) -> Iterator[Figure]:
     in_trash = {conversation.id for conversation in trash}
     yield Figure(
         "what was deleted is in the trash, and nothing else",
-        len(ledger.deleted | in_trash),
+        ledger.deletions,
         tuple(sorted(in_trash ^ ledger.deleted)),
         f"{ledger.searches} searches meanwhile",
     )
