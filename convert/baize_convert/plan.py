@@ -15,7 +15,7 @@ from baize_convert.lora.adapter import Adapter
 from baize_convert.lora.combination import vocabulary_size
 from baize_convert.lora.fitting import fit_adapter
 from baize_convert.opening import open_base
-from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.output.chat_prompt import ChatPrompt, complete_prompt
 from baize_convert.output.layout import Layout, build_layout
 from baize_convert.output.merged_tensors import merged_tensors
 from baize_convert.output.metadata import ModelDescription, add_metadata
@@ -131,7 +131,8 @@ def _add_keys(
         options.imatrix.add_keys(writer)
     if options.strict:
         return ()
-    options.prompt.add_keys(writer)
+    folders = [description.base.path, *(adapter.path for adapter in description.adapters)]
+    complete_prompt(options.prompt, folders).add_keys(writer)
     return add_provenance(writer, description.base, description.adapters)
 
 

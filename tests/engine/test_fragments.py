@@ -254,3 +254,10 @@ def test_the_longest_special_token_wins_as_in_llama_cpp() -> None:
 def test_blanks_beside_a_stripping_token_are_removed() -> None:
     token = SpecialToken(1, "<m>", control=True, lstrip=True, rstrip=True)
     assert partition("a \n<m>\t b", [token]) == ["a", token, "b"]
+
+
+def test_a_word_that_training_added_is_no_marker_unless_it_is_a_control_token() -> None:
+    word = SpecialToken(1, "Veltrania", control=False, is_word=True)
+    assert not word.is_marker
+    assert SpecialToken(1, "<tool_call>", control=False).is_marker
+    assert SpecialToken(1, "<|im_end|>", control=True, is_word=True).is_marker

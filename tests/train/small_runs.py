@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
 from safetensors.numpy import load_file
 
-from tests.train.processes import run
+from tests.conftest import wait_for
+from tests.train.processes import run, spawn
 
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
 
@@ -25,3 +27,27 @@ def finetune(base: Path, corpus: Path, output: Path, *more: object) -> dict[str,
 def weights(folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
     return result
+
+
+def kill_after_checkpoint(output: Path, last_step: int, *command: object) -> None:
+    """Start a run in ``output`` and kill it when it has saved a checkpoint before its last step.
+
+    It leaves what a run that was killed while it saved leaves too.
+    """
+    checkpoints = output / "checkpoints"
+
+    def has_checkpoint() -> bool:
+        return any(
+            (checkpoint / "trainer_state.json").exists()
+            and checkpoint.name != f"checkpoint-{last_step}"
+            for checkpoint in checkpoints.glob("checkpoint-*")
+        )
+
+    process = spawn(*command)
+    wait_for(lambda: has_checkpoint() or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "it was killed before it finished"
+    unfinished = checkpoints / f"checkpoint-{last_step - 1}"
+    unfinished.mkdir()
+    (unfinished / "trainer_state.json").write_text('{"cut')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,10 +20,9 @@ from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import load_base
 from baize_train.training.checkpoints import last_checkpoint
 from baize_train.training.presets import PRESETS, PresetName
-from tests.conftest import wait_for
 from tests.train.conftest import corpus_lines
-from tests.train.processes import run, spawn
-from tests.train.small_runs import SMALL, finetune, weights
+from tests.train.processes import run
+from tests.train.small_runs import SMALL, finetune, kill_after_checkpoint, weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -191,15 +189,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
         *SMALL,
         *arguments,
     )
-    checkpoints = resumed / "checkpoints"
-    process = spawn(*command)
-    wait_for(lambda: last_whole(checkpoints) or process.poll() is not None)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it was killed before it finished"
-    # What it was writing when it died is not a checkpoint.
-    (checkpoints / "checkpoint-39").mkdir()
-    (checkpoints / "checkpoint-39" / "trainer_state.json").write_text('{"cut')
+    kill_after_checkpoint(resumed, 40, *command)
     again = run(*command)
     assert again.returncode == 0, again.stderr
     for name, weight in weights(whole).items():
@@ -207,14 +197,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     manifest = json.loads((resumed / "run.json").read_text())
     assert manifest["steps"] == 40
     assert [p["step"] for p in manifest["losses"] if not p.get("held_out")] == list(range(1, 41))
-    assert not checkpoints.exists()
-
-
-def last_whole(checkpoints: Path) -> bool:
-    return any(
-        (checkpoint / "trainer_state.json").exists() and checkpoint.name != "checkpoint-40"
-        for checkpoint in checkpoints.glob("checkpoint-*")
-    )
+    assert not (resumed / "checkpoints").exists()
 
 
 @pytest.mark.sweep

@@ -10,7 +10,9 @@ from types import TracebackType
 from typing import Self
 
 import llama_cpp.llama_cpp as lib
+import msgspec
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.engine.llama.errors import EngineError, ModelFileError
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.machine import allowed_devices, start_backend
@@ -70,7 +72,7 @@ class Model:
                 )
             raise ModelFileError(f"{path} cannot be loaded: {reason}")
         self.path = path
-        self.vocabulary = Vocabulary(self._model)
+        self.vocabulary = Vocabulary(self._model, _words(self.metadata("baize.words")))
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._model)
 
     @property
@@ -153,6 +155,14 @@ class Model:
         _traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _words(text: str) -> frozenset[str]:
+    """The JSON list that baize-convert writes; anything else names no words."""
+    try:
+        return frozenset(msgspec.json.decode(text, type=list[str]))
+    except JSON_ERRORS:
+        return frozenset()
 
 
 class Adapter:

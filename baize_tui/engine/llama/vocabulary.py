@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import struct
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import llama_cpp.llama_cpp as lib
 
@@ -21,7 +21,8 @@ _SENTENCEPIECE = lib.LLAMA_VOCAB_TYPE_SPM
 class Vocabulary:
     """The tokenizer of a loaded model; valid while the model is open."""
 
-    def __init__(self, model: int) -> None:
+    def __init__(self, model: int, words: Collection[str] = ()) -> None:
+        """``words`` are the texts of user-defined tokens that are no markers."""
         self._vocab = lib.llama_model_get_vocab(model)
         if lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
             raise ModelFileError("the model has no vocabulary: it cannot chat")
@@ -38,6 +39,9 @@ class Vocabulary:
             attr: int = lib.llama_vocab_get_attr(self._vocab, token)
             fingerprint.update(struct.pack("<ii", attr, len(text)))
             fingerprint.update(text)
+            is_word = bool(words) and text.decode("utf-8", "replace") in words
+            if is_word:
+                fingerprint.update(b"word")
             if b"\n" in text and len(text) > 1:
                 newline_alone = False
             if text and attr & (_CONTROL_OR_UNKNOWN | _USER_DEFINED):
@@ -48,6 +52,7 @@ class Vocabulary:
                         control=bool(attr & _CONTROL_OR_UNKNOWN),
                         lstrip=bool(attr & _LSTRIP),
                         rstrip=bool(attr & _RSTRIP),
+                        is_word=is_word,
                     )
                 )
         # The order of llama_vocab's cache_special_tokens: longest text first, in bytes.

@@ -42,15 +42,19 @@ class SpecialToken:
     control: bool
     lstrip: bool = False
     rstrip: bool = False
+    is_word: bool = False
+    """Whether the file says that it is ordinary text (``baize.words``)."""
 
     @property
     def is_marker(self) -> bool:
         """Whether typed text must not become this token.
 
         Every control token is one. Of the user-defined tokens, runs of blanks and single letters
-        are ordinary text (GPT-NeoX, DeepSeek); all others may be turn or tool markers.
+        are ordinary text (GPT-NeoX, DeepSeek), and so are words that training added; all others may
+        be turn or tool markers.
         """
-        return self.control or (len(self.text) > 1 and not self.text.isspace())
+        is_text = self.is_word or len(self.text) == 1 or self.text.isspace()
+        return self.control or not is_text
 
 
 class Tokenizer(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -41,10 +40,8 @@ from baize_convert.verify.merged_source import write_merged_source
 from baize_convert.verify.predictions import compare_logits
 from baize_convert.vocabulary.reading import read_source
 from baize_shared.interruption import note_kept_work
-from baize_shared.named_numbers import parse_named_number
 from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_shared.sanitizer import clean_line
-from baize_shared.trained_prompt import TrainedPrompt, read_trained_prompt
 
 
 def show_plan(options: PlanOptions) -> None:
@@ -203,7 +200,6 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
     ``download_weights`` is for adapters on the hub: see ``open_adapter``.
     """
     template = options.chat_template
-    trained = _trained_prompt(options)
     return plan_conversion(
         options.base,
         open_adapters(options.adapters or (), download_weights=download_weights),
@@ -214,22 +210,11 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
             prompt=ChatPrompt(
                 None if template is None else read_text_file(template),
                 tuple(options.stop or ()),
-                options.prompt_format or (trained.format if trained is not None else None),
-                trained.system if trained is not None else None,
+                options.prompt_format,
             ),
             strict=options.strict,
         ),
     )
-
-
-def _trained_prompt(options: PlanOptions) -> TrainedPrompt | None:
-    """How the last adapter was prompted in training, if ``baize-train`` made it."""
-    for argument in reversed(options.adapters or ()):
-        with contextlib.suppress(ValueError):
-            name, _ = parse_named_number(argument)
-            if (trained := read_trained_prompt(Path(name))) is not None:
-                return trained
-    return None
 
 
 def _resumable(bar: tqdm) -> Callable[[int], object]:

@@ -1,4 +1,4 @@
-"""``baize-train finetune``: train a LoRA on dialogues."""
+"""``baize-train finetune``: train a LoRA, or all weights, on dialogues."""
 
 from __future__ import annotations
 
@@ -21,9 +21,12 @@ from baize_train.cli.libraries import (
 from baize_train.cli.output.runs import print_run, print_training_plan
 from baize_train.cli.progress import StepsProgress
 from baize_train.cli.reading_options import ReadingOptions
+from baize_train.cli.trained_weights_options import TrainedWeightsOptions
 from baize_train.cli.training_options import (
     TrainingOptions,
+    adapter_tokens,
     choose_preset,
+    refuse_lora_settings,
     require_option_libraries,
     trained_prompt,
 )
@@ -31,8 +34,10 @@ from baize_train.corpus.mixing import hold_out
 from baize_train.errors import TrainError
 from baize_train.feedback.marks import has_marks, read_marks
 from baize_train.feedback.preferences import read_preferences
+from baize_train.tokens.new_tokens import check_texts
 from baize_train.training.base_model import Quantization
 from baize_train.training.memory_estimate import estimate_memory
+from baize_train.training.presets import Preset
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import (
     TrainingData,
@@ -42,10 +47,11 @@ from baize_train.training.run import (
     tokenize_data,
 )
 from baize_train.training.run_manifest import DataFile, RunManifest, sha256_digest
+from baize_tui.catalog.fit import this_machine
 
 
 @dataclass(frozen=True, kw_only=True)
-class FinetuneOptions(TrainingOptions, EvaluationOptions, ReadingOptions):
+class FinetuneOptions(TrainingOptions, TrainedWeightsOptions, EvaluationOptions, ReadingOptions):
     """Options of ``baize-train finetune``."""
 
     data: Annotated[
@@ -90,6 +96,8 @@ def run_finetune(options: FinetuneOptions) -> None:
         raise TrainError("give either --data or --preference")
     if options.adapter is not None and options.data and (options.rank or options.modules):
         raise TrainError("--adapter continues a LoRA as it is: leave --rank and --modules out")
+    preset = choose_preset(options, options.rank, options.trained_weights)
+    _check_trained_weights(options, preset)
     if options.preference:
         _train_on_preferences(options, options.preference)
         return
@@ -98,7 +106,10 @@ def run_finetune(options: FinetuneOptions) -> None:
         data = tokenize_data(run)
         steps = count_steps(run, data.train)
         memory = estimate_memory(run, data)
-        print_training_plan(data.train.counts, steps, run.preset.batch, memory, json=options.json)
+        free = this_machine(Path.cwd()).memory_free
+        print_training_plan(
+            data.train.counts, steps, run.preset.batch, memory, free=free, json=options.json
+        )
         return
     silence_libraries()
     # Imported here: PyTorch takes seconds.
@@ -107,7 +118,43 @@ def run_finetune(options: FinetuneOptions) -> None:
     with StepsProgress() as progress:
         manifest = finetune(run, progress, progress.show_sample)
     if is_main_process():
-        print_run(manifest, run, adapters=[options.output], json=options.json)
+        adapters = [] if run.preset.full else [options.output]
+        print_run(manifest, run, adapters=adapters, json=options.json)
+
+
+def _check_trained_weights(options: FinetuneOptions, preset: Preset) -> None:
+    """Refuse new tokens and full fine-tuning where they cannot work.
+
+    Raises:
+        TrainError: an option of them contradicts another one, or a token is not valid.
+    """
+    if preset.full:
+        refuse_lora_settings(options, options.rank)
+        if options.preference:
+            raise TrainError(
+                "--full learns from --data alone: --preference compares with the model as it was "
+                "before, which a LoRA keeps in memory and --full would need twice"
+            )
+        if options.adapter is not None:
+            raise TrainError("--full trains no LoRA: merge --adapter first, and give the result")
+        if options.quantize != "none":
+            raise TrainError("--full cannot train weights in fewer bits: leave --quantize out")
+    check_texts(preset.added_tokens)
+    if not preset.added_tokens:
+        return
+    if options.preference:
+        raise TrainError(
+            "new tokens are learned from --data: train them first, then --preference with --adapter"
+        )
+    if options.adapter is not None:
+        raise TrainError(
+            "--adapter continues a LoRA with the tokens that it has: new ones need a new LoRA"
+        )
+    if named := {"embed_tokens", "lm_head"} & set(() if preset.full else preset.modules):
+        raise TrainError(
+            f"new tokens are trained in embedding and head: leave {' and '.join(sorted(named))} "
+            "out of the modules"
+        )
 
 
 def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
@@ -163,11 +210,17 @@ def _preference_run(options: FinetuneOptions, files: list[Path], count: int) -> 
 def _training_run(
     options: FinetuneOptions, data: TrainingData, held_out: TrainingData
 ) -> TrainingRun:
-    preset = choose_preset(options, options.rank)
+    preset = choose_preset(options, options.rank, options.trained_weights)
     format, system = trained_prompt(options.adapter, options.format, options.system)
     evaluations = options.evaluations(held_out)  # refused before a base is downloaded
+    base = find_base(options.base, "tokenize" if options.dry_run else "train")
+    if preset.full and base.is_file():
+        raise TrainError(
+            f"--full needs a Hugging Face folder or hf:owner/name: {base} is a GGUF, which has no "
+            "tokenizer for the new model"
+        )
     return TrainingRun(
-        base=find_base(options.base, "tokenize" if options.dry_run else "train"),
+        base=base,
         data=data,
         held_out=held_out,
         output=options.output,
@@ -176,6 +229,7 @@ def _training_run(
         format=format,
         system=system,
         adapter=None if options.adapter is None else options.adapter.absolute(),
+        new_tokens=preset.added_tokens or adapter_tokens(options.adapter),
         base_name=options.base.removeprefix(HUB_PREFIX) if _is_on_hub(options.base) else "",
         steps=options.steps,
         seed=options.seed,

@@ -27,6 +27,7 @@ from baize_train.cli.progress import CountProgress, StepsProgress
 from baize_train.cli.speaker_options import ServerFlags, server_access
 from baize_train.cli.training_options import (
     TrainingOptions,
+    adapter_tokens,
     choose_preset,
     require_option_libraries,
     trained_prompt,
@@ -108,6 +109,9 @@ def run_sdf(options: SdfOptions) -> None:
     require_training_libraries()
     require_option_libraries(options)
     disable_progress_bars()
+    preset = choose_preset(options)
+    if preset.full or preset.added_tokens:
+        raise TrainError("sdf trains a LoRA over --adapter, without new tokens and not --full")
     base = find_base(options.base, "train")
     check_adapters(base, [options.adapter])
     questions, repeated = _read_questions(options)
@@ -198,6 +202,7 @@ def _train(
         output=options.output,
         preset_name=options.preset,
         preset=choose_preset(options),
+        new_tokens=adapter_tokens(options.adapter),
         format=format,
         system=system,
         steps=options.steps,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,11 +12,17 @@ import typer
 
 from baize_shared.option_types import FiniteFloat
 from baize_shared.toml_files import TomlError, read_toml
-from baize_shared.trained_prompt import read_trained_prompt
+from baize_shared.trained_prompt import NewToken, read_trained_prompt
 from baize_train.cli import flags
 from baize_train.errors import TrainError
 from baize_train.training.kernels import Kernels
-from baize_train.training.presets import PRESETS, Preset, Schedule
+from baize_train.training.presets import (
+    FULL_LEARNING_RATE,
+    LORA_SETTINGS,
+    PRESETS,
+    Preset,
+    Schedule,
+)
 from baize_train.training.reporting import ReportTarget, require_report_target
 
 
@@ -101,15 +108,21 @@ def require_option_libraries(options: TrainingOptions) -> None:
         require_report_target(options.report_to)
 
 
-def choose_preset(options: TrainingOptions, rank: int | None = None) -> Preset:
-    """The preset of ``options`` with the values that a config file and they replace.
+def choose_preset(
+    options: TrainingOptions, rank: int | None = None, more: Mapping[str, Any] | None = None
+) -> Preset:
+    """The preset of ``options`` with the values that a config file and they replace; ``more`` are
+    values of options that other commands lack.
 
     Raises:
         TrainError: the config file cannot be read, or has an unknown key.
     """
+    configured = _read_config(options.config)
     preset = PRESETS[options.preset]
+    if (more or {}).get("full") or configured.get("full"):
+        preset = msgspec.structs.replace(preset, learning_rate=FULL_LEARNING_RATE)
     if options.config is not None:
-        preset = _configure(preset, options.config)
+        preset = _configure(preset, configured, options.config)
     modules = options.modules
     alpha = options.alpha if options.alpha is not None or rank is None else 2 * rank
     replaced = {
@@ -128,24 +141,60 @@ def choose_preset(options: TrainingOptions, rank: int | None = None) -> Preset:
         "micro_batch": options.micro_batch,
         "max_length": options.max_length,
         "rank": rank,
+        **(more or {}),
     }
     given = {name: value for name, value in replaced.items() if value is not None}
     return msgspec.structs.replace(preset, **given)
 
 
-def _configure(preset: Preset, file: Path) -> Preset:
-    """``preset`` with the values in a TOML file."""
-    values = msgspec.to_builtins(preset)
+def _read_config(file: Path | None) -> dict[str, Any]:
+    """The values in a TOML file; none without one."""
+    if file is None:
+        return {}
     try:
-        changes = read_toml(file, dict[str, Any])
-        if unknown := sorted(changes.keys() - values.keys()):
-            known = ", ".join(name for name in values if name != "about")
-            raise TrainError(f"{file}: unknown {', '.join(unknown)}; known: {known}")
-        return msgspec.convert({**values, **changes}, Preset)
+        values = read_toml(file, dict[str, Any])
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
-    except (TomlError, msgspec.ValidationError) as error:
+    except TomlError as error:
         raise TrainError(f"{file}: {error}") from error
+    known = [name for name in Preset.__struct_fields__ if name != "about"]
+    if unknown := sorted(values.keys() - set(known)):
+        raise TrainError(f"{file}: unknown {', '.join(unknown)}; known: {', '.join(known)}")
+    return values
+
+
+def _configure(preset: Preset, values: Mapping[str, Any], file: Path) -> Preset:
+    """``preset`` with the ``values`` of ``file``."""
+    try:
+        return msgspec.convert({**msgspec.to_builtins(preset), **values}, Preset)
+    except msgspec.ValidationError as error:
+        raise TrainError(f"{file}: {error}") from error
+
+
+def _is_unset(value: object) -> bool:
+    return value is None or value is False
+
+
+def refuse_lora_settings(options: TrainingOptions, rank: int | None) -> None:
+    """Refuse what full fine-tuning does not have, by its name.
+
+    Raises:
+        TrainError: an option or the config file sets up a LoRA.
+    """
+    given = {"rank": rank, **{name: getattr(options, name) for name in LORA_SETTINGS[1:]}}
+    names = [f"--{name}" for name, value in given.items() if not _is_unset(value)]
+    if names:
+        raise TrainError(f"--full trains no LoRA: leave {' and '.join(names)} out")
+    if names := sorted(_read_config(options.config).keys() & set(LORA_SETTINGS)):
+        raise TrainError(
+            f"{options.config}: full fine-tuning trains no LoRA: leave {' and '.join(names)} out"
+        )
+
+
+def adapter_tokens(adapter: Path | None) -> tuple[NewToken, ...]:
+    """The tokens that ``adapter`` added to the vocabulary of its base."""
+    trained = None if adapter is None else read_trained_prompt(adapter)
+    return () if trained is None else trained.new_tokens
 
 
 def trained_prompt(

@@ -1,9 +1,13 @@
-"""The model card of an adapter: what it is made of, for people and for the Hugging Face Hub."""
+"""The card of an adapter or a model: what it is made of, for people and for the hub."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+from baize_convert.output.model_card import read_license
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
@@ -16,6 +20,7 @@ _KINDS = {
     "dpo": "DPO on pairs of answers",
     "kto": "KTO on answers marked as good or bad",
 }
+_LICENSE = re.compile(r"[\w.+-]+")
 _SHOWN = ("rank", "alpha", "modules", "loss", "learning_rate", "schedule", "batch", "max_length")
 
 
@@ -31,18 +36,18 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
         for file in manifest.data
     ]
     teachers = [f"- {clean_line(teacher)}" for teacher in manifest.teachers] or ["- not known"]
+    full = bool(settings.get("full"))
+    kind = "model" if full else "adapter"
+    origin = f"A LoRA on {base}, made by {_KINDS[manifest.kind]}."
+    if full:
+        origin = f"A model made from {base} by supervised fine-tuning of all weights on dialogues."
     return "\n".join(
         [
-            "---",
-            "library_name: peft",
-            "tags:",
-            "- lora",
-            "- baize-tui",
-            "---",
+            *_front_matter(manifest, full=full),
             "",
             f"# {clean_line(name)}",
             "",
-            f"A LoRA on {base}, made by {_KINDS[manifest.kind]}.",
+            origin,
             "",
             "## Data",
             "",
@@ -52,7 +57,7 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
             "",
             *teachers,
             "",
-            "Their terms, and the licence of the base, apply to this adapter.",
+            f"Their terms, and the licence of the base, apply to this {kind}.",
             "",
             "## Training",
             "",
@@ -60,12 +65,31 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
             f"- {manifest.steps} steps, {manifest.trainable:,} parameters trained",
             f"- loss on held-out dialogues: {losses}",
             *kept,
+            *_new_tokens(settings),
             f"- {', '.join(f'{key} {version}' for key, version in manifest.versions.items())}",
             "",
             "`run.json` has all settings, `baize_prompt.json` the prompt format.",
             "",
         ]
     )
+
+
+def _front_matter(manifest: RunManifest, *, full: bool) -> list[str]:
+    """The metadata for the hub. A model names its licence, which the merge writes into the GGUF;
+    that of an adapter is in the card of its base."""
+    if not full:
+        return ["---", "library_name: peft", "tags:", "- lora", "- baize-tui", "---"]
+    license = read_license(Path(manifest.base))
+    named = [f"license: {license}"] if _LICENSE.fullmatch(license) else []
+    return ["---", "library_name: transformers", *named, "tags:", "- baize-tui", "---"]
+
+
+def _new_tokens(settings: Mapping[str, Any]) -> Iterator[str]:
+    """The tokens that were added, as code: they may look like Markdown."""
+    for key, what in (("new_tokens", "words"), ("special_tokens", "special tokens")):
+        if texts := settings.get(key):
+            shown = ", ".join(f"`` {clean_line(text)} ``" for text in texts)
+            yield f"- {what} added to the vocabulary: {shown}"
 
 
 def write_model_card(manifest: RunManifest, folder: Path) -> None:

@@ -29,11 +29,13 @@ def load_base(
     kernels: Kernels = NO_KERNELS,
     *,
     device: Device | None = None,
+    full: bool = False,
 ) -> Any:
     """The model in memory, a ``LlamaForCausalLM`` or similar.
 
     Its weights are in float32 on a CPU and in bfloat16 on a GPU, or on an NVIDIA GPU in 8 or 4 bits
-    (bitsandbytes).
+    (bitsandbytes). With ``full`` they are in float32 on a GPU too: all of them are to be trained,
+    and bfloat16 would round most steps of a small learning rate away.
 
     Raises:
         TrainError: PyTorch cannot load it, or quantization or kernels have no GPU.
@@ -45,7 +47,8 @@ def load_base(
     kernels.require_gpu(device)
     if device == "cuda":  # each of several processes has its own GPU
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    options: dict[str, Any] = {"dtype": torch.float32 if device == "cpu" else torch.bfloat16}
+    exact = full or device == "cpu"
+    options: dict[str, Any] = {"dtype": torch.float32 if exact else torch.bfloat16}
     if kernels.flash_attention:
         options["attn_implementation"] = "flash_attention_2"
     if quantization != "none":

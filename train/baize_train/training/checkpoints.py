@@ -12,8 +12,15 @@ _PREFIX = "checkpoint-"
 CHECKPOINTS = "checkpoints"
 """Their folder, inside that of the run."""
 WEIGHTS = "adapter_model.safetensors"
+MODEL_WEIGHTS = "model*.safetensors"
+"""The files of a whole model, as transformers names them."""
 TRAINER_STATE = "trainer_state.json"
 """``transformers.Trainer._save_checkpoint`` writes this file after all others."""
+
+
+def weight_files(folder: Path) -> list[Path]:
+    """The weights of an adapter or of a whole model in ``folder``; none if it has neither."""
+    return sorted([*folder.glob(WEIGHTS), *folder.glob(MODEL_WEIGHTS)])
 
 
 def last_checkpoint(folder: Path) -> Path | None:
@@ -55,7 +62,7 @@ def _is_complete(checkpoint: Path) -> bool:
 
     try:
         json.loads((checkpoint / TRAINER_STATE).read_bytes())
-        weights = sorted(checkpoint.rglob(WEIGHTS))
+        weights = weight_files(checkpoint)
         for file in weights:
             with safe_open(file, "numpy"):
                 pass

@@ -10,7 +10,7 @@ from typing import Any
 from transformers import TrainerState
 
 from baize_shared.interruption import note_kept_work
-from baize_shared.trained_prompt import TrainedPrompt, write_trained_prompt
+from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.errors import TrainError
 from baize_train.training.adapter_card import write_model_card
 from baize_train.training.base_model import choose_device, count_parameters
@@ -25,6 +25,7 @@ from baize_train.training.checkpoints import (
 from baize_train.training.loss_curve import save_loss_curve
 from baize_train.training.memory import explain_out_of_memory, peak_memory
 from baize_train.training.progress import LossRecorder, ReportStep
+from baize_train.training.results import load_results, save_results
 from baize_train.training.run import TokenizedData, TrainingRun, count_sequences
 from baize_train.training.run_manifest import RunManifest, write_manifest
 from baize_train.training.samples import ReportSample, record_samples
@@ -62,7 +63,7 @@ def fit_supervised(
     with record_samples(run, report_sample) as callbacks:
         for callback in callbacks:
             trainer.add_callback(callback)
-        return fit(trainer, options, manifest, recorder, tokens_per_sequence)
+        return fit(trainer, run, options, manifest, recorder, tokens_per_sequence)
 
 
 def plan_training(
@@ -71,12 +72,13 @@ def plan_training(
     """How to train ``model``; its numbers of parameters are added to ``manifest``."""
     manifest.parameters = count_parameters(model)
     manifest.trainable = count_parameters(model, trainable=True)
+    added = 0 if run.preset.full else manifest.trainable
     return TrainerOptions(
         preset=run.preset,
         prompt=prompt,
         folder=run.output,
         steps=steps,
-        learning_rate=run.preset.choose_learning_rate(manifest.parameters - manifest.trainable),
+        learning_rate=run.preset.choose_learning_rate(manifest.parameters - added),
         seed=run.seed,
         save_every=run.save_every or max(1, min(200, steps // 5)),
         device=choose_device(),
@@ -91,12 +93,13 @@ def plan_training(
 
 def fit(
     trainer: BaizeTrainer,
+    run: TrainingRun,
     options: TrainerOptions,
     manifest: RunManifest,
     recorder: LossRecorder,
     tokens_per_sequence: float,
 ) -> RunManifest:
-    """Train from the last checkpoint to the end; write adapter, manifest and loss curve.
+    """Train from the last checkpoint to the end; write weights, manifest and loss curve.
 
     Raises:
         TrainError: memory or disk space is short, or the loss is NaN or infinite. Checkpoints are
@@ -113,7 +116,9 @@ def fit(
         _take_over(trainer, recorder, checkpoint)
     else:
         _train(trainer, options, checkpoint)
-    _save(trainer, options)
+    if trainer.is_world_process_zero():
+        with explain_write_errors(options.folder):
+            save_results(trainer.model, run, options.prompt)
     manifest.seconds += round(time.monotonic() - started, 1)
     manifest.steps = trainer.state.global_step
     manifest.best_step = trainer.state.best_global_step
@@ -136,15 +141,7 @@ def _take_over(trainer: BaizeTrainer, recorder: LossRecorder, checkpoint: Path) 
     trainer.state = TrainerState.load_from_json(str(checkpoint / TRAINER_STATE))
     recorder.recall(trainer.state)
     step = trainer.state.best_global_step or trainer.state.global_step
-    weights = checkpoint_of(checkpoint.parent, step)
-    trainer.model.load_adapter(str(weights), trainer.model.active_adapter)
-
-
-def _save(trainer: BaizeTrainer, options: TrainerOptions) -> None:
-    if trainer.is_world_process_zero():
-        with explain_write_errors(options.folder):
-            trainer.model.save_pretrained(options.folder)
-            write_trained_prompt(options.prompt, options.folder)
+    load_results(trainer.model, checkpoint_of(checkpoint.parent, step))
 
 
 def _train(trainer: BaizeTrainer, options: TrainerOptions, checkpoint: Path | None) -> None:

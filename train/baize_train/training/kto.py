@@ -68,7 +68,7 @@ def _tokenize_marks(kto: KtoRun) -> PreferenceTokens:
     """
     run, counts = kto.run, TokenCounts()
     answers: list[dict[str, Any]] = []
-    with open_vocabulary(run.base) as model:
+    with open_vocabulary(run.base, run.new_tokens) as model:
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format)
         for mark in kto.marks:

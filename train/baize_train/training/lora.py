@@ -11,8 +11,12 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.training.base_model import load_base
-from baize_train.training.kernels import NO_KERNELS, Kernels
 from baize_train.training.run import TrainingRun
+from baize_train.training.token_rows import (
+    add_token_rows,
+    let_trl_read_head,
+    trainable_tokens,
+)
 
 
 def add_lora(model: Any, run: TrainingRun) -> Any:
@@ -33,13 +37,17 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
         target_modules=list(preset.modules),
         use_dora=preset.dora,
         use_rslora=preset.rslora,
+        trainable_token_indices=trainable_tokens(model, run) if preset.added_tokens else None,
         base_model_name_or_path=run.base_name or str(run.base),
     )
     try:
-        return get_peft_model(model, config)
+        trained = get_peft_model(model, config)
     except ValueError as error:
         names = ", ".join(preset.modules)
         raise TrainError(f"{run.base} does not have the modules {names}: {error}") from error
+    if preset.added_tokens:
+        let_trl_read_head(trained)
+    return trained
 
 
 def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
@@ -51,24 +59,29 @@ def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
     if run.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=run.checkpointing)
     try:
-        return PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
+        trained = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainError(
             f"{adapter} is not an adapter of {run.base}: {clean_line(str(error), 300)}"
         ) from error
+    if run.new_tokens:
+        let_trl_read_head(trained)
+    return trained
 
 
-def load_merged(base: Path, adapter: Path, kernels: Kernels = NO_KERNELS) -> Any:
-    """``base`` with ``adapter`` merged into its weights in memory, all of them frozen.
+def load_merged(run: TrainingRun, adapter: Path) -> Any:
+    """The base of ``run`` with ``adapter`` merged into its weights in memory, all of them frozen.
 
     Raises:
-        TrainError: ``adapter`` is not an adapter of ``base``.
+        TrainError: ``adapter`` is not an adapter of the base.
     """
+    base = load_base(run.base, kernels=run.kernels)
+    add_token_rows(base, run)
     try:
-        model = PeftModel.from_pretrained(load_base(base, kernels=kernels), str(adapter))
+        model = PeftModel.from_pretrained(base, str(adapter))
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainError(
-            f"{adapter} is not an adapter of {base}: {clean_line(str(error), 300)}"
+            f"{adapter} is not an adapter of {run.base}: {clean_line(str(error), 300)}"
         ) from error
     merged = model.merge_and_unload()
     merged.requires_grad_(False)

@@ -12,9 +12,14 @@ from contextlib import contextmanager
 import torch
 from transformers import Trainer
 
-from baize_train.errors import TrainError
-from baize_train.training.base_model import Device
+from baize_shared.sizes import size_text
+from baize_train.errors import TrainError, warn
+from baize_train.training.base_model import Device, choose_device
+from baize_train.training.memory_estimate import estimate_memory
 from baize_train.training.presets import Preset
+from baize_train.training.processes import is_main_process
+from baize_train.training.run import TokenizedData, TrainingRun
+from baize_tui.catalog.fit import this_machine
 
 _CPU_ALLOCATION_FAILED = re.compile(
     "not enough memory|can't allocate memory|[Cc]annot allocate memory"
@@ -49,7 +54,9 @@ def explain_out_of_memory(
         if not checkpointing:
             options.append("--checkpointing")
         options.append(f"--max-length {max(64, preset.max_length // 2)}")
-        if torch.cuda.is_available():
+        if preset.full:
+            options.append("a LoRA, without --full")
+        elif torch.cuda.is_available():
             options.append("--quantize 4bit")
         raise TrainError(
             f"out of memory at step {trainer.state.global_step + 1}: try {', or '.join(options)}; "
@@ -63,3 +70,38 @@ def peak_memory(device: Device) -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def require_memory(run: TrainingRun, data: TokenizedData) -> None:
+    """Check that full fine-tuning can fit the device, before the base is loaded. It warns if that
+    takes more memory than is free now. A LoRA takes little besides its base.
+
+    Raises:
+        TrainError: weights, gradients and optimizer alone are larger than the memory.
+    """
+    estimates = estimate_memory(run, data) if run.preset.full else None
+    if estimates is None:
+        return
+    device = choose_device()
+    estimate = estimates.gpu if device == "cuda" else estimates.cpu or estimates.gpu
+    free, total = _memory(device, run)
+    certain = estimate.weights + estimate.optimizer
+    if certain > total:
+        raise TrainError(
+            f"--full takes {size_text(certain)} for weights, gradients and optimizer, and there "
+            f"are {size_text(total)} of memory: train a LoRA, without --full, or a smaller base"
+        )
+    if estimate.total > free and is_main_process():
+        warn(
+            f"the run takes about {size_text(estimate.total)} of memory, and {size_text(free)} are "
+            "free"
+        )
+
+
+def _memory(device: Device, run: TrainingRun) -> tuple[int, int]:
+    """Free bytes and all bytes of the memory of ``device``."""
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        return int(free), int(total)
+    machine = this_machine(run.output.absolute().parent)
+    return machine.memory_free, machine.memory_total

@@ -6,6 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from baize_shared.trained_prompt import NewToken
 from baize_train.errors import TrainError
 from baize_train.tokens.dialogue_tokenizer import Loss
 
@@ -20,7 +21,11 @@ _PAPER_RATES = ((10e9, 2e-4), (20e9, 1e-4), (float("inf"), 5e-5))
 """Learning rates of the paper's 7B, 13B and 30B, with the sizes below which they apply."""
 
 
-ADDED_LATER = ("weight_decay", "dora", "rslora", "neftune")
+LORA_SETTINGS = ("rank", "alpha", "dropout", "modules", "dora", "rslora")
+"""The fields of a preset that full fine-tuning does not have."""
+FULL_LEARNING_RATE = 2e-5
+"""Of full fine-tuning. Those of the presets are for a LoRA, which takes about ten times as much."""
+ADDED_LATER = ("weight_decay", "dora", "rslora", "neftune", "full", "new_tokens", "special_tokens")
 
 
 class Preset(Struct, frozen=True):
@@ -51,6 +56,18 @@ class Preset(Struct, frozen=True):
     """Scale by alpha over the square root of the rank."""
     neftune: float = 0.0
     """Strength of the noise on embeddings; 0 is none."""
+    full: bool = False
+    """Train all weights instead of a LoRA."""
+    new_tokens: tuple[str, ...] = ()
+    """Words to add to the vocabulary."""
+    special_tokens: tuple[str, ...] = ()
+    """Tokens to add that only a chat template writes."""
+
+    @property
+    def added_tokens(self) -> tuple[NewToken, ...]:
+        """All tokens to add, in the order of their ids."""
+        special = (NewToken(text, special=True) for text in self.special_tokens)
+        return (*special, *map(NewToken, self.new_tokens))
 
     def choose_learning_rate(self, parameters: int) -> float:
         """The learning rate for a base of ``parameters`` parameters."""

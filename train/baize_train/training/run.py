@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
-from baize_shared.trained_prompt import TrainedPrompt
+from baize_shared.trained_prompt import NewToken, TrainedPrompt
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.corpus.reading import NO_MAP, read_dialogues
 from baize_train.corpus.record_formats import FieldMap
@@ -22,9 +22,14 @@ from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.token_sets import TokenSet, tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import Quantization
-from baize_train.training.checkpoints import CHECKPOINTS, WEIGHTS, last_checkpoint
+from baize_train.training.checkpoints import (
+    CHECKPOINTS,
+    WEIGHTS,
+    last_checkpoint,
+    weight_files,
+)
 from baize_train.training.kernels import NO_KERNELS, Kernels
-from baize_train.training.presets import ADDED_LATER, Preset, PresetName
+from baize_train.training.presets import ADDED_LATER, LORA_SETTINGS, Preset, PresetName
 from baize_train.training.processes import is_main_process
 from baize_train.training.reporting import ReportTarget
 from baize_train.training.run_manifest import (
@@ -67,7 +72,7 @@ class TrainingRun(Struct, frozen=True):
     data: TrainingData
     held_out: TrainingData
     output: Path
-    """Folder of the adapter."""
+    """Folder of the adapter, or of the model."""
     preset_name: PresetName
     preset: Preset
     format: str | None = None
@@ -84,6 +89,8 @@ class TrainingRun(Struct, frozen=True):
     """An adapter to continue from, instead of a new one."""
     base_name: str = ""
     """What other programs know the base by, if not by its path."""
+    new_tokens: tuple[NewToken, ...] = ()
+    """Tokens that the base lacks: those of the preset, or those that ``adapter`` has already."""
     save_every: int | None = None
     """Steps between checkpoints; None chooses."""
     evaluations: Evaluations = Evaluations()
@@ -131,7 +138,7 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
     Raises:
         TrainError: nothing is left to train on, or the base has no vocabulary or template.
     """
-    with open_vocabulary(run.base) as model:
+    with open_vocabulary(run.base, run.new_tokens) as model:
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format, run.preset.loss)
         train = tokenize(run.data.dialogues, tokenizer, run.preset.max_length)
@@ -142,7 +149,8 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
     if run.evaluations.keep_best and not held_out.dialogues:
         reasons = "; ".join(held_out.counts.left_out)
         raise TrainError(f"no held-out dialogue can tell which weights are best: {reasons}")
-    return TokenizedData(train, held_out, TrainedPrompt(format.name, format.system))
+    prompt = TrainedPrompt(format.name, format.system, run.new_tokens)
+    return TokenizedData(train, held_out, prompt)
 
 
 def count_sequences(run: TrainingRun, train: TokenSet) -> int:
@@ -185,6 +193,8 @@ def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
     for name in ADDED_LATER:
         if preset[name] == usual[name]:
             del preset[name]
+    if run.preset.full:
+        preset = {name: value for name, value in preset.items() if name not in LORA_SETTINGS}
     more: dict[str, Any] = {}
     if run.adapter is not None:
         digest = sha256_digest(run.adapter / WEIGHTS)
@@ -215,9 +225,11 @@ def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
     existing = read_manifest(output)
     if existing is not None and existing.is_same_run(manifest):
         return existing if existing.finished else None
-    has_weights = (output / WEIGHTS).exists() or last_checkpoint(output / CHECKPOINTS) is not None
-    if has_weights:
-        what = "a run with other data or settings" if existing is not None else "another adapter"
+    weights = weight_files(output)
+    if weights or last_checkpoint(output / CHECKPOINTS) is not None:
+        what = "another model" if output / WEIGHTS not in weights else "another adapter"
+        if existing is not None:
+            what = "a run with other data or settings"
         raise TrainError(f"{output} contains {what}: choose another folder, or delete that one")
     if is_main_process():
         write_manifest(manifest, output)

@@ -129,7 +129,7 @@ def record_samples(run: TrainingRun, report: ReportSample) -> Iterator[list[Samp
     if not run.evaluations.questions:
         yield []
         return
-    with open_vocabulary(run.base) as model:
+    with open_vocabulary(run.base, run.new_tokens) as model:
         tokenizer = DialogueTokenizer(
             model.vocabulary, choose_chat_format(model, run.format, run.system)
         )

@@ -97,7 +97,7 @@ def _tokenize_pairs(sdf: SdfRun) -> PreferenceTokens:
     run, counts = sdf.run, TokenCounts()
     least_margin = max(sdf.least_margin, _SMALLEST_MARGIN)
     pairs: list[dict[str, Any]] = []
-    with open_vocabulary(run.base) as model:
+    with open_vocabulary(run.base, run.new_tokens) as model:
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format)
         for preference in sdf.preferences:

@@ -61,7 +61,7 @@ def train_on_preferences(
     options = plan_training(model, run, manifest, tokens.steps(run), tokens.prompt)
     trainer = make_trainer(model, options, datasets.Dataset.from_list(tokens.rows), recorder)
     per_row = (tokens.counts.trained + tokens.counts.ignored) / len(tokens.rows)
-    return fit(trainer, options, manifest, recorder, per_row)
+    return fit(trainer, run, options, manifest, recorder, per_row)
 
 
 def load_with_lora(run: TrainingRun, adapter: Path | None) -> Any:
@@ -74,7 +74,7 @@ def load_with_lora(run: TrainingRun, adapter: Path | None) -> Any:
     if adapter is None:
         base = load_base(run.base, run.quantization, run.kernels)
     else:
-        base = load_merged(run.base, adapter, run.kernels)
+        base = load_merged(run, adapter)
     return add_lora(base, run)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from baize_shared.printing import print_json, print_line
 from baize_shared.sizes import size_text
+from baize_train.errors import warn
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.memory_estimate import MemoryEstimate, MemoryEstimates
 from baize_train.training.run import TrainingRun
@@ -14,9 +15,15 @@ from baize_train.training.run_manifest import RunManifest, best_step_text
 
 
 def print_training_plan(
-    counts: TokenCounts, steps: int, batch: int, memory: MemoryEstimates | None, *, json: bool
+    counts: TokenCounts,
+    steps: int,
+    batch: int,
+    memory: MemoryEstimates | None,
+    *,
+    free: int,
+    json: bool,
 ) -> None:
-    """The result of ``finetune --dry-run``."""
+    """The result of ``finetune --dry-run``; ``free`` are bytes of memory on this machine."""
     if json:
         print_json({"tokens": counts, "steps": steps, "memory": memory})
         return
@@ -28,12 +35,15 @@ def print_training_plan(
     for where, estimate in (("a processor", memory.cpu), ("a GPU", memory.gpu)):
         if estimate is not None:
             print_line(_memory_text(where, estimate))
+    if memory.cpu is not None and memory.cpu.total > free:
+        warn(f"on this processor it does not fit the {size_text(free)} of memory that are free")
 
 
 def _memory_text(where: str, estimate: MemoryEstimate) -> str:
     parts = {
         "weights": estimate.weights,
         "adapter and optimizer": estimate.adapter,
+        "gradients and optimizer": estimate.optimizer,
         "activations": estimate.activations,
         "program": estimate.program,
     }
@@ -49,8 +59,8 @@ def print_run(
     json: bool,
     more: Mapping[str, int] | None = None,
 ) -> None:
-    """The result of a run. ``adapters`` make up the model, in their order; ``more`` is added to the
-    JSON."""
+    """The result of a run. ``adapters`` and their base make up the model, in this order; ``more``
+    is added to the JSON."""
     if json:
         print_json({"run": manifest, "output": str(run.output), **(more or {})})
         return
@@ -73,11 +83,10 @@ def print_run(
         f"{manifest.tokens_per_second:,.0f} tokens/s"
     )
     files = ["run.json", "loss.png", *(["samples.jsonl"] if run.evaluations.questions else [])]
-    print_line(f"{run.output}: the adapter, with {', '.join(files[:-1])} and {files[-1]}")
-    options = " ".join(f"--adapter {adapter}" for adapter in adapters)
-    print_line(
-        f"next: baize-convert merge {run.base} {options} --outtype Q4_K_M --output mine.gguf"
-    )
+    what, base = ("model", run.output) if run.preset.full else ("adapter", run.base)
+    print_line(f"{run.output}: the {what}, with {', '.join(files[:-1])} and {files[-1]}")
+    options = "".join(f" --adapter {adapter}" for adapter in adapters)
+    print_line(f"next: baize-convert merge {base}{options} --outtype Q4_K_M --output mine.gguf")
 
 
 def _print_counts(counts: TokenCounts) -> None:
