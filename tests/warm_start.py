@@ -44,6 +44,7 @@ class Command:
     stdin: bytes
     limit: tuple[int, int] | None
     """One of ``resource.RLIMIT_...`` and its value."""
+    umask: int | None
 
 
 class WarmStart:
@@ -62,9 +63,12 @@ class WarmStart:
         *,
         stdin: bytes = b"",
         limit: tuple[int, int] | None = None,
+        umask: int | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
-        command = Command(module, arguments, dict(environment), str(Path.cwd()), stdin, limit)
+        command = Command(
+            module, arguments, dict(environment), str(Path.cwd()), stdin, limit, umask
+        )
         with tempfile.TemporaryDirectory() as name, self._one_at_a_time:
             folder = Path(name)
             (folder / "command").write_bytes(pickle.dumps(command))
@@ -133,6 +137,8 @@ def _run(folder: Path) -> None:
     if command.limit is not None:
         kind, value = command.limit
         resource.setrlimit(kind, (value, value))
+    if command.umask is not None:
+        os.umask(command.umask)
     sys.argv = [command.module, *command.arguments]
     code = 1
     try:

@@ -333,7 +333,11 @@ def test_a_model_is_imported_and_answers(smollm2: Path, tmp_path: Path, paths: P
     assert run("models", "import", str(file)).returncode == 0
     found = run_json("ask", PARIS, "--model", "my-model.q4-1", "--temperature", "0", *SHORT)
     assert found["model"] == "my-model.q4-1"
-    assert "already" in one_line(run("models", "import", str(file)))
+    assert run("models", "import", str(file)).returncode == 0, "the same import again"
+    other = tmp_path / "My Model Q4 1.gguf"
+    shutil.copyfile(smollm2, other)
+    named = ("--name", "my-model.q4-1")
+    assert "already" in one_line(run("models", "import", str(other), *named))
     assert run("models", "import", str(file), "--name", "copied", "--copy").returncode == 0
     assert (paths.models_folder / "copied.gguf").stat().st_size == file.stat().st_size
     file.unlink()

@@ -15,6 +15,7 @@ from tests.sweeps import swept
 from tests.terminal.command_uses import USES, complete
 from tests.terminal.hostile_world import World
 from tests.terminal.terminal_bytes import hostile_name
+from tests.warm_start import PROGRAMS
 
 
 def entries(*folders: Path) -> Iterator[Path]:
@@ -40,14 +41,8 @@ def test_all_that_the_commands_write_is_private(
     before = shared(tmp_path)
     written = set(entries(tmp_path))
     for words in USES:
-        subprocess.run(
-            complete(words, world, environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=environment,
-            umask=umask,
-            check=False,
-        )
+        _python, _m, program, *arguments = complete(words, world, environment)
+        PROGRAMS.run(program, arguments, environment, umask=umask)
     assert shared(tmp_path) - before == set()
     outputs = {path.name for path in set(entries(world.folder)) - written}
     merged = f"{hostile_name('Qtyped')}.gguf"

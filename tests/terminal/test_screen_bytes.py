@@ -192,6 +192,7 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
     client.wait_for("search: Qti")
 
 
+@pytest.mark.sweep  # it uses each of some 60 actions; the others below are the most exposed
 def test_every_action_writes_only_text(client: PtySession) -> None:
     others = {*ENDS_OR_LEAVES, *OF_ENDED_ANSWERS, *FIRST, *LAST}
     ids = {action.id for action in ACTIONS} - others
