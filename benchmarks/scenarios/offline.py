@@ -29,6 +29,7 @@ ELSEWHERE = "192.0.2.1"
 TOKEN = "hf_" + "t0ken" * 4
 KEY = "sk-" + "k3y" * 6
 ENTER, CTRL_Q, CTRL_S, ESCAPE, ALT_O, TAB = b"\r", b"\x11", b"\x13", b"\x1b", b"\x1bo", b"\t"
+PAUSE_S = 1.0
 QUESTION = "Name a colour."
 _INTERNET = re.compile(rb"AF_INET6?\b|sa_family=AF_NETLINK")
 TUI, CONVERT, TRAIN = ("-m", "baize_tui"), ("-m", "baize_convert"), ("-m", "baize_train")
@@ -150,6 +151,7 @@ def traced_client(home: Path) -> Figure:
             terminal.forget()
             terminal.type(keys)
             terminal.seconds_until(shown)
+            pause(terminal)
         wait_until(terminal, lambda: any(home.glob("*.md")), "no file was exported")
         terminal.type(CTRL_Q)
         wait_until(
@@ -161,6 +163,13 @@ def traced_client(home: Path) -> Figure:
         terminal.end()
         return Figure("the client connects nowhere", 1, (str(error)[:300],))
     return Figure("the client connects nowhere", 1, tuple(internet_calls(record)[:5]))
+
+
+def pause(terminal: TimedTerminal) -> None:
+    """Wait as a person does: Esc and a key right after it are one key with Alt."""
+    end = time.monotonic() + PAUSE_S
+    while (left := end - time.monotonic()) > 0:
+        terminal.read(left)
 
 
 def wait_until(terminal: TimedTerminal, condition: Callable[[], bool], failure: str) -> None:

@@ -51,10 +51,10 @@ LICENCE = "--accept-license"
 ADDED = {
     "baize-tui models pull": LICENCE,  # a script accepts so what a person accepts by typing "yes"
     "baize-tui bench": "--quick",
-    "baize-train finetune": "--steps 2 --max-length 64 --batch 2 --micro-batch 2",
+    "baize-train finetune": "--steps 2 --max-length 256 --batch 2 --micro-batch 2",
     # So small a model plays its role badly, and nearly every dialogue would be dropped for that.
     "baize-train selfchat": "--no-filter all --max-tokens 24 --turns 1 --dialogues 4",
-    "baize-train sdf": "--steps 2 --max-length 64 --batch 2 --micro-batch 2 --max-tokens 16",
+    "baize-train sdf": "--steps 2 --max-length 256 --batch 2 --micro-batch 2 --max-tokens 16",
     "baize-train publish": "--yes",
 }
 """What makes a command quick, or answers its question, at its end."""
