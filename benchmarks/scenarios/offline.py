@@ -146,7 +146,7 @@ def traced_client(home: Path) -> Figure:
             (CTRL_S, b"earch"),
             (ESCAPE, b""),
             (ALT_O, b"xport"),
-            (TAB + TAB + ENTER, b""),
+            (TAB + ENTER, b""),  # from the format to the file
         ):
             terminal.forget()
             terminal.type(keys)
