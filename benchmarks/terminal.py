@@ -42,7 +42,10 @@ class TimedTerminal:
         """Read the output that is there; return whether there was any."""
         if not select.select([self._terminal], [], [], wait_s)[0]:
             return False
-        self._written += os.read(self._terminal, 1 << 16)
+        try:
+            self._written += os.read(self._terminal, 1 << 16)
+        except OSError:  # the program has ended
+            return False
         return True
 
     def forget(self) -> None:
