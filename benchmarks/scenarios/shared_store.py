@@ -201,14 +201,14 @@ def _do_something_else(terminal: ClientTerminal, chance: random.Random, title: s
         terminal.type(F2)
         terminal.wait_for(lambda screen: "Title" in screen)
         terminal.type(b"\x15" + title.encode() + ENTER)
-        terminal.wait_for(lambda screen: "Ask something" in screen)
+        terminal.wait_for(lambda screen: "Title" not in screen)
     elif step == "search":
         terminal.type(CTRL_S)
         terminal.wait_for(lambda screen: "Search" in screen)
         terminal.type(b"question")
         terminal.read(0.5)
         terminal.type(ESCAPE)
-        terminal.wait_for(lambda screen: "Ask something" in screen)
+        terminal.wait_for(lambda screen: "Search" not in screen)
 
 
 def _wait_for_end(terminal: ClientTerminal) -> None:
