@@ -109,6 +109,7 @@ async def test_what_cannot_be_attached_loses_nothing(
 ) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         screen(pilot).prompt.insert(f"my words @{path}")
+        await pilot.pause()  # what is typed clears the status line
         screen(pilot).parts.attaching.attach(path, path)
         await wait_until(lambda: why in status(pilot), "the reason")
         assert written(pilot) == f"my words @{path}"
