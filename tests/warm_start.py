@@ -27,6 +27,7 @@ from pathlib import Path
 
 _ENVIRONMENT = dict(os.environ)
 """That of the test run: the one of the test that starts the process is gone after it."""
+_INHERITED_LIMITS = (resource.RLIMIT_DATA, resource.RLIMIT_FSIZE, resource.RLIMIT_NOFILE)
 _PIPE_HOLDS = 60_000
 """Fewer bytes than a pipe takes before somebody reads it."""
 
@@ -42,8 +43,8 @@ class Command:
     folder: str
     """The working folder."""
     stdin: bytes
-    limit: tuple[int, int] | None
-    """One of ``resource.RLIMIT_...`` and its value."""
+    limits: Mapping[int, tuple[int, int]]
+    """Soft and hard limits by ``resource.RLIMIT_...``."""
     umask: int | None
 
 
@@ -66,9 +67,12 @@ class WarmStart:
         umask: int | None = None,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
-        command = Command(
-            module, arguments, dict(environment), str(Path.cwd()), stdin, limit, umask
-        )
+        # As a child of this process would have them.
+        limits = {kind: resource.getrlimit(kind) for kind in _INHERITED_LIMITS}
+        if limit is not None:
+            limits[limit[0]] = (limit[1], limit[1])
+        cwd = str(Path.cwd())
+        command = Command(module, arguments, dict(environment), cwd, stdin, limits, umask)
         with tempfile.TemporaryDirectory() as name, self._one_at_a_time:
             folder = Path(name)
             (folder / "command").write_bytes(pickle.dumps(command))
@@ -134,9 +138,8 @@ def _run(folder: Path) -> None:
     for name, descriptor in (("output", 1), ("errors", 2)):
         os.dup2(os.open(folder / name, os.O_WRONLY | os.O_CREAT, 0o600), descriptor)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if command.limit is not None:
-        kind, value = command.limit
-        resource.setrlimit(kind, (value, value))
+    for kind, values in command.limits.items():
+        resource.setrlimit(kind, values)
     if command.umask is not None:
         os.umask(command.umask)
     sys.argv = [command.module, *command.arguments]
