@@ -37,6 +37,7 @@ NOT_RUN = {
     ".venv/bin/python -m pytest": "the tests, inside of the tests",
     "python -m tests.translation.update_catalogs": "writes the catalogs of this checkout",
     "python -X importtime": "a figure of a decision, which nothing depends on",
+    "python benchmarks/torture.py": "hours; tests/test_torture.py runs a part of each scenario",
     "python -m timeit": "a figure of a decision, which nothing depends on",
     "ollama create": "needs Ollama; tests/chat/test_ollama.py compares the prompts",
     "vllm": "needs a GPU; tests/train/test_collecting.py answers such batches",
