@@ -146,8 +146,9 @@ def test_a_killed_collection_continues_with_the_missing_dialogues(
     records = read_records(output)
     assert records[: len(kept)] == kept
     assert len({record["meta"]["key"] for record in records}) == len(records) == len(WORDS)
-    # Only the missing dialogues are requested: five calls each.
-    assert len(server.requests) - before == 5 * (len(WORDS) - len(kept))
+    # Only the missing dialogues are requested: five calls each. The server may have read the last
+    # two requests of the killed process after it was counted.
+    assert 0 <= len(server.requests) - before - 5 * (len(WORDS) - len(kept)) <= 2
     assert run(*arguments).returncode == 0
     assert read_records(output) == records
 
