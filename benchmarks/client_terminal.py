@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pty
+import random
 import re
 import select
 import struct
@@ -110,6 +111,10 @@ class ClientTerminal:
             keys = keys[os.write(self._master, keys[:512]) :]
             self.read(0.002)
 
+    def ask(self, question: str) -> None:
+        """Send a message."""
+        self.type(question.encode() + ENTER)
+
     def close(self) -> None:
         """Close the window, if it is still open."""
         if self._master >= 0:
@@ -176,6 +181,20 @@ def wait_for_end(terminal: ClientTerminal, limit_s: float) -> tuple[bool, int | 
 
 def is_ready(screen: str) -> bool:
     return "moderated" in screen and "loading" not in screen
+
+
+def bring_to_load(terminal: ClientTerminal, chance: random.Random) -> None:
+    """Wait for a random time while the model is loaded, often with a question that waits for it."""
+    terminal.wait_for(lambda screen: "loading" in screen or is_ready(screen))
+    if chance.random() < 0.5:
+        terminal.ask(QUESTION)
+    terminal.read(chance.uniform(0.0, 0.5))
+
+
+def bring_to_prefill(terminal: ClientTerminal, question: str) -> None:
+    """Paste and send a long ``question``, and wait until it is read."""
+    terminal.type(b"\x1b[200~" + question.encode() + b"\x1b[201~" + ENTER)
+    terminal.wait_for(lambda screen: "reading the prompt" in screen or "answering" in screen)
 
 
 def shown_answer(lines: list[str]) -> list[str]:

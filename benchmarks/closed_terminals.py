@@ -36,10 +36,11 @@ from benchmarks.client_terminal import (
     CTRL_O,
     CTRL_Q,
     CTRL_Z,
-    ENTER,
     LONG_QUESTION,
     QUESTION,
     ClientTerminal,
+    bring_to_load,
+    bring_to_prefill,
     client_processes,
     is_ready,
     kill_all,
@@ -87,19 +88,15 @@ def bring_to_moment(moment: Moment, terminal: ClientTerminal, chance: random.Ran
         terminal.read(chance.uniform(0.0, 1.2))
         return
     if moment == "load":
-        terminal.wait_for(lambda screen: "loading" in screen or is_ready(screen))
-        if chance.random() < 0.5:  # a question may come before the model is loaded
-            terminal.type(QUESTION.encode() + ENTER)
-        terminal.read(chance.uniform(0.0, 0.3))
+        bring_to_load(terminal, chance)
         return
     terminal.wait_for(is_ready)
     if moment == "prefill":
-        terminal.type(b"\x1b[200~" + LONG_QUESTION.encode() + b"\x1b[201~" + ENTER)
-        terminal.wait_for(lambda screen: "reading the prompt" in screen or "answering" in screen)
+        bring_to_prefill(terminal, LONG_QUESTION)
         terminal.read(chance.uniform(0.0, 1.5))
         return
     if moment == "streaming" or chance.random() < 0.5:
-        terminal.type(QUESTION.encode() + ENTER)
+        terminal.ask(QUESTION)
         terminal.wait_for(lambda screen: "answering" in screen or "tokens/s" in screen)
         terminal.read(chance.uniform(0.0, 3.0))
     if moment == "dialog":

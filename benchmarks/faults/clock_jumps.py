@@ -6,7 +6,7 @@ import json
 import random
 
 from benchmarks.faults.commands import Use
-from benchmarks.faults.outcome import examine_failure
+from benchmarks.faults.outcome import examine_failure, wait_for
 from benchmarks.faults.trials import Trials
 
 _STEPS = 4
@@ -50,7 +50,7 @@ def _ask(machine: Trials, question: str, session: str | None) -> str | None:
         "baize-tui ask",
         lambda _: (question, "--model", model, "--max-tokens", "4", *chosen),
     )
-    ended = machine.start(use).wait()
+    ended = wait_for(machine.start(use))
     problem = examine_failure(ended)
     if problem is None and ended.code:
         problem = f"exit code {ended.code}: {ended.errors[-200:]!r}"
@@ -59,7 +59,7 @@ def _ask(machine: Trials, question: str, session: str | None) -> str | None:
 
 def _json(machine: Trials, command: str, *arguments: str) -> dict[str, list[dict[str, str]]]:
     use = Use(f"baize-tui {command}", lambda _: (*arguments, "--json"))
-    ended = machine.start(use).wait()
+    ended = wait_for(machine.start(use))
     assert ended.code == 0, ended.errors
     result: dict[str, list[dict[str, str]]] = json.loads(ended.output)
     return result

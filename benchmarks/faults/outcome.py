@@ -7,24 +7,49 @@ import hashlib
 import json
 import re
 import sqlite3
+import subprocess
 import time
 import tomllib
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from gguf import GGUFReader
 from safetensors import safe_open
 
-from benchmarks.faults.warm_programs import Ended
 from benchmarks.faults.world import QUESTION, World
+from tests.warm_start import RunningCommand
 
+PATIENCE_S = 600.0
+"""How long a command may take."""
 _ENDS_WITHIN_S = 10.0
 """How long its processes may take to end after it."""
 _UNFINISHED = re.compile(r"\.partial$|\.incomplete$|\.lock$|-wal$|-shm$|-journal$|^\.")
 """Names of files that say themselves that they are not complete, or not for people."""
 _PROGRESS = re.compile("[━╌]")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended."""
+
+    code: int | None
+    """None if it took too long and was killed; minus the signal if one ended it."""
+    output: str
+    errors: str
+
+
+def wait_for(running: RunningCommand, limit_s: float = PATIENCE_S) -> Ended:
+    """The end of a command, which is killed after ``limit_s`` seconds."""
+    code: int | None = None
+    try:
+        done = running.wait(limit_s)
+        code, output, errors = done.returncode, done.stdout, done.stderr
+    except subprocess.TimeoutExpired as late:
+        output, errors = late.stdout or b"", late.stderr or b""
+    return Ended(code, output.decode("utf-8", "replace"), errors.decode("utf-8", "replace"))
 
 
 def examine_failure(ended: Ended) -> str | None:

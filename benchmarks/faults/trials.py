@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
+from benchmarks.faults.capabilities import drop_capabilities
 from benchmarks.faults.commands import WRITING, Use
 from benchmarks.faults.injection import Injection, compile_library
 from benchmarks.faults.outcome import (
+    Ended,
     effect,
     examine_effect,
     examine_failure,
     examine_files,
     examine_processes,
+    wait_for,
 )
-from benchmarks.faults.warm_programs import Ended, RunningProgram, WarmPrograms
 from benchmarks.faults.world import World, build_world, make_template, put_back, servers
+from tests.warm_start import PROGRAM_MODULES, TRAINING_MODULES, RunningCommand, WarmStart
 
 _REASON = re.compile(
     "no space|quota|input/output|disk i/o|read-only|permission|writing to it", re.IGNORECASE
 )
+LIBRARIES = ("gguf", "huggingface_hub", "numpy", "safetensors", "tokenizers")
+"""What commands import later; all of them have the same environment here."""
 Broken = Callable[[], bool]
 """Whether the fault was met."""
 
@@ -36,8 +43,11 @@ class Trials:
         self.injection = Injection(compile_library(folder), folder / "control", world.folder)
         self.template = make_template(world)
         self._environment = {**environment, **self.injection.environment}
+        # The home marks the processes of the programs; the warm ones go on after them.
+        unmarked = {**os.environ, **self._environment, "BAIZE_HOME": ""}
         self._programs = {
-            slow: WarmPrograms(self._environment, world.made) for slow in (False, True)
+            slow: WarmStart(*modules, environment=unmarked)
+            for slow, modules in ((False, PROGRAM_MODULES + LIBRARIES), (True, TRAINING_MODULES))
         }
         self._effects: dict[str, Counter[str]] = {}
         self.met: Counter[str] = Counter()
@@ -48,11 +58,17 @@ class Trials:
             programs.close()
         self.injection.close()
 
-    def start(self, use: Use, without: Sequence[int] = ()) -> RunningProgram:
+    def start(self, use: Use, without: Sequence[int] = ()) -> RunningCommand:
         """Start a use, without some capabilities of root."""
-        command = use.process(self.world, self._environment)
-        programs = self._programs[use.slow]
-        return programs.start(command, typed=use.text, without=without)
+        _python, _m, module, *arguments = use.process(self.world, self._environment)
+        return self._programs[use.slow].start(
+            module,
+            arguments,
+            self._environment,
+            cwd=self.world.made,
+            stdin=use.text.encode(),
+            prepare=partial(drop_capabilities, without) if without else None,
+        )
 
     def begin(self) -> None:
         """Put the world back."""
@@ -66,7 +82,7 @@ class Trials:
         use = WRITING[name]
         self.begin()
         with fault as was_met:
-            ended = self.start(use, without).wait()
+            ended = wait_for(self.start(use, without))
             met = was_met()
         self.met[name] += met
         problem = examine_failure(ended) or self._check_end(name, use, ended, met)
@@ -92,7 +108,7 @@ class Trials:
 
     def check_again(self, name: str, use: Use) -> str | None:
         """Run the use where it failed before; what breaks, or None."""
-        again = self.start(use).wait()
+        again = wait_for(self.start(use))
         problem = examine_failure(again) or self.examine_world()
         problem = problem or examine_effect(self.world, self.effect(name))
         # A command may also say that its work was done before.
@@ -104,7 +120,7 @@ class Trials:
             aside = self.world.folder.with_name("aside")
             self.world.folder.rename(aside)
             self.begin()
-            ended = self.start(WRITING[name]).wait()
+            ended = wait_for(self.start(WRITING[name]))
             assert ended.code == 0, f"{name} does not work: {ended.errors[-300:]!r}"
             self._effects[name] = effect(self.world)
             put_back(self.world, aside)

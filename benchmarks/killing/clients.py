@@ -8,6 +8,7 @@ import random
 import re
 import signal
 import time
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, get_args
@@ -22,6 +23,8 @@ from benchmarks.client_terminal import (
     PATIENCE_S,
     QUESTION,
     ClientTerminal,
+    bring_to_load,
+    bring_to_prefill,
     client_processes,
     is_ready,
     kill_all,
@@ -77,7 +80,7 @@ class WatchedTerminal(ClientTerminal):
                     self.drafts.setdefault(word, now)
 
     def ask(self, question: str) -> None:
-        self.type(question.encode() + ENTER)
+        super().ask(question)
         self._asked = (*self._asked, f"▌ {question[:20]}")
 
     def write(self, chance: random.Random, longest_s: float) -> None:
@@ -105,8 +108,7 @@ def _run_killed_client(case: Case) -> Outcome:
     chance, outcome = random.Random(case.number), Outcome()
     moment = MOMENTS[case.number % len(MOMENTS)]
     _settings(case, 400)
-    terminal = WatchedTerminal(case)
-    try:
+    with _watched(case, moment, outcome) as terminal:
         _bring_to(moment, terminal, case, chance)
         at = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
@@ -117,13 +119,21 @@ def _run_killed_client(case: Case) -> Outcome:
         outcome.failures += store_problems(case.home)
         _check_words(outcome, terminal, stored_letters(case.home), at)
         outcome.failures += _open_again(case)
+    return outcome
+
+
+@contextlib.contextmanager
+def _watched(case: Case, moment: Moment, outcome: Outcome) -> Iterator[WatchedTerminal]:
+    """A client whose processes end with the block; what fails is noted in ``outcome``."""
+    terminal = WatchedTerminal(case)
+    try:
+        yield terminal
     except AssertionError as error:
         outcome.failures.append(str(error))
     finally:
         terminal.close()
         kill_all(case.home)
     outcome.failures = [f"{moment}: {failure}" for failure in outcome.failures]
-    return outcome
 
 
 def _settings(case: Case, max_tokens: int) -> None:
@@ -137,15 +147,11 @@ def _bring_to(moment: Moment, terminal: WatchedTerminal, case: Case, chance: ran
         terminal.read(chance.uniform(0.0, 1.5))
         return
     if moment == "load":
-        terminal.wait_for(lambda screen: "loading" in screen or is_ready(screen))
-        if chance.random() < 0.5:  # a question may come before the model is loaded
-            terminal.ask(QUESTION)
-        terminal.read(chance.uniform(0.0, 0.5))
+        bring_to_load(terminal, chance)
         return
     terminal.wait_for(is_ready)
     if moment == "prefill":
-        terminal.type(b"\x1b[200~" + LONG_QUESTION.encode() + b"\x1b[201~" + ENTER)
-        terminal.wait_for(lambda screen: "reading the prompt" in screen or "answering" in screen)
+        bring_to_prefill(terminal, LONG_QUESTION)
         terminal.read(chance.uniform(0.0, 2.0))
     elif moment == "streaming":
         terminal.ask(QUESTION)
@@ -236,26 +242,19 @@ def _run_killed_worker(case: Case) -> Outcome:
     chance, outcome = random.Random(case.number), Outcome()
     moment = WORKER_MOMENTS[case.number % len(WORKER_MOMENTS)]
     _settings(case, 150)
-    terminal = WatchedTerminal(case)
-    try:
+    with _watched(case, moment, outcome) as terminal:
         terminal.wait_for(lambda _: bool(_workers(case)))
         _bring_to(moment, terminal, case, chance)
         at, terminal.watches = time.monotonic(), False  # notices follow
         for worker in _workers(case):
             with contextlib.suppress(psutil.NoSuchProcess):
                 worker.kill()
-        asked = moment not in ("load",) or bool(stored_messages(case.home))
+        asked = moment != "load" or bool(stored_messages(case.home))
         terminal.wait_for(lambda screen: is_ready(screen) and (not asked or _all_ended(case)))
         _check_words(outcome, terminal, stored_letters(case.home), at, most_lost_s=0.0)
         outcome.failures += _ask_and_quit(terminal, case)
         outcome.failures += store_problems(case.home)
         outcome.failures += case.leftovers()
-    except AssertionError as error:
-        outcome.failures.append(str(error))
-    finally:
-        terminal.close()
-        kill_all(case.home)
-    outcome.failures = [f"{moment}: {failure}" for failure in outcome.failures]
     return outcome
 
 

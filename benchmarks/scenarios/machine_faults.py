@@ -24,7 +24,7 @@ from benchmarks.closed_terminals import run_case
 from benchmarks.faults.clock_jumps import check_order
 from benchmarks.faults.commands import WRITING
 from benchmarks.faults.injection import NoCompiler
-from benchmarks.faults.outcome import examine_failure
+from benchmarks.faults.outcome import examine_failure, wait_for
 from benchmarks.faults.resizes import check_resizes
 from benchmarks.faults.trials import Broken, Trials, trials
 from benchmarks.scenarios.figures import Figure, Options, examine
@@ -183,7 +183,7 @@ def _check_signal(machine: Trials, name: str, chosen: str, chance: random.Random
     if chosen == "SIGTSTP":
         time.sleep(_STOPPED_S)
         running.signal(signal.SIGCONT)
-    ended = running.wait()
+    ended = wait_for(running)
     machine.met[name] += met
     said = f"[{ended.errors[-200:]!r}]"
     if ended.code in _ENDINGS.get(chosen, ()):

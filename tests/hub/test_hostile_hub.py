@@ -6,6 +6,7 @@ import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def run(hostile: HostileHub, tmp_path: Path) -> Run:
                 program,
                 list(map(str, arguments)),
                 {**kept, **environment},
-                limit=(resource.RLIMIT_DATA, memory),
+                prepare=partial(resource.setrlimit, resource.RLIMIT_DATA, (memory, memory)),
             )
         )
         written = {path.name for path in tmp_path.iterdir()} - {"home"}

@@ -45,7 +45,8 @@ def test_an_unexpected_exception_is_one_line_and_its_traceback_is_in_the_log(
     log = home / "logs" / "baize-convert.log"
     assert captured.out == ""
     assert captured.err.count("\n") == 1
-    assert f"unexpected error: {type(error).__name__}" in captured.err
+    reason = ": " if str(error) else "; "
+    assert f"unexpected error: {type(error).__name__}{reason}" in captured.err
     assert str(log) in captured.err
     assert "\x1b" not in captured.err
     assert "Traceback (most recent call last)" in log.read_text()

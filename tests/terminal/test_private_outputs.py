@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -42,7 +43,7 @@ def test_all_that_the_commands_write_is_private(
     written = set(entries(tmp_path))
     for words in USES:
         _python, _m, program, *arguments = complete(words, world, environment)
-        PROGRAMS.run(program, arguments, environment, umask=umask)
+        PROGRAMS.run(program, arguments, environment, prepare=partial(os.umask, umask))
     assert shared(tmp_path) - before == set()
     outputs = {path.name for path in set(entries(world.folder)) - written}
     merged = f"{hostile_name('Qtyped')}.gguf"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
 import sys
+from functools import partial
 
 from tests.warm_start import PROGRAMS, TRAINING, as_text
 
@@ -26,7 +28,8 @@ def run(
     needs_pytorch = words[0] in WITH_PYTORCH
     if not needs_pytorch or platform.system() == "Linux":
         warm = TRAINING if needs_pytorch else PROGRAMS
-        done = warm.run("baize_train", words, _complete(environment), limit=limit)
+        prepare = None if limit is None else partial(resource.setrlimit, limit[0], (limit[1],) * 2)
+        done = warm.run("baize_train", words, _complete(environment), prepare=prepare)
         return as_text(done)
     if limit is None:
         process = spawn(*arguments, **environment)

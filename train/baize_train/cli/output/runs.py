@@ -36,7 +36,7 @@ def print_training_plan(
         if estimate is not None:
             print_line(_memory_text(where, estimate))
     if memory.cpu is not None and memory.cpu.total > free:
-        warn(f"on this processor it does not fit the {size_text(free)} of memory that are free")
+        warn(f"on this processor it needs more than the free memory, {size_text(free)}")
 
 
 def _memory_text(where: str, estimate: MemoryEstimate) -> str:
