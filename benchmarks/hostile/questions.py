@@ -14,6 +14,7 @@ from pathlib import Path
 from benchmarks.hostile.sandbox import Sandbox
 from benchmarks.hostile.servers import answering
 from benchmarks.hostile.subjects import Subject, Use
+from tests.chat.pdf_files import pdf_of
 from tests.convert.hostile.mutations import mutate_bytes, mutate_json, mutate_text
 from tests.engine.remote.streaming_server import stream
 
@@ -106,21 +107,8 @@ def _pdf(rng: random.Random) -> bytes:
         filters = b"/Filter /FlateDecode "
     kids = rng.choice((b"[3 0 R]", b"[2 0 R]", b"[3 0 R]", b"[" + b"3 0 R " * 3_000 + b"]"))
     count = rng.choice((b"1", b"1", b"999999999", b"-1"))
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids " + kids + b" /Count " + count + b" >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R /Resources "
-        b"<< /Font << /F1 5 0 R >> >> >>",
-        b"<< " + filters + b"/Length %d >>\nstream\n" % len(content) + content + b"\nendstream",
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    raw, places = b"%PDF-1.4\n", []
-    for number, value in enumerate(objects, 1):
-        places.append(len(raw))
-        raw += b"%d 0 obj\n" % number + value + b"\nendobj\n"
-    table = len(raw)
-    raw += b"xref\n0 6\n0000000000 65535 f \n" + b"".join(b"%010d 00000 n \n" % at for at in places)
-    raw += b"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % table
+    stream = b"<< " + filters + b"/Length %d >>\nstream\n" % len(content) + content + b"\nendstream"
+    raw = pdf_of(stream, kids, count)
     return raw if rng.random() < 0.5 else mutate_bytes(rng, raw)
 
 

@@ -25,6 +25,7 @@ from baize_tui.chat.attachments.text_decoding import decode_text
 from baize_tui.output_forms import OutputForm
 from baize_tui.store.draft_parts import as_written, message_parts
 from baize_tui.store.records import Message, Paste, parts_text
+from tests.chat.pdf_files import pdf
 
 
 async def words(text: str) -> int:
@@ -34,26 +35,6 @@ async def words(text: str) -> int:
 async def attach(path: str, folder: Path, room: int = 1000) -> tuple[str, tuple[str, ...]]:
     fitted = await fit_files(read_files(path, folder), room, words)
     return fitted.text, fitted.notes
-
-
-def pdf(text: str) -> bytes:
-    """A PDF with one page."""
-    content = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
-        b"/Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(content), content),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    out, places = b"%PDF-1.4\n", []
-    for number, each in enumerate(objects, 1):
-        places.append(len(out))
-        out += b"%d 0 obj\n%s\nendobj\n" % (number, each)
-    table = b"".join(b"%010d 00000 n \n" % place for place in places)
-    trailer = b"trailer << /Size 6 /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF" % len(out)
-    return out + b"xref\n0 6\n0000000000 65535 f \n" + table + trailer
 
 
 def word(text: str) -> bytes:

@@ -13,9 +13,11 @@ from safetensors.numpy import save_file
 from baize_tui.catalog.recipes import read_recipe
 from baize_tui.catalog.shipped import shipped_models
 from tests.chat import foreign_exports
+from tests.chat.pdf_files import pdf
 from tests.train.self_talk import WORDS
 
 BASE = "huggyllama/llama-7b"
+SMALL = "HuggingFaceTB/SmolLM2-135M-Instruct"
 LORAS = ("project-baize/baize-lora-7B", "project-baize/baize-healthcare-lora-7B", "owner/lora")
 READY_MADE = ("llama-3.1-8b", "llama-3.2-1b", "llama-3.2-3b")
 """Recipes of a GGUF that is downloaded as it is."""
@@ -38,6 +40,7 @@ def write_files(folder: Path, model: Path, checkpoint: Path) -> None:
     (folder / "ggufs" / "mine.gguf").write_bytes(model.read_bytes())
     (folder / "ggufs" / "README.md").write_text("---\nlicense: apache-2.0\n---\nMine.\n")
     (folder / "llama-7b").symlink_to(checkpoint)
+    _write_base_model(folder / "base-model", checkpoint)
     write_lora_folder(folder / "my-lora", BASE)
     _write_texts(folder)
     _write_corpora(folder)
@@ -47,9 +50,23 @@ def write_files(folder: Path, model: Path, checkpoint: Path) -> None:
     (folder / "backups").mkdir()
 
 
+def _write_base_model(folder: Path, checkpoint: Path) -> None:
+    """The model with other names for the tokens of its turns, as one that was never taught any."""
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        if file.suffix == ".json":
+            text = file.read_text("utf-8")
+            renamed = text.replace("<|im_start|>", "<|extra_1|>").replace(
+                "<|im_end|>", "<|extra_2|>"
+            )
+            (folder / file.name).write_text(renamed, "utf-8")
+        elif file.suffix == ".safetensors":
+            (folder / file.name).symlink_to(file)
+
+
 def hub_folders(folder: Path, model: Path, checkpoint: Path) -> dict[str, Path]:
     """The repositories of a hub, below ``folder``: those of the recipes, and of the examples."""
-    folders = {BASE: checkpoint, "owner/model": checkpoint}
+    folders = dict.fromkeys((BASE, SMALL, "owner/model"), checkpoint)
     for name in LORAS:
         folders[name] = write_lora_folder(folder / name, BASE)
     for name in READY_MADE:
@@ -92,7 +109,7 @@ def _write_texts(folder: Path) -> None:
     (folder / "person.json").write_text(json.dumps(PERSON))
     (folder / "src").mkdir()
     (folder / "src" / "add.py").write_text("def add(a, b):\n    return a + b\n")
-    (folder / "design.pdf").write_bytes(_pdf("Two modules, one file each."))
+    (folder / "design.pdf").write_bytes(pdf("Two modules, one file each."))
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
     subprocess.run(["git", "add", "notes.txt"], cwd=folder, check=True)
     (folder / "notes.txt").write_text("The meeting is on Friday at 11.\n")
@@ -119,27 +136,3 @@ def _write_corpora(folder: Path) -> None:
     (folder / "old.json").write_text(json.dumps(sharegpt))
     rows = "".join(f"{question},{answer}\n" for (_, question), (_, answer) in dialogues)
     (folder / "faq.csv").write_text(f"Frage,Antwort\n{rows}")
-
-
-def _pdf(text: str) -> bytes:
-    """A page with one line."""
-    stream = f"BT /F1 12 Tf 72 720 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-        b" /Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-    ]
-    written, offsets = b"%PDF-1.4\n", []
-    for number, content in enumerate(objects, 1):
-        offsets.append(len(written))
-        written += b"%d 0 obj\n%s\nendobj\n" % (number, content)
-    table = b"".join(b"%010d 00000 n \n" % offset for offset in offsets)
-    start = len(written)
-    written += b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, table)
-    return written + b"trailer << /Size %d /Root 1 0 R >>\nstartxref\n%d\n%%%%EOF\n" % (
-        len(objects) + 1,
-        start,
-    )

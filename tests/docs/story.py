@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from baize_tui.paths import project_paths
 from baize_tui.store.conversations import Store
 from tests.docs.shell_lines import commands
+from tests.serving.server_process import run_server
 from tests.terminal.pty_session import CTRL_Q, ENTER, PtySession, has_answered
 
 SESSION = "3f2a"
@@ -41,7 +41,7 @@ class Story:
     values: Mapping[str, str]
     added: Mapping[str, str]
     environment: dict[str, str] = field(default_factory=dict)
-    _served: subprocess.Popen[str] | None = None
+    _served: ExitStack = field(default_factory=ExitStack)
     _addresses: dict[str, str] = field(default_factory=dict)
 
     def run(self, text: str) -> None:
@@ -115,41 +115,19 @@ class Story:
 
     def _serve(self, line: str) -> None:
         self.end_server()
-        self._served = subprocess.Popen(
-            ["bash", "-c", f"exec {line} --port 0 --json"],
-            cwd=self.folder,
-            env=self._variables,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        served = self._printed_object()
-        host = served["url"].partition("//")[2].partition("/")[0]
+        command = ["bash", "-c", f"exec {line} --port 0 --json"]
+        printed = self._served.enter_context(
+            run_server(command, self._variables, self.folder)
+        ).printed
+        host = printed["url"].partition("//")[2].partition("/")[0]
         self._addresses = {
-            "127.0.0.1:8080=TOKEN": f"{host}={served.get('token', '')}",
+            "127.0.0.1:8080=TOKEN": f"{host}={printed.get('token', '')}",
             "127.0.0.1:8080": host,
         }
 
-    def _printed_object(self) -> dict[str, Any]:
-        assert self._served is not None
-        assert self._served.stdout is not None
-        printed = ""
-        while not printed.endswith("}\n"):
-            line = self._served.stdout.readline()
-            assert line, self._served.stderr and self._served.stderr.read()
-            printed += line
-        result: dict[str, Any] = json.loads(printed)
-        return result
-
     def end_server(self) -> None:
-        """Interrupt the server as Ctrl-C does."""
-        if self._served is None:
-            return
-        self._served.send_signal(signal.SIGINT)
-        _, errors = self._served.communicate()
-        assert "Traceback" not in errors, errors
-        self._served = None
+        """Interrupt the server, if one runs."""
+        self._served.close()
 
     def __enter__(self) -> Self:
         return self

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -116,7 +117,9 @@ def reason_not_to_run(line: Line) -> str | None:
 def reply(messages: list[dict[str, str]]) -> str:
     """Judges answers, or talks."""
     shown = re.findall(r"\[Begin of answer \d+\]\n(.*?)\n\[End", messages[-1]["content"], re.S)
-    return " ".join(str(1 + len(answer) % 100) for answer in shown) or talk(messages)
+    return " ".join(str(1 + zlib.crc32(answer.encode()) % 100) for answer in shown) or talk(
+        messages
+    )
 
 
 @contextmanager

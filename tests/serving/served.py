@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -14,6 +11,7 @@ from dataclasses import dataclass
 import openai
 
 from baize_shared.server_address import parse_address
+from tests.serving.server_process import run_server
 
 
 @dataclass(frozen=True)
@@ -47,27 +45,6 @@ class Served:
 @contextmanager
 def serve(*arguments: str, environment: Mapping[str, str] = {}) -> Iterator[Served]:
     """Run ``serve`` on a free port until the block ends, then interrupt it as Ctrl-C does."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "baize_tui", "serve", "--port", "0", "--json", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={**os.environ, **environment},
-    )
-    try:
-        yield Served(process, **json.loads(_object(process)))
-    finally:
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate()
-        assert b"Traceback" not in errors, errors
-
-
-def _object(process: subprocess.Popen[bytes]) -> bytes:
-    """The JSON object that the process prints."""
-    assert process.stdout is not None
-    printed = b""
-    while not printed.endswith(b"}\n"):
-        line = process.stdout.readline()
-        assert line, process.stderr and process.stderr.read()
-        printed += line
-    return printed
+    command = [sys.executable, "-m", "baize_tui", "serve", "--port", "0", "--json", *arguments]
+    with run_server(command, environment) as server:
+        yield Served(server.process, **server.printed)
