@@ -9,6 +9,8 @@ from gguf import GGUFWriter
 
 SMOLLM2_QUERIES = {f"blk.{layer}.attn_q.weight": (576, 576) for layer in range(30)}
 """Rows and columns of what a LoRA on the real model's queries changes."""
+SHALLOW_QUERIES = dict(list(SMOLLM2_QUERIES.items())[:4])
+"""The same of its first four layers."""
 
 
 def write_lora(

@@ -38,9 +38,11 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def drafting(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
+def drafting(shallow_smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     """The real model, which guesses its own tokens."""
-    engine = LlamaEngine(Load(0, str(smollm2), context=1024, draft=str(smollm2), threads=2), abort)
+    engine = LlamaEngine(
+        Load(0, str(shallow_smollm2), context=1024, draft=str(shallow_smollm2), threads=2), abort
+    )
     engine.warm_up()
     assert engine.loaded.draft_problem == ""
     yield engine
@@ -142,9 +144,11 @@ def test_it_stops_with_the_answer(drafting: LlamaEngine, abort: AbortFlag) -> No
 
 @pytest.mark.usefixtures("eager")
 def test_a_draft_model_that_fails_is_reported_once_and_left_out(
-    smollm2: Path, abort: AbortFlag, monkeypatch: pytest.MonkeyPatch
+    shallow_smollm2: Path, abort: AbortFlag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = LlamaEngine(Load(0, str(smollm2), context=512, draft=str(smollm2)), abort)
+    engine = LlamaEngine(
+        Load(0, str(shallow_smollm2), context=512, draft=str(shallow_smollm2)), abort
+    )
 
     def fail(*_: object) -> None:
         raise EngineError("out of memory")
@@ -162,15 +166,17 @@ def test_a_draft_model_that_fails_is_reported_once_and_left_out(
 
 
 def test_a_file_that_cannot_guess_is_left_out_with_one_line(
-    smollm2: Path, abort: AbortFlag, tmp_path: Path
+    shallow_smollm2: Path, abort: AbortFlag, tmp_path: Path
 ) -> None:
     other = convert_folder(random_folder(tmp_path / "other", **TINY), "F16", tmp_path / "o.gguf")
     assert other is not None
-    files = {name: file for name, (file, _) in broken_files(tmp_path / "broken", smollm2).items()}
+    files = {
+        name: file for name, (file, _) in broken_files(tmp_path / "broken", shallow_smollm2).items()
+    }
     files |= {name: file for name, (file, _) in other_files(tmp_path / "kinds").items()}
     files |= {"vocabulary": tmp_path / "o.gguf", "missing": tmp_path / "missing.gguf"}
     for name, file in files.items():
-        engine = LlamaEngine(Load(0, str(smollm2), context=256, draft=str(file)), abort)
+        engine = LlamaEngine(Load(0, str(shallow_smollm2), context=256, draft=str(file)), abort)
         problem = engine.loaded.draft_problem
         assert problem.startswith("no draft model is used: "), name
         assert "\n" not in problem
@@ -182,7 +188,7 @@ def test_a_file_that_cannot_guess_is_left_out_with_one_line(
 
 @pytest.mark.parametrize(("padding", "accepted"), [(0, True), (100, True), (200, False)])
 def test_a_vocabulary_may_be_padded(
-    padding: int, accepted: bool, smollm2_folder: Path, smollm2: Path, tmp_path: Path
+    padding: int, accepted: bool, smollm2_folder: Path, shallow_smollm2: Path, tmp_path: Path
 ) -> None:
     """Sizes of one family often differ by tokens that do not exist."""
     config = json.loads((smollm2_folder / "config.json").read_text())
@@ -193,7 +199,7 @@ def test_a_vocabulary_may_be_padded(
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_bytes((smollm2_folder / name).read_bytes())
     convert_folder(folder, "F16", tmp_path / "small.gguf")
-    load = Load(0, str(smollm2), context=256, draft=str(tmp_path / "small.gguf"))
+    load = Load(0, str(shallow_smollm2), context=256, draft=str(tmp_path / "small.gguf"))
     engine = LlamaEngine(load, AbortFlag())
     assert bool(engine.loaded.draft) == accepted, engine.loaded.draft_problem
     plain = answer(engine, draft=False, max_tokens=12)
@@ -206,28 +212,28 @@ def test_a_vocabulary_may_be_padded(
 
 @pytest.mark.parametrize("phase", ["loading", "warming-up", "prefilling", "decoding"])
 async def test_the_draft_model_is_given_up_before_anything_else(
-    phase: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"SIGSEGV {phase} full draft")
     async with opened(paths) as (engine, notices):
-        await engine.load(ModelSpec(str(smollm2), context=512, draft=str(smollm2)))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512, draft=str(shallow_smollm2)))
         text, end = await story(engine)
         assert text == end.text
         assert end.stats.completion_tokens == 40
         (notice,) = notices
         assert "SIGSEGV" in notice
-        assert f"the draft model {smollm2} is not used any more" in notice
+        assert f"the draft model {shallow_smollm2} is not used any more" in notice
         assert engine.profile.name == "full"
         assert (await story(engine, 4))[1].text
         assert len(notices) == 1
 
 
 async def test_a_crash_that_has_another_cause_is_survived_too(
-    paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "SIGSEGV decoding full")
     async with opened(paths) as (engine, notices):
-        await engine.load(ModelSpec(str(smollm2), context=512, draft=str(smollm2)))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512, draft=str(shallow_smollm2)))
         text, end = await story(engine)
         assert text == end.text
         assert engine.profile.name != "full"

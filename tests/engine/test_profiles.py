@@ -155,11 +155,11 @@ CRASHES = [
 
 @pytest.mark.parametrize(("signal", "phase"), CRASHES)
 async def test_a_crash_is_survived_and_remembered(
-    signal: str, phase: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    signal: str, phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"{signal} {phase} full")
     async with opened(paths) as (engine, notices):
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         text, end = await story(engine)
         assert text == end.text
         assert end.stats.completion_tokens == 40
@@ -168,7 +168,7 @@ async def test_a_crash_is_survived_and_remembered(
         assert "without extra buffer types" in notice
         assert engine.profile == LADDER[1]
     async with opened(paths) as (engine, notices):
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         assert engine.profile == LADDER[1], "it is not tried again"
         assert (await story(engine, 4))[1].text
         assert notices == []
@@ -176,12 +176,12 @@ async def test_a_crash_is_survived_and_remembered(
 
 @pytest.mark.parametrize("safest", [2, pytest.param(4, marks=pytest.mark.sweep)])
 async def test_it_steps_down_as_far_as_it_must(
-    safest: int, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    safest: int, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     crashing = ",".join(profile.name for profile in LADDER[:safest])
     monkeypatch.setenv(VARIABLE, f"SIGSEGV decoding {crashing}")
     async with opened(paths) as (engine, notices):
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         text, end = await story(engine)
         assert text == end.text
         assert end.stats.completion_tokens == 40 > end.stats.resumed_tokens > 0
@@ -191,11 +191,11 @@ async def test_it_steps_down_as_far_as_it_must(
 
 
 async def test_a_grammar_continues_after_a_crash(
-    paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "SIGABRT decoding full")
     async with opened(paths) as (engine, _):
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         text, end = await story(engine, 200, 'root ::= "one two three four five six seven eight"')
     assert text == end.text == "one two three four five six seven eight"
     assert end.stats.resumed_tokens > 0
@@ -203,53 +203,55 @@ async def test_a_grammar_continues_after_a_crash(
 
 @pytest.mark.parametrize("phase", ["loading", "decoding"])
 async def test_a_file_that_kills_every_profile_is_named(
-    phase: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"SIGABRT {phase} {EVERY}")
     async with opened(paths) as (engine, notices):
         with pytest.raises(NoProfileLeft, match="in every machine profile") as caught:
-            await engine.load(ModelSpec(str(smollm2), context=512))
+            await engine.load(ModelSpec(str(shallow_smollm2), context=512))
             await story(engine)
-        assert str(caught.value).startswith(f"{smollm2} is damaged, or llama.cpp cannot run it")
+        assert str(caught.value).startswith(
+            f"{shallow_smollm2} is damaged, or llama.cpp cannot run it"
+        )
         assert notices == []
         # The fault is attributed to the file, not to the machine.
         monkeypatch.delenv(VARIABLE)
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         assert engine.profile == FULL
     assert not paths.machine_profile_file.exists()
 
 
 @pytest.mark.parametrize("crash", ["SIGSEGV starting", "SIGILL warming-up"])
 async def test_a_library_for_another_processor_is_no_fault_of_the_file(
-    crash: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    crash: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"{crash} {EVERY}")
     async with opened(paths) as (engine, _):
         with pytest.raises(NoProfileLeft, match="cannot run on this machine") as caught:
-            await engine.load(ModelSpec(str(smollm2)))
-    assert str(smollm2) not in str(caught.value)
+            await engine.load(ModelSpec(str(shallow_smollm2)))
+    assert str(shallow_smollm2) not in str(caught.value)
 
 
 @pytest.mark.parametrize("phase", ["reading", "measuring"])
 async def test_files_are_read_and_measured_after_a_crash(
-    phase: str, paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, f"SIGSEGV {phase} full")
     async with opened(paths) as (engine, notices):
         if phase == "reading":
-            assert (await engine.inspect(str(smollm2))).layers == 30
+            assert (await engine.inspect(str(shallow_smollm2))).layers == 4
         else:
-            measured = await engine.measure(str(smollm2), 512)
+            measured = await engine.measure(str(shallow_smollm2), 512)
             assert measured.footprint.repacked == 0, "nothing is repacked under this profile"
     assert len(notices) == 1
 
 
 async def test_an_answer_can_be_stopped_while_its_worker_is_replaced(
-    paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(VARIABLE, "SIGSEGV decoding full")
     async with opened(paths) as (engine, _):
-        await engine.load(ModelSpec(str(smollm2), context=512))
+        await engine.load(ModelSpec(str(shallow_smollm2), context=512))
         generation = engine.generate(Generate(0, STORY, Sampling(temperature=0), max_tokens=400))
         async for event in generation:
             if isinstance(event, Delta):
@@ -260,10 +262,10 @@ async def test_an_answer_can_be_stopped_while_its_worker_is_replaced(
 
 
 async def test_a_worker_that_ends_by_itself_is_no_machine_fault(
-    paths: Paths, smollm2: Path, monkeypatch: pytest.MonkeyPatch
+    paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An exit code is a fault of the program, and another profile would not help."""
     monkeypatch.setenv(VARIABLE, "nonsense")
     async with opened(paths) as (engine, _):
         with pytest.raises(EngineFailure, match="exit code 1"):
-            await engine.load(ModelSpec(str(smollm2)))
+            await engine.load(ModelSpec(str(shallow_smollm2)))

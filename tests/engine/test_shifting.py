@@ -60,8 +60,10 @@ def test_only_what_is_new_is_read(
         assert "bilbo" in finished.text.lower() or "hobbit" in finished.text.lower()
 
 
-def test_it_goes_on_shifted_until_the_cache_is_cleared(smollm2: Path, tmp_path: Path) -> None:
-    with opened(smollm2, tmp_path) as engine:
+def test_it_goes_on_shifted_until_the_cache_is_cleared(
+    shallow_smollm2: Path, tmp_path: Path
+) -> None:
+    with opened(shallow_smollm2, tmp_path) as engine:
         warm(engine, prompt=talk(0, 1, 2))
         assert not ask(engine, QUESTION, prompt=talk(0, 1, 2)).stats.shifted
         engine.save_cache()
@@ -82,12 +84,12 @@ def test_it_goes_on_shifted_until_the_cache_is_cleared(smollm2: Path, tmp_path: 
         assert files(tmp_path) != saved
 
 
-def test_no_state_of_a_shifted_cache_is_saved(smollm2: Path, tmp_path: Path) -> None:
-    with opened(smollm2, tmp_path) as engine:
+def test_no_state_of_a_shifted_cache_is_saved(shallow_smollm2: Path, tmp_path: Path) -> None:
+    with opened(shallow_smollm2, tmp_path) as engine:
         warm(engine, prompt=talk(0, 1, 2))
         ask(engine, QUESTION, prompt=talk(1, 2), shift=True)
         engine.save_cache()
-    with opened(smollm2, tmp_path) as engine:  # what comes back is what reading would give
+    with opened(shallow_smollm2, tmp_path) as engine:  # what comes back is what reading would give
         restored = ask(engine, QUESTION, prompt=talk(1, 2))
         assert not restored.stats.shifted
         assert restored.stats.reused_tokens < 60
@@ -98,9 +100,9 @@ def test_no_state_of_a_shifted_cache_is_saved(smollm2: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("why", ["not allowed", "not possible", "another history", "empty"])
 def test_otherwise_it_is_read_again(
-    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
+    shallow_smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    with opened(smollm2, tmp_path) as engine:
+    with opened(shallow_smollm2, tmp_path) as engine:
         exact = ask(engine, QUESTION, conversation="x", prompt=talk(1, 2))
         if why == "empty":
             engine.cache.clear()
@@ -123,9 +125,9 @@ class Stoppable(NamedTuple):
 
 
 @pytest.fixture
-def stoppable(smollm2: Path) -> Iterator[Stoppable]:
+def stoppable(shallow_smollm2: Path) -> Iterator[Stoppable]:
     abort = AbortFlag()
-    engine = LlamaEngine(Load(0, str(smollm2), context=1024, threads=2), abort)
+    engine = LlamaEngine(Load(0, str(shallow_smollm2), context=1024, threads=2), abort)
     yield Stoppable(engine, abort)
     engine.close()
 
@@ -168,9 +170,9 @@ def test_the_move_itself_is_not_stopped(
 
 
 def test_a_move_that_fails_is_read_again(
-    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shallow_smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with opened(smollm2, tmp_path) as engine:
+    with opened(shallow_smollm2, tmp_path) as engine:
         exact = ask(engine, QUESTION, conversation="x", prompt=talk(1, 2))
         warm(engine, prompt=talk(0, 1, 2))
 

@@ -31,7 +31,7 @@ from baize_tui.engine.protocol import (
 from baize_tui.engine.snapshots.block_file import read_block
 from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
 from baize_tui.settings import Sampling
-from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
+from tests.engine.lora_files import SHALLOW_QUERIES, write_lora
 
 GREEDY = Sampling(temperature=0)
 LONG = " ".join(f"The dragon number {i} guards {i * 7} coins." for i in range(10))
@@ -123,12 +123,12 @@ QUESTION = "How many dragons are there?"
 
 
 @pytest.fixture(scope="module")
-def saved_once(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
+def saved_once(shallow_smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Saved]:
     folder = tmp_path_factory.mktemp("saved") / "snapshots"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kv_snapshots, "_MOST_BLOCK_TOKENS", 32)
         patch.setattr(kv_snapshots.KvSnapshots, "_pays", lambda _self: True)
-        with opened(smollm2, folder) as engine:
+        with opened(shallow_smollm2, folder) as engine:
             finished = ask(engine, QUESTION)
             engine.save_cache()
             assert len(files(folder)) > 3
@@ -147,8 +147,8 @@ def saved(saved_once: Saved, tmp_path: Path) -> Iterator[Saved]:
     shutil.copytree(backup, saved_once.folder)
 
 
-def test_a_restored_conversation_answers_as_before(smollm2: Path, saved: Saved) -> None:
-    with opened(smollm2, saved.folder) as restarted:
+def test_a_restored_conversation_answers_as_before(shallow_smollm2: Path, saved: Saved) -> None:
+    with opened(shallow_smollm2, saved.folder) as restarted:
         after = ask(restarted, QUESTION)
     assert after.ids == saved.answer.ids
     assert after.stats.reused_tokens == after.stats.prompt_tokens - 1
@@ -235,10 +235,10 @@ def test_an_answer_does_not_wait_until_an_earlier_draft_is_saved(saved: Saved) -
     assert files(saved.folder) == before
 
 
-def test_reading_ahead_can_be_stopped_and_continued(smollm2: Path, tmp_path: Path) -> None:
+def test_reading_ahead_can_be_stopped_and_continued(shallow_smollm2: Path, tmp_path: Path) -> None:
     abort = AbortFlag()
     long = Prompt([PromptMessage("user", LONG * 8)])
-    engine = LlamaEngine(Load(0, str(smollm2), context=2048, threads=2), abort)
+    engine = LlamaEngine(Load(0, str(shallow_smollm2), context=2048, threads=2), abort)
     with pytest.raises(Aborted):
         for event in engine.warm(Warm(1, long)):
             if getattr(event, "done", 0):
@@ -315,17 +315,17 @@ def test_random_damage_never_changes_an_answer(saved: Saved) -> None:
     "options", [{"context": 768}, {"kv_type": "q8_0"}, {"flash_attention": False}]
 )
 def test_states_of_other_settings_are_removed(
-    smollm2: Path, saved: Saved, options: dict[str, Any]
+    shallow_smollm2: Path, saved: Saved, options: dict[str, Any]
 ) -> None:
     earlier = set(files(saved.folder))
-    with opened(smollm2, saved.folder, **options) as engine:
+    with opened(shallow_smollm2, saved.folder, **options) as engine:
         assert ask(engine, QUESTION, max_tokens=1).stats.reused_tokens == 0
     assert not earlier & set(files(saved.folder))
 
 
 def test_states_with_an_adapter_are_not_those_without(saved: Saved, tmp_path: Path) -> None:
     engine, adapter = saved.engine, tmp_path / "lora.gguf"
-    write_lora(adapter, SMOLLM2_QUERIES)
+    write_lora(adapter, SHALLOW_QUERIES)
 
     def asked(scale: float) -> Stats:
         uses = [{"path": str(adapter), "scale": scale}]
@@ -340,10 +340,10 @@ def test_states_with_an_adapter_are_not_those_without(saved: Saved, tmp_path: Pa
 
 
 def test_a_changed_model_file_makes_its_states_useless(
-    smollm2: Path, saved: Saved, tmp_path: Path
+    shallow_smollm2: Path, saved: Saved, tmp_path: Path
 ) -> None:
     changed = tmp_path / "changed.gguf"
-    changed.write_bytes(smollm2.read_bytes())
+    changed.write_bytes(shallow_smollm2.read_bytes())
     with opened(changed, saved.folder) as engine:
         assert ask(engine, QUESTION, max_tokens=1).stats.reused_tokens == 0
 
@@ -385,9 +385,9 @@ def test_states_of_a_clock_that_was_ahead_do_not_stay_in_place_of_new_ones(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "just now"]
 
 
-def test_a_budget_of_zero_saves_nothing(smollm2: Path, tmp_path: Path) -> None:
+def test_a_budget_of_zero_saves_nothing(shallow_smollm2: Path, tmp_path: Path) -> None:
     folder = tmp_path / "snapshots"
-    with opened(smollm2, folder, budget=0) as engine:
+    with opened(shallow_smollm2, folder, budget=0) as engine:
         ask(engine, "What is this?", max_tokens=1)
         engine.save_cache()
     assert not folder.exists()

@@ -29,9 +29,9 @@ HOUR_S = 3600.0
 
 
 @pytest.fixture
-async def worker(paths: Paths, smollm2: Path) -> AsyncIterator[WorkerEngine]:
+async def worker(paths: Paths, shallow_smollm2: Path) -> AsyncIterator[WorkerEngine]:
     engine = WorkerEngine(paths)
-    await engine.load(ModelSpec(str(smollm2), context=512, threads=1))
+    await engine.load(ModelSpec(str(shallow_smollm2), context=512, threads=1))
     yield engine
     await engine.close()
 
