@@ -26,6 +26,10 @@ PROCESSES ?= $(shell $(BIN)/python -c \
 PYTHONS ?=
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
 
+# Python compiles a module once; with this variable it would do so in each of the thousand processes
+# that the tests start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: chat demo test test-train test-all check style types layers bench bench-train pictures site installs clean
 
 chat: $(VENV)/demo

@@ -113,6 +113,14 @@ def engine(smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     engine.close()
 
 
+@pytest.fixture(scope="session")
+def shallow_engine(shallow_smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
+    """The first layers of the real model, in this process, shared."""
+    engine = LlamaEngine(Load(0, str(shallow_smollm2), context=4096, threads=2), abort)
+    yield engine
+    engine.close()
+
+
 def wait_for(condition: Callable[[], object]) -> None:
     """Wait for ``condition`` to hold, where no event loop runs."""
     end, pause = time.monotonic() + PATIENCE_S, threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -35,6 +36,7 @@ def program(name: str) -> Any:
     return get_command(_APPLICATIONS[name])
 
 
+@functools.cache
 def all_commands() -> dict[str, Any]:
     """Every command by its words, such as ``baize-tui models list``.
 

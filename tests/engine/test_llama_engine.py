@@ -151,18 +151,20 @@ def test_blanks_before_a_stop_string_are_removed(engine: LlamaEngine) -> None:
     assert engine.vocabulary.detokenize(finished.ids).decode() == finished.text
 
 
-def test_prefill_reports_its_progress(engine: LlamaEngine) -> None:
+def test_prefill_reports_its_progress(shallow_engine: LlamaEngine) -> None:
     prompt = Prompt([PromptMessage("user", "word " * 1500)])
     request = Generate(1, prompt, GREEDY, max_tokens=1)
-    steps = [event for event in engine.generate(request) if isinstance(event, Prefilling)]
+    steps = [event for event in shallow_engine.generate(request) if isinstance(event, Prefilling)]
     assert all(a.done < b.done for a, b in pairwise(steps))
     assert len(steps) >= 4
     assert steps[-1].done == steps[-1].total - 1
 
 
-def test_cancelling_in_a_prefill_keeps_what_is_done(engine: LlamaEngine, abort: AbortFlag) -> None:
+def test_cancelling_in_a_prefill_keeps_what_is_done(
+    shallow_engine: LlamaEngine, abort: AbortFlag
+) -> None:
     prompt = Prompt([PromptMessage("user", "tale " * 700)])
-    events = engine.generate(Generate(1, prompt, GREEDY, max_tokens=8))
+    events = shallow_engine.generate(Generate(1, prompt, GREEDY, max_tokens=8))
     for event in events:
         if isinstance(event, Prefilling) and event.done > event.reused:
             break
@@ -172,8 +174,8 @@ def test_cancelling_in_a_prefill_keeps_what_is_done(engine: LlamaEngine, abort: 
     assert isinstance(finished, Finished)
     assert finished.reason == "cancelled"
     assert finished.ids == []
-    assert engine.cache.context.last_position() + 1 == len(engine.cache.ids) < 700
-    after = answer(engine, prompt, max_tokens=4)
+    assert shallow_engine.cache.context.last_position() + 1 == len(shallow_engine.cache.ids) < 700
+    after = answer(shallow_engine, prompt, max_tokens=4)
     assert after.stats.reused_tokens >= FIRST_BATCH
 
 

@@ -25,7 +25,17 @@ CONFIG = b'{"architectures": ["LlamaForCausalLM"]}'
 _SHA256 = hashlib.sha256(WEIGHTS).hexdigest()
 _ENDLESS = 64 << 20
 """Bytes; a client that reads whatever comes holds them all."""
-BOMB = zlib.compress(bytes(512 << 20), 9)
+
+
+def _zeros(mebibytes: int) -> bytes:
+    """Zeros as a zlib stream (RFC 1950), from one mebibyte that is compressed once."""
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    mebibyte = compressor.compress(bytes(1 << 20)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    adler32 = (mebibytes << 20) % 65521 << 16 | 1
+    return b"\x78\xda" + mebibyte * mebibytes + compressor.flush() + adler32.to_bytes(4, "big")
+
+
+BOMB = _zeros(512)
 """Half a gigabyte, as half a megabyte."""
 _PAGE = b"<!DOCTYPE html><html><body>Please log in to this network</body></html>"
 _HASHES = ("../../../../evil", "..", '"../x"', "a" * 300, "", 'W/"1"', "ABCDEF" * 7, '"' + "/" * 40)
