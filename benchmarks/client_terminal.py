@@ -20,6 +20,8 @@ from pathlib import Path
 import psutil
 import pyte
 
+from baize_tui.app.conversation.texts import EXAMPLES
+
 PATIENCE_S = 120.0
 COLUMNS, LINES = 58, 30
 """Narrow, so that the screen shows only the conversation."""
@@ -205,6 +207,8 @@ def shown_answer(lines: list[str]) -> list[str]:
     if not prompt or not questions:
         return []  # a dialog, the editor or a shell
     below = lines[questions[-1] + 1 : prompt[0] - 1]
+    if any(EXAMPLES[1] in line for line in below):
+        return []  # the welcome, whose first example is a question of a case
     return [line for line in below if line.strip() and "^g continues" not in line]
 
 
