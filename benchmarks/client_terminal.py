@@ -182,7 +182,8 @@ def wait_for_end(terminal: ClientTerminal, limit_s: float) -> tuple[bool, int | 
 
 
 def is_ready(screen: str) -> bool:
-    return "moderated" in screen and "loading" not in screen
+    # The status line ends with "moderated" or "unmoderated", which a narrow screen cuts.
+    return "modera" in screen and "loading" not in screen
 
 
 def bring_to_load(terminal: ClientTerminal, chance: random.Random) -> None:
