@@ -39,6 +39,8 @@ BAIZE_DARK = Theme(
         "block-cursor-foreground": "#121614",
         "block-cursor-background": "#4fb286",
         "border-blurred": "#1e2522",
+        # Beyond the colour of other text, so that what is dim in the row stays readable.
+        "block-cursor-blurred-foreground": "#ffffff",
     },
 )
 
@@ -62,6 +64,7 @@ BAIZE_LIGHT = Theme(
         "block-cursor-foreground": "#fbfcfb",
         "block-cursor-background": "#067c40",
         "border-blurred": "#e8eeea",
+        "block-cursor-blurred-foreground": "#000000",
     },
 )
 

@@ -41,6 +41,7 @@ from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.records import Paste
+from tests.app.contrast import hard_to_read
 from tests.app.model_list import GB, details, open_models, plan_of
 from tests.app.pilot import client, is_open, say, screen, shown, status, texts
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, WritingEngine, model
@@ -571,6 +572,7 @@ def test_state(
         await state.reach(pilot)
         await settled(pilot)
         still(pilot)
+        assert hard_to_read(pilot.app.screen) == []
 
     app = app_in(state, theme, paths, tmp_path / "scripted.gguf")
     assert snap_compare(app, terminal_size=size, run_before=reach)

@@ -71,16 +71,10 @@ class Dialog(ModalScreen[Result]):
             margin: 0;
         }
         .about {
-            color: $foreground 60%;
+            color: $foreground 65%;
         }
         Input, TextArea, Select > SelectCurrent {
             background: $surface;
-        }
-        SelectCurrent #label {
-            color: $foreground 65%;
-        }
-        SelectCurrent.-has-value #label {
-            color: $foreground;
         }
         OptionList {
             height: auto;

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.cells import cell_len
-from rich.color import Color
 
 from baize_tui.app.transcript.answer_line import answer_line
 from baize_tui.store.records import AnswerSummary, BranchPosition
+from tests.app.contrast import LEAST, contrast
 from tests.app.transcript.hosting import Host, host, message, seen
 
 MADE = AnswerSummary(
@@ -99,14 +99,6 @@ async def test_it_is_not_copied_with_the_answer(host: Host) -> None:
         assert pilot.app.screen.get_selected_text() == "the head\n\nParis."
 
 
-def luminance(colour: Color | None) -> float:
-    """Relative luminance, as in WCAG 2."""
-    assert colour is not None
-    parts = [part / 255 for part in colour.get_truecolor()]
-    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 @pytest.mark.parametrize("theme", ["baize-dark", "baize-light"])
 @pytest.mark.parametrize("selected", [False, True])
 async def test_it_is_dim_and_readable(host: Host, theme: str, selected: bool) -> None:
@@ -120,8 +112,7 @@ async def test_it_is_dim_and_readable(host: Host, theme: str, selected: bool) ->
             segment.style for line in lines for segment in line if "smollm2" in segment.text
         )
         assert style is not None
-        text, back = sorted([luminance(style.color), luminance(style.bgcolor)], reverse=True)
-        assert (text + 0.05) / (back + 0.05) >= 4.5
+        assert contrast(style) >= LEAST
         assert style.color != transcript.look.text.color
 
 
