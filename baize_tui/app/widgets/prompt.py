@@ -181,9 +181,15 @@ class Prompt(TextArea):
             self.move_cursor(self.document.end)
 
     def give_away(self) -> DraftParts:
-        """Take out all that is written, which can be undone."""
+        """Take out all that is written, which can be undone, as one step.
+
+        What led to it no longer can: undoing keeps an object for every key, which a client that
+        runs for days would collect.
+        """
         parts = self.parts
-        self.clear()
+        if self.text:
+            self.history.clear()
+            self.clear()
         return parts
 
     def change_text(self, text: str) -> None:

@@ -258,6 +258,17 @@ async def test_undo_brings_back_what_was_sent(run_app: RunApp) -> None:
         assert screen(pilot).prompt.draft == f"{LOG}why"
 
 
+async def test_what_was_sent_leaves_one_step_to_undo(run_app: RunApp) -> None:
+    """However many keys it took, so that a client that runs for days does not grow."""
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        for question in ("Why is it so?", "And why not?"):
+            await pilot.press(*question, "backspace", "?", "enter")
+            await wait_until(lambda: not screen(pilot).answers.in_progress, "the answer")
+            assert len(screen(pilot).prompt.history.undo_stack) == 1
+        await pilot.press("enter", "ctrl+underscore", "ctrl+underscore")
+        assert written(pilot) == "And why not?"
+
+
 async def test_undo_stays_in_its_conversation(run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
