@@ -92,8 +92,8 @@ def run(options: Options) -> Iterator[Figure]:
                 question = f"T-{turn} {' '.join(chance.choices(WORDS, k=40))}."
                 terminal.type(question.encode() + ENTER)
                 wait_for_answer(terminal, store, question)
-                if turn % TURNS_PER_CONVERSATION == TURNS_PER_CONVERSATION - 1:
-                    terminal.read(IDLE_S)
+                if turn % TURNS_PER_CONVERSATION == 0:
+                    terminal.read(IDLE_S)  # later the context has no room for the request
                 remember(memory, terminal, home)
                 if turn % TURNS_PER_REPLAY == TURNS_PER_REPLAY - 1:
                     difference = asyncio.run(replay_last_answer(home, store))
