@@ -93,7 +93,7 @@ def run(options: Options) -> Iterator[Figure]:
                 terminal.type(question.encode() + ENTER)
                 wait_for_answer(terminal, store, question)
                 if turn % TURNS_PER_CONVERSATION == 0:
-                    terminal.read(IDLE_S)  # later the context has no room for the request
+                    terminal.read(IDLE_S)  # for the title: later, the context has no room for one
                 remember(memory, terminal, home)
                 if turn % TURNS_PER_REPLAY == TURNS_PER_REPLAY - 1:
                     difference = asyncio.run(replay_last_answer(home, store))

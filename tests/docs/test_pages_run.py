@@ -117,9 +117,8 @@ def reason_not_to_run(line: Line) -> str | None:
 def reply(messages: list[dict[str, str]]) -> str:
     """Judges answers, or talks."""
     shown = re.findall(r"\[Begin of answer \d+\]\n(.*?)\n\[End", messages[-1]["content"], re.S)
-    return " ".join(str(1 + zlib.crc32(answer.encode()) % 100) for answer in shown) or talk(
-        messages
-    )
+    scores = [1 + zlib.crc32(answer.encode()) % 100 for answer in shown]
+    return " ".join(map(str, scores)) or talk(messages)
 
 
 @contextmanager

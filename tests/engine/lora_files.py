@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 from gguf import GGUFWriter
 
+from tests.engine.shallow_model import LAYERS
+
 SMOLLM2_QUERIES = {f"blk.{layer}.attn_q.weight": (576, 576) for layer in range(30)}
 """Rows and columns of what a LoRA on the real model's queries changes."""
-SHALLOW_QUERIES = dict(list(SMOLLM2_QUERIES.items())[:4])
-"""The same of its first four layers."""
+SHALLOW_QUERIES = dict(list(SMOLLM2_QUERIES.items())[:LAYERS])
+"""The same of its first layers alone."""
 
 
 def write_lora(

@@ -8,19 +8,21 @@ from gguf import GGUFWriter
 
 from baize_convert.sources.gguf_file import copy_key, read_gguf
 
+LAYERS = 4
 
-def write_first_layers(source: Path, file: Path, layers: int = 4) -> Path:
-    """The GGUF ``source`` without the layers after the first: its vocabulary and its shapes."""
+
+def write_first_layers(source: Path, file: Path) -> Path:
+    """The first ``LAYERS`` layers of the GGUF ``source``, with its vocabulary."""
     reader = read_gguf(source)
     writer = GGUFWriter(file, "")  # the architecture is among the keys
     for field in reader.fields.values():
         if field.name.endswith(".block_count"):
-            writer.add_uint32(field.name, layers)
+            writer.add_uint32(field.name, LAYERS)
         elif not field.name.startswith("GGUF."):
             copy_key(writer, field)
     for tensor in reader.tensors:
         part, _, rest = tensor.name.partition(".")
-        if part != "blk" or int(rest.partition(".")[0]) < layers:
+        if part != "blk" or int(rest.partition(".")[0]) < LAYERS:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()

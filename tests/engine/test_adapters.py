@@ -88,12 +88,12 @@ def test_what_does_not_fit_is_named(
     shapes: dict[str, tuple[int, int]],
     options: dict[str, str],
     wrong: str,
-    shallow_smollm2: Path,
+    smollm2: Path,
     tmp_path: Path,
 ) -> None:
     file = write_lora(tmp_path / "wrong.gguf", shapes, **options)  # type: ignore[arg-type]
     with pytest.raises(ModelFileError, match=wrong) as caught:
-        check_adapter(str(file), str(shallow_smollm2))
+        check_adapter(str(file), str(smollm2))
     assert str(file) in str(caught.value)
 
 

@@ -54,12 +54,12 @@ async def real_memory(engine: WorkerEngine, spec: ModelSpec) -> int:
 async def test_the_estimate_is_what_the_real_model_takes(
     outtype: str,
     context: int,
-    shallow_smollm2: Path,
+    smollm2: Path,
     smollm2_folder: Path,
     paths: Paths,
     tmp_path: Path,
 ) -> None:
-    file = shallow_smollm2
+    file = smollm2
     if outtype != "Q4_1":
         file = tmp_path / f"{outtype}.gguf"
         merge(plan_conversion(smollm2_folder, [], parse_outtype(outtype)), file)
@@ -97,19 +97,17 @@ async def test_the_estimate_needs_the_header_alone(paths: Paths, tmp_path: Path)
     assert before.kv == 8 * 2 * 4 * 64 * 2 * 2048
 
 
-async def test_the_largest_context_is_the_last_that_fits(
-    shallow_smollm2: Path, paths: Paths
-) -> None:
+async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: Paths) -> None:
     engine = WorkerEngine(paths)
     try:
-        small = await engine.measure(str(shallow_smollm2), 1024)
+        small = await engine.measure(str(smollm2), 1024)
         budget = small.footprint.needed + 40_000_000
-        measured = await engine.measure(str(shallow_smollm2), 1024, budget=budget)
+        measured = await engine.measure(str(smollm2), 1024, budget=budget)
         largest = measured.largest_context
         assert 1024 < largest < 8192
-        at = await engine.measure(str(shallow_smollm2), largest)
-        beyond = await engine.measure(str(shallow_smollm2), largest + 512)
-        assert (await engine.measure(str(shallow_smollm2), 1024, budget=1)).largest_context == 0
+        at = await engine.measure(str(smollm2), largest)
+        beyond = await engine.measure(str(smollm2), largest + 512)
+        assert (await engine.measure(str(smollm2), 1024, budget=1)).largest_context == 0
     finally:
         await engine.close()
     assert at.footprint.needed <= budget + 2_000_000  # the program itself varies a little

@@ -25,6 +25,7 @@ from baize_tui.engine.profiles import (
 from baize_tui.engine.protocol import Delta, Finished, Generate, Prompt, PromptMessage
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
+from tests.engine.shallow_model import LAYERS
 
 STORY = Prompt([PromptMessage("user", "Write a long story about a dragon and a knight.")])
 EVERY = ",".join(profile.name for profile in LADDER)
@@ -239,7 +240,7 @@ async def test_files_are_read_and_measured_after_a_crash(
     monkeypatch.setenv(VARIABLE, f"SIGSEGV {phase} full")
     async with opened(paths) as (engine, notices):
         if phase == "reading":
-            assert (await engine.inspect(str(shallow_smollm2))).layers == 4
+            assert (await engine.inspect(str(shallow_smollm2))).layers == LAYERS
         else:
             measured = await engine.measure(str(shallow_smollm2), 512)
             assert measured.footprint.repacked == 0, "nothing is repacked under this profile"
