@@ -196,7 +196,7 @@ def fill_store(paths: Paths, conversations: tuple[tuple[str, str], ...]) -> Stor
 
 async def draw(name: str, picture: Picture) -> None:
     with tempfile.TemporaryDirectory() as home:
-        os.environ["BAIZE_HOME"] = home
+        os.environ |= {"BAIZE_HOME": home, "COLORTERM": "truecolor"}
         paths = project_paths()
 
         settings = Settings(

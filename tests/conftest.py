@@ -82,6 +82,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("BAIZE_HOME", str(folder))
     monkeypatch.setenv("LANGUAGE", "en")  # whatever the locale of the tests is
+    monkeypatch.setenv("COLORTERM", "truecolor")
     # Else every test that loads a model would first run the trial, in its own home.
     monkeypatch.setenv("BAIZE_FLASH_ATTENTION", "on")
     return folder

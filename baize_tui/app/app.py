@@ -33,7 +33,13 @@ from baize_tui.app.services.background_pulls import (
 )
 from baize_tui.app.state import ClientState, SettingsChanged
 from baize_tui.app.terminal_driver import ClientDriver
-from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, InvalidTheme, read_themes
+from baize_tui.app.themes import (
+    BAIZE_DARK,
+    BAIZE_LIGHT,
+    BAIZE_LIGHT_OF_16,
+    InvalidTheme,
+    read_themes,
+)
 from baize_tui.app.widgets.notices import Notices
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.chat import Chat
@@ -122,7 +128,9 @@ class BaizeApp(App[int], inherit_bindings=False):
         It does what ``App._watch_theme`` does, before any style is read: setting ``theme`` here
         would read all styles twice before the first frame.
         """
-        for theme in (BAIZE_DARK, BAIZE_LIGHT, *read_themes(self.state.paths.themes_folder)):
+        few_colours = self.console.color_system == "standard"
+        light = BAIZE_LIGHT_OF_16 if few_colours else BAIZE_LIGHT
+        for theme in (BAIZE_DARK, light, *read_themes(self.state.paths.themes_folder)):
             if isinstance(theme, InvalidTheme):
                 self._warnings.append(theme.reason)
             else:
@@ -136,8 +144,15 @@ class BaizeApp(App[int], inherit_bindings=False):
         self.set_reactive(BaizeApp.theme, name)
         dark = self.current_theme.dark
         classes = {f"-theme-{name}": True, "-dark-mode": dark, "-light-mode": not dark}
+        classes["-few-colours"] = few_colours
         self.update_classes(classes, update=False)
         self.stylesheet.set_variables(self.get_css_variables())
+
+    def get_css_variables(self) -> dict[str, str]:
+        variables = super().get_css_variables()
+        # Secondary text: its contrast is at least 4.5:1 in both themes of the project, and with 16
+        # colours it does not have the colour of the background.
+        return {"dim": f"{variables['foreground']} 70%", **variables}
 
     def get_default_screen(self) -> Screen[None]:
         return ConversationScreen(self.state, open_session=self._open_session, id="_default")
@@ -173,8 +188,6 @@ class BaizeApp(App[int], inherit_bindings=False):
     # --- start and end --------------------------------------------------------------------------
 
     async def on_mount(self) -> None:
-        if self.console.color_system == "standard" and not self.is_headless:
-            self.add_class("-few-colours")
         chat = self.state.chat
         damaged_file = chat.conversations.damaged_file
         if damaged_file is not None:

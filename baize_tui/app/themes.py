@@ -2,11 +2,13 @@
 that a person wrote.
 
 A terminal with 16 colours shows the nearest of them; the colours are chosen so that text stays
-readable then, and accents and errors keep their meaning.
+readable then, and accents and errors keep their meaning. On white only blue, red and magenta are
+readable then, so the light theme has no green there.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
@@ -68,6 +70,20 @@ BAIZE_LIGHT = Theme(
     },
 )
 
+_BLUE_OF_16 = "#0000aa"
+_MAGENTA_OF_16 = "#aa00aa"
+BAIZE_LIGHT_OF_16 = dataclasses.replace(
+    BAIZE_LIGHT,
+    primary=_BLUE_OF_16,
+    accent=_BLUE_OF_16,
+    success=_BLUE_OF_16,
+    warning=_MAGENTA_OF_16,
+    variables={
+        name: _BLUE_OF_16 if colour == BAIZE_LIGHT.primary else colour
+        for name, colour in BAIZE_LIGHT.variables.items()
+    },
+)
+"""The light theme for a terminal with 16 colours."""
 
 _OPACITY = re.compile(r"\s+\d{1,3}%$")
 

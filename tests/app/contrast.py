@@ -9,6 +9,8 @@ from textual.screen import Screen
 
 LEAST = 4.5
 """Level AA, for text of a normal size."""
+LEAST_OF_16 = 3.0
+"""Level AA, for large text: what the 16 colours are is up to the terminal."""
 
 
 def luminance(colour: Color) -> float:
@@ -26,8 +28,8 @@ def contrast(style: Style) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
-def hard_to_read(screen: Screen[object]) -> list[str]:
-    """The words of ``screen`` with too little contrast, each with its contrast and colours.
+def hard_to_read(screen: Screen[object], least: float = LEAST) -> list[str]:
+    """The words of ``screen`` with less contrast than ``least``, each with it and its colours.
 
     What is behind a dialog is dimmed on purpose.
     """
@@ -39,6 +41,6 @@ def hard_to_read(screen: Screen[object]) -> list[str]:
             x += cell_len(text)
             if behind or style is None or not any(map(str.isalnum, text)):
                 continue
-            if contrast(style) < LEAST:
+            if contrast(style) < least:
                 found.add(f"{text.strip()!r}: {contrast(style):.1f}, {style}")
     return sorted(found)

@@ -1,4 +1,4 @@
-"""How every state looks, in three sizes, dark and light.
+"""How every state looks, in three sizes, dark and light, and with 16 colours.
 
 After an intended change, look at the report and then: pytest tests/app --snapshot-update
 """
@@ -41,25 +41,18 @@ from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings
 from baize_tui.store.records import Paste
-from tests.app.contrast import hard_to_read
+from tests.app.contrast import LEAST_OF_16, hard_to_read
 from tests.app.model_list import GB, details, open_models, plan_of
 from tests.app.pilot import client, is_open, say, screen, shown, status, texts
+from tests.app.sixteen_colours import use_16_colours
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, WritingEngine, model
 from tests.conftest import wait_until
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 THEMES = ("baize-dark", "baize-light")
+LOOKS = [(size, theme) for theme in THEMES for size in SIZES]
 ALWAYS = (((80, 24), "baize-dark"), ((120, 40), "baize-light"))
-LOOKS = [
-    pytest.param(
-        size,
-        theme,
-        id=f"{size[0]}x{size[1]}-{theme}",
-        marks=() if (size, theme) in ALWAYS else pytest.mark.sweep,
-    )
-    for theme in THEMES
-    for size in SIZES
-]
+"""The looks that ``make test`` draws: one of them for each state, in turn."""
 ANSWER = """Two **regular** ways, and `sum` for a third:
 
 1. Add them with `+`.
@@ -554,8 +547,24 @@ def still(pilot: Pilot[int]) -> None:
             line._cursor_visible = True
 
 
-@pytest.mark.parametrize(("size", "theme"), LOOKS)
-@pytest.mark.parametrize("name", STATES)
+async def reached(pilot: Pilot[int], state: State) -> None:
+    """Bring the client into ``state``, with nothing that moves."""
+    await begun(pilot)
+    still(pilot)
+    await state.reach(pilot)
+    await settled(pilot)
+    still(pilot)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "theme"),
+    [
+        pytest.param(name, size, theme, id=f"{name}-{size[0]}x{size[1]}-{theme}", marks=marks)
+        for number, name in enumerate(STATES)
+        for size, theme in LOOKS
+        for marks in [() if (size, theme) == ALWAYS[number % 2] else (pytest.mark.sweep,)]
+    ],
+)
 def test_state(
     name: str,
     size: tuple[int, int],
@@ -567,15 +576,33 @@ def test_state(
     state = STATES[name]()
 
     async def reach(pilot: Pilot[int]) -> None:
-        await begun(pilot)
-        still(pilot)
-        await state.reach(pilot)
-        await settled(pilot)
-        still(pilot)
+        await reached(pilot, state)
         assert hard_to_read(pilot.app.screen) == []
 
     app = app_in(state, theme, paths, tmp_path / "scripted.gguf")
     assert snap_compare(app, terminal_size=size, run_before=reach)
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("name", STATES)
+def test_state_with_16_colours(
+    name: str,
+    theme: str,
+    snap_compare: Callable[..., bool],
+    paths: Paths,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    use_16_colours(monkeypatch)
+    state = STATES[name]()
+
+    async def reach(pilot: Pilot[int]) -> None:
+        await reached(pilot, state)
+        assert hard_to_read(pilot.app.screen, LEAST_OF_16) == []
+
+    app = app_in(state, theme, paths, tmp_path / "scripted.gguf")
+    assert snap_compare(app, terminal_size=SIZES[0], run_before=reach)
 
 
 @pytest.mark.parametrize("theme", THEMES)
@@ -629,6 +656,7 @@ IN_CHINESE: dict[str, Callable[[], State]] = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.usefixtures("in_chinese")
 @pytest.mark.parametrize("size", SIZES[:2], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("name", IN_CHINESE)

@@ -83,7 +83,7 @@ class BranchMap(Picker[BranchRow]):
             scrollbar-size-vertical: 1;
             scrollbar-background: $panel;
         }
-        #details { height: 2; margin: 1 0 0 0; color: $foreground 80%; }
+        #details { height: 2; margin: 1 0 0 0; color: $dim; }
         #about { margin: 1 0 0 0; }
         #about.-problem { color: $error; }
     }

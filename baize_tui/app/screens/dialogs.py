@@ -71,7 +71,7 @@ class Dialog(ModalScreen[Result]):
             margin: 0;
         }
         .about {
-            color: $foreground 65%;
+            color: $dim;
         }
         Input, TextArea, Select > SelectCurrent {
             background: $surface;

@@ -51,7 +51,7 @@ class ExportDialog(Dialog[ExportRequest | None]):
         Horizontal { height: auto; }
         .name { width: 10; }
         Select, Input { width: 1fr; }
-        #state { height: auto; margin: 1 0 0 0; color: $foreground 65%; }
+        #state { height: auto; margin: 1 0 0 0; color: $dim; }
         #state.-problem { color: $error; }
     }
     """

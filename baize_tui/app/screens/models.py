@@ -65,7 +65,7 @@ class ModelsScreen(Dialog[str | None]):
     DEFAULT_CSS = """
     ModelsScreen {
         .dialog { height: 94%; }
-        .header { height: 1; margin: 1 0 0 0; color: $foreground 65%; text-wrap: nowrap; }
+        .header { height: 1; margin: 1 0 0 0; color: $dim; text-wrap: nowrap; }
         OptionList {
             margin: 0;
             height: 1fr;
@@ -75,7 +75,7 @@ class ModelsScreen(Dialog[str | None]):
             scrollbar-size-vertical: 1;
             scrollbar-background: $panel;
         }
-        #details { height: auto; max-height: 40%; margin: 1 0 0 0; color: $foreground 80%; }
+        #details { height: auto; max-height: 40%; margin: 1 0 0 0; color: $dim; }
         #notice { height: auto; max-height: 10; color: $error; display: none; }
         #notice.-busy { color: $primary; }
         .about { margin: 1 0 0 0; }

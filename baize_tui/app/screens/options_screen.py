@@ -38,7 +38,7 @@ class OptionsScreen(Dialog[None]):
     OptionsScreen {
         .dialog { height: 94%; }
         .body { height: 1fr; scrollbar-size-vertical: 1; scrollbar-background: $panel; }
-        #description { height: 2; margin: 1 0 0 0; color: $foreground 70%; }
+        #description { height: 2; margin: 1 0 0 0; color: $dim; }
     }
     """
     SHOWS_KEYS: ClassVar[bool] = False

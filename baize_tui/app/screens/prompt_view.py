@@ -35,7 +35,7 @@ class PromptView(Dialog[None]):
         .body { height: 1fr; margin: 1 0; scrollbar-size-vertical: 1; }
         .body { scrollbar-background: $panel; }
         .piece--control { color: $primary; }
-        .piece--cached { color: $foreground 70%; }
+        .piece--cached { color: $dim; }
     }
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {"piece--control", "piece--cached"}

@@ -23,7 +23,7 @@ class Column(Vertical):
     DEFAULT_CSS = """
     Column { width: 1fr; height: 1fr; }
     Column .answerer { color: $primary; text-style: bold; padding: 0 2; }
-    Column .state { color: $foreground 65%; padding: 0 2; }
+    Column .state { color: $dim; padding: 0 2; }
     Column .state.-problem { color: $error; }
     Column Transcript { padding: 1 0 0 0; }
     """

@@ -28,11 +28,14 @@ class Look(Struct, frozen=True):
     code: Style
     selected: Style
     dark: bool
+    few_colours: bool
 
     @property
     def code_theme(self) -> str:
         """Name of the Pygments style for code."""
-        return "github-dark" if self.dark else "friendly"
+        if self.dark:
+            return "github-dark"
+        return "bw" if self.few_colours else "friendly"  # few of 16 colours are readable on white
 
     def console(self, width: int) -> Console:
         """A console in which Rich draws lines of ``width`` cells; its output is discarded."""

@@ -338,7 +338,11 @@ class Transcript(ScrollView):
                 for name in ("code", "selected")
             }
             self._look = Look(
-                text=self.rich_style, **foreground, **background, dark=self.app.current_theme.dark
+                text=self.rich_style,
+                **foreground,
+                **background,
+                dark=self.app.current_theme.dark,
+                few_colours=self.app.has_class("-few-colours"),
             )
         return self._look
 

@@ -14,7 +14,7 @@ from baize_tui.store.words import Term, find_terms
 from tests.app.transcript.hosting import message
 
 NONE = Style.null()
-LOOK = Look(NONE, NONE, NONE, NONE, NONE, NONE, NONE, dark=True)
+LOOK = Look(NONE, NONE, NONE, NONE, NONE, NONE, NONE, dark=True, few_colours=False)
 TEXT = st.lists(
     st.sampled_from(
         [

@@ -12,7 +12,7 @@ from baize_tui.app.transcript.look import Look, line_text
 from baize_tui.app.transcript.markdown_lines import GrowingMarkdown
 from baize_tui.app.transcript.maths import LONGEST, maths_text
 
-PLAIN = Look(*(Style.null(),) * 7, dark=True)
+PLAIN = Look(*(Style.null(),) * 7, dark=True, few_colours=False)
 
 
 def drawn(source: str, width: int = 100) -> str:

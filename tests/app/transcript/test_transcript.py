@@ -30,6 +30,7 @@ LOOK = Look(
     code=Style.parse("on grey11"),
     selected=Style.parse("on grey15"),
     dark=True,
+    few_colours=False,
 )
 RICH_ANSWER = """Here it is, **bold** and `code`:
 
