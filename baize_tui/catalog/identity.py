@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 20
 _HASHES = "model-hashes.json"
+_WRITING = threading.Lock()
+"""Held to add to the file: two models may be hashed at the same time."""
 
 
 def model_sha256(path: Path, cache: Path) -> str:
@@ -31,17 +34,16 @@ def model_sha256(path: Path, cache: Path) -> str:
         OSError: a file cannot be read.
     """
     key, hashes_file = _key(path), cache / _HASHES
-    hashes = _read(hashes_file)
-    if key in hashes:
-        return hashes[key]
+    if (known := _read(hashes_file).get(key)) is not None:
+        return known
     digest = hashlib.sha256()
     for file in model_files(path):
         _add_file(digest, file)
-    hashes[key] = digest.hexdigest()
-    with contextlib.suppress(OSError):  # a home that cannot be written: it is computed again
+    sha256 = digest.hexdigest()
+    with _WRITING, contextlib.suppress(OSError):  # a home that cannot be written: computed again
         private_folder(cache)
-        write_atomically(hashes_file, msgspec.json.encode(hashes))
-    return hashes[key]
+        write_atomically(hashes_file, msgspec.json.encode({**_read(hashes_file), key: sha256}))
+    return sha256
 
 
 def known_sha256(path: Path, cache: Path) -> str | None:

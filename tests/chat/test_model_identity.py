@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -299,3 +300,12 @@ def answering_path(events: Sequence[object]) -> Path:
 
 def find_same(name: str, conversation: Conversation, paths: Paths) -> str:
     return find_same_model(name, conversation.model_path, conversation.model_sha256, paths).name
+
+
+def test_models_hashed_at_the_same_time_are_all_remembered(tmp_path: Path, paths: Paths) -> None:
+    files = [tmp_path / f"{number}.gguf" for number in range(40)]
+    for file in files:
+        file.write_text(file.name)
+    with ThreadPoolExecutor(8) as threads:
+        hashes = list(threads.map(lambda file: model_sha256(file, paths.cache), files))
+    assert [known_sha256(file, paths.cache) for file in files] == hashes
