@@ -32,6 +32,7 @@ async def test_that_never_ends(number, tmp_path):
 """
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("processes", [0, 2])
 def test_a_signal_ends_all_of_it(processes: int, ending: signal.Signals, tmp_path: Path) -> None:

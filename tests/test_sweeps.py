@@ -38,7 +38,7 @@ def run(folder: Path, part: str) -> subprocess.CompletedProcess[str]:
             str(folder / "test_numbers.py"),
         ],
         cwd=Path(__file__).parents[1],
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={**os.environ, "PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
         capture_output=True,
         text=True,
         check=False,

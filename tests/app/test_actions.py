@@ -171,6 +171,7 @@ async def test_ctrl_c_copies_what_is_selected(run_app: RunApp) -> None:
         assert "quits" not in notices(pilot)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("opens", ["f1", "f4", "ctrl+p", "alt+m"])
 async def test_ctrl_c_says_how_to_close_a_screen(opens: str, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine(), notifications=True) as pilot:

@@ -90,7 +90,7 @@ async def answered(pilot: Pilot[int]) -> None:
     await wait_until(lambda: screen(pilot).status.kind == "idle", "the status")
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("action", SCREENS)
 async def test_every_screen_is_in_chinese(run_app: RunApp, action: str, plum: str) -> None:
     async with run_app(ScriptedEngine("瑞兽。", n_ctx=4096), HIGH) as pilot:
@@ -185,7 +185,7 @@ async def test_commands_are_found_by_chinese_and_english_words(run_app: RunApp) 
             await wait_until(lambda: pilot.app.screen is screen(pilot), "its end")
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("action", SCREENS)
 async def test_no_word_is_cut_in_a_small_terminal(run_app: RunApp, action: str) -> None:
     """Titles, hints and labels are shown in full, in one line each or wrapped."""

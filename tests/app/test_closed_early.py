@@ -16,7 +16,7 @@ STEPS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
 """Of the event loop, from opening to closing."""
 
 
-@pytest.mark.sampled(14)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("action", [a.id for a in ACTIONS if a.id not in ACTIONS_THAT_LEAVE])
 async def test_a_screen_that_is_closed_while_it_opens(action: str, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("One.")) as pilot:
@@ -38,6 +38,7 @@ async def test_a_screen_that_is_closed_while_it_opens(action: str, run_app: RunA
             assert not app._exit
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("steps", [1, 3, 8, 21])
 @pytest.mark.parametrize("action", ["settings", "conversation", "model", "palette"])
 async def test_the_client_that_is_quit_while_a_screen_opens(

@@ -32,6 +32,7 @@ FAST = ["x", "end", *"ab", "backspace", "c", "ctrl+u", *"wrods", "left", "left",
 """Keys that come faster than they are handled."""
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("opening", ["f2", "ctrl+p", "alt+m", "alt+y", "f3"])
 async def test_fields_handle_keys_in_their_order(opening: str, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine("Yes.")) as pilot:

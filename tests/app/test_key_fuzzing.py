@@ -97,7 +97,7 @@ PLACES: dict[str, Reach] = {
 CASES = [(place, size) for place in PLACES for size in SIZES]
 KEYS_OF_A_CASE = KEYS // len(CASES) + 1
 FAILING_PLACES = ("conversation", "answering", "list", "options", "side by side")
-ALWAYS = (("palette", SIZES[0]), ("side by side", SIZES[1]), ("answering", SIZES[2]))
+ALWAYS = (("answering", SIZES[0]),)
 
 ONCE_FAILED = [
     "ctrl+p pageup",

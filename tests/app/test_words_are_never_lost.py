@@ -116,7 +116,7 @@ class Watched:
             assert not re.search("[\ufdd0-\ufdef]", prompt.render_line(line).text)
 
 
-@pytest.mark.parametrize("seed", swept(range(20), 0, 1, 2))
+@pytest.mark.parametrize("seed", swept(range(20), 0))
 async def test_the_prompt_does_what_its_model_does(seed: int) -> None:
     async with Host().run_test(size=(40, 10)) as pilot:
         watched = Watched(pilot, seed)
@@ -196,7 +196,7 @@ class Person:
         await pilot.press(self.random.choice(keys))
 
 
-@pytest.mark.parametrize("seed", swept(range(30), 0, 1, 2))
+@pytest.mark.parametrize("seed", swept(range(30), 0))
 async def test_every_word_is_somewhere(seed: int, run_app: RunApp, paths: Paths) -> None:
     person = Person(seed)
     for _ in range(3):

@@ -567,6 +567,7 @@ LONG = [
 ]
 
 
+@pytest.mark.sampled(20)
 @pytest.mark.parametrize("name", sorted(ALL))
 @pytest.mark.parametrize("place", range(len(LONG)))
 def test_half_a_million_characters_are_read_in_linear_time(name: str, place: int) -> None:

@@ -41,7 +41,7 @@ def sent_by_ollama(modelfile: str, turns: list[PromptMessage]) -> str:
     return render_go(values["TEMPLATE"], {"System": system, "Messages": messages})
 
 
-@pytest.mark.sampled(9)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", REGISTRY)
 @pytest.mark.parametrize("moderation", [True, False])
 @pytest.mark.parametrize("system", ["", DEFAULT_SYSTEM, "Be brief.\nBe kind."])

@@ -171,6 +171,7 @@ def test_markup_quotes_controls_and_more_than_a_line_are_not_allowed(
     assert len(written) >= len(allowed) - 8
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "question", ["Say hi.", "写一首诗", "Write **bold** code\n```\nx\n```", "?"]
 )

@@ -46,6 +46,7 @@ def read_weights(file: Path) -> dict[str, Any]:
     return {tensor.name: tensor.data for tensor in GGUFReader(file).tensors}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("source", ["F32", "BF16"])
 @pytest.mark.parametrize("outtype", ["F32", "Q8_0", "Q4_K_M", "IQ4_XS"])
 def test_a_gguf_is_quantized_as_llama_quantize_does(
@@ -101,6 +102,7 @@ def random_lora(folder: Path, base: Path, modules: tuple[str, ...]) -> Path:
     return folder
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("shape", "modules"),
     [

@@ -182,6 +182,7 @@ HOSTILE_PICKLES = {
 }
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", HOSTILE_PICKLES)
 def test_a_pickle_that_would_take_all_time_or_memory_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConvertError) as error:
@@ -263,6 +264,7 @@ def test_deep_json_and_text_that_is_no_unicode_are_one_line(
     assert capsys.readouterr().err.count("\n") == 1
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("name", "content"),
     [

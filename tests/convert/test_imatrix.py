@@ -55,6 +55,7 @@ def test_values_are_sums_over_counts() -> None:
     assert np.array_equal(values, (sums / count).reshape(-1))
 
 
+@pytest.mark.sweep
 def test_every_outtype_is_quantized_as_llama_quantize_does(tmp_path: Path) -> None:
     shape = {**SHAPES["grouped"], "hidden_size": 256, "intermediate_size": 352}
     folder = random_folder(tmp_path / "model", **shape)

@@ -63,6 +63,7 @@ def test_keys_of_a_gguf_base_are_copied_but_not_its_history(tmp_path: Path) -> N
     assert keys(second, "tokenizer.") == keys(first, "tokenizer.")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("outtype", ["Q4_K_M", "Q8_0", "IQ4_NL", "Q2_K"])
 def test_strict_writes_the_bytes_of_llama_quantize(outtype: str, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])

@@ -67,6 +67,7 @@ def test_every_code_of_float8() -> None:
     assert TABLES["F8_E8M0"][[0, 127, 254]].tolist() == [2.0**-127, 1.0, 2.0**127]
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_bytes_as_from_float32(kind: str, tmp_path: Path) -> None:
     folder = quantized_folder(tmp_path / "model", kind)

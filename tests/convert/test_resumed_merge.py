@@ -137,6 +137,7 @@ def test_too_little_disk_is_refused_before_writing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("memory", [62_000_000, 80_000_000, 1_000_000_000])
 def test_the_bytes_are_the_same_with_any_memory(memory: int, tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["biased"])

@@ -279,6 +279,7 @@ def test_other_spaces_of_sentencepiece_are_refused_by_name(
     assert named in refusal(folder)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("alone", [True, False], ids=["tokenizer.json", "both files"])
 @pytest.mark.parametrize(
     ("steps", "prefix"),
@@ -343,6 +344,7 @@ def like_llama3(post_processor: Json | None) -> Change:
 BYTES = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False, "use_regex": True}
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("post_processor", "settings", "begin", "end"),
     [

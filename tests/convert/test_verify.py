@@ -28,6 +28,7 @@ def run_verify(*arguments: object, capsys: pytest.CaptureFixture[str]) -> dict[s
     return result
 
 
+@pytest.mark.sweep
 def test_fewer_bits_differ_more_from_the_source(
     smollm2_folder: Path, smollm2_f32: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -71,6 +71,7 @@ def answer(
     return finished
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("tokens", [1, 2, 9, 60])
 @pytest.mark.parametrize("lookup", [False, True])
@@ -186,6 +187,7 @@ def test_a_file_that_cannot_guess_is_left_out_with_one_line(
         engine.close()
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize(("padding", "accepted"), [(0, True), (100, True), (200, False)])
 def test_a_vocabulary_may_be_padded(
     padding: int, accepted: bool, smollm2_folder: Path, shallow_smollm2: Path, tmp_path: Path
@@ -210,6 +212,7 @@ def test_a_vocabulary_may_be_padded(
 # --- crashes --------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("phase", ["loading", "warming-up", "prefilling", "decoding"])
 async def test_the_draft_model_is_given_up_before_anything_else(
     phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch

@@ -78,6 +78,7 @@ def text_of(spans: list[Span]) -> str:
     return "".join(span.text for span in spans if not isinstance(span, Ids))
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_ids_equal_llama_cpp_for_the_whole_text(name: str, data: st.DataObject) -> None:
@@ -96,6 +97,7 @@ def test_ids_equal_llama_cpp_for_the_whole_text(name: str, data: st.DataObject) 
     assert ids == voc.tokenize(whole, parse_special=True)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) -> None:
@@ -113,6 +115,7 @@ def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) ->
 # Some vocabularies have no token for some bytes, so llama.cpp drops them: starcoder's for many,
 # those of smollm2 and falcon for the first byte of unassigned characters (0xf1 …) and for some
 # control characters.
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "starcoder"])
 @given(data=st.data())
 def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> None:
@@ -134,6 +137,7 @@ def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> No
     assert spelled.replace("▁", " ") == text.replace("▁", " ")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 def test_typed_special_strings_never_become_tokens(name: str) -> None:
     """Each special string of the vocabulary, alone, in a sentence, and beside another."""
@@ -151,6 +155,7 @@ def test_typed_special_strings_never_become_tokens(name: str) -> None:
             assert found == of_template, (special.text, typed)
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("name", NAMES)
 @given(data=st.data())
 def test_nothing_typed_becomes_a_token(name: str, data: st.DataObject) -> None:

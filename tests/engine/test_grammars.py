@@ -30,6 +30,7 @@ EXPRESSIONS = [
 ]
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_an_answer_matches_the_expression(engine: LlamaEngine, expression: str) -> None:
     grammar = regex_grammar(expression)

@@ -48,7 +48,6 @@ async def real_memory(engine: WorkerEngine, spec: ModelSpec) -> int:
     swept(
         product(("Q4_1", "Q4_0", "Q4_K_M", "Q8_0"), (2048, 8192)),
         ("Q4_1", 2048),
-        ("Q4_K_M", 8192),
     ),
 )
 async def test_the_estimate_is_what_the_real_model_takes(

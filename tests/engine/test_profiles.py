@@ -154,6 +154,7 @@ CRASHES = [
 ]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("signal", "phase"), CRASHES)
 async def test_a_crash_is_survived_and_remembered(
     signal: str, phase: str, paths: Paths, shallow_smollm2: Path, monkeypatch: pytest.MonkeyPatch

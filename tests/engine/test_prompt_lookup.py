@@ -45,6 +45,7 @@ def eager(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(DraftCosts, "needs_single", False)
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.usefixtures("eager")
 @pytest.mark.parametrize("prompt", [REPEAT, STORY], ids=["repeat", "story"])
 @pytest.mark.parametrize("tokens", [1, 2, 7, 40])

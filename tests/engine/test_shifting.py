@@ -40,6 +40,7 @@ def ids_of(engine: LlamaEngine, prompt: Prompt, question: str = QUESTION) -> lis
     return engine.prompt_ids(Prompt([*prompt.messages, PromptMessage("user", question)]))
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
 @pytest.mark.parametrize(
     "kept", [(1, 2), (2,), (0, 2)], ids=["the oldest", "two of them", "a pinned one stays"]
@@ -98,6 +99,7 @@ def test_no_state_of_a_shifted_cache_is_saved(shallow_smollm2: Path, tmp_path: P
         assert restored.ids == read.ids
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("why", ["not allowed", "not possible", "another history", "empty"])
 def test_otherwise_it_is_read_again(
     shallow_smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: str

@@ -283,6 +283,7 @@ def flip(file: Path, at: int) -> None:
     file.write_bytes(content)
 
 
+@pytest.mark.sampled(7)
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("position", [0, 2])
 def test_a_damaged_block_only_costs_time(saved: Saved, damage: str, position: int) -> None:

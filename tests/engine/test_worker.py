@@ -273,6 +273,7 @@ async def test_the_header_of_the_real_model(engine: WorkerEngine, smollm2: Path)
     assert "<|im_start|>" in header.chat_template
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("temperature", [math.inf, math.nan, -1.0])
 async def test_a_number_that_json_cannot_express_fails_the_request(
     temperature: float, engine: WorkerEngine

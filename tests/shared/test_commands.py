@@ -83,6 +83,7 @@ def test_debug_shows_the_traceback_as_text(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@pytest.mark.sampled(12)
 @pytest.mark.parametrize("words", all_commands())
 def test_every_command_takes_debug(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     program, *command = words.split()

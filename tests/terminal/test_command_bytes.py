@@ -31,7 +31,7 @@ CASES = {words: (words, case) for words, case in USES.items()} | HUB_USES
 JSON_CASES = {name: (words, case) for name, (words, case) in CASES.items() if words in with_json()}
 
 
-@pytest.mark.sampled(20)
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(("words", "case"), CASES.values(), ids=CASES)
 def test_a_command_writes_only_text(
     words: str, case: Case, world: World, environment: dict[str, str]
@@ -77,6 +77,7 @@ def test_wrong_usage_repeats_what_was_typed_as_text(
     assert "Traceback" not in printed.err
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("kind", ["answer", "refusal", "models"])
 def test_ask_writes_as_text_what_a_server_sends(kind: str) -> None:
     text = hostile("Qserver", SURROGATE)

@@ -73,6 +73,7 @@ def test_a_bug_is_one_line_and_its_traceback_is_in_the_log(
     assert "in fail\n" in logged
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("way", "how", "code"),
     [
@@ -97,6 +98,7 @@ def test_the_client_saves_and_ends_whatever_its_main_thread_does(
     assert kept.ids
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ["terminal closed", "SIGTERM", "quit"])
 def test_an_unresponsive_worker_is_ended(how: str, paths: Paths) -> None:
     with streaming(paths) as client:
@@ -214,6 +216,7 @@ def test_ask_ends_with_its_terminal(paths: Paths) -> None:
     assert last_message(paths).state == "stopped"
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("number", range(0, len(MOMENTS), 2))
 def test_terminals_closed_at_random_moments(number: int) -> None:
     """More of them: benchmarks/closed_terminals.py."""

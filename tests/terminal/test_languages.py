@@ -11,6 +11,7 @@ CHINESE = {"LC_ALL": "", "LC_CTYPE": "C.UTF-8", "LC_MESSAGES": "zh_CN.UTF-8", "L
 ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("environment", "setting", "shown"),
     [

@@ -28,7 +28,7 @@ def _make_locale(folder: Path) -> None:
     )
 
 
-@pytest.fixture(params=["C", GB18030])
+@pytest.fixture(params=[pytest.param("C", marks=pytest.mark.sweep), GB18030])
 def locale(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:

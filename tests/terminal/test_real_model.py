@@ -187,7 +187,7 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
     store.close()
 
 
-@pytest.mark.parametrize("moment", swept(range(20), *range(6)))
+@pytest.mark.parametrize("moment", swept(range(20), 0, 1))
 def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> None:
     """At 20 moments of a streaming answer: the store opens clean, no worker is left, and what was
     on the screen before the last write is on disk."""

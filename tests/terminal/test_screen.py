@@ -13,6 +13,7 @@ import pytest
 from baize_tui.paths import Paths
 from baize_tui.settings import load_settings
 from baize_tui.store.conversations import Store
+from tests.sweeps import swept
 from tests.terminal.pty_session import (
     ALTERNATE_SCREEN,
     CTRL_B,
@@ -44,6 +45,7 @@ def wider_than(columns: int) -> Callable[[str], bool]:
     return lambda screen: max(len(line) for line in screen.split("\n")) > columns
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [(100, 30), (70, 20)], ids=["same size", "resized"])
 @pytest.mark.parametrize("wrapper", ["{}", "sh -c '{}; true'"], ids=["alone", "in a wrapper"])
 def test_suspending_and_resuming_loses_nothing(size: tuple[int, int], wrapper: str) -> None:
@@ -109,7 +111,7 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
-@pytest.mark.parametrize("theme", ["baize-dark", "baize-light"])
+@pytest.mark.parametrize("theme", swept(["baize-dark", "baize-light"], "baize-light"))
 def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
     paths.settings_file.write_text(f'[sampling]\nseed = 1\n[look]\ntheme = "{theme}"\n')
     few = {"TERM": "xterm-16color", "COLORTERM": ""}
@@ -129,6 +131,7 @@ def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
     assert not re.search(rb"\x1b\[[0-9;]*[34]8;[25];", client.written)
 
 
+@pytest.mark.sweep
 def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> None:
     with PtySession(columns=110, lines=36) as client:
         client.wait_for(at_rest)

@@ -192,7 +192,7 @@ def test_the_conversation_shows_its_sources_as_text(client: PtySession) -> None:
     client.wait_for("search: Qti")
 
 
-@pytest.mark.sweep  # it uses each of some 60 actions; the others below are the most exposed
+@pytest.mark.sweep
 def test_every_action_writes_only_text(client: PtySession) -> None:
     others = {*ENDS_OR_LEAVES, *OF_ENDED_ANSWERS, *FIRST, *LAST}
     ids = {action.id for action in ACTIONS} - others
@@ -208,6 +208,7 @@ def test_every_action_writes_only_text(client: PtySession) -> None:
     close(client, HELP_TITLE)
 
 
+@pytest.mark.sweep
 def test_tokens_and_replays_are_text(client: PtySession) -> None:
     client.type(f"{key_of('new')}Hi{ENTER}")
     client.wait_for("prompt tokens reused")
@@ -217,6 +218,7 @@ def test_tokens_and_replays_are_text(client: PtySession) -> None:
         close(client, TITLES[action])
 
 
+@pytest.mark.sweep
 def test_pastes_are_text(client: PtySession) -> None:
     client.type(paste(f"in the prompt {hostile('')}"))
     client.wait_for("in the prompt")
@@ -234,6 +236,7 @@ def test_pastes_are_text(client: PtySession) -> None:
     client.wait_for(lambda screen: "pasted" not in screen)
 
 
+@pytest.mark.sweep
 def test_the_models_screen_and_what_it_opens(client: PtySession, world: World) -> None:
     client.type(key_of("model"))
     client.wait_for(models.TITLE)
@@ -276,6 +279,7 @@ def test_names_on_a_hub_are_text(world: World, environment: dict[str, str]) -> N
     assert_harmless(client.written)
 
 
+@pytest.mark.sweep
 def test_personas_and_prompts_are_text(client: PtySession) -> None:
     run(client, "persona")
     client.wait_for(lambda screen: PERSONA_QUESTION in screen and "Qpersona" in screen)
@@ -289,6 +293,7 @@ def test_personas_and_prompts_are_text(client: PtySession) -> None:
     client.wait_for(lambda screen: variables.HINT not in screen)
 
 
+@pytest.mark.sweep
 def test_names_of_files_are_text(client: PtySession, world: World) -> None:
     file = world.folder / f"{hostile_name('Qattached')}.txt"
     # With too many control characters it would be no text.
@@ -299,6 +304,7 @@ def test_names_of_files_are_text(client: PtySession, world: World) -> None:
     client.wait_for("attached /")
 
 
+@pytest.mark.sweep
 def test_forms_show_values_as_text(client: PtySession) -> None:
     client.type(key_of("settings"))
     client.wait_for(lambda screen: settings.TITLE in screen and "Qconfig" in screen)
@@ -308,6 +314,7 @@ def test_forms_show_values_as_text(client: PtySession) -> None:
     close(client, "differs from the default")
 
 
+@pytest.mark.sweep
 def test_the_details_of_an_answer_are_text(client: PtySession) -> None:
     client.type(key_of("details"))
     client.wait_for(lambda screen: answer_details.TITLE in screen and "Qanswer" in screen)
@@ -315,6 +322,7 @@ def test_the_details_of_an_answer_are_text(client: PtySession) -> None:
     close(client, answer_details.TITLE)
 
 
+@pytest.mark.sweep
 def test_the_branches_are_text(client: PtySession) -> None:
     client.type(key_of("map"))
     client.wait_for(lambda screen: "Qquestion" in screen and "Qbranch" in screen)
@@ -330,6 +338,7 @@ def test_the_branches_are_text(client: PtySession) -> None:
     close(client, TITLES["map"])
 
 
+@pytest.mark.sweep
 def test_tags_and_what_is_put_away_are_text(client: PtySession) -> None:
     for action, tag in (("tags", "Qtag"), ("archived", "Qput away"), ("trash", "Qput away")):
         run(client, action)
@@ -345,6 +354,7 @@ def test_what_an_editor_writes_is_text(client: PtySession, world: World) -> None
     client.wait_for("written in the editor")
 
 
+@pytest.mark.sweep
 def test_answers_side_by_side(client: PtySession) -> None:
     client.type(key_of("compare"))
     client.wait_for("Compare")
@@ -354,6 +364,7 @@ def test_answers_side_by_side(client: PtySession) -> None:
     client.wait_for(lambda screen: "esc closes" not in screen)
 
 
+@pytest.mark.sweep
 def test_a_model_with_a_hostile_name(world: World) -> None:
     with PtySession("--model", str(world.model), columns=160) as client:
         client.wait_for(lambda screen: "moderated" in screen and "loading" not in screen)

@@ -51,6 +51,7 @@ def end(client: PtySession, how: str) -> None:
     wait_until_gone(processes)
 
 
+@pytest.mark.sampled(1)
 @pytest.mark.parametrize("how", ["kill -9", "terminal closed", "quit"])
 def test_drafts_of_two_conversations_survive(how: str, paths: Paths) -> None:
     with PtySession() as client:

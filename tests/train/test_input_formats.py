@@ -21,6 +21,7 @@ from tests.train.input_formats import FORMS, PAGE, Form, page, rows, run_form
 WITHOUT_PARQUET = importlib.util.find_spec("pyarrow") is None
 
 
+@pytest.mark.sampled(45)
 @pytest.mark.parametrize("command", ["validate", "convert"])
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_each_form_is_right_or_refused(form: Form, command: str, tmp_path: Path) -> None:

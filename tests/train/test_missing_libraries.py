@@ -57,6 +57,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -76,6 +77,7 @@ def test_what_needs_no_extra_works(folder: Path, arguments: tuple[str, ...]) -> 
     assert (done.returncode, done.stderr) == (DONE, "")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("arguments", "remedy"),
     [

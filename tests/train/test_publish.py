@@ -173,6 +173,7 @@ def test_nothing_is_sent_without_a_yes(
     assert hub.requests == []
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
@@ -201,6 +202,7 @@ def test_a_folder_that_others_cannot_use_is_refused(
     assert hub.requests == []
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("base", ["/home/me/llama", "./llama", "llama", ""])
 def test_a_base_on_this_machine_is_refused(
     hub: UploadHub, publish: Publish, adapter: Path, base: str
@@ -243,6 +245,7 @@ def test_each_refusal_of_the_hub_is_one_line(
     assert NAME not in hub.repositories
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "answer",
     [

@@ -85,6 +85,7 @@ async def test_a_folder_is_entered_or_attached_as_a_whole(run_app: RunApp, folde
         await type_mention(pilot, "*.txt", "*.txt · 1 file")
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     "text", ["ada@example.org", "@notes.txt", "a @property of it", "@nothing here", "@ alone"]
 )

@@ -118,6 +118,7 @@ async def test_a_new_title_does_not_move_the_list_or_the_focus(run_app: RunApp) 
         assert listed.highlighted_id == highlighted
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize(
     "key",
     ["f3", "f2", "f4", "alt+t", "alt+v", "alt+m", "ctrl+n", "ctrl+r", "alt+e", "ctrl+g"],

@@ -142,6 +142,7 @@ async def another_model(pilot: Pilot[int]) -> None:
     screen(pilot).model_loading.show_loaded()
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     "change",
     [

@@ -102,7 +102,7 @@ EVENTS: dict[str, Callable[[Pilot[int]], Awaitable[None]]] = {
 }
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("event", EVENTS)
 @pytest.mark.parametrize("pasted", [False, True])
 async def test_a_draft_survives(event: str, pasted: bool, run_app: RunApp) -> None:

@@ -35,6 +35,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
     return fail
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(
     ("method", "keys"),
     [

@@ -98,6 +98,7 @@ async def test_a_list_that_can_be_read_again_ends_the_problem(
 # --- notices ------------------------------------------------------------------------------------
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [(31, 24), (80, 24), (110, 34)], ids=str)
 @pytest.mark.parametrize("turns", [1, 12])
 async def test_notices_cover_neither_prompt_nor_answer_nor_status_line(
@@ -127,7 +128,7 @@ def is_in_sight(widget: Widget) -> bool:
     return region.area > 0 and all(widget in [found, *found.ancestors] for found in above)
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("size", [(31, 24), (80, 24), (110, 34)], ids=str)
 @pytest.mark.parametrize("key", ["f1", "f3", "f4", "alt+m", "ctrl+p", "f2"])
 async def test_notices_cover_no_dialog(key: str, size: tuple[int, int], run_app: RunApp) -> None:

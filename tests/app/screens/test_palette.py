@@ -31,6 +31,7 @@ def found(pilot: Pilot[int]) -> list[str]:
     return [row.split("  ")[0] for row in rows(pilot)]
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("typed", "first"),
     [
@@ -82,6 +83,7 @@ async def test_only_commands_that_work_now_are_listed(run_app: RunApp) -> None:
         assert set(found(pilot)).isdisjoint({"Copy code", "Previous branch", "Stop"})
 
 
+@pytest.mark.sweep
 async def test_every_entry_runs_and_none_fails(run_app: RunApp) -> None:
     engine = ScriptedEngine("Yes.")
     async with run_app(engine) as pilot:

@@ -64,6 +64,7 @@ async def test_a_setting_is_saved_and_comments_in_the_file_stay(
         assert engine.requests[-1].sampling.temperature == 0.25
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("columns", [31, 60, 69, 80, 200])
 async def test_every_value_is_in_sight(columns: int, run_app: RunApp) -> None:
     async with run_app(ScriptedEngine(), size=(columns, 24)) as pilot:

@@ -116,6 +116,7 @@ AROUND_A_PASTE: dict[str, tuple[list[str], str]] = {
 }
 
 
+@pytest.mark.sampled(10)
 @pytest.mark.parametrize("name", AROUND_A_PASTE)
 @pytest.mark.parametrize("width", [31, 100])
 async def test_a_paste_is_one_object(name: str, width: int, run_app: RunApp) -> None:
@@ -168,6 +169,7 @@ PASTED: dict[str, str] = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("name", PASTED)
 async def test_any_paste_is_sent_as_it_was(name: str, run_app: RunApp) -> None:
     pasted = PASTED[name]
@@ -231,6 +233,7 @@ EDITORS = {
 }
 
 
+@pytest.mark.sampled(3)
 @pytest.mark.parametrize("editor", EDITORS)
 async def test_a_broken_editor_loses_nothing(
     editor: str, run_app: RunApp, monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ async def test_the_status_line_shows_the_threads(run_app: RunApp) -> None:
         await wait_until(lambda: "tokens/s · 1 thread ·" in status(pilot), "the end")
 
 
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("draft", ["", "one", "word " * 1000])
 @pytest.mark.parametrize("columns", [31, 60, 80, 100])
 async def test_moderation_is_always_in_the_status_line(
