@@ -39,6 +39,7 @@ from baize_tui.app.themes import (
     BAIZE_LIGHT_OF_16,
     InvalidTheme,
     read_themes,
+    with_dim,
 )
 from baize_tui.app.widgets.notices import Notices
 from baize_tui.catalog.recipes import CatalogError
@@ -149,10 +150,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         self.stylesheet.set_variables(self.get_css_variables())
 
     def get_css_variables(self) -> dict[str, str]:
-        variables = super().get_css_variables()
-        # Secondary text: its contrast is at least 4.5:1 in both themes of the project, and with 16
-        # colours it does not have the colour of the background.
-        return {"dim": f"{variables['foreground']} 70%", **variables}
+        return with_dim(super().get_css_variables())
 
     def get_default_screen(self) -> Screen[None]:
         return ConversationScreen(self.state, open_session=self._open_session, id="_default")

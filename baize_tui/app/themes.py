@@ -111,6 +111,15 @@ class InvalidTheme(Struct, frozen=True):
     reason: str
 
 
+def with_dim(variables: dict[str, str]) -> dict[str, str]:
+    """The variables of a theme, with the colour of secondary text if the theme does not name one.
+
+    Its contrast is at least 4.5:1 in both themes of the project, and with 16 colours it does not
+    have the colour of the background.
+    """
+    return {"dim": f"{variables['foreground']} 70%", **variables}
+
+
 def read_themes(folder: Path) -> list[Theme | InvalidTheme]:
     """The person's own themes: one ``NAME.toml`` for each."""
     themes: list[Theme | InvalidTheme] = []

@@ -141,6 +141,7 @@ class PtySession:
             return
         if self._child.isalive():
             self._child.kill(signal.SIGKILL)
+            self._child.wait()
         self._child.close()
 
 

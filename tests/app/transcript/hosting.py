@@ -10,7 +10,7 @@ from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from baize_tui.app.actions import ACTIONS
-from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT
+from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, with_dim
 from baize_tui.app.transcript.transcript import Transcript
 from baize_tui.store.records import Message, MessageState
 
@@ -20,6 +20,9 @@ Host = Callable[..., Running]
 
 class HostApp(App[None]):
     CSS_PATH = "../../../baize_tui/app/baize.tcss"
+
+    def get_css_variables(self) -> dict[str, str]:
+        return with_dim(super().get_css_variables())
 
     def compose(self) -> ComposeResult:
         yield Transcript({action.id: action.key for action in ACTIONS})
