@@ -187,7 +187,7 @@ def test_a_file_that_cannot_guess_is_left_out_with_one_line(
         engine.close()
 
 
-@pytest.mark.sampled(1)
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(("padding", "accepted"), [(0, True), (100, True), (200, False)])
 def test_a_vocabulary_may_be_padded(
     padding: int, accepted: bool, smollm2_folder: Path, shallow_smollm2: Path, tmp_path: Path

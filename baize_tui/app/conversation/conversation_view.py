@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -115,8 +114,6 @@ class ConversationView:
             surface.transcript.show_earlier(earlier, conversation.context_start)
             self._report_shown()
             first = earlier[0]
-        # Collecting garbage among what stays would take long enough to be seen.
-        gc.freeze()
         await self.show_branches()
 
     def _report_shown(self) -> None:
