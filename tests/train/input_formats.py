@@ -72,6 +72,11 @@ def write_json(
     return write
 
 
+def write_utf16(file: Path) -> None:
+    """As Windows' PowerShell does with ``>``."""
+    file.write_text(json.dumps({"messages": messages(*TWO)}) + "\n\n", "utf-16")
+
+
 def write_table(*rows: list[str]) -> Callable[[Path], None]:
     def write(file: Path) -> None:
         with file.open("w", newline="") as stream:
@@ -104,6 +109,9 @@ FIRST_UNTRAINED = messages(*TWO)
 FIRST_UNTRAINED[1]["weight"] = 0
 NOT_TRAINED = messages(*TWO)
 NOT_TRAINED[1]["train"] = False
+NO_LOSS = messages(*TWO)
+NO_LOSS[1]["loss"] = False
+COLUMNS = {"role": [role for role, _ in ONE], "content": [text for _, text in ONE]}
 HALF = messages(*ONE)
 HALF[1]["weight"] = 0.5
 CHOSEN = {"prompt": Q, "chosen": A, "rejected": "No."}
@@ -130,11 +138,18 @@ FORMS: tuple[Form, ...] = (
     Form("messages with names", {"messages": messages(*ONE, name="Ann")}),
     Form("`weight: 0`", {"messages": FIRST_UNTRAINED}, TWO, untrained=(A,)),
     Form("`train: false`", {"messages": NOT_TRAINED}, TWO, untrained=(A,)),
+    Form("`loss: false`", {"messages": NO_LOSS}, TWO, untrained=(A,)),
     Form("`weight: 0.5`", {"messages": HALF}, refused="only 0 and 1"),
     Form(
         "`content: null`",
         {"messages": messages(ONE[0], ("assistant", None))},  # type: ignore[arg-type]
         refused="turn 2 has no text",
+    ),
+    Form("messages in columns", {"messages": COLUMNS}),
+    Form(
+        "messages with `label: false`",
+        {"messages": messages(*ONE), "label": False},
+        refused="marked as bad",
     ),
     Form("ShareGPT", {"conversations": sharegpt(*TWO)}, TWO),
     Form(
@@ -183,7 +198,42 @@ FORMS: tuple[Form, ...] = (
         more={"meta": {"rejected_answer": "No."}},
     ),
     Form("chosen, rejected as in HH-RLHF", HH, more={"meta": {"rejected_answer": "No."}}),
+    Form(
+        "question, chosen, rejected, as in Orca's pairs",
+        {"system": SYSTEM, "question": Q, "chosen": A, "rejected": "No."},
+        WITH_SYSTEM,
+        more={"meta": {"rejected_answer": "No."}},
+    ),
+    Form(
+        "ShareGPT, chosen, rejected, as in LLaMA-Factory",
+        {
+            "conversations": sharegpt(ONE[0]),
+            "chosen": sharegpt(ONE[1])[0],
+            "rejected": {"from": "gpt", "value": "No."},
+        },
+        more={"meta": {"rejected_answer": "No."}},
+    ),
+    Form(
+        "UltraFeedback",
+        {
+            "prompt": Q,
+            "chosen": messages(*ONE),
+            "rejected": messages(ONE[0], ("assistant", "No.")),
+            "messages": messages(*ONE),
+        },
+        more={"meta": {"rejected_answer": "No."}},
+    ),
+    Form(
+        "OpenAI's pairs",
+        {
+            "input": {"messages": messages(ONE[0]), "tools": []},
+            "preferred_output": messages(ONE[1]),
+            "non_preferred_output": messages(("assistant", "No.")),
+        },
+        more={"meta": {"rejected_answer": "No."}},
+    ),
     Form("question, answer", {"question": Q, "answer": A}),
+    Form("question, answer, `history`", {"query": Q2, "response": A2, "history": [[Q, A]]}, TWO),
     Form("OpenOrca", {"system_prompt": SYSTEM, "question": Q, "response": A}, WITH_SYSTEM),
     Form("UltraChat", {"id": "7", "data": [Q, A, Q2, A2]}, TWO, more={"id": "7"}),
     Form(
@@ -241,7 +291,18 @@ FORMS: tuple[Form, ...] = (
         refused="--map",
         line=4,
     ),
+    Form("JSONL in UTF-16", write_utf16, TWO),
     Form("CSV", write_table(["question", "answer"], [Q, A]), suffix=".csv"),
+    Form(
+        "CSV with semicolons",
+        lambda file: file.write_text(f"question;answer\n{Q};{A}\n") and None,
+        suffix=".csv",
+    ),
+    Form(
+        "CSV with messages as JSON",
+        write_table(["messages"], [json.dumps(messages(*ONE))]),
+        suffix=".csv",
+    ),
     Form(
         "CSV with a cell of 280,000 characters",
         write_table(["question", "answer"], [Q, HUGE]),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import importlib.util
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,8 +16,12 @@ from hypothesis import strategies as st
 
 from baize_train.cli.app import run
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
+from baize_train.corpus.quality import UNTRAINABLE, find_problems
 from baize_train.corpus.reading import InvalidRecord, read_corpus, read_placed
 from baize_train.corpus.writing import CorpusFormat, Unwritable, write_corpus
+from baize_train.errors import TrainError
+from baize_train.feedback.preferences import read_preferences
+from baize_train.selfchat.seed_files import read_seed_file
 from tests.train.input_formats import FORMS, PAGE, Form, page, rows, run_form
 
 WITHOUT_PARQUET = importlib.util.find_spec("pyarrow") is None
@@ -260,6 +266,78 @@ def test_a_history_that_is_not_pairs_of_texts_is_named(
     printed = capsys.readouterr()
     assert "a.jsonl:1: " in printed.out
     assert "history" in printed.out
+
+
+NO = {"role": "assistant", "content": "No."}
+ASK, YES = {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}
+PAIRS: dict[str, dict[str, Any]] = {
+    "LLaMA-Factory's Alpaca": {"instruction": "Why?", "input": "", "chosen": "So."},
+    "distilabel": {"input": "Why?", "chosen": "So.", "generations": ["So.", "No."]},
+    "one message": {"prompt": [ASK], "chosen": YES, "rejected": NO},
+    "a prompt without its system turn": {
+        "prompt": "Why? ",
+        "chosen": [{"role": "system", "content": "Be brief."}, ASK, YES],
+        "rejected": [{"role": "system", "content": "Be brief."}, ASK, NO],
+    },
+    "a prompt as in HH-RLHF": {"prompt": "\n\nHuman: Why?\n\nAssistant:", "chosen": "So."},
+    "earlier turns": {"conversations": [ASK, NO, ASK], "chosen": YES, "rejected": NO},
+    "columns of other rows": {"messages": None, "prompt": None, "query": "Why?", "chosen": "So."},
+}
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"rejected": "No.", **PAIRS[name]}))
+    (dialogue,) = _read(file)
+    (pair,) = read_preferences([dialogue])
+    assert (pair.best, pair.worst) == ("So.", "No.")
+    assert [turn.content for turn in pair.question if turn.role == "user"][-1] == "Why?"
+    assert find_problems(dialogue, filters=UNTRAINABLE) == []
+
+
+@pytest.mark.parametrize(
+    ("record", "why"),
+    [
+        ({"chosen": [ASK, YES], "rejected": [YES, ASK, NO]}, "are to different questions"),
+        ({"chosen": "So.", "rejected": "No."}, "its chosen has no question"),
+        ({"data": [{"question": "Why?", "answer": "So."}] * 2}, "data is a list of 2 records"),
+        ({"train": [{"question": "Why?"}]}, "train is a list of 1 records: save that list"),
+        ({"title": "x", "mapping": {}}, "baize-tui sessions import"),
+        ({"messages": "[{'role': 'user'}]"}, "not JSON"),
+        ({"messages": [ASK, {**YES, "train_detail": [{"train": False}]}]}, "trained in part"),
+        ({"messages": [ASK, {**YES, "loss": 0.5}]}, "loss is neither true nor false"),
+    ],
+)
+def test_a_record_that_is_no_dialogue_says_what_to_do(
+    record: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps(record))
+    (read,) = read_corpus(file)
+    assert isinstance(read, InvalidRecord)
+    assert why in read.problem
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.jsonl.gz", gzip.compress(b"{}"), "compressed (gzip): unpack it first"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd12", "compressed (Zstandard)"),
+        ("a.csv", b"PK\x03\x0412", "an Excel workbook"),
+        ("a.jsonl", b"\xff\xfe{", "not UTF-16"),
+        ("a.csv", b"question,answer,answer\n1,2,3\n", "two columns have the name 'answer'"),
+        ("a.csv", b"question,answer\nWarum gr\xfcn?,So\n", ":2: not UTF-8"),
+    ],
+)
+def test_a_file_in_another_form_says_what_to_do(
+    name: str, content: bytes, why: str, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(TrainError, match=re.escape(why)):
+        list(read_corpus(tmp_path / name))
+    with pytest.raises(TrainError, match=re.escape(why)):
+        list(read_seed_file(tmp_path / name))
 
 
 def test_languages_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,23 +6,19 @@ Hub or in a folder.
 
 from __future__ import annotations
 
-import codecs
-import csv
-import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.number_limits import LARGEST_INT
 from baize_shared.regular_files import open_regular
 from baize_shared.sanitizer import without_surrogates
 from baize_train.corpus.datasets import is_dataset, open_dataset
+from baize_train.corpus.text_tables import TABLES, column_names, decode, table_rows, without_bom
 from baize_train.errors import TrainError
 
 _PICKLES = (".pkl", ".pickle")
-_TABLES = {".csv": ",", ".tsv": "\t"}
 
 
 class FileRecord(NamedTuple):
@@ -64,23 +60,13 @@ def read_records(file: Path) -> Iterator[FileRecord]:
         for number, row in enumerate(open_dataset(str(file)), 1):
             yield FileRecord(number, without_surrogates(row))
         return
-    raw = read_file(file).removeprefix(codecs.BOM_UTF8)
-    if (delimiter := _TABLES.get(file.suffix.lower())) is not None:
-        yield from _table_rows(raw, file, delimiter)
+    raw = without_bom(read_file(file), file)
+    if file.suffix.lower() in TABLES:
+        yield from _table_records(raw, file)
     elif raw.lstrip()[:1] == b"[":
-        yield from _list_items(_decode(raw, file), file)
+        yield from _list_items(decode(raw, file), file)
     else:
         yield from _lines(raw, file)
-
-
-def _decode(raw: bytes, file: Path) -> str:
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise TrainError(
-            f"{file}:{line}: not UTF-8 (byte 0x{raw[error.start]:02x}): save it as UTF-8"
-        ) from error
 
 
 def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
@@ -88,7 +74,7 @@ def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
     lines = raw.split(b"\n")  # only these: a text may contain U+2028
     first = next(line for line in lines if line.strip())
     if (problem := _parse(first).problem) and _spans_lines(raw, first):
-        yield from _values(_decode(raw, file), file)
+        yield from _values(decode(raw, file), file)
         return
     if problem and sum(bool(line.strip()) for line in lines) == 1:
         kinds = "JSON Lines nor a JSON list"
@@ -168,22 +154,12 @@ def _skip(text: str, at: int) -> int:
     return at
 
 
-def _table_rows(raw: bytes, file: Path, delimiter: str) -> Iterator[FileRecord]:
-    csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
-    text = _decode(raw, file)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    names: list[str] | None = None
-    line = 1
-    try:
-        for row in rows:
-            start, line = line, rows.line_num + 1
-            if not row:
-                continue
-            if names is None:
-                names = [name.strip() for name in row]
-            elif len(row) > len(names):
-                yield FileRecord(start, None, f"{len(row)} cells, but {len(names)} columns")
-            else:
-                yield FileRecord(start, dict(zip(names, row, strict=False)))
-    except csv.Error as error:
-        raise TrainError(f"{file}:{rows.line_num}: not a table: {error}") from error
+def _table_records(raw: bytes, file: Path) -> Iterator[FileRecord]:
+    rows = table_rows(decode(raw, file), file)
+    _, header = next(rows)
+    names = column_names(header, file)
+    for line, row in rows:
+        if len(row) > len(names):
+            yield FileRecord(line, None, f"{len(row)} cells, but {len(names)} columns")
+        else:
+            yield FileRecord(line, dict(zip(names, row, strict=False)))

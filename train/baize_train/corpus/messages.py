@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Role, Turn
 
@@ -27,7 +29,10 @@ _TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "observation", 
 _TOOL_KEYS = ("tool_calls", "function_call")
 ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
+_TRAINED_KEYS = ("train", "training", "loss")
+"""axolotl's and ms-swift's names for whether a turn is trained."""
 _WEIGHTS: dict[Any, int] = {0: 0, 1: 1, None: 1}
+_TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 class UnreadableRecord(Exception):
@@ -47,12 +52,26 @@ def parse_messages(
     Raises:
         UnreadableRecord: it is something else, or has what cannot be trained, such as tools.
     """
-    if not isinstance(messages, list):
-        raise UnreadableRecord("its turns are not a list")
     return [
         _parse_message(message, number, unread, role_key, content_key)
-        for number, message in enumerate(messages, 1)
+        for number, message in enumerate(_list_messages(messages), 1)
     ]
+
+
+def _list_messages(messages: Any) -> list[Any]:
+    """The messages in a list, in JSON in a cell of a table, or in columns of equal length."""
+    if isinstance(messages, str):
+        try:
+            messages = json.loads(messages)
+        except JSON_ERRORS as error:
+            raise UnreadableRecord("its turns are a text that is not JSON") from error
+    if isinstance(messages, dict) and messages:
+        columns = list(messages.values())
+        if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
+            return [dict(zip(messages, row, strict=True)) for row in zip(*columns, strict=True)]
+    if not isinstance(messages, list):
+        raise UnreadableRecord("its turns are not a list")
+    return messages
 
 
 def _parse_message(
@@ -71,7 +90,7 @@ def _parse_message(
     if content_key not in message:
         raise UnreadableRecord(f"turn {number} has no {content_key}")
     reasoning_key = next((key for key in _REASONING_KEYS if message.get(key)), "")
-    known = {role_key, content_key, reasoning_key, "name", "weight", "train", *_TOOL_KEYS}
+    known = {role_key, content_key, reasoning_key, "name", "weight", *_TRAINED_KEYS, *_TOOL_KEYS}
     count_unread(message, known, unread, "turns: ")
     name, thoughts = message.get("name"), message.get(reasoning_key)
     return Turn(
@@ -104,7 +123,7 @@ def _parse_content(content: Any, number: int) -> str:
     for part in content:
         text = part if isinstance(part, str) else None
         if isinstance(part, dict):
-            text = part.get("text") if part.get("type", "text") in ("text", "input_text") else None
+            text = part.get("text") if part.get("type", "text") in _TEXT_PARTS else None
             if text is None:
                 kind = clean_line(str(part.get("type")), 40)
                 raise UnreadableRecord(f"turn {number} has a part that is not text ({kind})")
@@ -116,15 +135,20 @@ def _parse_content(content: Any, number: int) -> str:
 
 def _parse_weight(message: dict[str, Any], number: int) -> int:
     """0 for a turn that must not be trained: ``weight`` of OpenAI, ``train`` of axolotl."""
+    if message.get("train_detail"):
+        raise UnreadableRecord(f"turn {number} is to be trained in part (train_detail)")
     weight = message.get("weight")
     if not isinstance(weight, int | float | None) or weight not in _WEIGHTS:
         raise UnreadableRecord(
             f"turn {number} has the weight {clean_line(str(weight), 40)}: only 0 and 1 can be used"
         )
-    train = message.get("train")
-    if not isinstance(train, bool | None):
-        raise UnreadableRecord(f"turn {number}: train is neither true nor false")
-    return 0 if train is False else _WEIGHTS[weight]
+    trained = _WEIGHTS[weight]
+    for key in _TRAINED_KEYS:
+        value = message.get(key)
+        if not isinstance(value, int | float | None) or value not in _WEIGHTS:
+            raise UnreadableRecord(f"turn {number}: {key} is neither true nor false")
+        trained &= _WEIGHTS[value]
+    return trained
 
 
 def count_unread(

@@ -1,4 +1,4 @@
-"""Answers that a person marked as good or bad, in TRL's unpaired preference format."""
+"""Answers that a person marked as good or bad: records of any format with a ``label``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from msgspec import Struct
 
 from baize_train.corpus.dialogues import Turn
 from baize_train.corpus.file_records import is_pickle, read_records
+from baize_train.corpus.judged_answers import LABEL_KEYS, read_label
 from baize_train.corpus.messages import UnreadableRecord
 from baize_train.corpus.reading import NO_MAP
 from baize_train.corpus.record_formats import FieldMap, parse_record
 from baize_train.errors import warn
 
-_LABEL = "label"
 _SHOWN = 20
 """Warnings about single records."""
 
@@ -39,7 +39,7 @@ def has_marks(file: Path) -> bool:
     if is_pickle(file):
         return False
     first = next((record.value for record in read_records(file) if not record.problem), None)
-    return isinstance(first, dict) and _LABEL in first
+    return isinstance(first, dict) and any(key in first for key in LABEL_KEYS)
 
 
 def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedAnswer]:
@@ -63,17 +63,17 @@ def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedA
 
 
 def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
-    label = record.get(_LABEL) if isinstance(record, dict) else None
-    if label not in (True, False):
+    label = read_label(record)
+    if label is None:
         raise UnreadableRecord("its label is neither true nor false")
-    unlabelled = {name: value for name, value in record.items() if name != _LABEL}
+    unlabelled = {name: value for name, value in record.items() if name not in LABEL_KEYS}
     # Other records have no reader for a bad answer: nobody may train on it by mistake.
     *question, answer = parse_record(unlabelled, source, fields, Counter()).messages
     if answer.role != "assistant" or not answer.content.strip():
         raise UnreadableRecord("it ends without an answer")
     if not question or not question[-1].content.strip():
         raise UnreadableRecord("nothing is asked in it")
-    return MarkedAnswer(question, answer.content, bool(label))
+    return MarkedAnswer(question, answer.content, label)
 
 
 def _report(problems: list[str]) -> None:

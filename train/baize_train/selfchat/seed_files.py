@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.number_limits import LARGEST_INT
 from baize_shared.sanitizer import without_surrogates
+from baize_train.corpus.text_tables import TABLES, column_names, decode, table_rows, without_bom
 from baize_train.errors import TrainError
 
 _COLUMNS = ("seed", "question", "topic", "prompt", "instruction", "title", "text")
@@ -29,16 +27,14 @@ def read_seed_file(file: Path, column: str | None = None) -> Iterator[str]:
         TrainError: it cannot be read, is not UTF-8, or has no such column.
     """
     try:
-        text = file.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise TrainError(
-            f"{file}: not UTF-8 (byte 0x{error.object[error.start]:02x} at {error.start})"
-        ) from error
+        raw = file.read_bytes()
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
-    if file.suffix == ".csv":
-        yield from read_column(_table_rows(text, file), column, str(file))
-    elif file.suffix in (".jsonl", ".json"):
+    text = decode(without_bom(raw, file), file)
+    suffix = file.suffix.lower()
+    if suffix in TABLES:
+        yield from read_column(_table_records(text, file), column, str(file))
+    elif suffix in (".jsonl", ".json"):
         # All lines are parsed first, so that an invalid one is reported before the first dialogue.
         yield from read_column(list(_objects(text, file)), column, str(file))
     else:
@@ -66,12 +62,11 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
             yield value
 
 
-def _table_rows(text: str, file: Path) -> Iterator[dict[str, Any]]:
-    csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
-    try:
-        yield from csv.DictReader(io.StringIO(text, newline=""), strict=True)
-    except csv.Error as error:
-        raise TrainError(f"{file}: not a table: {error}") from error
+def _table_records(text: str, file: Path) -> Iterator[dict[str, Any]]:
+    rows = table_rows(text, file)
+    names = column_names(next(rows, (1, []))[1], file)
+    for _, row in rows:
+        yield dict(zip(names, row, strict=False))
 
 
 def _objects(text: str, file: Path) -> Iterator[dict[str, Any]]:
