@@ -11,6 +11,7 @@ import pytest
 
 from baize_train.speakers.durations import read_duration
 from baize_train.speakers.request_gate import RequestGate
+from baize_train.speakers.speaker import RateLimits
 from tests.engine.remote.streaming_server import refuse, send_json
 from tests.train.collecting import CALLS, Collect
 from tests.train.scripted_server import RateLimit, ScriptedServer, completion, serve
@@ -54,6 +55,15 @@ async def test_a_gate_lets_one_request_try_after_a_refusal() -> None:
     assert gate.load >= 1
     gate.leave(probe, "success")
     assert not (await gate.enter()).is_probe
+
+
+async def test_headers_that_announce_hours_are_not_waited_for() -> None:
+    gate = RequestGate(1)
+    for limits in (RateLimits(0, 7200.0), RateLimits(tokens=0, tokens_reset_s=1.8e9)):
+        ticket = await gate.enter()
+        gate.note_limits(limits)
+        gate.leave(ticket, "success")
+    await gate.enter()
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from baize_shared.sanitizer import is_harmless
+from baize_train.speakers.refusals import kind_of_refusal, read_refusal
 from baize_train.speakers.server_response import read_completion
 from baize_train.speakers.speaker import Reply, SpeakerError
 
@@ -69,9 +70,82 @@ def test_counts_that_cannot_be_true_are_estimated(wrong: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "complete"), [("stop", True), ("eos", True), ("length", False), (None, True)]
+    ("reason", "complete"),
+    [
+        *((reason, True) for reason in ("stop", "eos", "STOP", "end_turn", None)),
+        *((reason, False) for reason in ("length", "MAX_TOKENS", "max_tokens", "model_length")),
+    ],
 )
 def test_an_answer_is_complete_unless_it_was_cut_off(reason: str | None, complete: bool) -> None:
     assert ask(answer("So.", reason)).complete is complete
     usage = {"completion_tokens": 512}
-    assert ask(answer("So.", reason, usage=usage)).complete is (reason in ("stop", "eos"))
+    assert ask(answer("So.", reason, usage=usage)).complete is (complete and reason is not None)
+
+
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+def test_half_an_answer_is_asked_for_again(reason: str) -> None:
+    with pytest.raises(SpeakerError, match=f"broken off the answer \\({reason}\\)") as caught:
+        ask(answer("So it", reason))
+    assert caught.value.kind == "temporary"
+
+
+@pytest.mark.parametrize("reason", ["content_filter", "SAFETY", "RECITATION", "PROHIBITED_CONTENT"])
+def test_a_filtered_answer_is_not_asked_for_again(reason: str) -> None:
+    for text in ("So it", None):
+        with pytest.raises(SpeakerError, match="content filter") as caught:
+            ask(answer(text, reason))
+        assert caught.value.kind == "request"
+
+
+def refused(error: Any, **more: Any) -> bytes:
+    return json.dumps({"error": error, **more}).encode()
+
+
+CUT = {"message": {"content": "So"}, "finish_reason": "error"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "why"),
+    [
+        (refused({"message": "Too many: free tier", "code": 429}), "rate limit", "(429): Too many"),
+        (refused({"message": "No credentials", "code": 401}), "fatal", "(401): No credentials"),
+        (refused({"message": "No credits", "code": 402}), "fatal", "No credits"),
+        (refused("overloaded"), "temporary", "fails: overloaded"),
+        (refused({"message": "Provider error", "code": 502}, choices=[]), "temporary", "Provider"),
+        (
+            json.dumps({"choices": [{**CUT, "error": {"message": "Lost", "code": 502}}]}).encode(),
+            "temporary",
+            "(502): Lost",
+        ),
+    ],
+)
+def test_an_error_with_status_200_is_that_error(body: bytes, kind: str, why: str) -> None:
+    with pytest.raises(SpeakerError) as caught:
+        ask(body)
+    assert caught.value.kind == kind
+    assert why in str(caught.value)
+
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind", "wait_s", "reason"),
+    [
+        (429, [{"error": {"message": f"{QUOTA} {'x' * 400}\nPlease retry in 36.5s."}}],
+         "rate limit", 36.5, QUOTA),
+        (429, {"message": QUOTA, "code": "insufficient_quota"}, "fatal", None, QUOTA),
+        (429, {"message": "Rate limit. Please try again in 1m7.5s. Visit x"}, "rate limit", 67.5,
+         "Rate limit."),
+        (429, {"message": "Please retry after 6 seconds."}, "rate limit", 6.0, "Please retry"),
+        (400, [{"error": {"message": "Location is not supported"}}], "unclear", None, "Location"),
+        (422, {"detail": [{"loc": ["stop"], "msg": "not a text"}]}, "unclear", None, "not a text"),
+    ],
+)  # fmt: skip
+def test_the_body_of_a_refusal_says_why_and_for_how_long(
+    status: int, body: Any, kind: str, wait_s: float | None, reason: str
+) -> None:
+    refusal = read_refusal(body)
+    assert kind_of_refusal(status, refusal) == kind
+    assert refusal.wait_s == wait_s
+    assert refusal.reason.startswith(reason)

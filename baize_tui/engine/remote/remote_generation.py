@@ -17,6 +17,7 @@ from baize_tui.engine.client import EngineFailure, GenerationEvent
 from baize_tui.engine.client.sanitizing import sanitize
 from baize_tui.engine.protocol import Delta, Finished, FinishReason, Generate, Stats
 from baize_tui.engine.remote.chunks import Chunk, Usage, read_chunk
+from baize_tui.engine.remote.end_reasons import End, read_end
 from baize_tui.engine.remote.request_body import NARROWER, request_body, unsent_options
 from baize_tui.engine.remote.server_answer import ServerAnswer
 from baize_tui.engine.remote.server_faults import SERVER_ERRORS
@@ -29,11 +30,10 @@ _USAGE_S = 2.0
 """How long the counts may take after the end of the answer."""
 _MOST_CHARACTERS = 64
 """Characters for each token that an answer may have, before the server is taken to ignore that."""
-_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "eos": "stop"}
-_OTHER_ENDS = {
-    "content_filter": "the filter of the server has ended the answer",
-    "tool_calls": "the model wanted to call a tool, which there is none of",
-    "function_call": "the model wanted to call a tool, which there is none of",
+_OTHER_ENDS: dict[End, str] = {
+    "filtered": "the filter of the server has ended the answer",
+    "tool": "the model wanted to call a tool, which there is none of",
+    "failed": "the server has broken off the answer",
 }
 
 
@@ -236,7 +236,8 @@ class RemoteGeneration:
     # --- the end --------------------------------------------------------------------------------
 
     def _finished(self) -> Finished:
-        reason: FinishReason = _REASONS.get(self._finish_reason, "stop")
+        end = read_end(self._finish_reason)
+        reason: FinishReason = "length" if end == "cut" else "stop"
         if self._cancelled.is_set() and not self._finish_reason:
             reason = "cancelled"
         elif self._is_too_long and not self._finish_reason:
@@ -245,7 +246,7 @@ class RemoteGeneration:
         counted = answer.answer_chunks + answer.thinking_chunks
         server.estimate.learn(self._request.prompt, usage.prompt)
         notices = []
-        if why := _OTHER_ENDS.get(self._finish_reason):
+        if why := _OTHER_ENDS.get(end):
             notices.append(why)
         if unsent := server.take_unsent(
             unsent_options(self._request.sampling, server.facts, server.extent)

@@ -88,6 +88,8 @@ class ServerFaults(Struct, frozen=True):
     def reason_in(self, body: object, limit: int = _REASON) -> str:
         """The server's own words in the body of an error; empty if there are none."""
         for _ in range(3):
+            if isinstance(body, list):  # as Google's servers do
+                body = body[0] if body else ""
             if not isinstance(body, Mapping):
                 break
             body = next((body[k] for k in ("error", "message", "detail", "msg") if k in body), "")

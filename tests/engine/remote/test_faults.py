@@ -148,13 +148,26 @@ async def test_a_fault_after_the_end_is_none() -> None:
             assert (await ask(engine)).end.text == "So."
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", "eos", "\x1b[2J"])
-async def test_other_ends_are_ends(reason: str) -> None:
+@pytest.mark.parametrize(
+    ("reason", "meaning", "notice"),
+    [
+        ("eos", "stop", ""),
+        ("\x1b[2J", "stop", ""),
+        ("MAX_TOKENS", "length", ""),
+        ("model_length", "length", ""),
+        ("content_filter", "stop", "filter"),
+        ("SAFETY", "stop", "filter"),
+        ("tool_calls", "stop", "tool"),
+        ("error", "stop", "broken off"),
+    ],
+)
+async def test_other_ends_are_ends(reason: str, meaning: str, notice: str) -> None:
     with serve(stream("So.", reason=reason)) as server:
         async with loaded(server) as engine:
             end = (await ask(engine)).end
-    assert (end.text, end.reason) == ("So.", "stop")
-    assert bool(end.notices) == (reason in ("content_filter", "tool_calls"))
+    assert (end.text, end.reason) == ("So.", meaning)
+    assert notice in " ".join(end.notices)
+    assert bool(end.notices) == bool(notice)
 
 
 # --- connecting and loading -----------------------------------------------------------------------

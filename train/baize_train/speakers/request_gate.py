@@ -18,6 +18,9 @@ from msgspec import Struct
 from baize_train.speakers.speaker import RateLimits
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 0.5, 30.0
+LONGEST_PAUSE_S = 300.0
+"""A server that refuses for longer ends the command. Headers that announce more are not followed:
+the next request shows what is true."""
 REFUSED_WAIT_S = 3.0
 """After a 429 that does not say how long; more after each further one."""
 _FIRST_AT_ONCE = 4
@@ -124,9 +127,11 @@ class RequestGate:
     def note_limits(self, limits: RateLimits) -> None:
         """Follow what a response says is left."""
         now = time.monotonic()
-        if limits.tokens == 0 and limits.tokens_reset_s > 0:
+        if limits.tokens == 0 and 0 < limits.tokens_reset_s <= LONGEST_PAUSE_S:
             self.close_for(limits.tokens_reset_s)
-        if limits.requests is not None:
+        if limits.requests is not None and limits.requests_reset_s > LONGEST_PAUSE_S:
+            self._quota = None
+        elif limits.requests is not None:
             self._quota = (limits.requests - self.in_flight, now + limits.requests_reset_s)
         self._changed.set()
 

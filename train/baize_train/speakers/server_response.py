@@ -13,8 +13,10 @@ from msgspec import Meta, Struct
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.speakers.durations import read_duration
+from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
 from baize_train.speakers.speaker import RateLimits, Reply, SpeakerError
 from baize_tui.engine.prompts.thought_splitter import split_text
+from baize_tui.engine.remote.end_reasons import read_end
 
 _CHARACTERS_PER_TOKEN = 4
 """Usually, for an estimate where a server does not count."""
@@ -36,6 +38,8 @@ class _Message(Struct):
 class _Choice(Struct):
     message: _Message
     finish_reason: str | None = None
+    error: Any = None
+    """OpenRouter's, about a provider that failed while it wrote."""
 
 
 class _Completion(Struct):
@@ -54,22 +58,29 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
     Raises:
         SpeakerError: there is no text in it.
     """
+    raw: Any = None
     try:
-        answer = msgspec.convert(without_surrogates(json.loads(body)), _Completion)
+        raw = without_surrogates(json.loads(body))
+        answer = msgspec.convert(raw, _Completion)
     except JSON_ERRORS as error:
+        _raise_refusal(raw, place)
         what = "a web page" if body.lstrip()[:1] == b"<" else "something that is no answer"
         raise SpeakerError(f"{place} sends {what}: is the address right?", "temporary") from error
     choice = answer.choices[0]
     message, reason = choice.message, choice.finish_reason or ""
     text, thoughts = _text_and_thoughts(message)
-    if reason in ("content_filter", "safety", "SAFETY"):
+    end = read_end(reason)
+    if end == "filtered":
         raise SpeakerError("the server's content filter stopped the answer", "request")
+    if end == "failed":
+        _raise_refusal({"error": choice.error}, place)
+        raise SpeakerError(f"{place} has broken off the answer ({_name(reason)})", "temporary")
     if message.refusal and not text:
         raise SpeakerError(f"the model refuses: {clean_line(message.refusal, _REASON)}", "request")
     if message.tool_calls:
         raise SpeakerError("the model calls a tool instead of answering", "request")
     if not text.strip():
-        if reason == "length" or thoughts:
+        if end == "cut" or thoughts:
             raise SpeakerError(
                 "thoughts took all tokens of the answer: raise --max-tokens or --thought-tokens",
                 "request",
@@ -78,8 +89,28 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
     prompt_tokens, completion_tokens = _count_tokens(
         answer.usage, prompt_bytes, len((text + thoughts).encode()), max_tokens
     )
-    ended = reason != "length" and (bool(reason) or completion_tokens < max_tokens)
+    ended = end != "cut" and (bool(reason) or completion_tokens < max_tokens)
     return Reply(text, ended, prompt_tokens, completion_tokens, thoughts)
+
+
+def _raise_refusal(raw: Any, place: str) -> None:
+    """Raises:
+    SpeakerError: an error that came with status 200.
+    """
+    refusal = read_refusal(raw) if isinstance(raw, dict) and raw.get("error") else Refusal()
+    if not refusal.reason:
+        return
+    status = refusal.status or 500
+    code = f" ({refusal.status})" if refusal.status else ""
+    raise SpeakerError(
+        f"{place} fails{code}: {refusal.reason}",
+        kind_of_refusal(status, refusal),
+        retry_after_s=refusal.wait_s,
+    )
+
+
+def _name(reason: str) -> str:
+    return clean_line(reason, 40)
 
 
 def _text_and_thoughts(message: _Message) -> tuple[str, str]:

@@ -13,12 +13,8 @@ from msgspec import Struct
 from baize_shared.server_address import AddressError, ServerAddress, parse_address
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
-from baize_train.speakers.server_failures import (
-    SERVER_ERRORS,
-    Refusal,
-    explain_failure,
-    read_refusal,
-)
+from baize_train.speakers.refusals import Refusal, read_refusal
+from baize_train.speakers.server_failures import SERVER_ERRORS, explain_failure
 from baize_train.speakers.server_response import read_completion, read_rate_limits
 from baize_train.speakers.speaker import RateLimits, Reply, SamplingOptions
 from baize_tui.engine.remote.http_client import open_client
@@ -78,7 +74,7 @@ class ServerSpeaker:
                 )
                 body = await response.aread()
             except openai.APIStatusError as error:
-                if self._adapt(read_refusal(error), parameters):
+                if self._adapt(read_refusal(error.body), parameters):
                     continue
                 raise explain_failure(error, self._faults) from error
             except SERVER_ERRORS as error:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
-from baize_train.speakers.request_gate import RequestGate, Ticket, backoff_s
+from baize_train.speakers.request_gate import LONGEST_PAUSE_S, RequestGate, Ticket, backoff_s
 from baize_train.speakers.role_order import in_turns
 from baize_train.speakers.speaker import (
     Backend,
@@ -25,8 +25,6 @@ from baize_train.speakers.speaker import (
 MAX_TRIES = 8
 _FIRST_TRIES = 4
 """At a server that has never replied: its address may be wrong."""
-_LONGEST_PAUSE_S = 300.0
-"""A server that asks for more, such as until tomorrow, ends the command."""
 _MOST_REFUSED_S = 600.0
 """With nothing but 429s."""
 _UNCLEAR_UNTIL_FATAL = 3
@@ -178,7 +176,7 @@ class _Request:
         TrainError: the server wants to be left alone for long.
         """
         wait = error.retry_after_s or 0.0
-        if wait > _LONGEST_PAUSE_S:
+        if wait > LONGEST_PAUSE_S:
             raise TrainError(f"{error}, and asks to wait {wait / 60:,.0f} minutes; {_LATER}")
         since = max(self._started, self._speaker.last_success or 0.0)
         if error.kind == "rate limit" and time.monotonic() - since > _MOST_REFUSED_S:
