@@ -107,6 +107,7 @@ def _check_vocabulary(
             vocabulary_hash=plan.vocabulary_hash,
             pre=plan.pre,
             chat_template=plan.chat_template,
+            left_out=plan.left_out,
         )
     except ConvertError as error:
         if allow_difference:

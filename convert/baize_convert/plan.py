@@ -60,6 +60,8 @@ class Plan:
     """The pre-tokenizer that a person named, in spite of the files."""
     chat_template: str | None = None
     """The template that replaces the model's."""
+    left_out: tuple[str, ...] = ()
+    """The tokens of the tokenizer for which the model has no embedding."""
     hashed: tuple[HashedFile, ...] = ()
     """The files whose hashes are inserted into the head at the end."""
     warnings: tuple[str, ...] = ()
@@ -92,7 +94,7 @@ def plan_conversion(
         imatrix.check_shapes(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
     tokenizer = _tokenizer_source(base, adapters)
-    vocabulary = _read_vocabulary(base, adapters, tokenizer, config, options.pre)
+    vocabulary = _read_vocabulary(base, adapters, tokenizer, config, options)
     description = ModelDescription(
         base=base,
         config=config,
@@ -114,6 +116,7 @@ def plan_conversion(
         vocabulary_hash=_hash_vocabulary(writer),
         pre=options.pre,
         chat_template=options.prompt.template,
+        left_out=tuple(vocabulary.left_out) if vocabulary is not None else (),
         hashed=hashed,
         warnings=(
             *(note for adapter in adapters for note in adapter.notes),
@@ -180,12 +183,18 @@ def _read_vocabulary(
     adapters: Sequence[Adapter],
     tokenizer: Path,
     config: ModelConfig,
-    pre: str | None,
+    options: ConversionOptions,
 ) -> Vocabulary | None:
     """The vocabulary in the folder ``tokenizer``; None if the keys of a GGUF base have it."""
     if not tokenizer.is_file():
         model_folder = base.path if base.gguf is None else tokenizer
-        return read_vocabulary(tokenizer, config, pre, model_folder=model_folder)
+        return read_vocabulary(
+            tokenizer,
+            config,
+            options.pre,
+            model_folder=model_folder,
+            chat_template=options.prompt.template,
+        )
     if config.vocab_size != base.config.vocab_size:
         raise ConvertError(
             f"{adapters[-1].path} has {config.vocab_size} tokens, but {base.path} has "

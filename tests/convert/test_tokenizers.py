@@ -12,8 +12,9 @@ import pytest
 from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
+from baize_convert.output.chat_prompt import ChatPrompt
 from baize_convert.parity.check import TokenizerDiffers
-from baize_convert.plan import plan_conversion
+from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.model_config import read_config
 from baize_convert.vocabulary.reading import read_vocabulary
@@ -167,6 +168,48 @@ def test_user_defined_pieces_keep_their_type(
     tokenizer = tokenizer_of(sentencepiece) if with_json else None
     folder = sentencepiece_folder(tmp_path / "m", sentencepiece, tokenizer)
     assert merged_keys(folder, tmp_path)["ggml.token_type"][3] == 4
+
+
+PADDING = added_token(300, "[PAD]", special=True)
+NO_EMBEDDING = "no embedding for '[PAD]' of the tokenizer"
+
+
+@pytest.mark.parametrize("file", ["tokenizer.json", "added_tokens.json", "tokenizer_config.json"])
+def test_a_padding_without_an_embedding_is_left_out(file: str, tmp_path: Path) -> None:
+    """As in Alpaca's and Guanaco's tokenizers: transformers loads them, and no text contains it."""
+
+    def change(tokenizer: Json) -> None:
+        if file == "tokenizer.json":
+            tokenizer["added_tokens"].append(PADDING)
+        # No id is free: a name without one comes after all others.
+        taken = range(len(tokenizer["model"]["vocab"]), 300)
+        tokenizer["model"]["vocab"] |= {f"<{id}>": id for id in taken}
+
+    named = {"pad_token": "[PAD]"} if file == "tokenizer_config.json" else {}
+    folder = byte_level_folder(tmp_path / "m", change, **named)
+    if file == "added_tokens.json":
+        (folder / file).write_text('{"[PAD]": 300}')
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
+    assert [NO_EMBEDDING in warning for warning in plan.warnings] == [True]
+    keys = merged_keys(folder, tmp_path)
+    assert len(keys["ggml.tokens"]) == 300
+    assert "[PAD]" not in keys["ggml.tokens"]
+    assert run(["verify", str(tmp_path / "out.gguf"), "--base", str(folder), "--tokens", "16"]) == 0
+
+
+@pytest.mark.parametrize(
+    "settings", [{"chat_template": "{{ messages[0].content }}[PAD]"}, {"eos_token": "[PAD]"}]
+)
+def test_conversations_need_an_embedding_for_each_token(settings: Json, tmp_path: Path) -> None:
+    folder = byte_level_folder(
+        tmp_path / "m", lambda tokenizer: tokenizer["added_tokens"].append(PADDING), **settings
+    )
+    why = refusal(folder)
+    assert "conversations have the token '[PAD]'" in why
+    assert "resize_token_embeddings" in why
+    if "chat_template" in settings:
+        prompt = ChatPrompt(template="{{ messages[0].content }}")
+        plan_conversion(folder, [], parse_outtype("F32"), ConversionOptions(prompt=prompt))
 
 
 def test_files_that_disagree_are_reported(sentencepiece: Path, tmp_path: Path) -> None:

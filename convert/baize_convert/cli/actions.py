@@ -168,7 +168,7 @@ def _compare_tokenizers(plan: Plan, result: Path) -> TokenizerComparison:
     if plan.tokenizer.is_dir():
         template = source_template(read_source(plan.tokenizer)[0], plan.chat_template)
     with open_source_tokenizer(plan.tokenizer, plan.pre) as source:
-        return compare_tokenizers(source, result, template)
+        return compare_tokenizers(source, result, template, plan.left_out)
 
 
 def inspect(options: InspectOptions) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from pathlib import Path
 
 from baize_convert.failures import ConvertError
@@ -32,11 +33,13 @@ def check_tokenizer(
     vocabulary_hash: str,
     pre: str | None = None,
     chat_template: str | None = None,
+    left_out: Collection[str] = (),
 ) -> TokenizerComparison:
     """Compare the vocabulary in the GGUF file ``result`` with the folder ``tokenizer``.
 
     ``vocabulary_hash`` is that of all ``tokenizer.*`` keys of the file, ``pre`` the pre-tokenizer
-    that a person named, and ``chat_template`` what replaces the source's template.
+    that a person named, ``chat_template`` what replaces the source's template, and ``left_out`` are
+    the tokens for which the model has no embedding.
 
     Raises:
         TokenizerDiffers: there is a difference that no known limit of llama.cpp explains.
@@ -47,7 +50,7 @@ def check_tokenizer(
         try:
             template = source_template(read_source(tokenizer)[0], chat_template)
             with open_source_tokenizer(tokenizer, pre) as source:
-                _compared[key] = compare_tokenizers(source, result, template)
+                _compared[key] = compare_tokenizers(source, result, template, left_out)
         except ConvertError as error:
             raise ConvertError(
                 f"the tokenizer cannot be compared with that of the source: {error}; {_ALLOW} "

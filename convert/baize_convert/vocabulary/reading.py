@@ -21,7 +21,7 @@ from pathlib import Path
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.model_config import ModelConfig
-from baize_convert.vocabulary.chat_templates import read_chat_templates
+from baize_convert.vocabulary.chat_templates import default_template, read_chat_templates
 from baize_convert.vocabulary.framing import read_framing
 from baize_convert.vocabulary.model_file import sentencepiece_file
 from baize_convert.vocabulary.sentencepiece_model import (
@@ -47,15 +47,21 @@ from baize_convert.vocabulary.tokenizer_kind import (
     kind_of_sentencepiece_model,
     kind_of_tokenizer_file,
 )
-from baize_convert.vocabulary.vocabulary import Vocabulary
+from baize_convert.vocabulary.vocabulary import Vocabulary, check_left_out
 
 
 def read_vocabulary(
-    folder: Path, config: ModelConfig, pre: str | None = None, *, model_folder: Path | None = None
+    folder: Path,
+    config: ModelConfig,
+    pre: str | None = None,
+    *,
+    model_folder: Path | None = None,
+    chat_template: str | None = None,
 ) -> Vocabulary:
     """Read the vocabulary in ``folder``; ``pre`` names the pre-tokenizer of a BPE, None finds it.
 
-    ``model_folder`` is the folder of the model, if it is another one.
+    ``model_folder`` is the folder of the model, if it is another one, and ``chat_template`` what
+    will replace the template of the tokenizer.
 
     Raises:
         ConvertError: there is no tokenizer, it contradicts the config, or llama.cpp cannot do what
@@ -73,6 +79,13 @@ def read_vocabulary(
     add_framing(vocabulary, folder, kind, framing)
     add_end_tokens(vocabulary, model_folder or folder, config)
     vocabulary.chat_template = read_chat_templates(folder, source.settings)
+    named = source.names.named()
+    check_left_out(
+        vocabulary,
+        folder,
+        chat_template or default_template(vocabulary.chat_template),
+        [named[kind] for kind in ("bos", "eos") if kind in named],
+    )
     _add_space_prefix(vocabulary, source, kind, config)
     if config.architecture.like_llama and config.vocab_size == 49152:
         # llama.cpp's converter takes this size for granite's, and writes the key in any case.

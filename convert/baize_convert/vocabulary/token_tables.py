@@ -219,6 +219,9 @@ def _put_added_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
             continue
         claimed[id] = text
         ids[text] = id
+        if id >= len(vocabulary.types):
+            vocabulary.left_out.append(text)
+            continue
         is_unknown = 0 <= id < len(vocabulary.types) and vocabulary.types[id] == TokenType.UNKNOWN
         if is_unknown and source.pieces is None:
             continue  # llama.cpp treats both types alike
@@ -249,7 +252,7 @@ def _put_addition(vocabulary: Vocabulary, folder: Path, addition: _Addition) -> 
 
 def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
     """Add the special tokens that have a name but no id, as transformers does: after all others."""
-    known = set(vocabulary.tokens)
+    known = {*vocabulary.tokens, *(text.encode() for text in vocabulary.left_out)}
     used = [id for id in range(len(vocabulary.tokens)) if id not in vocabulary.filled]
     following = max(used, default=-1) + 1
     for text in [*source.names.named().values(), *source.names.further()]:
@@ -257,10 +260,7 @@ def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> Non
             continue
         known.add(text.encode())
         if following >= len(vocabulary.tokens):
-            vocabulary.warnings.append(
-                f"{source.folder}: tokenizer_config.json names the token {text!r}, but the model "
-                f"has only {len(vocabulary.tokens)} tokens, without it"
-            )
+            vocabulary.left_out.append(text)
             continue
         put_token(vocabulary, source.folder, following, text, TokenType.CONTROL)
         following += 1
