@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from baize_train.cli.app import run as run_here
 from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import ChatFormat, choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.token_sets import tokenize
@@ -236,6 +241,53 @@ def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_weights(
     assert kept is not None
     assert str(kept) in line
     assert all(np.isfinite(weight).all() for weight in weights(kept).values())
+
+
+def test_a_base_with_nan_is_not_blamed_on_the_learning_rate(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "base"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.norm.weight"][0] = np.nan
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    done = run("finetune", "--base", folder, "--data", corpus, "-o", tmp_path / "adapter", *SMALL)
+    assert done.returncode == 1
+    assert "weights of the base" in done.stderr.splitlines()[-1]
+
+
+def _without_head(folder: Path) -> None:
+    """As some programs save a model whose head is not its embedding."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+
+
+def _with_wrapped_names(folder: Path) -> None:
+    """As torch.compile saves them."""
+    tensors = load_file(folder / "model.safetensors")
+    wrapped = {f"_orig_mod.{name}": tensor for name, tensor in tensors.items()}
+    save_file(wrapped, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _with_adapter(folder: Path) -> None:
+    """transformers would load the model that the adapter names instead of this one."""
+    (folder / "adapter_config.json").write_text('{"base_model_name_or_path": "owner/name"}')
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (_without_head, "would begin with random ones: lm_head.weight:"),
+        (_with_wrapped_names, "and 18 more, but _orig_mod.model.embed_tokens.weight"),
+        (_with_adapter, "has an adapter (adapter_config.json)"),
+    ],
+)
+def test_a_base_is_loaded_whole_or_not_at_all(
+    change: Callable[[Path], None], reason: str, tiny_llama: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(tiny_llama, tmp_path / "base"))
+    change(folder)
+    with pytest.raises(TrainError, match=re.escape(reason)):
+        load_base(folder, device="cpu")
 
 
 @pytest.mark.sweep

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal
 
+from baize_convert.failures import first_few
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.training.kernels import NO_KERNELS, Kernels
@@ -38,11 +39,12 @@ def load_base(
     and bfloat16 would round most steps of a small learning rate away.
 
     Raises:
-        TrainError: PyTorch cannot load it, or quantization or kernels have no GPU.
+        TrainError: PyTorch cannot load it or not all of it, or quantization or kernels have no GPU.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    _refuse_adapter(base)
     device = device or choose_device()
     kernels.require_gpu(device)
     if device == "cuda":  # each of several processes has its own GPU
@@ -63,15 +65,45 @@ def load_base(
         # transformers dequantizes it to float32. The merge starts from the quantized file again.
         folder, options["gguf_file"] = base.parent, base.name
     try:
-        model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+        model, loaded = AutoModelForCausalLM.from_pretrained(
+            folder, local_files_only=True, output_loading_info=True, **options
+        )
     except (OSError, ValueError, KeyError, ImportError, NotImplementedError) as error:
         raise TrainError(
             f"{base} cannot be loaded for training: {clean_line(str(error), 800)}"
         ) from error
+    _refuse_random_weights(base, sorted(loaded["missing_keys"]), sorted(loaded["unexpected_keys"]))
     if base.is_file():
         model = _without_quantization_mark(model)
     model.config.use_cache = False
     return model
+
+
+def _refuse_adapter(base: Path) -> None:
+    """transformers would load the model that an adapter in the folder names, and the adapter.
+
+    Raises:
+        TrainError: there is one.
+    """
+    if (base / "adapter_config.json").is_file():
+        raise TrainError(
+            f"{base} has an adapter (adapter_config.json): give the folder of its base as --base, "
+            "and the adapter as --adapter to continue it"
+        )
+
+
+def _refuse_random_weights(base: Path, missing: list[str], unexpected: list[str]) -> None:
+    """Raises:
+    TrainError: the base lacks weights, which transformers has initialized with random numbers.
+    """
+    if not missing:
+        return
+    others = f", but {first_few(unexpected, limit=1)}" if unexpected else ""
+    raise TrainError(
+        f"{base} lacks weights of its model, and training would begin with random ones: "
+        f"{clean_line(first_few(missing), 200)}{clean_line(others, 200)}: save the model again "
+        "with transformers, with all weights under its own names"
+    )
 
 
 def _quantization_config(quantization: Literal["int8", "4bit"]) -> Any:

@@ -149,6 +149,11 @@ def _train(trainer: BaizeTrainer, options: TrainerOptions, checkpoint: Path | No
         with explain_out_of_memory(trainer, options.preset, checkpointing=options.checkpointing):
             trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except LossNotFinite as error:
+        if error.step == 1:  # nothing was learned yet
+            raise TrainError(
+                "the loss is NaN or infinite before the first step: so are weights of the base or "
+                "the adapter; download or save them again"
+            ) from error
         kept = last_checkpoint(options.folder / CHECKPOINTS)
         saved = f"The last good weights are in {kept}" if kept else "Nothing was saved yet"
         raise TrainError(
