@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,3 +40,52 @@ def test_a_folder_without_a_dataset_is_one_line(tmp_path: Path) -> None:
         list(read_seeds(str(tmp_path)))
     assert "\n" not in str(raised.value)
     assert str(tmp_path) in str(raised.value)
+
+
+CONFIGS = """---
+configs:
+- config_name: main
+  data_files: main.jsonl
+- config_name: hard
+  data_files:
+  - {split: test, path: hard.jsonl}
+---
+"""
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hub whose only dataset is ``owner/name``, with two configurations."""
+    (tmp_path / "README.md").write_text(CONFIGS)
+    for name in ("main", "hard"):
+        (tmp_path / f"{name}.jsonl").write_text(f'{{"question": "{name}?"}}\n')
+    load = datasets.load_dataset
+
+    def load_dataset(path: str, revision: str, **options: Any) -> Any:
+        assert (path, revision) == ("owner/name", "main")
+        return load(str(tmp_path), **options)
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+
+
+@pytest.mark.parametrize(
+    ("name", "question"),
+    [("hf:owner/name/main", "main?"), ("hf:owner/name/hard#test", "hard?")],
+)
+@pytest.mark.usefixtures("hub")
+def test_a_configuration_and_a_split_are_chosen_by_name(name: str, question: str) -> None:
+    assert list(read_seeds(name)) == [question]
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [("hf:owner/name", "['main', 'hard']"), ("hf:owner/name/hard", "['test']")],
+)
+@pytest.mark.usefixtures("hub")
+def test_a_dataset_with_a_choice_names_the_choices(name: str, choices: str) -> None:
+    with pytest.raises(TrainError) as raised:
+        list(read_seeds(name))
+    message = str(raised.value)
+    assert choices in message
+    assert message.endswith("write hf:owner/name/CONFIG#SPLIT")
+    assert "\n" not in message

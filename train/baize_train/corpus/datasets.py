@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.regular_files import open_regular
+from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 
 _ROWS_AT_ONCE = 1000
@@ -19,7 +21,9 @@ def is_dataset(name: str) -> bool:
 
 
 def open_dataset(name: str) -> Iterator[Any]:
-    """The rows of the split ``train`` of ``hf:owner/name[@revision]``, a folder or a .parquet file.
+    """The rows of ``hf:owner/name[/config][@revision][#split]``, a folder or a .parquet file.
+
+    The split is ``train`` unless another one is named.
 
     Raises:
         TrainError: there is no such dataset, or it cannot be read.
@@ -34,15 +38,26 @@ def open_dataset(name: str) -> Iterator[Any]:
     options: dict[str, Any] = {"split": "train", "streaming": True}
     path = name
     if name.startswith(HUB_PREFIX):
-        repository = parse_name(name)
+        repository_name, _, split = name.partition("#")
+        repository = parse_name(repository_name)
         path, options["revision"] = repository.repo, repository.revision
+        options["name"], options["split"] = repository.subfolder or None, split or "train"
     try:
         rows: Iterable[Any] = datasets.load_dataset(path, **options)
         yield from rows
     except (OSError, ValueError, HfHubHTTPError) as error:
-        # The first line of the Hub's errors says what is wrong; the rest is advice for its API.
-        reason, _, _ = str(error).partition("\n")
-        raise TrainError(f"{name}: {reason or type(error).__name__}") from error
+        raise TrainError(f"{name}: {_reason(name, error)}") from error
+
+
+def _reason(name: str, error: Exception) -> str:
+    """What is wrong with the dataset ``name``, without the advice for the API that follows."""
+    reason, _, more = str(error).partition("\n")
+    listed = more.partition("\n")[0]
+    if "available" in listed:  # which configurations there are
+        reason = f"{reason} {listed}"
+    if name.startswith(HUB_PREFIX) and re.search(r"\b(config|split)", reason, re.I):
+        reason += f": write {HUB_PREFIX}owner/name/CONFIG#SPLIT"
+    return clean_line(reason, 400) or type(error).__name__
 
 
 def _parquet_rows(file: Path) -> Iterator[Any]:
