@@ -348,7 +348,9 @@ def test_a_corpus_goes_through_all_commands(
     sides = ["--train", str(train), "--eval", str(held_out), "--part", "0.5"]
     assert run(["data", "split", str(clean), *sides]) == 0
     assert len(train.read_text().splitlines()) + len(held_out.read_text().splitlines()) == 2
-    assert run(["data", "mix", f"{clean}=1", f"{clean}=1", "-o", str(tmp_path / "mix.jsonl")]) == 0
+    assert (
+        run(["data", "mix", f"{train}=1", f"{held_out}=1", "-o", str(tmp_path / "mix.jsonl")]) == 0
+    )
     capsys.readouterr()
     teacher = "gpt-3.5-turbo: its terms forbid training models that compete"
     assert run(["data", "card", str(clean), "--license", "cc-by-nc-4.0", "--teacher", teacher]) == 0
@@ -378,6 +380,39 @@ def test_an_impossible_request_is_one_line(
 # --- texts from anywhere --------------------------------------------------------------------------
 
 HALF = "\ud83d half of a pair \udcff"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("convert", "a.jsonl", "-o", "a.jsonl"), "is read by this command"),
+        (("convert", "a.jsonl", "-o", "./link.jsonl"), "is read by this command"),
+        (("convert", "a.jsonl", "-o", "b.csv"), "name it .jsonl"),
+        (("convert", "a.jsonl", "-o", "b.parquet"), "name it .jsonl"),
+        (("split", "a.jsonl", "--train", "b.jsonl", "--eval", "b.jsonl"), "would be written twice"),
+        (("split", "a.jsonl", "--train", "a.jsonl", "--eval", "b.jsonl"), "is read by this"),
+        (("mix", "a.jsonl=1", "a.jsonl=2", "-o", "b.jsonl"), "named twice"),
+        (("mix", "a.jsonl=1", "-o", "a.jsonl"), "is read by this command"),
+        (("convert", "hf:name", "-o", "b.jsonl"), "not a name on the hub"),
+    ],
+)
+def test_a_command_loses_no_dialogue_of_another_file(
+    arguments: tuple[str, ...],
+    problem: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_lines(tmp_path / "a.jsonl", *[FORMATS["messages"]] * 3)
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    before = (tmp_path / "a.jsonl").read_bytes()
+    monkeypatch.chdir(tmp_path)
+    assert run(["data", *arguments]) == 1
+    errors = capsys.readouterr().err
+    assert problem in errors
+    assert errors.count("\n") == 1
+    assert (tmp_path / "a.jsonl").read_bytes() == before
+    assert {file.name for file in tmp_path.iterdir()} == {"a.jsonl", "link.jsonl"}
 
 
 def test_halves_of_surrogate_pairs_are_replaced_and_can_be_written(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.regular_files import open_regular
 from baize_shared.sanitizer import clean_line
@@ -39,7 +40,10 @@ def open_dataset(name: str) -> Iterator[Any]:
     path = name
     if name.startswith(HUB_PREFIX):
         repository_name, _, split = name.partition("#")
-        repository = parse_name(repository_name)
+        try:
+            repository = parse_name(repository_name)
+        except ConvertError as error:
+            raise TrainError(str(error)) from error
         path, options["revision"] = repository.repo, repository.revision
         options["name"], options["split"] = repository.subfolder or None, split or "train"
     try:

@@ -11,13 +11,36 @@ import msgspec
 from baize_shared.atomic_files import replace_when_complete
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn
+from baize_train.corpus.text_tables import TABLES
 from baize_train.errors import TrainError
 
+_OTHER_KINDS = (".parquet", ".pkl", ".pickle")
 CorpusFormat = Literal["messages", "sharegpt", "alpaca", "baize"]
 
 
 class Unwritable(Exception):
     """A dialogue cannot be expressed in a format; the message says why, for the user."""
+
+
+def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
+    """Check that no file is written over another one of the same command.
+
+    Raises:
+        TrainError: one would be, or has the name of another kind of file.
+    """
+    read = {file.resolve() for file in inputs}
+    written: set[Path] = set()
+    for output in outputs:
+        if output.suffix.lower() in (*TABLES, *_OTHER_KINDS):
+            raise TrainError(f"{output}: corpora are written as JSON Lines: name it .jsonl")
+        if output.resolve() in read:
+            raise TrainError(
+                f"{output} is read by this command, and what is left out would be lost: name "
+                "another file"
+            )
+        if output.resolve() in written:
+            raise TrainError(f"{output} would be written twice: name two files")
+        written.add(output.resolve())
 
 
 def write_corpus(

@@ -20,7 +20,7 @@ from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.duplicates import REPEATED, SeenTexts, dialogue_text
 from baize_train.corpus.personal_data import mask_dialogue
 from baize_train.corpus.quality import FOR_CONVERSION, find_problems
-from baize_train.corpus.writing import CorpusFormat, Unwritable, write_corpus
+from baize_train.corpus.writing import CorpusFormat, Unwritable, check_outputs, write_corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +49,7 @@ class ConvertOptions(FilterOptions, ReadingOptions, ServerFlags):
 
 def run_convert(options: ConvertOptions) -> None:
     """Read any format, drop what filters find, mask personal data, write a corpus."""
+    check_outputs([options.output], options.files)
     result = Conversion(options.output)
     dialogues: Iterable[Dialogue] = _clean(options, result)
     if options.judge is not None:

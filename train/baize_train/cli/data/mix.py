@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +12,8 @@ from baize_shared.named_numbers import parse_named_number
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
 from baize_train.cli.reading_options import ReadingOptions
-from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.mixing import mix
-from baize_train.corpus.writing import write_corpus
+from baize_train.corpus.writing import check_outputs, write_corpus
 from baize_train.errors import TrainError
 
 
@@ -33,17 +31,21 @@ class MixOptions(ReadingOptions):
 
 def run_mix(options: MixOptions) -> None:
     """Mix the corpora and write the result."""
-    parts = [_read_part(argument, options) for argument in options.corpora]
+    ratios = dict(_parse_part(argument) for argument in options.corpora)
+    if len(ratios) < len(options.corpora):
+        raise TrainError("a file is named twice, and its dialogues would be too: raise its ratio")
+    check_outputs([options.output], ratios)
+    parts = [(list(options.read([file])), ratio) for file, ratio in ratios.items()]
     dialogues = mix(parts, options.seed, options.total)
     print_written(options.output, write_corpus(dialogues, options.output, "messages"))
 
 
-def _read_part(argument: str, options: MixOptions) -> tuple[Sequence[Dialogue], float]:
-    """The dialogues and the ratio of ``FILE=RATIO``."""
+def _parse_part(argument: str) -> tuple[Path, float]:
+    """The file and the ratio of ``FILE=RATIO``."""
     try:
         name, ratio = parse_named_number(argument)
     except ValueError as error:
         raise TrainError(f"{argument}: {error}") from None
     if ratio <= 0:
         raise TrainError(f"{argument}: the ratio must be greater than 0")
-    return list(options.read([Path(name)])), ratio
+    return Path(name), ratio

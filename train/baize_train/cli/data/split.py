@@ -13,7 +13,7 @@ from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.mixing import split
-from baize_train.corpus.writing import write_corpus
+from baize_train.corpus.writing import check_outputs, write_corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,7 @@ class SplitOptions(ReadingOptions):
 
 def run_split(options: SplitOptions) -> None:
     """Split the corpus and write both files."""
+    check_outputs([options.train, options.evaluation], [options.file])
     kept, held_out = split(list(options.read([options.file])), options.part, options.seed)
     for output, dialogues in ((options.train, kept), (options.evaluation, held_out)):
         print_written(output, write_corpus(dialogues, output, "messages"))
