@@ -26,6 +26,11 @@ from baize_shared.named_numbers import parse_named_number
 from baize_shared.number_limits import LARGEST_FLOAT
 
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w.-]+")
+_HUB_ADDRESS = re.compile(
+    r"(?:https?://)?(?:www\.)?(?:huggingface\.co|hf\.co)/(?P<repo>[\w-][\w.-]*/[\w.-]+)"
+    r"(?:/tree/(?P<revision>[\w.-]+)(?P<folder>(?:/[\w. -]+)*))?/?"
+)
+"""As the browser shows it."""
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".npz")
 
 
@@ -120,7 +125,7 @@ def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) ->
     Raises:
         ConvertError: see ``open_adapter``; or a weight is not a number.
     """
-    adapters = []
+    adapters: list[Adapter] = []
     for argument in arguments:
         try:
             path, weight = parse_named_number(argument)
@@ -136,7 +141,13 @@ def open_adapters(arguments: Iterable[str], *, download_weights: bool = True) ->
                 f"--adapter {argument}: there is no adapter {path!r} to apply with the weight "
                 f"{weight:g}; an adapter is a folder of PEFT, a GGUF file or hf:owner/name"
             )
-        adapters.append(open_adapter(path, weight, download_weights=download_weights))
+        adapter = open_adapter(path, weight, download_weights=download_weights)
+        if any(adapter.path.resolve() == other.path.resolve() for other in adapters):
+            raise ConvertError(
+                f"--adapter {argument}: it is given twice, and its changes would add up; to apply "
+                f"a multiple of them, give one weight, as in {path}=2"
+            )
+        adapters.append(adapter)
     return adapters
 
 
@@ -146,9 +157,14 @@ def _exists(path: str) -> bool:
 
 def missing_error(argument: Path | str, expected: str) -> ConvertError:
     """The error for an argument that is not on this machine; ``expected`` says what it may be."""
-    hint = ""
-    if _REPOSITORY.fullmatch(str(argument)):
-        hint = f"; for a repository on the hub, write {HUB_PREFIX}{argument}"
+    hint, text = "", str(argument)
+    if (address := _HUB_ADDRESS.fullmatch(text)) is not None:
+        revision = address["revision"] or "main"
+        text = f"{address['repo']}{address['folder'] or ''}"
+        text += "" if revision == "main" else f"@{revision}"
+        hint = f"; for a repository on the hub, write {HUB_PREFIX}{text}"
+    elif _REPOSITORY.fullmatch(text):
+        hint = f"; for a repository on the hub, write {HUB_PREFIX}{text}"
     return ConvertError(f"{argument}: no such folder and no such file; {expected}{hint}")
 
 

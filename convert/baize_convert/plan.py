@@ -19,6 +19,7 @@ from baize_convert.output.chat_prompt import ChatPrompt, complete_prompt
 from baize_convert.output.layout import Layout, build_layout
 from baize_convert.output.merged_tensors import merged_tensors
 from baize_convert.output.metadata import ModelDescription, add_metadata
+from baize_convert.output.model_card import card_problem
 from baize_convert.output.provenance import HashedFile, add_provenance
 from baize_convert.quantization.imatrix import ImportanceMatrix
 from baize_convert.quantization.outtypes import Outtype
@@ -157,6 +158,8 @@ def _warnings(
     yield from base.notes
     if base.gguf is None:
         yield from (f"{base.path}: {warning}" for warning in config_warnings(base.config))
+        if (problem := card_problem(base.path)) is not None:
+            yield problem
     if types := quantized_types(base):
         yield (
             f"{base.path} is quantized already ({', '.join(types)}), and lost precision with it: "

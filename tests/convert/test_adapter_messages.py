@@ -70,6 +70,9 @@ def plan(*adapters: Path) -> object:
         ("nowhere", ("no such folder and no such file", "a folder of PEFT")),
         ("owner/name", ("write hf:owner/name",)),
         ("hf:name", ("hf:owner/name/folder",)),
+        ("https://huggingface.co/o/n", ("write hf:o/n",)),
+        ("hf.co/o/n/tree/main/checkpoint-1", ("write hf:o/n/checkpoint-1",)),
+        ("https://huggingface.co/o/n/tree/v2/", ("write hf:o/n@v2",)),
     ],
 )
 def test_a_mistyped_adapter_says_what_an_adapter_is(argument: str, parts: tuple[str, ...]) -> None:
@@ -80,6 +83,11 @@ def test_a_mistyped_adapter_says_what_an_adapter_is(argument: str, parts: tuple[
 @pytest.mark.parametrize("base", ["lr=2e-4", "owner/name", "~/model"])
 def test_a_mistyped_base_says_what_a_base_is(base: str) -> None:
     assert "a Hugging Face folder, a GGUF file or hf:owner/name" in refusal(lambda: open_base(base))
+
+
+def test_an_adapter_given_twice_is_refused(adapter: Path) -> None:
+    for again in (str(adapter), f"{adapter}/", f"{adapter}=0.5"):
+        assert "given twice" in refusal(lambda again=again: open_adapters([str(adapter), again]))  # type: ignore[misc]
 
 
 def test_one_file_of_a_folder(adapter: Path, tmp_path: Path) -> None:

@@ -298,7 +298,6 @@ def test_wrappers_of_every_version_are_removed(key: str) -> None:
 @pytest.mark.parametrize(
     ("file", "text"),
     [
-        ("README.md", "---\nlicense: [unclosed\n---\n"),
         ("generation_config.json", "{nonsense"),
         ("generation_config.json", '{"eos_token_id": "x"}'),
         ("tokenizer_config.json", '{"added_tokens_decoder": 5}'),

@@ -109,3 +109,18 @@ def test_a_model_card_gives_name_licence_and_base_model(tmp_path: Path) -> None:
     assert written["license"] == "apache-2.0"
     assert written["languages"] == ["en", "zh"]
     assert written["base_model.0.repo_url"].endswith("owner/Some-Model-1B")
+
+
+@pytest.mark.parametrize(
+    "head", ["license: [unclosed", "base_model: : x", "? {a: b}: c", "\t\tx: :"]
+)
+def test_a_card_that_is_not_yaml_is_reported_and_not_used(head: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(BASE, tmp_path / "base"))
+    merge(plan_conversion(folder, [], parse_outtype("F32")), tmp_path / "tidy.gguf")
+    (folder / "README.md").write_text(f"---\n{head}\n---\nA model.\n")
+    plan = plan_conversion(folder, [], parse_outtype("F32"))
+    merge(plan, tmp_path / "out.gguf")
+    assert sha256(tmp_path / "out.gguf") == sha256(tmp_path / "tidy.gguf")
+    (warning,) = plan.warnings
+    assert "README.md is not used: its head is not YAML" in warning
+    assert "\n" not in warning

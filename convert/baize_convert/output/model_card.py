@@ -14,7 +14,7 @@ import gguf
 import msgspec
 import yaml
 
-from baize_convert.failures import ConvertError
+from baize_convert.failures import ConvertError, reason
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.number_limits import LARGEST_FLOAT
 
@@ -49,7 +49,7 @@ def load_metadata(folder: Path, parameters: int) -> gguf.Metadata:
 
     Raises:
         ConvertError: a number in ``generation_config.json`` is none that GGUF can store.
-        OSError, ValueError, yaml.YAMLError: a file cannot be read.
+        OSError, ValueError: a file cannot be read.
     """
     metadata = gguf.Metadata.apply_metadata_heuristic(
         gguf.Metadata(), _read_card(folder), _read_name(folder), folder, parameters
@@ -65,11 +65,20 @@ def load_metadata(folder: Path, parameters: int) -> gguf.Metadata:
     return metadata
 
 
+def card_problem(folder: Path) -> str | None:
+    """Why the model card in a folder is not used; None if it can be, or there is none."""
+    try:
+        _parse_card(folder)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        return f"{folder / 'README.md'} is not used: its head is not YAML ({reason(error)})"
+    return None
+
+
 def read_license(folder: Path) -> str:
     """The licence that the card in a folder names; empty if there is none."""
     try:
         card = _read_card(folder)
-    except (OSError, ValueError, yaml.YAMLError):
+    except OSError:
         return ""
     license = card.get("license")
     if license == "other":  # the name is in another field
@@ -106,11 +115,20 @@ def _read_name(folder: Path) -> dict[str, Any]:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    """The YAML at the beginning of ``README.md``; empty if there is none.
+    """The YAML at the beginning of ``README.md``; empty if there is none, or it is none.
+
+    No other program needs a card, and people write it by hand.
 
     Raises:
-        OSError, ValueError, yaml.YAMLError: the card cannot be read.
+        OSError: the card cannot be read.
     """
+    try:
+        return _parse_card(folder)
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return {}
+
+
+def _parse_card(folder: Path) -> dict[str, Any]:
     file = folder / "README.md"
     if not file.is_file():
         return {}
