@@ -318,6 +318,33 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "One?\r\nTwo?\r\n".encode("utf-16")),
+        ("a.csv", b"question;id\nOne?;1\nTwo?;2\n"),
+        ("a.TSV", b"id\tquestion\n1\tOne?\n2\tTwo?\n"),
+        ("a.json", b'[{"question": "One?"}, {"question": "Two?"}]'),
+        ("a.json", b'{"question":\n"One?"}\n{"question": "Two?"}'),
+        ("a.jsonl", b'{"instruction": "One?"}\n{"prompt": "Two?"}\n'),
+    ],
+)
+def test_seeds_are_read_as_other_programs_write_them(
+    name: str, content: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    assert list(read_seed_file(tmp_path / name)) == ["One?", "Two?"]
+
+
+def test_rows_without_a_seed_are_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text('{"topic": "bread"}\n{"id": 2}\n{"topic": null}\n')
+    assert list(read_seed_file(file, "topic")) == ["bread"]
+    assert "a.jsonl: 1 rows have no topic and are left out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("name", "content", "problem"),
     [
         ("a.txt", b"", "there are no seeds"),
@@ -325,7 +352,7 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
         ("b.csv", b"id,n\n1,2\n", "no column"),
         ("b.csv", b'question\n"Why?\nHow?\n', "not a table"),
         ("c.jsonl", b"{", "not JSON"),
-        ("c.jsonl", b"[1]", "not an object"),
+        ("c.jsonl", b"[1]", ":1: not an object"),
     ],
 )
 def test_invalid_seed_files_are_reported(
