@@ -98,13 +98,20 @@ def test_the_judge_sees_the_dialogue_and_no_names() -> None:
 
 @pytest.mark.parametrize(
     ("text", "scores"),
-    [("70 80", [70, 80]), ("\n 70, 80\nbecause 1", [70, 80]), ("1 100", [1, 100])],
+    [
+        ("70 80", [70, 80]),
+        ("\n 70, 80\nbecause 1", [70, 80]),
+        ("1 100", [1, 100]),
+        ("70/100 80 out of 100", [70, 80]),
+        ("100/100, 100/100", [100, 100]),
+        ("**Answer 1: 70, answer #2: 80.5**", [70, 80]),
+    ],
 )
 def test_scores_are_read_from_the_first_line(text: str, scores: list[int]) -> None:
     assert parse_scores(text, 2) == scores
 
 
-@pytest.mark.parametrize("text", ["", "70", "70 80 90", "0 50", "101 5", "good bad"])
+@pytest.mark.parametrize("text", ["", "70", "70 80 90", "0 50", "101 5", "good bad", "7/10"])
 def test_other_text_is_not_scores(text: str) -> None:
     with pytest.raises(NoScoresError):
         parse_scores(text, 2)

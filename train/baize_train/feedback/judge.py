@@ -97,6 +97,14 @@ def score_grammar(count: int) -> str:
     return f'root ::= score{more}\nscore ::= "100" | [1-9] [0-9]?\n'
 
 
+_AROUND_SCORES = re.compile(
+    rf"(?:/| out of) ?{HIGHEST}\b|\b(?:answer|assistant|response) ?#?\d+ ?:", re.I
+)
+"""What judges write around a number although they are asked for numbers alone."""
+_OTHER_SCALE = re.compile(r"\d ?(?:/|out of) ?\d")
+"""As in 7/10, which is not two scores."""
+
+
 def parse_scores(text: str, count: int) -> list[int]:
     """The scores in the first line of ``text`` that is not blank.
 
@@ -104,8 +112,10 @@ def parse_scores(text: str, count: int) -> list[int]:
         NoScoresError: there are not exactly ``count`` scores from 1 to 100.
     """
     line = next((line for line in text.splitlines() if line.strip()), "")
-    scores = [round(float(number)) for number in re.findall(r"\d+(?:\.\d+)?", line)]
-    if len(scores) != count or not all(LOWEST <= score <= HIGHEST for score in scores):
+    plain = _AROUND_SCORES.sub(" ", line)
+    scores = [round(float(number)) for number in re.findall(r"\d+(?:\.\d+)?", plain)]
+    of_less = _OTHER_SCALE.search(plain) is not None
+    if of_less or len(scores) != count or not all(LOWEST <= each <= HIGHEST for each in scores):
         raise NoScoresError(f"the judge did not reply with {count} scores: {line.strip()[:80]!r}")
     return scores
 
