@@ -78,6 +78,7 @@ def test_pairs_are_not_marks(tmp_path: Path) -> None:
         ({"prompt": "", "completion": "No.", "label": True}, "nothing is asked in it"),
         ({"prompt": "Yes?", "completion": " ", "label": True}, "it ends without an answer"),
         ("text", "its label is neither true nor false"),
+        ({"messages": [], "label": False}, "it has no turns"),
     ],
 )
 def test_other_records_are_reported_and_skipped(

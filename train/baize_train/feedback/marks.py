@@ -68,7 +68,10 @@ def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
         raise UnreadableRecord("its label is neither true nor false")
     unlabelled = {name: value for name, value in record.items() if name not in LABEL_KEYS}
     # Other records have no reader for a bad answer: nobody may train on it by mistake.
-    *question, answer = parse_record(unlabelled, source, fields, Counter()).messages
+    turns = parse_record(unlabelled, source, fields, Counter()).messages
+    if not turns:
+        raise UnreadableRecord("it has no turns")
+    *question, answer = turns
     if answer.role != "assistant" or not answer.content.strip():
         raise UnreadableRecord("it ends without an answer")
     if not question or not question[-1].content.strip():
