@@ -322,6 +322,7 @@ def test_seeds_come_from_lines_tables_and_objects(tmp_path: Path) -> None:
     [
         ("a.txt", "One?\r\nTwo?\r\n".encode("utf-16")),
         ("a.csv", b"question;id\nOne?;1\nTwo?;2\n"),
+        ("a.csv", b'"question","a;b;c"\nOne?,1\nTwo?,2\n'),
         ("a.TSV", b"id\tquestion\n1\tOne?\n2\tTwo?\n"),
         ("a.json", b'[{"question": "One?"}, {"question": "Two?"}]'),
         ("a.json", b'{"question":\n"One?"}\n{"question": "Two?"}'),

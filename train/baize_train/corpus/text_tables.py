@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,5 +92,5 @@ def _delimiter(text: str, file: Path) -> str:
     uses."""
     if file.suffix.lower() == ".tsv":
         return "\t"
-    header = text.lstrip("\r\n").partition("\n")[0]
+    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
     return max(_DELIMITERS, key=header.count)  # the first of equal ones
