@@ -25,18 +25,19 @@ def exit_code_of(
     expected: tuple[type[Exception], ...],
     *,
     interrupted: Callable[[], str] | None = None,
+    translate: Callable[[str], str] = str,
 ) -> int:
     """Run ``command``, a typer application or a function that returns its exit code or None.
 
     The exceptions in ``expected`` and errors of the operating system become one line on stderr. Any
     other exception is a bug: it becomes one line too, and its traceback goes to a log that the line
     names. With ``--debug`` the traceback of each is printed as well. What ``interrupted`` returns
-    is printed after Ctrl-C.
+    is printed after Ctrl-C. ``translate`` gives the lines of this module in the person's language.
     """
     _enable_interrupts()
     if sys.stdout is None:  # closed by the caller, as with ``>&-``
         _open_missing_streams()
-        print_message(program, "there is nowhere to print to: standard output is closed")
+        print_message(program, translate("there is nowhere to print to: standard output is closed"))
         return FAILED
     _open_missing_streams()
     _escape_what_cannot_be_encoded()
@@ -45,15 +46,20 @@ def exit_code_of(
         with warnings.catch_warnings():
             if not sys.warnoptions:  # what libraries warn of is no message for a person
                 warnings.simplefilter("ignore")
-            code = _run(program, command, expected)
+            code = _run(program, command, expected, translate)
         if code == INTERRUPTED and interrupted is not None:
             print_message(program, interrupted())
-        return _flush_stdout(program, code)
+        return _flush_stdout(program, code, translate)
     finally:
         show_tracebacks.reset(before)
 
 
-def _run(program: str, command: Callable[[], object], expected: tuple[type[Exception], ...]) -> int:
+def _run(
+    program: str,
+    command: Callable[[], object],
+    expected: tuple[type[Exception], ...],
+    translate: Callable[[str], str],
+) -> int:
     try:
         result = command()
     except SystemExit as end:  # how typer ends every command; wrong usage is 2
@@ -66,19 +72,24 @@ def _run(program: str, command: Callable[[], object], expected: tuple[type[Excep
     except BaseException as error:  # noqa: BLE001 - the boundary; PyO3's panics are no Exception
         if show_tracebacks.get():
             write_to_stderr(clean_text("".join(traceback.format_exception(error))))
-        print_message(program, _line_about(program, error, expected))
+        print_message(program, _line_about(program, error, expected, translate))
         return FAILED
     return result if isinstance(result, int) else DONE
 
 
-def _line_about(program: str, error: BaseException, expected: tuple[type[Exception], ...]) -> str:
+def _line_about(
+    program: str,
+    error: BaseException,
+    expected: tuple[type[Exception], ...],
+    translate: Callable[[str], str],
+) -> str:
     if isinstance(error, expected):
         return str(error)
     if isinstance(error, OSError) and (error.strerror or str(error)):
         # A file or folder that cannot be read or written, where no code had better words. One that
         # says nothing, such as a time-out of asyncio, is no such error.
         return f"{error.filename or 'system'}: {error.strerror or error}"
-    return record_crash(program, error)
+    return translate(record_crash(program, error))
 
 
 def _enable_interrupts() -> None:
@@ -104,7 +115,7 @@ def _escape_what_cannot_be_encoded() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-def _flush_stdout(program: str, code: int) -> int:
+def _flush_stdout(program: str, code: int, translate: Callable[[str], str]) -> int:
     """Write what is left of the output; the exit code.
 
     The interpreter would do it later, and print a traceback if it fails.
@@ -114,6 +125,6 @@ def _flush_stdout(program: str, code: int) -> int:
     except OSError as error:
         discard_output(sys.stdout)
         if code == DONE and not isinstance(error, BrokenPipeError):
-            print_message(program, f"standard output: {error.strerror}")
+            print_message(program, translate(f"standard output: {error.strerror}"))
         return code or FAILED
     return code

@@ -17,7 +17,7 @@ from typer.main import get_command
 from baize_shared.crash_log import show_tracebacks
 from baize_shared.sanitizer import clean_text
 
-_UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+UsageError: Any = typer.BadParameter.__mro__[1]
 """typer does not export it."""
 
 
@@ -25,7 +25,7 @@ class ProgramGroup(TyperGroup):
     """The commands of a program; give it to ``typer.Typer`` as ``cls``."""
 
     def main(self, *args: Any, **options: Any) -> Any:
-        _add_debug(self)
+        add_debug(self)
         return super().main(*args, **options)
 
     def make_context(self, *args: Any, **options: Any) -> Any:
@@ -41,16 +41,16 @@ class ProgramGroup(TyperGroup):
 def _harmless_usage_errors() -> Iterator[None]:
     try:
         yield
-    except _UsageError as error:
+    except UsageError as error:
         error.message = clean_text(error.message)  # type: ignore[attr-defined]
         raise
 
 
-def _add_debug(command: Any) -> None:
+def add_debug(command: Any) -> None:
     """Give ``command``, and those inside it, the option ``--debug``."""
     command.params.append(_debug_option())
     for inner in getattr(command, "commands", {}).values():
-        _add_debug(inner)
+        add_debug(inner)
 
 
 def _debug_option() -> Any:

@@ -8,8 +8,11 @@ when the first text is needed, and none is read for English.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -62,11 +65,56 @@ def tr_plural(one: str, several: str, count: int, **values: object) -> str:
     return text.format(count=count, **values)
 
 
+def tr_foreign(text: str, known: Iterable[str]) -> str:
+    """``text``, which another package has written, in the person's language.
+
+    It is recognized by its form: that of one of the messages ``known``, such as
+    ``no such file: {file}``. A value in it may itself be such a text. One that has none of these
+    forms stays as it is.
+    """
+    if _read_catalog() is None:
+        return text
+    known = tuple(known)
+    for message in known:
+        if (match := re.fullmatch(_form(message), text, re.DOTALL)) is not None:
+            values = {name: tr_foreign(value, known) for name, value in match.groupdict().items()}
+            return tr(message, **values)
+    return text
+
+
+@cache
+def _form(message: str) -> str:
+    """The expression that matches ``message`` with any values in its fields."""
+    from string import Formatter  # imported when used: English needs none of it
+
+    return "".join(
+        re.escape(text) + (f"(?P<{name}>.+?)" if name else "")
+        for text, name, _, _ in Formatter().parse(message)
+    )
+
+
+def is_english() -> bool:
+    """Whether texts are shown as they stand in the code."""
+    return _language not in CATALOGS
+
+
 def choose_language(language: Language, environ: Mapping[str, str] = os.environ) -> None:
     """Show texts in ``language`` from now on; ``auto`` is that of ``environ``."""
     global _language, _catalog
     _language = language_of(environ) if language == "auto" else language
     _catalog = None
+
+
+@contextlib.contextmanager
+def in_english() -> Iterator[None]:
+    """Texts for a program or a file, which are the same in every language."""
+    global _language, _catalog
+    before = _language, _catalog
+    choose_language("en")
+    try:
+        yield
+    finally:
+        _language, _catalog = before
 
 
 def language_of(environ: Mapping[str, str]) -> str:

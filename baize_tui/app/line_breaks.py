@@ -9,11 +9,13 @@ Layout", 3.1.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
+import rich.text
 from rich.cells import cell_len, chop_cells
 
+_divide_at_blanks: Callable[[str, int, bool], list[int]] = vars(rich.text)["divide_line"]
 _IDEOGRAPH = "\u2e80-\u2fff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef"
 _CLOSING = "，。、；：？！）】》」』〉”’…·,.;:?!%)]}"
 _OPENING = "（【《「『〈“‘([{"
@@ -44,13 +46,13 @@ def has_ideographs(text: str) -> bool:
     return not text.isascii() and _ideograph().search(text) is not None
 
 
-def line_ends(text: str, width: int) -> list[int]:
+def line_ends(text: str, width: int, *, with_blanks: bool = False) -> list[int]:
     """Where to divide ``text``, one line, so that each part is at most ``width`` cells wide; blanks
-    at the end of a part are not counted."""
+    at the end of a part are not counted, unless ``with_blanks``."""
     ends: list[int] = []
     at = used = 0
     for piece in _pieces(text, width):
-        wide = cell_len(piece.rstrip())
+        wide = cell_len(piece if with_blanks else piece.rstrip())
         if used and used + wide > width:
             ends.append(at)
             used = 0
@@ -67,3 +69,15 @@ def _pieces(text: str, width: int) -> Iterator[str]:
             yield from chop_cells(piece, width)
         else:
             yield piece
+
+
+def break_lines_of_rich() -> None:
+    """Have rich itself divide texts by these rules, as in what typer prints."""
+    vars(rich.text)["divide_line"] = _divide_line
+
+
+def _divide_line(text: str, width: int, fold: bool = True) -> list[int]:
+    if not has_ideographs(text):
+        return _divide_at_blanks(text, width, fold)
+    # Rich counts characters, not cells, when it removes blanks at the end of a line.
+    return line_ends(text, width, with_blanks=True)

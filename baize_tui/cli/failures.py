@@ -14,9 +14,12 @@ from baize_tui.chat.export_files import ExportFailed, FileExists
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.cli.output import PROGRAM
 from baize_tui.engine.client import EngineFailure
+from baize_tui.paths import project_paths
 from baize_tui.serving.errors import AddressInUse, EndpointFailed, TokenError
-from baize_tui.settings import SettingsError
+from baize_tui.settings import SettingsError, load_settings
+from baize_tui.shared_texts import tr_shared
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import Language, choose_language
 
 
 class CommandError(OneLineError):
@@ -53,5 +56,19 @@ EXPECTED = (
 
 
 def exit_code_of(command: Callable[[], object]) -> int:
-    """Run ``command`` and return its exit code; a failure prints one line on stderr."""
-    return commands.exit_code_of(PROGRAM, command, EXPECTED)
+    """Run ``command``, which speaks the person's language, and return its exit code; a failure
+    prints one line on stderr."""
+
+    def run() -> object:
+        _choose_language()
+        return command()
+
+    return commands.exit_code_of(PROGRAM, run, EXPECTED, translate=tr_shared)
+
+
+def _choose_language() -> None:
+    """Choose the language of the settings; that of the environment if they cannot be read."""
+    language: Language = "auto"
+    with contextlib.suppress(SettingsError):
+        language = load_settings(project_paths().settings_file).look.language
+    choose_language(language)

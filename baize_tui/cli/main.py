@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from baize_shared.program_group import ProgramGroup
 from baize_shared.typed_text import typed_text
 from baize_tui import __version__
 from baize_tui.cli.ask import AskOptions, ask
@@ -46,13 +45,14 @@ from baize_tui.cli.models import go_offline, models
 from baize_tui.cli.output import PROGRAM
 from baize_tui.cli.sessions import sessions
 from baize_tui.cli.start import StartOptions, start_client
+from baize_tui.cli.translated_group import TranslatedGroup
 from baize_tui.serving.addresses import THIS_COMPUTER
 from baize_tui.serving.order import Program
 from baize_tui.serving.tokens import TOKEN_VARIABLE
 from baize_tui.stop_texts import parse_stop
 
 commands = typer.Typer(
-    cls=ProgramGroup,
+    cls=TranslatedGroup,
     name="baize-tui",
     help="Chat with a model you own, in the terminal, offline.",
     invoke_without_command=True,

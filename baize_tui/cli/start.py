@@ -26,7 +26,7 @@ from baize_tui.exit_watch import ExitWatch
 from baize_tui.measures import count_text
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
-from baize_tui.translation import choose_language, tr
+from baize_tui.translation import tr
 
 _SIMPLE_TERMINALS = ("", "dumb", "unknown")
 
@@ -62,7 +62,6 @@ def start_client(options: StartOptions) -> int:
         _check_terminal(plain)
     paths = project_paths()
     settings = with_gpu_layers(load_settings(paths.settings_file), options.gpu_layers)
-    choose_language(settings.look.language)
     settings = with_draft(settings, options.draft, paths)
     check_keys(settings.keys, paths.settings_file)
     if options.model is not None:

@@ -7,7 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from typer.main import get_command
+
 import baize_tui
+from baize_shared.program_group import add_debug
+from baize_tui.cli.main import commands
+from baize_tui.cli.translated_group import help_texts
 from baize_tui.measures import count_messages
 from baize_tui.setting_fields import TABLES
 
@@ -47,6 +52,10 @@ def messages_in_code() -> Iterator[Found]:
     for table, struct in TABLES.items():
         yield Found(table.title(), None, "baize_tui/settings.py")
         yield Found(struct.__doc__ or "", None, "baize_tui/settings.py")
+    command_line = get_command(commands)
+    add_debug(command_line)
+    for help_text in help_texts(command_line):
+        yield Found(help_text.text, None, "baize_tui/cli")
 
 
 def messages_in(source: str, name: str) -> Iterator[tuple[str, str | None]]:
