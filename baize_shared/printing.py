@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any, Self, TextIO
 
 import msgspec
@@ -54,14 +55,15 @@ def stdout_is_utf8() -> bool:
     return (sys.stdout.encoding or "").lower().replace("-", "") in ("utf8", "utf8sig")
 
 
-def warn_about_encoding(program: str) -> None:
-    """Say that characters are escaped, where stdout cannot encode all of them."""
+def warn_about_encoding(program: str, translate: Callable[[str], str] = str) -> None:
+    """Say that characters are escaped, where stdout cannot encode all of them; ``translate`` gives
+    the line in the person's language."""
     if not stdout_is_utf8():
-        print_message(
-            program,
+        line = (
             f"the output is in {sys.stdout.encoding}, not UTF-8: other characters are escaped "
-            "(LC_ALL=C.UTF-8 helps)",
+            "(LC_ALL=C.UTF-8 helps)"
         )
+        print_message(program, translate(line))
 
 
 def print_message(program: str, text: str) -> None:

@@ -42,7 +42,7 @@ def _harmless_usage_errors() -> Iterator[None]:
     try:
         yield
     except UsageError as error:
-        error.message = clean_text(error.message)  # type: ignore[attr-defined]
+        error.message = clean_text(error.message)
         raise
 
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """A line for each row; all have the same number of cells."""
-    widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return [
-        "  ".join(
-            cell.rjust(width) if at else cell.ljust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+def table(rows: Sequence[Sequence[str]], width_of: Callable[[str], int] = len) -> list[str]:
+    """A line for each row; all have the same number of cells. ``width_of`` measures a text that may
+    have wide characters."""
+    widths = [max(width_of(row[at]) for row in rows) for at in range(len(rows[0]))]
+    lines: list[str] = []
+    for row in rows:
+        blanks = [" " * (width - width_of(cell)) for cell, width in zip(row, widths, strict=True)]
+        numbers = [blank + cell for cell, blank in zip(row[1:], blanks[1:], strict=True)]
+        lines.append("  ".join([row[0] + blanks[0], *numbers]).rstrip())
+    return lines

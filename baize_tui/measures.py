@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping, Sequence
+from functools import reduce
 
 from baize_shared.progress import TimeLeft
 from baize_shared.speeds import speed_number
-from baize_tui.translation import tr, tr_plural
+from baize_tui.translation import plural_msg, tr, tr_plural
 
+_COUNTED = (
+    plural_msg("{count} citation", "{count} citations"),
+    plural_msg("{count} error", "{count} errors"),
+    plural_msg("{count} file", "{count} files"),
+    plural_msg("{count} hidden message", "{count} hidden messages"),
+    plural_msg("{count} image", "{count} images"),
+    plural_msg("{count} message", "{count} messages"),
+    plural_msg("{count} quote", "{count} quotes"),
+    plural_msg("{count} recording", "{count} recordings"),
+    plural_msg("{count} thought", "{count} thoughts"),
+    plural_msg("{count} tool call", "{count} tool calls"),
+    plural_msg("{count} tool result", "{count} tool results"),
+    plural_msg("{count} unknown content", "{count} unknown contents"),
+)
+"""What imports and exports count by its name."""
 _SECONDS_UNTIL = 100
 """Seconds from which a duration is in minutes."""
 
@@ -22,6 +39,18 @@ def count_text(count: int, noun: str) -> str:
     return tr_plural(*count_messages(noun), count)
 
 
+def counts_text(counts: Mapping[str, int]) -> str:
+    """``1 image, 2 tool calls``; the keys are nouns as in ``count_text``."""
+    return list_text([count_text(count, noun) for noun, count in counts.items()])
+
+
+def list_text(parts: Sequence[str]) -> str:
+    """``one, two, three``."""
+    if not parts:
+        return ""
+    return reduce(lambda before, part: tr("{before}, {part}", before=before, part=part), parts)
+
+
 def speed_text(tokens_per_second: float) -> str:
     """``33 tokens/s``, or ``0.4 tokens/s``; empty while it is unknown."""
     speed = speed_number(tokens_per_second)
@@ -33,6 +62,11 @@ def duration_text(seconds: float) -> str:
     if seconds < _SECONDS_UNTIL:
         return tr("{seconds} s", seconds=f"{seconds:.0f}")
     return tr("{minutes} min", minutes=f"{seconds / 60:.0f}")
+
+
+def padded(text: str, width: int) -> str:
+    """``text`` with blanks after it, as many as a column of ``width`` cells needs."""
+    return text + " " * (width - cells(text))
 
 
 def cells(text: str) -> int:

@@ -14,6 +14,10 @@ _TEXTS = (
     msg("unexpected error: {error}"),
     msg("{what}; the traceback is in {file}"),
     msg("standard output: {why}"),
+    msg(
+        "the output is in {encoding}, not UTF-8: other characters are escaped (LC_ALL=C.UTF-8 "
+        "helps)"
+    ),
     msg("interrupted; run the same command again to continue"),
     msg("interrupted"),
     # --- files that a person writes

@@ -18,6 +18,8 @@ from baize_tui.bench.speeds import (
 )
 from baize_tui.bench.subject import CHOSEN, Subject, engine_for
 from baize_tui.engine.client import WorkerEngine
+from baize_tui.measures import count_text
+from baize_tui.translation import tr
 
 _SLOW, _TOO_SLOW = 3.0, 10.0
 """A prompt and an answer may take this many times as long as with a good number of threads: beyond
@@ -71,9 +73,9 @@ class Round:
         async with engine_for(self._subject) as engine:
             await self._idle(engine)
             await self._busy(engine)
-            self._steps.begin("a text is repeated")
+            self._steps.begin(tr("a text is repeated"))
             await measure_lookup(engine, self._prompts, results.prompt_lookup)
-            self._steps.begin("the first token")
+            self._steps.begin(tr("the first token"))
             messages = await before_restart(
                 engine, self._prompts, conversation, results.first_token
             )
@@ -93,18 +95,19 @@ class Round:
             await engine.load(self._subject.spec(count.threads))
             name = threads_name(count.threads)
             if count.threads:
-                self._steps.begin(f"llama.cpp alone, {name}")
+                self._steps.begin(tr("llama.cpp alone, {threads}", threads=name))
                 count.bare_loop.append(await self._bare_loop(engine, count.threads))
             slow = self._is_slow(count)
-            self._steps.begin(f"the engine, {name}")
+            self._steps.begin(tr("the engine, {threads}", threads=name))
             count.engine.append(None if slow else await through_engine(engine, self._prompts))
-            self._steps.begin(f"the model process, {name}")
+            self._steps.begin(tr("the model process, {threads}", threads=name))
             count.worker.append(None if slow else await through_worker(engine, self._prompts))
 
     async def _busy(self, engine: WorkerEngine) -> None:
         with busy_core():
             for count in self._results.busy.counts:
-                self._steps.begin(f"one core busy, {threads_name(count.threads)}")
+                name = threads_name(count.threads)
+                self._steps.begin(tr("one core busy, {threads}", threads=name))
                 if count.threads:
                     count.bare_loop.append(await self._bare_loop(engine, count.threads))
                 else:
@@ -112,10 +115,10 @@ class Round:
 
     async def _on_screen(self) -> None:
         for count in self._results.idle.counts:
-            self._steps.begin(f"the screen, {threads_name(count.threads)}")
+            self._steps.begin(tr("the screen, {threads}", threads=threads_name(count.threads)))
             slow = self._is_slow(count)
             count.screen.append(None if slow else await self._screen(count.threads))
-        self._steps.begin("one core busy, the screen")
+        self._steps.begin(tr("one core busy, the screen"))
         with busy_core():
             self._results.busy.counts[-1].screen.append(await self._screen(CHOSEN))
 
@@ -143,5 +146,5 @@ class Round:
 def threads_name(threads: int) -> str:
     """``2 threads``, or ``chosen threads``."""
     if threads == CHOSEN:
-        return "chosen threads"
-    return "1 thread" if threads == 1 else f"{threads} threads"
+        return tr("chosen threads")
+    return count_text(threads, "thread")

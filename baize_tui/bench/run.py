@@ -17,6 +17,7 @@ from baize_tui.bench.subject import CHOSEN, Subject, engine_for
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.engine.threads.cores import most_threads
 from baize_tui.settings import KvType
+from baize_tui.translation import tr
 
 _LONG = 3.0
 """llama.cpp alone stops writing after this many times the time that an answer should take."""
@@ -37,7 +38,7 @@ async def run_bench(
         BenchError: an answer ended too soon, or the client does not answer.
     """
     began = time.monotonic()
-    show("loading", 0.0)
+    show(tr("loading"), 0.0)
     async with engine_for(subject) as engine:
         results = await _first_look(engine, subject, effort)
         format_name = subject.format_name(results.loaded)

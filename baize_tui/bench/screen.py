@@ -20,6 +20,7 @@ from baize_tui.bench.errors import BenchError
 from baize_tui.bench.home import TemporaryHome
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.store_thread import open_store
+from baize_tui.translation import tr
 
 T = TypeVar("T")
 _LINES, _COLUMNS = 30, 100
@@ -87,9 +88,9 @@ class ScreenClient:
         while (result := await condition()) is None:
             if self._process.returncode is not None:
                 last_words = self._written[-_LAST_WORDS:].decode("utf-8", "replace")
-                raise BenchError(f"the client has ended: {clean_line(last_words)}")
+                raise BenchError(tr("the client has ended: {words}", words=clean_line(last_words)))
             if time.monotonic() - self._last_output > _PATIENCE_S:
-                raise BenchError("the client does not answer, and shows nothing new")
+                raise BenchError(tr("the client does not answer, and shows nothing new"))
             await asyncio.sleep(_LOOK_EVERY_S)
         return result
 
@@ -209,5 +210,7 @@ async def _provenance(
     if last is None or last.role != "assistant" or last.state == "streaming":
         return None
     if last.provenance is None:
-        raise BenchError(f"the client has not finished its answer: it is {last.state}")
+        raise BenchError(
+            tr("the client has not finished its answer: it is {state}", state=last.state)
+        )
     return last.provenance

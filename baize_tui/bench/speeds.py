@@ -24,6 +24,7 @@ from baize_tui.engine.protocol import (
     TimeAnswer,
     TimeLoop,
 )
+from baize_tui.translation import tr
 
 _LEAST_TOKENS = 8
 """An answer that ends sooner says nothing about the speed."""
@@ -128,7 +129,9 @@ def _story(prompts: Prompts) -> Generate:
 def _speed(stats: Stats | ScreenStats) -> Speed:
     written = stats.completion_tokens
     if written < _LEAST_TOKENS:
-        raise BenchError(f"the model ended an answer after {written} tokens: that is too short")
+        raise BenchError(
+            tr("the model ended an answer after {count} tokens: that is too short", count=written)
+        )
     return Speed(
         (stats.prompt_tokens - stats.reused_tokens) / max(stats.ttft_s, _SHORTEST_S),
         (written - 1) / max(stats.decode_s, _SHORTEST_S),

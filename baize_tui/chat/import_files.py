@@ -11,7 +11,6 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct, field
 
-from baize_shared.counts import counts_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.imports.documents import read_documents
@@ -19,7 +18,7 @@ from baize_tui.chat.imports.names import NAMES, ImportFormat
 from baize_tui.chat.imports.parsed import ImportedConversation
 from baize_tui.chat.imports.problems import ImportFailed
 from baize_tui.chat.imports.recognition import InvalidRecord, RecognizedFile, recognize
-from baize_tui.measures import count_text
+from baize_tui.measures import count_text, counts_text
 from baize_tui.store.records import ConversationTree
 from baize_tui.translation import msg, tr
 

@@ -14,7 +14,6 @@ from types import FrameType
 import msgspec
 
 from baize_shared.commands import INTERRUPTED
-from baize_shared.printing import warn_about_encoding
 from baize_tui.catalog.finding import find_model
 from baize_tui.catalog.personas import find_persona
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
@@ -29,13 +28,16 @@ from baize_tui.cli.draft_option import with_draft
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.open_chat import open_chat, open_conversations_file
-from baize_tui.cli.output import PROGRAM, progress_line, tell
+from baize_tui.cli.output import progress_line, tell, warn_about_encoding
 from baize_tui.engine.client import kill_workers
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.output_forms import OutputForm
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
 from baize_tui.store.records import Conversation
+from baize_tui.translation import msg, tr
+
+FOR_A_NEW_ONE = msg("{option} is for a new conversation; F3 in the client changes it in this one")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def ask(prompt: str | None, options: AskOptions) -> int:
     _check_session_options(options)
     form = options.form  # one that cannot be used fails here
     question = read_question(prompt, options.attach)
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     with ExitWatch() as exit_watch:
         try:
             return asyncio.run(_ask(question, form, options, exit_watch))
@@ -120,9 +122,7 @@ def _check_session_options(options: AskOptions) -> None:
         ("--persona", options.persona),
     ):
         if options.session is not None and value is not None:
-            raise CommandError(
-                f"{name} is for a new conversation; F3 in the client changes it in this one"
-            )
+            raise CommandError(tr(FOR_A_NEW_ONE, option=name))
 
 
 async def _ask(
@@ -137,7 +137,7 @@ async def _ask(
         format_named(options.format)  # an unknown format fails here
     store = open_conversations_file(paths.conversations_file if options.save else None)
     if store.why_read_only:
-        raise CommandError(f"{store.why_read_only}; --no-save answers without saving")
+        raise CommandError(tr("{why}; --no-save answers without saving", why=store.why_read_only))
     with progress_line() as progress:
         show = options.show_thinking
         printer = AnswerPrinter(
@@ -158,7 +158,7 @@ async def _ask(
                 wanted,
                 options,
                 adapters,
-                progress=lambda done: progress.show(f"loading {done:.0%}"),
+                progress=lambda done: progress.show(tr("loading {part}", part=f"{done:.0%}")),
             )
             model = chat.active_model.require().model
             chat.options.sampling(
@@ -247,16 +247,21 @@ async def _open_conversation(
     try:
         own = wanted or chat.active_model.required_by(conversation)
     except CatalogError as error:
-        raise CatalogError(f"{error}. --model names another one") from error
+        raise CatalogError(tr("{why}. --model names another one", why=error)) from error
     await chat.use_model(own or chat.default_model(), progress)
     if wanted is not None and not chat.active_model.is_model_of(conversation):
         answering, own_name = chat.active_model.names_apart(conversation)
-        tell(f"{answering} answers; the conversation is with {own_name}")
+        tell(tr("{model} answers; the conversation is with {own}", model=answering, own=own_name))
     if not adapters:
         return conversation
     changed = msgspec.structs.replace(conversation, adapters=dict(adapters))
     if changed != conversation:
-        tell(f"from now on, the conversation is with {', '.join(adapters)} over its model")
+        tell(
+            tr(
+                "from now on, the conversation is with {adapters} over its model",
+                adapters=", ".join(adapters),
+            )
+        )
     return await chat.conversations.set_options(changed)
 
 

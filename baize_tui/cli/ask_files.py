@@ -17,6 +17,7 @@ from baize_tui.cli.failures import CommandError
 from baize_tui.cli.output import tell
 from baize_tui.store.draft_parts import WrittenMessage, as_written
 from baize_tui.store.records import Conversation, DraftParts, Paste, parts_text
+from baize_tui.translation import tr
 
 _AFTER_PATH = ".,;:!?)"
 """What may follow a path in a sentence."""
@@ -87,13 +88,15 @@ async def attach_asked_files(
         except AttachmentFailed as error:
             raise CommandError(str(error)) from error
         except LooksSecret as error:
-            raise CommandError(f"{error}: --attach-secrets attaches it anyway") from error
+            raise CommandError(
+                tr("{why}: --attach-secrets attaches it anyway", why=error)
+            ) from error
         for note in attached.notes:
             tell(note)
-        tell(f"attached {_label(attached.paste)}")
+        tell(_attached(attached.paste))
         parts = (*parts, attached.paste)
     return as_written(parts)
 
 
-def _label(paste: Paste) -> str:
-    return f"{paste.name}: {paste.tokens:,} tokens"
+def _attached(paste: Paste) -> str:
+    return tr("attached {name}: {count} tokens", name=paste.name, count=f"{paste.tokens:,}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 
 from baize_shared.named_numbers import parse_named_number
@@ -13,6 +14,8 @@ from baize_tui.cli.ask_files import AskedFiles, find_asked_files
 from baize_tui.cli.failures import CommandError
 from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import tr
 
 _STDIN = "-"
 
@@ -28,7 +31,7 @@ def read_question(prompt: str | None, attached: Sequence[str] = ()) -> AskedFile
     piped = _read_stdin() if prompt == _STDIN or not sys.stdin.isatty() else ""
     argument, piped = (part.strip("\n") if part.strip() else "" for part in (argument, piped))
     if not argument and not piped and not attached:
-        raise CommandError("nothing to ask: give a question, or pipe a text in")
+        raise CommandError(tr("nothing to ask: give a question, or pipe a text in"))
     return find_asked_files(argument, piped, attached)
 
 
@@ -38,10 +41,16 @@ def _read_stdin() -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CommandError(
-            f"stdin is not UTF-8 text (byte 0x{raw[error.start]:02x} at {error.start})"
+            tr(
+                "stdin is not UTF-8 text (byte {byte} at {place})",
+                byte=f"0x{raw[error.start]:02x}",
+                place=error.start,
+            )
         ) from error
     if "\x00" in text:
-        raise CommandError(f"stdin is not text (a zero byte at {text.index(chr(0))})")
+        raise CommandError(
+            tr("stdin is not text (a zero byte at {place})", place=text.index(chr(0)))
+        )
     return text
 
 
@@ -57,13 +66,17 @@ def parse_adapters(arguments: Sequence[str], paths: Paths) -> dict[str, float]:
         try:
             name, scale = parse_named_number(argument)
         except ValueError as error:
-            raise CommandError(f"--adapter {argument}: {error}") from None
+            raise CommandError(f"--adapter {argument}: {tr_shared(error)}") from None
         adapter = find_adapter(name, paths)
         # An adapter that was trained over another one needs that one too.
         for underlying, its_scale in with_underlying(adapter, paths).items():
             scales.setdefault(underlying, its_scale)
         scales[adapter.name] = scale
     return scales
+
+
+def _and_text(names: Sequence[str]) -> str:
+    return reduce(lambda before, name: tr("{before} and {name}", before=before, name=name), names)
 
 
 def read_form(
@@ -84,7 +97,9 @@ def read_form(
     if not names:
         return None
     if len(names) > 1:
-        raise CommandError(f"{' and '.join(names)}: an answer can have one form only")
+        raise CommandError(
+            tr("{options}: an answer can have one form only", options=_and_text(names))
+        )
     # Imported when used: most questions ask for no form.
     from baize_tui.chat.forms import ANY_JSON, form_from_file, prepare_form, regex_form
     from baize_tui.engine.grammars.errors import UnusableForm

@@ -6,7 +6,6 @@ import sys
 from typing import Any
 
 from baize_shared.commands import DONE, INTERRUPTED
-from baize_shared.counts import count_text
 from baize_shared.printing import ProgressLine, print_json
 from baize_tui.chat.events import (
     AnswerFailed,
@@ -21,13 +20,15 @@ from baize_tui.chat.events import (
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.output import tell
 from baize_tui.engine.protocol import FinishReason, Prefilling
+from baize_tui.measures import count_text
+from baize_tui.translation import msg, tr
 
-_THINKING, _THOUGHT = "thinking …\n", "\n… end of the thought\n\n"
+_THINKING, _THOUGHT = msg("thinking …"), msg("… end of the thought")
 _NO_ANSWER: dict[FinishReason, str] = {
-    "stop": "the model thought, and gave no answer",
-    "length": "no answer: the thought was cut off; --max-thinking-tokens allows a longer one",
-    "context": "no answer: the thought filled the context; model.context allows more",
-    "cancelled": "stopped inside the thought, before the answer",
+    "stop": msg("the model thought, and gave no answer"),
+    "length": msg("no answer: the thought was cut off; --max-thinking-tokens allows a longer one"),
+    "context": msg("no answer: the thought filled the context; model.context allows more"),
+    "cancelled": msg("stopped inside the thought, before the answer"),
 }
 
 
@@ -58,18 +59,20 @@ class AnswerPrinter:
         """
         match event:
             case Prefilling(done=done, total=total):
-                self._progress.show(f"reading the prompt {done / max(total, 1):.0%}")
+                self._progress.show(
+                    tr("reading the prompt {part}", part=f"{done / max(total, 1):.0%}")
+                )
             case AnswerText():
                 self._show_text(event)
             case Summarizing(done=done):
-                self._progress.show(f"summarizing the oldest turns {done:.0%}")
+                self._progress.show(tr("summarizing the oldest turns {part}", part=f"{done:.0%}"))
             case TurnsDropped():
                 self._cut = event
                 self.tell(event.line)
             case WordsLeave():
                 self.tell(event.line)
             case SaveFailed(why=why):
-                self.tell(f"not saved yet: {why}")
+                self.tell(tr("not saved yet: {why}", why=why))
             case AnswerFailed(why=why):
                 self._progress.clear()
                 raise CommandError(why)
@@ -82,14 +85,15 @@ class AnswerPrinter:
         if self._show_thinking:
             self._print_thought(event.reasoning)
         elif event.thinking:
-            self._progress.show(f"thinking: {count_text(len(event.reasoning.split()), 'word')}")
+            words = count_text(len(event.reasoning.split()), "word")
+            self._progress.show(tr("thinking: {words}", words=words))
         text = event.text.lstrip()
         if self._json:
             return
         if len(text) < self._printed:
             # Nothing said that the answer began with a thought, until a tag ended it.
             sys.stdout.write("\n")
-            self.tell("what was printed so far was the thought of the model, not its answer")
+            self.tell(tr("what was printed so far was the thought of the model, not its answer"))
             self._thought, self._printed = event.reasoning, 0
         self._print(text)
 
@@ -97,14 +101,15 @@ class AnswerPrinter:
         """Print the rest of ``thought``, the thought so far, to stderr."""
         if thought.startswith(self._thought) and len(thought) > len(self._thought):
             self._progress.clear()
-            sys.stderr.write(("" if self._thought else _THINKING) + thought[len(self._thought) :])
+            begin = "" if self._thought else f"{tr(_THINKING)}\n"
+            sys.stderr.write(begin + thought[len(self._thought) :])
             sys.stderr.flush()
             self._thought = thought
 
     def _end_thought(self) -> None:
         """Print the line that separates a thought on stderr from what follows."""
         if self._show_thinking and self._thought:
-            sys.stderr.write(_THOUGHT)
+            sys.stderr.write(f"\n{tr(_THOUGHT)}\n\n")
             sys.stderr.flush()
             self._show_thinking = False
 
@@ -142,12 +147,18 @@ class AnswerPrinter:
         for notice in finished.notices:
             tell(notice)
         if message.reasoning and not message.text.strip():
-            tell(_NO_ANSWER[finished.reason])
+            tell(tr(_NO_ANSWER[finished.reason]))
         if not finished.saved:
-            raise CommandError(f"the answer could not be saved: {finished.why_unsaved}")
+            raise CommandError(tr("the answer could not be saved: {why}", why=finished.why_unsaved))
         form = message.made.form if message.made is not None else None
         if form is not None and form.problem and finished.reason != "cancelled":
-            raise CommandError(f"the answer does not have the form {form.name}: {form.problem}")
+            raise CommandError(
+                tr(
+                    "the answer does not have the form {form}: {why}",
+                    form=form.name,
+                    why=form.problem,
+                )
+            )
         return INTERRUPTED if finished.reason == "cancelled" else DONE
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from baize_shared.commands import DONE
-from baize_shared.printing import ProgressLine, print_json, print_line, warn_about_encoding
+from baize_shared.printing import ProgressLine, print_json, print_line
 from baize_shared.progress import TimeLeft, progress_text
 from baize_shared.usable_cpus import usable_cpus
 from baize_tui import __version__
@@ -23,10 +23,11 @@ from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.identity import model_sha256
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.bench_output import Report, report_json, report_lines
-from baize_tui.cli.output import PROGRAM, progress_line, tell
+from baize_tui.cli.output import progress_line, tell, warn_about_encoding
 from baize_tui.engine.client import kill_workers
 from baize_tui.engine.threads.cores import most_threads
 from baize_tui.exit_watch import ExitWatch
+from baize_tui.measures import left_text
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import ModelSettings, load_settings
 
@@ -52,7 +53,7 @@ def bench(options: BenchOptions) -> int:
     settings = load_settings(paths.settings_file).model
     model = find_model(options.model or settings.default, paths)
     file = local_file(model)
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     with ExitWatch() as exit_watch, progress_line() as progress:
         report = _measure(model, file, settings, paths, options, exit_watch, progress)
     if options.json:
@@ -75,7 +76,7 @@ def _measure(
     left = TimeLeft()
 
     def show(what: str, done: float) -> None:
-        progress.show(progress_text(what, done, left=left.after(done) if done else ""))
+        progress.show(progress_text(what, done, left=left_text(left, done) if done else ""))
 
     def tell_notice(notice: str) -> None:
         progress.clear()

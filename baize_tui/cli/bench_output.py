@@ -10,9 +10,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from baize_shared.counts import count_text
 from baize_shared.sizes import size_text
 from baize_shared.tables import table
+from baize_tui.app.line_breaks import has_ideographs, line_ends
 from baize_tui.bench.results import (
     LAYERS,
     FirstTokens,
@@ -22,12 +22,26 @@ from baize_tui.bench.results import (
     ThreadCount,
     Work,
 )
+from baize_tui.measures import cells, count_text, list_text, padded
+from baize_tui.translation import msg, tr
 
 _WORK: tuple[Work, ...] = ("writing", "reading")
 _NONE = "-"
 _WIDTH = 80
 _DISTURBED = 0.05
 """A part of the processor that makes figures rough."""
+NOTES = msg(
+    "Medians of {rounds}. Engine, worker and screen are over llama.cpp alone with as many threads; "
+    "the number of threads that the engine chooses is over the best of them."
+)
+ROUGH = msg(
+    "{notes} Other programs took {share} of the processor meanwhile: the figures are rough."
+)
+RIGHT_GUESSES = msg("a repeated text {times} times as fast, {share} of the guesses right")
+NO_GUESSES = msg("a repeated text {times} times as fast, no guesses paid")
+KV_CACHE = msg("KV cache {f16} in f16, {q8_0} in q8_0 ({share} of it)")
+WRITING, READING = msg("writing {count} tokens"), msg("reading {count} tokens")
+_LAYERS = {"engine": msg("engine"), "worker": msg("worker"), "screen": msg("screen")}
 
 
 class Report(Struct, frozen=True):
@@ -120,56 +134,73 @@ def report_lines(report: Report) -> Iterator[str]:
     results = report.results
     yield from _header(report)
     yield ""
-    yield from table(list(_speed_rows(results)))
+    yield from table(list(_speed_rows(results)), cells)
     yield ""
-    yield from table(list(_first_token_rows(results.first_token)))
+    yield from table(list(_first_token_rows(results.first_token)), cells)
     yield ""
     yield from _lookup_lines(results.prompt_lookup)
     yield from _kv_lines(results)
     yield ""
-    yield from wrap(_notes(results), _WIDTH)
+    yield from _wrapped(_notes(results))
+
+
+def _wrapped(text: str) -> Iterator[str]:
+    if not has_ideographs(text):
+        yield from wrap(text, _WIDTH)
+        return
+    ends = line_ends(text, _WIDTH)
+    for begin, end in zip([0, *ends], [*ends, None], strict=True):
+        yield text[begin:end].rstrip()
 
 
 def _notes(results: Results) -> str:
     """How to read the table."""
-    notes = (
-        f"Medians of {count_text(results.rounds, 'round')}. Engine, worker and screen are over "
-        "llama.cpp alone with as many threads; the number of threads that the engine chooses is "
-        "over the best of them."
-    )
+    rounds = count_text(results.rounds, "round")
     if results.disturbance < _DISTURBED:
-        return notes
-    share = f"{results.disturbance:.0%}"
-    return f"{notes} Other programs took {share} of the processor meanwhile: the figures are rough."
+        return tr(NOTES, rounds=rounds)
+    return tr(ROUGH, notes=tr(NOTES, rounds=rounds), share=f"{results.disturbance:.0%}")
 
 
 def _header(report: Report) -> Iterator[str]:
     loaded, llama = report.results.loaded, report.results.diagnosis
-    attention = "flash attention" if loaded.flash_attention else "plain attention"
-    gpu = f"{count_text(loaded.gpu_layers, 'layer')} on the GPU, " if loaded.gpu_layers else ""
-    cores = count_text(report.fast_cores, "core")
+    cores = [count_text(report.fast_cores, "core")]
     if report.processors != report.fast_cores:
-        cores += f", {report.processors} processors"
-    yield f"machine   {report.processor}"
-    yield f"          {cores}, {size_text(report.memory)}, {report.system}"
-    yield f"model     {report.model}: {loaded.description}, {size_text(loaded.file_bytes)}"
-    yield (
-        f"engine    baize-tui {report.baize_tui}, llama-cpp-python {llama.llama_cpp_python}, "
-        f"llama.cpp {llama.llama_cpp}"
-    )
-    yield f"          profile {loaded.profile}, {gpu}{attention}, KV cache in {loaded.kv_type}"
+        cores.append(count_text(report.processors, "processor"))
+    programs = {
+        "baize-tui": report.baize_tui,
+        "llama-cpp-python": llama.llama_cpp_python,
+        "llama.cpp": llama.llama_cpp,
+    }
+    run = [tr("profile {name}", name=loaded.profile)]
+    if loaded.gpu_layers:
+        run.append(tr("{layers} on the GPU", layers=count_text(loaded.gpu_layers, "layer")))
+    run.append(tr("flash attention") if loaded.flash_attention else tr("plain attention"))
+    run.append(tr("KV cache in {type}", type=loaded.kv_type))
+    model = [loaded.description, size_text(loaded.file_bytes)]
+    yield _header_line(tr("machine"), report.processor)
+    yield _header_line("", list_text([*cores, size_text(report.memory), report.system]))
+    yield _header_line(tr("model"), f"{report.model}: {', '.join(model)}")
+    yield _header_line(tr("engine"), ", ".join(f"{name} {v}" for name, v in programs.items()))
+    yield _header_line("", list_text(run))
+
+
+def _header_line(label: str, text: str) -> str:
+    return f"{padded(label, 9)} {text}"
 
 
 def _speed_rows(results: Results) -> Iterator[Sequence[str]]:
     lengths = results.lengths
     titles = {
-        "writing": f"writing {lengths.answer} tokens",
-        "reading": f"reading {lengths.prompt} tokens",
+        "writing": tr(WRITING, count=lengths.answer),
+        "reading": tr(READING, count=lengths.prompt),
     }
-    yield "", "llama.cpp alone", *LAYERS
-    for case, load in ((results.idle, ""), (results.busy, ", one core busy")):
+    yield "", tr("llama.cpp alone"), *(tr(_LAYERS[layer]) for layer in LAYERS)
+    for case in (results.idle, results.busy):
         for work in _WORK:
-            yield f"{titles[work]}{load}", "", "", "", ""
+            title = titles[work]
+            if case is results.busy:
+                title = tr("{work}, one core busy", work=title)
+            yield title, "", "", "", ""
             for count in case.counts:
                 yield (
                     f"  {_threads_text(count)}",
@@ -182,14 +213,14 @@ def _bare_text(count: ThreadCount, work: Work) -> str:
     if not count.threads:
         return ""
     speeds = [speed.of(work) for speed in count.bare_loop if speed is not None]
-    return f"{statistics.median(speeds):.1f} tokens/s" if speeds else _NONE
+    return tr("{speed} tokens/s", speed=f"{statistics.median(speeds):.1f}") if speeds else _NONE
 
 
 def _threads_text(count: ThreadCount) -> str:
     if count.threads:
         return count_text(count.threads, "thread")
     used = [speed.threads for speed in count.worker if speed is not None]
-    return f"chosen: {statistics.mode(used)}" if used else "chosen"
+    return tr("chosen: {count}", count=statistics.mode(used)) if used else tr("chosen")
 
 
 def _ratio_text(ratio: float | None) -> str:
@@ -197,11 +228,12 @@ def _ratio_text(ratio: float | None) -> str:
 
 
 def _first_token_rows(first: FirstTokens) -> Iterator[Sequence[str]]:
-    yield f"first token after {first.history_tokens} tokens", "time", "times as fast"
+    title = tr("first token after {count} tokens", count=first.history_tokens)
+    yield title, tr("time"), tr("times as fast")
     rows = (
-        ("cold", first.cold),
-        ("warm: the conversation goes on", first.warm),
-        ("restored: the same after a restart", first.restored),
+        (tr("cold"), first.cold),
+        (tr("warm: the conversation goes on"), first.warm),
+        (tr("restored: the same after a restart"), first.restored),
     )
     for name, times in rows:
         speedup = first.speedup(times)
@@ -213,22 +245,32 @@ def _first_token_rows(first: FirstTokens) -> Iterator[Sequence[str]]:
 
 
 def _lookup_lines(lookup: PromptLookup) -> Iterator[str]:
+    label = tr("prompt lookup")
     if lookup.gain is None:
-        yield "prompt lookup  not measured: the model does not repeat a text"
+        yield _last_line(label, tr("not measured: the model does not repeat a text"))
         return
-    hits = f"{lookup.hit_rate:.0%} of the guesses right" if lookup.hit_rate else "no guesses paid"
-    yield f"prompt lookup  a repeated text {lookup.gain:.2f} times as fast, {hits}"
+    times = f"{lookup.gain:.2f}"
+    if lookup.hit_rate:
+        yield _last_line(label, tr(RIGHT_GUESSES, times=times, share=f"{lookup.hit_rate:.0%}"))
+    else:
+        yield _last_line(label, tr(NO_GUESSES, times=times))
+
+
+def _last_line(label: str, text: str) -> str:
+    return f"{padded(label, 14)} {text}"
 
 
 def _kv_lines(results: Results) -> Iterator[str]:
     sizes = results.kv_cache
     saved = results.first_token.saved_bytes_of(1000)
-    in_q8_0 = "not possible in q8_0"
+    f16 = size_text(round(sizes.f16))
     if sizes.q8_0 is not None and sizes.f16:
-        share = f"{sizes.q8_0 / sizes.f16:.2f} of it"
-        in_q8_0 = f"{size_text(round(sizes.q8_0))} in q8_0 ({share})"
-    yield f"1,000 tokens   KV cache {size_text(round(sizes.f16))} in f16, {in_q8_0}"
-    on_disk = "not saved on disk: reading them again is as fast"
+        q8_0, share = size_text(round(sizes.q8_0)), f"{sizes.q8_0 / sizes.f16:.2f}"
+        kv_cache = tr(KV_CACHE, f16=f16, q8_0=q8_0, share=share)
+    else:
+        kv_cache = tr("KV cache {f16} in f16, not possible in q8_0", f16=f16)
+    yield _last_line(tr("1,000 tokens"), kv_cache)
     if saved is not None:
-        on_disk = f"saved on disk: {size_text(round(saved))}"
-    yield f"               {on_disk}"
+        yield _last_line("", tr("saved on disk: {size}", size=size_text(round(saved))))
+    else:
+        yield _last_line("", tr("not saved on disk: reading them again is as fast"))

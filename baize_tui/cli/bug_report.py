@@ -24,6 +24,7 @@ from baize_tui.cli.failures import CommandError
 from baize_tui.cli.log_excerpts import safe_lines
 from baize_tui.setting_fields import setting_fields
 from baize_tui.settings import Settings
+from baize_tui.translation import tr
 
 DISTRIBUTION = "baize-tui"
 LINES_OF_A_LOG = 80
@@ -40,7 +41,7 @@ def check_is_new(file: Path) -> None:
         CommandError: it exists.
     """
     if os.path.lexists(file):
-        raise CommandError(f"{file} exists; choose another name")
+        raise CommandError(tr("{file} exists; choose another name", file=file))
 
 
 def write_bug_report(file: Path, report: dict[str, Any], settings: Settings, logs: Path) -> None:

@@ -22,8 +22,41 @@ from baize_tui.engine.profile_cache import WorkingProfile
 from baize_tui.engine.profiles import FULL, profile_named
 from baize_tui.engine.protocol import Diagnosis
 from baize_tui.footprint import Device
+from baize_tui.measures import count_text, list_text, padded
 from baize_tui.paths import Paths
 from baize_tui.settings import Settings
+from baize_tui.translation import msg, tr
+
+LABELS = (
+    msg("versions"),
+    msg("machine"),
+    msg("system"),
+    msg("cpu_features"),
+    msg("threads"),
+    msg("threads_batch"),
+    msg("gpu_offload"),
+    msg("memory"),
+    msg("disk"),
+    msg("devices"),
+    msg("engine"),
+    msg("model"),
+    msg("answers"),
+    msg("profile"),
+    msg("attention"),
+    msg("terminal"),
+    msg("term"),
+    msg("size"),
+    msg("encoding"),
+    msg("interactive"),
+    msg("files"),
+    msg("settings"),
+    msg("conversations"),
+    msg("models"),
+    msg("cache"),
+    msg("log"),
+)
+"""The keys of the report, which a person reads as labels; versions have the names of programs."""
+ATTENTION = msg("{used}; on this processor plain is {times} times as fast as flash")
 
 
 class Findings(Struct):
@@ -69,15 +102,15 @@ def report_lines(report: dict[str, Any]) -> Iterator[str]:
     """The result of ``report_json`` for a person."""
     for section, content in report.items():
         if isinstance(content, dict):
-            yield section
+            yield tr(section)
             for key, value in content.items():
-                yield f"  {key:<17} {_value_text(value)}"
+                yield f"  {padded(tr(key), 17)} {_value_text(value)}"
         elif section != "problems":
-            yield f"{section:<19} {_value_text(content)}"
+            yield f"{padded(tr(section), 19)} {_value_text(content)}"
     for problem in report["problems"]:
-        yield f"problem: {problem}"
+        yield tr("problem: {problem}", problem=problem)
     if not report["problems"]:
-        yield "all is well"
+        yield tr("all is well")
 
 
 def _versions(llama: Diagnosis | None) -> dict[str, str | None]:
@@ -98,8 +131,12 @@ def _machine(llama: Diagnosis | None, paths: Paths) -> dict[str, Any]:
         "threads": llama.threads if llama else None,
         "threads_batch": llama.threads_batch if llama else None,
         "gpu_offload": llama.gpu_offload if llama else None,
-        "memory": f"{size_text(here.memory_free)} of {size_text(here.memory_total)} free",
-        "disk": f"{size_text(here.disk_free)} free",
+        "memory": tr(
+            "{free} of {total} free",
+            free=size_text(here.memory_free),
+            total=size_text(here.memory_total),
+        ),
+        "disk": tr("{size} free", size=size_text(here.disk_free)),
         "devices": [_device_text(device) for device in llama.devices] if llama else [],
     }
 
@@ -115,32 +152,44 @@ def _terminal() -> dict[str, Any]:
 
 
 def _trial_text(answer: TrialAnswer) -> str:
-    threads = "1 thread" if answer.threads == 1 else f"{answer.threads} threads"
-    return f"{answer.device}: {answer.tokens_per_second} tokens/s, {threads}"
+    return tr(
+        "{device}: {speed} tokens/s, {threads}",
+        device=answer.device,
+        speed=answer.tokens_per_second,
+        threads=count_text(answer.threads, "thread"),
+    )
 
 
 def _profile_text(remembered: WorkingProfile | None) -> str:
     if remembered is None:
         return FULL.name
-    without = ", ".join(profile_named(remembered.profile).switched_off)
-    return f"{remembered.profile}: without {without}, since {remembered.why}"
+    without = list_text([tr(what) for what in profile_named(remembered.profile).switched_off])
+    return tr(
+        "{profile}: without {without}, since {why}",
+        profile=remembered.profile,
+        without=without,
+        why=remembered.why,
+    )
 
 
 def _attention_text(trial: TrialResult | None) -> str:
     if trial is None:
-        return "flash attention, not measured"
-    used = "flash attention" if trial.flash_pays else "plain attention"
-    return f"{used}; on this processor plain is {trial.speedup_of_plain:.2f} times as fast as flash"
+        return tr("flash attention, not measured")
+    used = tr("flash attention") if trial.flash_pays else tr("plain attention")
+    return tr(ATTENTION, used=used, times=f"{trial.speedup_of_plain:.2f}")
 
 
 def _device_text(device: Device) -> str:
-    memory = f", {device.free / 1e9:.1f} of {device.total / 1e9:.1f} GB free"
-    return f"{device.name}: {device.description}{memory if device.is_gpu else ''}"
+    name = f"{device.name}: {device.description}"
+    if not device.is_gpu:
+        return name
+    free, total = f"{device.free / 1e9:.1f}", f"{device.total / 1e9:.1f}"
+    return tr("{device}, {free} of {total} GB free", device=name, free=free, total=total)
 
 
 def _value_text(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return tr("yes") if value else tr("no")
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
-    return str(value) if value is not None else "unknown"
+        return ", ".join(map(str, value)) or tr("none")
+    return str(value) if value is not None else tr("unknown")

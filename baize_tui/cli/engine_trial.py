@@ -14,6 +14,7 @@ from baize_tui.engine.protocol import Diagnosis, Finished, Generate, PromptMessa
 from baize_tui.footprint import Device
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
+from baize_tui.translation import tr
 
 _CONTEXT = 512
 _MAX_TOKENS = 48
@@ -54,12 +55,19 @@ async def try_engine(paths: Paths, model: CatalogModel | None, threads: int) -> 
                 try:
                     trial.answers.append(await _answer_on(device, engine, model, threads))
                 except EngineFailure as error:
-                    name = device.name if device is not None else "the processor"
-                    trial.problems.append(f"{model.name} does not answer on {name}: {error}")
+                    name = device.name if device is not None else tr("the processor")
+                    trial.problems.append(
+                        tr(
+                            "{model} does not answer on {device}: {why}",
+                            model=model.name,
+                            device=name,
+                            why=error,
+                        )
+                    )
         trial.remembered = engine.working_profile
         trial.attention = engine.attention_trial
     except (EngineFailure, OSError) as error:
-        trial.problems.append(f"the engine does not start: {error}")
+        trial.problems.append(tr("the engine does not start: {why}", why=error))
     finally:
         await engine.close()
     return trial
@@ -96,4 +104,4 @@ async def _answer_on(
                 round(event.stats.tokens_per_second, 1),
                 event.stats.threads,
             )
-    raise EngineFailure("the answer ended before the first token")
+    raise EngineFailure(tr("the answer ended before the first token"))

@@ -19,7 +19,7 @@ from baize_tui.serving.errors import AddressInUse, EndpointFailed, TokenError
 from baize_tui.settings import SettingsError, load_settings
 from baize_tui.shared_texts import tr_shared
 from baize_tui.store.errors import StoreError
-from baize_tui.translation import Language, choose_language
+from baize_tui.translation import Language, choose_language, tr
 
 
 class CommandError(OneLineError):
@@ -36,7 +36,7 @@ def offering_force() -> Iterator[None]:
     try:
         yield
     except FileExists as error:
-        raise CommandError(f"{error}; --force replaces it") from error
+        raise CommandError(tr("{why}; --force replaces it", why=error)) from error
 
 
 EXPECTED = (

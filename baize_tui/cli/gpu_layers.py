@@ -6,6 +6,7 @@ import msgspec
 
 from baize_tui.cli.failures import CommandError
 from baize_tui.settings import Settings
+from baize_tui.translation import tr
 
 _AUTO = "auto"
 
@@ -21,9 +22,13 @@ def parse_gpu_layers(value: str) -> int | None:
     try:
         layers = int(value)
     except ValueError:
-        raise CommandError(f"--gpu-layers {value}: give auto, or a number of layers") from None
+        raise CommandError(
+            tr("--gpu-layers {value}: give auto, or a number of layers", value=value)
+        ) from None
     if layers < -1:
-        raise CommandError(f"--gpu-layers {value}: give 0 for none, -1 for all of them")
+        raise CommandError(
+            tr("--gpu-layers {value}: give 0 for none, -1 for all of them", value=value)
+        )
     return layers
 
 

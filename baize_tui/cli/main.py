@@ -50,6 +50,7 @@ from baize_tui.serving.addresses import THIS_COMPUTER
 from baize_tui.serving.order import Program
 from baize_tui.serving.tokens import TOKEN_VARIABLE
 from baize_tui.stop_texts import parse_stop
+from baize_tui.translation import tr
 
 commands = typer.Typer(
     cls=TranslatedGroup,
@@ -106,7 +107,13 @@ def client(
         if plain:
             given.append("--plain")
         if given:  # it would have no effect, and another model would answer
-            raise typer.BadParameter(f"{given[0]} comes after the command: baize-tui {command} …")
+            raise typer.BadParameter(
+                tr(
+                    "{option} comes after the command: baize-tui {command} …",
+                    option=given[0],
+                    command=command,
+                )
+            )
     else:
         options = StartOptions(
             model=model,

@@ -18,6 +18,7 @@ from baize_tui.catalog.recipes import DEFAULT_OUTTYPE, MODEL_SUFFIX, CatalogMode
 from baize_tui.cli.failures import CommandError
 from baize_tui.paths import Paths
 from baize_tui.settings import SettingsError, load_settings
+from baize_tui.translation import tr
 
 
 def parse_outtype(value: str | None) -> OuttypeName | None:
@@ -32,7 +33,13 @@ def parse_outtype(value: str | None) -> OuttypeName | None:
     for name in known:
         if name == value.upper():
             return name
-    raise CommandError(f"no outtype is called {value!r}; known: {', '.join(known)}")
+    raise CommandError(
+        tr(
+            "no outtype is called {outtype}; known: {known}",
+            outtype=repr(value),
+            known=", ".join(known),
+        )
+    )
 
 
 def resolve_model(argument: str, paths: Paths, outtype: OuttypeName | None) -> CatalogModel:

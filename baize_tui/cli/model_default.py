@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_tui.catalog.default_model import name_or_path
 from baize_tui.catalog.finding import find_model
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.model_argument import default_model
-from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.output import tell, warn_about_encoding
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import SettingsError, load_settings
+from baize_tui.translation import msg, tr
+
+READY_BESIDE = msg(
+    "{name} is ready: baize-tui --model {name} ({default} stays the default; 'baize-tui models "
+    "default {name}' changes that)"
+)
+READY = msg(
+    "{name} is ready: baize-tui --model {name} (there is no default; 'baize-tui models default "
+    "{name}' changes that)"
+)
+ADAPTER_READY = msg("{name} is ready: baize-tui ask --adapter {name}, or F3 in the client")
+NO_DEFAULT = msg("there is no default model now; 'baize-tui models default NAME' chooses one")
 
 
 def show_or_set_default(name: str | None, *, json: bool) -> None:
@@ -21,7 +33,7 @@ def show_or_set_default(name: str | None, *, json: bool) -> None:
     if json:
         print_json({"name": model.name, "path": str(model.path)})
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     print_line(model.name)
 
 
@@ -61,19 +73,18 @@ def tell_ready(model: CatalogModel, paths: Paths) -> None:
     """Say how to use a model that was added, and which model is the default."""
     default = default_model(paths)
     if default is not None and default.name == model.name:
-        tell(f"{model.name} is ready, and the default model: baize-tui")
+        tell(tr("{name} is ready, and the default model: baize-tui", name=model.name))
         return
-    now = f"{default.name} stays the default" if default is not None else "there is no default"
-    tell(
-        f"{model.name} is ready: baize-tui --model {model.name} ({now}; 'baize-tui models default "
-        f"{model.name}' changes that)"
-    )
+    if default is not None:
+        tell(tr(READY_BESIDE, name=model.name, default=default.name))
+    else:
+        tell(tr(READY, name=model.name))
 
 
 def tell_default(paths: Paths) -> None:
     """Say which model is the default now, after the one before was removed."""
     default = default_model(paths)
     if default is not None:
-        tell(f"{default.name} is the default model now")
+        tell(tr("{name} is the default model now", name=default.name))
     else:
-        tell("there is no default model now; 'baize-tui models default NAME' chooses one")
+        tell(tr(NO_DEFAULT))

@@ -10,11 +10,12 @@ from baize_tui.catalog.importing import ImportOptions, import_file
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.chat.formats import format_named
 from baize_tui.cli.failures import CommandError
-from baize_tui.cli.model_default import make_default, tell_ready
+from baize_tui.cli.model_default import ADAPTER_READY, make_default, tell_ready
 from baize_tui.cli.output import progress_line, tell
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import load_settings
+from baize_tui.translation import tr
 
 
 def import_model(file: Path, options: ImportOptions, *, default: bool) -> None:
@@ -31,9 +32,9 @@ def import_model(file: Path, options: ImportOptions, *, default: bool) -> None:
         tell_ready(imported, paths)
         return
     name = imported.name
-    tell(f"{name} is ready: baize-tui ask --adapter {name}, or F3 in the client")
+    tell(tr(ADAPTER_READY, name=name))
     if default:
-        raise CommandError(f"{name} is an adapter, and cannot be the default model")
+        raise CommandError(tr("{name} is an adapter, and cannot be the default model", name=name))
 
 
 async def _check_and_add(
@@ -41,7 +42,9 @@ async def _check_and_add(
 ) -> CatalogModel | CatalogAdapter:
     engine = WorkerEngine(paths, tell)
     with progress_line() as progress:
-        engine.on_progress = lambda done: progress.show(f"trying {file.name} {done:.0%}")
+        engine.on_progress = lambda done: progress.show(
+            tr("trying {file} {part}", file=file.name, part=f"{done:.0%}")
+        )
         try:
             return await import_file(file, options, paths, engine)
         finally:

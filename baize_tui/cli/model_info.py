@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_tui.catalog.pull_records import read_record
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.model_argument import default_model, find_model_or_adapter
 from baize_tui.cli.model_output import info_json, info_lines, info_rows, is_default
-from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.output import tell, warn_about_encoding
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import Paths, project_paths
+from baize_tui.translation import msg, tr
 
 
 def print_info(name: str, *, json: bool) -> None:
@@ -26,10 +27,10 @@ def print_info(name: str, *, json: bool) -> None:
         default = is_default(entry, default_model(paths))
         print_json({**info_json(entry, header, record), "default": default})
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     rows = info_rows(entry, header, record)
     if is_default(entry, default_model(paths)):
-        rows["default"] = "yes: it answers in new conversations"
+        rows[msg("default")] = tr("yes: it answers in new conversations")
     for line in info_lines(rows):
         print_line(line)
 

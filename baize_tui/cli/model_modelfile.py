@@ -24,8 +24,13 @@ from baize_tui.cli.output import tell
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import project_paths
 from baize_tui.settings import Settings, load_settings, merge_sampling
+from baize_tui.translation import msg, tr
 
 T = TypeVar("T")
+NO_EQUAL = msg(
+    "the prompt format {format} has no equal in Ollama's template language: choose another with "
+    "--format"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +63,7 @@ def write_modelfile(name: str, options: ModelfileOptions) -> None:
     except ValueError as error:
         raise CommandError(f"{model.name}: {error}") from error
     if modelfile.template is None:
-        tell("the TEMPLATE is left to Ollama, which takes the chat template in the file")
+        tell(tr("the TEMPLATE is left to Ollama, which takes the chat template in the file"))
     if options.output is None:
         print_line(text.removesuffix("\n"))
         return
@@ -66,7 +71,7 @@ def write_modelfile(name: str, options: ModelfileOptions) -> None:
         write_atomically(options.output, text.encode())
     except OSError as error:
         raise CommandError(f"{options.output}: {error.strerror}") from error
-    tell(f"{options.output} is written; next: ollama create NAME -f {options.output}")
+    tell(tr("{file} is written; next: ollama create NAME -f {file}", file=options.output))
 
 
 def _modelfile(
@@ -82,10 +87,7 @@ def _modelfile(
     if name != OWN_TEMPLATE:
         template = translate(format, moderation=chat.moderation)
         if template is None:
-            raise CommandError(
-                f"the prompt format {name} has no equal in Ollama's template language: choose "
-                "another with --format"
-            )
+            raise CommandError(tr(NO_EQUAL, format=name))
     system = options.system
     if system is None:
         system = _from_json(header, "baize.system", str)

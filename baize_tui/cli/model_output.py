@@ -12,13 +12,17 @@ from baize_shared.sizes import size_text
 from baize_shared.split_files import model_files
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.estimates import estimated_bytes, estimated_fit
-from baize_tui.catalog.fit import Machine
-from baize_tui.catalog.lineage import lineage
+from baize_tui.catalog.fit import FIT_NAMES, Machine
+from baize_tui.catalog.lineage import ADAPTER, lineage
 from baize_tui.catalog.pull_records import PullRecord
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.measures import cells, padded
+from baize_tui.translation import msg, tr, tr_foreign
 
+AT_COMMIT = msg("at {repository}")
 Rows = dict[str, str]
+"""What is said of a model, by labels that are translated when they are printed."""
 
 
 def model_json(model: CatalogModel) -> dict[str, Any]:
@@ -79,26 +83,32 @@ def list_lines(
         size, state = _size_and_state(entry, machine)
         about = entry.recipe.description or entry.title
         if is_default(entry, default):
-            about = f"(default) {about}"
-        base = f" (over {entry.recipe.base})" if isinstance(entry, CatalogAdapter) else ""
-        yield f"{entry.name:<{width}}  {size:>9}  {state:<13}  {about}{base}"
+            about = tr("(default) {about}", about=about)
+        if isinstance(entry, CatalogAdapter):
+            about = tr("{about} (over {base})", about=about, base=entry.recipe.base)
+        yield f"{entry.name:<{width}}  {size:>9}  {padded(state, 13)}  {about}"
 
 
 def _size_and_state(entry: CatalogModel | CatalogAdapter, machine: Machine) -> tuple[str, str]:
     if (size := entry.file_bytes) is not None:
-        return size_text(size), "installed"
+        return size_text(size), tr("installed")
     if isinstance(entry, CatalogModel) and entry.recipe.server is not None:
-        return "", "on a server"
+        return "", tr("on a server")
     likely = estimated_bytes(entry.recipe) if isinstance(entry, CatalogModel) else None
     if likely is None:
-        return "", "not installed"
-    return f"≈ {size_text(likely)}", estimated_fit(likely, machine)
+        return "", tr("not installed")
+    return f"≈ {size_text(likely)}", tr(FIT_NAMES[estimated_fit(likely, machine)])
 
 
 def info_lines(rows: Rows) -> Iterator[str]:
-    width = max(map(len, rows))
+    labels = {label: _label_text(label) for label in rows}
+    width = max(map(cells, labels.values()))
     for label, value in rows.items():
-        yield f"{label:<{width}}  {value}"
+        yield f"{padded(labels[label], width)}  {value}"
+
+
+def _label_text(label: str) -> str:
+    return tr_foreign(tr(label), (AT_COMMIT, ADAPTER))
 
 
 def info_rows(
@@ -107,21 +117,23 @@ def info_rows(
     """Recipe, header, licence and origin, by label; without empty values."""
     is_model = isinstance(entry, CatalogModel)
     rows = {
-        "name": entry.name,
-        "title": header.name if header is not None else entry.recipe.title,
-        "about": entry.recipe.description,
-        "file": str(entry.path) if header is not None else _missing_file(entry),
+        msg("name"): entry.name,
+        msg("title"): header.name if header is not None else entry.recipe.title,
+        msg("about"): entry.recipe.description,
+        msg("file"): str(entry.path) if header is not None else _missing_file(entry),
     }
     if header is not None:
-        rows |= {"size": _size(header, entry), "architecture": header.architecture}
+        rows |= {msg("size"): _size(header, entry), msg("architecture"): header.architecture}
         rows |= _weight_rows(header) if is_model else {}
-        rows |= {"problem": header.problem if is_model else ""}
+        rows |= {msg("problem"): header.problem if is_model else ""}
     rows |= _recipe_rows(entry, header)
     if record is not None:
-        rows |= {f"at {repo}": commit for repo, commit in record.commits.items()}
+        rows |= {
+            AT_COMMIT.format(repository=repo): commit for repo, commit in record.commits.items()
+        }
         rows |= {
             "sha256": record.sha256 or "",
-            "pulled": time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled_at)),
+            msg("pulled"): time.strftime("%Y-%m-%d %H:%M", time.localtime(record.pulled_at)),
         }
     rows |= lineage(header.metadata) if header is not None else {}
     return {key: value for key, value in rows.items() if value}
@@ -129,32 +141,42 @@ def info_rows(
 
 def _size(header: GgufHeader, entry: CatalogModel | CatalogAdapter) -> str:
     files = model_files(entry.path) if entry.path is not None else []
-    several = f" in {len(files)} files" if len(files) > 1 else ""
-    return size_text(header.file_bytes) + several
+    size = size_text(header.file_bytes)
+    return tr("{size} in {count} files", size=size, count=len(files)) if len(files) > 1 else size
 
 
 def _missing_file(entry: CatalogModel | CatalogAdapter) -> str:
     if isinstance(entry, CatalogModel):
         if entry.recipe.package is not None:
-            return f"not installed: it comes with the Python package {entry.recipe.package}"
+            return tr(
+                "not installed: it comes with the Python package {package}",
+                package=entry.recipe.package,
+            )
         if entry.recipe.server is not None:
-            return f"on a server: {entry.recipe.origin}"
+            return tr("on a server: {address}", address=entry.recipe.origin)
         is_on_hub = entry.recipe.is_on_hub
     else:
         is_on_hub = entry.recipe.adapter is not None
     if is_on_hub:
-        return f"not installed: 'baize-tui models pull {entry.name}' downloads it"
-    return f"missing: {entry.recipe.file}"
+        return tr("not installed: 'baize-tui models pull {name}' downloads it", name=entry.name)
+    return tr("missing: {file}", file=entry.recipe.file)
 
 
 def _weight_rows(header: GgufHeader) -> Rows:
     return {
-        "parameters": f"{header.parameters / 1e6:,.0f} million",
-        "quantization": header.quantization,
-        "context": f"{header.context_length} tokens",
-        "vocabulary": f"{header.vocabulary} tokens ({header.tokenizer})",
-        "layers": f"{header.layers}, {header.heads} heads ({header.heads_kv} KV)",
-        "template": "in the file" if header.chat_template else "none, ChatML is used",
+        msg("parameters"): tr("{number} million", number=f"{header.parameters / 1e6:,.0f}"),
+        msg("quantization"): header.quantization,
+        msg("context"): tr("{number} tokens", number=header.context_length),
+        msg("vocabulary"): tr(
+            "{number} tokens ({kind})", number=header.vocabulary, kind=header.tokenizer
+        ),
+        msg("layers"): tr(
+            "{layers}, {heads} heads ({heads_kv} KV)",
+            layers=header.layers,
+            heads=header.heads,
+            heads_kv=header.heads_kv,
+        ),
+        msg("template"): tr("in the file") if header.chat_template else tr("none, ChatML is used"),
     }
 
 
@@ -163,14 +185,14 @@ def _recipe_rows(entry: CatalogModel | CatalogAdapter, header: GgufHeader | None
     if isinstance(entry, CatalogModel):
         adapter_of, source = "", entry.recipe.origin
     else:
-        adapter_of = entry.recipe.base or "any that it fits"
+        adapter_of = entry.recipe.base or tr("any that it fits")
         source = entry.recipe.adapter or ""
     return {
-        "adapter of": adapter_of,
-        "format": recipe.format or "",
-        "licence": recipe.license or (header.license if header is not None else ""),
-        "notice": recipe.notice,
-        "domain": recipe.domain.name if recipe.domain is not None else "",
-        "disclaimer": recipe.domain.disclaimer if recipe.domain is not None else "",
-        "source": source,
+        msg("adapter of"): adapter_of,
+        msg("format"): recipe.format or "",
+        msg("licence"): recipe.license or (header.license if header is not None else ""),
+        msg("notice"): recipe.notice,
+        msg("domain"): recipe.domain.name if recipe.domain is not None else "",
+        msg("disclaimer"): recipe.domain.disclaimer if recipe.domain is not None else "",
+        msg("source"): source,
     }

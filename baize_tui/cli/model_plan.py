@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_tui.catalog.adapters import CatalogAdapter
 from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.gpu_layers import with_gpu_layers
 from baize_tui.cli.model_argument import known_adapter, parse_outtype, resolve_model
-from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.output import tell, warn_about_encoding
 from baize_tui.cli.plan_output import adapter_summary, plan_lines
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.paths import Paths, project_paths
@@ -46,7 +46,7 @@ def print_plan(model: str, options: PlanOptions) -> None:
     if options.json:
         print_json({**msgspec.to_builtins(plan), "machine": msgspec.to_builtins(machine)})
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     for line in plan_lines(plan, machine):
         print_line(line)
 
@@ -58,7 +58,7 @@ def _print_adapter_plan(adapter: CatalogAdapter, paths: Paths, options: PlanOpti
     if options.json:
         print_json(msgspec.to_builtins(plan))
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     print_line(adapter_summary(plan))
 
 

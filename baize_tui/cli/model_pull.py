@@ -21,15 +21,23 @@ from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogModel, check_name, write_recipe
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.model_argument import known_adapter, parse_outtype, resolve_model
-from baize_tui.cli.model_default import make_default, tell_ready
+from baize_tui.cli.model_default import ADAPTER_READY, make_default, tell_ready
 from baize_tui.cli.model_output import adapter_json, model_json
 from baize_tui.cli.model_plan import make_plan
 from baize_tui.cli.output import progress_line, tell
 from baize_tui.cli.plan_output import adapter_summary, plan_summary
+from baize_tui.measures import left_text
 from baize_tui.paths import Paths, project_paths
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.catalog.plans import ModelPlan
+
+
+NO_BASE = msg(
+    "{name} is for {base}, which is not downloaded yet: 'baize-tui models pull {base}' downloads it"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +67,11 @@ def pull_model_or_adapter(model: str, options: PullOptions) -> None:
     if not wanted.recipe.is_on_hub and not wanted.installed:
         raise CommandError(why_missing(wanted))
     if not wanted.recipe.is_on_hub:
-        raise CommandError(f"{wanted.name} does not come from the hub; there is nothing to pull")
+        raise CommandError(
+            tr("{name} does not come from the hub; there is nothing to pull", name=wanted.name)
+        )
     if wanted.installed and not options.keep_source:
-        tell(f"{wanted.name} is already installed: baize-tui --model {wanted.name}")
+        tell(tr("{name} is already installed: baize-tui --model {name}", name=wanted.name))
     else:
         _pull_model(wanted, paths, options)
     if options.json:
@@ -75,7 +85,9 @@ def _pull_model(model: CatalogModel, paths: Paths, options: PullOptions) -> None
         plan = _with_source(plan, paths)
     tell(plan_summary(plan))
     if not plan.enough_disk:
-        raise CommandError(f"{paths.models_folder}: too little disk for {model.name}")
+        raise CommandError(
+            tr("{folder}: too little disk for {name}", folder=paths.models_folder, name=model.name)
+        )
     _confirm_terms(model, accepted=options.accept_license)
     _confirm_unfit(plan)
     _download(model, paths, keep_source=options.keep_source)
@@ -103,8 +115,9 @@ def _confirm_unfit(plan: ModelPlan) -> None:
     """
     if plan.fit != "does not fit" or not sys.stdin.isatty():
         return
-    if not typer.confirm(f"{plan.name} does not fit this machine. Download it anyway?", err=True):
-        raise CommandError("nothing was pulled")
+    question = tr("{name} does not fit this machine. Download it anyway?", name=plan.name)
+    if not typer.confirm(question, err=True):
+        raise CommandError(tr("nothing was pulled"))
 
 
 def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
@@ -117,14 +130,15 @@ def _download(model: CatalogModel, paths: Paths, *, keep_source: bool) -> None:
             if done:
                 note_kept_work()
             part = done / max(total, 1)
-            text = f"{model.name} {bar(part)} {size_text(done)} of {size_text(total)}"
-            progress.show(" · ".join(shown for shown in (text, left.after(part)) if shown))
+            sizes = tr("{done} of {total}", done=size_text(done), total=size_text(total))
+            text = f"{model.name} {bar(part)} {sizes}"
+            progress.show(" · ".join(shown for shown in (text, left_text(left, part)) if shown))
 
         try:
             pull(model, paths, report, keep_source=keep_source)
         except KeyboardInterrupt:
             progress.clear()
-            tell(interruption_text())
+            tell(tr_shared(interruption_text()))
             os._exit(INTERRUPTED)  # do not wait for requests that are under way
 
 
@@ -140,7 +154,10 @@ def _with_name(model: CatalogModel, name: str | None, paths: Paths) -> CatalogMo
         if known.name == model.name:
             if known.recipe.origin != model.recipe.origin:
                 raise CommandError(
-                    f"another model is called {known.name} already; choose a name with --name"
+                    tr(
+                        "another model is called {name} already; choose a name with --name",
+                        name=known.name,
+                    )
                 )
             same = known.recipe.outtype == model.recipe.outtype
             return msgspec.structs.replace(model, path=known.path if same else None)
@@ -152,21 +169,16 @@ def _pull_adapter(adapter: CatalogAdapter, paths: Paths, options: PullOptions) -
     from baize_tui.catalog.pull import pull_adapter
 
     if adapter.installed:
-        tell(f"{adapter.name} is already installed")
+        tell(tr("{name} is already installed", name=adapter.name))
     else:
         plan = plan_adapter(adapter, paths)
         if not plan.has_base:
-            raise CommandError(
-                f"{adapter.name} is for {plan.base}, which is not downloaded yet: 'baize-tui "
-                f"models pull {plan.base}' downloads it"
-            )
+            raise CommandError(tr(NO_BASE, name=adapter.name, base=plan.base))
         _show_terms(adapter, accepted=options.accept_license)
         tell(adapter_summary(plan))
         _confirm_terms(adapter, accepted=options.accept_license)
         adapter = pull_adapter(adapter, paths)
-        tell(
-            f"{adapter.name} is ready: baize-tui ask --adapter {adapter.name}, or F3 in the client"
-        )
+        tell(tr(ADAPTER_READY, name=adapter.name))
     if options.json:
         print_json(adapter_json(adapter))
 
@@ -181,7 +193,9 @@ def _show_terms(entry: CatalogModel | CatalogAdapter, *, accepted: bool) -> None
         return
     tell(entry.recipe.notice)
     if not accepted and not sys.stdin.isatty():
-        raise CommandError(f"{entry.name} has terms: read them and add --accept-license")
+        raise CommandError(
+            tr("{name} has terms: read them and add --accept-license", name=entry.name)
+        )
 
 
 def _confirm_terms(entry: CatalogModel | CatalogAdapter, *, accepted: bool) -> None:
@@ -192,5 +206,5 @@ def _confirm_terms(entry: CatalogModel | CatalogAdapter, *, accepted: bool) -> N
     """
     if not entry.recipe.notice or accepted:
         return
-    if not typer.confirm("Do you accept its terms?", err=True):
-        raise CommandError("not accepted: nothing was pulled")
+    if not typer.confirm(tr("Do you accept its terms?"), err=True):
+        raise CommandError(tr("not accepted: nothing was pulled"))

@@ -9,6 +9,7 @@ from baize_tui.cli.model_argument import default_model, known_adapter
 from baize_tui.cli.model_default import forget_chosen_default, tell_default
 from baize_tui.cli.output import tell
 from baize_tui.paths import project_paths
+from baize_tui.translation import tr
 
 
 def remove_model(name: str, *, json: bool) -> None:
@@ -25,6 +26,9 @@ def remove_model(name: str, *, json: bool) -> None:
     if json:
         print_json({"name": name, "deleted": [str(file) for file in deleted]})
         return
-    tell(f"{name} is removed" + ("" if deleted else "; its file was not deleted"))
+    if deleted:
+        tell(tr("{name} is removed", name=name))
+    else:
+        tell(tr("{name} is removed; its file was not deleted", name=name))
     if was_default:
         tell_default(paths)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.offline import OFFLINE_VARIABLE
-from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
+from baize_shared.printing import print_json, print_line, print_message
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.finding import broken_models, known_models
 from baize_tui.catalog.fit import this_machine
@@ -20,7 +20,7 @@ from baize_tui.cli.model_info import print_info
 from baize_tui.cli.model_output import adapter_json, is_default, list_lines, model_json
 from baize_tui.cli.model_plan import PlanOptions, print_plan
 from baize_tui.cli.model_pull import PullOptions, pull_model_or_adapter
-from baize_tui.cli.output import PROGRAM
+from baize_tui.cli.output import PROGRAM, warn_about_encoding
 from baize_tui.paths import project_paths
 
 models = typer.Typer(no_args_is_help=True, help="List, plan, pull, import and remove models.")
@@ -61,7 +61,7 @@ def list_command(json: Json = False) -> None:
             }
         )
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     for line in list_lines(known, adapters, default, this_machine(paths.models_folder)):
         print_line(line)
 

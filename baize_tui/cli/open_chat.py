@@ -22,8 +22,10 @@ from baize_tui.engine.remote.routed_engine import RoutedEngine
 from baize_tui.engine.snapshots.snapshot_folder import forget_conversation
 from baize_tui.paths import Paths, project_paths
 from baize_tui.settings import Settings
+from baize_tui.translation import msg, tr
 
 T = TypeVar("T")
+MOVED = msg("the conversations file was damaged; it was moved to {file}")
 
 
 class LocalCatalog:
@@ -84,7 +86,7 @@ def open_conversations_file(file: Path | None) -> StoreThread:
     """
     store = open_store(file)
     if store.damaged_file is not None:
-        tell(f"the conversations file was damaged; it was moved to {store.damaged_file}")
+        tell(tr(MOVED, file=store.damaged_file))
     return store
 
 

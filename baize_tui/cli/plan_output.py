@@ -7,30 +7,60 @@ from typing import TYPE_CHECKING
 
 from baize_shared.licenses import UNKNOWN_LICENSE
 from baize_shared.sizes import size_text
-from baize_tui.catalog.fit import Machine
+from baize_tui.catalog.fit import FIT_NAMES, Machine
+from baize_tui.measures import list_text, padded
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
-    from baize_tui.catalog.plans import AdapterPlan, ModelPlan
+    from baize_tui.catalog.plans import AdapterPlan, ModelPlan, Plan
+
+
+SUMMARY = msg(
+    "{name}: {download} to download, {disk} on the disk, {memory} of memory to chat with it: "
+    "{fit}; licence: {license}"
+)
+ADAPTER = msg(
+    "{name}: {download} to download, {size} on the disk, and in memory beside the weights of "
+    "{base}; licence: {license}"
+)
+INSTALLED_ADAPTER = msg(
+    "{name}: {size} on the disk, and in memory beside the weights of {base}; licence: {license}"
+)
+ENOUGH_DISK, TOO_LITTLE_DISK = (
+    msg("{needed} of {free} free"),
+    msg("{needed} of {free} free: too little"),
+)
+MEMORY = msg("{needed} of {free} free with a context of {context}: {fit}")
+REPACKED = msg("and {size} of the file that are read once, to be repacked for this processor")
 
 
 def plan_summary(plan: ModelPlan) -> str:
     """One line: download, disk, memory, whether it fits, and the licence."""
-    memory = size_text(plan.measured.footprint.needed)
-    return (
-        f"{plan.name}: {size_text(plan.cost.download)} to download, {size_text(plan.cost.disk)} "
-        f"on the disk, {memory} of memory to chat with it: {plan.fit}; licence: "
-        f"{plan.license or UNKNOWN_LICENSE}"
+    return tr(
+        SUMMARY,
+        name=plan.name,
+        download=size_text(plan.cost.download),
+        disk=size_text(plan.cost.disk),
+        memory=size_text(plan.measured.footprint.needed),
+        fit=tr(FIT_NAMES[plan.fit]),
+        license=_license_text(plan),
     )
 
 
 def adapter_summary(plan: AdapterPlan) -> str:
     """One line: download, size, base and licence."""
-    download = "" if plan.installed else f"{size_text(plan.download)} to download, "
-    base = f"of {plan.base}" if plan.base is not None else "of its model"
-    return (
-        f"{plan.name}: {download}{size_text(plan.bytes)} on the disk, and in memory beside the "
-        f"weights {base}; licence: {plan.license or UNKNOWN_LICENSE}"
+    return tr(
+        INSTALLED_ADAPTER if plan.installed else ADAPTER,
+        name=plan.name,
+        download=size_text(plan.download),
+        size=size_text(plan.bytes),
+        base=plan.base if plan.base is not None else tr("its model"),
+        license=_license_text(plan),
     )
+
+
+def _license_text(plan: Plan) -> str:
+    return plan.license or tr(UNKNOWN_LICENSE)
 
 
 def plan_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
@@ -39,52 +69,62 @@ def plan_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
     yield from _memory_lines(plan, machine)
     measured = plan.measured
     if measured.largest_context:
-        yield _line(
-            "context", f"up to {measured.largest_context} of {measured.n_ctx_train} tokens fit"
+        fitting = tr(
+            "up to {largest} of {trained} tokens fit",
+            largest=measured.largest_context,
+            trained=measured.n_ctx_train,
         )
+        yield _line(tr("context"), fitting)
     else:
-        yield _line("context", "none fits")
+        yield _line(tr("context"), tr("none fits"))
     if plan.tokens_per_second is not None:
-        yield _line("speed", f"about {plan.tokens_per_second:.3g} tokens/s")
-    yield _line("licence", plan.license or UNKNOWN_LICENSE)
+        speed = f"{plan.tokens_per_second:.3g}"
+        yield _line(tr("speed"), tr("about {speed} tokens/s", speed=speed))
+    yield _line(tr("licence"), _license_text(plan))
     for warning in plan.warnings:
-        yield _line("note", warning)
+        yield _line(tr("note"), warning)
 
 
 def _disk_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
     if plan.installed:
-        yield _line("disk", f"{size_text(plan.bytes)}, already installed")
+        yield _line(tr("disk"), tr("{size}, already installed", size=size_text(plan.bytes)))
         return
-    verdict = "" if plan.enough_disk else ": too little"
+    disk = ENOUGH_DISK if plan.enough_disk else TOO_LITTLE_DISK
     needed, free = size_text(plan.cost.disk), size_text(machine.disk_free)
-    yield _line("disk", f"{needed} of {free} free{verdict}")
-    yield _line("download", size_text(plan.cost.download))
+    yield _line(tr("disk"), tr(disk, needed=needed, free=free))
+    yield _line(tr("download"), size_text(plan.cost.download))
 
 
 def _memory_lines(plan: ModelPlan, machine: Machine) -> Iterator[str]:
     measured, footprint = plan.measured, plan.measured.footprint
-    yield _line(
-        "memory",
-        f"{size_text(footprint.needed)} of {size_text(machine.memory_free)} free with a context "
-        f"of {measured.n_ctx}: {plan.fit}",
+    memory = tr(
+        MEMORY,
+        needed=size_text(footprint.needed),
+        free=size_text(machine.memory_free),
+        context=measured.n_ctx,
+        fit=tr(FIT_NAMES[plan.fit]),
     )
+    yield _line(tr("memory"), memory)
     parts = {
-        "weights": footprint.weights,
-        "KV cache": footprint.kv,
-        "compute": footprint.compute,
-        "program": footprint.program,
+        tr("weights"): footprint.weights,
+        tr("KV cache"): footprint.kv,
+        tr("compute"): footprint.compute,
+        tr("program"): footprint.program,
     }
-    yield _line("", ", ".join(f"{name} {size_text(size)}" for name, size in parts.items() if size))
+    yield _line(
+        "", list_text([f"{name} {size_text(size)}" for name, size in parts.items() if size])
+    )
     if footprint.repacked:
-        yield _line(
-            "",
-            f"and {size_text(footprint.repacked)} of the file that are read once, to be repacked "
-            "for this processor",
-        )
+        yield _line("", tr(REPACKED, size=size_text(footprint.repacked)))
     for device, size in footprint.on_devices.items():
-        layers = f"{measured.gpu_layers} of {measured.layers + 1} layers"
-        yield _line(device, f"{size_text(size)}, {layers}")
+        on_device = tr(
+            "{size}, {layers} of {total} layers",
+            size=size_text(size),
+            layers=measured.gpu_layers,
+            total=measured.layers + 1,
+        )
+        yield _line(device, on_device)
 
 
 def _line(label: str, text: str) -> str:
-    return f"{label:<13} {text}"
+    return f"{padded(label, 13)} {text}"

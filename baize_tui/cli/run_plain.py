@@ -10,6 +10,7 @@ from baize_tui.chat.chat import Chat
 from baize_tui.cli.failures import CommandError
 from baize_tui.engine.client import kill_workers
 from baize_tui.exit_watch import ExitWatch
+from baize_tui.translation import tr
 
 
 def run_plain(chat: Chat, session: str | None, model: str | None, exit_watch: ExitWatch) -> int:
@@ -36,5 +37,5 @@ async def _run(chat: Chat, session: str | None, model: str | None, exit_watch: E
     finally:
         await chat.close()
     if chat.unsaved:
-        raise CommandError(f"answers could not be saved: {chat.why_unsaved}")
+        raise CommandError(tr("answers could not be saved: {why}", why=chat.why_unsaved))
     return DONE

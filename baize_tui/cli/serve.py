@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 
 from baize_shared.offline import is_offline
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_shared.progress import progress_text
 from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.chat.formats import format_named, format_of_model
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.gpu_layers import with_gpu_layers
-from baize_tui.cli.output import PROGRAM, progress_line, tell
+from baize_tui.cli.output import progress_line, tell, warn_about_encoding
 from baize_tui.engine.client import ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.paths import Paths, project_paths
@@ -25,8 +25,10 @@ from baize_tui.serving.endpoint import Endpoint, choose_program
 from baize_tui.serving.order import Program, ServeOrder
 from baize_tui.serving.tokens import given_token, new_token
 from baize_tui.settings import Settings, load_settings
+from baize_tui.translation import msg, tr
 
 NETWORK_FLAG = "--listen-on-network"
+OPEN_TO_OTHERS = msg("{host} can be reached from other computers: add {flag}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def serve(options: ServeOptions) -> None:
     program, executable = choose_program(options.server)
     model = find_model(options.model or settings.model.default, paths)
     file = local_file(model)
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     with listen(options.host, options.port) as listener:
         loaded = asyncio.run(_try_model(model.name, file, settings, paths))
         order = ServeOrder(
@@ -92,10 +94,18 @@ def check_network(host: str, allowed: bool) -> None:
     if is_this_computer(host):
         return
     if not allowed:
-        raise CommandError(f"{host} can be reached from other computers: add {NETWORK_FLAG}")
+        raise CommandError(
+            tr(
+                "{host} can be reached from other computers: add {flag}",
+                host=host,
+                flag=NETWORK_FLAG,
+            )
+        )
     if is_offline():
-        raise CommandError(f"{NETWORK_FLAG} needs the network, which --offline forbids")
-    tell(f"warning: others on the network reach {host}, and nothing is encrypted")
+        raise CommandError(
+            tr("{flag} needs the network, which --offline forbids", flag=NETWORK_FLAG)
+        )
+    tell(tr("warning: others on the network reach {host}, and nothing is encrypted", host=host))
 
 
 async def _try_model(name: str, file: Path, settings: Settings, paths: Paths) -> LoadedModel:
@@ -114,10 +124,12 @@ async def _try_model(name: str, file: Path, settings: Settings, paths: Paths) ->
         kv_type=chosen.kv_type,
     )
     engine = WorkerEngine(paths, tell)
+    loading = tr("loading {model}", model=name)
     with progress_line() as progress:
         try:
             return await engine.load(
-                spec, lambda done: progress.show(progress_text(f"loading {name}", done))
+                spec,
+                lambda done: progress.show(progress_text(loading, done)),
             )
         finally:
             await engine.close()
@@ -138,8 +150,10 @@ def _announce(url: str, order: ServeOrder, *, json: bool, show_token: bool) -> N
     if json:
         print_json({"url": f"{url}/v1", "model": order.name, "token": order.token})
         return
-    print_line(f"{order.name} at {url}/v1 ({order.program})")
+    print_line(
+        tr("{model} at {url} ({program})", model=order.name, url=f"{url}/v1", program=order.program)
+    )
     if show_token:
-        print_line(f"token: {order.token}")
-    tell("ctrl+c ends it")
+        print_line(tr("token: {token}", token=order.token))
+    tell(tr("ctrl+c ends it"))
     sys.stdout.flush()

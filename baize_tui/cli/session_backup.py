@@ -7,7 +7,6 @@ from pathlib import Path
 
 import msgspec
 
-from baize_shared.counts import count_text
 from baize_shared.printing import print_json
 from baize_shared.sizes import size_text
 from baize_tui.chat.conversations import Conversations
@@ -15,7 +14,15 @@ from baize_tui.chat.export_files import check_replaces_nothing
 from baize_tui.cli.failures import CommandError, offering_force
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
+from baize_tui.measures import count_text, list_text
 from baize_tui.paths import project_paths
+from baize_tui.translation import msg, tr
+
+HERE = msg("{count} here already: unchanged")
+WITH_MORE = msg(
+    "{count} of them with messages in the backup that are not here: --copies adds them as new "
+    "conversations"
+)
 
 
 def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
@@ -28,7 +35,9 @@ def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
         target = target / time.strftime("conversations-%Y%m%d-%H%M%S.db")
     own = project_paths().conversations_file
     if target.resolve().parent == own.resolve().parent and target.name.startswith(own.name):
-        raise CommandError(f"{target} is the conversations file itself; name another one")
+        raise CommandError(
+            tr("{file} is the conversations file itself; name another one", file=target)
+        )
     with offering_force():
         check_replaces_nothing(target, force=force)
 
@@ -43,7 +52,8 @@ def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
     if json:
         print_json({"file": str(target), "bytes": size, "conversations": count})
     else:
-        tell(f"{target}: {count_text(count, 'conversation')}, {size_text(size)}")
+        counts = list_text([count_text(count, "conversation"), size_text(size)])
+        tell(tr("{where}: {count}", where=target, count=counts))
 
 
 def restore_sessions(backup: Path, *, copies: bool, json: bool) -> None:
@@ -56,11 +66,8 @@ def restore_sessions(backup: Path, *, copies: bool, json: bool) -> None:
     if json:
         print_json({"file": str(backup), **msgspec.to_builtins(result)})
         return
-    tell(f"restored {count_text(result.restored, 'conversation')}")
+    tell(tr("restored {count}", count=count_text(result.restored, "conversation")))
     if result.present:
-        tell(f"{count_text(result.present, 'conversation')} here already: unchanged")
+        tell(tr(HERE, count=count_text(result.present, "conversation")))
     if result.with_more and not copies:
-        tell(
-            f"{result.with_more} of them with messages in the backup that are not here: --copies "
-            "adds them as new conversations"
-        )
+        tell(tr(WITH_MORE, count=result.with_more))

@@ -12,7 +12,6 @@ import msgspec
 import typer
 
 from baize_shared.atomic_files import write_atomically
-from baize_shared.counts import count_text, counts_text
 from baize_shared.printing import print_json
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.export_files import (
@@ -27,7 +26,9 @@ from baize_tui.chat.training_examples import good_dialogues, marked_answers, pre
 from baize_tui.cli.failures import CommandError, offering_force
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
+from baize_tui.measures import count_text, counts_text
 from baize_tui.store.records import Conversation, Message
+from baize_tui.translation import msg, tr
 
 TrainingKind = Literal["good", "pairs", "marks"]
 _MAKE_EXAMPLES: dict[TrainingKind, Callable[[Sequence[Message], str], Iterable[object]]] = {
@@ -36,11 +37,13 @@ _MAKE_EXAMPLES: dict[TrainingKind, Callable[[Sequence[Message], str], Iterable[o
     "marks": marked_answers,
 }
 _EXAMPLES_TEXT: dict[TrainingKind, str] = {
-    "good": "dialogues marked as good",
-    "pairs": "pairs",
-    "marks": "marked answers",
+    "good": msg("{file}: {count} dialogues marked as good"),
+    "pairs": msg("{file}: {count} pairs"),
+    "marks": msg("{file}: {count} marked answers"),
 }
 _STDOUT = Path("-")
+ONE_EACH = msg("{format} has one conversation in each file: name a folder with --output")
+LEFT_OUT = msg("not in the file: {counts}; --format json has everything")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +81,7 @@ def _export_conversations(options: ExportOptions) -> None:
     async def export(conversations: Conversations) -> tuple[Exported, bytes | None]:
         to_stdout = options.output == _STDOUT
         if options.everything and format.one_each and to_stdout:
-            raise CommandError(
-                f"{format.name} has one conversation in each file: name a folder with --output"
-            )
+            raise CommandError(tr(ONE_EACH, format=format.name))
         chosen = await _choose(conversations, options)
         if to_stdout:
             content, left_out = await render(conversations, chosen, format)
@@ -100,11 +101,11 @@ def _export_conversations(options: ExportOptions) -> None:
 
 def _check(options: ExportOptions) -> None:
     if options.session is not None and options.everything:
-        raise typer.BadParameter("give a conversation's id or --all, not both")
+        raise typer.BadParameter(tr("give a conversation's id or --all, not both"))
     if options.session is None and not options.everything and options.kind is None:
-        raise typer.BadParameter("give a conversation's id, or --all")
+        raise typer.BadParameter(tr("give a conversation's id, or --all"))
     if options.format is not None and options.kind is not None:
-        raise typer.BadParameter("give --format or --as, not both")
+        raise typer.BadParameter(tr("give --format or --as, not both"))
 
 
 async def _choose(conversations: Conversations, options: ExportOptions) -> list[Conversation]:
@@ -112,7 +113,7 @@ async def _choose(conversations: Conversations, options: ExportOptions) -> list[
         return [await _not_deleted(conversations, options.session)]
     chosen = await conversations.list_all()
     if not chosen:
-        raise CommandError("no conversations yet")
+        raise CommandError(tr("no conversations yet"))
     return chosen
 
 
@@ -121,7 +122,7 @@ async def _not_deleted(conversations: Conversations, session: str) -> Conversati
     conversation = await conversations.get(session)
     if (await conversations.deleted_by_id())[conversation.id]:
         raise CommandError(
-            f"{conversation.id} is deleted; first: baize-tui sessions undelete {conversation.id}"
+            tr("{id} is deleted; first: baize-tui sessions undelete {id}", id=conversation.id)
         )
     return conversation
 
@@ -147,11 +148,14 @@ def _report(
         print_json(summary if content is None else {**summary, "content": content.decode()})
         return
     if exported.files:
-        one = len(exported.files) == 1
-        where = exported.files[0] if one else f"{len(exported.files)} files in {options.output}"
-        tell(f"{where}: {count_text(exported.conversations, 'conversation')}")
+        where = str(exported.files[0])
+        if len(exported.files) > 1:
+            files = count_text(len(exported.files), "file")
+            where = tr("{files} in {folder}", files=files, folder=options.output)
+        count = count_text(exported.conversations, "conversation")
+        tell(tr("{where}: {count}", where=where, count=count))
     if exported.left_out:
-        tell(f"not in the file: {counts_text(exported.left_out)}; --format json has everything")
+        tell(tr(LEFT_OUT, counts=counts_text(exported.left_out)))
 
 
 # --- training data --------------------------------------------------------------------------------
@@ -177,7 +181,7 @@ def _export_training_data(options: ExportOptions, kind: TrainingKind) -> None:
     if options.json:
         print_json(summary)
         return
-    tell(f"{options.output}: {len(lines)} {_EXAMPLES_TEXT[kind]}")
+    tell(tr(_EXAMPLES_TEXT[kind], file=options.output, count=len(lines)))
 
 
 async def _training_lines(

@@ -16,6 +16,7 @@ from baize_tui.chat.imports.names import ImportFormat
 from baize_tui.chat.imports.problems import ImportFailed
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import progress_line, tell
+from baize_tui.translation import tr
 
 
 def import_sessions(
@@ -35,7 +36,9 @@ def import_sessions(
                     file,
                     format=format,
                     copies=copies,
-                    report=lambda done: progress.show(f"{file.name}: {done} conversations read"),
+                    report=lambda done: progress.show(
+                        tr("{file}: {done} conversations read", file=file.name, done=done)
+                    ),
                 )
             except ImportFailed as error:
                 return error
@@ -60,7 +63,7 @@ def _lines(result: ImportSummary | ImportFailed, file: Path, *, json: bool) -> I
     if isinstance(result, ImportFailed):
         yield str(result)
     elif not json:
-        yield from (f"{file}: {line}" for line in summary_lines(result))
+        yield from (tr("{file}: {line}", file=file, line=line) for line in summary_lines(result))
 
 
 def _json(result: ImportSummary | ImportFailed, file: Path) -> dict[str, Any]:

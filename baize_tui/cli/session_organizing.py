@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import typer
 
-from baize_shared.counts import count_text
 from baize_shared.printing import print_json
 from baize_shared.typed_text import typed_text
 from baize_tui.chat.conversations import Conversations
@@ -15,8 +14,10 @@ from baize_tui.cli.failures import CommandError
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
 from baize_tui.cli.sessions_output import conversation_json
+from baize_tui.measures import count_text
 from baize_tui.store.records import Conversation
 from baize_tui.store.tags import split_tags
+from baize_tui.translation import tr
 
 
 def tag_session(session: str, texts: Sequence[str], *, remove: bool, json: bool) -> None:
@@ -28,7 +29,7 @@ def tag_session(session: str, texts: Sequence[str], *, remove: bool, json: bool)
     """
     tags = split_tags(" ".join(map(typed_text, texts)))
     if not tags:
-        raise typer.BadParameter("a tag is a word, such as: work")
+        raise typer.BadParameter(tr("a tag is a word, such as: work"))
 
     async def change(conversations: Conversations, id: str) -> None:
         added, removed = ((), tags) if remove else (tags, ())
@@ -36,8 +37,11 @@ def tag_session(session: str, texts: Sequence[str], *, remove: bool, json: bool)
 
     changed = _change(session, change, json=json)
     if not json:
-        own = ", ".join(changed.tags)
-        tell(f"{changed.id} has the tags {own}" if own else f"{changed.id} has no tags")
+        if changed.tags:
+            own = ", ".join(changed.tags)
+            tell(tr("{id} has the tags {tags}", id=changed.id, tags=own))
+        else:
+            tell(tr("{id} has no tags", id=changed.id))
 
 
 def pin_session(session: str, *, pinned: bool, json: bool) -> None:
@@ -83,7 +87,7 @@ def purge_sessions(sessions: Sequence[str], *, everything: bool, yes: bool, json
         StoreError: there is no such conversation, or they cannot be removed.
     """
     if bool(sessions) == everything:
-        raise typer.BadParameter("give ids of conversations, or --all")
+        raise typer.BadParameter(tr("give ids of conversations, or --all"))
     ids = with_conversations(lambda conversations: _deleted_ids(conversations, sessions))
     count = count_text(len(ids), "conversation")
     if ids and not yes:
@@ -92,9 +96,9 @@ def purge_sessions(sessions: Sequence[str], *, everything: bool, yes: bool, json
     if json:
         print_json({"purged": removed})
     elif removed:
-        tell(f"removed {count_text(len(removed), 'conversation')} for good")
+        tell(tr("removed {count} for good", count=count_text(len(removed), "conversation")))
     else:
-        tell("no conversation is deleted")
+        tell(tr("no conversation is deleted"))
 
 
 async def _deleted_ids(conversations: Conversations, sessions: Sequence[str]) -> list[str]:
@@ -105,12 +109,16 @@ async def _deleted_ids(conversations: Conversations, sessions: Sequence[str]) ->
     chosen = [(await conversations.get(session)).id for session in sessions]
     for id in chosen:
         if id not in deleted:
-            raise CommandError(f"{id} is not deleted; first: baize-tui sessions delete {id}")
+            raise CommandError(
+                tr("{id} is not deleted; first: baize-tui sessions delete {id}", id=id)
+            )
     return chosen
 
 
 def _confirm(count: str) -> None:
     if not sys.stdin.isatty():
-        raise CommandError(f"this removes {count} for good: add --yes to do it without a question")
-    if not typer.confirm(f"Remove {count} for good?", err=True):
-        raise CommandError("nothing was removed")
+        raise CommandError(
+            tr("this removes {count} for good: add --yes to do it without a question", count=count)
+        )
+    if not typer.confirm(tr("Remove {count} for good?", count=count), err=True):
+        raise CommandError(tr("nothing was removed"))

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from baize_shared.counts import count_text
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_shared.typed_text import typed_text
 from baize_tui.catalog.domains import names_in_domain
 from baize_tui.chat.conversations import Conversations
@@ -21,7 +20,7 @@ from baize_tui.chat.store_thread import StoreThread
 from baize_tui.cli.completion import complete_deleted_session, complete_session
 from baize_tui.cli.flags import Json
 from baize_tui.cli.open_chat import with_conversations, with_store
-from baize_tui.cli.output import PROGRAM, progress_line, tell
+from baize_tui.cli.output import progress_line, tell, warn_about_encoding
 from baize_tui.cli.session_export import ExportOptions, TrainingKind, export_sessions
 from baize_tui.cli.sessions_output import (
     conversation_json,
@@ -31,11 +30,15 @@ from baize_tui.cli.sessions_output import (
     transcript_json,
     transcript_parts,
 )
+from baize_tui.measures import count_text
 from baize_tui.paths import project_paths
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Conversation, Message, SearchResults
 from baize_tui.store.search_query import InvalidQuery, parse_query
 from baize_tui.store.tags import split_tags, tag_key
+from baize_tui.translation import msg, tr
+
+NO_INDEX = msg("this Python's SQLite has no FTS5: every message is read, which takes longer")
 
 sessions = typer.Typer(
     no_args_is_help=True,
@@ -72,10 +75,10 @@ def list_sessions(
 ) -> None:
     """The conversations, the last used first; archived ones only with an option."""
     if deleted and archived:
-        raise typer.BadParameter("give --deleted or --archived, not both")
+        raise typer.BadParameter(tr("give --deleted or --archived, not both"))
     tags = {tag_key(name) for text in tag or () for name in split_tags(typed_text(text))}
     if tag and not tags:
-        raise typer.BadParameter("a tag is a word, such as --tag work")
+        raise typer.BadParameter(tr("a tag is a word, such as --tag work"))
     every = with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
     listed = [
         conversation
@@ -86,7 +89,7 @@ def list_sessions(
     if json:
         print_json({"sessions": [conversation_json(conversation) for conversation in listed]})
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     for conversation in listed:
         print_line(list_line(conversation))
     if not listed:
@@ -94,10 +97,15 @@ def list_sessions(
 
 
 def _nothing_listed(*, deleted: bool, archived: bool, tagged: bool) -> str:
-    kind = "deleted" if deleted else "archived" if archived else ""
+    if tagged and deleted:
+        return tr("no deleted conversation has this tag")
+    if tagged and archived:
+        return tr("no archived conversation has this tag")
     if tagged:
-        return f"no {kind} conversation has this tag".replace("  ", " ")
-    return f"no conversation is {kind}" if kind else "no conversations yet"
+        return tr("no conversation has this tag")
+    if deleted:
+        return tr("no conversation is deleted")
+    return tr("no conversation is archived") if archived else tr("no conversations yet")
 
 
 @sessions.command()
@@ -112,7 +120,7 @@ def show(session: SessionId, json: Json = False) -> None:
     if json:
         print_json(transcript_json(conversation, messages))
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     for part in transcript_parts(conversation, messages):
         print_line(part)
 
@@ -145,17 +153,17 @@ def search(
 
     found = with_store(find)
     if not found.has_index:
-        tell("this Python's SQLite has no FTS5: every message is read, which takes longer")
+        tell(tr(NO_INDEX))
     if json:
         print_json(search_json(found))
         return
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     for line in search_lines(found, bold=sys.stdout.isatty() and "NO_COLOR" not in os.environ):
         print(line)
     if not found.results:
-        tell("nothing found")
+        tell(tr("nothing found"))
     elif found.is_cut:
-        tell(f"these are the first {limit}; --limit shows more")
+        tell(tr("these are the first {limit}; --limit shows more", limit=limit))
 
 
 async def _index_all(search: Search) -> None:
@@ -169,7 +177,8 @@ async def _index_all(search: Search) -> None:
                 return  # it can still be searched, unless it cannot be read either
             total = max(total, left)
             if total:
-                progress.show(f"indexing: {total - left} of {count_text(total, 'message')}")
+                count = count_text(total, "message")
+                progress.show(tr("indexing: {done} of {count}", done=total - left, count=count))
 
 
 @sessions.command("export")
@@ -307,7 +316,7 @@ def delete(session: SessionId) -> None:
         return conversation_id
 
     deleted = with_conversations(delete_one)
-    tell(f"deleted; to bring it back: baize-tui sessions undelete {deleted}")
+    tell(tr("deleted; to bring it back: baize-tui sessions undelete {id}", id=deleted))
 
 
 @sessions.command()

@@ -7,7 +7,29 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from baize_tui.chat.context import start_of_context
-from baize_tui.store.records import Conversation, Message, SearchResult, SearchResults
+from baize_tui.store.records import (
+    Conversation,
+    Message,
+    MessageState,
+    Place,
+    SearchResult,
+    SearchResults,
+)
+from baize_tui.translation import msg, tr
+
+_STATES: dict[MessageState, str] = {
+    "complete": msg("complete"),
+    "streaming": msg("streaming"),
+    "stopped": msg("stopped"),
+    "interrupted": msg("interrupted"),
+    "failed": msg("failed"),
+}
+_PLACES: dict[Place, str] = {
+    "title": msg("title"),
+    "question": msg("question"),
+    "answer": msg("answer"),
+    "thought": msg("thought"),
+}
 
 
 def conversation_json(conversation: Conversation) -> dict[str, Any]:
@@ -52,8 +74,8 @@ def list_line(conversation: Conversation) -> str:
     used = datetime.datetime.fromtimestamp(conversation.updated_at)
     marks = [
         *(f"#{tag}" for tag in conversation.tags),
-        *(["(pinned)"] if conversation.pinned else []),
-        *(["(archived)"] if conversation.archived else []),
+        *([tr("(pinned)")] if conversation.pinned else []),
+        *([tr("(archived)")] if conversation.archived else []),
     ]
     return "  ".join((conversation.id, f"{used:%Y-%m-%d %H:%M}", conversation.title, *marks))
 
@@ -67,9 +89,10 @@ def transcript_parts(conversation: Conversation, messages: Sequence[Message]) ->
             yield f"\n_{_cut_line(message, messages)}_"
             if message.summary:
                 yield f"\n{_quoted(message.summary)}"
-        state = "" if message.state == "complete" else f" ({message.state})"
-        name = "You" if message.role == "user" else "Model"
-        yield f"\n## {name}{state}\n"
+        name = tr("You") if message.role == "user" else tr("Model")
+        if message.state != "complete":
+            name = tr("{name} ({state})", name=name, state=tr(_STATES[message.state]))
+        yield f"\n## {name}\n"
         if thought := message.reasoning.strip():
             yield _quoted(thought)
             yield ""
@@ -85,12 +108,13 @@ def _context_start(conversation: Conversation, messages: Sequence[Message]) -> i
 def _cut_line(first: Message, messages: Sequence[Message]) -> str:
     """What the model sees of the ``messages`` before ``first``."""
     pinned = any(message.pinned for message in messages if message.id < first.id)
+    if first.summary and pinned:
+        return tr("Of the turns above, the model sees pinned turns and this summary:")
     if first.summary:
-        seen = "pinned turns and this summary" if pinned else "this summary"
-        return f"Of the turns above, the model sees {seen}:"
+        return tr("Of the turns above, the model sees this summary:")
     if pinned:
-        return "Of the turns above, the model sees only pinned ones."
-    return "The model no longer sees the turns above."
+        return tr("Of the turns above, the model sees only pinned ones.")
+    return tr("The model no longer sees the turns above.")
 
 
 def _quoted(text: str) -> str:
@@ -122,8 +146,15 @@ def search_lines(found: SearchResults, *, bold: bool) -> Iterator[str]:
     """Two lines for each result: what it is, and the text around the match, which is ``bold``."""
     for result in found.results:
         when = f"{datetime.datetime.fromtimestamp(result.time):%Y-%m-%d %H:%M}"
-        archived = "(archived)" if result.archived else ""
-        parts = (result.conversation_id, when, result.place, result.model, result.title, archived)
+        archived = tr("(archived)") if result.archived else ""
+        parts = (
+            result.conversation_id,
+            when,
+            tr(_PLACES[result.place]),
+            result.model,
+            result.title,
+            archived,
+        )
         yield "  ".join(part for part in parts if part)
         if result.place != "title":
             yield f"    {_with_bold_matches(result) if bold else result.excerpt}"

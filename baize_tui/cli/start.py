@@ -26,8 +26,15 @@ from baize_tui.exit_watch import ExitWatch
 from baize_tui.measures import count_text
 from baize_tui.paths import project_paths
 from baize_tui.settings import load_settings
-from baize_tui.translation import tr
+from baize_tui.translation import msg, tr
 
+NEEDS_A_TERMINAL = msg(
+    "the client needs a terminal; for scripts there are 'baize-tui ask' and --plain"
+)
+NEEDS_UTF8 = msg(
+    "the locale's encoding is {encoding}, but the screen needs UTF-8: start with LC_ALL=C.UTF-8, "
+    "or set a UTF-8 locale"
+)
 _SIMPLE_TERMINALS = ("", "dumb", "unknown")
 
 
@@ -116,14 +123,9 @@ def _is_simple_terminal() -> bool:
 
 def _check_terminal(plain: bool) -> None:
     if not plain and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise CommandError(
-            "the client needs a terminal; for scripts there are 'baize-tui ask' and --plain"
-        )
+        raise CommandError(tr(NEEDS_A_TERMINAL))
     if not stdout_is_utf8():
-        raise CommandError(
-            f"the locale's encoding is {sys.stdout.encoding}, but the screen needs UTF-8: start "
-            "with LC_ALL=C.UTF-8, or set a UTF-8 locale"
-        )
+        raise CommandError(tr(NEEDS_UTF8, encoding=sys.stdout.encoding))
 
 
 def _find_session(conversations: Conversations, options: StartOptions) -> str | None:

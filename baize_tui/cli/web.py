@@ -9,18 +9,20 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from baize_shared.printing import print_json, print_line, warn_about_encoding
+from baize_shared.printing import print_json, print_line
 from baize_tui.app.actions import check_keys
 from baize_tui.catalog.finding import find_model
 from baize_tui.cli.failures import CommandError
-from baize_tui.cli.output import PROGRAM, tell
+from baize_tui.cli.output import tell, warn_about_encoding
 from baize_tui.engine.client import WorkerEngine
 from baize_tui.engine.shared.broker import EngineBroker
 from baize_tui.paths import project_paths
 from baize_tui.serving.addresses import THIS_COMPUTER, listen
 from baize_tui.settings import load_settings
+from baize_tui.translation import msg, tr
 
-MISSING = "the client in a browser needs a library: pip install 'baize-tui[web]'"
+MISSING = msg("the client in a browser needs a library: pip install 'baize-tui[web]'")
+ADDRESS = msg("open this address in a browser; whoever has it can read your conversations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +42,12 @@ def web(options: WebOptions) -> None:
         CommandError, AddressInUse, CatalogError, SettingsError: as their messages say.
     """
     if importlib.util.find_spec("textual_serve") is None:
-        raise CommandError(MISSING)
+        raise CommandError(tr(MISSING))
     paths = project_paths()
     check_keys(load_settings(paths.settings_file).keys, paths.settings_file)
     if options.model is not None:
         find_model(options.model, paths)  # a wrong name fails here, not in each tab
-    warn_about_encoding(PROGRAM)
+    warn_about_encoding()
     asyncio.run(_serve(options))
 
 
@@ -70,6 +72,6 @@ def _announce(url: str, *, json: bool) -> None:
         print_json({"url": url})
     else:
         print_line(url)
-        tell("open this address in a browser; whoever has it can read your conversations")
-        tell("ctrl+c ends it")
+        tell(tr(ADDRESS))
+        tell(tr("ctrl+c ends it"))
     sys.stdout.flush()

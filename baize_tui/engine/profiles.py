@@ -11,6 +11,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from baize_tui.translation import msg
+
 ProfileName = Literal["full", "no-extra-buffers", "no-flash-attention", "no-gpu", "one-thread"]
 
 
@@ -29,10 +31,10 @@ class MachineProfile(Struct, frozen=True):
     def switched_off(self) -> list[str]:
         """What this profile does without, in words for a person."""
         allowed = {
-            "extra buffer types": self.extra_buffers,
-            "flash attention": self.flash_attention,
-            "the GPU": self.gpu,
-            "all threads but one": self.all_threads,
+            msg("extra buffer types"): self.extra_buffers,
+            msg("flash attention"): self.flash_attention,
+            msg("the GPU"): self.gpu,
+            msg("all threads but one"): self.all_threads,
         }
         return [what for what, is_allowed in allowed.items() if not is_allowed]
 
