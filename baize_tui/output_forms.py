@@ -6,6 +6,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from baize_tui.translation import msg, tr, tr_foreign
+
 OutputKind = Literal["json", "json_schema", "regex", "grammar"]
 
 
@@ -26,15 +28,18 @@ class OutputForm(Struct, frozen=True):
 FORM_NAMES: dict[OutputKind, str] = {
     "json": "JSON",
     "json_schema": "JSON",
-    "regex": "regex",
-    "grammar": "grammar",
+    "regex": msg("regex"),
+    "grammar": msg("grammar"),
 }
 
 
 def form_text(form: OutputForm | CheckedForm) -> str:
     """A form for a person, such as ``JSON person.json``."""
     name = "" if form.kind == "json" else form.name
-    return f"{FORM_NAMES[form.kind]} {name}".strip()
+    return f"{tr(FORM_NAMES[form.kind])} {name}".strip()
+
+
+CUT_OFF, NOT_JSON = msg("it was cut off"), msg("not JSON: {why}")
 
 
 class CheckedForm(Struct, frozen=True):
@@ -43,7 +48,12 @@ class CheckedForm(Struct, frozen=True):
     kind: OutputKind
     name: str = ""
     problem: str = ""
-    """How the answer differs from the form; empty if it does not."""
+    """How the answer differs from the form, in English; empty if it does not."""
+
+    @property
+    def problem_text(self) -> str:
+        """The same in the person's language."""
+        return tr_foreign(self.problem, (CUT_OFF, NOT_JSON))
 
     @property
     def is_json(self) -> bool:

@@ -17,6 +17,11 @@ from baize_tui.settings import (
     SettingsError,
     TerminalSettings,
 )
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import msg, tr
+
+NOT_WHOLE = msg("{key}: {text} is not a whole number")
+NOT_A_NUMBER = msg("{key}: {text} is not a number")
 
 
 class SettingField(Struct, frozen=True):
@@ -55,12 +60,12 @@ class SettingField(Struct, frozen=True):
             try:
                 value = self.kind(text)
             except ValueError:
-                kind = "a whole number" if self.kind is int else "a number"
-                raise SettingsError(f"{self.key}: {text!r} is not {kind}") from None
+                wrong = NOT_WHOLE if self.kind is int else NOT_A_NUMBER
+                raise SettingsError(tr(wrong, key=self.key, text=repr(text))) from None
         try:
             return msgspec.convert(value, self.type, strict=True)
         except msgspec.ValidationError as error:
-            raise SettingsError(f"{self.key}: {error}") from error
+            raise SettingsError(tr(NAMED, name=self.key, why=tr_shared(error))) from error
 
 
 TABLES: dict[str, type[Struct]] = {

@@ -17,7 +17,8 @@ from msgspec import Meta, Struct, field
 from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT, MOST_THREADS
 from baize_shared.one_line_error import OneLineError
 from baize_shared.toml_files import TomlError, decode_toml, read_toml
-from baize_tui.translation import Language
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import Language, msg, tr
 
 DEFAULT_SYSTEM = "You are a helpful AI assistant."
 Overflow = Literal["drop", "summarize", "shift", "stop"]
@@ -336,6 +337,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """Keys of actions, by the action's id; ``app.actions`` has the defaults."""
 
 
+UNREADABLE = msg("{file}: cannot be read: {why}")
+
+
 def load_settings(file: Path) -> Settings:
     """Read ``file``; if it is missing, the defaults.
 
@@ -347,9 +351,9 @@ def load_settings(file: Path) -> Settings:
     except FileNotFoundError:
         return Settings()
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+        raise SettingsError(tr(UNREADABLE, file=file, why=tr_shared(error.strerror))) from error
     except TomlError as error:
-        raise SettingsError(f"{file}: {error}") from error
+        raise SettingsError(tr(NAMED, name=file, why=tr_shared(error))) from error
 
 
 def decode_settings(raw: bytes, file: Path) -> Settings:
@@ -361,14 +365,14 @@ def decode_settings(raw: bytes, file: Path) -> Settings:
     try:
         return _with_valid_sampling(decode_toml(raw, Settings), file)
     except TomlError as error:
-        raise SettingsError(f"{file}: {error}") from error
+        raise SettingsError(tr(NAMED, name=file, why=tr_shared(error))) from error
 
 
 def _with_valid_sampling(settings: Settings, file: Path) -> Settings:
     try:
         msgspec.convert(settings.sampling, Sampling)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{file}: {error}") from error
+        raise SettingsError(tr(NAMED, name=file, why=tr_shared(error))) from error
     return settings
 
 
@@ -382,4 +386,4 @@ def merge_sampling(*choices: Mapping[str, Any]) -> Sampling:
     try:
         return msgspec.convert(merged, Sampling)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"sampling: {error}") from error
+        raise SettingsError(tr("sampling: {why}", why=tr_shared(error))) from error

@@ -10,7 +10,9 @@ from tomlkit.exceptions import TOMLKitError
 
 from baize_shared.atomic_files import write_atomically
 from baize_shared.private_files import private_folder
-from baize_tui.settings import Settings, SettingsError, decode_settings
+from baize_tui.settings import UNREADABLE, Settings, SettingsError, decode_settings
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import tr
 
 
 def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
@@ -27,11 +29,11 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
         before = target.read_text(encoding="utf-8-sig") if target.exists() else ""
         document = tomlkit.parse(before)
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}") from error
+        raise SettingsError(tr(UNREADABLE, file=file, why=tr_shared(error.strerror))) from error
     except (TOMLKitError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{file}: {error}") from error
+        raise SettingsError(tr(NAMED, name=file, why=error)) from error
     except RecursionError as error:
-        raise SettingsError(f"{file}: it is nested too deeply") from error
+        raise SettingsError(tr(NAMED, name=file, why=tr("it is nested too deeply"))) from error
     section = document.get(table)
     if value is None:
         if section is not None and key in section:
@@ -46,5 +48,6 @@ def write_setting(file: Path, table: str, key: str, value: Any) -> Settings:
         private_folder(target.parent)
         write_atomically(target, after)
     except OSError as error:
-        raise SettingsError(f"{file}: cannot be written: {error.strerror}") from error
+        why = tr_shared(error.strerror)
+        raise SettingsError(tr("{file}: cannot be written: {why}", file=file, why=why)) from error
     return settings

@@ -5,8 +5,10 @@ They know no language but English, and their messages are recognized by their fo
 
 from __future__ import annotations
 
-from baize_tui.translation import msg, tr_foreign
+from baize_tui.translation import msg, tr, tr_foreign
 
+NAMED = msg("{name}: {why}")
+"""What is said of a file, a server or a setting."""
 _TEXTS = (
     # --- how a command ends
     msg("there is nowhere to print to: standard output is closed"),
@@ -55,7 +57,28 @@ _TEXTS = (
     msg("{address}: not the URL of a server; write {example}"),
     msg("{address}: the URL of a server must not have a query"),
     msg("the address of a server must not have a name or a password in it"),
+    # --- what the system says most often of a file or a server
+    msg("No such file or directory"),
+    msg("Permission denied"),
+    msg("Operation not permitted"),
+    msg("Is a directory"),
+    msg("Not a directory"),
+    msg("File exists"),
+    msg("File name too long"),
+    msg("No space left on device"),
+    msg("Disk quota exceeded"),
+    msg("Read-only file system"),
+    msg("Too many levels of symbolic links"),
+    msg("Too many open files"),
+    msg("Input/output error"),
+    msg("Connection refused"),
+    NAMED,
 )
+
+
+def file_error(file: object, error: OSError) -> str:
+    """``config.toml: Permission denied``: what the system says of a file."""
+    return tr(NAMED, name=file, why=tr_shared(error.strerror))
 
 
 def tr_shared(text: object) -> str:

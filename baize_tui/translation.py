@@ -98,6 +98,11 @@ def is_english() -> bool:
     return _language not in CATALOGS
 
 
+def chosen_language() -> str:
+    """The language that texts are shown in."""
+    return _language
+
+
 def choose_language(language: Language, environ: Mapping[str, str] = os.environ) -> None:
     """Show texts in ``language`` from now on; ``auto`` is that of ``environ``."""
     global _language, _catalog

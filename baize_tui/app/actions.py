@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from baize_tui.app.taken_keys import TAKERS
 from baize_tui.settings import SettingsError
-from baize_tui.translation import msg
+from baize_tui.translation import msg, tr
 
 
 class Action(Struct, frozen=True):
@@ -250,6 +250,9 @@ def _with_key(
     return action
 
 
+INVALID_KEY = msg("{file}: keys.{action}: {why}")
+
+
 def check_keys(keys: Mapping[str, str], file: Path) -> None:
     """Check the person's own keys, which were read from the settings ``file``.
 
@@ -259,22 +262,26 @@ def check_keys(keys: Mapping[str, str], file: Path) -> None:
     """
     ids = {action.id for action in ACTIONS}
     for id, key in keys.items():
-        at = f"{file}: keys.{id}"
+        why = ""
         if id not in ids:
-            raise SettingsError(f"{at}: unknown action; the actions are {', '.join(sorted(ids))}")
-        if not _KEY.fullmatch(key):
-            raise SettingsError(f"{at}: {key!r} is not a key, such as ctrl+e, alt+x or f5")
-        if len(key.removeprefix("shift+")) == 1 or key in _RESERVED:
-            raise SettingsError(f"{at}: {key} is needed for typing; combine it with ctrl+ or alt+")
+            why = tr("unknown action; the actions are {ids}", ids=", ".join(sorted(ids)))
+        elif not _KEY.fullmatch(key):
+            why = tr("{key} is not a key, such as ctrl+e, alt+x or f5", key=repr(key))
+        elif len(key.removeprefix("shift+")) == 1 or key in _RESERVED:
+            why = tr("{key} is needed for typing; combine it with ctrl+ or alt+", key=key)
+        if why:
+            raise SettingsError(tr(INVALID_KEY, file=file, action=id, why=why))
     by_key: dict[str, str] = {}
     for action in actions_with_keys(keys):
         other = by_key.setdefault(action.key or action.id, action.id)
         if other != action.id:
             new, old = (action.id, other) if action.id in keys else (other, action.id)
-            raise SettingsError(
-                f"{file}: keys.{new}: {action.key} is already the key of {old}; give that "
-                "another key"
+            why = tr(
+                "{key} is already the key of {action}; give that another key",
+                key=action.key,
+                action=old,
             )
+            raise SettingsError(tr(INVALID_KEY, file=file, action=new, why=why))
 
 
 def key_name(key: str) -> str:

@@ -20,6 +20,8 @@ from textual.theme import Theme
 
 from baize_shared.sanitizer import clean_line
 from baize_shared.toml_files import TomlError, read_toml
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import tr
 
 BAIZE_DARK = Theme(
     name="baize-dark",
@@ -154,7 +156,8 @@ def _check_variable(name: str, value: str) -> None:
     if name.endswith("-style"):
         if not set(value.split()) <= VALID_STYLE_FLAGS:
             known = ", ".join(sorted(VALID_STYLE_FLAGS))
-            raise _InvalidVariable(f"variables.{name}: {value!r} is none of {known}")
+            why = tr("{value} is none of {known}", value=repr(value), known=known)
+            raise _InvalidVariable(f"variables.{name}: {why}")
         return
     colour = _OPACITY.sub("", value)
     if colour == "auto" and name.startswith("text"):
@@ -162,10 +165,9 @@ def _check_variable(name: str, value: str) -> None:
     try:
         Color.parse(colour)
     except ColorParseError as error:
-        raise _InvalidVariable(
-            f"variables.{name}: {value!r} is not a colour, such as '#4fb286' or '#4fb286 30%'"
-        ) from error
+        why = tr("{value} is not a colour, such as '#4fb286' or '#4fb286 30%'", value=repr(value))
+        raise _InvalidVariable(f"variables.{name}: {why}") from error
 
 
 def _invalid(file: Path, why: object) -> InvalidTheme:
-    return InvalidTheme(clean_line(f"{file}: {why}", 500))
+    return InvalidTheme(clean_line(tr(NAMED, name=file, why=tr_shared(why)), 500))

@@ -6,12 +6,13 @@ import math
 
 from baize_convert.lora.adapter import Adapter
 from baize_convert.opening import open_adapter
-from baize_tui.catalog.adapters import CatalogAdapter
+from baize_tui.catalog.adapters import FILE_MISSING, CatalogAdapter
 from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.plans import AdapterPlan
 from baize_tui.catalog.pull import expand_source
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths
+from baize_tui.translation import tr
 
 _BYTES_PER_WEIGHT = 2
 """An adapter is stored in float16."""
@@ -28,7 +29,7 @@ def plan_adapter(adapter: CatalogAdapter, paths: Paths) -> AdapterPlan:
     download, size = 0, adapter.file_bytes
     if size is None:
         if recipe.adapter is None:
-            raise CatalogError(f"the file of {adapter.name} is missing: {recipe.file}")
+            raise CatalogError(tr(FILE_MISSING, name=adapter.name, file=recipe.file))
         opened = open_adapter(expand_source(recipe.adapter), download_weights=False)
         download = sum(len(file) for file in opened.files if not file.is_local)
         for file in opened.files:

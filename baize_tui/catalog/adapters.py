@@ -27,6 +27,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
+from baize_tui.translation import msg, tr
 
 
 class AdapterRecipe(RecipeFields, frozen=True):
@@ -50,9 +51,9 @@ class AdapterRecipe(RecipeFields, frozen=True):
 
     def __post_init__(self) -> None:
         if (self.file is None) == (self.adapter is None):
-            raise ValueError("give one of file and adapter")
+            raise ValueError(tr("give one of file and adapter"))
         if self.adapter is not None and self.base is None:
-            raise ValueError("adapter needs the name of its base")
+            raise ValueError(tr("adapter needs the name of its base"))
         if self.adapter is not None and self.adapter.startswith(HUB_PREFIX):
             try:
                 parse_name(self.adapter)
@@ -96,6 +97,14 @@ def _adapter_recipes(paths: Paths) -> RecipeFolders[AdapterRecipe]:
     return read_recipes(folders, lambda file: read_recipe_fields(file, AdapterRecipe))
 
 
+NOT_DOWNLOADED = msg("{name} is not downloaded yet: 'baize-tui models pull {name}' downloads it")
+FILE_MISSING = msg("the file of {name} is missing: {file}")
+FOLDER = msg(
+    "{name} is a folder: 'baize-tui models import FOLDER --base MODEL' converts it to an adapter"
+)
+NO_SUCH_ADAPTER = msg("no adapter is called {name}; known adapters: {known}")
+
+
 def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
     """The adapter with this name, or the GGUF LoRA at this path.
 
@@ -106,25 +115,20 @@ def find_adapter(wanted: str, paths: Paths) -> CatalogAdapter:
     for adapter in adapters:
         if adapter.name == wanted:
             if adapter.path is None:
-                raise CatalogError(
-                    f"{wanted} is not downloaded yet: 'baize-tui models pull {wanted}' downloads it"
-                    if adapter.recipe.adapter is not None
-                    else f"the file of {wanted} is missing: {adapter.recipe.file}"
-                )
+                if adapter.recipe.adapter is not None:
+                    raise CatalogError(tr(NOT_DOWNLOADED, name=wanted))
+                raise CatalogError(tr(FILE_MISSING, name=wanted, file=adapter.recipe.file))
             return adapter
     path = expand_user(wanted)
     if is_file(path):
         check_can_be_shown(str(path.absolute()), path)  # it is the name of the adapter
         return CatalogAdapter(str(path.absolute()), path.absolute(), AdapterRecipe(file=str(path)))
     if path.is_dir():
-        raise CatalogError(
-            f"{clean_line(wanted)} is a folder: 'baize-tui models import FOLDER --base MODEL' "
-            "converts it to an adapter"
-        )
+        raise CatalogError(tr(FOLDER, name=clean_line(wanted)))
     if wanted in (broken := _adapter_recipes(paths).broken):
         raise CatalogError(broken[wanted])
-    names = ", ".join(adapter.name for adapter in adapters) or "none"
-    raise CatalogError(f"no adapter is called {clean_line(wanted)!r}; known adapters: {names}")
+    names = ", ".join(adapter.name for adapter in adapters) or tr("none")
+    raise CatalogError(tr(NO_SUCH_ADAPTER, name=repr(clean_line(wanted)), known=names))
 
 
 def with_underlying(adapter: CatalogAdapter, paths: Paths) -> dict[str, float]:

@@ -8,6 +8,7 @@ from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.finding import known_models
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths
+from baize_tui.translation import tr
 
 
 def names_in_domain(domain: str, paths: Paths) -> Set[str]:
@@ -23,6 +24,12 @@ def names_in_domain(domain: str, paths: Paths) -> Set[str]:
         if made_for is not None:
             names.setdefault(made_for.name.casefold(), set()).add(name)
     if domain.casefold() not in names:
-        known = ", ".join(sorted(names)) or "none"
-        raise CatalogError(f"no model or adapter has the domain {domain!r}; domains: {known}")
+        known = ", ".join(sorted(names)) or tr("none")
+        raise CatalogError(
+            tr(
+                "no model or adapter has the domain {domain}; domains: {known}",
+                domain=repr(domain),
+                known=known,
+            )
+        )
     return names[domain.casefold()]

@@ -28,6 +28,7 @@ from baize_tui.catalog.recipes import (
 )
 from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
+from baize_tui.shared_texts import tr_shared
 from baize_tui.translation import msg, tr
 
 NO_SUCH_MODEL = msg("no model is called {name}; known models: {known}")
@@ -173,7 +174,7 @@ def model_on_server(spec: str) -> CatalogModel:
     try:
         address = parse_address(spec)
     except AddressError as error:
-        raise CatalogError(str(error)) from error
+        raise CatalogError(tr_shared(error)) from error
     return CatalogModel(address.model or address.host, None, Recipe(server=address.spec))
 
 

@@ -26,6 +26,8 @@ from baize_tui.catalog.recipes import (
     CatalogModel,
     Recipe,
 )
+from baize_tui.shared_texts import NAMED
+from baize_tui.translation import msg, tr
 
 _REPOSITORY = re.compile(r"\w[\w.-]*/[\w.-]+")
 _NO_MODEL = re.compile(r"mmproj|imatrix")
@@ -36,6 +38,23 @@ _MOST_NAMES = 8
 
 class _AdapterConfig(msgspec.Struct):
     base_model_name_or_path: str | None = None
+
+
+CHOOSE = msg("{name} has {count} GGUF models; choose one, as in {name}/{first}: {known}")
+IN_A_FOLDER = msg(
+    "{name} has no model at its top, but in {known}: name the folder, as in {name}/{first}"
+)
+NO_MODEL = msg("{name} has no model: no GGUF, no config.json and no adapter_config.json")
+NO_MODEL_INSIDE = msg(
+    "{name} has no model in {folder}: no GGUF, no config.json and no adapter_config.json"
+)
+NAMES_NO_BASE = msg(
+    "{name} is an adapter that does not name its base: write a recipe with base and adapters"
+)
+BASE_ELSEWHERE = msg(
+    "{name} is an adapter of {base}, which is not a repository on the hub: it is where the base "
+    "was on the machine of the training. Write a recipe with base and adapters"
+)
 
 
 def hub_model(wanted: str, outtype: OuttypeName | None = None) -> CatalogModel:
@@ -80,7 +99,14 @@ def _outtype(name: str, quant: str | None) -> OuttypeName:
     for outtype in known:
         if outtype.lower() == (quant or DEFAULT_OUTTYPE).lower():
             return outtype
-    raise CatalogError(f"{name} is quantized here, to {', '.join(known)}, and not to {quant}")
+    raise CatalogError(
+        tr(
+            "{name} is quantized here, to {known}, and not to {quant}",
+            name=name,
+            known=", ".join(known),
+            quant=quant,
+        )
+    )
 
 
 def _recipe(name: str, repository: HubRepository, inside: str, outtype: str | None) -> Recipe:
@@ -88,7 +114,14 @@ def _recipe(name: str, repository: HubRepository, inside: str, outtype: str | No
     files = repository.files
     is_folder = bool(inside) and any(path.startswith(f"{inside}/") for path in files)
     if inside and inside not in files and not is_folder:
-        raise CatalogError(f"{name} has no file and no folder {inside}: {_describe(files)}")
+        raise CatalogError(
+            tr(
+                "{name} has no file and no folder {inside}: {content}",
+                name=name,
+                inside=inside,
+                content=_describe(files),
+            )
+        )
     if inside and not is_folder:
         return Recipe(repository=name, file=_first_file(inside))
     begin = f"{inside}/" if inside else ""
@@ -130,16 +163,16 @@ def _choose_gguf(name: str, ggufs: list[str], outtype: str | None) -> str:
         return ggufs[0]
     if len(fitting) == 1:
         return fitting[0]
-    raise CatalogError(
-        f"{name} has {len(ggufs)} GGUF models; choose one, as in {name}/{ggufs[0]}: "
-        f"{first_few(ggufs, limit=_MOST_NAMES)}"
-    )
+    known = first_few(ggufs, limit=_MOST_NAMES)
+    raise CatalogError(tr(CHOOSE, name=name, count=len(ggufs), first=ggufs[0], known=known))
 
 
 def _describe(files: Iterable[str]) -> str:
     """The GGUF models and the folders with a model among ``files``, in words."""
     known = sorted({*_models(files), *_model_folders(files)})
-    return f"it has {first_few(known, limit=_MOST_NAMES)}" if known else "it has no GGUF at all"
+    if not known:
+        return tr("it has no GGUF at all")
+    return tr("it has {names}", names=first_few(known, limit=_MOST_NAMES))
 
 
 def _model_folders(files: Iterable[str]) -> list[str]:
@@ -150,15 +183,14 @@ def _model_folders(files: Iterable[str]) -> list[str]:
 
 
 def _why_no_model(name: str, inside: str, files: Iterable[str]) -> str:
-    where = f" in {inside}" if inside else ""
     begin = f"{inside}/" if inside else ""
     folders = [folder for folder in _model_folders(files) if folder.startswith(begin)]
     if folders:
-        return (
-            f"{name} has no model at its top, but in {first_few(folders, limit=_MOST_NAMES)}: name "
-            f"the folder, as in {name}/{folders[0]}"
-        )
-    return f"{name} has no model{where}: no GGUF, no config.json and no adapter_config.json"
+        known = first_few(folders, limit=_MOST_NAMES)
+        return tr(IN_A_FOLDER, name=name, known=known, first=folders[0])
+    if inside:
+        return tr(NO_MODEL_INSIDE, name=name, folder=inside)
+    return tr(NO_MODEL, name=name)
 
 
 def _read_base(name: str, folder: Path) -> str:
@@ -166,16 +198,9 @@ def _read_base(name: str, folder: Path) -> str:
         raw = (folder / "adapter_config.json").read_bytes()
         base = msgspec.json.decode(raw, type=_AdapterConfig).base_model_name_or_path
     except (OSError, *JSON_ERRORS) as error:
-        raise CatalogError(f"{name}: adapter_config.json: {error}") from error
+        raise CatalogError(tr(NAMED, name=f"{name}: adapter_config.json", why=error)) from error
     if not base:
-        raise CatalogError(
-            f"{name} is an adapter that does not name its base: write a recipe with base and "
-            "adapters"
-        )
+        raise CatalogError(tr(NAMES_NO_BASE, name=name))
     if not _REPOSITORY.fullmatch(base) or ".." in base:
-        raise CatalogError(
-            f"{name} is an adapter of {clean_line(base)}, which is not a repository on the hub: it "
-            "is where the base was on the machine of the training. Write a recipe with base and "
-            "adapters"
-        )
+        raise CatalogError(tr(BASE_ELSEWHERE, name=name, base=clean_line(base)))
     return f"{HUB_PREFIX}{base}"

@@ -41,6 +41,8 @@ from baize_tui.catalog.recipes import (
     write_recipe,
 )
 from baize_tui.paths import Paths
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import msg, tr
 
 _TRIAL_CONTEXT = 256
 
@@ -58,6 +60,17 @@ class Header(Protocol):
     def metadata(self) -> Mapping[str, str]: ...
     @property
     def problem(self) -> str: ...
+
+
+ON_HUB = msg("{name} is on the hub: 'baize-tui models pull' downloads it")
+CHECKPOINT = msg(
+    "{folder} is a checkpoint: 'baize-convert merge FOLDER --output MODEL.gguf' makes a GGUF file "
+    "of it to import"
+)
+GIVE_THE_FILE = msg(
+    "{folder} is a folder without an adapter_config.json: give the file, such as {file}"
+)
+NEEDS_BASE = msg("{folder} is a folder: name the model that the adapter is for with --base")
 
 
 class FileChecker(Protocol):
@@ -109,12 +122,10 @@ async def examine_file(path: Path, engine: FileChecker) -> Importable:
         EngineFailure: it is not a GGUF file, or a damaged one.
     """
     if str(path).startswith(HUB_PREFIX):
-        raise CatalogError(
-            f"{clean_line(str(path))} is on the hub: 'baize-tui models pull' downloads it"
-        )
+        raise CatalogError(tr(ON_HUB, name=clean_line(str(path))))
     path = expand_user(path).absolute()
     if not path.exists():
-        raise CatalogError(f"{path}: no such file or folder")
+        raise CatalogError(tr("{path}: no such file or folder", path=path))
     stem = path.name if path.is_dir() else model_stem(path)
     name = re.sub(r"[^a-z0-9.]+", "-", stem.lower()).strip("-.") or "model"
     if path.is_dir():
@@ -125,7 +136,13 @@ async def examine_file(path: Path, engine: FileChecker) -> Importable:
     if header.problem and not is_adapter:
         raise CatalogError(header.problem)
     if is_adapter and (type := header.metadata.get("adapter.type", "lora")) != "lora":
-        raise CatalogError(f"{path} is an adapter of the type {type}: only LoRA can be used")
+        raise CatalogError(
+            tr(
+                "{path} is an adapter of the type {type}: only LoRA can be used",
+                path=path,
+                type=type,
+            )
+        )
     return Importable(
         path=path,
         kind="adapter" if is_adapter else "model",
@@ -140,13 +157,11 @@ def _check_adapter_folder(folder: Path) -> None:
     if list_configs(folder):
         return
     if (folder / "config.json").is_file():
-        raise CatalogError(
-            f"{folder} is a checkpoint: 'baize-convert merge FOLDER --output MODEL.gguf' makes a "
-            "GGUF file of it to import"
-        )
+        raise CatalogError(tr(CHECKPOINT, folder=folder))
     models = sorted(file.name for file in folder.glob(f"*{MODEL_SUFFIX}") if file.is_file())
-    hint = f": give the file, such as {folder / models[0]}" if models else ""
-    raise CatalogError(f"{folder} is a folder without an adapter_config.json{hint}")
+    if models:
+        raise CatalogError(tr(GIVE_THE_FILE, folder=folder, file=folder / models[0]))
+    raise CatalogError(tr("{folder} is a folder without an adapter_config.json", folder=folder))
 
 
 async def import_file(
@@ -169,9 +184,7 @@ async def import_file(
     if options.over is not None:
         find_adapter(options.over, paths)
     if found.kind == "adapter folder" and base is None:
-        raise CatalogError(
-            f"{found.path} is a folder: name the model that the adapter is for with --base"
-        )
+        raise CatalogError(tr(NEEDS_BASE, folder=found.path))
     if not await asyncio.to_thread(_is_imported, name, found, options, paths):
         check_name_is_free(name, paths)
     if found.kind == "model":
@@ -303,7 +316,7 @@ def check_name_is_free(name: str, paths: Paths) -> None:
     """
     models, adapters = known_models(paths), known_adapters(paths)
     if name in {*(model.name for model in models), *(adapter.name for adapter in adapters)}:
-        raise CatalogError(f"{name} exists already; choose another name with --name")
+        raise CatalogError(tr("{name} exists already; choose another name with --name", name=name))
 
 
 def _copy(source: Path, target: Path, paths: Paths) -> Path:
@@ -316,5 +329,5 @@ def _copy(source: Path, target: Path, paths: Paths) -> Path:
             with replace_when_complete(copy) as partial:
                 shutil.copyfile(file, partial)
     except OSError as error:
-        raise CatalogError(f"{target}: {error.strerror}") from error
+        raise CatalogError(file_error(target, error)) from error
     return target

@@ -9,6 +9,7 @@ from msgspec import Struct
 from baize_tui.catalog.written_files import WrittenFiles, read_written_files
 from baize_tui.paths import Paths
 from baize_tui.settings import Overflow, Scale, SettingsError, merge_sampling
+from baize_tui.translation import msg, tr
 
 
 class Persona(Struct, frozen=True, forbid_unknown_fields=True):
@@ -35,13 +36,16 @@ def known_personas(paths: Paths) -> WrittenFiles[Persona]:
     return read_written_files(paths.personas_folder, "personas", Persona, "system", _check)
 
 
+NO_SUCH_PERSONA = msg("no persona is called {name}; there are: {known}")
+
+
 def find_persona(name: str, paths: Paths) -> Persona:
     """The persona ``name``.
 
     Raises:
         CatalogError: there is none, or its file cannot be used.
     """
-    return known_personas(paths).find(name, "persona")
+    return known_personas(paths).find(name, NO_SUCH_PERSONA)
 
 
 def _check(persona: Persona) -> None:
@@ -50,4 +54,4 @@ def _check(persona: Persona) -> None:
     except SettingsError as error:
         raise ValueError(str(error)) from error
     if not all(persona.stop):
-        raise ValueError("stop: an empty string would end every answer at once")
+        raise ValueError(tr("stop: an empty string would end every answer at once"))

@@ -26,6 +26,8 @@ from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe
 from baize_tui.footprint import Device, Measurement, beside
 from baize_tui.paths import Paths
 from baize_tui.settings import KvType, ModelSettings
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import tr
 
 _FIRST_HEAD = 1 << 20
 _LARGEST_HEAD = 256 << 20
@@ -145,7 +147,7 @@ async def _open_head(model: CatalogModel, paths: Paths, engine: Measurer) -> Asy
         try:
             size = model_bytes(model.path)
         except OSError as error:  # removed since the models were listed
-            raise CatalogError(f"{error.filename}: {error.strerror}") from error
+            raise CatalogError(file_error(error.filename, error)) from error
         yield _Head(model.path, size)
         return
     if not model.recipe.is_on_hub:
@@ -184,9 +186,8 @@ async def _fetch_heads(recipe: Recipe, folder: Path, engine: Measurer) -> _Head:
         source: ByteSource = await asyncio.to_thread(gguf.repository.open, file.name)
         try:
             if not await _fetch_head(source, file.size, path, engine):
-                raise CatalogError(
-                    f"{recipe.repository}/{file.name} is not a GGUF file, or a damaged one"
-                )
+                name = f"{recipe.repository}/{file.name}"
+                raise CatalogError(tr("{file} is not a GGUF file, or a damaged one", file=name))
         finally:
             source.close()
     download = 0 if gguf.cached else sum(file.size for file in gguf.files if not file.cached)

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from baize_tui.catalog.written_files import WrittenFiles, read_written_files
 from baize_tui.paths import Paths
+from baize_tui.translation import msg, tr
 
 _VARIABLE = re.compile(r"\{\{\s*([^\W\d][\w -]{0,39}?)\s*\}\}")
 
@@ -33,6 +34,9 @@ class Snippet(Struct, frozen=True, forbid_unknown_fields=True):
         return _VARIABLE.sub(lambda match: values.get(match[1], match[0]), self.text)
 
 
+NO_SUCH_PROMPT = msg("no prompt is called {name}; there are: {known}")
+
+
 def known_snippets(paths: Paths) -> WrittenFiles[Snippet]:
     """The person's own prompts, and those that ship."""
     return read_written_files(paths.prompts_folder, "prompts", Snippet, "text", _check)
@@ -40,6 +44,13 @@ def known_snippets(paths: Paths) -> WrittenFiles[Snippet]:
 
 def _check(snippet: Snippet) -> None:
     if not snippet.text.strip():
-        raise ValueError("text: it is empty")
+        raise ValueError(tr("text: it is empty"))
     if unused := [name for name in snippet.variables if name not in snippet.asked]:
-        raise ValueError(f"variables.{unused[0]}: {{{{{unused[0]}}}}} is not in the text")
+        name = unused[0]
+        raise ValueError(
+            tr(
+                "variables.{name}: {variable} is not in the text",
+                name=name,
+                variable=f"{{{{{name}}}}}",
+            )
+        )

@@ -35,6 +35,8 @@ from baize_tui.catalog.importing import write_lora
 from baize_tui.catalog.pull_records import PullRecord, model_file, write_record
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Recipe, check_name
 from baize_tui.paths import Paths
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import msg, tr
 
 Report = Callable[[int, int], object]
 """Receives how many bytes are done, and of how many."""
@@ -67,6 +69,9 @@ class HubGguf:
     def cached(self) -> Path | None:
         """The first file in the hub's own cache, if that has all of them."""
         return self.files[0].cached if all(file.cached for file in self.files) else None
+
+
+NOT_ON_HUB = msg("{name} is not on the hub: its recipe names a local file")
 
 
 def hub_gguf(recipe: Recipe) -> HubGguf:
@@ -133,7 +138,7 @@ def pull(
     """
     recipe = model.recipe
     if not recipe.is_on_hub:
-        raise CatalogError(f"{model.name} is not on the hub: its recipe names a local file")
+        raise CatalogError(tr(NOT_ON_HUB, name=model.name))
     private_folder(paths.models_folder)
     target = model_file(check_name(model.name), paths)
     with _exclusive(target):
@@ -154,7 +159,9 @@ def _exclusive(target: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
-        raise CatalogError(f"another program is already pulling {target.stem}") from error
+        raise CatalogError(
+            tr("another program is already pulling {name}", name=target.stem)
+        ) from error
     try:
         yield
     finally:
@@ -203,7 +210,7 @@ def _copy(source: Path, target: Path, progress: Callable[[int], None]) -> None:
         with replace_when_complete(target) as partial:
             shutil.copyfile(source, partial)
     except OSError as error:
-        raise CatalogError(f"{target}: {error.strerror}") from error
+        raise CatalogError(file_error(target, error)) from error
     progress(target.stat().st_size)
 
 
@@ -241,7 +248,7 @@ def pull_adapter(adapter: CatalogAdapter, paths: Paths) -> CatalogAdapter:
     """
     recipe = adapter.recipe
     if recipe.adapter is None or recipe.base is None:
-        raise CatalogError(f"{adapter.name} is not on the hub: its recipe names a local file")
+        raise CatalogError(tr(NOT_ON_HUB, name=adapter.name))
     base = known_model(recipe.base, paths)
     path = write_lora(recipe.adapter, check_name(adapter.name), base, paths)
     return CatalogAdapter(adapter.name, path, recipe)

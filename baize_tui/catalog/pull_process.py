@@ -24,6 +24,8 @@ from baize_tui.catalog.adapters import known_adapters
 from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths, project_paths
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import choose_language, chosen_language, msg, tr
 
 _REPORT_EVERY_S = 0.1
 
@@ -51,6 +53,9 @@ _Event = _Progress | _Finished | _Failed
 _decode = msgspec.json.Decoder(_Event).decode
 
 
+ENDED = msg("the pull of {name} ended (exit code {code}); pull it again to resume")
+
+
 async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Path:
     """Pull the model or adapter ``name`` in a process of its own; cancelling ends that process.
 
@@ -65,6 +70,7 @@ async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Pa
         "-m",
         "baize_tui.catalog.pull_process",
         name,
+        chosen_language(),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
@@ -89,9 +95,7 @@ async def pull_in_process(name: str, report: Callable[[int, int], object]) -> Pa
             return Path(path)
         case _Failed(why=why):
             raise CatalogError(clean_line(why, 500))
-    raise CatalogError(
-        f"the pull of {name} ended (exit code {process.returncode}); pull it again to resume"
-    )
+    raise CatalogError(tr(ENDED, name=name, code=process.returncode))
 
 
 def _send(event: _Event) -> None:
@@ -122,7 +126,7 @@ def _pull(name: str, paths: Paths) -> None:
     except (CatalogError, ConvertError, OSError) as error:
         _send(_Failed(str(error)))
     except Exception as error:  # noqa: BLE001 - the boundary of this process
-        _send(_Failed(record_crash(APP_NAME, error)))
+        _send(_Failed(tr_shared(record_crash(APP_NAME, error))))
     else:
         _send(_Finished(path))
 
@@ -134,7 +138,8 @@ def _end_with_the_client() -> None:
 
 
 def main() -> None:
-    """Pull the model or adapter that the first argument names."""
+    """Pull the model or adapter that the first argument names; the second one is the language."""
+    choose_language("zh" if sys.argv[2:] == ["zh"] else "en")
     threading.Thread(target=_end_with_the_client, name="client", daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(10)  # the chat takes precedence

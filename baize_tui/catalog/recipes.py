@@ -32,6 +32,7 @@ from baize_shared.split_files import model_bytes, parse_split_name
 from baize_shared.toml_files import TomlError, read_toml
 from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
+from baize_tui.shared_texts import NAMED, file_error, tr_shared
 from baize_tui.translation import msg, tr
 
 MODEL_SUFFIX = ".gguf"
@@ -96,6 +97,9 @@ class RecipeFields(Struct, frozen=True, forbid_unknown_fields=True, omit_default
         )
 
 
+ONLY_A_REPOSITORY = msg("repository is hf:owner/name; what is in it goes into file")
+
+
 class Recipe(RecipeFields, frozen=True):
     """The recipe of a model; its weights are in one of ``file``, ``repository``, ``base`` and
     ``server``."""
@@ -127,22 +131,24 @@ class Recipe(RecipeFields, frozen=True):
         file = self.file if self.repository is None else None
         places = (file, self.repository, self.base, self.server)
         if sum(place is not None for place in places) != 1:
-            raise ValueError("give one of file, repository (with file), base and server")
+            raise ValueError(tr("give one of file, repository (with file), base and server"))
         if self.server is not None:
             try:
                 parse_address(self.server)
             except AddressError as error:
-                raise ValueError(str(error)) from error
+                raise ValueError(tr_shared(error)) from error
         if self.package is not None and self.file is None:
-            raise ValueError("package needs a file in it")
+            raise ValueError(tr("package needs a file in it"))
         if self.package is not None and not self.package.isidentifier():
-            raise ValueError(f"package {self.package!r} is not the name of a package")
+            raise ValueError(
+                tr("package {name} is not the name of a package", name=repr(self.package))
+            )
         if self.adapters and self.base is None:
-            raise ValueError("adapters need a base")
+            raise ValueError(tr("adapters need a base"))
         if self.repository is not None and self.file is None:
-            raise ValueError("repository needs a file in it")
+            raise ValueError(tr("repository needs a file in it"))
         if (self.package or self.repository) and not _stays_inside(self.file or ""):
-            raise ValueError(f"the file {self.file!r} is not inside its folder")
+            raise ValueError(tr("the file {file} is not inside its folder", file=repr(self.file)))
         if why := later_part(self.file or ""):
             raise ValueError(why)
         try:
@@ -150,7 +156,7 @@ class Recipe(RecipeFields, frozen=True):
                 if name.startswith(HUB_PREFIX):
                     parse_name(name)
             if self.repository is not None and parse_name(self.repository).subfolder:
-                raise ValueError("repository is hf:owner/name; what is in it goes into file")
+                raise ValueError(tr(ONLY_A_REPOSITORY))
         except ConvertError as error:
             raise ValueError(str(error)) from error
 
@@ -176,13 +182,16 @@ class Recipe(RecipeFields, frozen=True):
         return self.package or ""
 
 
+LATER_PART = msg("{file} is file {number} of {count} of a model: give {first} instead")
+
+
 def later_part(file: str) -> str:
     """What to do about the name of a file that is not the first of a model; empty if it is."""
     split = parse_split_name(file)
     if split is None or split.number == 1:
         return ""
     first = split.with_number(1)
-    return f"{file} is file {split.number} of {split.count} of a model: give {first} instead"
+    return tr(LATER_PART, file=file, number=split.number, count=split.count, first=first)
 
 
 def _stays_inside(file: str) -> bool:
@@ -244,9 +253,9 @@ def read_recipe_fields(file: Path, kind: type[RecipeT]) -> RecipeT:
     try:
         return read_toml(file, kind, clean=False).cleaned()
     except OSError as error:
-        raise CatalogError(f"{file}: {error.strerror}") from error
+        raise CatalogError(file_error(file, error)) from error
     except TomlError as error:
-        raise CatalogError(f"{file}: {error}") from error
+        raise CatalogError(tr(NAMED, name=file, why=tr_shared(error))) from error
 
 
 def read_recipe(file: Path) -> Recipe:
@@ -259,7 +268,7 @@ def read_recipe(file: Path) -> Recipe:
     try:
         msgspec.convert(recipe.sampling, Sampling)
     except msgspec.ValidationError as error:
-        raise CatalogError(f"{file}: {error}") from error
+        raise CatalogError(tr(NAMED, name=file, why=tr_shared(error))) from error
     return recipe
 
 
@@ -295,7 +304,12 @@ def check_can_be_shown(name: str, file: Path) -> None:
         CatalogError: a terminal could obey it.
     """
     if "\n" in name or clean_text(name) != name:
-        raise CatalogError(f"{file}: its name has characters that no screen can show: rename it")
+        raise CatalogError(
+            tr("{file}: its name has characters that no screen can show: rename it", file=file)
+        )
+
+
+INVALID_NAME = msg("{name} is not a valid name: use a-z, 0-9, '.', '_' and '-'")
 
 
 def check_name(name: str) -> str:
@@ -305,9 +319,7 @@ def check_name(name: str) -> str:
         CatalogError: it would leave the folder of models, or be hard to type.
     """
     if not _NAME.fullmatch(name) or ".." in name or parse_split_name(f"{name}{MODEL_SUFFIX}"):
-        raise CatalogError(
-            f"{clean_line(name)!r} is not a valid name: use a-z, 0-9, '.', '_' and '-'"
-        )
+        raise CatalogError(tr(INVALID_NAME, name=repr(clean_line(name))))
     return name
 
 

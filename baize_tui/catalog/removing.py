@@ -10,9 +10,11 @@ from baize_tui.catalog.default_record import forget_default
 from baize_tui.catalog.pull_records import model_file, read_record, record_file
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, recipe_file
 from baize_tui.paths import Paths
+from baize_tui.translation import msg, tr
 
 _NUMBER = "[0-9]" * 5
 """A pattern for the numbers in the names of the files of one model."""
+NOT_INSTALLED = msg("{name} is not installed: there is nothing to remove")
 
 
 def remove(model: CatalogModel, paths: Paths) -> list[Path]:
@@ -30,8 +32,8 @@ def remove(model: CatalogModel, paths: Paths) -> list[Path]:
     partials = [*folder.glob(f"{name}.gguf.*partial*"), *parts]
     if not own.exists() and record is None and not partials:
         if model.recipe.package is not None:
-            raise CatalogError(f"{name} came with a Python package: uninstall that")
-        raise CatalogError(f"{name} is not installed: there is nothing to remove")
+            raise CatalogError(tr("{name} came with a Python package: uninstall that", name=name))
+        raise CatalogError(tr(NOT_INSTALLED, name=name))
     default = default_or_none(None, paths)
     was_default = default is not None and default.name == name
     files = [model_file(name, paths), *partials]
@@ -53,7 +55,7 @@ def remove_adapter(adapter: CatalogAdapter, paths: Paths) -> list[Path]:
     file = adapter_file(adapter.name, paths)
     recipe = paths.adapters_folder / f"{adapter.name}.toml"
     if not file.is_file() and not recipe.is_file():
-        raise CatalogError(f"{adapter.name} is not installed: there is nothing to remove")
+        raise CatalogError(tr(NOT_INSTALLED, name=adapter.name))
     deleted = [file] if file.is_file() else []
     file.unlink(missing_ok=True)
     recipe.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from baize_tui.catalog.finding import find_model, known_models, model_in_file, m
 from baize_tui.catalog.identity import known_sha256
 from baize_tui.catalog.recipes import CatalogError, CatalogModel
 from baize_tui.paths import Paths
+from baize_tui.translation import msg, tr
 
 
 def find_same_model(name: str, path: str | None, sha256: str | None, paths: Paths) -> CatalogModel:
@@ -58,20 +59,25 @@ def _on_server(name: str, location: str, known: Sequence[CatalogModel]) -> Catal
     return msgspec.structs.replace(model_on_server(location), name=clean_line(name))
 
 
+REPLACED = msg("{file} is no longer the model of this conversation: choose one for it")
+GONE = msg(
+    "the model of this conversation, {name}, is no longer on this machine: choose another one for "
+    "it"
+)
+GONE_FROM = msg(
+    "the model of this conversation, {name}, is no longer at {path}: choose another one for it"
+)
+
+
 def replaced_error(model: CatalogModel) -> CatalogError:
     """The error for a file with another content than the model of a conversation."""
-    return CatalogError(
-        f"{clean_line(str(model.path))} is no longer the model of this conversation: choose one "
-        "for it"
-    )
+    return CatalogError(tr(REPLACED, file=clean_line(str(model.path))))
 
 
 def _gone(name: str, path: str | None) -> CatalogError:
-    where = "on this machine" if path is None else f"at {clean_line(path)}"
-    return CatalogError(
-        f"the model of this conversation, {clean_line(name)}, is no longer {where}: choose another "
-        "one for it"
-    )
+    if path is None:
+        return CatalogError(tr(GONE, name=clean_line(name)))
+    return CatalogError(tr(GONE_FROM, name=clean_line(name), path=clean_line(path)))
 
 
 def _candidates(

@@ -14,6 +14,8 @@ from baize_shared.sanitizer import clean_line
 from baize_shared.toml_files import TomlError
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.catalog.shipped import shipped_models
+from baize_tui.shared_texts import NAMED, file_error, tr_shared
+from baize_tui.translation import tr
 
 T = TypeVar("T")
 
@@ -25,8 +27,8 @@ class WrittenFiles(Struct, Generic[T], frozen=True):
     problems: dict[str, str]
     """Why a file cannot be used, in one line that names it, by the name of the file."""
 
-    def find(self, name: str, kind: str) -> T:
-        """The content of the file ``name``.
+    def find(self, name: str, none_such: str) -> T:
+        """The content of the file ``name``; ``none_such`` is a message with ``name`` and ``known``.
 
         Raises:
             CatalogError: there is none, or it cannot be used.
@@ -35,8 +37,8 @@ class WrittenFiles(Struct, Generic[T], frozen=True):
             return self.contents[name]
         if name in self.problems:
             raise CatalogError(self.problems[name])
-        known = ", ".join(self.contents) or "none"
-        raise CatalogError(f"no {kind} is called {name!r}; there are: {known}")
+        known = ", ".join(self.contents) or tr("none")
+        raise CatalogError(tr(none_such, name=repr(name), known=known))
 
 
 def read_written_files(
@@ -55,9 +57,9 @@ def read_written_files(
             content = read_written_file(file, type, body)
             check(content)
         except OSError as error:
-            problems[name] = shorten_message(f"{file}: {error.strerror}")
+            problems[name] = shorten_message(file_error(file, error))
         except (TomlError, ValueError) as error:
-            problems[name] = shorten_message(f"{file}: {error}")
+            problems[name] = shorten_message(tr(NAMED, name=file, why=tr_shared(error)))
         else:
             contents[name] = content
     return WrittenFiles(dict(sorted(contents.items())), problems)

@@ -17,7 +17,9 @@ from baize_tui.chat.engine_lock import EngineLock
 from baize_tui.chat.formats import UnknownFormat
 from baize_tui.engine import protocol
 from baize_tui.engine.client import Engine, EngineFailure
+from baize_tui.shared_texts import NAMED
 from baize_tui.store.records import Conversation, Paste
+from baize_tui.translation import tr
 
 _TEXT_ALONE = "{{ messages[0].content }}"
 """A template that adds nothing."""
@@ -75,7 +77,7 @@ class Attaching:
             raise LooksSecret(read.secret)
         room = await self._room(conversation, draft)
         fitted = await fit_files(read, room, self.count)
-        notes = tuple(f"{read.name}: {note}" for note in fitted.notes)
+        notes = tuple(tr(NAMED, name=read.name, why=note) for note in fitted.notes)
         note = "; ".join(fitted.notes)
         return Attached(Paste(fitted.text, read.name, fitted.tokens, note), notes)
 

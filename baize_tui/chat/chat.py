@@ -44,6 +44,7 @@ from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.protocol import LoadedModel
 from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Settings
+from baize_tui.shared_texts import NAMED
 from baize_tui.store.conversations import NEW_TITLE
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Attachment, Conversation
@@ -377,7 +378,7 @@ class Chat:
             try:
                 await self._engine.check_form(request)
             except EngineFailure as failure:
-                raise UnusableForm(f"{form.name}: {failure}") from failure
+                raise UnusableForm(tr(NAMED, name=form.name, why=failure)) from failure
         return prepared.warning
 
     def stop(self, conversation_id: str) -> bool:
@@ -517,7 +518,13 @@ class Chat:
         await self.save(_STOP_AT_EXIT_S)
         self._thread.close()
         if self.unsaved:
-            raise StoreError(f"{self.unsaved} answers could not be saved: {self.why_unsaved}")
+            raise StoreError(
+                tr(
+                    "{count} answers could not be saved: {why}",
+                    count=self.unsaved,
+                    why=self.why_unsaved,
+                )
+            )
 
     def rescue(self, limit_s: float) -> None:
         """Save the unfinished answers from another thread, while the event loop hangs.

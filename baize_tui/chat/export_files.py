@@ -16,7 +16,9 @@ from baize_shared.private_files import private_folder
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.exports.rendering import Format
 from baize_tui.chat.exports.words import file_name
+from baize_tui.shared_texts import file_error
 from baize_tui.store.records import Conversation, ConversationTree
+from baize_tui.translation import tr
 
 
 class ExportFailed(OneLineError):
@@ -27,7 +29,7 @@ class FileExists(ExportFailed):
     """A file would be replaced, and nobody asked for that."""
 
     def __init__(self, file: Path) -> None:
-        super().__init__(f"{file} exists already")
+        super().__init__(tr("{file} exists already", file=file))
 
 
 class Exported(Struct, frozen=True):
@@ -125,14 +127,16 @@ async def _export_one_each(
     force: bool,
 ) -> Exported:
     if exists(folder) and not is_folder(folder):
-        raise ExportFailed(f"{folder} is not a folder, which several conversations need")
+        raise ExportFailed(
+            tr("{folder} is not a folder, which several conversations need", folder=folder)
+        )
     targets = [folder / file_name(conversation, format.suffix) for conversation in chosen]
     for target in targets:
         check_replaces_nothing(target, force=force)
     try:
         private_folder(folder)
     except OSError as error:
-        raise ExportFailed(f"{folder}: {error.strerror}") from error
+        raise ExportFailed(file_error(folder, error)) from error
     left_out: Counter[str] = Counter()
     for conversation, target in zip(chosen, targets, strict=True):
         content, missing = await render(conversations, [conversation], format)
@@ -149,4 +153,4 @@ def _write(target: Path, content: bytes) -> None:
     try:
         write_atomically(target, content)
     except OSError as error:
-        raise ExportFailed(f"{target}: {error.strerror}") from error
+        raise ExportFailed(file_error(target, error)) from error

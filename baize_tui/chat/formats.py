@@ -17,6 +17,7 @@ from baize_tui.catalog.shipped import shipped_models
 from baize_tui.engine.protocol import LoadedModel, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
+from baize_tui.translation import msg, tr
 
 OWN_TEMPLATE = "template"
 """Name of the format that uses the chat template in the GGUF file."""
@@ -58,6 +59,9 @@ def formats() -> dict[str, PromptFormat]:
     return by_name
 
 
+NO_SUCH_FORMAT = msg("no prompt format is called {name}; known: {known}")
+
+
 def format_named(name: str) -> PromptFormat:
     """The format ``name``.
 
@@ -66,7 +70,7 @@ def format_named(name: str) -> PromptFormat:
     """
     known = formats()
     if name not in known:
-        raise UnknownFormat(f"no prompt format is called {name!r}; known: {', '.join(known)}")
+        raise UnknownFormat(tr(NO_SUCH_FORMAT, name=repr(name), known=", ".join(known)))
     return known[name]
 
 

@@ -12,11 +12,17 @@ from msgspec import Struct
 from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
 from baize_tui.engine.grammars.errors import UnusableForm
-from baize_tui.output_forms import CheckedForm, OutputForm, OutputKind
+from baize_tui.measures import list_text
+from baize_tui.output_forms import CUT_OFF, NOT_JSON, CheckedForm, OutputForm, OutputKind
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import msg, tr
 
 _LONGEST_SOURCE = 1 << 20
 """Characters of a schema or a grammar; llama.cpp would read a longer one for minutes."""
 _LONGEST_NAME = 40
+
+
+WARNING = msg("{name}: no grammar expresses {ignored}; the answer is checked for it")
 
 
 class PreparedForm(Struct, frozen=True):
@@ -32,10 +38,7 @@ class PreparedForm(Struct, frozen=True):
         """One line about ``ignored``; empty if the grammar expresses everything."""
         if not self.ignored:
             return ""
-        return (
-            f"{self.form.name}: no grammar expresses {', '.join(self.ignored)}; the answer is "
-            "checked for it"
-        )
+        return tr(WARNING, name=self.form.name, ignored=list_text(self.ignored))
 
 
 def form_from_file(kind: OutputKind, file: Path) -> OutputForm:
@@ -51,11 +54,11 @@ def form_from_file(kind: OutputKind, file: Path) -> OutputForm:
             raw = opened.read(_LONGEST_SOURCE + 1)
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UnusableForm(f"{file}: {why}") from error
+        raise UnusableForm(tr(NAMED, name=file, why=tr_shared(why))) from error
     try:
         source = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UnusableForm(f"{file}: not UTF-8 text") from error
+        raise UnusableForm(tr("{file}: not UTF-8 text", file=file)) from error
     return OutputForm(kind, source, clean_line(file.name, _LONGEST_NAME))
 
 
@@ -90,7 +93,9 @@ def prepare_form(form: OutputForm) -> PreparedForm:
     """
     # Imported when used: the parsers and the converter are not needed to chat.
     if len(form.source) > _LONGEST_SOURCE:
-        raise UnusableForm(f"{form.name}: it has more than {_LONGEST_SOURCE} characters")
+        raise UnusableForm(
+            tr("{name}: it has more than {count} characters", name=form.name, count=_LONGEST_SOURCE)
+        )
     try:
         match form.kind:
             case "json":
@@ -109,15 +114,15 @@ def prepare_form(form: OutputForm) -> PreparedForm:
                 return PreparedForm(form, regex_grammar(form.source))
             case "grammar":
                 if not form.source.strip():
-                    raise UnusableForm("the grammar is empty")
+                    raise UnusableForm(tr("the grammar is empty"))
                 return PreparedForm(form, form.source)
     except UnusableForm as error:
-        raise UnusableForm(f"{form.name}: {error}") from error
+        raise UnusableForm(tr(NAMED, name=form.name, why=error)) from error
 
 
 def check_answer(form: OutputForm, text: str, *, complete: bool) -> CheckedForm:
     """Whether the answer ``text`` has ``form``; ``complete`` says whether the model ended it."""
-    problem = "" if complete else "it was cut off"
+    problem = "" if complete else CUT_OFF
     if form.is_json:
         problem = _json_problem(form, text) or problem
     # The engine chose no token that a regular expression or a grammar forbids.
@@ -130,7 +135,7 @@ def _json_problem(form: OutputForm, text: str) -> str:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        return clean_line(f"not JSON: {error}")
+        return clean_line(NOT_JSON.format(why=error))
     if form.kind == "json":
         return ""
     from fastjsonschema import JsonSchemaValueException
@@ -164,9 +169,9 @@ def _compile_schema(source: str) -> Callable[[Any], Any]:
         *(JsonSchemaDefinitionException, re.error, AttributeError, LookupError),
         *(TypeError, ValueError, RecursionError),
     ) as error:
-        raise UnusableForm(f"the schema cannot be used: {error}") from error
+        raise UnusableForm(tr("the schema cannot be used: {why}", why=error)) from error
     return check
 
 
 def _refuse_reference(uri: str) -> Any:
-    raise UnusableForm(f"the schema refers to another file: {uri}")
+    raise UnusableForm(tr("the schema refers to another file: {address}", address=uri))

@@ -19,6 +19,7 @@ from baize_tui.chat.imports.parsed import ImportedConversation
 from baize_tui.chat.imports.problems import ImportFailed
 from baize_tui.chat.imports.recognition import InvalidRecord, RecognizedFile, recognize
 from baize_tui.measures import count_text, counts_text
+from baize_tui.shared_texts import NAMED
 from baize_tui.store.records import ConversationTree
 from baize_tui.translation import msg, tr
 
@@ -60,13 +61,15 @@ WITH_MORE = msg(
     "{count} of them with more messages in the file: 'sessions import --copies' adds them as new "
     "conversations"
 )
+ONLY_INVALID = msg("{file}: conversation {place}: {why}")
+ALL_INVALID = msg("{file}: conversation {place}: {why} (and {count} more)")
 LEFT_OUT = msg("left out conversation {place}: {why}")
 
 
 def summary_lines(summary: ImportSummary) -> Iterator[str]:
     """What an import has done, in sentences."""
     count = count_text(len(summary.imported), "conversation")
-    yield tr("imported {count} from {format}", count=count, format=summary.format)
+    yield tr("imported {count} from {format}", count=count, format=tr(summary.format))
     if summary.present:
         present = count_text(summary.present, "conversation")
         here = HERE_OR_DELETED if summary.in_trash else HERE
@@ -113,8 +116,15 @@ async def import_file(
     summary = adding.summary
     if summary.invalid and not summary.imported and not summary.present:
         first = summary.invalid[0]
-        more = f" (and {len(summary.invalid) - 1} more)" if len(summary.invalid) > 1 else ""
-        raise ImportFailed(f"{path}: conversation {first.place}: {first.problem}{more}")
+        raise ImportFailed(
+            tr(
+                ONLY_INVALID if len(summary.invalid) == 1 else ALL_INVALID,
+                file=path,
+                place=first.place,
+                why=first.problem,
+                count=len(summary.invalid) - 1,
+            )
+        )
     return summary
 
 
@@ -122,8 +132,9 @@ def _recognize(path: Path, format: ImportFormat | None) -> list[RecognizedFile]:
     try:
         return [recognize(content, format) for content in read_documents(path)]
     except ImportFailed as error:
-        prefix = "" if str(error).startswith(clean_line(str(path), 10**6)) else f"{path}: "
-        raise ImportFailed(f"{prefix}{error}") from error
+        if str(error).startswith(clean_line(str(path), 10**6)):
+            raise
+        raise ImportFailed(tr(NAMED, name=path, why=error)) from error
 
 
 def _conversations(

@@ -13,6 +13,7 @@ from typing import ParamSpec, Self, TypeVar
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreError
 from baize_tui.store.records import AnswerContent
+from baize_tui.translation import tr
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -54,7 +55,7 @@ class StoreThread:
             StoreError: the file cannot be read or written.
         """
         if self.closed:
-            raise StoreError("the client is ending")
+            raise StoreError(tr("the client is ending"))
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, functools.partial(work, *args, **named))
 

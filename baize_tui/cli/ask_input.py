@@ -14,7 +14,7 @@ from baize_tui.cli.ask_files import AskedFiles, find_asked_files
 from baize_tui.cli.failures import CommandError
 from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
-from baize_tui.shared_texts import tr_shared
+from baize_tui.shared_texts import NAMED, tr_shared
 from baize_tui.translation import tr
 
 _STDIN = "-"
@@ -66,7 +66,9 @@ def parse_adapters(arguments: Sequence[str], paths: Paths) -> dict[str, float]:
         try:
             name, scale = parse_named_number(argument)
         except ValueError as error:
-            raise CommandError(f"--adapter {argument}: {tr_shared(error)}") from None
+            raise CommandError(
+                tr(NAMED, name=f"--adapter {argument}", why=tr_shared(error))
+            ) from None
         adapter = find_adapter(name, paths)
         # An adapter that was trained over another one needs that one too.
         for underlying, its_scale in with_underlying(adapter, paths).items():

@@ -156,7 +156,7 @@ class AnswerPrinter:
                 tr(
                     "the answer does not have the form {form}: {why}",
                     form=form.name,
-                    why=form.problem,
+                    why=form.problem_text,
                 )
             )
         return INTERRUPTED if finished.reason == "cancelled" else DONE

@@ -24,6 +24,7 @@ from baize_tui.cli.failures import CommandError
 from baize_tui.cli.log_excerpts import safe_lines
 from baize_tui.setting_fields import setting_fields
 from baize_tui.settings import Settings
+from baize_tui.shared_texts import file_error
 from baize_tui.translation import tr
 
 DISTRIBUTION = "baize-tui"
@@ -55,7 +56,7 @@ def write_bug_report(file: Path, report: dict[str, Any], settings: Settings, log
     try:
         write_atomically(file, text.encode("utf-8", "backslashreplace"))
     except OSError as error:
-        raise CommandError(f"{file}: {error.strerror}") from error
+        raise CommandError(file_error(file, error)) from error
 
 
 def bug_report(

@@ -18,6 +18,7 @@ from baize_tui.catalog.fit import this_machine
 from baize_tui.catalog.recipes import CatalogModel
 from baize_tui.cli.engine_trial import EngineTrial, TrialAnswer
 from baize_tui.engine.attention import TrialResult
+from baize_tui.engine.client.failures import death_text
 from baize_tui.engine.profile_cache import WorkingProfile
 from baize_tui.engine.profiles import FULL, profile_named
 from baize_tui.engine.protocol import Diagnosis
@@ -168,7 +169,7 @@ def _profile_text(remembered: WorkingProfile | None) -> str:
         "{profile}: without {without}, since {why}",
         profile=remembered.profile,
         without=without,
-        why=remembered.why,
+        why=death_text(remembered.why),
     )
 
 

@@ -24,6 +24,7 @@ from baize_tui.cli.output import tell
 from baize_tui.engine.protocol import GgufHeader
 from baize_tui.paths import project_paths
 from baize_tui.settings import Settings, load_settings, merge_sampling
+from baize_tui.shared_texts import NAMED, file_error
 from baize_tui.translation import msg, tr
 
 T = TypeVar("T")
@@ -61,7 +62,7 @@ def write_modelfile(name: str, options: ModelfileOptions) -> None:
     try:
         text = modelfile.text()
     except ValueError as error:
-        raise CommandError(f"{model.name}: {error}") from error
+        raise CommandError(tr(NAMED, name=model.name, why=error)) from error
     if modelfile.template is None:
         tell(tr("the TEMPLATE is left to Ollama, which takes the chat template in the file"))
     if options.output is None:
@@ -70,7 +71,7 @@ def write_modelfile(name: str, options: ModelfileOptions) -> None:
     try:
         write_atomically(options.output, text.encode())
     except OSError as error:
-        raise CommandError(f"{options.output}: {error.strerror}") from error
+        raise CommandError(file_error(options.output, error)) from error
     tell(tr("{file} is written; next: ollama create NAME -f {file}", file=options.output))
 
 

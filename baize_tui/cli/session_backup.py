@@ -16,6 +16,7 @@ from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
 from baize_tui.measures import count_text, list_text
 from baize_tui.paths import project_paths
+from baize_tui.shared_texts import file_error
 from baize_tui.translation import msg, tr
 
 HERE = msg("{count} here already: unchanged")
@@ -48,7 +49,7 @@ def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
     try:
         size, count = with_conversations(back_up)
     except OSError as error:
-        raise CommandError(f"{target}: {error.strerror}") from error
+        raise CommandError(file_error(target, error)) from error
     if json:
         print_json({"file": str(target), "bytes": size, "conversations": count})
     else:

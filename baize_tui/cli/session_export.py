@@ -27,6 +27,7 @@ from baize_tui.cli.failures import CommandError, offering_force
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
 from baize_tui.measures import count_text, counts_text
+from baize_tui.shared_texts import file_error
 from baize_tui.store.records import Conversation, Message
 from baize_tui.translation import msg, tr
 
@@ -177,7 +178,7 @@ def _export_training_data(options: ExportOptions, kind: TrainingKind) -> None:
     try:
         write_atomically(options.output, b"".join(lines))
     except OSError as error:
-        raise CommandError(f"{options.output}: {error.strerror}") from error
+        raise CommandError(file_error(options.output, error)) from error
     if options.json:
         print_json(summary)
         return

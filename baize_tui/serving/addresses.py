@@ -7,6 +7,8 @@ import ipaddress
 import socket
 
 from baize_tui.serving.errors import AddressInUse
+from baize_tui.shared_texts import file_error, tr_shared
+from baize_tui.translation import msg, tr
 
 THIS_COMPUTER = "127.0.0.1"
 
@@ -19,6 +21,10 @@ def is_this_computer(host: str) -> bool:
         return False
 
 
+PORT_IN_USE = msg("port {port} is in use by another program: choose another one with --port")
+NOT_HERE = msg("{host} is not an address of this computer: give a number such as {example}")
+
+
 def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; ``port`` 0 takes a free one.
 
@@ -29,7 +35,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         listener = socket.socket(family, socket.SOCK_STREAM)
     except OSError as error:
-        raise AddressInUse(f"{host}: {error.strerror}") from error
+        raise AddressInUse(file_error(host, error)) from error
     try:
         # A port that an earlier server has just left is free.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -43,12 +49,12 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _why(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use by another program: choose another one with --port"
+        return tr(PORT_IN_USE, port=port)
     if error.errno == errno.EACCES:
-        return f"port {port} is for the system: choose one above 1023 with --port"
+        return tr("port {port} is for the system: choose one above 1023 with --port", port=port)
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is not an address of this computer: give a number such as {THIS_COMPUTER}"
-    return f"{host}, port {port}: {error.strerror}"
+        return tr(NOT_HERE, host=host, example=THIS_COMPUTER)
+    return tr("{host}, port {port}: {why}", host=host, port=port, why=tr_shared(error.strerror))
 
 
 def url_of(host: str, port: int) -> str:

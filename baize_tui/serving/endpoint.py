@@ -20,9 +20,11 @@ from baize_tui.engine.profiles import environment_for, profile_named
 from baize_tui.serving.addresses import url_of
 from baize_tui.serving.errors import EndpointFailed
 from baize_tui.serving.order import READY, Program, ServeOrder
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import msg, tr
 
 LLAMA_SERVER: Final = "llama-server"
-MISSING = (
+MISSING = msg(
     "no server is installed: pip install 'baize-tui[serve]' brings llama-cpp-python's, or install "
     "llama-server"
 )
@@ -43,8 +45,8 @@ def choose_program(wanted: Program | None) -> tuple[Program, str]:
     if wanted != "llama-cpp-python" and path is not None:
         return LLAMA_SERVER, path
     if wanted == LLAMA_SERVER:
-        raise EndpointFailed("llama-server is not on the PATH")
-    raise EndpointFailed(MISSING)
+        raise EndpointFailed(tr("llama-server is not on the PATH"))
+    raise EndpointFailed(tr(MISSING))
 
 
 class Endpoint:
@@ -86,7 +88,8 @@ class Endpoint:
                 },
             )
         except OSError as error:
-            raise EndpointFailed(f"the server cannot be started: {error.strerror}") from error
+            why = tr_shared(error.strerror)
+            raise EndpointFailed(tr("the server cannot be started: {why}", why=why)) from error
         finally:
             os.close(descriptor)
             listener.close()
@@ -128,8 +131,8 @@ class Endpoint:
 
     def _end(self) -> EndpointFailed:
         code = self._process.wait()
-        how = f"exit code {code}" if code >= 0 else signal.Signals(-code).name
-        return EndpointFailed(f"the server has ended ({how}); see {self._log}")
+        how = tr("exit code {code}", code=code) if code >= 0 else signal.Signals(-code).name
+        return EndpointFailed(tr("the server has ended ({how}); see {log}", how=how, log=self._log))
 
     def close(self) -> None:
         """End the process."""

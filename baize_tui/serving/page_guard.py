@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from baize_tui.translation import tr
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 HEADERS = {
@@ -53,7 +55,7 @@ class PageGuard:
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self.is_allowed(request):
             # The same answer for everything: it tells nobody how close they came.
-            raise web.HTTPNotFound(text="Not found. Open the whole address that was printed.")
+            raise web.HTTPNotFound(text=tr("Not found. Open the whole address that was printed."))
         return await handler(request)
 
     async def add_headers(self, _request: web.Request, response: web.StreamResponse) -> None:

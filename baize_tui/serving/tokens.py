@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from baize_tui.serving.errors import TokenError
+from baize_tui.translation import tr
 
 TOKEN_VARIABLE = "BAIZE_SERVE_TOKEN"
 SHORTEST = 16
@@ -41,16 +42,24 @@ def _read_private(file: Path) -> str:
     with os.fdopen(descriptor, "rb") as opened:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
-            raise TokenError(f"{file} is not a regular file")
+            raise TokenError(tr("{file} is not a regular file", file=file))
         if stat.S_IMODE(mode) & 0o077:
-            raise TokenError(f"others can read the token in {file}: chmod 600 {file}")
+            raise TokenError(tr("others can read the token in {file}: chmod 600 {file}", file=file))
         return opened.read(_LONGEST + 1).decode("utf-8", "replace")
 
 
 def _checked(text: str, where: str) -> str:
     token = text.strip()
     if not SHORTEST <= len(token) <= _LONGEST:
-        raise TokenError(f"the token in {where} must have {SHORTEST} characters or more")
+        raise TokenError(
+            tr(
+                "the token in {place} must have {count} characters or more",
+                place=where,
+                count=SHORTEST,
+            )
+        )
     if not _TOKEN.fullmatch(token):
-        raise TokenError(f"the token in {where} must be letters, digits and signs in one line")
+        raise TokenError(
+            tr("the token in {place} must be letters, digits and signs in one line", place=where)
+        )
     return token

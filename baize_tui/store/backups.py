@@ -20,8 +20,10 @@ from pathlib import Path
 from msgspec import Struct
 
 from baize_shared.atomic_files import replace_when_complete
+from baize_tui.shared_texts import NAMED, file_error
 from baize_tui.store.database import Database
 from baize_tui.store.errors import StoreError
+from baize_tui.translation import msg, tr
 
 _SOURCES = {
     "conversation": "JOIN chosen ON chosen.old = row.id",
@@ -94,8 +96,11 @@ def back_up(database: Database, target: Path) -> int:
             copy.execute("PRAGMA journal_mode = DELETE")
             (state,) = copy.execute("PRAGMA quick_check(1)").fetchone()
             if state != "ok":
-                raise StoreError(f"the conversations file is damaged: {state}")
+                raise StoreError(tr("the conversations file is damaged: {why}", why=state))
         return partial.stat().st_size
+
+
+UNUSABLE = msg("{file} is not a usable backup: {why}")
 
 
 def restore(database: Database, backup: Path, *, copies: bool = False) -> Restored:
@@ -114,7 +119,7 @@ def restore(database: Database, backup: Path, *, copies: bool = False) -> Restor
         ):
             return _restore_attached(connection, copies)
     except UnicodeDecodeError as error:  # SQLite repeats damaged bytes in its messages
-        raise StoreError(f"{backup} is not a usable backup: it is damaged") from error
+        raise StoreError(tr(UNUSABLE, file=backup, why=tr("it is damaged"))) from error
 
 
 @contextlib.contextmanager
@@ -125,23 +130,26 @@ def _opened(backup: Path) -> Iterator[Path]:
         is_file = stat.S_ISREG(backup.stat().st_mode)
         is_database = is_file and _begins_as_database(backup)
     except OSError as error:
-        raise StoreError(f"{backup}: {error.strerror}") from error
+        raise StoreError(file_error(backup, error)) from error
     if not is_database:
-        raise StoreError(f"{backup} is not a backup: not an SQLite file")
+        raise StoreError(tr("{file} is not a backup: not an SQLite file", file=backup))
     with tempfile.TemporaryDirectory(prefix="baize-") as folder:
         copy = Path(folder) / "backup.db"
         try:
             _copy(backup, copy)
             _check(copy)
         except sqlite3.Error as error:
-            raise StoreError(f"{backup} is not a usable backup: {error}") from error
+            raise StoreError(tr(UNUSABLE, file=backup, why=error)) from error
         try:
             database = Database(copy)
         except StoreError as error:
-            raise StoreError(f"{backup}: {str(error).replace(str(copy), 'it')}") from error
+            why = str(error).replace(str(copy), tr("it"))
+            raise StoreError(tr(NAMED, name=backup, why=why)) from error
         database.close()
         if database.damaged_file is not None:
-            raise StoreError(f"{backup} is not a backup of conversations, or it is damaged")
+            raise StoreError(
+                tr("{file} is not a backup of conversations, or it is damaged", file=backup)
+            )
         yield copy
 
 
@@ -166,13 +174,13 @@ def _check(copy: Path) -> None:
         connection.execute("PRAGMA trusted_schema = OFF")
         (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if state != "ok":
-            raise sqlite3.DatabaseError(f"it is damaged ({state})")
+            raise sqlite3.DatabaseError(tr("it is damaged ({why})", why=state))
         tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         if not {"conversation", "message"} <= {name for (name,) in tables}:
-            raise sqlite3.DatabaseError("it has no conversations")
+            raise sqlite3.DatabaseError(tr("it has no conversations"))
         others = connection.execute("SELECT name FROM sqlite_master WHERE type = 'view'")
         if others.fetchone() is not None:
-            raise sqlite3.DatabaseError("it has views, which no backup has")
+            raise sqlite3.DatabaseError(tr("it has views, which no backup has"))
 
 
 def _restore_attached(connection: sqlite3.Connection, copies: bool) -> Restored:

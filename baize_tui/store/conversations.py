@@ -42,6 +42,7 @@ from baize_tui.store.search_index import SearchIndex
 from baize_tui.store.trees import TreeStore
 from baize_tui.store.unsent import UnsentStore
 from baize_tui.store.visible import visible_messages, without_deleted
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.store.search import Searcher
@@ -61,6 +62,7 @@ ORDER BY message.id DESC LIMIT ?
 """
 _LAST = 1 << 62
 """Above the number of any message."""
+AMBIGUOUS = msg("more than one conversation begins with {id}; give more of the id")
 _ConversationColumn = Literal["deleted_at", "leaf_id"]
 _MessageColumn = Literal["mark", "pinned", "summary", "name"]
 
@@ -172,11 +174,9 @@ class Store:
             r"SELECT * FROM conversation WHERE id LIKE ? ESCAPE '\' LIMIT 2", f"{pattern}%"
         )
         if not rows or not conversation_id:
-            raise UnknownConversation(f"no conversation has the id {clean_line(conversation_id)!r}")
+            raise UnknownConversation.with_id(clean_line(conversation_id))
         if len(rows) > 1:
-            raise UnknownConversation(
-                f"more than one conversation begins with {conversation_id!r}; give more of the id"
-            )
+            raise UnknownConversation(tr(AMBIGUOUS, id=repr(conversation_id)))
         return read_conversation(rows[0])
 
     def rename(self, conversation_id: str, title: str, source: TitleSource = "person") -> None:
@@ -188,7 +188,7 @@ class Store:
                 (title or NEW_TITLE, source if title else "none", conversation_id),
             ).rowcount
         if not changed:
-            raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
+            raise UnknownConversation.with_id(conversation_id)
 
     def set_automatic_title(self, conversation_id: str, title: str, source: TitleSource) -> bool:
         """Set a title that nobody asked for; False if there is one from ``source`` already, or
@@ -256,7 +256,7 @@ class Store:
                 (clean_text(summary) or None, message_id),
             )
         if not changed:
-            raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
+            raise UnknownConversation.with_id(conversation_id)
 
     def set_leaf(self, conversation_id: str, message_id: int) -> None:
         """Show the branch that ends in ``message_id``."""
@@ -270,7 +270,7 @@ class Store:
                 f"UPDATE conversation SET {column} = ? WHERE id = ?", (value, conversation_id)
             ).rowcount
         if not changed:
-            raise UnknownConversation(f"no conversation has the id {conversation_id!r}")
+            raise UnknownConversation.with_id(conversation_id)
 
     def questions(self, limit: int = 200) -> list[DraftParts]:
         """At least ``limit`` of the messages that the person wrote in all conversations, if there
@@ -326,7 +326,7 @@ class Store:
         """
         rows = self.database.rows("SELECT * FROM message WHERE id = ?", message_id)
         if not rows:
-            raise UnknownMessage(f"no message has the number {message_id}")
+            raise UnknownMessage(tr("no message has the number {number}", number=message_id))
         return read_message(rows[0])
 
     def add_message(

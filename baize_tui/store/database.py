@@ -19,10 +19,12 @@ from functools import partial
 from pathlib import Path
 
 from baize_shared.private_files import private_folder
+from baize_tui.shared_texts import NAMED, file_error, tr_shared
 from baize_tui.store.clients import ClientLock
 from baize_tui.store.errors import StoreError, StoreFull, StoreReadOnly
 from baize_tui.store.migrations import VERSION, migrate
 from baize_tui.store.read_only import copy_to_memory
+from baize_tui.translation import msg, tr
 
 _BUSY_S = 5.0
 """How long to wait while another client writes."""
@@ -36,6 +38,12 @@ _REQUIRED_COLUMNS = {"conversation": {"id", "updated_at"}, "message": {"id"}}
 
 class _NotOurSchema(Exception):
     """The tables are not those of this program."""
+
+
+NEWER = msg(
+    "{file} was written by a newer baize-tui (schema {version}; this version reads up to {known}). "
+    "Update baize-tui; the file was not changed"
+)
 
 
 class Database:
@@ -158,9 +166,9 @@ class Database:
             memory.execute("PRAGMA query_only = ON")
             return memory
         except _NotOurSchema as error:
-            raise StoreError(f"{file}: another program's file") from error
+            raise StoreError(tr("{file}: another program's file", file=file)) from error
         except OSError as error:
-            raise StoreError(f"{error.filename or file}: {error.strerror}") from error
+            raise StoreError(file_error(error.filename or file, error)) from error
         except sqlite3.Error as error:
             raise self.translate(error) from error
 
@@ -175,7 +183,10 @@ class Database:
                     part.rename(f"{self.damaged_file}{suffix}")
             return self._connect()
         except OSError as error:
-            raise StoreError(f"{file} is damaged and cannot be moved: {error.strerror}") from error
+            why = tr_shared(error.strerror)
+            raise StoreError(
+                tr("{file} is damaged and cannot be moved: {why}", file=file, why=why)
+            ) from error
         except sqlite3.Error as error:
             raise self.translate(error) from error
 
@@ -212,10 +223,7 @@ class Database:
     def _check_version(self, connection: sqlite3.Connection) -> None:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
-            raise StoreError(
-                f"{self.file} was written by a newer baize-tui (schema {version}; this version "
-                f"reads up to {VERSION}). Update baize-tui; the file was not changed"
-            )
+            raise StoreError(tr(NEWER, file=self.file, version=version, known=VERSION))
         if version == 0:  # a new file
             return
         for table, required in _REQUIRED_COLUMNS.items():
@@ -309,7 +317,7 @@ class Database:
                 with contextlib.closing(sqlite3.connect(target)) as copy:
                     self._connection.backup(copy)
             except sqlite3.Error as error:
-                raise StoreError(f"{target}: {error}") from error
+                raise StoreError(tr(NAMED, name=target, why=error)) from error
 
     @contextlib.contextmanager
     def attached(self, file: Path, name: str) -> Iterator[None]:
@@ -331,19 +339,23 @@ class Database:
     def translate(self, error: sqlite3.Error | UnicodeEncodeError) -> StoreError:
         """``error`` as a kind of ``StoreError`` that names the file."""
         if isinstance(error, UnicodeEncodeError):  # a lone surrogate, as in a name that is no UTF-8
-            return StoreError(f"{error.object!r} is not a valid text")
+            return StoreError(tr("{text} is not a valid text", text=repr(error.object)))
         if _is_busy(error):
-            return StoreError(f"{self.file}: another program is writing to it; try again")
+            return StoreError(
+                tr("{file}: another program is writing to it; try again", file=self.file)
+            )
         code = getattr(error, "sqlite_errorcode", None)
         if code is not None and (
             code & 0xFF == sqlite3.SQLITE_FULL
             # SQLite reports an I/O error when the disk is too full for its shared memory file.
             or (code & 0xFF == sqlite3.SQLITE_IOERR and self._disk_is_full())
         ):
-            return StoreFull(f"{self.file}: no space left on the disk")
+            return StoreFull(tr("{file}: no space left on the disk", file=self.file))
         if code is not None and code & 0xFF in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN):
-            return StoreReadOnly(f"{self.file}: no permission to write ({error})")
-        return StoreError(f"{self.file}: {error}")
+            return StoreReadOnly(
+                tr("{file}: no permission to write ({why})", file=self.file, why=error)
+            )
+        return StoreError(tr(NAMED, name=self.file, why=error))
 
     def _disk_is_full(self) -> bool:
         if self.file is None:
@@ -377,7 +389,7 @@ def _translate_os_error(error: OSError, file: Path) -> StoreError:
         kind = StoreFull
     elif error.errno in _READ_ONLY_ERRORS:
         kind = StoreReadOnly
-    return kind(f"{error.filename or file}: {error.strerror}")
+    return kind(file_error(error.filename or file, error))
 
 
 def _is_busy(error: sqlite3.Error) -> bool:

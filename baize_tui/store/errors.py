@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from baize_shared.one_line_error import OneLineError
+from baize_tui.translation import tr
 
 
 class StoreError(OneLineError):
@@ -19,6 +22,11 @@ class StoreReadOnly(StoreError):
 
 class UnknownConversation(StoreError):
     """No conversation, or more than one, has this id."""
+
+    @classmethod
+    def with_id(cls, conversation_id: str) -> Self:
+        """No conversation has ``conversation_id``."""
+        return cls(tr("no conversation has the id {id}", id=repr(conversation_id)))
 
 
 class UnknownMessage(StoreError):

@@ -40,7 +40,7 @@ class Organizer:
                 "SELECT tags FROM conversation WHERE id = ?", (conversation_id,)
             ).fetchone()
             if row is None:
-                raise _unknown(conversation_id)
+                raise UnknownConversation.with_id(conversation_id)
             tags = [
                 tag for tag in clean_tags([*read_tags(row[0]), *add]) if tag_key(tag) not in removed
             ]
@@ -64,7 +64,7 @@ class Organizer:
                 f"UPDATE conversation SET {column} = ? WHERE id = ?", (value, conversation_id)
             ).rowcount
         if not changed:
-            raise _unknown(conversation_id)
+            raise UnknownConversation.with_id(conversation_id)
 
     # --- removing -------------------------------------------------------------------------------
 
@@ -96,7 +96,3 @@ class Organizer:
             connection.execute(f"DELETE FROM message WHERE conversation_id {_CHOSEN}", chosen)
             connection.execute(f"DELETE FROM conversation WHERE id {_CHOSEN}", chosen)
         return found
-
-
-def _unknown(conversation_id: str) -> UnknownConversation:
-    return UnknownConversation(f"no conversation has the id {conversation_id!r}")

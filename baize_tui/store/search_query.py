@@ -14,10 +14,13 @@ from baize_shared.sanitizer import clean_line, clean_text
 from baize_tui.store.records import Mark, Place
 from baize_tui.store.tags import clean_tag, tag_key
 from baize_tui.store.words import Term
+from baize_tui.translation import msg, tr
 
 T = TypeVar("T")
 
 PLACES: tuple[Place, ...] = get_args(Place)
+NONE_OF = msg("{filter} is none of {known}")
+NO_DATE = msg("{name}:{value} is no date, such as {name}:2026, {name}:2026-01 or {name}:2026-01-31")
 _PART = re.compile(
     r"""
     (?P<empty>model|domain|tag|after|before|in|is):(?=\s|$)
@@ -113,26 +116,27 @@ def _places(value: str) -> list[Place]:
     names = [name for name in value.lower().split(",") if name]
     places = [place for place in PLACES if place in names]
     if not names or len(places) != len(set(names)):
-        raise InvalidQuery(f"in:{_quoted(value)} is none of in:{', in:'.join(PLACES)}")
+        known = ", ".join(f"in:{place}" for place in PLACES)
+        raise InvalidQuery(tr(NONE_OF, filter=f"in:{_quoted(value)}", known=known))
     return places
 
 
 def _model(value: str) -> Term:
     term = Term.of(value, prefix=True)
     if term is None:
-        raise InvalidQuery("model: needs a part of a model's name, such as model:baize")
+        raise InvalidQuery(tr("model: needs a part of a model's name, such as model:baize"))
     return term
 
 
 def _domain(value: str) -> str:
     if not value.strip():
-        raise InvalidQuery("domain: needs a field, such as domain:healthcare")
+        raise InvalidQuery(tr("domain: needs a field, such as domain:healthcare"))
     return value.strip().casefold()
 
 
 def _tag(value: str) -> str:
     if not (tag := clean_tag(value)):
-        raise InvalidQuery("tag: needs a tag of a conversation, such as tag:work")
+        raise InvalidQuery(tr("tag: needs a tag of a conversation, such as tag:work"))
     return tag_key(tag)
 
 
@@ -144,7 +148,8 @@ def _kind(value: str) -> Mark | None:
         if value.lower() == mark:
             chosen: Mark = mark
             return chosen
-    raise InvalidQuery(f"is:{_quoted(value)} is none of is:good, is:bad, is:archived")
+    known = "is:good, is:bad, is:archived"
+    raise InvalidQuery(tr(NONE_OF, filter=f"is:{_quoted(value)}", known=known))
 
 
 def _time(name: str, value: str) -> float:
@@ -156,10 +161,7 @@ def _time(name: str, value: str) -> float:
         year, month, day = (int(number or 1) for number in match.groups())
         return datetime.datetime(year, month, day).timestamp()
     except (ValueError, OverflowError, OSError) as error:
-        raise InvalidQuery(
-            f"{name}:{_quoted(value)} is no date, such as {name}:2026, {name}:2026-01 or "
-            f"{name}:2026-01-31"
-        ) from error
+        raise InvalidQuery(tr(NO_DATE, name=name, value=_quoted(value))) from error
 
 
 def _quoted(value: str) -> str:

@@ -47,7 +47,7 @@ class Personas:
         """Give the open conversation the persona ``name``; without one, ask which."""
         from baize_tui.app.screens.described_picker import DescribedPicker
         from baize_tui.app.screens.picker import Choice
-        from baize_tui.catalog.personas import known_personas
+        from baize_tui.catalog.personas import NO_SUCH_PERSONA, known_personas
 
         paths = self._surface.state.paths
         known = await asyncio.to_thread(known_personas, paths)
@@ -64,7 +64,7 @@ class Personas:
             await self._use("", None)
             return
         try:
-            persona = known.find(name, "persona")
+            persona = known.find(name, NO_SUCH_PERSONA)
         except CatalogError as error:
             self._surface.status.show(str(error), "problem")
         else:
@@ -97,7 +97,7 @@ class Personas:
         """Put the prompt ``name`` in front of the draft; without one, ask which."""
         from baize_tui.app.screens.described_picker import DescribedPicker
         from baize_tui.app.screens.picker import Choice
-        from baize_tui.catalog.prompt_snippets import known_snippets
+        from baize_tui.catalog.prompt_snippets import NO_SUCH_PROMPT, known_snippets
 
         paths = self._surface.state.paths
         known = await asyncio.to_thread(known_snippets, paths)
@@ -114,7 +114,7 @@ class Personas:
                 return
             name = chosen
         try:
-            snippet = known.find(name, "prompt")
+            snippet = known.find(name, NO_SUCH_PROMPT)
         except CatalogError as error:
             self._surface.status.show(str(error), "problem")
         else:

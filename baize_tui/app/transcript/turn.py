@@ -242,7 +242,7 @@ class Turn(Entry, eq=False, kw_only=True):
             if message.form is not None:
                 parts.append(tr(ANSWER_AS, form=form_text(message.form)))
             if (made := message.made) is not None and made.form is not None and made.form.problem:
-                parts.append(f"✗ {form_text(made.form)}: {made.form.problem}")
+                parts.append(f"✗ {form_text(made.form)}: {made.form.problem_text}")
         return join_parts(parts)
 
     def _below(self, width: int, look: Look) -> list[Line]:

@@ -7,11 +7,13 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.chat.attachments.errors import AttachmentFailed
 from baize_tui.chat.attachments.finding import find_files
 from baize_tui.chat.attachments.reading import FileText, read_file
+from baize_tui.measures import count_text
+from baize_tui.shared_texts import NAMED
+from baize_tui.translation import msg, tr
 
 CUT = "[cut here: {left_out} of {total} characters are left out]"
 _LEAST_TOKENS = 16
@@ -35,8 +37,12 @@ class ReadFiles(Struct, frozen=True):
         """One line about a file that looks like a secret; empty if none does."""
         for file in self.files:
             if file.secret:
-                return f"{file.name} looks like a secret ({file.secret})"
+                return tr("{name} looks like a secret ({why})", name=file.name, why=tr(file.secret))
         return ""
+
+
+CUT_NOTE = msg("cut: {left_out} of {total} characters are left out")
+NO_ROOM = msg("{name}: there is no room for it in the context")
 
 
 def read_files(path: str, folder: Path) -> ReadFiles:
@@ -59,12 +65,16 @@ def read_files(path: str, folder: Path) -> ReadFiles:
             skipped.append(str(error))
             continue
         if read.secret:
-            skipped.append(f"{read.name}: looks like a secret ({read.secret})")
+            why = tr("looks like a secret ({why})", why=tr(read.secret))
+            skipped.append(tr(NAMED, name=read.name, why=why))
         else:
             files.append(read)
     if not files:
-        raise AttachmentFailed(f"{path}: no file in it can be attached: {skipped[0]}")
-    name = f"{clean_line(path, 60)} ({count_text(len(files), 'file')})"
+        raise AttachmentFailed(
+            tr("{path}: no file in it can be attached: {why}", path=path, why=skipped[0])
+        )
+    count = count_text(len(files), "file")
+    name = tr("{folder} ({count})", folder=clean_line(path, 60), count=count)
     return ReadFiles(name, tuple(files), tuple(skipped))
 
 
@@ -83,14 +93,15 @@ async def fit_files(read: ReadFiles, room: int, count: CountTokens) -> FittedTex
         AttachmentFailed: there is no room for it.
     """
     if room < _LEAST_TOKENS:
-        raise AttachmentFailed(f"{read.name}: there is no room for it in the context")
+        raise AttachmentFailed(tr(NO_ROOM, name=read.name))
     several = len(read.files) > 1
     notes = [
         f"{file.name} {note}" if several else note for file in read.files for note in file.notes
     ]
     if read.skipped:
-        others = f" and {len(read.skipped) - 1} more" if len(read.skipped) > 1 else ""
-        notes.append(f"skipped {read.skipped[0]}{others}")
+        first, others = read.skipped[0], len(read.skipped) - 1
+        skipped = tr("skipped {first} and {count} more", first=first, count=others)
+        notes.append(skipped if others else tr("skipped {first}", first=first))
     total = sum(len(file.text) + file.left_out for file in read.files)
     kept = min(total, room * _LONGEST_TOKEN)
     while True:
@@ -100,9 +111,16 @@ async def fit_files(read: ReadFiles, room: int, count: CountTokens) -> FittedTex
             break
         kept = min(int(kept * room / tokens * 0.97), kept - 1)
         if kept <= 0:
-            raise AttachmentFailed(f"{read.name}: there is no room for it in the context")
+            raise AttachmentFailed(tr(NO_ROOM, name=read.name))
     if kept < total:
-        notes.append(f"cut: {_part(total - kept, total)} are left out")
+        left_out = f"{total - kept:,}"
+        notes.append(
+            tr(
+                "cut: {left_out} of {total} characters are left out",
+                left_out=left_out,
+                total=f"{total:,}",
+            )
+        )
     return FittedText(text, tokens, tuple(notes))
 
 
@@ -121,7 +139,3 @@ def _blocks(files: Sequence[FileText], kept: int, total: int) -> str:
         name = file.name.replace('"', "'")
         blocks.append(f'<file name="{name}">\n{text}\n</file>')
     return "\n".join(blocks)
-
-
-def _part(left_out: int, total: int) -> str:
-    return f"{left_out:,} of {total:,} characters"

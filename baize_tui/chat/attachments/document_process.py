@@ -20,6 +20,8 @@ from typing import BinaryIO, Literal
 import msgspec
 from msgspec import Struct
 
+from baize_tui.translation import msg
+
 DocumentKind = Literal["pdf", "docx"]
 _MOST_MEMORY = 700 * 1000 * 1000
 """Bytes that the process may allocate."""
@@ -28,7 +30,13 @@ _SECONDS_OF_A_PAGE = 3
 changes nothing."""
 _MOST_UNPACKED = 200 * 1000 * 1000
 """Bytes of an unpacked Word file."""
-_PASSWORD = "it is protected by a password"
+_PASSWORD = msg("it is protected by a password")
+_TOO_LARGE = msg("it is too large once it is unpacked")
+_MEMORY = msg("it takes too much memory")
+_PDF_UNREADABLE = msg("the PDF cannot be read: {why}")
+_WORD_UNREADABLE = msg("the Word file cannot be read: {why}")
+PROBLEMS = (_PASSWORD, _TOO_LARGE, _MEMORY, _PDF_UNREADABLE, _WORD_UNREADABLE)
+"""What the process says; it knows no language but English."""
 
 
 class Piece(Struct, frozen=True, omit_defaults=True):
@@ -52,11 +60,11 @@ def read_pieces(kind: DocumentKind, file: BinaryIO) -> Iterator[Piece]:
     except _Refused as error:
         yield Piece(problem=str(error))
     except MemoryError:
-        yield Piece(problem="it takes too much memory")
+        yield Piece(problem=_MEMORY)
     # What a damaged file makes a library stumble over can be anything; reading is all it does.
     except Exception as error:  # noqa: BLE001
-        name = "PDF" if kind == "pdf" else "Word file"
-        yield Piece(problem=f"the {name} cannot be read: {error}")
+        problem = _PDF_UNREADABLE if kind == "pdf" else _WORD_UNREADABLE
+        yield Piece(problem=problem.format(why=error))
 
 
 def _read_pdf(file: BinaryIO) -> Iterator[Piece]:
@@ -80,7 +88,7 @@ def _read_word(file: BinaryIO) -> Iterator[Piece]:
 
     with zipfile.ZipFile(file) as archive:
         if sum(entry.file_size for entry in archive.infolist()) > _MOST_UNPACKED:
-            raise _Refused("it is too large once it is unpacked")
+            raise _Refused(_TOO_LARGE)
     for text in _blocks(Document(file)):
         yield Piece(text)
     yield Piece(pages=1)

@@ -16,11 +16,13 @@ from collections.abc import Iterator
 import msgspec
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_tui.chat.attachments.document_process import DocumentKind, Piece
+from baize_tui.chat.attachments.document_process import PROBLEMS, DocumentKind, Piece
 from baize_tui.chat.attachments.errors import AttachmentFailed
 from baize_tui.chat.attachments.text_decoding import DecodedText
+from baize_tui.shared_texts import NAMED
+from baize_tui.translation import msg, tr, tr_foreign
 
-MISSING = "{name}: {kind} files need a library: pip install 'baize-tui[files]'"
+MISSING = msg("{name}: {kind} files need a library: pip install 'baize-tui[files]'")
 _LIBRARIES: dict[DocumentKind, str] = {"pdf": "pypdf", "docx": "docx"}
 _NAMES: dict[DocumentKind, str] = {"pdf": "PDF", "docx": "Word"}
 _MOST_SECONDS = 30.0
@@ -52,9 +54,11 @@ def pdf_text(raw: bytes, name: str) -> DecodedText:
     pages, total = _read("pdf", raw, name)
     text = "\n\n".join(page for page in pages if page)
     if not text:
-        raise AttachmentFailed(f"{name}: the PDF has no text; its pages are pictures")
+        raise AttachmentFailed(tr("{name}: the PDF has no text; its pages are pictures", name=name))
     if total is None:
-        return DecodedText(text, f"only the first {len(pages)} pages: the rest took too long")
+        return DecodedText(
+            text, tr("only the first {count} pages: the rest took too long", count=len(pages))
+        )
     return DecodedText(text)
 
 
@@ -66,16 +70,15 @@ def word_text(raw: bytes, name: str) -> DecodedText:
     """
     blocks, total = _read("docx", raw, name)
     if not blocks:
-        raise AttachmentFailed(f"{name}: the Word file has no text")
-    return DecodedText(
-        "\n\n".join(blocks), "" if total is not None else "only a part: it took too long"
-    )
+        raise AttachmentFailed(tr("{name}: the Word file has no text", name=name))
+    note = "" if total is not None else tr("only a part: it took too long")
+    return DecodedText("\n\n".join(blocks), note)
 
 
 def _read(kind: DocumentKind, raw: bytes, name: str) -> tuple[list[str], int | None]:
     """The texts of a document, and its pages; None if not all of them were read."""
     if importlib.util.find_spec(_LIBRARIES[kind]) is None:
-        raise AttachmentFailed(MISSING.format(name=name, kind=_NAMES[kind]))
+        raise AttachmentFailed(tr(MISSING, name=name, kind=_NAMES[kind]))
     texts: list[str] = []
     with tempfile.TemporaryFile() as file:
         file.write(raw)
@@ -89,14 +92,15 @@ def _read(kind: DocumentKind, raw: bytes, name: str) -> tuple[list[str], int | N
             try:
                 for piece in _pieces(process):
                     if piece.problem:
-                        raise AttachmentFailed(f"{name}: {piece.problem}")
+                        why = tr_foreign(piece.problem, PROBLEMS)
+                        raise AttachmentFailed(tr(NAMED, name=name, why=why))
                     if piece.pages is not None:
                         return texts, piece.pages
                     texts.append(piece.text)
             finally:
                 process.kill()
     if not texts:
-        raise AttachmentFailed(f"{name}: it takes too much time or memory to read")
+        raise AttachmentFailed(tr("{name}: it takes too much time or memory to read", name=name))
     return texts, None
 
 

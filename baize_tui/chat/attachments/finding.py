@@ -12,6 +12,7 @@ from pathlib import Path
 from baize_shared.existing_paths import is_folder
 from baize_shared.user_paths import expand_user
 from baize_tui.chat.attachments.errors import AttachmentFailed
+from baize_tui.translation import msg, tr
 
 MOST_FILES = 50
 """Files that can be attached at once."""
@@ -33,6 +34,9 @@ def is_pattern(path: str) -> bool:
     return glob.has_magic(path)
 
 
+TOO_MANY = msg("{path}: {count} files are too many; at most {most} can be attached at once")
+
+
 def find_files(path: str, folder: Path) -> list[tuple[Path, str]]:
     """The files that ``path`` stands for, seen from ``folder``, each with its name for a person:
     one file, or those of a folder or a pattern in the order of their names.
@@ -50,11 +54,9 @@ def find_files(path: str, folder: Path) -> list[tuple[Path, str]]:
     else:
         return [(target, path)]
     if not found:
-        raise AttachmentFailed(f"{path}: there are no files")
+        raise AttachmentFailed(tr("{path}: there are no files", path=path))
     if len(found) > MOST_FILES:
-        raise AttachmentFailed(
-            f"{path}: {len(found)} files are too many; at most {MOST_FILES} can be attached at once"
-        )
+        raise AttachmentFailed(tr(TOO_MANY, path=path, count=len(found), most=MOST_FILES))
     return [(file, _shown(file, folder)) for file in found]
 
 
@@ -65,7 +67,9 @@ def _matching(pattern: Path) -> list[Path]:
         matches = islice(begin.glob(str(pattern.relative_to(begin))), _MOST_SEEN)
         found = [file for file in matches if file.is_file()]
     except (OSError, ValueError, NotImplementedError) as error:
-        raise AttachmentFailed(f"{pattern.name}: no pattern of files: {error}") from error
+        raise AttachmentFailed(
+            tr("{pattern}: no pattern of files: {why}", pattern=pattern.name, why=error)
+        ) from error
     hidden = pattern.name.startswith(".")
     return sorted(file for file in found if hidden or not file.name.startswith("."))
 

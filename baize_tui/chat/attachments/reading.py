@@ -15,6 +15,8 @@ from baize_tui.chat.attachments.documents import is_pdf, is_word, pdf_text, word
 from baize_tui.chat.attachments.errors import AttachmentFailed
 from baize_tui.chat.attachments.secrets import secret_in_name, secret_in_text
 from baize_tui.chat.attachments.text_decoding import DecodedText, decode_text
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import msg, tr
 
 MOST_TEXT = 8 * 1000 * 1000
 """Bytes of a text that are read; no context holds more."""
@@ -35,6 +37,9 @@ class FileText(Struct, frozen=True):
     """Why it looks like a secret; empty if it does not."""
 
 
+TOO_MUCH = msg("{name}: {size} are too much for a document; at most {most} are read")
+
+
 def read_file(path: Path, name: str) -> FileText:
     """The text of the file ``path``, which is called ``name``.
 
@@ -50,14 +55,12 @@ def read_file(path: Path, name: str) -> FileText:
             if is_document and size <= MOST_DOCUMENT:
                 raw += opened.read(MOST_DOCUMENT)
     except (OSError, ValueError) as error:
-        raise AttachmentFailed(f"{name}: {_why(error)}") from error
+        raise AttachmentFailed(tr(NAMED, name=name, why=_why(error))) from error
     if not raw.strip():
-        raise AttachmentFailed(f"{name}: it is empty")
+        raise AttachmentFailed(tr("{name}: it is empty", name=name))
     if is_document and size > MOST_DOCUMENT:
-        raise AttachmentFailed(
-            f"{name}: {size_text(size)} are too much for a document; at most "
-            f"{size_text(MOST_DOCUMENT)} are read"
-        )
+        most = size_text(MOST_DOCUMENT)
+        raise AttachmentFailed(tr(TOO_MUCH, name=name, size=size_text(size), most=most))
     decoded = _read(raw, name, is_cut=size > len(raw))
     text = clean_text(decoded.text)
     notes = (decoded.note,) if decoded.note else ()
@@ -72,22 +75,22 @@ def _read(raw: bytes, name: str, *, is_cut: bool) -> DecodedText:
         return word_text(raw, name)
     decoded = decode_text(raw, is_cut=is_cut)
     if decoded is None:
-        raise AttachmentFailed(f"{name}: it is not text")
+        raise AttachmentFailed(tr("{name}: it is not text", name=name))
     return decoded
 
 
 def _why(error: OSError | ValueError) -> str:
     if not isinstance(error, OSError):
-        return "no file can have this name"
+        return tr("no file can have this name")
     match error.errno:
         case errno.ENOENT:
-            return "there is no such file"
+            return tr("there is no such file")
         case errno.EACCES | errno.EPERM:
-            return "you may not read it"
+            return tr("you may not read it")
         case errno.ELOOP:
-            return "its symbolic links go in a circle"
+            return tr("its symbolic links go in a circle")
         case errno.EISDIR:
-            return "it is a folder"
+            return tr("it is a folder")
         case errno.ENXIO:
-            return "not a regular file"
-    return error.strerror or "it cannot be read"
+            return tr("not a regular file")
+    return tr_shared(error.strerror) if error.strerror else tr("it cannot be read")

@@ -6,12 +6,14 @@ import codecs
 
 from msgspec import Struct
 
+from baize_tui.translation import msg, tr
+
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig", ""),
-    (codecs.BOM_UTF32_LE, "utf-32", "read as UTF-32"),
-    (codecs.BOM_UTF32_BE, "utf-32", "read as UTF-32"),
-    (codecs.BOM_UTF16_LE, "utf-16", "read as UTF-16"),
-    (codecs.BOM_UTF16_BE, "utf-16", "read as UTF-16"),
+    (codecs.BOM_UTF32_LE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF32_BE, "utf-32", "UTF-32"),
+    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
+    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
 _CHINESE = (("\u4e00", "\u9fff"), ("\u3000", "\u303f"), ("\uff00", "\uffef"))
 _MOST_CONTROLS = 0.02
@@ -29,21 +31,25 @@ class DecodedText(Struct, frozen=True):
     note: str = ""
 
 
+READ_AS = msg("not UTF-8: read as {encoding}")
+
+
 def decode_text(raw: bytes, *, is_cut: bool = False) -> DecodedText | None:
     """The text in ``raw``; None if that is no text. ``is_cut`` says that ``raw`` may end inside a
     character."""
-    for mark, encoding, note in _BOMS:
+    for mark, encoding, name in _BOMS:
         if raw.startswith(mark):
+            note = tr("read as {encoding}", encoding=name) if name else ""
             return DecodedText(raw.decode(encoding, "replace"), note)
     if b"\0" in raw or _part_of_controls(raw) > _MOST_CONTROLS:
         return None
     if (text := _decode(raw, "utf-8", is_cut)) is not None:
         return DecodedText(text)
     if (text := _decode(raw, "gb18030", is_cut)) is not None and _is_chinese(text):
-        return DecodedText(text, "not UTF-8: read as GB18030")
+        return DecodedText(text, tr(READ_AS, encoding="GB18030"))
     for encoding, name in _LATIN:
         if (text := _decode(raw, encoding, is_cut)) is not None:
-            return DecodedText(text, f"not UTF-8: read as {name}")
+            return DecodedText(text, tr(READ_AS, encoding=name))
     return None
 
 

@@ -11,6 +11,7 @@ from baize_tui.chat.imports.parsed import ParsedConversation, ParsedMessage
 from baize_tui.chat.imports.placeholders import Placeholders
 from baize_tui.chat.imports.problems import InvalidConversation
 from baize_tui.store.records import MessageRole
+from baize_tui.translation import tr
 
 MARKER = re.compile(r"\[\|?(Human|AI)\|?\]")
 _ROLES: dict[str, MessageRole] = {"Human": "user", "AI": "assistant"}
@@ -38,7 +39,7 @@ def parse_baize(record: Raw, placeholders: Placeholders) -> ParsedConversation:
             key, before = str(len(messages) + 1), str(len(messages)) if messages else None
             messages.append(ParsedMessage(key, before, _ROLES[speaker], text.strip()))
     if not messages:
-        raise InvalidConversation("its transcript has no [|Human|] or [|AI|]")
+        raise InvalidConversation(tr("its transcript has no [|Human|] or [|AI|]"))
     return ParsedConversation(
         source="Baize", id=found.input, messages=messages, title=found.topic or ""
     )

@@ -17,6 +17,7 @@ from baize_tui.chat.imports.placeholders import Placeholders, join_texts
 from baize_tui.chat.imports.problems import InvalidConversation
 from baize_tui.chat.imports.times import Time, read_time
 from baize_tui.store.records import MessageRole
+from baize_tui.translation import tr
 
 _ROLES: dict[str, MessageRole] = {"human": "user", "user": "user", "assistant": "assistant"}
 _NO_PARENT = {"00000000-0000-4000-8000-000000000000", "00000000-0000-0000-0000-000000000000"}
@@ -76,7 +77,9 @@ def parse_claude(record: Raw, placeholders: Placeholders) -> ParsedConversation:
     for message in chat.chat_messages:
         role = _ROLES.get(message.sender)
         if role is None:
-            raise InvalidConversation(f"a message is from the unknown sender {message.sender!r}")
+            raise InvalidConversation(
+                tr("a message is from the unknown sender {sender}", sender=repr(message.sender))
+            )
         parent = message.parent_message_uuid if is_tree else before
         messages.append(
             ParsedMessage(

@@ -20,6 +20,8 @@ from msgspec import Raw
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sizes import size_text
 from baize_tui.chat.imports.problems import ImportFailed
+from baize_tui.shared_texts import NAMED, tr_shared
+from baize_tui.translation import msg, tr
 
 LARGEST_FILE = 1 << 30
 """Bytes of a file, and of a file in an archive; exports of many years have some hundred million."""
@@ -44,6 +46,9 @@ _ESCAPE = re.compile(
 """An escape in JSON; a lone one is half of a character, as of an emoji that was cut in two."""
 
 
+TOO_LARGE = msg("{file} is too large: {size}, the limit is {limit}")
+
+
 def read_documents(path: Path) -> list[bytes]:
     """The files with conversations in ``path``: itself, or those in the archive that it is.
 
@@ -53,7 +58,7 @@ def read_documents(path: Path) -> list[bytes]:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # reading a pipe could wait forever
-            raise ImportFailed(f"{path} is not a file")
+            raise ImportFailed(tr("{path} is not a file", path=path))
         size = status.st_size
         if size > LARGEST_FILE:
             raise _too_large(str(path), size)
@@ -62,11 +67,13 @@ def read_documents(path: Path) -> list[bytes]:
             if head.startswith(_ZIP):
                 return list(_read_archive(path))
             if head == _SQLITE:
-                raise ImportFailed(f"{path} is a backup: baize-tui sessions restore {path}")
+                raise ImportFailed(
+                    tr("{file} is a backup: baize-tui sessions restore {file}", file=path)
+                )
             file.seek(0)
             return [_read_limited(file, str(path))]
     except OSError as error:
-        raise ImportFailed(f"{path}: {error.strerror or error}") from error
+        raise ImportFailed(tr(NAMED, name=path, why=tr_shared(error.strerror or error))) from error
 
 
 def _read_archive(path: Path) -> Iterator[bytes]:
@@ -74,7 +81,7 @@ def _read_archive(path: Path) -> Iterator[bytes]:
         with zipfile.ZipFile(path) as archive:
             members = [i for i in archive.infolist() if _CONVERSATIONS.fullmatch(i.filename)]
             if not members:
-                raise ImportFailed(f"{path}: the archive has no conversations.json")
+                raise ImportFailed(tr("{file}: the archive has no conversations.json", file=path))
             total = sum(member.file_size for member in members)
             packed = sum(member.compress_size for member in members)
             if total > LARGEST_FILE or total > max(_UNSUSPICIOUS, packed * _HIGHEST_RATIO):
@@ -84,7 +91,9 @@ def _read_archive(path: Path) -> Iterator[bytes]:
                     yield _read_limited(file, f"{path}/{member.filename}")
     # An encrypted member raises RuntimeError.
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise ImportFailed(f"{path}: the archive cannot be read: {error}") from error
+        raise ImportFailed(
+            tr("{file}: the archive cannot be read: {why}", file=path, why=error)
+        ) from error
 
 
 def _read_limited(file: object, name: str) -> bytes:
@@ -95,8 +104,14 @@ def _read_limited(file: object, name: str) -> bytes:
 
 
 def _too_large(name: str, size: int) -> ImportFailed:
+    limit = size_text(LARGEST_FILE)
     return ImportFailed(
-        f"{name} is too large: {size_text(size)}, the limit is {size_text(LARGEST_FILE)}"
+        tr(
+            "{file} is too large: {size}, the limit is {limit}",
+            file=name,
+            size=size_text(size),
+            limit=limit,
+        )
     )
 
 
@@ -111,7 +126,7 @@ def split_records(content: bytes) -> list[Raw]:
     if start.end():  # else a large file would be copied
         content = content[start.end() :]
     if not content:
-        raise ImportFailed("it is empty")
+        raise ImportFailed(tr("it is empty"))
     try:
         return _split(content)
     except JSON_ERRORS as error:
@@ -121,7 +136,7 @@ def split_records(content: bytes) -> list[Raw]:
                 return _split(repaired)
         except JSON_ERRORS:
             pass  # that was not all that is wrong
-        raise ImportFailed(f"it is not JSON: {error}") from error
+        raise ImportFailed(tr("it is not JSON: {why}", why=error)) from error
 
 
 def _split(content: bytes) -> list[Raw]:

@@ -16,6 +16,7 @@ from baize_tui.chat.imports.tree_order import in_tree_order
 from baize_tui.settings import Scale, SettingsError, merge_sampling
 from baize_tui.store.records import ConversationTree, Message
 from baize_tui.store.tags import clean_tags
+from baize_tui.translation import msg, tr
 
 _ID = re.compile("[0-9a-f]{12}")
 _LARGEST_TOKEN = 2**31 - 1
@@ -27,6 +28,9 @@ class _Head(Struct):
     sessions: list[Raw]
 
 
+NEWER = msg("a newer baize-tui wrote it (version {version}; this one reads {known})")
+
+
 def split_sessions(content: Raw) -> list[Raw]:
     """The conversations in a file, each as JSON.
 
@@ -36,9 +40,7 @@ def split_sessions(content: Raw) -> list[Raw]:
     """
     head = msgspec.json.decode(content, type=_Head)
     if head.version > VERSION:
-        raise ImportFailed(
-            f"a newer baize-tui wrote it (version {head.version}; this one reads {VERSION})"
-        )
+        raise ImportFailed(tr(NEWER, version=head.version, known=VERSION))
     return head.sessions
 
 
@@ -68,7 +70,7 @@ def parse_session(record: Raw) -> ImportedConversation:
     numbers: dict[int | None, int | None] = {None: None}
     numbers.update({message.id: number for number, message in enumerate(messages, start=1)})
     if tree.leaf_id not in numbers or tree.context_start not in numbers:
-        raise InvalidConversation("a message that it points to is missing")
+        raise InvalidConversation(tr("a message that it points to is missing"))
     id = tree.id if _ID.fullmatch(tree.id) else conversation_id("JSON", tree.id)
     return ImportedConversation(
         msgspec.structs.replace(
@@ -97,7 +99,7 @@ def _check(tree: ConversationTree) -> None:
     """Refuse what the store cannot keep."""
     times = [tree.created_at, tree.updated_at, *(message.created_at for message in tree.messages)]
     if not all(0 <= time <= LATEST for time in times):
-        raise InvalidConversation("a time is not between 1970 and 9999")
+        raise InvalidConversation(tr("a time is not between 1970 and 9999"))
     try:
         merge_sampling(tree.sampling)
         msgspec.convert(tree.adapters, dict[str, Scale])
@@ -105,4 +107,4 @@ def _check(tree: ConversationTree) -> None:
         raise InvalidConversation(str(error)) from error
     ids = (id for message in tree.messages for id in message.ids or ())
     if not all(0 <= id <= _LARGEST_TOKEN for id in ids):
-        raise InvalidConversation("a token has no possible id")
+        raise InvalidConversation(tr("a token has no possible id"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from baize_tui.translation import msg
+
 ImportFormat = Literal["json", "chatgpt", "claude", "open-webui", "sharegpt", "baize"]
 NAMES: dict[ImportFormat, str] = {
     "json": "baize-tui",
@@ -12,6 +14,6 @@ NAMES: dict[ImportFormat, str] = {
     "claude": "Claude",
     "open-webui": "Open WebUI",
     "sharegpt": "ShareGPT",
-    "baize": "Baize corpus",
+    "baize": msg("Baize corpus"),
 }
 """What a person calls them."""

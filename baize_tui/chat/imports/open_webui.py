@@ -19,6 +19,7 @@ from baize_tui.chat.imports.placeholders import Placeholders, join_texts
 from baize_tui.chat.imports.problems import InvalidConversation
 from baize_tui.chat.imports.times import Time, read_time
 from baize_tui.store.records import Mark, MessageRole
+from baize_tui.translation import tr
 
 _BEGIN, _END = "<details", "</details>"
 _SUMMARY_BEGIN, _SUMMARY_END = "<summary>", "</summary>"
@@ -123,7 +124,7 @@ def _as_history(messages: list[_Message]) -> dict[str, _Message]:
         message.parent = before
         before = message.id or f"message {place}"
         if before in found:
-            raise InvalidConversation("two messages have the same id")
+            raise InvalidConversation(tr("two messages have the same id"))
         found[before] = message
     return found
 

@@ -16,6 +16,7 @@ from baize_tui.chat.imports.tree_order import in_tree_order
 from baize_tui.chat.titles import title_from_question
 from baize_tui.store.records import ConversationTree, FinalState, Mark, Message, MessageRole
 from baize_tui.store.tags import clean_tags
+from baize_tui.translation import tr
 
 
 class ParsedMessage(Struct, frozen=True):
@@ -76,11 +77,11 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
         InvalidConversation: it has no messages, or they do not form a tree.
     """
     if not parsed.messages:
-        raise InvalidConversation("it has no messages")
+        raise InvalidConversation(tr("it has no messages"))
     ordered = in_tree_order(parsed.messages)
     numbers = {message.key: number for number, message in enumerate(ordered, start=1)}
     if parsed.current is not None and parsed.current not in numbers:
-        raise InvalidConversation("the message that it ends with is missing")
+        raise InvalidConversation(tr("the message that it ends with is missing"))
     id = conversation_id(parsed.source, parsed.id)
     times = [m.created_at for m in ordered if m.created_at is not None]
     created = parsed.created_at or min(times, default=None) or time.time()

@@ -21,6 +21,7 @@ from baize_tui.chat.imports.parsed import ImportedConversation, ParsedConversati
 from baize_tui.chat.imports.placeholders import Placeholders
 from baize_tui.chat.imports.problems import ImportFailed, InvalidConversation
 from baize_tui.chat.imports.sharegpt import parse_sharegpt
+from baize_tui.translation import tr
 
 _PARSERS: dict[str, Callable[[Raw, Placeholders], ParsedConversation]] = {
     "chatgpt": parse_chatgpt,
@@ -84,15 +85,20 @@ def recognize(content: bytes, format: ImportFormat | None = None) -> RecognizedF
     """
     records = documents.split_records(content)
     if not records:
-        raise ImportFailed("it has no conversations")
+        raise ImportFailed(tr("it has no conversations"))
     known = next((found for record in records[:100] if (found := _format(record))), None)
     if (format or known) is None:
-        raise ImportFailed("it has none of the known formats: " + ", ".join(NAMES.values()))
+        raise ImportFailed(
+            tr(
+                "it has none of the known formats: {formats}",
+                formats=", ".join(map(tr, NAMES.values())),
+            )
+        )
     if (format or known) == "json":
         try:
             records = split_sessions(records[0])
         except JSON_ERRORS as error:
-            raise ImportFailed(f"it is no export of baize-tui: {error}") from error
+            raise ImportFailed(tr("it is no export of baize-tui: {why}", why=error)) from error
     return RecognizedFile(format or known or "json", records)
 
 
@@ -120,7 +126,9 @@ def _format(record: Raw) -> ImportFormat | None:
 
 def _parse(record: Raw, format: ImportFormat) -> ImportedConversation:
     if len(memoryview(record)) > documents.LARGEST_RECORD:
-        raise InvalidConversation(f"it has more than {documents.LARGEST_RECORD // 10**6} MB")
+        raise InvalidConversation(
+            tr("it has more than {count} MB", count=documents.LARGEST_RECORD // 10**6)
+        )
     if format == "json":
         return parse_session(record)
     placeholders = Placeholders()

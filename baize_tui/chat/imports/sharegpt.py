@@ -13,6 +13,7 @@ from baize_tui.chat.imports.placeholders import Placeholders, join_texts
 from baize_tui.chat.imports.problems import InvalidConversation
 from baize_tui.chat.imports.times import Time, read_time
 from baize_tui.store.records import MessageRole
+from baize_tui.translation import tr
 
 _ROLES: dict[str, MessageRole] = {
     **dict.fromkeys(("human", "user", "prompter"), "user"),
@@ -83,7 +84,9 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
         if role is None and speaker in _TOOLS:
             text, role = placeholders.block(_TOOLS[speaker], "", text), "assistant"
         if role is None:
-            raise InvalidConversation(f"a turn is from {speaker!r}, which is no known role")
+            raise InvalidConversation(
+                tr("a turn is from {speaker}, which is no known role", speaker=repr(speaker))
+            )
         messages.append(
             ParsedMessage(
                 key=str(len(messages) + 1),

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from baize_tui.chat.imports.problems import InvalidConversation
+from baize_tui.translation import tr
 
 
 class Node(Protocol):
@@ -32,15 +33,15 @@ def in_tree_order(nodes: Sequence[AnyNode]) -> list[AnyNode]:
     """
     places = {node.key: place for place, node in enumerate(nodes)}
     if len(places) != len(nodes):
-        raise InvalidConversation("two messages have the same id")
+        raise InvalidConversation(tr("two messages have the same id"))
     children: dict[str | None, list[AnyNode]] = {}
     for node in nodes:
         if node.parent is not None and node.parent not in places:
-            raise InvalidConversation(f"the message before {node.key} is missing")
+            raise InvalidConversation(tr("the message before {id} is missing", id=node.key))
         children.setdefault(node.parent, []).append(node)
     ordered = list(_by_time(children, places))
     if len(ordered) != len(nodes):
-        raise InvalidConversation("its messages form a circle")
+        raise InvalidConversation(tr("its messages form a circle"))
     return ordered
 
 

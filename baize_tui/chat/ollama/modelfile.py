@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from baize_tui.chat.formats import PromptFormat
 from baize_tui.chat.ollama.go_template import GoTemplate
 from baize_tui.settings import Sampling
+from baize_tui.translation import tr
 
 _QUOTES = '"""'
 
@@ -78,5 +79,7 @@ def stop_strings(
 
 def _quoted(text: str) -> str:
     if _QUOTES in text:
-        raise ValueError(f"{text[:40]!r} contains three quotes, which a Modelfile cannot have")
+        raise ValueError(
+            tr("{text} contains three quotes, which a Modelfile cannot have", text=repr(text[:40]))
+        )
     return f"{_QUOTES}{text}{_QUOTES}"

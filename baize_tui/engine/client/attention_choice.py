@@ -17,6 +17,7 @@ from baize_tui.engine.client.failures import EngineFailure
 from baize_tui.engine.client.worker_process import open_log
 from baize_tui.engine.machine_cache import MachineCache, MachineKey
 from baize_tui.engine.profiles import HIDDEN_GPUS
+from baize_tui.translation import tr
 
 VARIABLE = "BAIZE_FLASH_ATTENTION"
 """Environment variable that decides instead of the trial: ``on`` or ``off``."""
@@ -126,5 +127,7 @@ def _wanted() -> bool | None:
     """
     value = os.environ.get(VARIABLE, "")
     if value not in ("", "on", "off"):
-        raise EngineFailure(f"{VARIABLE} is {value!r}, but may be on or off")
+        raise EngineFailure(
+            tr("{variable} is {value}, but may be on or off", variable=VARIABLE, value=repr(value))
+        )
     return None if not value else value == "on"

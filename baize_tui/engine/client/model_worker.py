@@ -16,6 +16,7 @@ from baize_tui.engine.client.recovery import Operation, Recovery
 from baize_tui.engine.client.worker_process import WorkerProcess
 from baize_tui.engine.machine_cache import has_gpu_backend
 from baize_tui.engine.protocol import Load, LoadedModel, Loading, Request, WarmingUp
+from baize_tui.translation import tr
 
 AnswerT = TypeVar("AnswerT")
 ProgressT = TypeVar("ProgressT")
@@ -111,7 +112,7 @@ class ModelWorker:
     async def _with_model(self, operation: Operation) -> WorkerProcess:
         spec = self.spec
         if spec is None:
-            raise EngineFailure("no model is loaded", "load")
+            raise EngineFailure(tr("no model is loaded"), "load")
         worker = await self._started()
         if worker.loaded != spec:
             try:

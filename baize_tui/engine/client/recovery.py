@@ -7,14 +7,22 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from baize_tui.engine.client.failures import NoProfileLeft, WorkerDied
+from baize_tui.engine.client.failures import NoProfileLeft, WorkerDied, death_text
 from baize_tui.engine.client.worker_process import WorkerProcess
 from baize_tui.engine.machine_cache import has_gpu_backend
 from baize_tui.engine.profile_cache import ProfileCache, WorkingProfile
 from baize_tui.engine.profiles import FULL, MachineProfile, next_safer, profile_named
+from baize_tui.measures import list_text
+from baize_tui.translation import msg, tr
 
 _SENT_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals from the out-of-memory killer, a person or the system: no fault of the profile."""
+
+
+NO_PROCESSOR = msg(
+    "llama.cpp cannot run on this machine: {why}. Install llama-cpp-python again, compiled for "
+    "this processor (README, Installation)"
+)
 
 
 class Operation:
@@ -81,7 +89,10 @@ class Recovery:
         if death.killed_by is None or self.closing or not self.usable_draft(draft):
             return False
         self._crashed_drafts.add(draft)
-        self._on_notice(f"{death.why}; the draft model {draft} is not used any more")
+        why = death_text(death.why)
+        self._on_notice(
+            tr("{why}; the draft model {draft} is not used any more", why=why, draft=draft)
+        )
         return True
 
     def step_down(
@@ -111,14 +122,17 @@ class Recovery:
         raise NoProfileLeft(self._explain(worker, death, file))
 
     def _explain(self, worker: WorkerProcess, death: WorkerDied, file: str) -> str:
-        why = f"{death.why}, in every machine profile; see {self._log_file}"
+        why = tr(
+            "{why}, in every machine profile; see {log}",
+            why=death_text(death.why),
+            log=self._log_file,
+        )
         if not worker.started or death.killed_by == signal.SIGILL:
             # Every profile runs the same library: it is compiled for another processor.
-            return (
-                f"llama.cpp cannot run on this machine: {why}. Install llama-cpp-python again, "
-                "compiled for this processor (README, Installation)"
-            )
-        return f"{file} is damaged, or llama.cpp cannot run it: {why}" if file else why
+            return tr(NO_PROCESSOR, why=why)
+        if not file:
+            return why
+        return tr("{file} is damaged, or llama.cpp cannot run it: {why}", file=file, why=why)
 
     def succeeded(self, operation: Operation) -> None:
         """Remember the profile and report it, if ``operation`` had to step down."""
@@ -129,5 +143,6 @@ class Recovery:
         self._profiles.write(
             self.profile, death.why, temporary=death.killed_by in _SENT_FROM_OUTSIDE
         )
-        without = ", ".join(self.profile.switched_off)
-        self._on_notice(f"{death.why}; llama.cpp now runs without {without}")
+        without = list_text([tr(what) for what in self.profile.switched_off])
+        why = death_text(death.why)
+        self._on_notice(tr("{why}; llama.cpp now runs without {without}", why=why, without=without))

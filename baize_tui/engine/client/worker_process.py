@@ -15,7 +15,18 @@ import msgspec
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
-from baize_tui.engine.client.failures import EngineFailure, TemplateTimeout, WorkerDied
+from baize_tui.engine.client.failures import (
+    ANSWERING,
+    ENDED_BY,
+    ENDED_WHILE,
+    EXITED,
+    FIRST_TOKEN,
+    PERHAPS_MEMORY,
+    STARTING,
+    EngineFailure,
+    TemplateTimeout,
+    WorkerDied,
+)
 from baize_tui.engine.client.interface import ModelSpec
 from baize_tui.engine.client.sanitizing import sanitize
 from baize_tui.engine.profiles import MachineProfile, environment_for
@@ -33,6 +44,8 @@ from baize_tui.engine.protocol import (
     encode_line,
     encode_request,
 )
+from baize_tui.shared_texts import file_error, tr_shared
+from baize_tui.translation import msg, tr
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; the worker is killed to end one that takes this long."""
@@ -40,9 +53,10 @@ _SETTLE_S = 0.1
 _CLOSE_S = 2.0
 """How long a process may take to end once its input is closed."""
 _LARGEST_LOG = 1 << 20
+NO_UTF8_NAME = msg("{file}: the name is not UTF-8; rename the file or its folder")
 _ACTIVITY_AFTER: dict[type[Event], str] = {
-    WarmingUp: "computing a first token",
-    Delta: "answering",
+    WarmingUp: FIRST_TOKEN,
+    Delta: ANSWERING,
 }
 """What the worker does after an event, where that is more than the request says."""
 
@@ -108,8 +122,10 @@ class WorkerProcess:
                 },
             )
         except OSError as error:
-            what = f"{error.filename or sys.executable}: {error.strerror}"
-            raise EngineFailure(f"the model process cannot be started: {what}") from error
+            what = file_error(error.filename or sys.executable, error)
+            raise EngineFailure(
+                tr("the model process cannot be started: {why}", why=what)
+            ) from error
         finally:
             os.close(log)
         return cls(process, log_file, profile)
@@ -145,7 +161,7 @@ class WorkerProcess:
                 event = await inbox.get()
                 ended = event is None or isinstance(event, Failed | answer_type)
                 if event is None:
-                    raise self._death(activity if self.started else "starting")
+                    raise self._death(activity if self.started else STARTING)
                 if isinstance(event, Failed):
                     raise EngineFailure(event.why, event.kind, event.tokens, event.n_ctx)
                 activity = _ACTIVITY_AFTER.get(type(event), activity)
@@ -240,13 +256,13 @@ class WorkerProcess:
             return self._killed_because
         code, log = self._process.returncode, self._log_file
         if code is None or code >= 0:
-            return WorkerDied(f"the model process ended (exit code {code})", log=log)
+            return WorkerDied(EXITED.format(code=code), log=log)
         killed_by = signal.Signals(-code)
-        why = f"the model process was ended by {killed_by.name}"
+        why = ENDED_BY.format(signal=killed_by.name)
         if killed_by == signal.SIGKILL:
-            why += " (perhaps too little memory)"
+            why = PERHAPS_MEMORY.format(why=why)
         if activity:
-            why += f" while {activity}"
+            why = ENDED_WHILE.format(why=why, activity=activity)
         return WorkerDied(why, killed_by=killed_by, log=log)
 
     async def close(self) -> None:
@@ -265,11 +281,14 @@ def _encoded(request: Request[Any, Any]) -> bytes:
     try:
         return encode_request(request)
     except msgspec.ValidationError as error:
-        raise EngineFailure(f"an option is out of range: {error}", "request") from error
+        raise EngineFailure(
+            tr("an option is out of range: {why}", why=tr_shared(error)), "request"
+        ) from error
     except UnicodeEncodeError as error:
         shown = request.file.encode("utf-8", "backslashreplace").decode()
         raise EngineFailure(
-            f"{shown}: the name is not UTF-8; rename the file or its folder", "request"
+            tr("{file}: the name is not UTF-8; rename the file or its folder", file=shown),
+            "request",
         ) from error
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from baize_tui.engine.grammars.errors import UnusableForm
 from baize_tui.engine.grammars.schema_keywords import ANY_VALUE, KnownKeywords
+from baize_tui.translation import tr
 
 
 class SchemaGrammar(Struct, frozen=True):
@@ -40,9 +41,9 @@ def schema_grammar(text: str) -> SchemaGrammar:
     try:
         schema = json.loads(text)
     except ValueError as error:
-        raise UnusableForm(f"the schema is not JSON: {error}") from error
+        raise UnusableForm(tr("the schema is not JSON: {why}", why=error)) from error
     except RecursionError as error:
-        raise UnusableForm("the schema is nested too deeply") from error
+        raise UnusableForm(tr("the schema is nested too deeply")) from error
     keywords = KnownKeywords()
     return SchemaGrammar(_convert(schema, keywords.rewrite_root), tuple(keywords.ignored))
 
@@ -51,10 +52,10 @@ def _convert(schema: Any, rewrite: Callable[[Any], dict[str, Any]] = dict) -> st
     try:
         return str(_converter().json_schema_to_gbnf(json.dumps(rewrite(schema))))
     except RecursionError as error:
-        raise UnusableForm("the schema is nested too deeply") from error
+        raise UnusableForm(tr("the schema is nested too deeply")) from error
     # What is not a schema, such as ``"required": 5``, ends in any of these.
     except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise UnusableForm(f"the schema cannot be used: {error}") from error
+        raise UnusableForm(tr("the schema cannot be used: {why}", why=error)) from error
 
 
 @cache

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from baize_tui.engine.grammars.errors import UnusableForm
+from baize_tui.translation import msg, tr
 
 _CATEGORIES = {
     op.CATEGORY_DIGIT: ("0-9", False),
@@ -23,13 +24,18 @@ _CATEGORIES = {
     op.CATEGORY_NOT_WORD: ("a-zA-Z0-9_", True),
 }
 _REFUSED = {
-    op.ASSERT: "looking ahead or behind",
-    op.ASSERT_NOT: "looking ahead or behind",
-    op.GROUPREF: "a reference to a group",
-    op.GROUPREF_EXISTS: "a condition",
+    op.ASSERT: msg("looking ahead or behind"),
+    op.ASSERT_NOT: msg("looking ahead or behind"),
+    op.GROUPREF: msg("a reference to a group"),
+    op.GROUPREF_EXISTS: msg("a condition"),
 }
 _MOST_REPETITIONS = 1000
-_IGNORED_CASE = "ignoring case"
+_IGNORED_CASE = msg("ignoring case")
+_IN_THE_MIDDLE = msg("^, $ or \\b in the middle")
+INEXPRESSIBLE = msg("a grammar cannot express {what} in a regular expression")
+
+
+NOT_AMONG_OTHERS = msg(r"\D, \S and \W are not possible among other characters")
 
 
 def regex_grammar(expression: str) -> str:
@@ -44,11 +50,11 @@ def regex_grammar(expression: str) -> str:
     try:
         parsed = parser.parse(expression)
     except re.error as error:
-        raise UnusableForm(f"not a regular expression: {error}") from error
+        raise UnusableForm(tr("not a regular expression: {why}", why=error)) from error
     except (RecursionError, OverflowError) as error:
-        raise UnusableForm("the regular expression is too large") from error
+        raise UnusableForm(tr("the regular expression is too large")) from error
     if parsed.state.flags & re.IGNORECASE:
-        raise UnusableForm(f"a grammar cannot express {_IGNORED_CASE} in a regular expression")
+        raise UnusableForm(tr(INEXPRESSIBLE, what=tr(_IGNORED_CASE)))
     dot = "[^\\x00]" if parsed.state.flags & re.DOTALL else r"[^\n]"
     items = list(parsed)
     if items and items[0] == (op.AT, op.AT_BEGINNING):
@@ -58,7 +64,7 @@ def regex_grammar(expression: str) -> str:
     try:
         return f"root ::= {_sequence(items, dot)}"
     except RecursionError as error:
-        raise UnusableForm("the regular expression is nested too deeply") from error
+        raise UnusableForm(tr("the regular expression is nested too deeply")) from error
 
 
 def _sequence(items: Iterable[tuple[Any, Any]], dot: str) -> str:
@@ -79,21 +85,23 @@ def _part(kind: Any, value: Any, dot: str) -> str:
     if kind is op.SUBPATTERN:
         _, added, removed, inner = value
         if (added | removed) & re.IGNORECASE:
-            raise UnusableForm(f"a grammar cannot express {_IGNORED_CASE} in a regular expression")
+            raise UnusableForm(tr(INEXPRESSIBLE, what=tr(_IGNORED_CASE)))
         return f"({_sequence(inner, dot)})"
     if kind is op.ATOMIC_GROUP:
         return f"({_sequence(value, dot)})"
     if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
         least, most, inner = value
         return _repeat(least, most, inner, dot)
-    what = _REFUSED.get(kind) or ("^, $ or \\b in the middle" if kind is op.AT else str(kind))
-    raise UnusableForm(f"a grammar cannot express {what} in a regular expression")
+    what = _REFUSED.get(kind) or (_IN_THE_MIDDLE if kind is op.AT else str(kind))
+    raise UnusableForm(tr(INEXPRESSIBLE, what=tr(what)))
 
 
 def _repeat(least: int, most: Any, inner: Any, dot: str) -> str:
     # GBNF has no limits that llama.cpp would read fast beyond this.
     if least > _MOST_REPETITIONS or (most is not op.MAXREPEAT and most > _MOST_REPETITIONS):
-        raise UnusableForm(f"more than {_MOST_REPETITIONS} repetitions are not possible")
+        raise UnusableForm(
+            tr("more than {count} repetitions are not possible", count=_MOST_REPETITIONS)
+        )
     item = f"({_sequence(inner, dot)})"
     if most is op.MAXREPEAT:
         return f"{item}{{{least},}}" if least > 1 else f"{item}{'+' if least else '*'}"
@@ -114,7 +122,7 @@ def _class(items: Iterable[tuple[Any, Any]]) -> str:
         else:
             characters, excluded = _CATEGORIES[value]
             if excluded and len(items) > 1:
-                raise UnusableForm(r"\D, \S and \W are not possible among other characters")
+                raise UnusableForm(tr(NOT_AMONG_OTHERS))
             negated ^= excluded
             parts.append(characters)
     return f"[{'^' if negated else ''}{''.join(parts)}]"

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from baize_tui.engine.grammars.errors import UnusableForm
+from baize_tui.translation import tr
 
 ANY_VALUE: dict[str, Any] = {
     "anyOf": [
@@ -66,9 +67,13 @@ class KnownKeywords:
         if schema is True:
             return dict(ANY_VALUE)
         if schema is False:
-            raise UnusableForm(f"{place or 'the schema'}: false allows no value")
+            raise UnusableForm(
+                tr("{place}: false allows no value", place=place or tr("the schema"))
+            )
         if not isinstance(schema, Mapping):
-            raise UnusableForm(f"{place or 'it'} is not a schema: an object, true or false")
+            raise UnusableForm(
+                tr("{place} is not a schema: an object, true or false", place=place or tr("it"))
+            )
         given = {key: value for key, value in schema.items() if key not in _WITHOUT_MEANING}
         if "$ref" in given:
             return {"$ref": self._only(given, place, "$ref")["$ref"]}
@@ -89,14 +94,18 @@ class KnownKeywords:
         return {keyword: given[keyword] for keyword in keywords if keyword in given}
 
     def _ignore(self, keyword: str, place: str) -> None:
-        self.ignored.append(f"{keyword} at {place or 'the top'}")
+        self.ignored.append(
+            tr("{keyword} at {place}", keyword=keyword, place=place or tr("the top"))
+        )
 
     def _combine(self, given: dict[str, Any], place: str, keyword: str) -> dict[str, Any]:
         self._only(given, place, keyword, "type")
         if not isinstance(given[keyword], list) or not given[keyword]:
-            raise UnusableForm(f"{place}/{keyword}: a list of schemas is needed")
+            raise UnusableForm(
+                tr("{place}: a list of schemas is needed", place=f"{place}/{keyword}")
+            )
         if keyword == "oneOf":
-            self._ignore("oneOf (as anyOf)", place)
+            self._ignore(tr("oneOf (as anyOf)"), place)
         schemas = [
             self.rewrite(each, f"{place}/{keyword}/{number}")
             for number, each in enumerate(given[keyword])
@@ -115,7 +124,13 @@ class KnownKeywords:
         types = types if isinstance(types, list) else [types]
         for type in types:
             if type not in _TYPES:
-                raise UnusableForm(f"{place or 'the schema'}: {type!r} is not a type")
+                raise UnusableForm(
+                    tr(
+                        "{place}: {type} is not a type",
+                        place=place or tr("the schema"),
+                        type=repr(type),
+                    )
+                )
         known = {key for type in types for key in _OF_TYPE.get(type, ())}
         given = self._only(given, place, "type", *known)
         rewritten = [self._of_type(type, given, place) for type in types]
@@ -135,7 +150,7 @@ class KnownKeywords:
     def _object(self, own: dict[str, Any], place: str) -> dict[str, Any]:
         properties = own.get("properties", {})
         if not isinstance(properties, Mapping):
-            raise UnusableForm(f"{place}/properties: an object is needed")
+            raise UnusableForm(tr("{place}/properties: an object is needed", place=place))
         required = own.get("required", [])
         for name in required:
             if name not in properties:
@@ -174,7 +189,8 @@ class KnownKeywords:
         if "pattern" in own:
             pattern = str(own["pattern"])
             if not (pattern.startswith("^") and pattern.endswith("$")):
-                self._ignore(f"pattern {own.pop('pattern')} (without ^ and $)", place)
+                pattern = own.pop("pattern")
+                self._ignore(tr("pattern {pattern} (without ^ and $)", pattern=pattern), place)
         # The converter takes the first of these that it finds.
         order = [key for key in ("pattern", "format", "minLength", "maxLength") if key in own]
         for key in order[1:]:
@@ -192,9 +208,21 @@ def _check_count(own: Mapping[str, Any], keyword: str, place: str) -> None:
     """
     value = own.get(keyword, 0)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise UnusableForm(f"{place}/{keyword}: {value!r} is not a number of elements")
+        raise UnusableForm(
+            tr(
+                "{place}: {value} is not a number of elements",
+                place=f"{place}/{keyword}",
+                value=repr(value),
+            )
+        )
     if value > _MOST_REPETITIONS:
-        raise UnusableForm(f"{place}/{keyword}: more than {_MOST_REPETITIONS} is not possible")
+        raise UnusableForm(
+            tr(
+                "{place}: more than {count} is not possible",
+                place=f"{place}/{keyword}",
+                count=_MOST_REPETITIONS,
+            )
+        )
 
 
 _MOST_REPETITIONS = 500

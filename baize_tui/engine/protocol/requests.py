@@ -42,6 +42,7 @@ from baize_tui.engine.protocol.events import (
 from baize_tui.engine.protocol.values import AdapterUse, Prompt
 from baize_tui.output_forms import OutputForm
 from baize_tui.settings import KvType, Sampling
+from baize_tui.translation import msg
 
 AnswerT = TypeVar("AnswerT", covariant=True)
 """The event that answers a request and ends it."""
@@ -84,7 +85,7 @@ class FileRequest(Request[AnswerT, ProgressT], Generic[AnswerT, ProgressT], froz
 class Load(FileRequest[Loaded, Loading | WarmingUp], frozen=True, tag="load"):
     """Load a GGUF file in place of the loaded model."""
 
-    activity: ClassVar[str] = "loading the model"
+    activity: ClassVar[str] = msg("loading the model")
     context: int = 4096
     threads: int = 0
     threads_batch: int = 0
@@ -115,7 +116,7 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
     is ended where it has more, or where it would leave no room for the answer.
     """
 
-    activity: ClassVar[str] = "reading the prompt"
+    activity: ClassVar[str] = msg("reading the prompt")
     needs_model: ClassVar[bool] = True
     prompt: Prompt
     sampling: Sampling = field(default_factory=Sampling)
@@ -146,7 +147,7 @@ class Generate(Request[Finished, Prefilling | ThreadsChosen | Delta], frozen=Tru
 class Warm(Request[Warmed, Prefilling], frozen=True, tag="warm"):
     """Read ``prompt`` into the KV cache, so that an answer can begin at once."""
 
-    activity: ClassVar[str] = "reading the conversation"
+    activity: ClassVar[str] = msg("reading the conversation")
     needs_model: ClassVar[bool] = True
     prompt: Prompt
     adapters: list[AdapterUse] = []
@@ -157,20 +158,20 @@ class Warm(Request[Warmed, Prefilling], frozen=True, tag="warm"):
 class SaveCache(Request[CacheSaved, Never], frozen=True, tag="save_cache"):
     """Save what the KV cache holds of the last conversation, where that pays."""
 
-    activity: ClassVar[str] = "saving the state of a conversation"
+    activity: ClassVar[str] = msg("saving the state of a conversation")
 
 
 class Forget(Request[Forgotten, Never], frozen=True, tag="forget"):
     """Remove the saved states of ``conversation``, and save none of it from now on."""
 
-    activity: ClassVar[str] = "removing the state of a conversation"
+    activity: ClassVar[str] = msg("removing the state of a conversation")
     conversation: str
 
 
 class Count(Request[Counted, Never], frozen=True, tag="count"):
     """How many tokens ``prompt`` has."""
 
-    activity: ClassVar[str] = "counting tokens"
+    activity: ClassVar[str] = msg("counting tokens")
     needs_model: ClassVar[bool] = True
     prompt: Prompt
 
@@ -178,7 +179,7 @@ class Count(Request[Counted, Never], frozen=True, tag="count"):
 class CheckForm(Request[FormChecked, Never], frozen=True, tag="check_form"):
     """Whether an answer of the loaded model can have ``form``, whose GBNF is ``grammar``."""
 
-    activity: ClassVar[str] = "reading a grammar"
+    activity: ClassVar[str] = msg("reading a grammar")
     needs_model: ClassVar[bool] = True
     form: OutputForm
     grammar: str
@@ -187,7 +188,7 @@ class CheckForm(Request[FormChecked, Never], frozen=True, tag="check_form"):
 class ReadPrompt(Request[PromptRead, Never], frozen=True, tag="read_prompt"):
     """The tokens of ``prompt``, as the model reads them."""
 
-    activity: ClassVar[str] = "reading the prompt"
+    activity: ClassVar[str] = msg("reading the prompt")
     needs_model: ClassVar[bool] = True
     prompt: Prompt
 
@@ -195,7 +196,7 @@ class ReadPrompt(Request[PromptRead, Never], frozen=True, tag="read_prompt"):
 class Judge(Request[Judged, Prefilling], frozen=True, tag="judge"):
     """How likely the loaded model considers each of ``ids`` after ``prompt``, and what else."""
 
-    activity: ClassVar[str] = "reading an answer"
+    activity: ClassVar[str] = msg("reading an answer")
     needs_model: ClassVar[bool] = True
     prompt: Prompt
     ids: list[int]
@@ -209,7 +210,7 @@ class Judge(Request[Judged, Prefilling], frozen=True, tag="judge"):
 class Tokenize(FileRequest[Tokenized, Never], frozen=True, tag="tokenize"):
     """Tokenize ``text`` alone with the vocabulary of the GGUF file ``path``; no weight is read."""
 
-    activity: ClassVar[str] = "tokenizing"
+    activity: ClassVar[str] = msg("tokenizing")
     text: str
 
 
@@ -220,7 +221,7 @@ class Encode(FileRequest[Encoded, Never], frozen=True, tag="encode"):
     GGUF file ``path`` says so. No weight is read.
     """
 
-    activity: ClassVar[str] = "tokenizing"
+    activity: ClassVar[str] = msg("tokenizing")
     texts: list[str]
     add_special: bool = False
 
@@ -228,14 +229,14 @@ class Encode(FileRequest[Encoded, Never], frozen=True, tag="encode"):
 class WriteTemplate(FileRequest[TemplateWritten, Never], frozen=True, tag="write_template"):
     """The text of ``prompt``, whose template may be that of the GGUF file ``path``."""
 
-    activity: ClassVar[str] = "running a chat template"
+    activity: ClassVar[str] = msg("running a chat template")
     prompt: Prompt
 
 
 class Score(Request[Scored, Never], frozen=True, tag="score"):
     """How likely the loaded model considers each of ``ids`` after those before it."""
 
-    activity: ClassVar[str] = "reading a text"
+    activity: ClassVar[str] = msg("reading a text")
     needs_model: ClassVar[bool] = True
     ids: list[int]
     adapters: list[AdapterUse] = []
@@ -244,7 +245,7 @@ class Score(Request[Scored, Never], frozen=True, tag="score"):
 class WriteLogits(Request[LogitsWritten, Never], frozen=True, tag="write_logits"):
     """Write the logits after each of ``ids`` to the file ``output``: float32 [ids, vocabulary]."""
 
-    activity: ClassVar[str] = "reading a text"
+    activity: ClassVar[str] = msg("reading a text")
     needs_model: ClassVar[bool] = True
     ids: list[int]
     output: str
@@ -254,7 +255,7 @@ class TimeLoop(Request[LoopTimed, Never], frozen=True, tag="time_loop"):
     """Time llama.cpp alone with the loaded model: ``read`` tokens of a prompt, then ``written``
     tokens after it, or as many as ``most_s`` seconds allow."""
 
-    activity: ClassVar[str] = "timing llama.cpp"
+    activity: ClassVar[str] = msg("timing llama.cpp")
     needs_model: ClassVar[bool] = True
     threads: int
     read: int
@@ -265,7 +266,7 @@ class TimeLoop(Request[LoopTimed, Never], frozen=True, tag="time_loop"):
 class TimeAnswer(Request[AnswerTimed, Never], frozen=True, tag="time_answer"):
     """Generate ``answer`` without sending it, to time the engine alone."""
 
-    activity: ClassVar[str] = "timing an answer"
+    activity: ClassVar[str] = msg("timing an answer")
     needs_model: ClassVar[bool] = True
     answer: Generate
 
@@ -273,7 +274,7 @@ class TimeAnswer(Request[AnswerTimed, Never], frozen=True, tag="time_answer"):
 class Inspect(FileRequest[Inspected, Never], frozen=True, tag="inspect"):
     """Read the header of a GGUF file without loading it."""
 
-    activity: ClassVar[str] = "reading the file"
+    activity: ClassVar[str] = msg("reading the file")
 
 
 class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
@@ -282,7 +283,7 @@ class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
     With ``budget``, bytes of main memory, also the largest context that fits into it.
     """
 
-    activity: ClassVar[str] = "measuring the model"
+    activity: ClassVar[str] = msg("measuring the model")
     context: int
     gpu_layers: int | None = 0
     budget: int = 0
@@ -294,14 +295,14 @@ class Measure(FileRequest[Measured, Never], frozen=True, tag="measure"):
 class CheckAdapter(FileRequest[AdapterChecked, Never], frozen=True, tag="check_adapter"):
     """Whether a GGUF LoRA is for the model in ``base``, from their headers."""
 
-    activity: ClassVar[str] = "reading the adapter"
+    activity: ClassVar[str] = msg("reading the adapter")
     base: str
 
 
 class Diagnose(Request[Diagnosis, Never], frozen=True, tag="diagnose"):
     """What llama.cpp is on this machine."""
 
-    activity: ClassVar[str] = "examining the machine"
+    activity: ClassVar[str] = msg("examining the machine")
 
 
 class Cancel(Struct, frozen=True, tag="cancel"):

@@ -14,6 +14,7 @@ from baize_tui.engine.remote.request_body import Extent
 from baize_tui.engine.remote.server_facts import ServerFacts
 from baize_tui.engine.remote.server_faults import ServerFaults
 from baize_tui.engine.remote.token_estimate import TokenEstimate
+from baize_tui.translation import tr
 
 
 class OpenServer:
@@ -57,7 +58,7 @@ class OpenServer:
         tokens = self.estimate.tokens(request.prompt)
         free = self.facts.n_ctx - tokens
         if self.facts.kind == "ollama" and free < request.reserve:
-            why = f"the conversation is too long for {self.facts.address.host}"
+            why = tr("the conversation is too long for {host}", host=self.facts.address.host)
             raise EngineFailure(why, "too_long", tokens, self.facts.n_ctx)
         return min(wanted, max(free, request.reserve))
 

@@ -31,8 +31,11 @@ from baize_tui.engine.remote.request_body import can_switch_thinking, form_body
 from baize_tui.engine.remote.server_facts import find_facts
 from baize_tui.engine.remote.server_faults import ServerFaults
 from baize_tui.engine.remote.server_keys import find_key, how_to_give
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import msg, tr
 
-READS_ITSELF = "the server turns the conversation into tokens itself: they cannot be shown"
+READS_ITSELF = msg("the server turns the conversation into tokens itself: they cannot be shown")
+FORBIDDEN = msg("{host} is not this computer, and the network is forbidden (--offline)")
 
 
 class RemoteEngine:
@@ -58,12 +61,9 @@ class RemoteEngine:
         try:
             address = parse_address(spec.path)
         except AddressError as error:
-            raise EngineFailure(str(error), "load") from error
+            raise EngineFailure(tr_shared(error), "load") from error
         if is_offline() and not address.is_this_computer:
-            raise EngineFailure(
-                f"{address.host} is not this computer, and the network is forbidden (--offline)",
-                "load",
-            )
+            raise EngineFailure(tr(FORBIDDEN, host=address.host), "load")
         key = await asyncio.to_thread(find_key, address, self._keys_file)
         how = how_to_give(address.host, self._keys_file)
         client = open_client(address, key, spec.server_silence_s)
@@ -98,7 +98,7 @@ class RemoteEngine:
 
     def _require(self) -> OpenServer:
         if self._server is None:
-            raise EngineFailure("no model is loaded", "load")
+            raise EngineFailure(tr("no model is loaded"), "load")
         return self._server
 
     def generate(self, request: Generate) -> Generation:
@@ -117,10 +117,10 @@ class RemoteEngine:
         form_body(request.form, request.grammar, self._require().facts)
 
     async def read_prompt(self, request: ReadPrompt) -> PromptRead:
-        raise EngineFailure(READS_ITSELF)
+        raise EngineFailure(tr(READS_ITSELF))
 
     async def judge(self, request: Judge) -> Judged:
-        raise EngineFailure(READS_ITSELF)
+        raise EngineFailure(tr(READS_ITSELF))
 
     async def warm(self, request: Warm) -> Warmed:
         """Nothing is sent that nobody has asked for."""

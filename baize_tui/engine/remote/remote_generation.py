@@ -21,6 +21,7 @@ from baize_tui.engine.remote.end_reasons import End, read_end
 from baize_tui.engine.remote.request_body import NARROWER, request_body, unsent_options
 from baize_tui.engine.remote.server_answer import ServerAnswer
 from baize_tui.engine.remote.server_faults import SERVER_ERRORS
+from baize_tui.translation import msg, tr
 
 if TYPE_CHECKING:
     from baize_tui.engine.remote.open_server import OpenServer
@@ -31,9 +32,9 @@ _USAGE_S = 2.0
 _MOST_CHARACTERS = 64
 """Characters for each token that an answer may have, before the server is taken to ignore that."""
 _OTHER_ENDS: dict[End, str] = {
-    "filtered": "the filter of the server has ended the answer",
-    "tool": "the model wanted to call a tool, which there is none of",
-    "failed": "the server has broken off the answer",
+    "filtered": msg("the filter of the server has ended the answer"),
+    "tool": msg("the model wanted to call a tool, which there is none of"),
+    "failed": msg("the server has broken off the answer"),
 }
 
 
@@ -169,7 +170,9 @@ class RemoteGeneration:
             raise await self._explain(failure or faults.no_answer(kind), cancelled)
         if not any_chunk:
             raise failure or faults.no_answer(kind)
-        raise failure or EngineFailure(f"{faults.host} has stopped in the middle of its answer")
+        raise failure or EngineFailure(
+            tr("{host} has stopped in the middle of its answer", host=faults.host)
+        )
 
     async def _next(self, chunks: AsyncIterator[object], cancelled: asyncio.Future[Any]) -> object:
         """The next event; ``_END`` after the last one, and where nobody wants it any more.
@@ -247,11 +250,14 @@ class RemoteGeneration:
         server.estimate.learn(self._request.prompt, usage.prompt)
         notices = []
         if why := _OTHER_ENDS.get(end):
-            notices.append(why)
+            notices.append(tr(why))
         if unsent := server.take_unsent(
             unsent_options(self._request.sampling, server.facts, server.extent)
         ):
-            notices.append(f"{server.facts.address.host} does not take {', '.join(unsent)}")
+            names = ", ".join(unsent)
+            notices.append(
+                tr("{host} does not take {options}", host=server.facts.address.host, options=names)
+            )
         stats = Stats(
             prompt_tokens=usage.prompt or server.estimate.tokens(self._request.prompt),
             reused_tokens=min(usage.reused, usage.prompt),

@@ -12,6 +12,8 @@ from baize_tui.engine.protocol import Generate, Prompt
 from baize_tui.engine.remote.server_facts import ServerFacts
 from baize_tui.output_forms import OutputForm
 from baize_tui.settings import Sampling
+from baize_tui.shared_texts import NAMED
+from baize_tui.translation import msg, tr
 
 Extent = Literal["all", "common", "least"]
 """How much is sent: all that the program should know, only what the interface has, or the messages
@@ -106,7 +108,8 @@ def can_switch_thinking(facts: ServerFacts) -> bool:
     return facts.kind in ("llama.cpp", "vllm")
 
 
-_FORM_NAMES = {"regex": "regular expression", "grammar": "grammar"}
+NO_REGEX = msg("{host} takes no regular expression: ask without one, or a model on this computer")
+NO_GRAMMAR = msg("{host} takes no grammar: ask without one, or a model on this computer")
 
 
 def form_body(form: OutputForm | None, grammar: str, facts: ServerFacts) -> dict[str, Any]:
@@ -125,11 +128,8 @@ def form_body(form: OutputForm | None, grammar: str, facts: ServerFacts) -> dict
         return {"structured_outputs": {"regex": form.source}}
     if facts.kind == "vllm":
         return {"structured_outputs": {"grammar": grammar}}
-    raise EngineFailure(
-        f"{facts.address.host} takes no {_FORM_NAMES[kind]}: ask without one, or a model on this "
-        "computer",
-        "request",
-    )
+    refused = NO_REGEX if kind == "regex" else NO_GRAMMAR
+    raise EngineFailure(tr(refused, host=facts.address.host), "request")
 
 
 def _response_format(form: OutputForm) -> dict[str, Any]:
@@ -138,7 +138,8 @@ def _response_format(form: OutputForm) -> dict[str, Any]:
     try:
         schema = msgspec.json.decode(form.source)
     except JSON_ERRORS as error:  # such as NaN, which Python's reader takes
-        raise EngineFailure(f"{form.name or 'the JSON schema'}: {error}", "request") from error
+        name = form.name or tr("the JSON schema")
+        raise EngineFailure(tr(NAMED, name=name, why=error), "request") from error
     return {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
 
 
@@ -154,14 +155,17 @@ def _continuing(prompt: Prompt, facts: ServerFacts) -> dict[str, Any]:
     if facts.kind in ("llama.cpp", "ollama"):  # they continue a last message of the assistant
         return {}
     raise EngineFailure(
-        f"{facts.address.host} cannot continue an answer: ask for another one", "request"
+        tr("{host} cannot continue an answer: ask for another one", host=facts.address.host),
+        "request",
     )
+
+
+NO_ADAPTERS = msg(
+    "an adapter needs a model on this computer: switch it off, or choose another model"
+)
 
 
 def _no_adapters(request: Generate) -> dict[str, Any]:
     if request.adapters:
-        raise EngineFailure(
-            "an adapter needs a model on this computer: switch it off, or choose another model",
-            "request",
-        )
+        raise EngineFailure(tr(NO_ADAPTERS), "request")
     return {}

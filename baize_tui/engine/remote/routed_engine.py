@@ -20,8 +20,11 @@ from baize_tui.engine.protocol import (
     Warm,
     Warmed,
 )
+from baize_tui.translation import msg, tr
 
-MISSING = "models on servers need a library: pip install 'baize-tui[server]', or pip install openai"
+MISSING = msg(
+    "models on servers need a library: pip install 'baize-tui[server]', or pip install openai"
+)
 
 
 class RoutedEngine:
@@ -71,12 +74,12 @@ class RoutedEngine:
             except ModuleNotFoundError as error:
                 if error.name != "openai":
                     raise
-                raise EngineFailure(MISSING, "load") from error
+                raise EngineFailure(tr(MISSING), "load") from error
         return self._remote
 
     def _require(self) -> Engine:
         if self._active is None:
-            raise EngineFailure("no model is loaded", "load")
+            raise EngineFailure(tr("no model is loaded"), "load")
         return self._active
 
     def generate(self, request: Generate) -> Generation:

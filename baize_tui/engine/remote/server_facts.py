@@ -14,6 +14,7 @@ from baize_shared.server_address import ServerAddress
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.remote.http_client import get_json
 from baize_tui.engine.remote.server_faults import SERVER_ERRORS, ServerFaults, count_in
+from baize_tui.translation import msg, tr
 
 ServerKind = Literal["openai", "vllm", "llama.cpp", "ollama", "other"]
 """Which program answers, as far as it decides what may be asked of it."""
@@ -83,6 +84,10 @@ async def _list_models(
     return [entry for entry in data if isinstance(entry, Mapping) and _name(entry)]
 
 
+NO_SUCH_MODEL = msg("{host} has no model {name}; it has {known}")
+CHOOSE_MODEL = msg("choose a model of {host}, as in {first}: {known}")
+
+
 def _choose(
     models: Sequence[Mapping[str, Any]], address: ServerAddress
 ) -> Mapping[str, Any] | None:
@@ -98,14 +103,16 @@ def _choose(
     if wanted and not models:
         return None
     if not models:
-        raise EngineFailure(f"{address.host} has no model", "load")
+        raise EngineFailure(tr("{host} has no model", host=address.host), "load")
     names = [clean_line(_name(entry), 80) for entry in models[:_MOST_LISTED]]
-    more = f" and {len(models) - len(names)} more" if len(models) > len(names) else ""
-    listed = ", ".join(names) + more
+    listed = ", ".join(names)
+    if len(models) > len(names):
+        listed = tr("{names} and {count} more", names=listed, count=len(models) - len(names))
     if wanted:
-        why = f"{address.host} has no model {clean_line(wanted)}; it has {listed}"
+        why = tr(NO_SUCH_MODEL, host=address.host, name=clean_line(wanted), known=listed)
     else:
-        why = f"choose a model of {address.host}, as in {address.spec}#{names[0]}: {listed}"
+        first = f"{address.spec}#{names[0]}"
+        why = tr(CHOOSE_MODEL, host=address.host, first=first, known=listed)
     raise EngineFailure(why, "load")
 
 

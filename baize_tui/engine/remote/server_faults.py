@@ -20,6 +20,8 @@ from baize_shared.server_address import AddressError, ServerAddress, parse_addre
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import FailureKind
 from baize_tui.engine.remote.http_client import CONNECT_S
+from baize_tui.shared_texts import NAMED
+from baize_tui.translation import msg, tr
 
 SERVER_ERRORS = (openai.OpenAIError, httpx2.HTTPError, httpx2.InvalidURL, OSError, *JSON_ERRORS)
 """What a request to a server can raise: also for what is no HTTP, no JSON, or not what it says."""
@@ -45,6 +47,17 @@ _PROMPT = re.compile(
 )
 
 
+NO_ANSWER = msg("{host} sends something that is no answer")
+WEB_PAGE = msg("{host} answers with a web page: is the address right? {hint}")
+NOTHING_THERE = msg("{host} has nothing at {url} (404). {hint}")
+TRY_AGAIN = msg("{host} gets too many requests (429); try again in {seconds} s")
+REDIRECTS = msg(
+    "{host} redirects to {other}, to which neither key nor words are sent: use that address if you "
+    "trust it"
+)
+NO_TLS = msg("{host} cannot prove who it is, or speaks no TLS: {why}")
+
+
 class ServerFaults(Struct, frozen=True):
     """Tells what is wrong with one server."""
 
@@ -66,10 +79,11 @@ class ServerFaults(Struct, frozen=True):
         if isinstance(error, openai.APIError) and error.body is not None:  # in a stream
             if (too_long := self._too_long(error.body)) is not None:
                 return too_long
-            reason = self.reason_in(error.body) or "an error without a reason"
-            return EngineFailure(self._hide_key(f"{self.host}: {reason}"), kind)
+            reason = self.reason_in(error.body) or tr("an error without a reason")
+            line = tr(NAMED, name=self.host, why=reason)
+            return EngineFailure(self._hide_key(line), kind)
         if isinstance(error, JSON_ERRORS):
-            return EngineFailure(f"{self.host} sends something that is no answer", kind)
+            return EngineFailure(tr(NO_ANSWER, host=self.host), kind)
         return EngineFailure(self._hide_key(self._connection_line(error)), kind)
 
     def is_cut(self, error: BaseException) -> bool:
@@ -80,9 +94,9 @@ class ServerFaults(Struct, frozen=True):
     def no_answer(self, content_type: str, kind: FailureKind = "engine") -> EngineFailure:
         """A response with status 200 that is not what was asked for."""
         if "html" in content_type.lower():
-            why = f"{self.host} answers with a web page: is the address right? {self._v1_hint}"
+            why = tr(WEB_PAGE, host=self.host, hint=self._v1_hint)
         else:
-            why = f"{self.host} sends something that is no answer"
+            why = tr(NO_ANSWER, host=self.host)
         return EngineFailure(why, kind)
 
     def reason_in(self, body: object, limit: int = _REASON) -> str:
@@ -104,46 +118,44 @@ class ServerFaults(Struct, frozen=True):
     def _status_line(self, error: openai.APIStatusError) -> str:
         status, host = error.status_code, self.host
         reason = self.reason_in(error.body)
-        because = f": {reason}" if reason else ""
         match status:
             case 401 if self.key:
-                return f"{host} refuses the key (401)"
+                return tr("{host} refuses the key (401)", host=host)
             case 401:
-                return f"{host} wants a key (401): {self.how_to_give_key}"
+                return tr("{host} wants a key (401): {how}", host=host, how=self.how_to_give_key)
             case 403:
-                return f"{host} does not allow this (403){because}"
+                line = tr("{host} does not allow this (403)", host=host)
             case 404 if "model" in reason.lower():
-                return f"{host} (404){because}"
+                line = f"{host} (404)"
             case 404:
-                return f"{host} has nothing at {self.address.url} (404). {self._v1_hint}"
+                return tr(NOTHING_THERE, host=host, url=self.address.url, hint=self._v1_hint)
             case 429:
-                return f"{host} gets too many requests (429){self._wait(error)}{because}"
+                line = self._busy_line(error)
             case _ if 300 <= status < 400:
                 return self._redirect_line(error)
             case _ if status >= 500:
-                return f"{host} has failed ({status}){because}"
-        return f"{host} refuses the request ({status}){because}"
+                line = tr("{host} has failed ({status})", host=host, status=status)
+            case _:
+                line = tr("{host} refuses the request ({status})", host=host, status=status)
+        return tr(NAMED, name=line, why=reason) if reason else line
 
     @property
     def _v1_hint(self) -> str:
-        return f"The address usually ends with /v1; this one is {self.address.url}"
+        return tr("The address usually ends with /v1; this one is {url}", url=self.address.url)
 
-    def _wait(self, error: openai.APIStatusError) -> str:
+    def _busy_line(self, error: openai.APIStatusError) -> str:
         after = error.response.headers.get("retry-after", "")
         if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?", after):
-            return ""
-        return f"; try again in {max(1, round(float(after)))} s"
+            return tr("{host} gets too many requests (429)", host=self.host)
+        return tr(TRY_AGAIN, host=self.host, seconds=max(1, round(float(after))))
 
     def _redirect_line(self, error: openai.APIStatusError) -> str:
         target = error.response.headers.get("location", "")
         try:
             other = parse_address(urljoin(f"{self.address.url}/", target)).host
         except (AddressError, ValueError):
-            other = "another address"
-        return (
-            f"{self.host} redirects to {other}, to which neither key nor words are sent: use that "
-            "address if you trust it"
-        )
+            other = tr("another address")
+        return tr(REDIRECTS, host=self.host, other=other)
 
     # --- connections ----------------------------------------------------------------------------
 
@@ -151,22 +163,26 @@ class ServerFaults(Struct, frozen=True):
         host, chain = self.host, list(_causes(error))
         kinds = tuple(type(cause) for cause in chain)
         if any(issubclass(kind, httpx2.ConnectTimeout) for kind in kinds):
-            return f"{host} cannot be reached within {CONNECT_S:.0f} s"
+            return tr(
+                "{host} cannot be reached within {seconds} s", host=host, seconds=f"{CONNECT_S:.0f}"
+            )
         if any(issubclass(kind, httpx2.TimeoutException) for kind in kinds):
-            return f"{host} has sent nothing for {self.silence_s:g} s"
+            return tr(
+                "{host} has sent nothing for {seconds} s", host=host, seconds=f"{self.silence_s:g}"
+            )
         if any(issubclass(kind, socket.gaierror) for kind in kinds):
-            return f"there is no host {host}, or no network"
+            return tr("there is no host {host}, or no network", host=host)
         told = [c for c in chain if isinstance(c, httpx2.HTTPError | OSError) and str(c)]
-        reason = str(told[-1]) if told else "without a reason"
+        reason = clean_line(str(told[-1]), _REASON) if told else tr("without a reason")
         if any(issubclass(kind, ssl.SSLError) for kind in kinds):
-            return f"{host} cannot prove who it is, or speaks no TLS: {clean_line(reason, _REASON)}"
+            return tr(NO_TLS, host=host, why=reason)
         if any(issubclass(kind, ConnectionRefusedError) for kind in kinds):
-            return f"no server listens at {host}"
+            return tr("no server listens at {host}", host=host)
         if any(issubclass(kind, httpx2.ConnectError) for kind in kinds):
-            return f"{host} cannot be reached: {clean_line(reason, _REASON)}"
+            return tr("{host} cannot be reached: {why}", host=host, why=reason)
         if any(issubclass(kind, httpx2.RemoteProtocolError | ConnectionError) for kind in kinds):
-            return f"{host} has closed the connection in the middle of its answer"
-        return f"{host}: the connection broke: {clean_line(reason, _REASON)}"
+            return tr("{host} has closed the connection in the middle of its answer", host=host)
+        return tr("{host}: the connection broke: {why}", host=host, why=reason)
 
     # --- a full context -------------------------------------------------------------------------
 
@@ -184,8 +200,8 @@ class ServerFaults(Struct, frozen=True):
             return None
         n_ctx = count_in(fields.get("n_ctx")) or _first_number(_CONTEXT, reason)
         tokens = count_in(fields.get("n_prompt_tokens")) or _first_number(_PROMPT, reason)
-        why = clean_line(reason, _REASON) or "the conversation is too long"
-        return EngineFailure(f"{self.host}: {why}", "too_long", tokens, n_ctx)
+        why = clean_line(reason, _REASON) or tr("the conversation is too long")
+        return EngineFailure(tr(NAMED, name=self.host, why=why), "too_long", tokens, n_ctx)
 
     def _hide_key(self, text: str) -> str:
         return text.replace(self.key, "…") if self.key else text

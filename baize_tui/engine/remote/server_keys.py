@@ -10,10 +10,16 @@ from pathlib import Path
 from baize_shared.server_address import ServerAddress
 from baize_shared.toml_files import TomlError, read_toml
 from baize_tui.engine.client import EngineFailure
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import msg, tr
 
 KEY_VARIABLE, OPENAI_VARIABLE = "BAIZE_SERVER_KEY", "OPENAI_API_KEY"
 KEYRING_SERVICE = "baize-tui"
 _OPENAI = "https://api.openai.com"
+
+
+HOW_TO_GIVE = msg('set {variable} to {host}=KEY, or write "{host}" = "KEY" into {file}')
+NO_KEYS = msg('{file} is not a list of keys: write one line "HOST" = "KEY" for each server')
 
 
 def find_key(address: ServerAddress, file: Path) -> str:
@@ -28,13 +34,15 @@ def find_key(address: ServerAddress, file: Path) -> str:
     key = _from_environment(address) or _from_file(address.host, file)
     key = (key or _from_keyring(address.host)).strip()
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise EngineFailure(f"the key for {address.host} has characters that no key has", "load")
+        raise EngineFailure(
+            tr("the key for {host} has characters that no key has", host=address.host), "load"
+        )
     return key
 
 
 def how_to_give(host: str, file: Path) -> str:
     """Where a person puts a key."""
-    return f'set {KEY_VARIABLE} to {host}=KEY, or write "{host}" = "KEY" into {file}'
+    return tr(HOW_TO_GIVE, variable=KEY_VARIABLE, host=host, file=file)
 
 
 def _from_environment(address: ServerAddress) -> str:
@@ -53,13 +61,14 @@ def _from_file(host: str, file: Path) -> str:
     except FileNotFoundError:
         return ""
     except OSError as error:
-        raise EngineFailure(f"{file}: {error.strerror}", "load") from error
+        raise EngineFailure(file_error(file, error), "load") from error
     except TomlError:
         # Without the reason, which may quote a key.
-        why = f'{file} is not a list of keys: write one line "HOST" = "KEY" for each server'
-        raise EngineFailure(why, "load") from None
+        raise EngineFailure(tr(NO_KEYS, file=file), "load") from None
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise EngineFailure(f"others can read the keys in {file}: chmod 600 {file}", "load")
+        raise EngineFailure(
+            tr("others can read the keys in {file}: chmod 600 {file}", file=file), "load"
+        )
     return {name.lower(): key for name, key in keys.items()}.get(host, "")
 
 

@@ -33,8 +33,9 @@ from baize_tui.engine.protocol import (
     decode_request,
 )
 from baize_tui.engine.shared.messages import SOCKET_NAME, Notice
+from baize_tui.translation import msg, tr
 
-NEEDED_ELSEWHERE = "the model is needed in another window"
+NEEDED_ELSEWHERE = msg("the model is needed in another window")
 _IDLE = (Warm, SaveCache)
 """Requests that wait for nobody: they give way."""
 _NOTHING = Stats(0, 0, 0, 0.0, 0.0, 0.0, 0, 0, 0)
@@ -105,7 +106,9 @@ class EngineBroker:
         number = request.request
         try:
             if isinstance(request, SaveCache) and self._loaded != client.load:
-                raise EngineFailure(NEEDED_ELSEWHERE)  # another model is loaded: nothing is left
+                raise EngineFailure(
+                    tr(NEEDED_ELSEWHERE)
+                )  # another model is loaded: nothing is left
             async with self._turn(request):
                 event = await self._use(client, request)
         except EngineFailure as failure:
@@ -135,7 +138,7 @@ class EngineBroker:
             return await self._load(request, client.progress(request.request))
         if request.needs_model and client.load != self._loaded:
             if client.load is None:
-                raise EngineFailure("no model is loaded", "load")
+                raise EngineFailure(tr("no model is loaded"), "load")
             await self._load(client.load, None)
         if isinstance(request, Forget):
             await self._engine.forget(request.conversation)
@@ -161,14 +164,14 @@ class EngineBroker:
                 if isinstance(event, Finished):
                     return event
                 client.send(msgspec.structs.replace(event, request=request.request))
-        raise EngineFailure("the answer has no end")
+        raise EngineFailure(tr("the answer has no end"))
 
 
 def _stopped(request: AnyRequest) -> Event:
     """The answer to a request that was stopped before it could use the engine, or that gave way."""
     if isinstance(request, Generate):
         return Finished(request.request, "cancelled", "", [], _NOTHING)
-    return Failed(request.request, "engine", NEEDED_ELSEWHERE)
+    return Failed(request.request, "engine", tr(NEEDED_ELSEWHERE))
 
 
 class _Client:

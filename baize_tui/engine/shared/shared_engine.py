@@ -38,8 +38,10 @@ from baize_tui.engine.protocol import (
     encode_request,
 )
 from baize_tui.engine.shared.messages import Notice, decode_message
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import msg, tr
 
-GONE = "the process with the model has ended; start baize-tui web again"
+GONE = msg("the process with the model has ended; start baize-tui web again")
 
 AnswerT = TypeVar("AnswerT")
 ProgressT = TypeVar("ProgressT")
@@ -126,7 +128,7 @@ class SharedEngine:
                     return event
                 if on_progress is not None:
                     on_progress(event)
-        raise EngineFailure(GONE)
+        raise EngineFailure(tr(GONE))
 
     async def exchange(
         self, request: Request[Any, Any], on_sent: Callable[[], None] = lambda: None
@@ -149,7 +151,7 @@ class SharedEngine:
                 event = await inbox.get()
                 ended = event is None or isinstance(event, Failed | answer_type)
                 if event is None:
-                    raise EngineFailure(GONE)
+                    raise EngineFailure(tr(GONE))
                 if isinstance(event, Failed):
                     raise EngineFailure(event.why, event.kind, event.tokens, event.n_ctx)
                 yield event
@@ -175,10 +177,10 @@ class SharedEngine:
                         str(self._socket), limit=LINE_LIMIT
                     )
                 except OSError as error:
-                    raise EngineFailure(GONE) from error
+                    raise EngineFailure(tr(GONE)) from error
                 self._reading = asyncio.create_task(self._read(reader), name="engine events")
             if self._writer.is_closing() or self._reading is None or self._reading.done():
-                raise EngineFailure(GONE)
+                raise EngineFailure(tr(GONE))
             return self._writer
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
@@ -221,4 +223,6 @@ def _encoded(request: Request[Any, Any]) -> bytes:
     try:
         return encode_request(request)
     except msgspec.ValidationError as error:
-        raise EngineFailure(f"an option is out of range: {error}", "request") from error
+        raise EngineFailure(
+            tr("an option is out of range: {why}", why=tr_shared(error)), "request"
+        ) from error
