@@ -88,7 +88,7 @@ def _line_about(
     if isinstance(error, OSError) and (error.strerror or str(error)):
         # A file or folder that cannot be read or written, where no code had better words. One that
         # says nothing, such as a time-out of asyncio, is no such error.
-        return f"{error.filename or 'system'}: {error.strerror or error}"
+        return translate(f"{error.filename or 'system'}: {error.strerror or error}")
     return translate(record_crash(program, error))
 
 

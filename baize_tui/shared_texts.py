@@ -33,6 +33,9 @@ _TEXTS = (
     msg("the fields are not YAML: {why}"),
     msg("the fields are not a table with names"),
     # --- what tomllib and msgspec find in them
+    msg("JSON is malformed: {why} (byte {place})"),
+    msg("invalid character"),
+    msg("Input data was truncated"),
     msg("{what} (at line {line}, column {column})"),
     msg("{what} (at end of document)"),
     msg("{what} - at `{place}`"),

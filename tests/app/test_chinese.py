@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from babel.messages.pofile import read_po
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
@@ -16,12 +14,11 @@ from textual.widgets import Input, Static
 from baize_tui.app.screens.option_form import OptionRow
 from baize_tui.catalog.recipes import CatalogModel, NoModelInstalled
 from baize_tui.settings import LookSettings, Settings
-from baize_tui.translation import catalog_file
 from tests.app.model_list import plan_of
 from tests.app.pilot import RunApp, client, notices, say, screen, status, texts
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
-from tests.translation.update_catalogs import forms
+from tests.translation.english_left import english_in
 
 pytestmark = pytest.mark.usefixtures("in_chinese")
 
@@ -56,20 +53,6 @@ SCREENS = (
 """Actions that open a screen."""
 
 
-def _english_parts() -> list[str]:
-    """What the messages say between their fields, where Chinese says it in other words."""
-    parts: set[str] = set()
-    with catalog_file("zh").with_suffix(".po").open("rb") as opened:
-        for message in read_po(opened):
-            for text in (id for id in forms(message.id) if id != message.string):
-                literals = (literal for literal, *_ in string.Formatter().parse(text))
-                parts.update(part.strip(" ·:,.;“”()") for part in literals if " " in part.strip())
-    return sorted(part for part in parts if len(re.findall(r"[A-Za-z]{2,}", part)) > 1)
-
-
-ENGLISH = _english_parts()
-
-
 def text_of(pilot: Pilot[int]) -> str:
     """All words on the screen, without what is below a dialog."""
     strips = pilot.app.screen._compositor.render_strips()
@@ -78,8 +61,7 @@ def text_of(pilot: Pilot[int]) -> str:
 
 def english_on(pilot: Pilot[int]) -> list[str]:
     """The English messages that the screen shows."""
-    text = text_of(pilot)
-    return [part for part in ENGLISH if re.search(rf"(?<!\w){re.escape(part)}(?!\w)", text)]
+    return english_in(text_of(pilot))
 
 
 async def answered(pilot: Pilot[int]) -> None:

@@ -136,7 +136,7 @@ def split_records(content: bytes) -> list[Raw]:
                 return _split(repaired)
         except JSON_ERRORS:
             pass  # that was not all that is wrong
-        raise ImportFailed(tr("it is not JSON: {why}", why=error)) from error
+        raise ImportFailed(tr("it is not JSON: {why}", why=tr_shared(error))) from error
 
 
 def _split(content: bytes) -> list[Raw]:
