@@ -98,9 +98,9 @@ def is_english() -> bool:
     return _language not in CATALOGS
 
 
-def chosen_language() -> str:
-    """The language that texts are shown in."""
-    return _language
+def chosen_language() -> Literal["en", "zh"]:
+    """The language that texts are shown in, to tell it to another process."""
+    return "zh" if _language == "zh" else "en"
 
 
 def choose_language(language: Language, environ: Mapping[str, str] = os.environ) -> None:

@@ -25,7 +25,7 @@ from baize_tui.catalog.finding import known_model
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.paths import Paths, project_paths
 from baize_tui.shared_texts import tr_shared
-from baize_tui.translation import choose_language, chosen_language, msg, tr
+from baize_tui.translation import Language, choose_language, chosen_language, msg, tr
 
 _REPORT_EVERY_S = 0.1
 
@@ -139,7 +139,7 @@ def _end_with_the_client() -> None:
 
 def main() -> None:
     """Pull the model or adapter that the first argument names; the second one is the language."""
-    choose_language("zh" if sys.argv[2:] == ["zh"] else "en")
+    choose_language(msgspec.convert(sys.argv[2], Language))
     threading.Thread(target=_end_with_the_client, name="client", daemon=True).start()
     with contextlib.suppress(OSError):
         os.nice(10)  # the chat takes precedence

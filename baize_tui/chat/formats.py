@@ -160,9 +160,9 @@ def prompt_from_turns(
         messages=messages,
         template=chosen.template,
         template_name=(
-            "the model's own chat template"
+            tr("the model's own chat template")
             if chosen.template is None
-            else f"the prompt format {name}"
+            else tr("the prompt format {name}", name=name)
         ),
         variables={"moderation": moderation},
         markers=list(chosen.markers),

@@ -14,7 +14,7 @@ from baize_tui.chat.export_files import check_replaces_nothing
 from baize_tui.cli.failures import CommandError, offering_force
 from baize_tui.cli.open_chat import with_conversations
 from baize_tui.cli.output import tell
-from baize_tui.measures import count_text, list_text
+from baize_tui.measures import count_text
 from baize_tui.paths import project_paths
 from baize_tui.shared_texts import file_error
 from baize_tui.translation import msg, tr
@@ -53,8 +53,8 @@ def back_up_sessions(target: Path, *, force: bool, json: bool) -> None:
     if json:
         print_json({"file": str(target), "bytes": size, "conversations": count})
     else:
-        counts = list_text([count_text(count, "conversation"), size_text(size)])
-        tell(tr("{where}: {count}", where=target, count=counts))
+        conversations = count_text(count, "conversation")
+        tell(tr("{file}: {count}, {size}", file=target, count=conversations, size=size_text(size)))
 
 
 def restore_sessions(backup: Path, *, copies: bool, json: bool) -> None:

@@ -8,7 +8,8 @@ says is recognized by its form. In English nothing is changed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import io
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -63,6 +64,14 @@ _WRONG_USAGE = (
 """What typer, pydantic and ``baize_shared.option_types`` say; see ``tr_foreign``."""
 
 
+_INSTALLED = (
+    msg("{shell} completion installed in {file}"),
+    msg("Completion will take effect once you restart the terminal"),
+    msg("Shell {shell} is not supported."),
+)
+"""What ``--install-completion`` prints."""
+
+
 class TranslatedGroup(ProgramGroup):
     """The commands of the client; give it to ``typer.Typer`` as ``cls``."""
 
@@ -85,6 +94,24 @@ def translate(commands: Any) -> None:
         command.context_class = _TranslatedContext
         for attribute, metavar in _METAVARS.items():
             setattr(command, attribute, tr(metavar))
+        for param in command.params:
+            if param.name == "install_completion":
+                param.callback = _saying_in_own_language(param.callback)
+
+
+def _saying_in_own_language(callback: Callable[..., Any]) -> Callable[..., Any]:
+    """``callback`` of an option, with what it prints in the person's language."""
+
+    def call(*values: Any) -> Any:
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said):
+                return callback(*values)
+        finally:
+            for line in said.getvalue().splitlines():
+                print(tr_foreign(line, _INSTALLED))
+
+    return call
 
 
 class HelpText(NamedTuple):

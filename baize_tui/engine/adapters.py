@@ -14,8 +14,25 @@ from baize_tui.engine.llama.model import Adapter, Model
 from baize_tui.engine.model_header import read_model_header, read_model_tensors
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.engine.snapshots.state_key import AdapterIdentity, FileIdentity, file_identity
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import msg, tr
 
 _EMBEDDING = "token_embd.weight"
+
+
+OTHER_TYPE = msg("{path} is an adapter of type {kind}: only LoRA can be used")
+OTHER_ARCHITECTURE = msg(
+    "{path} is an adapter for the architecture {theirs}, but this model has the architecture {ours}"
+)
+NO_TENSOR = msg("{path}: the model has no {tensor}: the adapter is for another model")
+SHARED_HEAD = msg(
+    "{path} changes {tensor}, which this model's head shares: merge the adapter with baize-convert "
+    "merge"
+)
+OTHER_SHAPE = msg(
+    "{path}: {tensor} is {ours} in this model, and the adapter's is {theirs}: the adapter is for "
+    "another model"
+)
 
 
 def check_adapter(path: str, base: str) -> None:
@@ -29,20 +46,29 @@ def check_adapter(path: str, base: str) -> None:
     """
     header, model = read_header(path), read_model_header(base)
     if header.metadata.get("general.type") != "adapter":
-        raise ModelFileError(f"{path} is a model, not an adapter: choose it as the model")
+        raise ModelFileError(
+            tr("{path} is a model, not an adapter: choose it as the model", path=path)
+        )
     if (kind := header.metadata.get("adapter.type", "")) != "lora":
-        raise ModelFileError(f"{path} is an adapter of type {kind!r}: only LoRA can be used")
+        raise ModelFileError(
+            tr(
+                "{path} is an adapter of type {kind}: only LoRA can be used",
+                path=path,
+                kind=repr(kind),
+            )
+        )
     if header.architecture != model.architecture:
         raise ModelFileError(
-            f"{path} is an adapter for the architecture {header.architecture}, but this model has "
-            f"the architecture {model.architecture}"
+            tr(OTHER_ARCHITECTURE, path=path, theirs=header.architecture, ours=model.architecture)
         )
     parts, tensors = read_tensors(path), read_model_tensors(base)
     for name, a in parts.items():
         target, dot, part = name.rpartition(".lora_")
         b = parts.get(f"{target}.lora_b")
         if not dot or part not in ("a", "b") or b is None or f"{target}.lora_a" not in parts:
-            raise ModelFileError(f"{path}: {name} is not part of a pair lora_a, lora_b")
+            raise ModelFileError(
+                tr("{path}: {name} is not part of a pair lora_a, lora_b", path=path, name=name)
+            )
         if part == "a":
             _check_pair(path, target, a, b, tensors)
 
@@ -52,14 +78,11 @@ def _check_pair(
 ) -> None:
     weight = tensors.get(target)
     if weight is None:
-        raise ModelFileError(f"{path}: the model has no {target}: the adapter is for another model")
+        raise ModelFileError(tr(NO_TENSOR, path=path, tensor=target))
     # An embedding has A and B the other way round, so that rows can be looked up in A.
     is_embedding = target == _EMBEDDING
     if is_embedding and "output.weight" not in tensors:
-        raise ModelFileError(
-            f"{path} changes {target}, which this model's head shares: merge the adapter with "
-            "baize-convert merge"
-        )
+        raise ModelFileError(tr(SHARED_HEAD, path=path, tensor=target))
     wanted = (weight.shape[1], weight.shape[0]) if is_embedding else weight.shape[:2]
     if is_embedding:
         shape = (a.shape[1], b.shape[1])
@@ -68,10 +91,8 @@ def _check_pair(
         shape = (a.shape[0], b.shape[1])
         same_rank = a.shape[1] == b.shape[0]
     if shape != wanted or not same_rank:
-        raise ModelFileError(
-            f"{path}: {target} is {wanted[0]} x {wanted[1]} in this model, and the adapter's is "
-            f"{shape[0]} x {shape[1]}: the adapter is for another model"
-        )
+        ours, theirs = f"{wanted[0]} x {wanted[1]}", f"{shape[0]} x {shape[1]}"
+        raise ModelFileError(tr(OTHER_SHAPE, path=path, tensor=target, ours=ours, theirs=theirs))
 
 
 class AdapterSwitch:
@@ -111,7 +132,7 @@ class AdapterSwitch:
         try:
             key = path, Path(path).stat().st_mtime_ns
         except OSError as error:
-            raise ModelFileError(f"{path}: {error.strerror}") from error
+            raise ModelFileError(file_error(path, error)) from error
         if key not in self._opened:
             check_adapter(path, self._model.path)
             self._opened[key] = Adapter(self._model, path)
@@ -122,4 +143,4 @@ def _identity(path: str) -> FileIdentity:
     try:
         return file_identity(Path(path))
     except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror}") from error
+        raise ModelFileError(file_error(path, error)) from error

@@ -15,12 +15,13 @@ from baize_tui.engine.profiles import ProfileName
 from baize_tui.engine.prompts.prompt_reader import ReadPrompt
 from baize_tui.engine.protocol import Delta, FinishReason, Generate, Stats, ThreadsChosen
 from baize_tui.engine.threads.thread_counts import Threads
+from baize_tui.translation import msg, tr
 
 EVENTS_PER_SECOND = 10
 """As often as a screen draws: each event wakes the client, which takes a core from the model."""
 _MARKUP_TOKENS = 256
 """Most tokens of markup and blanks around a thought and an answer."""
-_BUDGET_SPENT = "the thought was ended after {} tokens: {}"
+_BUDGET_SPENT = msg("the thought was ended after {count} tokens: {why}")
 
 
 class Answer:
@@ -115,7 +116,7 @@ class Answer:
         sent_at = 0.0
         while not text.stopped() and not self._is_full():
             if not forced and (why := self._spent_by(ahead.used, n_ctx)):
-                self._budget_notice = _BUDGET_SPENT.format(self._thought_tokens, why)
+                self._budget_notice = tr(_BUDGET_SPENT, count=self._thought_tokens, why=why)
                 forced.extend(markup_ids(text.ending))
             if forced:
                 token = forced.popleft()
@@ -168,9 +169,9 @@ class Answer:
         if not text.in_thought or self._must_follow_grammar or text.inside_character:
             return ""
         if self._thought_tokens >= request.max_thinking_tokens:
-            return "chat.max_thinking_tokens sets how many it may have"
+            return tr("chat.max_thinking_tokens sets how many it may have")
         if n_ctx - used <= request.reserve:
-            return "the rest of the context is for the answer"
+            return tr("the rest of the context is for the answer")
         return ""
 
     def delta(self) -> Delta:

@@ -17,6 +17,7 @@ from baize_tui.engine.model_header import read_chat_model
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.engine.protocol import Load
 from baize_tui.engine.threads.thread_counts import Threads
+from baize_tui.translation import msg, tr
 
 _MOST_PADDING = 128
 """Tokens that one vocabulary may have more than the other (``SPEC_VOCAB_MAX_SIZE_DIFFERENCE`` of
@@ -51,11 +52,11 @@ def open_draft_model(
     )
     try:
         if draft.has_recurrent_state:
-            raise ModelFileError(
-                f"{request.draft} has a recurrent state, which cannot take a wrong guess back"
-            )
+            raise ModelFileError(tr(RECURRENT, path=request.draft))
         if difference := vocabulary_difference(draft.vocabulary, model.vocabulary):
-            raise ModelFileError(f"{request.draft} has another vocabulary: {difference}")
+            raise ModelFileError(
+                tr("{path} has another vocabulary: {why}", path=request.draft, why=difference)
+            )
         attention = attention_for(request, draft, n_ctx, gpu_layers, profile)
         context = open_context(draft, threads, abort, n_ctx=n_ctx, attention=attention)
         relative_size = model_bytes(Path(request.draft)) / max(model_bytes(Path(model.path)), 1)
@@ -67,21 +68,24 @@ def open_draft_model(
     return DraftModel(draft, cache, n_vocab, relative_size)
 
 
+RECURRENT = msg("{path} has a recurrent state, which cannot take a wrong guess back")
+
+
 def vocabulary_difference(draft: Vocabulary, model: Vocabulary) -> str:
     """How ``draft`` differs from ``model`` so that their ids cannot be compared; empty if it does
     not. One may have more tokens at its end, as padding."""
     if draft.fingerprint == model.fingerprint:
         return ""
     if draft.kind != model.kind:
-        return "it is of another kind"
+        return tr("it is of another kind")
     if abs(draft.size - model.size) > _MOST_PADDING:
-        return f"it has {draft.size} tokens, not {model.size}"
+        return tr("it has {count} tokens, not {wanted}", count=draft.size, wanted=model.size)
     if (draft.add_bos, draft.bos if draft.add_bos else 0) != (
         model.add_bos,
         model.bos if model.add_bos else 0,
     ):
-        return "another token begins a text"
+        return tr("another token begins a text")
     for token in range(min(draft.size, model.size)):
         if draft.token_text(token) != model.token_text(token):
-            return f"its token {token} is another"
+            return tr("its token {token} is another", token=token)
     return ""

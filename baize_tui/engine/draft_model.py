@@ -16,6 +16,7 @@ from baize_tui.engine.draft_payoff import DraftPayoff
 from baize_tui.engine.kv_cache import KvCache
 from baize_tui.engine.llama.errors import EngineError
 from baize_tui.engine.llama.model import Model
+from baize_tui.translation import tr
 
 _PROBABILITIES = (0.3, 0.5, 0.7, 0.85, 0.95)
 """Limits of the ranges of its probabilities."""
@@ -113,7 +114,9 @@ class DraftModel:
             return self._write(ids[-1], most, single_s, costs)
         except EngineError as error:
             self._failed = True
-            self._problem = f"the draft model {self.path} is not used any more: {error}"
+            self._problem = tr(
+                "the draft model {file} is not used any more: {why}", file=self.path, why=error
+            )
             return []
 
     def learn(self, *, right: bool) -> None:

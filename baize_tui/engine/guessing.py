@@ -16,6 +16,9 @@ from baize_tui.engine.look_ahead import LookAhead
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.engine.protocol import Generate, Load
 from baize_tui.engine.threads.thread_counts import Threads
+from baize_tui.translation import msg, tr
+
+NO_GUESSES = msg("no draft model is used: this model cannot take a wrong guess back")
 
 
 class Guessing:
@@ -43,14 +46,14 @@ class Guessing:
         if not request.draft:
             return
         if not self._can_cut:
-            self.problem = "no draft model is used: this model cannot take a wrong guess back"
+            self.problem = tr(NO_GUESSES)
             return
         try:
             self._draft_model = open_draft_model(
                 request, model, cache.context.n_ctx, threads, abort, on_gpu=on_gpu, profile=profile
             )
         except (EngineError, OSError) as error:
-            self.problem = f"no draft model is used: {error}"
+            self.problem = tr("no draft model is used: {why}", why=error)
 
     @property
     def draft(self) -> str:

@@ -23,6 +23,8 @@ from baize_tui.engine.snapshots.snapshot_folder import (
     usable_chain,
 )
 from baize_tui.engine.snapshots.state_key import AdapterIdentity, StateKey
+from baize_tui.shared_texts import tr_shared
+from baize_tui.translation import tr
 
 LEAST_TOKENS = 4
 """Fewer tokens are read as fast as they are restored."""
@@ -286,4 +288,5 @@ def _is_whole(usable: UsableBlock) -> bool:
 
 
 def _not_saved(error: OSError) -> str:
-    return f"the state of this conversation cannot be saved: {error.strerror}"
+    why = tr_shared(error.strerror)
+    return tr("the state of this conversation cannot be saved: {why}", why=why)

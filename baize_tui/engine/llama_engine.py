@@ -51,16 +51,19 @@ from baize_tui.engine.protocol import (
 from baize_tui.engine.threads.cores import usable_cores
 from baize_tui.engine.threads.neighbours import Neighbours
 from baize_tui.settings import Sampling
+from baize_tui.translation import msg, tr
+
+TOO_LONG = msg(
+    "the prompt has {tokens} tokens, with {reserve} kept for the answer; the context of this model "
+    "holds {context}"
+)
 
 
 class TooLongError(EngineError):
     """The prompt leaves too little of the context for an answer."""
 
     def __init__(self, tokens: int, reserve: int, n_ctx: int) -> None:
-        super().__init__(
-            f"the prompt has {tokens} tokens, with {reserve} kept for the answer; "
-            f"the context of this model holds {n_ctx}"
-        )
+        super().__init__(tr(TOO_LONG, tokens=tokens, reserve=reserve, context=n_ctx))
         self.tokens = tokens
         self.n_ctx = n_ctx
 
@@ -220,7 +223,7 @@ class LlamaEngine:
         self._check_length(ids, request.reserve)
         seed = _seed(request.sampling)
         if request.grammar and prompt.partial_ids:
-            raise EngineError("a grammar cannot continue an answer that was begun without it")
+            raise EngineError(tr("a grammar cannot continue an answer that was begun without it"))
         answer = Answer(request, prompt, self.vocabulary, started)
         sampler = Sampler(request.sampling, self.vocabulary, seed, request.grammar)
         try:

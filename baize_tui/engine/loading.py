@@ -30,6 +30,7 @@ from baize_tui.engine.snapshots.state_key import StateKey, file_identity
 from baize_tui.engine.threads.cores import Cores
 from baize_tui.engine.threads.neighbours import Neighbours
 from baize_tui.engine.threads.thread_counts import OnGpu, Threads
+from baize_tui.translation import tr
 
 
 def choose_gpu_layers(request: Load, header: GgufHeader, profile: MachineProfile) -> int:
@@ -63,7 +64,13 @@ def open_model(
     )
     if not model.can_generate:
         model.close()
-        raise ModelFileError(f"{path} is an encoder ({architecture}): it cannot chat")
+        raise ModelFileError(
+            tr(
+                "{path} is an encoder ({architecture}): it cannot chat",
+                path=path,
+                architecture=architecture,
+            )
+        )
     return model
 
 

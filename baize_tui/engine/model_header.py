@@ -11,6 +11,21 @@ from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import TensorInfo, read_header, read_tensors
 from baize_tui.engine.model_kinds import why_no_chat
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.translation import msg, tr
+
+NAME_IT = msg(
+    "{path} is the first of {count} files of a model, but is not called so: name it {name}, and "
+    "the others alike"
+)
+MISSING = msg("{file} is missing: it is file {number} of {count} of the model")
+NOT_OF_ONE_MODEL = msg(
+    "{path} and the other {others} files have {tensors} tensors instead of {expected}: they are "
+    "not of one model"
+)
+LATER_PART = msg(
+    "{path} is file {number} of {count} of a model: give {first}, and the others are found by "
+    "their names"
+)
 
 
 def read_model_header(path: str) -> GgufHeader:
@@ -25,7 +40,7 @@ def read_model_header(path: str) -> GgufHeader:
     if (count := _split_count(header)) > 1:
         return _read_parts(header, count)
     why = why_no_chat(header)
-    return msgspec.structs.replace(header, problem=f"{path} {why}") if why else header
+    return msgspec.structs.replace(header, problem=why) if why else header
 
 
 def read_chat_model(path: str) -> GgufHeader:
@@ -61,15 +76,14 @@ def _read_parts(first: GgufHeader, count: int) -> GgufHeader:
         name = f"{path.stem}-00001-of-{count:05}.gguf"
         return msgspec.structs.replace(
             first,
-            problem=f"{path} is the first of {count} files of a model, but is not called so: "
-            f"name it {name}, and the others alike",
+            problem=tr(NAME_IT, path=path, count=count, name=name),
         )
     parts, missing = [first], None
     for number, file in enumerate(model_files(path)[1:], 2):
         if file.is_file():
             parts.append(_read_part(file, number))
         else:
-            missing = missing or f"{file} is missing: it is file {number} of {count} of the model"
+            missing = missing or tr(MISSING, file=file, number=number, count=count)
     header = msgspec.structs.replace(
         first,
         file_bytes=sum(part.file_bytes for part in parts),
@@ -81,24 +95,28 @@ def _read_parts(first: GgufHeader, count: int) -> GgufHeader:
     expected = int(first.metadata.get("split.tensors.count", "-1"))
     if header.tensors != expected:
         raise ModelFileError(
-            f"{path} and the other {count - 1} files have {header.tensors} tensors instead of "
-            f"{expected}: they are not of one model"
+            tr(
+                NOT_OF_ONE_MODEL,
+                path=path,
+                others=count - 1,
+                tensors=header.tensors,
+                expected=expected,
+            )
         )
     why = why_no_chat(header)
-    return msgspec.structs.replace(header, problem=f"{path} {why}") if why else header
+    return msgspec.structs.replace(header, problem=why) if why else header
 
 
 def _read_part(file: Path, number: int) -> GgufHeader:
     header = read_header(str(file))
     if header.metadata.get("split.no") != str(number - 1):
-        raise ModelFileError(f"{file} is not file {number} of a model, as its name says")
+        raise ModelFileError(
+            tr("{file} is not file {number} of a model, as its name says", file=file, number=number)
+        )
     return header
 
 
 def _later_part(path: Path, number: int, count: int) -> str:
     split = parse_split_name(path.name)
-    first = split.with_number(1) if split is not None else "the first one"
-    return (
-        f"{path} is file {number} of {count} of a model: give {first}, and the others are found "
-        "by their names"
-    )
+    first = split.with_number(1) if split is not None else tr("the first one")
+    return tr(LATER_PART, path=path, number=number, count=count, first=first)

@@ -91,6 +91,7 @@ from baize_tui.engine.protocol import (
     request_number,
 )
 from baize_tui.engine.threads.cores import most_threads
+from baize_tui.translation import Language, choose_language, tr
 
 _PROGRESS_STEP = 0.02
 Handler = Callable[[Any], Event]
@@ -228,14 +229,16 @@ class Worker:
             engine.warm_up()
         except (Aborted, EngineError) as error:
             engine.close()
-            why = str(error) or "the load was stopped"  # Aborted has no text
-            raise EngineError(f"{request.path} cannot compute: {why}") from error
+            why = str(error) or tr("the load was stopped")  # Aborted has no text
+            raise EngineError(
+                tr("{file} cannot compute: {why}", file=request.path, why=why)
+            ) from error
         self._engine = engine
         return Loaded(request.request, engine.loaded)
 
     def _loaded(self) -> LlamaEngine:
         if self._engine is None:
-            raise EngineError("no model is loaded")
+            raise EngineError(tr("no model is loaded"))
         return self._engine
 
     def _generate(self, request: Generate) -> Finished:
@@ -397,21 +400,26 @@ def _failure(request: AnyRequest, error: Exception) -> Failed:
             name = request.prompt.template_name
         elif isinstance(request, TimeAnswer):
             name = request.answer.prompt.template_name
-        return Failed(request.request, "template", f"{name} failed: {error}")
+        return Failed(
+            request.request, "template", tr("{name} failed: {why}", name=tr(name), why=error)
+        )
     kind: FailureKind = "load" if isinstance(request, Load) else "engine"
     if isinstance(error, EngineError):
         return Failed(request.request, kind, str(error))
     if isinstance(error, Aborted):
-        return Failed(request.request, kind, "stopped")
+        return Failed(request.request, kind, tr("stopped"))
     what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    return Failed(request.request, kind, f"an error in the model process ({what})")
+    return Failed(request.request, kind, tr("an error in the model process ({error})", error=what))
 
 
 def main() -> None:
-    """Serve under the machine profile that the first argument names."""
+    """Serve under the machine profile that the first argument names, in the language of the second
+    one."""
     profile = FULL
     if len(sys.argv) > 1:
         profile = profile_named(msgspec.convert(sys.argv[1], ProfileName))
+    if len(sys.argv) > 2:
+        choose_language(msgspec.convert(sys.argv[2], Language))
     events = os.dup(1)
     os.dup2(2, 1)  # what C code prints must not mix with the events
     try:

@@ -71,7 +71,7 @@ class MessageExtras:
         self._printer.line(tr("The next answer will be {form}.", form=form_text(form)))
 
     async def persona(self, name: str) -> None:
-        from baize_tui.catalog.personas import known_personas
+        from baize_tui.catalog.personas import NO_SUCH_PERSONA, known_personas
         from baize_tui.chat.persona_settings import with_persona
 
         known = await asyncio.to_thread(known_personas, project_paths())
@@ -81,7 +81,7 @@ class MessageExtras:
             for key, each in known.contents.items():
                 self._printer.line(f"  {key}: {each.description}")
             return
-        persona = known.find(name, "persona")
+        persona = known.find(name, NO_SUCH_PERSONA)
         conversation = await self._opened.get_or_create()
         changed = with_persona(conversation, name, persona, self._chat.settings.chat)
         self._opened.conversation = await self._chat.conversations.set_options(changed)

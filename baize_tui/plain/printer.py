@@ -158,7 +158,7 @@ class PlainPrinter:
         self.note(tr("{made}; {ended}", made=made, ended=ended) if ended else made)
         form = message.made.form if message.made is not None else None
         if form is not None:
-            self.note(f"{form_text(form)}: {form.problem or tr('the answer has this form')}")
+            self.note(f"{form_text(form)}: {form.problem_text or tr('the answer has this form')}")
         for notice in event.notices:
             self.note(notice)
         if not event.saved:

@@ -152,7 +152,7 @@ def _answer_rows(
         yield tr("mark"), tr(MARK_NAMES[message.mark])
     form = message.made.form if message.made is not None else None
     if form is not None:
-        yield tr("form"), f"{form_text(form)}: {form.problem or tr('the answer has it')}"
+        yield tr("form"), f"{form_text(form)}: {form.problem_text or tr('the answer has it')}"
     if (source := made.get("form_source", str)) is not None:
         yield "", clean_line(source, 200)
     if message.pinned:

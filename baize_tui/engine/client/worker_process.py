@@ -45,7 +45,7 @@ from baize_tui.engine.protocol import (
     encode_request,
 )
 from baize_tui.shared_texts import file_error, tr_shared
-from baize_tui.translation import msg, tr
+from baize_tui.translation import chosen_language, msg, tr
 
 TEMPLATE_DEADLINE_S = 1.5
 """A chat template renders in milliseconds; the worker is killed to end one that takes this long."""
@@ -109,6 +109,7 @@ class WorkerProcess:
                 "-m",
                 "baize_tui.engine.worker",
                 profile.name,
+                chosen_language(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,

@@ -16,6 +16,7 @@ from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.machine import cpu_function
 from baize_tui.engine.llama.model import Adapter, Model
 from baize_tui.settings import KvType
+from baize_tui.translation import msg, tr
 
 MAIN_SEQUENCE = 0
 _PART_SEQUENCE = 1
@@ -23,6 +24,12 @@ _PART_SEQUENCE = 1
 
 
 _KV_TYPES: dict[KvType, int] = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
+
+
+NO_CONTEXT = msg("no context of {count} tokens: {why}. Set a smaller model.context")
+NO_CONTEXT_IN_Q8_0 = msg(
+    "no context of {count} tokens: {why}. Set a smaller model.context, or model.kv_type to f16"
+)
 
 
 class Context:
@@ -71,11 +78,9 @@ class Context:
         forget_errors()
         self._context = lib.llama_init_from_model(model.handle, params)
         if not self._context:
-            reason = reason_from_log("too little memory for the KV cache")
-            advice = "Set a smaller model.context"
-            if kv_type != "f16":
-                advice += ", or model.kv_type to f16"
-            raise EngineError(f"no context of {n_ctx} tokens: {reason}. {advice}")
+            reason = reason_from_log(tr("too little memory for the KV cache"))
+            no_context = NO_CONTEXT if kv_type == "f16" else NO_CONTEXT_IN_Q8_0
+            raise EngineError(tr(no_context, count=n_ctx, why=reason))
         self._pools = thread_pools.open_pools(self.handle, cpu_function)
         self._memory = lib.llama_get_memory(self._context)
         self.n_ctx: int = lib.llama_n_ctx(self._context)

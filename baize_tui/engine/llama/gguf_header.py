@@ -22,6 +22,8 @@ from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.memory_limit import limited_memory
 from baize_tui.engine.protocol import GgufHeader
+from baize_tui.shared_texts import file_error
+from baize_tui.translation import msg, tr
 
 _GGUF_MAGIC = b"GGUF"
 _GGUF_FIXED_HEADER = struct.Struct("<4sIQQ")  # magic, version, tensor count, key-value count
@@ -29,6 +31,16 @@ _SMALLEST_KEY_VALUE = 8 + 1 + 4 + 1  # length of the key, one letter, type, one 
 _SMALLEST_TENSOR_INFO = 8 + 1 + 4 + 8 + 4 + 8  # name, n_dims, one dim, type, offset
 _MOST_MEMORY = 400 << 20
 """Bytes for a header; that of a vocabulary of 262,144 tokens takes some 30 MB."""
+GIT_LFS = msg("{path} is a placeholder of Git LFS: 'git lfs pull' fetches the file")
+NO_GGUF = msg("{path} is not a GGUF file (it starts with {start})")
+CLAIMS = msg(
+    "{path} is damaged: its header claims {tensors} tensors and {keys} keys, more than its {size} "
+    "bytes can hold"
+)
+CUT_SHORT = msg(
+    "{path} is cut short: tensor {tensor} ends at byte {end}, the file at {size}. Download or copy "
+    "it again"
+)
 
 
 class _GgufInitParams(ctypes.Structure):
@@ -99,31 +111,36 @@ def read_header(path: str) -> GgufHeader:
             size = status.st_size
             start = file.read(_GGUF_FIXED_HEADER.size)
     except IsADirectoryError:
-        raise ModelFileError(f"{path} is a folder, not a GGUF file") from None
+        raise ModelFileError(tr("{path} is a folder, not a GGUF file", path=path)) from None
     except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror}") from error
+        raise ModelFileError(file_error(path, error)) from error
     if not start:
-        raise ModelFileError(f"{path} is empty")
+        raise ModelFileError(tr("{path} is empty", path=path))
     if start.startswith(_LFS_POINTER):
-        raise ModelFileError(f"{path} is a placeholder of Git LFS: 'git lfs pull' fetches the file")
+        raise ModelFileError(tr(GIT_LFS, path=path))
     if start[:4] != _GGUF_MAGIC:
-        raise ModelFileError(f"{path} is not a GGUF file (it starts with {start[:4]!r})")
+        raise ModelFileError(tr(NO_GGUF, path=path, start=repr(start[:4])))
     if len(start) < _GGUF_FIXED_HEADER.size:
-        raise ModelFileError(f"{path} is cut short: {size} bytes, not even a header")
+        raise ModelFileError(
+            tr("{path} is cut short: {size} bytes, not even a header", path=path, size=size)
+        )
     _, version, n_tensors, n_keys = _GGUF_FIXED_HEADER.unpack(start)
     if n_keys * _SMALLEST_KEY_VALUE + n_tensors * _SMALLEST_TENSOR_INFO > size:
-        raise ModelFileError(
-            f"{path} is damaged: its header claims {n_tensors} tensors and {n_keys} keys, "
-            f"more than its {size} bytes can hold"
-        )
+        raise ModelFileError(tr(CLAIMS, path=path, tensors=n_tensors, keys=n_keys, size=size))
     if version not in (2, 3):
-        raise ModelFileError(f"{path} is GGUF version {version}; this program reads 2 and 3")
+        raise ModelFileError(
+            tr(
+                "{path} is GGUF version {version}; this program reads 2 and 3",
+                path=path,
+                version=version,
+            )
+        )
     with _open_gguf(path) as context:
         header = _read_header(context, path, size)
         identity = (path, status.st_ino, size, status.st_mtime_ns)
         if identity not in _harmless:
             if (why := why_it_aborts(_values(context, header))) is not None:
-                raise ModelFileError(f"{path} is damaged: {why}")
+                raise ModelFileError(tr("{path} is damaged: {why}", path=path, why=why))
             _harmless.add(identity)
         return header
 
@@ -134,8 +151,8 @@ def _open_gguf(path: str) -> Iterator[int]:
     with limited_memory(_MOST_MEMORY):
         context = _gguf.gguf_init_from_file(os.fsencode(path), _GgufInitParams(True, None))
     if not context:
-        reason = reason_from_log("ggml cannot read its header")
-        raise ModelFileError(f"{path} is damaged or cut short: {reason}")
+        reason = reason_from_log(tr("ggml cannot read its header"))
+        raise ModelFileError(tr("{path} is damaged or cut short: {why}", path=path, why=reason))
     try:
         yield context
     finally:
@@ -197,7 +214,9 @@ def _read_metadata(context: int, path: str) -> dict[str, str]:
         name = _gguf.gguf_get_key(context, key).decode("utf-8", "replace")
         kind = _gguf.gguf_get_kv_type(context, key)
         if _SPLIT_TYPES.get(name, kind) != kind:
-            raise ModelFileError(f"{path} is damaged: {name} has the wrong type")
+            raise ModelFileError(
+                tr("{path} is damaged: {key} has the wrong type", path=path, key=name)
+            )
         metadata[name] = _value_text(context, key)
     return metadata
 
@@ -277,10 +296,7 @@ def _count_weights(context: int, path: str, size: int) -> int:
         )
         if end > size:
             name = _gguf.gguf_get_tensor_name(context, tensor).decode("utf-8", "replace")
-            raise ModelFileError(
-                f"{path} is cut short: tensor {name} ends at byte {end}, the file at {size}. "
-                "Download or copy it again"
-            )
+            raise ModelFileError(tr(CUT_SHORT, path=path, tensor=name, end=end, size=size))
         shape = _gguf.gguf_get_tensor_ne(context, tensor)
         weights += shape[0] * shape[1] * shape[2] * shape[3]
     return weights

@@ -14,6 +14,7 @@ from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import install_log
 from baize_tui.engine.profiles import MachineProfile
 from baize_tui.footprint import Device, DeviceKind
+from baize_tui.translation import tr
 
 # enum ggml_backend_dev_type of ggml-backend.h
 CPU_DEVICE = 0
@@ -113,7 +114,9 @@ def allowed_devices(profile: MachineProfile, device: str) -> Any:
         return None
     handle = registry.ggml_backend_dev_by_name(device.encode())
     if not handle:
-        raise EngineError(f"llama.cpp finds no device {device!r} on this machine")
+        raise EngineError(
+            tr("llama.cpp finds no device {device} on this machine", device=repr(device))
+        )
     return (ctypes.c_void_p * 2)(handle, None)
 
 

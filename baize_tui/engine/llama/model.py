@@ -18,8 +18,15 @@ from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.machine import allowed_devices, start_backend
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.profiles import FULL, MachineProfile
+from baize_tui.translation import msg, tr
 
 _UNKNOWN = re.compile(r"unknown model architecture: '(.*)'")
+
+
+UNKNOWN = msg(
+    "{path} has the architecture {architecture}, which is not a language model that this llama.cpp "
+    "knows: a newer baize-tui may know it, else choose another file"
+)
 
 
 class Model:
@@ -64,13 +71,10 @@ class Model:
         forget_errors()
         self._model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            reason = reason_from_log("no reason given")
+            reason = reason_from_log(tr("no reason given"))
             if (unknown := _UNKNOWN.search(reason)) is not None:
-                raise ModelFileError(
-                    f"{path} has the architecture {unknown[1]}, which is not a language model that "
-                    "this llama.cpp knows: a newer baize-tui may know it, else choose another file"
-                )
-            raise ModelFileError(f"{path} cannot be loaded: {reason}")
+                raise ModelFileError(tr(UNKNOWN, path=path, architecture=unknown[1]))
+            raise ModelFileError(tr("{path} cannot be loaded: {why}", path=path, why=reason))
         self.path = path
         self.vocabulary = Vocabulary(self._model, _words(self.metadata("baize.words")))
         self.n_ctx_train: int = lib.llama_model_n_ctx_train(self._model)
@@ -177,5 +181,7 @@ class Adapter:
         forget_errors()
         self.handle = lib.llama_adapter_lora_init(model.handle, os.fsencode(path))
         if not self.handle:
-            reason = reason_from_log("no reason given")
-            raise ModelFileError(f"{path} cannot be used with this model: {reason}")
+            reason = reason_from_log(tr("no reason given"))
+            raise ModelFileError(
+                tr("{path} cannot be used with this model: {why}", path=path, why=reason)
+            )

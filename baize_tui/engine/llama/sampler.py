@@ -14,6 +14,7 @@ from baize_tui.engine.llama.errors import EngineError
 from baize_tui.engine.llama.log import forget_errors, reason_from_log
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.settings import Sampling
+from baize_tui.translation import tr
 
 GENEROUS_TOP_K = 1024
 """Precedes top-p when no top-k is set: top-p alone would sort the whole vocabulary."""
@@ -116,7 +117,8 @@ def _grammar_sampler(vocabulary: Vocabulary, grammar: str) -> Any:
     forget_errors()
     sampler = lib.llama_sampler_init_grammar(vocabulary.handle, grammar.encode(), b"root")
     if not sampler:
-        raise EngineError(f"the grammar cannot be read: {reason_from_log('no reason given')}")
+        why = reason_from_log(tr("no reason given"))
+        raise EngineError(tr("the grammar cannot be read: {why}", why=why))
     return sampler
 
 

@@ -11,6 +11,7 @@ import llama_cpp.llama_cpp as lib
 
 from baize_tui.engine.llama.errors import EngineError, ModelFileError
 from baize_tui.engine.prompts.fragments import SpecialToken
+from baize_tui.translation import tr
 
 _CONTROL_OR_UNKNOWN = 1 << 3 | 1 << 0  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN
 _USER_DEFINED = 1 << 4
@@ -25,7 +26,7 @@ class Vocabulary:
         """``words`` are the texts of user-defined tokens that are no markers."""
         self._vocab = lib.llama_model_get_vocab(model)
         if lib.llama_vocab_type(self._vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
-            raise ModelFileError("the model has no vocabulary: it cannot chat")
+            raise ModelFileError(tr("the model has no vocabulary: it cannot chat"))
         self.size: int = lib.llama_vocab_n_tokens(self._vocab)
         self.kind: int = lib.llama_vocab_type(self._vocab)
         """``enum llama_vocab_type``."""

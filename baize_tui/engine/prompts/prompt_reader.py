@@ -24,6 +24,7 @@ from baize_tui.engine.prompts.templates import render, render_end
 from baize_tui.engine.prompts.thinking_switch import find_switch
 from baize_tui.engine.prompts.thought_splitter import MarkupTokens, Part, ThoughtSplitter
 from baize_tui.engine.protocol import Prompt, PromptMessage
+from baize_tui.translation import tr
 
 _MARKUP = tuple(
     mark for style in STYLES if not style.spoken for mark in style.markup if "<" in mark
@@ -154,7 +155,7 @@ class PromptReader:
     def _source(self, prompt: Prompt) -> str:
         source = prompt.template if prompt.template is not None else self._template
         if not source:
-            raise TemplateError("the file has none; choose a prompt format in the settings")
+            raise TemplateError(tr("the file has none; choose a prompt format in the settings"))
         return source
 
     # --- thinking on and off --------------------------------------------------------------------

@@ -22,6 +22,8 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from baize_tui.translation import tr
+
 LARGEST_OUTPUT = 32 * 1024 * 1024
 """Characters that a template may write, several times a context of a million tokens."""
 _MOST_MEMORY = 1024 * 1024 * 1024
@@ -194,7 +196,9 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
             for part in _compile(source).generate(**variables):
                 length += len(part)
                 if length > LARGEST_OUTPUT:
-                    raise TemplateError(f"it writes more than {LARGEST_OUTPUT} characters")
+                    raise TemplateError(
+                        tr("it writes more than {count} characters", count=LARGEST_OUTPUT)
+                    )
                 parts.append(part)
             text = "".join(parts)
             text.encode()
@@ -202,21 +206,23 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
     except TemplateError:
         raise
     except UnicodeEncodeError as error:
-        raise TemplateError("it writes half of a pair of surrogates") from error
+        raise TemplateError(tr("it writes half of a pair of surrogates")) from error
     except SecurityError as error:
-        raise TemplateError(f"it is not allowed in a template: {error}") from error
+        raise TemplateError(tr("it is not allowed in a template: {what}", what=error)) from error
     except jinja2.TemplateSyntaxError as error:
-        raise TemplateError(f"line {error.lineno}: {error.message}") from error
+        raise TemplateError(
+            tr("line {number}: {why}", number=error.lineno, why=error.message)
+        ) from error
     except _Refusal as error:
-        refusal = TemplateError(str(error.message or "it raised an error"))
+        refusal = TemplateError(str(error.message or tr("it raised an error")))
         refusal.raised_by_template = True
         raise refusal from error
     except jinja2.TemplateError as error:
-        raise TemplateError(str(error.message or "it raised an error")) from error
+        raise TemplateError(str(error.message or tr("it raised an error"))) from error
     except MemoryError as error:
-        raise TemplateError("it needs more than 1 GB of memory") from error
+        raise TemplateError(tr("it needs more than 1 GB of memory")) from error
     except RecursionError as error:
-        raise TemplateError("it recurses without end") from error
+        raise TemplateError(tr("it recurses without end")) from error
     except SyntaxError as error:  # of the Python code that Jinja makes of it, as for {% break %}
         raise TemplateError(str(error.msg)) from error
     except Exception as error:

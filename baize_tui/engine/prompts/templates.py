@@ -15,6 +15,7 @@ from baize_tui.engine.prompts.reasoning_styles import STYLES
 from baize_tui.engine.prompts.roles import shapes
 from baize_tui.engine.prompts.template_sandbox import TemplateError, run_template, strftime_now
 from baize_tui.engine.protocol import Prompt, PromptMessage
+from baize_tui.translation import tr
 
 _THINK_TAGS = tuple(
     tag
@@ -130,7 +131,7 @@ def _reason(refusals: Sequence[TemplateError]) -> TemplateError:
     """Why a template refused a conversation: what it said itself about the form that suited it
     best, the last one."""
     said = [error for error in refusals if error.raised_by_template]
-    return (said[-1:] or refusals[:1] or [TemplateError("it omits the last message")])[0]
+    return (said[-1:] or refusals[:1] or [TemplateError(tr("it omits the last message"))])[0]
 
 
 @dataclass(frozen=True, slots=True)
