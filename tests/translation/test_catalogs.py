@@ -132,3 +132,4 @@ def test_only_texts_can_be_marked() -> None:
 def test_the_words_of_the_help_are_messages() -> None:
     found = {message.text for message in messages_in_code()}
     assert {"Show all keys and commands", "In the prompt", "System prompt"} <= found
+    assert {"Print one JSON object.", "Chat in a browser on this computer."} <= found

@@ -9,8 +9,24 @@ from collections.abc import Iterator
 import pytest
 
 from baize_shared.progress import TimeLeft
-from baize_tui.measures import cells, count_text, duration_text, left_text, speed_text
-from baize_tui.translation import choose_language, language_of, msg, tr, tr_plural
+from baize_tui.measures import (
+    cells,
+    count_text,
+    counts_text,
+    duration_text,
+    left_text,
+    speed_text,
+)
+from baize_tui.translation import (
+    choose_language,
+    chosen_language,
+    in_english,
+    language_of,
+    msg,
+    tr,
+    tr_foreign,
+    tr_plural,
+)
 
 UNKNOWN = "no message of the client"
 
@@ -69,6 +85,30 @@ def test_counts_and_measures_are_in_the_chosen_language() -> None:
     assert [count_text(1, "token"), count_text(2, "token")] == ["1 个词元", "2 个词元"]
     assert (speed_text(33), speed_text(0), duration_text(12)) == ("33 词元/秒", "", "12 秒")
     assert left_text(TimeLeft(), 0.1) == ""
+
+
+def test_counted_things_are_listed() -> None:
+    counts = {"image": 1, "tool call": 2}
+    assert (counts_text(counts), counts_text({})) == ("1 image, 2 tool calls", "")
+    choose_language("zh")
+    assert counts_text(counts) == "1 张图片、2 次工具调用"
+
+
+def test_texts_of_others_are_recognized_by_their_form() -> None:
+    known = (msg("{what} - at `{place}`"), msg("Expected `{wanted}`, got `{got}`"))
+    said = "Expected `int`, got `str` - at `$.model.threads`"
+    assert tr_foreign(said, known) == said
+    choose_language("zh")
+    assert tr_foreign(said, known) == "应为 `int`，却是 `str`（位于 `$.model.threads`）"
+    assert tr_foreign(UNKNOWN, known) == UNKNOWN
+    assert tr_foreign("{broken", known) == "{broken"
+
+
+def test_what_is_for_others_is_in_english() -> None:
+    choose_language("zh")
+    with in_english():
+        assert (tr("Settings"), chosen_language()) == ("Settings", "en")
+    assert (tr("Settings"), chosen_language()) == ("设置", "zh")
 
 
 def test_wide_characters_take_two_cells() -> None:
