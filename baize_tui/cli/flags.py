@@ -14,7 +14,7 @@ Model = Annotated[
     typer.Option(
         "--model",
         "-m",
-        help="A name, a GGUF file, or server:URL[#model].",
+        help="A name, a GGUF file, server:URL or server:URL#model.",
         autocompletion=complete_model,
     ),
 ]

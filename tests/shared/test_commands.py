@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.text import Text
 
 from baize_shared.commands import FAILED, INTERRUPTED, exit_code_of
 from baize_shared.crash_log import show_tracebacks
-from tests.program_commands import RUN, all_commands
+from baize_tui.cli.translated_group import help_texts
+from tests.program_commands import RUN, all_commands, program
 
 
 class Panic(BaseException):
@@ -204,3 +206,12 @@ def test_what_is_said_after_ctrl_c() -> None:
             check=False,
         )
         assert (done.returncode, done.stderr) == (130, f"baize-tui: interrupted{said}\n")
+
+
+@pytest.mark.parametrize("name", RUN)
+def test_help_shows_every_word_of_its_texts(name: str) -> None:
+    """Typer reads ``[#model]`` as a mark for a colour, and leaves it out."""
+    texts = [text.text for text in help_texts(program(name))]
+    assert len(texts) > 40
+    for text in texts:
+        assert Text.from_markup(text).plain == text
