@@ -366,7 +366,7 @@ def test_a_pull_ends_with_the_client_that_started_it(
     hub: Hub, spawn_pull: Spawn, paths: Paths
 ) -> None:
     hub.faults.stall_after_bytes = 4_000_000
-    process = spawn_pull(gguf_recipe(paths))
+    process = spawn_pull(gguf_recipe(paths), "en")
     assert hub.stalled.wait(PATIENCE_S)
     assert process.poll() is None
     # Closes its stdin. A request would be given up after 30 seconds.
