@@ -125,7 +125,16 @@ def test_invalid_utf_8_is_reported(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"), [(b"", "is empty"), (b"hello", "neither JSON Lines nor"), (b"[1", "list")]
+    ("content", "why"),
+    [
+        (b"", "is empty"),
+        *(
+            ("\ufeff \n".encode(coding), "is empty")
+            for coding in ("utf-8", "utf-16-le", "utf-16-be")
+        ),
+        (b"hello", "neither JSON Lines nor"),
+        (b"[1", "list"),
+    ],
 )
 def test_a_file_that_is_not_a_corpus_is_an_error(content: bytes, why: str, tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"

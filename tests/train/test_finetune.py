@@ -348,7 +348,8 @@ def test_a_checkpoint_that_cannot_be_written_is_reported(
     [
         ("", "is empty"),
         ('{"messages": [{"role": "user", "content": "Only asked"}]}\n', "nothing is answered"),
-        ("\xff\xfe", "neither JSON Lines nor"),
+        ("\xff\xfe", "is empty"),  # but for the mark of UTF-16
+        ("\xff\x00", "neither JSON Lines nor"),
     ],
 )
 def test_bad_data_is_one_line(tiny_llama: Path, tmp_path: Path, text: str, problem: str) -> None:

@@ -41,9 +41,13 @@ def read_file(file: Path) -> bytes:
             raw = stream.read()
     except OSError as error:
         raise TrainError(f"{file}: {error.strerror}") from error
+    _check_not_empty(raw, file)
+    return raw
+
+
+def _check_not_empty(raw: bytes, file: Path) -> None:
     if not raw.strip():
         raise TrainError(f"{file} is empty")
-    return raw
 
 
 def is_pickle(file: Path) -> bool:
@@ -61,6 +65,7 @@ def read_records(file: Path) -> Iterator[FileRecord]:
             yield FileRecord(number, without_surrogates(row))
         return
     raw = without_bom(read_file(file), file)
+    _check_not_empty(raw, file)
     if file.suffix.lower() in TABLES:
         yield from _table_records(raw, file)
     elif raw.lstrip()[:1] == b"[":
