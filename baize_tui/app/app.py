@@ -19,7 +19,7 @@ from textual.errors import NoWidget
 from textual.filter import LineFilter
 from textual.message_pump import MessagePump
 from textual.screen import Screen
-from textual.worker import WorkerCancelled, WorkerError, WorkerFailed
+from textual.worker import WorkerCancelled, WorkerError, WorkerFailed, active_worker
 
 from baize_shared.sanitizer import clean_text
 from baize_tui.app.actions import ACTIONS, APP_ACTIONS, actions_with_keys
@@ -175,8 +175,13 @@ class BaizeApp(App[int], inherit_bindings=False):
         return error
 
     def _handle_exception(self, error: Exception) -> None:
-        # Textual tells a widget that it is mounted even if it was removed before it had children.
-        if not (isinstance(error, NoMatches) and _is_being_removed(active_message_pump.get())):
+        # Textual tells a widget that it is mounted even if it was removed before it had children,
+        # and removes the widgets of a screen before its workers.
+        cause: BaseException = error
+        pump: MessagePump = active_message_pump.get()
+        if isinstance(error, WorkerFailed):
+            cause, pump = error.error, active_worker.get().node
+        if not (isinstance(cause, NoMatches) and _is_being_removed(pump)):
             super()._handle_exception(error)
 
     def _fatal_error(self) -> None:

@@ -245,9 +245,9 @@ class Conversations:
         """The ids of all conversations, and whether each is deleted."""
         return await self._thread.call(self._store.trees.deleted)
 
-    async def add_trees(self, trees: Sequence[ConversationTree]) -> None:
-        """Add conversations whose ids are new here: all of them, or none."""
-        await self._thread.call(self._store.trees.add, trees)
+    async def add_trees(self, trees: Sequence[ConversationTree]) -> set[str]:
+        """Add the conversations whose ids are new here, all of them or none; returns their ids."""
+        return await self._thread.call(self._store.trees.add, trees)
 
     async def back_up(self, target: Path) -> int:
         """Write a copy of the whole file to ``target``; returns its size in bytes.

@@ -171,11 +171,20 @@ class _Adding:
                 self._choose(item, new)
             else:
                 await self._compare(item, new)
-        await self._conversations.add_trees([item.tree for item in new])
-        for item in new:
-            self.summary.imported.append(Imported(item.tree.id, item.tree.title))
-            self.summary.placeholders += item.placeholders
-            self.summary.left_out += item.left_out
+        while new:
+            added = await self._conversations.add_trees([item.tree for item in new])
+            late: list[ImportedConversation] = []
+            for item in new:
+                if item.tree.id in added:
+                    self._count(item)
+                else:  # another program has added it since the start
+                    await self._compare(item, late)
+            new = late
+
+    def _count(self, item: ImportedConversation) -> None:
+        self.summary.imported.append(Imported(item.tree.id, item.tree.title))
+        self.summary.placeholders += item.placeholders
+        self.summary.left_out += item.left_out
 
     def _choose(self, item: ImportedConversation, new: list[ImportedConversation]) -> None:
         self._deleted[item.tree.id] = False

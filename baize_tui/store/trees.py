@@ -55,15 +55,20 @@ class TreeStore:
         rows = self._database.rows("SELECT id, deleted_at IS NOT NULL AS gone FROM conversation")
         return {row["id"]: bool(row["gone"]) for row in rows}
 
-    def add(self, trees: Sequence[ConversationTree]) -> None:
-        """Add conversations whose ids are new here: all of them, or none.
+    def add(self, trees: Sequence[ConversationTree]) -> set[str]:
+        """Add the conversations whose ids are new here, all of them or none; returns their ids.
 
         Raises:
             StoreError: they cannot be written.
         """
+        added = set()
         with self._database.transaction() as connection:
             for tree in trees:
-                _add_tree(connection, tree)
+                here = "SELECT 1 FROM conversation WHERE id = ?"
+                if connection.execute(here, (tree.id,)).fetchone() is None:
+                    _add_tree(connection, tree)
+                    added.add(tree.id)
+        return added
 
 
 def _add_tree(connection: sqlite3.Connection, tree: ConversationTree) -> None:

@@ -8,8 +8,10 @@ import pytest
 from textual.screen import ModalScreen
 
 from baize_tui.app.actions import ACTIONS
+from baize_tui.chat.search import Search
 from tests.app.pilot import RunApp, ask, client, screen
 from tests.chat.scripted_engine import ScriptedEngine
+from tests.conftest import wait_until
 
 ACTIONS_THAT_LEAVE = ("quit", "suspend", "editor", "view", "stop")
 STEPS = (0, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
@@ -51,3 +53,31 @@ async def test_the_client_that_is_quit_while_a_screen_opens(
         await client(pilot).action_quit()
         await opening
     assert client(pilot).crash is None
+
+
+async def test_a_search_that_ends_while_its_screen_is_removed(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Textual removes the widgets of a screen before its workers."""
+    asked, found, find = asyncio.Event(), asyncio.Event(), Search.find
+
+    async def find_when_told(search: Search, text: str, limit: int) -> object:
+        asked.set()
+        await found.wait()
+        return await find(search, text, limit)
+
+    monkeypatch.setattr(Search, "find", find_when_told)
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        app = pilot.app
+        for steps in range(40):
+            asked.clear()
+            found.clear()
+            opening = asyncio.ensure_future(screen(pilot).run_command("search"))
+            await wait_until(asked.is_set, "the search")
+            app.screen.dismiss()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            found.set()
+            await opening
+            await pilot.pause()
+            assert client(pilot).crash is None

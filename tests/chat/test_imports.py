@@ -304,6 +304,24 @@ async def test_a_second_import_adds_nothing(
     assert await conversations.list_all() == []
 
 
+async def test_what_another_program_imports_meanwhile_is_there_once(
+    conversations: Conversations, paths: Paths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "corpus.jsonl"
+    file.write_text(json.dumps({"messages": [{"role": "user", "content": "Hi"}]}))
+    ids_before = await conversations.deleted_by_id()
+    with open_store(paths.conversations_file) as other:
+        assert len((await import_file(Conversations(other), file)).imported) == 1
+
+    async def read_too_early() -> dict[str, bool]:
+        return ids_before
+
+    monkeypatch.setattr(conversations, "deleted_by_id", read_too_early)
+    summary = await import_file(conversations, file)
+    assert (summary.imported, summary.present, summary.with_more) == ([], 1, 0)
+    assert (await only_tree(conversations)).messages[0].text == "Hi"
+
+
 async def test_a_conversation_that_went_on_elsewhere_is_added_as_a_copy_on_request(
     run: Import, conversations: Conversations
 ) -> None:

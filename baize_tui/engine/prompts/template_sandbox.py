@@ -26,7 +26,7 @@ from baize_tui.translation import tr
 
 LARGEST_OUTPUT = 32 * 1024 * 1024
 """Characters that a template may write, several times a context of a million tokens."""
-_MOST_MEMORY = 1024 * 1024 * 1024
+_MOST_MEMORY = 512 * 1024 * 1024
 _LARGEST_REPEAT = 1_000_000
 _LARGEST_POWER_BITS = 4096
 
@@ -220,7 +220,7 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
     except jinja2.TemplateError as error:
         raise TemplateError(str(error.message or tr("it raised an error"))) from error
     except MemoryError as error:
-        raise TemplateError(tr("it needs more than 1 GB of memory")) from error
+        raise TemplateError(tr("it needs more than 512 MB of memory")) from error
     except RecursionError as error:
         raise TemplateError(tr("it recurses without end")) from error
     except SyntaxError as error:  # of the Python code that Jinja makes of it, as for {% break %}
