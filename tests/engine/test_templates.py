@@ -193,7 +193,7 @@ def test_a_marker_in_plain_text_is_broken() -> None:
         (
             "{% set ns = namespace(x='xxxxxxxx') %}{% for i in range(40) %}"
             "{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
-            "1 GB of memory",
+            "512 MB of memory",
         ),
         ("{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}", "characters"),
         ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "without end"),
