@@ -6,11 +6,16 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
+import psutil
 import pytest
 
 from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.prompts.fragments import PromptTokenizer
-from baize_tui.engine.prompts.template_sandbox import TemplateError, template_environment
+from baize_tui.engine.prompts.template_sandbox import (
+    TemplateError,
+    run_template,
+    template_environment,
+)
 from baize_tui.engine.prompts.templates import break_markers, render, tool_variables
 from baize_tui.engine.protocol import Prompt, PromptMessage
 from tests.engine.vocabulary_files import vocabulary
@@ -211,3 +216,13 @@ def test_a_marker_in_plain_text_is_broken() -> None:
 def test_a_hostile_template_is_named(source: str, named: str) -> None:
     with pytest.raises(TemplateError, match=named):
         render(Prompt([PromptMessage("user", "What?")]), source, [], {})
+
+
+def test_what_a_failed_template_has_built_is_freed() -> None:
+    messages = [{"role": "user", "content": "Hi"}]
+    before, failures = psutil.Process().memory_info().rss, []
+    for _ in range(4):  # each comes near the limit
+        with pytest.raises(TemplateError, match="512 MB of memory") as failed:
+            run_template("{{ messages | tojson(indent=99999999) }}", {"messages": messages})
+        failures.append(failed.value)
+    assert psutil.Process().memory_info().rss - before < 300 << 20

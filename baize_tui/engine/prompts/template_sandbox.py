@@ -8,7 +8,9 @@ killing the worker: no limit inside the process can stop a loop in C.
 from __future__ import annotations
 
 import datetime
+import gc
 import json
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -183,6 +185,29 @@ def _data_bytes() -> int | None:
     return None
 
 
+def _render(source: str, variables: Mapping[str, Any]) -> str:
+    parts: list[str] = []
+    length = 0
+    try:
+        for part in _compile(source).generate(**variables):
+            length += len(part)
+            if length > LARGEST_OUTPUT:
+                raise TemplateError(
+                    tr("it writes more than {count} characters", count=LARGEST_OUTPUT)
+                )
+            parts.append(part)
+        text = "".join(parts)
+        text.encode()
+    except Exception as error:
+        # Its frames would keep what the template has built for as long as the error is known.
+        parts.clear()
+        traceback.clear_frames(error.__traceback__)
+        if isinstance(error, MemoryError):
+            gc.collect()  # json's functions keep an indentation in a cycle
+        raise
+    return text
+
+
 def run_template(source: str, variables: Mapping[str, Any]) -> str:
     """What the template ``source`` writes.
 
@@ -191,18 +216,7 @@ def run_template(source: str, variables: Mapping[str, Any]) -> str:
     """
     try:
         with memory_limit():
-            parts: list[str] = []
-            length = 0
-            for part in _compile(source).generate(**variables):
-                length += len(part)
-                if length > LARGEST_OUTPUT:
-                    raise TemplateError(
-                        tr("it writes more than {count} characters", count=LARGEST_OUTPUT)
-                    )
-                parts.append(part)
-            text = "".join(parts)
-            text.encode()
-            return text
+            return _render(source, variables)
     except TemplateError:
         raise
     except UnicodeEncodeError as error:
