@@ -319,6 +319,28 @@ def test_a_record_that_is_no_dialogue_says_what_to_do(
     assert why in read.problem
 
 
+def test_the_label_of_a_pair_refuses_no_answer(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"prompt": "Why?", "chosen": "So.", "rejected": "No.", "label": 0}))
+    assert len(_read(file)) == 1
+
+
+def test_messages_in_a_cell_may_have_half_a_pair_of_surrogates(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    turns = json.dumps([{**ASK, "content": "\ud83d?"}, YES]).replace('"', '""')
+    file.write_text(f'messages\n"{turns}"\n')
+    (dialogue,) = _read(file)
+    assert dialogue.messages[0].content == "\ufffd?"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_cells_do_not_decide_the_delimiter(end: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(f"question,answer{end}Why; when; where; how?,So.{end}".encode())
+    (dialogue,) = _read(file)
+    assert [turn.content for turn in dialogue.messages] == ["Why; when; where; how?", "So."]
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [

@@ -31,6 +31,8 @@ def refuse_bad_answer(record: Record) -> None:
     """Raises:
     UnreadableRecord: somebody marked its answer as bad.
     """
+    if any(all(key in record for key in keys) for keys in PAIR_KEYS):
+        return  # its keys say which answer is good
     label = read_label(record.values)
     if label is False:
         key = next(key for key in LABEL_KEYS if key in record)

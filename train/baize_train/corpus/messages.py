@@ -7,7 +7,7 @@ from collections import Counter
 from typing import Any
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.sanitizer import clean_line
+from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.dialogues import Role, Turn
 
 ROLES: dict[str, Role] = {
@@ -62,7 +62,7 @@ def _list_messages(messages: Any) -> list[Any]:
     """The messages in a list, in JSON in a cell of a table, or in columns of equal length."""
     if isinstance(messages, str):
         try:
-            messages = json.loads(messages)
+            messages = without_surrogates(json.loads(messages))
         except JSON_ERRORS as error:
             raise UnreadableRecord("its turns are a text that is not JSON") from error
     if isinstance(messages, dict) and messages:

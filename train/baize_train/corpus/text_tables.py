@@ -92,5 +92,5 @@ def _delimiter(text: str, file: Path) -> str:
     uses."""
     if file.suffix.lower() == ".tsv":
         return "\t"
-    header = re.sub(r'"[^"]*"', "", text.lstrip("\r\n").partition("\n")[0])
+    header = re.sub(r'"[^"]*"', "", re.split(r"[\r\n]", text.lstrip("\r\n"), maxsplit=1)[0])
     return max(_DELIMITERS, key=header.count)  # the first of equal ones
