@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator
+from typing import TextIO
 
 from baize_convert.failures import ConvertError
 from baize_shared import commands
@@ -19,7 +21,7 @@ from baize_tui.serving.errors import AddressInUse, EndpointFailed, TokenError
 from baize_tui.settings import SettingsError, load_settings
 from baize_tui.shared_texts import tr_shared
 from baize_tui.store.errors import StoreError
-from baize_tui.translation import Language, choose_language, tr
+from baize_tui.translation import Language, choose_language, is_english, tr
 
 
 class CommandError(OneLineError):
@@ -67,8 +69,21 @@ def exit_code_of(command: Callable[[], object]) -> int:
 
 
 def _choose_language() -> None:
-    """Choose the language of the settings; that of the environment if they cannot be read."""
+    """Choose the language of the settings; that of the environment if they cannot be read.
+
+    It is English where Chinese characters would be escaped, and nobody could read them.
+    """
     language: Language = "auto"
     with contextlib.suppress(SettingsError):
         language = load_settings(project_paths().settings_file).look.language
     choose_language(language)
+    if not is_english() and not all(map(_can_print_chinese, (sys.stdout, sys.stderr))):
+        choose_language("en")
+
+
+def _can_print_chinese(stream: TextIO) -> bool:
+    try:
+        "中文".encode(stream.encoding or "ascii")
+    except UnicodeEncodeError:
+        return False
+    return True

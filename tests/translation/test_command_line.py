@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +230,17 @@ def test_help_needs_no_valid_settings(home: Path, content: str) -> None:
     line = done.stderr.decode()
     assert f"baize-tui: {settings}：" in line
     assert english_in(line) == []
+
+
+def test_chinese_that_would_be_escaped_gives_way_to_english() -> None:
+    for encoding, english in (("ascii", True), ("gb18030", False)):
+        done = subprocess.run(
+            [sys.executable, "-m", "baize_tui", "models", "info", "nix"],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, **CHINESE, "LC_ALL": "", "PYTHONIOENCODING": encoding},
+            check=False,
+        )
+        assert done.returncode == 1
+        assert (b"no model is called" in done.stderr) == english
+        assert ("没有名为".encode("gb18030") in done.stderr) != english
