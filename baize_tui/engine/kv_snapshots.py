@@ -24,7 +24,10 @@ from baize_tui.engine.snapshots.snapshot_folder import (
 )
 from baize_tui.engine.snapshots.state_key import AdapterIdentity, StateKey
 from baize_tui.shared_texts import tr_shared
-from baize_tui.translation import tr
+from baize_tui.translation import msg, tr
+
+DAMAGED = msg("a saved state was damaged and removed; the conversation is read again")
+UNFIT = msg("a saved state does not fit and was removed; it is read again")
 
 LEAST_TOKENS = 4
 """Fewer tokens are read as fast as they are restored."""
@@ -123,7 +126,8 @@ class KvSnapshots:
         try:
             chain = usable_chain(self._folder.blocks(owner.conversation, owner.key), ids)
         except OSError as error:
-            self._report(f"the saved state cannot be read ({error.strerror})")
+            why = tr_shared(error.strerror)
+            self._report(tr("the saved state cannot be read ({why})", why=why))
             return
         if not chain or chain[-1].end - held < LEAST_TOKENS:
             return
@@ -140,13 +144,13 @@ class KvSnapshots:
         try:
             header, state = read_block(file)
         except (DamagedBlock, OSError):
-            self._report("a saved state was damaged and removed; the conversation is read again")
+            self._report(tr(DAMAGED))
             remove_block(file)
             return False
         if header != usable.saved.header:
             return False  # another client has replaced it meanwhile
         if not self._cache.append_state(state, ids[: header.start], header.ids):
-            self._report("a saved state does not fit and was removed; it is read again")
+            self._report(tr(UNFIT))
             remove_block(file)
             return False
         self._cache.reuse(ids[: usable.end])
@@ -240,7 +244,8 @@ class KvSnapshots:
         try:
             self._folder.keep_budget()
         except OSError as error:
-            self._report(f"saved states cannot be removed: {error.strerror}")
+            why = tr_shared(error.strerror)
+            self._report(tr("saved states cannot be removed: {why}", why=why))
 
     def _wait_for_disk(self, most: int) -> None:
         """Wait until at most ``most`` bytes wait for the disk; for all work on it with 0.
