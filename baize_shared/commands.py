@@ -50,6 +50,8 @@ def exit_code_of(
         if code == INTERRUPTED and interrupted is not None:
             print_message(program, interrupted())
         return _flush_stdout(program, code, translate)
+    except KeyboardInterrupt:  # when the command had ended already
+        return INTERRUPTED
     finally:
         show_tracebacks.reset(before)
 

@@ -55,6 +55,11 @@ def test_an_unexpected_exception_is_one_line_and_its_traceback_is_in_the_log(
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_ctrl_c_at_the_very_end_is_no_traceback() -> None:
+    interrupt = raising(KeyboardInterrupt())
+    assert exit_code_of("baize-train", interrupt, (), interrupted=interrupt) == INTERRUPTED
+
+
 def test_too_little_memory_is_said_plainly(capsys: pytest.CaptureFixture[str]) -> None:
     assert exit_code_of("baize-convert", raising(MemoryError()), ()) == FAILED
     assert "baize-convert: there is too little memory" in capsys.readouterr().err
