@@ -90,7 +90,8 @@ def write_parquet(record: dict[str, Any]) -> Callable[[Path], None]:
         import pyarrow
         from pyarrow import parquet
 
-        parquet.write_table(pyarrow.Table.from_pylist([record]), file)
+        with file.open("wb") as stream:  # pyarrow takes no path that is not UTF-8
+            parquet.write_table(pyarrow.Table.from_pylist([record]), stream)
 
     return write
 
