@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -25,7 +27,7 @@ from baize_tui.chat.attachments.text_decoding import decode_text
 from baize_tui.output_forms import OutputForm
 from baize_tui.store.draft_parts import as_written, message_parts
 from baize_tui.store.records import Message, Paste, parts_text
-from tests.chat.pdf_files import pdf
+from tests.chat.pdf_files import pdf, pdf_of
 
 
 async def words(text: str) -> int:
@@ -105,7 +107,9 @@ async def test_what_cannot_be_attached_is_one_line(kind: str, tmp_path: Path) ->
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("path", ["x" * 300, "[", "a/**b/*"])
+@pytest.mark.parametrize(
+    "path", ["x" * 300, "[", "a/**b/*", "[" * 100_000, "a/" * 1_000 + "*", "**/" * 1_000 + "x"]
+)
 async def test_a_name_that_no_file_can_have(path: str, tmp_path: Path) -> None:
     with pytest.raises(AttachmentFailed):
         await attach(path, tmp_path)
@@ -132,6 +136,15 @@ async def test_a_document_that_takes_too_long_is_given_up(
     (tmp_path / "a").write_bytes(raw)
     with pytest.raises(AttachmentFailed, match="a: it takes too much time or memory"):
         await attach("a", tmp_path)
+
+
+@pytest.mark.sweep
+def test_a_small_file_that_names_one_slow_page_a_thousand_times_is_cut() -> None:
+    lines = zlib.compress(b"BT /F1 12 Tf " + b"(Hello there) Tj T* " * 2_000 + b"ET")
+    head = b"<< /Filter /FlateDecode /Length %d >>\nstream\n" % len(lines)
+    raw = pdf_of(head + lines + b"\nendstream", b"[" + b"3 0 R " * 1_000 + b"]", b"1000")
+    read = documents.pdf_text(raw, "paper.pdf")
+    assert re.fullmatch(r"only the first \d{1,3} pages: the rest took too long", read.note)
 
 
 def test_a_document_that_takes_too_much_memory_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

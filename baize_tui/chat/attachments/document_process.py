@@ -28,6 +28,9 @@ _MOST_MEMORY = 700 * 1000 * 1000
 _SECONDS_OF_A_PAGE = 3
 """How long the process may compute for one page; no real one takes as long, and a busy machine
 changes nothing."""
+_SECONDS_OF_A_MEGABYTE = 50
+"""How long it may compute for all pages, beyond those seconds: a small file may name one slow page
+a thousand times."""
 _MOST_UNPACKED = 200 * 1000 * 1000
 """Bytes of an unpacked Word file."""
 _PASSWORD = msg("it is protected by a password")
@@ -112,7 +115,8 @@ def _limit_time() -> None:
         import resource
 
         _, most = resource.getrlimit(resource.RLIMIT_CPU)
-        until = math.ceil(time.process_time()) + _SECONDS_OF_A_PAGE
+        of_all = _SECONDS_OF_A_PAGE + os.fstat(0).st_size / 1e6 * _SECONDS_OF_A_MEGABYTE
+        until = min(math.ceil(time.process_time()) + _SECONDS_OF_A_PAGE, int(of_all))
         resource.setrlimit(resource.RLIMIT_CPU, (until, most))
 
 

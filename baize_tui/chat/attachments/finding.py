@@ -18,6 +18,8 @@ MOST_FILES = 50
 """Files that can be attached at once."""
 _MOST_SEEN = 20_000
 """Names in a folder or of a pattern that are looked at."""
+_LONGEST_PATH = 4096
+"""Characters: Linux takes no longer path. Reading a pattern takes the square of its length."""
 _SKIPPED = {"node_modules", "__pycache__", "venv", "build", "dist", "target"}
 """Folders with what programs have made; those with a dot in front are skipped too."""
 _MENTION = re.compile(r"(?:(?<=\s)|^)@(?:\"([^\"\n]+)\"|([^\s\"]+))")
@@ -31,7 +33,7 @@ def mentions_in(text: str) -> Iterator[tuple[int, int, str]]:
 
 def is_pattern(path: str) -> bool:
     """Whether ``path`` may stand for several files."""
-    return glob.has_magic(path)
+    return len(path) <= _LONGEST_PATH and glob.has_magic(path)
 
 
 TOO_MANY = msg("{path}: {count} files are too many; at most {most} can be attached at once")
@@ -64,9 +66,11 @@ def _matching(pattern: Path) -> list[Path]:
     """The files that match, without hidden ones unless the pattern begins with a dot."""
     begin = Path(pattern.anchor)
     try:
-        matches = islice(begin.glob(str(pattern.relative_to(begin))), _MOST_SEEN)
+        # Several "**" are one, but each would go through all folders again.
+        words = re.sub(r"(?<![^/])(\*\*/){2,}", "**/", str(pattern.relative_to(begin)))
+        matches = islice(begin.glob(words), _MOST_SEEN)
         found = [file for file in matches if file.is_file()]
-    except (OSError, ValueError, NotImplementedError) as error:
+    except (OSError, ValueError, NotImplementedError, RecursionError) as error:
         raise AttachmentFailed(
             tr("{pattern}: no pattern of files: {why}", pattern=pattern.name, why=error)
         ) from error
