@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from baize_tui.cli.completion import complete_model, complete_persona, complete_session
-from baize_tui.translation import choose_language
+from baize_tui.cli.translated_group import JSON_FLAG
 
 Model = Annotated[
     str | None,
@@ -51,14 +51,4 @@ Offline = Annotated[
     bool, typer.Option("--offline", help="No network: only what is on this machine.")
 ]
 
-
-def _answer_programs(wanted: bool) -> bool:
-    """Be the same for a program in every language."""
-    if wanted:
-        choose_language("en")
-    return wanted
-
-
-Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object.", callback=_answer_programs)
-]
+Json = Annotated[bool, typer.Option(JSON_FLAG, help="Print one JSON object.")]

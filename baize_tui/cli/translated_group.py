@@ -11,14 +11,16 @@ import contextlib
 import io
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperGroup
 
 from baize_shared.program_group import ProgramGroup, UsageError
-from baize_tui.translation import is_english, msg, tr, tr_foreign
+from baize_tui.translation import choose_language, is_english, msg, tr, tr_foreign
 
+JSON_FLAG = "--json"
 _HELP_OF_HELP = msg("Show this message and exit.")
 _USAGE = msg("Usage: ")
 _METAVARS = {
@@ -75,11 +77,15 @@ _INSTALLED = (
 class TranslatedGroup(ProgramGroup):
     """The commands of the client; give it to ``typer.Typer`` as ``cls``."""
 
-    def make_context(self, *args: Any, **options: Any) -> Any:
+    def make_context(
+        self, info_name: str | None, args: list[str], *more: Any, **options: Any
+    ) -> Any:
+        if JSON_FLAG in takewhile(lambda word: word != "--", args):
+            choose_language("en")  # a program gets the same everywhere, also of wrong usage
         if not is_english():
             translate(self)
         with _translated_usage_errors():
-            return super().make_context(*args, **options)
+            return super().make_context(info_name, args, *more, **options)
 
     def invoke(self, ctx: Any) -> Any:
         with _translated_usage_errors():

@@ -342,7 +342,7 @@ def test_rows_without_a_seed_are_counted(
     file = tmp_path / "a.jsonl"
     file.write_text('{"topic": "bread"}\n{"id": 2}\n{"topic": null}\n')
     assert list(read_seed_file(file, "topic")) == ["bread"]
-    assert "a.jsonl: 1 rows have no topic and are left out" in capsys.readouterr().err
+    assert "a.jsonl: left out 1 row without topic" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,8 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
     for output in outputs:
         if output.suffix.lower() in (*TABLES, *_OTHER_KINDS):
             raise TrainError(f"{output}: corpora are written as JSON Lines: name it .jsonl")
+        if output.exists() and not output.is_file():
+            continue  # such as /dev/null, where nothing is lost
         if output.resolve() in read:
             raise TrainError(
                 f"{output} is read by this command, and what is left out would be lost: name "

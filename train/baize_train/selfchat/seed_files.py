@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from baize_shared.counts import count_text
 from baize_shared.sanitizer import without_surrogates
 from baize_train.corpus.file_records import read_records
 from baize_train.corpus.text_tables import TABLES, decode, without_bom
@@ -60,7 +61,8 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
         if value:
             yield value
     if missing:
-        warn(f"{source}: {missing} rows have no {' or '.join(wanted)} and are left out")
+        rows_without = count_text(missing, "row")
+        warn(f"{source}: left out {rows_without} without {' or '.join(wanted)}")
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:

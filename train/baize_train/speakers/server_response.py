@@ -74,7 +74,9 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
         raise SpeakerError("the server's content filter stopped the answer", "request")
     if end == "failed":
         _raise_refusal({"error": choice.error}, place)
-        raise SpeakerError(f"{place} has broken off the answer ({_name(reason)})", "temporary")
+        raise SpeakerError(
+            f"{place} has broken off the answer ({clean_line(reason, 40)})", "temporary"
+        )
     if message.refusal and not text:
         raise SpeakerError(f"the model refuses: {clean_line(message.refusal, _REASON)}", "request")
     if message.tool_calls:
@@ -107,10 +109,6 @@ def _raise_refusal(raw: Any, place: str) -> None:
         kind_of_refusal(status, refusal),
         retry_after_s=refusal.wait_s,
     )
-
-
-def _name(reason: str) -> str:
-    return clean_line(reason, 40)
 
 
 def _text_and_thoughts(message: _Message) -> tuple[str, str]:
