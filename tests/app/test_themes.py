@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from pygments.styles import get_style_by_name
+from pygments.token import Whitespace
+from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
 from textual.widgets import Select
@@ -11,10 +14,12 @@ from baize_tui.app.themes import BAIZE_DARK, BAIZE_LIGHT, InvalidTheme, read_the
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.paths import Paths
 from baize_tui.settings import LookSettings, Settings, load_settings
+from tests.app.contrast import LEAST, contrast
 from tests.app.forms import close, open_settings, row
 from tests.app.pilot import (
     RunApp,
     notices,
+    transcript,
 )
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
@@ -32,6 +37,17 @@ async def test_the_theme_of_the_settings_is_used(
         assert colour == Color.parse(theme.primary)
         assert app.has_class("-dark-mode") == theme.dark
         assert app.has_class("-light-mode") != theme.dark
+
+
+@pytest.mark.parametrize("theme", [BAIZE_DARK, BAIZE_LIGHT])
+async def test_every_colour_of_code_is_readable(theme: Theme, run_app: RunApp) -> None:
+    async with run_app(
+        ScriptedEngine(), settings=Settings(look=LookSettings(theme=theme.name))
+    ) as pilot:
+        look = transcript(pilot).look
+    for kind, style in get_style_by_name(look.code_theme):
+        if style["color"] and kind not in Whitespace:
+            assert contrast(look.code + Style(color=f"#{style['color']}")) >= LEAST, kind
 
 
 async def test_another_theme_applies_at_once_and_at_the_next_start(

@@ -35,7 +35,7 @@ class Look(Struct, frozen=True):
         """Name of the Pygments style for code."""
         if self.dark:
             return "github-dark"
-        return "bw" if self.few_colours else "friendly"  # few of 16 colours are readable on white
+        return "bw" if self.few_colours else "xcode"  # few of 16 colours are readable on white
 
     def console(self, width: int) -> Console:
         """A console in which Rich draws lines of ``width`` cells; its output is discarded."""
