@@ -19,6 +19,7 @@ import psutil
 from gguf import GGUFReader
 from safetensors import safe_open
 
+from baize_train.training.checkpoints import CHECKPOINTS, is_complete
 from benchmarks.faults.world import QUESTION, World
 from tests.warm_start import RunningCommand
 
@@ -78,11 +79,17 @@ def examine_files(world: World, template: Path) -> str | None:
         inside = file.relative_to(world.folder).parts
         if inside[0] in ("given", "tmp", "user") or not file.is_file():
             continue
-        if any(_UNFINISHED.search(part) for part in inside):
+        if any(_UNFINISHED.search(part) for part in inside) or _is_in_half_a_checkpoint(file):
             continue
         if problem := _examine_file(file):
             return f"{file.relative_to(world.folder)}: {problem}"
     return examine_store(world.paths.conversations_file)
+
+
+def _is_in_half_a_checkpoint(file: Path) -> bool:
+    """Whether ``file`` is part of a checkpoint that the next run will delete as incomplete."""
+    folder = file.parent
+    return folder.parent.name == CHECKPOINTS and not is_complete(folder)
 
 
 def examine_store(file: Path) -> str | None:

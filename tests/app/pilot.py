@@ -50,7 +50,7 @@ def screen(pilot: Pilot[int]) -> ConversationScreen:
 def is_open(pilot: Pilot[int], kind: type[Screen[Any]]) -> bool:
     """Whether a screen of this kind is shown, with its widgets, so that it takes keys."""
     shown = pilot.app.screen
-    return isinstance(shown, kind) and shown.is_mounted
+    return type(shown) is kind and shown.is_mounted  # another kind of picker is another screen
 
 
 def catalog(pilot: Pilot[int]) -> ScriptedCatalog:

@@ -11,19 +11,16 @@ from rich.cells import set_cell_size
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.screens.branch_comparison import BranchComparison, branch_title
 from baize_tui.app.screens.dialogs import LineDialog
-from baize_tui.app.screens.picker import SEARCH, Choice, Picker
+from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.widgets.ages import age_text
-from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
-from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.chat.chat import Chat
 from baize_tui.measures import count_text
 from baize_tui.store.errors import StoreError
@@ -90,7 +87,6 @@ class BranchMap(Picker[BranchRow]):
     """
     _about = getters.query_one("#about", Static)
     _details = getters.query_one("#details", Static)
-    _input = getters.query_one(LineInput)
 
     def __init__(self, chat: Chat, conversation: Conversation) -> None:
         title = clean_line(conversation.title, _LONGEST_TITLE)
@@ -107,13 +103,9 @@ class BranchMap(Picker[BranchRow]):
         self.has_changed = False
         """Whether the conversation is not as it was before."""
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=tr(SEARCH), compact=True)
-            yield ChoiceList(id="choices", compact=True, markup=False)
-            yield Static("", id="details", markup=False)
-            yield Static(tr(HINTS), id="about", classes="about", markup=False)
+    def _below_choices(self) -> ComposeResult:
+        yield Static("", id="details", markup=False)
+        yield Static(tr(HINTS), id="about", classes="about", markup=False)
 
     def on_mount(self) -> None:
         _: Worker[None] = self.run_worker(self._open, group="read", exclusive=True)
@@ -135,13 +127,7 @@ class BranchMap(Picker[BranchRow]):
             self._say(str(error), problem=True)
             return
         if self.is_attached:
-            self._show_rows()
-
-    def _show_rows(self) -> None:
-        at = self._options.highlighted
-        self._fill(self._input.value)
-        if at is not None and self._matches:
-            self._options.highlighted = min(at, len(self._matches) - 1)
+            self._fill_again()
 
     def _fill(self, query: str) -> None:
         choices = [Choice(row, f"{row.start.name} {row.start.text}".strip()) for row in self._rows]
@@ -156,11 +142,6 @@ class BranchMap(Picker[BranchRow]):
             mark = CHOSEN
         speaker = set_cell_size(tr(_SPEAKERS[row.start.role]), _SPEAKER)
         return ListRow(f"{guides}{mark} {speaker} {branch_title(row)}", _about_row(row))
-
-    @property
-    def _highlighted(self) -> BranchRow | None:
-        index = self._options.highlighted
-        return self._matches[index].value if index is not None else None
 
     @on(OptionList.OptionHighlighted)
     def _show_details(self) -> None:
@@ -218,7 +199,7 @@ class BranchMap(Picker[BranchRow]):
         first = next((each for each in self._rows if each.start.id == self._chosen_id), None)
         if first is None or first.start.id == row.start.id:
             self._chosen_id = row.start.id if first is None else None
-            self._show_rows()
+            self._fill_again()
         else:
             self._compare(first, row)
 
@@ -235,7 +216,7 @@ class BranchMap(Picker[BranchRow]):
             return
         self._chosen_id = None
         await self.app.push_screen_wait(screen)
-        self._show_rows()
+        self._fill_again()
 
     async def action_delete(self) -> None:
         row = self._highlighted

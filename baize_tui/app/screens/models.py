@@ -9,15 +9,13 @@ from typing import ClassVar
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
-from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option, OptionDoesNotExist
+from textual.widgets import OptionList, Static
 
 from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.server_address import SERVER_PREFIX
 from baize_shared.sizes import size_text
-from baize_tui.app.screens.dialogs import ConfirmDialog, Dialog
+from baize_tui.app.screens.dialogs import ConfirmDialog
 from baize_tui.app.screens.model_texts import (
     Entry,
     adapter_hint,
@@ -26,11 +24,10 @@ from baize_tui.app.screens.model_texts import (
     header,
     row_text,
 )
-from baize_tui.app.screens.picker import SEARCH
+from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.services.background_pulls import PullEvent, PullProgress
 from baize_tui.app.state import ClientState
 from baize_tui.app.widgets.fuzzy import best_matches
-from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.finding import broken_models, known_models, model_on_server, why_missing
 from baize_tui.catalog.fit import this_machine
@@ -51,12 +48,11 @@ READY_BESIDE_DEFAULT = msg(
 NO_BASE = msg("{name} is for {base}, which is not downloaded yet: pull that first")
 
 
-class ModelsScreen(Dialog[str | None]):
-    """Chooses a model; on the way it shows, pulls, imports and removes models."""
+class ModelsScreen(Picker[str]):
+    """Chooses a model, by its name or as ``server:URL#model``; on the way it shows, pulls, imports
+    and removes models."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("down", "move(1)", priority=True),
-        Binding("up", "move(-1)", priority=True),
         Binding("f5", "cost", priority=True),
         Binding("f6", "import", priority=True),
         Binding("f7", "default", priority=True),
@@ -64,7 +60,7 @@ class ModelsScreen(Dialog[str | None]):
     ]
     DEFAULT_CSS = """
     ModelsScreen {
-        .dialog { height: 94%; }
+        .dialog { width: 92; height: 94%; }
         .header { height: 1; margin: 1 0 0 0; color: $dim; text-wrap: nowrap; }
         OptionList {
             margin: 0;
@@ -81,14 +77,12 @@ class ModelsScreen(Dialog[str | None]):
         .about { margin: 1 0 0 0; }
     }
     """
-    _search = getters.query_one(Input)
-    _options = getters.query_one(OptionList)
     _details = getters.query_one("#details", Static)
     _notice = getters.query_one("#notice", Static)
 
     def __init__(self, state: ClientState, current: str | None) -> None:
         """``current`` is the name of the model in use."""
-        super().__init__()
+        super().__init__(tr(TITLE), ())
         self._state = state
         self._current = current
         self._options_key = state.keys["conversation"]
@@ -100,20 +94,18 @@ class ModelsScreen(Dialog[str | None]):
         self._default: CatalogModel | None = None
         self._machine = this_machine(state.paths.models_folder)
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog -tall"):
-            yield Static(tr(TITLE), classes="title", markup=False)
-            yield LineInput(placeholder=tr(SEARCH), compact=True)
-            yield Static(header(), classes="header", markup=False)
-            yield OptionList(id="choices", compact=True, markup=False)
-            yield Static("", id="details", markup=False)
-            yield Static("", id="notice", markup=False)
-            yield Static(tr(HINTS), classes="about", markup=False)
+    def _above_choices(self) -> ComposeResult:
+        yield Static(header(), classes="header", markup=False)
+
+    def _below_choices(self) -> ComposeResult:
+        yield Static("", id="details", markup=False)
+        yield Static("", id="notice", markup=False)
+        yield Static(tr(HINTS), classes="about", markup=False)
 
     def on_mount(self) -> None:
         self._state.pulls.events.subscribe(self, self._follow_pull)
         self._read()
-        self._fill()
+        self._fill("")
         if self._current is not None:
             self._highlight(self._current)
         self._show_broken_recipes()
@@ -122,13 +114,14 @@ class ModelsScreen(Dialog[str | None]):
     # --- what is shown --------------------------------------------------------------------------
 
     @property
-    def _highlighted(self) -> Entry | None:
-        option = self._options.highlighted_option
-        return self._entries.get(option.id) if option is not None and option.id else None
+    def _entry(self) -> Entry | None:
+        """The model or adapter under the cursor."""
+        return self._entries.get(self._highlighted or "")
 
     def _highlight(self, name: str) -> None:
-        with contextlib.suppress(OptionDoesNotExist):
-            self._options.highlighted = self._options.get_option_index(name)
+        shown = [choice.value for choice in self._matches]
+        if name in shown:
+            self._options.highlighted = shown.index(name)
 
     def _read(self) -> None:
         paths = self._state.paths
@@ -149,19 +142,17 @@ class ModelsScreen(Dialog[str | None]):
             more = f" ({tr('{count} more: baize-tui doctor', count=count)})" if count else ""
             self._show_notice(f"{broken[0]}{more}")
 
-    @on(Input.Changed)
-    def _fill(self) -> None:
+    def _fill(self, query: str) -> None:
         """Show the matches; unless the person is searching, the same entry stays highlighted."""
-        query, before = self._search.value, self._highlighted
-        matches = best_matches(query, self._entries.values(), lambda e: f"{e.name} {e.title}")
-        self._options.clear_options()
-        self._options.add_options(Option(self._row(entry), id=entry.name) for entry in matches)
-        names = [entry.name for entry in matches]
-        stays = before is not None and not query and before.name in names
-        self._options.highlighted = names.index(before.name) if before and stays else 0
+        before = self._highlighted
+        choices = [Choice(e.name, f"{e.name} {e.title}") for e in self._entries.values()]
+        self._show(best_matches(query, choices, lambda choice: choice.text))
+        if before is not None and not query:
+            self._highlight(before)
         self._show_details()
 
-    def _row(self, entry: Entry) -> str:
+    def _row(self, choice: Choice[str]) -> str:
+        entry = self._entries[choice.value]
         return row_text(
             entry,
             in_use=entry.name == self._current,
@@ -183,18 +174,19 @@ class ModelsScreen(Dialog[str | None]):
         return plan if plan is not None and plan.installed == entry.installed else None
 
     def _update_rows(self) -> None:
-        for index in range(self._options.option_count):
-            option = self._options.get_option_at_index(index)
-            entry = self._entries.get(option.id or "")
-            if entry is not None and (row := self._row(entry)) != str(option.prompt):
+        for index, choice in enumerate(self._matches):
+            if choice.value not in self._entries:
+                continue  # it is gone, and the list not yet filled again
+            row = self._row(choice)
+            if row != self._options.get_option_at_index(index).prompt:
                 self._options.replace_option_prompt_at_index(index, row)
 
     def _show_details(self) -> None:
-        entry = self._highlighted
+        entry = self._entry
         text = ""
         if entry is not None:
             text = details_text(entry, self._plan_of(entry), self._options_key)
-        elif self._search.value.startswith(HUB_PREFIX):
+        elif self._input.value.startswith(HUB_PREFIX):
             text = tr(HUB_HINT)
         self._details.update(text)
 
@@ -202,7 +194,7 @@ class ModelsScreen(Dialog[str | None]):
         self._notice.set_class(busy, "-busy")
         self._notice.display = bool(text)
         self._details.display = busy or not text  # a reason may be long
-        self._notice_about = self._highlighted.name if self._highlighted is not None else ""
+        self._notice_about = self._highlighted or ""
         self._notice.update(text)
 
     def _follow_pull(self, event: PullEvent) -> None:
@@ -213,31 +205,27 @@ class ModelsScreen(Dialog[str | None]):
 
     @on(OptionList.OptionHighlighted)
     def _forget_notice(self) -> None:
-        entry = self._highlighted
-        if entry is None or entry.name != self._notice_about:
+        if self._highlighted != self._notice_about:
             self._remove_pressed = ""
             self._show_notice("")
         self._show_details()
 
-    def action_move(self, step: int) -> None:
-        if step > 0:
-            self._options.action_cursor_down()
-        else:
-            self._options.action_cursor_up()
-
     # --- choosing and pulling -------------------------------------------------------------------
 
-    @on(Input.Submitted)
-    @on(OptionList.OptionSelected)
-    def _use_or_pull(self) -> None:
-        typed, entry = self._search.value.strip(), self._highlighted
-        if typed.startswith(SERVER_PREFIX):
-            self._use_server(typed)
-        elif typed.startswith(HUB_PREFIX):
-            self._import(typed)
-        elif entry is None:
-            return
-        elif isinstance(entry, CatalogModel) and entry.can_answer:
+    async def _take_typed(self, text: str) -> bool:
+        if text.startswith(SERVER_PREFIX):
+            self._use_server(text)
+        elif text.startswith(HUB_PREFIX):
+            self._import(text)
+        else:
+            return False
+        return True
+
+    async def _take(self, value: str) -> None:
+        entry = self._entries.get(value)
+        if entry is None:
+            return  # it is gone
+        if isinstance(entry, CatalogModel) and entry.can_answer:
             self.dismiss(entry.name)
         elif entry.path is None:
             self._pull(entry)
@@ -304,7 +292,7 @@ class ModelsScreen(Dialog[str | None]):
         self.run_worker(self._measure(models), group="measure", exclusive=True)
 
     def action_cost(self) -> None:
-        entry = self._highlighted
+        entry = self._entry
         if entry is not None:
             self.run_worker(self._make_plan(entry), group="cost", exclusive=True)
 
@@ -359,9 +347,9 @@ class ModelsScreen(Dialog[str | None]):
             self._measure_installed()
 
     def _show_added(self, name: str) -> None:
-        self._search.value = ""
+        self._input.value = ""
         self._read()
-        self._fill()
+        self._fill("")
         self._highlight(name)
 
     def _ready_text(self, added: Entry) -> str:
@@ -378,7 +366,7 @@ class ModelsScreen(Dialog[str | None]):
     @work(group="default")
     async def action_default(self) -> None:
         """Make the highlighted model the one that answers in new conversations."""
-        model = self._highlighted
+        model = self._entry
         if not isinstance(model, CatalogModel) or not model.can_answer:
             self._show_notice(tr("only a model that is on this machine can be the default"))
             return
@@ -397,7 +385,7 @@ class ModelsScreen(Dialog[str | None]):
 
     def action_remove(self) -> None:
         """Stop the pull of the highlighted entry, or remove it when pressed twice."""
-        entry = self._highlighted
+        entry = self._entry
         if entry is None:
             return
         name, in_use = entry.name, self._state.chat.active_model.model
@@ -432,7 +420,7 @@ class ModelsScreen(Dialog[str | None]):
         was_default = was_chosen or self._is_default(entry)
         self._state.plans.pop(entry.name, None)
         self._read()
-        self._fill()
+        self._fill_again()
         name, now = entry.name, self._default.name if self._default is not None else ""
         if not was_default:
             text = tr("removed {name}", name=name)

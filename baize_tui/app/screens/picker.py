@@ -44,26 +44,65 @@ class Picker(Dialog[T | None], Generic[T]):
         Binding("pagedown", "page(1)", priority=True),
         Binding("pageup", "page(-1)", priority=True),
     ]
+    _input = getters.query_one(LineInput)
     _options = getters.query_one(ChoiceList)
 
-    def __init__(self, question: str, choices: Sequence[Choice[T]]) -> None:
+    def __init__(
+        self,
+        question: str,
+        choices: Sequence[Choice[T]],
+        *,
+        placeholder: str = SEARCH,
+        typed: str = "",
+    ) -> None:
+        """``typed`` is what is searched at first."""
         super().__init__()
         self._question = question
         self._choices = choices
+        self._placeholder = placeholder
+        self._typed = typed
         self._matches: Sequence[Choice[T]] = ()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=tr(SEARCH), compact=True)
+            yield LineInput(
+                self._typed,
+                placeholder=tr(self._placeholder),
+                compact=True,
+                select_on_focus=False,
+            )
+            yield from self._above_choices()
             yield ChoiceList(id="choices", compact=True, markup=False)
+            yield from self._below_choices()
+
+    def _above_choices(self) -> ComposeResult:
+        """What is between the search and the choices."""
+        yield from ()
+
+    def _below_choices(self) -> ComposeResult:
+        """What is said of the choices."""
+        yield from ()
 
     def on_mount(self) -> None:
-        self._fill("")
+        self._fill(self._typed)
+
+    @property
+    def _highlighted(self) -> T | None:
+        """The value under the cursor."""
+        index = self._options.highlighted
+        return None if index is None else self._matches[index].value
 
     @on(Input.Changed)
     def _search(self, event: Input.Changed) -> None:
         self._fill(event.value)
+
+    def _fill_again(self) -> None:
+        """Show the choices as they are now; the cursor stays about where it is."""
+        at = self._options.highlighted
+        self._fill(self._input.value)
+        if at is not None and self._matches:
+            self._options.highlighted = min(at, len(self._matches) - 1)
 
     def _fill(self, query: str) -> None:
         self._show(
@@ -95,9 +134,14 @@ class Picker(Dialog[T | None], Generic[T]):
     @on(Input.Submitted)
     @on(OptionList.OptionSelected)
     async def _choose(self) -> None:
-        index = self._options.highlighted
-        if index is not None:
-            await self._take(self._matches[index].value)
+        if not await self._take_typed(self._input.value.strip()):
+            value = self._highlighted
+            if value is not None:
+                await self._take(value)
+
+    async def _take_typed(self, text: str) -> bool:
+        """Whether ``text`` is a choice that is not in the list; if so, it is taken."""
+        return False
 
     async def _take(self, value: T) -> None:
         """The person chose ``value``."""

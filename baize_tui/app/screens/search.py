@@ -11,12 +11,10 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual import getters
 from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.widgets import Input, Static
+from textual.widgets import Static
 from textual.worker import Worker
 
 from baize_tui.app.screens.picker import Choice, Picker
-from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.status_line import fitted
 from baize_tui.catalog.recipes import CatalogError
 from baize_tui.chat.search import Search
@@ -85,18 +83,11 @@ class SearchScreen(Picker[FoundText]):
 
     def __init__(self, search: Search, text: str = "") -> None:
         """``text`` is what is searched at first."""
-        super().__init__(tr(TITLE), ())
+        super().__init__(tr(TITLE), (), placeholder=PLACEHOLDER, typed=text)
         self._search_all = search
-        self._text = text
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Static(self._question, classes="title", markup=False)
-            yield Input(
-                self._text, placeholder=tr(PLACEHOLDER), compact=True, select_on_focus=False
-            )
-            yield ChoiceList(id="choices", compact=True, markup=False)
-            yield Static(FILTERS, id="found", classes="about", markup=False)
+    def _below_choices(self) -> ComposeResult:
+        yield Static(FILTERS, id="found", classes="about", markup=False)
 
     def _fill(self, query: str) -> None:
         async def find() -> None:

@@ -10,17 +10,14 @@ from rich.cells import cell_len
 from textual import getters, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
 from textual.widgets import OptionList, Static
 from textual.worker import Worker
 
 from baize_tui.app.screens.dialogs import ConfirmDialog
-from baize_tui.app.screens.picker import SEARCH, Choice, Picker
+from baize_tui.app.screens.picker import Choice, Picker
 from baize_tui.app.widgets.ages import age_text
-from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
-from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.chat.conversations import Conversations
 from baize_tui.measures import count_text
 from baize_tui.store.errors import StoreError
@@ -49,13 +46,12 @@ class Shelf(Picker[str]):
 
     DEFAULT_CSS = """
     Shelf {
-        .dialog.-tall { height: 94%; }
+        .dialog { width: 92; height: 94%; }
         OptionList { height: 1fr; max-height: 100%; scrollbar-size-vertical: 1; }
         #about { margin: 1 0 0 0; }
     }
     """
     _about = getters.query_one("#about", Static)
-    _input = getters.query_one(LineInput)
 
     def __init__(
         self,
@@ -71,12 +67,8 @@ class Shelf(Picker[str]):
         self._listed: Sequence[ListedConversation] = ()
         self._is_read = False
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog -tall"):
-            yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=tr(SEARCH), compact=True)
-            yield ChoiceList(id="choices", compact=True, markup=False)
-            yield Static("", id="about", classes="about", markup=False)
+    def _below_choices(self) -> ComposeResult:
+        yield Static("", id="about", classes="about", markup=False)
 
     def on_mount(self) -> None:
         _: Worker[None] = self.run_worker(self._read_again, group="read", exclusive=True)
@@ -90,10 +82,7 @@ class Shelf(Picker[str]):
             return
         self._is_read = True
         if self.is_attached:
-            at = self._options.highlighted
-            self._fill(self._input.value)
-            if at is not None and self._matches:
-                self._options.highlighted = min(at, len(self._matches) - 1)
+            self._fill_again()
 
     def _fill(self, query: str) -> None:
         found = best_matches(
@@ -114,10 +103,7 @@ class Shelf(Picker[str]):
 
     @property
     def _chosen(self) -> ListedConversation | None:
-        index = self._options.highlighted
-        if index is None:
-            return None
-        id = self._matches[index].value
+        id = self._highlighted
         return next((listed for listed in self._listed if listed.id == id), None)
 
     def _row(self, choice: Choice[str]) -> ListRow:

@@ -6,15 +6,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from textual import getters
 from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.widgets import Static
 
 from baize_shared.sanitizer import clean_line
 from baize_tui.app.screens.picker import Choice, Picker
-from baize_tui.app.widgets.choice_lists import ChoiceList
 from baize_tui.app.widgets.fuzzy import best_matches
 from baize_tui.app.widgets.list_row import ListRow
-from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.store.errors import StoreError
 from baize_tui.store.tags import split_tags, tag_key
 from baize_tui.translation import msg, tr
@@ -40,23 +37,19 @@ class TagsScreen(Picker[str]):
     }
     """
     _about = getters.query_one("#about", Static)
-    _input = getters.query_one(LineInput)
 
     def __init__(
         self, title: str, own: Sequence[str], known: Mapping[str, int], change: ChangeTags
     ) -> None:
         """``own`` are the tags of the conversation, ``known`` how many have each of all tags."""
-        super().__init__(tr(TITLE, title=clean_line(title, _LONGEST_TITLE)), ())
+        question = tr(TITLE, title=clean_line(title, _LONGEST_TITLE))
+        super().__init__(question, (), placeholder=PLACEHOLDER)
         self._own = list(own)
         self._known = {tag_key(tag): (tag, count) for tag, count in known.items()}
         self._change = change
 
-    def compose(self) -> ComposeResult:
-        with Vertical(classes="dialog"):
-            yield Static(self._question, classes="title", markup=False)
-            yield LineInput(placeholder=tr(PLACEHOLDER), compact=True)
-            yield ChoiceList(id="choices", compact=True, markup=False)
-            yield Static("", id="about", classes="about", markup=False)
+    def _below_choices(self) -> ComposeResult:
+        yield Static("", id="about", classes="about", markup=False)
 
     @property
     def _own_keys(self) -> set[str]:

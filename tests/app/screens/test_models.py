@@ -382,3 +382,16 @@ async def test_models_are_searched_by_typing_and_escape_closes(
         await pilot.press(*"zzz")
         await wait_until(lambda: options.option_count == 0, "no match")
         await close(pilot)
+
+
+async def test_pages_are_turned(run_app: RunApp) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        options = (await open_models(pilot)).query_one(OptionList)
+        await wait_until(lambda: options.size.height > 0, "the layout")
+        page = options.size.height
+        assert options.option_count > page
+        await pilot.press("pagedown")
+        assert options.highlighted == page - 1 or options.highlighted == page
+        await pilot.press("pageup")
+        assert options.highlighted == 0
+        await close(pilot)

@@ -31,7 +31,7 @@ def last_checkpoint(folder: Path) -> Path | None:
         number = checkpoint.name.removeprefix(_PREFIX)
         if not number.isdecimal():
             continue
-        if _is_complete(checkpoint):
+        if is_complete(checkpoint):
             complete.append((int(number), checkpoint))
         else:
             shutil.rmtree(checkpoint, ignore_errors=True)
@@ -57,7 +57,8 @@ def is_end_of_run(checkpoint: Path) -> bool:
     return bool(control.get("should_training_stop"))
 
 
-def _is_complete(checkpoint: Path) -> bool:
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all of ``checkpoint`` was written; a killed process leaves a part of it."""
     from safetensors import SafetensorError, safe_open
 
     try:
