@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import textual._wait
 from textual.pilot import Pilot
 
 from baize_tui.app.app import BaizeApp
@@ -20,6 +21,10 @@ from baize_tui.settings import Settings
 from tests.app.pilot import RunApp, ScriptedPulls
 from tests.chat.scripted_engine import ScriptedCatalog, ScriptedEngine, model
 from tests.conftest import wait_until
+
+# After each key, Textual 8.2.8 sleeps at least twice this long, which is 20 ms: more than all else
+# that a test does. Tests wait for what they expect.
+textual._wait.SLEEP_GRANULARITY = 0.004
 
 
 @pytest.fixture

@@ -31,6 +31,9 @@ class ListUpdates:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._version = 0
+        """What the list shows; it is read again for many reasons."""
+        self._watched_version = 0
+        """What ``on_watch`` was last called for."""
         self._shown_at = 0.0
         self._timer: Timer | None = None
         self.on_watch: Callable[[bool], None] | None = None
@@ -40,7 +43,7 @@ class ListUpdates:
         """Show the list on the first frame, and watch the store from then on."""
         chat = self._surface.chat
         listed = chat.conversations.list_now()
-        self._version = listed.version
+        self._version = self._watched_version = listed.version
         self._surface.conversation_list.show(listed.conversations, None, set(), listed.unsent)
         update_window_title(self._surface)
         self._timer = self._surface.screen.set_interval(WATCH_EVERY_S, self._watch_store)
@@ -99,11 +102,11 @@ class ListUpdates:
             version = await chat.conversations.version()
         except StoreError:
             return  # such as a lock that another program holds; the next look may succeed
-        changed = version != self._version
-        if changed or PROBLEM in self._surface.view.problems:
+        if version != self._version or PROBLEM in self._surface.view.problems:
             self.refresh()
         elif time.monotonic() - self._shown_at > AGES_CHANGE_S:
             self._shown_at = time.monotonic()
             self._surface.conversation_list.fill()
+        changed, self._watched_version = version != self._watched_version, version
         if self.on_watch is not None:
             self.on_watch(changed)

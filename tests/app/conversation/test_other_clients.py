@@ -49,6 +49,14 @@ async def test_its_turns_appear_below(run_app: RunApp, other: Store) -> None:
         assert texts(pilot)[2:] == ["theirs", "And its answer.", "mine", "Mine."]
 
 
+async def test_they_appear_though_the_list_was_read_again(run_app: RunApp, other: Store) -> None:
+    id = begin(other)
+    async with run_app(ScriptedEngine(), open_session=id) as pilot:
+        add_turn(other, id, "theirs", "And its answer.")
+        await pilot.press("x")  # the list shows that there is a draft
+        await wait_until(lambda: texts(pilot)[2:] == ["theirs", "And its answer."], "the turn")
+
+
 async def test_a_conversation_that_it_begins_is_listed(run_app: RunApp, other: Store) -> None:
     async with run_app(ScriptedEngine()) as pilot:
         begin(other)
