@@ -37,6 +37,8 @@ class FileAttaching:
         """The paths below the current folder, as long as the list is open."""
         self._closed_for: str | None = None
         """The path for which the person has closed the list."""
+        self._offered_for: str | None = None
+        """The path that was typed when the files in the list were found."""
         self._secret = ""
         """The path that was refused because it looks like a secret."""
 
@@ -63,6 +65,7 @@ class FileAttaching:
             self._below = await asyncio.to_thread(paths_below, Path.cwd(), _MOST_PATHS)
         offers = await asyncio.to_thread(offers_for, mention, Path.cwd(), self._below)
         if self._surface.prompt.mention == mention:
+            self._offered_for = mention
             self._show(offers)
 
     def _show(self, offers: Sequence[Offer]) -> None:
@@ -85,8 +88,22 @@ class FileAttaching:
 
     def take(self) -> None:
         """Attach the highlighted file, or show what is in the highlighted folder."""
-        offer, mention = self._offers.taken, self._surface.prompt.mention
-        if offer is None or mention is None:
+        mention = self._surface.prompt.mention
+        if mention is not None and mention != self._offered_for:
+            # A fast typist sees what was found for a few letters and means all of them.
+            find_first = partial(self._find_and_take, mention)
+            self._surface.run_worker(find_first, group=OFFERS_GROUP, exclusive=True)
+        elif mention is not None:
+            self._take(mention)
+
+    async def _find_and_take(self, mention: str) -> None:
+        await self._find(mention)
+        if self.is_open and self._surface.prompt.mention == mention:
+            self._take(mention)
+
+    def _take(self, mention: str) -> None:
+        offer = self._offers.taken
+        if offer is None:
             return
         if offer.enters:
             self._surface.prompt.change_mention(offer.path)

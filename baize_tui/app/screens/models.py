@@ -213,10 +213,11 @@ class ModelsScreen(Picker[str]):
     # --- choosing and pulling -------------------------------------------------------------------
 
     async def _take_typed(self, text: str) -> bool:
-        if text.startswith(SERVER_PREFIX):
-            self._use_server(text)
-        elif text.startswith(HUB_PREFIX):
-            self._import(text)
+        typed = text.strip()
+        if typed.startswith(SERVER_PREFIX):
+            self._use_server(typed)
+        elif typed.startswith(HUB_PREFIX):
+            self._import(typed)
         else:
             return False
         return True

@@ -132,15 +132,18 @@ class Picker(Dialog[T | None], Generic[T]):
         self._options.page(direction)
 
     @on(Input.Submitted)
+    async def _submit(self, event: Input.Submitted) -> None:
+        if not await self._take_typed(event.value):
+            await self._choose()
+
     @on(OptionList.OptionSelected)
     async def _choose(self) -> None:
-        if not await self._take_typed(self._input.value.strip()):
-            value = self._highlighted
-            if value is not None:
-                await self._take(value)
+        value = self._highlighted
+        if value is not None:
+            await self._take(value)
 
     async def _take_typed(self, text: str) -> bool:
-        """Whether ``text`` is a choice that is not in the list; if so, it is taken."""
+        """Take ``text`` instead of the choice under the cursor; whether that was right."""
         return False
 
     async def _take(self, value: T) -> None:

@@ -85,11 +85,17 @@ class SearchScreen(Picker[FoundText]):
         """``text`` is what is searched at first."""
         super().__init__(tr(TITLE), (), placeholder=PLACEHOLDER, typed=text)
         self._search_all = search
+        self._searched: str | None = None
+        """What the results on the screen were searched with."""
+        self._is_awaited = False
+        """Whether Enter was pressed before its results were there."""
 
     def _below_choices(self) -> ComposeResult:
         yield Static(FILTERS, id="found", classes="about", markup=False)
 
     def _fill(self, query: str) -> None:
+        self._is_awaited = False
+
         async def find() -> None:
             await asyncio.sleep(_TYPING_S)
             await self._find(query)
@@ -109,6 +115,10 @@ class SearchScreen(Picker[FoundText]):
             if not self.is_attached:
                 return  # it was closed meanwhile
             self._show_results(query, found, keep_place=not first)
+            self._searched = text
+            if self._is_awaited:
+                self._is_awaited = False
+                await self._choose()
             if not found.not_indexed:
                 return
             first = False
@@ -123,6 +133,11 @@ class SearchScreen(Picker[FoundText]):
             if before in choices:
                 self._options.highlighted = choices.index(before)
         self._about.update(_about(query, found))
+
+    async def _take_typed(self, text: str) -> bool:
+        # A fast typist sees the results of a few letters and means those of all.
+        self._is_awaited = text != self._searched
+        return self._is_awaited
 
     def _row(self, choice: Choice[FoundText]) -> Text:
         return result_row(choice.value.result, self._options.content_size.width - _BESIDE_ROW)

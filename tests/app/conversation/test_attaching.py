@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 
 from baize_tui.app.screens.described_picker import DescribedPicker
@@ -69,6 +70,15 @@ async def test_a_file_is_chosen_and_sent(run_app: RunApp, folder: Path) -> None:
         await pilot.press(*"?", "enter")
         await wait_until(lambda: len(engine.requests) == 2, "the second question")
         assert engine.requests[1].prompt.messages[-1].content == f"{asked}?"
+
+
+async def test_tab_means_the_files_for_all_that_is_typed(run_app: RunApp, folder: Path) -> None:
+    async with run_app(ScriptedEngine()) as pilot:
+        await type_mention(pilot, "s", "src/")
+        for key in ("backspace", "n", "o", "t"):
+            pilot.app.screen.post_message(Key(key, key if len(key) == 1 else None))
+        await pilot.press("tab")
+        await wait_until(lambda: "[notes.txt: 8 tokens]" in written(pilot), "the object")
 
 
 async def test_a_folder_is_entered_or_attached_as_a_whole(run_app: RunApp, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from rich.text import Text
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -144,6 +145,20 @@ async def test_a_match_in_a_thought_is_unfolded(run_app: RunApp, paths: Paths) -
         await wait_until(lambda: len(rows(pilot)) == 1, "it")
         await pilot.press("enter")
         await wait_until(lambda: "perhaps a quince" in shown(pilot), "the thought")
+
+
+async def test_enter_means_the_results_of_all_that_is_typed(run_app: RunApp, paths: Paths) -> None:
+    with contextlib.closing(Store(paths.conversations_file)) as store:
+        write_conversation(store, "Quick", "Q", "A")
+        wanted, _ = write_conversation(store, "Quince", "Q", "A")
+        write_conversation(store, "Quiet", "Q", "A")
+    async with run_app(ScriptedEngine()) as pilot:
+        await search(pilot, "qui")
+        await wait_until(lambda: len(rows(pilot)) == 3, "those that begin so")
+        for key in "nce":
+            pilot.app.screen.post_message(Key(key, key))
+        await pilot.press("enter")
+        await wait_until(lambda: screen(pilot).view.open_id == wanted, "the one that was typed")
 
 
 async def test_what_was_typed_in_the_list_is_searched(run_app: RunApp, paths: Paths) -> None:

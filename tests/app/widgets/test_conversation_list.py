@@ -124,7 +124,8 @@ async def test_a_conversation_with_a_draft_is_marked(run_app: RunApp) -> None:
         await wait_until(lambda: titles(pilot) == ["Hi"], "no mark: the draft is in sight")
         await pilot.press(*["backspace"] * 5, "ctrl+n")
         await wait_until(lambda: texts(pilot) == [], "a new conversation")
-        await pilot.pause()
+        await wait_until(lambda: titles(pilot) == ["Hi"], "no mark: there is no draft")
+    async with run_app(ScriptedEngine("One.")) as pilot:
         assert titles(pilot) == ["Hi"]
 
 
