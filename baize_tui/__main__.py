@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-from baize_shared.program_start import prepare_process
+from baize_shared.program_start import end_process, prepare_process
 
 _COMPLETION = "_BAIZE_TUI_COMPLETE"
 """Set by a shell that wants completions."""
@@ -14,7 +14,7 @@ _COMPLETION = "_BAIZE_TUI_COMPLETE"
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    prepare_process()
+    prepare_process("baize-tui")
     # Not imported at the top: the command line costs a start of the client 70 ms.
     if sys.argv[1:] in ([], ["--continue"], ["-c"]) and _COMPLETION not in os.environ:
         # A start makes objects that stay; looking for garbage among them takes a tenth of it. The
@@ -24,10 +24,10 @@ def main() -> None:
         from baize_tui.cli.start import StartOptions, start_client
 
         options = StartOptions(newest=len(sys.argv) > 1)
-        sys.exit(exit_code_of(lambda: start_client(options)))
+        end_process(exit_code_of(lambda: start_client(options)))
     from baize_tui.cli.main import run
 
-    sys.exit(run(sys.argv[1:]))
+    end_process(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _IGNORE_MODES = (1, 2)
 """Capabilities with which root may write and read whatever the modes of files say."""
 _USING_STORE = [name for name in WRITING if name.startswith(("ask", "sessions", "the client"))]
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGTSTP")
-_ENDINGS = {"SIGINT": (130,), "SIGTERM": (143, -15), "SIGHUP": (129, -1)}
+_ENDINGS = {"SIGINT": (130, -2), "SIGTERM": (143, -15), "SIGHUP": (129, -1)}
 """Exit codes after a signal, beside 0 for what was done before it came."""
 _LATEST_SIGNAL = 120
 """The latest operation on the disk at which a signal comes."""

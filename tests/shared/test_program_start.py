@@ -1,4 +1,4 @@
-"""What a program does first: private files, UTF-8 names, and no traceback of an import."""
+"""What a program does first and last: private files, UTF-8 names, no traceback of Python itself."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 from baize_shared.one_line_error import OneLineError
 
@@ -20,7 +21,10 @@ def start(program: str, *options: str, **environment: str) -> subprocess.Complet
     )
 
 
-PREPARE = "import os, sys; from baize_shared.program_start import prepare_process as p; p(); "
+PREPARE = (
+    "import os, sys; from baize_shared.program_start import end_process, prepare_process;"
+    "prepare_process('baize-tui'); "
+)
 ASCII = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
@@ -42,6 +46,20 @@ def test_new_files_are_private() -> None:
 def test_ctrl_c_during_the_imports_leaves_no_traceback() -> None:
     done = start(PREPARE + "os.kill(os.getpid(), 2); input()")
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_ctrl_c_at_the_end_leaves_no_traceback() -> None:
+    interrupted = "import atexit; atexit.register(lambda: (os.kill(os.getpid(), 2), input())); "
+    enabled = "import signal; signal.signal(2, signal.default_int_handler); "
+    done = start(PREPARE + interrupted + enabled + "end_process(0)")
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_what_a_destructor_raises_goes_to_the_log(tmp_path: Path) -> None:
+    half_made = "type('HalfMade', (), {'__del__': lambda self: 1 / 0})(); print('done')"
+    done = start(PREPARE + half_made, BAIZE_HOME=str(tmp_path))
+    assert (done.stdout, done.stderr) == ("done\n", "")
+    assert "ZeroDivisionError" in (tmp_path / "logs" / "baize-tui.log").read_text()
 
 
 def test_of_a_long_message_the_middle_is_left_out() -> None:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 
-from baize_shared.program_start import prepare_process
+from baize_shared.program_start import end_process, prepare_process
 
 
 def main() -> None:
     """Run the program and exit: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    prepare_process()
+    prepare_process("baize-train")
     # Imported afterwards, as the first step may start Python again.
     from baize_train.cli.app import run
 
-    sys.exit(run(sys.argv[1:]))
+    end_process(run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from baize_shared.program_start import prepare_process
 
 def main() -> None:
     """Run the program and exit; the entry point of the console script."""
-    prepare_process()
+    prepare_process("baize-convert")
     # Imported here, so that importing a module of this package does not import typer.
     from baize_convert.cli.program import main as run_and_exit
 

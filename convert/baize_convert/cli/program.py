@@ -10,6 +10,7 @@ from baize_convert.cli.commands import app
 from baize_convert.failures import ConvertError
 from baize_shared.commands import INTERRUPTED, exit_code_of
 from baize_shared.interruption import interruption_text
+from baize_shared.program_start import end_process
 
 
 def run(arguments: list[str]) -> int:
@@ -28,4 +29,4 @@ def main() -> None:
         # A normal exit would wait for requests in progress. Output and journal are written.
         sys.stdout.flush()
         os._exit(code)
-    sys.exit(code)
+    end_process(code)
