@@ -39,6 +39,13 @@ WIDE = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
 }
+SHORT_LLAMA3 = {
+    "rope_type": "llama3",
+    "rope_theta": 500.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+}
 LONGROPE = {"short_factor": [1.0, 1.5, 2.0] * 4, "long_factor": [1.0, 3.0, 5.0] * 4}
 # name: model_type and config, chosen so that every rule of the architecture has an effect
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -228,6 +235,28 @@ def test_llama_cpp_computes_the_logits_of_transformers(name: str, tmp_path: Path
     convert_folder(save(model, tmp_path / "model"), "F32", tmp_path / "out.gguf")
     wanted, ours = logits_of(model), llama_logits(tmp_path / "out.gguf")
     assert np.abs(ours - wanted).max() < TOLERANCES.get(name, 1e-4) * wanted.std()
+
+
+UNUSUAL: list[tuple[str, dict[str, Any]]] = [
+    ("qwen2", {"rope_scaling": {}, "rope_parameters": {"rope_type": "default", "rope_theta": 700}}),
+    ("llama", {"rope_parameters": {**SHORT_LLAMA3, "original_max_position_embeddings": 16}}),
+    ("llama", {"rope_parameters": SHORT_LLAMA3, "max_position_embeddings": 16}),
+    ("yarn", {"rope_scaling": {**SHAPES["yarn"]["rope_scaling"], "attn_factor": 1.9}}),
+]
+
+
+@pytest.mark.parametrize(("name", "fields"), UNUSUAL)
+def test_unusual_configs_mean_what_they_mean_to_transformers(
+    name: str, fields: dict[str, Any], tmp_path: Path
+) -> None:
+    """Configs that transformers reads but does not write."""
+    folder = save(random_model(*MODELS[name]), tmp_path / "model")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, **fields}))
+    convert_folder(folder, "F32", tmp_path / "out.gguf")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager")
+    wanted, ours = logits_of(model.float().eval()), llama_logits(tmp_path / "out.gguf")
+    assert np.abs(ours - wanted).max() < 1e-4 * wanted.std()
 
 
 @pytest.mark.parametrize("known", MODEL_CLASSES, ids=lambda known: known.model_types[0])

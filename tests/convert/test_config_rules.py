@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from gguf import GGUFReader
 
@@ -15,8 +16,10 @@ from baize_convert.opening import open_base
 from baize_convert.sources.architectures import MODEL_CLASSES
 from baize_convert.sources.config_rules import check_rules
 from baize_convert.sources.model_config import ModelConfig, read_config
+from baize_convert.sources.rope import rope_factors
 from baize_convert.sources.tensors import StoredTensor
 from tests.convert.model_folders import (
+    LLAMA3,
     SHAPES,
     convert_folder,
     file_digests,
@@ -91,6 +94,18 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "truncate of YaRN is False",
     ),
     ("qwen2", {"rope_scaling": SHAPES["biased"]["rope_parameters"]}, "RoPE of the type llama3"),
+    *(
+        (
+            "llama",
+            {"rope_scaling": {**LLAMA3, field: None}},
+            f"RoPE of the type llama3 has no {field}",
+        )
+        for field in ("factor", "low_freq_factor", "high_freq_factor")
+    ),
+    *(
+        (model_type, {"rope_parameters": {"full_attention": LLAMA3}}, "for each kind of layer")
+        for model_type in ("llama", "qwen3", "gemma2")
+    ),
     ("qwen2", {"head_dim": 96}, "head_dim is 96, but .* qwen2 computes only .*, 128"),
     ("qwen2", {"layer_types": ["linear_attention"] * 32}, "layer_types has linear_attention"),
     ("qwen3", {"attention_bias": True}, "attention_bias is True, .* computes only False"),
@@ -212,6 +227,49 @@ def test_biases_are_those_that_the_config_says(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "mlp_bias": True}))
     with pytest.raises(ConvertError, match=r"mlp\.gate_proj\.bias is missing"):
         open_base(folder)
+
+
+LINEAR = {"rope_type": "linear", "factor": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("model_type", "fields", "rope"),
+    [
+        ("qwen2", {"rope_scaling": {}, "rope_parameters": LINEAR}, LINEAR),
+        (
+            "gemma3_text",
+            {"rope_scaling": {}, "rope_parameters": {"full_attention": LINEAR}},
+            LINEAR,
+        ),
+        (
+            "gemma3_text",
+            {"rope_scaling": {"factor": 2.0}, "rope_parameters": {"full_attention": LINEAR}},
+            {**LINEAR, "factor": 2.0},
+        ),
+        ("llama", {"rope_scaling": {**LINEAR, "attn_factor": 3.0}}, {"attention_factor": None}),
+    ],
+)
+def test_two_descriptions_of_a_rope_count_as_in_transformers(
+    model_type: str, fields: dict[str, Any], rope: dict[str, Any], tmp_path: Path
+) -> None:
+    config = checked_config(tmp_path, model_type=model_type, **fields)
+    assert {name: getattr(config.rope, name) for name in rope} == rope
+
+
+def test_the_length_that_llama_3_was_trained_with_is_that_of_the_model_by_default(
+    tmp_path: Path,
+) -> None:
+    """As in transformers; llama.cpp's converter takes 8,192."""
+    given = {**LLAMA3, "original_max_position_embeddings": 32}
+    unknown = {**LLAMA3, "original_max_position_embeddings": None}
+    wanted = checked_config(tmp_path, model_type="llama", rope_scaling=given)
+    config = checked_config(
+        tmp_path, model_type="llama", rope_scaling=unknown, max_position_embeddings=32
+    )
+    factors, wanted_factors = rope_factors(config), rope_factors(wanted)
+    assert factors is not None
+    assert wanted_factors is not None
+    assert np.array_equal(factors, wanted_factors)
 
 
 def test_an_attention_factor_of_yarn_is_written_where_llama_cpp_reads_it(tmp_path: Path) -> None:

@@ -86,10 +86,22 @@ def _not(field: str, *values: object) -> Rule:
 
 def _rope(config: ModelConfig) -> str | None:
     rope, architecture = config.rope, config.architecture
+    if architecture.name != "gemma3" and _has_kinds_of_layers(config):
+        return (
+            "rope_parameters has an entry for each kind of layer, but llama.cpp's "
+            f"{architecture.name} computes one RoPE for all layers"
+        )
     if rope.rope_type not in architecture.rope_types:
         return f"llama.cpp's {architecture.name} does not support RoPE of the type {rope.rope_type}"
     if rope.rope_type in ("linear", "yarn") and (rope.factor is None or rope.factor <= 0):
         return f"RoPE of the type {rope.rope_type} has the factor {rope.factor}"
+    if rope.rope_type == "llama3":
+        for field in ("factor", "low_freq_factor", "high_freq_factor"):
+            if getattr(rope, field) is None:
+                return (
+                    f"RoPE of the type llama3 has no {field}, without which transformers does not "
+                    "load the model: add it as in the config of the original model"
+                )
     partial = rope.partial_rotary_factor
     # In transformers an unscaled RoPE rotates whole heads, whatever this says, but for Phi-3.
     if partial != 1 and rope.rope_type != "default" and architecture.name != "phi3":
@@ -105,6 +117,12 @@ def _rope(config: ModelConfig) -> str | None:
         if value is not None and value != computed:
             return f"{field} of YaRN is {value}, but llama.cpp computes only {computed}"
     return None
+
+
+def _has_kinds_of_layers(config: ModelConfig) -> bool:
+    """Whether the RoPE of the config is given by kind of layer, as for Gemma 3."""
+    ropes = (config.rope_parameters, config.rope_scaling)
+    return any(rope and (rope.full_attention or rope.sliding_attention) for rope in ropes)
 
 
 def _phi3_rope(config: ModelConfig) -> str | None:

@@ -47,7 +47,6 @@ class Rope(Struct, frozen=True):
     original_max_position_embeddings: int | None = None
     extrapolation_factor: float | None = None
     attention_factor: float | None = None
-    attn_factor: float | None = None
     mscale: float | None = None
     mscale_all_dim: float | None = None
     beta_fast: float | None = None
@@ -59,6 +58,18 @@ class Rope(Struct, frozen=True):
     """Gemma 3: the RoPE of layers that attend to all tokens."""
     sliding_attention: Rope | None = None
     """Gemma 3: the RoPE of layers that attend to the last ``sliding_window`` tokens."""
+
+
+def _updated(rope: Rope, changes: Rope) -> Rope:
+    """``rope`` with the fields that ``changes`` has."""
+    return msgspec.structs.replace(
+        rope,
+        **{
+            name: value
+            for name, value in msgspec.structs.asdict(changes).items()
+            if value is not None
+        },
+    )
 
 
 class _Identity(Struct, frozen=True):
@@ -164,13 +175,11 @@ class ModelConfig(Struct, frozen=True):
 
         For Gemma 3 they are those of layers that attend to all tokens.
         """
-        given = self.rope_scaling or self.rope_parameters or Rope()
+        scaling, parameters = self.rope_scaling or Rope(), self.rope_parameters or Rope()
+        # As convert_rope_params_to_dict of transformers, in which an empty rope_scaling is none.
+        given = parameters if scaling == Rope() else scaling
         if self.architecture.name == "gemma3":
-            # As Gemma3TextConfig.convert_rope_params_to_dict of transformers.
-            nested = self.rope_parameters or Rope()
-            given = self.rope_scaling or nested.full_attention or Rope()
-            if nested.full_attention is not None and given.rope_theta is None:
-                given = msgspec.structs.replace(given, rope_theta=nested.full_attention.rope_theta)
+            given = _updated(parameters.full_attention or Rope(), scaling)
         rope_type = (given.rope_type or given.type or "default").lower()
         if self.architecture.name == "phi3" and rope_type in ("su", "yarn"):
             rope_type = "longrope"  # as Phi3Config of transformers
@@ -178,7 +187,6 @@ class ModelConfig(Struct, frozen=True):
             given,
             rope_type=rope_type,
             rope_theta=given.rope_theta or self.rope_theta or 10000.0,
-            attention_factor=given.attention_factor or given.attn_factor,
             partial_rotary_factor=given.partial_rotary_factor or self.partial_rotary_factor or 1.0,
             original_max_position_embeddings=self.original_max_position_embeddings
             or given.original_max_position_embeddings,

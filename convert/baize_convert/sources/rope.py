@@ -76,8 +76,13 @@ def rope_factors(config: ModelConfig) -> Float32 | None:
     one = np.float32(1)
     powers = np.power(np.float64(base), exponents.astype(np.float64)).astype(np.float32)
     frequencies = one / powers
-    factor, length = rope.factor or 8.0, rope.original_max_position_embeddings or 8192
-    low, high = rope.low_freq_factor or 1.0, rope.high_freq_factor or 4.0
+    # ``check_rules`` has made sure that the three are there.
+    assert rope.factor is not None
+    assert rope.low_freq_factor is not None
+    assert rope.high_freq_factor is not None
+    factor, low, high = rope.factor, rope.low_freq_factor, rope.high_freq_factor
+    # As in transformers; llama.cpp's converter takes 8,192 if the config does not say it.
+    length = rope.original_max_position_embeddings or config.max_position_embeddings
     if low >= high:
         raise ConvertError(f"config.json: RoPE's low_freq_factor {low} is not below {high}")
     wavelengths = (one / frequencies) * np.float32(2 * math.pi)
