@@ -13,7 +13,10 @@ from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.merge import merge
 from baize_convert.output.chat_prompt import ChatPrompt
+from baize_convert.output.vocabulary_file import write_vocabulary
 from baize_convert.parity.check import TokenizerDiffers
+from baize_convert.parity.llama_model import open_vocabulary
+from baize_convert.parity.source_tokenizers import open_source_tokenizer
 from baize_convert.plan import ConversionOptions, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.model_config import read_config
@@ -595,6 +598,36 @@ def test_known_limits_are_reported_and_do_not_fail(
     (warning,) = json.loads(captured.out)["warnings"]
     assert "llama.cpp ignores lstrip, rstrip, single_word" in warning
     assert warning in captured.err
+
+
+@pytest.mark.parametrize(
+    ("texts", "overlap"),
+    [
+        (("ab c", "c ddd"), "'ab c' and 'c ddd' can overlap"),
+        (("[|a|]", "][|bbb"), "'[|a|]' and '][|bbb' can overlap"),
+        (("ab cc", "c dd"), None),  # both take the first, which is the longer one
+        (("\n\n", "\n\n\n", "\n\n\n\n"), None),
+        (("<a>", "<a>b", "<|a|>"), None),
+    ],
+)
+def test_added_tokens_that_overlap_are_reported(
+    texts: tuple[str, ...], overlap: str | None, tmp_path: Path
+) -> None:
+    """The tokenizer takes the first of them in a text, llama.cpp the longest."""
+
+    def add(tokenizer: Json) -> None:
+        for at, text in enumerate(texts):
+            tokenizer["added_tokens"].append(added_token(260 + at, text, special=False))
+
+    folder = byte_level_folder(tmp_path / "m", add)
+    warnings = read_vocabulary(folder, read_config(folder)).warnings
+    assert [overlap in warning for warning in warnings if overlap] == [True] * bool(overlap)
+    assert bool(warnings) == bool(overlap)
+    vocabulary = tmp_path / "vocabulary.gguf"
+    write_vocabulary(folder, vocabulary)
+    text = "ab c ddd ab cc dd [|a|][|bbb \n\n\n\n\n\n\n <a>b"
+    with open_source_tokenizer(folder) as source, open_vocabulary(vocabulary) as result:
+        assert (source.encode([text]) != result.encode([text])) == bool(overlap)
 
 
 def test_a_tokenizer_that_no_library_reads_is_refused_unless_allowed(

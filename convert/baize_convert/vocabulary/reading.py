@@ -19,11 +19,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gguf import TokenType
+
 from baize_convert.failures import ConvertError
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.vocabulary.chat_templates import default_template, read_chat_templates
 from baize_convert.vocabulary.framing import read_framing
 from baize_convert.vocabulary.model_file import sentencepiece_file
+from baize_convert.vocabulary.overlapping_tokens import find_overlap
 from baize_convert.vocabulary.sentencepiece_model import (
     SentencePieceModel,
     read_sentencepiece_model,
@@ -71,6 +74,7 @@ def read_vocabulary(
     kind = kind_of_source(source, pre)
     vocabulary = build_vocabulary(source, kind, config.vocab_size)
     vocabulary.warnings[:0] = warnings
+    _warn_of_overlap(vocabulary, folder)
     add_special_ids(vocabulary, folder, source.names, config)
     if vocabulary.model == "llama":
         repair_begin_and_end(vocabulary, folder)
@@ -147,6 +151,20 @@ def kind_of_source(source: TokenizerSource, pre: str | None = None) -> Tokenizer
     return kind_of_sentencepiece_model(
         source.folder / "tokenizer.model", source.pieces, source.settings.add_prefix_space
     )
+
+
+def _warn_of_overlap(vocabulary: Vocabulary, folder: Path) -> None:
+    added = [
+        token
+        for token, type in zip(vocabulary.tokens, vocabulary.types, strict=True)
+        if type in (TokenType.CONTROL, TokenType.USER_DEFINED)
+    ]
+    if (pair := find_overlap(added)) is not None:
+        first, second = (repr(token.decode("utf-8", "replace")) for token in pair)
+        vocabulary.warnings.append(
+            f"{folder}: the added tokens {first} and {second} can overlap: the tokenizer takes the "
+            "first one of a text, llama.cpp the longer one"
+        )
 
 
 def _add_space_prefix(
