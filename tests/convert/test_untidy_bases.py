@@ -511,6 +511,37 @@ def test_a_quantization_config_over_16_bit_weights_is_ignored(model: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("quantization", "wrong"),
+    [
+        (
+            {"quant_method": "bitnet", "linear_class": "autobitlinear"},
+            "rounds its weights to -1, 0",
+        ),
+        (
+            {
+                "quant_method": "compressed-tensors",
+                "transform_config": {"config_groups": {"u": {"type": "hadamard"}}},
+            },
+            "transform_config .* rotates weights",
+        ),
+    ],
+)
+def test_a_model_that_computes_with_other_numbers_than_its_weights_is_refused(
+    quantization: dict[str, Any], wrong: str, model: Path
+) -> None:
+    set_config(model, quantization_config=quantization)
+    with pytest.raises(ConvertError, match=wrong):
+        convert(model)
+
+
+def test_a_transform_config_without_transforms_changes_nothing(model: Path) -> None:
+    wanted = convert(model)
+    empty = {"quant_method": "compressed-tensors", "transform_config": {"config_groups": {}}}
+    set_config(model, quantization_config=empty)
+    assert convert(model) == wanted
+
+
+@pytest.mark.parametrize(
     ("name", "dtype", "wrong"),
     [
         ("weight.absmax", "F32", "bitsandbytes"),

@@ -63,6 +63,7 @@ def read_quantized(
         ConvertError: tensors are quantized in another way; the message names it.
     """
     method = str((quantization or {}).get("quant_method", "")) or None
+    _refuse_computing(where, quantization)
     _refuse_foreign(where, tensors, method)
     kept, parts, activations = _sorted_by_role(tensors)
     read: dict[str, Tensor] = {}
@@ -89,6 +90,27 @@ def read_quantized(
             "unquantized activations"
         )
     return read, notes
+
+
+def _refuse_computing(where: Path, quantization: Mapping[str, Any] | None) -> None:
+    """Refuse models that compute with other numbers than their weights, even 16-bit ones.
+
+    ``AutoBitLinear`` of transformers' integrations/bitnet.py rounds weights to -1, 0 and 1 as it
+    runs, and ``transform_config`` of compressed-tensors rotates what goes into a module.
+    """
+    quantization = quantization or {}
+    if str(quantization.get("quant_method", "")).lower() == "bitnet":
+        raise ConvertError(
+            f"{where}: quantization_config in config.json says BitNet: the model rounds its "
+            "weights to -1, 0 and 1 while it runs, which llama.cpp does not compute for this "
+            "architecture: use another model"
+        )
+    transforms = quantization.get("transform_config")
+    if transforms and (not isinstance(transforms, dict) or transforms.get("config_groups", True)):
+        raise ConvertError(
+            f"{where}: transform_config in config.json rotates weights and activations while the "
+            f"model runs, which llama.cpp does not compute: {_ADVICE}"
+        )
 
 
 def _refuse_foreign(where: Path, tensors: Mapping[str, Tensor], method: str | None) -> None:
