@@ -252,6 +252,22 @@ def test_a_shard_that_was_saved_alone_is_explained(adapter: Path) -> None:
 # --- ranks, switches and modules ------------------------------------------------------------------
 
 
+def test_the_part_of_one_process_is_reported(adapter: Path) -> None:
+    """As FSDP saved it for some trainers: the whole shape, and zeros for the other processes."""
+    assert open_adapter(adapter).notes == ()
+    tensors = {}
+    for key, tensor in read_safetensors(adapter / "adapter_model.safetensors").items():
+        values = tensor.read_all()
+        if ".q_proj.lora_B." in key:
+            values[len(values) // 4 :] = 0
+        tensors[key] = ("F32", tensor.shape, to_bytes(values, "F32"))
+    write_safetensors(adapter / "adapter_model.safetensors", tensors)
+    (note,) = open_adapter(adapter).notes
+    assert "some rows of lora_B are all zero in" in note
+    assert "self_attn.q_proj" in note
+    assert "one process may have saved its part alone" in note
+
+
 def test_a_rank_that_the_config_contradicts_is_refused_as_in_peft(adapter: Path) -> None:
     configure(adapter, r=8)
     message = refusal(lambda: open_adapter(adapter))

@@ -87,7 +87,7 @@ def open_peft_adapter(
         weight,
         sources,
         name_from_path(folder),
-        notes=tuple(_notes(folder, config, names.values())),
+        notes=(*_notes(folder, config, names.values()), *_notes_on_zeros(folder, changes)),
     )
 
 
@@ -96,6 +96,22 @@ def _notes(folder: Path, config: AdapterConfig, names: Iterable[str]) -> Iterato
         yield (
             f"{folder}: several keys of alpha_pattern match {first_few(ambiguous)}; as in PEFT the "
             "first counts, but PEFT sorts them when it saves, so another may have in the training"
+        )
+
+
+def _notes_on_zeros(folder: Path, changes: Mapping[str, ModuleChange]) -> Iterator[str]:
+    """B begins as zeros, and training changes every row of it."""
+    with_b = {module: change.b for module, change in changes.items() if change.b is not None}
+    partly = []
+    for module, b in with_b.items():
+        trained = b.read().any(axis=1)
+        if trained.any() and not trained.all():
+            partly.append(module)
+    if partly:
+        yield (
+            f"{folder}: some rows of lora_B are all zero in {len(partly)} of {len(with_b)} "
+            f"modules ({first_few(partly)}): if it was trained with FSDP or DeepSpeed, one process "
+            "may have saved its part alone; then save it again with the parameters gathered"
         )
 
 
