@@ -600,6 +600,16 @@ def test_known_limits_are_reported_and_do_not_fail(
     assert warning in captured.err
 
 
+@pytest.mark.parametrize("said", [True, False, None])
+def test_a_space_that_a_class_of_transformers_adds_is_reported(
+    said: bool | None, tmp_path: Path
+) -> None:
+    settings: Json = {} if said is None else {"add_prefix_space": said}
+    folder = byte_level_folder(tmp_path / "m", **settings)
+    warnings = read_vocabulary(folder, read_config(folder)).warnings
+    assert ["add_prefix_space True" in warning for warning in warnings] == [True] * bool(said)
+
+
 @pytest.mark.parametrize(
     ("texts", "overlap"),
     [

@@ -175,6 +175,12 @@ def _add_space_prefix(
     if kind.model == "gpt2":
         if config.architecture.like_llama:  # llama.cpp ignores it here, but its converter writes it
             vocabulary.add_space_prefix = named
+        if named:
+            vocabulary.warnings.append(
+                f"{source.folder}: tokenizer_config.json says add_prefix_space True, but "
+                "tokenizer.json puts no space in front of a text, which counts: some classes of "
+                "transformers, such as GPT2Tokenizer, put one there"
+            )
         return
     if named is not None and named != kind.space_prefix:
         vocabulary.warnings.append(
