@@ -27,6 +27,9 @@ class Chunk(Struct, frozen=True):
     reasoning: str = ""
     finish_reason: str = ""
     usage: Usage | None = None
+    is_whole: bool = False
+    """Whether it is all of the answer, which some servers repeat at the end of a stream."""
+    calls_tool: bool = False
 
 
 def read_chunk(raw: object) -> Chunk | None:
@@ -39,16 +42,24 @@ def read_chunk(raw: object) -> Chunk | None:
     choice = choices[0] if isinstance(choices, list) and choices else {}
     if not isinstance(choice, Mapping):
         return None
-    delta = choice.get("delta") or choice.get("message") or {}
+    delta = choice.get("delta")
+    is_whole = not delta and bool(choice.get("message"))
+    if not delta:
+        delta = choice.get("message") or {}
     if not isinstance(delta, Mapping):
         return None
     reason = choice.get("finish_reason")
     return Chunk(
-        text=_text(delta.get("content")),
+        # OpenAI has a field of its own for why the model does not answer.
+        text=_text(delta.get("content")) or _text(delta.get("refusal")),
         # vLLM has renamed the field, and sends both for a while.
-        reasoning=_text(delta.get("reasoning_content")) or _text(delta.get("reasoning")),
+        reasoning=_text(delta.get("reasoning_content"))
+        or _text(delta.get("reasoning"))
+        or _thinking(delta.get("content")),
         finish_reason=reason if isinstance(reason, str) else "",
         usage=usage,
+        is_whole=is_whole,
+        calls_tool=bool(delta.get("tool_calls") or delta.get("function_call")),
     )
 
 
@@ -60,6 +71,14 @@ def _text(value: Any) -> str:
         return ""
     parts = (part.get("text") for part in value if isinstance(part, Mapping))
     return "".join(part for part in parts if isinstance(part, str))
+
+
+def _thinking(content: Any) -> str:
+    """The thoughts among the parts of a content, as Mistral sends them."""
+    if not isinstance(content, list):
+        return ""
+    thoughts = (part.get("thinking") for part in content if isinstance(part, Mapping))
+    return "".join(_text(thought) for thought in thoughts)
 
 
 def _read_usage(value: object) -> Usage | None:

@@ -10,6 +10,7 @@ import openai
 
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import Generate, Prompt
+from baize_tui.engine.remote.event_stream import EventStream
 from baize_tui.engine.remote.request_body import Extent
 from baize_tui.engine.remote.server_facts import ServerFacts
 from baize_tui.engine.remote.server_faults import ServerFaults
@@ -31,14 +32,14 @@ class OpenServer:
         self._client = client
         self._told: set[str] = set()
 
-    async def post(self, body: dict[str, Any]) -> openai.AsyncStream[object]:
+    async def post(self, body: dict[str, Any]) -> EventStream:
         """Ask for an answer as a stream."""
         return await self._client.post(
             "/chat/completions",
             cast_to=object,
             body=body,
             stream=True,
-            stream_cls=openai.AsyncStream[object],
+            stream_cls=EventStream,
         )
 
     async def post_whole(self, body: dict[str, Any]) -> object:

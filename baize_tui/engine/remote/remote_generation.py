@@ -11,13 +11,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-import openai
 
 from baize_tui.engine.client import EngineFailure, GenerationEvent
 from baize_tui.engine.client.sanitizing import sanitize
 from baize_tui.engine.protocol import Delta, Finished, FinishReason, Generate, Stats
 from baize_tui.engine.remote.chunks import Chunk, Usage, read_chunk
 from baize_tui.engine.remote.end_reasons import End, read_end
+from baize_tui.engine.remote.event_stream import EventStream
 from baize_tui.engine.remote.request_body import NARROWER, request_body, unsent_options
 from baize_tui.engine.remote.server_answer import ServerAnswer
 from baize_tui.engine.remote.server_faults import SERVER_ERRORS
@@ -54,6 +54,7 @@ class RemoteGeneration:
         )
         self._usage = Usage()
         self._finish_reason = ""
+        self._calls_tool = False
         self._began = time.monotonic()
         self._first = self._last = 0.0
 
@@ -95,7 +96,7 @@ class RemoteGeneration:
 
     # --- opening --------------------------------------------------------------------------------
 
-    async def _open(self, cancelled: asyncio.Future[Any]) -> openai.AsyncStream[object] | None:
+    async def _open(self, cancelled: asyncio.Future[Any]) -> EventStream | None:
         """The stream of an answer; None if it was cancelled before.
 
         Options that the server refuses are left out, and an answer that has no room beside the
@@ -135,7 +136,7 @@ class RemoteGeneration:
     # --- reading --------------------------------------------------------------------------------
 
     async def _deltas(
-        self, stream: openai.AsyncStream[object], cancelled: asyncio.Future[Any]
+        self, stream: EventStream, cancelled: asyncio.Future[Any]
     ) -> AsyncGenerator[Delta, None]:
         """What the server sends, until the answer ends.
 
@@ -210,6 +211,9 @@ class RemoteGeneration:
         return failure
 
     def _take(self, chunk: Chunk) -> Delta | None:
+        if chunk.is_whole and self._first:
+            chunk = msgspec.structs.replace(chunk, text="", reasoning="")
+        self._calls_tool |= chunk.calls_tool
         if chunk.text or chunk.reasoning:
             self._last = time.monotonic()
             self._first = self._first or self._last
@@ -240,6 +244,8 @@ class RemoteGeneration:
 
     def _finished(self) -> Finished:
         end = read_end(self._finish_reason)
+        if end == "ended" and self._calls_tool:
+            end = "tool"
         reason: FinishReason = "length" if end == "cut" else "stop"
         if self._cancelled.is_set() and not self._finish_reason:
             reason = "cancelled"

@@ -23,6 +23,8 @@ _ASK_S = 20.0
 """How long a question about the server may take."""
 _MOST_LISTED = 12
 _LONGEST_NAME = 300
+_NO_LIST = (404, 405, 501)
+"""Statuses of a server that has no list of models."""
 _CONTEXT_FIELDS = ("max_model_len", "context_length", "max_context_length", "context_window")
 _OWNERS: dict[str, ServerKind] = {"vllm": "vllm", "llamacpp": "llama.cpp", "library": "ollama"}
 
@@ -46,8 +48,7 @@ async def find_facts(
         EngineFailure: the server does not answer, or has no such model; the line lists its models.
     """
     faults = msgspec.structs.replace(faults, silence_s=_ASK_S)
-    models = await _list_models(client, address, faults)
-    entry = _choose(models, address)
+    entry = _choose(await _list_models(client, address, faults), address)
     if entry is not None:
         address = address.with_model(_name(entry))
     kind = _kind_from(entry, address)
@@ -65,42 +66,52 @@ async def find_facts(
 # --- models -------------------------------------------------------------------------------------
 
 
+class _Models(Struct, frozen=True):
+    """The entries of ``/models``."""
+
+    entries: Sequence[Mapping[str, Any]]
+    is_page: bool = False
+    """Whether the server has more of them, on further pages."""
+
+
 async def _list_models(
     client: openai.AsyncOpenAI, address: ServerAddress, faults: ServerFaults
-) -> list[Mapping[str, Any]]:
-    """The entries of ``/models``; none where the server has no list, but the model is named."""
+) -> _Models:
+    """What ``/models`` lists; nothing where the server has no list, but the model is named."""
     try:
         answer = without_surrogates(await get_json(client, "/models", _ASK_S))
-    except openai.NotFoundError as error:
-        if address.model:
-            return []
-        raise faults.failure(error, "load") from error
     except SERVER_ERRORS as error:
+        if address.model and getattr(error, "status_code", 0) in _NO_LIST:
+            return _Models([])
         raise faults.failure(error, "load") from error
-    data = answer.get("data") if isinstance(answer, Mapping) else None
+    fields = answer if isinstance(answer, Mapping) else {"data": answer}  # Together sends a list
+    data = fields.get("data", "")
+    if data is None and fields is answer:  # Ollama without a model
+        data = []
     if not isinstance(data, list):
-        is_page = isinstance(answer, str) and answer.lstrip().startswith("<")
-        raise faults.no_answer("html" if is_page else "", "load")
-    return [entry for entry in data if isinstance(entry, Mapping) and _name(entry)]
+        is_html = isinstance(answer, str) and answer.lstrip().startswith("<")
+        raise faults.no_answer("html" if is_html else "", "load")
+    entries = [entry for entry in data if isinstance(entry, Mapping) and _name(entry)]
+    return _Models(entries, is_page=fields.get("has_more") is True)
 
 
 NO_SUCH_MODEL = msg("{host} has no model {name}; it has {known}")
 CHOOSE_MODEL = msg("choose a model of {host}, as in {first}: {known}")
 
 
-def _choose(
-    models: Sequence[Mapping[str, Any]], address: ServerAddress
-) -> Mapping[str, Any] | None:
-    """The entry of the model of ``address``, or the only one; None where nothing is listed.
+def _choose(listed_models: _Models, address: ServerAddress) -> Mapping[str, Any] | None:
+    """The entry of the model of ``address``, or the only one; None for a model that is named where
+    the list is empty or has further pages.
 
     Raises:
         EngineFailure: there is no such model, or there are several and none is named.
     """
-    wanted = address.model
+    wanted, models = address.model, listed_models.entries
+    is_only = len(models) == 1 and not listed_models.is_page
     for entry in models:
-        if _name(entry) in (wanted, f"{wanted}:latest") or (not wanted and len(models) == 1):
+        if _name(entry) in (wanted, f"{wanted}:latest") or (not wanted and is_only):
             return entry
-    if wanted and not models:
+    if wanted and (not models or listed_models.is_page):
         return None
     if not models:
         raise EngineFailure(tr("{host} has no model", host=address.host), "load")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -420,6 +421,81 @@ async def test_a_schema_that_is_no_json_is_found_before_anything_is_sent() -> No
 
 
 HOSTILE = "\x1b]0;title\x07 \x9b31m \u202e \U000e0041 \ud83d end"
+
+
+HALVES = (
+    b'data: {"choices": [{"index": 0, "delta": {"content": "Hello "}}]}\n\n',
+    b'data: {"choices": [{"index": 0, "delta": {"content": "there."}}]}\n\n',
+)
+ENDS = (
+    b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], '
+    b'"usage": {"prompt_tokens": 12, "completion_tokens": 3}}\n\n',
+    b"data: [DONE]\n\n",
+)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b": OPENROUTER PROCESSING\n\n",
+        b"id: 1\n\n",
+        b"retry: 500\n\n",
+        b"data:\n\n",
+        b"data: : keepalive\n\n",
+        b"event: ping\ndata: {}\n\n",
+    ],
+    ids=repr,
+)
+async def test_an_event_that_only_keeps_the_connection_open_is_passed_over(event: bytes) -> None:
+    with serve(stream_raw(event, HALVES[0], event, HALVES[1], event, *ENDS)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
+@pytest.mark.parametrize("delta", [None, {}], ids=repr)
+async def test_an_answer_that_the_last_event_repeats_is_there_once(delta: object) -> None:
+    """As MiniMax does."""
+    message = {"role": "assistant", "content": "Hello there."}
+    choice = {"index": 0, "delta": delta, "message": message, "finish_reason": "stop"}
+    last = b"data: " + json.dumps({"choices": [choice]}).encode() + b"\n\n"
+    with serve(stream_raw(*HALVES, last), stream_raw(last)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+            assert (await ask(engine)).end.text == "Hello there.", "it may be all that comes"
+
+
+async def test_an_answer_that_is_not_streamed_is_read() -> None:
+    choice = {"index": 0, "message": {"content": "Hello there."}, "finish_reason": "stop"}
+    with serve(send_json({"choices": [choice]})) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
+async def test_a_thought_among_the_parts_of_a_content() -> None:
+    """As Mistral sends it."""
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Let me see."}]}
+    parts = [[thought], [{"type": "text", "text": "So."}]]
+    events = [{"choices": [{"index": 0, "delta": {"content": part}}]} for part in parts]
+    raw = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+    with serve(stream_raw(*raw, *ENDS)) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+    assert (answer.end.reasoning, answer.end.text) == ("Let me see.", "So.")
+
+
+async def test_a_refusal_of_the_model_is_its_answer() -> None:
+    refusal = b'data: {"choices": [{"index": 0, "delta": {"refusal": "I cannot."}}]}\n\n'
+    with serve(stream_raw(refusal, *ENDS)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "I cannot."
+
+
+async def test_the_call_of_a_tool_is_said_whatever_the_end_is_called() -> None:
+    call = b'data: {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0}]}}]}\n\n'
+    with serve(stream_raw(call, *ENDS)) as server:
+        async with loaded(server) as engine:
+            end = (await ask(engine)).end
+    assert end.notices == ["the model wanted to call a tool, which there is none of"]
 
 
 async def test_hostile_text_is_sanitized_where_it_enters() -> None:

@@ -90,6 +90,10 @@ NO_ANSWERS: dict[str, tuple[Respond, str]] = {
         stream_raw(b'data: {"error": {"message": "overloaded \\u009b"}}\n\n'),
         "overloaded",
     ),
+    "an error that is not streamed": (
+        send_json({"error": {"message": "no money left", "code": 402}}),
+        "no money left",
+    ),
     "compressed": (send(b"\x1f\x8b", Content_Encoding="gzip"), "compressed answer"),
     "endless": (stream_raw(*[b"x" * (1 << 20)] * 80), "more than 64 MiB"),
 }
@@ -113,6 +117,20 @@ BROKEN: dict[str, tuple[Respond, str]] = {
         stream_raw(
             b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
             b'data: {"error": {"message": "the GPU fell off"}}\n\n',
+        ),
+        "the GPU fell off",
+    ),
+    "event of an error": (
+        stream_raw(
+            b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
+            b'event: error\ndata: {"message": "the GPU fell off"}\n\n',
+        ),
+        "the GPU fell off",
+    ),
+    "text of an error": (
+        stream_raw(
+            b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
+            b"event: error\ndata: the GPU fell off\n\n",
         ),
         "the GPU fell off",
     ),
@@ -220,6 +238,9 @@ LISTS: dict[str, tuple[Respond, str]] = {
     "number": (send_json(7), "sends something that is no answer"),
     "no list": (send_json({"data": {"id": "plum"}}), "sends something that is no answer"),
     "empty": (send_json({"data": []}), "has no model"),
+    "null": (send_json({"object": "list", "data": None}), "has no model"),
+    "bare": (send_json([{"id": "pear"}, {"id": "fig"}]), "choose a model of"),
+    "first page": (send_json({"data": [{"id": "pear"}], "has_more": True}), "choose a model of"),
     "nameless": (send_json({"data": [7, {}, {"id": 7}, {"id": "\x9b"}]}), "has no model"),
     "several": (
         send_json({"data": [{"id": "pear"}, {"id": "fig"}]}),
@@ -252,9 +273,20 @@ async def test_the_only_model_needs_no_name_and_an_unknown_one_is_refused() -> N
     assert line == f"{server.host} has no model pear; it has plum"
 
 
-async def test_a_server_without_a_list_is_taken_at_its_word() -> None:
+@pytest.mark.parametrize(
+    "answer",
+    [
+        refuse(404),
+        refuse(405),
+        refuse(501),
+        send_json({"data": [{"id": "pear"}], "has_more": True}),
+        send_json({"data": None}),
+    ],
+    ids=["404", "405", "501", "first page", "null"],
+)
+async def test_a_server_without_a_whole_list_is_taken_at_its_word(answer: Respond) -> None:
     with serve() as server:
-        del server.others["/v1/models"]
+        server.others["/v1/models"] = answer
         async with loaded(server) as engine:
             assert (await ask(engine)).end.text == "Hello there."
 

@@ -1,0 +1,48 @@
+"""The events of a streamed answer, also of servers that do not keep to the letter of the format."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+
+import msgspec
+import openai
+from openai._streaming import ServerSentEvent
+
+from baize_shared.json_errors import JSON_ERRORS
+
+
+class EventStream(openai.AsyncStream[object]):
+    """The library's stream, which takes every event for a piece of an answer.
+
+    Gateways keep a connection open with events that have no content. Some servers send the whole
+    answer, or an error, as JSON although a stream was asked for.
+    """
+
+    async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
+        kind = self.response.headers.get("content-type", "")
+        if kind.partition(";")[0].strip().lower() == "application/json":
+            body = (await self.response.aread()).decode("utf-8", "replace")
+            if body.strip():
+                yield ServerSentEvent(data=body)
+            return
+        async for event in super()._iter_events():
+            if event.event == "error":
+                yield ServerSentEvent(event="error", data=_as_error(event.data))
+            elif not _keeps_alive(event.data):
+                yield event
+
+
+def _keeps_alive(data: str) -> bool:
+    """Whether an event has nothing, or a comment that a proxy has put into a field."""
+    return not data.strip() or data.startswith(":")
+
+
+def _as_error(data: str) -> str:
+    """The data of an error with the key that the library looks for."""
+    try:
+        error = msgspec.json.decode(data)
+    except JSON_ERRORS:
+        error = data
+    if isinstance(error, Mapping) and error.get("error"):
+        return data
+    return msgspec.json.encode({"error": error or "error"}).decode()
