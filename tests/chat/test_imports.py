@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from baize_shared.sanitizer import is_harmless
 from baize_tui.chat.conversations import Conversations
+from baize_tui.chat.exports.branches import shown_path
 from baize_tui.chat.import_files import ImportSummary, import_file, summary_lines
 from baize_tui.chat.imports import documents
 from baize_tui.chat.imports.problems import ImportFailed
@@ -340,9 +341,6 @@ async def test_a_conversation_that_went_on_elsewhere_is_added_as_a_copy_on_reque
     assert len(await conversations.list_all()) == 2
 
 
-# --- hostile files --------------------------------------------------------------------------------
-
-
 def chatgpt_with(**changes: Any) -> Any:
     """ChatGPT's export with another value in a node, by its key."""
     chat = foreign.chatgpt_2023()
@@ -353,6 +351,145 @@ def chatgpt_with(**changes: Any) -> Any:
 
 def claude_with(*messages: Any) -> Any:
     return [foreign.claude(*messages)]
+
+
+def with_nameless_models(chat: Any) -> Any:
+    for node in chat["mapping"].values():
+        if node["message"]:
+            del node["message"]["metadata"]
+    return [chat | {"default_model_slug": "gpt-5"}]
+
+
+async def test_chatgpts_model_is_that_of_the_conversation_where_a_message_names_none(
+    run: Import, conversations: Conversations
+) -> None:
+    await run(with_nameless_models(foreign.chatgpt_2023()))
+    tree = await only_tree(conversations)
+    models = [(m.role, (m.provenance or {}).get("model")) for m in tree.messages]
+    assert set(models) == {("user", None), ("assistant", "gpt-5")}
+
+
+async def test_chatgpts_instructions_of_2023_are_the_system_prompt(
+    run: Import, conversations: Conversations
+) -> None:
+    given = {"about_user_message": "I teach.", "about_model_message": "Be brief."}
+    await run(
+        [
+            foreign.chatgpt(
+                foreign.node("s", "root", "system", "", user_context_message_data=given),
+                foreign.node("u", "s", "user", "Hi"),
+                current="u",
+            )
+        ]
+    )
+    assert (await only_tree(conversations)).system == "I teach.\n\nBe brief."
+
+
+def open_webui_with(current: str | None = "r", **messages: Any) -> Any:
+    """Open WebUI's export with other values in its messages."""
+    record = foreign.open_webui()
+    history = record["chat"]["history"]
+    history["currentId"] = current
+    for key, fields in messages.items():
+        old = history["messages"].get(key, {})
+        history["messages"][key] = fields if fields is None else old | fields
+    return [record]
+
+
+DANGLING: dict[str, tuple[Any, list[str]]] = {
+    "a missing parent in ChatGPT's": (
+        chatgpt_with(u={"parent": "nobody"}),
+        ["Name a prime.", "7", "Another?", "11"],
+    ),
+    "a missing parent in Claude's": (
+        claude_with(
+            foreign.said("m", "human", "Q", parent_message_uuid="nobody"),
+            foreign.said("mm", "assistant", "A", parent_message_uuid="m"),
+        ),
+        ["Q", "A"],
+    ),
+    "a missing parent in Open WebUI's": (
+        open_webui_with(current="s", q={"parentId": "nobody"}),
+        ["[image]\n\nTime?", "Late."],
+    ),
+    "a missing end in Claude's": (
+        [foreign.claude(foreign.said("m", "human", "Q"), current_leaf_message_uuid="nobody")],
+        ["Q"],
+    ),
+    "a missing end in Open WebUI's": (
+        open_webui_with(current="nobody"),
+        ["[image]\n\nTime?", "Late."],
+    ),
+    "a message of Open WebUI without a role": (
+        open_webui_with(current="t", t={"content": "Left.", "parentId": "s"}),
+        ["[image]\n\nTime?", "Late.", "Left."],
+    ),
+    "a message of Open WebUI that is null": (
+        open_webui_with(current="s", t=None),
+        ["[image]\n\nTime?", "Late."],
+    ),
+    "a rating of Open WebUI that is text": (
+        open_webui_with(current="s", s={"annotation": {"rating": "1"}}),
+        ["[image]\n\nTime?", "Late."],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DANGLING)
+async def test_one_broken_value_does_not_cost_the_conversation(
+    name: str, run: Import, conversations: Conversations
+) -> None:
+    record, texts = DANGLING[name]
+    assert (await run(record)).invalid == []
+    assert [message.text for message in shown_path(await only_tree(conversations))] == texts
+
+
+async def test_a_message_of_chatgpt_without_an_author_is_an_answer(
+    run: Import, conversations: Conversations
+) -> None:
+    chat = foreign.chatgpt_2023()
+    chat["mapping"]["v"]["message"]["author"] = None
+    await run([chat])
+    assert rows(await only_tree(conversations))[1] == ("assistant", "Name a prime.", "7", "")
+
+
+async def test_an_answer_of_open_webui_in_its_steps_and_an_error(
+    run: Import, conversations: Conversations
+) -> None:
+    step = {"type": "message", "content": [{"type": "output_text", "text": "It is noon."}]}
+    call = {"type": "function_call", "name": "clock", "arguments": "{}"}
+    r = {"content": "", "output": [call, step]}
+    s = {"content": "La", "error": {"content": "out of memory"}}
+    summary = await run(open_webui_with(r=r, s=s))
+    texts = [message.text for message in (await only_tree(conversations)).messages]
+    assert texts[1:] == ["It is noon.", "La\n\n[error: out of memory]"]
+    assert summary.placeholders["error"] == 1
+
+
+async def test_a_file_that_claude_names_in_its_second_list(
+    run: Import, conversations: Conversations
+) -> None:
+    message = foreign.said("m", "human", "", files_v2=[{"file_name": "sky.png"}])
+    await run([foreign.claude(message, is_starred=True)])
+    tree = await only_tree(conversations)
+    assert ([m.text for m in tree.messages], tree.pinned) == (["[file: sky.png]"], True)
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+async def test_a_thought_under_each_of_its_names(
+    name: str, run: Import, conversations: Conversations
+) -> None:
+    turns = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A", name: "Hm."}]
+    await run({"messages": turns})
+    assert rows(await only_tree(conversations))[1] == ("assistant", "Q", "A", "Hm.")
+
+
+async def test_a_file_that_a_windows_shell_wrote(run: Import, conversations: Conversations) -> None:
+    await run(json.dumps([foreign.chatgpt_2023()]).encode("utf-16"))
+    assert len((await only_tree(conversations)).messages) == 5
+
+
+# --- hostile files --------------------------------------------------------------------------------
 
 
 DEEP = b"[" * 100_000
@@ -375,14 +512,12 @@ HOSTILE: dict[str, Any] = {
     ),
     "a circle": chatgpt_with(u={"parent": "x"}),
     "its own parent": chatgpt_with(u={"parent": "u"}),
-    "a missing parent": chatgpt_with(u={"parent": "nobody"}),
     "the same id twice": claude_with(
         foreign.said("m", "human", "1"), foreign.said("m", "human", "2")
     ),
     "an unknown sender": claude_with(foreign.said("m", "\x1b]0;root\x07", "1")),
-    "a missing leaf": [
-        foreign.claude(foreign.said("m", "human", "1"), current_leaf_message_uuid="z")
-    ],
+    "turns without speakers": {"messages": [{"sender": "User", "text": "x"}]},
+    "a list of another's conversations": {"conversations": [foreign.chatgpt_2023()]},
     "no messages": [foreign.claude()],
     "a text for a list": [foreign.claude() | {"chat_messages": "none"}],
     "a list for a text": claude_with({**foreign.said("m", "human", ""), "text": ["no"]}),
@@ -418,12 +553,12 @@ async def test_a_hostile_file_is_one_line_and_adds_nothing(
 async def test_one_invalid_conversation_is_left_out_and_named(
     run: Import, conversations: Conversations
 ) -> None:
-    broken = {**foreign.chatgpt_2023(), "mapping": {"a": {"parent": "b"}}, "title": "Broken\x1b"}
+    broken = {**foreign.chatgpt_2023(), "mapping": {"a": {"parent": "a"}}, "title": "Broken\x1b"}
     summary = await run([foreign.chatgpt_2023(), broken])
     assert len(await conversations.list_all()) == 1
     lines = list(summary_lines(summary))
     assert lines[0] == "imported 1 conversation from ChatGPT"
-    assert lines[1] == "left out conversation 2 (Broken␛): the message before a is missing"
+    assert lines[1] == "left out conversation 2 (Broken␛): its messages form a circle"
 
 
 async def test_files_are_limited(
@@ -605,6 +740,9 @@ def test_half_a_million_characters_are_read_in_linear_time(name: str, place: int
         (1700000000500000000, 1700000000.5),
         ("2023-11-14T22:13:20.5Z", 1700000000.5),
         ("2023-11-14T22:13:20.5", 1700000000.5),
+        ("1700000000.5", 1700000000.5),
+        ("1700000000500", 1700000000.5),
+        ("20231114", 1699920000.0),
         ("yesterday", None),
         ("", None),
         (-5, None),

@@ -122,7 +122,7 @@ def test_exported_json_is_the_same_after_an_import(
 
 def test_an_import_says_what_it_did(capsys: Output, tmp_path: Path) -> None:
     file, wrong = tmp_path / "conversations.json", tmp_path / "wrong.json"
-    broken = {"mapping": {"a": {"parent": "b"}}, "title": "Broken"}
+    broken = {"mapping": {"a": {"parent": "a"}}, "title": "Broken"}
     file.write_text(json.dumps([foreign.chatgpt_2025(), broken]))
     wrong.write_text("hello")
     assert run(["sessions", "import", str(file)]) == 0
@@ -132,7 +132,7 @@ def test_an_import_says_what_it_did(capsys: Output, tmp_path: Path) -> None:
             "imported 1 conversation from ChatGPT",
             "only named in the texts: 1 file, 1 image, 1 tool call, 1 tool result, 1 citation",
             "left out: 1 hidden message",
-            "left out conversation 2 (Broken): the message before a is missing",
+            "left out conversation 2 (Broken): its messages form a circle",
         )
     ]
     assert run(["sessions", "import", str(wrong), str(file), "--json"]) == 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Raw, Struct
 
 from baize_tui.chat.imports.parsed import ParsedConversation, ParsedMessage
 from baize_tui.chat.imports.placeholders import Placeholders, code_block, join_texts
@@ -32,7 +32,7 @@ _SOUNDS = {
 
 
 class _Author(Struct):
-    role: str = ""
+    role: str | None = None
     name: str | None = None
 
 
@@ -76,15 +76,23 @@ class _Finish(Struct):
     type: str | None = None
 
 
+class _Instructions(Struct):
+    """Custom instructions as the exports of 2023 have them."""
+
+    about_user_message: str | None = None
+    about_model_message: str | None = None
+
+
 class _Metadata(Struct):
     model_slug: str | None = None
+    user_context_message_data: _Instructions | None = None
     is_visually_hidden_from_conversation: bool | None = None
     attachments: list[_Attachment] | None = None
     finish_details: _Finish | None = None
 
 
 class _Message(Struct):
-    author: _Author = field(default_factory=_Author)
+    author: _Author | None = None
     content: _Content | None = None
     create_time: Time = None
     metadata: _Metadata | None = None
@@ -107,6 +115,8 @@ class _Conversation(Struct):
     create_time: Time = None
     update_time: Time = None
     current_node: str | None = None
+    default_model_slug: str | None = None
+    """The model of the messages that name none."""
     is_archived: Any = None
     is_starred: Any = None
 
@@ -136,7 +146,7 @@ def parse_chatgpt(record: Raw, placeholders: Placeholders) -> ParsedConversation
         [_read_node(key, node, systems, placeholders) for key, node in _with_parents(chat.mapping)]
     )
     shown = _without_empty(pieces)
-    messages, owner = _join_runs(shown)
+    messages, owner = _join_runs(shown, chat.default_model_slug or "")
     current = None if chat.current_node is None else _last_shown(chat.current_node, pieces)
     return ParsedConversation(
         source="ChatGPT",
@@ -153,10 +163,11 @@ def parse_chatgpt(record: Raw, placeholders: Placeholders) -> ParsedConversation
 
 
 def _with_parents(mapping: dict[str, _Node]) -> Iterator[tuple[str, _Node]]:
-    """The nodes with their parents, which some have only in the list of children."""
+    """The nodes with their parents, which some have only in the list of children; one whose parent
+    is not in the file has none."""
     parents = {child: key for key, node in mapping.items() for child in node.children or ()}
     for key, node in mapping.items():
-        if node.parent is None:
+        if node.parent not in mapping:
             node.parent = parents.get(key)
         yield key, node
 
@@ -168,7 +179,11 @@ def _read_node(key: str, node: _Node, systems: list[str], placeholders: Placehol
     if message is None or message.content is None:
         return piece
     content, metadata = message.content, message.metadata or _Metadata()
-    instructions = join_texts(content.user_profile or "", content.user_instructions or "")
+    given = metadata.user_context_message_data or _Instructions()
+    instructions = join_texts(
+        content.user_profile or given.about_user_message or "",
+        content.user_instructions or given.about_model_message or "",
+    )
     if instructions:
         systems.append(instructions)
         return piece
@@ -176,10 +191,11 @@ def _read_node(key: str, node: _Node, systems: list[str], placeholders: Placehol
         if _plain_text(content).strip():
             placeholders.left_out["hidden message"] += 1
         return piece
-    if message.author.role == "system":
+    author = message.author or _Author()
+    if author.role == "system":
         systems.append(_plain_text(content))
         return piece
-    piece.role = "user" if message.author.role == "user" else "assistant"
+    piece.role = "user" if author.role == "user" else "assistant"
     piece.model = metadata.model_slug or ""
     piece.state = _state(message, metadata)
     if content.content_type in ("thoughts", "reasoning_recap"):
@@ -188,7 +204,7 @@ def _read_node(key: str, node: _Node, systems: list[str], placeholders: Placehol
         texts = [
             placeholders.line("file", attachment.name) for attachment in metadata.attachments or ()
         ]
-        piece.text = join_texts(*texts, _text(message, content, placeholders))
+        piece.text = join_texts(*texts, _text(message, author, content, placeholders))
     return piece
 
 
@@ -212,11 +228,11 @@ def _plain_text(content: _Content) -> str:
     return join_texts(*texts, content.text or "", content.result or "", content.content or "")
 
 
-def _text(message: _Message, content: _Content, placeholders: Placeholders) -> str:
+def _text(message: _Message, author: _Author, content: _Content, placeholders: Placeholders) -> str:
     """What is shown of the content, with placeholders for what is no text."""
     kind, recipient = content.content_type, message.recipient or "all"
-    if message.author.role == "tool":
-        name = message.author.name
+    if author.role == "tool":
+        name = author.name
         others = [
             _part_text(part, placeholders)
             for part in content.parts or ()
@@ -286,8 +302,11 @@ def _last_shown(key: str, pieces: list[_Piece]) -> str | None:
     return piece.parent if _is_empty(piece) else key
 
 
-def _join_runs(pieces: list[_Piece]) -> tuple[list[ParsedMessage], dict[str, str]]:
-    """One message for each run of answers without a branch, and the message of each piece."""
+def _join_runs(pieces: list[_Piece], model: str) -> tuple[list[ParsedMessage], dict[str, str]]:
+    """One message for each run of answers without a branch, and the message of each piece.
+
+    ``model`` is that of the answers that name none.
+    """
     children = Counter(piece.parent for piece in pieces)
     runs: dict[str, list[_Piece]] = {}
     owner: dict[str, str] = {}
@@ -300,18 +319,19 @@ def _join_runs(pieces: list[_Piece]) -> tuple[list[ParsedMessage], dict[str, str
         else:
             owner[piece.key] = piece.key
             runs[piece.key] = [piece]
-    return [_message(run, owner) for run in runs.values()], owner
+    return [_message(run, owner, model) for run in runs.values()], owner
 
 
-def _message(run: list[_Piece], owner: dict[str, str]) -> ParsedMessage:
+def _message(run: list[_Piece], owner: dict[str, str], model: str) -> ParsedMessage:
     first, last = run[0], run[-1]
+    named = next((piece.model for piece in reversed(run) if piece.model), model)
     return ParsedMessage(
         key=first.key,
         parent=None if first.parent is None else owner[first.parent],
         role="user" if first.role == "user" else "assistant",
         text=join_texts(*(piece.text for piece in run)),
         reasoning=join_texts(*(piece.reasoning for piece in run)),
-        model=next((piece.model for piece in reversed(run) if piece.model), ""),
+        model=named if first.role != "user" else "",
         created_at=first.created_at,
         state=last.state,
     )

@@ -51,6 +51,7 @@ class _Message(Struct):
     created_at: Time = None
     attachments: list[_File] | None = None
     files: list[_File] | None = None
+    files_v2: list[_File] | None = None
     parent_message_uuid: str | None = None
 
 
@@ -62,6 +63,7 @@ class _Conversation(Struct):
     created_at: Time = None
     updated_at: Time = None
     current_leaf_message_uuid: str | None = None
+    is_starred: Any = None
 
 
 def parse_claude(record: Raw, placeholders: Placeholders) -> ParsedConversation:
@@ -101,6 +103,7 @@ def parse_claude(record: Raw, placeholders: Placeholders) -> ParsedConversation:
         created_at=read_time(chat.created_at),
         updated_at=read_time(chat.updated_at),
         current=chat.current_leaf_message_uuid,
+        pinned=chat.is_starred is True,
     )
 
 
@@ -110,7 +113,8 @@ def _text(message: _Message, placeholders: Placeholders) -> str:
         placeholders.block("file", file.file_name, file.extracted_content or "")
         for file in message.attachments or ()
     ]
-    parts += [placeholders.line("file", file.file_name) for file in message.files or ()]
+    files = message.files or message.files_v2 or ()
+    parts += [placeholders.line("file", file.file_name) for file in files]
     blocks = [_block_text(block, placeholders) for block in message.content or ()]
     if any(text.strip() for text in blocks):
         return join_texts(*parts, *blocks)

@@ -121,6 +121,8 @@ def split_records(content: bytes) -> list[Raw]:
     Raises:
         ImportFailed: it is none of these.
     """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # PowerShell's ">"
+        content = content.decode("utf-16", "replace").encode()
     start = _BEFORE_JSON.match(content)
     assert start is not None
     if start.end():  # else a large file would be copied

@@ -40,11 +40,18 @@ class _File(Struct):
 
 
 class _Annotation(Struct):
-    rating: float | None = None
+    rating: Any = None
+
+
+class _Output(Struct):
+    """A step of an answer, as newer versions keep it beside the content."""
+
+    content: list[_Part] | None = None
 
 
 class _Message(Struct):
-    role: str
+    role: str | None = None
+    """A message that was changed after it had been deleted has none."""
     content: str | list[_Part] | None = None
     id: str | None = None
     parent: str | None = field(name="parentId", default=None)
@@ -53,10 +60,12 @@ class _Message(Struct):
     files: list[_File] | None = None
     done: bool | None = None
     annotation: _Annotation | None = None
+    output: list[_Output] | None = None
+    error: Any = None
 
 
 class _History(Struct):
-    messages: dict[str, _Message] = {}
+    messages: dict[str, _Message | None] = {}
     current: str | None = field(name="currentId", default=None)
 
 
@@ -93,7 +102,8 @@ def parse_open_webui(record: Raw, placeholders: Placeholders) -> ParsedConversat
     outer = msgspec.json.decode(record, type=_Record)
     chat = msgspec.json.decode(record, type=_Chat) if outer.chat is UNSET else outer.chat
     history = chat.history or _History()
-    found = history.messages or _as_history(chat.messages or [])
+    found = {key: message for key, message in history.messages.items() if message is not None}
+    found = found or _as_history(chat.messages or [])
     system = (chat.params.system if chat.params else None) or chat.system or ""
     return ParsedConversation(
         source="Open WebUI",
@@ -135,9 +145,11 @@ def _message(key: str, message: _Message, placeholders: Placeholders) -> ParsedM
         placeholders.line("image" if file.type == "image" else "file", file.name)
         for file in message.files or ()
     ]
-    if message.role not in ("user", "assistant"):
+    if message.role not in ("user", "assistant", None):
         texts.insert(0, placeholders.line(f"{message.role} message"[:40]))
     text, thought = _content(message, placeholders)
+    if message.error:
+        text = join_texts(text, placeholders.line("error", _error_text(message.error)))
     return ParsedMessage(
         key=key,
         parent=message.parent or None,
@@ -147,13 +159,25 @@ def _message(key: str, message: _Message, placeholders: Placeholders) -> ParsedM
         model=(message.model or "") if role == "assistant" else "",
         created_at=read_time(message.timestamp),
         state="interrupted" if message.done is False else "complete",
-        mark=_MARKS.get(message.annotation.rating) if message.annotation else None,
+        mark=_mark(message.annotation),
     )
+
+
+def _mark(annotation: _Annotation | None) -> Mark | None:
+    rating = annotation.rating if annotation is not None else None
+    return _MARKS.get(rating) if isinstance(rating, int | float) else None
+
+
+def _error_text(error: Any) -> str:
+    content = error.get("content") if isinstance(error, dict) else error
+    return content if isinstance(content, str) else ""
 
 
 def _content(message: _Message, placeholders: Placeholders) -> tuple[str, str]:
     """The text of a message, and the thought that stands in it."""
     content = message.content or ""
+    if not content:
+        content = [part for step in message.output or () for part in step.content or ()]
     if not isinstance(content, str):
         content = join_texts(
             *(

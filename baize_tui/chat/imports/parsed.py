@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct, field
 
 from baize_shared.sanitizer import clean_line, clean_text
@@ -47,7 +48,8 @@ class ParsedConversation(Struct, frozen=True):
     created_at: float | None = None
     updated_at: float | None = None
     current: str | None = None
-    """The key of the message at the end of the branch that is shown; None for the newest."""
+    """The key of the message at the end of the branch that is shown; the newest if there is none
+    with this key."""
     tags: Sequence[str] = ()
     pinned: bool = False
     archived: bool = False
@@ -74,14 +76,12 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
     Its model stays in its answers. The conversation itself has none: it goes on with the default.
 
     Raises:
-        InvalidConversation: it has no messages, or they do not form a tree.
+        InvalidConversation: it has no messages, two with the same key, or a circle of them.
     """
     if not parsed.messages:
         raise InvalidConversation(tr("it has no messages"))
-    ordered = in_tree_order(parsed.messages)
+    ordered = in_tree_order(_without_missing_parents(parsed.messages))
     numbers = {message.key: number for number, message in enumerate(ordered, start=1)}
-    if parsed.current is not None and parsed.current not in numbers:
-        raise InvalidConversation(tr("the message that it ends with is missing"))
     id = conversation_id(parsed.source, parsed.id)
     times = [m.created_at for m in ordered if m.created_at is not None]
     created = parsed.created_at or min(times, default=None) or time.time()
@@ -105,7 +105,7 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
                 mark=message.mark,
             )
         )
-    leaf = len(ordered) if parsed.current is None else numbers[parsed.current]
+    leaf = numbers.get(parsed.current or "", len(ordered))
     return ConversationTree(
         id=id,
         title=_title(parsed.title, messages),
@@ -123,6 +123,20 @@ def to_tree(parsed: ParsedConversation) -> ConversationTree:
         archived=parsed.archived,
         messages=messages,
     )
+
+
+def _without_missing_parents(messages: Sequence[ParsedMessage]) -> list[ParsedMessage]:
+    """The messages; one begins a branch if the message before it is not in the file.
+
+    Programs delete a message and leave its name in others, which still have all their words.
+    """
+    keys = {message.key for message in messages}
+    return [
+        message
+        if message.parent is None or message.parent in keys
+        else msgspec.structs.replace(message, parent=None)
+        for message in messages
+    ]
 
 
 def _provenance(message: ParsedMessage, source: str) -> dict[str, Any] | None:

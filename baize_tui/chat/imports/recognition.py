@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_tui.chat.exports.json_file import FORMAT
@@ -117,11 +117,28 @@ def _format(record: Raw) -> ImportFormat | None:
         return "open-webui"
     if keys.models is not UNSET and keys.messages is not UNSET:
         return "open-webui"  # one of its first versions
-    if any(turns is not UNSET for turns in (keys.conversations, keys.messages, keys.items)):
+    if any(map(_are_turns, (keys.conversations, keys.messages, keys.items))):
         return "sharegpt"
     if isinstance(keys.input, str) and MARKER.search(keys.input):
         return "baize"
     return None
+
+
+class _Turn(Struct):
+    speaker: Raw | UnsetType = field(name="from", default=UNSET)
+    role: Raw | UnsetType = UNSET
+
+
+def _are_turns(value: Raw | UnsetType) -> bool:
+    """Whether ``value`` is a list of which the first element says who speaks; it may be empty."""
+    if value is UNSET:
+        return False
+    try:
+        elements = msgspec.json.decode(value, type=list[Raw])
+        first = msgspec.json.decode(elements[0], type=_Turn) if elements else None
+    except JSON_ERRORS:
+        return False
+    return first is None or first.speaker is not UNSET or first.role is not UNSET
 
 
 def _parse(record: Raw, format: ImportFormat) -> ImportedConversation:

@@ -48,6 +48,8 @@ class _Turn(Struct):
     role: str | None = None
     content: str | list[_Part] | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None
+    thinking: str | None = None
     tool_calls: list[_Call] | None = None
 
 
@@ -93,7 +95,7 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
                 parent=str(len(messages)) if messages else None,
                 role=role,
                 text=text,
-                reasoning=(turn.reasoning_content or "") if role == "assistant" else "",
+                reasoning=_thought(turn) if role == "assistant" else "",
                 model=(found.model or "") if role == "assistant" else "",
             )
         )
@@ -107,6 +109,11 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
         created_at=read_time(found.created_at),
         updated_at=read_time(found.updated_at),
     )
+
+
+def _thought(turn: _Turn) -> str:
+    """The thought, under the name that vLLM, OpenRouter or Ollama has for it."""
+    return turn.reasoning_content or turn.reasoning or turn.thinking or ""
 
 
 def _text(turn: _Turn, placeholders: Placeholders) -> str:
