@@ -475,6 +475,38 @@ async def test_a_file_that_claude_names_in_its_second_list(
     assert ([m.text for m in tree.messages], tree.pinned) == (["[file: sky.png]"], True)
 
 
+async def test_llama_cpps_web_client_keeps_its_tree(
+    run: Import, conversations: Conversations
+) -> None:
+    def said(id: str, role: str, content: str, parent: str, **fields: Any) -> Any:
+        times = {"timestamp": 1750000000000 + len(content)}
+        return {"id": id, "role": role, "content": content, "parent": parent, **times, **fields}
+
+    file = {"type": "TEXT", "name": "a.txt", "content": "meow"}
+    record = {
+        "conv": {"id": "c", "name": "Cats", "currNode": "5", "lastModified": 1750000009000},
+        "messages": [
+            said("1", "system", "Be brief.", "-1", type="root"),
+            said("2", "user", "Q", "1", extra=[file]),
+            said("3", "assistant", "A1", "2", model="llama", toolCalls=""),
+            said("4", "user", "More?", "3"),
+            said("5", "assistant", "Second.", "2", thinking="Hm."),
+        ],
+    }
+    await run([record])
+    tree = await only_tree(conversations)
+    question = "[file: a.txt]\n```\nmeow\n```\n\nQ"
+    assert rows(tree) == [
+        ("user", None, question, ""),
+        ("assistant", question, "A1", ""),
+        ("user", "A1", "More?", ""),
+        ("assistant", question, "Second.", "Hm."),
+    ]
+    assert (tree.title, tree.system, tree.leaf_id) == ("Cats", "Be brief.", 4)
+    assert tree.messages[1].provenance == {"model": "llama", "imported_from": "ShareGPT"}
+    assert int(tree.messages[0].created_at) == 1750000000
+
+
 @pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
 async def test_a_thought_under_each_of_its_names(
     name: str, run: Import, conversations: Conversations

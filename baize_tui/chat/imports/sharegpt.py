@@ -1,4 +1,7 @@
-"""Lists of turns: ShareGPT's ``conversations``, and the ``messages`` of training programs."""
+"""Lists of turns: ShareGPT's ``conversations``, and the ``messages`` of training programs.
+
+llama.cpp's web client writes such a list too, in which each message names the one before it.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,16 @@ class _Call(Struct):
     function: Any = None
 
 
+class _File(Struct):
+    """An attachment of llama.cpp's web client."""
+
+    name: str | None = None
+    content: str | None = None
+
+
 class _Turn(Struct):
+    id: str | int | None = None
+    parent: str | int | None = None
     speaker: str | None = field(name="from", default=None)
     value: str | None = None
     role: str | None = None
@@ -50,13 +62,24 @@ class _Turn(Struct):
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking: str | None = None
-    tool_calls: list[_Call] | None = None
+    tool_calls: list[_Call] | str | None = None
+    model: str | None = None
+    timestamp: Time = None
+    extra: list[_File] | None = None
+
+
+class _Head(Struct):
+    """What llama.cpp's web client knows of a conversation."""
+
+    name: str | None = None
+    current: str | int | None = field(name="currNode", default=None)
 
 
 class _Record(Struct):
     conversations: list[_Turn] | None = None
     messages: list[_Turn] | None = None
     items: list[_Turn] | None = None
+    conv: _Head | None = None
     system: str | None = None
     title: str | None = None
     model: str | None = None
@@ -76,6 +99,9 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
     turns = found.conversations or found.messages or found.items or []
     messages: list[ParsedMessage] = []
     systems = [found.system or ""]
+    head = found.conv or _Head()
+    # Without a name for each, a parent is no place in the list.
+    is_tree = found.conv is not None and all(turn.id is not None for turn in turns)
     for turn in turns:
         speaker = (turn.speaker or turn.role or "").lower()
         text = _text(turn, placeholders)
@@ -91,12 +117,13 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
             )
         messages.append(
             ParsedMessage(
-                key=str(len(messages) + 1),
-                parent=str(len(messages)) if messages else None,
+                key=str(turn.id) if is_tree else str(len(messages) + 1),
+                parent=_parent(turn, messages, is_tree=is_tree),
                 role=role,
                 text=text,
                 reasoning=_thought(turn) if role == "assistant" else "",
-                model=(found.model or "") if role == "assistant" else "",
+                model=(turn.model or found.model or "") if role == "assistant" else "",
+                created_at=read_time(turn.timestamp),
             )
         )
     system = join_texts(*systems)
@@ -104,11 +131,19 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
         source="ShareGPT",
         id=_content_hash(system, messages),
         messages=messages,
-        title=found.title or "",
+        title=found.title or head.name or "",
         system=system,
+        current=str(head.current) if is_tree else None,
         created_at=read_time(found.created_at),
         updated_at=read_time(found.updated_at),
     )
+
+
+def _parent(turn: _Turn, before: list[ParsedMessage], *, is_tree: bool) -> str | None:
+    """The key of the message before ``turn``; that of a system prompt is no message here."""
+    if is_tree:
+        return None if turn.parent is None else str(turn.parent)
+    return before[-1].key if before else None
 
 
 def _thought(turn: _Turn) -> str:
@@ -122,8 +157,12 @@ def _text(turn: _Turn, placeholders: Placeholders) -> str:
         value = join_texts(
             *(p.text if p.text is not None else placeholders.line(p.type[:40]) for p in value)
         )
+    files = (placeholders.block("file", f.name, f.content or "") for f in turn.extra or ())
+    value = join_texts(*files, value or "") if turn.extra else value
     if not turn.tool_calls:
         return value or ""
+    if isinstance(turn.tool_calls, str):
+        return join_texts(value or "", placeholders.block("tool call", "", turn.tool_calls, "json"))
     calls = (msgspec.json.encode(call.function).decode() for call in turn.tool_calls)
     return join_texts(
         value or "", *(placeholders.block("tool call", "", call, "json") for call in calls)
