@@ -8,6 +8,7 @@ from functools import reduce
 from pathlib import Path
 
 from baize_shared.named_numbers import parse_named_number
+from baize_shared.sizes import size_text
 from baize_shared.typed_text import typed_text
 from baize_tui.catalog.adapters import find_adapter, with_underlying
 from baize_tui.cli.ask_files import AskedFiles, find_asked_files
@@ -15,9 +16,12 @@ from baize_tui.cli.failures import CommandError
 from baize_tui.output_forms import OutputForm
 from baize_tui.paths import Paths
 from baize_tui.shared_texts import NAMED, tr_shared
-from baize_tui.translation import tr
+from baize_tui.translation import msg, tr
 
 _STDIN = "-"
+_MOST_PIPED = 8 * 1000 * 1000
+"""Bytes of a text on stdin; as much as of a file, and no context holds more."""
+TOO_MUCH_PIPED = msg("stdin has more than {most}, and no context holds that")
 
 
 def read_question(prompt: str | None, attached: Sequence[str] = ()) -> AskedFiles:
@@ -36,7 +40,9 @@ def read_question(prompt: str | None, attached: Sequence[str] = ()) -> AskedFile
 
 
 def _read_stdin() -> str:
-    raw = sys.stdin.buffer.read()
+    raw = sys.stdin.buffer.read(_MOST_PIPED + 1)
+    if len(raw) > _MOST_PIPED:  # perhaps it never ends, as /dev/zero
+        raise CommandError(tr(TOO_MUCH_PIPED, most=size_text(_MOST_PIPED)))
     try:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:

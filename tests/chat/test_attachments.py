@@ -60,11 +60,16 @@ def word(text: str) -> bytes:
         ("wide".encode("utf-16"), "wide", ("read as UTF-16",)),
         ("Grüße".encode("latin-1"), "Grüße", ("not UTF-8: read as Windows-1252",)),
         ("白泽，你好".encode("gb18030"), "白泽，你好", ("not UTF-8: read as GB18030",)),
+        (
+            "白泽，你好".encode() + b" \xff",
+            "白泽，你好 \ufffd",
+            ("UTF-8 with broken bytes, which became \ufffd",),
+        ),
         (b"\x1b[31mred\r\n", "␛[31mred", ()),
         (pdf("Tuesday at noon"), "Tuesday at noon", ()),
         (word("A paragraph"), "A paragraph\n\nleft | right", ()),
     ],
-    ids=["plain", "mark", "UTF-16", "Latin-1", "GB18030", "controls", "PDF", "Word"],
+    ids=["plain", "mark", "UTF-16", "Latin-1", "GB18030", "damaged", "controls", "PDF", "Word"],
 )
 async def test_a_file_becomes_text(
     raw: bytes, text: str, note: tuple[str, ...], tmp_path: Path
@@ -216,6 +221,23 @@ async def test_a_folder_or_a_pattern_is_one_object(
     text, notes = await attach(path, project)
     assert [text.count(f'<file name="{name}">') for name in names] == [1] * len(names)
     assert any("skipped" in note for note in notes) is (path == "src")
+
+
+@pytest.mark.parametrize("path", ["*.md", "**/*.md", "../app [[]id]/*.md"])
+async def test_a_pattern_is_no_pattern_for_the_folder_that_it_is_seen_from(
+    path: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "app [id]"
+    folder.mkdir()
+    (folder / "one.md").write_text("1")
+    assert [file.text for file in read_files(path, folder).files] == ["1"]
+
+
+async def test_a_folder_in_a_pattern_that_exists_is_meant_as_it_is(tmp_path: Path) -> None:
+    for name in ("docs[a]", "docsa"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.md").write_text(name)
+    assert [file.text for file in read_files("docs[a]/*.md", tmp_path).files] == ["docs[a]"]
 
 
 async def test_too_many_files_are_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from typing import Any
 import pytest
 
 from baize_shared.split_files import model_bytes, model_files
+from baize_tui.cli.ask_input import read_question
+from baize_tui.cli.failures import CommandError
 from baize_tui.engine.attention_trial import write_trial_model
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
@@ -224,6 +227,23 @@ def test_the_baize_format_can_be_asked_for() -> None:
 def test_binary_on_stdin_is_refused() -> None:
     assert "not UTF-8 text (byte 0xff at 3)" in one_line(run("ask", stdin=b"abc\xff\xfe"))
     assert "zero byte at 1" in one_line(run("ask", stdin=b"a\x00b"))
+
+
+class _Endless(io.RawIOBase):
+    """What ``/dev/zero`` is to a reader."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        assert size > 0, "all of it would be read"
+        return b"a" * size
+
+
+def test_an_endless_stdin_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(_Endless()))  # type: ignore[type-var]
+    with pytest.raises(CommandError, match="stdin has more than 8"):
+        read_question("-")
 
 
 def test_a_missing_question_is_reported() -> None:

@@ -64,7 +64,7 @@ def find_files(path: str, folder: Path) -> list[tuple[Path, str]]:
 
 def _matching(pattern: Path) -> list[Path]:
     """The files that match, without hidden ones unless the pattern begins with a dot."""
-    begin = Path(pattern.anchor)
+    begin = _existing_part(pattern)
     try:
         # Several "**" are one, but each would go through all folders again.
         words = re.sub(r"(?<![^/])(\*\*/){2,}", "**/", str(pattern.relative_to(begin)))
@@ -76,6 +76,17 @@ def _matching(pattern: Path) -> list[Path]:
         ) from error
     hidden = pattern.name.startswith(".")
     return sorted(file for file in found if hidden or not file.name.startswith("."))
+
+
+def _existing_part(pattern: Path) -> Path:
+    """The folder in front of ``pattern`` that exists as it is written: a name such as ``app/[id]``
+    stands for itself, also where the person did not write it."""
+    begin = Path(pattern.anchor)
+    for part in pattern.parts[len(begin.parts) : -1]:
+        if not is_folder(begin / part):
+            break
+        begin /= part
+    return begin
 
 
 def _below(folder: Path, most: int) -> Iterator[Path]:

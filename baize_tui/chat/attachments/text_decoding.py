@@ -20,6 +20,8 @@ _MOST_CONTROLS = 0.02
 """A larger part of control characters than this is no text."""
 _LEAST_CHINESE = 0.9
 """At least this part of the characters beyond ASCII is Chinese in a Chinese text."""
+_LEAST_VALID = 0.8
+"""At least this part of the characters beyond ASCII is whole in a damaged UTF-8 text."""
 _CONTROLS = frozenset(range(32)) - {9, 10, 12, 13, 27}
 _LATIN = (("cp1252", "Windows-1252"), ("latin-1", "Latin-1"))
 
@@ -31,6 +33,7 @@ class DecodedText(Struct, frozen=True):
     note: str = ""
 
 
+DAMAGED = msg("UTF-8 with broken bytes, which became {mark}")
 READ_AS = msg("not UTF-8: read as {encoding}")
 
 
@@ -45,6 +48,8 @@ def decode_text(raw: bytes, *, is_cut: bool = False) -> DecodedText | None:
         return None
     if (text := _decode(raw, "utf-8", is_cut)) is not None:
         return DecodedText(text)
+    if (text := _decode_damaged(raw)) is not None:
+        return DecodedText(text, tr(DAMAGED, mark="\ufffd"))
     if (text := _decode(raw, "gb18030", is_cut)) is not None and _is_chinese(text):
         return DecodedText(text, tr(READ_AS, encoding="GB18030"))
     for encoding, name in _LATIN:
@@ -58,6 +63,15 @@ def _decode(raw: bytes, encoding: str, is_cut: bool) -> str | None:
         return codecs.getincrementaldecoder(encoding)().decode(raw, final=not is_cut)
     except UnicodeDecodeError:
         return None
+
+
+def _decode_damaged(raw: bytes) -> str | None:
+    """``raw`` as UTF-8 with some broken bytes, as a log has them; None if it is another encoding,
+    in which hardly any characters beyond ASCII happen to be UTF-8."""
+    text = raw.decode("utf-8", "replace")
+    broken = text.count("\ufffd")
+    beyond = sum(not char.isascii() for char in text)
+    return text if beyond - broken >= _LEAST_VALID * beyond else None
 
 
 def _is_chinese(text: str) -> bool:
