@@ -24,7 +24,7 @@ from baize_tui.chat.exports.json_file import to_json
 from baize_tui.chat.exports.markdown import to_markdown
 from baize_tui.chat.exports.rendering import FORMATS
 from baize_tui.chat.exports.sharegpt import to_sharegpt
-from baize_tui.chat.exports.words import close_fence, file_name
+from baize_tui.chat.exports.words import close_block, file_name
 from baize_tui.chat.import_files import import_file
 from baize_tui.chat.imports.recognition import InvalidRecord, recognize
 from baize_tui.chat.store_thread import open_store
@@ -225,15 +225,28 @@ def test_markdown_loses_no_text(tree: ConversationTree) -> None:
         ("```a`b", ""),
         ("```\nx\n``` y", "```"),
         ("    ```", ""),
+        ("- ```py\n  x\n  ```", ""),
+        ("1. a\n   ```py\n   x", ""),
+        ("> ```\n> x", ""),
+        ("- ```\n  x\n  ```\n\n~~~\ny", "~~~"),
+        ("Why?\n\n<!-- what", "-->"),
+        ("<!-- a -->", ""),
+        ("<script>\n\nlet a", "</script>"),
+        ("<PRE>", "</pre>"),
+        ("<![CDATA[", "]]>"),
+        ("<?php", "?>"),
+        ("<!DOCTYPE", ">"),
+        ("<details>", ""),
+        ("```html\n<!--\n```", ""),
     ],
 )
-def test_an_open_code_block_is_closed(text: str, fence: str) -> None:
-    assert close_fence(text) == (f"{text}\n{fence}" if fence else text)
+def test_an_open_block_is_closed(text: str, fence: str) -> None:
+    assert close_block(text) == (f"{text}\n{fence}" if fence else text)
 
 
-@given(st.text("`~ab \n", max_size=20))
+@given(st.text("`~ab \n", max_size=20) | st.text("`~->1.<!? \n", max_size=24))
 def test_what_follows_a_closed_text_is_not_in_its_code(text: str) -> None:
-    tokens = MarkdownIt("commonmark").parse(f"{close_fence(text)}\n\n## Next\n")
+    tokens = MarkdownIt("commonmark").parse(f"{close_block(text)}\n\n## Next\n")
     assert [token.content for token in tokens[-3:]][1] == "Next"
 
 
@@ -324,6 +337,13 @@ def test_html_folds_branches_and_thoughts() -> None:
     for words in ("Name a prime.", "Not 4.", "That is no prime.", "Be brief.", "Answer 1 of 2"):
         assert words in page.text
     assert "/home/me" not in page.text
+
+
+def test_html_has_each_paragraph_in_its_own_direction() -> None:
+    """Arabic is read from the right, also beside English."""
+    content = to_html(BRANCHED).decode()
+    assert "unicode-bidi: plaintext" in content
+    assert "text-align: left" not in content
 
 
 def test_html_needs_no_network() -> None:

@@ -39,6 +39,9 @@ article { margin: 1.5rem 0; }
 article > h2 { font-size: .8125rem; font-weight: 600; color: var(--dim); margin: 0 0 .25rem; }
 article.question { background: var(--question); border-left: 3px solid var(--accent);
   border-radius: 0 .4rem .4rem 0; padding: .75rem 1rem; }
+h1, summary, p, li, th, td, blockquote, .text h1, .text h2, .text h3, .text h4, .text h5, .text h6 {
+  unicode-bidi: plaintext; text-align: start;
+}
 .plain { white-space: pre-wrap; margin: 0; }
 .text > :first-child { margin-top: 0; }
 .text > :last-child { margin-bottom: 0; }
@@ -50,7 +53,7 @@ pre { background: var(--code); border-radius: .4rem; padding: .75rem 1rem; overf
 pre code { background: none; padding: 0; overflow-wrap: normal; }
 blockquote { margin: 1rem 0; padding-left: 1rem; border-left: 3px solid var(--line); }
 table { border-collapse: collapse; display: block; overflow-x: auto; }
-th, td { border: 1px solid var(--line); padding: .3rem .6rem; text-align: left; }
+th, td { border: 1px solid var(--line); padding: .3rem .6rem; }
 hr { border: 0; border-top: 1px solid var(--line); }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: 1rem 0; padding: 0 1rem; }
 summary { cursor: pointer; color: var(--dim); font-size: .875rem; padding: .5rem 0; }

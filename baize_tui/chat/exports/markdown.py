@@ -9,7 +9,7 @@ import msgspec
 
 from baize_tui.chat.exports.branches import BranchEnd, BranchStart, Turn, walk
 from baize_tui.chat.exports.words import (
-    close_fence,
+    close_block,
     fence_around,
     file_title,
     is_json_answer,
@@ -55,7 +55,7 @@ def _front_matter(tree: ConversationTree) -> str:
 def _message(message: Message) -> Iterator[str]:
     yield f"## {speaker(message)}"
     if thought := message.reasoning.strip():
-        yield f"<details>\n<summary>Thought</summary>\n\n{close_fence(thought)}\n\n</details>"
+        yield f"<details>\n<summary>Thought</summary>\n\n{close_block(thought)}\n\n</details>"
     yield from _text(message)
 
 
@@ -67,7 +67,7 @@ def _text(message: Message) -> Iterator[str]:
     for part in message_parts(message):
         if isinstance(part, str):
             if text := part.strip("\n"):
-                yield close_fence(text)
+                yield close_block(text)
         elif part.text:
             fence = fence_around(part.text)
             code = f"{fence}\n{part.text}\n{fence}"

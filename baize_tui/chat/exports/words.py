@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import datetime
 import re
+from functools import cache
 from html import escape
 from pathlib import PurePath
+from typing import TYPE_CHECKING
 
 from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_tui.store.records import Conversation, Message, Paste
 
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+
 _LONGEST_NAME = 60
 """Characters of the title in the name of a file."""
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_BELOW = "below"
+_HTML_ENDS = {"<!--": "-->", "<?": "?>", "<![cdata[": "]]>", "<!": ">"}
+"""What ends an HTML block that does not end with an empty line, by its beginning."""
 
 
 def iso_time(seconds: float) -> str:
@@ -57,16 +64,37 @@ def fence_around(text: str) -> str:
     return "`" * (longest + 1)
 
 
-def close_fence(text: str) -> str:
-    """``text`` with its last code block closed: an answer can stop inside one."""
-    fence = ""
-    for line in text.split("\n"):
-        match = _FENCE.match(line)
-        if match is None:
-            continue
-        mark, rest = match[1], line[match.end() :]
-        if not fence:
-            fence = "" if mark[0] == "`" and "`" in rest else mark
-        elif mark.startswith(fence) and not rest.strip():
-            fence = ""
-    return f"{text}\n{fence}" if fence else text
+def close_block(text: str) -> str:
+    """``text`` with its last code block or HTML block closed, which would take in all below it: an
+    answer can stop inside one, and a question can begin with ``<!--``."""
+    end = _end_of_block(text)
+    return f"{text}\n{end}" if end else text
+
+
+def _end_of_block(text: str) -> str:
+    """What closes the block that ``text`` leaves open; empty for none.
+
+    A block in a list or a quotation ends with that, so lines alone do not tell.
+    """
+    tokens = _block_parser().parse(f"{text}\n\n{_BELOW}")
+    last = tokens[-1]
+    if not last.content.rstrip("\n").endswith(_BELOW):
+        return ""
+    if last.type == "fence":
+        return last.markup
+    if last.type != "html_block":
+        return ""
+    begin = last.content.lstrip().lower()
+    tag = re.match("<(script|pre|style|textarea)", begin)
+    if tag is not None:
+        return f"</{tag[1]}>"
+    return next(end for start, end in _HTML_ENDS.items() if begin.startswith(start))
+
+
+@cache
+def _block_parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # imported when used
+
+    parser = MarkdownIt("commonmark")
+    parser.core.ruler.enableOnly(["normalize", "block"])
+    return parser
