@@ -58,6 +58,7 @@ def _run_own_server(order: ServeOrder, report_ready: Callable[[], None]) -> None
 
     from baize_tui.engine.llama.openai_app import open_app
     from baize_tui.engine.profiles import profile_named
+    from baize_tui.serving.text_parts import TextParts
     from baize_tui.serving.token_check import TokenCheck
 
     app = open_app(
@@ -74,7 +75,8 @@ def _run_own_server(order: ServeOrder, report_ready: Callable[[], None]) -> None
         template_name=order.template_name,
         stop=order.stop,
     )
-    config = uvicorn.Config(TokenCheck(app, order.token), access_log=False, log_level="warning")
+    checked = TokenCheck(TextParts(app), order.token)
+    config = uvicorn.Config(checked, access_log=False, log_level="warning")
     listener = socket.socket(fileno=order.listener)
     report_ready()  # requests wait in the socket's queue
     uvicorn.Server(config).run(sockets=[listener])
