@@ -17,6 +17,7 @@ from baize_tui.app.widgets.queue_lines import (
     QueueLines,
 )
 from baize_tui.catalog.recipes import CatalogError
+from baize_tui.store.errors import StoreError
 from baize_tui.store.records import Unsent
 from baize_tui.translation import tr
 
@@ -61,9 +62,16 @@ class MessageQueue:
         Raises:
             StoreError: it cannot be stored; it is not in the queue then.
         """
-        await self._save(drafts, queued)
+        # At once: the answer that it waits for may end while it is stored.
         drafts.queue.append(queued)
         self.refresh()
+        try:
+            await self._save(drafts, queued)
+        except StoreError:
+            if queued in drafts.queue:  # else it was taken meanwhile, to be sent or written on
+                drafts.queue.remove(queued)
+                self.refresh()
+                raise
 
     async def remove_last(self, drafts: ConversationDrafts) -> Queued | None:
         """Remove the last message; None if there is none.
@@ -71,13 +79,15 @@ class MessageQueue:
         Raises:
             StoreError: it is still stored.
         """
-        if not drafts.queue:
+        # At once: it must not be sent while it is removed from the store.
+        if (queued := self.take_last(drafts)) is None:
             return None
-        queued = drafts.queue[-1]
-        await self._store.remove(queued.id)
-        if queued in drafts.queue:
-            drafts.queue.remove(queued)
-        self.refresh()
+        try:
+            await self._store.remove(queued.id)
+        except StoreError:
+            drafts.queue.append(queued)
+            self.refresh()
+            raise
         return queued
 
     def take_last(self, drafts: ConversationDrafts) -> Queued | None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import msgspec
 import pytest
 from rich.cells import cell_len
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -13,6 +16,7 @@ from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreFull
+from baize_tui.store.records import Unsent
 from baize_tui.store.unsent import UnsentStore
 from tests.app.pilot import RunApp, ask, ask_and_pause, client, screen, status, texts, titles
 from tests.chat.scripted_engine import ScriptedEngine
@@ -45,6 +49,11 @@ def go_on(engine: ScriptedEngine) -> None:
     """Let this answer end, and the next ones run through."""
     engine.pause_at = None
     engine.go_on.set()
+
+
+def in_progress(pilot: Pilot[int]) -> bool:
+    """Whether a turn is followed, or what comes after it is decided."""
+    return any(worker.group.startswith("turn ") for worker in screen(pilot).workers)
 
 
 async def enqueue(pilot: Pilot[int], *messages: str) -> None:
@@ -84,6 +93,65 @@ async def test_queued_messages_are_sent_one_after_the_other(run_app: RunApp) -> 
         wanted = ["first", "One two.", "second", "One two.", "third", "One two."]
         await wait_until(lambda: texts(pilot) == wanted, "all answers")
         assert queued(pilot) == []
+
+
+async def test_a_message_is_sent_if_the_answer_ends_while_it_is_queued(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = paused_engine()
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "first", "One ")
+        drafts, saving, has_ended = (
+            client(pilot).state.chat.drafts,
+            asyncio.Event(),
+            asyncio.Event(),
+        )
+        save = drafts.save
+
+        async def save_slowly(unsent: Unsent) -> None:
+            saving.set()
+            await has_ended.wait()
+            await save(unsent)
+
+        monkeypatch.setattr(drafts, "save", save_slowly)
+        screen(pilot).prompt.insert("second")
+        pilot.app.post_message(Key("enter", None))  # ``press`` would wait for the store
+        await wait_until(saving.is_set, "the saving")
+        go_on(engine)
+        await wait_until(lambda: texts(pilot)[:2] == ["first", "One two."], "the end")
+        await wait_until(lambda: not in_progress(pilot), "its end")
+        has_ended.set()
+        await wait_until(lambda: texts(pilot)[2:] == ["second", "One two."], "the second")
+        assert queued(pilot) == []
+
+
+async def test_a_message_that_is_being_removed_is_not_sent(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = paused_engine()
+    async with run_app(engine) as pilot:
+        await ask_and_pause(pilot, "first", "One ")
+        await enqueue(pilot, "second")
+        drafts, removing, has_ended = (
+            client(pilot).state.chat.drafts,
+            asyncio.Event(),
+            asyncio.Event(),
+        )
+        remove = drafts.remove
+
+        async def remove_slowly(id: str) -> None:
+            removing.set()
+            await has_ended.wait()
+            await remove(id)
+
+        monkeypatch.setattr(drafts, "remove", remove_slowly)
+        pilot.app.post_message(Key("alt+x", None))
+        await wait_until(removing.is_set, "the removal")
+        go_on(engine)
+        await wait_until(lambda: not in_progress(pilot), "the end")
+        has_ended.set()
+        await wait_until(lambda: "removed" in status(pilot), "the removal")
+        assert texts(pilot) == ["first", "One two."]
 
 
 async def test_a_stopped_answer_lets_the_queue_wait(run_app: RunApp) -> None:
