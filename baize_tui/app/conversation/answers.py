@@ -77,6 +77,8 @@ class Answers:
         self._conversation_view = conversation_view
         self._time_left = TimeLeft()
         self._pace_shown_at = 0.0
+        self._to_stop: set[str] = set()
+        """Conversations whose turn is stopped as soon as its answer begins."""
         self.on_end: Callable[[str, bool], Awaitable[None]] | None = None
         """Called when a turn has ended, with the conversation's id and whether it ended well."""
         self.drawing_rate = DrawingRate(surface.screen, self._draw)
@@ -85,6 +87,15 @@ class Answers:
     def in_progress(self) -> bool:
         """Whether a turn is in progress, in any conversation."""
         return bool(self._view.live)
+
+    def stop(self, conversation_id: str) -> bool:
+        """Stop the turn of a conversation; False if there is none."""
+        if self._surface.chat.stop(conversation_id):
+            return True
+        if conversation_id not in self._view.live:
+            return False
+        self._to_stop.add(conversation_id)  # its question is being saved, or a model is loaded
+        return True
 
     def start(self, conversation: Conversation, events: Events) -> None:
         """Follow a turn whose question is saved already."""
@@ -131,11 +142,14 @@ class Answers:
                         on_unsaved()
                     last = event
                     self._show(conversation_id, event)
+                    if conversation_id in self._to_stop:
+                        self._surface.chat.stop(conversation_id)
                     if isinstance(event, MessageSaved):
                         await load_ended.wait()
         finally:
             self._view.live.pop(conversation_id, None)
             self._view.waiting.pop(conversation_id, None)
+            self._to_stop.discard(conversation_id)
             if not self._view.live:
                 self.drawing_rate.stop()
         try:
@@ -153,8 +167,12 @@ class Answers:
         if conversation_id != self._view.open_id:
             self._draft_cost.count_now()  # the engine is free again
             return
-        self._view.conversation = await self._surface.chat.conversations.get(conversation_id)
-        self._surface.status.show_stop(False)
+        stored = await self._surface.chat.conversations.get(conversation_id)
+        if conversation_id != self._view.open_id:  # another was opened meanwhile
+            self._draft_cost.count_now()
+            return
+        self._view.conversation = stored
+        self._surface.status.show_stop(self._view.is_answering)
         self.show_more_mark()
         await self._conversation_view.show_branches()
         if not generated:

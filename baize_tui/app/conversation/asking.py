@@ -80,12 +80,8 @@ class Asking:
                 await self._send_waiting()
             return
         outgoing = self._composer.take(parts)
-        if self._view.is_answering and outgoing.edited is None:
-            await self._enqueue(outgoing)
-        elif self._view.is_answering:
-            self._composer.put_back(outgoing)
-            key = self._surface.state.keys["stop"]
-            self._surface.status.show(tr(WAIT_FOR_END, key=key), "problem")
+        if self._view.is_answering:
+            await self._send_later(outgoing)
         elif outgoing.edited is not None and outgoing.layer.kind == "summary":
             await self._save_summary(outgoing, outgoing.edited.id)
         elif not self._check_model():
@@ -97,10 +93,15 @@ class Asking:
         try:
             # First of all: the client may be killed, or quit, before the message is saved.
             await self._surface.chat.drafts.save(outgoing.as_unsent())
-            conversation = await self._conversation_view.begin()
+            conversation_id = outgoing.drafts.conversation_id
+            if conversation_id is None:
+                conversation_id = (await self._conversation_view.begin()).id
         except StoreError as error:
             self._composer.put_back(outgoing)
             self._surface.status.show(str(error), "problem")
+            return
+        if conversation_id in self._view.live:  # another turn began while it was stored
+            await self._send_later(outgoing)
             return
         chat, edited = self._surface.chat, outgoing.edited
         written, unsent = outgoing.written, outgoing.id
@@ -110,9 +111,9 @@ class Asking:
                 edited.id, written.text, unsent=unsent, attachments=attachments, form=form
             )
         else:
-            events = self._ask(conversation.id, outgoing)
+            events = self._ask(conversation_id, outgoing)
         self._answers.start_with_message(
-            conversation.id, events, lambda: self._composer.put_back(outgoing)
+            conversation_id, events, lambda: self._composer.put_back(outgoing)
         )
 
     def _ask(self, conversation_id: str, outgoing: Outgoing) -> Events:
@@ -152,6 +153,15 @@ class Asking:
         self._conversation_view.recount()
 
     # --- the queue ------------------------------------------------------------------------------
+
+    async def _send_later(self, outgoing: Outgoing) -> None:
+        """An answer is being written: queue a message, and show an edit again."""
+        if outgoing.edited is None:
+            await self._enqueue(outgoing)
+            return
+        self._composer.put_back(outgoing)
+        key = self._surface.state.keys["stop"]
+        self._surface.status.show(tr(WAIT_FOR_END, key=key), "problem")
 
     async def _enqueue(self, outgoing: Outgoing) -> None:
         try:
@@ -239,7 +249,7 @@ class Asking:
     def stop(self) -> None:
         """Stop the answer; else leave the edit or the recalled message; else select no message."""
         open_id = self._view.open_id
-        if open_id is not None and self._surface.chat.stop(open_id):
+        if open_id is not None and self._answers.stop(open_id):
             return
         if (layer := self._composer.leave_edit()) is not None:
             self._idle_status.show()

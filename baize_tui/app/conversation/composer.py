@@ -200,10 +200,10 @@ class Composer:
 
     async def recall(self, step: int) -> None:
         """Show an earlier message over the draft; ``step`` 1 is back, -1 forward."""
-        questions = await self._surface.chat.conversations.questions()
         drafts = self._shown
-        if drafts.top.message is not None:
-            return
+        questions = await self._surface.chat.conversations.questions()
+        if drafts is not self._shown or drafts.top.message is not None:
+            return  # another conversation was opened meanwhile, or a message is edited
         place, before = drafts.recalled + step, len(drafts.left)
         self.leave_recalled()
         place = min(place + len(drafts.left) - before, len(drafts.left) + len(questions) - 1)

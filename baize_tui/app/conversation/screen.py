@@ -316,7 +316,7 @@ class ConversationScreen(Screen[None]):
 
     def stop_answer(self) -> bool:
         """Stop the answer of the open conversation; False if there is none."""
-        return self.view.open_id is not None and self._state.chat.stop(self.view.open_id)
+        return self.view.open_id is not None and self.answers.stop(self.view.open_id)
 
     # --- actions of what can be clicked ---------------------------------------------------------
 
