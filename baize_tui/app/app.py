@@ -25,6 +25,7 @@ from baize_shared.sanitizer import clean_text
 from baize_tui.app.actions import ACTIONS, APP_ACTIONS, actions_with_keys
 from baize_tui.app.conversation.screen import ConversationScreen
 from baize_tui.app.harmless_lines import HarmlessLines
+from baize_tui.app.key_order import KeyOrder
 from baize_tui.app.services.background_pulls import (
     BackgroundPulls,
     PullEvent,
@@ -121,6 +122,7 @@ class BaizeApp(App[int], inherit_bindings=False):
         self._open_session = open_session
         self._warnings: list[str] = []
         self._quit_refused = False
+        self._key_order = KeyOrder(self)
         self._set_up_themes(chat.settings.look.theme)
 
     def _set_up_themes(self, chosen: str) -> None:
@@ -321,8 +323,8 @@ class BaizeApp(App[int], inherit_bindings=False):
         self.notify(copy_text(self, text, self.state.paths.cache), markup=False)
 
     async def on_event(self, event: events.Event) -> None:
-        """Sanitize what is pasted, whichever widget gets it, and ignore keys and clicks that have
-        nothing left to work on."""
+        """Sanitize what is pasted, whichever widget gets it, let keys act in order, and ignore keys
+        and clicks that have nothing left to work on."""
         if isinstance(event, events.Paste):
             event.text = clean_text(event.text)
         if isinstance(event, events.InputEvent | events.Paste) and not event.is_forwarded:
@@ -330,6 +332,8 @@ class BaizeApp(App[int], inherit_bindings=False):
                 return  # too late: there is no screen to handle it
             if isinstance(event, events.MouseEvent) and self._is_on_removed_widget(event):
                 return
+            if isinstance(event, events.Key | events.Paste):
+                await self._key_order.wait(event)
         is_input = isinstance(event, events.Key | events.MouseDown | events.Paste)
         if is_input and not event.is_forwarded and len(self.screen_stack) == 1:
             self.conversation_screen.note_input()

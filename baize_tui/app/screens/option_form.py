@@ -141,7 +141,7 @@ class OptionRow(Vertical):
         """Add to the error how to leave the form without this text, and take the focus."""
         error = self.query_one(".error", Static)
         error.update(f"{self._error} · {hint}")
-        self.query("Input, TextArea").first().focus()
+        self.screen.set_focus(self.query("Input, TextArea").first())
 
     async def save_text(self) -> bool:
         """Save the text of the row; False if it is not allowed."""

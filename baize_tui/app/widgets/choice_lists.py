@@ -12,11 +12,15 @@ from textual.app import ComposeResult
 from textual.widgets import OptionList, Select
 from textual.widgets._select import SelectCurrent, SelectOverlay
 
+from baize_tui.app.widgets.text_fields import KeysInOrder, editing_actions
+
 T = TypeVar("T")
 
 
-class ChoiceList(OptionList):
+class ChoiceList(KeysInOrder, OptionList):
     """An option list that can be used before its first layout, and while its options change."""
+
+    EDITING = editing_actions(OptionList)
 
     def page(self, direction: Literal[-1, 1]) -> None:
         """Highlight the option a page above (-1) or below (1)."""

@@ -65,7 +65,7 @@ class FindBar(Horizontal):
             with self._input.prevent(Input.Changed):
                 self._input.value = text
         self.walk(text is not None)
-        self._input.focus()
+        self.screen.set_focus(self._input)  # ``focus`` would do it after the keys that wait
         if text is None:
             self._input.select_all()
 

@@ -26,7 +26,7 @@ def editing_actions(kind: type[Widget]) -> dict[str, str]:
     }
 
 
-class _KeysInOrder:
+class KeysInOrder:
     """Runs the widget's own bindings at once."""
 
     EDITING: ClassVar[dict[str, str]]
@@ -41,13 +41,13 @@ class _KeysInOrder:
             event.prevent_default()
 
 
-class LineInput(_KeysInOrder, Input):
+class LineInput(KeysInOrder, Input):
     """One line."""
 
     EDITING = editing_actions(Input)
 
 
-class TextBox(_KeysInOrder, TextArea):
+class TextBox(KeysInOrder, TextArea):
     """Several lines."""
 
     EDITING = editing_actions(TextArea)
