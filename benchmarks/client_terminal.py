@@ -8,6 +8,7 @@ import os
 import pty
 import random
 import re
+import signal
 import select
 import struct
 import sys
@@ -55,6 +56,7 @@ class ClientTerminal:
             if self.child:
                 os.set_inheritable(self._master, False)
         if self.child == 0:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup has it ignored
             os.environ.update(
                 BAIZE_HOME=str(home),
                 TERM="xterm-256color",
@@ -210,7 +212,8 @@ def shown_answer(lines: list[str]) -> list[str]:
     below = lines[questions[-1] + 1 : prompt[0] - 1]
     if any(EXAMPLES[1] in line for line in below):
         return []  # the welcome, whose first example is a question of a case
-    return [line for line in below if line.strip() and "^g continues" not in line]
+    about = re.compile(r"\^g continues| · \d+ tokens?( |$)")  # of the client, below a stopped answer
+    return [line for line in below if line.strip() and not about.search(line)]
 
 
 def letters(text: str) -> str:
