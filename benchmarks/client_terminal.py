@@ -8,8 +8,8 @@ import os
 import pty
 import random
 import re
-import signal
 import select
+import signal
 import struct
 import sys
 import termios
@@ -212,7 +212,7 @@ def shown_answer(lines: list[str]) -> list[str]:
     below = lines[questions[-1] + 1 : prompt[0] - 1]
     if any(EXAMPLES[1] in line for line in below):
         return []  # the welcome, whose first example is a question of a case
-    about = re.compile(r"\^g continues| · \d+ tokens?( |$)")  # of the client, below a stopped answer
+    about = re.compile(r"\^g continues| · \d+ tokens?( |$)")  # said below a stopped answer
     return [line for line in below if line.strip() and not about.search(line)]
 
 
