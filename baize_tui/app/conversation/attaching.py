@@ -21,6 +21,8 @@ OFFERS_GROUP = "file offers"
 ATTACH_GROUP = "attach"
 _MOST_OFFERS, _MOST_PATHS = 20, 3000
 READING = msg("reading {path}")
+STILL_READING = msg("{path} is still being read: send once it is there")
+LEFT = msg("{name} was not attached, as another conversation was opened meanwhile")
 INSIST = msg("{why}; attach it again to send it anyway")
 
 
@@ -41,6 +43,8 @@ class FileAttaching:
         """The path that was typed when the files in the list were found."""
         self._secret = ""
         """The path that was refused because it looks like a secret."""
+        self._read: list[str] = []
+        """The paths that are being read."""
 
     # --- the list -------------------------------------------------------------------------------
 
@@ -115,12 +119,27 @@ class FileAttaching:
 
     def attach(self, path: str, mention: str = "") -> None:
         """Read the files that ``path`` stands for, and put them in the place of ``@mention``."""
+        self._read.append(path)
         self._surface.run_worker(partial(self._attach, path, mention), group=ATTACH_GROUP)
 
+    def hold_back(self) -> bool:
+        """Whether a message has to wait for a file that is being read; says so."""
+        if self._read:
+            path = clean_line(self._read[0], 60)
+            self._surface.status.show(tr(STILL_READING, path=path), "problem")
+        return bool(self._read)
+
     async def _attach(self, path: str, mention: str) -> None:
+        try:
+            await self._read_and_put(path, mention)
+        finally:
+            self._read.remove(path)
+
+    async def _read_and_put(self, path: str, mention: str) -> None:
         from baize_tui.chat.attachments.errors import AttachmentFailed
 
         surface = self._surface
+        open_id = surface.view.open_id
         surface.status.show(tr(READING, path=clean_line(path, 60)), "busy")
         insists, self._secret = path == self._secret, ""
         try:
@@ -137,6 +156,9 @@ class FileAttaching:
             return
         except AttachmentFailed as error:
             surface.status.show(str(error), "problem")
+            return
+        if surface.view.open_id != open_id:
+            surface.status.show(tr(LEFT, name=attached.paste.name), "problem")
             return
         surface.prompt.put_file(mention, attached.paste)
         tokens = count_text(attached.paste.tokens, "token")

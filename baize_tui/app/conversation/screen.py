@@ -280,6 +280,8 @@ class ConversationScreen(Screen[None]):
             self.prompt.put_in_front(event.parts)
             name = clean_line(text.split()[0], 20)
             self.status.show(tr(NO_COMMAND, name=name), "problem")
+        elif self.parts.attaching.hold_back():
+            self.prompt.put_in_front(event.parts)
         else:
             await self.parts.asking.send(event.parts)
 

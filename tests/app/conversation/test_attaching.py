@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.events import Key
@@ -10,8 +12,9 @@ from textual.pilot import Pilot
 
 from baize_tui.app.screens.described_picker import DescribedPicker
 from baize_tui.app.screens.variables import VariablesScreen
+from baize_tui.chat.attaching import Attached, Attaching
 from baize_tui.paths import Paths
-from tests.app.pilot import RunApp, client, is_open, screen, shown, status, texts, transcript
+from tests.app.pilot import RunApp, ask, client, is_open, screen, shown, status, texts, transcript
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -79,6 +82,50 @@ async def test_tab_means_the_files_for_all_that_is_typed(run_app: RunApp, folder
             pilot.app.screen.post_message(Key(key, key if len(key) == 1 else None))
         await pilot.press("tab")
         await wait_until(lambda: "[notes.txt: 8 tokens]" in written(pilot), "the object")
+
+
+@pytest.fixture
+def slow_files(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Files are read only once this is set."""
+    read, go_on = Attaching.attach, asyncio.Event()
+
+    async def read_later(*arguments: Any, **named: Any) -> Attached:
+        await go_on.wait()
+        return await read(*arguments, **named)
+
+    monkeypatch.setattr(Attaching, "attach", read_later)
+    return go_on
+
+
+async def test_a_message_waits_for_its_file(
+    run_app: RunApp, folder: Path, slow_files: asyncio.Event
+) -> None:
+    engine = ScriptedEngine("At noon.")
+    async with run_app(engine) as pilot:
+        await type_mention(pilot, "nt", "notes.txt")
+        await pilot.press("tab")
+        await wait_until(lambda: "reading notes.txt" in status(pilot), "the reading")
+        await pilot.press("enter")
+        await wait_until(lambda: "notes.txt is still being read" in status(pilot), "the reason")
+        assert "@nt" in written(pilot)
+        slow_files.set()
+        await wait_until(lambda: "[notes.txt: 8 tokens]" in written(pilot), "the object")
+        await pilot.press("enter")
+        await wait_until(lambda: len(texts(pilot)) == 2, "the answer")
+        assert "The meeting is at noon." in engine.requests[0].prompt.messages[-1].content
+
+
+async def test_a_file_stays_out_of_a_conversation_opened_meanwhile(
+    run_app: RunApp, folder: Path, slow_files: asyncio.Event
+) -> None:
+    async with run_app(ScriptedEngine("One.")) as pilot:
+        await ask(pilot, "Hi", "One.")
+        await type_mention(pilot, "nt", "notes.txt")
+        await pilot.press("tab", "ctrl+n")
+        await wait_until(lambda: texts(pilot) == [], "a new conversation")
+        slow_files.set()
+        await wait_until(lambda: "notes.txt was not attached" in status(pilot), "the reason")
+        assert written(pilot) == ""
 
 
 async def test_a_folder_is_entered_or_attached_as_a_whole(run_app: RunApp, folder: Path) -> None:
