@@ -234,6 +234,8 @@ class ConversationView:
             return  # such as a lock that another program holds; the next look may succeed
         if view.open_id != stored.id:
             return
+        if not _is_same(view.conversation, before):
+            return  # the person changed it meanwhile; the next look reads that too
         self._has_changed = False
         if not surface.transcript.can_continue(messages):
             await self.open(stored)
@@ -281,3 +283,10 @@ class ConversationView:
             line.display = bool(text)
         if text:
             line.update(text)
+
+
+def _is_same(conversation: Conversation | None, before: Conversation) -> bool:
+    """Whether all but the title, which the list keeps up to date, is as ``before``."""
+    return conversation is not None and before == msgspec.structs.replace(
+        conversation, title=before.title, title_source=before.title_source
+    )

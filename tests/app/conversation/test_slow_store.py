@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from textual.events import Key
 
 from tests.app.pilot import RunApp, ask, ask_and_pause, client, screen, texts, titles
@@ -15,17 +16,22 @@ from tests.conftest import wait_until
 
 
 class Slow:
-    """A method that waits until the test lets it go on."""
+    """A method that waits until the test lets it go on; or that has read by then, and returns
+    late."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, *, has_read: bool = False
+    ) -> None:
         self._method: Callable[..., Awaitable[object]] = getattr(owner, name)
+        self._has_read = has_read
         self.called, self.go_on = asyncio.Event(), asyncio.Event()
         monkeypatch.setattr(owner, name, self._call)
 
     async def _call(self, *args: Any) -> object:
+        read = await self._method(*args) if self._has_read else None
         self.called.set()
         await self.go_on.wait()
-        return await self._method(*args)
+        return read if self._has_read else await self._method(*args)
 
 
 async def test_another_conversation_stays_open_when_an_answer_ends(
@@ -66,3 +72,24 @@ async def test_a_message_is_sent_where_it_was_written(
         assert texts(pilot) == []
         await screen(pilot).parts.conversations.open(first.id)
         await wait_until(lambda: texts(pilot) == ["First", "Yes.", "more", "Yes."], "the first")
+
+
+async def test_what_is_chosen_while_the_store_is_read_stays(
+    run_app: RunApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with run_app(ScriptedEngine("Yes.")) as pilot:
+        await ask(pilot, "First", "Yes.")
+        await wait_until(lambda: not screen(pilot).answers.in_progress, "its end")
+        view = screen(pilot).conversation_view
+        chosen = screen(pilot).view.conversation
+        assert chosen is not None
+        conversations = client(pilot).state.chat.conversations
+        reading = Slow(monkeypatch, conversations, "get", has_read=True)
+        showing = asyncio.ensure_future(view.show_changes())
+        await wait_until(reading.called.is_set, "the reading")
+        await view.change_options(replace(chosen, system="Be brief."))
+        reading.go_on.set()
+        await showing
+        now = screen(pilot).view.conversation
+        assert now is not None
+        assert now.system == "Be brief."
