@@ -43,6 +43,8 @@ class UploadHub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     """Large files by their SHA-256."""
+    arrivals: list[str] = field(default_factory=list)
+    """The SHA-256 of each large file that arrived whole, in their order."""
     breaks: int = 0
     """Number of large files whose upload fails."""
     echo: bool = False
@@ -53,10 +55,6 @@ class UploadHub:
     """Method, address and ``Authorization`` of each."""
     url: str = ""
     store_url: str = ""
-
-    def sent_objects(self) -> int:
-        """How many large files were sent."""
-        return sum(1 for method, url, _ in self.requests if method == "PUT" and "/store/" in url)
 
 
 def _handler(hub: UploadHub) -> type[BaseHTTPRequestHandler]:
@@ -111,6 +109,7 @@ def _handler(hub: UploadHub) -> type[BaseHTTPRequestHandler]:
                 return
             assert hashlib.sha256(body).hexdigest() == found[1]
             hub.objects[found[1]] = body
+            hub.arrivals.append(found[1])
             self._send(200, {})
 
         def _note(self) -> None:
