@@ -74,10 +74,10 @@ def main() -> int:
             end = time.perf_counter() + random.uniform(0.0, 1.0)
             while time.perf_counter() < end:
                 terminal.read(0.01)
+            terminal.forget()
             terminal.type(b"\x1b")
             times.append(seconds_to_quiet(worker))
-            terminal.forget()
-            terminal.seconds_until(b"tokens/s")
+            terminal.seconds_until(b"stopped")
         terminal.end()
     ms = sorted(seconds * 1000 for seconds in times)
     print(
