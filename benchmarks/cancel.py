@@ -62,6 +62,9 @@ def seconds_to_quiet(worker: int) -> float:
 def main() -> int:
     times: list[float] = []
     with tempfile.TemporaryDirectory() as home:
+        # What is read ahead after an answer was stopped is no part of it.
+        (Path(home) / "config").mkdir()
+        (Path(home) / "config" / "config.toml").write_text('[idle]\nwork = "never"\n')
         terminal = TimedTerminal([sys.executable, "-m", "baize_tui"], {"BAIZE_HOME": home})
         terminal.seconds_until(b"moderated")
         worker = find_worker(terminal.pid)
