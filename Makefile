@@ -73,6 +73,8 @@ bench: $(VENV)/test
 	$(BIN)/python benchmarks/idle_work.py
 	$(BIN)/python benchmarks/closed_terminals.py
 	$(BIN)/python benchmarks/convert.py
+	$(BIN)/python -m tests.vocabularies
+	$(BIN)/python benchmarks/tokenizer_check.py
 	$(BIN)/python benchmarks/pull.py
 	$(BIN)/python benchmarks/selfchat.py
 	$(BIN)/python benchmarks/collection.py

@@ -1,5 +1,5 @@
 """Messages whose content is a list of texts, as many clients send them, for a server whose chat
-template takes only a text."""
+template takes only a text. A request is read whole for that, so it has a limit."""
 
 from __future__ import annotations
 

@@ -43,8 +43,8 @@ class FileAttaching:
         """The path that was typed when the files in the list were found."""
         self._secret = ""
         """The path that was refused because it looks like a secret."""
-        self._read: list[str] = []
-        """The paths that are being read."""
+        self._being_read: list[tuple[str | None, str]] = []
+        """Conversations, and the paths that are being read for them."""
 
     # --- the list -------------------------------------------------------------------------------
 
@@ -119,27 +119,30 @@ class FileAttaching:
 
     def attach(self, path: str, mention: str = "") -> None:
         """Read the files that ``path`` stands for, and put them in the place of ``@mention``."""
-        self._read.append(path)
-        self._surface.run_worker(partial(self._attach, path, mention), group=ATTACH_GROUP)
+        reading = self._surface.view.open_id, path
+        self._being_read.append(reading)
+        attach = partial(self._attach, reading, mention)
+        self._surface.run_worker(attach, group=ATTACH_GROUP)
 
     def hold_back(self) -> bool:
-        """Whether a message has to wait for a file that is being read; says so."""
-        if self._read:
-            path = clean_line(self._read[0], 60)
-            self._surface.status.show(tr(STILL_READING, path=path), "problem")
-        return bool(self._read)
+        """Whether a message has to wait for a file that is being read for it; says so."""
+        open_id = self._surface.view.open_id
+        path = next((path for id, path in self._being_read if id == open_id), None)
+        if path is None:
+            return False
+        self._surface.status.show(tr(STILL_READING, path=clean_line(path, 60)), "problem")
+        return True
 
-    async def _attach(self, path: str, mention: str) -> None:
+    async def _attach(self, reading: tuple[str | None, str], mention: str) -> None:
         try:
-            await self._read_and_put(path, mention)
+            await self._read_and_put(*reading, mention)
         finally:
-            self._read.remove(path)
+            self._being_read.remove(reading)
 
-    async def _read_and_put(self, path: str, mention: str) -> None:
+    async def _read_and_put(self, conversation_id: str | None, path: str, mention: str) -> None:
         from baize_tui.chat.attachments.errors import AttachmentFailed
 
         surface = self._surface
-        open_id = surface.view.open_id
         surface.status.show(tr(READING, path=clean_line(path, 60)), "busy")
         insists, self._secret = path == self._secret, ""
         try:
@@ -157,7 +160,7 @@ class FileAttaching:
         except AttachmentFailed as error:
             surface.status.show(str(error), "problem")
             return
-        if surface.view.open_id != open_id:
+        if surface.view.open_id != conversation_id:
             surface.status.show(tr(LEFT, name=attached.paste.name), "problem")
             return
         surface.prompt.put_file(mention, attached.paste)

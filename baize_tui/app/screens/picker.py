@@ -143,7 +143,7 @@ class Picker(Dialog[T | None], Generic[T]):
             await self._take(value)
 
     async def _take_typed(self, text: str) -> bool:
-        """Take ``text`` instead of the choice under the cursor; whether that was right."""
+        """Handle Enter by what is typed; False if it means the choice under the cursor."""
         return False
 
     async def _take(self, value: T) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import msgspec
 import pytest
 from rich.cells import cell_len
@@ -16,9 +14,9 @@ from baize_tui.engine.client import EngineFailure, WorkerDied
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreFull
-from baize_tui.store.records import Unsent
 from baize_tui.store.unsent import UnsentStore
 from tests.app.pilot import RunApp, ask, ask_and_pause, client, screen, status, texts, titles
+from tests.app.slow import Slow
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -101,26 +99,14 @@ async def test_a_message_is_sent_if_the_answer_ends_while_it_is_queued(
     engine = paused_engine()
     async with run_app(engine) as pilot:
         await ask_and_pause(pilot, "first", "One ")
-        drafts, saving, has_ended = (
-            client(pilot).state.chat.drafts,
-            asyncio.Event(),
-            asyncio.Event(),
-        )
-        save = drafts.save
-
-        async def save_slowly(unsent: Unsent) -> None:
-            saving.set()
-            await has_ended.wait()
-            await save(unsent)
-
-        monkeypatch.setattr(drafts, "save", save_slowly)
+        saving = Slow(monkeypatch, client(pilot).state.chat.drafts, "save")
         screen(pilot).prompt.insert("second")
         pilot.app.post_message(Key("enter", None))  # ``press`` would wait for the store
-        await wait_until(saving.is_set, "the saving")
+        await wait_until(saving.called.is_set, "the saving")
         go_on(engine)
         await wait_until(lambda: texts(pilot)[:2] == ["first", "One two."], "the end")
         await wait_until(lambda: not in_progress(pilot), "its end")
-        has_ended.set()
+        saving.go_on.set()
         await wait_until(lambda: texts(pilot)[2:] == ["second", "One two."], "the second")
         assert queued(pilot) == []
 
@@ -132,24 +118,12 @@ async def test_a_message_that_is_being_removed_is_not_sent(
     async with run_app(engine) as pilot:
         await ask_and_pause(pilot, "first", "One ")
         await enqueue(pilot, "second")
-        drafts, removing, has_ended = (
-            client(pilot).state.chat.drafts,
-            asyncio.Event(),
-            asyncio.Event(),
-        )
-        remove = drafts.remove
-
-        async def remove_slowly(id: str) -> None:
-            removing.set()
-            await has_ended.wait()
-            await remove(id)
-
-        monkeypatch.setattr(drafts, "remove", remove_slowly)
+        removing = Slow(monkeypatch, client(pilot).state.chat.drafts, "remove")
         pilot.app.post_message(Key("alt+x", None))
-        await wait_until(removing.is_set, "the removal")
+        await wait_until(removing.called.is_set, "the removal")
         go_on(engine)
         await wait_until(lambda: not in_progress(pilot), "the end")
-        has_ended.set()
+        removing.go_on.set()
         await wait_until(lambda: "removed" in status(pilot), "the removal")
         assert texts(pilot) == ["first", "One two."]
 
