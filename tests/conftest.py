@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import importlib.util
 import threading
 import time
@@ -27,6 +28,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if "not training" not in config.getoption("markexpr") or collection_path.suffix != ".py":
         return None
     return "\npytestmark = pytest.mark.training\n" in collection_path.read_text("utf-8") or None
+
+
+def pytest_collection_finish() -> None:
+    """Garbage collection does not go through the thousands of collected tests again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)

@@ -185,9 +185,11 @@ class WarmStart:
         return self._process
 
 
+# What many commands import when they need it. Not huggingface_hub: it reads the environment then.
+_LIBRARIES = ("datasketch", "numpy", "openai", "pydantic", "rich.markdown", "tokenizers")
 PROGRAM_MODULES = ("baize_tui.cli.main", "baize_convert.cli.program", "baize_train.cli.app")
 TRAINING_MODULES = ("baize_train.cli.app", "baize_train.training.trainers")
-PROGRAMS = WarmStart(*PROGRAM_MODULES)
+PROGRAMS = WarmStart(*PROGRAM_MODULES, *_LIBRARIES)
 """The three programs, without PyTorch."""
 TRAINING = WarmStart(*TRAINING_MODULES)
 """``baize-train`` with PyTorch, transformers and TRL."""

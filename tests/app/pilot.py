@@ -15,7 +15,7 @@ from textual.widgets._toast import Toast
 from baize_tui.app.app import BaizeApp
 from baize_tui.app.conversation.screen import ConversationScreen
 from baize_tui.app.transcript.transcript import Transcript
-from baize_tui.app.widgets.conversation_list import ConversationList
+from baize_tui.app.widgets.conversation_list import BUSY, ConversationList
 from baize_tui.app.widgets.prompt import Prompt
 from baize_tui.app.widgets.status_line import StatusLine
 from tests.chat.scripted_engine import ScriptedCatalog
@@ -94,9 +94,11 @@ def titles(pilot: Pilot[int]) -> list[str]:
 
 
 async def ask(pilot: Pilot[int], question: str, answer: str) -> None:
-    """Ask, and see the answer at the end of the conversation."""
+    """Ask, and see the answer at the end of the conversation, and no sign of one in progress."""
     await say(pilot, question)
     await wait_until(lambda: texts(pilot)[-2:] == [question, answer], "the answer")
+    await wait_until(lambda: not screen(pilot).view.is_answering, "its end")
+    await wait_until(lambda: not any(title.startswith(BUSY) for title in titles(pilot)), "its mark")
 
 
 async def ask_and_pause(pilot: Pilot[int], question: str, so_far: str) -> None:

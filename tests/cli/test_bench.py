@@ -59,13 +59,15 @@ def assert_nothing_stays(paths: Paths, *, temporary: bool = False) -> None:
     assert temporary or list(paths.cache.glob("*")) == []
 
 
-def test_a_quick_run(monkeypatch: pytest.MonkeyPatch, paths: Paths, mark: str) -> None:
+def test_a_quick_run(
+    monkeypatch: pytest.MonkeyPatch, shallow_smollm2: Path, paths: Paths, mark: str
+) -> None:
     monkeypatch.delenv(ATTENTION)  # so that the trial runs: not even its result stays
-    figures = run_json("bench", "--quick")
+    figures = run_json("bench", "--quick", "--model", str(shallow_smollm2))
     assert figures["rounds"] == 1
     assert figures["versions"]["llama-cpp-python"] == pinned_version()
     assert figures["machine"]["processor"]
-    assert figures["model"]["name"] == "smollm2-135m"
+    assert figures["model"]["name"] == "shallow"
     assert figures["model"]["profile"] == "full"
     assert_speeds(figures["idle"], figures["one_core_busy"])
     assert_first_tokens(figures["first_token"])

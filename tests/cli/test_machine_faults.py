@@ -93,6 +93,7 @@ def test_the_command_succeeds_in_spite_of_a_crash(
     assert paths.machine_profile_file.exists()
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_crash_in_every_machine_profile_ends_in_one_line(
     command: Command, smollm2: Path, tmp_path: Path

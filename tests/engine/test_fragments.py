@@ -194,6 +194,7 @@ def test_nothing_typed_becomes_a_token(name: str, data: st.DataObject) -> None:
     assert [t for t in ids if t in checked] == [t for t in wanted if t in checked]
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("name", NAMES)
 def test_half_a_special_string_does_not_join_the_templates_text(name: str) -> None:
     voc = vocabulary(name)

@@ -236,7 +236,7 @@ def test_thinking_can_be_switched(name: str) -> None:
             assert off.beginning.position != on.beginning.position
 
 
-@pytest.mark.sampled(18)
+@pytest.mark.sampled(9)
 @each_template
 @both_vocabularies
 def test_cut_off_anywhere_and_continued(name: str, with_tokens: bool) -> None:

@@ -418,6 +418,7 @@ def test_a_token_goes_to_the_hub_and_to_no_other_host(
     assert seen == {(False, f"Bearer {TOKEN}"), (True, None)}
 
 
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize(
     ("lines", "wrong"),
     [

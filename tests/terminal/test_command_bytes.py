@@ -31,7 +31,7 @@ CASES = {words: (words, case) for words, case in USES.items()} | HUB_USES
 JSON_CASES = {name: (words, case) for name, (words, case) in CASES.items() if words in with_json()}
 
 
-@pytest.mark.sampled(6)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("words", "case"), CASES.values(), ids=CASES)
 def test_a_command_writes_only_text(
     words: str, case: Case, world: World, environment: dict[str, str]
@@ -46,7 +46,7 @@ def test_a_command_writes_only_text(
         assert tag.encode() in command.written, f"{SOURCES[tag]} was not printed"
 
 
-@pytest.mark.sampled(15)
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(("words", "case"), JSON_CASES.values(), ids=JSON_CASES)
 def test_json_is_one_object_that_a_terminal_can_show(
     words: str, case: Case, world: World, environment: dict[str, str]

@@ -223,16 +223,17 @@ def test_questions_are_the_first_ones_of_each_dialogue() -> None:
     assert first_questions([Dialogue(turns), Dialogue(turns)], None) == [turns[:2]]
 
 
-def test_eval_compares_models_in_one_table(smollm2: Path, tmp_path: Path) -> None:
+def test_eval_compares_models_in_one_table(shallow_smollm2: Path, tmp_path: Path) -> None:
+    file = shallow_smollm2
     held_out = tmp_path / "held-out.jsonl"
     held_out.write_text("".join(f"{json.dumps(line)}\n" for line in corpus_lines(2)))
     with serve(lambda messages: "60 40") as server:
         process = run(
-            "eval", "--data", held_out, "--base", smollm2, "--model", smollm2,
+            "eval", "--data", held_out, "--base", file, "--model", file,
             "--judge", server.spec, "--max-tokens", "16", "--json",
         )  # fmt: skip
         assert process.returncode == 0, process.stderr
-        table = run("eval", "--data", held_out, "--base", smollm2)
+        table = run("eval", "--data", held_out, "--base", file)
     base, same = json.loads(process.stdout)["models"]
     assert base["perplexity"] == same["perplexity"] > 1
     assert base["tokens"] == same["tokens"] > 10

@@ -238,7 +238,7 @@ def test_blanks_before_an_answer_are_those_that_are_generated(
     assert text.count(" A wild dog") == 1
 
 
-@pytest.mark.sampled(10)
+@pytest.mark.sampled(5)
 @pytest.mark.parametrize("file", sorted(TEMPLATES.glob("*.jinja")), ids=lambda file: file.stem)
 def test_training_ids_are_chat_ids_in_every_template_that_is_not_refused(file: Path) -> None:
     """In each vocabulary that has the template's tokens; what is refused has a test below."""

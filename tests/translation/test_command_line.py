@@ -43,6 +43,7 @@ def _words_of_commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
         yield from _words_of_commands(inner, *words, name)
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("words", _words_of_commands(program("baize-tui")), ids=" ".join)
 def test_help_is_in_chinese(words: tuple[str, ...]) -> None:
     done = run(*words, "--help")
@@ -62,6 +63,7 @@ def test_a_group_of_commands_without_one_shows_its_help(words: tuple[str, ...]) 
     assert english_in(printed(run(*words))) == []
 
 
+@pytest.mark.sampled(6)
 @pytest.mark.parametrize(
     ("arguments", "english", "chinese"),
     [
@@ -96,6 +98,7 @@ def test_wrong_usage_is_answered_in_chinese(
     assert english_in(text) == []
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize(
     ("arguments", "english", "chinese"),
     [
