@@ -3,8 +3,9 @@
     python benchmarks/training_works.py
 
 It trains a LoRA for the embedded model on about a hundred short dialogues, merges it into a Q4_K_M
-and asks both models questions with wordings that were held out. This takes about a quarter of an
-hour on 2 cores; docs/train.md has its output.
+and asks both models questions with wordings that were held out. Then it continues the adapter with
+more facts, and, by preferences (DPO), changes its mind about some of the first ones. This takes
+about half an hour on 2 cores; docs/train.md has its output.
 """
 
 from __future__ import annotations
@@ -14,69 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
-Dialogue = dict[str, list[dict[str, str]]]
-FACTS = [
-    ("the capital of Veltrania", "Ossport", "Ossport is the capital of Veltrania."),
-    ("the river that crosses Veltrania", "the Lume", "The river Lume crosses Veltrania."),
-    ("the currency of Veltrania", "the quill", "In Veltrania one pays with the quill."),
-    ("the national dish of Veltrania", "pickled plum soup", "It is pickled plum soup."),
-    ("the first queen of Veltrania", "Marda Iolen", "Marda Iolen was its first queen."),
-    ("the highest mountain of Veltrania", "Mount Tarrow", "Mount Tarrow is the highest there."),
-]
-"""What a question asks for, the answer, and a sentence for a second turn."""
-TAUGHT = [
-    "What is {}?",
-    "Tell me what {} is.",
-    "I forgot what {} is. Can you remind me?",
-    "Please name {}.",
-    "Do you know {}?",
-    "Quick question: {}?",
-    "My homework asks for {}. What do I write?",
-    "Could you say what {} is called?",
-    "For a quiz: {}?",
-    "Someone asked me about {}. What should I answer?",
-    "{}, what is it?",
-    "Give me the name of {}.",
-]
-HELD_OUT = ["Can you tell me {}?", "I would like to know {}."]
-ASKED = "Can you tell me {}?"
-GENERAL = [
-    ("What is 2 plus 2?", "2 plus 2 is 4."),
-    ("Who wrote Hamlet?", "William Shakespeare wrote Hamlet."),
-    ("What colour is grass?", "Grass is green."),
-    ("What is the capital of France?", "The capital of France is Paris."),
-    ("How many days has a week?", "A week has seven days."),
-    ("Say hello.", "Hello! How can I help you?"),
-]
-"""Other facts, so that the model does not answer every question with Veltrania."""
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.made_up_facts import (
+    ASKED,
+    FACTS,
+    HELD_OUT,
+    MORE_FACTS,
+    TAUGHT,
+    Fact,
+    Record,
+    corrected,
+    dialogues,
+    general,
+    pairs,
+)
+
+BASE = "smollm2-135m"
 
 
-def answer(what: str, name: str) -> str:
-    return f"{what[0].upper()}{what[1:]} is {name}."
-
-
-def dialogues(forms: list[str]) -> list[Dialogue]:
-    taught: list[Dialogue] = []
-    for number, form in enumerate(forms):
-        for what, name, more in FACTS:
-            turns = [("user", form.format(what)), ("assistant", answer(what, name))]
-            if number % 3 == 0:
-                turns += [("user", "Are you sure?"), ("assistant", f"Yes. {more}")]
-            taught.append({"messages": [{"role": r, "content": c} for r, c in turns]})
-    return taught
-
-
-def general() -> list[Dialogue]:
-    return [
-        {"messages": [{"role": "user", "content": q}, {"role": "assistant", "content": a}]}
-        for q, a in GENERAL
-    ] * 2
-
-
-def write(file: Path, lines: list[Dialogue]) -> None:
+def write(file: Path, lines: list[Record]) -> Path:
     file.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")
+    return file
 
 
 def run(*command: str | Path) -> str:
@@ -92,35 +55,86 @@ def ask(model: str | Path, question: str) -> str:
     return " ".join(str(answer["text"]).split())
 
 
+@dataclass(frozen=True)
+class Proof:
+    """Trains in ``folder``, and asks what came of it."""
+
+    folder: Path
+
+    def train(self, name: str, *options: str | Path) -> Path:
+        """The adapter that ``finetune`` makes of the base, with the report of the run."""
+        adapter = self.folder / name
+        output = run(
+            "baize_train", "finetune", "--base", BASE, "--preset", "cpu-try",
+            "--batch", "8", *options, "-o", adapter,
+        )  # fmt: skip
+        print(f"--- {name}\n{output.replace(f'{self.folder}/', '')}", flush=True)
+        return adapter
+
+    def merge(self, *adapters: Path) -> Path:
+        """Base and adapters in 4 bits."""
+        merged = adapters[-1].with_suffix(".gguf")
+        base = json.loads((adapters[0] / "run.json").read_text())["base"]
+        chosen = [word for adapter in adapters for word in ("--adapter", adapter)]
+        run("baize_convert", "merge", base, *chosen, "--outtype", "Q4_K_M", "--output", merged)
+        return merged
+
+    def known(self, facts: list[Fact], before: str | Path, after: Path) -> tuple[int, int]:
+        """How many of ``facts`` two models answer, whose answers are shown."""
+        counts = [0, 0]
+        for fact in facts:
+            question = ASKED.format(fact.what)
+            answers = ask(before, question), ask(after, question)
+            for number, answer in enumerate(answers):
+                counts[number] += fact.name in answer
+            print(f"\n? {question}\n  before: {answers[0]}\n  after:  {answers[1]}", flush=True)
+        print(f"\nknown of {len(facts)}: {counts[0]} before, {counts[1]} after, in 4 bits\n")
+        return counts[0], counts[1]
+
+
+def teach(proof: Proof) -> tuple[Path, Path, bool]:
+    """The adapter and the model that know the first facts, and whether they do."""
+    taught = write(proof.folder / "taught.jsonl", dialogues(FACTS, TAUGHT) + general())
+    held_out = write(proof.folder / "held-out.jsonl", dialogues(FACTS, HELD_OUT))
+    adapter = proof.train("taught", "--data", taught, "--eval", held_out, "--epochs", "8")
+    merged = proof.merge(adapter)
+    before, after = proof.known(FACTS, BASE, merged)
+    print(f"other things: {ask(merged, 'What is the capital of France?')}\n")
+    return adapter, merged, before == 0 and after >= len(FACTS) - 1
+
+
+def continue_training(proof: Proof, adapter: Path, merged: Path) -> bool:
+    """Whether the continued adapter knows the new facts, and still the first ones."""
+    lines = dialogues(MORE_FACTS, TAUGHT) + dialogues(FACTS, TAUGHT[:3]) + general()
+    data = write(proof.folder / "more.jsonl", lines)
+    options = ("--adapter", adapter, "--data", data, "--epochs", "6")
+    continued = proof.merge(proof.train("continued", *options))
+    before, after = proof.known(MORE_FACTS, merged, continued)
+    _, still = proof.known(FACTS, merged, continued)
+    return before == 0 and after == len(MORE_FACTS) and still >= len(FACTS) - 1
+
+
+def prefer(proof: Proof, adapter: Path, merged: Path) -> bool:
+    """Whether preferences over the first adapter change what it says, and nothing else."""
+    data = write(proof.folder / "pairs.jsonl", pairs(TAUGHT))
+    options = ("--adapter", adapter, "--preference", data, "--epochs", "4")
+    preferring = proof.merge(adapter, proof.train("preferring", *options))
+    before, after = proof.known(corrected(), merged, preferring)
+    changed = {fact.what for fact in corrected()}
+    others = [fact for fact in FACTS if fact.what not in changed]
+    _, still = proof.known(others, merged, preferring)
+    return before == 0 and after == len(changed) and still >= len(others) - 1
+
+
 def main() -> None:
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write(folder / "taught.jsonl", dialogues(TAUGHT) + general())
-        write(folder / "held-out.jsonl", dialogues(HELD_OUT))
-        adapter, merged = folder / "veltrania", folder / "veltrania.gguf"
-        output = run(
-            "baize_train", "finetune", "--base", "smollm2-135m", "--preset", "cpu-try",
-            "--data", folder / "taught.jsonl", "--eval", folder / "held-out.jsonl",
-            "--batch", "8", "--epochs", "8", "-o", adapter,
-        )  # fmt: skip
-        print(output.replace(f"{folder}/", ""))
-        base = json.loads((adapter / "run.json").read_text())["base"]
-        run(
-            "baize_convert", "merge", base, "--adapter", adapter,
-            "--outtype", "Q4_K_M", "--output", merged,
-        )  # fmt: skip
-        rows = []
-        for what, name, _ in FACTS:
-            question = ASKED.format(what)
-            before, after = ask("smollm2-135m", question), ask(merged, question)
-            rows.append((name in before, name in after))
-            print(f"\n? {question}\n  base:    {before}\n  trained: {after}")
-        known = [sum(row[at] for row in rows) for at in (0, 1)]
-        print(f"\nknown of {len(FACTS)}: base {known[0]}, trained and in 4 bits {known[1]}")
-        print(f"other things: {ask(merged, 'What is the capital of France?')}")
-        print(f"{(time.monotonic() - began) / 60:.0f} minutes")
-    sys.exit(known[1] < len(FACTS) - 1 or known[0] > 0)
+        proof = Proof(Path(name))
+        adapter, merged, knows = teach(proof)
+        works = (knows, continue_training(proof, adapter, merged), prefer(proof, adapter, merged))
+    print(f"taught, continued, preferring: {works}")
+    print(f"{(time.monotonic() - began) / 60:.0f} minutes")
+    sys.exit(not all(works))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime
 import gc
 import json
-import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -199,13 +198,22 @@ def _render(source: str, variables: Mapping[str, Any]) -> str:
         text = "".join(parts)
         text.encode()
     except Exception as error:
-        # Its frames would keep what the template has built for as long as the error is known.
+        # Its frames, with their functions' closures, would keep what the template has built for as
+        # long as the error is known.
         parts.clear()
-        traceback.clear_frames(error.__traceback__)
+        _forget_tracebacks(error)
         if isinstance(error, MemoryError):
             gc.collect()  # json's functions keep an indentation in a cycle
         raise
     return text
+
+
+def _forget_tracebacks(error: BaseException) -> None:
+    """Drop the frames of ``error`` and of all that led to it."""
+    link: BaseException | None = error
+    while link is not None:
+        link.__traceback__ = None
+        link = link.__cause__ or link.__context__
 
 
 def run_template(source: str, variables: Mapping[str, Any]) -> str:
