@@ -13,6 +13,8 @@ from tests.conftest import wait_for
 from tests.train.processes import run, spawn
 
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
+TOO_FAST = ("--learning-rate", "0.1", "--schedule", "constant", "--warmup-steps", "0")
+"""The held-out loss falls, and then rises again."""
 
 
 def finetune(base: Path, corpus: Path, output: Path, *more: object) -> dict[str, Any]:
@@ -27,6 +29,14 @@ def finetune(base: Path, corpus: Path, output: Path, *more: object) -> dict[str,
 def weights(folder: Path) -> dict[str, Any]:
     result: dict[str, Any] = load_file(folder / "adapter_model.safetensors")
     return result
+
+
+def read_samples(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
+
+
+def held_out_losses(manifest: dict[str, Any]) -> dict[int, float]:
+    return {point["step"]: point["loss"] for point in manifest["losses"] if point.get("held_out")}
 
 
 def kill_after_checkpoint(output: Path, last_step: int, *command: object) -> None:

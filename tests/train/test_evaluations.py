@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from baize_train.cli.app import run as run_here
 from tests.train.processes import run
-from tests.train.small_runs import SMALL, finetune, weights
-
-TOO_FAST = ("--learning-rate", "0.1", "--schedule", "constant", "--warmup-steps", "0")
-"""The held-out loss falls, and then rises again."""
+from tests.train.small_runs import (
+    SMALL,
+    TOO_FAST,
+    finetune,
+    held_out_losses,
+    read_samples,
+    weights,
+)
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -22,14 +24,6 @@ def same_weights(one: Path, other: Path) -> bool:
     return ours.keys() == theirs.keys() and all(
         np.allclose(ours[name], theirs[name], atol=1e-6) for name in ours
     )
-
-
-def read_samples(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "samples.jsonl").read_text().splitlines()]
-
-
-def held_out_losses(manifest: dict[str, Any]) -> dict[int, float]:
-    return {point["step"]: point["loss"] for point in manifest["losses"] if point.get("held_out")}
 
 
 @pytest.mark.training

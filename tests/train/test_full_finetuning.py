@@ -27,7 +27,14 @@ from baize_train.training.run import (
 )
 from baize_tui.engine.protocol import PromptMessage
 from tests.train.processes import run
-from tests.train.small_runs import SMALL, finetune, kill_after_checkpoint
+from tests.train.small_runs import (
+    SMALL,
+    TOO_FAST,
+    finetune,
+    held_out_losses,
+    kill_after_checkpoint,
+    read_samples,
+)
 
 WORD = "Veltrania"
 TURNS = [PromptMessage("user", f"Is {WORD} a river?")]
@@ -129,7 +136,7 @@ def test_a_full_run_is_a_model_that_answers_as_trained(
     prompt = ("--format", "chatml", "--system", "Be brief.", "--new-token", WORD)
     options = ("--steps", "9", "--learning-rate", "0.02", "--eval-every", "3")
     result = finetune(tiny_llama, corpus, output, "--full", *prompt, *options, "--keep-best")
-    losses = {point["step"]: point["loss"] for point in result["losses"] if point.get("held_out")}
+    losses = held_out_losses(result)
     assert losses[result["best_step"]] == min(losses.values()) < losses[0] - 0.1
     assert result["trainable"] == result["parameters"]
     assert "rank" not in result["settings"]
@@ -159,6 +166,24 @@ def test_a_full_run_is_a_model_that_answers_as_trained(
         ids.append(DialogueTokenizer(opened.vocabulary, format).prompt_ids(TURNS))
     assert ids[0] == ids[1] == ids[2]
     assert 49152 in ids[0]
+
+
+@pytest.mark.sweep  # test_evaluations.py always does this with a LoRA
+@pytest.mark.training
+def test_a_full_run_stops_at_the_rise_of_the_held_out_loss_and_keeps_the_best_weights(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    stopped, shorter = tmp_path / "stopped", tmp_path / "shorter"
+    options = ("--full", *TOO_FAST)
+    limits = ("--steps", "40", "--eval-every", "2", "--patience", "2", "--samples", "1")
+    result = finetune(tiny_llama, corpus, stopped, *options, *limits)
+    losses = held_out_losses(result)
+    best = min(list(losses)[1:], key=lambda step: losses[step])
+    assert (result["best_step"], result["steps"]) == (best, best + 4)
+    assert [sample["step"] for sample in read_samples(stopped)] == list(losses)
+    finetune(tiny_llama, corpus, shorter, *options, "--steps", best)
+    for name, weight in model_weights(shorter).items():
+        assert np.allclose(model_weights(stopped)[name], weight, atol=1e-6), name
 
 
 @pytest.mark.training
