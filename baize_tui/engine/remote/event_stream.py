@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import AsyncIterator, Mapping
 
 import msgspec
 import openai
-from openai._streaming import ServerSentEvent
+from openai._streaming import ServerSentEvent, SSEDecoder
 
 from baize_shared.json_errors import JSON_ERRORS
 
@@ -21,15 +22,36 @@ class EventStream(openai.AsyncStream[object]):
     async def _iter_events(self) -> AsyncIterator[ServerSentEvent]:
         kind = self.response.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() == "application/json":
-            body = (await self.response.aread()).decode("utf-8", "replace")
+            body = (await self.response.aread()).decode("utf-8-sig", "replace")
             if body.strip():
                 yield ServerSentEvent(data=body)
             return
+        self._decoder = _TolerantDecoder()
         async for event in super()._iter_events():
             if event.event == "error":
                 yield ServerSentEvent(event="error", data=_as_error(event.data))
             elif not _keeps_alive(event.data):
                 yield event
+
+
+class _TolerantDecoder(SSEDecoder):
+    """The library's decoder, for bytes that need not be UTF-8.
+
+    Servers on Windows begin with a byte order mark, which the format allows. Some send a token that
+    has half a character, as it is.
+    """
+
+    async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
+        async for event in super().aiter_bytes(_as_utf8(iterator)):
+            yield event
+
+
+async def _as_utf8(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """``chunks`` without a byte order mark, and with U+FFFD for what is not UTF-8."""
+    decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+    async for chunk in chunks:
+        yield decoder.decode(chunk).encode()
+    yield decoder.decode(b"", final=True).encode()
 
 
 def _keeps_alive(data: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import json
 from typing import Any
 
@@ -450,6 +451,26 @@ async def test_an_event_that_only_keeps_the_connection_open_is_passed_over(event
     with serve(stream_raw(event, HALVES[0], event, HALVES[1], event, *ENDS)) as server:
         async with loaded(server) as engine:
             assert (await ask(engine)).end.text == "Hello there."
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"], ids=repr)
+async def test_a_stream_may_begin_with_a_byte_order_mark(end: str) -> None:
+    """As programs on Windows write it."""
+    events = [event.replace(b"\n", end.encode()) for event in (*HALVES, *ENDS)]
+    with serve(stream_raw(codecs.BOM_UTF8[:2], codecs.BOM_UTF8[2:], *events)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
+@pytest.mark.parametrize("at", [2, 3, 4])
+async def test_characters_that_a_server_damages_do_not_end_an_answer(at: int) -> None:
+    """Some send a token with half a character as it is; the network cuts whole ones, too."""
+    whole, half = "…".encode(), "白".encode()[:2]
+    event = HALVES[0].replace(b"Hello", b"He" + whole + b"llo" + half)
+    cut = event.index(whole) - 1 + at
+    with serve(stream_raw(event[:cut], event[cut:], HALVES[1], *ENDS)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "He…llo\N{REPLACEMENT CHARACTER} there."
 
 
 @pytest.mark.parametrize("delta", [None, {}], ids=repr)
