@@ -402,6 +402,9 @@ HALF = "\ud83d half of a pair \udcff"
         (("split", "a.jsonl", "--train", "a.jsonl", "--eval", "b.jsonl"), "is read by this"),
         (("mix", "a.jsonl=1", "a.jsonl=2", "-o", "b.jsonl"), "named twice"),
         (("mix", "a.jsonl=1", "-o", "a.jsonl"), "is read by this command"),
+        (("card", "a.jsonl", "-o", "a.jsonl"), "is read by this command"),
+        (("convert", ".", "-o", "a.jsonl"), "is read by this command"),
+        (("convert", ".", "-o", "new.jsonl"), "is read by this command"),
         (("convert", "hf:name", "-o", "b.jsonl"), "not a name on the hub"),
     ],
 )

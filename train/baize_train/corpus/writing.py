@@ -23,26 +23,38 @@ class Unwritable(Exception):
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
-    """Check that no file is written over another one of the same command.
+    """Check that no corpus is written over another file of the same command.
 
     Raises:
         TrainError: one would be, or has the name of another kind of file.
     """
-    read = {file.resolve() for file in inputs}
+    inputs = list(inputs)
     written: set[Path] = set()
     for output in outputs:
         if output.suffix.lower() in (*TABLES, *_OTHER_KINDS):
             raise TrainError(f"{output}: corpora are written as JSON Lines: name it .jsonl")
         if output.exists() and not output.is_file():
             continue  # such as /dev/null, where nothing is lost
-        if output.resolve() in read:
+        check_not_read(output, inputs)
+        if output.resolve() in written:
+            raise TrainError(f"{output} would be written twice: name two files")
+        written.add(output.resolve())
+
+
+def check_not_read(output: Path, inputs: Iterable[Path]) -> None:
+    """Check that ``output`` is none of ``inputs``, and is not in a folder among them.
+
+    Raises:
+        TrainError: it is.
+    """
+    target = output.resolve()
+    for file in inputs:
+        read = file.resolve()
+        if target == read or (file.is_dir() and target.is_relative_to(read)):
             raise TrainError(
                 f"{output} is read by this command, and what is left out would be lost: name "
                 "another file"
             )
-        if output.resolve() in written:
-            raise TrainError(f"{output} would be written twice: name two files")
-        written.add(output.resolve())
 
 
 def write_corpus(

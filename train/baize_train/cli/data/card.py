@@ -16,6 +16,7 @@ from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dataset_card import Terms, dataset_card
 from baize_train.corpus.dialogues import teachers
 from baize_train.corpus.statistics import measure_corpus
+from baize_train.corpus.writing import check_not_read
 from baize_train.errors import TrainError
 
 
@@ -37,6 +38,8 @@ class CardOptions(ReadingOptions):
 
 def run_card(options: CardOptions) -> None:
     """Write the dataset card, with the license and the terms of the teachers."""
+    if options.output is not None:
+        check_not_read(options.output, [options.file])
     invalid: Counter[str] = Counter()
     dialogues = list(options.read([options.file], invalid))
     named = dict.fromkeys([*(options.teacher or ()), *teachers(dialogues)])
