@@ -369,6 +369,19 @@ def test_a_corpus_goes_through_all_commands(
     assert "| 2 | 1.5 |" in card
 
 
+def test_corpora_of_the_same_name_are_measured_apart(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, count in (("mine", 1), ("yours", 2)):
+        (tmp_path / folder).mkdir()
+        write_lines(tmp_path / folder / "train.jsonl", *[FORMATS["messages"]] * count)
+    assert run(["data", "stats", "mine/train.jsonl", "yours/train.jsonl", "--json"]) == 0
+    counts = json.loads(capsys.readouterr().out)["corpora"]
+    dialogues = {name: corpus["dialogues"] for name, corpus in counts.items()}
+    assert dialogues == {"mine/train.jsonl": 1, "yours/train.jsonl": 2}
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

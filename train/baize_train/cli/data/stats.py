@@ -20,5 +20,12 @@ class StatsOptions(ReadingOptions):
 
 def run_stats(options: StatsOptions) -> None:
     """Measure each corpus and print a table."""
-    statistics = {file.name: measure_corpus(options.read([file])) for file in options.files}
+    names = [file.name for file in options.files]
+    statistics = {
+        # Each by its name alone, unless another one has it too: every project has a train.jsonl.
+        file.name if names.count(file.name) == 1 else str(file): measure_corpus(
+            options.read([file])
+        )
+        for file in options.files
+    }
     print_statistics(statistics, json=options.json)
