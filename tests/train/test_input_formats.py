@@ -112,6 +112,24 @@ def test_keys_with_text_that_are_not_read_are_reported(
     assert json.loads(capsys.readouterr().out)["unread"] == {"explanation": 3}
 
 
+def test_no_part_of_a_record_is_lost_for_its_type(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    records = [
+        {"id": 0, "instruction": "Why?", "output": "So.", "input": [], "meta": "From a letter."},
+        {"instruction": "Double this number.", "input": 21, "output": "42"},
+        {"instruction": "Sort these.", "input": ["b", "a"], "output": "a, b"},
+    ]
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    assert run(["data", "convert", str(source), "-o", str(output)]) == 0
+    errors = capsys.readouterr().err
+    assert "keys with text that are not read: meta (1)" in errors
+    for line in (2, 3):
+        assert f"a.jsonl:{line}: its input is not text; skipped" in errors
+    assert [dialogue.id for dialogue in _read(output)] == ["0"]
+
+
 def test_keys_of_turns_are_reported_too(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Why?", "note": "odd"}, {"role": "ai", "content": "So."}]
     file = tmp_path / "a.jsonl"

@@ -50,10 +50,13 @@ def _earlier_turns(record: Record) -> list[Turn]:
 
 def _instruction(record: Record, key: str) -> list[Turn]:
     """Alpaca's instruction with its input, Dolly's with its context."""
-    parts = [record.take_text(key), record.take_optional("input", "context")]
-    question = "\n\n".join(part for part in parts if part.strip())
-    record.read.update(("input", "context") if not parts[1] else ())
-    return [Turn("user", question)]
+    parts = [record.take_text(key)]
+    # A number or a list is part of the question too: refused rather than left out.
+    if (more := next(filter(record.has_value, ("input", "context")), None)) is not None:
+        parts.append(record.take_text(more))
+    else:
+        record.read.update(("input", "context"))
+    return [Turn("user", "\n\n".join(part for part in parts if part.strip()))]
 
 
 def _prompt(record: Record, key: str) -> list[Turn]:

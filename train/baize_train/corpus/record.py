@@ -24,6 +24,13 @@ class Record:
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None
 
+    def has_value(self, key: str) -> bool:
+        """Whether there is anything but blanks under ``key``; 0 is something."""
+        value = self.values.get(key)
+        if isinstance(value, str):
+            return bool(value.strip())
+        return value not in (None, [], {})
+
     def take(self, key: str) -> Any:
         self.read.add(key)
         return self.values.get(key)

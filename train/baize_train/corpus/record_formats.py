@@ -48,8 +48,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
         turns = _find_format(read)(read)
     _refuse_what_is_not_text(read)
     turns = _with_system(turns, _field(read, fields, "system", *_SYSTEM_KEYS))
-    meta = read.take("meta")
-    meta = dict(meta) if isinstance(meta, dict) else {}
+    meta = dict(read.take("meta")) if isinstance(record.get("meta"), dict) else {}
     if teacher := _field(read, fields, "teacher", "teacher"):
         meta.setdefault("teacher", teacher)
     if read.rejected:
@@ -57,7 +56,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     given_id = read.take(fields.get("id", "id"))
     dialogue = Dialogue(
         messages=turns,
-        id=str(given_id or dialogue_id(turns)),
+        id=dialogue_id(turns) if given_id in (None, "") else str(given_id),
         source=_field(read, fields, "source", "source") or clean_line(source),
         topic=_field(read, fields, "topic", "topic"),
         meta=meta,
