@@ -130,6 +130,36 @@ def test_no_part_of_a_record_is_lost_for_its_type(
     assert [dialogue.id for dialogue in _read(output)] == ["0"]
 
 
+MISSING = {
+    "NaN": '{"id": NaN, "instruction": "Why?", "input": NaN, "output": "So.", "history": NaN}\n',
+    "NaN of another format": '{"messages": NaN, "question": "Why?", "answer": "So."}\n',
+    "NaN in turns": '{"messages": [{"role": "user", "content": "Why?", "weight": NaN}, '
+    '{"role": "assistant", "content": "So.", "weight": NaN, "tool_calls": NaN}]}\n',
+    "empty cells": "messages,instruction,input,output,history,chosen,rejected\n,Why?,,So.,,,\n",
+}
+
+
+@pytest.mark.parametrize("name", MISSING)
+def test_a_value_that_is_missing_is_no_value(name: str, tmp_path: Path) -> None:
+    """Tables have all columns in every row, and pandas writes NaN."""
+    file = tmp_path / ("a.csv" if "cells" in name else "a.jsonl")
+    file.write_text(MISSING[name])
+    (dialogue,) = _read(file)
+    assert [turn.content for turn in dialogue.messages] == ["Why?", "So."]
+    assert dialogue.id == dialogue_id(dialogue.messages)
+
+
+def test_a_field_of_map_may_be_empty_where_it_is_not_needed(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [{"sys": None}, {"sys": ""}, {"sys": "Be brief."}, {}]
+    file = tmp_path / "a.jsonl"
+    file.write_text("".join(json.dumps({"q": "Why?", "a": "So.", **r}) + "\n" for r in records))
+    *dialogues, last = read_corpus(file, {"user": "q", "assistant": "a", "system": "sys"})
+    systems = [d.messages[0].content for d in dialogues if isinstance(d, Dialogue)]
+    assert systems == ["Why?", "Why?", "Be brief."]
+    assert isinstance(last, InvalidRecord), "a typing error is not"
+    assert last.problem == "it has no sys"
+
+
 def test_keys_of_turns_are_reported_too(tmp_path: Path) -> None:
     turns = [{"role": "user", "content": "Why?", "note": "odd"}, {"role": "ai", "content": "So."}]
     file = tmp_path / "a.jsonl"

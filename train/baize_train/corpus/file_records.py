@@ -7,6 +7,7 @@ Hub or in a folder.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -62,7 +63,7 @@ def read_records(file: Path) -> Iterator[FileRecord]:
     """
     if is_dataset(str(file)):
         for number, row in enumerate(open_dataset(str(file)), 1):
-            yield FileRecord(number, without_surrogates(row))
+            yield FileRecord(number, _clean(row))
         return
     raw = without_bom(read_file(file), file)
     _check_not_empty(raw, file)
@@ -72,6 +73,23 @@ def read_records(file: Path) -> Iterator[FileRecord]:
         yield from _list_items(decode(raw, file), file)
     else:
         yield from _lines(raw, file)
+
+
+def _clean(value: Any) -> Any:
+    """``value`` with texts that can be encoded, and null for NaN, which is what pandas writes for
+    a value that is missing."""
+    return _without_nan(without_surrogates(value))
+
+
+def _without_nan(value: Any) -> Any:
+    match value:
+        case float():
+            return None if math.isnan(value) else value
+        case list():
+            return [_without_nan(item) for item in value]
+        case dict():
+            return {key: _without_nan(item) for key, item in value.items()}
+    return value
 
 
 def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
@@ -101,7 +119,7 @@ def _spans_lines(raw: bytes, first: bytes) -> bool:
 
 def _parse(line: bytes) -> FileRecord:
     try:
-        return FileRecord(0, without_surrogates(json.loads(line)))
+        return FileRecord(0, _clean(json.loads(line)))
     except UnicodeDecodeError as error:
         return FileRecord(0, None, f"not UTF-8 (byte 0x{line[error.start]:02x})")
     except JSON_ERRORS as error:
@@ -117,7 +135,7 @@ def _values(text: str, file: Path) -> Iterator[FileRecord]:
             value, end = decoder.raw_decode(text, at)
         except JSON_ERRORS as error:
             raise TrainError(f"{file}:{line}: not JSON: {error}") from error
-        yield FileRecord(line, without_surrogates(value))
+        yield FileRecord(line, _clean(value))
         following = _skip(text, end)
         line += text.count("\n", at, following)
         at = following
@@ -139,7 +157,7 @@ def _list_items(text: str, file: Path) -> Iterator[FileRecord]:
             value, end = decoder.raw_decode(text, at)
         except JSON_ERRORS as error:
             raise TrainError(f"{file}:{line}: not a JSON list: {error}") from error
-        yield FileRecord(line, without_surrogates(value))
+        yield FileRecord(line, _clean(value))
         at, line = _advance(text, at, end, line)
         if text[at : at + 1] == ",":
             at, line = _advance(text, at, at + 1, line)
@@ -167,4 +185,7 @@ def _table_records(raw: bytes, file: Path) -> Iterator[FileRecord]:
         if len(row) > len(names):
             yield FileRecord(line, None, f"{len(row)} cells, but {len(names)} columns")
         else:
-            yield FileRecord(line, dict(zip(names, row, strict=False)))
+            # A cell cannot be left out: an empty one says that this row has no such part.
+            yield FileRecord(
+                line, {name: cell or None for name, cell in zip(names, row, strict=False)}
+            )

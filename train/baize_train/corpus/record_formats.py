@@ -88,7 +88,9 @@ def read_field_map(arguments: Sequence[str]) -> dict[str, str]:
 
 def _field(record: Record, fields: FieldMap, role: str, *keys: str) -> str:
     if role in fields:
-        return record.take_text(fields[role])
+        field = fields[role]
+        is_null = field in record.values and field not in record
+        return "" if is_null else record.take_text(field)
     return record.take_optional(*keys)
 
 
