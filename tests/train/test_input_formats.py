@@ -130,6 +130,33 @@ def test_no_part_of_a_record_is_lost_for_its_type(
     assert [dialogue.id for dialogue in _read(output)] == ["0"]
 
 
+PUT_TOGETHER: dict[str, list[dict[str, Any]]] = {
+    "ShareGPT's turns": [
+        {"role": None, "content": None, "from": "human", "value": "Why?"},
+        {"role": None, "content": None, "from": "gpt", "value": "So."},
+    ],
+    "parts": [
+        {"role": "user", "content": [{"type": None, "text": "Why?", "image_url": None}]},
+        {"role": "assistant", "content": {"type": "text", "text": "So."}},
+    ],
+    "roles as somebody typed them": [
+        {"role": " User", "content": "Why?"},
+        {"role": "Assistant ", "content": "So."},
+    ],
+}
+
+
+@pytest.mark.parametrize("name", PUT_TOGETHER)
+def test_turns_of_datasets_that_were_put_together_are_read(name: str, tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"messages": PUT_TOGETHER[name]}))
+    (dialogue,) = _read(file)
+    assert [(t.role, t.content) for t in dialogue.messages] == [
+        ("user", "Why?"),
+        ("assistant", "So."),
+    ]
+
+
 MISSING = {
     "NaN": '{"id": NaN, "instruction": "Why?", "input": NaN, "output": "So.", "history": NaN}\n',
     "NaN of another format": '{"messages": NaN, "question": "Why?", "answer": "So."}\n',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from baize_shared.json_errors import JSON_ERRORS
@@ -79,8 +80,8 @@ def _parse_message(
 ) -> Turn:
     if not isinstance(message, dict):
         raise UnreadableRecord(f"turn {number} is not an object")
-    role_key = role_key or next((key for key in ROLE_KEYS if key in message), ROLE_KEYS[0])
-    content_key = content_key or next((k for k in CONTENT_KEYS if k in message), CONTENT_KEYS[0])
+    role_key = role_key or _first_key(message, ROLE_KEYS)
+    content_key = content_key or _first_key(message, CONTENT_KEYS)
     if role_key not in message:
         raise UnreadableRecord(f"turn {number} has no {role_key}")
     role = _parse_role(message[role_key], number)
@@ -102,8 +103,15 @@ def _parse_message(
     )
 
 
+def _first_key(message: dict[str, Any], keys: Sequence[str]) -> str:
+    """The first of ``keys`` with a value: datasets that were put together have the keys of all in
+    every turn, and null where there is none."""
+    there = [key for key in keys if key in message]
+    return next((key for key in there if message[key] is not None), (*there, keys[0])[0])
+
+
 def _parse_role(value: Any, number: int) -> Role:
-    name = str(value).lower()
+    name = str(value).strip().lower()
     if name in _TOOL_ROLES:
         raise UnreadableRecord(f"turn {number} is a tool's ({name}), which cannot be trained")
     if (role := ROLES.get(name)) is None:
@@ -117,13 +125,15 @@ def _parse_content(content: Any, number: int) -> str:
         return content
     if content is None:
         raise UnreadableRecord(f"turn {number} has no text")
+    if isinstance(content, dict):
+        content = [content]
     if not isinstance(content, list):
         raise UnreadableRecord(f"turn {number} is not text")
     texts = []
     for part in content:
         text = part if isinstance(part, str) else None
         if isinstance(part, dict):
-            text = part.get("text") if part.get("type", "text") in _TEXT_PARTS else None
+            text = part.get("text") if (part.get("type") or "text") in _TEXT_PARTS else None
             if text is None:
                 kind = clean_line(str(part.get("type")), 40)
                 raise UnreadableRecord(f"turn {number} has a part that is not text ({kind})")
