@@ -161,6 +161,17 @@ FORMS: tuple[Form, ...] = (
         {"conversations": [*sharegpt(ONE[0]), {"from": "observation", "value": SIDE}]},
         refused="turn 2 is a tool's",
     ),
+    Form(
+        "exchanges, as in Capybara and XTuner",
+        {
+            "conversation": [
+                {"system": SYSTEM, "input": Q, "output": A, "output_with_loss": False},
+                {"input": Q2, "output": A2},
+            ]
+        },
+        (("system", SYSTEM), *TWO),
+        untrained=(A,),
+    ),
     Form("Alpaca", {"instruction": Q, "input": "", "output": A}),
     Form(
         "Alpaca with `input`",
@@ -273,6 +284,12 @@ FORMS: tuple[Form, ...] = (
         refused="it has no say",
     ),
     Form("a JSON list", write_json([{"messages": messages(*ONE)}], indent=1), suffix=".json"),
+    Form("a JSON list of lists of messages", write_json([messages(*TWO)]), TWO, suffix=".json"),
+    Form(
+        "JSONL with a list of messages on each line, wrong in line 1",
+        write_json([{"from": "nobody"}], messages(*ONE)),
+        refused="unknown role 'nobody'",
+    ),
     Form(
         "a JSON list, wrong in line 3",
         lambda file: file.write_text('[\n\n{"text": "x"}\n]') and None,

@@ -378,6 +378,8 @@ def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> 
         ({"chosen": "So.", "rejected": "No."}, "its chosen has no question"),
         ({"data": [{"question": "Why?", "answer": "So."}] * 2}, "data is a list of 2 records"),
         ({"train": [{"question": "Why?"}]}, "train is a list of 1 records: save that list"),
+        ({"chat": [ASK, YES]}, "chat is a list of turns: name it with --map messages=chat"),
+        (ASK, "a single turn: put the turns of each dialogue into one list"),
         ({"title": "x", "mapping": {}}, "baize-tui sessions import"),
         ({"messages": "[{'role': 'user'}]"}, "not JSON"),
         ({"messages": [ASK, {**YES, "train_detail": [{"train": False}]}]}, "trained in part"),

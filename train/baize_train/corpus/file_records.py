@@ -69,7 +69,7 @@ def read_records(file: Path) -> Iterator[FileRecord]:
     _check_not_empty(raw, file)
     if file.suffix.lower() in TABLES:
         yield from _table_records(raw, file)
-    elif raw.lstrip()[:1] == b"[":
+    elif raw.lstrip()[:1] == b"[" and not _has_a_list_on_each_line(raw):
         yield from _list_items(decode(raw, file), file)
     else:
         yield from _lines(raw, file)
@@ -105,6 +105,13 @@ def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
     for number, line in enumerate(lines, 1):
         if line.strip():
             yield _parse(line)._replace(line=number)
+
+
+def _has_a_list_on_each_line(raw: bytes) -> bool:
+    """Whether JSON that begins with a list is JSON Lines: that list ends in its line, and there
+    are more."""
+    first, newline, _ = raw.strip().partition(b"\n")
+    return bool(newline) and not _parse(first).problem
 
 
 def _spans_lines(raw: bytes, first: bytes) -> bool:

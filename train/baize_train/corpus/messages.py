@@ -10,6 +10,7 @@ from typing import Any
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.dialogues import Role, Turn
+from baize_train.corpus.exchanges import split_exchanges
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -53,10 +54,18 @@ def parse_messages(
     Raises:
         UnreadableRecord: it is something else, or has what cannot be trained, such as tools.
     """
+    listed = _list_messages(messages)
+    if role_key is None and not any(map(is_turn, listed)):
+        listed = split_exchanges(listed)
     return [
         _parse_message(message, number, unread, role_key, content_key)
-        for number, message in enumerate(_list_messages(messages), 1)
+        for number, message in enumerate(listed, 1)
     ]
+
+
+def is_turn(value: Any) -> bool:
+    """Whether ``value`` says who speaks in it."""
+    return isinstance(value, dict) and any(value.get(key) is not None for key in ROLE_KEYS)
 
 
 def _list_messages(messages: Any) -> list[Any]:

@@ -10,7 +10,7 @@ from baize_shared.sanitizer import clean_line
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.corpus.judged_answers import LABEL_KEYS, PAIR_KEYS, read_pair, refuse_bad_answer
-from baize_train.corpus.messages import UnreadableRecord, count_unread, parse_messages
+from baize_train.corpus.messages import UnreadableRecord, count_unread, is_turn, parse_messages
 from baize_train.corpus.questions import take_question
 from baize_train.corpus.record import Record
 from baize_train.errors import TrainError
@@ -38,6 +38,8 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     Raises:
         UnreadableRecord: it is none.
     """
+    if isinstance(record, list) and record and all(map(is_turn, record)):
+        record = {"messages": record}  # a dialogue and nothing around it
     if not isinstance(record, dict):
         raise UnreadableRecord(f"a {type(record).__name__}, not an object")
     read = Record(record, unread)
@@ -206,11 +208,16 @@ def _unknown_format(record: Record) -> str:
             "an export of ChatGPT or Claude: add it with 'baize-tui sessions import', then write "
             "a corpus with 'baize-tui sessions export'"
         )
+    if is_turn(record.values):
+        return "a single turn: put the turns of each dialogue into one list"
     for key, value in record.values.items():
+        name = clean_line(str(key), 40)
+        if _is_list_of_records(value) and any(map(is_turn, value)):
+            return f"its {name} is a list of turns: name it with --map messages={name}"
         if _is_list_of_records(value):
             return (
-                f"its {clean_line(str(key), 40)} is a list of {len(value):,} records: save that "
-                "list as a file of its own"
+                f"its {name} is a list of {len(value):,} records: save that list as a file of its "
+                "own"
             )
     known = ", ".join(dict.fromkeys(key for keys, _ in _FORMATS for key in keys))
     present = ", ".join(clean_line(str(key), 40) for key in list(record.values)[:12])
