@@ -322,6 +322,36 @@ FORMS: tuple[Form, ...] = (
         suffix=".csv",
     ),
     Form(
+        "CSV with messages as pandas writes them",
+        write_table(["messages"], [str(messages(*ONE))]),
+        suffix=".csv",
+    ),
+    Form(
+        "CSV with prompt, chosen, rejected as JSON",
+        write_table(
+            ["prompt", "chosen", "rejected"],
+            [json.dumps(messages(pair)) for pair in (*ONE, ("assistant", "No."))],
+        ),
+        more={"meta": {"rejected_answer": "No."}},
+        suffix=".csv",
+    ),
+    Form(
+        "CSV with chosen, rejected as NumPy prints them",
+        write_table(
+            ["chosen", "rejected"],
+            [str(messages(*ONE)).replace("}, {", "}\n {"), "[{'role': 'user', 'content': 'W...]"],
+        ),
+        refused="a text with turns that is not JSON",
+        line=2,
+        suffix=".csv",
+    ),
+    Form(
+        "CSV with Alpaca's `history` as JSON",
+        write_table(["instruction", "output", "history"], [Q2, A2, json.dumps([[Q, A]])]),
+        TWO,
+        suffix=".csv",
+    ),
+    Form(
         "CSV with a cell of 280,000 characters",
         write_table(["question", "answer"], [Q, HUGE]),
         (ONE[0], ("assistant", HUGE)),

@@ -381,7 +381,7 @@ def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> 
         ({"chat": [ASK, YES]}, "chat is a list of turns: name it with --map messages=chat"),
         (ASK, "a single turn: put the turns of each dialogue into one list"),
         ({"title": "x", "mapping": {}}, "baize-tui sessions import"),
-        ({"messages": "[{'role': 'user'}]"}, "not JSON"),
+        ({"messages": "[{'role': 'user'} {'role': 'assistant'}]"}, "not JSON"),
         ({"messages": [ASK, {**YES, "train_detail": [{"train": False}]}]}, "trained in part"),
         ({"messages": [ASK, {**YES, "loss": 0.5}]}, "loss is neither true nor false"),
     ],
@@ -408,6 +408,14 @@ def test_messages_in_a_cell_may_have_half_a_pair_of_surrogates(tmp_path: Path) -
     file.write_text(f'messages\n"{turns}"\n')
     (dialogue,) = _read(file)
     assert dialogue.messages[0].content == "\ufffd?"
+
+
+def test_an_answer_about_messages_stays_a_text(tmp_path: Path) -> None:
+    answer = '[{"role": "user", "content": "Hi"}]'
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"prompt": "Greet me as OpenAI's API does.", "completion": answer}))
+    (dialogue,) = _read(file)
+    assert dialogue.messages[1].content == answer
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -6,9 +6,10 @@ from typing import Any
 
 from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Turn
-from baize_train.corpus.messages import UnreadableRecord, parse_messages
+from baize_train.corpus.messages import parse_messages
 from baize_train.corpus.questions import QUESTION_KEYS, read_transcript, take_question
 from baize_train.corpus.record import Record
+from baize_train.corpus.unreadable import UnreadableRecord
 
 PAIR_KEYS = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"))
 """The better and the worse answer: TRL's and LLaMA-Factory's names, and OpenAI's."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.sanitizer import clean_line, without_surrogates
+from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Role, Turn
 from baize_train.corpus.exchanges import split_exchanges
+from baize_train.corpus.packed_turns import ROLE_KEYS, is_turn, unpack
+from baize_train.corpus.unreadable import UnreadableRecord
 
 ROLES: dict[str, Role] = {
     "system": "system",
@@ -29,16 +29,12 @@ ROLES: dict[str, Role] = {
 }
 _TOOL_ROLES = ("tool", "function", "function_call", "tool_call", "observation", "ipython")
 _TOOL_KEYS = ("tool_calls", "function_call")
-ROLE_KEYS, CONTENT_KEYS = ("role", "from"), ("content", "value", "text")
+CONTENT_KEYS = ("content", "value", "text")
 _REASONING_KEYS = ("reasoning_content", "thinking", "reasoning")
 _TRAINED_KEYS = ("train", "training", "loss")
 """axolotl's and ms-swift's names for whether a turn is trained."""
 _WEIGHTS: dict[Any, int] = {0: 0, 1: 1, None: 1}
 _TEXT_PARTS = ("text", "input_text", "output_text")
-
-
-class UnreadableRecord(Exception):
-    """A record is not a dialogue; the message says why, for the user."""
 
 
 def parse_messages(
@@ -63,18 +59,12 @@ def parse_messages(
     ]
 
 
-def is_turn(value: Any) -> bool:
-    """Whether ``value`` says who speaks in it."""
-    return isinstance(value, dict) and any(value.get(key) is not None for key in ROLE_KEYS)
-
-
 def _list_messages(messages: Any) -> list[Any]:
-    """The messages in a list, in JSON in a cell of a table, or in columns of equal length."""
+    """The messages in a list, in a text that is one, or in columns of equal length."""
     if isinstance(messages, str):
-        try:
-            messages = without_surrogates(json.loads(messages))
-        except JSON_ERRORS as error:
-            raise UnreadableRecord("its turns are a text that is not JSON") from error
+        messages = unpack(messages)
+        if messages is None:
+            raise UnreadableRecord("its turns are a text that is not JSON")
     if isinstance(messages, dict) and messages:
         columns = list(messages.values())
         if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):

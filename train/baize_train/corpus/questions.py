@@ -6,8 +6,9 @@ import re
 from collections.abc import Callable
 
 from baize_train.corpus.dialogues import Turn
-from baize_train.corpus.messages import UnreadableRecord
+from baize_train.corpus.packed_turns import unpack
 from baize_train.corpus.record import Record
+from baize_train.corpus.unreadable import UnreadableRecord
 
 _HUMAN_ASSISTANT = re.compile(r"\n\n(Human|Assistant): ?")
 
@@ -34,6 +35,10 @@ def read_transcript(text: str) -> list[Turn]:
 def _earlier_turns(record: Record) -> list[Turn]:
     """The turns in the ``history`` of LLaMA-Factory and ms-swift: pairs of question and answer."""
     history = record.take("history")
+    if isinstance(history, str):  # in a cell of a table
+        history = unpack(history) if history.strip() else None
+        if history is None and record.has_value("history"):
+            raise UnreadableRecord("its history is a text that is not JSON")
     if history is not None and not isinstance(history, list):
         raise UnreadableRecord("its history is not a list of pairs")
     if history and isinstance(history[0], dict):

@@ -14,9 +14,9 @@ from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, dialogue_id
 from baize_train.corpus.file_records import is_pickle, read_file, read_records
-from baize_train.corpus.messages import UnreadableRecord
 from baize_train.corpus.record_formats import FieldMap, parse_record
 from baize_train.corpus.safe_pickle import read_pickle
+from baize_train.corpus.unreadable import UnreadableRecord
 from baize_train.errors import TrainError, warn
 
 _SHOWN = 20

@@ -6,7 +6,8 @@ from collections import Counter
 from typing import Any
 
 from baize_train.corpus.dialogues import Turn
-from baize_train.corpus.messages import UnreadableRecord, parse_messages
+from baize_train.corpus.messages import parse_messages
+from baize_train.corpus.unreadable import UnreadableRecord
 
 
 class Record:

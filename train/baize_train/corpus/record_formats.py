@@ -10,9 +10,11 @@ from baize_shared.sanitizer import clean_line
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.corpus.judged_answers import LABEL_KEYS, PAIR_KEYS, read_pair, refuse_bad_answer
-from baize_train.corpus.messages import UnreadableRecord, count_unread, is_turn, parse_messages
+from baize_train.corpus.messages import count_unread, parse_messages
+from baize_train.corpus.packed_turns import is_turn, unpack_turns
 from baize_train.corpus.questions import take_question
 from baize_train.corpus.record import Record
+from baize_train.corpus.unreadable import UnreadableRecord
 from baize_train.errors import TrainError
 
 MAP_ROLES = (
@@ -42,7 +44,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
         record = {"messages": record}  # a dialogue and nothing around it
     if not isinstance(record, dict):
         raise UnreadableRecord(f"a {type(record).__name__}, not an object")
-    read = Record(record, unread)
+    read = Record(unpack_turns(record), unread)
     if not set(LABEL_KEYS) & set(fields.values()):
         refuse_bad_answer(read)
     turns = _mapped_turns(read, fields) if {"messages", "user"} & fields.keys() else None

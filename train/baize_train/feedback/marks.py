@@ -13,9 +13,9 @@ from msgspec import Struct
 from baize_train.corpus.dialogues import Turn
 from baize_train.corpus.file_records import is_pickle, read_records
 from baize_train.corpus.judged_answers import LABEL_KEYS, read_label
-from baize_train.corpus.messages import UnreadableRecord
 from baize_train.corpus.reading import NO_MAP
 from baize_train.corpus.record_formats import FieldMap, parse_record
+from baize_train.corpus.unreadable import UnreadableRecord
 from baize_train.errors import warn
 
 _SHOWN = 20
