@@ -22,7 +22,7 @@ from baize_train.corpus.writing import CorpusFormat, Unwritable, write_corpus
 from baize_train.errors import TrainError
 from baize_train.feedback.preferences import read_preferences
 from baize_train.selfchat.seed_files import read_seed_file
-from tests.train.input_formats import FORMS, PAGE, Form, page, rows, run_form
+from tests.train.input_formats import FORMS, PAGE, Form, page, rows, run_form, write_parquet
 
 WITHOUT_PARQUET = importlib.util.find_spec("pyarrow") is None
 
@@ -426,12 +426,26 @@ def test_cells_do_not_decide_the_delimiter(end: str, tmp_path: Path) -> None:
     assert [turn.content for turn in dialogue.messages] == ["Why; when; where; how?", "So."]
 
 
+def test_a_first_line_may_name_the_delimiter_and_columns_may_have_no_name(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    file.write_bytes(b"sep=;\r\n;question;answer;;\r\n0;Why, then?;So.;one;two\r\n1;Eh?\r\n")
+    unread: Counter[str] = Counter()
+    dialogue, short = read_corpus(file, unread=unread)
+    assert isinstance(dialogue, Dialogue)
+    assert [turn.content for turn in dialogue.messages] == ["Why, then?", "So."]
+    assert unread == {"column 4": 1, "column 5": 1}
+    assert isinstance(short, InvalidRecord)
+    assert short.place == "a.csv:4"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "compressed (gzip): unpack it first"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd12", "compressed (Zstandard)"),
         ("a.csv", b"PK\x03\x0412", "an Excel workbook"),
+        ("shard-0", b"PAR1\x15\x04", "a Parquet file: give it a name that ends with .parquet"),
+        ("data.arrow", b"\xff\xff\xff\xff\x10", "an Arrow file: save the dataset as Parquet"),
         ("a.jsonl", b"\xff\xfe{", "not UTF-16"),
         ("a.csv", b"question,answer,answer\n1,2,3\n", "two columns have the name 'answer'"),
         ("a.csv", b"question,answer\nWarum gr\xfcn?,So\n", ":2: not UTF-8"),
@@ -445,6 +459,12 @@ def test_a_file_in_another_form_says_what_to_do(
         list(read_corpus(tmp_path / name))
     with pytest.raises(TrainError, match=re.escape(why)):
         list(read_seed_file(tmp_path / name))
+
+
+@pytest.mark.skipif(WITHOUT_PARQUET, reason="needs pyarrow")
+def test_an_ending_in_capitals_says_the_same(tmp_path: Path) -> None:
+    write_parquet({"question": "Why?", "answer": "So."})(tmp_path / "A.PARQUET")
+    assert len(_read(tmp_path / "A.PARQUET")) == 1
 
 
 def test_languages_are_recognized(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

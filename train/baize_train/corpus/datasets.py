@@ -18,7 +18,11 @@ _ROWS_AT_ONCE = 1000
 
 def is_dataset(name: str) -> bool:
     """Whether ``name`` is a dataset of the Hub (``hf:``), a folder, or a Parquet file."""
-    return name.startswith(HUB_PREFIX) or name.endswith(".parquet") or Path(name).is_dir()
+    return name.startswith(HUB_PREFIX) or _is_parquet(name) or Path(name).is_dir()
+
+
+def _is_parquet(name: str) -> bool:
+    return name.lower().endswith(".parquet")
 
 
 def open_dataset(name: str) -> Iterator[Any]:
@@ -29,7 +33,7 @@ def open_dataset(name: str) -> Iterator[Any]:
     Raises:
         TrainError: there is no such dataset, or it cannot be read.
     """
-    if name.endswith(".parquet"):
+    if _is_parquet(name) and not Path(name).is_dir():
         yield from _parquet_rows(Path(name))
         return
     # Imported here: it takes a second, and is in the extra [train].

@@ -14,11 +14,16 @@ from baize_train.errors import TrainError
 
 TABLES = (".csv", ".tsv")
 _DELIMITERS = (",", "\t", ";", "|")
+_DELIMITER_LINE = re.compile(r'"?sep=([^"\r\n])"?(?:\r\n|\n|\r)', re.IGNORECASE)
+"""What Excel reads in the first line, and other programs write there for it."""
 _PACKED = {
     b"\x1f\x8b": "compressed (gzip): unpack it first",
     b"\x28\xb5\x2f\xfd": "compressed (Zstandard): unpack it first",
     b"BZh": "compressed (bzip2): unpack it first",
     b"\xfd7zXZ\x00": "compressed (xz): unpack it first",
+    b"PAR1": "a Parquet file: give it a name that ends with .parquet",
+    b"ARROW1": "an Arrow file: save it as Parquet, with to_parquet()",
+    b"\xff\xff\xff\xff": "an Arrow file: save the dataset as Parquet, with to_parquet()",
     b"PK\x03\x04": "a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV",
 }
 """By the first bytes of a file."""
@@ -63,25 +68,28 @@ def table_rows(text: str, file: Path) -> Iterator[tuple[int, list[str]]]:
         TrainError: it is not a table.
     """
     csv.field_size_limit(LARGEST_INT)  # the usual limit is 128 KiB for one cell
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text, file), strict=True)
-    line = 1
+    named = _DELIMITER_LINE.match(text)
+    delimiter, above = (named[1], 1) if named else (_delimiter(text, file), 0)
+    stream = io.StringIO(text[named.end() :] if named else text, newline="")
+    rows = csv.reader(stream, delimiter=delimiter, strict=True)
+    line = 1 + above
     try:
         for row in rows:
-            start, line = line, rows.line_num + 1
+            start, line = line, rows.line_num + 1 + above
             if row:
                 yield start, row
     except csv.Error as error:
-        raise TrainError(f"{file}:{rows.line_num}: not a table: {error}") from error
+        raise TrainError(f"{file}:{rows.line_num + above}: not a table: {error}") from error
 
 
 def column_names(row: list[str], file: Path) -> list[str]:
-    """The columns of a table whose first row is ``row``.
+    """The columns of a table whose first row is ``row``; those without a name are numbered.
 
     Raises:
         TrainError: two have the same name.
     """
-    names = [name.strip() for name in row]
-    twice = next((name for name in names if name and names.count(name) > 1), None)
+    names = [name.strip() or f"column {number}" for number, name in enumerate(row, 1)]
+    twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise TrainError(f"{file}: two columns have the name {twice!r}: rename one")
     return names
