@@ -135,6 +135,20 @@ FORMS: tuple[Form, ...] = (
         {"messages": messages(*ONE), "tools": [{"name": "f"}]},
         refused="it has tools",
     ),
+    Form(
+        "an `image`, as in LLaVA",
+        {"image": "cat.jpg", "conversations": sharegpt(*ONE)},
+        refused="it has images (image)",
+    ),
+    Form(
+        "`videos`, as in LLaMA-Factory",
+        {"messages": messages(*ONE), "videos": ["cat.mp4"], "audios": []},
+        refused="it has videos",
+    ),
+    Form(
+        "an empty column for images",
+        {"question": Q, "answer": A, "image": {"bytes": None, "path": None}, "images": None},
+    ),
     Form("a `developer` turn", {"messages": messages(("developer", SYSTEM), *ONE)}, WITH_SYSTEM),
     Form("messages with names", {"messages": messages(*ONE, name="Ann")}),
     Form("`weight: 0`", {"messages": FIRST_UNTRAINED}, TWO, untrained=(A,)),

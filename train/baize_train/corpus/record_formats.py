@@ -25,6 +25,13 @@ MAP_ROLES = (
 FieldMap = Mapping[str, str]
 """Fields of a record by their roles."""
 _ANSWER_KEYS = ("output", "response", "answer", "completion")
+_NOT_TEXT = {
+    **dict.fromkeys(("tools", "functions"), "tools"),
+    **dict.fromkeys(("images", "image"), "images"),
+    **dict.fromkeys(("videos", "video"), "videos"),
+    **dict.fromkeys(("audios", "audio"), "sound"),
+}
+"""What there is in a record under these keys of LLaMA-Factory, ms-swift, LLaVA and TRL."""
 _SYSTEM_KEYS = ("system", "system_prompt")
 
 
@@ -121,8 +128,10 @@ def _with_system(turns: list[Turn], system: str) -> list[Turn]:
 
 
 def _refuse_what_is_not_text(record: Record) -> None:
-    for key, what in (("tools", "tools"), ("functions", "tools"), ("images", "images")):
+    for key, what in _NOT_TEXT.items():
         value = record.values.get(key)
+        if isinstance(value, dict):  # a file of a Hugging Face dataset
+            value = any(part is not None for part in value.values())
         if value and value != "[]":
             raise UnreadableRecord(f"it has {what} ({key}), which cannot be trained")
 
