@@ -376,6 +376,8 @@ def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> 
     [
         ({"chosen": [ASK, YES], "rejected": [YES, ASK, NO]}, "are to different questions"),
         ({"chosen": "So.", "rejected": "No."}, "its chosen has no question"),
+        ({"prompt": "Why?", "chosen": "So.", "rejected": None}, "its rejected is null"),
+        ({"prompt": "Why?", "chosen": [YES], "rejected": []}, "its rejected ends without"),
         ({"data": [{"question": "Why?", "answer": "So."}] * 2}, "data is a list of 2 records"),
         ({"train": [{"question": "Why?"}]}, "train is a list of 1 records: save that list"),
         ({"chat": [ASK, YES]}, "chat is a list of turns: name it with --map messages=chat"),
@@ -394,6 +396,13 @@ def test_a_record_that_is_no_dialogue_says_what_to_do(
     (read,) = read_corpus(file)
     assert isinstance(read, InvalidRecord)
     assert why in read.problem
+
+
+def test_an_empty_rejected_answer_is_one(tmp_path: Path) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"prompt": "Why?", "chosen": "So.", "rejected": ""}))
+    (pair,) = read_preferences(_read(file))
+    assert (pair.best, pair.worst) == ("So.", "")
 
 
 def test_the_label_of_a_pair_refuses_no_answer(tmp_path: Path) -> None:

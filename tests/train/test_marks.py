@@ -65,10 +65,11 @@ def test_a_label_of_something_else_is_no_mark(tmp_path: Path) -> None:
     assert isinstance(next(read_corpus(file, {"user": "question", "assistant": "label"})), Dialogue)
 
 
-def test_pairs_are_not_marks(tmp_path: Path) -> None:
-    assert not has_marks(
-        write(tmp_path / "p.jsonl", {"prompt": "?", "chosen": "a", "rejected": "b"})
-    )
+def test_pairs_are_not_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair = {"prompt": "?", "chosen": "a", "rejected": "b", "label": 0}
+    assert not has_marks(write(tmp_path / "p.jsonl", pair))
+    assert len(read_marks([write(tmp_path / "m.jsonl", GOOD, pair)])) == 1
+    assert "m.jsonl:2: it is a pair of answers" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

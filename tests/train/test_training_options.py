@@ -124,10 +124,12 @@ def test_pairs_of_answers_train_by_preference(tiny_llama: Path, tmp_path: Path) 
         }
         for n in range(8)
     ]
-    pairs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    single = {"question": "What is number 9?", "answer": "The river 9."}
+    pairs.write_text("".join(json.dumps(line) + "\n" for line in [*lines, single]))
     options = ("--preset", "cpu-try", "--batch", "2", "--steps", "4", "--json")
     done = run("finetune", "--base", tiny_llama, "--preference", pairs, "-o", output, *options)
     assert done.returncode == 0, done.stderr
+    assert "left out 1 dialogue without a rejected answer" in done.stderr
     manifest = json.loads(done.stdout)["run"]
     assert (manifest["kind"], manifest["steps"], manifest["finished"]) == ("dpo", 4, True)
     assert weights(output)

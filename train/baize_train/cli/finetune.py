@@ -10,6 +10,7 @@ import msgspec
 import typer
 
 from baize_convert.hub.names import HUB_PREFIX
+from baize_shared.counts import count_text
 from baize_shared.option_types import FiniteFloat
 from baize_train.cli.bases import find_base
 from baize_train.cli.evaluation_options import EvaluationOptions
@@ -31,7 +32,7 @@ from baize_train.cli.training_options import (
     trained_prompt,
 )
 from baize_train.corpus.mixing import hold_out
-from baize_train.errors import TrainError
+from baize_train.errors import TrainError, warn
 from baize_train.feedback.marks import has_marks, read_marks
 from baize_train.feedback.preferences import read_preferences
 from baize_train.tokens.new_tokens import check_texts
@@ -176,9 +177,12 @@ def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
 def _train_on_pairs(
     options: FinetuneOptions, files: list[Path], first: Path | None
 ) -> tuple[TrainingRun, RunManifest]:
-    pairs = read_preferences(options.read(files))
+    dialogues = list(options.read(files))
+    pairs = read_preferences(dialogues)
     if not pairs:
         raise TrainError("there are no pairs: each needs a prompt, chosen and rejected")
+    if single := len(dialogues) - len(pairs):
+        warn(f"left out {count_text(single, 'dialogue')} without a rejected answer")
     run = _preference_run(options, files, len(pairs))
     silence_libraries()
     from baize_train.training.sdf import SdfRun, train_sdf

@@ -20,6 +20,13 @@ _LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.
 _CONVERSATION_KEYS = ("messages", "conversations", "conversation")
 
 
+def is_pair(record: Any) -> bool:
+    """Whether a record has a better and a worse answer."""
+    return isinstance(record, dict) and any(
+        all(record.get(key) is not None for key in keys) for keys in PAIR_KEYS
+    )
+
+
 def read_label(record: Any) -> bool | None:
     """Whether the answer in a record is marked as good or as bad; None if it is not marked."""
     if not isinstance(record, dict):
@@ -32,7 +39,7 @@ def refuse_bad_answer(record: Record) -> None:
     """Raises:
     UnreadableRecord: somebody marked its answer as bad.
     """
-    if any(all(key in record for key in keys) for keys in PAIR_KEYS):
+    if is_pair(record.values):
         return  # its keys say which answer is good
     label = read_label(record.values)
     if label is False:
@@ -55,10 +62,11 @@ def read_pair(record: Record, better: str, worse: str) -> list[Turn]:
     for key in _CONVERSATION_KEYS:  # UltraFeedback repeats the better dialogue
         if key in record and key not in record.read and record.messages(key) != chosen:
             record.read.discard(key)
-    if rejected and rejected[-1].role == "assistant":
-        if _texts(rejected[:-1]) != _texts(chosen[:-1]):
-            raise UnreadableRecord(f"its {better} and {worse} answers are to different questions")
-        record.rejected = rejected[-1].content
+    if not rejected or rejected[-1].role != "assistant":
+        raise UnreadableRecord(f"its {worse} ends without an answer")
+    if _texts(rejected[:-1]) != _texts(chosen[:-1]):
+        raise UnreadableRecord(f"its {better} and {worse} answers are to different questions")
+    record.rejected = rejected[-1].content
     return chosen
 
 

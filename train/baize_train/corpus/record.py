@@ -19,8 +19,8 @@ class Record:
     def __init__(self, values: dict[str, Any], unread: Counter[str]) -> None:
         self.values, self.unread = values, unread
         self.read: set[str] = set()
-        self.rejected = ""
-        """The worse answer of a pair."""
+        self.rejected: str | None = None
+        """The worse answer of a pair; it may be empty."""
 
     def __contains__(self, key: str) -> bool:
         return self.values.get(key) is not None

@@ -62,7 +62,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     meta = dict(read.take("meta")) if isinstance(record.get("meta"), dict) else {}
     if teacher := _field(read, fields, "teacher", "teacher"):
         meta.setdefault("teacher", teacher)
-    if read.rejected:
+    if read.rejected is not None:
         meta["rejected_answer"] = read.rejected
     given_id = read.take(fields.get("id", "id"))
     dialogue = Dialogue(
@@ -205,6 +205,9 @@ _FORMATS: tuple[tuple[tuple[str, ...], Callable[[Record], list[Turn]]], ...] = (
 
 
 def _find_format(record: Record) -> Callable[[Record], list[Turn]]:
+    for better, worse in PAIR_KEYS:
+        if better in record and worse in record.values and worse not in record:
+            raise UnreadableRecord(f"its {worse} is null")
     for present in (record, record.values):  # a key without a value identifies a format last
         for keys, parse in _FORMATS:
             if all(key in present for key in keys):

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from baize_train.corpus.dialogues import Turn
 from baize_train.corpus.file_records import is_pickle, read_records
-from baize_train.corpus.judged_answers import LABEL_KEYS, read_label
+from baize_train.corpus.judged_answers import LABEL_KEYS, is_pair, read_label
 from baize_train.corpus.reading import NO_MAP
 from baize_train.corpus.record_formats import FieldMap, parse_record
 from baize_train.corpus.unreadable import UnreadableRecord
@@ -31,7 +31,8 @@ class MarkedAnswer(Struct, frozen=True):
 
 
 def has_marks(file: Path) -> bool:
-    """Whether the first record of ``file`` is an answer with a ``label``.
+    """Whether the first record of ``file`` is an answer with a ``label``. A pair is not, whatever
+    label it has: its keys say which answer is good.
 
     Raises:
         TrainError: see ``read_records``.
@@ -39,7 +40,9 @@ def has_marks(file: Path) -> bool:
     if is_pickle(file):
         return False
     first = next((record.value for record in read_records(file) if not record.problem), None)
-    return isinstance(first, dict) and any(key in first for key in LABEL_KEYS)
+    if not isinstance(first, dict) or is_pair(first):
+        return False
+    return any(key in first for key in LABEL_KEYS)
 
 
 def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedAnswer]:
@@ -63,6 +66,8 @@ def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedA
 
 
 def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
+    if is_pair(record):
+        raise UnreadableRecord("it is a pair of answers: give pairs in a file of their own")
     label = read_label(record)
     if label is None:
         raise UnreadableRecord("its label is neither true nor false")
