@@ -37,6 +37,7 @@ def test_marks_are_read_with_their_questions(tmp_path: Path) -> None:
         {"prompt": "Two?", "completion": "Three.", "label": "True"},
         {"prompt": "Two?", "completion": "Three.", "label": 1},
         {"instruction": "Two?", "output": "Three.", "kto_tag": True},
+        {"prompt": "Two?", "completion": "Three.", "label": "desirable"},
         {"messages": [*GOOD["prompt"], {"role": "assistant", "content": "Three."}], "label": True},  # type: ignore[misc]
     ],
 )
@@ -46,7 +47,7 @@ def test_marks_of_other_programs_are_read(record: dict[str, Any], tmp_path: Path
     assert read_marks([file]) == [MarkedAnswer([Turn("user", "Two?")], "Three.", good=True)]
 
 
-@pytest.mark.parametrize("label", [False, 0, 0.0, "False", "0", " false "])
+@pytest.mark.parametrize("label", [False, 0, 0.0, "False", "0", " false ", "undesirable", "Bad"])
 def test_an_answer_marked_as_bad_is_never_trained(label: object, tmp_path: Path) -> None:
     for key in ("label", "kto_tag"):
         for marked in ({"question": "One?", "answer": "No."}, BAD):

@@ -15,7 +15,10 @@ PAIR_KEYS = (("chosen", "rejected"), ("preferred_output", "non_preferred_output"
 """The better and the worse answer: TRL's and LLaMA-Factory's names, and OpenAI's."""
 LABEL_KEYS = ("label", "kto_tag")
 """TRL's and LLaMA-Factory's names for whether an answer is good."""
-_LABELS = {"true": True, "1": True, "1.0": True, "false": False, "0": False, "0.0": False}
+_LABELS = {
+    **dict.fromkeys(("true", "1", "1.0", "good", "desirable", "chosen"), True),
+    **dict.fromkeys(("false", "0", "0.0", "bad", "undesirable", "rejected"), False),
+}
 """Tables write them as numbers or as texts."""
 _CONVERSATION_KEYS = ("messages", "conversations", "conversation")
 
