@@ -85,6 +85,14 @@ def _stripped(dialogue: Dialogue) -> Dialogue:
     return Dialogue(turns, "", dialogue.source, dialogue.topic, dialogue.meta)
 
 
+def test_an_empty_system_turn_is_not_written_as_none(tmp_path: Path) -> None:
+    """Without one, training takes the system prompt of the chat."""
+    dialogue = Dialogue([Turn("system", ""), Turn("user", "Why?"), Turn("assistant", "So.")])
+    refused: list[Unwritable] = []
+    assert not write_corpus([dialogue], tmp_path / "x.jsonl", "alpaca", refused.append)
+    assert "an empty system turn can be written as messages" in str(refused[0])
+
+
 @pytest.mark.parametrize("format", ["messages", "sharegpt"])
 def test_names_weights_and_thoughts_come_back(format: CorpusFormat, tmp_path: Path) -> None:
     turns = [Turn("user", "Why?", name="Ann"), Turn("assistant", "So.", "", 0, "Hm.")]

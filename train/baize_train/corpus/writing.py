@@ -141,6 +141,9 @@ def _split_system(dialogue: Dialogue) -> tuple[str, list[Turn]]:
     """The first system turn, and the others."""
     turns = dialogue.messages
     system = turns[0].content if turns and turns[0].role == "system" else ""
+    if turns and turns[0] == Turn("system", ""):
+        # Not the same as none, for which training takes the prompt of the chat.
+        raise Unwritable("an empty system turn can be written as messages or sharegpt only")
     rest = turns[1:] if system else turns
     if any(turn.role == "system" for turn in rest):
         raise Unwritable("a system turn in the middle can be written as messages or sharegpt only")
