@@ -136,6 +136,10 @@ FORMS: tuple[Form, ...] = (
         refused="it has tools",
     ),
     Form(
+        "columns of other rows for tools",
+        {"messages": messages(*ONE), "tools": "null", "functions": "[ ]"},
+    ),
+    Form(
         "an `image`, as in LLaVA",
         {"image": "cat.jpg", "conversations": sharegpt(*ONE)},
         refused="it has images (image)",

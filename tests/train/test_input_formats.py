@@ -93,6 +93,17 @@ def test_an_empty_system_turn_is_not_written_as_none(tmp_path: Path) -> None:
     assert "an empty system turn can be written as messages" in str(refused[0])
 
 
+@pytest.mark.parametrize("fields", [{}, {"topic": "number"}])
+def test_a_number_may_say_where_a_dialogue_comes_from(
+    fields: dict[str, str], tmp_path: Path
+) -> None:
+    record = {"question": "Why?", "answer": "So.", "source": 7, fields.get("topic", "topic"): 5}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record))
+    (dialogue,) = read_corpus(tmp_path / "a.jsonl", fields)
+    assert isinstance(dialogue, Dialogue)
+    assert (dialogue.source, dialogue.topic) == ("7", "5")
+
+
 @pytest.mark.parametrize("format", ["messages", "sharegpt"])
 def test_names_weights_and_thoughts_come_back(format: CorpusFormat, tmp_path: Path) -> None:
     turns = [Turn("user", "Why?", name="Ann"), Turn("assistant", "So.", "", 0, "Hm.")]

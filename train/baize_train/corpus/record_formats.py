@@ -32,6 +32,8 @@ _NOT_TEXT = {
     **dict.fromkeys(("audios", "audio"), "sound"),
 }
 """What there is in a record under these keys of LLaMA-Factory, ms-swift, LLaVA and TRL."""
+_EMPTY_CELLS = ("", "[]", "{}", "null", "None")
+"""What columns of other rows have as text, such as the ``tools`` of a Hugging Face dataset."""
 _SYSTEM_KEYS = ("system", "system_prompt")
 
 
@@ -60,7 +62,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     _refuse_what_is_not_text(read)
     turns = _with_system(turns, _field(read, fields, "system", *_SYSTEM_KEYS))
     meta = dict(read.take("meta")) if isinstance(record.get("meta"), dict) else {}
-    if teacher := _field(read, fields, "teacher", "teacher"):
+    if teacher := _label(read, fields, "teacher"):
         meta.setdefault("teacher", teacher)
     if read.rejected is not None:
         meta["rejected_answer"] = read.rejected
@@ -68,8 +70,8 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     dialogue = Dialogue(
         messages=turns,
         id=dialogue_id(turns) if given_id in (None, "") else str(given_id),
-        source=_field(read, fields, "source", "source") or clean_line(source),
-        topic=_field(read, fields, "topic", "topic"),
+        source=_label(read, fields, "source") or clean_line(source),
+        topic=_label(read, fields, "topic"),
         meta=meta,
     )
     count_unread(record, read.read, unread)
@@ -105,6 +107,16 @@ def _field(record: Record, fields: FieldMap, role: str, *keys: str) -> str:
     return record.take_optional(*keys)
 
 
+def _label(record: Record, fields: FieldMap, role: str) -> str:
+    """Where a dialogue comes from: a text, or a number of something."""
+    key = fields.get(role, role)
+    value = record.values.get(key)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        record.read.add(key)
+        return str(value)
+    return _field(record, fields, role, role)
+
+
 def _mapped_turns(record: Record, fields: FieldMap) -> list[Turn]:
     if "messages" in fields:
         if fields["messages"] not in record:
@@ -121,7 +133,7 @@ def _with_system(turns: list[Turn], system: str) -> list[Turn]:
     if not system:
         return turns
     if turns and turns[0].role == "system":
-        if turns[0].content != system:
+        if turns[0].content.strip() != system.strip():
             raise UnreadableRecord("it has two different system texts")
         return turns
     return [Turn("system", system), *turns]
@@ -132,7 +144,9 @@ def _refuse_what_is_not_text(record: Record) -> None:
         value = record.values.get(key)
         if isinstance(value, dict):  # a file of a Hugging Face dataset
             value = any(part is not None for part in value.values())
-        if value and value != "[]":
+        if isinstance(value, str):
+            value = "".join(value.split()) not in _EMPTY_CELLS
+        if value:
             raise UnreadableRecord(f"it has {what} ({key}), which cannot be trained")
 
 
