@@ -42,6 +42,42 @@ def test_a_folder_without_a_dataset_is_one_line(tmp_path: Path) -> None:
     assert str(tmp_path) in str(raised.value)
 
 
+LINE = '{"question": "Why?", "answer": "So."}\n'
+
+
+@pytest.mark.parametrize(
+    ("files", "problem"),
+    [
+        ({"a.jsonl": LINE, "b.jsonl": '{"text": "x"}\n'}, "its files have different columns"),
+        (
+            {
+                "a.jsonl": '{"question": "?", "meta": null}\n',
+                "b.jsonl": '{"question": "?", "meta": {"n": "x"}}\n',
+            },
+            "its files have different columns or types",
+        ),
+        ({"{}.py": "x = 1\n"}, "Dataset scripts are no longer supported"),
+    ],
+)
+def test_a_folder_that_cannot_be_read_is_one_line(
+    files: dict[str, str], problem: str, tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name.format(tmp_path.name)).write_text(content)
+    with pytest.raises(TrainError, match=problem):
+        list(read_seeds(str(tmp_path), "question"))
+
+
+def test_files_of_a_folder_that_are_not_read_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("train.jsonl", "test.jsonl"):
+        (tmp_path / name).write_text(LINE)
+    (tmp_path / "train.csv").write_text("question,answer\nEh?,So.\n")
+    assert list(read_seeds(str(tmp_path))) == ["Why?"]
+    assert "not read: test.jsonl, train.csv; give each by its own name" in capsys.readouterr().err
+
+
 CONFIGS = """---
 configs:
 - config_name: main

@@ -11,9 +11,13 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.regular_files import open_regular
 from baize_shared.sanitizer import clean_line
-from baize_train.errors import TrainError
+from baize_train.errors import TrainError, warn
 
 _ROWS_AT_ONCE = 1000
+_DATA_FILES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
+_LIBRARY_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
+_SHOWN = 5
+"""Files that are named in a warning."""
 
 
 def is_dataset(name: str) -> bool:
@@ -52,9 +56,31 @@ def open_dataset(name: str) -> Iterator[Any]:
         options["name"], options["split"] = repository.subfolder or None, split or "train"
     try:
         rows: Iterable[Any] = datasets.load_dataset(path, **options)
+        if Path(path).is_dir():
+            _report_other_files(Path(path))
         yield from rows
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    # The library has no error of its own: a script is a RuntimeError, a type a TypeError.
+    except (OSError, ValueError, TypeError, RuntimeError, HfHubHTTPError) as error:
         raise TrainError(f"{name}: {_reason(name, error)}") from error
+
+
+def _report_other_files(folder: Path) -> None:
+    """The library reads the files of one format, and of one split; the others are named."""
+    import datasets
+
+    files = datasets.load_dataset_builder(str(folder)).config.data_files or {}
+    read = {Path(file).resolve() for file in files.get("train", ())}
+    others = sorted(
+        str(file.relative_to(folder))
+        for file in folder.rglob("*")
+        if file.suffix.lower() in _DATA_FILES
+        and file.name not in _LIBRARY_FILES
+        and file.resolve() not in read
+    )
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        shown = clean_line(", ".join(others[:_SHOWN]), 400)
+        warn(f"{folder}: not read: {shown}{more}; give each by its own name")
 
 
 def _reason(name: str, error: Exception) -> str:
@@ -63,6 +89,8 @@ def _reason(name: str, error: Exception) -> str:
     listed = more.partition("\n")[0]
     if "available" in listed:  # which configurations there are
         reason = f"{reason} {listed}"
+    if re.match(r"couldn't cast", reason, re.IGNORECASE):
+        return "its files have different columns or types: give each by its own name"
     if name.startswith(HUB_PREFIX) and re.search(r"\b(config|split)", reason, re.I):
         reason += f": write {HUB_PREFIX}owner/name/CONFIG#SPLIT"
     return clean_line(reason, 400) or type(error).__name__
