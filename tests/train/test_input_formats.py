@@ -258,6 +258,30 @@ def test_lines_are_those_of_the_file(
     assert [place for place, _ in read_placed(file)] == [f"x.json:{line}" for line in lines]
 
 
+GOOD_LINE = '{"question": "Why?", "answer": "So."}'
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (
+            f'{GOOD_LINE}\n{{"question": "W\n',
+            "a.json:2: not JSON: Unterminated string in column 14",
+        ),
+        (f"{GOOD_LINE},\n{GOOD_LINE},\n", "more after the record in column 38: one record to a"),
+        (f'[{GOOD_LINE},\n{{\n"a": 1 2}}]', "a.json:3: not a JSON list: Expecting ',' delimiter"),
+        ('{\n"a":\n1 2}', "a.json:3: not JSON: Expecting ',' delimiter in column 3"),
+    ],
+)
+def test_broken_json_has_its_line_and_column(
+    text: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.json").write_text(text)
+    run(["data", "validate", str(tmp_path / "a.json")])
+    printed = capsys.readouterr()
+    assert problem in printed.out + printed.err
+
+
 # --- nothing unusual is dropped -------------------------------------------------------------------
 
 UNUSUAL = (

@@ -115,7 +115,10 @@ def _has_a_list_on_each_line(raw: bytes) -> bool:
 
 
 def _spans_lines(raw: bytes, first: bytes) -> bool:
-    """Whether a JSON value begins in the ``first`` line and ends in another one."""
+    """Whether a JSON value begins in the ``first`` line and ends in another one; a brace alone
+    does, also of a broken value."""
+    if first.strip() == b"{":
+        return True
     try:
         text = raw.decode("utf-8").lstrip()
         _, end = json.JSONDecoder().raw_decode(text)
@@ -130,7 +133,18 @@ def _parse(line: bytes) -> FileRecord:
     except UnicodeDecodeError as error:
         return FileRecord(0, None, f"not UTF-8 (byte 0x{line[error.start]:02x})")
     except JSON_ERRORS as error:
-        return FileRecord(0, None, f"not JSON: {error}")
+        return FileRecord(0, None, f"not JSON: {_describe(error)}")
+
+
+def _describe(error: Exception) -> str:
+    """What is wrong, with the column: the line is that of the file, which JSON does not know."""
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    if not isinstance(error, json.JSONDecodeError):
+        return str(error)
+    if error.msg == "Extra data":
+        return f"there is more after the record in column {error.colno}: one record to a line"
+    return f"{error.msg.removesuffix(' starting at')} in column {error.colno}"
 
 
 def _values(text: str, file: Path) -> Iterator[FileRecord]:
@@ -141,7 +155,8 @@ def _values(text: str, file: Path) -> Iterator[FileRecord]:
         try:
             value, end = decoder.raw_decode(text, at)
         except JSON_ERRORS as error:
-            raise TrainError(f"{file}:{line}: not JSON: {error}") from error
+            line = getattr(error, "lineno", line)
+            raise TrainError(f"{file}:{line}: not JSON: {_describe(error)}") from error
         yield FileRecord(line, _clean(value))
         following = _skip(text, end)
         line += text.count("\n", at, following)
@@ -163,7 +178,8 @@ def _list_items(text: str, file: Path) -> Iterator[FileRecord]:
         try:
             value, end = decoder.raw_decode(text, at)
         except JSON_ERRORS as error:
-            raise TrainError(f"{file}:{line}: not a JSON list: {error}") from error
+            line = getattr(error, "lineno", line)
+            raise TrainError(f"{file}:{line}: not a JSON list: {_describe(error)}") from error
         yield FileRecord(line, _clean(value))
         at, line = _advance(text, at, end, line)
         if text[at : at + 1] == ",":
