@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -380,6 +381,28 @@ def test_corpora_of_the_same_name_are_measured_apart(
     counts = json.loads(capsys.readouterr().out)["corpora"]
     dialogues = {name: corpus["dialogues"] for name, corpus in counts.items()}
     assert dialogues == {"mine/train.jsonl": 1, "yours/train.jsonl": 2}
+
+
+def test_a_corpus_that_adds_nothing_to_a_mix_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    some, bad, mixed = (tmp_path / f"{name}.jsonl" for name in ("some", "bad", "mixed"))
+    write_lines(some, *[FORMATS["messages"]] * 2)
+    write_lines(bad, {"text": "?"})
+    assert run(["data", "mix", f"{some}=1", f"{bad}=1", "-o", str(mixed)]) == 1
+    assert "bad.jsonl: there is no dialogue in it" in capsys.readouterr().err
+    assert not mixed.exists()
+    shutil.copy(some, bad)
+    assert run(["data", "mix", f"{some}=1", f"{bad}=100", "-o", str(mixed)]) == 0
+    assert "some.jsonl: its ratio is so small" in capsys.readouterr().err
+
+
+def test_a_preview_of_no_dialogue_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_lines(tmp_path / "a.jsonl", FORMATS["messages"])
+    assert run(["data", "preview", str(file), "--first", "2"]) == 1
+    assert "a.jsonl has fewer than 2 dialogues" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

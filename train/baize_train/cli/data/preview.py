@@ -14,6 +14,7 @@ from baize_train.cli.output.preview import PreviewPrinter
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_placed
+from baize_train.errors import TrainError
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
@@ -41,7 +42,9 @@ def run_preview(options: PreviewOptions) -> None:
     max_length = options.max_length or preset.max_length
     first = options.first - 1
     placed = read_placed(options.file, options.fields)
-    records = islice(placed, first, first + options.count)
+    records = list(islice(placed, first, first + options.count))
+    if not records:
+        raise TrainError(f"{options.file} has fewer than {options.first} dialogues")
     with open_vocabulary(find_base(options.base, "tokenize")) as model:
         chat_format = choose_chat_format(model, options.format, options.system)
         tokenizer = DialogueTokenizer(model.vocabulary, chat_format, preset.loss)
