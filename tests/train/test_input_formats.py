@@ -131,6 +131,15 @@ def test_keys_with_text_that_are_not_read_are_reported(
     assert json.loads(capsys.readouterr().out)["unread"] == {"explanation": 3}
 
 
+def test_a_preview_reports_them_too(
+    smollm2: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"question": "Why?", "answer": "So.", "explanation": "Long."}))
+    assert run(["data", "preview", str(file), "--base", str(smollm2)]) == 0
+    assert "a.jsonl: keys with text that are not read: explanation (1)" in capsys.readouterr().err
+
+
 def test_no_part_of_a_record_is_lost_for_its_type(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

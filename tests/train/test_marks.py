@@ -66,6 +66,13 @@ def test_a_label_of_something_else_is_no_mark(tmp_path: Path) -> None:
     assert isinstance(next(read_corpus(file, {"user": "question", "assistant": "label"})), Dialogue)
 
 
+def test_keys_of_marks_that_are_not_read_are_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read_marks([write(tmp_path / "m.jsonl", {**GOOD, "comment": "Too long."})])
+    assert "m.jsonl: keys with text that are not read: comment (1)" in capsys.readouterr().err
+
+
 def test_pairs_are_not_marks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pair = {"prompt": "?", "chosen": "a", "rejected": "b", "label": 0}
     assert not has_marks(write(tmp_path / "p.jsonl", pair))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from baize_train.corpus.dialogues import Turn
 from baize_train.corpus.file_records import is_pickle, read_records
 from baize_train.corpus.judged_answers import LABEL_KEYS, is_pair, read_label
-from baize_train.corpus.reading import NO_MAP
+from baize_train.corpus.reading import NO_MAP, describe_unread
 from baize_train.corpus.record_formats import FieldMap, parse_record
 from baize_train.corpus.unreadable import UnreadableRecord
 from baize_train.errors import warn
@@ -54,18 +54,21 @@ def read_marks(files: Iterable[Path], fields: FieldMap = NO_MAP) -> list[MarkedA
     marks: list[MarkedAnswer] = []
     problems: list[str] = []
     for file in files:
+        unread: Counter[str] = Counter()
         for record in read_records(file):
             try:
                 if record.problem:
                     raise UnreadableRecord(record.problem)
-                marks.append(_parse_mark(record.value, file.name, fields))
+                marks.append(_parse_mark(record.value, file.name, fields, unread))
             except UnreadableRecord as error:
                 problems.append(f"{file.name}:{record.line}: {error}; skipped")
+        if unread:
+            warn(f"{file.name}: {describe_unread(unread)}")
     _report(problems)
     return marks
 
 
-def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
+def _parse_mark(record: Any, source: str, fields: FieldMap, unread: Counter[str]) -> MarkedAnswer:
     if is_pair(record):
         raise UnreadableRecord("it is a pair of answers: give pairs in a file of their own")
     label = read_label(record)
@@ -73,7 +76,7 @@ def _parse_mark(record: Any, source: str, fields: FieldMap) -> MarkedAnswer:
         raise UnreadableRecord("its label is neither true nor false")
     unlabelled = {name: value for name, value in record.items() if name not in LABEL_KEYS}
     # Other records have no reader for a bad answer: nobody may train on it by mistake.
-    turns = parse_record(unlabelled, source, fields, Counter()).messages
+    turns = parse_record(unlabelled, source, fields, unread).messages
     if not turns:
         raise UnreadableRecord("it has no turns")
     *question, answer = turns

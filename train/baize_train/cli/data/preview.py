@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import Annotated
@@ -13,8 +14,8 @@ from baize_train.cli.bases import find_base
 from baize_train.cli.output.preview import PreviewPrinter
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.reading import read_placed
-from baize_train.errors import TrainError
+from baize_train.corpus.reading import describe_unread, read_placed
+from baize_train.errors import TrainError, warn
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.skip_reasons import UntrainableDialogue
@@ -41,7 +42,8 @@ def run_preview(options: PreviewOptions) -> None:
     preset = PRESETS[options.preset]
     max_length = options.max_length or preset.max_length
     first = options.first - 1
-    placed = read_placed(options.file, options.fields)
+    unread: Counter[str] = Counter()
+    placed = read_placed(options.file, options.fields, unread)
     records = list(islice(placed, first, first + options.count))
     if not records:
         raise TrainError(f"{options.file} has fewer than {options.first} dialogues")
@@ -59,3 +61,5 @@ def run_preview(options: PreviewOptions) -> None:
                 printer.print_skipped(place, str(error))
                 continue
             printer.print_dialogue(place, tokens)
+    if unread:
+        warn(f"{options.file.name}: {describe_unread(unread)}")
