@@ -262,6 +262,7 @@ FORMS: tuple[Form, ...] = (
         },
         more={"meta": {"rejected_answer": "No."}},
     ),
+    Form("distilabel", {"instruction": Q, "generation": A, "model_name": "m"}, unread="model_name"),
     Form("question, answer", {"question": Q, "answer": A}),
     Form("question, answer, `history`", {"query": Q2, "response": A2, "history": [[Q, A]]}, TWO),
     Form("OpenOrca", {"system_prompt": SYSTEM, "question": Q, "response": A}, WITH_SYSTEM),

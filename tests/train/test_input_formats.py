@@ -433,6 +433,10 @@ def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> 
         ({"data": [{"question": "Why?", "answer": "So."}] * 2}, "data is a list of 2 records"),
         ({"train": [{"question": "Why?"}]}, "train is a list of 1 records: save that list"),
         ({"chat": [ASK, YES]}, "chat is a list of turns: name it with --map messages=chat"),
+        (
+            {"prompt": "Why?", "answers": ["So."]},
+            "but prompt, answers: name its answer with --map user=prompt --map assistant=FIELD",
+        ),
         (ASK, "a single turn: put the turns of each dialogue into one list"),
         ({"title": "x", "mapping": {}}, "baize-tui sessions import"),
         ({"messages": "[{'role': 'user'} {'role': 'assistant'}]"}, "not JSON"),

@@ -24,7 +24,8 @@ MAP_ROLES = (
 """What ``--map ROLE=FIELD`` can name."""
 FieldMap = Mapping[str, str]
 """Fields of a record by their roles."""
-_ANSWER_KEYS = ("output", "response", "answer", "completion")
+_ANSWER_KEYS = ("output", "response", "answer", "completion", "generation")
+"""The last one is distilabel's."""
 _NOT_TEXT = {
     **dict.fromkeys(("tools", "functions"), "tools"),
     **dict.fromkeys(("images", "image"), "images"),
@@ -178,6 +179,12 @@ def _from_question(key: str, *answers: str) -> Callable[[Record], list[Turn]]:
         answer = next((answer for answer in answers if answer in record), answers[0])
         if _is_list_of_records(record.values.get(answer)):
             return [*question, *record.messages(answer)]
+        if not any(answer in record.values for answer in answers):
+            present = ", ".join(clean_line(str(key), 40) for key in list(record.values)[:12])
+            raise UnreadableRecord(
+                f"it has no {' or '.join(dict.fromkeys(answers))}, but {present}: name its answer "
+                f"with --map user={key} --map assistant=FIELD"
+            )
         return [*question, Turn("assistant", record.take_text(*answers))]
 
     return read
