@@ -324,6 +324,26 @@ def test_convert_keeps_what_is_merely_unusual(
     assert report["written"] + sum(report["filters"].values()) == len(pairs)
 
 
+NOT_REPEATS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "another rejected answer": ({"rejected": "No."}, {"rejected": "Why not?"}),
+    "another system prompt": ({"system": "Be brief."}, {"system": "Be a pirate."}),
+    "code with other blanks": ({"chosen": "if x:\n  a()\nb()"}, {"chosen": "if x:\n  a()\n  b()"}),
+}
+
+
+@pytest.mark.parametrize("name", NOT_REPEATS)
+def test_convert_drops_exact_repeats_alone(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pair = {"prompt": "Why?", "chosen": "So.", "rejected": "No."}
+    records = [{**pair, **changes} for changes in NOT_REPEATS[name]]
+    source, output = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    source.write_text("".join(json.dumps(record) + "\n" for record in [*records, *records]))
+    assert run(["data", "convert", str(source), "-o", str(output), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["filters"] == {"repeats": 2}
+    assert len(_read(output)) == 2
+
+
 def _read(file: Path) -> list[Dialogue]:
     records = list(read_corpus(file))
     assert not any(isinstance(record, InvalidRecord) for record in records)

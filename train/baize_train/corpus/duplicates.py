@@ -6,6 +6,8 @@ import hashlib
 import re
 import unicodedata
 
+import msgspec
+
 from baize_train.corpus.dialogues import Dialogue
 
 REPEATED = "repeats an earlier dialogue"
@@ -46,6 +48,32 @@ class SeenTexts:
             return False
         self._exact.add(digest)
         return self._near is None or self._near.add(normalize(text))
+
+
+class SeenDialogues:
+    """The dialogues added so far. An exact repeat is one in every turn, the system's too, and in
+    the rejected answer of a pair; blanks inside a text, such as those of code, count. A near one is
+    like another by ``threshold``, as in ``SeenTexts``.
+    """
+
+    def __init__(self, threshold: float) -> None:
+        self._exact: set[bytes] = set()
+        self._near = SeenTexts(threshold) if threshold < 1 else None
+
+    def add(self, dialogue: Dialogue) -> bool:
+        """Add ``dialogue`` and return whether it was new."""
+        rejected = str(dialogue.meta.get("rejected_answer", ""))
+        turns = [
+            msgspec.structs.replace(
+                turn, content=unicodedata.normalize("NFC", turn.content.strip())
+            )
+            for turn in dialogue.messages
+        ]
+        digest = hashlib.sha256(msgspec.json.encode([turns, rejected])).digest()
+        if digest in self._exact:
+            return False
+        self._exact.add(digest)
+        return self._near is None or self._near.add(f"{dialogue_text(dialogue)}\n{rejected}")
 
 
 class _NearTexts:

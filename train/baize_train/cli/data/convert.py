@@ -17,7 +17,7 @@ from baize_train.cli.progress import CountProgress
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.cli.speaker_options import ServerFlags, server_access
 from baize_train.corpus.dialogues import Dialogue
-from baize_train.corpus.duplicates import REPEATED, SeenTexts, dialogue_text
+from baize_train.corpus.duplicates import REPEATED, SeenDialogues
 from baize_train.corpus.personal_data import mask_dialogue
 from baize_train.corpus.quality import FOR_CONVERSION, find_problems
 from baize_train.corpus.writing import CorpusFormat, Unwritable, check_outputs, write_corpus
@@ -65,12 +65,12 @@ def run_convert(options: ConvertOptions) -> None:
 def _clean(options: ConvertOptions, result: Conversion) -> Iterator[Dialogue]:
     """The dialogues to keep; what is dropped and masked is counted in ``result``."""
     filters, limits = choose_filters(options, FOR_CONVERSION), filter_limits(options)
-    seen = SeenTexts(options.dedupe)
+    seen = SeenDialogues(options.dedupe)
     for dialogue in options.read(options.files, result.dropped):
         if problems := find_problems(dialogue, limits, filters):
             result.drop(problems[0].kind, problems[0].description)
             continue
-        if "repeats" in filters and not seen.add(dialogue_text(dialogue)):
+        if "repeats" in filters and not seen.add(dialogue):
             result.drop("repeats", REPEATED)
             continue
         if not options.keep_personal:
