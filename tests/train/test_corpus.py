@@ -260,8 +260,13 @@ def test_a_good_dialogue_has_no_problems() -> None:
         ("Call +49 30 1234567 or (555) 010-1234.", "Call [PHONE] or [PHONE]."),
         ("Card 4111 1111 1111 1111, please", "Card [CARD], please"),
         ("IBAN DE89 3704 0044 0532 0130 00", "IBAN [ACCOUNT]"),
+        ("BE68 5390 0754 7034 IS MINE", "[ACCOUNT] IS MINE"),
         ("from 203.0.113.7", "from [IP]"),
         ("key sk-abcdefghijklmnop1234", "key [KEY]"),
+        ("hf_ABCDEFGHIJKLMNOPqrstuvwx", "[KEY]"),
+        ("AKIAIOSFODNN7EXAMPLE and github_pat_11ABCDEFG0abcdefghijkl", "[KEY] and [KEY]"),
+        ("ssh root@192.168.0.1", "ssh [EMAIL]"),
+        ("Call +677 12345 or mail me@xn--80ak6aa92e.xn--p1ai", "Call [PHONE] or mail [EMAIL]"),
     ],
 )
 def test_personal_data_is_masked(text: str, expected: str) -> None:
@@ -276,6 +281,11 @@ def test_personal_data_is_masked(text: str, expected: str) -> None:
         "127.0.0.1 is this machine; 300.1.1.1 is none.",
         "The number 4111 1111 1111 1112 is no card.",
         "for i in range(1000000): x[i] = 10000000",
+        "npm install react@18.2.0 and rails@7.0.4.3",
+        "git clone git@github.com:someone/thing.git",
+        "5 +20000 = 20005, and +1 000 000 copies",
+        "The checksum AB12CDEF0123456789AB",
+        "import sk-learn-is-a-library, hf_transfer_is_enabled_by_default",
     ],
 )
 def test_other_numbers_are_not_masked(text: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 from baize_train.corpus.dialogues import Dialogue, dialogue_id
 
 PersonalData = Literal["KEY", "EMAIL", "ACCOUNT", "CARD", "ID", "IP", "PHONE"]
-_EMAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_EMAIL = re.compile(r"([\w.+-]+)@([\w-]+(?:\.[\w-]+)+)")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}(?: ?[A-Z0-9]{1,3})?\b")
 _CARD = re.compile(r"(?<![\d.])\d(?:[ -]?\d){12,18}(?!\d|\.\d)")
 _SSN = re.compile(r"\b\d{3}-\d{2}-\d{4}\b")
@@ -36,9 +36,15 @@ _PHONE = re.compile(
     r"(?<![\w.])(?:\+\d{1,3}[ .-]?(?:\(?\d{1,4}\)?[ .-]?){2,5}\d{2,4}|"
     r"\(\d{3}\) ?\d{3}-\d{4}|\d{3}[.-]\d{3}[.-]\d{4})(?!\w|\.\d)"
 )
+_FEWEST_DIGITS = 8
+"""Of a telephone number with its country's; ``+20000`` is a sum."""
 _OURS = ("key", "settings")
 """Parts of ``meta`` that are written here: a collection finds its dialogues by the key."""
-_KEY = re.compile(r"\b(?:sk|hf|ghp|gho|xox[abp])[-_][A-Za-z0-9_-]{16,}\b")
+_KEY = re.compile(
+    # Not in small letters alone, as ``hf_transfer_is_enabled`` is.
+    r"\b(?:(?:sk|hf|ghp|gho|xox[abp])[-_](?=[a-z_-]*[A-Z0-9])[A-Za-z0-9_-]{16,}"
+    r"|(?:github_pat_|glpat-)[A-Za-z0-9_-]{16,}|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{35})\b"
+)
 
 
 def _is_card_number(text: str) -> bool:
@@ -46,6 +52,31 @@ def _is_card_number(text: str) -> bool:
     digits = [int(char) for char in text if char.isdigit()]
     doubled = [sum(divmod(2 * digit, 10)) for digit in digits[-2::-2]]
     return (sum(digits[-1::-2]) + sum(doubled)) % 10 == 0
+
+
+def _account_length(text: str) -> int:
+    """The length of the IBAN at the beginning of ``text``, words in capitals may follow; 0 if its
+    check digits are wrong (ISO 13616: 1 modulo 97)."""
+    for end in (len(text), *(at for at in range(len(text) - 1, 14, -1) if text[at] == " ")):
+        plain = text[:end].replace(" ", "")
+        if int("".join(str(int(char, 36)) for char in plain[4:] + plain[:4])) % 97 == 1:
+            return end
+    return 0
+
+
+def _is_mail_address(match: re.Match[str]) -> bool:
+    """Whether ``match`` is an address of a person: not ``react@18.2.0``, and not ``git@host``,
+    which everybody clones from."""
+    user, host = match.groups()
+    parts = host.split(".")
+    if not parts[-1].isdecimal():
+        return bool(user != "git")
+    numbers = [int(part) for part in parts if part.isdecimal()]
+    return len(numbers) == len(parts) == 4 and _LARGEST_OF_A_VERSION < max(numbers) <= 255
+
+
+def _is_phone(text: str) -> bool:
+    return not text.startswith("+") or sum(map(str.isdecimal, text)) >= _FEWEST_DIGITS
 
 
 def _is_host_address(match: re.Match[str]) -> bool:
@@ -71,13 +102,17 @@ def mask_text(text: str) -> tuple[str, Counter[PersonalData]]:
         counts[kind] += 1
         return f"[{kind}]"
 
+    def mask_account(match: re.Match[str]) -> str:
+        length = _account_length(match[0])
+        return mask("ACCOUNT") + match[0][length:] if length else match[0]
+
     text = _KEY.sub(lambda match: mask("KEY"), text)
-    text = _EMAIL.sub(lambda match: mask("EMAIL"), text)
-    text = _IBAN.sub(lambda match: mask("ACCOUNT"), text)
+    text = _EMAIL.sub(lambda match: mask("EMAIL") if _is_mail_address(match) else match[0], text)
+    text = _IBAN.sub(mask_account, text)
     text = _CARD.sub(lambda match: mask("CARD") if _is_card_number(match[0]) else match[0], text)
     text = _SSN.sub(lambda match: mask("ID"), text)
     text = _IP.sub(lambda match: mask("IP") if _is_host_address(match) else match[0], text)
-    text = _PHONE.sub(lambda match: mask("PHONE"), text)
+    text = _PHONE.sub(lambda match: mask("PHONE") if _is_phone(match[0]) else match[0], text)
     return text, counts
 
 
