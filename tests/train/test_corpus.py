@@ -329,6 +329,23 @@ def test_a_mix_keeps_its_ratios_and_takes_nothing_twice() -> None:
     assert len(mix([(a, 1.0), (b, 1.0)], total=50)) == 50
 
 
+@given(
+    sizes=st.lists(st.tuples(st.integers(1, 30), st.floats(0.1, 10)), min_size=1, max_size=4),
+    total=st.integers(1, 60) | st.none(),
+)
+def test_a_mix_is_never_larger_than_its_total(
+    sizes: list[tuple[int, float]], total: int | None
+) -> None:
+    parts = [(corpus(f"c{n}", size), ratio) for n, (size, ratio) in enumerate(sizes)]
+    mixed = mix(parts, total=total)
+    largest = min(size * sum(r for _, r in sizes) / ratio for size, ratio in sizes)
+    expected = largest if total is None else min(total, largest)
+    assert expected - 1 < len(mixed) <= expected + 1e-6
+    for part, ratio in parts:
+        taken = sum(dialogue.source == part[0].source for dialogue in mixed)
+        assert abs(taken - expected * ratio / sum(r for _, r in sizes)) < 1.001
+
+
 def test_the_side_of_a_dialogue_does_not_depend_on_the_others() -> None:
     all_of_them = corpus("a", 1000)
     kept, held_out = split(all_of_them, 0.1)

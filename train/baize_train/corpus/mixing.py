@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Sequence
 
 from baize_train.corpus.dialogues import Dialogue
+
+_ROUNDING = 1e-6
+"""Larger than what floats lose in a sum of shares."""
 
 
 def mix(
@@ -23,9 +27,12 @@ def mix(
     size = largest if total is None else min(total, largest)
     chosen: list[Dialogue] = []
     generator = random.Random(seed)
+    share = 0.0
     for dialogues, ratio in corpora:
-        count = round(size * ratio / ratios) if ratios else 0
-        chosen += generator.sample(list(dialogues), count)
+        share += size * ratio / ratios if ratios else 0
+        # The rest of a rounded share is the next one's, so that there are never more than size.
+        count = math.floor(share + _ROUNDING) - len(chosen)
+        chosen += generator.sample(list(dialogues), min(count, len(dialogues)))
     generator.shuffle(chosen)
     return chosen
 
