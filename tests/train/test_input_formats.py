@@ -523,12 +523,24 @@ def test_a_first_line_may_name_the_delimiter_and_columns_may_have_no_name(tmp_pa
     assert short.place == "a.csv:4"
 
 
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 9\n"
+
+
+@pytest.mark.skipif(WITHOUT_PARQUET, reason="needs pyarrow")
+def test_a_parquet_file_may_be_a_pointer_too(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(LFS_POINTER)
+    with pytest.raises(TrainError, match="run 'git lfs pull'"):
+        list(read_corpus(tmp_path / "a.parquet"))
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "compressed (gzip): unpack it first"),
         ("a.jsonl.zst", b"\x28\xb5\x2f\xfd12", "compressed (Zstandard)"),
         ("a.csv", b"PK\x03\x0412", "an Excel workbook"),
+        ("a.jsonl", LFS_POINTER, "a pointer of Git LFS, not the data: run 'git lfs pull'"),
+        ("a.json", b"<!doctype html>\n<html>", "a web page: download the file itself"),
         ("shard-0", b"PAR1\x15\x04", "a Parquet file: give it a name that ends with .parquet"),
         ("data.arrow", b"\xff\xff\xff\xff\x10", "an Arrow file: save the dataset as Parquet"),
         ("a.jsonl", b"\xff\xfe{", "not UTF-16"),

@@ -11,9 +11,11 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.regular_files import open_regular
 from baize_shared.sanitizer import clean_line
+from baize_train.corpus.text_tables import check_kind
 from baize_train.errors import TrainError, warn
 
 _ROWS_AT_ONCE = 1000
+_MAGIC_BYTES = 64
 _DATA_FILES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 _LIBRARY_FILES = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 _SHOWN = 5
@@ -100,7 +102,11 @@ def _parquet_rows(file: Path) -> Iterator[Any]:
     from pyarrow import lib, parquet
 
     try:
-        with open_regular(file) as stream, parquet.ParquetFile(stream) as table:
+        with open_regular(file) as stream:
+            if not (start := stream.read(_MAGIC_BYTES)).startswith(b"PAR1"):
+                check_kind(start, file)
+            stream.seek(0)
+            table = parquet.ParquetFile(stream)
             for batch in table.iter_batches(_ROWS_AT_ONCE):
                 yield from batch.to_pylist()
     except OSError as error:

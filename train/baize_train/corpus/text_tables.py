@@ -21,6 +21,10 @@ _PACKED = {
     b"\x28\xb5\x2f\xfd": "compressed (Zstandard): unpack it first",
     b"BZh": "compressed (bzip2): unpack it first",
     b"\xfd7zXZ\x00": "compressed (xz): unpack it first",
+    b"version https://git-lfs": "a pointer of Git LFS, not the data: run 'git lfs pull'",
+    **dict.fromkeys(
+        (b"<!doctype", b"<!DOCTYPE", b"<html"), "a web page: download the file itself, not its page"
+    ),
     b"PAR1": "a Parquet file: give it a name that ends with .parquet",
     b"ARROW1": "an Arrow file: save it as Parquet, with to_parquet()",
     b"\xff\xff\xff\xff": "an Arrow file: save the dataset as Parquet, with to_parquet()",
@@ -35,9 +39,7 @@ def without_bom(raw: bytes, file: Path) -> bytes:
     Raises:
         TrainError: it is compressed, or not the UTF-16 that its mark says.
     """
-    for start, what in _PACKED.items():
-        if raw.startswith(start):
-            raise TrainError(f"{file} is {what}")
+    check_kind(raw, file)
     if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             return raw.decode("utf-16").encode()
@@ -46,6 +48,15 @@ def without_bom(raw: bytes, file: Path) -> bytes:
                 f"{file}: not UTF-16, as its first bytes say: {error.reason}"
             ) from error
     return raw.removeprefix(codecs.BOM_UTF8)
+
+
+def check_kind(raw: bytes, file: Path) -> None:
+    """Raises:
+    TrainError: the first bytes, ``raw``, say that ``file`` is something else.
+    """
+    for start, what in _PACKED.items():
+        if raw.startswith(start):
+            raise TrainError(f"{file} is {what}")
 
 
 def decode(raw: bytes, file: Path) -> str:
