@@ -127,6 +127,16 @@ HUGE = "Because " + "it is, " * 40_000 + "so."
 FORMS: tuple[Form, ...] = (
     Form("TRL messages", {"messages": messages(*TWO)}, TWO),
     Form("messages with content parts", {"messages": PARTS}),
+    Form(
+        "messages with `system` in parts, as Anthropic has them",
+        {"system": [{"type": "text", "text": SYSTEM}], "messages": messages(*ONE)},
+        WITH_SYSTEM,
+    ),
+    Form(
+        "messages of a request, and its response",
+        {"messages": messages(*WITH_SYSTEM[:2]), "response": A},
+        WITH_SYSTEM,
+    ),
     Form("messages with a picture", {"messages": PICTURE}, refused="image_url"),
     Form("messages with a `tool` turn", {"messages": TOOL}, refused="turn 2 is a tool's"),
     Form("messages with `tool_calls`", {"messages": CALL}, refused="turn 2 calls a tool"),
@@ -212,6 +222,10 @@ FORMS: tuple[Form, ...] = (
         unread="category",
     ),
     Form("prompt, completion", {"prompt": Q, "completion": A}),
+    Form(
+        "prompt, completion as one message each",
+        {"prompt": messages(ONE[0])[0], "completion": messages(ONE[1])[0]},
+    ),
     Form(
         "prompt, completion as messages",
         {"prompt": messages(ONE[0]), "completion": messages(ONE[1])},

@@ -458,6 +458,7 @@ def test_pairs_have_their_question_wherever_it_is(name: str, tmp_path: Path) -> 
             "but prompt, answers: name its answer with --map user=prompt --map assistant=FIELD",
         ),
         (ASK, "a single turn: put the turns of each dialogue into one list"),
+        ({"messages": [ASK, YES], "system": [{"type": "image"}]}, "its system has a part that"),
         ({"title": "x", "mapping": {}}, "baize-tui sessions import"),
         ({"messages": "[{'role': 'user'} {'role': 'assistant'}]"}, "not JSON"),
         ({"messages": [ASK, {**YES, "train_detail": [{"train": False}]}]}, "trained in part"),

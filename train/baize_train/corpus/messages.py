@@ -21,6 +21,7 @@ ROLES: dict[str, Role] = {
     "assistant": "assistant",
     "gpt": "assistant",
     "chatgpt": "assistant",
+    "chatbot": "assistant",
     "bing": "assistant",
     "bard": "assistant",
     "model": "assistant",
@@ -65,6 +66,8 @@ def _list_messages(messages: Any) -> list[Any]:
         messages = unpack(messages)
         if messages is None:
             raise UnreadableRecord("its turns are a text that is not JSON")
+    if is_turn(messages) and not isinstance(messages[_first_key(messages, ROLE_KEYS)], list):
+        return [messages]
     if isinstance(messages, dict) and messages:
         columns = list(messages.values())
         if all(isinstance(column, list) and len(column) == len(columns[0]) for column in columns):
@@ -95,7 +98,7 @@ def _parse_message(
     name, thoughts = message.get("name"), message.get(reasoning_key)
     return Turn(
         role,
-        _parse_content(message[content_key], number),
+        parse_content(message[content_key], f"turn {number}"),
         name if isinstance(name, str) else "",
         _parse_weight(message, number),
         thoughts if isinstance(thoughts, str) else "",
@@ -118,16 +121,20 @@ def _parse_role(value: Any, number: int) -> Role:
     return role
 
 
-def _parse_content(content: Any, number: int) -> str:
-    """The text of a message, or of the parts of one."""
+def parse_content(content: Any, where: str) -> str:
+    """The text of a message, or of the parts of one; ``where`` it is, for the user.
+
+    Raises:
+        UnreadableRecord: it is not text.
+    """
     if isinstance(content, str):
         return content
     if content is None:
-        raise UnreadableRecord(f"turn {number} has no text")
+        raise UnreadableRecord(f"{where} has no text")
     if isinstance(content, dict):
         content = [content]
     if not isinstance(content, list):
-        raise UnreadableRecord(f"turn {number} is not text")
+        raise UnreadableRecord(f"{where} is not text")
     texts = []
     for part in content:
         text = part if isinstance(part, str) else None
@@ -135,9 +142,9 @@ def _parse_content(content: Any, number: int) -> str:
             text = part.get("text") if (part.get("type") or "text") in _TEXT_PARTS else None
             if text is None:
                 kind = clean_line(str(part.get("type")), 40)
-                raise UnreadableRecord(f"turn {number} has a part that is not text ({kind})")
+                raise UnreadableRecord(f"{where} has a part that is not text ({kind})")
         if not isinstance(text, str):
-            raise UnreadableRecord(f"turn {number} has a part that is not text")
+            raise UnreadableRecord(f"{where} has a part that is not text")
         texts.append(text)
     return "".join(texts)
 

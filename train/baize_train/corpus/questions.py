@@ -65,7 +65,7 @@ def _instruction(record: Record, key: str) -> list[Turn]:
 
 
 def _prompt(record: Record, key: str) -> list[Turn]:
-    if isinstance(record.values.get(key), list):
+    if isinstance(record.values.get(key), list | dict):
         return record.messages(key)
     text = record.take_text(key)
     turns = read_transcript(text)

@@ -10,7 +10,7 @@ from baize_shared.sanitizer import clean_line
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.corpus.judged_answers import LABEL_KEYS, PAIR_KEYS, read_pair, refuse_bad_answer
-from baize_train.corpus.messages import count_unread, parse_messages
+from baize_train.corpus.messages import count_unread, parse_content, parse_messages
 from baize_train.corpus.packed_turns import is_turn, unpack_turns
 from baize_train.corpus.questions import take_question
 from baize_train.corpus.record import Record
@@ -61,7 +61,7 @@ def parse_record(record: Any, source: str, fields: FieldMap, unread: Counter[str
     if turns is None:
         turns = _find_format(read)(read)
     _refuse_what_is_not_text(read)
-    turns = _with_system(turns, _field(read, fields, "system", *_SYSTEM_KEYS))
+    turns = _with_system(turns, _system_text(read, fields))
     meta = dict(read.take("meta")) if isinstance(record.get("meta"), dict) else {}
     if teacher := _label(read, fields, "teacher"):
         meta.setdefault("teacher", teacher)
@@ -106,6 +106,14 @@ def _field(record: Record, fields: FieldMap, role: str, *keys: str) -> str:
         is_null = field in record.values and field not in record
         return "" if is_null else record.take_text(field)
     return record.take_optional(*keys)
+
+
+def _system_text(record: Record, fields: FieldMap) -> str:
+    """The system prompt, which Anthropic and Bedrock have in parts."""
+    for key in [fields["system"]] if "system" in fields else _SYSTEM_KEYS:
+        if isinstance(record.values.get(key), list | dict) and record.has_value(key):
+            return parse_content(record.take(key), f"its {key}")
+    return _field(record, fields, "system", *_SYSTEM_KEYS)
 
 
 def _label(record: Record, fields: FieldMap, role: str) -> str:
@@ -159,12 +167,20 @@ def _from_messages(record: Record) -> list[Turn]:
     prompt = record.values.get("prompt")
     if any(turn.content == prompt for turn in turns):  # UltraChat repeats the first question
         record.read.add("prompt")
-    return turns
+    return _with_answer(record, turns)
 
 
 def _from_conversations(record: Record) -> list[Turn]:
     key = "conversations" if "conversations" in record else "conversation"
-    return record.messages(key)
+    return _with_answer(record, record.messages(key))
+
+
+def _with_answer(record: Record, turns: list[Turn]) -> list[Turn]:
+    """``turns`` with the answer that a log has under a key of its own, as a request has none."""
+    if not turns or turns[-1].role != "user":
+        return turns
+    answer = record.take_optional(*_ANSWER_KEYS)
+    return [*turns, Turn("assistant", answer)] if answer else turns
 
 
 def _from_pair(keys: tuple[str, str]) -> Callable[[Record], list[Turn]]:
@@ -177,7 +193,8 @@ def _from_question(key: str, *answers: str) -> Callable[[Record], list[Turn]]:
     def read(record: Record) -> list[Turn]:
         question = take_question(record, key)
         answer = next((answer for answer in answers if answer in record), answers[0])
-        if _is_list_of_records(record.values.get(answer)):
+        value = record.values.get(answer)
+        if _is_list_of_records(value) or is_turn(value):
             return [*question, *record.messages(answer)]
         if not any(answer in record.values for answer in answers):
             present = ", ".join(clean_line(str(key), 40) for key in list(record.values)[:12])
