@@ -424,6 +424,14 @@ def test_a_corpus_that_adds_nothing_to_a_mix_is_named(
     assert "some.jsonl: its ratio is so small" in capsys.readouterr().err
 
 
+def test_a_source_stays_in_its_row_of_a_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = {**FORMATS["messages"], "source": "forum | 2\nmore"}
+    assert run(["data", "card", str(write_lines(tmp_path / "a.jsonl", record))]) == 0
+    assert "\n| forum \\| 2 more | 1 |\n" in capsys.readouterr().out
+
+
 def test_a_preview_of_no_dialogue_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

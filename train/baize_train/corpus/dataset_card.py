@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from msgspec import Struct
 
+from baize_shared.sanitizer import clean_line
 from baize_train.corpus.statistics import CorpusStatistics
 
 
@@ -30,6 +31,11 @@ def _size_category(count: int) -> str:
     return next((category for limit, category in limits if count < limit), "10M<n<100M")
 
 
+def _cell(source: str) -> str:
+    """A source in one cell of a table, whatever characters the data has in it."""
+    return clean_line(source).replace("|", "\\|") or "unknown"
+
+
 def dataset_card(
     name: str, statistics: CorpusStatistics, terms: Terms, skipped: Mapping[str, int]
 ) -> str:
@@ -38,7 +44,7 @@ def dataset_card(
     ``skipped`` counts invalid records by their problems.
     """
     teachers = [f"- {teacher}" for teacher in terms.teachers] or ["- not known"]
-    sources = [f"| {source or 'unknown'} | {n} |" for source, n in statistics.sources.items()]
+    sources = [f"| {_cell(source)} | {n} |" for source, n in statistics.sources.items()]
     problems = [f"- {n} x {problem}" for problem, n in skipped.items()] or ["- nothing"]
     lengths = f"{statistics.average_turns} | {statistics.average_length}"
     return "\n".join(
