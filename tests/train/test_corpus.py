@@ -498,6 +498,26 @@ def test_a_command_loses_no_dialogue_of_another_file(
     assert {file.name for file in tmp_path.iterdir()} == {"a.jsonl", "link.jsonl"}
 
 
+@pytest.mark.parametrize("content", [b"My notes.\n", b"[1, 2]\n", b"\x89PNG\r\n", b'{"cut'])
+def test_what_is_no_corpus_is_not_replaced(
+    content: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus, notes = tmp_path / "a.jsonl", tmp_path / "notes.txt"
+    write_lines(corpus, FORMATS["messages"])
+    notes.write_bytes(content)
+    for command in (
+        ("convert", corpus, "-o", notes),
+        ("mix", f"{corpus}=1", "-o", notes),
+        ("split", corpus, "--train", notes, "--eval", tmp_path / "b.jsonl"),
+    ):
+        assert run(["data", *map(str, command)]) == 1
+        assert f"{notes} exists, and is no corpus: name another" in capsys.readouterr().err
+    assert notes.read_bytes() == content
+    for earlier in (b"", b"\n", corpus.read_bytes()):
+        notes.write_bytes(earlier)
+        assert run(["data", "convert", str(corpus), "-o", str(notes)]) == 0
+
+
 def test_halves_of_surrogate_pairs_are_replaced_and_can_be_written(tmp_path: Path) -> None:
     record = {
         "messages": [{"role": "user", "content": HALF}, {"role": "assistant", "content": HALF}],

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from baize_shared.atomic_files import replace_when_complete
+from baize_shared.json_errors import JSON_ERRORS
 from baize_train.corpus.baize_transcripts import parse_transcript
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.corpus.text_tables import TABLES
@@ -23,7 +24,7 @@ class Unwritable(Exception):
 
 
 def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
-    """Check that no corpus is written over another file of the same command.
+    """Check that no corpus is written over another file of the same command, or over what is none.
 
     Raises:
         TrainError: one would be, or has the name of another kind of file.
@@ -39,6 +40,25 @@ def check_outputs(outputs: Sequence[Path], inputs: Iterable[Path]) -> None:
         if output.resolve() in written:
             raise TrainError(f"{output} would be written twice: name two files")
         written.add(output.resolve())
+        if output.exists() and not _begins_as_corpus(output):
+            raise TrainError(f"{output} exists, and is no corpus: name another file, or remove it")
+
+
+def _begins_as_corpus(file: Path) -> bool:
+    """Whether the first line is a record, as a corpus of an earlier run has it, or there is none.
+
+    Raises:
+        TrainError: it cannot be read.
+    """
+    try:
+        with file.open("rb") as lines:
+            first = next((line for line in lines if line.strip()), b"{}")
+    except OSError as error:
+        raise TrainError(f"{file}: {error.strerror}") from error
+    try:
+        return isinstance(msgspec.json.decode(first), dict)
+    except JSON_ERRORS:
+        return False
 
 
 def check_not_read(output: Path, inputs: Iterable[Path]) -> None:
