@@ -164,6 +164,34 @@ def test_tokens_of_tokenizer_json_alone_are_written_beside_a_tokenizer_model(
     assert keys["ggml.token_type"][3] == 4
 
 
+@pytest.mark.parametrize(
+    "extra", [["<|tool|>"], {"tool_token": "<|tool|>"}], ids=["list", "by name"]
+)
+def test_extra_special_tokens_of_transformers_5_are_written(extra: object, tmp_path: Path) -> None:
+    """They were left out, so that llama.cpp spelled them."""
+    keys = merged_keys(byte_level_folder(tmp_path / "m", extra_special_tokens=extra), tmp_path)
+    at = keys["ggml.tokens"].index("<|tool|>")
+    assert keys["ggml.token_type"][at] == 3
+
+
+def test_a_token_of_the_vocabulary_is_special_if_it_has_a_name(
+    sentencepiece: Path, tmp_path: Path
+) -> None:
+    """llama.cpp would not look for the end of an answer, and would spell it."""
+
+    def change(tokenizer: Json) -> None:
+        tokenizer["model"]["vocab"]["<|im_end|>"] = 260
+
+    folder = byte_level_folder(tmp_path / "m", change, eos_token="<|im_end|>")
+    (warning,) = plan_conversion(folder, [], parse_outtype("F32")).warnings
+    assert "the ordinary token '<|im_end|>' is named as a special one" in warning
+    assert merged_keys(folder, tmp_path)["ggml.token_type"][260] == 3
+
+    alone = sentencepiece_folder(tmp_path / "n", sentencepiece, None, pad_token="e")
+    keys = merged_keys(alone, tmp_path)
+    assert keys["ggml.token_type"][keys["ggml.tokens"].index("e")] == 3
+
+
 @pytest.mark.parametrize("with_json", [False, True])
 def test_user_defined_pieces_keep_their_type(
     with_json: bool, sentencepiece: Path, tmp_path: Path

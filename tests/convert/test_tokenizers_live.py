@@ -13,6 +13,7 @@ from tests.convert.tokenizer_families import added_token, template_processing
 
 pytestmark = pytest.mark.training
 SEQUENCE = {"type": "Sequence", "processors": [BYTES, template_processing(("<s>", 1))]}
+FURTHER = {"additional_special_tokens": ["[PAD]"]}
 
 
 @pytest.mark.parametrize(
@@ -26,6 +27,11 @@ SEQUENCE = {"type": "Sequence", "processors": [BYTES, template_processing(("<s>"
         (None, {"add_bos_token": True}),
         (None, {"add_bos_token": True, "bos_token": None}),
         (None, {"pad_token": "[PAD]"}),
+        (None, {"pad_token": "b"}),
+        (None, {"extra_special_tokens": ["[PAD]"]}),
+        (None, {"extra_special_tokens": {"image_token": "[IMAGE]"}, **FURTHER}),
+        (None, {"extra_special_tokens": ["[IMAGE]"], **FURTHER}),
+        (None, {"extra_special_tokens": [], **FURTHER}),
     ],
 )
 def test_llama_cpp_reads_texts_as_transformers_does(
@@ -43,6 +49,6 @@ def test_llama_cpp_reads_texts_as_transformers_does(
     merged_keys(folder, tmp_path)
     theirs = AutoTokenizer.from_pretrained(folder)
     with Model(str(tmp_path / "out.gguf"), vocabulary_only=True) as model:
-        for text in ("", "Hello", "a<new>b <s>", "[PAD]x"):
+        for text in ("", "Hello", "a<new>b <s>", "[PAD]x[IMAGE]"):
             ours = model.vocabulary.tokenize(text, parse_special=True, add_special=True)
             assert ours == theirs(text).input_ids, text

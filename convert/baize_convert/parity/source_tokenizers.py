@@ -113,8 +113,8 @@ class _LibraryTokenizer:
         """``tokenizer`` with what transformers takes from ``tokenizer_config.json``."""
         from tokenizers import AddedToken
 
-        named = [*self._source.names.named().values(), *self._source.names.further()]
-        missing = [text for text in named if tokenizer.token_to_id(text) is None]
+        added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+        missing = [text for text in self._source.special_texts() if text not in added]
         tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in missing])
         return tokenizer
 
@@ -202,6 +202,8 @@ def _special_ids(source: TokenizerSource, model: SentencePieceModel) -> dict[str
         for id, piece in enumerate(model.pieces)
         if piece.type in (TokenType.CONTROL, TokenType.UNKNOWN)
     }
+    named = set(source.special_texts())
+    ids |= {piece.text: id for id, piece in enumerate(model.pieces) if piece.text in named}
     ids |= source.added
     for id, token in source.settings.added_tokens_decoder.items():
         ids[token.content if token.is_special else token.content.replace(SPACE, " ")] = id

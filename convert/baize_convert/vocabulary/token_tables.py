@@ -46,6 +46,10 @@ class TokenizerSource:
     added: dict[str, int]
     """``added_tokens.json``."""
 
+    def special_texts(self) -> list[str]:
+        """The texts of all tokens that a name makes special, in the order of transformers."""
+        return [*self.names.named().values(), *self.names.further()]
+
 
 def build_vocabulary(source: TokenizerSource, kind: TokenizerKind, size: int) -> Vocabulary:
     """The tokens of a model with ``size`` ids.
@@ -63,6 +67,7 @@ def build_vocabulary(source: TokenizerSource, kind: TokenizerKind, size: int) ->
         vocabulary.merges = _merge_lines(source.folder, source.tokenizer.model)
     _put_added_tokens(vocabulary, source)
     _append_named_tokens(vocabulary, source)
+    _mark_named_tokens(vocabulary, source)
     fill_gaps(vocabulary, source.folder)
     return vocabulary
 
@@ -235,7 +240,7 @@ def _additions(source: TokenizerSource) -> Iterator[_Addition]:
             yield _Addition.of("tokenizer.json", token.id, token)
     for id, token in source.settings.added_tokens_decoder.items():
         yield _Addition.of("tokenizer_config.json", id, token)
-    special = {*source.names.named().values(), *source.names.further()}
+    special = set(source.special_texts())
     for text, id in source.added.items():
         yield _Addition("added_tokens.json", id, text, text in special, is_literal=True)
 
@@ -255,7 +260,7 @@ def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> Non
     known = {*vocabulary.tokens, *(text.encode() for text in vocabulary.left_out)}
     used = [id for id in range(len(vocabulary.tokens)) if id not in vocabulary.filled]
     following = max(used, default=-1) + 1
-    for text in [*source.names.named().values(), *source.names.further()]:
+    for text in source.special_texts():
         if text.encode() in known or text.replace(SPACE, " ").encode() in known:
             continue
         known.add(text.encode())
@@ -264,3 +269,18 @@ def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> Non
             continue
         put_token(vocabulary, source.folder, following, text, TokenType.CONTROL)
         following += 1
+
+
+def _mark_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
+    """Make ordinary tokens that have a name special, as transformers does.
+
+    llama.cpp looks for special tokens only, and would spell them where a conversation has one.
+    """
+    named = {text.encode() for text in source.special_texts()}
+    for id, (token, type) in enumerate(zip(vocabulary.tokens, vocabulary.types, strict=True)):
+        if token in named and type == TokenType.NORMAL and id not in vocabulary.filled:
+            vocabulary.types[id] = TokenType.CONTROL
+            vocabulary.warnings.append(
+                f"{source.folder}: the ordinary token {token.decode()!r} is named as a special "
+                "one: as in transformers, answers do not show it"
+            )

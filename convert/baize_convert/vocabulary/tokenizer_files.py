@@ -83,6 +83,8 @@ class SpecialTokenNames(Struct, frozen=True):
     cls_token: TokenName = None
     mask_token: TokenName = None
     additional_special_tokens: list[str | AddedToken] | None = None
+    extra_special_tokens: list[str | AddedToken] | dict[str, str | AddedToken] | None = None
+    """The name of ``additional_special_tokens`` since transformers 5; a dict also names each."""
 
     def named(self) -> dict[str, str]:
         """Text by kind ("bos", "eos" …) of the tokens that are named; "" names none."""
@@ -95,11 +97,10 @@ class SpecialTokenNames(Struct, frozen=True):
         return texts
 
     def further(self) -> list[str]:
-        """The texts of further special tokens."""
-        return [
-            token.content if isinstance(token, AddedToken) else token
-            for token in self.additional_special_tokens or []
-        ]
+        """The texts of further special tokens, in the order in which transformers adds them."""
+        extra, older = self.extra_special_tokens or [], self.additional_special_tokens or []
+        tokens = [*extra.values(), *older] if isinstance(extra, dict) else extra or older
+        return [token.content if isinstance(token, AddedToken) else token for token in tokens]
 
 
 class TokenizerConfig(SpecialTokenNames, frozen=True):
