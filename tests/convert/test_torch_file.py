@@ -148,6 +148,19 @@ def test_a_bin_that_is_not_a_model_is_named(tmp_path: Path) -> None:
         open_base(tmp_path)
 
 
+def test_a_checkpoint_of_a_trainer_says_where_its_weights_are(tmp_path: Path) -> None:
+    """As Lightning and others save it; it was said to be empty, or that a tensor was missing."""
+    with zipfile.ZipFile(PLAIN / "adapter_model.bin") as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith("data.pkl"))
+        program = archive.read(name)
+    key = b"X\n\0\0\0state_dict"
+    nested = pickle.PROTO + b"\2" + pickle.EMPTY_DICT + key + program[2:-1] + pickle.SETITEM + b"."
+    shutil.copy(PLAIN / "adapter_config.json", tmp_path)
+    write_zip(tmp_path / "adapter_model.bin", nested)
+    with pytest.raises(ConvertError, match=r"inside 'state_dict', .* save torch.load\(file\)"):
+        open_adapter(tmp_path)
+
+
 def test_the_reader_stops_where_its_pickle_ends() -> None:
     """The legacy format is five pickles in a row, then the weights."""
     stream = io.BytesIO((PLAIN / "legacy.bin").read_bytes())

@@ -94,7 +94,13 @@ def _tensors(
     state: Any, file: ByteSource, locate: Callable[[Storage], tuple[int, int]]
 ) -> dict[str, StoredTensor]:
     tensors = {}
-    for name, view in tensor_views(state).items():
+    views = tensor_views(state)
+    if not views and (key := _nested_weights(state)) is not None:
+        raise ConvertError(
+            f"{file.path}: its weights are inside {key!r}, with the state of a training, where "
+            f"transformers and PEFT find none: save torch.load(file)[{key!r}] in its place"
+        )
+    for name, view in views.items():
         start, size = locate(view.storage)
         _check_range(file, start, size)
         dtype = view.storage.dtype
@@ -111,3 +117,11 @@ def _tensors(
         start += view.offset * item
         tensors[name] = StoredTensor(name, dtype, view.shape, file, start, strides)
     return tensors
+
+
+def _nested_weights(state: Any) -> str | None:
+    """The key under which a checkpoint of a trainer has the weights; None if there is none."""
+    for key, value in state.items():
+        if isinstance(value, dict) and tensor_views(value):
+            return str(key)
+    return None
