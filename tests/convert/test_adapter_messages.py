@@ -164,6 +164,17 @@ def test_a_folder_of_another_program_is_named(file: str, reason: str, tmp_path: 
     assert reason in refusal(lambda: open_adapter(tmp_path))
 
 
+@pytest.mark.parametrize("file", ["trainable_params.bin", "non_lora_trainables.bin"])
+def test_weights_that_were_trained_besides_the_lora_are_reported(file: str, adapter: Path) -> None:
+    """PEFT ignores them too, and the model then answers as if half of the training were lost."""
+    assert open_adapter(adapter).notes == ()
+    (adapter / file).touch()
+    (adapter / "training_args.bin").touch()
+    (note,) = open_adapter(adapter).notes
+    assert f"{file} has weights that " in note
+    assert "is not merged" in note
+
+
 def test_a_pointer_of_git_lfs(adapter: Path) -> None:
     file = adapter / "adapter_model.safetensors"
     file.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n")
@@ -367,3 +378,18 @@ def test_warnings_of_the_gguf_package_stay_off_stderr() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_an_embedding_that_deepspeed_saved_empty(adapter: Path) -> None:
+    """It was said to fit an embedding of one token."""
+    store(adapter, {"base_model.model.model.embed_tokens.weight": (0,)})
+    message = refusal(lambda: open_adapter(adapter))
+    assert "model.embed_tokens.weight is empty: DeepSpeed ZeRO-3 saved it" in message
+
+
+def test_an_alpha_of_0_is_no_merge_of_the_base_alone(adapter: Path) -> None:
+    """As verl saves it: the merge was the base, and nothing said so."""
+    configure(adapter, lora_alpha=0)
+    assert "lora_alpha is 0, so that no lora_A and lora_B" in refusal(lambda: open_adapter(adapter))
+    configure(adapter, alpha_pattern={"q_proj": 8})
+    assert open_adapter(adapter).scales[0] == 0

@@ -129,13 +129,19 @@ class Adapter:
 
 
 def refuse_untrained(path: Path, changes: Mapping[str, ModuleChange]) -> None:
-    """Refuse an adapter that changes nothing.
+    """Refuse an adapter whose low-rank changes have no effect.
 
     Raises:
-        ConvertError: every change is zero.
+        ConvertError: every change, or every scale, is zero.
     """
     if all(change.is_zero for change in changes.values()):
         raise ConvertError(f"{path}: every lora_A or lora_B is zero: the adapter was never trained")
+    low_rank = [change for change in changes.values() if change.rank]
+    if low_rank and not any(change.scale for change in low_rank):
+        raise ConvertError(
+            f"{path}: lora_alpha is 0, so that no lora_A and lora_B has an effect: some trainers, "
+            "such as verl, save 0; put the alpha of the training into adapter_config.json"
+        )
 
 
 def check_complete(module: str, change: ModuleChange, path: Path) -> None:
@@ -144,6 +150,13 @@ def check_complete(module: str, change: ModuleChange, path: Path) -> None:
     Raises:
         ConvertError: they are not complete or do not fit; the module is named.
     """
+    for name, tensor in (*change.replaced.items(), *change.base_copies.items()):
+        if 0 in tensor.shape:
+            raise ConvertError(
+                f"{path}: {module}.{name} is empty: DeepSpeed ZeRO-3 saved it without gathering "
+                "it; save the adapter again with the parameters gathered, or remove the tensor "
+                "from the file if it was not trained"
+            )
     if (change.a is None) != (change.b is None):
         missing = "lora_A" if change.a is None else "lora_B"
         raise ConvertError(f"{path}: {module} has no {missing}: save the adapter again")

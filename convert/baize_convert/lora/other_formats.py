@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 _PROMPT_TYPES = frozenset(
@@ -80,6 +80,24 @@ def describe_files(names: Iterable[str]) -> str | None:
             "with PEFT's save_pretrained()"
         )
     return None
+
+
+_TRAINED_BESIDE = {
+    "trainable_params.bin": "LongLoRA",
+    "non_lora_trainables.bin": "LLaVA's trainer",
+}
+"""Files with weights that a program trained besides the LoRA, and which PEFT does not load."""
+
+
+def describe_trained_beside(names: Collection[str]) -> Iterator[str]:
+    """Which of these files, beside an adapter of PEFT, have weights that PEFT does not load."""
+    for name, program in _TRAINED_BESIDE.items():
+        if name in names:
+            yield (
+                f"{name} has weights that {program} trained besides the LoRA, and is not merged, "
+                f"as PEFT does not load it: if they matter, give the model that {program} merges "
+                "as BASE"
+            )
 
 
 def describe_key(key: str) -> str | None:

@@ -16,7 +16,11 @@ from baize_convert.lora.adapter import (
     refuse_untrained,
 )
 from baize_convert.lora.block_diagonal import expand_blocks
-from baize_convert.lora.other_formats import describe_files, describe_key
+from baize_convert.lora.other_formats import (
+    describe_files,
+    describe_key,
+    describe_trained_beside,
+)
 from baize_convert.lora.peft_config import AdapterConfig, read_adapter_config
 from baize_convert.lora.peft_keys import PeftKey, parse_key
 from baize_convert.lora.scaling import has_several_alphas, module_scale
@@ -87,7 +91,11 @@ def open_peft_adapter(
         weight,
         sources,
         name_from_path(folder),
-        notes=(*_notes(folder, config, names.values()), *_notes_on_zeros(folder, changes)),
+        notes=(
+            *_notes(folder, config, names.values()),
+            *_notes_on_zeros(folder, changes),
+            *(f"{folder}: {note}" for note in describe_trained_beside(_list_files(folder, remote))),
+        ),
     )
 
 
@@ -120,6 +128,11 @@ def _other_format(folder: Path) -> str | None:
     if (folder / "config.json").is_file():
         return "a model, not an adapter: give it as BASE"
     return describe_files(file.name for file in folder.iterdir())
+
+
+def _list_files(folder: Path, remote: RemoteFiles | None) -> frozenset[str]:
+    local = frozenset(file.name for file in folder.iterdir())
+    return local if remote is None else local | remote.files
 
 
 def _find_weights(
