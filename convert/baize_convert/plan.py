@@ -12,6 +12,7 @@ from gguf import GGUFWriter
 
 from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter
+from baize_convert.lora.adapter_tokenizers import choose_tokenizer, describe_unused_tokenizers
 from baize_convert.lora.combination import vocabulary_size
 from baize_convert.lora.fitting import fit_adapter
 from baize_convert.opening import open_base
@@ -94,7 +95,7 @@ def plan_conversion(
     if imatrix is not None:
         imatrix.check_shapes(shapes)
     types = tensor_types(shapes, outtype, config.shape, has_imatrix=imatrix is not None)
-    tokenizer = _tokenizer_source(base, adapters)
+    tokenizer = choose_tokenizer(base.path, adapters)
     vocabulary = _read_vocabulary(base, adapters, tokenizer, config, options)
     description = ModelDescription(
         base=base,
@@ -121,6 +122,7 @@ def plan_conversion(
         hashed=hashed,
         warnings=(
             *(note for adapter in adapters for note in adapter.notes),
+            *describe_unused_tokenizers(adapters, tokenizer),
             *_warnings(base, shapes, imatrix, vocabulary),
         ),
     )
@@ -169,16 +171,6 @@ def _warnings(
         yield f"{imatrix.path} lacks {len(uncovered)} tensors, {uncovered[0]} among them"
     if vocabulary is not None:
         yield from vocabulary.warnings
-
-
-def _tokenizer_source(base: Checkpoint, adapters: Sequence[Adapter]) -> Path:
-    """The last adapter with a tokenizer, as training may have added tokens; else the base."""
-    for adapter in reversed(adapters):
-        for folder in filter(None, (adapter.path, adapter.parent)):
-            for name in ("tokenizer.json", "tokenizer.model"):
-                if (folder / name).is_file():
-                    return folder
-    return base.path
 
 
 def _read_vocabulary(

@@ -153,6 +153,27 @@ def test_new_tokens_of_an_adapter_are_in_the_vocabulary(tmp_path: Path) -> None:
     assert tokens[307] == "[PAD307]"
 
 
+def test_a_tokenizer_of_training_that_is_not_used_is_reported(tmp_path: Path) -> None:
+    """One without a tokenizer.json, and one of two: their tokens were lost without a word."""
+    first, second = (
+        Path(shutil.copytree(FOLDER / kind, tmp_path / kind)) for kind in ("plain", "rslora")
+    )
+    for name in ("vocab.json", "added_tokens.json", "chat_template.jinja"):
+        (first / name).write_text("{}")
+    adapters = [open_adapter(first), open_adapter(second)]
+    (warning,) = plan_conversion(BASE, adapters, parse_outtype("F32")).warnings
+    assert f"{first}: vocab.json and added_tokens.json and chat_template.jinja with" in warning
+    assert f"is not used, as {BASE} has the tokenizer that counts" in warning
+
+    content = (BASE / "tokenizer.json").read_text()
+    (first / "tokenizer.json").write_text(content.replace('"<s>"', '"<t>"'))
+    (second / "tokenizer.json").write_text(content)
+    (warning,) = plan_conversion(BASE, adapters, parse_outtype("F32")).warnings
+    assert f"{first / 'tokenizer.json'} is not used, as {second} has" in warning
+    (first / "tokenizer.json").write_text(content)
+    assert plan_conversion(BASE, adapters, parse_outtype("F32")).warnings == ()
+
+
 def test_fan_in_fan_out_is_ignored_as_in_peft(tmp_path: Path) -> None:
     """PEFT resets it for all layers but Conv1D, so the merge is the same."""
     shutil.copytree(FOLDER / "plain", tmp_path / "adapter")
