@@ -201,9 +201,26 @@ def test_fields_that_the_class_does_not_read_mean_nothing(
             "does not compute the model's dynamic RoPE",
         ),
         ("grouped", {"sliding_window": 100}, ""),
+        (
+            "phi3",
+            {"original_max_position_embeddings": 4096},
+            "with more than 4096 tokens in it, its answers to shorter texts differ",
+        ),
+        (
+            "phi3",
+            {
+                "original_max_position_embeddings": 4096,
+                "rope_scaling": {
+                    "type": "longrope",
+                    "short_factor": [2.0] * 24,
+                    "long_factor": [2.0] * 24,
+                },
+            },
+            "",
+        ),
     ],
 )
-def test_differences_in_long_texts_alone_are_warned_about(
+def test_differences_that_depend_on_the_length_are_warned_about(
     shape: str,
     fields: dict[str, Any],
     warning: str,

@@ -55,6 +55,13 @@ def config_warnings(config: ModelConfig) -> Iterator[str]:
             "llama.cpp does not compute the model's dynamic RoPE: its answers to texts of more "
             f"than {config.max_position_embeddings} tokens differ"
         )
+    if config.rope.rope_type == "longrope" and config.rope.short_factor != config.rope.long_factor:
+        length = config.rope.original_max_position_embeddings
+        yield (
+            f"the model rotates texts of up to {length} tokens by short_factor and longer ones by "
+            "long_factor (longrope), but llama.cpp decides by the size of the context: with more "
+            f"than {length} tokens in it, its answers to shorter texts differ"
+        )
 
 
 def _only(field: str, *values: object) -> Rule:
