@@ -117,6 +117,35 @@ def test_weights_with_nan_are_named(tmp_path: Path) -> None:
     assert (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.parametrize(
+    ("number", "outtype", "fits"),
+    [
+        (1e5, "F16", False),
+        (1e5, "BF16", True),
+        (1e5, "Q8_0", True),
+        (1e9, "Q8_0", False),
+        (1e9, "Q4_K_M", False),
+    ],
+)
+def test_a_number_that_overflows_the_outtype_is_named(
+    number: float, outtype: str, fits: bool, tmp_path: Path
+) -> None:
+    """As BF16 can have; it became infinite in silence, and every answer NaN."""
+    folder = random_folder(tmp_path / "model", "F32", **SHAPES["grouped"])
+    tensor = read_safetensors(folder / "model.safetensors")["model.layers.1.mlp.up_proj.weight"]
+    with (folder / "model.safetensors").open("r+b") as handle:
+        handle.seek(tensor.start + 4000)
+        handle.write(np.float32(number).tobytes())
+    output = tmp_path / "out.gguf"
+    plan = plan_conversion(folder, [], parse_outtype(outtype))
+    if fits:
+        merge(plan, output)
+        return
+    with pytest.raises(ConvertError, match=r"blk\.1\.ffn_up\.weight has numbers up to 1e\+0"):
+        merge(plan, output)
+    assert not output.exists()
+
+
 def test_the_base_is_never_overwritten(tmp_path: Path) -> None:
     folder = random_folder(tmp_path / "model", **SHAPES["grouped"])
     before = (folder / "model.safetensors").read_bytes()

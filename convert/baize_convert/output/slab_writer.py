@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from baize_convert.output.layout import TensorPlacement
 from baize_convert.quantization.ggml import Bytes, GgmlType, dequantize, quantize
 from baize_convert.quantization.imatrix import ImportanceMatrix
 from baize_convert.quantization.loss import QuantizationLoss
+
+_LARGEST_HALF = 65504.0
+"""The largest number of F16, which is also the type of the scales of quantized types."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class SlabWriter:
         """Read, merge, quantize and write the rows of ``slab``.
 
         Raises:
-            ConvertError: the rows cannot be read, or contain NaN or infinity.
+            ConvertError: the rows cannot be read, or contain NaN, infinity, or numbers that the
+                type of the output makes infinite.
             OSError: they cannot be written.
         """
         with np.errstate(all="ignore"):  # what overflows is reported as infinity, below
@@ -53,7 +58,8 @@ class SlabWriter:
             self._put(slab, copied)
             return WrittenRows(tensor.name, slab.first, slab.count)
         rows, delta = tensor.slab(slab.first, slab.count)
-        if not self.allow_nan and not np.isfinite(rows).all():
+        largest = float(max(rows.max(), -rows.min()))  # NaN if there is one
+        if not self.allow_nan and not math.isfinite(largest):
             raise ConvertError(
                 f"{tensor.name} contains NaN or infinity; --allow-nan writes it all the same"
             )
@@ -61,6 +67,11 @@ class SlabWriter:
         if self.imatrix is not None:
             importance = self.imatrix.weights_for(tensor.name, tensor.columns)
         packed = quantize(rows, type, importance)
+        if not self.allow_nan and largest > _LARGEST_HALF and _overflows(packed, slab):
+            raise ConvertError(
+                f"{tensor.name} has numbers up to {largest:.3g}, which are infinite in "
+                f"{type.name}: choose --outtype BF16 or F32"
+            )
         self._put(slab, packed)
         if delta is None:
             return WrittenRows(tensor.name, slab.first, slab.count)
@@ -78,3 +89,10 @@ class SlabWriter:
         while view:
             written = os.pwrite(self.descriptor, view, offset)
             view, offset = view[written:], offset + written
+
+
+def _overflows(packed: Bytes, slab: Slab) -> bool:
+    """Whether numbers became infinite or NaN when they got their type."""
+    placement = slab.placement
+    numbers = dequantize(packed, placement.choice.type, placement.tensor.columns)
+    return not np.isfinite(numbers).all()
