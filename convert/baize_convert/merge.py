@@ -118,6 +118,13 @@ def _check_vocabulary(
         raise
     for line in comparison.notices:
         notice(line)
+    behind = comparison.behind_answer
+    if behind is not None and not any(end in behind for end in plan.ends):
+        notice(
+            f"the chat template puts {behind!r} behind an answer, which has no token that ends one "
+            "for llama.cpp: if answers do not stop, name that token as eos_token in "
+            "tokenizer_config.json, or give a text by --stop"
+        )
 
 
 def _open_journal(plan: Plan, partial: Path, *, resume: bool) -> Journal:

@@ -30,6 +30,7 @@ from baize_convert.sources.config_rules import config_warnings
 from baize_convert.sources.gguf_checkpoint import quantized_types
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.vocabulary.reading import read_vocabulary
+from baize_convert.vocabulary.special_tokens import list_end_texts
 from baize_convert.vocabulary.vocabulary import Vocabulary
 
 
@@ -64,6 +65,8 @@ class Plan:
     """The template that replaces the model's."""
     left_out: tuple[str, ...] = ()
     """The tokens of the tokenizer for which the model has no embedding."""
+    ends: tuple[str, ...] = ()
+    """The texts that end an answer; empty if the keys of a GGUF say it."""
     hashed: tuple[HashedFile, ...] = ()
     """The files whose hashes are inserted into the head at the end."""
     warnings: tuple[str, ...] = ()
@@ -119,6 +122,7 @@ def plan_conversion(
         pre=options.pre,
         chat_template=options.prompt.template,
         left_out=tuple(vocabulary.left_out) if vocabulary is not None else (),
+        ends=(*options.prompt.stop, *list_end_texts(vocabulary)) if vocabulary is not None else (),
         hashed=hashed,
         warnings=(
             *(note for adapter in adapters for note in adapter.notes),

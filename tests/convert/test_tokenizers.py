@@ -543,6 +543,40 @@ def test_a_template_that_fails_is_reported(
     assert "a conversation cannot be compared: the chat template failed" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("end", "settings", "arguments", "is_reported"),
+    [
+        ("<turn|>", {}, [], True),
+        ("<turn|>", {"eos_token": "<turn|>"}, [], False),
+        ("<turn|>", {}, ["--stop", "<turn|>"], False),
+        ("</s>", {}, [], False),
+        ("", {}, [], True),
+    ],
+)
+def test_a_template_whose_answers_do_not_end_is_reported(
+    end: str,
+    settings: Json,
+    arguments: list[str],
+    is_reported: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As of trainers that put the base's EOS back: the model writes the whole conversation."""
+    template = "{% for m in messages %}{{ m.role }}: {{ m.content }}" + end + "\n{% endfor %}"
+    folder = byte_level_folder(
+        tmp_path / "m",
+        lambda tokenizer: tokenizer["added_tokens"].append(
+            added_token(260, "<turn|>", special=True)
+        ),
+        chat_template=template,
+        **settings,
+    )
+    output = ["--outtype", "F32", "-o", str(tmp_path / "out.gguf")]
+    assert run(["merge", str(folder), *output, *arguments]) == 0
+    printed = capsys.readouterr().err
+    assert (f"puts '{end}\\nuser: ' behind an answer, which" in printed) == is_reported
+
+
 # --- the check ----------------------------------------------------------------------------------
 
 

@@ -36,6 +36,17 @@ def source_template(source: TokenizerSource, replacement: str | None) -> SourceT
     return SourceTemplate(template, named)
 
 
+def find_text_behind_answer(conversation: str) -> str | None:
+    """What a template puts between an answer and the next question; None if one is missing.
+
+    ``conversation`` is what it makes of ``CONVERSATION``.
+    """
+    (_, answer), (_, question) = CONVERSATION[-2:]
+    _, has_answer, behind = conversation.rpartition(answer)
+    between, has_question, _ = behind.partition(question.strip())
+    return between if has_answer and has_question else None
+
+
 def write_conversations(source: SourceTemplate, vocabulary: LlamaVocabulary) -> tuple[str, str]:
     """The texts of a conversation by the source's template and by the file's own.
 

@@ -7,7 +7,11 @@ from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
 
-from baize_convert.parity.conversations import SourceTemplate, write_conversations
+from baize_convert.parity.conversations import (
+    SourceTemplate,
+    find_text_behind_answer,
+    write_conversations,
+)
 from baize_convert.parity.llama_model import LlamaVocabulary, TemplateFailure, open_vocabulary
 from baize_convert.parity.source_tokenizers import SourceTokenizer
 from baize_convert.parity.text import special_sample, special_samples, text_samples
@@ -37,6 +41,8 @@ class TokenizerComparison:
     """The texts that differ as ``limits`` say."""
     template_failure: str | None = None
     """Why the source's chat template makes nothing of a conversation."""
+    behind_answer: str | None = None
+    """What the source's chat template puts behind an answer; None if that is not known."""
 
     @property
     def notices(self) -> list[str]:
@@ -86,6 +92,7 @@ class _Comparison:
     limits: list[Limit] = field(default_factory=list)
     differences: list[TokenizationDifference] = field(default_factory=list)
     template_failure: str | None = None
+    behind_answer: str | None = None
 
     def add(
         self, texts: list[str], theirs: list[str] | None = None, *, add_special: bool = False
@@ -120,6 +127,7 @@ class _Comparison:
             self.template_failure = str(failure)
         else:
             self.add([expected], [actual])
+            self.behind_answer = find_text_behind_answer(expected)
 
     def result(self) -> TokenizerComparison:
         return TokenizerComparison(
@@ -128,6 +136,7 @@ class _Comparison:
             tuple(self.limits),
             self.limited,
             self.template_failure,
+            self.behind_answer,
         )
 
     def _differing(

@@ -152,6 +152,16 @@ def add_end_tokens(vocabulary: Vocabulary, folder: Path, config: ModelConfig) ->
         )
 
 
+def list_end_texts(vocabulary: Vocabulary) -> list[str]:
+    """The texts of all tokens at which llama.cpp ends an answer."""
+    named = {vocabulary.special_ids.get(kind) for kind in ("eos", "eot", "eom")}
+    return [
+        token.decode("utf-8", "replace")
+        for id, token in enumerate(vocabulary.tokens)
+        if id in named or token in _RECOGNIZED_END_TOKENS
+    ]
+
+
 def _check_end(vocabulary: Vocabulary, folder: Path) -> None:
     """Without EOS, llama.cpp would end answers at the token with its default id."""
     default = _DEFAULT_END[vocabulary.model]
