@@ -22,7 +22,7 @@ from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.vocabulary.pre_tokenizers import detect_pre_tokenizer
 from baize_convert.vocabulary.sentencepiece_model import read_sentencepiece_model
 from tests.convert.make_goldens import BASE, FOLDER
-from tests.convert.model_folders import read_safetensors, write_safetensors
+from tests.convert.model_folders import read_safetensors, to_bytes, write_safetensors
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_a_shard_outside_the_folder(base: Path) -> None:
     [
         ({"hidden_size": 64}, r"is \[300, 32\], but the config says \[300, 64\]"),
         ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is missing"),
-        ({"num_hidden_layers": 1}, r"this architecture has no tensor"),
+        ({"num_hidden_layers": 1}, r"model\.layers\.1\..* says num_hidden_layers 1: correct it"),
         ({"num_key_value_heads": 3}, "4 heads cannot share 3"),
         ({"architectures": ["GPT2LMHeadModel"]}, "GPT2LMHeadModel cannot be converted"),
         ({"hidden_size": "wide"}, "hidden_size"),
@@ -169,6 +169,18 @@ def test_a_config_that_does_not_fit_is_named(
 ) -> None:
     change(base / "config.json", **fields)
     with pytest.raises(ConvertError, match=wrong):
+        open_base(base)
+
+
+def test_a_part_that_the_architecture_does_not_have_says_what_to_do(base: Path) -> None:
+    """As a module that predicts further tokens at once; transformers ignores it."""
+    file = base / "model.safetensors"
+    tensors = {
+        name: (tensor.dtype, tensor.shape, to_bytes(tensor.read_all(), tensor.dtype))
+        for name, tensor in read_safetensors(file).items()
+    }
+    write_safetensors(file, {**tensors, "model.mtp.fc.weight": ("F32", (1,), b"\0" * 4)})
+    with pytest.raises(ConvertError, match=r"no tensor model\.mtp\.fc\.weight: if .* remove it"):
         open_base(base)
 
 

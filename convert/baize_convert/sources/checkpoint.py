@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,8 @@ from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.model_config import ModelConfig
 from baize_convert.sources.tensor_names import module_names
 from baize_convert.sources.tensors import ITEM_BYTES, StoredTensor, Tensor
+
+_LAYER = re.compile(r"model\.layers\.(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ def check_tensors(
     expected = expected_shapes(config)
     for name, tensor in tensors.items():
         if name not in expected:
-            raise ConvertError(f"{path}: {_unknown_text(name, expected)}")
+            raise ConvertError(f"{path}: {_unknown_text(name, expected, config)}")
         if isinstance(tensor, StoredTensor) and tensor.dtype not in ITEM_BYTES:
             raise ConvertError(f"{path}: {name} has the type {tensor.dtype}, not one of weights")
         if 0 in tensor.shape:
@@ -89,14 +92,25 @@ def without_copied_head(config: ModelConfig, tensors: Mapping[str, Tensor]) -> d
     return {name: tensor for name, tensor in tensors.items() if name not in left_out}
 
 
-def _unknown_text(name: str, expected: Mapping[str, tuple[int, ...]]) -> str:
+def _unknown_text(name: str, expected: Mapping[str, tuple[int, ...]], config: ModelConfig) -> str:
+    """What a tensor is that the model does not have; transformers ignores each of them."""
     module, _, part = name.rpartition(".")
+    layer = _LAYER.match(name)
+    if layer is not None and int(layer[1]) >= config.num_hidden_layers:
+        return (
+            f"there is a tensor {name}, but the config says num_hidden_layers "
+            f"{config.num_hidden_layers}: correct it, or remove the tensors of further layers"
+        )
     if part == "bias" and f"{module}.weight" in expected:
         return (
             f"there is a tensor {name}, but the config gives this module no bias, and so "
             "transformers ignores it: set attention_bias or mlp_bias, or remove it"
         )
-    return f"this architecture has no tensor {name}"
+    return (
+        f"this architecture has no tensor {name}: if it only serves training, or predicts further "
+        "tokens at once, remove it, as transformers ignores it; if not, the config is of another "
+        "model"
+    )
 
 
 def _check_head(path: Path, config: ModelConfig, tensors: Mapping[str, Tensor]) -> None:
