@@ -89,6 +89,22 @@ def test_a_wrong_pre_tokenizer_is_detected(
     assert "  source [" in captured.out
 
 
+def test_a_replaced_template_is_that_of_the_source(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the option, the file that ``merge`` had proven right was said to be wrong."""
+    base = Path(shutil.copytree(BASE, tmp_path / "base"))
+    (base / "chat_template.jinja").write_text("{{ messages[-1].content }}")
+    (tmp_path / "mine.jinja").write_text("mine: {{ messages[-1].content }}")
+    result, template = tmp_path / "out.gguf", ["--chat-template", str(tmp_path / "mine.jinja")]
+    assert run(["merge", str(base), "--outtype", "F16", "-o", str(result), *template]) == 0
+    verify = ["verify", str(result), "--base", str(base), "--tokens", "16"]
+    assert run([*verify, *template]) == 0
+    capsys.readouterr()
+    assert run(verify) == 1
+    assert "1 of " in capsys.readouterr().err
+
+
 def test_a_gguf_is_its_own_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     convert_folder(BASE, "F32", tmp_path / "base.gguf")
     convert_folder(tmp_path / "base.gguf", "Q8_0", tmp_path / "small.gguf")

@@ -158,7 +158,7 @@ def _plan_verification(options: VerifyOptions, *, download_weights: bool) -> Pla
         options.base,
         open_adapters(options.adapters or (), download_weights=download_weights),
         parse_outtype("F32"),
-        ConversionOptions(pre=options.pre),
+        ConversionOptions(pre=options.pre, prompt=ChatPrompt(_read_template(options))),
     )
 
 
@@ -199,7 +199,6 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
 
     ``download_weights`` is for adapters on the hub: see ``open_adapter``.
     """
-    template = options.chat_template
     return plan_conversion(
         options.base,
         open_adapters(options.adapters or (), download_weights=download_weights),
@@ -208,13 +207,18 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
             imatrix=None if options.imatrix is None else read_imatrix(options.imatrix),
             pre=options.pre,
             prompt=ChatPrompt(
-                None if template is None else read_text_file(template),
+                _read_template(options),
                 tuple(options.stop or ()),
                 options.prompt_format,
             ),
             strict=options.strict,
         ),
     )
+
+
+def _read_template(options: PlanOptions | VerifyOptions) -> str | None:
+    """The template that replaces the model's; None if none does."""
+    return None if options.chat_template is None else read_text_file(options.chat_template)
 
 
 def _resumable(bar: tqdm) -> Callable[[int], object]:

@@ -119,6 +119,7 @@ class VerifyOptions:
     base: SourceBase
     adapters: Adapters = None
     pre: Pre = None
+    chat_template: TemplateFile = None
     tokens: Tokens = DEFAULT_TOKENS
     json: Json = False
 
