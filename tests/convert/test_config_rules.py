@@ -13,6 +13,8 @@ from gguf import GGUFReader
 from baize_convert.cli.program import run
 from baize_convert.failures import ConvertError
 from baize_convert.opening import open_base
+from baize_convert.plan import plan_conversion
+from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.architectures import MODEL_CLASSES
 from baize_convert.sources.config_rules import check_rules
 from baize_convert.sources.model_config import ModelConfig, read_config
@@ -232,6 +234,24 @@ def test_differences_that_depend_on_the_length_are_warned_about(
     printed = capsys.readouterr()
     assert warning in printed.err + printed.out
     assert bool(warning) == ("its answers to" in printed.err + printed.out)
+
+
+@pytest.mark.parametrize(
+    ("shape", "code", "is_reported"),
+    [
+        ("grouped", "modeling_llama_yarn.LlamaForCausalLM", True),
+        ("phi3_short", "microsoft/Phi-3-mini--modeling_phi3.Phi3ForCausalLM", False),
+    ],
+)
+def test_code_of_the_model_itself_is_reported(
+    shape: str, code: str, is_reported: bool, tmp_path: Path
+) -> None:
+    """It may rotate or attend in another way, and the output answered differently in silence."""
+    auto_map = {"AutoConfig": "configuration.Config", "AutoModelForCausalLM": code}
+    folder = random_folder(tmp_path / "model", **SHAPES[shape], auto_map=auto_map)
+    warnings = plan_conversion(folder, [], parse_outtype("F32")).warnings
+    named = [warning for warning in warnings if f"(auto_map: {code}), which is not read" in warning]
+    assert bool(named) == is_reported
 
 
 def test_biases_are_those_that_the_config_says(tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def config_warnings(config: ModelConfig) -> Iterator[str]:
     """What the output leaves out, or computes differently for long texts."""
     if config.is_multimodal:
         yield "the vision part of the model is left out: the output has its text part alone"
+    if (code := _own_code(config)) is not None:
+        yield (
+            f"config.json names code of its own for the model (auto_map: {code}), which is not "
+            f"read: it is converted as transformers' {config.model_class.names[0]}"
+        )
     window, name = config.sliding_window, config.architecture.name
     if (
         window is not None
@@ -62,6 +67,19 @@ def config_warnings(config: ModelConfig) -> Iterator[str]:
             "long_factor (longrope), but llama.cpp decides by the size of the context: with more "
             f"than {length} tokens in it, its answers to shorter texts differ"
         )
+
+
+_PART_OF_TRANSFORMERS = frozenset({"modeling_phi3.Phi3ForCausalLM"})
+"""Code of repositories that transformers took over as it is."""
+
+
+def _own_code(config: ModelConfig) -> str | None:
+    """The class in the model's repository that may compute something else than transformers."""
+    classes = config.auto_map if isinstance(config.auto_map, dict) else {}
+    code = classes.get("AutoModelForCausalLM")
+    if not isinstance(code, str) or code.rpartition("--")[2] in _PART_OF_TRANSFORMERS:
+        return None
+    return code
 
 
 def _only(field: str, *values: object) -> Rule:

@@ -30,6 +30,7 @@ _OF_THE_WHOLE = (
     "bos_token_id",
     "eos_token_id",
     "quantization_config",
+    "auto_map",
 )
 """Fields of a model with a vision part that count, and not those of its ``text_config``."""
 
@@ -123,6 +124,7 @@ class ModelConfig(Struct, frozen=True):
     is_multimodal: bool = False
     """Whether this is the text part of a model that has a vision part too."""
     quantization_config: dict[str, Any] | None = None
+    auto_map: Any = None
     bos_token_id: int | list[int] | None = None
     eos_token_id: int | list[int] | None = None
 
