@@ -10,6 +10,9 @@ from msgspec import Struct
 from baize_shared.sanitizer import without_surrogates
 from baize_tui.engine.remote.server_faults import count_in
 
+_NO_END = ("", "null", "none", "None")
+"""What some servers send as the finish reason of a piece that is not the last one."""
+
 
 class Usage(Struct, frozen=True):
     """Counts of tokens as the server says them; 0 for unknown."""
@@ -56,7 +59,7 @@ def read_chunk(raw: object) -> Chunk | None:
         reasoning=_text(delta.get("reasoning_content"))
         or _text(delta.get("reasoning"))
         or _thinking(delta.get("content")),
-        finish_reason=reason if isinstance(reason, str) else "",
+        finish_reason=reason if isinstance(reason, str) and reason not in _NO_END else "",
         usage=usage,
         is_whole=is_whole,
         calls_tool=bool(delta.get("tool_calls") or delta.get("function_call")),

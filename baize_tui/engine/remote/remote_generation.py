@@ -54,6 +54,11 @@ class RemoteGeneration:
         )
         self._usage = Usage()
         self._finish_reason = ""
+        """The last one; empty again where the answer goes on without one."""
+        self._goes_on = True
+        """Whether more words are likely to come."""
+        self._is_counted = False
+        """Whether the last words have been followed by the counts."""
         self._calls_tool = False
         self._began = time.monotonic()
         self._first = self._last = 0.0
@@ -164,7 +169,7 @@ class RemoteGeneration:
         finally:
             with contextlib.suppress(*SERVER_ERRORS):
                 await stream.close()
-        if cancelled.done() or self._has_ended or self._finish_reason:
+        if cancelled.done() or self._has_ended or (self._finish_reason and failure is None):
             return
         kind = stream.response.headers.get("content-type", "")
         if not any_chunk and kind.startswith("text/event-stream"):
@@ -183,10 +188,10 @@ class RemoteGeneration:
         """
         try:
             # After its end an answer owes only its counts.
-            async with asyncio.timeout(_USAGE_S if self._finish_reason else None):
+            async with asyncio.timeout(None if self._goes_on else _USAGE_S):
                 event = await _unless(cancelled, lambda: anext(chunks, _END))
         except SERVER_ERRORS as error:  # a timeout is one of these
-            if self._finish_reason:
+            if not self._goes_on:
                 return _END
             raise self._server.faults.failure(error) from error
         return _END if cancelled.done() else event
@@ -219,13 +224,28 @@ class RemoteGeneration:
             self._first = self._first or self._last
         if chunk.usage is not None:
             self._usage = chunk.usage
-        self._finish_reason = chunk.finish_reason or self._finish_reason
+        self._note_end(chunk)
         return self._answer.add(chunk)
+
+    def _note_end(self, chunk: Chunk) -> None:
+        """Take in the finish reason of ``chunk``, which need not be the end of the answer.
+
+        Some servers send one with each piece, or where a thought ends.
+        """
+        if chunk.text.strip() or chunk.reasoning:
+            is_end = bool(chunk.finish_reason and chunk.text and not self._finish_reason)
+            self._goes_on = not is_end
+            self._finish_reason = chunk.finish_reason
+            self._is_counted = False
+        else:
+            self._finish_reason = chunk.finish_reason or self._finish_reason
+            self._goes_on = self._goes_on and not chunk.finish_reason
+            self._is_counted = self._usage.completion > 0
 
     @property
     def _has_ended(self) -> bool:
         """Whether nothing more of the stream is wanted."""
-        if self._answer.stopped or (self._finish_reason and self._usage.completion):
+        if self._answer.stopped or (self._finish_reason and self._is_counted):
             return True
         return self._is_too_long
 

@@ -25,6 +25,7 @@ from baize_tui.settings import Sampling
 from tests.conftest import wait_until
 from tests.engine.remote.asking import ask, loaded, question
 from tests.engine.remote.streaming_server import (
+    USAGE,
     Handler,
     refuse,
     send_json,
@@ -471,6 +472,46 @@ async def test_characters_that_a_server_damages_do_not_end_an_answer(at: int) ->
     with serve(stream_raw(event[:cut], event[cut:], HALVES[1], *ENDS)) as server:
         async with loaded(server) as engine:
             assert (await ask(engine)).end.text == "He…llo\N{REPLACEMENT CHARACTER} there."
+
+
+def piece(reason: str | None, usage: object = None, **fields: str) -> bytes:
+    choice = {"index": 0, "delta": fields, "finish_reason": reason}
+    return b"data: " + json.dumps({"choices": [choice], "usage": usage}).encode() + b"\n\n"
+
+
+@pytest.mark.parametrize("usage", [None, USAGE], ids=["counted at the end", "always counted"])
+@pytest.mark.parametrize(
+    ("early", "late"), [("stop", "stop"), ("stop", None), ("null", "null"), ("normal", "normal")]
+)
+async def test_an_answer_goes_on_after_an_end_that_is_none(
+    early: str, late: str | None, usage: object
+) -> None:
+    """Baidu names an end with each piece; gateways name one where the thought ends."""
+    events = [
+        piece(early, usage, reasoning_content="Let me see."),
+        piece(late, usage, content="Hello "),
+        piece(late, usage, content="there."),
+        piece("stop", USAGE),
+    ]
+    with serve(stream_raw(*events)) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+    assert (answer.end.reasoning, answer.end.text) == ("Let me see.", "Hello there.")
+    assert answer.end.stats.completion_tokens == USAGE["completion_tokens"]
+
+
+async def test_a_connection_that_breaks_after_an_end_that_was_none_is_said() -> None:
+    def break_off(handler: Handler) -> None:
+        handler.head(200, "text/event-stream", None)
+        for text in ("Hello ", "there"):
+            handler.write_chunk(piece("stop", content=text))
+        handler.hang_up()
+
+    with serve(break_off) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+    assert answer.text == "Hello there"
+    assert "closed the connection in the middle" in answer.line
 
 
 @pytest.mark.parametrize("delta", [None, {}], ids=repr)
