@@ -23,9 +23,10 @@ class EventStream(openai.AsyncStream[object]):
         kind = self.response.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() == "application/json":
             body = (await self.response.aread()).decode("utf-8-sig", "replace")
-            if body.strip():
-                yield ServerSentEvent(data=body)
-            return
+            if not _is_stream(body):
+                if body.strip():
+                    yield ServerSentEvent(data=body)
+                return
         self._decoder = _TolerantDecoder()
         async for event in super()._iter_events():
             if event.event == "error":
@@ -38,12 +39,22 @@ class _TolerantDecoder(SSEDecoder):
     """The library's decoder, for bytes that need not be UTF-8.
 
     Servers on Windows begin with a byte order mark, which the format allows. Some send a token that
-    has half a character, as it is.
+    has half a character, as it is. Some do not end their last event.
     """
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
-        async for event in super().aiter_bytes(_as_utf8(iterator)):
-            yield event
+        is_over = False
+
+        async def ended() -> AsyncIterator[bytes]:
+            nonlocal is_over
+            async for chunk in _as_utf8(iterator):
+                yield chunk
+            is_over = True
+            yield b"\n\n"
+
+        async for event in super().aiter_bytes(ended()):
+            if not is_over or event.event or _is_json(event.data):  # or it was cut off
+                yield event
 
 
 async def _as_utf8(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -57,6 +68,19 @@ async def _as_utf8(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 def _keeps_alive(data: str) -> bool:
     """Whether an event has nothing, or a comment that a proxy has put into a field."""
     return not data.strip() or data.startswith(":")
+
+
+def _is_stream(body: str) -> bool:
+    """Whether ``body`` is a stream of events, whatever its type is called."""
+    return body.lstrip().startswith(("data:", "event:", "id:", ":"))
+
+
+def _is_json(data: str) -> bool:
+    try:
+        msgspec.json.decode(data)
+    except JSON_ERRORS:
+        return False
+    return True
 
 
 def _as_error(data: str) -> str:

@@ -28,6 +28,7 @@ from tests.engine.remote.streaming_server import (
     USAGE,
     Handler,
     refuse,
+    send,
     send_json,
     serve,
     stream,
@@ -459,6 +460,29 @@ async def test_a_stream_may_begin_with_a_byte_order_mark(end: str) -> None:
     """As programs on Windows write it."""
     events = [event.replace(b"\n", end.encode()) for event in (*HALVES, *ENDS)]
     with serve(stream_raw(codecs.BOM_UTF8[:2], codecs.BOM_UTF8[2:], *events)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n", b"\n\nda"], ids=repr)
+async def test_the_last_event_may_lack_its_end(ending: bytes) -> None:
+    """Gemini's gateway closes the connection after it, without a mark."""
+    last = piece("stop", content="there.").rstrip() + ending
+    with serve(stream_raw(HALVES[0], last)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
+async def test_an_event_that_is_cut_off_is_the_middle_of_an_answer() -> None:
+    with serve(stream_raw(HALVES[0], HALVES[1][:-9])) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+    assert answer.text == "Hello "
+    assert answer.line == f"{server.host} has stopped in the middle of its answer"
+
+
+async def test_a_stream_may_be_called_json() -> None:
+    with serve(send(b"".join((*HALVES, *ENDS)))) as server:
         async with loaded(server) as engine:
             assert (await ask(engine)).end.text == "Hello there."
 
