@@ -111,6 +111,9 @@ CUT = {"message": {"content": "So"}, "finish_reason": "error"}
         (refused({"message": "No credentials", "code": 401}), "fatal", "(401): No credentials"),
         (refused({"message": "No credits", "code": 402}), "fatal", "No credits"),
         (refused("overloaded"), "temporary", "fails: overloaded"),
+        (b'{"object": "error", "message": "overloaded", "code": 503}', "temporary", "overloaded"),
+        (b'{"code": 1113, "msg": "no money left", "success": false}', "temporary", "no money left"),
+        (b'{"detail": "no such thing"}', "temporary", "no such thing"),
         (refused({"message": "Provider error", "code": 502}, choices=[]), "temporary", "Provider"),
         (
             json.dumps({"choices": [{**CUT, "error": {"message": "Lost", "code": 502}}]}).encode(),

@@ -10,6 +10,7 @@ import openai
 from openai._streaming import ServerSentEvent, SSEDecoder
 
 from baize_shared.json_errors import JSON_ERRORS
+from baize_tui.engine.remote.error_bodies import find_error
 
 
 class EventStream(openai.AsyncStream[object]):
@@ -25,14 +26,14 @@ class EventStream(openai.AsyncStream[object]):
             body = (await self.response.aread()).decode("utf-8-sig", "replace")
             if not _is_stream(body):
                 if body.strip():
-                    yield ServerSentEvent(data=body)
+                    yield ServerSentEvent(data=_with_error_key(body))
                 return
         self._decoder = _TolerantDecoder()
         async for event in super()._iter_events():
             if event.event == "error":
                 yield ServerSentEvent(event="error", data=_as_error(event.data))
             elif not _keeps_alive(event.data):
-                yield event
+                yield ServerSentEvent(event=event.event, data=_with_error_key(event.data))
 
 
 class _TolerantDecoder(SSEDecoder):
@@ -81,6 +82,17 @@ def _is_json(data: str) -> bool:
     except JSON_ERRORS:
         return False
     return True
+
+
+def _with_error_key(data: str) -> str:
+    """``data``, an error with the key that the library looks for."""
+    if '"choices"' in data:  # nearly all
+        return data
+    try:
+        error = find_error(msgspec.json.decode(data))
+    except JSON_ERRORS:
+        return data
+    return data if error is None else msgspec.json.encode({"error": error}).decode()
 
 
 def _as_error(data: str) -> str:

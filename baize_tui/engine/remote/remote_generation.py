@@ -172,7 +172,8 @@ class RemoteGeneration:
         if cancelled.done() or self._has_ended or (self._finish_reason and failure is None):
             return
         kind = stream.response.headers.get("content-type", "")
-        if not any_chunk and kind.startswith("text/event-stream"):
+        is_empty = not any_chunk and kind.startswith("text/event-stream")
+        if is_empty and not faults.says_why(failure):
             raise await self._explain(failure or faults.no_answer(kind), cancelled)
         if not any_chunk:
             raise failure or faults.no_answer(kind)

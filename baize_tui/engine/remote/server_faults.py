@@ -91,6 +91,15 @@ class ServerFaults(Struct, frozen=True):
         cuts = (httpx2.RemoteProtocolError, httpx2.ReadError)
         return any(isinstance(cause, cuts) for cause in _causes(error))
 
+    def says_why(self, failure: EngineFailure | None) -> bool:
+        """Whether ``failure``, of a stream, has the reason: the server's own, or its silence."""
+        chain = list(_causes(failure.__cause__)) if failure and failure.__cause__ else []
+        return any(
+            isinstance(cause, TimeoutError | httpx2.TimeoutException)
+            or (isinstance(cause, openai.APIError) and cause.body is not None)
+            for cause in chain
+        )
+
     def no_answer(self, content_type: str, kind: FailureKind = "engine") -> EngineFailure:
         """A response with status 200 that is not what was asked for."""
         if "html" in content_type.lower():

@@ -90,6 +90,22 @@ NO_ANSWERS: dict[str, tuple[Respond, str]] = {
         stream_raw(b'data: {"error": {"message": "overloaded \\u009b"}}\n\n'),
         "overloaded",
     ),
+    "vLLM's error": (
+        stream_raw(b'data: {"object": "error", "message": "the GPU fell off", "code": 500}\n\n'),
+        "the GPU fell off",
+    ),
+    "FastChat's error": (
+        stream_raw(b'data: {"text": "the GPU fell off", "error_code": 50002}\n\n'),
+        "the GPU fell off",
+    ),
+    "FastAPI's error": (
+        stream_raw(b'data: {"detail": [{"msg": "the GPU fell off"}]}\n\n'),
+        "the GPU fell off",
+    ),
+    "Zhipu's error": (
+        send_json({"code": 1113, "msg": "no money left", "success": False}),
+        "no money left",
+    ),
     "an error that is not streamed": (
         send_json({"error": {"message": "no money left", "code": 402}}),
         "no money left",
@@ -102,6 +118,27 @@ NO_ANSWERS: dict[str, tuple[Respond, str]] = {
 @pytest.mark.parametrize("name", NO_ANSWERS)
 async def test_what_is_no_answer_is_one_line(name: str) -> None:
     await check_refused(*NO_ANSWERS[name])
+
+
+def say_nothing(handler: Handler) -> None:
+    handler.head(200, "text/event-stream", None)
+    handler.wait()
+
+
+@pytest.mark.parametrize(
+    "respond",
+    [
+        stream_raw(b'data: {"error": {"message": "overloaded"}}\n\n'),
+        stream_raw(b'data: {"object": "error", "message": "overloaded", "code": 503}\n\n'),
+        say_nothing,
+    ],
+    ids=["an error", "an error without a key", "silence"],
+)
+async def test_a_question_whose_fault_is_known_is_not_asked_again(respond: Respond) -> None:
+    with serve(respond) as server:
+        async with loaded(server, silence_s=0.2) as engine:
+            check_line((await ask(engine)).line, server.host)
+    assert len(server.questions) == 1
 
 
 # --- in the middle of an answer -------------------------------------------------------------------
@@ -124,6 +161,13 @@ BROKEN: dict[str, tuple[Respond, str]] = {
         stream_raw(
             b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
             b'event: error\ndata: {"message": "the GPU fell off"}\n\n',
+        ),
+        "the GPU fell off",
+    ),
+    "error without a key": (
+        stream_raw(
+            b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
+            b'data: {"object": "error", "message": "the GPU fell off", "code": 500}\n\n',
         ),
         "the GPU fell off",
     ),

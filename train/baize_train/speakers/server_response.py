@@ -17,6 +17,7 @@ from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
 from baize_train.speakers.speaker import RateLimits, Reply, SpeakerError
 from baize_tui.engine.prompts.thought_splitter import split_text
 from baize_tui.engine.remote.end_reasons import read_end
+from baize_tui.engine.remote.error_bodies import find_error
 
 _CHARACTERS_PER_TOKEN = 4
 """Usually, for an estimate where a server does not count."""
@@ -99,7 +100,8 @@ def _raise_refusal(raw: Any, place: str) -> None:
     """Raises:
     SpeakerError: an error that came with status 200.
     """
-    refusal = read_refusal(raw) if isinstance(raw, dict) and raw.get("error") else Refusal()
+    error = find_error(raw)
+    refusal = read_refusal({"error": error}) if error is not None else Refusal()
     if not refusal.reason:
         return
     status = refusal.status or 500
