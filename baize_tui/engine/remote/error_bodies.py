@@ -1,9 +1,13 @@
-"""Errors that a server sends with status 200, in place of an answer or in the middle of one."""
+"""The errors that servers send, also with status 200, and in the middle of an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import msgspec
+
+from baize_shared.json_errors import JSON_ERRORS
 
 _FINE = (None, "", False, 0, 200, "0", "200")
 """Codes with which some servers send every answer."""
@@ -30,3 +34,19 @@ def find_error(body: object) -> object:
     is_error = body.get("object") == "error" or bool(body.get("detail"))
     codes = (body.get(name) for name in ("code", "error_code", "status_code"))
     return fields if is_error or any(code not in _FINE for code in codes) else None
+
+
+def provider_error(fields: Mapping[Any, Any]) -> object:
+    """What the server behind a gateway says, as far as the error ``fields`` of the gateway has it.
+
+    OpenRouter's own words are always the same: "Provider returned error".
+    """
+    metadata = fields.get("metadata")
+    raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
+    if not isinstance(raw, str):
+        return raw
+    try:
+        decoded: object = msgspec.json.decode(raw)
+    except JSON_ERRORS:
+        return raw
+    return decoded if isinstance(decoded, Mapping | list) else raw

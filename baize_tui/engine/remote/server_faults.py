@@ -19,6 +19,7 @@ from baize_shared.sanitizer import clean_line
 from baize_shared.server_address import AddressError, ServerAddress, parse_address
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import FailureKind
+from baize_tui.engine.remote.error_bodies import provider_error
 from baize_tui.engine.remote.http_client import CONNECT_S
 from baize_tui.shared_texts import NAMED
 from baize_tui.translation import msg, tr
@@ -46,6 +47,12 @@ _PROMPT = re.compile(
     re.I,
 )
 
+_NOT_FOUND = re.compile(
+    r"^\W*(404\W+)?(page|resource|route|file|endpoint|path|url)?\s*not found\W*$"
+    r"|unknown request url|invalid url|no (route|handler)|cannot post",
+    re.I,
+)
+"""What a server says where the path is wrong; other reasons for a 404 are about something else."""
 
 NO_ANSWER = msg("{host} sends something that is no answer")
 WEB_PAGE = msg("{host} answers with a web page: is the address right? {hint}")
@@ -110,11 +117,13 @@ class ServerFaults(Struct, frozen=True):
 
     def reason_in(self, body: object, limit: int = _REASON) -> str:
         """The server's own words in the body of an error; empty if there are none."""
-        for _ in range(3):
+        for _ in range(4):
             if isinstance(body, list):  # as Google's servers do
                 body = body[0] if body else ""
             if not isinstance(body, Mapping):
                 break
+            if behind := self.reason_in(provider_error(body), limit):
+                return behind
             body = next((body[k] for k in ("error", "message", "detail", "msg") if k in body), "")
             if isinstance(body, list):
                 body = body[0] if body else ""
@@ -134,11 +143,11 @@ class ServerFaults(Struct, frozen=True):
                 return tr("{host} wants a key (401): {how}", host=host, how=self.how_to_give_key)
             case 403:
                 line = tr("{host} does not allow this (403)", host=host)
-            case 404 if "model" in reason.lower():
+            case 404 if reason and not _NOT_FOUND.search(reason):
                 line = f"{host} (404)"
             case 404:
                 return tr(NOTHING_THERE, host=host, url=self.address.url, hint=self._v1_hint)
-            case 429:
+            case 429 if "insufficient_quota" not in _codes(error.body):
                 line = self._busy_line(error)
             case _ if 300 <= status < 400:
                 return self._redirect_line(error)
@@ -200,9 +209,7 @@ class ServerFaults(Struct, frozen=True):
 
         Its counts are 0 where the server does not say them.
         """
-        error = body.get("error", body) if isinstance(body, Mapping) else body
-        fields: Mapping[Any, Any] = error if isinstance(error, Mapping) else {}
-        codes = {str(fields.get(name)) for name in ("code", "type")}
+        fields, codes = _error_fields(body), _codes(body)
         reason = self.reason_in(body, _LONG_REASON)
         known = {"context_length_exceeded", "exceed_context_size_error"}
         if not (codes & known or _TOO_LONG.search(reason)):
@@ -214,6 +221,16 @@ class ServerFaults(Struct, frozen=True):
 
     def _hide_key(self, text: str) -> str:
         return text.replace(self.key, "…") if self.key else text
+
+
+def _error_fields(body: object) -> Mapping[Any, Any]:
+    error = body.get("error", body) if isinstance(body, Mapping) else body
+    return error if isinstance(error, Mapping) else {}
+
+
+def _codes(body: object) -> set[str]:
+    """The names that the body of an error has for it."""
+    return {str(_error_fields(body).get(name)) for name in ("code", "type")}
 
 
 def count_in(value: object) -> int:

@@ -39,12 +39,36 @@ async def check_refused(respond: Respond, expected: str) -> None:
 
 # --- before and instead of an answer --------------------------------------------------------------
 
+
+def behind_gateway(status: int, raw: str) -> Respond:
+    """An error of a provider, as OpenRouter passes it on."""
+    error = {"message": "Provider returned error", "code": status, "metadata": {"raw": raw}}
+    return send_json({"error": error}, status)
+
+
 REFUSALS: dict[str, tuple[Respond, str]] = {
     "401": (refuse(401, "bad key"), "wants a key (401): set BAIZE_SERVER_KEY to"),
     "403": (refuse(403, "not you"), "does not allow this (403): not you"),
     "404": (refuse(404), "has nothing at"),
     "404 of FastAPI": (send_json({"detail": "Not Found"}, 404), "has nothing at"),
     "404 model": (refuse(404, "The model plum does not exist"), "(404): The model plum does not"),
+    "404 policy": (refuse(404, "No endpoints match your policy"), "(404): No endpoints match your"),
+    "404 deployment": (refuse(404, "The API deployment does not exist."), "(404): The API deploym"),
+    "404 path": (refuse(404, "Invalid URL (POST /chat/completions)"), "has nothing at"),
+    "404 of nginx": (send(b"<html>404 Not Found</html>", 404, "text/html"), "has nothing at"),
+    "behind a gateway": (
+        behind_gateway(429, "plum is rate-limited upstream"),
+        "gets too many requests (429): plum is rate-limited upstream",
+    ),
+    "behind a gateway, JSON": (
+        behind_gateway(400, '{"error": {"message": "one image at most", "code": null}}'),
+        "refuses the request (400): one image at most",
+    ),
+    "behind a gateway, nothing": (behind_gateway(502, ""), "has failed (502): Provider returned"),
+    "no money": (
+        send_json({"error": {"message": "no quota", "code": "insufficient_quota"}}, 429),
+        "refuses the request (429): no quota",
+    ),
     "405": (send(b"", 405, "text/plain"), "refuses the request (405)"),
     "429": (
         refuse(429, "slow down", Retry_After="19.6"),

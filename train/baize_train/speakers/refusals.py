@@ -11,6 +11,7 @@ from msgspec import Struct
 from baize_shared.sanitizer import clean_line
 from baize_train.speakers.durations import read_wait
 from baize_train.speakers.speaker import ErrorKind
+from baize_tui.engine.remote.error_bodies import provider_error
 
 _TEMPORARY = (408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
 _NO_MONEY = re.compile(
@@ -57,6 +58,8 @@ def read_refusal(body: object) -> Refusal:
     inner = fields.get("error")
     fields = _mapping(inner) or fields
     said = next((fields[name] for name in ("message", "detail", "msg") if fields.get(name)), inner)
+    if behind := provider_error(fields):
+        said = read_refusal(behind).reason or (behind if isinstance(behind, str) else said)
     if isinstance(said, list):  # what a validation complains about
         said = "; ".join(str(_mapping(one).get("msg") or one) for one in said[:3])
     reason = clean_line(str(said), _READ) if said and not isinstance(said, Mapping) else ""
