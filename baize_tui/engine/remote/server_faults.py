@@ -20,6 +20,7 @@ from baize_shared.server_address import AddressError, ServerAddress, parse_addre
 from baize_tui.engine.client import EngineFailure
 from baize_tui.engine.protocol import FailureKind
 from baize_tui.engine.remote.error_bodies import provider_error
+from baize_tui.engine.remote.full_context import find_full_context
 from baize_tui.engine.remote.http_client import CONNECT_S
 from baize_tui.shared_texts import NAMED
 from baize_tui.translation import msg, tr
@@ -31,22 +32,6 @@ _REASON = 160
 """Characters of a server's own words in a line."""
 _LONG_REASON = 2000
 """The same where numbers are looked for."""
-_TOO_LONG = re.compile(
-    r"context[ _]?(length|size|window|overflow)|maximum (context|model)|too many tokens"
-    r"|(prompt|input|request) is too long|longer than the maximum|when context the overflows",
-    re.I,
-)
-_CONTEXT = re.compile(
-    r"(?:maximum (?:context|model) length (?:is|of)|max_model_len\D{0,8}|context (?:size|length)"
-    r"(?: is| of)?|n_ctx\D{0,4})\D{0,12}(\d{2,9})",
-    re.I,
-)
-_PROMPT = re.compile(
-    r"(\d{1,9})(?: tokens)? in the (?:messages|prompt)|(\d{1,9}) (?:input|prompt) tokens"
-    r"|resulted in (\d{1,9})|prompt (?:has|contains|is) (?:at least )?(\d{1,9})",
-    re.I,
-)
-
 _NOT_FOUND = re.compile(
     r"^\W*(404\W+)?(page|resource|route|file|endpoint|path|url)?\s*not found\W*$"
     r"|unknown request url|invalid url|no (route|handler)|cannot post",
@@ -211,11 +196,11 @@ class ServerFaults(Struct, frozen=True):
         """
         fields, codes = _error_fields(body), _codes(body)
         reason = self.reason_in(body, _LONG_REASON)
-        known = {"context_length_exceeded", "exceed_context_size_error"}
-        if not (codes & known or _TOO_LONG.search(reason)):
+        full = find_full_context(reason, codes)
+        if full is None:
             return None
-        n_ctx = count_in(fields.get("n_ctx")) or _first_number(_CONTEXT, reason)
-        tokens = count_in(fields.get("n_prompt_tokens")) or _first_number(_PROMPT, reason)
+        n_ctx = count_in(fields.get("n_ctx")) or full.n_ctx
+        tokens = count_in(fields.get("n_prompt_tokens")) or full.tokens
         why = clean_line(reason, _REASON) or tr("the conversation is too long")
         return EngineFailure(tr(NAMED, name=self.host, why=why), "too_long", tokens, n_ctx)
 
@@ -237,11 +222,6 @@ def count_in(value: object) -> int:
     """``value`` as a count of tokens; 0 for anything else, since a server may send anything."""
     is_count = isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_INT
     return value if is_count and isinstance(value, int) else 0
-
-
-def _first_number(pattern: re.Pattern[str], text: str) -> int:
-    found = pattern.search(text)
-    return int(next(filter(None, found.groups()), "0")) if found is not None else 0
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -241,14 +241,24 @@ async def test_a_refusal_that_no_option_is_to_blame_for_is_said_as_it_was_first(
             ).line == f"{server.host} refuses the request (400): plum is broken"
 
 
-async def test_an_answer_may_use_what_the_prompt_leaves() -> None:
-    """vLLM refuses a prompt that fits if the answer may be longer than the rest."""
-    refusal = refuse(
-        400,
+@pytest.mark.parametrize(
+    "reason",
+    [
         "This model's maximum context length is 4096 tokens. However, you requested 5000 tokens "
         "(3000 in the messages, 2000 in the completion). Please reduce the length.",
-    )
-    with serve(refusal, stream("So.")) as server:
+        "This endpoint's maximum context length is 4096 tokens. However, you requested about 5000 "
+        "tokens (3000 of text input, 2000 in the output).",
+        "Requested token count exceeds the model's maximum context length of 4096 tokens. You "
+        "requested a total of 5000 tokens: 3000 tokens from the input messages and 2000 tokens for "
+        "the completion.",
+        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3000 "
+        "`inputs` tokens and 2000 `max_new_tokens`",
+    ],
+    ids=["vLLM", "OpenRouter", "SGLang", "TGI"],
+)
+async def test_an_answer_may_use_what_the_prompt_leaves(reason: str) -> None:
+    """Servers refuse a prompt that fits if the answer may be longer than the rest."""
+    with serve(refuse(400, reason), stream("So.")) as server:
         async with loaded(server) as engine:
             assert (await ask(engine, question(reserve=500, max_tokens=2000))).end.text == "So."
     assert server.questions[-1]["max_tokens"] == 4096 - 3000 - 1
@@ -285,6 +295,45 @@ TOO_LONG = {
         "Trying to keep the first 900 tokens when context the overflows. However, the model is "
         "loaded with context length of only 512 tokens",
         (0, 512),
+    ),
+    "Anthropic": ({"message": "prompt is too long: 900 tokens > 512 maximum"}, (900, 512)),
+    "Google": (
+        {
+            "message": "The input token count (900) exceeds the maximum number of tokens allowed "
+            "(512)."
+        },
+        (900, 512),
+    ),
+    "xAI": (
+        "This model's maximum prompt length is 512 but the request contains 900 tokens.",
+        (900, 512),
+    ),
+    "Mistral": (
+        "Prompt contains 900 tokens and 0 draft tokens, too large for model with 512 maximum "
+        "context length",
+        (900, 512),
+    ),
+    "TabbyAPI": ({"message": "Context length 900 is greater than max_seq_len 512"}, (900, 512)),
+    "TGI": (
+        "Input validation error: `inputs` must have less than 512 tokens. Given: 900",
+        (900, 512),
+    ),
+    "SGLang": (
+        "The input (900 tokens) is longer than the model's context length (512 tokens).",
+        (900, 512),
+    ),
+    "Fireworks": (
+        "The prompt is too long: 900, model maximum context length: 512",
+        (900, 512),
+    ),
+    "Moonshot": ("Invalid request: Your request exceeded model token limit: 512", (0, 512)),
+    "DashScope": ("Range of input length should be [1, 512]", (0, 512)),
+    "behind OpenRouter": (
+        {
+            "message": "Provider returned error",
+            "metadata": {"raw": '{"error": {"message": "too many tokens"}}'},
+        },
+        (0, 0),
     ),
     "no numbers": ({"message": "prompt is too long"}, (0, 0)),
 }
