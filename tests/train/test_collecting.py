@@ -241,6 +241,44 @@ def test_missing_and_wrong_counts_are_estimated(
     assert 4 * 10 < done.report["tokens"] < 4 * 50
 
 
+PAID = {"prompt_tokens": 10, "completion_tokens": 500}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        completion("", "length", PAID),
+        completion("", "length", PAID, reasoning_content="Hm."),
+        completion("So it", "content_filter", PAID),
+        completion(None, "stop", PAID, refusal="No, thanks."),
+    ],
+    ids=["no text", "thoughts alone", "filtered", "refused"],
+)
+def test_a_budget_counts_what_is_paid_for_no_reply(
+    response: Any, server: ScriptedServer, collect: Collect
+) -> None:
+    server.faults.intercept = lambda request: send_json(response)
+    done = collect("--tokens", 2000, "--at-once", 1, seeds=20)
+    assert done.code == 0, done.errors
+    assert len(server.requests) < 5
+    assert done.report["total_tokens"] == 510 * len(server.requests)
+    assert done.rejected[0]["meta"]["completion_tokens"] == 500
+    requests = len(server.requests)
+    collect("--tokens", 2000, "--at-once", 1, seeds=20)
+    assert len(server.requests) == requests, "the next run knows what was spent"
+
+
+def test_a_reply_costs_what_its_failed_tries_cost(
+    server: ScriptedServer, collect: Collect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_train.speakers.request_gate.FIRST_WAIT_S", 0.001)
+    broken = [send_json(completion("So it", "error", PAID))] * 2
+    server.faults.intercept = lambda request: broken.pop() if broken else None
+    done = collect("--turns", 1, seeds=1)
+    assert len(done.kept) == 1, done.errors
+    assert done.report["tokens"] == 2 * 510 + 15
+
+
 def test_requests_are_shared_by_several_servers(server: ScriptedServer, collect: Collect) -> None:
     with serve(talk) as second:
         done = collect("--speaker", server.spec, "--speaker", second.spec, seeds=20)

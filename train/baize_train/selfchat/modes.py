@@ -148,6 +148,7 @@ async def _ask(
     try:
         return usage.add(await speaker.reply(messages, sampling))
     except RequestFailed as error:
+        usage.count(error.cost.prompt, error.cost.completion)
         if error.later:
             raise
         raise RejectedDialogue(

@@ -98,7 +98,7 @@ class BatchBackend:
             prompt_bytes = sum(len(turn.content.encode()) for turn in messages)
             return read_completion(raw, self.place, prompt_bytes, max_tokens)
         except SpeakerError as error:  # the same answer would come again
-            raise SpeakerError(str(error), "request") from error
+            raise SpeakerError(str(error), "request", cost=error.cost) from error
 
     def _body(
         self, messages: Sequence[Turn], options: SamplingOptions, max_tokens: int

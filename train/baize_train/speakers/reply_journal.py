@@ -17,7 +17,7 @@ from baize_shared.atomic_files import write_atomically
 from baize_train.corpus.append_only_file import AppendOnlyFile
 from baize_train.corpus.dialogues import Turn, record_key
 from baize_train.errors import TrainError
-from baize_train.speakers.speaker import Reply, SamplingOptions, Speaker
+from baize_train.speakers.speaker import NO_COST, Reply, RequestFailed, SamplingOptions, Speaker
 from baize_train.speakers.usage import Usage
 
 
@@ -58,7 +58,7 @@ class ReplyJournal:
         self.is_new = not self._file.records
 
     def add_cost(self, prompt_tokens: int, completion_tokens: int) -> None:
-        """Count tokens whose replies are elsewhere."""
+        """Count tokens whose replies are elsewhere, or of which there is no reply."""
         self._file.add(JournalLine("", prompt_tokens, completion_tokens))
         self.spent.count(prompt_tokens, completion_tokens)
 
@@ -123,7 +123,12 @@ class JournaledSpeaker:
         known = self._journal.find(key)
         if known is not None:
             return known
-        reply = await self._speaker.reply(messages, options)
+        try:
+            reply = await self._speaker.reply(messages, options)
+        except RequestFailed as error:
+            if error.cost != NO_COST:
+                self._journal.add_cost(error.cost.prompt, error.cost.completion)
+            raise
         self._journal.add(key, self._owner, reply)
         return reply
 

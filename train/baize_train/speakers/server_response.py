@@ -14,9 +14,9 @@ from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.speakers.durations import read_duration
 from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
-from baize_train.speakers.speaker import RateLimits, Reply, SpeakerError
+from baize_train.speakers.speaker import Cost, RateLimits, Reply, SpeakerError
 from baize_tui.engine.prompts.thought_splitter import split_text
-from baize_tui.engine.remote.end_reasons import read_end
+from baize_tui.engine.remote.end_reasons import End, read_end
 from baize_tui.engine.remote.error_bodies import find_error
 
 _CHARACTERS_PER_TOKEN = 4
@@ -70,30 +70,36 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
     choice = answer.choices[0]
     message, reason = choice.message, choice.finish_reason or ""
     text, thoughts = _text_and_thoughts(message)
-    end = read_end(reason)
-    if end == "filtered":
-        raise SpeakerError("the server's content filter stopped the answer", "request")
-    if end == "failed":
-        _raise_refusal({"error": choice.error}, place)
-        raise SpeakerError(
-            f"{place} has broken off the answer ({clean_line(reason, 40)})", "temporary"
-        )
-    if message.refusal and not text:
-        raise SpeakerError(f"the model refuses: {clean_line(message.refusal, _REASON)}", "request")
-    if message.tool_calls:
-        raise SpeakerError("the model calls a tool instead of answering", "request")
-    if not text.strip():
-        if end == "cut" or thoughts:
-            raise SpeakerError(
-                "thoughts took all tokens of the answer: raise --max-tokens or --thought-tokens",
-                "request",
-            )
-        raise SpeakerError(f"{place} sends an answer without text", "temporary")
     prompt_tokens, completion_tokens = _count_tokens(
         answer.usage, prompt_bytes, len((text + thoughts).encode()), max_tokens
     )
+    end = read_end(reason)
+    if end == "failed":
+        _raise_refusal({"error": choice.error}, place)
+    if (why := _why_no_reply(message, text, thoughts, end)) is not None:
+        raise SpeakerError(why, "request", cost=Cost(prompt_tokens, completion_tokens))
+    if end == "failed" or not text.strip():
+        what = f"has broken off the answer ({clean_line(reason, 40)})"
+        what = what if end == "failed" else "sends an answer without text"
+        cost = Cost(prompt_tokens, completion_tokens)
+        raise SpeakerError(f"{place} {what}", "temporary", cost=cost)
     ended = end != "cut" and (bool(reason) or completion_tokens < max_tokens)
     return Reply(text, ended, prompt_tokens, completion_tokens, thoughts)
+
+
+def _why_no_reply(message: _Message, text: str, thoughts: str, end: End) -> str | None:
+    """Why the model does not reply to this request, whoever asks again; None if it may."""
+    if end == "failed":
+        return None
+    if end == "filtered":
+        return "the server's content filter stopped the answer"
+    if message.refusal and not text:
+        return f"the model refuses: {clean_line(message.refusal, _REASON)}"
+    if message.tool_calls:
+        return "the model calls a tool instead of answering"
+    if not text.strip() and (end == "cut" or thoughts):
+        return "thoughts took all tokens of the answer: raise --max-tokens or --thought-tokens"
+    return None
 
 
 def _raise_refusal(raw: Any, place: str) -> None:

@@ -37,6 +37,19 @@ class Reply(Struct, frozen=True, omit_defaults=True):
     """What a reasoning model thought before it replied."""
 
 
+class Cost(Struct, frozen=True):
+    """Tokens that a server counts."""
+
+    prompt: int = 0
+    completion: int = 0
+
+    def plus(self, other: Cost) -> Cost:
+        return Cost(self.prompt + other.prompt, self.completion + other.completion)
+
+
+NO_COST = Cost()
+
+
 class RateLimits(Struct, frozen=True):
     """What a server says is left of a limit; None where it says nothing."""
 
@@ -59,23 +72,33 @@ class SpeakerError(OneLineError):
     """A backend did not reply; the message is one line."""
 
     def __init__(
-        self, message: str, kind: ErrorKind = "fatal", *, retry_after_s: float | None = None
+        self,
+        message: str,
+        kind: ErrorKind = "fatal",
+        *,
+        retry_after_s: float | None = None,
+        cost: Cost = NO_COST,
     ) -> None:
-        """``retry_after_s``: how long the server asks to wait."""
+        """``retry_after_s``: how long the server asks to wait. ``cost``: of what it sent although
+        it is not a reply, such as thoughts without an answer."""
         super().__init__(message)
         self.kind = kind
         self.retry_after_s = retry_after_s
+        self.cost = cost
 
 
 class RequestFailed(OneLineError):
     """There is no reply to one request, while others may succeed; the message is one line."""
 
-    def __init__(self, message: str, *, later: bool = False, unclear: bool = False) -> None:
+    def __init__(
+        self, message: str, *, later: bool = False, unclear: bool = False, cost: Cost = NO_COST
+    ) -> None:
         """``later``: the server had failures that may pass. ``unclear``: the reason may concern
-        every request."""
+        every request. ``cost``: of what the server sent although it is not a reply."""
         super().__init__(message)
         self.later = later
         self.unclear = unclear
+        self.cost = cost
 
 
 class Backend(Protocol):

@@ -10,12 +10,16 @@ import asyncio
 import time
 from collections.abc import Sequence
 
+import msgspec
+
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError
 from baize_train.speakers.request_gate import LONGEST_PAUSE_S, RequestGate, Ticket, backoff_s
 from baize_train.speakers.role_order import in_turns
 from baize_train.speakers.speaker import (
+    NO_COST,
     Backend,
+    Cost,
     Reply,
     RequestFailed,
     SamplingOptions,
@@ -70,6 +74,7 @@ class SteadySpeaker:
             try:
                 reply = await request.send(member)
             except SpeakerError as error:
+                request.cost = request.cost.plus(error.cost)
                 await request.after_failure(member, ticket, error)
             except BaseException:
                 member.gate.leave(ticket, "cancelled")
@@ -78,7 +83,7 @@ class SteadySpeaker:
                 member.gate.leave(ticket, "success")
                 if (limits := member.backend.rate_limits) is not None:
                     member.gate.note_limits(limits)
-                return reply
+                return request.with_cost(reply)
 
     @property
     def last_success(self) -> float | None:
@@ -91,13 +96,13 @@ class SteadySpeaker:
         """Whether there are several servers."""
         return len(self._members) > 1
 
-    def explain_unclear(self, error: SpeakerError) -> RequestFailed | TrainError:
+    def explain_unclear(self, error: SpeakerError, cost: Cost) -> RequestFailed | TrainError:
         """What a refused request means: if the first ones all are, no other will succeed."""
         if self.last_success is None:
             self._unclear += 1
             if self._unclear >= _UNCLEAR_UNTIL_FATAL:
                 return TrainError(f"{error}; {_KEPT}")
-        return RequestFailed(str(error), unclear=True)
+        return RequestFailed(str(error), unclear=True, cost=cost)
 
     async def close(self) -> None:
         for member in self._members:
@@ -114,6 +119,15 @@ class _Request:
         self._reordered = False
         self._started = time.monotonic()
         self._failures = 0
+        self.cost = NO_COST
+        """Of the tries that got no reply."""
+
+    def with_cost(self, reply: Reply) -> Reply:
+        """``reply`` with the cost of all tries."""
+        cost = self.cost.plus(Cost(reply.prompt_tokens, reply.completion_tokens))
+        return msgspec.structs.replace(
+            reply, prompt_tokens=cost.prompt, completion_tokens=cost.completion
+        )
 
     async def send(self, member: _Member) -> Reply:
         """Ask once.
@@ -152,9 +166,10 @@ class _Request:
             self._reordered = True
             return
         if error.kind in ("request", "later"):
-            raise RequestFailed(str(error), later=error.kind == "later") from error
+            later = error.kind == "later"
+            raise RequestFailed(str(error), later=later, cost=self.cost) from error
         if error.kind in ("template", "unclear"):
-            raise self._speaker.explain_unclear(error) from error
+            raise self._speaker.explain_unclear(error, self.cost) from error
         raise TrainError(f"{error}; {_KEPT}") from error
 
     async def _after_temporary(self, member: _Member, ticket: Ticket, error: SpeakerError) -> None:
@@ -164,7 +179,7 @@ class _Request:
         last = self._speaker.last_success
         if self._failures >= (_FIRST_TRIES if last is None else MAX_TRIES):
             if last is not None and last > self._started:
-                raise RequestFailed(str(error), later=True) from error
+                raise RequestFailed(str(error), later=True, cost=self.cost) from error
             raise TrainError(f"{error}; {_LATER}") from error
         if self._speaker.has_others:
             member.gate.close_for(backoff_s(self._failures))
