@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,10 @@ async def test_headers_that_announce_hours_are_not_waited_for() -> None:
 
 @pytest.mark.parametrize(
     ("text", "seconds"),
-    [("12", 12.0), ("0.5", 0.5), ("6m0s", 360.0), ("20ms", 0.02), ("1h2m", 3720.0), ("x", None)],
+    [
+        *(("12", 12.0), ("0.5", 0.5), ("6m0s", 360.0), ("20ms", 0.02), ("1h2m", 3720.0)),
+        *(("1d2h", 93600.0), ("500us", 0.0005), ("60, 60", 60.0), ("x", None), ("-5", None)),
+    ],
 )
 def test_durations_are_read(text: str, seconds: float | None) -> None:
     assert read_duration(text) == seconds
@@ -78,10 +82,22 @@ def test_dates_are_durations_from_now() -> None:
     assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT") == 0.0
 
 
-def test_a_date_is_counted_from_that_of_the_server() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Wed, 21 Oct 2015 07:28:00 GMT",
+        "2015-10-21T07:28:00Z",
+        "1445412480",
+        "1445412480.0",
+        "1445412480000",
+    ],
+)
+def test_a_time_is_counted_from_that_of_the_server(text: str) -> None:
     """So it does not matter whether the clock of this machine is right."""
-    sent = "Wed, 21 Oct 2015 07:27:30 GMT"
-    assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT", sent) == 30.0
+    assert read_duration(text, "Wed, 21 Oct 2015 07:27:30 GMT") == 30.0
+
+
+def test_a_server_without_a_clock() -> None:
     assert read_duration("Wed, 21 Oct 2015 07:28:00 GMT", "no date") == 0.0
 
 
@@ -92,6 +108,36 @@ def test_a_server_that_asks_for_an_hour_ends_the_run(
     done = collect()
     assert done.code == 1
     assert "asks to wait 60 minutes" in done.errors
+
+
+TOMORROW = str(int(time.time() + 86400) * 1000)
+"""As OpenRouter says it: in milliseconds since 1970."""
+DAILY = {"X-RateLimit-Limit": "50", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": TOMORROW}
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        refuse(429, "daily limit", Retry_After=TOMORROW),
+        refuse(429, "daily limit", **{name.replace("-", "_"): DAILY[name] for name in DAILY}),
+        send_json(
+            {"error": {"message": "daily limit", "code": 429, "metadata": {"headers": DAILY}}}
+        ),
+        send_json(
+            [{"error": {"message": "daily limit", "details": [{"retryDelay": "4000s"}]}}], 429
+        ),
+    ],
+    ids=["a time", "OpenRouter's headers", "OpenRouter's body", "Google's body"],
+)
+def test_a_limit_that_ends_tomorrow_ends_the_run_at_once(
+    response: Any, server: ScriptedServer, collect: Collect
+) -> None:
+    server.faults.intercept = lambda _request: response
+    done = collect("--at-once", 1)
+    assert done.code == 1
+    assert "daily limit, and asks to wait" in done.errors
+    assert "run the same command later to continue" in done.errors
+    assert len(server.requests) == 1
 
 
 # --- one seed, or all -----------------------------------------------------------------------------

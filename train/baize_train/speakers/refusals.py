@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from baize_shared.sanitizer import clean_line
 from baize_train.speakers.durations import read_wait
+from baize_train.speakers.rate_limits import read_reset_in_error
 from baize_train.speakers.speaker import ErrorKind
 from baize_tui.engine.remote.error_bodies import provider_error
 
@@ -45,7 +46,7 @@ class Refusal(Struct, frozen=True):
     status: int | None = None
     """In the body: some servers send errors with status 200."""
     wait_s: float | None = None
-    """How long it asks to wait, in its words."""
+    """How long it asks to wait."""
 
     @property
     def text(self) -> str:
@@ -65,12 +66,15 @@ def read_refusal(body: object) -> Refusal:
     reason = clean_line(str(said), _READ) if said and not isinstance(said, Mapping) else ""
     codes = " ".join(str(fields[name]) for name in ("code", "type", "status") if fields.get(name))
     code = fields.get("code")
+    wait_s = read_wait(reason)
+    if wait_s is None:
+        wait_s = read_reset_in_error(fields)
     return Refusal(
         clean_line(reason, _REASON),
         clean_line(codes, 100),
         clean_line(str(fields.get("param")), 60),
         code if isinstance(code, int) and 400 <= code < 600 else None,
-        read_wait(reason),
+        wait_s,
     )
 
 

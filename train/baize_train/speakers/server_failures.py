@@ -5,8 +5,8 @@ from __future__ import annotations
 import openai
 
 from baize_train.speakers.durations import read_duration
+from baize_train.speakers.rate_limits import read_reset
 from baize_train.speakers.refusals import kind_of_refusal, read_refusal
-from baize_train.speakers.server_response import read_rate_limits
 from baize_train.speakers.speaker import SpeakerError
 from baize_tui.engine.remote.server_faults import SERVER_ERRORS, ServerFaults
 
@@ -44,15 +44,4 @@ def _retry_after(error: openai.APIStatusError) -> float | None:
     after = read_duration(headers.get("retry-after", ""), headers.get("date", ""))
     if after is not None:
         return after
-    limits = read_rate_limits(headers)
-    if error.status_code != 429 or limits is None:
-        return None
-    resets = [
-        reset
-        for left, reset in (
-            (limits.requests, limits.requests_reset_s),
-            (limits.tokens, limits.tokens_reset_s),
-        )
-        if left == 0 and reset > 0
-    ]
-    return max(resets, default=None)
+    return read_reset(headers) if error.status_code == 429 else None

@@ -12,9 +12,8 @@ from msgspec import Meta, Struct
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.sanitizer import clean_line, without_surrogates
-from baize_train.speakers.durations import read_duration
 from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
-from baize_train.speakers.speaker import Cost, RateLimits, Reply, SpeakerError
+from baize_train.speakers.speaker import Cost, Reply, SpeakerError
 from baize_tui.engine.prompts.thought_splitter import split_text
 from baize_tui.engine.remote.end_reasons import End, read_end
 from baize_tui.engine.remote.error_bodies import find_error
@@ -145,25 +144,3 @@ def _count_tokens(
         count("prompt_tokens", prompt_bytes, prompt_bytes + _PROMPT_OVERHEAD),
         max(count("completion_tokens", answer_bytes, _MOST_OVER * max_tokens), 1),
     )
-
-
-def read_rate_limits(headers: Mapping[str, str]) -> RateLimits | None:
-    """What the headers of a response say is left: OpenAI's names, or those of the IETF's draft."""
-
-    def first(*names: str) -> str:
-        return next((headers[name] for name in names if name in headers), "")
-
-    requests = _whole_number(first("x-ratelimit-remaining-requests", "ratelimit-remaining"))
-    tokens = _whole_number(first("x-ratelimit-remaining-tokens"))
-    if requests is None and tokens is None:
-        return None
-    return RateLimits(
-        requests,
-        read_duration(first("x-ratelimit-reset-requests", "ratelimit-reset")) or 0.0,
-        tokens,
-        read_duration(first("x-ratelimit-reset-tokens")) or 0.0,
-    )
-
-
-def _whole_number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

@@ -13,9 +13,10 @@ from msgspec import Struct
 from baize_shared.server_address import AddressError, ServerAddress, parse_address
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
+from baize_train.speakers.rate_limits import read_rate_limits
 from baize_train.speakers.refusals import Refusal, read_refusal
 from baize_train.speakers.server_failures import SERVER_ERRORS, explain_failure
-from baize_train.speakers.server_response import read_completion, read_rate_limits
+from baize_train.speakers.server_response import read_completion
 from baize_train.speakers.speaker import RateLimits, Reply, SamplingOptions
 from baize_tui.engine.remote.http_client import open_client
 from baize_tui.engine.remote.server_faults import ServerFaults
