@@ -398,6 +398,81 @@ def test_a_request_that_a_batch_refuses_stays_with_its_seed(
     assert "too odd" in rejected["meta"]["rejected"]
 
 
+def answer_batch(folder: Path, name: str, response: Any, error: Any = None) -> None:
+    """Put a file of answers, the same for each request that waits, into ``folder``."""
+    lines = [
+        {"custom_id": request["custom_id"], "response": response, "error": error}
+        for request in read_records(folder / "requests-1.jsonl")
+    ]
+    content = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / name).write_text(content, "utf-8-sig")  # as programs on Windows write it
+
+
+def refused(status: int, message: str, **more: str) -> dict[str, Any]:
+    return {"status_code": status, "body": {"error": {"message": message, **more}}}
+
+
+@pytest.mark.parametrize(
+    ("response", "error", "why"),
+    [
+        (refused(401, "Incorrect API key provided"), None, "(401): Incorrect API key provided"),
+        (refused(404, "The model does not exist", code="model_not_found"), None, "does not exist"),
+        (refused(429, "no quota", code="insufficient_quota"), None, "(429): no quota"),
+        (refused(400, "Your credit balance is too low"), None, "credit balance is too low"),
+        (refused(529, "overloaded"), None, "(529): overloaded"),
+        ({"status_code": 200, "body": {"error": {"message": "lost"}}}, None, "lost"),
+        (None, {"code": "batch_expired", "message": "This request expired."}, "request expired"),
+        (None, None, "did not answer"),
+    ],
+)
+def test_what_a_batch_did_not_answer_is_asked_again(
+    response: Any, error: Any, why: str, collect: Collect, tmp_path: Path
+) -> None:
+    """Without money, for example, each line of a batch fails: no seed is lost by that."""
+    folder = tmp_path / "batches"
+    limits = ("--speaker", f"batch:{folder}#m", "--turns", 1, "--mode", "transcript")
+    collect(*limits)
+    answer_batch(folder, "output.jsonl", response, error)
+    done = collect(*limits)
+    assert (done.report["postponed"], done.report["rejected"]) == (4, 0)
+    assert "4 requests are written again: " in done.errors
+    assert why in done.errors
+    assert why in done.report["postponed_reason"]
+    assert len(read_records(folder / "requests-1.jsonl")) == 4
+    text = talk(read_records(folder / "requests-1.jsonl")[0]["body"]["messages"])
+    answer_batch(folder, "earlier.jsonl", {"status_code": 200, "body": completion(text)})
+    assert collect(*limits).report["postponed"] == 0, "the answer counts, whatever its name is"
+
+
+def test_options_that_a_batch_refuses_end_the_run_and_cost_no_seed(
+    collect: Collect, tmp_path: Path
+) -> None:
+    folder = tmp_path / "batches"
+    limits = ("--speaker", f"batch:{folder}#m")
+    collect(*limits)
+    answer_batch(folder, "output.jsonl", refused(400, "temperature is not supported"))
+    done = collect(*limits)
+    assert done.code == 1
+    assert "refused (400): temperature is not supported" in done.errors
+    assert done.rejected == []
+    done = collect(*limits, "--set", "temperature=null")
+    assert done.report["postponed"] == 4
+    requests = read_records(folder / "requests-1.jsonl")
+    assert not any("temperature" in request["body"] for request in requests)
+
+
+def test_requests_are_in_files_that_a_batch_takes(
+    collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_train.speakers.batch_backend._MOST_BYTES", 1000)
+    folder = tmp_path / "batches"
+    done = collect("--speaker", f"batch:{folder}#m", seeds=9)
+    files = sorted(folder.glob("requests-*.jsonl"))
+    assert len(files) > 1
+    assert all(file.stat().st_size <= 1000 for file in files)
+    assert sum(len(read_records(file)) for file in files) == done.report["postponed"] == 9
+
+
 def test_a_key_that_no_header_can_have_is_one_line(
     server: ScriptedServer, collect: Collect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

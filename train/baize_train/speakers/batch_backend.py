@@ -6,7 +6,9 @@ there are answers, and its next request is written for the next batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import codecs
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,24 @@ from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line
 from baize_train.corpus.dialogues import Turn, record_key
 from baize_train.errors import TrainError, warn
+from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
 from baize_train.speakers.server_response import read_completion
-from baize_train.speakers.speaker import RateLimits, Reply, SamplingOptions, SpeakerError
+from baize_train.speakers.speaker import (
+    NO_COST,
+    ErrorKind,
+    RateLimits,
+    Reply,
+    SamplingOptions,
+    SpeakerError,
+)
 
 _PREFIX = "requests-"
-_MOST_IN_A_FILE = 50_000
-"""OpenAI takes no more."""
+_MOST_IN_A_FILE, _MOST_BYTES = 50_000, 190_000_000
+"""OpenAI takes no more, and refuses 200 MB."""
 _AT_ONCE = 1000
-_ASKED_AGAIN = (408, 429, 500, 502, 503, 504)
+_MOST_REASONS = 3
+_ASKED_AGAIN: tuple[ErrorKind, ...] = ("temporary", "rate limit", "fatal")
+"""Refusals that have nothing to do with the request: a limit, no money, a wrong key."""
 
 
 class _Response(Struct):
@@ -40,6 +52,15 @@ class _Answer(Struct):
     custom_id: str
     response: _Response | None = None
     error: Any = None
+
+    @property
+    def is_answer(self) -> bool:
+        response = self.response
+        return (
+            response is not None
+            and response.status_code == 200
+            and b'"choices"' in bytes(response.body)  # or an error that is called a success
+        )
 
 
 class BatchBackend:
@@ -61,6 +82,8 @@ class BatchBackend:
         self._folder, self._extra, self._thought_tokens = folder, extra, thought_tokens
         self._answers: dict[str, _Answer] = {}
         self._waiting: dict[str, dict[str, Any]] = {}
+        self._unanswered: Counter[str] = Counter()
+        """Requests that are asked again, by the reason."""
         for file in sorted(folder.glob("*.jsonl")):
             if not file.name.startswith(_PREFIX):
                 self._read(file)
@@ -68,7 +91,7 @@ class BatchBackend:
     def _read(self, file: Path) -> None:
         decode = msgspec.json.Decoder(_Answer).decode
         try:
-            lines = file.read_bytes().split(b"\n")
+            lines = file.read_bytes().removeprefix(codecs.BOM_UTF8).split(b"\n")
         except OSError as error:
             raise TrainError(f"{file}: {error.strerror}") from error
         for number, line in enumerate(lines, 1):
@@ -78,8 +101,10 @@ class BatchBackend:
                 answer = decode(line)
             except JSON_ERRORS as error:
                 raise TrainError(f"{file}:{number}: not an answer of a batch: {error}") from error
-            status = answer.response.status_code if answer.response is not None else 500
-            if status not in _ASKED_AGAIN:
+            earlier = self._answers.get(answer.custom_id)
+            # A request that was refused may be answered by another batch, whatever its file is
+            # called.
+            if earlier is None or answer.is_answer or not earlier.is_answer:
                 self._answers[answer.custom_id] = answer
 
     async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
@@ -87,18 +112,45 @@ class BatchBackend:
         body = self._body(messages, options, max_tokens)
         key = record_key(body, "batch")
         answer = self._answers.get(key)
-        if answer is None or answer.response is None:
-            self._waiting[key] = body
-            raise SpeakerError("they wait for answers of a batch", "later")
-        raw = bytes(answer.response.body)
-        if answer.response.status_code != 200:
-            why = clean_line(raw.decode("utf-8", "replace"), 200)
-            raise SpeakerError(f"refused ({answer.response.status_code}): {why}", "request")
         try:
+            if answer is None:
+                raise SpeakerError("they wait for answers of a batch", "later")
             prompt_bytes = sum(len(turn.content.encode()) for turn in messages)
+            return self._read_reply(answer, prompt_bytes, max_tokens)
+        except SpeakerError as error:
+            if error.kind in _ASKED_AGAIN and error.cost == NO_COST:
+                self._waiting[key] = body
+                self._unanswered[str(error)] += 1
+                raise SpeakerError(f"{error}; they are asked again", "later") from error
+            if error.kind == "later":
+                self._waiting[key] = body
+            elif error.kind == "temporary" or (error.kind == "unclear" and self._any_answers):
+                # The same answer would come again; others show that all is well with the options.
+                raise SpeakerError(str(error), "request", cost=error.cost) from error
+            raise
+
+    @property
+    def _any_answers(self) -> bool:
+        return any(answer.is_answer for answer in self._answers.values())
+
+    def _read_reply(self, answer: _Answer, prompt_bytes: int, max_tokens: int) -> Reply:
+        """The reply in ``answer``.
+
+        Raises:
+            SpeakerError: it has none.
+        """
+        if answer.response is None:  # it expired, for example
+            why = read_refusal({"error": answer.error}).text.strip() or "without a reason"
+            raise SpeakerError(f"a batch did not answer: {why}", "temporary")
+        raw, status = bytes(answer.response.body), answer.response.status_code
+        if status == 200:
             return read_completion(raw, self.place, prompt_bytes, max_tokens)
-        except SpeakerError as error:  # the same answer would come again
-            raise SpeakerError(str(error), "request", cost=error.cost) from error
+        try:
+            refusal = read_refusal(msgspec.json.decode(raw))
+        except JSON_ERRORS:
+            refusal = Refusal()
+        why = refusal.reason or clean_line(raw.decode("utf-8", "replace"), 200)
+        raise SpeakerError(f"refused ({status}): {why}", kind_of_refusal(status, refusal))
 
     def _body(
         self, messages: Sequence[Turn], options: SamplingOptions, max_tokens: int
@@ -125,20 +177,35 @@ class BatchBackend:
             msgspec.json.encode(
                 {"custom_id": key, "method": "POST", "url": "/v1/chat/completions", "body": body}
             )
+            + b"\n"
             for key, body in self._waiting.items()
         ]
         try:
             private_folder(self._folder)
             for file in self._folder.glob(f"{_PREFIX}*.jsonl"):
                 file.unlink()
-            for number, start in enumerate(range(0, len(lines), _MOST_IN_A_FILE), 1):
-                part = lines[start : start + _MOST_IN_A_FILE]
-                content = b"".join(line + b"\n" for line in part)
-                write_atomically(self._folder / f"{_PREFIX}{number}.jsonl", content)
+            for number, part in enumerate(_files(lines), 1):
+                write_atomically(self._folder / f"{_PREFIX}{number}.jsonl", b"".join(part))
         except OSError as error:
             raise TrainError(f"{error.filename or self._folder}: {error.strerror}") from error
+        for why, count in self._unanswered.most_common(_MOST_REASONS):
+            warn(f"{count} requests are written again: {why}")
         if lines:
             warn(
                 f"{len(lines)} requests are in {self._folder}/{_PREFIX}*.jsonl: let a batch answer "
                 "them, put its file of answers into that folder, and run the same command"
             )
+
+
+def _files(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """``lines`` in parts that a batch takes."""
+    part: list[bytes] = []
+    size = 0
+    for line in lines:
+        if part and (len(part) == _MOST_IN_A_FILE or size + len(line) > _MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(line)
+        size += len(line)
+    if part:
+        yield part

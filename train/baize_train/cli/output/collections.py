@@ -54,6 +54,7 @@ def print_collection(
                 "reasons": dict(progress.reasons),
                 "filters": dict(progress.filters),
                 "postponed": progress.postponed,
+                "postponed_reason": progress.postponed_reason,
                 "repeated_seeds": repeated_seeds,
                 "tokens": progress.tokens,
                 "total_tokens": progress.total_tokens,
