@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import msgspec
@@ -70,8 +71,9 @@ class _Models(Struct, frozen=True):
     """The entries of ``/models``."""
 
     entries: Sequence[Mapping[str, Any]]
-    is_page: bool = False
-    """Whether the server has more of them, on further pages."""
+    is_part: bool = False
+    """Whether the server has others: on further pages, or as Azure, which lists what could be
+    deployed, and not the names of what is."""
 
 
 async def _list_models(
@@ -92,7 +94,8 @@ async def _list_models(
         is_html = isinstance(answer, str) and answer.lstrip().startswith("<")
         raise faults.no_answer("html" if is_html else "", "load")
     entries = [entry for entry in data if isinstance(entry, Mapping) and _name(entry)]
-    return _Models(entries, is_page=fields.get("has_more") is True)
+    is_azure = any("lifecycle_status" in entry for entry in entries)
+    return _Models(entries, is_part=is_azure or fields.get("has_more") is True)
 
 
 NO_SUCH_MODEL = msg("{host} has no model {name}; it has {known}")
@@ -107,11 +110,14 @@ def _choose(listed_models: _Models, address: ServerAddress) -> Mapping[str, Any]
         EngineFailure: there is no such model, or there are several and none is named.
     """
     wanted, models = address.model, listed_models.entries
-    is_only = len(models) == 1 and not listed_models.is_page
+    is_only = len(models) == 1 and not listed_models.is_part
     for entry in models:
         if _name(entry) in (wanted, f"{wanted}:latest") or (not wanted and is_only):
             return entry
-    if wanted and (not models or listed_models.is_page):
+    for entry in models:
+        if wanted and _stands_for(_name(entry), wanted):
+            return {**entry, "id": wanted}
+    if wanted and (not models or listed_models.is_part):
         return None
     if not models:
         raise EngineFailure(tr("{host} has no model", host=address.host), "load")
@@ -125,6 +131,17 @@ def _choose(listed_models: _Models, address: ServerAddress) -> Mapping[str, Any]
         first = f"{address.spec}#{names[0]}"
         why = tr(CHOOSE_MODEL, host=address.host, first=first, known=listed)
     raise EngineFailure(why, "load")
+
+
+def _stands_for(listed: str, wanted: str) -> bool:
+    """Whether ``wanted`` is one of the names that ``listed`` stands for.
+
+    LiteLLM lists patterns, as in ``openai/*``. OpenRouter and Hugging Face take the name of a model
+    with a way to reach it, as in ``name:nitro``.
+    """
+    if "*" in listed:
+        return fnmatchcase(wanted, listed.replace("[", "[[]"))
+    return wanted.startswith(f"{listed}:")
 
 
 def _name(entry: Mapping[str, Any]) -> str:

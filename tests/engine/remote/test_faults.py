@@ -359,6 +359,25 @@ async def test_a_server_without_a_whole_list_is_taken_at_its_word(answer: Respon
             assert (await ask(engine)).end.text == "Hello there."
 
 
+@pytest.mark.parametrize(
+    ("listed", "wanted"),
+    [
+        ({"id": "openai/*"}, "openai/plum"),
+        ({"id": "fruit/plum"}, "fruit/plum:nitro"),
+        ({"id": "gpt-4o", "lifecycle_status": "generally-available"}, "my-deployment"),
+    ],
+    ids=["LiteLLM", "OpenRouter", "Azure"],
+)
+async def test_a_list_that_does_not_name_all_that_a_server_takes(
+    listed: dict[str, object], wanted: str
+) -> None:
+    with serve() as server:
+        server.lists({"id": "pear"}, {**listed, "context_length": 512})
+        async with loaded(server, f"server:{server.url}#{wanted}") as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+        assert server.questions[0]["model"] == wanted
+
+
 CONTEXTS: dict[str, tuple[dict[str, object], int]] = {
     "vLLM": ({"owned_by": "vllm", "max_model_len": 8192}, 8192),
     "OpenRouter": ({"context_length": 32768}, 32768),
