@@ -54,7 +54,9 @@ def read_chunk(raw: object) -> Chunk | None:
     reason = choice.get("finish_reason")
     return Chunk(
         # OpenAI has a field of its own for why the model does not answer.
-        text=_text(delta.get("content")) or _text(delta.get("refusal")),
+        text=_text(delta.get("content"))
+        or _text(delta.get("refusal"))
+        or _text(choice.get("text")),  # of the older interface
         # vLLM has renamed the field, and sends both for a while.
         reasoning=_text(delta.get("reasoning_content"))
         or _text(delta.get("reasoning"))

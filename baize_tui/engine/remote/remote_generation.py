@@ -36,6 +36,7 @@ _OTHER_ENDS: dict[End, str] = {
     "tool": msg("the model wanted to call a tool, which there is none of"),
     "failed": msg("the server has broken off the answer"),
 }
+NO_TEXT = msg("the answer of the server has no text")
 
 
 class RemoteGeneration:
@@ -278,6 +279,8 @@ class RemoteGeneration:
         notices = []
         if why := _OTHER_ENDS.get(end):
             notices.append(tr(why))
+        elif reason == "stop" and not answer.text.strip():
+            notices.append(tr(NO_TEXT))
         if unsent := server.take_unsent(
             unsent_options(self._request.sampling, server.facts, server.extent)
         ):

@@ -625,6 +625,22 @@ async def test_a_refusal_of_the_model_is_its_answer() -> None:
             assert (await ask(engine)).end.text == "I cannot."
 
 
+async def test_an_answer_without_text_is_said() -> None:
+    """LM Studio sends one where a prompt is longer than the context of some models."""
+    with serve(stream(), stream(reasoning=["Let me see."]), stream(reason="length")) as server:
+        async with loaded(server) as engine:
+            ends = [(await ask(engine)).end for _ in range(3)]
+    assert [end.notices for end in ends] == [["the answer of the server has no text"]] * 2 + [[]]
+
+
+async def test_pieces_of_the_older_interface_are_text() -> None:
+    events = [{"choices": [{"index": 0, "text": text}]} for text in ("Hello ", "there.")]
+    raw = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+    with serve(stream_raw(*raw, *ENDS)) as server:
+        async with loaded(server) as engine:
+            assert (await ask(engine)).end.text == "Hello there."
+
+
 async def test_the_call_of_a_tool_is_said_whatever_the_end_is_called() -> None:
     call = b'data: {"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0}]}}]}\n\n'
     with serve(stream_raw(call, *ENDS)) as server:
