@@ -255,7 +255,7 @@ def test_parameters_of_the_person_are_sent(server: ScriptedServer, collect: Coll
 
 
 @pytest.mark.parametrize("thoughts", ["strip", "keep"])
-@pytest.mark.parametrize("form", ["tags", "field", "parts"])
+@pytest.mark.parametrize("form", ["tags", "field", "parts", "thought part"])
 def test_thoughts_are_stripped_or_kept(
     thoughts: str, form: str, server: ScriptedServer, collect: Collect
 ) -> None:
@@ -263,6 +263,9 @@ def test_thoughts_are_stripped_or_kept(
         text = talk(request["messages"])
         if form == "tags":
             return send_json(completion(f"<think>\nHm.\n</think>\n\n{text}"))
+        if form == "thought part":  # Mistral's
+            thought = {"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}
+            return send_json(completion([thought, {"type": "text", "text": text}]))
         if form == "parts":
             return send_json(completion([{"type": "text", "text": text}], reasoning_content="Hm."))
         return send_json(completion(text, reasoning="Hm."))

@@ -61,6 +61,16 @@ def test_an_answer_may_lack_its_counts_and_contain_half_a_pair_of_surrogates() -
     assert (reply.prompt_tokens, reply.completion_tokens) == (10, 2)
 
 
+@pytest.mark.parametrize(
+    "odd", [{"reasoning": {"a": 1}}, {"tool_calls": {}}, {"refusal": False}, {"reasoning": [7]}]
+)
+def test_an_answer_is_read_whatever_is_beside_it(odd: dict[str, Any]) -> None:
+    """It is paid for, and the next one would look the same."""
+    message = {"role": "assistant", "content": "So.", **odd}
+    choice = {"index": 0, "finish_reason": 1, "message": message}
+    assert ask(json.dumps({"choices": [choice]}).encode()).text == "So."
+
+
 @pytest.mark.parametrize("wrong", [-5, 0, None, "many", 2**80, 1e9, True])
 def test_counts_that_cannot_be_true_are_estimated(wrong: Any) -> None:
     counts = {"prompt_tokens": wrong, "completion_tokens": wrong}

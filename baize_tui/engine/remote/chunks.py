@@ -54,13 +54,13 @@ def read_chunk(raw: object) -> Chunk | None:
     reason = choice.get("finish_reason")
     return Chunk(
         # OpenAI has a field of its own for why the model does not answer.
-        text=_text(delta.get("content"))
-        or _text(delta.get("refusal"))
-        or _text(choice.get("text")),  # of the older interface
+        text=text_in(delta.get("content"))
+        or text_in(delta.get("refusal"))
+        or text_in(choice.get("text")),  # of the older interface
         # vLLM has renamed the field, and sends both for a while.
-        reasoning=_text(delta.get("reasoning_content"))
-        or _text(delta.get("reasoning"))
-        or _thinking(delta.get("content")),
+        reasoning=text_in(delta.get("reasoning_content"))
+        or text_in(delta.get("reasoning"))
+        or thoughts_in(delta.get("content")),
         finish_reason=reason if isinstance(reason, str) and reason not in _NO_END else "",
         usage=usage,
         is_whole=is_whole,
@@ -68,7 +68,7 @@ def read_chunk(raw: object) -> Chunk | None:
     )
 
 
-def _text(value: Any) -> str:
+def text_in(value: Any) -> str:
     """A text, or the texts of a list of parts."""
     if isinstance(value, str):
         return value
@@ -78,12 +78,12 @@ def _text(value: Any) -> str:
     return "".join(part for part in parts if isinstance(part, str))
 
 
-def _thinking(content: Any) -> str:
+def thoughts_in(content: Any) -> str:
     """The thoughts among the parts of a content, as Mistral sends them."""
     if not isinstance(content, list):
         return ""
     thoughts = (part.get("thinking") for part in content if isinstance(part, Mapping))
-    return "".join(_text(thought) for thought in thoughts)
+    return "".join(text_in(thought) for thought in thoughts)
 
 
 def _read_usage(value: object) -> Usage | None:

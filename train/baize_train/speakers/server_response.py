@@ -15,6 +15,7 @@ from baize_shared.sanitizer import clean_line, without_surrogates
 from baize_train.speakers.refusals import Refusal, kind_of_refusal, read_refusal
 from baize_train.speakers.speaker import Cost, Reply, SpeakerError
 from baize_tui.engine.prompts.thought_splitter import split_text
+from baize_tui.engine.remote.chunks import text_in, thoughts_in
 from baize_tui.engine.remote.end_reasons import End, read_end
 from baize_tui.engine.remote.error_bodies import find_error
 
@@ -28,16 +29,18 @@ _REASON = 160
 
 
 class _Message(Struct):
-    content: str | list[dict[str, Any]] | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    refusal: str | None = None
-    tool_calls: list[Any] | None = None
+    """Of any types: an answer that is paid for is not thrown away for a field beside it."""
+
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    refusal: Any = None
+    tool_calls: Any = None
 
 
 class _Choice(Struct):
     message: _Message
-    finish_reason: str | None = None
+    finish_reason: Any = None
     error: Any = None
     """OpenRouter's, about a provider that failed while it wrote."""
 
@@ -67,7 +70,8 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
         what = "a web page" if body.lstrip()[:1] == b"<" else "something that is no answer"
         raise SpeakerError(f"{place} sends {what}: is the address right?", "temporary") from error
     choice = answer.choices[0]
-    message, reason = choice.message, choice.finish_reason or ""
+    message = choice.message
+    reason = choice.finish_reason if isinstance(choice.finish_reason, str) else ""
     text, thoughts = _text_and_thoughts(message)
     prompt_tokens, completion_tokens = _count_tokens(
         answer.usage, prompt_bytes, len((text + thoughts).encode()), max_tokens
@@ -92,8 +96,8 @@ def _why_no_reply(message: _Message, text: str, thoughts: str, end: End) -> str 
         return None
     if end == "filtered":
         return "the server's content filter stopped the answer"
-    if message.refusal and not text:
-        return f"the model refuses: {clean_line(message.refusal, _REASON)}"
+    if not text and (refusal := text_in(message.refusal)):
+        return f"the model refuses: {clean_line(refusal, _REASON)}"
     if message.tool_calls:
         return "the model calls a tool instead of answering"
     if not text.strip() and (end == "cut" or thoughts):
@@ -119,12 +123,13 @@ def _raise_refusal(raw: Any, place: str) -> None:
 
 
 def _text_and_thoughts(message: _Message) -> tuple[str, str]:
-    content, thoughts = message.content or "", message.reasoning_content or message.reasoning or ""
-    if isinstance(content, list):
-        texts = [part["text"] for part in content if isinstance(part.get("text"), str)]
-        content = "".join(texts)
+    thoughts = (
+        text_in(message.reasoning_content)
+        or text_in(message.reasoning)
+        or thoughts_in(message.content)
+    )
     # A server without a parser for reasoning sends the thought as a part of the answer.
-    thought, text = split_text(content)
+    thought, text = split_text(text_in(message.content))
     return text, thoughts or thought
 
 
