@@ -179,6 +179,36 @@ def test_one_seed_s_failure_stays_with_its_seed(
     assert len(server.requests) == requests
 
 
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [
+        (400, "API key expired. Please renew the API key."),
+        (400, "Budget has been exceeded! Current cost: 10.2, Max budget: 10.0"),
+        (400, "Access denied, please make sure your account is in good standing."),
+        (403, "Your team has used all available credits"),
+        (429, "Your account is suspended due to insufficient balance"),
+        (400, "Something changed on our side"),
+    ],
+    ids=["Google", "LiteLLM", "DashScope", "xAI", "Moonshot", "unclear"],
+)
+def test_what_fails_for_all_after_a_while_costs_no_seed(
+    status: int, message: str, server: ScriptedServer, collect: Collect
+) -> None:
+    """The key expires, or the money is spent, in the middle of a collection."""
+    server.faults.intercept = lambda _request: (
+        refuse(status, message) if server.answered >= 5 else None
+    )
+    options = ("--turns", 1, "--at-once", 1)
+    done = collect(*options, seeds=40)
+    assert done.code == 1
+    assert message[:40] in done.errors
+    assert done.errors.count("\n") == 1
+    assert (len(done.kept), done.rejected) == (5, [])
+    assert len(server.requests) <= 25
+    server.faults.intercept = lambda _request: None
+    assert len(collect(*options, seeds=40).kept) == 40
+
+
 def test_a_dialogue_that_the_server_does_not_finish_is_tried_again(
     server: ScriptedServer, collect: Collect, monkeypatch: pytest.MonkeyPatch
 ) -> None:

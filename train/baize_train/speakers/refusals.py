@@ -16,8 +16,15 @@ from baize_tui.engine.remote.error_bodies import provider_error
 
 _TEMPORARY = (408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
 _NO_MONEY = re.compile(
-    r"insufficient_quota|billing|credit balance|exceeded your current quota", re.I
+    r"insufficient_quota|billing|credit balance|exceeded your current quota|insufficient balance"
+    r"|arrearage|good standing|余额不足|欠费|(used|out of) (all |any )?(available |your )?credits"
+    r"|spending limit|budget[ _]?(has been )?exceeded|exceeded ?budget",
+    re.I,
 )
+_WRONG_KEY = re.compile(
+    r"api[ _]key[ _](not valid|invalid|expired)|(invalid|incorrect) api key", re.I
+)
+"""Of servers that refuse a key with 400."""
 _FILTERED = re.compile(
     r"content[_ ](filter|policy|management)|moderation|flagged|safety system|responsible ai", re.I
 )
@@ -84,7 +91,7 @@ def kind_of_refusal(status: int, refusal: Refusal) -> ErrorKind:
     out_of_money = _NO_MONEY.search(refusal.text) and (
         refusal.wait_s is None or "insufficient_quota" in refusal.code
     )
-    if status == 402 or out_of_money:
+    if status == 402 or out_of_money or (status == 400 and _WRONG_KEY.search(refusal.text)):
         return "fatal"
     if status == 429:
         return "rate limit"

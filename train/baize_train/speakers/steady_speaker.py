@@ -31,7 +31,8 @@ _FIRST_TRIES = 4
 """At a server that has never replied: its address may be wrong."""
 _MOST_REFUSED_S = 600.0
 """With nothing but 429s."""
-_UNCLEAR_UNTIL_FATAL = 3
+_UNCLEAR_UNTIL_FATAL, _UNCLEAR_IN_A_ROW = 3, 20
+"""Before any reply, and after the last one: then no other request succeeds either."""
 _KEPT = "what was collected is kept"
 _LATER = "run the same command later to continue"
 
@@ -63,7 +64,7 @@ class SteadySpeaker:
         self._members = [_Member(each, at_once or each.max_concurrent) for each in backends]
         self.max_concurrent = sum(member.gate.maximum for member in self._members)
         self._unclear = 0
-        """Requests that were refused for an unclear reason, before any reply."""
+        """Requests that were refused for an unclear reason since the last reply."""
 
     async def reply(self, messages: Sequence[Turn], options: SamplingOptions) -> Reply:
         """Reply to ``messages``; see ``Speaker``."""
@@ -81,6 +82,7 @@ class SteadySpeaker:
                 raise
             else:
                 member.gate.leave(ticket, "success")
+                self._unclear = 0
                 if (limits := member.backend.rate_limits) is not None:
                     member.gate.note_limits(limits)
                 return request.with_cost(reply)
@@ -97,11 +99,12 @@ class SteadySpeaker:
         return len(self._members) > 1
 
     def explain_unclear(self, error: SpeakerError, cost: Cost) -> RequestFailed | TrainError:
-        """What a refused request means: if the first ones all are, no other will succeed."""
-        if self.last_success is None:
-            self._unclear += 1
-            if self._unclear >= _UNCLEAR_UNTIL_FATAL:
-                return TrainError(f"{error}; {_KEPT}")
+        """What a refused request means: if the first ones all are, or many in a row, no other will
+        succeed."""
+        self._unclear += 1
+        most = _UNCLEAR_UNTIL_FATAL if self.last_success is None else _UNCLEAR_IN_A_ROW
+        if self._unclear >= most:
+            return TrainError(f"{error}; {_KEPT}")
         return RequestFailed(str(error), unclear=True, cost=cost)
 
     async def close(self) -> None:
