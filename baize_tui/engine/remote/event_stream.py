@@ -40,8 +40,12 @@ class _TolerantDecoder(SSEDecoder):
     """The library's decoder, for bytes that need not be UTF-8.
 
     Servers on Windows begin with a byte order mark, which the format allows. Some send a token that
-    has half a character, as it is. Some do not end their last event.
+    has half a character, as it is. Some do not end their last event, and some send JSON without
+    the name of a field, as Ollama does with errors.
     """
+
+    def decode(self, line: str) -> ServerSentEvent | None:
+        return ServerSentEvent(data=line) if line.startswith("{") else super().decode(line)
 
     async def aiter_bytes(self, iterator: AsyncIterator[bytes]) -> AsyncIterator[ServerSentEvent]:
         is_over = False

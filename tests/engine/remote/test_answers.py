@@ -530,6 +530,15 @@ async def test_an_event_that_is_cut_off_is_the_middle_of_an_answer() -> None:
     assert answer.line == f"{server.host} has stopped in the middle of its answer"
 
 
+async def test_a_stream_may_be_lines_of_json() -> None:
+    lines = [event.removeprefix(b"data: ").strip() + b"\n" for event in (*HALVES, ENDS[0])]
+    with serve(stream_raw(*lines)) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+    assert [delta.text for delta in answer.deltas] == ["Hello ", "there."]
+    assert answer.end.text == "Hello there."
+
+
 async def test_a_stream_may_be_called_json() -> None:
     with serve(send(b"".join((*HALVES, *ENDS)))) as server:
         async with loaded(server) as engine:

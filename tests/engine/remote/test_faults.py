@@ -195,6 +195,13 @@ BROKEN: dict[str, tuple[Respond, str]] = {
         ),
         "the GPU fell off",
     ),
+    "line of an error": (
+        stream_raw(
+            b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
+            b'{"error": {"message": "the GPU fell off"}}\n',
+        ),
+        "the GPU fell off",
+    ),
     "text of an error": (
         stream_raw(
             b'data: {"choices": [{"delta": {"content": "Half "}}]}\n\n',
@@ -344,13 +351,14 @@ async def test_the_only_model_needs_no_name_and_an_unknown_one_is_refused() -> N
 @pytest.mark.parametrize(
     "answer",
     [
+        refuse(403, "Missing scopes: api.model.read"),
         refuse(404),
         refuse(405),
         refuse(501),
         send_json({"data": [{"id": "pear"}], "has_more": True}),
         send_json({"data": None}),
     ],
-    ids=["404", "405", "501", "first page", "null"],
+    ids=["403", "404", "405", "501", "first page", "null"],
 )
 async def test_a_server_without_a_whole_list_is_taken_at_its_word(answer: Respond) -> None:
     with serve() as server:
