@@ -83,7 +83,10 @@ async def _list_models(
     try:
         answer = without_surrogates(await get_json(client, "/models", _ASK_S))
     except SERVER_ERRORS as error:
-        if address.model and getattr(error, "status_code", 0) in _NO_LIST:
+        status, body = getattr(error, "status_code", 0), getattr(error, "body", None)
+        # A key of OpenAI may be restricted to questions.
+        is_hidden = status == 403 and "scope" in faults.reason_in(body)
+        if address.model and (status in _NO_LIST or is_hidden):
             return _Models([])
         raise faults.failure(error, "load") from error
     fields = answer if isinstance(answer, Mapping) else {"data": answer}  # Together sends a list
