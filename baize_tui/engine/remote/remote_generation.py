@@ -165,7 +165,10 @@ class RemoteGeneration:
                     yield delta
         except EngineFailure as error:
             failure = error
-            if failure.kind == "too_long":
+            if failure.kind == "too_long" and self._first:
+                # The prompt did fit. With fewer turns the words so far would come once more.
+                failure = EngineFailure(str(failure))
+            elif failure.kind == "too_long":
                 failure = self._server.learn_limit(failure, self._request.prompt)
         finally:
             with contextlib.suppress(*SERVER_ERRORS):

@@ -364,6 +364,22 @@ async def test_a_full_context_that_only_an_empty_stream_shows() -> None:
     assert server.questions[-1].get("stream") is None
 
 
+async def test_a_context_that_an_answer_fills_is_no_prompt_that_is_too_long() -> None:
+    """As in LM Studio. Otherwise turns would be dropped, and the question asked again, although
+    words have come."""
+    full = b'event: error\ndata: {"error": {"message": "Context size has been exceeded."}}\n\n'
+    with serve(stream_raw(HALVES[0], full), stream_raw(full)) as server:
+        async with loaded(server) as engine:
+            answer = await ask(engine)
+            without_words = (await ask(engine)).failure
+    assert answer.text == "Hello "
+    assert answer.failure is not None
+    assert answer.failure.kind == "engine"
+    assert answer.line == f"{server.host}: Context size has been exceeded."
+    assert without_words is not None
+    assert without_words.kind == "too_long"
+
+
 async def test_counts_are_estimated_and_learned() -> None:
     counted = {"prompt_tokens": 700, "completion_tokens": 1}
     with serve(stream("So.", usage=counted)) as server:
