@@ -61,6 +61,12 @@ def test_an_answer_may_lack_its_counts_and_contain_half_a_pair_of_surrogates() -
     assert (reply.prompt_tokens, reply.completion_tokens) == (10, 2)
 
 
+def test_an_answer_is_read_whatever_its_bytes_are() -> None:
+    """Keep-alive lines in front, a byte order mark, half a character."""
+    body = b"\xef\xbb\xbf\n\n" + answer("So\u767d.").replace(b"\\u767d", "白".encode()[:2])
+    assert ask(body).text == "So\N{REPLACEMENT CHARACTER}."
+
+
 @pytest.mark.parametrize(
     "odd", [{"reasoning": {"a": 1}}, {"tool_calls": {}}, {"refusal": False}, {"reasoning": [7]}]
 )

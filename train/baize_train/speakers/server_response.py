@@ -63,7 +63,8 @@ def read_completion(body: bytes, place: str, prompt_bytes: int, max_tokens: int)
     """
     raw: Any = None
     try:
-        raw = without_surrogates(json.loads(body))
+        # Some servers send a token that has half a character, as it is.
+        raw = without_surrogates(json.loads(body.decode("utf-8-sig", "replace")))
         answer = msgspec.convert(raw, _Completion)
     except JSON_ERRORS as error:
         _raise_refusal(raw, place)
