@@ -36,12 +36,12 @@ def find_error(body: object) -> object:
     return fields if is_error or any(code not in _FINE for code in codes) else None
 
 
-def provider_error(fields: Mapping[Any, Any]) -> object:
-    """What the server behind a gateway says, as far as the error ``fields`` of the gateway has it.
+def provider_error(body: object) -> object:
+    """What the server behind a gateway says, as far as ``body``, an error of the gateway, has it.
 
     OpenRouter's own words are always the same: "Provider returned error".
     """
-    metadata = fields.get("metadata")
+    metadata = body.get("metadata") if isinstance(body, Mapping) else None
     raw = metadata.get("raw") if isinstance(metadata, Mapping) else None
     if not isinstance(raw, str):
         return raw

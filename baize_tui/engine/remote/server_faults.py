@@ -101,20 +101,20 @@ class ServerFaults(Struct, frozen=True):
         return EngineFailure(why, kind)
 
     def reason_in(self, body: object, limit: int = _REASON) -> str:
-        """The server's own words in the body of an error; empty if there are none."""
-        for _ in range(4):
-            if isinstance(body, list):  # as Google's servers do
-                body = body[0] if body else ""
-            if not isinstance(body, Mapping):
-                break
-            if behind := self.reason_in(provider_error(body), limit):
-                return behind
-            body = next((body[k] for k in ("error", "message", "detail", "msg") if k in body), "")
-            if isinstance(body, list):
-                body = body[0] if body else ""
-        if not isinstance(body, str) or body.lstrip().startswith("<"):
+        """The server's own words in the body of an error; empty if there are none.
+
+        Those of the server behind a gateway come first.
+        """
+        layers = list(_layers(body))
+        for behind in filter(None, (provider_error(layer) for layer in layers)):
+            if reason := self._words(list(_layers(behind))[-1], limit):
+                return reason
+        return self._words(layers[-1], limit)
+
+    def _words(self, value: object, limit: int) -> str:
+        if not isinstance(value, str) or value.lstrip().startswith("<"):
             return ""
-        return clean_line(self._hide_key(body), limit)
+        return clean_line(self._hide_key(value), limit)
 
     # --- statuses -------------------------------------------------------------------------------
 
@@ -206,6 +206,18 @@ class ServerFaults(Struct, frozen=True):
 
     def _hide_key(self, text: str) -> str:
         return text.replace(self.key, "…") if self.key else text
+
+
+def _layers(body: object) -> Iterator[object]:
+    """``body``, and what is inside each other down to the reason; the last one may be it."""
+    for _ in range(4):
+        if isinstance(body, list):  # as Google's servers do
+            body = body[0] if body else ""
+        yield body
+        if not isinstance(body, Mapping):
+            return
+        body = next((body[k] for k in ("error", "message", "detail", "msg") if k in body), "")
+    yield body[0] if isinstance(body, list) and body else body
 
 
 def _error_fields(body: object) -> Mapping[Any, Any]:

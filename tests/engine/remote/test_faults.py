@@ -46,6 +46,14 @@ def behind_gateway(status: int, raw: str) -> Respond:
     return send_json({"error": error}, status)
 
 
+def nested_gateways(count: int) -> dict[str, object]:
+    """The error of a gateway behind a gateway behind a gateway …"""
+    error: dict[str, object] = {"message": "the innermost"}
+    for _ in range(count):
+        error = {"message": "Provider returned error", "metadata": {"raw": error}}
+    return error
+
+
 REFUSALS: dict[str, tuple[Respond, str]] = {
     "401": (refuse(401, "bad key"), "wants a key (401): set BAIZE_SERVER_KEY to"),
     "403": (refuse(403, "not you"), "does not allow this (403): not you"),
@@ -63,6 +71,10 @@ REFUSALS: dict[str, tuple[Respond, str]] = {
     "behind a gateway, JSON": (
         behind_gateway(400, '{"error": {"message": "one image at most", "code": null}}'),
         "refuses the request (400): one image at most",
+    ),
+    "behind many gateways": (
+        send_json({"error": nested_gateways(300)}, 502),
+        "has failed (502): Provider returned error",
     ),
     "behind a gateway, nothing": (behind_gateway(502, ""), "has failed (502): Provider returned"),
     "no money": (

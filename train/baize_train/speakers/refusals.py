@@ -60,14 +60,18 @@ class Refusal(Struct, frozen=True):
         return f"{self.code} {self.reason}"
 
 
-def read_refusal(body: object) -> Refusal:
-    """What the decoded ``body`` of an error says."""
+def read_refusal(body: object, *, is_behind: bool = False) -> Refusal:
+    """What the decoded ``body`` of an error says.
+
+    ``is_behind``: it is that of the server behind a gateway, which has none behind it.
+    """
     fields = _mapping(body)
     inner = fields.get("error")
     fields = _mapping(inner) or fields
     said = next((fields[name] for name in ("message", "detail", "msg") if fields.get(name)), inner)
-    if behind := provider_error(fields):
-        said = read_refusal(behind).reason or (behind if isinstance(behind, str) else said)
+    if not is_behind and (behind := provider_error(fields)):
+        its_own = read_refusal(behind, is_behind=True).reason
+        said = its_own or (behind if isinstance(behind, str) else said)
     if isinstance(said, list):  # what a validation complains about
         said = "; ".join(str(_mapping(one).get("msg") or one) for one in said[:3])
     reason = clean_line(str(said), _READ) if said and not isinstance(said, Mapping) else ""
