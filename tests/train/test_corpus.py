@@ -571,6 +571,21 @@ def test_an_array_takes_no_memory_that_the_file_does_not_have(tmp_path: Path) ->
         list(read_corpus(tmp_path / "a.pkl"))
 
 
+@pytest.mark.parametrize("form", ["%s\n", "[%s]", "[\n%s\n]", '{\n"a": %s}'], ids=repr)
+@pytest.mark.parametrize("depth", [80, 150, 400, 600, 900, 980, 5000])
+def test_deep_json_is_read_or_refused_in_one_line(
+    form: str, depth: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A parser in C goes deeper than the code in Python that cleans what it has read."""
+    file = tmp_path / "deep.json"
+    file.write_text(form % f'{{"messages": [], "x": {"[" * depth}{"]" * depth}}}')
+    run(["data", "validate", str(file)])
+    shown, errors = capsys.readouterr()
+    assert "unexpected" not in errors
+    assert errors.count("\n") <= 1
+    assert ("nested too deeply" in shown + errors) == (depth > 80)
+
+
 def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:
     value: Any = "[AI] deep"
     for _ in range(200):

@@ -20,6 +20,9 @@ from baize_train.corpus.text_tables import TABLES, column_names, decode, table_r
 from baize_train.errors import TrainError
 
 _PICKLES = (".pkl", ".pickle")
+_DEEPEST = 100
+"""Lists and objects inside each other in a record."""
+_TOO_DEEP = "nested too deeply"
 
 
 class FileRecord(NamedTuple):
@@ -63,7 +66,7 @@ def read_records(file: Path) -> Iterator[FileRecord]:
     """
     if is_dataset(str(file)):
         for number, row in enumerate(open_dataset(str(file)), 1):
-            yield FileRecord(number, _clean(row))
+            yield _record(number, row)
         return
     raw = without_bom(read_file(file), file)
     _check_not_empty(raw, file)
@@ -75,20 +78,29 @@ def read_records(file: Path) -> Iterator[FileRecord]:
         yield from _lines(raw, file)
 
 
-def _clean(value: Any) -> Any:
-    """``value`` with texts that can be encoded, and null for NaN, which is what pandas writes for
-    a value that is missing."""
-    return _without_nan(without_surrogates(value))
+def _record(line: int, value: Any) -> FileRecord:
+    """A value as it was parsed, which C does more deeply than Python can go through it."""
+    try:
+        return FileRecord(line, _without_nan(without_surrogates(value)))
+    except RecursionError:
+        return FileRecord(line, None, _TOO_DEEP)
 
 
-def _without_nan(value: Any) -> Any:
+def _without_nan(value: Any, depth: int = 0) -> Any:
+    """``value`` with null for NaN, which is what pandas writes for a value that is missing.
+
+    Raises:
+        RecursionError: it is nested more deeply than any real record.
+    """
+    if depth > _DEEPEST:
+        raise RecursionError
     match value:
         case float():
             return None if math.isnan(value) else value
         case list():
-            return [_without_nan(item) for item in value]
+            return [_without_nan(item, depth + 1) for item in value]
         case dict():
-            return {key: _without_nan(item) for key, item in value.items()}
+            return {key: _without_nan(item, depth + 1) for key, item in value.items()}
     return value
 
 
@@ -129,7 +141,7 @@ def _spans_lines(raw: bytes, first: bytes) -> bool:
 
 def _parse(line: bytes) -> FileRecord:
     try:
-        return FileRecord(0, _clean(json.loads(line)))
+        return _record(0, json.loads(line))
     except UnicodeDecodeError as error:
         return FileRecord(0, None, f"not UTF-8 (byte 0x{line[error.start]:02x})")
     except JSON_ERRORS as error:
@@ -139,7 +151,7 @@ def _parse(line: bytes) -> FileRecord:
 def _describe(error: Exception) -> str:
     """What is wrong, with the column: the line is that of the file, which JSON does not know."""
     if isinstance(error, RecursionError):
-        return "nested too deeply"
+        return _TOO_DEEP
     if not isinstance(error, json.JSONDecodeError):
         return str(error)
     if error.msg == "Extra data":
@@ -157,7 +169,7 @@ def _values(text: str, file: Path) -> Iterator[FileRecord]:
         except JSON_ERRORS as error:
             line = getattr(error, "lineno", line)
             raise TrainError(f"{file}:{line}: not JSON: {_describe(error)}") from error
-        yield FileRecord(line, _clean(value))
+        yield _record(line, value)
         following = _skip(text, end)
         line += text.count("\n", at, following)
         at = following
@@ -180,7 +192,7 @@ def _list_items(text: str, file: Path) -> Iterator[FileRecord]:
         except JSON_ERRORS as error:
             line = getattr(error, "lineno", line)
             raise TrainError(f"{file}:{line}: not a JSON list: {_describe(error)}") from error
-        yield FileRecord(line, _clean(value))
+        yield _record(line, value)
         at, line = _advance(text, at, end, line)
         if text[at : at + 1] == ",":
             at, line = _advance(text, at, at + 1, line)
