@@ -586,6 +586,14 @@ def test_deep_json_is_read_or_refused_in_one_line(
     assert ("nested too deeply" in shown + errors) == (depth > 80)
 
 
+@pytest.mark.parametrize("depth", [150, 400, 900])
+def test_deep_json_in_a_cell_is_a_bad_record(depth: int, tmp_path: Path) -> None:
+    turns = f'[{{"role": "user", "content": "Hi", "x": {"[" * depth}{"]" * depth}}}]'
+    (tmp_path / "a.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
+    (record,) = read_corpus(tmp_path / "a.jsonl")
+    assert record == InvalidRecord("a.jsonl:1", "its turns are a text that is not JSON")
+
+
 def test_a_deep_pickle_is_an_invalid_record(tmp_path: Path) -> None:
     value: Any = "[AI] deep"
     for _ in range(200):

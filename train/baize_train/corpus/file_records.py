@@ -7,21 +7,18 @@ Hub or in a folder.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.regular_files import open_regular
-from baize_shared.sanitizer import without_surrogates
 from baize_train.corpus.datasets import is_dataset, open_dataset
+from baize_train.corpus.parsed_values import clean_value
 from baize_train.corpus.text_tables import TABLES, column_names, decode, table_rows, without_bom
 from baize_train.errors import TrainError
 
 _PICKLES = (".pkl", ".pickle")
-_DEEPEST = 100
-"""Lists and objects inside each other in a record."""
 _TOO_DEEP = "nested too deeply"
 
 
@@ -79,29 +76,10 @@ def read_records(file: Path) -> Iterator[FileRecord]:
 
 
 def _record(line: int, value: Any) -> FileRecord:
-    """A value as it was parsed, which C does more deeply than Python can go through it."""
     try:
-        return FileRecord(line, _without_nan(without_surrogates(value)))
+        return FileRecord(line, clean_value(value))
     except RecursionError:
         return FileRecord(line, None, _TOO_DEEP)
-
-
-def _without_nan(value: Any, depth: int = 0) -> Any:
-    """``value`` with null for NaN, which is what pandas writes for a value that is missing.
-
-    Raises:
-        RecursionError: it is nested more deeply than any real record.
-    """
-    if depth > _DEEPEST:
-        raise RecursionError
-    match value:
-        case float():
-            return None if math.isnan(value) else value
-        case list():
-            return [_without_nan(item, depth + 1) for item in value]
-        case dict():
-            return {key: _without_nan(item, depth + 1) for key, item in value.items()}
-    return value
 
 
 def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:

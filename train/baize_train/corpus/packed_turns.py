@@ -7,10 +7,11 @@ import json
 import re
 import warnings
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from baize_shared.json_errors import JSON_ERRORS
-from baize_shared.sanitizer import without_surrogates
+from baize_train.corpus.parsed_values import clean_value
 from baize_train.corpus.unreadable import UnreadableRecord
 
 ROLE_KEYS = ("role", "from")
@@ -21,6 +22,8 @@ _TOGETHER = (
 )
 """Keys with turns or with texts. A single one that looks like turns may be a text about them."""
 
+_LONGEST_PRINTED = 1_000_000
+"""Characters: Python's parser takes some hundred bytes of memory for each."""
 _PRINTED = re.compile(r"""\s*\[?\s*\{['"](?:role|from|content|value)['"]: *['"]""")
 """How turns begin, also where NumPy printed them without commas, or left out the middle."""
 
@@ -35,12 +38,13 @@ def unpack(text: str) -> Any:
     if not text.lstrip().startswith(("[", "{")):
         return None
     try:
-        return without_surrogates(json.loads(text))
+        return clean_value(json.loads(text))
     except JSON_ERRORS:
-        pass
+        if len(text) > _LONGEST_PRINTED:
+            return None
     try:
         with warnings.catch_warnings(action="ignore"):  # about escapes in its texts
-            return without_surrogates(ast.literal_eval(text.strip()))
+            return clean_value(ast.literal_eval(text.strip()))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return None
 
@@ -51,12 +55,12 @@ def unpack_turns(record: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UnreadableRecord: they look like it, but have another form.
     """
-    keys = next((keys for keys in _TOGETHER if all(_has_turns(record, key) for key in keys)), None)
+    packed = {key: _turns_in(record.get(key)) for key in dict.fromkeys(chain(*_TOGETHER))}
+    keys = next((keys for keys in _TOGETHER if all(packed[key] for key in keys)), None)
     if keys is None:
         _refuse_printed_turns(record)
         return record
-    packed = {key for key in (*keys, "prompt") if _has_turns(record, key)}
-    return {key: unpack(value) if key in packed else value for key, value in record.items()}
+    return record | {key: packed[key] for key in (*keys, "prompt") if packed[key]}
 
 
 def _refuse_printed_turns(record: Mapping[str, Any]) -> None:
@@ -69,7 +73,7 @@ def _refuse_printed_turns(record: Mapping[str, Any]) -> None:
             )
 
 
-def _has_turns(record: Mapping[str, Any], key: str) -> bool:
-    text = record.get(key)
+def _turns_in(text: Any) -> Any:
+    """The turn or the list of turns that a text is; None for anything else."""
     value = unpack(text) if isinstance(text, str) else None
-    return is_turn(value) or (isinstance(value, list) and bool(value) and all(map(is_turn, value)))
+    return value if value and all(map(is_turn, [value] if is_turn(value) else value)) else None
