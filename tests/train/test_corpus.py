@@ -134,6 +134,7 @@ def test_invalid_utf_8_is_reported(tmp_path: Path) -> None:
             for coding in ("utf-8", "utf-16-le", "utf-16-be")
         ),
         (b"hello", "neither JSON Lines nor"),
+        (b"# A page\n\nof text, and\n- a list\n", "neither JSON Lines nor"),
         (b"[1", "list"),
     ],
 )

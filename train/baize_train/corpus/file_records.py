@@ -89,7 +89,7 @@ def _lines(raw: bytes, file: Path) -> Iterator[FileRecord]:
     if (problem := _parse(first).problem) and _spans_lines(raw, first):
         yield from _values(decode(raw, file), file)
         return
-    if problem and sum(bool(line.strip()) for line in lines) == 1:
+    if problem and all(_parse(line).problem for line in lines if line.strip()):
         kinds = "JSON Lines nor a JSON list"
         raise TrainError(f"{file}: neither {kinds}, and not .csv or .parquet: {problem}")
     for number, line in enumerate(lines, 1):
