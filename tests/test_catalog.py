@@ -18,6 +18,7 @@ from baize_convert.merge import merge
 from baize_convert.plan import plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_shared.sanitizer import is_harmless
+from baize_shared.shipped_models import shipped_models
 from baize_shared.split_files import model_files
 from baize_tui.catalog.adapters import (
     CatalogAdapter,
@@ -42,7 +43,6 @@ from baize_tui.catalog.recipes import (
     write_recipe,
 )
 from baize_tui.catalog.removing import remove, remove_adapter
-from baize_tui.catalog.shipped import shipped_models
 from baize_tui.cli.model_argument import resolve_model
 from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.client import EngineFailure

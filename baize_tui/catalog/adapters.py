@@ -12,6 +12,7 @@ from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_shared.existing_paths import is_file
 from baize_shared.private_files import private_folder
 from baize_shared.sanitizer import clean_line
+from baize_shared.shipped_models import shipped_models
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.recipes import (
     MODEL_SUFFIX,
@@ -25,7 +26,6 @@ from baize_tui.catalog.recipes import (
     read_recipes,
     write_toml,
 )
-from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
 from baize_tui.translation import msg, tr
 

@@ -10,6 +10,7 @@ from baize_convert.hub.names import HUB_PREFIX
 from baize_shared.existing_paths import exists
 from baize_shared.sanitizer import clean_line
 from baize_shared.server_address import SERVER_PREFIX, AddressError, parse_address
+from baize_shared.shipped_models import shipped_models
 from baize_shared.split_files import missing_file, model_stem
 from baize_shared.user_paths import expand_user
 from baize_tui.catalog.default_record import read_default
@@ -26,7 +27,6 @@ from baize_tui.catalog.recipes import (
     read_recipe,
     read_recipes,
 )
-from baize_tui.catalog.shipped import shipped_models
 from baize_tui.paths import Paths
 from baize_tui.shared_texts import tr_shared
 from baize_tui.translation import msg, tr

@@ -11,9 +11,9 @@ from msgspec import Struct
 from baize_shared.front_matter import MARKDOWN, read_written_file
 from baize_shared.one_line_error import shorten_message
 from baize_shared.sanitizer import clean_line
+from baize_shared.shipped_models import shipped_models
 from baize_shared.toml_files import TomlError
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.catalog.shipped import shipped_models
 from baize_tui.shared_texts import NAMED, file_error, tr_shared
 from baize_tui.translation import tr
 

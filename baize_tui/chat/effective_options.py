@@ -8,13 +8,14 @@ from typing import Any
 
 import msgspec
 
+from baize_shared.shipped_models import OWN_TEMPLATE
 from baize_tui.catalog.adapters import AdapterRecipe
 from baize_tui.catalog.recipes import CatalogError, CatalogModel, Domain
 from baize_tui.chat.active_model import ActiveModel, Catalog
 from baize_tui.chat.answer_options import Answerer, AnswerOptions
 from baize_tui.chat.answer_plan import AnswerPlan, stop_strings
 from baize_tui.chat.context import reserve_for_answer
-from baize_tui.chat.formats import OWN_TEMPLATE, fallback_format, formats
+from baize_tui.chat.formats import fallback_format, formats
 from baize_tui.engine.protocol import AdapterUse
 from baize_tui.settings import Overflow, Sampling, Settings, merge_sampling
 from baize_tui.store.records import Conversation, Message

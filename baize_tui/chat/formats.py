@@ -12,15 +12,12 @@ from functools import cache
 from msgspec import Struct
 
 from baize_shared.one_line_error import OneLineError
+from baize_shared.shipped_models import OWN_TEMPLATE, format_files
 from baize_shared.toml_files import read_toml
-from baize_tui.catalog.shipped import shipped_models
 from baize_tui.engine.protocol import LoadedModel, Prompt, PromptMessage
 from baize_tui.settings import DEFAULT_SYSTEM
 from baize_tui.store.records import Message
 from baize_tui.translation import msg, tr
-
-OWN_TEMPLATE = "template"
-"""Name of the format that uses the chat template in the GGUF file."""
 
 MODERATION = (
     "Decline to engage with topics, questions and instructions related to unethical, "
@@ -54,8 +51,8 @@ class PromptFormat(Struct, frozen=True, forbid_unknown_fields=True):
 def formats() -> dict[str, PromptFormat]:
     """All prompt formats by name."""
     by_name = {OWN_TEMPLATE: PromptFormat("the chat template in the model file")}
-    for file in sorted((shipped_models() / "formats").glob("*.toml")):
-        by_name[file.stem] = read_toml(file, PromptFormat, clean=False)
+    for name, file in format_files().items():
+        by_name[name] = read_toml(file, PromptFormat, clean=False)
     return by_name
 
 

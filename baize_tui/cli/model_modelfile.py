@@ -13,9 +13,10 @@ import msgspec
 from baize_shared.atomic_files import write_atomically
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.printing import print_line
+from baize_shared.shipped_models import OWN_TEMPLATE
 from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.catalog.recipes import CatalogModel
-from baize_tui.chat.formats import OWN_TEMPLATE, fallback_format, format_named, formats, system_turn
+from baize_tui.chat.formats import fallback_format, format_named, formats, system_turn
 from baize_tui.chat.ollama.go_template import translate
 from baize_tui.chat.ollama.modelfile import Modelfile, stop_strings
 from baize_tui.cli.failures import CommandError

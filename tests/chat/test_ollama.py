@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from baize_tui.chat.formats import OWN_TEMPLATE, PromptFormat, formats, prompt_from_turns
+from baize_shared.shipped_models import OWN_TEMPLATE
+from baize_tui.chat.formats import PromptFormat, formats, prompt_from_turns
 from baize_tui.chat.ollama.go_template import translate
 from baize_tui.chat.ollama.modelfile import Modelfile, stop_strings
 from baize_tui.cli.main import run

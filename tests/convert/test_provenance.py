@@ -90,6 +90,16 @@ def test_a_template_and_stop_strings(tmp_path: Path) -> None:
     assert keys(again, "tokenizer.")["chat_template"] == "{{ messages }}"
 
 
+def test_a_prompt_format_that_the_chat_lacks_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The chat would have used the template of the model, without a word."""
+    output = tmp_path / "out.gguf"
+    assert run(["merge", str(BASE), "--prompt-format", "bazie", "-o", str(output)]) == 1
+    assert "no prompt format 'bazie'; it has template, baize, chatml" in capsys.readouterr().err
+    assert not output.exists()
+
+
 def test_the_prompt_of_training_goes_into_the_file(tmp_path: Path) -> None:
     adapter = shutil.copytree(FOLDER / "plain", tmp_path / "lora")
     write_trained_prompt(TrainedPrompt("chatml", ""), adapter)

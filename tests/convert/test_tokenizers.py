@@ -201,6 +201,12 @@ def test_user_defined_pieces_keep_their_type(
     assert merged_keys(folder, tmp_path)["ggml.token_type"][3] == 4
 
 
+def take_all_ids(tokenizer: Json) -> None:
+    """A further token comes after all that the model has an embedding for."""
+    taken = range(len(tokenizer["model"]["vocab"]), 300)
+    tokenizer["model"]["vocab"] |= {f"<{id}>": id for id in taken}
+
+
 PADDING = added_token(300, "[PAD]", special=True)
 NO_EMBEDDING = "no embedding for '[PAD]' of the tokenizer"
 
@@ -210,11 +216,9 @@ def test_a_padding_without_an_embedding_is_left_out(file: str, tmp_path: Path) -
     """As in Alpaca's and Guanaco's tokenizers: transformers loads them, and no text contains it."""
 
     def change(tokenizer: Json) -> None:
+        take_all_ids(tokenizer)
         if file == "tokenizer.json":
             tokenizer["added_tokens"].append(PADDING)
-        # No id is free: a name without one comes after all others.
-        taken = range(len(tokenizer["model"]["vocab"]), 300)
-        tokenizer["model"]["vocab"] |= {f"<{id}>": id for id in taken}
 
     named = {"pad_token": "[PAD]"} if file == "tokenizer_config.json" else {}
     folder = byte_level_folder(tmp_path / "m", change, **named)
@@ -232,9 +236,11 @@ def test_a_padding_without_an_embedding_is_left_out(file: str, tmp_path: Path) -
     "settings", [{"chat_template": "{{ messages[0].content }}[PAD]"}, {"eos_token": "[PAD]"}]
 )
 def test_conversations_need_an_embedding_for_each_token(settings: Json, tmp_path: Path) -> None:
-    folder = byte_level_folder(
-        tmp_path / "m", lambda tokenizer: tokenizer["added_tokens"].append(PADDING), **settings
-    )
+    def change(tokenizer: Json) -> None:
+        take_all_ids(tokenizer)
+        tokenizer["added_tokens"].append(PADDING)
+
+    folder = byte_level_folder(tmp_path / "m", change, **settings)
     why = refusal(folder)
     assert "conversations have the token '[PAD]'" in why
     assert "resize_token_embeddings" in why
@@ -250,12 +256,46 @@ def test_files_that_disagree_are_reported(sentencepiece: Path, tmp_path: Path) -
     folder = sentencepiece_folder(
         tmp_path / "m", sentencepiece, tokenizer, added_tokens_decoder=decoder
     )
-    (folder / "added_tokens.json").write_text('{"<one>": 701}')
+    (folder / "added_tokens.json").write_text('{"<unread>": 701}')
     plan = plan_conversion(folder, [], parse_outtype("F32"))
     first, second = plan.warnings
     assert "tokenizer_config.json says that token 700 is '<other>'" in first
-    assert "added_tokens.json says that token 701 is '<one>'" in second
-    assert merged_keys(folder, tmp_path)["ggml.tokens"][700:702] == ["<one>", "[PAD701]"]
+    assert "transformers makes it token 701" in first
+    assert "transformers does not load '<unread>' of added_tokens.json" in second
+    keys = merged_keys(folder, tmp_path)
+    assert keys["ggml.tokens"][700:703] == ["<one>", "<other>", "[PAD702]"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "older", "tokens"),
+    [
+        ({"added_tokens_decoder": {"705": {"content": "<x>"}}}, {}, {"<x>": 4}),
+        ({"added_tokens_decoder": {"5": {"content": "<x>", "special": True}}}, {}, {"<x>": 3}),
+        ({}, {"<x>": 709, "<y>": 704}, {"<y>": 4, "<x>": 4}),
+        ({"pad_token": "<x>"}, {"<x>": 702}, {"<x>": 3}),
+        ({"image_token": "<x>", "add_image_token": True}, {}, {"<x>": 3}),
+        ({"image_token": {"content": "<x>", "__type": "AddedToken"}}, {}, {"<x>": 3}),
+    ],
+)
+def test_tokens_beside_tokenizer_json_get_the_next_ids(
+    settings: Json, older: Json, tokens: dict[str, int], sentencepiece: Path, tmp_path: Path
+) -> None:
+    """As in transformers, whatever id a file states: they were written at that id."""
+    folder = sentencepiece_folder(
+        tmp_path / "m", sentencepiece, tokenizer_of(sentencepiece), **settings
+    )
+    (folder / "added_tokens.json").write_text(json.dumps(older))
+    keys = merged_keys(folder, tmp_path)
+    after = 700 + len(tokens)
+    assert keys["ggml.tokens"][700 : after + 1] == [*tokens, f"[PAD{after}]"]
+    assert keys["ggml.token_type"][700:after] == list(tokens.values())
+    assert keys["ggml.tokens"][5] == "<0x01>"
+
+
+def test_spelled_special_tokens_are_refused(tmp_path: Path) -> None:
+    """llama.cpp would read the tokens of a conversation that training had spelled."""
+    folder = byte_level_folder(tmp_path / "m", split_special_tokens=True)
+    assert "tokenizer_config.json: with split_special_tokens" in refusal(folder)
 
 
 def test_another_tokenizer_model_beside_tokenizer_json_does_not_count(

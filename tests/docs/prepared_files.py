@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from baize_shared.shipped_models import shipped_models
 from baize_tui.catalog.recipes import read_recipe
-from baize_tui.catalog.shipped import shipped_models
 from tests.chat import foreign_exports
 from tests.chat.pdf_files import pdf
 from tests.train.self_talk import WORDS

@@ -42,6 +42,7 @@ from baize_convert.vocabulary.reading import read_source
 from baize_shared.interruption import note_kept_work
 from baize_shared.printing import print_json, print_line, print_message, warn_about_encoding
 from baize_shared.sanitizer import clean_line
+from baize_shared.shipped_models import OWN_TEMPLATE, format_files
 
 
 def show_plan(options: PlanOptions) -> None:
@@ -209,11 +210,21 @@ def _plan(options: PlanOptions, *, download_weights: bool) -> Plan:
             prompt=ChatPrompt(
                 _read_template(options),
                 tuple(options.stop or ()),
-                options.prompt_format,
+                _format_name(options),
             ),
             strict=options.strict,
         ),
     )
+
+
+def _format_name(options: PlanOptions) -> str | None:
+    """The prompt format that was named; the chat would ignore one that it does not have."""
+    known = [OWN_TEMPLATE, *format_files()]
+    if options.prompt_format not in (None, *known):
+        raise ConvertError(
+            f"baize-tui has no prompt format {options.prompt_format!r}; it has {', '.join(known)}"
+        )
+    return options.prompt_format
 
 
 def _read_template(options: PlanOptions | VerifyOptions) -> str | None:

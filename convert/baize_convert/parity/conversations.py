@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from baize_convert.parity.llama_model import LlamaVocabulary, TemplateFailure
 from baize_convert.parity.text import CONVERSATION
 from baize_convert.vocabulary.chat_templates import default_template, read_chat_templates
-from baize_convert.vocabulary.token_tables import TokenizerSource
+from baize_convert.vocabulary.tokenizer_source import TokenizerSource
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def source_template(source: TokenizerSource, replacement: str | None) -> SourceT
         template = default_template(read_chat_templates(source.folder, source.settings))
     if not template:
         return None
-    named = {f"{kind}_token": text for kind, text in source.names.named().items()}
+    named = {name: token.content for name, token in source.names.named().items()}
     if source.tokenizer is None:
         named = {"bos_token": "<s>", "eos_token": "</s>", **named}
     return SourceTemplate(template, named)

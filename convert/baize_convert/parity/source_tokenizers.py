@@ -13,17 +13,22 @@ from gguf import TokenType
 
 from baize_convert.failures import ConvertError
 from baize_convert.parity.llama_model import LlamaVocabulary, open_vocabulary
+from baize_convert.vocabulary.added_tokens import stated_tokens
 from baize_convert.vocabulary.framing import read_framing
 from baize_convert.vocabulary.pre_tokenizers import llama_splitter, named_pre_tokenizer
 from baize_convert.vocabulary.reading import kind_of_source, read_source
 from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
-from baize_convert.vocabulary.token_tables import TokenizerSource
 from baize_convert.vocabulary.tokenizer_kind import SPACE, Limit, TokenizerKind
 from baize_convert.vocabulary.tokenizer_library import take_tokenizer, tokenizer_from_json
+from baize_convert.vocabulary.tokenizer_source import TokenizerSource
 
 if TYPE_CHECKING:
     from sentencepiece import SentencePieceProcessor
     from tokenizers import Tokenizer
+
+
+_FLAGS = ("normalized", "lstrip", "rstrip", "single_word")
+"""How an added token is found in a text."""
 
 
 class SourceTokenizer(Protocol):
@@ -109,13 +114,14 @@ class _LibraryTokenizer:
             for encoding in tokenizer.encode_batch(texts, add_special_tokens=add_special)
         ]
 
-    def _completed(self, tokenizer: Tokenizer) -> Tokenizer:
+    def _completed(self, tokenizer: Tokenizer, cleared: frozenset[str] = frozenset()) -> Tokenizer:
         """``tokenizer`` with what transformers takes from ``tokenizer_config.json``."""
         from tokenizers import AddedToken
 
-        added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-        missing = [text for text in self._source.special_texts() if text not in added]
-        tokenizer.add_special_tokens([AddedToken(text, normalized=False) for text in missing])
+        for token in self._source.after_file:
+            flags = {name: name not in cleared and getattr(token, name) for name in _FLAGS}
+            added = AddedToken(token.content, special=bool(token.special), **flags)
+            tokenizer.add_tokens([added])
         return tokenizer
 
     def _limited_steps(self, limits: frozenset[Limit]) -> tuple[Any, Any]:
@@ -137,7 +143,7 @@ class _LibraryTokenizer:
         """The tokenizer whose added tokens are found in the text as llama.cpp finds them."""
         flags = {"normalized"} if Limit.SPACE_PREFIX in limits else set()
         if Limit.TOKEN_FLAGS in limits:
-            flags = {"normalized", "lstrip", "rstrip", "single_word"}
+            flags = set(_FLAGS)
         if not flags:
             return self._tokenizer
         key = frozenset(flags)
@@ -146,7 +152,7 @@ class _LibraryTokenizer:
             cleared = dict.fromkeys(flags, False)
             raw["added_tokens"] = [{**token, **cleared} for token in raw["added_tokens"]]
             tokenizer = tokenizer_from_json(self._file, msgspec.json.encode(raw))
-            self._flagged[key] = self._completed(tokenizer)
+            self._flagged[key] = self._completed(tokenizer, cleared=key)
         return self._flagged[key]
 
 
@@ -165,11 +171,12 @@ class _SentencePieceTokenizer:
             if piece.type == TokenType.USER_DEFINED
         }
         self.specials = [*self._ids, *self._user_defined]
-        names = source.names.named()
+        texts = {"bos_token": "<s>", "eos_token": "</s>"}
+        texts |= {name: token.content for name, token in source.names.named().items()}
         named = {
-            name: self._ids[text]
-            for name, text in {"bos": "<s>", "eos": "</s>", **names}.items()
-            if text in self._ids
+            kind: self._ids[texts[f"{kind}_token"]]
+            for kind in ("bos", "eos")
+            if texts[f"{kind}_token"] in self._ids
         }
         self._framing = read_framing(source.folder, None, source.settings, named)
 
@@ -204,9 +211,10 @@ def _special_ids(source: TokenizerSource, model: SentencePieceModel) -> dict[str
     }
     named = set(source.special_texts())
     ids |= {piece.text: id for id, piece in enumerate(model.pieces) if piece.text in named}
-    ids |= source.added
-    for id, token in source.settings.added_tokens_decoder.items():
-        ids[token.content if token.is_special else token.content.replace(SPACE, " ")] = id
+    for stated in stated_tokens(source):
+        token = stated.token.with_all_flags()
+        is_literal = token.is_special or not token.normalized
+        ids[token.content if is_literal else token.content.replace(SPACE, " ")] = stated.id
     return {text: id for text, id in ids.items() if text}
 
 

@@ -23,6 +23,7 @@ from gguf import TokenType
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.model_config import ModelConfig
+from baize_convert.vocabulary.added_tokens import complete_tokenizer
 from baize_convert.vocabulary.chat_templates import default_template, read_chat_templates
 from baize_convert.vocabulary.framing import read_framing
 from baize_convert.vocabulary.model_file import sentencepiece_file
@@ -38,18 +39,19 @@ from baize_convert.vocabulary.special_tokens import (
     add_special_ids,
     repair_begin_and_end,
 )
-from baize_convert.vocabulary.token_tables import TokenizerSource, build_vocabulary
+from baize_convert.vocabulary.token_tables import build_vocabulary
 from baize_convert.vocabulary.tokenizer_files import (
-    TokenizerConfig,
     TokenizerFile,
     read_json_file,
     read_special_names,
+    read_tokenizer_config,
 )
 from baize_convert.vocabulary.tokenizer_kind import (
     TokenizerKind,
     kind_of_sentencepiece_model,
     kind_of_tokenizer_file,
 )
+from baize_convert.vocabulary.tokenizer_source import TokenizerSource
 from baize_convert.vocabulary.vocabulary import Vocabulary, check_left_out
 
 
@@ -88,7 +90,7 @@ def read_vocabulary(
         vocabulary,
         folder,
         chat_template or default_template(vocabulary.chat_template),
-        [named[kind] for kind in ("bos", "eos") if kind in named],
+        [named[name].content for name in ("bos_token", "eos_token") if name in named],
     )
     _add_space_prefix(vocabulary, source, kind, config)
     if config.architecture.like_llama and config.vocab_size == 49152:
@@ -104,9 +106,7 @@ def read_source(folder: Path) -> tuple[TokenizerSource, list[str]]:
         ConvertError: there is none, or it cannot be read.
     """
     tokenizer = read_json_file(folder / "tokenizer.json", TokenizerFile)
-    settings = (
-        read_json_file(folder / "tokenizer_config.json", TokenizerConfig) or TokenizerConfig()
-    )
+    settings = read_tokenizer_config(folder)
     pieces: SentencePieceModel | None = None
     warnings = []
     if (model_file := sentencepiece_file(folder)) is not None:
@@ -126,7 +126,8 @@ def read_source(folder: Path) -> tuple[TokenizerSource, list[str]]:
         read_special_names(folder, settings),
         read_json_file(folder / "added_tokens.json", dict[str, int]) or {},
     )
-    return source, warnings
+    completed, found = complete_tokenizer(source)
+    return completed, warnings + found
 
 
 def _hint(folder: Path) -> str:
@@ -145,6 +146,12 @@ def kind_of_source(source: TokenizerSource, pre: str | None = None) -> Tokenizer
     Raises:
         ConvertError: it has nothing; the message names the step that it lacks.
     """
+    if source.settings.split_special_tokens:
+        raise ConvertError(
+            f"{source.folder / 'tokenizer_config.json'}: with split_special_tokens, conversations "
+            "have their special tokens spelled, which llama.cpp cannot do: set it to false if the "
+            "model was not trained so"
+        )
     if source.tokenizer is not None:
         return kind_of_tokenizer_file(source.folder / "tokenizer.json", source.tokenizer, pre)
     assert source.pieces is not None

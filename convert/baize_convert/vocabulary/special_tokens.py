@@ -49,6 +49,8 @@ _CODE_LLAMA = {
     "eot": "▁<EOT>".encode(),
 }
 """The tokens with which CodeLlama fills in code, by the kind of their key."""
+_KINDS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+"""The special tokens that have a key in GGUF."""
 _DEFAULT_END = {"llama": 2, "gpt2": 11}
 """The id that llama.cpp takes for EOS if no key names one, by the tokenizer's model."""
 
@@ -76,13 +78,15 @@ def add_special_ids(
         ConvertError: ``config.json`` cannot be read.
     """
     ids = {token: id for id, token in enumerate(vocabulary.tokens) if id not in vocabulary.filled}
-    for kind, text in names.named().items():
-        if text.encode() in ids:
-            vocabulary.special_ids[kind] = ids[text.encode()]
+    named = names.named()
+    for kind in _KINDS:
+        token = named.get(f"{kind}_token")
+        if token is not None and token.content.encode() in ids:
+            vocabulary.special_ids[kind] = ids[token.content.encode()]
     given = read_json_file(folder / "config.json", _ConfigIds) or _ConfigIds(
         bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id
     )
-    for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
+    for kind in _KINDS:
         candidate = getattr(given, f"{kind}_token_id")
         if kind not in vocabulary.special_ids and _is_token(vocabulary, candidate):
             vocabulary.special_ids[kind] = candidate

@@ -6,24 +6,18 @@ If two files disagree, the one that transformers would load counts: ``tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from gguf import TokenType
 
 from baize_convert.failures import ConvertError
 from baize_convert.sources.text_files import read_text_file
+from baize_convert.vocabulary.added_tokens import stated_tokens
 from baize_convert.vocabulary.merge_ranks import scores_of_merges
 from baize_convert.vocabulary.sentencepiece_model import SentencePieceModel
-from baize_convert.vocabulary.tokenizer_files import (
-    AddedToken,
-    SpecialTokenNames,
-    TokenizerConfig,
-    TokenizerFile,
-    TokenizerModel,
-)
+from baize_convert.vocabulary.tokenizer_files import AddedToken, TokenizerFile, TokenizerModel
 from baize_convert.vocabulary.tokenizer_kind import BYTE_PIECE, SPACE, TokenizerKind
+from baize_convert.vocabulary.tokenizer_source import TokenizerSource
 from baize_convert.vocabulary.vocabulary import (
     Vocabulary,
     fill_gaps,
@@ -32,23 +26,6 @@ from baize_convert.vocabulary.vocabulary import (
 )
 
 _BYTE_PIECES = 256
-
-
-@dataclass(frozen=True)
-class TokenizerSource:
-    """What the files of a tokenizer in ``folder`` say about its tokens."""
-
-    folder: Path
-    tokenizer: TokenizerFile | None
-    pieces: SentencePieceModel | None
-    settings: TokenizerConfig
-    names: SpecialTokenNames
-    added: dict[str, int]
-    """``added_tokens.json``."""
-
-    def special_texts(self) -> list[str]:
-        """The texts of all tokens that a name makes special, in the order of transformers."""
-        return [*self.names.named().values(), *self.names.further()]
 
 
 def build_vocabulary(source: TokenizerSource, kind: TokenizerKind, size: int) -> Vocabulary:
@@ -66,7 +43,6 @@ def build_vocabulary(source: TokenizerSource, kind: TokenizerKind, size: int) ->
             put_token(vocabulary, source.folder, id, token, TokenType.NORMAL)
         vocabulary.merges = _merge_lines(source.folder, source.tokenizer.model)
     _put_added_tokens(vocabulary, source)
-    _append_named_tokens(vocabulary, source)
     _mark_named_tokens(vocabulary, source)
     fill_gaps(vocabulary, source.folder)
     return vocabulary
@@ -187,72 +163,35 @@ def _merges_file(folder: Path) -> list[str]:
 # --- added tokens -------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Addition:
-    """An added token, and the file that has it."""
-
-    file: str
-    id: int
-    text: str
-    special: bool
-    is_literal: bool
-    """Whether it is looked for in the text as it is, rather than after the spaces are written."""
-
-    @classmethod
-    def of(cls, file: str, id: int, token: AddedToken) -> _Addition:
-        special = token.is_special
-        normalized = not special if token.normalized is None else token.normalized
-        return cls(file, id, token.content, special, not normalized)
-
-
 def _put_added_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
-    """Add the tokens of all files; a token of an earlier file keeps its id and text."""
-    claimed: dict[int, str] = {}
-    ids: dict[str, int] = {}
-    if source.tokenizer is not None:
-        ids = dict(source.tokenizer.model.ids())
-    for addition in _additions(source):
-        id, text = addition.id, addition.text
-        if claimed.get(id) == text:
-            continue
-        if id in claimed or ids.get(text, id) != id:
-            other = f"it is {claimed[id]!r}" if id in claimed else f"that is {ids[text]}"
-            vocabulary.warnings.append(
-                f"{source.folder}: {addition.file} says that token {id} is {text!r}, another file "
-                f"that {other}, which counts in transformers"
-            )
-            continue
-        claimed[id] = text
-        ids[text] = id
-        if id >= len(vocabulary.types):
-            vocabulary.left_out.append(text)
-            continue
-        is_unknown = 0 <= id < len(vocabulary.types) and vocabulary.types[id] == TokenType.UNKNOWN
-        if is_unknown and source.pieces is None:
-            continue  # llama.cpp treats both types alike
-        _put_addition(vocabulary, source.folder, addition)
-
-
-def _additions(source: TokenizerSource) -> Iterator[_Addition]:
-    """Added tokens; those that transformers would load come first."""
     if source.tokenizer is not None:
         for token in source.tokenizer.added_tokens:
-            yield _Addition.of("tokenizer.json", token.id, token)
-    for id, token in source.settings.added_tokens_decoder.items():
-        yield _Addition.of("tokenizer_config.json", id, token)
-    special = set(source.special_texts())
-    for text, id in source.added.items():
-        yield _Addition("added_tokens.json", id, text, text in special, is_literal=True)
-
-
-def _put_addition(vocabulary: Vocabulary, folder: Path, addition: _Addition) -> None:
-    text = addition.text
-    if addition.special:
-        put_token(vocabulary, folder, addition.id, text, TokenType.CONTROL)
+            _put_added_token(vocabulary, source, token, token.id, special=token.is_special)
         return
-    if vocabulary.scores is not None and not addition.is_literal:
+    for stated in stated_tokens(source):
+        # As llama.cpp's converter: of a file without flags, only names make a token special.
+        by_name = stated.file == "added_tokens.json"
+        special = bool(stated.token.special) if by_name else stated.token.is_special
+        _put_added_token(vocabulary, source, stated.token, stated.id, special=special)
+    _append_named_tokens(vocabulary, source)
+
+
+def _put_added_token(
+    vocabulary: Vocabulary, source: TokenizerSource, token: AddedToken, id: int, *, special: bool
+) -> None:
+    text = token.content
+    if id >= len(vocabulary.types):
+        vocabulary.left_out.append(text)
+        return
+    is_unknown = id >= 0 and vocabulary.types[id] == TokenType.UNKNOWN
+    if is_unknown and source.pieces is None:
+        return  # llama.cpp treats both types alike
+    if special:
+        put_token(vocabulary, source.folder, id, text, TokenType.CONTROL)
+        return
+    if vocabulary.scores is not None and token.with_all_flags().normalized:
         text = text.replace(SPACE, " ")  # llama.cpp looks for it before it writes the spaces
-    put_token(vocabulary, folder, addition.id, text, TokenType.USER_DEFINED)
+    put_token(vocabulary, source.folder, id, text, TokenType.USER_DEFINED)
 
 
 def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> None:
@@ -260,14 +199,12 @@ def _append_named_tokens(vocabulary: Vocabulary, source: TokenizerSource) -> Non
     known = {*vocabulary.tokens, *(text.encode() for text in vocabulary.left_out)}
     used = [id for id in range(len(vocabulary.tokens)) if id not in vocabulary.filled]
     following = max(used, default=-1) + 1
-    for text in source.special_texts():
+    for token in source.special_tokens():
+        text = token.content
         if text.encode() in known or text.replace(SPACE, " ").encode() in known:
             continue
         known.add(text.encode())
-        if following >= len(vocabulary.tokens):
-            vocabulary.left_out.append(text)
-            continue
-        put_token(vocabulary, source.folder, following, text, TokenType.CONTROL)
+        _put_added_token(vocabulary, source, token, following, special=True)
         following += 1
 
 

@@ -27,6 +27,12 @@ class AddedToken(Struct, frozen=True):
     def is_special(self) -> bool:
         return bool(self.special) or looks_special(self.content)
 
+    def with_all_flags(self, *, special: bool | None = None) -> AddedToken:
+        """The token without its id, with the library's defaults for flags that are missing."""
+        special = bool(self.special) if special is None else special
+        normalized = not special if self.normalized is None else self.normalized
+        return msgspec.structs.replace(self, id=-1, special=special, normalized=normalized)
+
 
 class TokenizerModel(Struct, frozen=True):
     """``model`` in ``tokenizer.json``."""
@@ -86,30 +92,49 @@ class SpecialTokenNames(Struct, frozen=True):
     extra_special_tokens: list[str | AddedToken] | dict[str, str | AddedToken] | None = None
     """The name of ``additional_special_tokens`` since transformers 5; a dict also names each."""
 
-    def named(self) -> dict[str, str]:
-        """Text by kind ("bos", "eos" …) of the tokens that are named; "" names none."""
-        texts = {}
-        for kind in ("bos", "eos", "unk", "sep", "pad", "cls", "mask"):
-            name: TokenName = getattr(self, f"{kind}_token")
-            text = name.content if isinstance(name, AddedToken) else name
-            if text:
-                texts[kind] = text
-        return texts
+    model_specific_special_tokens: dict[str, TokenName] = {}
+    """Tokens with names of their own, such as ``image_token``, by name."""
 
-    def further(self) -> list[str]:
-        """The texts of further special tokens, in the order in which transformers adds them."""
+    def named(self) -> dict[str, AddedToken]:
+        """The tokens by name ("bos_token", "image_token" …); "" names none."""
+        names: dict[str, TokenName] = {name: getattr(self, name) for name in _STANDARD_NAMES}
+        names |= self.model_specific_special_tokens
+        if isinstance(self.extra_special_tokens, dict):
+            names |= self.extra_special_tokens
+        tokens = {name: _as_token(token) for name, token in names.items()}
+        return {name: token for name, token in tokens.items() if token is not None}
+
+    def further(self) -> list[AddedToken]:
+        """Further special tokens, in the order in which transformers adds them."""
         extra, older = self.extra_special_tokens or [], self.additional_special_tokens or []
-        tokens = [*extra.values(), *older] if isinstance(extra, dict) else extra or older
-        return [token.content if isinstance(token, AddedToken) else token for token in tokens]
+        tokens = older if isinstance(extra, dict) else extra or older
+        return [token for name in tokens if (token := _as_token(name)) is not None]
+
+
+_STANDARD_NAMES = (
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+)
+
+
+def _as_token(name: TokenName) -> AddedToken | None:
+    token = AddedToken(name, special=True) if isinstance(name, str) else name
+    return token if token is not None and token.content else None
 
 
 class TokenizerConfig(SpecialTokenNames, frozen=True):
     """``tokenizer_config.json``."""
 
-    added_tokens_decoder: dict[int, AddedToken] = {}
+    added_tokens_decoder: dict[int, AddedToken] | None = None
     add_prefix_space: bool | None = None
     add_bos_token: bool | UnsetType | None = UNSET
     add_eos_token: bool | UnsetType | None = UNSET
+    split_special_tokens: bool | None = None
     chat_template: Any = None
 
 
@@ -138,6 +163,15 @@ def read_json_file(path: Path, type: type[_T]) -> _T | None:
         raise ConvertError(f"{path}: {error}") from error
 
 
+def read_tokenizer_config(folder: Path) -> TokenizerConfig:
+    """``tokenizer_config.json``, all defaults without one.
+
+    Raises:
+        ConvertError: the file cannot be read.
+    """
+    return _read_names(folder / "tokenizer_config.json", TokenizerConfig) or TokenizerConfig()
+
+
 def read_special_names(folder: Path, settings: TokenizerConfig) -> SpecialTokenNames:
     """The named tokens of the tokenizer in ``folder``, whose ``tokenizer_config.json`` is given.
 
@@ -147,9 +181,9 @@ def read_special_names(folder: Path, settings: TokenizerConfig) -> SpecialTokenN
     Raises:
         ConvertError: the file cannot be read.
     """
-    if settings.added_tokens_decoder:
+    if settings.added_tokens_decoder is not None:
         return settings
-    older = read_json_file(folder / "special_tokens_map.json", SpecialTokenNames)
+    older = _read_names(folder / "special_tokens_map.json", SpecialTokenNames)
     if older is None:
         return settings
     given = {
@@ -157,7 +191,36 @@ def read_special_names(folder: Path, settings: TokenizerConfig) -> SpecialTokenN
         for name in SpecialTokenNames.__struct_fields__
         if getattr(older, name)
     }
+    given["model_specific_special_tokens"] = {
+        **settings.model_specific_special_tokens,
+        **older.model_specific_special_tokens,
+    }
     return msgspec.structs.replace(settings, **given)
+
+
+_Names = TypeVar("_Names", bound=SpecialTokenNames)
+
+
+def _read_names(path: Path, type: type[_Names]) -> _Names | None:
+    """The file as ``type``, with the tokens that have names of their own.
+
+    As transformers: every text, and every token, under a name that ends with ``_token``.
+    """
+    names = read_json_file(path, type)
+    if names is None:
+        return None
+    known = type.__struct_fields__
+    specific: dict[str, TokenName] = {}
+    for key, value in (read_json_file(path, dict[str, msgspec.Raw]) or {}).items():
+        if key.endswith("_token") and key not in known:
+            try:
+                specific[key] = msgspec.json.decode(value, type=str | AddedToken)
+            except msgspec.ValidationError:
+                continue  # a setting of the same ending, such as add_image_token
+    return msgspec.structs.replace(
+        names,
+        model_specific_special_tokens={**specific, **names.model_specific_special_tokens},
+    )
 
 
 def looks_special(token: str) -> bool:

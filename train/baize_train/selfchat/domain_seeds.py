@@ -9,9 +9,9 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from baize_shared.shipped_models import shipped_models
 from baize_shared.toml_files import TomlError, read_toml
 from baize_train.errors import TrainError
-from baize_tui.catalog.shipped import shipped_models
 
 DOMAIN_PREFIX = "domain:"
 ICD_10_CM = "icd-10-cm"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from baize_shared.common_prefix import common_prefix_length
+from baize_shared.shipped_models import OWN_TEMPLATE
 from baize_shared.split_files import model_bytes
 from baize_train.corpus.dialogues import Turn
 from baize_train.errors import TrainError, warn
@@ -18,7 +19,7 @@ from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_tui.catalog.finding import find_model, local_file
 from baize_tui.catalog.recipes import CatalogError
-from baize_tui.chat.formats import OWN_TEMPLATE, format_named, prompt_from_turns
+from baize_tui.chat.formats import format_named, prompt_from_turns
 from baize_tui.engine.client import EngineFailure, ModelSpec, WorkerEngine
 from baize_tui.engine.protocol import AdapterUse, Finished, Generate, PromptMessage
 from baize_tui.engine.threads.cores import most_threads

@@ -8,8 +8,9 @@ import msgspec
 from msgspec import Struct
 
 from baize_shared.json_errors import JSON_ERRORS
+from baize_shared.shipped_models import OWN_TEMPLATE
 from baize_train.errors import TrainError
-from baize_tui.chat.formats import OWN_TEMPLATE, UnknownFormat, format_named
+from baize_tui.chat.formats import UnknownFormat, format_named
 from baize_tui.engine.llama.model import Model
 from baize_tui.settings import Settings
 
