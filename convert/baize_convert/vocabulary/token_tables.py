@@ -1,7 +1,7 @@
 """Tokens, types and scores by id: the union of all files of a tokenizer.
 
-If two files disagree, the one that transformers would load counts: ``tokenizer.json``, then
-``tokenizer_config.json``, ``added_tokens.json`` and ``tokenizer.model``.
+``tokenizer.json`` counts more than ``tokenizer.model``; ``added_tokens`` says which added tokens there
+are.
 """
 
 from __future__ import annotations
