@@ -17,6 +17,7 @@ from baize_tui.engine.grammars.regex import regex_grammar
 from baize_tui.engine.llama.errors import EngineError
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.settings import Sampling
+from tests.engine.grammar_texts import allows
 from tests.engine.test_llama_engine import PARIS, answer
 
 EXPRESSIONS = [
@@ -51,7 +52,8 @@ def test_an_answer_matches_the_expression(engine: LlamaEngine, expression: str) 
         (r"(?i)yes", "ignoring case"),
         (r"\bword\b", r"\b in the middle"),
         (r"a^b", "^, $"),
-        (r"[\D1]", r"\D"),
+        (r"(^a)+", "^, $"),
+        (r"[^\s\S]", "matches nothing"),
         (r"a{2000}", "1000 repetitions"),
         ("(" * 2000 + ")" * 2000, "too large"),
     ],
@@ -92,6 +94,163 @@ def test_an_answer_follows_the_schema(engine: LlamaEngine, schema: dict[str, Any
         fastjsonschema.validate(schema, json.loads(finished.text))
 
 
+NODE = {
+    "type": "object",
+    "properties": {
+        "value": {"type": "integer"},
+        "next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]},
+    },
+    "required": ["value", "next"],
+}
+NAMES = [
+    "root",
+    "char",
+    "string",
+    "space",
+    "value",
+    "rule-1",
+    "",
+    'a"b',
+    "a\\b",
+    "a/b",
+    "\U0001f600",
+]
+"""Names that rules of a grammar could have, and some with characters that have to be escaped."""
+
+
+def only(schema: Any, name: str = "a") -> dict[str, Any]:
+    """An object with one property."""
+    return {"type": "object", "properties": {name: schema}, "required": [name]}
+
+
+def pattern(expression: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": expression}
+
+
+@pytest.mark.parametrize(
+    ("schema", "valid", "invalid"),
+    [
+        (pattern(r"^\d{3}-\d{4}$"), ["123-4567"], ["123-456", "abc-defg"]),
+        (pattern(r"^[^@\s]+@(?:\w+\.)+[a-z]{2,}$"), ["a.b@c.example.org"], ["a b@c.de", "a@b"]),
+        (pattern(r"^\$\d+\.\d\d\/[\w.-]+$"), ["$12.50/kg"], ["$12,50/kg", "12.50/kg"]),
+        (pattern('^["\\\\\\n]+$'), ['"', "\\", '\n"'], ["a", ""]),
+        (pattern("^.{2}$"), ["ab", '""', "白泽", "\t\\"], ["a", "abc"]),
+        (pattern("^(yes|no)$"), ["yes"], ["maybe"]),
+        (pattern(r"^\S+ [^\d]$"), ['a" b', "\\ x"], ["a 1", " a"]),
+        ({"type": "string"}, ["", 'say "hi"', "two\nlines", "😀"], [3]),
+        ({"enum": ['say "hi"', "a\\b", "two\nlines", "😀 白泽"]}, ["a\\b", "😀 白泽"], ["ab"]),
+        ({"enum": ['say "hi"', "two\nlines"]}, ['say "hi"', "two\nlines"], ["say hi"]),
+        ({"const": {"k": ["ü", None, 1.5]}}, [{"k": ["ü", None, 1.5]}], [{}]),
+        ({"const": None}, [None], [1]),
+        ({"type": ["string", "null"], "enum": ["a", None, 3]}, ["a", None], [3]),
+        ({"type": "integer", "enum": [1, 2.0, True, 2.5]}, [1], [True, 2.5]),
+        (
+            {"type": "object", "properties": {name: {"const": name} for name in NAMES}},
+            [
+                {},
+                {"root": "root"},
+                {"value": "value", 'a"b': 'a"b'},
+                {name: name for name in NAMES},
+            ],
+            [{"root": "char"}, {"b": "b"}],
+        ),
+        (
+            {
+                "properties": {"char": {"enum": [1]}, "whole": {"enum": [2]}, "s": {}},
+                "required": ["char", "s"],
+            },
+            [{"char": 1, "s": "text"}, {"char": 1, "s": [12], "whole": 2}],
+            [{"char": 2, "s": ""}],
+        ),
+        (
+            {"properties": {"a": {"const": 1}, "b": False}, "additionalProperties": {"const": 2}},
+            [{}, {"a": 1}, {"z": 2}, {"a": 1, "y": 2, "z": 2}],
+            [{"z": 3}, {"a": 1, "z": 3}],
+        ),
+        (
+            {"allOf": [{"$ref": "#/$defs/a"}, only({"const": 2}, "b")], "$defs": {"a": only({})}},
+            [{"a": "x", "b": 2}],
+            [{"a": "x"}, {"b": 2}],
+        ),
+        (
+            {**only({"type": "integer"}), "anyOf": [only({"const": 1}, "x"), {"required": ["a"]}]},
+            [{"a": 3, "x": 1}, {"a": 3}],
+            [{"x": 1}],
+        ),
+        ({"allOf": [{"type": "string"}, {"maxLength": 2}]}, ["ab"], ["abc", {}]),
+        (
+            {"$ref": "#/$defs/node", "$defs": {"node": NODE}},
+            [{"value": 1, "next": {"value": 2, "next": None}}],
+            [{"value": 1, "next": 2}],
+        ),
+        (
+            {"anyOf": [only({"$ref": "#"}), {"type": "null"}]},
+            [None, {"a": {"a": None}}],
+            [{"a": 1}],
+        ),
+        (
+            {**only({"$ref": "#/$defs/a~1b%20%25"}), "$defs": {"a/b %": {"enum": [1, 2]}}},
+            [{"a": 2}],
+            [{"a": 3}],
+        ),
+        (
+            {**only({"$ref": "s.json#/$defs/x"}), "$defs": {"x": {"const": 1}}, "$id": "/s.json"},
+            [{"a": 1}],
+            [{"a": 2}],
+        ),
+        (
+            {"properties": {"a": {"const": 1}, "b": {"$ref": "#/properties/a"}}},
+            [{"b": 1}],
+            [{"b": 2}],
+        ),
+        ({"items": {"type": "integer"}, "minItems": 2, "maxItems": 3}, [[1, 2], [1, 2, 3]], [[1]]),
+        ({"type": "array", "items": {"enum": [1]}, "maxItems": 1}, [[], [1]], [[1, 1]]),
+        ({"type": "array", "items": False}, [[]], [[1]]),
+        ({"prefixItems": [{"type": "integer"}, {"type": "string"}]}, [[1, "a"]], [["a", 1]]),
+        ({"type": "string", "format": "date"}, ["2026-12-01"], ["2026-13-01", "today"]),
+        ({"type": "string", "minLength": 2, "maxLength": 500}, ["ab", "x" * 500], ["a"]),
+        ({"type": "number"}, [0, -1.5, 1e20], ["1"]),
+    ],
+)
+def test_a_grammar_allows_what_the_schema_does(
+    engine: LlamaEngine, schema: dict[str, Any], valid: list[Any], invalid: list[Any]
+) -> None:
+    made = schema_grammar(json.dumps(schema))
+    assert made.ignored == ()
+    for value in valid:
+        assert allows(engine.vocabulary, made.grammar, json.dumps(value, ensure_ascii=False))
+    for value in invalid:
+        assert not allows(engine.vocabulary, made.grammar, json.dumps(value, ensure_ascii=False))
+
+
+@pytest.mark.parametrize("text", ['"two\nlines"', '"tab\t"', '{"a": "\r"}'])
+def test_a_string_of_json_has_no_bare_control_character(engine: LlamaEngine, text: str) -> None:
+    assert not allows(engine.vocabulary, schema_grammar("{}").grammar, text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "valid", "invalid"),
+    [
+        (r"\A(yes|no)\Z", ["yes", "no"], ["maybe"]),
+        ("^yes$|^no$", ["yes", "no"], ["yes$", ""]),
+        ("(^yes$)", ["yes"], ["^yes"]),
+        (r"[\s\S]{3}", ["a\n1"], ["ab"]),
+        (r"[\D1]+", ["a1", "白1"], ["2"]),
+        (r"[^\W\d]+", ["abc"], ["a1", "-"]),
+        ("[[:a]+", ["[:a"], ["b"]),
+        ('[^"a]', ["b", "\n"], ["a", '"']),
+    ],
+)
+def test_a_grammar_allows_what_the_expression_does(
+    engine: LlamaEngine, expression: str, valid: list[str], invalid: list[str]
+) -> None:
+    grammar = regex_grammar(expression)
+    for text in valid:
+        assert allows(engine.vocabulary, grammar, text)
+    for text in invalid:
+        assert not allows(engine.vocabulary, grammar, text)
+
+
 @pytest.mark.parametrize(
     ("schema", "ignored"),
     [
@@ -107,6 +266,8 @@ def test_an_answer_follows_the_schema(engine: LlamaEngine, schema: dict[str, Any
         ({"not": {"const": 1}}, ["not at the top"]),
         ({"title": "T", "description": "D", "type": "null", "default": None}, []),
         ({"if": True, "then": True}, ["if at the top", "then at the top"]),
+        ({"type": "string", "pattern": "^(?=a)b$"}, ["pattern ^(?=a)b$ at the top"]),
+        ({"allOf": [{"minLength": 1}, {"minLength": 2}]}, ["minLength at the top"]),
     ],
 )
 def test_what_a_grammar_cannot_express_is_named(
@@ -126,7 +287,17 @@ def test_what_a_grammar_cannot_express_is_named(
         ('{"type": "poem"}', "'poem' is not a type"),
         ('{"$ref": "https://example.org/s.json"}', "cannot be used"),
         ('{"$ref": "#/$defs/none"}', "cannot be used"),
+        ('{"$ref": "other.json#/$defs/a"}', "is not in it"),
+        ('{"$ref": "#"}', "refers to itself"),
+        ('{"anyOf": [{"$ref": "#"}, {"type": "null"}]}', "refers to itself"),
         ('{"anyOf": []}', "a list of schemas is needed"),
+        ('{"enum": []}', "enum allows no value"),
+        ('{"enum": "yes"}', "a list of values is needed"),
+        ('{"type": "integer", "enum": ["a"]}', "enum allows no value"),
+        ('{"const": NaN}', "cannot be used"),
+        ('{"type": []}', "[] is not a type"),
+        ('{"type": "array", "minItems": 3, "maxItems": 2}', "maxItems allows no value"),
+        ('{"type": "object", "required": "a"}', "a list of names is needed"),
         ('{"type": "string", "maxLength": 100000}', "more than 500"),
         ('{"type": "array", "maxItems": "two"}', "is not a number"),
         ('{"items": ' * 3000 + "1" + "}" * 3000, "nested too deeply"),

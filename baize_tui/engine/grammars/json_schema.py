@@ -1,19 +1,16 @@
-"""JSON schemas as GBNF, by llama.cpp's own converter."""
+"""JSON schemas as GBNF."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from collections.abc import Callable
 from functools import cache
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from msgspec import Struct
 
 from baize_tui.engine.grammars.errors import UnusableForm
-from baize_tui.engine.grammars.schema_keywords import ANY_VALUE, KnownKeywords
+from baize_tui.engine.grammars.json_rules import grammar
+from baize_tui.engine.grammars.schema_rules import SchemaRules
 from baize_tui.translation import tr
 
 
@@ -28,8 +25,7 @@ class SchemaGrammar(Struct, frozen=True):
 @cache
 def any_json() -> str:
     """The grammar of any JSON object or array: a bare number or word is seldom what is meant."""
-    schema = {"anyOf": [{"type": "object"}, {"type": "array", "items": ANY_VALUE}]}
-    return _convert(schema)
+    return grammar("object | array", {})
 
 
 def schema_grammar(text: str) -> SchemaGrammar:
@@ -39,39 +35,15 @@ def schema_grammar(text: str) -> SchemaGrammar:
         UnusableForm: it is not JSON, not a schema, or refers to what is not in it.
     """
     try:
-        schema = json.loads(text)
-    except ValueError as error:
+        return _grammar(json.loads(text))
+    except json.JSONDecodeError as error:
         raise UnusableForm(tr("the schema is not JSON: {why}", why=error)) from error
     except RecursionError as error:
         raise UnusableForm(tr("the schema is nested too deeply")) from error
-    keywords = KnownKeywords()
-    return SchemaGrammar(_convert(schema, keywords.rewrite_root), tuple(keywords.ignored))
-
-
-def _convert(schema: Any, rewrite: Callable[[Any], dict[str, Any]] = dict) -> str:
-    try:
-        return str(_converter().json_schema_to_gbnf(json.dumps(rewrite(schema))))
-    except RecursionError as error:
-        raise UnusableForm(tr("the schema is nested too deeply")) from error
-    # What is not a schema, such as ``"required": 5``, ends in any of these.
-    except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except ValueError as error:  # a number that JSON has no room for
         raise UnusableForm(tr("the schema cannot be used: {why}", why=error)) from error
 
 
-@cache
-def _converter() -> ModuleType:
-    """llama-cpp-python's converter, without the library around it.
-
-    Importing ``llama_cpp`` would load llama.cpp into the client, which a crash of it would end.
-    The module alone is pure Python.
-    """
-    package = importlib.util.find_spec("llama_cpp")
-    assert package is not None
-    assert package.submodule_search_locations is not None
-    file = Path(package.submodule_search_locations[0]) / "llama_grammar.py"
-    spec = importlib.util.spec_from_file_location("baize_llama_grammar", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def _grammar(schema: Any) -> SchemaGrammar:
+    rules = SchemaRules(schema)
+    return SchemaGrammar(grammar(rules.root(), rules.rules), tuple(rules.ignored))
