@@ -516,9 +516,53 @@ async def test_a_thought_under_each_of_its_names(
     assert rows(await only_tree(conversations))[1] == ("assistant", "Q", "A", "Hm.")
 
 
-async def test_a_file_that_a_windows_shell_wrote(run: Import, conversations: Conversations) -> None:
-    await run(json.dumps([foreign.chatgpt_2023()]).encode("utf-16"))
+@pytest.mark.parametrize(
+    "encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le"]
+)
+async def test_a_file_that_a_windows_shell_wrote(
+    encoding: str, run: Import, conversations: Conversations
+) -> None:
+    await run(json.dumps([foreign.chatgpt_2023()]).encode(encoding))
     assert len((await only_tree(conversations)).messages) == 5
+
+
+TURNS = [{"role": "user", "content": "Q"}, {"role": "assistant", "content": "A"}]
+TURNS_ELSEWHERE: dict[str, Any] = {
+    "the list alone": TURNS,
+    "a list of lists": [TURNS],
+    "the key of WildChat": [{"conversation_id": "1", "conversation": TURNS}],
+    "a list under data": {"data": [{"messages": TURNS}]},
+    "texts": [{"conversations": [{"from": "human ", "text": "Q"}, {"from": "gpt", "text": "A"}]}],
+    "lists of texts": [
+        {"messages": [{"role": t["role"], "content": [t["content"]]} for t in TURNS]}
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TURNS_ELSEWHERE)
+async def test_turns_under_other_names(
+    name: str, run: Import, conversations: Conversations
+) -> None:
+    await run(TURNS_ELSEWHERE[name])
+    assert rows(await only_tree(conversations)) == [
+        ("user", None, "Q", ""),
+        ("assistant", "Q", "A", ""),
+    ]
+
+
+async def test_instructions_between_turns_stay_in_their_place(
+    run: Import, conversations: Conversations
+) -> None:
+    said = [{"role": "system", "content": "One."}, *TURNS, {"role": "system", "content": "Two."}]
+    await run({"messages": said})
+    tree = await only_tree(conversations)
+    assert tree.system == "One."
+    assert rows(tree)[2] == ("user", "A", "[system message]\n\nTwo.", "")
+
+
+async def test_blocks_of_claude_that_are_a_text(run: Import, conversations: Conversations) -> None:
+    await run(claude_with({**foreign.said("m", "human", "Q"), "content": "Q"}))
+    assert rows(await only_tree(conversations)) == [("user", None, "Q", "")]
 
 
 # --- hostile files --------------------------------------------------------------------------------
@@ -623,12 +667,13 @@ async def test_an_archive_that_unpacks_to_many_times_its_size_is_refused(
         await import_file(conversations, bomb)
 
 
-@pytest.mark.parametrize("damage", ["no conversations", "cut", "encrypted"])
+@pytest.mark.parametrize("damage", ["no conversations", "cut", "encrypted", "LZMA", "a name"])
 async def test_a_damaged_archive_is_one_line(
     damage: str, conversations: Conversations, tmp_path: Path
 ) -> None:
     path = tmp_path / "export.zip"
-    with zipfile.ZipFile(path, "w") as file:
+    packing = zipfile.ZIP_LZMA if damage == "LZMA" else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", packing) as file:
         name = "other.json" if damage == "no conversations" else "conversations.json"
         file.writestr(name, json.dumps([foreign.chatgpt_2023()] * 20))
     content = path.read_bytes()
@@ -638,6 +683,16 @@ async def test_a_damaged_archive_is_one_line(
         changed = bytearray(content)
         changed[6] |= 1
         changed[content.index(b"PK\x01\x02") + 8] |= 1
+        path.write_bytes(changed)
+    if damage == "LZMA":
+        changed = bytearray(content)
+        changed[60:90] = bytes(30)
+        path.write_bytes(changed)
+    if damage == "a name":  # said to be UTF-8, which it is not
+        changed = bytearray(content)
+        begin = content.index(b"PK\x01\x02")
+        changed[begin + 9] |= 8
+        changed[begin + 46] = 0xFF
         path.write_bytes(changed)
     with pytest.raises(ImportFailed) as failure:
         await import_file(conversations, path)

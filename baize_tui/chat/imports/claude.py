@@ -47,7 +47,7 @@ class _Message(Struct):
     uuid: str
     sender: str
     text: str | None = None
-    content: list[_Block] | None = None
+    content: list[_Block] | str | None = None
     created_at: Time = None
     attachments: list[_File] | None = None
     files: list[_File] | None = None
@@ -89,7 +89,7 @@ def parse_claude(record: Raw, placeholders: Placeholders) -> ParsedConversation:
                 parent=None if parent in _NO_PARENT else parent,
                 role=role,
                 text=_text(message, placeholders),
-                reasoning=join_texts(*(block.thinking or "" for block in message.content or ())),
+                reasoning=join_texts(*(block.thinking or "" for block in _blocks(message))),
                 model=(chat.model or "") if role == "assistant" else "",
                 created_at=read_time(message.created_at),
             )
@@ -115,10 +115,15 @@ def _text(message: _Message, placeholders: Placeholders) -> str:
     ]
     files = message.files or message.files_v2 or ()
     parts += [placeholders.line("file", file.file_name) for file in files]
-    blocks = [_block_text(block, placeholders) for block in message.content or ()]
+    blocks = [_block_text(block, placeholders) for block in _blocks(message)]
     if any(text.strip() for text in blocks):
         return join_texts(*parts, *blocks)
     return join_texts(*parts, message.text or "")
+
+
+def _blocks(message: _Message) -> list[_Block]:
+    content = message.content
+    return [_Block(text=content)] if isinstance(content, str) else content or []
 
 
 def _block_text(block: _Block, placeholders: Placeholders) -> str:

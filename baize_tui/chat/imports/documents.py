@@ -7,6 +7,8 @@ size.
 from __future__ import annotations
 
 import codecs
+import json
+import lzma
 import re
 import stat
 import zipfile
@@ -89,8 +91,11 @@ def _read_archive(path: Path) -> Iterator[bytes]:
             for member in sorted(members, key=lambda member: member.filename):
                 with archive.open(member) as file:
                     yield _read_limited(file, f"{path}/{member.filename}")
-    # An encrypted member raises RuntimeError.
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
+    # An encrypted member raises RuntimeError, and a name in no encoding UnicodeDecodeError.
+    except (
+        *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError),
+        *(RuntimeError, NotImplementedError, UnicodeDecodeError),
+    ) as error:
         raise ImportFailed(
             tr("{file}: the archive cannot be read: {why}", file=path, why=error)
         ) from error
@@ -121,8 +126,9 @@ def split_records(content: bytes) -> list[Raw]:
     Raises:
         ImportFailed: it is none of these.
     """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # PowerShell's ">"
-        content = content.decode("utf-16", "replace").encode()
+    encoding = json.detect_encoding(content[:4])
+    if not encoding.startswith("utf-8"):  # UTF-16 is what PowerShell's ">" writes
+        content = content.decode(encoding, "replace").encode()
     start = _BEFORE_JSON.match(content)
     assert start is not None
     if start.end():  # else a large file would be copied

@@ -66,6 +66,7 @@ class _Keys(Struct):
     chat: Raw | UnsetType = UNSET
     history: Raw | UnsetType = UNSET
     conversations: Raw | UnsetType = UNSET
+    conversation: Raw | UnsetType = UNSET
     messages: Raw | UnsetType = UNSET
     items: Raw | UnsetType = UNSET
     models: Raw | UnsetType = UNSET
@@ -86,7 +87,11 @@ def recognize(content: bytes, format: ImportFormat | None = None) -> RecognizedF
     records = documents.split_records(content)
     if not records:
         raise ImportFailed(tr("it has no conversations"))
-    known = next((found for record in records[:100] if (found := _format(record))), None)
+    known = _first_format(records)
+    if known is None and len(records) == 1 and (inner := _unwrap(records[0])):
+        records, known = inner, _first_format(inner)
+    elif known is None and _is_turn(records[0]):  # the list is one conversation
+        records, known = [Raw(b"[" + b",".join(map(bytes, records)) + b"]")], "sharegpt"
     if (format or known) is None:
         raise ImportFailed(
             tr(
@@ -102,7 +107,23 @@ def recognize(content: bytes, format: ImportFormat | None = None) -> RecognizedF
     return RecognizedFile(format or known or "json", records)
 
 
+def _first_format(records: list[Raw]) -> ImportFormat | None:
+    return next((found for record in records[:100] if (found := _format(record))), None)
+
+
+def _unwrap(record: Raw) -> list[Raw]:
+    """The conversations in an object that has nothing else, under one of the usual names."""
+    try:
+        wrapper = msgspec.json.decode(record, type=_Wrapper)
+    except JSON_ERRORS:
+        return []
+    lists = (wrapper.data, wrapper.chats)
+    return next((inner for inner in lists if inner and _first_format(inner)), [])
+
+
 def _format(record: Raw) -> ImportFormat | None:
+    if _are_turns(record):
+        return "sharegpt"
     try:
         keys = msgspec.json.decode(record, type=_Keys)
     except JSON_ERRORS:
@@ -117,16 +138,26 @@ def _format(record: Raw) -> ImportFormat | None:
         return "open-webui"
     if keys.models is not UNSET and keys.messages is not UNSET:
         return "open-webui"  # one of its first versions
-    if any(map(_are_turns, (keys.conversations, keys.messages, keys.items))):
+    turns = (keys.conversations, keys.conversation, keys.messages, keys.items)
+    if any(map(_are_turns, turns)):
         return "sharegpt"
     if isinstance(keys.input, str) and MARKER.search(keys.input):
         return "baize"
     return None
 
 
+class _Wrapper(Struct):
+    data: list[Raw] | None = None
+    chats: list[Raw] | None = None
+
+
 class _Turn(Struct):
     speaker: Raw | UnsetType = field(name="from", default=UNSET)
     role: Raw | UnsetType = UNSET
+
+
+def _is_turn(record: Raw) -> bool:
+    return _are_turns(Raw(b"[" + bytes(record) + b"]"))
 
 
 def _are_turns(value: Raw | UnsetType) -> bool:

@@ -58,7 +58,8 @@ class _Turn(Struct):
     speaker: str | None = field(name="from", default=None)
     value: str | None = None
     role: str | None = None
-    content: str | list[_Part] | None = None
+    content: str | list[_Part | str] | None = None
+    text: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking: str | None = None
@@ -77,6 +78,7 @@ class _Head(Struct):
 
 class _Record(Struct):
     conversations: list[_Turn] | None = None
+    conversation: list[_Turn] | None = None
     messages: list[_Turn] | None = None
     items: list[_Turn] | None = None
     conv: _Head | None = None
@@ -95,20 +97,24 @@ def parse_sharegpt(record: Raw, placeholders: Placeholders) -> ParsedConversatio
     Raises:
         msgspec.ValidationError, InvalidConversation: it is none.
     """
-    found = msgspec.json.decode(record, type=_Record)
-    turns = found.conversations or found.messages or found.items or []
+    decoded = msgspec.json.decode(record, type=_Record | list[_Turn])
+    found = decoded if isinstance(decoded, _Record) else _Record(messages=decoded)
+    turns = found.conversations or found.conversation or found.messages or found.items or []
     messages: list[ParsedMessage] = []
     systems = [found.system or ""]
     head = found.conv or _Head()
     # Without a name for each, a parent is no place in the list.
     is_tree = found.conv is not None and all(turn.id is not None for turn in turns)
     for turn in turns:
-        speaker = (turn.speaker or turn.role or "").lower()
+        speaker = (turn.speaker or turn.role or "").strip().lower()
         text = _text(turn, placeholders)
-        if speaker in ("system", "developer") and not messages:
-            systems.append(text)
-            continue
         role = _ROLES.get(speaker)
+        if speaker in ("system", "developer"):
+            if not messages:
+                systems.append(text)
+                continue
+            # Between the turns it is a word to the model, as a question is.
+            text, role = join_texts(placeholders.line("system message"), text), "user"
         if role is None and speaker in _TOOLS:
             text, role = placeholders.block(_TOOLS[speaker], "", text), "assistant"
         if role is None:
@@ -152,11 +158,9 @@ def _thought(turn: _Turn) -> str:
 
 
 def _text(turn: _Turn, placeholders: Placeholders) -> str:
-    value = turn.value if turn.value is not None else turn.content
+    value = next((v for v in (turn.value, turn.content, turn.text) if v is not None), None)
     if isinstance(value, list):
-        value = join_texts(
-            *(p.text if p.text is not None else placeholders.line(p.type[:40]) for p in value)
-        )
+        value = join_texts(*(_part_text(part, placeholders) for part in value))
     files = (placeholders.block("file", f.name, f.content or "") for f in turn.extra or ())
     value = join_texts(*files, value or "") if turn.extra else value
     if not turn.tool_calls:
@@ -167,6 +171,12 @@ def _text(turn: _Turn, placeholders: Placeholders) -> str:
     return join_texts(
         value or "", *(placeholders.block("tool call", "", call, "json") for call in calls)
     )
+
+
+def _part_text(part: _Part | str, placeholders: Placeholders) -> str:
+    if isinstance(part, str):
+        return part
+    return part.text if part.text is not None else placeholders.line(part.type[:40])
 
 
 def _content_hash(system: str, messages: list[ParsedMessage]) -> str:
