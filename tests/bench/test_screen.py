@@ -30,12 +30,12 @@ def screen_home(paths: Paths) -> Iterator[TemporaryHome]:
 
 
 async def test_it_types_a_question_and_gets_the_figures_of_its_answer(
-    screen_home: TemporaryHome, smollm2: Path
+    screen_home: TemporaryHome, shallow_smollm2: Path
 ) -> None:
     before = children_of(os.getpid())
     lines = "\n".join(f"{number}. The knight rode on." for number in range(40))
     answers = [
-        await answer_on_screen(screen_home, smollm2, f"{lines}\nTell a story of {what}.")
+        await answer_on_screen(screen_home, shallow_smollm2, f"{lines}\nTell a story of {what}.")
         for what in ("dragons", "whales and dragons")
     ]
     for made in answers:
@@ -55,7 +55,7 @@ async def test_a_client_that_ends_is_reported_with_its_last_words(
 
 
 async def test_an_error_kills_the_client_and_its_model_process(
-    screen_home: TemporaryHome, smollm2: Path
+    screen_home: TemporaryHome, shallow_smollm2: Path
 ) -> None:
     before = set(descendants_of(os.getpid()))
     started: list[int] = []
@@ -65,7 +65,7 @@ async def test_an_error_kills_the_client_and_its_model_process(
         return len(started) == 2
 
     with pytest.raises(RuntimeError):
-        async with client_on_screen(screen_home, smollm2):
+        async with client_on_screen(screen_home, shallow_smollm2):
             await wait_until(has_worker)
             raise RuntimeError
     await wait_until(lambda: not any(map(is_running, started)))

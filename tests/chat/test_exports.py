@@ -202,6 +202,18 @@ def test_front_matter_and_branches_say_how_they_are_organized() -> None:
     assert "Answer 1 of 2: short" in page
 
 
+def test_titles_and_names_begin_no_html() -> None:
+    messages = [
+        msgspec.structs.replace(m, name="</summary><!-- short" if m.text == "4" else "")
+        for m in BRANCHED.messages
+    ]
+    tree = msgspec.structs.replace(BRANCHED, title="What is <details>?", messages=messages)
+    text = to_markdown(tree).decode()
+    assert "<summary>Answer 1 of 2: &lt;/summary&gt;&lt;!-- short</summary>" in text
+    assert "# What is &lt;details>?" in text
+    assert text.count("<details>") - 1 == text.count("</details>")  # one in the front matter
+
+
 @given(trees())
 def test_markdown_loses_no_text(tree: ConversationTree) -> None:
     text = to_markdown(tree).decode()
@@ -528,6 +540,7 @@ async def test_exported_json_is_imported_again(
         ("../../etc/passwd", "etc-passwd-0123456789ab.md"),
         ("", "conversation-0123456789ab.md"),
         ("x" * 300, f"{'x' * 60}-0123456789ab.md"),
+        ("\U0001d5ef" * 80, "\U0001d5ef" * 45 + "-0123456789ab.md"),
     ],
 )
 def test_names_of_files(title: str, name: str) -> None:

@@ -68,11 +68,11 @@ async def test_clients_share_the_process_and_wait_for_each_other(
     assert await one.count(Count(0, PARIS)) == await other.count(Count(0, PARIS)) > 20
 
 
-async def test_each_client_keeps_its_own_model(shared: Shared, spec: ModelSpec) -> None:
-    large, small = (
-        await shared.client(spec),
-        await shared.client(ModelSpec(spec.path, context=256, threads=1)),
-    )
+async def test_each_client_keeps_its_own_model(shared: Shared, shallow_smollm2: Path) -> None:
+    large, small = [
+        await shared.client(ModelSpec(str(shallow_smollm2), context=context, threads=1))
+        for context in (4096, 256)
+    ]
     for _ in range(2):
         assert (
             await finish(large, request(long_prompt(260), max_tokens=2))

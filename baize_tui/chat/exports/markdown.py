@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from typing import Any
 
 import msgspec
@@ -22,13 +23,13 @@ from baize_tui.store.records import ConversationTree, Message
 
 def to_markdown(tree: ConversationTree) -> bytes:
     """The file; what is folded is in ``<details>``, which GitHub and editors show so."""
-    parts = [_front_matter(tree), f"# {tree.title}"]
+    parts = [_front_matter(tree), _heading(1, tree.title)]
     for step in walk(tree):
         match step:
             case Turn(message):
                 parts += _message(message)
             case BranchStart():
-                parts.append(f"<details>\n<summary>{step.title}</summary>")
+                parts.append(f"<details>\n<summary>{escape(step.title, quote=False)}</summary>")
             case BranchEnd():
                 parts.append("</details>")
     return ("\n\n".join(parts) + "\n").encode()
@@ -52,8 +53,13 @@ def _front_matter(tree: ConversationTree) -> str:
     return "\n".join(["---", *rows, "---"])
 
 
+def _heading(level: int, text: str) -> str:
+    """A heading with ``text``, in which no ``<details>`` begins: it would fold what is below."""
+    return f"{'#' * level} " + text.replace("<", "&lt;")
+
+
 def _message(message: Message) -> Iterator[str]:
-    yield f"## {speaker(message)}"
+    yield _heading(2, speaker(message))
     if thought := message.reasoning.strip():
         yield f"<details>\n<summary>Thought</summary>\n\n{close_block(thought)}\n\n</details>"
     yield from _text(message)

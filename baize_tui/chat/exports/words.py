@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 60
 """Characters of the title in the name of a file."""
+_MOST_BYTES = 180
+"""Bytes of them: file systems allow 255 for the whole name."""
 _BELOW = "below"
 _HTML_ENDS = {"<!--": "-->", "<?": "?>", "<![cdata[": "]]>", "<!": ">"}
 """What ends an HTML block that does not end with an empty line, by its beginning."""
@@ -41,7 +43,9 @@ def speaker(message: Message) -> str:
 def file_name(conversation: Conversation, suffix: str) -> str:
     """A name for a file with the conversation: from its title, and unique through its id."""
     words = re.findall(r"\w+", clean_line(conversation.title).lower())
-    title = "-".join(words)[:_LONGEST_NAME].strip("-")
+    title = (
+        "-".join(words)[:_LONGEST_NAME].encode()[:_MOST_BYTES].decode(errors="ignore").strip("-")
+    )
     id = re.sub(r"\W", "", conversation.id)
     return f"{title or 'conversation'}-{id}{suffix}"
 
