@@ -15,7 +15,7 @@ from baize_tui.chat.replay import changed_facts, first_difference
 from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.paths import Paths
-from baize_tui.settings import ChatSettings, ModelSettings, Settings
+from baize_tui.settings import ModelSettings, Settings
 from baize_tui.store.records import Message, Provenance
 from tests.chat.scripted_engine import ScriptedCatalog, model
 

@@ -20,6 +20,7 @@ from baize_tui.engine.protocol import (
     ReadPrompt,
 )
 from baize_tui.settings import Sampling
+from tests.engine.same_answers import ROUNDING
 
 FRANCE = Prompt(
     [
@@ -60,8 +61,8 @@ def test_probabilities_are_those_of_the_models_logits(engine: LlamaEngine) -> No
         expected = np.exp(logits - logits.max(), dtype=np.float64)
         expected /= expected.sum()
         assert token.chosen.probability == pytest.approx(expected[token.chosen.id], abs=0.02)
-        # Greedy decoding takes the likeliest token.
-        assert token.likeliest[0].id == token.chosen.id
+        # Greedy decoding takes the likeliest token, but for rounding.
+        assert token.chosen.probability > (1 - ROUNDING) * token.likeliest[0].probability
         probabilities = [choice.probability for choice in token.likeliest]
         assert probabilities == sorted(probabilities, reverse=True)
         assert len({choice.id for choice in token.likeliest}) == 5
