@@ -14,7 +14,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.lora.adapter import Adapter
 from baize_convert.lora.adapter_tokenizers import choose_tokenizer, describe_unused_tokenizers
 from baize_convert.lora.combination import vocabulary_size
-from baize_convert.lora.fitting import fit_adapter
+from baize_convert.lora.fitting import describe_missing, fit_adapter
 from baize_convert.opening import open_base
 from baize_convert.output.chat_prompt import ChatPrompt, complete_prompt
 from baize_convert.output.layout import Layout, build_layout
@@ -126,6 +126,7 @@ def plan_conversion(
         hashed=hashed,
         warnings=(
             *(note for adapter in adapters for note in adapter.notes),
+            *(line for adapter in adapters for line in describe_missing(adapter, base.config)),
             *describe_unused_tokenizers(adapters, tokenizer),
             *_warnings(base, shapes, imatrix, vocabulary),
         ),

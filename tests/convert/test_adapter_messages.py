@@ -226,6 +226,7 @@ def test_layers_of_other_parts_are_not_those_of_the_language_model(key: str, ada
     parsed = parse_key(key)
     assert parsed is not None
     assert not parsed.module.startswith("model.layers")
+    configure(adapter, target_modules=["q_proj", "up_proj"])
     store(adapter, {key: (4, 32), key.replace("lora_A", "lora_B"): (32, 4)})
     assert "a part for images or sound" in refusal(lambda: plan(adapter))
 
@@ -333,8 +334,97 @@ def test_the_base_that_an_adapter_names_is_in_the_message(adapter: Path) -> None
 )
 def test_modules_of_other_models_are_explained(module: str, what: str, adapter: Path) -> None:
     name = f"base_model.model.{module}"
+    configure(adapter, target_modules=[module])
     store(adapter, {f"{name}.lora_A.weight": (4, 32), f"{name}.lora_B.weight": (2, 4)})
     assert what in refusal(lambda: plan(adapter))
+
+
+# --- weights that the config does not name, and names without weights -----------------------------
+
+
+def notes(adapter: Path) -> str:
+    planned = plan_conversion(BASE, [open_adapter(adapter)], parse_outtype("F32"))
+    return "\n".join(planned.warnings)
+
+
+@pytest.mark.parametrize(
+    ("fields", "left_out"),
+    [
+        ({"target_modules": ["q_proj", "k_proj"]}, "down_proj"),
+        ({"target_modules": r".*\.(q|k)_proj"}, "down_proj"),
+        ({"target_modules": ["self_attn.q_proj", "mlp.down_proj"]}, "k_proj"),
+        ({"exclude_modules": ["down_proj"]}, "down_proj"),
+        ({"exclude_modules": ".*down.*"}, "down_proj"),
+        ({"layers_to_transform": 0}, "layers.1."),
+        ({"layers_to_transform": [0, 7], "layers_pattern": "layers"}, "layers.1."),
+        ({"layers_to_transform": [0], "layers_pattern": ["h", "layers"]}, "layers.1."),
+    ],
+)
+def test_weights_of_modules_that_the_config_does_not_name_are_left_out(
+    fields: dict[str, Any], left_out: str, adapter: Path
+) -> None:
+    """As in PEFT, which ignores such weights; and a line says so."""
+    before = set(open_adapter(adapter).changes)
+    configure(adapter, **fields)
+    opened = open_adapter(adapter)
+    assert set(opened.changes) == {module for module in before if left_out not in module}
+    assert "adapter_config.json leaves out model.layers." in notes(adapter)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"target_modules": "all-linear"},
+        {"target_modules": None},
+        {"target_modules": []},
+        {"target_modules": "(.*)*_proj"},  # it could take all time, so the keys decide
+        {"exclude_modules": []},
+        {"layers_to_transform": []},
+        {"layers_to_transform": [0, 1], "layers_pattern": []},
+    ],
+)
+def test_a_config_that_leaves_out_nothing(fields: dict[str, Any], adapter: Path) -> None:
+    before = set(open_adapter(adapter).changes)
+    configure(adapter, **fields)
+    assert set(open_adapter(adapter).changes) == before
+
+
+def test_a_config_that_names_none_of_the_modules(adapter: Path) -> None:
+    configure(adapter, target_modules=["c_attn"])
+    assert "names none of the modules in the weights" in refusal(lambda: plan(adapter))
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "o_proj"], "all-linear"])
+def test_modules_without_weights_are_reported(targets: object, adapter: Path) -> None:
+    """One process of several may have saved its part alone."""
+    configure(adapter, target_modules=targets)
+    assert "modules that its config names (model.layers.0." in notes(adapter)
+
+
+def test_a_complete_adapter_has_no_such_line(adapter: Path) -> None:
+    assert "config" not in notes(adapter)
+
+
+@pytest.mark.parametrize("saved", ["lm_head", "embed_tokens", "mlp", "model.norm"])
+def test_a_module_to_save_that_was_not_saved(saved: str, adapter: Path) -> None:
+    configure(adapter, target_modules=["q_proj", "k_proj", "down_proj"], modules_to_save=[saved])
+    message = refusal(lambda: plan(adapter))
+    assert "though modules_to_save in adapter_config.json names them" in message
+
+
+def test_a_module_to_save_that_only_other_models_have(adapter: Path) -> None:
+    configure(adapter, modules_to_save=["classifier", "score"])
+    assert plan(adapter)
+
+
+def test_trained_tokens_that_were_not_saved(adapter: Path) -> None:
+    configure(adapter, trainable_token_indices=[5, 7])
+    assert "has no trained tokens" in refusal(lambda: plan(adapter))
+
+
+def test_an_alpha_that_is_not_known(adapter: Path) -> None:
+    configure(adapter, lora_alpha=None)
+    assert "lora_alpha is null" in refusal(lambda: plan(adapter))
 
 
 # --- several adapters, weights and the run-time file ----------------------------------------------

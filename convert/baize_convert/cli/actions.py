@@ -23,6 +23,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.hub.cache import cache_weights
 from baize_convert.hub.names import HUB_PREFIX, parse_name
 from baize_convert.inspect import describe
+from baize_convert.lora.fitting import describe_missing
 from baize_convert.merge import check_output, merge
 from baize_convert.opening import open_adapter, open_adapters, open_base
 from baize_convert.output.adapter_file import parse_adapter_outtype, write_adapter
@@ -111,7 +112,7 @@ def convert_adapter(options: AdapterOptions) -> None:
         check_output_path(output, [*adapter.files, *base.files], [adapter.path, base.path])
         close_files([adapter])
         adapter = open_adapter(options.adapter)
-    for note in adapter.notes:
+    for note in (*adapter.notes, *describe_missing(adapter, base.config)):
         print_message(PROGRAM, note)
     modules = write_adapter(base, adapter, output, outtype)
     _print_lines(text_results.adapter_lines(output, modules))

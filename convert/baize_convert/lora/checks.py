@@ -42,6 +42,7 @@ def check_adapters(base: Checkpoint, adapters: Sequence[Adapter]) -> None:
     for adapter in adapters:
         _check_shapes(base, adapter, vocabulary)
         _check_tied_head(base, adapter)
+        _check_saved(base, adapter)
     with_tokens = [adapter for adapter in adapters if has_tied_tokens(adapter)]
     if with_tokens and not has_own_head(base) and unties_head(base, adapters):
         raise ConvertError(
@@ -103,6 +104,22 @@ def _check_shapes(base: Checkpoint, adapter: Adapter, vocabulary: int) -> None:
         raise ConvertError(
             f"{adapter.path} is not an adapter of {base.path}: {first_few(wrong, '; ')}"
             f"{_name_base(adapter)}"
+        )
+
+
+def _check_saved(base: Checkpoint, adapter: Adapter) -> None:
+    """Check that the adapter has all modules that it should have as a whole."""
+    missing = [
+        module
+        for module in module_names(base.config)
+        if adapter.config.saves_part(module)
+        and not (module in adapter.changes and "weight" in adapter.changes[module].replaced)
+    ]
+    if missing:
+        raise ConvertError(
+            f"{adapter.path} has no weights of {first_few(missing)}, though modules_to_save in "
+            "adapter_config.json names them, and PEFT cannot load it either: save the adapter "
+            "again, with the parameters gathered if it was trained with DeepSpeed or FSDP"
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from baize_convert.failures import ConvertError, first_few
@@ -24,6 +24,7 @@ from baize_convert.lora.other_formats import (
 from baize_convert.lora.peft_config import AdapterConfig, read_adapter_config
 from baize_convert.lora.peft_keys import PeftKey, parse_key
 from baize_convert.lora.scaling import has_several_alphas, module_scale
+from baize_convert.lora.target_modules import names_module
 from baize_convert.sources.byte_source import ByteSource, MappedFile
 from baize_convert.sources.remote_files import RemoteFiles
 from baize_convert.sources.safetensors_file import parse_safetensors
@@ -34,6 +35,7 @@ from baize_convert.sources.torch_file import parse_torch_file
 
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 """The files that PEFT writes; the first one counts if both exist, as in PEFT."""
+_CORRECT_NAMES = "correct its target_modules, exclude_modules or layers_to_transform"
 _LFS_POINTER = b"version https://git-lfs"
 
 
@@ -59,10 +61,11 @@ def open_peft_adapter(
             "with PEFT's save_pretrained()"
         )
     keys = _parse_keys(file, tensors)
+    ignored = _ignored_modules(config, keys.values(), folder)
     changes: dict[str, ModuleChange] = {}
     names: dict[str, str] = {}
     for key, parsed in keys.items():
-        if parsed.kind != "ignored":
+        if parsed.kind != "ignored" and not (parsed.is_low_rank and parsed.peft_name in ignored):
             change = changes.setdefault(parsed.module, ModuleChange())
             names.setdefault(parsed.module, parsed.peft_name)
             _assign(change, parsed, tensors[key], config, source)
@@ -82,6 +85,11 @@ def open_peft_adapter(
                 )
             except ConvertError as error:
                 raise ConvertError(f"{folder}: {error}") from error
+    if config.trainable_token_indices and not _have_token_rows(changes):
+        raise ConvertError(
+            f"{file} has no trained tokens, though trainable_token_indices in adapter_config.json "
+            "names some, and PEFT cannot load it either: save the adapter again"
+        )
     refuse_untrained(file, changes)
     sources = (MappedFile(folder / "adapter_config.json"), source)
     return Adapter(
@@ -93,10 +101,45 @@ def open_peft_adapter(
         name_from_path(folder),
         notes=(
             *_notes(folder, config, names.values()),
+            *_notes_on_ignored(folder, ignored),
             *_notes_on_zeros(folder, changes),
             *(f"{folder}: {note}" for note in describe_trained_beside(_list_files(folder, remote))),
         ),
     )
+
+
+def _have_token_rows(changes: Mapping[str, ModuleChange]) -> bool:
+    return any(change.token_rows is not None for change in changes.values())
+
+
+def _ignored_modules(
+    config: AdapterConfig, keys: Iterable[PeftKey], folder: Path
+) -> frozenset[str]:
+    """Modules, by the name that PEFT gives them, whose A and B the config makes PEFT ignore.
+
+    Raises:
+        ConvertError: these are all modules, which PEFT refuses.
+    """
+    modules = {key.peft_name: key.module for key in keys if key.is_low_rank}
+    ignored = frozenset(
+        name
+        for name, module in modules.items()
+        if not names_module(config, name) and not names_module(config, module)
+    )
+    if modules and len(ignored) == len(modules):
+        raise ConvertError(
+            f"{folder}: adapter_config.json names none of the modules in the weights "
+            f"({first_few(sorted(ignored))}): {_CORRECT_NAMES}"
+        )
+    return ignored
+
+
+def _notes_on_ignored(folder: Path, ignored: Collection[str]) -> Iterator[str]:
+    if ignored:
+        yield (
+            f"{folder}: adapter_config.json leaves out {first_few(sorted(ignored))}, so that their "
+            f"weights are not merged, as in PEFT; if they should be, {_CORRECT_NAMES}"
+        )
 
 
 def _notes(folder: Path, config: AdapterConfig, names: Iterable[str]) -> Iterator[str]:

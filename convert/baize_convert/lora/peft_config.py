@@ -34,11 +34,8 @@ FIELDS_WITHOUT_EFFECT = {
     "enable_lora": "only in PEFT before 0.3, for GPT-2",
     "ephemeral_gpu_offload": "where PEFT computes",
     "eva_config": "only with init_lora_weights",
-    "exclude_modules": "the keys name the modules",
     "fan_in_fan_out": "only for Conv1D, which no LLaMA has",
     "inference_mode": "training",
-    "layers_pattern": "the keys name the modules",
-    "layers_to_transform": "the keys name the modules",
     "loftq_config": "only with init_lora_weights",
     "lora_dropout": "training",
     "lora_ga_config": "only with init_lora_weights",
@@ -49,7 +46,6 @@ FIELDS_WITHOUT_EFFECT = {
     "qalora_group_size": "only with use_qalora",
     "revision": "where the base is",
     "runtime_config": "where PEFT computes",
-    "target_modules": "the keys name the modules",
     "task_type": "the keys name the modules",
     "velora_config": "memory of the training's backward pass",
 }
@@ -92,6 +88,10 @@ class AdapterConfig(Struct, frozen=True):
     init_lora_weights: Any = True
     alora_invocation_tokens: Any = None
     modules_to_save: list[str] = []
+    target_modules: str | list[str] | None = None
+    exclude_modules: str | list[str] | None = None
+    layers_to_transform: int | list[int] | None = None
+    layers_pattern: str | list[str] | None = None
     trainable_token_indices: list[int] | dict[str, list[int]] | None = None
     base_model_name_or_path: str | None = None
 
@@ -126,6 +126,10 @@ class AdapterConfig(Struct, frozen=True):
             )
         )
 
+    def saves_part(self, module: str) -> bool:
+        """Whether ``modules_to_save`` names this module of the base, or one that contains it."""
+        return any(f".{saved}." in f".{module}." for saved in self.modules_to_save)
+
 
 def read_adapter_config(folder: Path) -> AdapterConfig:
     """Read the config of an adapter.
@@ -149,6 +153,11 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except JSON_ERRORS as error:
         raise ConvertError(f"{path}: {error}") from error
+    if fields.get("lora_alpha", 0) is None:
+        raise ConvertError(
+            f"{path}: lora_alpha is null, so that the scale is not known: put the alpha of the "
+            "training there"
+        )
     check_numbers(path, config)
     _check_init(path, config.init_lora_weights)
     if config.alora_invocation_tokens:

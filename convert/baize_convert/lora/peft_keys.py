@@ -55,6 +55,11 @@ class PeftKey:
     adapter: str | None = None
     """The adapter's name, if the key has it."""
 
+    @property
+    def is_low_rank(self) -> bool:
+        """Whether the tensor is A, B or what belongs to them."""
+        return self.kind.startswith("lora_")
+
 
 def parse_key(key: str) -> PeftKey | None:
     """What ``key`` says; None if no LoRA of PEFT has such a key."""

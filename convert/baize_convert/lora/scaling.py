@@ -7,17 +7,14 @@ peft/utils/other.py.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import TypeVar
 
 from baize_convert.failures import ConvertError
+from baize_convert.lora.patterns import compile_pattern
 from baize_convert.lora.peft_config import AdapterConfig
 
 Number = TypeVar("Number", int, float)
-_LONGEST_PATTERN = 500
-_MOST_REPEATS = 3
 
 
 def module_scale(name: str, rank: int, config: AdapterConfig, *, may_share: bool = False) -> float:
@@ -73,19 +70,8 @@ def _alpha_of_rank(
 
 def _matching(patterns: Mapping[str, Number], name: str) -> dict[str, Number]:
     """The entries that match the name or its end, in the order of the config."""
-    return {key: value for key, value in patterns.items() if _compiled(key).match(name)}
-
-
-@lru_cache(maxsize=1024)
-def _compiled(key: str) -> re.Pattern[str]:
-    if len(key) > _LONGEST_PATTERN or _may_be_slow(key):
-        raise ConvertError(f"the pattern {key[:80]!r} in adapter_config.json is too complex")
-    try:
-        return re.compile(rf"(.*\.)?({key})$")
-    except re.error as error:
-        raise ConvertError(f"the pattern {key!r} in adapter_config.json: {error}") from error
-
-
-def _may_be_slow(key: str) -> bool:
-    """Whether the time that a match takes could explode: a repeated group, or many repeats."""
-    return bool(re.search(r"\)\s*[*+{]", key)) or len(re.findall(r"[*+{]", key)) > _MOST_REPEATS
+    return {
+        key: value
+        for key, value in patterns.items()
+        if compile_pattern(key, r"(.*\.)?({})$").match(name)
+    }

@@ -1,7 +1,7 @@
 """Tokens, types and scores by id: the union of all files of a tokenizer.
 
-``tokenizer.json`` counts more than ``tokenizer.model``; ``added_tokens`` says which added tokens there
-are.
+``tokenizer.json`` counts more than ``tokenizer.model``; ``added_tokens`` says which added tokens
+there are.
 """
 
 from __future__ import annotations
