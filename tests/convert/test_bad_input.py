@@ -48,6 +48,43 @@ def error_message(read: Callable[[], object]) -> str:
     return ""
 
 
+# --- JSON of Python, and of Windows ---------------------------------------------------------------
+
+
+def insert(file: Path, text: str) -> None:
+    """Add a field, written as ``text``, to a JSON object."""
+    file.write_bytes(file.read_bytes().rstrip()[:-1] + f", {text}}}".encode())
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_only_python_reads(number: str, base: Path, adapter: Path) -> None:
+    """transformers and PEFT read them; in a field that counts they are named."""
+    files = [base / "config.json", base / "tokenizer_config.json", adapter / "adapter_config.json"]
+    for file in files:
+        insert(file, f'"initializer_range": {number}')
+    plan_conversion(base, [open_adapter(adapter)], parse_outtype("F32"))
+    insert(base / "config.json", f'"rope_theta": {number}')
+    assert "config.json: rope_theta is " in error_message(lambda: open_base(base))
+    insert(adapter / "adapter_config.json", f'"lora_alpha": {number}')
+    assert "adapter_config.json: lora_alpha is " in error_message(lambda: open_adapter(adapter))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "what"),
+    [("utf-8-sig", "begins with a byte order mark"), ("utf-16", "is in UTF-16")],
+)
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "tokenizer.json"])
+def test_json_as_windows_saves_it(name: str, encoding: str, what: str, base: Path) -> None:
+    (base / name).write_text((base / name).read_text(), encoding)
+    message = error_message(lambda: plan_conversion(base, [], parse_outtype("F32")))
+    assert f"{name}: it {what}, as some programs on Windows save it: save it as UTF-8" in message
+
+
+def test_half_of_a_surrogate_pair(base: Path) -> None:
+    insert(base / "config.json", '"_name_or_path": "\\ud800"')
+    assert "half of a surrogate pair" in error_message(lambda: open_base(base))
+
+
 # --- safetensors --------------------------------------------------------------------------------
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from baize_convert.failures import ConvertError
 from baize_convert.lora.other_formats import describe_config, describe_peft_type
+from baize_convert.sources.json_content import decode_json
 from baize_convert.sources.number_ranges import check_numbers
 from baize_shared.json_errors import JSON_ERRORS
 
@@ -140,7 +141,7 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
     """
     path = folder / "adapter_config.json"
     try:
-        fields = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        fields = decode_json(path.read_bytes(), dict[str, Any])
         if "peft_type" not in fields:
             raise ConvertError(f"{path} has no peft_type: {describe_config(fields)}")
         if fields["peft_type"] != "LORA":

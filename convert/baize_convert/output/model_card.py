@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import gguf
-import msgspec
 import yaml
 
 from baize_convert.failures import ConvertError, reason
+from baize_convert.sources.json_content import decode_json
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.number_limits import LARGEST_FLOAT
 
@@ -103,7 +103,7 @@ def _read_object(file: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     try:
-        return msgspec.json.decode(file.read_bytes(), type=dict[str, Any])
+        return decode_json(file.read_bytes(), dict[str, Any])
     except JSON_ERRORS:
         return {}
 

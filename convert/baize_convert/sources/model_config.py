@@ -18,6 +18,7 @@ from baize_convert.sources.architectures import (
     class_by_name,
     class_by_type,
 )
+from baize_convert.sources.json_content import decode_json
 from baize_convert.sources.number_ranges import check_numbers
 from baize_shared.json_errors import JSON_ERRORS
 
@@ -224,8 +225,8 @@ def read_config(folder: Path) -> ModelConfig:
     path = folder / "config.json"
     try:
         content = path.read_bytes()
-        model_class = _choose_class(path, msgspec.json.decode(content, type=_Identity))
-        fields = _text_fields(msgspec.json.decode(content, type=dict[str, Any]))
+        model_class = _choose_class(path, decode_json(content, _Identity))
+        fields = _text_fields(decode_json(content, dict[str, Any]))
         unread = OPTIONAL_FIELDS - model_class.reads
         read = {name: value for name, value in fields.items() if name not in unread}
         config = msgspec.convert({**model_class.defaults, **read}, ModelConfig)

@@ -19,6 +19,7 @@ from baize_convert.failures import ConvertError
 from baize_convert.sources.byte_source import ByteSource
 from baize_convert.sources.folder_files import download_text
 from baize_convert.sources.foreign_weights import foreign_weights
+from baize_convert.sources.json_content import decode_json
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_convert.sources.tensors import Tensor
 from baize_convert.sources.torch_file import parse_torch_file
@@ -217,7 +218,7 @@ def _indexed(
 def _named_by_config(folder: Path, files: Collection[str]) -> WeightFiles | None:
     """The file that ``transformers_weights`` names; None if the config does not have that key."""
     try:
-        config = msgspec.json.decode((folder / "config.json").read_bytes(), type=_Config)
+        config = decode_json((folder / "config.json").read_bytes(), _Config)
     except (OSError, *JSON_ERRORS):
         return None  # the reader of the config reports it
     name = config.transformers_weights
@@ -285,7 +286,7 @@ def _sets(files: Collection[str], format: _Format, variant: str) -> Iterator[tup
 
 def _read_index(folder: Path, name: str) -> dict[str, str]:
     try:
-        index = msgspec.json.decode((folder / name).read_bytes(), type=_Index)
+        index = decode_json((folder / name).read_bytes(), _Index)
     except (OSError, *JSON_ERRORS) as error:
         raise ConvertError(f"{folder / name}: {error}") from error
     weight_map = {tensor: shard.removeprefix("./") for tensor, shard in index.weight_map.items()}

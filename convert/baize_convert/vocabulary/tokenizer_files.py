@@ -9,6 +9,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from baize_convert.failures import ConvertError
+from baize_convert.sources.json_content import decode_json
 from baize_shared.json_errors import JSON_ERRORS
 
 
@@ -156,7 +157,7 @@ def read_json_file(path: Path, type: type[_T]) -> _T | None:
     if not path.is_file():
         return None
     try:
-        return msgspec.json.decode(path.read_bytes(), type=type)
+        return decode_json(path.read_bytes(), type)
     except OSError as error:
         raise ConvertError(f"{path}: {error.strerror}") from error
     except JSON_ERRORS as error:
@@ -211,10 +212,10 @@ def _read_names(path: Path, type: type[_Names]) -> _Names | None:
         return None
     known = type.__struct_fields__
     specific: dict[str, TokenName] = {}
-    for key, value in (read_json_file(path, dict[str, msgspec.Raw]) or {}).items():
+    for key, value in (read_json_file(path, dict[str, Any]) or {}).items():
         if key.endswith("_token") and key not in known:
             try:
-                specific[key] = msgspec.json.decode(value, type=str | AddedToken)
+                specific[key] = msgspec.convert(value, str | AddedToken)
             except msgspec.ValidationError:
                 continue  # a setting of the same ending, such as add_image_token
     return msgspec.structs.replace(
