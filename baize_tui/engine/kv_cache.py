@@ -140,7 +140,7 @@ class KvCache:
         while at < len(ids):
             size = min(batch, len(ids) - at)
             if len(ids) - at > batch and self._reading.seconds_per_token is None:
-                size = FIRST_BATCH
+                size = min(FIRST_BATCH, batch)
             with self._reading.batch(at, size, on_estimate):
                 self.decode(ids[at : at + size], logits=False)
             yield len(self.ids)

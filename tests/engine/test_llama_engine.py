@@ -200,6 +200,18 @@ def test_a_prompt_longer_than_the_context_is_refused_with_numbers(engine: LlamaE
     assert caught.value.tokens > caught.value.n_ctx == 4096
 
 
+@pytest.mark.parametrize("context", [1, 8, 40])
+def test_a_context_that_is_smaller_than_any_prompt_is_made_larger(
+    shallow_smollm2: Path, abort: AbortFlag, context: int
+) -> None:
+    engine = LlamaEngine(Load(0, str(shallow_smollm2), context=context, threads=1), abort)
+    engine.warm_up()
+    finished = answer(engine, PARIS, max_tokens=4)
+    assert finished.stats.completion_tokens == 4
+    assert engine.loaded.n_ctx == engine.cache.context.n_batch == 256
+    engine.close()
+
+
 def test_an_answer_stops_where_the_context_ends(smollm2: Path, abort: AbortFlag) -> None:
     engine = LlamaEngine(Load(0, str(smollm2), context=256, threads=1), abort)
     filler = 256 - 60

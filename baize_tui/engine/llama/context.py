@@ -26,6 +26,10 @@ _PART_SEQUENCE = 1
 _KV_TYPES: dict[KvType, int] = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
 
+_SMALLEST = 256
+"""llama.cpp makes a smaller context as large as this, but not its batches, which no prompt fits
+then (``llama_context::llama_context``)."""
+
 NO_CONTEXT = msg("no context of {count} tokens: {why}. Set a smaller model.context")
 NO_CONTEXT_IN_Q8_0 = msg(
     "no context of {count} tokens: {why}. Set a smaller model.context, or model.kv_type to f16"
@@ -56,7 +60,7 @@ class Context:
             EngineError: there is too little memory for the cache.
         """
         params = lib.llama_context_default_params()
-        params.n_ctx = n_ctx
+        params.n_ctx = max(n_ctx, _SMALLEST)
         params.n_batch = params.n_ubatch = n_batch
         if not model.has_recurrent_state:
             # In a unified cache, sequences share cells: naming some of them twice copies nothing.
