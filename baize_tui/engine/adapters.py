@@ -101,9 +101,10 @@ class AdapterSwitch:
     def __init__(self, model: Model, context: Context) -> None:
         self._model = model
         self._context = context
-        self._opened: dict[tuple[str, int], Adapter] = {}
-        """By path and time of the last change."""
-        self._applied: list[AdapterUse] = []
+        self._opened: dict[tuple[str, FileIdentity], Adapter] = {}
+        self._latest: dict[str, FileIdentity] = {}
+        """What was opened last, by path."""
+        self._applied: list[tuple[str, AdapterIdentity]] = []
 
     def identities(self, uses: list[AdapterUse]) -> tuple[AdapterIdentity, ...]:
         """What a state that is computed with ``uses`` depends on.
@@ -111,36 +112,49 @@ class AdapterSwitch:
         Raises:
             ModelFileError: one cannot be read.
         """
-        return tuple(
-            AdapterIdentity(_identity(use.path), use.scale) for use in uses if use.scale != 0
-        )
+        return tuple(identity for _, identity in self._identified(uses))
 
     def apply(self, uses: list[AdapterUse]) -> bool:
         """Apply exactly these adapters from now on; return whether they differ from the last ones.
 
+        A file that has changed is another adapter. One that was opened and is gone stays in use.
+
         Raises:
             ModelFileError: one is not for this model; the last ones stay applied.
         """
-        uses = [use for use in uses if use.scale != 0]
-        if uses == self._applied:
+        wanted = self._identified(uses)
+        if wanted == self._applied:
             return False
-        self._context.set_adapters([(self._open(use.path), use.scale) for use in uses])
-        self._applied = uses
+        self._context.set_adapters(
+            [(self._open(path, identity.file), identity.scale) for path, identity in wanted]
+        )
+        self._applied = wanted
         return True
 
-    def _open(self, path: str) -> Adapter:
+    def _identified(self, uses: list[AdapterUse]) -> list[tuple[str, AdapterIdentity]]:
+        """The path and the identity of each of ``uses`` that has an effect.
+
+        Raises:
+            ModelFileError: one cannot be read.
+        """
+        return [
+            (use.path, AdapterIdentity(self._identity(use.path), use.scale))
+            for use in uses
+            if use.scale != 0
+        ]
+
+    def _identity(self, path: str) -> FileIdentity:
         try:
-            key = path, Path(path).stat().st_mtime_ns
+            return file_identity(Path(path))
         except OSError as error:
+            if path in self._latest:
+                return self._latest[path]
             raise ModelFileError(file_error(path, error)) from error
+
+    def _open(self, path: str, identity: FileIdentity) -> Adapter:
+        key = path, identity
         if key not in self._opened:
             check_adapter(path, self._model.path)
             self._opened[key] = Adapter(self._model, path)
+        self._latest[path] = identity
         return self._opened[key]
-
-
-def _identity(path: str) -> FileIdentity:
-    try:
-        return file_identity(Path(path))
-    except OSError as error:
-        raise ModelFileError(file_error(path, error)) from error

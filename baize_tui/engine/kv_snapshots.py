@@ -27,6 +27,9 @@ from baize_tui.shared_texts import tr_shared
 from baize_tui.translation import msg, tr
 
 DAMAGED = msg("a saved state was damaged and removed; the conversation is read again")
+FOREIGN = msg(
+    "a saved state was computed with {what} and was removed; the conversation is read again"
+)
 UNFIT = msg("a saved state does not fit and was removed; it is read again")
 
 LEAST_TOKENS = 4
@@ -124,7 +127,7 @@ class KvSnapshots:
         if any(write.conversation == owner.conversation for write in self._pending):
             self._wait_for_disk(0)
         try:
-            chain = usable_chain(self._folder.blocks(owner.conversation, owner.key), ids)
+            chain = usable_chain(self._saved_blocks(owner), ids)
         except OSError as error:
             why = tr_shared(error.strerror)
             self._report(tr("the saved state cannot be read ({why})", why=why))
@@ -143,6 +146,8 @@ class KvSnapshots:
         file = usable.saved.file
         try:
             header, state = read_block(file)
+        except FileNotFoundError:
+            return False  # another client has evicted or replaced it meanwhile
         except (DamagedBlock, OSError):
             self._report(tr(DAMAGED))
             remove_block(file)
@@ -155,6 +160,25 @@ class KvSnapshots:
             return False
         self._cache.reuse(ids[: usable.end])
         return True
+
+    def _saved_blocks(self, owner: Owner) -> list[SavedBlock]:
+        """The blocks of ``owner`` on disk; those that cannot be used are removed and reported.
+
+        Raises:
+            Aborted: the abort flag is set; there may be thousands of blocks.
+            OSError: the folder cannot be read.
+        """
+        saved = []
+        for block in self._folder.blocks(owner.conversation, owner.key):
+            if self._cache.aborted:
+                raise Aborted
+            if isinstance(block, SavedBlock):
+                saved.append(block)
+            elif block.difference:
+                self._report(tr(FOREIGN, what=tr(block.difference)))
+            else:
+                self._report(tr(DAMAGED))
+        return saved
 
     # --- saving ---------------------------------------------------------------------------------
 
@@ -171,7 +195,7 @@ class KvSnapshots:
         if owner is None or self._cache.is_shifted or len(ids) < LEAST_TOKENS or not self._pays():
             return
         try:
-            saved = self._folder.blocks(owner.conversation, owner.key)
+            saved = self._saved_blocks(owner)
         except OSError as error:
             self._report(_not_saved(error))
             return

@@ -28,9 +28,12 @@ from baize_tui.engine.protocol import (
     Warm,
     Warmed,
 )
-from baize_tui.engine.snapshots.block_file import read_block
+from baize_tui.engine.snapshots.block_file import read_block, write_block
 from baize_tui.engine.snapshots.snapshot_folder import SnapshotFolder
+from baize_tui.engine.snapshots.state_key import file_identity
 from baize_tui.settings import Sampling
+from baize_tui.translation import tr
+from tests.conftest import wait_for
 from tests.engine.lora_files import SHALLOW_QUERIES, write_lora
 
 GREEDY = Sampling(temperature=0)
@@ -51,7 +54,11 @@ def small_blocks() -> Iterator[None]:
 
 @contextmanager
 def opened(
-    model: Path, folder: Path, budget: int = BUDGET, **options: object
+    model: Path,
+    folder: Path,
+    budget: int = BUDGET,
+    abort: AbortFlag | None = None,
+    **options: object,
 ) -> Iterator[LlamaEngine]:
     """A restarted engine that saves states in ``folder``."""
     load = msgspec.convert(
@@ -66,7 +73,7 @@ def opened(
         },
         Load,
     )
-    engine = LlamaEngine(load, AbortFlag())
+    engine = LlamaEngine(load, abort or AbortFlag())
     try:
         yield engine
     finally:
@@ -262,14 +269,38 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "longer": lambda file: file.write_bytes(file.read_bytes() + b"x"),
     "another program's": lambda file: file.write_bytes(b"GGUF" + bytes(5000)),
     "a folder": lambda file: replace_by_folder(file),
+    "a pipe": lambda file: replace_by_pipe(file),
+    "too large for the memory": lambda file: replace_by_endless_block(file),
+    "endless brackets": lambda file: replace_by_brackets(file),
     "a link to nothing": lambda file: replace_by_link(file),
     "removed": lambda file: file.unlink(),
 }
 
 
+GONE = ("removed", "a link to nothing")
+"""As after an eviction."""
+
+
 def replace_by_folder(file: Path) -> None:
     file.unlink()
     file.mkdir()
+
+
+def replace_by_pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def replace_by_endless_block(file: Path) -> None:
+    most = 1 << 40
+    header = msgspec.structs.replace(read_block(file)[0], state_bytes=most)
+    write_block(file, header, b"")
+    os.truncate(file, file.stat().st_size + most)  # it takes no room on the disk
+
+
+def replace_by_brackets(file: Path) -> None:
+    header = b'{"more":' + b"[" * 100_000
+    file.write_bytes(b"BAIZEKV1" + bytes(16) + len(header).to_bytes(4, "little") + header)
 
 
 def replace_by_link(file: Path) -> None:
@@ -294,10 +325,10 @@ def test_a_damaged_block_only_costs_time(saved: Saved, damage: str, position: in
     engine.save_cache()
     assert after.ids == saved.answer.ids
     assert after.stats.reused_tokens == position * 32
+    assert after.notices == ([] if damage in GONE else [tr(kv_snapshots.DAMAGED)])
     saved.restart()
-    if damage != "a folder":  # which has the name of the block
-        stats = ask(engine, QUESTION).stats
-        assert stats.reused_tokens == stats.prompt_tokens - 1
+    stats = ask(engine, QUESTION).stats
+    assert stats.reused_tokens == stats.prompt_tokens - 1
 
 
 def test_random_damage_never_changes_an_answer(saved: Saved) -> None:
@@ -320,7 +351,9 @@ def test_states_of_other_settings_are_removed(
 ) -> None:
     earlier = set(files(saved.folder))
     with opened(shallow_smollm2, saved.folder, **options) as engine:
-        assert ask(engine, QUESTION, max_tokens=1).stats.reused_tokens == 0
+        after = ask(engine, QUESTION, max_tokens=1)
+    assert after.stats.reused_tokens == 0
+    assert "with other settings of the model" in after.notices[0]
     assert not earlier & set(files(saved.folder))
 
 
@@ -334,6 +367,7 @@ def test_states_with_an_adapter_are_not_those_without(saved: Saved, tmp_path: Pa
 
     assert asked(1.0).reused_tokens == 0
     engine.save_cache()
+    assert "adapters" not in engine.take_snapshot_problem()  # said in the answer
     saved.restart()
     assert asked(1.0).reused_tokens > 0
     assert asked(0.5).reused_tokens == 0
@@ -346,7 +380,45 @@ def test_a_changed_model_file_makes_its_states_useless(
     changed = tmp_path / "changed.gguf"
     changed.write_bytes(shallow_smollm2.read_bytes())
     with opened(changed, saved.folder) as engine:
-        assert ask(engine, QUESTION, max_tokens=1).stats.reused_tokens == 0
+        after = ask(engine, QUESTION, max_tokens=1)
+    assert after.stats.reused_tokens == 0
+    assert "with another model file" in after.notices[0]
+
+
+def test_another_file_with_the_same_beginning_and_time_is_another_model(tmp_path: Path) -> None:
+    file = tmp_path / "model.gguf"
+    file.write_bytes(bytes(3 << 20))
+    before, status = file_identity(file), file.stat()
+
+    def change() -> bool:  # the clock of a file system has ticks
+        with file.open("r+b") as stream:
+            stream.seek(-1, os.SEEK_END)
+            stream.write(b"1")
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+        return file.stat().st_ctime_ns != status.st_ctime_ns
+
+    wait_for(change)
+    assert file_identity(file) != before
+
+
+def test_an_adapter_that_is_replaced_while_it_is_applied_is_another(
+    saved: Saved, tmp_path: Path
+) -> None:
+    engine, adapter = saved.engine, tmp_path / "lora.gguf"
+
+    def asked(strength: float) -> Finished:
+        write_lora(tmp_path / "new.gguf", SHALLOW_QUERIES, strength=strength)
+        (tmp_path / "new.gguf").replace(adapter)
+        return ask(engine, QUESTION, adapters=[{"path": str(adapter)}])
+
+    assert asked(60).ids != saved.answer.ids
+    again = asked(0)  # an adapter without effect
+    assert again.ids == saved.answer.ids
+    assert again.stats.reused_tokens == 0
+    adapter.unlink()
+    gone = ask(engine, QUESTION, adapters=[{"path": str(adapter)}])
+    assert gone.ids == saved.answer.ids
+    assert gone.stats.reused_tokens > 0
 
 
 def test_the_least_recently_used_states_are_removed_beyond_the_budget(
@@ -386,6 +458,22 @@ def test_states_of_a_clock_that_was_ahead_do_not_stay_in_place_of_new_ones(tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == ["before", "just now"]
 
 
+def test_what_cannot_be_removed_does_not_keep_others_from_being_evicted(tmp_path: Path) -> None:
+    folder = SnapshotFolder(tmp_path, budget=30_000)  # more than the folder takes
+    for number in range(4):
+        file = tmp_path / "a" / f"{number}.kv"
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(bytes(15_000))
+        os.utime(file, ns=(number, number))
+    in_the_way = tmp_path / "a" / "oldest.kv"
+    (in_the_way / "of another program").mkdir(parents=True)
+    os.utime(in_the_way, ns=(0, 0))
+    folder.keep_budget()
+    assert in_the_way.exists()
+    assert not (tmp_path / "a" / "0.kv").exists()
+    assert not (tmp_path / "a" / "2.kv").exists()
+
+
 def test_a_budget_of_zero_saves_nothing(shallow_smollm2: Path, tmp_path: Path) -> None:
     folder = tmp_path / "snapshots"
     with opened(shallow_smollm2, folder, budget=0) as engine:
@@ -400,6 +488,32 @@ def test_what_a_killed_writer_left_is_removed(saved: Saved) -> None:
     ask(saved.engine, "A new question, about something else. " * 3)
     saved.engine.save_cache()
     assert not left.exists()
+
+
+def test_what_a_killed_writer_left_is_removed_when_another_process_has_its_id(
+    tmp_path: Path,
+) -> None:
+    old, new = (tmp_path / "a" / f"{os.getpid()}-{i:08x}.partial" for i in range(2))
+    old.parent.mkdir()
+    for file in (old, new):
+        file.write_bytes(bytes(1000))
+    yesterday = time.time_ns() - 24 * 3600 * 10**9
+    os.utime(old, ns=(yesterday, yesterday))
+    SnapshotFolder(tmp_path, budget=300).keep_budget()
+    assert not old.exists()
+    assert new.exists()
+
+
+def test_listing_thousands_of_blocks_can_be_stopped(shallow_smollm2: Path, saved: Saved) -> None:
+    abort = AbortFlag()
+    folder = files(saved.folder)[0].parent
+    for number in range(1000):
+        (folder / f"{number}.kv").write_bytes(b"another program's")
+    with opened(shallow_smollm2, saved.folder, abort=abort) as engine:
+        abort.set()
+        with pytest.raises(Aborted):
+            warm(engine)
+    assert len(files(saved.folder)) > 900
 
 
 def test_a_forgotten_conversation_leaves_nothing(saved: Saved) -> None:

@@ -22,12 +22,15 @@ import hashlib
 import os
 import struct
 from collections.abc import Callable, Sequence
+from io import BufferedReader
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import create_file
+from baize_shared.regular_files import open_regular
 from baize_tui.engine.snapshots.state_key import StateKey
 
 SUFFIX, PARTIAL_SUFFIX = ".kv", ".partial"
@@ -36,6 +39,8 @@ _DIGEST_BYTES = 16
 _LENGTH = struct.Struct("<I")
 _HEAD_BYTES = len(_MAGIC) + _DIGEST_BYTES + _LENGTH.size
 _LARGEST_HEADER = 8 << 20
+_LARGEST_FILE = 1 << 30
+"""Many times as large as a block; what is larger must not be read into memory."""
 
 
 class BlockHeader(Struct, frozen=True):
@@ -103,10 +108,10 @@ def read_header(file: Path) -> BlockHeader:
         DamagedBlock: it is not a block, or it is truncated.
         OSError: it cannot be read.
     """
-    with file.open("rb") as source:
+    with open_regular(file) as source:
         header, header_bytes = _parse_header(source.read(_HEAD_BYTES), source.read)
         whole = _HEAD_BYTES + header_bytes + header.state_bytes
-        if os.fstat(source.fileno()).st_size != whole:
+        if _size(source) != whole:
             raise DamagedBlock(f"{file} is not {whole} bytes long")
     return header
 
@@ -118,8 +123,8 @@ def read_block(file: Path) -> tuple[BlockHeader, memoryview]:
         DamagedBlock: it is not a block, or it is truncated or changed.
         OSError: it cannot be read.
     """
-    with file.open("rb") as source:
-        content = bytearray(os.fstat(source.fileno()).st_size)
+    with open_regular(file) as source:
+        content = bytearray(_size(source))
         if source.readinto(content) != len(content):
             raise DamagedBlock(f"{file} is truncated")
     view = memoryview(content)
@@ -135,6 +140,18 @@ def read_block(file: Path) -> tuple[BlockHeader, memoryview]:
     return header, state
 
 
+def _size(source: BufferedReader) -> int:
+    """The bytes of a file.
+
+    Raises:
+        DamagedBlock: they are more than those of any block.
+    """
+    size = os.fstat(source.fileno()).st_size
+    if size > _LARGEST_FILE:
+        raise DamagedBlock(f"{size} bytes are too many for a block")
+    return size
+
+
 def _parse_header(head: bytes | bytearray, read: Callable[[int], bytes]) -> tuple[BlockHeader, int]:
     """The header after ``head``, and its bytes; ``read`` returns the next bytes.
 
@@ -148,5 +165,5 @@ def _parse_header(head: bytes | bytearray, read: Callable[[int], bytes]) -> tupl
         raise DamagedBlock("the file has an endless header")
     try:
         return msgspec.json.decode(read(size), type=BlockHeader), size
-    except msgspec.DecodeError as error:
+    except JSON_ERRORS as error:
         raise DamagedBlock(f"the file has an unreadable header: {error}") from error

@@ -31,6 +31,8 @@ from baize_tui.engine.snapshots.state_key import StateKey
 
 _CLOCK_ERROR_NS = 2_000_000_000
 """By how much the times of a file system may differ from those of the clock."""
+_LONGEST_WRITE_NS = 3600 * 1_000_000_000
+"""Without a change for so long, a block is not being written any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,14 @@ class SavedBlock:
 
     file: Path
     header: BlockHeader
+
+
+@dataclass(frozen=True, slots=True)
+class RemovedBlock:
+    """A block that was removed because it cannot be used."""
+
+    difference: str = ""
+    """What it was computed with instead; empty if it was damaged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +72,12 @@ class SnapshotFolder:
         self._root = root
         self._budget = budget
 
-    def blocks(self, conversation: str, key: StateKey) -> list[SavedBlock]:
+    def blocks(self, conversation: str, key: StateKey) -> Iterator[SavedBlock | RemovedBlock]:
         """The blocks of a conversation that were computed with ``key``; others are removed.
 
         Raises:
             OSError: the folder cannot be read.
         """
-        blocks = []
         for entry in _entries(conversation_folder(self._root, conversation)):
             path = Path(entry.path)
             if entry.name.endswith(PARTIAL_SUFFIX):
@@ -79,12 +88,13 @@ class SnapshotFolder:
                 continue  # evicted meanwhile
             except (DamagedBlock, OSError):
                 remove_block(path)
+                yield RemovedBlock()
                 continue
-            if header.key == key:
-                blocks.append(SavedBlock(path, header))
-            else:
+            if difference := key.difference(header.key):
                 remove_block(path)
-        return blocks
+                yield RemovedBlock(difference)
+            else:
+                yield SavedBlock(path, header)
 
     def write(self, conversation: str, header: BlockHeader, state: bytes | memoryview) -> None:
         """Save a block.
@@ -112,30 +122,38 @@ class SnapshotFolder:
         Blocks with a time that is still to come go first: the clock was ahead when they were used,
         and they would otherwise stay in place of all new ones.
 
+        What cannot be removed stays, and others go in its place.
+
         Raises:
-            OSError: the folder cannot be read.
+            OSError: the folder cannot be read, or too much of it cannot be removed.
         """
         files: list[tuple[bool, int, int, Path]] = []
         latest = time.time_ns() + _CLOCK_ERROR_NS
         for folder in self._folders():
-            for entry in _entries(folder):
+            for entry in _entries_if_readable(folder):
                 path = Path(entry.path)
-                if entry.name.endswith(PARTIAL_SUFFIX):
-                    if not _is_being_written(entry.name):
-                        path.unlink(missing_ok=True)
-                    continue
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     used = status.st_mtime_ns
-                    files.append((used <= latest, used, status.st_size, path))
+                    if not entry.name.endswith(PARTIAL_SUFFIX):
+                        files.append((used <= latest, used, status.st_size, path))
+                    elif not _is_being_written(entry.name, used):
+                        remove_block(path)
         excess = sum(size for _, _, size, _ in files) - self._budget
+        failure: OSError | None = None
         for _, _, size, path in sorted(files):
             if excess <= 0:
-                break
-            path.unlink(missing_ok=True)
+                return
+            try:
+                _remove(path)
+            except OSError as error:
+                failure = failure or error
+                continue
             excess -= size
             with contextlib.suppress(OSError):  # other blocks are left in it
                 path.parent.rmdir()
+        if excess > 0 and failure is not None:
+            raise failure
 
     def _folders(self) -> Iterator[Path]:
         for entry in _entries(self._root):
@@ -211,14 +229,39 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         return []
 
 
+def _entries_if_readable(folder: Path) -> list[os.DirEntry[str]]:
+    """The content of ``folder``; empty if it cannot be read."""
+    try:
+        return _entries(folder)
+    except OSError:
+        return []
+
+
 def remove_block(file: Path) -> None:
     """Remove a block that cannot be used; in a read-only folder it stays, and is never used."""
     with contextlib.suppress(OSError):
+        _remove(file)
+
+
+def _remove(file: Path) -> None:
+    """Remove what has the name of a block: a file of any kind, or an empty folder.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    if file.is_dir() and not file.is_symlink():
+        file.rmdir()
+    else:
         file.unlink(missing_ok=True)
 
 
-def _is_being_written(name: str) -> bool:
-    """Whether the process whose id begins the name of a partial file is still running."""
+def _is_being_written(name: str, changed_ns: int) -> bool:
+    """Whether a partial file changed lately, and the process whose id begins its name is running.
+
+    After some time, another process may have the id of a writer that died.
+    """
+    if abs(time.time_ns() - changed_ns) > _LONGEST_WRITE_NS:
+        return False
     import psutil  # 5 ms, and a start needs it only for this
 
     writer, _, _ = name.partition("-")

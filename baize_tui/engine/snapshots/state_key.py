@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from baize_tui.engine.machine_cache import MachineKey
 from baize_tui.settings import KvType
+from baize_tui.translation import msg
 
 _HEAD_BYTES = 1 << 20
 
@@ -19,6 +20,9 @@ class FileIdentity(Struct, frozen=True):
 
     bytes: int
     mtime_ns: int
+    ctime_ns: int
+    """When its content or its name changed. ``cp -p``, rsync and unpacked archives set the other
+    time, and the first MiB of two models of one family is often the same."""
     head: str
     """Digest of its first MiB, with the metadata."""
 
@@ -49,6 +53,18 @@ class StateKey(Struct, frozen=True):
         """16 hex digits, for file names."""
         return hashlib.blake2b(msgspec.json.encode(self), digest_size=8).hexdigest()
 
+    def difference(self, other: StateKey) -> str:
+        """What is different in ``other``, for a person; empty if both are equal."""
+        if self == other:
+            return ""
+        if self.machine != other.machine:
+            return msg("another llama.cpp, processor or GPU")
+        if self.model != other.model or self.tokenizer != other.tokenizer:
+            return msg("another model file")
+        if self.adapters != other.adapters:
+            return msg("other adapters or scales")
+        return msg("other settings of the model")
+
 
 def file_identity(path: Path) -> FileIdentity:
     """The identity of ``path`` now.
@@ -59,4 +75,4 @@ def file_identity(path: Path) -> FileIdentity:
     with path.open("rb") as file:
         head = hashlib.blake2b(file.read(_HEAD_BYTES), digest_size=16).hexdigest()
     status = path.stat()
-    return FileIdentity(status.st_size, status.st_mtime_ns, head)
+    return FileIdentity(status.st_size, status.st_mtime_ns, status.st_ctime_ns, head)
