@@ -12,6 +12,7 @@ import pytest
 
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama.gguf_header import read_header, read_tensors
+from baize_tui.engine.llama.model import Model
 from tests.convert.hostile.gguf_parts import (
     ARRAY,
     FLOAT32,
@@ -198,3 +199,16 @@ def test_a_file_is_checked_again_once_it_has_changed(tmp_path: Path) -> None:
     decimal("attention.layer_norm_rms_epsilon", -1.0)(parts)
     file.write_bytes(parts.to_bytes())
     assert "is -1" in refusal(file)
+
+
+def test_a_vocabulary_that_is_not_of_sentencepiece_is_refused_before_it_reads_a_text(
+    smollm2: Path, tmp_path: Path
+) -> None:
+    parts = read_parts(smollm2.read_bytes())
+    parts.set_key("tokenizer.ggml.model", 8, text_bytes(b"llama"))
+    scores = struct.pack("<IQ", FLOAT32, 49152) + bytes(4 * 49152)
+    parts.set_key("tokenizer.ggml.scores", ARRAY, scores)
+    file = tmp_path / "x.gguf"
+    file.write_bytes(parts.to_bytes())
+    with pytest.raises(ModelFileError, match="no token for a line break"):
+        Model(str(file), vocabulary_only=True)

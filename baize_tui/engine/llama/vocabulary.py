@@ -11,12 +11,19 @@ import llama_cpp.llama_cpp as lib
 
 from baize_tui.engine.llama.errors import EngineError, ModelFileError
 from baize_tui.engine.prompts.fragments import SpecialToken
-from baize_tui.translation import tr
+from baize_tui.translation import msg, tr
 
 _CONTROL_OR_UNKNOWN = 1 << 3 | 1 << 0  # LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN
 _USER_DEFINED = 1 << 4
 _LSTRIP, _RSTRIP = 1 << 7, 1 << 8
 _SENTENCEPIECE = lib.LLAMA_VOCAB_TYPE_SPM
+_NEWLINES = (b"<0x0A>", b"\n")
+NO_NEWLINE = msg(
+    "the model's vocabulary has no token for a line break (<0x0A>): it is not one of "
+    "SentencePiece, as the file says, or it is damaged"
+)
+"""llama.cpp looks up the bytes of what no token spells, and aborts where one is missing
+(``llama_vocab::impl::byte_to_token``)."""
 
 
 class Vocabulary:
@@ -34,7 +41,7 @@ class Vocabulary:
         self._buffer = ctypes.create_string_buffer(256)
         specials: list[SpecialToken] = []
         fingerprint = hashlib.sha256(f"{self.kind}".encode())
-        newline_alone = True
+        newline_alone, has_newline = True, False
         for token in range(self.size):
             text = self.token_text(token)
             attr: int = lib.llama_vocab_get_attr(self._vocab, token)
@@ -45,6 +52,7 @@ class Vocabulary:
                 fingerprint.update(b"word")
             if b"\n" in text and len(text) > 1:
                 newline_alone = False
+            has_newline = has_newline or text in _NEWLINES
             if text and attr & (_CONTROL_OR_UNKNOWN | _USER_DEFINED):
                 specials.append(
                     SpecialToken(
@@ -56,6 +64,8 @@ class Vocabulary:
                         is_word=is_word,
                     )
                 )
+        if self.is_sentencepiece and not has_newline:
+            raise ModelFileError(tr(NO_NEWLINE))
         # The order of llama_vocab's cache_special_tokens: longest text first, in bytes.
         specials.sort(key=lambda s: len(s.text.encode("utf-8", "surrogateescape")), reverse=True)
         self.specials: Sequence[SpecialToken] = specials
