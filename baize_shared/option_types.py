@@ -19,6 +19,8 @@ class FiniteFloat:
 
     min: float = -LARGEST_FLOAT
     max: float = LARGEST_FLOAT
+    above: float | None = None
+    """The number has to be larger than this one."""
 
     __name__ = "float"
     """typer shows it in ``--help``."""
@@ -35,13 +37,16 @@ class FiniteFloat:
             raise typer.BadParameter(f"{value!r} is not a number.") from None
         if not math.isfinite(number):
             raise typer.BadParameter(f"{value!r} is not a finite number.")
-        if not self.min <= number <= self.max:
+        too_small = self.above is not None and number <= self.above
+        if too_small or not self.min <= number <= self.max:
             raise typer.BadParameter(f"{value} is not in the range {self.range}.")
         return number
 
     @property
     def range(self) -> str:
         """The range in words, without the limits that every number has."""
+        if self.above is not None:  # those options have no other limit
+            return f"x>{self.above:g}"
         if self.max == LARGEST_FLOAT:
             return f"x>={self.min:g}" if self.min != -LARGEST_FLOAT else f"|x|<={LARGEST_FLOAT:g}"
         return f"{self.min:g}<=x<={self.max:g}"

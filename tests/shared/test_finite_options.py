@@ -69,6 +69,7 @@ def test_a_flag_that_is_not_finite_is_wrong_usage(
     [
         (FiniteFloat(min=0, max=1), "2", "2 is not in the range 0<=x<=1"),
         (FiniteFloat(min=0), "-1", "-1 is not in the range x>=0"),
+        (FiniteFloat(above=0), "0", "0 is not in the range x>0"),
         (FiniteFloat(), "1e39", "1e39 is not in the range"),
         (FiniteFloat(), "two", "'two' is not a number"),
         (FiniteFloat(), "nan", "'nan' is not a finite number"),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from baize_shared.trained_prompt import TrainedPrompt, read_trained_prompt
 from baize_train.cli.app import run as run_here
+from baize_train.cli.training_options import TrainingOptions, choose_preset
 from baize_train.corpus.dialogues import Dialogue, Turn, dialogue_id
 from baize_train.corpus.mixing import hold_out, split
 from baize_train.errors import TrainError
@@ -80,7 +81,8 @@ def test_an_adapter_carries_its_prompt_its_base_and_its_story(
 ) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     prompt = ("--format", "chatml", "--system", "Be brief.")
-    finetune(tiny_llama, corpus, first, "--steps", "2", *prompt)
+    lora = ("--rank", "4", "--modules", "q_proj")
+    finetune(tiny_llama, corpus, first, "--steps", "2", *prompt, *lora)
     assert read_trained_prompt(first) == TrainedPrompt("chatml", "Be brief.")
     assert json.loads((first / "adapter_config.json").read_text())["base_model_name_or_path"] == (
         str(tiny_llama)
@@ -91,6 +93,9 @@ def test_an_adapter_carries_its_prompt_its_base_and_its_story(
     manifest = finetune(tiny_llama, corpus, second, "--steps", "3", "--adapter", first)
     assert read_trained_prompt(second) == TrainedPrompt("chatml", "Be brief.")
     assert manifest["settings"]["continues"] == str(first)
+    settings = {name: manifest["settings"][name] for name in ("rank", "alpha", "modules")}
+    assert settings == {"rank": 4, "alpha": 8, "modules": ["q_proj"]}
+    assert "- rank: 4" in (second / "README.md").read_text()
     before, after = weights(first), weights(second)
     assert before.keys() == after.keys()
     assert any((before[name] != after[name]).any() for name in before)
@@ -101,14 +106,39 @@ def test_an_adapter_carries_its_prompt_its_base_and_its_story(
     assert "choose another folder" in again.stderr
 
 
-@pytest.mark.training
-def test_a_foreign_adapter_is_not_overwritten(
-    tiny_llama: Path, corpus: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("adapter_model.safetensors", "contains another adapter"),
+        ("adapter_model.bin", "contains another adapter"),
+        ("model-00001-of-00002.safetensors", "contains another model"),
+        ("pytorch_model.bin", "contains another model"),
+        ("adapter_config.json", "contains adapter_config.json, which"),
+        ("README.md", "contains README.md, which the run would write over"),
+    ],
+)
+@pytest.mark.parametrize("command", ["finetune", "sdf"])
+def test_what_another_program_wrote_is_not_overwritten(
+    command: str,
+    name: str,
+    what: str,
+    corpus: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    (tmp_path / "adapter_model.safetensors").write_bytes(b"weights")
-    done = run("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path, *SMALL)
-    assert "contains another adapter" in done.stderr
-    assert (tmp_path / "adapter_model.safetensors").read_bytes() == b"weights"
+    """It is refused before a base is loaded, or an answer paid for."""
+    monkeypatch.setattr(f"baize_train.cli.{command}.require_training_libraries", lambda: None)
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_bytes(b"mine")
+    options = {
+        "finetune": ["--data", str(corpus)],
+        "sdf": ["--adapter", "first", "--seeds", str(corpus)],
+    }
+    assert run_here([command, "--base", "nowhere", "-o", str(folder), *options[command]]) == 1
+    assert what in capsys.readouterr().err
+    assert [(file.name, file.read_bytes()) for file in folder.iterdir()] == [(name, b"mine")]
 
 
 @pytest.mark.training
@@ -187,6 +217,119 @@ def test_a_config_file_replaces_values_of_the_preset_and_options_replace_those(
     arguments = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", *map(str, common)]
     assert run_here(arguments) == 1
     assert "unknown bach; known: rank, alpha" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "rank = 0",
+        "alpha = 0",
+        "dropout = 2.0",
+        "dropout = nan",
+        "modules = []",
+        'modules = [""]',
+        "max_length = 1",
+        "batch = 0",
+        "batch = 99999999999999999999999",
+        "micro_batch = 0",
+        "epochs = 0",
+        "epochs = inf",
+        "learning_rate = 0",
+        "learning_rate = nan",
+        "warmup_steps = -1",
+        "weight_decay = -0.1",
+        "neftune = -1.0",
+        'rank = "8"',
+        'schedule = "exponential"',
+    ],
+)
+def test_a_value_that_cannot_be_is_refused_by_its_key(
+    line: str, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "mine.toml"
+    config.write_text(f"{line}\n")
+    options = ["--preset", "cpu-try", "--config", str(config), "--dry-run"]
+    assert run_here(["finetune", "--data", str(corpus), "-o", "x", *options]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"baize-train: {config}: ")
+    assert f"$.{line.split()[0]}" in error
+    assert "unexpected" not in error
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--epochs", "0"),
+        ("--learning-rate", "0"),
+        ("--seed", "-1"),
+        ("--seed", "4294967296"),
+        ("--rank", "99999999999"),
+        ("--modules", ","),
+        ("--modules", ""),
+    ],
+)
+def test_an_option_that_cannot_be_is_refused(
+    option: str, value: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """NumPy takes no other seeds, and a run without steps or learning rate learns nothing."""
+    arguments = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", option, value]
+    assert run_here(arguments) in (1, 2)
+    error = capsys.readouterr().err
+    assert option.removeprefix("--") in error
+    assert "unexpected" not in error
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "expected"),
+    [
+        ("", (), (8, 16)),
+        ("rank = 64", (), (64, 128)),
+        ("", ("--rank", "64"), (64, 128)),
+        ("rank = 64", ("--rank", "4"), (4, 8)),
+        ("alpha = 5", ("--rank", "4"), (4, 5)),
+        ("rank = 64\nalpha = 5", (), (64, 5)),
+        ("rank = 64", ("--alpha", "5"), (64, 5)),
+    ],
+)
+def test_alpha_follows_a_rank_that_is_chosen_unless_it_is_chosen_too(
+    config: str, options: tuple[str, ...], expected: tuple[int, int], tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(config)
+    given = dict(zip(options[::2], map(int, options[1::2]), strict=True))
+    preset = choose_preset(
+        TrainingOptions(output=tmp_path, preset="cpu-try", config=file, alpha=given.get("--alpha")),
+        given.get("--rank"),
+    )
+    assert (preset.rank, preset.alpha) == expected
+
+
+@pytest.mark.parametrize(
+    "options", [("--alpha", "9"), ("--dropout", "0.1"), ("--dora",), ("--rslora",), ("--rank", "4")]
+)
+def test_a_lora_that_is_continued_keeps_its_settings(
+    options: tuple[str, ...], corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", "--adapter", "first"]
+    assert run_here([*arguments, *options]) == 1
+    error = capsys.readouterr().err
+    assert error == (f"baize-train: --adapter continues a LoRA as it is: leave {options[0]} out\n")
+    config = tmp_path / "mine.toml"
+    name = options[0].removeprefix("--")
+    config.write_text(f"{name} = {'true' if len(options) == 1 else options[1]}\n")
+    assert run_here([*arguments, "--config", str(config)]) == 1
+    assert f"leave {name} out" in capsys.readouterr().err
+
+
+@pytest.mark.training
+def test_a_module_that_the_base_lacks_is_named(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """PEFT leaves it out if the base has another one of them."""
+    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "out", *SMALL)
+    done = run(*command, "--steps", "1", "--modules", "q_proj,query_proj")
+    assert done.returncode == 1
+    assert "does not have the modules query_proj: name others" in done.stderr.splitlines()[-1]
 
 
 @pytest.mark.training

@@ -37,6 +37,7 @@ from baize_train.feedback.marks import has_marks, read_marks
 from baize_train.feedback.preferences import read_preferences
 from baize_train.tokens.new_tokens import check_texts
 from baize_train.training.base_model import Quantization
+from baize_train.training.continued_lora import read_lora_settings
 from baize_train.training.memory_estimate import estimate_memory
 from baize_train.training.presets import Preset
 from baize_train.training.processes import is_main_process
@@ -45,6 +46,7 @@ from baize_train.training.run import (
     TrainingRun,
     count_steps,
     read_training_data,
+    refuse_other_output,
     tokenize_data,
 )
 from baize_train.training.run_manifest import DataFile, RunManifest, sha256_digest
@@ -95,10 +97,10 @@ def run_finetune(options: FinetuneOptions) -> None:
         require_option_libraries(options)
     if bool(options.data) == bool(options.preference):
         raise TrainError("give either --data or --preference")
-    if options.adapter is not None and options.data and (options.rank or options.modules):
-        raise TrainError("--adapter continues a LoRA as it is: leave --rank and --modules out")
     preset = choose_preset(options, options.rank, options.trained_weights)
     _check_trained_weights(options, preset)
+    if not options.dry_run:
+        refuse_other_output(options.output)
     if options.preference:
         _train_on_preferences(options, options.preference)
         return
@@ -124,13 +126,18 @@ def run_finetune(options: FinetuneOptions) -> None:
 
 
 def _check_trained_weights(options: FinetuneOptions, preset: Preset) -> None:
-    """Refuse new tokens and full fine-tuning where they cannot work.
+    """Refuse settings of a LoRA, new tokens and full fine-tuning where they cannot work.
 
     Raises:
         TrainError: an option of them contradicts another one, or a token is not valid.
     """
     if preset.full:
-        refuse_lora_settings(options, options.rank)
+        refuse_lora_settings(
+            options,
+            options.rank,
+            why="--full trains no LoRA",
+            about_file="full fine-tuning trains no LoRA",
+        )
         if options.preference:
             raise TrainError(
                 "--full learns from --data alone: --preference compares with the model as it was "
@@ -140,6 +147,9 @@ def _check_trained_weights(options: FinetuneOptions, preset: Preset) -> None:
             raise TrainError("--full trains no LoRA: merge --adapter first, and give the result")
         if options.quantize != "none":
             raise TrainError("--full cannot train weights in fewer bits: leave --quantize out")
+    elif options.adapter is not None and options.data:
+        why = "--adapter continues a LoRA as it is"
+        refuse_lora_settings(options, options.rank, why=why, about_file=why)
     check_texts(preset.added_tokens)
     if not preset.added_tokens:
         return
@@ -215,6 +225,8 @@ def _training_run(
     options: FinetuneOptions, data: TrainingData, held_out: TrainingData
 ) -> TrainingRun:
     preset = choose_preset(options, options.rank, options.trained_weights)
+    if options.adapter is not None and options.data:
+        preset = msgspec.structs.replace(preset, **read_lora_settings(options.adapter))
     format, system = trained_prompt(options.adapter, options.format, options.system)
     evaluations = options.evaluations(held_out)  # refused before a base is downloaded
     base = find_base(options.base, "tokenize" if options.dry_run else "train")

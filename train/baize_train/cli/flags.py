@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
-from baize_train.training.presets import PresetName
+from baize_train.training.presets import SHORTEST, PresetName
 
 CorpusFile = Annotated[Path, typer.Argument(help="A corpus.")]
 CorpusFiles = Annotated[
@@ -29,7 +29,7 @@ System = Annotated[
 ]
 Preset = Annotated[PresetName, typer.Option(help="Set of hyperparameters.")]
 MaxLength = Annotated[
-    int | None, typer.Option("--max-length", min=16, help="Tokens of a sequence.")
+    int | None, typer.Option("--max-length", min=SHORTEST, help="Tokens of a sequence.")
 ]
 
 Temperature = Annotated[

@@ -44,7 +44,7 @@ from baize_train.speakers.runnable_model import check_adapters, make_runnable
 from baize_train.speakers.speaker import SamplingOptions, Speaker
 from baize_train.speakers.specs import ServerAccess, open_speaker
 from baize_train.training.processes import is_only_process
-from baize_train.training.run import TrainingData, TrainingRun
+from baize_train.training.run import TrainingData, TrainingRun, refuse_other_output
 from baize_train.training.run_manifest import DataFile, sha256_digest
 
 _WORK_FOLDER = "work"
@@ -112,6 +112,7 @@ def run_sdf(options: SdfOptions) -> None:
     preset = choose_preset(options)
     if preset.full or preset.added_tokens:
         raise TrainError("sdf trains a LoRA over --adapter, without new tokens and not --full")
+    refuse_other_output(options.output)
     base = find_base(options.base, "train")
     check_adapters(base, [options.adapter])
     questions, repeated = _read_questions(options)

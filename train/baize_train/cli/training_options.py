@@ -18,7 +18,9 @@ from baize_train.errors import TrainError
 from baize_train.training.kernels import Kernels
 from baize_train.training.presets import (
     FULL_LEARNING_RATE,
+    LARGEST_SEED,
     LORA_SETTINGS,
+    MOST_DROPOUT,
     PRESETS,
     Preset,
     Schedule,
@@ -36,14 +38,14 @@ class TrainingOptions:
     format: flags.Format = None
     system: flags.System = None
     epochs: Annotated[
-        float | None, typer.Option(parser=FiniteFloat(min=0.0), help="Passes over the data.")
+        float | None, typer.Option(parser=FiniteFloat(above=0.0), help="Passes over the data.")
     ] = None
     steps: Annotated[
         int | None, typer.Option("--steps", min=1, help="Steps, instead of epochs.")
     ] = None
     learning_rate: Annotated[
         float | None,
-        typer.Option("--learning-rate", parser=FiniteFloat(min=0.0), help="Peak learning rate."),
+        typer.Option("--learning-rate", parser=FiniteFloat(above=0.0), help="Peak learning rate."),
     ] = None
     config: Annotated[
         Path | None,
@@ -52,7 +54,7 @@ class TrainingOptions:
     alpha: Annotated[int | None, typer.Option(min=1, help="Alpha of the LoRA.")] = None
     dropout: Annotated[
         float | None,
-        typer.Option(parser=FiniteFloat(min=0.0, max=0.99), help="Dropout of the LoRA."),
+        typer.Option(parser=FiniteFloat(min=0.0, max=MOST_DROPOUT), help="Dropout of the LoRA."),
     ] = None
     modules: Annotated[
         str | None, typer.Option(help="Modules with a LoRA, as in q_proj,v_proj.")
@@ -75,7 +77,9 @@ class TrainingOptions:
         int | None, typer.Option(min=1, help="Sequences that a device takes at once.")
     ] = None
     max_length: flags.MaxLength = None
-    seed: flags.Seed = 0
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed gives the same result.")
+    ] = 0
     checkpointing: Annotated[
         bool, typer.Option("--checkpointing", help="Less memory, about a fifth slower.")
     ] = False
@@ -114,21 +118,17 @@ def choose_preset(
     """The preset of ``options`` with the values that a config file and they replace; ``more`` are
     values of options that other commands lack.
 
+    Alpha is twice a rank that was chosen, unless it was chosen too.
+
     Raises:
-        TrainError: the config file cannot be read, or has an unknown key.
+        TrainError: the config file cannot be read, has an unknown key, or a value is out of range.
     """
     configured = _read_config(options.config)
-    preset = PRESETS[options.preset]
-    if (more or {}).get("full") or configured.get("full"):
-        preset = msgspec.structs.replace(preset, learning_rate=FULL_LEARNING_RATE)
-    if options.config is not None:
-        preset = _configure(preset, configured, options.config)
     modules = options.modules
-    alpha = options.alpha if options.alpha is not None or rank is None else 2 * rank
     replaced = {
-        "alpha": alpha,
+        "alpha": options.alpha,
         "dropout": options.dropout,
-        "modules": tuple(modules.replace(" ", "").split(",")) if modules else None,
+        "modules": None if modules is None else tuple(modules.replace(" ", "").split(",")),
         "schedule": options.schedule,
         "warmup_steps": options.warmup_steps,
         "weight_decay": options.weight_decay,
@@ -144,7 +144,16 @@ def choose_preset(
         **(more or {}),
     }
     given = {name: value for name, value in replaced.items() if value is not None}
-    return msgspec.structs.replace(preset, **given)
+    preset = PRESETS[options.preset]
+    if given.get("full") or configured.get("full"):
+        preset = msgspec.structs.replace(preset, learning_rate=FULL_LEARNING_RATE)
+    if options.config is not None:
+        preset = _replace(preset, configured, str(options.config))
+    preset = _replace(preset, given, "the options")
+    chosen = {**configured, **given}
+    if "rank" in chosen and "alpha" not in chosen:
+        preset = msgspec.structs.replace(preset, alpha=2 * preset.rank)
+    return preset
 
 
 def _read_config(file: Path | None) -> dict[str, Any]:
@@ -163,20 +172,27 @@ def _read_config(file: Path | None) -> dict[str, Any]:
     return values
 
 
-def _configure(preset: Preset, values: Mapping[str, Any], file: Path) -> Preset:
-    """``preset`` with the ``values`` of ``file``."""
+def _replace(preset: Preset, values: Mapping[str, Any], origin: str) -> Preset:
+    """``preset`` with the ``values`` that ``origin`` has.
+
+    Raises:
+        TrainError: one has another type, or is out of range.
+    """
     try:
         return msgspec.convert({**msgspec.to_builtins(preset), **values}, Preset)
     except msgspec.ValidationError as error:
-        raise TrainError(f"{file}: {error}") from error
+        raise TrainError(f"{origin}: {error}") from error
 
 
 def _is_unset(value: object) -> bool:
     return value is None or value is False
 
 
-def refuse_lora_settings(options: TrainingOptions, rank: int | None) -> None:
-    """Refuse what full fine-tuning does not have, by its name.
+def refuse_lora_settings(
+    options: TrainingOptions, rank: int | None, *, why: str, about_file: str
+) -> None:
+    """Refuse, by their names, settings of a new LoRA where none is made: ``why``, for options, and
+    ``about_file``, for the config file.
 
     Raises:
         TrainError: an option or the config file sets up a LoRA.
@@ -184,11 +200,9 @@ def refuse_lora_settings(options: TrainingOptions, rank: int | None) -> None:
     given = {"rank": rank, **{name: getattr(options, name) for name in LORA_SETTINGS[1:]}}
     names = [f"--{name}" for name, value in given.items() if not _is_unset(value)]
     if names:
-        raise TrainError(f"--full trains no LoRA: leave {' and '.join(names)} out")
+        raise TrainError(f"{why}: leave {' and '.join(names)} out")
     if names := sorted(_read_config(options.config).keys() & set(LORA_SETTINGS)):
-        raise TrainError(
-            f"{options.config}: full fine-tuning trains no LoRA: leave {' and '.join(names)} out"
-        )
+        raise TrainError(f"{options.config}: {about_file}: leave {' and '.join(names)} out")
 
 
 def adapter_tokens(adapter: Path | None) -> tuple[NewToken, ...]:

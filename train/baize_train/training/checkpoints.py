@@ -14,6 +14,10 @@ CHECKPOINTS = "checkpoints"
 WEIGHTS = "adapter_model.safetensors"
 MODEL_WEIGHTS = "model*.safetensors"
 """The files of a whole model, as transformers names them."""
+_ALL_WEIGHTS = ("adapter_model.*", MODEL_WEIGHTS, "pytorch_model*.bin")
+"""Also those of other programs and of earlier versions of PEFT and transformers."""
+RESULTS = ("adapter_config.json", "config.json", "README.md", "run.json", "loss.png")
+"""Files that a run writes and that other programs write too."""
 TRAINER_STATE = "trainer_state.json"
 """``transformers.Trainer._save_checkpoint`` writes this file after all others."""
 
@@ -21,6 +25,12 @@ TRAINER_STATE = "trainer_state.json"
 def weight_files(folder: Path) -> list[Path]:
     """The weights of an adapter or of a whole model in ``folder``; none if it has neither."""
     return sorted([*folder.glob(WEIGHTS), *folder.glob(MODEL_WEIGHTS)])
+
+
+def kept_weights(folder: Path) -> str:
+    """The name of a file with weights in ``folder``, of any program; empty if it has none."""
+    files = (file.name for pattern in _ALL_WEIGHTS for file in sorted(folder.glob(pattern)))
+    return next(files, "")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -26,6 +26,7 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
         TrainError: the base has no modules with the preset's names.
     """
     preset = run.preset
+    _require_modules(model, run)
     if run.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=run.checkpointing)
     torch.manual_seed(run.seed)
@@ -48,6 +49,20 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
     if preset.added_tokens:
         let_trl_read_head(trained)
     return trained
+
+
+def _require_modules(model: Any, run: TrainingRun) -> None:
+    """PEFT leaves out a module that the base lacks, if it has another one of them.
+
+    Raises:
+        TrainError: the base lacks one.
+    """
+    names = [f".{name}" for name, _ in model.named_modules()]
+    modules = run.preset.modules
+    if missing := [m for m in modules if not any(name.endswith(f".{m}") for name in names)]:
+        raise TrainError(
+            f"{run.base} does not have the modules {', '.join(missing)}: name others with --modules"
+        )
 
 
 def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+from baize_shared.number_limits import LARGEST_FLOAT, LARGEST_INT
 from baize_shared.trained_prompt import NewToken
 from baize_train.errors import TrainError
 from baize_train.tokens.dialogue_tokenizer import Loss
@@ -27,34 +28,48 @@ FULL_LEARNING_RATE = 2e-5
 """Of full fine-tuning. Those of the presets are for a LoRA, which takes about ten times as much."""
 ADDED_LATER = ("weight_decay", "dora", "rslora", "neftune", "full", "new_tokens", "special_tokens")
 
+SHORTEST = 16
+"""Tokens of a sequence that hold a question and an answer."""
+MOST_DROPOUT = 0.99
+LARGEST_SEED = 2**32 - 1
+"""Of NumPy's generators."""
+_Count = Annotated[int, Meta(ge=1, le=LARGEST_INT)]
+_Amount = Annotated[float, Meta(ge=0, le=LARGEST_FLOAT)]
+_Positive = Annotated[float, Meta(gt=0, le=LARGEST_FLOAT)]
+
 
 class Preset(Struct, frozen=True):
-    """Hyperparameters of a run; options of the command line replace single ones."""
+    """Hyperparameters of a run; options of the command line replace single ones.
+
+    The ranges hold for what is decoded: a config file, and what ``choose_preset`` checks.
+    """
 
     about: str
-    rank: int = 8
-    alpha: int = 16
-    dropout: float = 0.05
-    modules: tuple[str, ...] = BAIZE_MODULES
+    rank: _Count = 8
+    alpha: _Count = 16
+    dropout: Annotated[float, Meta(ge=0, le=MOST_DROPOUT)] = 0.05
+    modules: Annotated[tuple[Annotated[str, Meta(min_length=1)], ...], Meta(min_length=1)] = (
+        BAIZE_MODULES
+    )
     loss: Loss = "answers"
-    max_length: int = 1024
+    max_length: Annotated[int, Meta(ge=SHORTEST, le=LARGEST_INT)] = 1024
     """Tokens of a sequence; a longer dialogue loses its end."""
     packing: bool = False
-    batch: int = 64
+    batch: _Count = 64
     """Sequences of one step, on all devices together."""
-    micro_batch: int = 4
+    micro_batch: _Count = 4
     """Sequences that one device takes at once."""
-    epochs: float = 1.0
-    learning_rate: float | None = None
+    epochs: _Positive = 1.0
+    learning_rate: _Positive | None = None
     """None is the paper's for the size of the base."""
     schedule: Schedule = "linear"
-    warmup_steps: int = 100
+    warmup_steps: Annotated[int, Meta(ge=0, le=LARGEST_INT)] = 100
     """At most; a tenth of the run if that is less."""
-    weight_decay: float = 0.0
+    weight_decay: _Amount = 0.0
     dora: bool = False
     rslora: bool = False
     """Scale by alpha over the square root of the rank."""
-    neftune: float = 0.0
+    neftune: _Amount = 0.0
     """Strength of the noise on embeddings; 0 is none."""
     full: bool = False
     """Train all weights instead of a LoRA."""

@@ -24,9 +24,10 @@ from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import (
     CHECKPOINTS,
+    RESULTS,
     WEIGHTS,
+    kept_weights,
     last_checkpoint,
-    weight_files,
 )
 from baize_train.training.kernels import NO_KERNELS, Kernels
 from baize_train.training.presets import ADDED_LATER, LORA_SETTINGS, Preset, PresetName
@@ -216,21 +217,42 @@ def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:
     }
 
 
+def refuse_other_output(output: Path) -> None:
+    """Check that the folder ``output`` is that of a run, or one where nothing would be replaced.
+
+    Raises:
+        TrainError: it is not a folder, or another program's files are in it.
+    """
+    if output.exists() and not output.is_dir():
+        raise TrainError(f"{output} is not a folder: choose another --output")
+    if read_manifest(output) is not None:
+        return
+    kept = kept_weights(output)
+    if kept or last_checkpoint(output / CHECKPOINTS) is not None:
+        what = "another adapter" if kept.startswith("adapter") else "another model"
+        raise TrainError(f"{output} contains {what}: choose another folder, or delete that one")
+    if named := [name for name in RESULTS if (output / name).exists()]:
+        raise TrainError(
+            f"{output} contains {' and '.join(named)}, which the run would write over: choose "
+            "another folder"
+        )
+
+
 def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
     """Reserve the folder ``output`` for the run; returns its manifest if it has finished already.
 
     Raises:
-        TrainError: the folder contains another run.
+        TrainError: the folder contains another run; or see ``refuse_other_output``.
     """
+    refuse_other_output(output)
     existing = read_manifest(output)
     if existing is not None and existing.is_same_run(manifest):
         return existing if existing.finished else None
-    weights = weight_files(output)
-    if weights or last_checkpoint(output / CHECKPOINTS) is not None:
-        what = "another model" if output / WEIGHTS not in weights else "another adapter"
-        if existing is not None:
-            what = "a run with other data or settings"
-        raise TrainError(f"{output} contains {what}: choose another folder, or delete that one")
+    if kept_weights(output) or last_checkpoint(output / CHECKPOINTS) is not None:
+        raise TrainError(
+            f"{output} contains a run with other data or settings: choose another folder, or "
+            "delete that one"
+        )
     if is_main_process():
         write_manifest(manifest, output)
     return None
