@@ -86,6 +86,21 @@ def test_a_question_that_cannot_be_asked_is_refused_with_the_reason(
         tokenizer.question_ids([*asked, Turn("assistant", "A dog."), *asked] * 2, 512)
 
 
+@pytest.mark.parametrize("name", ["template", "chatml", "baize"])
+@pytest.mark.parametrize("system", [None, "", "Be brief."])
+def test_a_question_after_an_answer_has_the_ids_of_the_dialogue(
+    smollm2_vocabulary: Model, name: str, system: str | None
+) -> None:
+    """So a pair of answers to it trains what a dialogue would; earlier answers are kept as ids."""
+    tokenizer = tokenizer_of(smollm2_vocabulary, name)
+    for earlier in (TWO[1], " A wild dog. \n", "<|im_end|>", "[|Human|] A dog."):
+        whole = dialogue(TWO[0], earlier, *TWO[2:], system=system)
+        asked = tokenizer.question_ids(whole.messages[:-1], 512)
+        assert [*asked, *tokenizer.answer_ids(TWO[3])] == list(tokenizer.tokenize(whole).ids)
+    with pytest.raises(UntrainableDialogue, match="reasoning"):
+        tokenizer.question_ids(dialogue("?", "<think>Hm.</think>Yes.", "?").messages, 512)
+
+
 TWO = ("What is a fox?", "A wild dog.\n\n- clever", "And a hen?", "A bird. 🐓")
 
 

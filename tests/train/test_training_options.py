@@ -18,7 +18,7 @@ from baize_train.corpus.mixing import hold_out, split
 from baize_train.errors import TrainError
 from baize_train.training.kernels import Kernels
 from baize_train.training.presets import PRESETS, Preset
-from baize_train.training.run import count_packed_rows
+from baize_train.training.run import count_epoch_steps, count_packed_rows
 from tests.train.processes import run
 from tests.train.small_runs import SMALL, finetune, weights
 
@@ -53,6 +53,17 @@ def test_rows_are_counted_as_trl_packs_them(lengths: list[int]) -> None:
     pack_dataset = pytest.importorskip("trl").pack_dataset
     data = datasets.Dataset.from_dict({"input_ids": [[1] * length for length in lengths]})
     assert count_packed_rows(lengths, 64) == len(pack_dataset(data, 64, "bfd"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "epochs", "steps"),
+    [(100, 64, 3.0, 6), (1, 4, 3.0, 3), (64, 64, 3.0, 3), (128, 64, 0.5, 1), (5, 4, 1.0, 2)],
+)
+def test_every_row_is_learned_in_each_epoch(
+    rows: int, batch: int, epochs: float, steps: int
+) -> None:
+    """The last step of an epoch has what is left: 5 steps over 100 rows would be 2.5 epochs."""
+    assert count_epoch_steps(rows, Preset("", batch=batch, epochs=epochs)) == steps
 
 
 def some_dialogues(count: int) -> list[Dialogue]:
@@ -164,6 +175,52 @@ def test_pairs_of_answers_train_by_preference(tiny_llama: Path, tmp_path: Path) 
     assert (manifest["kind"], manifest["steps"], manifest["finished"]) == ("dpo", 4, True)
     assert weights(output)
     assert read_trained_prompt(output) is not None
+
+
+@pytest.mark.training
+def test_pairs_that_teach_nothing_are_counted_by_their_reason(
+    tiny_llama: Path, tmp_path: Path
+) -> None:
+    files = [tmp_path / "a.jsonl", tmp_path / "b.jsonl"]
+    long = "word " * 60
+    pairs = [
+        *[("The river.", "No.")] * 5,
+        (f"No. {long}", f"The river. {long}"),
+        (f"{long}yes", f"{long}no"),
+        ("The river.", "The river. "),
+        ("", "No."),
+        ("The river.", "<think>Hm.</think>No."),
+    ]
+    lines = [
+        {"prompt": f"What is {n}?", "chosen": chosen, "rejected": rejected, "teacher": "a person"}
+        for n, (chosen, rejected) in enumerate(pairs)
+    ]
+    files[0].write_text("".join(json.dumps(line) + "\n" for line in lines[:6]))
+    files[1].write_text("".join(json.dumps(line) + "\n" for line in lines[6:]))
+    named = [argument for file in files for argument in ("--preference", file)]
+    options = ("--preset", "cpu-try", "--batch", "4", "--max-length", "80", "--json")
+    output = tmp_path / "dpo"
+    done = run("finetune", "--base", tiny_llama, *named, "-o", output, *options)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads(done.stdout)["run"]
+    assert manifest["steps"] == 2
+    assert [file["dialogues"] for file in manifest["data"]] == [6, 4]
+    assert manifest["teachers"] == ["a person"]
+    tokens = manifest["tokens"]
+    assert (tokens["dialogues"], tokens["cut_dialogues"]) == (6, 1)
+    assert tokens["left_out"] == {
+        "both answers are the same, as far as --max-length": 2,
+        "an answer is empty": 1,
+        "an answer contains reasoning, which templates remove": 1,
+    }
+
+
+def test_pairs_are_not_measured_on_held_out_dialogues(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("baize_train.cli.finetune.require_training_libraries", lambda: None)
+    assert run_here(["finetune", "-o", str(tmp_path), "--preference", "a", "--eval", "b"]) == 1
+    assert "--eval measures dialogues of --data" in capsys.readouterr().err
 
 
 @pytest.mark.training

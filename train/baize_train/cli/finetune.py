@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ from baize_train.cli.training_options import (
     require_option_libraries,
     trained_prompt,
 )
+from baize_train.corpus.dialogues import teachers
 from baize_train.corpus.mixing import hold_out
 from baize_train.errors import TrainError, warn
 from baize_train.feedback.marks import has_marks, read_marks
@@ -173,6 +175,8 @@ def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
     options."""
     if options.dry_run:
         raise TrainError("--dry-run counts tokens of --data, not of pairs or marks")
+    if options.evaluation:
+        raise TrainError("--eval measures dialogues of --data: --preference holds nothing out")
     kinds = {has_marks(file) for file in files}
     if len(kinds) > 1:
         raise TrainError("--preference takes either pairs or marks, not both at once")
@@ -187,27 +191,32 @@ def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
 def _train_on_pairs(
     options: FinetuneOptions, files: list[Path], first: Path | None
 ) -> tuple[TrainingRun, RunManifest]:
-    dialogues = list(options.read(files))
-    pairs = read_preferences(dialogues)
-    if not pairs:
+    read = [list(options.read([file])) for file in files]
+    pairs = [read_preferences(dialogues) for dialogues in read]
+    dialogues = [dialogue for from_file in read for dialogue in from_file]
+    counts = [len(from_file) for from_file in pairs]
+    if not sum(counts):
         raise TrainError("there are no pairs: each needs a prompt, chosen and rejected")
-    if single := len(dialogues) - len(pairs):
+    if single := len(dialogues) - sum(counts):
         warn(f"left out {count_text(single, 'dialogue')} without a rejected answer")
-    run = _preference_run(options, files, len(pairs))
+    run = _preference_run(options, files, counts)
     silence_libraries()
     from baize_train.training.sdf import SdfRun, train_sdf
 
+    every = [pair for from_file in pairs for pair in from_file]
+    sdf = SdfRun(run, first, "dpo", every, 0.0, {}, teachers(dialogues))
     with StepsProgress() as report:
-        return run, train_sdf(SdfRun(run, first, "dpo", pairs, 0.0, {}), report)
+        return run, train_sdf(sdf, report)
 
 
 def _train_on_marks(
     options: FinetuneOptions, files: list[Path], first: Path | None
 ) -> tuple[TrainingRun, RunManifest]:
-    marks = read_marks(files, options.fields)
+    from_files = [read_marks([file], options.fields) for file in files]
+    marks = [mark for from_file in from_files for mark in from_file]
     if not marks:
         raise TrainError("there are no marks: each needs a prompt, a completion and a label")
-    run = _preference_run(options, files, len(marks))
+    run = _preference_run(options, files, [len(from_file) for from_file in from_files])
     silence_libraries()
     from baize_train.training.kto import KtoRun, train_kto
 
@@ -215,8 +224,12 @@ def _train_on_marks(
         return run, train_kto(KtoRun(run, first, marks), report)
 
 
-def _preference_run(options: FinetuneOptions, files: list[Path], count: int) -> TrainingRun:
-    sources = [DataFile(str(file), sha256_digest(file), count) for file in files]
+def _preference_run(
+    options: FinetuneOptions, files: list[Path], counts: Sequence[int]
+) -> TrainingRun:
+    """``counts`` are the pairs or marks of each of the files."""
+    counted = zip(files, counts, strict=True)
+    sources = [DataFile(str(file), sha256_digest(file), count) for file, count in counted]
     run = _training_run(options, TrainingData([], sources), TrainingData())
     return msgspec.structs.replace(run, adapter=None)
 

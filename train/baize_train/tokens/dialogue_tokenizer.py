@@ -138,15 +138,26 @@ class DialogueTokenizer:
         """``prompt_ids`` of turns of a corpus, fewer than ``max_length``.
 
         Raises:
-            UntrainableDialogue: they are more, or the template rejects the turns.
+            UntrainableDialogue: they are more, the template rejects the turns, or an earlier
+                answer is empty or has reasoning in it.
         """
         try:
-            ids = self.prompt_ids([PromptMessage(turn.role, turn.content) for turn in turns])
+            ids = self.prompt_ids([self._message(turn) for turn in turns])
         except TemplateError as error:
             raise UntrainableDialogue(SkipReason.TEMPLATE_FAILED, str(error)) from error
         if len(ids) >= max_length:
             raise UntrainableDialogue(SkipReason.QUESTION_TOO_LONG)
         return ids
+
+    def judged_answer_ids(self, text: str) -> list[int]:
+        """``answer_ids`` of an answer that is trained as a better or a worse one.
+
+        Raises:
+            UntrainableDialogue: it has reasoning in it.
+        """
+        if _THINK in text:
+            raise UntrainableDialogue(SkipReason.REASONING)
+        return self.answer_ids(text)
 
     def answer_ids(self, text: str) -> list[int]:
         """The ids of an answer and its end, to follow ``prompt_ids``."""
@@ -205,15 +216,7 @@ class DialogueTokenizer:
             turns.pop()
         messages = []
         for turn in turns:
-            if turn.role != "assistant":
-                messages.append(PromptMessage(turn.role, turn.content))
-                continue
-            if _THINK in turn.content:
-                raise UntrainableDialogue(SkipReason.REASONING)
-            ids = self._tokenize_answer(turn.content)
-            if not ids:
-                raise UntrainableDialogue(SkipReason.EMPTY_ANSWER)
-            messages.append(PromptMessage("assistant", turn.content.strip(), ids))
+            messages.append(self._message(turn))
         answers = sum(message.role == "assistant" for message in messages)
         if not answers:
             raise UntrainableDialogue(SkipReason.NOTHING_ANSWERED)
@@ -229,6 +232,21 @@ class DialogueTokenizer:
             for char in placeholders:
                 text = text.replace(self._lead + char, char)
         return MarkedText(text, marked.hidden, marked.earlier)
+
+    def _message(self, turn: Turn) -> PromptMessage:
+        """``turn`` as the chat keeps it: an answer has its ids.
+
+        Raises:
+            UntrainableDialogue: it is an answer that is empty, or has reasoning in it.
+        """
+        if turn.role != "assistant":
+            return PromptMessage(turn.role, turn.content)
+        if _THINK in turn.content:
+            raise UntrainableDialogue(SkipReason.REASONING)
+        ids = self._tokenize_answer(turn.content)
+        if not ids:
+            raise UntrainableDialogue(SkipReason.EMPTY_ANSWER)
+        return PromptMessage("assistant", turn.content.strip(), ids)
 
     def _render(self, messages: Sequence[PromptMessage]) -> MarkedText:
         return render(

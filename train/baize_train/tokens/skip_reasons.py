@@ -20,6 +20,7 @@ class SkipReason(StrEnum):
     SYSTEM_MOVED = "it has a system turn, which this chat template moves from question to question"
     TOO_LONG = "no answer starts before the maximum length"
     NO_MARGIN = "the best answer is not far enough ahead of the worst"
+    SAME_ANSWERS = "both answers are the same, as far as --max-length"
     QUESTION_TOO_LONG = "the question is longer than --max-length"
 
 

@@ -35,6 +35,11 @@ class TokenCounts(Struct):
     left_out: dict[str, int] = {}
     """Skipped dialogues by the reason, in words for the user."""
 
+    def count_cut(self, tokens: int) -> None:
+        """Count a dialogue, or an answer, that loses ``tokens`` at its end; 0 is none."""
+        self.cut += tokens
+        self.cut_dialogues += tokens > 0
+
     def count_skipped(self, reason: str) -> None:
         self.left_out[reason] = self.left_out.get(reason, 0) + 1
 
@@ -103,6 +108,5 @@ def _tokenize_one(
     counts.dialogues += 1
     counts.trained += trained
     counts.ignored += kept.length - trained
-    counts.cut += full.length - kept.length
-    counts.cut_dialogues += full.length > kept.length
+    counts.count_cut(full.length - kept.length)
     return kept

@@ -74,10 +74,12 @@ def _tokenize_marks(kto: KtoRun) -> PreferenceTokens:
         for mark in kto.marks:
             try:
                 prompt = tokenizer.question_ids(mark.question, run.preset.max_length)
+                whole = tokenizer.judged_answer_ids(mark.answer)
             except UntrainableDialogue as error:
                 counts.count_skipped(str(error))
                 continue
-            answer = tokenizer.answer_ids(mark.answer)
+            answer = whole[: run.preset.max_length - len(prompt)]
+            counts.count_cut(len(whole) - len(answer))
             answers.append({"prompt_ids": prompt, "completion_ids": answer, "label": mark.good})
             counts.dialogues += 1
             counts.trained += len(answer)

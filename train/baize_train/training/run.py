@@ -177,8 +177,13 @@ def count_packed_rows(lengths: Sequence[int], max_length: int) -> int:
 
 def count_steps(run: TrainingRun, train: TokenSet) -> int:
     """Steps of the whole run."""
-    sequences = count_sequences(run, train)
-    return run.steps or max(1, math.ceil(sequences * run.preset.epochs / run.preset.batch))
+    return run.steps or count_epoch_steps(count_sequences(run, train), run.preset)
+
+
+def count_epoch_steps(rows: int, preset: Preset) -> int:
+    """Steps of all epochs over ``rows``. The last step of an epoch has what is left for it, as in
+    ``Trainer.set_initial_training_values``."""
+    return math.ceil(math.ceil(rows / preset.batch) * preset.epochs)
 
 
 def weight_settings(run: TrainingRun, steps: int) -> dict[str, Any]:

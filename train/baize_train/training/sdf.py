@@ -58,6 +58,8 @@ class SdfRun(Struct, frozen=True):
     """For DPO: points by which the best answer must be ahead of the worst."""
     feedback: dict[str, Any]
     """Who judged and how, for the manifest."""
+    teachers: list[str] = []
+    """Who wrote the answers, if they are not the model's own."""
 
 
 def train_sdf(sdf: SdfRun, report: ReportStep = lambda *_: None) -> RunManifest:
@@ -101,24 +103,40 @@ def _tokenize_pairs(sdf: SdfRun) -> PreferenceTokens:
         format = choose_chat_format(model, run.format, run.system)
         tokenizer = DialogueTokenizer(model.vocabulary, format)
         for preference in sdf.preferences:
-            if preference.margin < least_margin or preference.best == preference.worst:
+            if preference.margin < least_margin:
                 counts.count_skipped(SkipReason.NO_MARGIN)
                 continue
             try:
-                prompt = tokenizer.question_ids(preference.question, run.preset.max_length)
+                pairs.append(_tokenize_pair(preference, tokenizer, run.preset.max_length, counts))
             except UntrainableDialogue as error:
                 counts.count_skipped(str(error))
-                continue
-            best = tokenizer.answer_ids(preference.best)
-            worst = tokenizer.answer_ids(preference.worst)
-            pairs.append({"prompt_ids": prompt, "chosen_ids": best, "rejected_ids": worst})
-            counts.dialogues += 1
-            counts.trained += len(best) + len(worst)
-            counts.ignored += 2 * len(prompt)
     if not pairs:
         reasons = "; ".join(counts.left_out) or "there are no scores"
         raise TrainError(f"no pair of answers is left to train on: {reasons}")
     return PreferenceTokens(pairs, counts, TrainedPrompt(format.name, format.system))
+
+
+def _tokenize_pair(
+    preference: Preference, tokenizer: DialogueTokenizer, max_length: int, counts: TokenCounts
+) -> dict[str, Any]:
+    """The ids of a question and of both answers up to ``max_length``, added to ``counts``.
+
+    Raises:
+        UntrainableDialogue: nothing can be learned from it.
+    """
+    prompt = tokenizer.question_ids(preference.question, max_length)
+    if not preference.best.strip():
+        raise UntrainableDialogue(SkipReason.EMPTY_ANSWER)
+    best = tokenizer.judged_answer_ids(preference.best)
+    worst = tokenizer.judged_answer_ids(preference.worst)
+    room = max_length - len(prompt)
+    if best[:room] == worst[:room]:
+        raise UntrainableDialogue(SkipReason.SAME_ANSWERS)
+    counts.dialogues += 1
+    counts.trained += len(best[:room]) + len(worst[:room])
+    counts.ignored += 2 * len(prompt)
+    counts.count_cut(len(best[room:]) + len(worst[room:]))
+    return {"prompt_ids": prompt, "chosen_ids": best[:room], "rejected_ids": worst[:room]}
 
 
 def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
@@ -129,5 +147,8 @@ def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:
         steps,
         counts,
         {"least_margin": sdf.least_margin, **sdf.feedback},
-        teachers=[str(sdf.feedback["judge"])] if "judge" in sdf.feedback else [],
+        teachers=[
+            *sdf.teachers,
+            *([str(sdf.feedback["judge"])] if "judge" in sdf.feedback else []),
+        ],
     )

@@ -16,7 +16,7 @@ from baize_train.training.fit import fit, plan_training
 from baize_train.training.lora import add_lora, load_merged
 from baize_train.training.progress import LossRecorder, ReportStep
 from baize_train.training.reporting import prepare_reports
-from baize_train.training.run import TrainingRun, claim_output, weight_settings
+from baize_train.training.run import TrainingRun, claim_output, count_epoch_steps, weight_settings
 from baize_train.training.run_manifest import (
     RunKind,
     RunManifest,
@@ -29,7 +29,10 @@ MakeTrainer = Callable[[Any, TrainerOptions, datasets.Dataset, LossRecorder], Ba
 
 
 class PreferenceTokens(NamedTuple):
-    """Rows of token ids for DPO or KTO, what was counted, and how they are prompted."""
+    """Rows of token ids for DPO or KTO, what was counted, and how they are prompted.
+
+    TRL cuts answers off at the maximum length: they are as short in the rows, and counted so.
+    """
 
     rows: list[dict[str, Any]]
     counts: TokenCounts
@@ -37,8 +40,7 @@ class PreferenceTokens(NamedTuple):
 
     def steps(self, run: TrainingRun) -> int:
         """How many steps ``run`` takes."""
-        epochs = len(self.rows) * run.preset.epochs
-        return run.steps or max(1, round(epochs / run.preset.batch))
+        return run.steps or count_epoch_steps(len(self.rows), run.preset)
 
 
 def train_on_preferences(
