@@ -338,6 +338,18 @@ def test_seeds_are_read_as_other_programs_write_them(
     assert list(read_seed_file(tmp_path / name)) == ["One?", "Two?"]
 
 
+def test_a_seed_is_a_text_or_the_question_of_messages(tmp_path: Path) -> None:
+    """The prompts of pairs are messages; what Python prints for them is no question."""
+    file = tmp_path / "a.jsonl"
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "One?"}]
+    file.write_text("".join(json.dumps({"prompt": seed}) + "\n" for seed in (messages, 2, None)))
+    assert list(read_seed_file(file)) == ["One?", "2"]
+    for value in ({"text": "One?"}, True, ["One?"], [], [{"role": "user", "content": None}]):
+        file.write_text(json.dumps({"prompt": "One?"}) + "\n" + json.dumps({"prompt": value}))
+        with pytest.raises(TrainError, match="prompt of record 2 is neither a text nor"):
+            list(read_seed_file(file))
+
+
 def test_rows_without_a_seed_are_counted(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -45,7 +46,7 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
     counted in a warning. ``source`` is named in messages.
 
     Raises:
-        TrainError: there is no such column in the first row.
+        TrainError: there is no such column in the first row, or a value is not a text.
     """
     wanted = _COLUMNS if column is None else (column,)
     missing = 0
@@ -57,12 +58,34 @@ def read_column(rows: Iterable[Any], column: str | None, source: str) -> Iterato
                 f"{', '.join(map(str, row))}: choose one with --column"
             )
         missing += name is None
-        value = without_surrogates(str(row.get(name) or "")).strip()
-        if value:
+        text = _seed_text(row.get(name))
+        if text is None:
+            raise TrainError(
+                f"{source}: {name} of record {number + 1} is neither a text nor messages with a "
+                "question: choose another with --column"
+            )
+        if value := without_surrogates(text).strip():
             yield value
     if missing:
         rows_without = count_text(missing, "row")
         warn(f"{source}: left out {rows_without} without {' or '.join(wanted)}")
+
+
+def _seed_text(value: Any) -> str | None:
+    """A seed as text: of messages, as the prompts of pairs are, the first question. None if it is
+    something else, which no model should be asked."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value) if math.isfinite(value) else ""  # pandas' empty cell is NaN
+    turns = value if isinstance(value, list) else []
+    asked = [turn.get("content") for turn in turns if _is_question(turn)]
+    return asked[0] if asked and isinstance(asked[0], str) else None
+
+
+def _is_question(turn: Any) -> bool:
+    """Whether ``turn`` is a message of a user."""
+    return isinstance(turn, dict) and turn.get("role") == "user"
 
 
 def _objects(file: Path) -> Iterator[dict[str, Any]]:
