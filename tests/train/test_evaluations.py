@@ -38,7 +38,9 @@ def test_training_stops_at_the_rise_of_the_held_out_loss_and_keeps_the_best_weig
     best = min(list(losses)[1:], key=lambda step: losses[step])
     assert result["best_step"] == best
     assert result["steps"] == best + 4 < 40, losses
-    assert f"weights of step {best}" in (whole / "README.md").read_text()
+    card = (whole / "README.md").read_text()
+    assert f"weights of step {best}" in card
+    assert f"{losses[0]:.3f} before, {losses[best]:.3f} after" in card
     shorter = tmp_path / "shorter"
     finetune(tiny_llama, corpus, shorter, *TOO_FAST, "--steps", best)
     assert same_weights(whole, shorter), "neither evaluations nor samples change what is learned"

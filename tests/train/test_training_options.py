@@ -390,6 +390,34 @@ def test_a_module_that_the_base_lacks_is_named(
 
 
 @pytest.mark.training
+def test_a_rank_that_does_not_fit_the_memory_is_named(
+    tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "out", *SMALL)
+    done = run(*command, "--steps", "1", "--rank", "2000000000")
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert "out of memory before the first step: try a lower --rank (now 2000000000)" in line
+
+
+def test_dialogues_longer_than_the_context_of_the_base_are_counted(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The base has never seen their last positions."""
+    long = {"question": "Count.", "answer": "word " * 8200}
+    with corpus.open("a") as file:
+        file.write(json.dumps(long) + "\n")
+    common = ("--hold-out", "0", "--max-length")
+    command = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", *common]
+    assert run_here([*command, "9000"]) == 0
+    assert "1 dialogue longer than the context of the base: --max-length 8192 cuts" in (
+        capsys.readouterr().err
+    )
+    assert run_here([*command, "8192"]) == 0
+    assert "context" not in capsys.readouterr().err
+
+
+@pytest.mark.training
 def test_options_of_the_lora_reach_it(tiny_llama: Path, corpus: Path, tmp_path: Path) -> None:
     options = ("--rank", 4, "--alpha", 7, "--modules", "q_proj,v_proj", "--rslora", "--dora")
     more = ("--neftune", 5, "--weight-decay", 0.1, "--schedule", "constant", "--dropout", 0.1)

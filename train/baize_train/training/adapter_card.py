@@ -11,7 +11,7 @@ from baize_convert.output.model_card import read_license
 from baize_shared.atomic_files import write_atomically
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
-from baize_train.training.run_manifest import RunManifest, best_step_text
+from baize_train.training.run_manifest import RunManifest, best_step_text, held_out_text
 
 CARD_FILE = "README.md"
 _KINDS = {
@@ -28,8 +28,7 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
     """The card as Markdown with the Hub's metadata in front."""
     base = clean_line(manifest.base)
     settings = manifest.settings
-    held_out = [point.loss for point in manifest.losses if point.held_out]
-    losses = f"{held_out[0]:.3f} before, {held_out[-1]:.3f} after" if held_out else "not measured"
+    losses = held_out_text(manifest) or "loss on held-out dialogues: not measured"
     kept = [] if manifest.best_step is None else [f"- {best_step_text(manifest)}"]
     data = [
         f"- {clean_line(file.path)}: {file.dialogues:,} dialogues, SHA-256 {file.sha256[:16]}"
@@ -63,7 +62,7 @@ def adapter_card(manifest: RunManifest, name: str) -> str:
             "",
             *(f"- {key}: {clean_line(str(settings[key]))}" for key in _SHOWN if key in settings),
             f"- {manifest.steps} steps, {manifest.trainable:,} parameters trained",
-            f"- loss on held-out dialogues: {losses}",
+            f"- {losses}",
             *kept,
             *_new_tokens(settings),
             f"- {', '.join(f'{key} {version}' for key, version in manifest.versions.items())}",

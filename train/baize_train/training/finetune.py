@@ -8,7 +8,7 @@ from baize_train.corpus.dialogues import teachers
 from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.fit import fit_supervised
 from baize_train.training.lora import add_lora, continue_lora
-from baize_train.training.memory import require_memory
+from baize_train.training.memory import explain_memory_of_loading, require_memory
 from baize_train.training.progress import ReportStep
 from baize_train.training.reporting import prepare_reports
 from baize_train.training.run import (
@@ -43,7 +43,8 @@ def finetune(
         return finished
     prepare_reports(run.report_to, run.output)
     require_memory(run, data)
-    model = _load_model(run)
+    with explain_memory_of_loading(run.preset):
+        model = _load_model(run)
     return fit_supervised(model, run, manifest, data, steps, report, report_sample)
 
 

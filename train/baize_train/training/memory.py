@@ -64,6 +64,24 @@ def explain_out_of_memory(
         ) from error
 
 
+@contextmanager
+def explain_memory_of_loading(preset: Preset) -> Iterator[None]:
+    """Name what to change if the base and what is trained of it do not fit the memory.
+
+    Raises:
+        TrainError: they do not.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        less = "a LoRA, without --full" if preset.full else f"a lower --rank (now {preset.rank})"
+        raise TrainError(
+            f"out of memory before the first step: try {less}, or a smaller base"
+        ) from error
+
+
 def peak_memory(device: Device) -> int:
     """The most bytes in use so far: of the GPU, or of this process."""
     if device == "cuda":

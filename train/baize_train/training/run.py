@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import Struct
 
+from baize_shared.counts import count_text
 from baize_shared.trained_prompt import NewToken, TrainedPrompt
 from baize_train.corpus.dialogues import Dialogue, Turn
 from baize_train.corpus.reading import NO_MAP, read_dialogues
 from baize_train.corpus.record_formats import FieldMap
-from baize_train.errors import TrainError
+from baize_train.errors import TrainError, warn
 from baize_train.tokens.chat_format import choose_chat_format
 from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
 from baize_train.tokens.token_sets import TokenSet, tokenize
@@ -40,6 +41,7 @@ from baize_train.training.run_manifest import (
     sha256_digest,
     write_manifest,
 )
+from baize_tui.engine.llama.model import Model
 
 
 class TrainingData(Struct, frozen=True):
@@ -144,6 +146,7 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
         tokenizer = DialogueTokenizer(model.vocabulary, format, run.preset.loss)
         train = tokenize(run.data.dialogues, tokenizer, run.preset.max_length)
         held_out = tokenize(run.held_out.dialogues, tokenizer, run.preset.max_length)
+        _warn_of_context(train, model)
     if not train.dialogues:
         reasons = "; ".join(train.counts.left_out) or "there are none"
         raise TrainError(f"no dialogue can be trained on: {reasons}")
@@ -152,6 +155,19 @@ def tokenize_data(run: TrainingRun) -> TokenizedData:
         raise TrainError(f"no held-out dialogue can tell which weights are best: {reasons}")
     prompt = TrainedPrompt(format.name, format.system, run.new_tokens)
     return TokenizedData(train, held_out, prompt)
+
+
+def _warn_of_context(train: TokenSet, model: Model) -> None:
+    """Say that dialogues have positions that the base has never seen. Those of packed dialogues
+    begin anew with each of them."""
+    known = model.metadata(f"{model.metadata('general.architecture')}.context_length")
+    context = int(known) if known.isdecimal() else 0
+    longer = sum(dialogue.length > context for dialogue in train.dialogues) if context else 0
+    if longer and is_main_process():
+        warn(
+            f"{count_text(longer, 'dialogue')} longer than the context of the base: "
+            f"--max-length {context} cuts them off there"
+        )
 
 
 def count_sequences(run: TrainingRun, train: TokenSet) -> int:

@@ -89,6 +89,17 @@ class RunManifest(Struct):
         return msgspec.json.encode(parts, order="sorted")
 
 
+def held_out_text(manifest: RunManifest) -> str:
+    """The loss on held-out dialogues before training, and with the weights that were kept; empty
+    if it was not measured."""
+    points = [point for point in manifest.losses if point.held_out]
+    if not points:
+        return ""
+    best = manifest.best_step
+    kept = next((point for point in points if point.step == best), points[-1])
+    return f"loss on held-out dialogues: {points[0].loss:.3f} before, {kept.loss:.3f} after"
+
+
 def best_step_text(manifest: RunManifest) -> str:
     """Which step's weights were kept for their held-out loss, and what it is."""
     loss = min(p.loss for p in manifest.losses if p.held_out and p.step == manifest.best_step)

@@ -14,6 +14,7 @@ from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.checkpoints import WEIGHTS
 from baize_train.training.fit import fit, plan_training
 from baize_train.training.lora import add_lora, load_merged
+from baize_train.training.memory import explain_memory_of_loading
 from baize_train.training.progress import LossRecorder, ReportStep
 from baize_train.training.reporting import prepare_reports
 from baize_train.training.run import TrainingRun, claim_output, count_epoch_steps, weight_settings
@@ -73,11 +74,12 @@ def load_with_lora(run: TrainingRun, adapter: Path | None) -> Any:
         TrainError: see ``load_base``, ``load_merged`` and ``prepare_reports``.
     """
     prepare_reports(run.report_to, run.output)
-    if adapter is None:
-        base = load_base(run.base, run.quantization, run.kernels)
-    else:
-        base = load_merged(run, adapter)
-    return add_lora(base, run)
+    with explain_memory_of_loading(run.preset):
+        if adapter is None:
+            base = load_base(run.base, run.quantization, run.kernels)
+        else:
+            base = load_merged(run, adapter)
+        return add_lora(base, run)
 
 
 def describe(

@@ -11,7 +11,7 @@ from baize_train.errors import warn
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.memory_estimate import MemoryEstimate, MemoryEstimates
 from baize_train.training.run import TrainingRun
-from baize_train.training.run_manifest import RunManifest, best_step_text
+from baize_train.training.run_manifest import RunManifest, best_step_text, held_out_text
 
 
 def print_training_plan(
@@ -70,11 +70,8 @@ def print_run(
     _print_counts(manifest.tokens)
     if curve := loss_curve_text(manifest.losses):
         print_line(curve)
-    held_out = [point.loss for point in manifest.losses if point.held_out]
-    if held_out:
-        print_line(
-            f"loss on held-out dialogues: {held_out[0]:.3f} before, {held_out[-1]:.3f} after"
-        )
+    if losses := held_out_text(manifest):
+        print_line(losses)
     if manifest.best_step is not None:
         print_line(best_step_text(manifest))
     print_line(
