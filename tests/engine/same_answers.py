@@ -10,7 +10,7 @@ from itertools import takewhile
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Finished, Judge, Judged, Prompt
 
-ROUNDING = 0.1
+ROUNDING = 0.2
 """By how much of itself a probability may differ."""
 
 

@@ -134,6 +134,14 @@ class BaizeKtoTrainer(_GuardedTrainer, KTOTrainer):  # type: ignore[misc]
         return Dataset.from_list(rows)
 
 
+class DpoWeights(NamedTuple):
+    """How strongly DPO keeps the model close to its reference, and how much the likelihood of the
+    better answer counts beside it."""
+
+    beta: float
+    answer_weight: float
+
+
 class KtoWeights(NamedTuple):
     """How much the loss of an answer of each kind counts."""
 
@@ -171,10 +179,20 @@ def make_sft_trainer(
 
 
 def make_dpo_trainer(
-    model: Any, options: TrainerOptions, data: Dataset, recorder: LossRecorder, *, beta: float
+    model: Any,
+    options: TrainerOptions,
+    data: Dataset,
+    recorder: LossRecorder,
+    *,
+    weights: DpoWeights,
 ) -> BaizeDpoTrainer:
     """A trainer on a dataset with the columns ``prompt_ids``, ``chosen_ids``, ``rejected_ids``."""
-    arguments = DPOConfig(**_preference_arguments(options), beta=beta)
+    arguments = DPOConfig(
+        **_preference_arguments(options),
+        beta=weights.beta,
+        loss_type=["sigmoid", "sft"],
+        loss_weights=[1.0, weights.answer_weight],
+    )
     return _preference_trainer(BaizeDpoTrainer, model, arguments, data, recorder)
 
 
