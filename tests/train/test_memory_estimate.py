@@ -68,7 +68,7 @@ def test_an_adapter_that_is_not_there_is_one_line(
 ) -> None:
     command = ["finetune", "--data", str(long_corpus), "-o", "x", "--dry-run", "--adapter"]
     assert run([*command, str(tmp_path / "none")]) == 1
-    assert "adapter_model.safetensors: No such file" in capsys.readouterr().err
+    assert "none/adapter_config.json: No such file" in capsys.readouterr().err
 
 
 def test_the_plan_shows_it(long_corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
