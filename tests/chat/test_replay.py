@@ -15,7 +15,7 @@ from baize_tui.chat.replay import changed_facts, first_difference
 from baize_tui.chat.store_thread import open_store
 from baize_tui.engine.client import EngineFailure, WorkerEngine
 from baize_tui.paths import Paths
-from baize_tui.settings import ModelSettings, Settings
+from baize_tui.settings import ChatSettings, ModelSettings, Settings
 from baize_tui.store.records import Message, Provenance
 from tests.chat.scripted_engine import ScriptedCatalog, model
 
@@ -72,16 +72,19 @@ async def answer(chat: Chat, question: str) -> Message:
     return await chat.messages.get(last.message.id)
 
 
-async def test_the_real_model_repeats_its_answer(paths: Paths, smollm2: Path) -> None:
+async def test_a_model_repeats_its_answer(paths: Paths, shallow_smollm2: Path) -> None:
+    file = str(shallow_smollm2)
     settings = Settings(
-        sampling={"temperature": 0.8}, model=ModelSettings(threads=1, threads_batch=1)
+        sampling={"temperature": 0.8},
+        model=ModelSettings(threads=1, threads_batch=1),
+        chat=ChatSettings(max_tokens=30),
     )
-    catalog = ScriptedCatalog(lambda name: model(str(smollm2), "smollm2"))
+    catalog = ScriptedCatalog(lambda name: model(file, "shallow"))
     chat = Chat(
         open_store(paths.conversations_file), WorkerEngine(paths), settings, paths.cache, catalog
     )
     try:
-        await chat.use_model(model(str(smollm2), "smollm2"))
+        await chat.use_model(model(file, "shallow"))
         first = await answer(chat, "Name three fruits.")
         replay = await chat.inspecting.replay(first)
         assert replay.place is None, replay

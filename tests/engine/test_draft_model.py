@@ -29,6 +29,7 @@ from tests.engine.same_answers import assert_same_but_for_rounding
 from tests.engine.test_profiles import opened, story
 
 STORY = Prompt([PromptMessage("user", "Tell me a story about a dragon.")])
+PLAIN = Prompt([PromptMessage("user", "Hello.")], template="{{ messages[0]['content'] }}")
 TINY: dict[str, Any] = {
     "hidden_size": 64,
     "intermediate_size": 128,
@@ -171,21 +172,19 @@ def test_a_draft_model_that_fails_is_reported_once_and_left_out(
 def test_a_file_that_cannot_guess_is_left_out_with_one_line(
     shallow_smollm2: Path, abort: AbortFlag, tmp_path: Path
 ) -> None:
-    other = convert_folder(random_folder(tmp_path / "other", **TINY), "F16", tmp_path / "o.gguf")
-    assert other is not None
-    files = {
-        name: file for name, (file, _) in broken_files(tmp_path / "broken", shallow_smollm2).items()
-    }
+    base = tmp_path / "base.gguf"
+    convert_folder(random_folder(tmp_path / "base", **TINY), "F16", base)
+    files = {name: file for name, (file, _) in broken_files(tmp_path / "broken", base).items()}
     files |= {name: file for name, (file, _) in other_files(tmp_path / "kinds").items()}
-    files |= {"vocabulary": tmp_path / "o.gguf", "missing": tmp_path / "missing.gguf"}
+    files |= {"vocabulary": shallow_smollm2, "missing": tmp_path / "missing.gguf"}
     for name, file in files.items():
-        engine = LlamaEngine(Load(0, str(shallow_smollm2), context=256, draft=str(file)), abort)
+        engine = LlamaEngine(Load(0, str(base), context=256, draft=str(file)), abort)
         problem = engine.loaded.draft_problem
         assert problem.startswith("no draft model is used: "), name
         assert "\n" not in problem
         assert str(file) in problem, name
         assert engine.loaded.draft == ""
-        assert answer(engine, draft=True, max_tokens=3).ids, name
+        assert answer(engine, draft=True, prompt=PLAIN, max_tokens=3).ids, name
         engine.close()
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import PATIENCE_S
 from tests.convert.make_goldens import FOLDER
 from tests.hub.upload_stand_in import LARGE, Repository, UploadHub, serve_uploads
 from tests.terminal.pty_session import PtySession
+from tests.warm_start import PROGRAMS, as_text
 
 TOKEN = "hf_" + "s3cr3t" * 6
 BASE = "meta/base"
@@ -48,15 +48,8 @@ def environment(hub: UploadHub, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def publish(environment: dict[str, str]) -> Publish:
     def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "baize_train", "publish", *map(str, arguments)],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-            env={**environment, **variables},
-        )
+        command = ("publish", *map(str, arguments))
+        done = as_text(PROGRAMS.run("baize_train", command, {**environment, **variables}))
         assert TOKEN not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done
