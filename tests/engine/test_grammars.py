@@ -278,6 +278,15 @@ def test_what_a_grammar_cannot_express_is_named(
     engine.check_grammar(grammar.grammar)
 
 
+def doubling_schema(levels: int) -> str:
+    """Small, but what it says, written out, doubles at each level."""
+    schemas: dict[str, object] = {f"level{levels}": {"type": "object"}}
+    for level in range(levels):
+        next_one = {"$ref": f"#/$defs/level{level + 1}"}
+        schemas[f"level{level}"] = {"anyOf": [next_one, next_one], "minProperties": 1}
+    return json.dumps({"$ref": "#/$defs/level0", "$defs": schemas})
+
+
 @pytest.mark.parametrize(
     ("text", "why"),
     [
@@ -301,6 +310,7 @@ def test_what_a_grammar_cannot_express_is_named(
         ('{"type": "string", "maxLength": 100000}', "more than 500"),
         ('{"type": "array", "maxItems": "two"}', "is not a number"),
         ('{"items": ' * 3000 + "1" + "}" * 3000, "nested too deeply"),
+        (doubling_schema(24), "more than 5000"),
     ],
 )
 def test_a_schema_that_cannot_be_used(text: str, why: str) -> None:

@@ -44,6 +44,8 @@ _FORMATS = {
 _COMBINING = ("anyOf", "oneOf", "allOf")
 _MOST_REPETITIONS = 500
 """llama.cpp reads a grammar with more of them for minutes, or refuses it."""
+_MOST_SCHEMAS = 5_000
+"""Schemas that are combined with each other can double at each level."""
 _ALLOWS_NOTHING = msg("{place}: {keyword} allows no value")
 
 
@@ -56,6 +58,8 @@ class SchemaRules:
         """The rules of what was referred to, by its place."""
         self._entered: set[str] = set()
         """Places whose rules would begin with themselves if they were referred to here."""
+        self._written = 0
+        """Schemas that were written so far, each as often as it was."""
         self.rules: dict[str, str] = {}
         self.ignored: list[str] = []
         """Keywords with their places, such as ``uniqueItems at /properties/tags``."""
@@ -96,8 +100,16 @@ class SchemaRules:
         """The expression of ``schema``, which is at ``place`` of the whole: one item of a rule.
 
         Raises:
-            UnusableForm: it is no schema, or nothing is valid.
+            UnusableForm: it is no schema, nothing is valid, or it grows without an end.
         """
+        self._written += 1
+        if self._written > _MOST_SCHEMAS:
+            raise UnusableForm(
+                tr(
+                    "the schema is too large: combined, its parts are more than {count}",
+                    count=_MOST_SCHEMAS,
+                )
+            )
         if schema is True:
             return "value"
         if schema is False:
