@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Final, Self
 import msgspec
 
 from baize_shared.private_files import create_file, private_folder
+from baize_shared.signal_names import signal_name
 from baize_tui.engine.profiles import environment_for, profile_named
 from baize_tui.serving.addresses import url_of
 from baize_tui.serving.errors import EndpointFailed
@@ -131,7 +131,7 @@ class Endpoint:
 
     def _end(self) -> EndpointFailed:
         code = self._process.wait()
-        how = tr("exit code {code}", code=code) if code >= 0 else signal.Signals(-code).name
+        how = tr("exit code {code}", code=code) if code >= 0 else signal_name(-code)
         return EndpointFailed(tr("the server has ended ({how}); see {log}", how=how, log=self._log))
 
     def close(self) -> None:

@@ -93,7 +93,11 @@ async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -
     assert await process.wait() == 0
 
 
-async def test_a_killed_worker_is_replaced_and_its_answer_continues(engine: WorkerEngine) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGRTMIN + 6])
+async def test_a_killed_worker_is_replaced_and_its_answer_continues(
+    engine: WorkerEngine, number: int
+) -> None:
+    """Python has no name for most real-time signals."""
     first = engine.worker_pid
     assert first is not None
     text = ""
@@ -102,7 +106,7 @@ async def test_a_killed_worker_is_replaced_and_its_answer_continues(engine: Work
         if isinstance(event, Delta):
             text += event.text
             if engine.worker_pid == first:
-                os.kill(first, signal.SIGKILL)
+                os.kill(first, number)
     assert isinstance(event, Finished)
     assert event.text == text
     assert len(event.ids) == event.stats.completion_tokens == 60

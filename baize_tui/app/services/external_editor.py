@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from baize_shared.one_line_error import OneLineError
 from baize_shared.sanitizer import clean_text
+from baize_shared.signal_names import signal_name
 from baize_tui.exit_watch import ExitWatch
 from baize_tui.translation import msg, tr
 
@@ -73,7 +74,7 @@ def edit_text(text: str, exit_watch: ExitWatch) -> Edited:
     if code > 0:
         raise EditorFailed(tr(EDITOR_FAILED, program=command[0], code=code))
     if code < 0:
-        name = signal.Signals(-code).name
+        name = signal_name(-code)
         return Edited(edited, tr(EDITOR_ENDED, program=command[0], signal=name))
     return Edited(edited)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from pathlib import Path
 from typing import get_args
 
@@ -62,9 +61,7 @@ class TemplateTimeout(EngineFailure):
 class WorkerDied(EngineFailure):
     """The model process ended by itself; the next request starts a new one."""
 
-    def __init__(
-        self, why: str, *, killed_by: signal.Signals | None = None, log: Path | None = None
-    ) -> None:
+    def __init__(self, why: str, *, killed_by: int | None = None, log: Path | None = None) -> None:
         """``log`` is a file that may have details."""
         shown = death_text(why)
         super().__init__(tr("{why}; see {log}", why=shown, log=log) if log is not None else shown)

@@ -15,8 +15,14 @@ from baize_tui.engine.profiles import FULL, MachineProfile, next_safer, profile_
 from baize_tui.measures import list_text
 from baize_tui.translation import msg, tr
 
-_SENT_FROM_OUTSIDE = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""Signals from the out-of-memory killer, a person or the system: no fault of the profile."""
+_FAULTS = frozenset(
+    {
+        *(signal.SIGSEGV, signal.SIGILL, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE),
+        *(signal.SIGTRAP, signal.SIGSYS),
+    }
+)
+"""Signals of code that fails on this machine. All others come from the out-of-memory killer, a
+person or the system, and are no fault of the profile."""
 
 
 NO_PROCESSOR = msg(
@@ -140,9 +146,7 @@ class Recovery:
         if death is None:
             return
         self._stepping_down = None
-        self._profiles.write(
-            self.profile, death.why, temporary=death.killed_by in _SENT_FROM_OUTSIDE
-        )
+        self._profiles.write(self.profile, death.why, temporary=death.killed_by not in _FAULTS)
         without = list_text([tr(what) for what in self.profile.switched_off])
         why = death_text(death.why)
         self._on_notice(tr("{why}; llama.cpp now runs without {without}", why=why, without=without))

@@ -15,6 +15,7 @@ import msgspec
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.private_files import private_folder
+from baize_shared.signal_names import signal_name
 from baize_tui.engine.client.failures import (
     ANSWERING,
     ENDED_BY,
@@ -258,8 +259,8 @@ class WorkerProcess:
         code, log = self._process.returncode, self._log_file
         if code is None or code >= 0:
             return WorkerDied(EXITED.format(code=code), log=log)
-        killed_by = signal.Signals(-code)
-        why = ENDED_BY.format(signal=killed_by.name)
+        killed_by = -code
+        why = ENDED_BY.format(signal=signal_name(killed_by))
         if killed_by == signal.SIGKILL:
             why = PERHAPS_MEMORY.format(why=why)
         if activity:
