@@ -82,7 +82,8 @@ def test_the_answer_is_the_same_as_without(
 ) -> None:
     plain = answer(drafting, draft=False, max_tokens=tokens)
     guessed = answer(drafting, draft=True, max_tokens=tokens, prompt_lookup=lookup)
-    assert_same_but_for_rounding(drafting, STORY, guessed, plain)
+    assert guessed.ids == plain.ids
+    assert guessed.reason == plain.reason
     assert plain.stats.guessed_tokens == 0
 
 
@@ -116,8 +117,7 @@ def test_another_conversation_is_read_from_where_it_differs(drafting: LlamaEngin
     for question in ("Who was Ada Lovelace?", "Who was Ada Byron?", "Name three rivers."):
         prompt = Prompt([PromptMessage("user", question)])
         plain = answer(drafting, draft=False, prompt=prompt, max_tokens=20)
-        guessed = answer(drafting, draft=True, prompt=prompt, max_tokens=20)
-        assert_same_but_for_rounding(drafting, prompt, guessed, plain)
+        assert answer(drafting, draft=True, prompt=prompt, max_tokens=20).ids == plain.ids
 
 
 def test_reading_ahead_changes_no_answer(drafting: LlamaEngine) -> None:
@@ -125,8 +125,7 @@ def test_reading_ahead_changes_no_answer(drafting: LlamaEngine) -> None:
     for _ in range(MOST_TOKENS):  # each time one more size of batches is measured
         assert [*drafting.warm(Warm(2, STORY))][-1].request == 2
         assert len(drafting.cache.ids) == plain.stats.prompt_tokens - 1
-    guessed = answer(drafting, draft=True, max_tokens=10)
-    assert_same_but_for_rounding(drafting, STORY, guessed, plain)
+    assert answer(drafting, draft=True, max_tokens=10).ids == plain.ids
 
 
 @pytest.mark.usefixtures("eager")
@@ -206,8 +205,7 @@ def test_a_vocabulary_may_be_padded(
     engine = LlamaEngine(load, AbortFlag())
     assert bool(engine.loaded.draft) == accepted, engine.loaded.draft_problem
     plain = answer(engine, draft=False, max_tokens=12)
-    guessed = answer(engine, draft=True, max_tokens=12)
-    assert_same_but_for_rounding(engine, STORY, guessed, plain)
+    assert answer(engine, draft=True, max_tokens=12).ids == plain.ids
     engine.close()
 
 
@@ -301,5 +299,4 @@ def test_an_aborted_read_leaves_a_cache_that_is_known(
     finally:
         abort.clear()
     plain = answer(drafting, draft=False, max_tokens=10)
-    guessed = answer(drafting, draft=True, max_tokens=10)
-    assert_same_but_for_rounding(drafting, STORY, guessed, plain)
+    assert answer(drafting, draft=True, max_tokens=10).ids == plain.ids

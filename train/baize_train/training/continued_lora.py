@@ -18,7 +18,7 @@ class _LoraConfig(Struct, frozen=True):
     """What PEFT's ``LoraConfig`` and a preset have in common."""
 
     r: int
-    lora_alpha: float
+    lora_alpha: int | float
     lora_dropout: float
     target_modules: list[str] | str
     use_dora: bool = False
