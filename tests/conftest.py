@@ -7,6 +7,7 @@ import gc
 import importlib.util
 import threading
 import time
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -30,12 +31,27 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     return "\npytestmark = pytest.mark.training\n" in collection_path.read_text("utf-8") or None
 
 
+gc.disable()  # while tests are collected, nothing is garbage
+
+
 def pytest_collection_finish() -> None:
     """Garbage collection does not go through the thousands of collected tests again and again."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
+    gc.enable()
 
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A test of a file of megabytes does not have all of it in its name, which each process of the
+    suite sends to the others."""
+    if not isinstance(val, str | bytes) or len(val) <= LONGEST_VALUE_IN_A_NAME:
+        return None
+    raw = val.encode("utf-8", "surrogatepass") if isinstance(val, str) else val
+    return f"{argname} of {len(val)}, {zlib.crc32(raw):08x}"
+
+
+LONGEST_VALUE_IN_A_NAME = 200
 
 settings.register_profile("project", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("project")

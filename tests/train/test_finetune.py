@@ -24,6 +24,7 @@ from baize_train.tokens.token_sets import tokenize
 from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.base_model import load_base
 from baize_train.training.checkpoints import last_checkpoint
+from baize_train.training.folder_lock import locked_folder
 from baize_train.training.presets import PRESETS, PresetName
 from tests.train.conftest import corpus_lines
 from tests.train.processes import run
@@ -223,6 +224,51 @@ def test_two_processes_train_one_adapter(tiny_llama: Path, corpus: Path, tmp_pat
     losses = [point["loss"] for point in result["losses"] if point.get("held_out")]
     assert losses[-1] < losses[0]
     assert all(np.abs(weight).max() > 0 for weight in weights(output).values())
+
+
+@pytest.mark.parametrize("kind", ["--data", "--preference"])
+def test_two_runs_do_not_share_a_folder(
+    kind: str, tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    output, pairs = tmp_path / "adapter", tmp_path / "pairs.jsonl"
+    pair = {"prompt": "What is it?", "chosen": "The river.", "rejected": "No."}
+    pairs.write_text(json.dumps(pair) + "\n")
+    file = corpus if kind == "--data" else pairs
+    command = ("finetune", "--base", tiny_llama, kind, file, "-o", output, "--preset", "cpu-try")
+    with locked_folder(output):  # as the other run does while it lasts
+        refused = run(*command, "--steps", "1")
+        assert refused.returncode == 1
+        assert "another command trains into this folder" in refused.stderr.splitlines()[-1]
+        assert not list(output.iterdir())
+    done = run(*command, "--steps", "1")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("kind", ["--data", "--preference"])
+def test_an_adapter_of_another_base_is_refused(
+    kind: str, layers: int, tiny_llama: Path, corpus: Path, tmp_path: Path
+) -> None:
+    """PEFT drops the weights of layers that the base lacks, and begins anew with those that the
+    adapter lacks, both in silence."""
+    adapter, other, pairs = tmp_path / "adapter", tmp_path / "other", tmp_path / "pairs.jsonl"
+    finetune(tiny_llama, corpus, adapter, "--steps", "1")
+    shape = transformers.LlamaConfig.from_pretrained(tiny_llama, num_hidden_layers=layers)
+    transformers.LlamaForCausalLM(shape).save_pretrained(other)
+    for file in tiny_llama.glob("tokenizer*"):
+        shutil.copy(file, other)
+    pair = {"prompt": "What is it?", "chosen": "The river.", "rejected": "No."}
+    pairs.write_text(json.dumps(pair) + "\n")
+    file = corpus if kind == "--data" else pairs
+    done = run(
+        "finetune", "--base", other, kind, file, "-o", tmp_path / "out", "--steps", "1",
+        "--preset", "cpu-try", "--adapter", adapter,
+    )  # fmt: skip
+    assert done.returncode == 1
+    line = done.stderr.splitlines()[-1]
+    assert f"{adapter} is not an adapter of {other}, which has " in line
+    assert ("no modules for " if layers == 1 else "modules without their ") in line
+    assert not list((tmp_path / "out").glob("*.safetensors"))
 
 
 def test_an_infinite_loss_stops_the_run_and_keeps_the_last_good_weights(

@@ -215,12 +215,58 @@ def test_pairs_that_teach_nothing_are_counted_by_their_reason(
     }
 
 
+@pytest.mark.parametrize("option", [("--eval", "b"), ("--hold-out", "0.2")])
 def test_pairs_are_not_measured_on_held_out_dialogues(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    option: tuple[str, str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("baize_train.cli.finetune.require_training_libraries", lambda: None)
-    assert run_here(["finetune", "-o", str(tmp_path), "--preference", "a", "--eval", "b"]) == 1
-    assert "--eval measures dialogues of --data" in capsys.readouterr().err
+    assert run_here(["finetune", "-o", str(tmp_path), "--preference", "a", *option]) == 1
+    assert f"{option[0]} measures dialogues of --data" in capsys.readouterr().err
+
+
+def test_held_out_dialogues_are_named_once(capsys: pytest.CaptureFixture[str]) -> None:
+    options = ("--eval", "b", "--hold-out", "0.2", "--dry-run")
+    assert run_here(["finetune", "-o", "x", "--data", "a", *options]) == 1
+    assert "give either --eval or --hold-out" in capsys.readouterr().err
+
+
+def test_a_dry_run_counts_pairs_and_marks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A step of pairs takes both answers to each question."""
+    pairs, marks = tmp_path / "pairs.jsonl", tmp_path / "marks.jsonl"
+    prompts = [{"prompt": f"What is number {n}?"} for n in range(9)]
+    better, worse = "The river." * 20, "No." * 20
+    pairs.write_text(
+        "".join(json.dumps({**p, "chosen": better, "rejected": worse}) + "\n" for p in prompts)
+    )
+    marks.write_text(
+        "".join(
+            json.dumps({**p, "completion": better, "label": bool(n % 2)}) + "\n"
+            for n, p in enumerate(prompts)
+        )
+    )
+    results = []
+    for file in (pairs, marks):
+        options = ("--preset", "cpu-try", "--batch", "4", "--epochs", "1", "--dry-run")
+        command = ["finetune", "-o", "x", "--preference", str(file), *options]
+        assert run_here(command) == 0
+        text = capsys.readouterr().out
+        assert run_here([*command, "--json"]) == 0
+        results.append((text, json.loads(capsys.readouterr().out)))
+    (text, of_pairs), (marks_text, of_marks) = results
+    assert text.startswith("9 pairs of answers: ")
+    assert marks_text.startswith("9 marked answers: ")
+    assert (of_pairs["steps"], of_marks["steps"]) == (3, 3)
+    assert of_pairs["tokens"]["trained"] > 1.5 * of_marks["tokens"]["trained"]
+    activations = [result["memory"]["cpu"]["activations"] for result in (of_pairs, of_marks)]
+    assert activations[0] == 2 * activations[1]
+    single = ["finetune", "-o", "x", "--preference", str(marks), "--micro-batch", "1", "--dry-run"]
+    assert run_here(single) == 1
+    assert "--micro-batch: it has to be 2 or more" in capsys.readouterr().err
 
 
 @pytest.mark.training
@@ -376,6 +422,14 @@ def test_a_lora_that_is_continued_keeps_its_settings(
     config.write_text(f"{name} = {'true' if len(options) == 1 else options[1]}\n")
     assert run_here([*arguments, "--config", str(config)]) == 1
     assert f"leave {name} out" in capsys.readouterr().err
+
+
+def test_a_dry_run_names_modules_that_the_base_lacks(
+    corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["finetune", "--data", str(corpus), "-o", "x", "--dry-run", "--modules"]
+    assert run_here([*command, "q_proj,query_proj"]) == 1
+    assert "does not have the modules query_proj: name others" in capsys.readouterr().err
 
 
 @pytest.mark.training

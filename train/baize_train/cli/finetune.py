@@ -38,9 +38,15 @@ from baize_train.errors import TrainError, warn
 from baize_train.feedback.marks import has_marks, read_marks
 from baize_train.feedback.preferences import read_preferences
 from baize_train.tokens.new_tokens import check_texts
+from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.base_model import Quantization
 from baize_train.training.continued_lora import read_lora_settings
-from baize_train.training.memory_estimate import estimate_memory
+from baize_train.training.memory_estimate import (
+    MemoryEstimates,
+    estimate_memory,
+    longest_row,
+)
+from baize_train.training.preference_tokens import tokenize_marks, tokenize_pairs
 from baize_train.training.presets import Preset
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import (
@@ -51,8 +57,10 @@ from baize_train.training.run import (
     refuse_other_output,
     tokenize_data,
 )
-from baize_train.training.run_manifest import DataFile, RunManifest, sha256_digest
+from baize_train.training.run_manifest import DataFile, RunKind, RunManifest, sha256_digest
 from baize_tui.catalog.fit import this_machine
+
+_HOLD_OUT = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +82,12 @@ class FinetuneOptions(TrainingOptions, TrainedWeightsOptions, EvaluationOptions,
         list[Path] | None, typer.Option("--eval", help="A corpus to hold out.")
     ] = None
     hold_out: Annotated[
-        float,
+        float | None,
         typer.Option(
             parser=FiniteFloat(min=0.0, max=0.9),
-            help="Without --eval: part of the data to hold out.",
+            help=f"Without --eval: part of the data to hold out, {_HOLD_OUT:g} by default.",
         ),
-    ] = 0.05
+    ] = None
     rank: Annotated[
         int | None, typer.Option(min=1, help="Rank of the LoRA; alpha becomes twice as much.")
     ] = None
@@ -99,6 +107,8 @@ def run_finetune(options: FinetuneOptions) -> None:
         require_option_libraries(options)
     if bool(options.data) == bool(options.preference):
         raise TrainError("give either --data or --preference")
+    if options.evaluation and options.hold_out:
+        raise TrainError("give either --eval or --hold-out: each names the held-out dialogues")
     preset = choose_preset(options, options.rank, options.trained_weights)
     _check_trained_weights(options, preset)
     if not options.dry_run:
@@ -110,11 +120,8 @@ def run_finetune(options: FinetuneOptions) -> None:
     if options.dry_run:
         data = tokenize_data(run)
         steps = count_steps(run, data.train)
-        memory = estimate_memory(run, data)
-        free = this_machine(Path.cwd()).memory_free
-        print_training_plan(
-            data.train.counts, steps, run.preset.batch, memory, free=free, json=options.json
-        )
+        memory = estimate_memory(run, longest_row(run, data))
+        _print_plan(options, run, "finetune", data.train.counts, steps, memory)
         return
     silence_libraries()
     # Imported here: PyTorch takes seconds.
@@ -125,6 +132,18 @@ def run_finetune(options: FinetuneOptions) -> None:
     if is_main_process():
         adapters = [] if run.preset.full else [options.output]
         print_run(manifest, run, adapters=adapters, json=options.json)
+
+
+def _print_plan(
+    options: FinetuneOptions,
+    run: TrainingRun,
+    kind: RunKind,
+    counts: TokenCounts,
+    steps: int,
+    memory: MemoryEstimates | None,
+) -> None:
+    free = this_machine(Path.cwd()).memory_free
+    print_training_plan(kind, counts, steps, run.preset.batch, memory, free=free, json=options.json)
 
 
 def _check_trained_weights(options: FinetuneOptions, preset: Preset) -> None:
@@ -173,24 +192,19 @@ def _check_trained_weights(options: FinetuneOptions, preset: Preset) -> None:
 def _train_on_preferences(options: FinetuneOptions, files: list[Path]) -> None:
     """DPO on pairs of answers, or KTO on marked ones, over the base or over the adapter of the
     options."""
-    if options.dry_run:
-        raise TrainError("--dry-run counts tokens of --data, not of pairs or marks")
-    if options.evaluation:
-        raise TrainError("--eval measures dialogues of --data: --preference holds nothing out")
+    for option, given in (("--eval", options.evaluation), ("--hold-out", options.hold_out)):
+        if given:
+            raise TrainError(f"{option} measures dialogues of --data: --preference holds none out")
     kinds = {has_marks(file) for file in files}
     if len(kinds) > 1:
         raise TrainError("--preference takes either pairs or marks, not both at once")
-    first = None if options.adapter is None else options.adapter.absolute()
-    train = _train_on_marks if kinds == {True} else _train_on_pairs
-    run, manifest = train(options, files, first)
-    if is_main_process():
-        adapters = [*filter(None, [options.adapter]), options.output]
-        print_run(manifest, run, adapters=adapters, json=options.json)
+    if kinds == {True}:
+        _train_on_marks(options, files)
+    else:
+        _train_on_pairs(options, files)
 
 
-def _train_on_pairs(
-    options: FinetuneOptions, files: list[Path], first: Path | None
-) -> tuple[TrainingRun, RunManifest]:
+def _train_on_pairs(options: FinetuneOptions, files: list[Path]) -> None:
     read = [list(options.read([file])) for file in files]
     pairs = [read_preferences(dialogues) for dialogues in read]
     dialogues = [dialogue for from_file in read for dialogue in from_file]
@@ -200,28 +214,50 @@ def _train_on_pairs(
     if single := len(dialogues) - sum(counts):
         warn(f"left out {count_text(single, 'dialogue')} without a rejected answer")
     run = _preference_run(options, files, counts)
+    every = [pair for from_file in pairs for pair in from_file]
+    if options.dry_run:
+        tokens = tokenize_pairs(run, every, 0.0)
+        memory = estimate_memory(run, tokens.longest, answers=2)
+        _print_plan(options, run, "dpo", tokens.counts, tokens.steps(run), memory)
+        return
     silence_libraries()
     from baize_train.training.sdf import SdfRun, train_sdf
 
-    every = [pair for from_file in pairs for pair in from_file]
-    sdf = SdfRun(run, first, "dpo", every, 0.0, {}, teachers(dialogues))
+    sdf = SdfRun(run, _first_adapter(options), "dpo", every, 0.0, {}, teachers(dialogues))
     with StepsProgress() as report:
-        return run, train_sdf(sdf, report)
+        manifest = train_sdf(sdf, report)
+    _print_preference_run(options, run, manifest)
 
 
-def _train_on_marks(
-    options: FinetuneOptions, files: list[Path], first: Path | None
-) -> tuple[TrainingRun, RunManifest]:
+def _train_on_marks(options: FinetuneOptions, files: list[Path]) -> None:
     from_files = [read_marks([file], options.fields) for file in files]
     marks = [mark for from_file in from_files for mark in from_file]
     if not marks:
         raise TrainError("there are no marks: each needs a prompt, a completion and a label")
     run = _preference_run(options, files, [len(from_file) for from_file in from_files])
+    if options.dry_run:
+        tokens = tokenize_marks(run, marks)
+        memory = estimate_memory(run, tokens.longest)
+        _print_plan(options, run, "kto", tokens.counts, tokens.steps(run), memory)
+        return
     silence_libraries()
     from baize_train.training.kto import KtoRun, train_kto
 
     with StepsProgress() as report:
-        return run, train_kto(KtoRun(run, first, marks), report)
+        manifest = train_kto(KtoRun(run, _first_adapter(options), marks), report)
+    _print_preference_run(options, run, manifest)
+
+
+def _first_adapter(options: FinetuneOptions) -> Path | None:
+    return None if options.adapter is None else options.adapter.absolute()
+
+
+def _print_preference_run(
+    options: FinetuneOptions, run: TrainingRun, manifest: RunManifest
+) -> None:
+    if is_main_process():
+        adapters = [*filter(None, [options.adapter]), options.output]
+        print_run(manifest, run, adapters=adapters, json=options.json)
 
 
 def _preference_run(
@@ -257,7 +293,7 @@ def _training_run(
         preset=preset,
         format=format,
         system=system,
-        adapter=None if options.adapter is None else options.adapter.absolute(),
+        adapter=_first_adapter(options),
         new_tokens=preset.added_tokens or adapter_tokens(options.adapter),
         base_name=options.base.removeprefix(HUB_PREFIX) if _is_on_hub(options.base) else "",
         steps=options.steps,
@@ -281,5 +317,6 @@ def _read_data(options: FinetuneOptions, files: list[Path]) -> tuple[TrainingDat
     data = read_training_data(files, options.fields)
     if options.evaluation:
         return data, read_training_data(options.evaluation, options.fields)
-    kept, held_out = hold_out(data.dialogues, options.hold_out, options.seed)
+    part = _HOLD_OUT if options.hold_out is None else options.hold_out
+    kept, held_out = hold_out(data.dialogues, part, options.seed)
     return TrainingData(kept, data.files), TrainingData(held_out)

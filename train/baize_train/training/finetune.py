@@ -39,13 +39,14 @@ def finetune(
     data = tokenize_data(run)
     steps = count_steps(run, data.train)
     manifest = describe(run, data, steps)
-    if (finished := claim_output(manifest, run.output)) is not None:
-        return finished
-    prepare_reports(run.report_to, run.output)
-    require_memory(run, data)
-    with explain_memory_of_loading(run.preset):
-        model = _load_model(run)
-    return fit_supervised(model, run, manifest, data, steps, report, report_sample)
+    with claim_output(manifest, run.output) as finished:
+        if finished is not None:
+            return finished
+        prepare_reports(run.report_to, run.output)
+        require_memory(run, data)
+        with explain_memory_of_loading(run.preset):
+            model = _load_model(run)
+        return fit_supervised(model, run, manifest, data, steps, report, report_sample)
 
 
 def _load_model(run: TrainingRun) -> Any:

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
 
+from baize_shared.counts import count_text
 from baize_shared.sanitizer import clean_line
 from baize_train.errors import TrainError
 from baize_train.training.base_model import load_base
+from baize_train.training.lora_modules import require_modules
 from baize_train.training.run import TrainingRun
 from baize_train.training.token_rows import (
     add_token_rows,
@@ -26,7 +28,7 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
         TrainError: the base has no modules with the preset's names.
     """
     preset = run.preset
-    _require_modules(model, run)
+    require_modules(run, (name for name, _ in model.named_modules()))
     if run.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=run.checkpointing)
     torch.manual_seed(run.seed)
@@ -51,20 +53,6 @@ def add_lora(model: Any, run: TrainingRun) -> Any:
     return trained
 
 
-def _require_modules(model: Any, run: TrainingRun) -> None:
-    """PEFT leaves out a module that the base lacks, if it has another one of them.
-
-    Raises:
-        TrainError: the base lacks one.
-    """
-    names = [f".{name}" for name, _ in model.named_modules()]
-    modules = run.preset.modules
-    if missing := [m for m in modules if not any(name.endswith(f".{m}") for name in names)]:
-        raise TrainError(
-            f"{run.base} does not have the modules {', '.join(missing)}: name others with --modules"
-        )
-
-
 def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
     """``model`` with the LoRA of the folder ``adapter``, which is trained further.
 
@@ -73,12 +61,7 @@ def continue_lora(model: Any, run: TrainingRun, adapter: Path) -> Any:
     """
     if run.quantization != "none":
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=run.checkpointing)
-    try:
-        trained = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainError(
-            f"{adapter} is not an adapter of {run.base}: {clean_line(str(error), 300)}"
-        ) from error
+    trained = _load_adapter(model, run, adapter, trainable=True)
     if run.new_tokens:
         let_trl_read_head(trained)
     return trained
@@ -92,12 +75,30 @@ def load_merged(run: TrainingRun, adapter: Path) -> Any:
     """
     base = load_base(run.base, kernels=run.kernels)
     add_token_rows(base, run)
-    try:
-        model = PeftModel.from_pretrained(base, str(adapter))
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainError(
-            f"{adapter} is not an adapter of {run.base}: {clean_line(str(error), 300)}"
-        ) from error
-    merged = model.merge_and_unload()
+    merged = _load_adapter(base, run, adapter, trainable=False).merge_and_unload()
     merged.requires_grad_(False)
     return merged
+
+
+def _load_adapter(model: Any, run: TrainingRun, adapter: Path, *, trainable: bool) -> Any:
+    """``model`` with all weights of ``adapter``, and none that it does not have.
+
+    Raises:
+        TrainError: ``adapter`` is not an adapter of the base.
+    """
+    refusal = f"{adapter} is not an adapter of {run.base}"
+    try:
+        loaded = PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+        # The first call keeps to itself which weights did not fit, as those of a deeper base.
+        fitted = loaded.load_adapter(str(adapter), "default", is_trainable=trainable)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise TrainError(f"{refusal}: {clean_line(str(error), 300)}") from error
+    if strange := fitted.unexpected_keys:
+        raise TrainError(f"{refusal}, which has no modules for {_weights_text(strange)}")
+    if missing := fitted.missing_keys:
+        raise TrainError(f"{refusal}, which has modules without their {_weights_text(missing)}")
+    return loaded
+
+
+def _weights_text(names: list[str]) -> str:
+    return f"{count_text(len(names), 'weight')}, such as {clean_line(min(names), 120)}"

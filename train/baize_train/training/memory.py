@@ -15,7 +15,7 @@ from transformers import Trainer
 from baize_shared.sizes import size_text
 from baize_train.errors import TrainError, warn
 from baize_train.training.base_model import Device, choose_device
-from baize_train.training.memory_estimate import estimate_memory
+from baize_train.training.memory_estimate import estimate_memory, longest_row
 from baize_train.training.presets import Preset
 from baize_train.training.processes import is_main_process
 from baize_train.training.run import TokenizedData, TrainingRun
@@ -97,7 +97,7 @@ def require_memory(run: TrainingRun, data: TokenizedData) -> None:
     Raises:
         TrainError: weights, gradients and optimizer alone are larger than the memory.
     """
-    estimates = estimate_memory(run, data) if run.preset.full else None
+    estimates = estimate_memory(run, longest_row(run, data)) if run.preset.full else None
     if estimates is None:
         return
     device = choose_device()

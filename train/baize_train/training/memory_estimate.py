@@ -27,6 +27,7 @@ from baize_train.errors import TrainError
 from baize_train.tokens.vocabulary import vocabulary_size
 from baize_train.training.base_model import Quantization
 from baize_train.training.checkpoints import WEIGHTS
+from baize_train.training.lora_modules import require_modules
 from baize_train.training.run import TokenizedData, TrainingRun
 
 _FLOAT32, _BFLOAT16 = 4, 2
@@ -64,27 +65,34 @@ class MemoryEstimates(Struct, frozen=True):
     gpu: MemoryEstimate
 
 
-def estimate_memory(run: TrainingRun, data: TokenizedData) -> MemoryEstimates | None:
-    """The memory of ``run``; None for an architecture whose shapes are not known.
+def longest_row(run: TrainingRun, data: TokenizedData) -> int:
+    """Tokens of the longest row that a step takes."""
+    longest = max(dialogue.length for dialogue in data.train.dialogues)
+    return run.preset.max_length if run.preset.packing else longest
+
+
+def estimate_memory(run: TrainingRun, longest: int, answers: int = 1) -> MemoryEstimates | None:
+    """The memory of ``run`` with rows of up to ``longest`` tokens, and so many ``answers`` to each
+    prompt; None for an architecture whose shapes are not known.
 
     Raises:
-        TrainError: there is no adapter to continue.
+        TrainError: there is no adapter to continue, or the base lacks modules of a new one.
     """
     try:
         config = _read_config(run)
     except ConvertError:
         return None
-    longest = max(dialogue.length for dialogue in data.train.dialogues)
-    length = run.preset.max_length if run.preset.packing else longest
-    tokens = run.preset.split_batch(1)[0] * length
-
+    tokens = run.preset.split_batch(1)[0] * longest * answers
     kept = _kept_numbers(config, checkpointing=run.checkpointing) * tokens
     tile = min(tokens, _TILE_TOKENS) * min(config.vocab_size, _TILE_COLUMNS)
     weights = _parameters(config)
     full = run.preset.full
-    trained = 0 if full else _new_parameters(config, run)
-    if run.adapter is not None:
+    if full:
+        trained = 0
+    elif run.adapter is not None:
         trained = _count_trained(run.adapter / WEIGHTS)
+    else:
+        trained = _new_parameters(config, run)
     adapter = trained * 4 * _FLOAT32
     optimizer = weights * 3 * _FLOAT32 if full else 0
     kept += _token_copies(config) if run.new_tokens and not full else 0
@@ -143,9 +151,10 @@ def _count_trained(weights: Path) -> int:
 def _new_parameters(config: ModelConfig, run: TrainingRun) -> int:
     """A has rank times the columns of a weight, B its rows times rank; DoRA a magnitude a row. A
     new token has a row of the embedding, and one of a head with weights of its own."""
-    preset = run.preset
+    preset, shapes = run.preset, expected_shapes(config)
+    require_modules(run, (name.removesuffix(".weight") for name in shapes))
     count = len(run.new_tokens) * config.hidden_size * _token_matrices(config)
-    for name, shape in expected_shapes(config).items():
+    for name, shape in shapes.items():
         if name.endswith(tuple(f".{module}.weight" for module in preset.modules)):
             rows, columns = shape
             count += preset.rank * (rows + columns) + (rows if preset.dora else 0)

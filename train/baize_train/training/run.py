@@ -5,7 +5,8 @@ from __future__ import annotations
 import bisect
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +31,7 @@ from baize_train.training.checkpoints import (
     kept_weights,
     last_checkpoint,
 )
+from baize_train.training.folder_lock import locked_folder
 from baize_train.training.kernels import NO_KERNELS, Kernels
 from baize_train.training.presets import ADDED_LATER, LORA_SETTINGS, Preset, PresetName
 from baize_train.training.processes import is_main_process
@@ -259,13 +261,32 @@ def refuse_other_output(output: Path) -> None:
         )
 
 
-def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
-    """Reserve the folder ``output`` for the run; returns its manifest if it has finished already.
+@contextmanager
+def claim_output(manifest: RunManifest, output: Path) -> Iterator[RunManifest | None]:
+    """Reserve the folder ``output`` for the run while the block lasts; yields its manifest if it
+    has finished already.
 
     Raises:
-        TrainError: the folder contains another run; or see ``refuse_other_output``.
+        TrainError: another process trains into the folder, or it contains another run; or see
+            ``refuse_other_output``.
     """
     refuse_other_output(output)
+    if not is_main_process():
+        yield _finished_run(manifest, output)
+        return
+    with locked_folder(output):
+        finished = _finished_run(manifest, output)
+        if finished is None:
+            write_manifest(manifest, output)
+        yield finished
+
+
+def _finished_run(manifest: RunManifest, output: Path) -> RunManifest | None:
+    """The manifest in ``output`` if this run has finished; None if it can begin or resume.
+
+    Raises:
+        TrainError: the folder contains another run.
+    """
     existing = read_manifest(output)
     if existing is not None and existing.is_same_run(manifest):
         return existing if existing.finished else None
@@ -274,6 +295,4 @@ def claim_output(manifest: RunManifest, output: Path) -> RunManifest | None:
             f"{output} contains a run with other data or settings: choose another folder, or "
             "delete that one"
         )
-    if is_main_process():
-        write_manifest(manifest, output)
     return None

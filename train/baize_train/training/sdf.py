@@ -14,15 +14,10 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from baize_shared.trained_prompt import TrainedPrompt
-from baize_train.errors import TrainError
 from baize_train.feedback.preferences import Method, Preference
-from baize_train.tokens.chat_format import choose_chat_format
-from baize_train.tokens.dialogue_tokenizer import DialogueTokenizer
-from baize_train.tokens.skip_reasons import SkipReason, UntrainableDialogue
 from baize_train.tokens.token_sets import TokenCounts
-from baize_train.tokens.vocabulary import open_vocabulary
 from baize_train.training.fit import fit_supervised
+from baize_train.training.preference_tokens import tokenize_pairs
 from baize_train.training.progress import ReportStep
 from baize_train.training.run import (
     TrainingData,
@@ -33,7 +28,6 @@ from baize_train.training.run import (
 )
 from baize_train.training.run_manifest import RunManifest
 from baize_train.training.second_lora import (
-    PreferenceTokens,
     describe,
     load_with_lora,
     train_on_preferences,
@@ -44,8 +38,6 @@ DPO_WEIGHTS = DpoWeights(beta=0.1, answer_weight=1.0)
 """DPO alone makes the worse answer unlikely, and often the better one too: three corrected facts
 became texts that nobody wrote (``benchmarks/training_works.py``). With the likelihood of the better
 answer, it is learned. Source: Pang et al., Iterative Reasoning Preference Optimization, 2024."""
-_SMALLEST_MARGIN = 1e-9
-"""Equal scores teach nothing, whatever margin is asked for."""
 
 
 class SdfRun(Struct, frozen=True):
@@ -79,66 +71,19 @@ def _train_best(sdf: SdfRun, report: ReportStep) -> RunManifest:
     data = tokenize_data(run)
     steps = count_steps(run, data.train)
     manifest = _describe(sdf, steps, data.train.counts)
-    if (finished := claim_output(manifest, run.output)) is not None:
-        return finished
-    model = load_with_lora(run, sdf.adapter)
-    return fit_supervised(model, run, manifest, data, steps, report)
+    with claim_output(manifest, run.output) as finished:
+        if finished is not None:
+            return finished
+        model = load_with_lora(run, sdf.adapter)
+        return fit_supervised(model, run, manifest, data, steps, report)
 
 
 def _train_dpo(sdf: SdfRun, report: ReportStep) -> RunManifest:
-    run, tokens = sdf.run, _tokenize_pairs(sdf)
+    run = sdf.run
+    tokens = tokenize_pairs(run, sdf.preferences, sdf.least_margin)
     manifest = _describe(sdf, tokens.steps(run), tokens.counts)
     make_trainer = partial(make_dpo_trainer, weights=DPO_WEIGHTS)
     return train_on_preferences(run, sdf.adapter, tokens, manifest, make_trainer, report)
-
-
-def _tokenize_pairs(sdf: SdfRun) -> PreferenceTokens:
-    """Token ids of prompts, better and worse answers.
-
-    Raises:
-        TrainError: no best answer is far enough ahead of its worst.
-    """
-    run, counts = sdf.run, TokenCounts()
-    least_margin = max(sdf.least_margin, _SMALLEST_MARGIN)
-    pairs: list[dict[str, Any]] = []
-    with open_vocabulary(run.base, run.new_tokens) as model:
-        format = choose_chat_format(model, run.format, run.system)
-        tokenizer = DialogueTokenizer(model.vocabulary, format)
-        for preference in sdf.preferences:
-            if preference.margin < least_margin:
-                counts.count_skipped(SkipReason.NO_MARGIN)
-                continue
-            try:
-                pairs.append(_tokenize_pair(preference, tokenizer, run.preset.max_length, counts))
-            except UntrainableDialogue as error:
-                counts.count_skipped(str(error))
-    if not pairs:
-        reasons = "; ".join(counts.left_out) or "there are no scores"
-        raise TrainError(f"no pair of answers is left to train on: {reasons}")
-    return PreferenceTokens(pairs, counts, TrainedPrompt(format.name, format.system))
-
-
-def _tokenize_pair(
-    preference: Preference, tokenizer: DialogueTokenizer, max_length: int, counts: TokenCounts
-) -> dict[str, Any]:
-    """The ids of a question and of both answers up to ``max_length``, added to ``counts``.
-
-    Raises:
-        UntrainableDialogue: nothing can be learned from it.
-    """
-    prompt = tokenizer.question_ids(preference.question, max_length)
-    if not preference.best.strip():
-        raise UntrainableDialogue(SkipReason.EMPTY_ANSWER)
-    best = tokenizer.judged_answer_ids(preference.best)
-    worst = tokenizer.judged_answer_ids(preference.worst)
-    room = max_length - len(prompt)
-    if best[:room] == worst[:room]:
-        raise UntrainableDialogue(SkipReason.SAME_ANSWERS)
-    counts.dialogues += 1
-    counts.trained += len(best[:room]) + len(worst[:room])
-    counts.ignored += 2 * len(prompt)
-    counts.count_cut(len(best[room:]) + len(worst[room:]))
-    return {"prompt_ids": prompt, "chosen_ids": best[:room], "rejected_ids": worst[:room]}
 
 
 def _describe(sdf: SdfRun, steps: int, counts: TokenCounts) -> RunManifest:

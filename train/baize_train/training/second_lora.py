@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import datasets
 
-from baize_shared.trained_prompt import TrainedPrompt
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.base_model import choose_device, load_base
 from baize_train.training.checkpoints import WEIGHTS
 from baize_train.training.fit import fit, plan_training
 from baize_train.training.lora import add_lora, load_merged
 from baize_train.training.memory import explain_memory_of_loading
+from baize_train.training.preference_tokens import PreferenceTokens
 from baize_train.training.progress import LossRecorder, ReportStep
 from baize_train.training.reporting import prepare_reports
-from baize_train.training.run import TrainingRun, claim_output, count_epoch_steps, weight_settings
+from baize_train.training.run import TrainingRun, claim_output, weight_settings
 from baize_train.training.run_manifest import (
     RunKind,
     RunManifest,
@@ -27,21 +27,6 @@ from baize_train.training.run_manifest import (
 from baize_train.training.trainers import BaizeTrainer, TrainerOptions
 
 MakeTrainer = Callable[[Any, TrainerOptions, datasets.Dataset, LossRecorder], BaizeTrainer]
-
-
-class PreferenceTokens(NamedTuple):
-    """Rows of token ids for DPO or KTO, what was counted, and how they are prompted.
-
-    TRL cuts answers off at the maximum length: they are as short in the rows, and counted so.
-    """
-
-    rows: list[dict[str, Any]]
-    counts: TokenCounts
-    prompt: TrainedPrompt
-
-    def steps(self, run: TrainingRun) -> int:
-        """How many steps ``run`` takes."""
-        return run.steps or count_epoch_steps(len(self.rows), run.preset)
 
 
 def train_on_preferences(
@@ -57,14 +42,15 @@ def train_on_preferences(
     Raises:
         TrainError: see ``finetune``.
     """
-    if (finished := claim_output(manifest, run.output)) is not None:
-        return finished
-    model = load_with_lora(run, adapter)
-    recorder = LossRecorder(report)
-    options = plan_training(model, run, manifest, tokens.steps(run), tokens.prompt)
-    trainer = make_trainer(model, options, datasets.Dataset.from_list(tokens.rows), recorder)
-    per_row = (tokens.counts.trained + tokens.counts.ignored) / len(tokens.rows)
-    return fit(trainer, run, options, manifest, recorder, per_row)
+    with claim_output(manifest, run.output) as finished:
+        if finished is not None:
+            return finished
+        model = load_with_lora(run, adapter)
+        recorder = LossRecorder(report)
+        options = plan_training(model, run, manifest, tokens.steps(run), tokens.prompt)
+        trainer = make_trainer(model, options, datasets.Dataset.from_list(tokens.rows), recorder)
+        per_row = (tokens.counts.trained + tokens.counts.ignored) / len(tokens.rows)
+        return fit(trainer, run, options, manifest, recorder, per_row)
 
 
 def load_with_lora(run: TrainingRun, adapter: Path | None) -> Any:

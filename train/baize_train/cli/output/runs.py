@@ -11,10 +11,19 @@ from baize_train.errors import warn
 from baize_train.tokens.token_sets import TokenCounts
 from baize_train.training.memory_estimate import MemoryEstimate, MemoryEstimates
 from baize_train.training.run import TrainingRun
-from baize_train.training.run_manifest import RunManifest, best_step_text, held_out_text
+from baize_train.training.run_manifest import RunKind, RunManifest, best_step_text, held_out_text
+
+_ROWS: Mapping[RunKind, str] = {
+    "finetune": "dialogues",
+    "sdf": "dialogues",
+    "dpo": "pairs of answers",
+    "kto": "marked answers",
+}
+"""What a run of each kind learns from."""
 
 
 def print_training_plan(
+    kind: RunKind,
     counts: TokenCounts,
     steps: int,
     batch: int,
@@ -27,7 +36,7 @@ def print_training_plan(
     if json:
         print_json({"tokens": counts, "steps": steps, "memory": memory})
         return
-    _print_counts(counts)
+    _print_counts(kind, counts)
     print_line(f"{steps} steps of {batch} sequences")
     if memory is None:
         print_line("memory: not known for this architecture")
@@ -67,7 +76,7 @@ def print_run(
     # Imported here because plotext is installed with the libraries of training.
     from baize_train.training.loss_curve import loss_curve_text
 
-    _print_counts(manifest.tokens)
+    _print_counts(manifest.kind, manifest.tokens)
     if curve := loss_curve_text(manifest.losses):
         print_line(curve)
     if losses := held_out_text(manifest):
@@ -86,9 +95,9 @@ def print_run(
     print_line(f"next: baize-convert merge {base}{options} --outtype Q4_K_M --output mine.gguf")
 
 
-def _print_counts(counts: TokenCounts) -> None:
+def _print_counts(kind: RunKind, counts: TokenCounts) -> None:
     print_line(
-        f"{counts.dialogues:,} dialogues: {counts.trained:,} tokens trained, "
+        f"{counts.dialogues:,} {_ROWS[kind]}: {counts.trained:,} tokens trained, "
         f"{counts.ignored:,} only read, {counts.cut:,} cut off"
     )
     for reason, count in sorted(counts.left_out.items(), key=lambda item: -item[1]):
