@@ -48,6 +48,37 @@ def test_it_is_near_the_measured_peak(
     assert total == pytest.approx(megabytes * 1e6, rel=0.03)
 
 
+@pytest.mark.parametrize(
+    ("kind", "options", "megabytes"),
+    [
+        ("pairs", ("--max-length", 256), 4684),
+        ("pairs", ("--max-length", 512, "--checkpointing"), 5169),
+        ("marks", ("--max-length", 256), 2916),
+        ("marks", ("--max-length", 512, "--checkpointing"), 3217),
+    ],
+)
+def test_it_is_near_the_measured_peak_of_preferences(
+    kind: str,
+    options: tuple[object, ...],
+    megabytes: int,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """``peak_memory`` of two steps with --batch 2."""
+    answer, file = " ".join(map(str, range(300))), tmp_path / "preferences.jsonl"
+    records = [
+        {"prompt": f"Count {n}.", "chosen": answer, "rejected": answer[::-1]}
+        if kind == "pairs"
+        else {"prompt": f"Count {n}.", "completion": answer, "label": bool(n % 2)}
+        for n in range(4)
+    ]
+    file.write_text("".join(json.dumps(record) + "\n" for record in records))
+    command = ["finetune", "--preference", file, "-o", "x", "--preset", "cpu-try", "--batch", 2]
+    assert run([*map(str, [*command, *options]), "--dry-run", "--json"]) == 0
+    total = sum(json.loads(capsys.readouterr().out)["memory"]["cpu"].values())
+    assert total == pytest.approx(megabytes * 1e6, rel=0.04)
+
+
 def test_its_parts_follow_the_options(
     long_corpus: Path, smollm2_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
