@@ -4,8 +4,8 @@ Counted is what a step holds at its peak: the weights, the adapter with its grad
 two moments in float32, or those of all weights, what the forward pass of one micro-batch keeps for
 the backward pass, and what the loss holds. For a LoRA on a processor this is within 3 % of the peak
 of SmolLM2-135M with 1,024 to 4,096 tokens at once, and with ``--checkpointing``; for pairs and
-marks within 4 %. It was not measured on a GPU. For full fine-tuning it is an upper bound, because gradients take the place of
-activations: the first step of SmolLM2-135M took 2.8 GB of 3.3 GB.
+marks within 4 %. It was not measured on a GPU. For full fine-tuning it is an upper bound, because
+gradients take the place of activations: the first step of SmolLM2-135M took 2.8 GB of 3.3 GB.
 """
 
 from __future__ import annotations
