@@ -6,9 +6,9 @@ import ctypes
 from dataclasses import dataclass
 from typing import Any
 
-import llama_cpp
 import llama_cpp.llama_cpp as lib
 
+from baize_tui.engine.llama.bindings import bindings_version
 from baize_tui.engine.llama.errors import EngineError
 from baize_tui.engine.llama.libraries import ggml_library
 from baize_tui.engine.llama.log import install_log
@@ -71,7 +71,7 @@ def backend() -> Backend:
     """llama.cpp on this machine."""
     start_backend()
     return Backend(
-        llama_cpp_python=llama_cpp.__version__,
+        llama_cpp_python=bindings_version(),
         llama_cpp=lib.llama_version().decode(),
         system_info=lib.llama_print_system_info().decode(),
         gpu_offload=bool(lib.llama_supports_gpu_offload()),
