@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,11 +26,17 @@ def open_client(address: ServerAddress, key: str, silence_s: float) -> openai.As
     async def only_what_is_meant(request: httpx2.Request) -> None:
         _clean_request(request, address, key)
 
+    # A proxy from the environment would carry words for this computer out of it.
+    from_environment = not address.is_this_computer
     transport = httpx2.AsyncClient(
         # Another host must see neither the key nor a word.
         follow_redirects=False,
-        # A proxy from the environment would carry words for this computer out of it.
-        trust_env=not address.is_this_computer,
+        trust_env=from_environment,
+        # Reading all certificates takes longer than connecting. Where nothing is encrypted, none
+        # is believed.
+        verify=httpx2.create_ssl_context(trust_env=from_environment)
+        if address.is_encrypted
+        else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         # A server may close an idle connection in the moment in which it is used again.
         limits=httpx2.Limits(max_keepalive_connections=0),
         timeout=httpx2.Timeout(silence_s, connect=CONNECT_S),
