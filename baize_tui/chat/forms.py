@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
@@ -103,10 +101,11 @@ def prepare_form(form: OutputForm) -> PreparedForm:
 
                 return PreparedForm(form, any_json())
             case "json_schema":
+                from baize_tui.chat.schema_check import check_schema
                 from baize_tui.engine.grammars.json_schema import schema_grammar
 
                 made = schema_grammar(form.source)
-                _compile_schema(form.source)
+                check_schema(form.source)
                 return PreparedForm(form, made.grammar, made.ignored)
             case "regex":
                 from baize_tui.engine.grammars.regex import regex_grammar
@@ -138,40 +137,6 @@ def _json_problem(form: OutputForm, text: str) -> str:
         return clean_line(NOT_JSON.format(why=error))
     if form.kind == "json":
         return ""
-    from fastjsonschema import JsonSchemaValueException
+    from baize_tui.chat.schema_check import schema_problem
 
-    try:
-        _compile_schema(form.source)(value)
-    except JsonSchemaValueException as error:
-        return clean_line(str(error))
-    return ""
-
-
-@lru_cache(maxsize=32)
-def _compile_schema(source: str) -> Callable[[Any], Any]:
-    """A function that raises ``JsonSchemaValueException`` for a value that ``source`` forbids.
-
-    Raises:
-        UnusableForm: it is no schema.
-    """
-    import json
-    import re
-
-    from fastjsonschema import JsonSchemaDefinitionException
-    from fastjsonschema import compile as compile_schema
-
-    # Without handlers, a reference to another file would be fetched from the network.
-    handlers = dict.fromkeys(("http", "https", "ftp", "file"), _refuse_reference)
-    try:
-        check: Callable[[Any], Any] = compile_schema(json.loads(source), handlers=handlers)
-    # It also raises what its code stumbles over.
-    except (
-        *(JsonSchemaDefinitionException, re.error, AttributeError, LookupError),
-        *(TypeError, ValueError, RecursionError),
-    ) as error:
-        raise UnusableForm(tr("the schema cannot be used: {why}", why=error)) from error
-    return check
-
-
-def _refuse_reference(uri: str) -> Any:
-    raise UnusableForm(tr("the schema refers to another file: {address}", address=uri))
+    return schema_problem(form.source, value)

@@ -44,8 +44,8 @@ _FORMATS = {
 _COMBINING = ("anyOf", "oneOf", "allOf")
 _MOST_REPETITIONS = 500
 """llama.cpp reads a grammar with more of them for minutes, or refuses it."""
-_MOST_SCHEMAS = 5_000
-"""Schemas that are combined with each other can double at each level."""
+_MOST_PARTS = 5_000
+"""Schemas and values that are combined with each other can double at each level."""
 _ALLOWS_NOTHING = msg("{place}: {keyword} allows no value")
 
 
@@ -59,7 +59,7 @@ class SchemaRules:
         self._entered: set[str] = set()
         """Places whose rules would begin with themselves if they were referred to here."""
         self._written = 0
-        """Schemas that were written so far, each as often as it was."""
+        """Schemas and values that were written so far, each as often as it was."""
         self.rules: dict[str, str] = {}
         self.ignored: list[str] = []
         """Keywords with their places, such as ``uniqueItems at /properties/tags``."""
@@ -102,14 +102,7 @@ class SchemaRules:
         Raises:
             UnusableForm: it is no schema, nothing is valid, or it grows without an end.
         """
-        self._written += 1
-        if self._written > _MOST_SCHEMAS:
-            raise UnusableForm(
-                tr(
-                    "the schema is too large: combined, its parts are more than {count}",
-                    count=_MOST_SCHEMAS,
-                )
-            )
+        self._count(1)
         if schema is True:
             return "value"
         if schema is False:
@@ -133,6 +126,21 @@ class SchemaRules:
                 return self._combine(given, place, keyword)
         return self._of_types(given, place)
 
+    def _count(self, parts: int) -> None:
+        """Count schemas or values that are written.
+
+        Raises:
+            UnusableForm: there are too many.
+        """
+        self._written += parts
+        if self._written > _MOST_PARTS:
+            raise UnusableForm(
+                tr(
+                    "the schema is too large: combined, its parts are more than {count}",
+                    count=_MOST_PARTS,
+                )
+            )
+
     def _only(self, given: Mapping[str, Any], place: str, *keywords: str) -> dict[str, Any]:
         """Those of ``given`` with these ``keywords``; the others are ignored."""
         for keyword in given:
@@ -149,6 +157,7 @@ class SchemaRules:
         values = self._only(given, place, "enum", "type")["enum"]
         if not isinstance(values, list):
             raise UnusableForm(tr("{place}: a list of values is needed", place=f"{place}/enum"))
+        self._count(len(values))
         types = self._types(given, place)
         fitting = [value for value in values if not types or _has_type(value, types)]
         if not fitting:
