@@ -25,6 +25,25 @@ def pdf_of(content: bytes, kids: bytes = b"[3 0 R]", count: bytes = b"1") -> byt
     )
 
 
+def pdf_of_pages(content: bytes, count: int) -> bytes:
+    """A file of ``count`` different pages, all of which draw the stream ``content``."""
+    kids = b" ".join(b"%d 0 R" % number for number in range(5, 5 + count))
+    pages = [
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R "
+        b"/Resources << /Font << /F%d 3 0 R /F1 3 0 R >> >> >>" % number
+        for number in range(2, 2 + count)
+    ]
+    return _file(
+        [
+            b"<< /Type /Catalog /Pages 2 0 R >>",
+            b"<< /Type /Pages /Kids [" + kids + b"] /Count %d >>" % count,
+            b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+            content,
+            *pages,
+        ]
+    )
+
+
 def _file(objects: Sequence[bytes]) -> bytes:
     """``objects`` with their numbers, and the table of the places at which they begin."""
     raw, places = b"%PDF-1.4\n", []

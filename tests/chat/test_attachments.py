@@ -27,7 +27,7 @@ from baize_tui.chat.attachments.text_decoding import decode_text
 from baize_tui.output_forms import OutputForm
 from baize_tui.store.draft_parts import as_written, message_parts
 from baize_tui.store.records import Message, Paste, parts_text
-from tests.chat.pdf_files import pdf, pdf_of
+from tests.chat.pdf_files import pdf, pdf_of, pdf_of_pages
 
 
 async def words(text: str) -> int:
@@ -143,11 +143,23 @@ async def test_a_document_that_takes_too_long_is_given_up(
         await attach("a", tmp_path)
 
 
-@pytest.mark.sweep
-def test_a_small_file_that_names_one_slow_page_a_thousand_times_is_cut() -> None:
+def slow_page() -> bytes:
+    """A stream that takes a tenth of a second to read and is small in its file."""
     lines = zlib.compress(b"BT /F1 12 Tf " + b"(Hello there) Tj T* " * 2_000 + b"ET")
     head = b"<< /Filter /FlateDecode /Length %d >>\nstream\n" % len(lines)
-    raw = pdf_of(head + lines + b"\nendstream", b"[" + b"3 0 R " * 1_000 + b"]", b"1000")
+    return head + lines + b"\nendstream"
+
+
+def test_a_page_that_is_named_a_thousand_times_is_read_once() -> None:
+    raw = pdf_of(slow_page(), b"[" + b"3 0 R " * 1_000 + b"]", b"1000")
+    read = documents.pdf_text(raw, "paper.pdf")
+    assert read.note == ""
+    assert read.text.count("Hello there") == 2_000_000
+
+
+@pytest.mark.sweep
+def test_a_small_file_whose_pages_share_what_is_slow_is_cut() -> None:
+    raw = pdf_of_pages(slow_page(), 1_000)
     read = documents.pdf_text(raw, "paper.pdf")
     assert re.fullmatch(r"only the first \d{1,3} pages: the rest took too long", read.note)
 

@@ -29,10 +29,11 @@ _SECONDS_OF_A_PAGE = 3
 """How long the process may compute for one page; no real one takes as long, and a busy machine
 changes nothing."""
 _SECONDS_OF_A_MEGABYTE = 50
-"""How long it may compute for all pages, beyond those seconds: a small file may name one slow page
-a thousand times."""
+"""How long it may compute for all pages, beyond those seconds: they may share what is slow."""
 _MOST_UNPACKED = 200 * 1000 * 1000
 """Bytes of an unpacked Word file."""
+_DRAWN = ("/Contents", "/Resources")
+"""What the text of a page comes from."""
 _PASSWORD = msg("it is protected by a password")
 _TOO_LARGE = msg("it is too large once it is unpacked")
 _MEMORY = msg("it takes too much memory")
@@ -80,9 +81,14 @@ def _read_pdf(file: BinaryIO) -> Iterator[Piece]:
     if reader.is_encrypted and not reader.decrypt(""):
         raise _Refused(_PASSWORD)
     total = len(reader.pages)
+    texts: dict[str, str] = {}
     for page in reader.pages:
         _limit_time()
-        yield Piece(page.extract_text().strip())
+        drawn = repr([page.raw_get(key) for key in _DRAWN if key in page])
+        # A small file may name one slow page thousands of times.
+        if drawn not in texts:
+            texts[drawn] = page.extract_text().strip()
+        yield Piece(texts[drawn])
     yield Piece(pages=total)
 
 
