@@ -8,17 +8,25 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.typed_text import typed_file, typed_text
 
 Question = Annotated[
     str | None,
-    typer.Argument(help="The question; without it, or with '-', it is read from stdin."),
+    typer.Argument(
+        help="The question; without it, or with '-', it is read from stdin.", parser=typed_text
+    ),
 ]
-System = Annotated[str | None, typer.Option(help="The system prompt.")]
-Format = Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.")]
+System = Annotated[str | None, typer.Option(help="The system prompt.", parser=typed_text)]
+Format = Annotated[str | None, typer.Option(help="Prompt format, e.g. baize.", parser=typed_text)]
 NoSave = Annotated[bool, typer.Option("--no-save", help="Do not save the conversation.")]
 Adapters = Annotated[
     list[str] | None,
-    typer.Option("--adapter", metavar="A[=SCALE]", help="A LoRA over the model; may be repeated."),
+    typer.Option(
+        "--adapter",
+        metavar="A[=SCALE]",
+        help="A LoRA over the model; may be repeated.",
+        parser=typed_file,
+    ),
 ]
 
 # --- sampling -----------------------------------------------------------------------------------
@@ -31,7 +39,10 @@ MaxTokens = Annotated[
 Stop = Annotated[
     list[str] | None,
     typer.Option(
-        "--stop", metavar="TEXT", help="Ends the answer, \\n is a new line; may be repeated."
+        "--stop",
+        metavar="TEXT",
+        help="Ends the answer, \\n is a new line; may be repeated.",
+        parser=typed_text,
     ),
 ]
 
@@ -62,7 +73,8 @@ JsonSchema = Annotated[
     typer.Option("--json-schema", help="A JSON schema that the answer has to follow."),
 ]
 Regex = Annotated[
-    str | None, typer.Option("--regex", help="What the answer has to match as a whole.")
+    str | None,
+    typer.Option("--regex", help="What the answer has to match as a whole.", parser=typed_text),
 ]
 Grammar = Annotated[
     Path | None, typer.Option("--grammar", help="A GBNF file that the answer has to follow.")
@@ -76,6 +88,7 @@ Attach = Annotated[
         "--attach",
         metavar="PATH",
         help="A file, a folder or a pattern below the question; may be repeated.",
+        parser=typed_file,
     ),
 ]
 AttachSecrets = Annotated[

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from baize_shared.named_numbers import parse_named_number
 from baize_shared.sizes import size_text
-from baize_shared.typed_text import typed_text
 from baize_tui.catalog.adapters import find_adapter, with_underlying
 from baize_tui.cli.ask_files import AskedFiles, find_asked_files
 from baize_tui.cli.failures import CommandError
@@ -31,7 +30,7 @@ def read_question(prompt: str | None, attached: Sequence[str] = ()) -> AskedFile
     Raises:
         CommandError: there is no question, or stdin is not text.
     """
-    argument = typed_text(prompt) if prompt is not None and prompt != _STDIN else ""
+    argument = prompt if prompt is not None and prompt != _STDIN else ""
     piped = _read_stdin() if prompt == _STDIN or not sys.stdin.isatty() else ""
     argument, piped = (part.strip("\n") if part.strip() else "" for part in (argument, piped))
     if not argument and not piped and not attached:
@@ -118,7 +117,7 @@ def read_form(
         elif grammar is not None:
             form = form_from_file("grammar", grammar)
         else:
-            form = ANY_JSON if regex is None else regex_form(typed_text(regex))
+            form = ANY_JSON if regex is None else regex_form(regex)
         prepare_form(form)
     except UnusableForm as error:
         raise CommandError(str(error)) from error

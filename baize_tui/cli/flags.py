@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.typed_text import typed_file, typed_text
 from baize_tui.cli.completion import complete_model, complete_persona, complete_session
 from baize_tui.cli.translated_group import JSON_FLAG
 
@@ -16,11 +17,18 @@ Model = Annotated[
         "-m",
         help="A name, a GGUF file, server:URL or server:URL#model.",
         autocompletion=complete_model,
+        parser=typed_file,
     ),
 ]
 Session = Annotated[
     str | None,
-    typer.Option("--session", "-s", help="A conversation's id.", autocompletion=complete_session),
+    typer.Option(
+        "--session",
+        "-s",
+        help="A conversation's id.",
+        autocompletion=complete_session,
+        parser=typed_text,
+    ),
 ]
 PersonaName = Annotated[
     str | None,
@@ -29,6 +37,7 @@ PersonaName = Annotated[
         metavar="NAME",
         help="A persona for new conversations.",
         autocompletion=complete_persona,
+        parser=typed_text,
     ),
 ]
 GpuLayers = Annotated[
@@ -37,6 +46,7 @@ GpuLayers = Annotated[
         "--gpu-layers",
         metavar="auto|N",
         help="Layers on the GPU: auto is as many as fit, -1 is all of them.",
+        parser=typed_text,
     ),
 ]
 DraftModel = Annotated[
@@ -45,6 +55,7 @@ DraftModel = Annotated[
         "--draft",
         metavar="M",
         help="A small model with the same vocabulary that guesses tokens, or none.",
+        parser=typed_file,
     ),
 ]
 Offline = Annotated[

@@ -157,7 +157,7 @@ def ask_command(
     """Ask one question. @path in it attaches a file; piped text is added below it."""
     options = AskOptions(
         model=model,
-        system=None if system is None else typed_text(system),
+        system=system,
         session=session,
         format=format,
         save=not no_save,
@@ -214,7 +214,9 @@ def bench_command(
 @commands.command("serve")
 def serve_command(
     model: Model = None,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = THIS_COMPUTER,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on.", parser=typed_text)
+    ] = THIS_COMPUTER,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port; 0 takes a free one.")
     ] = 8080,

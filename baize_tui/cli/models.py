@@ -10,6 +10,7 @@ import typer
 
 from baize_shared.offline import OFFLINE_VARIABLE
 from baize_shared.printing import print_json, print_line, print_message
+from baize_shared.typed_text import typed_file, typed_text
 from baize_tui.catalog.adapters import broken_adapters, known_adapters
 from baize_tui.catalog.finding import broken_models, known_models
 from baize_tui.catalog.fit import this_machine
@@ -26,10 +27,14 @@ from baize_tui.paths import project_paths
 models = typer.Typer(no_args_is_help=True, help="List, plan, pull, import and remove models.")
 
 ModelName = Annotated[
-    str, typer.Argument(help="A name or a GGUF file.", autocompletion=complete_model)
+    str,
+    typer.Argument(help="A name or a GGUF file.", autocompletion=complete_model, parser=typed_file),
 ]
 Outtype = Annotated[
-    str | None, typer.Option("--outtype", help="What a checkpoint is quantized to, e.g. Q8_0.")
+    str | None,
+    typer.Option(
+        "--outtype", help="What a checkpoint is quantized to, e.g. Q8_0.", parser=typed_text
+    ),
 ]
 
 MakeDefault = Annotated[
@@ -87,6 +92,7 @@ def default_command(
         typer.Argument(
             help="A name or a GGUF file; without it, the default model is printed.",
             autocompletion=complete_model,
+            parser=typed_file,
         ),
     ] = None,
     json: Json = False,
@@ -103,17 +109,24 @@ def import_command(
         Path, typer.Argument(help="A GGUF model, a GGUF LoRA, or the folder of an adapter.")
     ],
     name: Annotated[
-        str | None, typer.Option(help="Its name on this machine; else that of the file.")
+        str | None,
+        typer.Option(help="Its name on this machine; else that of the file.", parser=typed_text),
     ] = None,
     copy: Annotated[
         bool, typer.Option("--copy", help="Copy the file instead of linking to it.")
     ] = False,
     format: Annotated[
-        str | None, typer.Option(help="Prompt format, e.g. baize; else the file's template.")
+        str | None,
+        typer.Option(
+            help="Prompt format, e.g. baize; else the file's template.", parser=typed_text
+        ),
     ] = None,
-    base: Annotated[str | None, typer.Option(help="The model that an adapter is for.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="The model that an adapter is for.", parser=typed_file)
+    ] = None,
     over: Annotated[
-        str | None, typer.Option(help="The adapter that it was trained over, as by sdf.")
+        str | None,
+        typer.Option(help="The adapter that it was trained over, as by sdf.", parser=typed_file),
     ] = None,
     default: MakeDefault = False,
 ) -> None:
@@ -132,10 +145,14 @@ def modelfile_command(
         Path | None, typer.Option("--output", "-o", help="The file to write; by default stdout.")
     ] = None,
     format: Annotated[
-        str | None, typer.Option(help="Prompt format, e.g. baize; else that of the model.")
+        str | None,
+        typer.Option(help="Prompt format, e.g. baize; else that of the model.", parser=typed_text),
     ] = None,
     system: Annotated[
-        str | None, typer.Option(help="System prompt; else the one it was trained with, or yours.")
+        str | None,
+        typer.Option(
+            help="System prompt; else the one it was trained with, or yours.", parser=typed_text
+        ),
     ] = None,
 ) -> None:
     """A Modelfile, from which 'ollama create' makes the same model with the same prompts."""
@@ -152,6 +169,7 @@ def plan_command(
             metavar="NAME|PATH|hf:…",
             help="A known model, a GGUF file, a model's folder, or one on the hub.",
             autocompletion=complete_model,
+            parser=typed_file,
         ),
     ],
     context: Annotated[int | None, typer.Option(min=256, help="Tokens of context.")] = None,
@@ -174,12 +192,16 @@ def pull_command(
             metavar="NAME|hf:…",
             help="A known model, or one on the hub.",
             autocompletion=complete_model,
+            parser=typed_file,
         ),
     ],
     outtype: Outtype = None,
     name: Annotated[
         str | None,
-        typer.Option(help="Name of a model from the hub on this machine; else as on the hub."),
+        typer.Option(
+            help="Name of a model from the hub on this machine; else as on the hub.",
+            parser=typed_text,
+        ),
     ] = None,
     keep_source: Annotated[
         bool,

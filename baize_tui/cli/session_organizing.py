@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Sequence
 import typer
 
 from baize_shared.printing import print_json
-from baize_shared.typed_text import typed_text
 from baize_tui.chat.conversations import Conversations
 from baize_tui.cli.failures import CommandError
 from baize_tui.cli.open_chat import with_conversations
@@ -27,7 +26,7 @@ def tag_session(session: str, texts: Sequence[str], *, remove: bool, json: bool)
         typer.BadParameter: no text is a tag.
         StoreError: there is no such conversation, or it cannot be written.
     """
-    tags = split_tags(" ".join(map(typed_text, texts)))
+    tags = split_tags(" ".join(texts))
     if not tags:
         raise typer.BadParameter(tr("a tag is a word, such as: work"))
 

@@ -55,10 +55,16 @@ Copies = Annotated[
 ]
 
 SessionId = Annotated[
-    str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_session)
+    str,
+    typer.Argument(
+        help="The id, or its beginning.", autocompletion=complete_session, parser=typed_text
+    ),
 ]
 DeletedSessionId = Annotated[
-    str, typer.Argument(help="The id, or its beginning.", autocompletion=complete_deleted_session)
+    str,
+    typer.Argument(
+        help="The id, or its beginning.", autocompletion=complete_deleted_session, parser=typed_text
+    ),
 ]
 Off = Annotated[bool, typer.Option("--off", help="Undo it.")]
 
@@ -69,14 +75,17 @@ def list_sessions(
     archived: Annotated[bool, typer.Option("--archived", help="Those that are archived.")] = False,
     tag: Annotated[
         list[str] | None,
-        typer.Option(help="Only those with this tag, archived ones included; may be repeated."),
+        typer.Option(
+            help="Only those with this tag, archived ones included; may be repeated.",
+            parser=typed_text,
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
     """The conversations, the last used first; archived ones only with an option."""
     if deleted and archived:
         raise typer.BadParameter(tr("give --deleted or --archived, not both"))
-    tags = {tag_key(name) for text in tag or () for name in split_tags(typed_text(text))}
+    tags = {tag_key(name) for text in tag or () for name in split_tags(text)}
     if tag and not tags:
         raise typer.BadParameter(tr("a tag is a word, such as --tag work"))
     every = with_conversations(lambda conversations: conversations.list_all(deleted=deleted))
@@ -131,14 +140,15 @@ def search(
         list[str],
         typer.Argument(
             help='Words, "phrases" and filters: tag:, model:, domain:, after:, before:, is:good, '
-            "is:archived, in:title|question|answer|thought."
+            "is:archived, in:title|question|answer|thought.",
+            parser=typed_text,
         ),
     ],
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="Most results.")] = 20,
     json: Json = False,
 ) -> None:
     """Find words in titles, questions, answers and thoughts."""
-    text = typed_text(" ".join(query))
+    text = " ".join(query)
     try:
         parse_query(text)
     except InvalidQuery as error:
@@ -185,7 +195,9 @@ async def _index_all(search: Search) -> None:
 def export_command(
     session: Annotated[
         str | None,
-        typer.Argument(help="The id, or its beginning.", autocompletion=complete_session),
+        typer.Argument(
+            help="The id, or its beginning.", autocompletion=complete_session, parser=typed_text
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="All conversations that are not deleted.")
@@ -267,12 +279,13 @@ def restore_command(
 
 @sessions.command()
 def rename(
-    session: SessionId, title: Annotated[str, typer.Argument(help="The new title.")]
+    session: SessionId,
+    title: Annotated[str, typer.Argument(help="The new title.", parser=typed_text)],
 ) -> None:
     """Give a conversation another title."""
 
     async def rename_one(conversations: Conversations) -> None:
-        await conversations.rename((await conversations.get(session)).id, typed_text(title))
+        await conversations.rename((await conversations.get(session)).id, title)
 
     with_conversations(rename_one)
 
@@ -280,7 +293,7 @@ def rename(
 @sessions.command("tag")
 def tag_command(
     session: SessionId,
-    tags: Annotated[list[str], typer.Argument(help="Tags: words, in any case.")],
+    tags: Annotated[list[str], typer.Argument(help="Tags: words, in any case.", parser=typed_text)],
     remove: Annotated[bool, typer.Option("--remove", help="Remove these tags.")] = False,
     json: Json = False,
 ) -> None:
@@ -336,6 +349,7 @@ def purge_command(
         typer.Argument(
             help="Ids of deleted conversations, or their beginnings.",
             autocompletion=complete_deleted_session,
+            parser=typed_text,
         ),
     ] = None,
     everything: Annotated[

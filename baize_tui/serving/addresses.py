@@ -44,6 +44,9 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         listener.close()
         raise AddressInUse(_why(host, port, error)) from error
+    except TypeError as error:  # it has a character that no host's name has
+        listener.close()
+        raise AddressInUse(tr(NOT_HERE, host=host, example=THIS_COMPUTER)) from error
     return listener
 
 

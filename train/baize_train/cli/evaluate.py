@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.typed_text import typed_file
 from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.output.evaluations import print_evaluation
@@ -49,7 +50,10 @@ class EvalOptions(ServerFlags, ReadingOptions):
         list[Path] | None, typer.Option("--model", help="A GGUF, as from baize-convert merge.")
     ] = None
     judge: Annotated[
-        str | None, typer.Option(help="Who compares answers: local:MODEL or server:URL#model.")
+        str | None,
+        typer.Option(
+            help="Who compares answers: local:MODEL or server:URL#model.", parser=typed_file
+        ),
     ] = None
     questions: Annotated[int, typer.Option(min=1, help="Questions for the comparison.")] = 20
     passes: flags.Passes = 2

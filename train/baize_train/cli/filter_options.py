@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.typed_text import typed_text
 from baize_train.corpus.quality import FILTER_NAMES, FilterName, Limits
 from baize_train.errors import TrainError
 
@@ -20,13 +21,16 @@ class FilterOptions:
 
     filter: Annotated[
         list[str] | None,
-        typer.Option(help=f"Turn a filter on: {', '.join(FILTER_NAMES)}, or {_ALL}."),
+        typer.Option(
+            help=f"Turn a filter on: {', '.join(FILTER_NAMES)}, or {_ALL}.", parser=typed_text
+        ),
     ] = None
-    no_filter: Annotated[list[str] | None, typer.Option(help=f"Turn a filter off, or {_ALL}.")] = (
-        None
-    )
+    no_filter: Annotated[
+        list[str] | None, typer.Option(help=f"Turn a filter off, or {_ALL}.", parser=typed_text)
+    ] = None
     language: Annotated[
-        str | None, typer.Option(help="Only dialogues in this language, such as en.")
+        str | None,
+        typer.Option(help="Only dialogues in this language, such as en.", parser=typed_text),
     ] = None
     least_words: Annotated[int | None, typer.Option(min=1, help="Fewest words of an answer.")] = (
         None

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.typed_text import typed_file, typed_text
 from baize_train.training.presets import SHORTEST, PresetName
 
 CorpusFile = Annotated[Path, typer.Argument(help="A corpus.")]
@@ -19,13 +20,20 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on std
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 
 Base = Annotated[
-    str, typer.Option(help="A model's name, a GGUF, a Hugging Face folder, or hf:owner/name.")
+    str,
+    typer.Option(
+        help="A model's name, a GGUF, a Hugging Face folder, or hf:owner/name.", parser=typed_file
+    ),
 ]
 Format = Annotated[
-    str | None, typer.Option("--format", help="Prompt format; by default the model's own template.")
+    str | None,
+    typer.Option(
+        "--format", help="Prompt format; by default the model's own template.", parser=typed_text
+    ),
 ]
 System = Annotated[
-    str | None, typer.Option(help="System prompt; by default that of the chat client.")
+    str | None,
+    typer.Option(help="System prompt; by default that of the chat client.", parser=typed_text),
 ]
 Preset = Annotated[PresetName, typer.Option(help="Set of hyperparameters.")]
 MaxLength = Annotated[

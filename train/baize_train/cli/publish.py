@@ -14,6 +14,7 @@ from baize_shared.counts import count_text
 from baize_shared.printing import print_json, print_line
 from baize_shared.sizes import size_text
 from baize_shared.tables import table
+from baize_shared.typed_text import typed_text
 from baize_shared.user_paths import expand_user
 from baize_train.cli import flags
 from baize_train.errors import TrainError, warn
@@ -26,13 +27,16 @@ class PublishOptions:
     """Options of ``baize-train publish``."""
 
     folder: Annotated[Path, typer.Argument(help="Folder of an adapter, or of GGUF files.")]
-    repository: Annotated[str, typer.Argument(help="owner/name on the hub.")]
+    repository: Annotated[str, typer.Argument(help="owner/name on the hub.", parser=typed_text)]
     public: Annotated[
         bool, typer.Option("--public", help="Let everyone read it; by default it is private.")
     ] = False
     base: Annotated[
         str | None,
-        typer.Option(help="The base's owner/name on the hub, if the adapter has a local one."),
+        typer.Option(
+            help="The base's owner/name on the hub, if the adapter has a local one.",
+            parser=typed_text,
+        ),
     ] = None
     yes: Annotated[bool, typer.Option("--yes", help="Send without a question.")] = False
     json: flags.Json = False

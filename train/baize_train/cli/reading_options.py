@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from baize_shared.typed_text import typed_text
 from baize_train.corpus.dialogues import Dialogue
 from baize_train.corpus.reading import read_dialogues
 from baize_train.corpus.record_formats import MAP_ROLES, read_field_map
@@ -24,6 +25,7 @@ class ReadingOptions:
         typer.Option(
             metavar="ROLE=FIELD",
             help=f"The field of a part, where ROLE is one of {', '.join(MAP_ROLES)}.",
+            parser=typed_text,
         ),
     ] = None
 

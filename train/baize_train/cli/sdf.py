@@ -14,6 +14,7 @@ import typer
 
 from baize_shared.option_types import FiniteFloat
 from baize_shared.private_files import private_folder
+from baize_shared.typed_text import typed_file
 from baize_train.cli import flags
 from baize_train.cli.bases import find_base
 from baize_train.cli.libraries import (
@@ -56,13 +57,21 @@ class SdfOptions(TrainingOptions, ServerFlags):
     """Options of ``baize-train sdf``."""
 
     adapter: Annotated[Path, typer.Option(help="Folder of the first LoRA, from finetune.")]
-    seeds: Annotated[list[str], typer.Option(help="Instructions: a file, or domain:NAME.")]
+    seeds: Annotated[
+        list[str], typer.Option(help="Instructions: a file, or domain:NAME.", parser=typed_file)
+    ]
     judge: Annotated[
-        str, typer.Option(help="Who scores the answers: local:MODEL or server:URL#model.")
+        str,
+        typer.Option(
+            help="Who scores the answers: local:MODEL or server:URL#model.", parser=typed_file
+        ),
     ] = "local:"
     speaker: Annotated[
         str | None,
-        typer.Option(help="Who answers: a server with the adapter; by default this machine."),
+        typer.Option(
+            help="Who answers: a server with the adapter; by default this machine.",
+            parser=typed_file,
+        ),
     ] = None
     method: Annotated[
         Method, typer.Option(help="Learn the best answers, or to prefer them to the worst.")

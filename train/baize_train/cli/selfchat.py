@@ -13,6 +13,7 @@ import typer
 
 from baize_shared.option_types import FiniteFloat, finite_pair
 from baize_shared.printing import ProgressLine
+from baize_shared.typed_text import typed_file, typed_text
 from baize_train.cli import flags
 from baize_train.cli.filter_options import FilterOptions, choose_filters, filter_limits
 from baize_train.cli.output.collections import (
@@ -51,17 +52,21 @@ class SelfchatOptions(ServerFlags, FilterOptions, ReadingOptions):
     output: Annotated[Path, typer.Option("--output", "-o", help="The corpus, as JSON Lines.")]
     seeds: Annotated[
         list[str] | None,
-        typer.Option(help="A .txt, .csv or .jsonl, or domain:NAME; for rewrite a corpus."),
+        typer.Option(
+            help="A .txt, .csv or .jsonl, or domain:NAME; for rewrite a corpus.", parser=typed_file
+        ),
     ] = None
     mode: Annotated[Mode, typer.Option(help="How dialogues are made.")] = "two-speaker"
     speaker: Annotated[
         list[str] | None,
         typer.Option(
-            help="Who answers: local:MODEL or server:URL#model; repeat it for more servers."
+            help="Who answers: local:MODEL or server:URL#model; repeat it for more servers.",
+            parser=typed_file,
         ),
     ] = None
     asker: Annotated[
-        list[str] | None, typer.Option(help="Who asks; by default the one who answers.")
+        list[str] | None,
+        typer.Option(help="Who asks; by default the one who answers.", parser=typed_file),
     ] = None
     personas: Annotated[
         Path | None, typer.Option(help="A file with a person on each line: who may ask.")
@@ -69,7 +74,9 @@ class SelfchatOptions(ServerFlags, FilterOptions, ReadingOptions):
     thoughts: Annotated[
         Thoughts, typer.Option(help="What to do with the thoughts of a reasoning model.")
     ] = "strip"
-    column: Annotated[str | None, typer.Option(help="Column of a table with the seeds.")] = None
+    column: Annotated[
+        str | None, typer.Option(help="Column of a table with the seeds.", parser=typed_text)
+    ] = None
     turns: Annotated[int, typer.Option(min=1, help="Most answers in a dialogue.")] = 3
     max_tokens: Annotated[int, typer.Option(min=16, help="Tokens of a reply.")] = 512
     temperature: flags.Temperature = 0.7

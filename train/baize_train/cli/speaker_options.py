@@ -11,6 +11,7 @@ import typer
 
 from baize_shared.json_errors import JSON_ERRORS
 from baize_shared.option_types import FiniteFloat
+from baize_shared.typed_text import typed_file, typed_text
 from baize_train.errors import TrainError
 from baize_train.speakers.specs import ServerAccess, check_key_files
 
@@ -21,11 +22,16 @@ class ServerFlags:
 
     key_file: Annotated[
         list[str] | None,
-        typer.Option(help="File with a server's key, or HOST=FILE; see the docs for other places."),
+        typer.Option(
+            help="File with a server's key, or HOST=FILE; see the docs for other places.",
+            parser=typed_file,
+        ),
     ] = None
     set: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY=JSON", help="A parameter of each request to a server."),
+        typer.Option(
+            metavar="KEY=JSON", help="A parameter of each request to a server.", parser=typed_text
+        ),
     ] = None
     thought_tokens: Annotated[
         int, typer.Option(min=0, help="For a reasoning model: tokens of thoughts, on top.")

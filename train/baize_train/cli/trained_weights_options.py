@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from baize_shared.typed_text import typed_text
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainedWeightsOptions:
@@ -18,13 +20,17 @@ class TrainedWeightsOptions:
     new_tokens: Annotated[
         list[str] | None,
         typer.Option(
-            "--new-token", help="A word to add to the vocabulary and train; may be repeated."
+            "--new-token",
+            help="A word to add to the vocabulary and train; may be repeated.",
+            parser=typed_text,
         ),
     ] = None
     special_tokens: Annotated[
         list[str] | None,
         typer.Option(
-            "--special-token", help="A token to add that only a chat template writes; repeatable."
+            "--special-token",
+            help="A token to add that only a chat template writes; repeatable.",
+            parser=typed_text,
         ),
     ] = None
 

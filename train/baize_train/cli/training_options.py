@@ -13,6 +13,7 @@ import typer
 from baize_shared.option_types import FiniteFloat
 from baize_shared.toml_files import TomlError, read_toml
 from baize_shared.trained_prompt import NewToken, read_trained_prompt
+from baize_shared.typed_text import typed_text
 from baize_train.cli import flags
 from baize_train.errors import TrainError
 from baize_train.training.kernels import Kernels
@@ -57,7 +58,8 @@ class TrainingOptions:
         typer.Option(parser=FiniteFloat(min=0.0, max=MOST_DROPOUT), help="Dropout of the LoRA."),
     ] = None
     modules: Annotated[
-        str | None, typer.Option(help="Modules with a LoRA, as in q_proj,v_proj.")
+        str | None,
+        typer.Option(help="Modules with a LoRA, as in q_proj,v_proj.", parser=typed_text),
     ] = None
     schedule: Annotated[Schedule | None, typer.Option(help="How the learning rate falls.")] = None
     warmup_steps: Annotated[

@@ -11,6 +11,7 @@ import typer
 
 from baize_shared.atomic_files import write_atomically
 from baize_shared.printing import print_line
+from baize_shared.typed_text import typed_text
 from baize_train.cli import flags
 from baize_train.cli.reading_options import ReadingOptions
 from baize_train.corpus.dataset_card import Terms, dataset_card
@@ -28,11 +29,12 @@ class CardOptions(ReadingOptions):
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write; by default stdout.")
     ] = None
-    license: Annotated[str, typer.Option(help="License of the corpus, as the Hub names it.")] = (
-        "unknown"
-    )
+    license: Annotated[
+        str, typer.Option(help="License of the corpus, as the Hub names it.", parser=typed_text)
+    ] = "unknown"
     teacher: Annotated[
-        list[str] | None, typer.Option(help="Who wrote it, with the terms; may be repeated.")
+        list[str] | None,
+        typer.Option(help="Who wrote it, with the terms; may be repeated.", parser=typed_text),
     ] = None
 
 

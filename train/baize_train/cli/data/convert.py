@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.option_types import FiniteFloat
+from baize_shared.typed_text import typed_file
 from baize_train.cli import flags
 from baize_train.cli.filter_options import FilterOptions, choose_filters, filter_limits
 from baize_train.cli.output.corpora import Conversion, print_conversion
@@ -39,7 +40,10 @@ class ConvertOptions(FilterOptions, ReadingOptions, ServerFlags):
         ),
     ] = 1.0
     judge: Annotated[
-        str | None, typer.Option(help="Who scores dialogues: local:MODEL or server:URL#model.")
+        str | None,
+        typer.Option(
+            help="Who scores dialogues: local:MODEL or server:URL#model.", parser=typed_file
+        ),
     ] = None
     least_score: Annotated[
         int, typer.Option(min=1, max=100, help="With --judge: drop dialogues below this score.")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from baize_shared.named_numbers import parse_named_number
+from baize_shared.typed_text import typed_file
 from baize_train.cli import flags
 from baize_train.cli.output.corpora import print_written
 from baize_train.cli.reading_options import ReadingOptions
@@ -23,7 +24,10 @@ class MixOptions(ReadingOptions):
     """Options of ``baize-train data mix``."""
 
     corpora: Annotated[
-        list[str], typer.Argument(metavar="FILE=RATIO...", help="Corpora and their ratios.")
+        list[str],
+        typer.Argument(
+            metavar="FILE=RATIO...", help="Corpora and their ratios.", parser=typed_file
+        ),
     ]
     output: flags.OutputFile
     total: Annotated[int | None, typer.Option(min=1, help="Most dialogues.")] = None
