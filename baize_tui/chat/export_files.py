@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -94,7 +95,7 @@ async def export_all(
     format has room for one. The folder is created if necessary.
 
     Raises:
-        ExportFailed: a file exists already or cannot be written; those before it are written.
+        ExportFailed: a file exists already or cannot be written; then no new file stays.
         StoreError: the conversations cannot be read.
     """
     if format.one_each:
@@ -138,11 +139,25 @@ async def _export_one_each(
     except OSError as error:
         raise ExportFailed(file_error(folder, error)) from error
     left_out: Counter[str] = Counter()
-    for conversation, target in zip(chosen, targets, strict=True):
-        content, missing = await render(conversations, [conversation], format)
-        await asyncio.to_thread(_write, target, content)
-        left_out += missing
+    with _all_or_none([target for target in targets if not exists(target)]):
+        for conversation, target in zip(chosen, targets, strict=True):
+            content, missing = await render(conversations, [conversation], format)
+            await asyncio.to_thread(_write, target, content)
+            left_out += missing
     return Exported(targets, len(chosen), left_out)
+
+
+@contextmanager
+def _all_or_none(new: Sequence[Path]) -> Iterator[None]:
+    """Remove the ``new`` files of a block that fails, or the same command would be refused the next
+    time because they exist."""
+    try:
+        yield
+    except BaseException:
+        for file in new:
+            with suppress(OSError):
+                file.unlink(missing_ok=True)
+        raise
 
 
 def _render(trees: list[ConversationTree], format: Format) -> tuple[bytes, Counter[str]]:

@@ -87,17 +87,26 @@ def back_up(database: Database, target: Path) -> int:
 
     Raises:
         OSError: it cannot be written.
-        StoreError: the conversations cannot be read.
+        StoreError: the conversations cannot be read, or the copy cannot be completed.
     """
     with replace_when_complete(target) as partial:
         database.copy_to(partial)
-        with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy:
-            # Else the copy would need two more files beside it.
-            copy.execute("PRAGMA journal_mode = DELETE")
-            (state,) = copy.execute("PRAGMA quick_check(1)").fetchone()
-            if state != "ok":
-                raise StoreError(tr("the conversations file is damaged: {why}", why=state))
+        try:
+            state = _complete(partial)
+        except sqlite3.Error as error:
+            raise StoreError(tr(NAMED, name=target, why=error)) from error
+        if state != "ok":
+            raise StoreError(tr("the conversations file is damaged: {why}", why=state))
         return partial.stat().st_size
+
+
+def _complete(copy: Path) -> str:
+    """Make ``copy`` a single file; what is wrong with it, or ``ok``."""
+    with contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as connection:
+        # Else it would need two more files beside it.
+        connection.execute("PRAGMA journal_mode = DELETE")
+        (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        return str(state)
 
 
 UNUSABLE = msg("{file} is not a usable backup: {why}")

@@ -334,7 +334,8 @@ class Database:
             try:
                 yield
             finally:
-                self._connection.execute(f"DETACH {name}")
+                with contextlib.suppress(sqlite3.Error):  # what the block raised says more
+                    self._connection.execute(f"DETACH {name}")
 
     def translate(self, error: sqlite3.Error | UnicodeEncodeError) -> StoreError:
         """``error`` as a kind of ``StoreError`` that names the file."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import stat
 from collections.abc import AsyncIterator
 from html.parser import HTMLParser
@@ -16,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from baize_tui.chat import export_files
 from baize_tui.chat.conversations import Conversations
 from baize_tui.chat.export_files import ExportFailed, FileExists, export_all, export_one
 from baize_tui.chat.exports.html_page import to_html
@@ -489,6 +492,33 @@ async def test_all_conversations(name: Any, conversations: Conversations, tmp_pa
     assert len(written.files) == (2 if FORMATS[name].one_each else 1)
     with pytest.raises(FileExists):
         await export_all(conversations, chosen, FORMATS[name], folder, force=False)
+
+
+async def test_an_export_that_fails_can_be_repeated(
+    conversations: Conversations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files that it had written would be in the way of the same command."""
+    chosen = await conversations.list_all()
+    written: list[Path] = []
+
+    def write_one(target: Path, content: bytes) -> None:
+        if written:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        target.write_bytes(content)
+        written.append(target)
+
+    folder = tmp_path / "out"
+    folder.mkdir()
+    mine = folder / "mine.txt"
+    mine.write_text("mine")
+    with monkeypatch.context() as full_disk:
+        full_disk.setattr(export_files, "write_atomically", write_one)
+        with pytest.raises(ExportFailed, match="No space left"):
+            await export_all(conversations, chosen, FORMATS["markdown"], folder, force=False)
+    assert written
+    assert [*folder.glob("*")] == [mine]
+    await export_all(conversations, chosen, FORMATS["markdown"], folder, force=False)
+    assert len([*folder.glob("*")]) == 1 + len(chosen)
 
 
 async def test_several_pages_need_a_folder(conversations: Conversations, tmp_path: Path) -> None:

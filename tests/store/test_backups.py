@@ -15,6 +15,7 @@ from random import Random
 import pytest
 
 from baize_shared.sanitizer import is_harmless
+from baize_tui.store import backups
 from baize_tui.store.backups import RESTORED_TABLES, Restored, back_up, restore
 from baize_tui.store.conversations import Store
 from baize_tui.store.errors import StoreError
@@ -325,6 +326,19 @@ def test_a_full_disk_leaves_no_half_backup(
         back_up(store.database, target)
     assert target.read_bytes() == b"the one before"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["backup.db", "data"]
+
+
+def test_a_disk_that_fails_at_the_end_of_a_backup_is_named(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(copy: Path) -> str:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(backups, "_complete", fail)
+    target = tmp_path / "backup.db"
+    with pytest.raises(StoreError, match=rf"^{target}: disk I/O error$"):
+        back_up(store.database, target)
+    assert not target.exists()
 
 
 def test_a_backup_of_conversations_that_can_only_be_read(store: Store, tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ class HelpScreen(Dialog[None]):
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    """The lines of ``text``, of at most ``width`` cells each."""
+    """The lines of ``text``, of at most ``width`` cells each; a window may have no cell at all."""
+    width = max(width, 1)
     content = Content(text)
     lines = content.divide(line_ends(text, width)) if has_ideographs(text) else content.wrap(width)
     return (line.plain.rstrip() for line in lines)
@@ -231,7 +232,7 @@ class Columns(Static):
         """The lines with the last column below the others."""
         for *cells, last in self._rows:
             yield from _wrapped("  ".join(cells), width)
-            yield from (f"  {line}" for line in _wrapped(last, max(width - 2, 1)))
+            yield from (f"  {line}" for line in _wrapped(last, width - 2))
 
     def on_resize(self, event: events.Resize) -> None:
         self.update(self._text(event.size.width))

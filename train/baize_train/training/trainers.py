@@ -103,6 +103,9 @@ class _GuardedTrainer:
         with explain_write_errors(folder):
             super()._save_checkpoint(*arguments, **named)  # type: ignore[misc]
 
+    def create_model_card(self, *_arguments: Any, **_named: Any) -> None:
+        """No card of TRL's lies beside the checkpoints; the result gets one of its own."""
+
 
 class BaizeSftTrainer(_GuardedTrainer, SFTTrainer):  # type: ignore[misc]
     """Supervised fine-tuning on token ids and labels."""
