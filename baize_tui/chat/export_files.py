@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -95,7 +94,8 @@ async def export_all(
     format has room for one. The folder is created if necessary.
 
     Raises:
-        ExportFailed: a file exists already or cannot be written; then no new file stays.
+        ExportFailed: a file exists already with another content, or cannot be written; those before
+            it are written.
         StoreError: the conversations cannot be read.
     """
     if format.one_each:
@@ -132,32 +132,47 @@ async def _export_one_each(
             tr("{folder} is not a folder, which several conversations need", folder=folder)
         )
     targets = [folder / file_name(conversation, format.suffix) for conversation in chosen]
-    for target in targets:
-        check_replaces_nothing(target, force=force)
+    written = set() if force else await _written_before(conversations, chosen, format, targets)
     try:
         private_folder(folder)
     except OSError as error:
         raise ExportFailed(file_error(folder, error)) from error
     left_out: Counter[str] = Counter()
-    with _all_or_none([target for target in targets if not exists(target)]):
-        for conversation, target in zip(chosen, targets, strict=True):
-            content, missing = await render(conversations, [conversation], format)
+    for conversation, target in zip(chosen, targets, strict=True):
+        content, missing = await render(conversations, [conversation], format)
+        if target not in written:
             await asyncio.to_thread(_write, target, content)
-            left_out += missing
+        left_out += missing
     return Exported(targets, len(chosen), left_out)
 
 
-@contextmanager
-def _all_or_none(new: Sequence[Path]) -> Iterator[None]:
-    """Remove the ``new`` files of a block that fails, or the same command would be refused the next
-    time because they exist."""
+async def _written_before(
+    conversations: Conversations,
+    chosen: Sequence[Conversation],
+    format: Format,
+    targets: Sequence[Path],
+) -> set[Path]:
+    """Those of ``targets`` that have their content already, as an export leaves them that was
+    killed: the same command goes on with the others.
+
+    Raises:
+        FileExists: a file has another content.
+    """
+    written = set()
+    for conversation, target in zip(chosen, targets, strict=True):
+        if is_file(target):
+            content, _ = await render(conversations, [conversation], format)
+            if not await asyncio.to_thread(_contains, target, content):
+                raise FileExists(target)
+            written.add(target)
+    return written
+
+
+def _contains(target: Path, content: bytes) -> bool:
     try:
-        yield
-    except BaseException:
-        for file in new:
-            with suppress(OSError):
-                file.unlink(missing_ok=True)
-        raise
+        return target.stat().st_size == len(content) and target.read_bytes() == content
+    except OSError:  # what cannot be read is not known to be the same
+        return False
 
 
 def _render(trees: list[ConversationTree], format: Format) -> tuple[bytes, Counter[str]]:

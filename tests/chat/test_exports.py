@@ -490,6 +490,8 @@ async def test_all_conversations(name: Any, conversations: Conversations, tmp_pa
     written = await export_all(conversations, chosen, FORMATS[name], folder, force=False)
     assert sorted(folder.iterdir()) == sorted(written.files)
     assert len(written.files) == (2 if FORMATS[name].one_each else 1)
+    changed = written.files[0]
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")
     with pytest.raises(FileExists):
         await export_all(conversations, chosen, FORMATS[name], folder, force=False)
 
@@ -497,7 +499,7 @@ async def test_all_conversations(name: Any, conversations: Conversations, tmp_pa
 async def test_an_export_that_fails_can_be_repeated(
     conversations: Conversations, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Files that it had written would be in the way of the same command."""
+    """Files that it has written are not in the way of the same command."""
     chosen = await conversations.list_all()
     written: list[Path] = []
 
@@ -515,9 +517,10 @@ async def test_an_export_that_fails_can_be_repeated(
         full_disk.setattr(export_files, "write_atomically", write_one)
         with pytest.raises(ExportFailed, match="No space left"):
             await export_all(conversations, chosen, FORMATS["markdown"], folder, force=False)
-    assert written
-    assert [*folder.glob("*")] == [mine]
+    assert len(written) == 1
+    before = written[0].stat().st_ino
     await export_all(conversations, chosen, FORMATS["markdown"], folder, force=False)
+    assert written[0].stat().st_ino == before
     assert len([*folder.glob("*")]) == 1 + len(chosen)
 
 
