@@ -93,7 +93,8 @@ def _load_adapter(model: Any, run: TrainingRun, adapter: Path, *, trainable: boo
         fitted = loaded.load_adapter(str(adapter), "default", is_trainable=trainable)
     except (OSError, ValueError, RuntimeError) as error:
         raise TrainError(f"{refusal}: {clean_line(str(error), 300)}") from error
-    if strange := fitted.unexpected_keys:
+    # Of new tokens a tied head has no weights of its own, which the file has all the same.
+    if strange := [name for name in fitted.unexpected_keys if ".lora_" in name]:
         raise TrainError(f"{refusal}, which has no modules for {_weights_text(strange)}")
     if missing := fitted.missing_keys:
         raise TrainError(f"{refusal}, which has modules without their {_weights_text(missing)}")
