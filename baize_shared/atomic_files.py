@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from baize_shared.file_locks import try_lock
 from baize_shared.private_files import create_file, open_own_file
 
 _LONGEST_NAME = 200
@@ -55,20 +56,9 @@ def _create_partial(target: Path) -> tuple[Path, int]:
         partial = target.with_name(f".{_short_name(target)}.{os.urandom(4).hex()}.partial")
         descriptor = create_file(partial)
         # Another process may take it for an abandoned one before it is locked.
-        if _lock(descriptor) and partial.exists():
+        if try_lock(descriptor) and partial.exists():
             return partial, descriptor
         os.close(descriptor)
-
-
-def _lock(descriptor: int) -> bool:
-    """Lock a file; False if another process has locked it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # a file system without locks
-        return True
-    return True
 
 
 def _remove_abandoned(target: Path) -> None:

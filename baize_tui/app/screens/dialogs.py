@@ -190,7 +190,7 @@ class HelpScreen(Dialog[None]):
 
 
 def _wrapped(text: str, width: int) -> Iterator[str]:
-    """The lines of ``text``, of at most ``width`` cells each; a window may have no cell at all."""
+    """The lines of ``text``, of at most ``width`` cells each; of one where there is no room."""
     width = max(width, 1)
     content = Content(text)
     lines = content.divide(line_ends(text, width)) if has_ideographs(text) else content.wrap(width)

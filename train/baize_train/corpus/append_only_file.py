@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Generic, Self, TypeVar
 
 import msgspec
 
+from baize_shared.file_locks import try_lock
 from baize_shared.interruption import note_kept_work
 from baize_shared.json_errors import JSON_ERRORS
 from baize_train.corpus.dialogues import Dialogue
@@ -43,24 +43,17 @@ class AppendOnlyFile(Generic[Record]):
         # Without a buffer: what could not be written must not be written later.
         self._file = os.fdopen(descriptor, "ab+", buffering=0)
         try:
-            self._lock()
+            if not try_lock(descriptor):
+                raise TrainError(
+                    f"{path}: another command is writing it: wait for its end, or choose another "
+                    "output"
+                )
             self._read()
         except BaseException:
             self._file.close()
             raise
         if self.records:
             note_kept_work()
-
-    def _lock(self) -> None:
-        try:
-            fcntl.flock(self._file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise TrainError(
-                f"{self.path}: another command is writing it: wait for its end, or choose another "
-                "output"
-            ) from error
-        except OSError:  # a file system without locks
-            return
 
     def _read(self) -> None:
         try:

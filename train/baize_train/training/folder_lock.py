@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from baize_shared.file_locks import try_lock
 from baize_shared.private_files import private_folder
 from baize_train.errors import TrainError
 
@@ -26,19 +26,11 @@ def locked_folder(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise TrainError(f"{folder}: {error.strerror}") from error
     try:
-        _lock(descriptor, folder)
+        if not try_lock(descriptor):
+            raise TrainError(
+                f"{folder}: another command trains into this folder: wait for its end, or choose "
+                "another --output"
+            )
         yield
     finally:
         os.close(descriptor)
-
-
-def _lock(descriptor: int, folder: Path) -> None:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise TrainError(
-            f"{folder}: another command trains into this folder: wait for its end, or choose "
-            "another --output"
-        ) from error
-    except OSError:  # a file system without locks
-        return
