@@ -13,6 +13,9 @@ To suspend, Textual stops its own process. Here the process group is stopped, so
 as ``time`` stops too; where no shell could continue the group, the system ignores that.
 Textual's signal handlers write to the queue of the writer, which may be locked at that moment; here
 they only tell the event loop.
+
+Once a terminal has said that it reports its size by itself, Textual ignores the signal for it; but
+a client can move to another terminal, as with dtach, which says nothing.
 """
 
 from __future__ import annotations
@@ -182,6 +185,8 @@ class ClientDriver(linux_driver.LinuxDriver):
         super().start_application_mode()  # type: ignore[no-untyped-call]
         # A job in the background does not get the terminal.
         self._in_use = self._writer_thread is not before
+        if self._in_use:
+            signal.signal(signal.SIGWINCH, self._resized)
         if self._in_use and self._title is not None:
             self._write_title(_SAVE_TITLE)
 
@@ -207,6 +212,15 @@ class ClientDriver(linux_driver.LinuxDriver):
     def close(self) -> None:
         super().close()
         self._in_use = False
+
+    def _resized(self, *arguments: Any) -> None:
+        self._loop.call_soon_threadsafe(self._report_size)
+
+    def _report_size(self) -> None:
+        """Tell the app the size of the terminal, unless the terminal has told it itself."""
+        size = Size(*self._get_terminal_size())
+        if size != self._app.size or not self._in_band_window_resize:
+            self._app.post_message(events.Resize(size, size))
 
     # --- suspending -----------------------------------------------------------------------------
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from textual import events
+from textual.pilot import Pilot
 from textual.widgets import Input, Static, TextArea
 
 from baize_tui.app.screens.dialogs import HelpScreen, LineDialog
 from baize_tui.app.screens.picker import Choice, Picker
+from baize_tui.app.widgets.text_fields import LineInput, TextBox
 from tests.app.key_fuzzer import is_running, send, settle
-from tests.app.pilot import RunApp, ask, is_open, screen, texts, titles, transcript
+from tests.app.pilot import RunApp, ask, is_open, notices, screen, texts, titles, transcript
 from tests.chat.scripted_engine import ScriptedEngine
 from tests.conftest import wait_until
 
@@ -47,8 +50,35 @@ async def test_fields_handle_keys_in_their_order(opening: str, run_app: RunApp) 
         await settle(pilot)
         await send(pilot, [*FAST, "backspace", "o"])
         await settle(pilot)
-        value = field.text if isinstance(field, TextArea) else field.value
-        assert value.startswith("woods")
+        assert text_of(field).startswith("woods")
+
+
+@pytest.mark.parametrize("opening", ["f2", "alt+o", "ctrl+f", "f3"])
+async def test_no_field_takes_a_text_in_which_each_key_is_slow(
+    opening: str, run_app: RunApp
+) -> None:
+    async with run_app(ScriptedEngine("Yes."), notifications=True) as pilot:
+        await ask(pilot, "Hi", "Yes.")
+        await pilot.press(opening)
+        kind = TextBox if opening == "f3" else LineInput
+        await wait_until(lambda: any(field.region for field in fields(pilot, kind)), "the field")
+        await settle(pilot)
+        field = fields(pilot, kind)[-1]
+        field.focus()
+        before = text_of(field)
+        pilot.app.post_message(events.Paste("long line " * 100_000))
+        await wait_until(lambda: "Too long" in notices(pilot), "the notice")
+        assert text_of(field) == before
+        pilot.app.post_message(events.Paste("a line of letters"))
+        await wait_until(lambda: "a line of letters" in text_of(field), "the paste")
+
+
+def fields(pilot: Pilot[int], kind: type[LineInput | TextBox]) -> list[LineInput | TextBox]:
+    return list(pilot.app.screen.query(kind))
+
+
+def text_of(field: Input | TextArea) -> str:
+    return field.text if isinstance(field, TextArea) else field.value
 
 
 async def test_what_is_typed_after_enter_is_not_in_the_title(run_app: RunApp) -> None:

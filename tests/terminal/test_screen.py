@@ -94,6 +94,20 @@ def test_a_client_that_was_stopped_draws_everything_again(how: str) -> None:
         assert client.wait_for_end() == 0
 
 
+def test_a_client_that_moves_to_a_terminal_that_reports_no_sizes_fits_into_it() -> None:
+    with PtySession() as client:
+        client.wait_for(at_rest)
+        client.type("\x1b[?2048;1$y")  # the first terminal reports its size by itself
+        client.type("a draft")
+        client.wait_for("a draft")
+        client.resize(60, 20)
+        client.wait_for(lambda screen: "a draft" in screen and not wider_than(60)(screen))
+        client.resize(120, 30)
+        client.wait_for(wider_than(100))
+        client.type(CTRL_Q)
+        assert client.wait_for_end() == 0
+
+
 def test_resizing_while_it_streams(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(at_rest)

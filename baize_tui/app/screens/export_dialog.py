@@ -17,6 +17,7 @@ from baize_shared.sanitizer import clean_line
 from baize_shared.user_paths import expand_user
 from baize_tui.app.screens.dialogs import Dialog
 from baize_tui.app.widgets.choice_lists import ChoiceSelect
+from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.chat.export_files import ExportFailed, check_replaces_nothing
 from baize_tui.chat.exports.rendering import FORMATS, ExportFormat, Format
 from baize_tui.chat.exports.words import file_name
@@ -89,7 +90,7 @@ class ExportDialog(Dialog[ExportRequest | None]):
                 ),
             )
             yield from self._row(
-                tr("file"), Input(id="target", compact=True, select_on_focus=False)
+                tr("file"), LineInput(id="target", compact=True, select_on_focus=False)
             )
             yield Static(tr(HINT), id="state", markup=False)
 

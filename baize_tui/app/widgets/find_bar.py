@@ -9,6 +9,7 @@ from textual.message import Message
 from textual.widgets import Input
 
 from baize_tui.app.widgets.fixed_text import FixedText
+from baize_tui.app.widgets.text_fields import LineInput
 from baize_tui.translation import msg, tr
 
 LABEL = msg("Find")
@@ -92,7 +93,7 @@ class FindBar(Horizontal):
         self._show()
 
 
-class _FindInput(Input):
+class _FindInput(LineInput):
     """The text to find."""
 
     def __init__(self, bar: FindBar) -> None:
