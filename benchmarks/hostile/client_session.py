@@ -29,6 +29,8 @@ INPUTS = 25
 """Inputs of a session."""
 _STARTED_S = _ANSWERS_S = 120.0
 """Limits for what may take long where the machine is busy."""
+_ENDS_S = 5.0
+"""After this time, the keys that end the client are pressed again."""
 _SIZES = ((100, 30), (101, 30))
 _TINY_AND_HUGE = ((1, 1), (3, 2), (20, 6), (400, 120), (65, 200))
 _NEVER = b"\x03\x11\x1a\x1c"
@@ -106,8 +108,10 @@ class ClientSession:
         started = self._computed()
         before = len(self.written)
         self._size = 1 - self._size
-        self.resize(*_SIZES[self._size])
-        self.wait_for(lambda: len(self.written) > before + 500, _ANSWERS_S)
+        columns, lines = _SIZES[self._size]
+        self.resize(columns, lines)
+        # More than a cursor that blinks: each cell is drawn.
+        self.wait_for(lambda: len(self.written) > before + columns * lines, _ANSWERS_S)
         return self._computed() - started
 
     def _computed(self) -> float:
@@ -129,14 +133,25 @@ class ClientSession:
         return int(line.split()[1]) * 1024
 
     def quit(self) -> int:
-        """Close whatever is open, and end the client; its exit code."""
-        for _ in range(12):
-            self.type(b"\x1b")
-            self.read(0.1)
-        self.type(b"\x11")
-        with contextlib.suppress(EOFError):
-            self.wait_for(lambda: False, _ANSWERS_S)
-        return self.exit_code()
+        """Close whatever is open, and end the client; its exit code.
+
+        The first keys can be a part of a paste that never ended, as those of a person would be.
+
+        Raises:
+            TimeoutError: it does not end.
+        """
+        end = time.monotonic() + _ANSWERS_S
+        try:
+            while time.monotonic() < end:
+                for _ in range(12):
+                    self.type(b"\x1b")
+                    self.read(0.1)
+                self.type(b"\x11")
+                with contextlib.suppress(TimeoutError):
+                    self.wait_for(lambda: False, _ENDS_S)
+        except EOFError:
+            return self.exit_code()
+        raise TimeoutError
 
     def exit_code(self) -> int:
         """Of a client that has closed its terminal."""
