@@ -30,8 +30,11 @@ _BURST, _TEXT = re.compile(f"{_LETTER}{{{BURST},}}"), re.compile(f"{_LETTER}*")
 _FULL_READ = 1000
 """Characters of a read after which more is on its way: it has at most 4,096 bytes, and a character
 up to four of them."""
-PASTE_PAUSE_S = 3.0
-"""A paste has ended when nothing more of it has come for this long, even without its end."""
+PASTE_PAUSE_S = 5.0
+"""A paste has ended when nothing more of it has come for this long, even without its end. A slow
+connection can pause, and the rest would be keys."""
+_LONGEST_KEY = 16
+"""Characters. What a person presses to get out of a paste without an end does not prolong it."""
 _LARGEST = Size(1000, 400)
 """Columns and lines; an 8K monitor with tiny letters has fewer. A terminal may say any number, and
 each cell costs memory and time."""
@@ -75,7 +78,8 @@ class ForgivingParser(_xterm_parser.XTermParser):
 
     def _read_pasted(self, before: str, data: str) -> Generator[Message, None, str]:
         """Go on with a paste; return what follows it in ``data``."""
-        self._last_text_at = time.monotonic()
+        if len(data) > _LONGEST_KEY:
+            self._last_text_at = time.monotonic()
         self._pasted = before + data
         end = self._pasted.find(PASTE_END, max(0, len(before) - len(PASTE_END)))
         if end < 0:
@@ -103,7 +107,7 @@ class ForgivingParser(_xterm_parser.XTermParser):
             for _ in super().feed(PASTE_START[known - at :] + PASTE_END):
                 pass
         yield from self._flush()
-        self._start, self._pasted = "", ""
+        self._start, self._pasted, self._last_text_at = "", "", time.monotonic()
         return data[at - known + len(PASTE_START) :]
 
     def _parse_typed(self, data: str) -> Iterator[Message]:

@@ -91,12 +91,24 @@ def test_a_key_right_before_a_paste_comes_first() -> None:
 
 def test_a_paste_without_its_end_does_not_take_the_keyboard_away(clock: Clock) -> None:
     parser = ForgivingParser()
-    assert parsed(parser, [f"{PASTE_START}lost", " end"]) == []
-    clock.now += PASTE_PAUSE_S / 2
+    text = "the end of this text was lost"
+    assert parsed(parser, [PASTE_START, text]) == []
+    clock.now += PASTE_PAUSE_S - 1
+    assert parsed(parser, ["\x11"]) == []  # a person tries to quit
     assert list(parser.tick()) == []
-    clock.now += PASTE_PAUSE_S
-    assert [seen(message) for message in parser.tick()] == [("pasted", "lost end")]
+    clock.now += 1
+    assert [seen(message) for message in parser.tick()] == [("pasted", f"{text}\x11")]
     assert parsed(parser, ["\x11", PASTE_END, "a"]) == ["ctrl+q", "a"]
+
+
+def test_a_slow_connection_does_not_end_a_paste(clock: Clock) -> None:
+    parser = ForgivingParser()
+    parts = [PASTE_START, *("a line of what is pasted\n" for _ in range(5)), PASTE_END]
+    messages = []
+    for part in parts:
+        messages += [*parsed(parser, [part]), *map(seen, parser.tick())]
+        clock.now += PASTE_PAUSE_S - 1
+    assert messages == [("pasted", "a line of what is pasted\n" * 5)]
 
 
 def test_what_is_left_of_a_paste_comes_at_the_end_of_the_input() -> None:
