@@ -26,7 +26,7 @@ from baize_tui.chat.store_thread import open_store
 from baize_tui.cli.open_chat import open_chat
 from baize_tui.engine.client import EngineFailure
 from baize_tui.paths import Paths
-from baize_tui.settings import Settings
+from baize_tui.settings import ChatSettings, Settings
 from tests.engine.remote.streaming_server import (
     StreamingServer,
     refuse,
@@ -91,11 +91,12 @@ async def test_a_conversation_is_held_with_a_server_and_kept(paths: Paths) -> No
 
 
 async def test_a_conversation_moves_to_a_server_and_back(
-    paths: Paths, smollm2: Path, elsewhere: None
+    paths: Paths, shallow_smollm2: Path, elsewhere: None
 ) -> None:
+    settings = Settings(chat=ChatSettings(max_tokens=8))
     with serve(stream("Plums are ripe.")) as server:
-        async with opened(paths) as chat:
-            local = find_model(str(smollm2), paths)
+        async with opened(paths, settings) as chat:
+            local = find_model(str(shallow_smollm2), paths)
             await chat.use_model(local)
             id = (await chat.new_conversation()).id
             first = await ask(chat, id, "What is the capital of France?")
@@ -342,8 +343,8 @@ async def test_a_title_is_written_by_the_server(paths: Paths) -> None:
 
 async def test_a_real_server(smollm2: Path, paths: Paths) -> None:
     """It answers, streams, and drops the oldest turns where its context is full."""
-    small = ("--n_ctx", "512", "--chat_format", "chatml")
-    options = AnswerOptions(sampling={"temperature": 0.0, "seed": 1}, max_tokens=24)
+    small = ("--n_ctx", "256", "--chat_format", "chatml")
+    options = AnswerOptions(sampling={"temperature": 0.0, "seed": 1}, max_tokens=16)
     with serve_model(smollm2, *small) as url:
         async with opened(paths) as chat:
             await chat.use_model(find_model(f"server:{url}", paths))
@@ -353,12 +354,13 @@ async def test_a_real_server(smollm2: Path, paths: Paths) -> None:
             assert sum(isinstance(event, AnswerText) for event in events) > 3, "it streams"
             conversation = await chat.conversations.get(id)
             assert conversation.model_path == f"server:{url}/v1#smollm2"
+            short = msgspec.structs.replace(options, max_tokens=4)
             dropped = 0
-            for number in range(4):
-                events = [e async for e in chat.ask(id, f"{number} " + "word " * 120, options)]
+            for number in range(2):
+                events = [e async for e in chat.ask(id, f"{number} " + "word " * 100, short)]
                 answer_in(events)
                 dropped += sum(isinstance(event, TurnsDropped) for event in events)
             assert dropped
-            events = [e async for e in chat.ask(id, "word " * 900, options)]
+            events = [e async for e in chat.ask(id, "word " * 300, short)]
             assert isinstance(events[-1], AnswerFailed)
             assert events[-1].why.startswith("the message is too long")

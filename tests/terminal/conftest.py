@@ -1,7 +1,8 @@
-"""What the tests in a terminal share: a fixed seed, and a world of hostile texts."""
+"""What the tests in a terminal share: a small model, a fixed seed, a world of hostile texts."""
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,8 +18,22 @@ from tests.train import scripted_server
 
 
 @pytest.fixture(autouse=True)
-def seeded(paths: Paths) -> None:
+def seeded(paths: Paths, shallow_smollm2: Path) -> None:
+    """The default model starts and answers in a fraction of the time, and makes no sense."""
     paths.settings_file.parent.mkdir(parents=True)
+    write_settings(paths, shallow_smollm2, max_tokens=3000)  # time to stop an answer
+
+
+def write_settings(paths: Paths, model: Path, *, max_tokens: int, further: str = "") -> None:
+    """The default model, the longest answer, a fixed seed, and ``further`` tables."""
+    default = f"[model]\ndefault = {json.dumps(str(model))}\n"
+    chat = f"[chat]\nmax_tokens = {max_tokens}\n"
+    paths.settings_file.write_text(f"{default}{chat}[sampling]\nseed = 1\n{further}", "utf-8")
+
+
+@pytest.fixture
+def makes_sense(paths: Paths, seeded: None) -> None:
+    """The default model is the real one."""
     paths.settings_file.write_text("[sampling]\nseed = 1\n")
 
 

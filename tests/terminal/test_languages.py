@@ -21,10 +21,9 @@ ENGLISH = {"LC_ALL": "C.UTF-8", "LANGUAGE": ""}
         (ENGLISH, "zh", "在下方输入"),
     ],
 )
-def test_the_screen(
-    environment: dict[str, str], setting: str, shown: str, paths: Paths, smollm2: object
-) -> None:
-    paths.settings_file.write_text(f'[look]\nlanguage = "{setting}"\n')
+def test_the_screen(environment: dict[str, str], setting: str, shown: str, paths: Paths) -> None:
+    with paths.settings_file.open("a") as settings:
+        settings.write(f'[look]\nlanguage = "{setting}"\n')
     with PtySession(environment=environment) as client:
         client.wait_for(shown)
 

@@ -35,13 +35,19 @@ def shared(*folders: Path) -> set[Path]:
     }
 
 
-@pytest.mark.parametrize("umask", swept([0o000, 0o022, 0o077], 0o000))
+# Of bench nothing stays: tests/cli/test_bench.py and tests/bench/test_home.py.
+@pytest.mark.parametrize(
+    ("umask", "with_bench"),
+    swept([(0o000, False), (0o000, True), (0o022, True), (0o077, True)], (0o000, False)),
+)
 def test_all_that_the_commands_write_is_private(
-    umask: int, world: World, environment: dict[str, str], tmp_path: Path
+    umask: int, with_bench: bool, world: World, environment: dict[str, str], tmp_path: Path
 ) -> None:
     before = shared(tmp_path)
     written = set(entries(tmp_path))
     for words in USES:
+        if words == "baize-tui bench" and not with_bench:
+            continue
         _python, _m, program, *arguments = complete(words, world, environment)
         PROGRAMS.run(program, arguments, environment, prepare=partial(os.umask, umask))
     assert shared(tmp_path) - before == set()

@@ -1,4 +1,4 @@
-"""The client with the real model, in a pseudo-terminal, by keys alone."""
+"""The client in a pseudo-terminal, by keys alone; with the real model where sense matters."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def loaded(screen: str) -> bool:
     return READY in screen and "loading" not in screen
 
 
+@pytest.mark.usefixtures("makes_sense")
 def test_ask_quit_restart_and_continue(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
@@ -86,7 +87,7 @@ def test_ask_quit_restart_and_continue(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
-def test_escape_stops_the_real_model_and_continuing_adds_text(paths: Paths) -> None:
+def test_escape_stops_an_answer_and_continuing_adds_text(paths: Paths) -> None:
     with PtySession() as client:
         client.wait_for(loaded)
         client.type("Write a very long story about a dragon and a knight." + ENTER)
@@ -133,6 +134,7 @@ def test_the_answer_of_a_killed_worker_continues(paths: Paths) -> None:
     assert made["profile"] == "no-extra-buffers"
 
 
+@pytest.mark.usefixtures("makes_sense")
 @pytest.mark.parametrize(
     "crash",
     [
@@ -187,6 +189,7 @@ def test_a_closed_terminal_saves_and_leaves_no_process(way: str, paths: Paths) -
     store.close()
 
 
+@pytest.mark.usefixtures("makes_sense")
 @pytest.mark.parametrize("moment", swept(range(20), 0, 1))
 def test_kill_9_at_a_random_moment_loses_nothing(moment: int, paths: Paths) -> None:
     """At 20 moments of a streaming answer: the store opens clean, no worker is left, and what was

@@ -125,9 +125,11 @@ def test_resizing_while_it_streams(paths: Paths) -> None:
         assert client.wait_for_end() == 0
 
 
+@pytest.mark.usefixtures("makes_sense")
 @pytest.mark.parametrize("theme", swept(["baize-dark", "baize-light"], "baize-light"))
 def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
-    paths.settings_file.write_text(f'[sampling]\nseed = 1\n[look]\ntheme = "{theme}"\n')
+    with paths.settings_file.open("a") as settings:
+        settings.write(f'[look]\ntheme = "{theme}"\n')
     few = {"TERM": "xterm-16color", "COLORTERM": ""}
     with PtySession(environment=few) as client:
         client.wait_for(at_rest)
@@ -146,6 +148,7 @@ def test_sixteen_colours_are_enough(theme: str, paths: Paths) -> None:
 
 
 @pytest.mark.sweep
+@pytest.mark.usefixtures("makes_sense")
 def test_a_tour_of_the_client_by_keys_alone(paths: Paths, tmp_path: Path) -> None:
     with PtySession(columns=110, lines=36) as client:
         client.wait_for(at_rest)

@@ -49,9 +49,9 @@ def run(arguments: list[str], condition: str, environment: dict[str, str]) -> tu
         pytest.param(words, condition, id=f"{words}-{condition}", marks=marks)
         for row, words in enumerate(USES)
         for column, condition in enumerate(CONDITIONS)
-        # One condition for every third command always, the others with the sweeps.
+        # One condition for every sixth command always, the others with the sweeps.
         for marks in [
-            () if (row % 3, column) == (0, row // 3 % len(CONDITIONS)) else (pytest.mark.sweep,)
+            () if (row % 6, column) == (0, row // 6 % len(CONDITIONS)) else (pytest.mark.sweep,)
         ]
     ],
 )

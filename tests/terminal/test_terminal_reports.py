@@ -20,8 +20,10 @@ from baize_tui.app.services.terminal_notices import (
 )
 from baize_tui.paths import Paths
 from tests.conftest import wait_for
+from tests.terminal.conftest import write_settings
 from tests.terminal.pty_session import CTRL_Q, ENTER, PtySession, has_answered
 from tests.terminal.terminal_bytes import assert_harmless, hostile
+from tests.terminal.test_real_model import last_text
 
 FOCUS_OUT, ALT_SHIFT_V = "\x1b[O", "\x1bV"
 SAVE_TITLE, TAKE_BACK = b"\x1b[22;2t", b"\x1b[23;2t"
@@ -30,11 +32,14 @@ NOTICE = b"\x1b]9;Baize: "
 
 
 @pytest.fixture
-def session(paths: Paths) -> Iterator[PtySession]:
-    paths.config.mkdir(parents=True, exist_ok=True)
-    paths.settings_file.write_text(
-        '[terminal]\nnotify = "osc9"\nnotify_after_s = 0.0\n\n[idle]\nwork = "never"\n'
-    )
+def short_answers(paths: Paths, shallow_smollm2: Path) -> None:
+    terminal = '[terminal]\nnotify = "osc9"\nnotify_after_s = 0.0\n'
+    further = f'{terminal}[idle]\nwork = "never"\n'
+    write_settings(paths, shallow_smollm2, max_tokens=8, further=further)
+
+
+@pytest.fixture
+def session(short_answers: None) -> Iterator[PtySession]:
     with PtySession(columns=140) as session:
         session.wait_for("moderated")
         yield session
@@ -77,8 +82,8 @@ def test_an_answer_that_ends_unseen_is_notified_and_one_in_sight_is_not(
     assert_harmless(session.written)
 
 
+@pytest.mark.usefixtures("short_answers")
 def test_an_answer_opens_in_the_pager(tmp_path: Path, paths: Paths) -> None:
-    paths.settings_file.write_text('[idle]\nwork = "never"\n')
     shown = tmp_path / "shown"
     pager = {"PAGER": f"sh -c 'cp \"$1\" {shown}; echo in the pager; read line' pager"}
     with PtySession(columns=140, environment=pager) as session:
@@ -88,7 +93,7 @@ def test_an_answer_opens_in_the_pager(tmp_path: Path, paths: Paths) -> None:
         session.wait_for("in the pager")
         session.type(ENTER)
         session.wait_for(has_answered)
-        assert "Paris" in shown.read_text()
+        assert last_text(paths).strip() in shown.read_text()
         assert not list(tmp_path.glob("baize-*"))
 
 

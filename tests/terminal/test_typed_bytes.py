@@ -100,7 +100,7 @@ def test_every_value_is_read_as_a_text_or_a_file(words: str, parameter: Any) -> 
     assert not isinstance(read, str) or NEVER_TYPED not in read
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize(("words", "parameter"), VALUES.values(), ids=VALUES)
 def test_no_byte_of_a_value_is_an_unexpected_error(
     words: str,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from functools import partial
 
-from tests.warm_start import PROGRAMS, TRAINING, as_text
+from tests.warm_start import PROGRAMS, TRAINING, RunningCommand, as_text
 
 WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
@@ -17,6 +17,11 @@ WITH_PYTORCH = ("finetune", "sdf")
 
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     return _spawn(["-m", "baize_train", *map(str, arguments)], _complete(environment))
+
+
+def start(*arguments: object, **environment: str) -> RunningCommand:
+    """Start a command that does without PyTorch; ``wait`` for its end before the next one."""
+    return PROGRAMS.start("baize_train", [str(word) for word in arguments], _complete(environment))
 
 
 def run(

@@ -230,10 +230,10 @@ def test_eval_compares_models_in_one_table(shallow_smollm2: Path, tmp_path: Path
     with serve(lambda messages: "60 40") as server:
         process = run(
             "eval", "--data", held_out, "--base", file, "--model", file,
-            "--judge", server.spec, "--max-tokens", "16", "--json",
+            "--judge", server.spec, "--max-tokens", "16", "--max-length", "256", "--json",
         )  # fmt: skip
         assert process.returncode == 0, process.stderr
-        table = run("eval", "--data", held_out, "--base", file)
+        table = run("eval", "--data", held_out, "--base", file, "--max-length", "256")
     base, same = json.loads(process.stdout)["models"]
     assert base["perplexity"] == same["perplexity"] > 1
     assert base["tokens"] == same["tokens"] > 10

@@ -28,6 +28,7 @@ def estimate(corpus: Path, capsys: Any, *options: object) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("options", "megabytes"),
     [
@@ -48,6 +49,7 @@ def test_it_is_near_the_measured_peak(
     assert total == pytest.approx(megabytes * 1e6, rel=0.03)
 
 
+@pytest.mark.sampled(2)
 @pytest.mark.parametrize(
     ("kind", "options", "megabytes"),
     [

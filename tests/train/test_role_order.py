@@ -40,10 +40,10 @@ def test_no_word_is_lost_in_turns(messages: list[Turn]) -> None:
 
 
 @pytest.fixture
-def strict_model(smollm2: Path, tmp_path: Path) -> Path:
-    """The embedded model with a template as Mistral's."""
+def strict_model(shallow_smollm2: Path, tmp_path: Path) -> Path:
+    """The first layers of the embedded model, with a template as Mistral's."""
     file = tmp_path / "strict.gguf"
-    reader = gguf.GGUFReader(smollm2)
+    reader = gguf.GGUFReader(shallow_smollm2)
     writer = gguf.GGUFWriter(file, "llama")
     template = MetadataDetails(gguf.GGUFValueType.STRING, ALTERNATING)
     copy_with_new_metadata(reader, writer, {"tokenizer.chat_template": template}, [])

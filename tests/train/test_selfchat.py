@@ -20,7 +20,7 @@ from baize_train.selfchat.seed_files import read_seed_file
 from baize_train.selfchat.seeds import drop_repeated_seeds
 from tests.conftest import wait_for
 from tests.real_server import serve_model
-from tests.train.processes import run, spawn
+from tests.train.processes import run, start
 from tests.train.scripted_server import ScriptedServer
 from tests.train.self_talk import WORDS, read_records
 
@@ -134,10 +134,10 @@ def test_a_killed_collection_continues_with_the_missing_dialogues(
         return slow(messages)
 
     server.answer = slowly
-    process = spawn(*arguments)
+    process = start(*arguments)
     wait_for(lambda: len(read_complete_records(output)) >= 4)
-    process.kill()
-    process.communicate()
+    process.signal(signal.SIGKILL)
+    process.wait()
     kept = read_complete_records(output)
     done = {record["meta"]["key"] for record in kept}
     begun = sum(reply["owner"] not in done for reply in read_complete_records(replies_file(output)))
@@ -180,15 +180,15 @@ def test_ctrl_c_keeps_finished_work(
         assert run(*arguments, "--dialogues", collected).returncode == 0
     server.requests.clear()
     server.faults.stalls = threading.Event()
-    process = spawn(*arguments)
+    process = start(*arguments)
     wait_for(lambda: server.requests)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=15)
+    process.signal(signal.SIGINT)
+    done = process.wait(limit_s=15)
     server.faults.stalls.set()
-    assert process.returncode == 130
+    assert done.returncode == 130
     assert len(read_records(output)) == collected
     said = "; run the same command again to continue" if collected else ""
-    assert errors.endswith(f"baize-train: interrupted{said}\n")
+    assert done.stderr.decode().endswith(f"baize-train: interrupted{said}\n")
 
 
 @pytest.mark.parametrize(

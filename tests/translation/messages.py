@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,8 +44,13 @@ class Found(NamedTuple):
     file: str
 
 
-def messages_in_code() -> Iterator[Found]:
+@cache
+def messages_in_code() -> tuple[Found, ...]:
     """All messages; one that is in two places comes twice."""
+    return tuple(_find_messages())
+
+
+def _find_messages() -> Iterator[Found]:
     for file in sorted(CODE.rglob("*.py")):
         name = str(file.relative_to(CODE.parent))
         for text, several in messages_in(file.read_text("utf-8"), name):

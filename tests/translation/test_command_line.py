@@ -43,7 +43,7 @@ def _words_of_commands(command: Any, *words: str) -> Iterator[tuple[str, ...]]:
         yield from _words_of_commands(inner, *words, name)
 
 
-@pytest.mark.sampled(8)
+@pytest.mark.sampled(4)
 @pytest.mark.parametrize("words", _words_of_commands(program("baize-tui")), ids=" ".join)
 def test_help_is_in_chinese(words: tuple[str, ...]) -> None:
     done = run(*words, "--help")
