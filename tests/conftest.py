@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from baize_tui.engine.attention_trial import write_trial_model
 from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import Load
@@ -95,6 +96,13 @@ def shallow_smollm2(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
     name = "shallow.gguf"
     return made_once(tmp_path_factory, name, lambda file: write_first_layers(smollm2, file))
+
+
+@pytest.fixture(scope="session")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A chat model of 12 MB with random weights and 256 bytes as its vocabulary, to be read only:
+    it loads in no time, and its answers are nonsense."""
+    return made_once(tmp_path_factory, "small.gguf", write_trial_model)
 
 
 @pytest.fixture(scope="session")

@@ -22,14 +22,14 @@ TOKEN = "hf_secret"
 
 
 @pytest.fixture
-def hub(tmp_path: Path, smollm2: Path, smollm2_folder: Path) -> Iterator[Hub]:
-    """A model of several shards, an adapter, and repositories without access."""
+def hub(tmp_path: Path, small_model: Path, smollm2_folder: Path) -> Iterator[Hub]:
+    """Checkpoints, one of them real, an adapter, a small GGUF, and repositories without access."""
     model = random_folder(tmp_path / "model", **SHAPES["biased"])
     adapter = tmp_path / "adapter"
     shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
     ggufs = tmp_path / "ggufs"
     ggufs.mkdir()
-    (ggufs / "SmolLM2-Q4_1.gguf").symlink_to(smollm2)
+    (ggufs / "small-F16.gguf").symlink_to(small_model)
     folders = {
         "owner/model": model,
         "owner/base": BASE,
