@@ -48,18 +48,18 @@ def test_the_cost_of_a_base_is_shown_before_it_is_downloaded_once(
 ) -> None:
     folder = tmp_path / "with a card"
     folder.mkdir()
-    for file in hub.folders["owner/smollm2"].iterdir():
+    for file in hub.folders["owner/model"].iterdir():
         (folder / file.name).symlink_to(file)
     (folder / "README.md").write_text("---\nlicense: plum-1.0\n---\n")
-    hub.folders["owner/smollm2"] = folder
-    evaluate = ("eval", "--data", corpus, "--base", "hf:owner/smollm2")
-    hub.faults.after_bytes = 20_000_000  # the tokenizer and the headers arrive
+    hub.folders["owner/model"] = folder
+    evaluate = ("eval", "--data", corpus, "--base", "hf:owner/model", "--format", "chatml")
+    hub.faults.after_bytes = 2_000_000  # the tokenizer and the headers arrive
     failed = run_training(*evaluate)
     assert failed.returncode == 1
     cost = failed.stderr.splitlines()[0]
     size = size_text(sum(file.stat().st_size for file in folder.glob("*.safetensors")))
-    assert f"hf:owner/smollm2: {size} to download" in cost
-    assert "143 MB of memory for its weights" in cost
+    assert f"hf:owner/model: {size} to download" in cost
+    assert "5.1 MB of memory for its weights" in cost
     assert "fits" in cost
     assert "licence: plum-1.0" in cost
     assert cached_weights(tmp_path) == []
