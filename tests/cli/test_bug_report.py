@@ -15,7 +15,7 @@ from baize_tui.cli.log_excerpts import safe_lines
 from baize_tui.paths import Paths
 from baize_tui.settings import ChatSettings, ModelSettings, Settings
 from baize_tui.store.conversations import Store
-from tests.cli.test_commands import one_line, run
+from tests.cli.test_commands import one_line, run, set_default
 
 SECRET = "plum-7f3a"
 """In no report."""
@@ -43,9 +43,10 @@ def report(settings: Settings | None = None, **logs: str) -> str:
     return bug_report(doctor, settings, logs, home=HOME, user="anna")
 
 
-def test_a_report_of_this_machine(paths: Paths, tmp_path: Path) -> None:
-    paths.config.mkdir(parents=True)
-    paths.settings_file.write_text(f"[chat]\nsystem = '{SECRET}'\nmax_tokens = 300\n")
+def test_a_report_of_this_machine(small_model: Path, paths: Paths, tmp_path: Path) -> None:
+    set_default(small_model, paths)
+    with paths.settings_file.open("a") as settings:
+        settings.write(f"[chat]\nsystem = '{SECRET}'\nmax_tokens = 300\n")
     store = Store(paths.conversations_file)
     conversation = store.new_conversation(system=SECRET, moderation=True, title=SECRET)
     store.add_message(conversation.id, None, "user", SECRET)
@@ -127,5 +128,6 @@ def test_a_fence_in_a_log_does_not_end_its_section() -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such file")
-def test_a_file_that_cannot_be_written_is_one_line(paths: Paths) -> None:
+def test_a_file_that_cannot_be_written_is_one_line(small_model: Path, paths: Paths) -> None:
+    set_default(small_model, paths)
     assert "/dev/null/report.md" in one_line(run("doctor", "--bundle", "/dev/null/report.md"))

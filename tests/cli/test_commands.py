@@ -18,26 +18,27 @@ import pytest
 from baize_shared.split_files import model_bytes, model_files
 from baize_tui.cli.ask_input import read_question
 from baize_tui.cli.failures import CommandError
-from baize_tui.engine.attention_trial import write_trial_model
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
 from build_llama.installation import pinned_version
-from tests.conftest import smollm2_file
 from tests.engine.gguf_kinds import other_files
 from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
 from tests.engine.model_files import broken_files
+from tests.sweeps import swept
 from tests.warm_start import PROGRAMS
 
-SHORT = ("--max-tokens", "24")
+SHORT = ("--max-tokens", "8")
 PARIS = "What is the capital of France?"
+READ_AT_START = {"PYTHONIOENCODING", "PYTHONUTF8", "TMPDIR"}
+"""Environment variables that Python reads when it starts, or once."""
 
 
 def run(
     *arguments: str, stdin: bytes = b"", **environment: str
 ) -> subprocess.CompletedProcess[bytes]:
-    if not environment:
-        return PROGRAMS.run("baize_tui", arguments, os.environ, stdin=stdin)
-    return subprocess.run(  # from scratch: Python reads some variables when it starts
+    if not READ_AT_START & environment.keys():
+        return PROGRAMS.run("baize_tui", arguments, {**os.environ, **environment}, stdin=stdin)
+    return subprocess.run(  # from scratch
         [sys.executable, "-m", "baize_tui", *arguments],
         input=stdin,
         capture_output=True,
@@ -87,13 +88,13 @@ def test_ask_writes_the_answer_and_a_line_end() -> None:
     assert done.stderr == b""
 
 
-def test_a_conversation_can_be_continued() -> None:
-    first = run_json("ask", PARIS, "--temperature", "0")
+def test_a_conversation_can_be_continued(small_model: Path) -> None:
+    first = run_json("ask", PARIS, "--model", str(small_model), *SHORT)
     run_json("ask", "And of Italy?", "--session", first["session_id"], *SHORT)
     shown = run_json("sessions", "show", first["session_id"])
     assert [message["role"] for message in shown["messages"]] == ["user", "assistant"] * 2
     assert shown["messages"][0]["text"] == PARIS
-    assert shown["messages"][1]["provenance"]["model"] == "smollm2-135m"
+    assert [shown["messages"][at]["provenance"]["model"] for at in (1, 3)] == ["small"] * 2
 
 
 THINKING = (
@@ -101,13 +102,14 @@ THINKING = (
 )
 
 
-def test_a_thought_is_not_the_answer(tmp_path: Path) -> None:
+def test_a_thought_is_not_the_answer(small_model: Path, tmp_path: Path) -> None:
     grammar = tmp_path / "think.gbnf"
     grammar.write_text(THINKING)
-    done = run("ask", PARIS, "--grammar", str(grammar))
+    ask = ("ask", PARIS, "--grammar", str(grammar), "--model", str(small_model))
+    done = run(*ask)
     assert done.stdout == b"It is `</think>` no, Paris.\n"
     assert b"They ask" not in done.stderr
-    shown = run("ask", PARIS, "--grammar", str(grammar), "--show-thinking", "--no-save")
+    shown = run(*ask, "--show-thinking", "--no-save")
     assert shown.stdout == done.stdout
     assert b"They ask for the capital.\n" in shown.stderr
     (listed,) = run_json("sessions", "list")["sessions"]
@@ -118,10 +120,11 @@ def test_a_thought_is_not_the_answer(tmp_path: Path) -> None:
     assert printed.endswith("> They ask for the capital.\n\nIt is `</think>` no, Paris.\n")
 
 
-def test_limits_count_answer_and_thought_apart(tmp_path: Path) -> None:
+def test_limits_count_answer_and_thought_apart(small_model: Path, tmp_path: Path) -> None:
     grammar = tmp_path / "think.gbnf"
     grammar.write_text(THINKING)
-    ask = ("ask", PARIS, "--no-save", "--grammar", str(grammar))
+    model = ("--model", str(small_model))
+    ask = ("ask", PARIS, "--no-save", "--grammar", str(grammar), *model)
     short = run_json(*ask, "--max-tokens", "2", code=1)  # it has not the whole form
     assert short["reasoning"] == "They ask for the capital."
     assert short["finish_reason"] == "length"
@@ -135,30 +138,33 @@ def test_limits_count_answer_and_thought_apart(tmp_path: Path) -> None:
     assert "They ask for".startswith(cut["reasoning"])
 
 
-def test_piped_text_is_added_below_the_question() -> None:
-    found = run_json("ask", "Repeat this text:", *SHORT, stdin="Grüße, 你好\n".encode())
+def test_piped_text_is_added_below_the_question(small_model: Path) -> None:
+    ask = ("ask", "Repeat this text:", "--model", str(small_model), *SHORT)
+    found = run_json(*ask, stdin="Grüße, 你好\n".encode())
     shown = run_json("sessions", "show", found["session_id"])
     assert shown["messages"][0]["text"] == "Repeat this text:\n\nGrüße, 你好"
 
 
 @pytest.mark.parametrize("prompt", [("-",), ()])
-def test_the_question_may_come_from_stdin(prompt: tuple[str, ...]) -> None:
-    found = run_json("ask", *prompt, *SHORT, stdin=b"Hello?\n")
+def test_the_question_may_come_from_stdin(prompt: tuple[str, ...], small_model: Path) -> None:
+    model = ("--model", str(small_model))
+    found = run_json("ask", *prompt, *model, *SHORT, stdin=b"Hello?\n")
     shown = run_json("sessions", "show", found["session_id"])
     assert shown["messages"][0]["text"] == "Hello?"
 
 
-def test_the_same_seed_gives_the_same_text() -> None:
-    flags = ("--seed", "5", "--temperature", "1", "--no-save", *SHORT)
+def test_the_same_seed_gives_the_same_text(small_model: Path) -> None:
+    model = ("--model", str(small_model))  # to which all texts are almost equally likely
+    flags = ("--seed", "5", "--temperature", "1", "--no-save", *model, *SHORT)
     first = run_json("ask", "Tell a joke", *flags)
     second = run_json("ask", "Tell a joke", *flags)
     assert first["seed"] == second["seed"] == 5
     assert first["text"] == second["text"]
 
 
-def test_a_draft_model_guesses_and_changes_no_answer(smollm2: Path, tmp_path: Path) -> None:
-    copy = shutil.copy(smollm2, tmp_path / "draft.gguf")
-    story = ("ask", "Tell me a story.", "--temperature", "0", *SHORT)
+def test_a_draft_model_guesses_and_changes_no_answer(shallow_smollm2: Path, tmp_path: Path) -> None:
+    copy = shutil.copy(shallow_smollm2, tmp_path / "draft.gguf")
+    story = ("ask", "Tell me a story.", "--temperature", "0", "-m", str(shallow_smollm2), *SHORT)
     plain = run_json(*story)
     drafted = run_json(*story, "--draft", str(copy))
     assert drafted["text"] == plain["text"]
@@ -168,21 +174,22 @@ def test_a_draft_model_guesses_and_changes_no_answer(smollm2: Path, tmp_path: Pa
     assert shown["messages"][-1]["provenance"]["draft"] == ""
 
 
-def test_a_draft_model_with_another_vocabulary_is_left_out(tmp_path: Path) -> None:
-    trial = tmp_path / "trial.gguf"
-    write_trial_model(trial)
-    done = run("ask", PARIS, "--draft", str(trial), *SHORT)
+def test_a_draft_model_with_another_vocabulary_is_left_out(
+    shallow_smollm2: Path, small_model: Path
+) -> None:
+    model = ("--model", str(shallow_smollm2))
+    done = run("ask", PARIS, *model, "--draft", str(small_model), *SHORT)
     assert done.returncode == 0
     assert done.stdout.strip()
-    assert f"no draft model is used: {trial} has another vocabulary" in done.stderr.decode()
+    assert f"no draft model is used: {small_model} has another vocabulary" in done.stderr.decode()
 
 
-def test_a_plan_counts_the_draft_model(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
-    copy = shutil.copy(smollm2, tmp_path / "draft.gguf")
-    alone = run_json("models", "plan", str(smollm2))
+def test_a_plan_counts_the_draft_model(small_model: Path, tmp_path: Path, paths: Paths) -> None:
+    copy = shutil.copy(small_model, tmp_path / "draft.gguf")
+    alone = run_json("models", "plan", str(small_model))
     paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
     paths.settings_file.write_text(f'[model]\ndraft = "{copy}"\n')
-    both = run_json("models", "plan", str(smollm2))
+    both = run_json("models", "plan", str(small_model))
     for part in ("weights", "kv", "compute"):
         before = alone["measured"]["footprint"][part]
         assert both["measured"]["footprint"][part] == pytest.approx(2 * before, rel=0.01)
@@ -194,31 +201,36 @@ def test_a_draft_model_that_does_not_exist_is_reported() -> None:
     assert "after the command" in run("--draft", "none", "ask", PARIS).stderr.decode()
 
 
-def test_a_draft_model_of_a_recipe_that_is_not_here_is_left_out(paths: Paths) -> None:
+def test_a_draft_model_of_a_recipe_that_is_not_here_is_left_out(
+    small_model: Path, paths: Paths
+) -> None:
     paths.settings_file.parent.mkdir(parents=True, exist_ok=True)
     paths.settings_file.write_text('[model]\ndraft = "nosuch"\n')
-    done = run("ask", PARIS, *SHORT)
+    ask = ("ask", PARIS, "--model", str(small_model), *SHORT)
+    done = run(*ask)
     assert done.returncode == 0
     assert "no draft model is used" in done.stderr.decode()
-    done = run("ask", PARIS, *SHORT, "--draft", "none")
+    done = run(*ask, "--draft", "none")
     assert done.stderr == b""
 
 
-def test_no_save_keeps_no_trace(paths: Paths) -> None:
-    found = run_json("ask", "My secret", "--no-save", *SHORT)
+def test_no_save_keeps_no_trace(small_model: Path, paths: Paths) -> None:
+    found = run_json("ask", "My secret", "--no-save", "--model", str(small_model), *SHORT)
     assert found["session_id"] is None
     assert not paths.conversations_file.exists()
 
 
-def test_a_home_that_cannot_be_written_answers_what_is_not_saved() -> None:
+def test_a_home_that_cannot_be_written_answers_what_is_not_saved(shallow_smollm2: Path) -> None:
+    ask = ("ask", PARIS, "--no-save", "--model", str(shallow_smollm2), *SHORT)
     # Nobody creates a folder there, not even root.
-    done = run("ask", PARIS, "--no-save", *SHORT, BAIZE_HOME="/proc/baize")
+    done = run(*ask, BAIZE_HOME="/proc/baize")
     assert (done.returncode, done.stderr.decode()) == (0, "")
     assert done.stdout
 
 
-def test_the_baize_format_can_be_asked_for() -> None:
-    found = run_json("ask", "Hi", "--format", "baize", "--temperature", "0", *SHORT)
+def test_the_baize_format_can_be_asked_for(shallow_smollm2: Path) -> None:
+    ask = ("ask", "Hi", "--temperature", "0", "--model", str(shallow_smollm2), *SHORT)
+    found = run_json(*ask, "--format", "baize")
     shown = run_json("sessions", "show", found["session_id"])
     assert shown["messages"][1]["provenance"]["format"] == "baize"
     assert "[|" not in found["text"]
@@ -258,9 +270,10 @@ def test_a_question_longer_than_the_context_is_reported_and_kept(paths: Paths) -
     assert len(store.shown_messages(store.conversations()[0].id)[0].text.split()) == 6000
 
 
-def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
+def test_ctrl_c_keeps_the_partial_answer(shallow_smollm2: Path, paths: Paths) -> None:
+    ask = ("ask", "Write a very long story.", "--temperature=0", "--model", str(shallow_smollm2))
     process = subprocess.Popen(
-        [sys.executable, "-m", "baize_tui", "ask", "Write a very long story.", "--temperature=0"],
+        [sys.executable, "-m", "baize_tui", *ask],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -278,9 +291,10 @@ def test_ctrl_c_keeps_the_partial_answer(paths: Paths) -> None:
     assert (said + rest).decode().strip() == kept.text.strip()
 
 
-def test_a_closed_pipe_ends_ask_quietly() -> None:
+def test_a_closed_pipe_ends_ask_quietly(shallow_smollm2: Path) -> None:
+    ask = f"ask 'Write a long story' --max-tokens 80 --model '{shallow_smollm2}'"
     done = subprocess.run(
-        f"{sys.executable} -m baize_tui ask 'Write a long story' --max-tokens 80 | head -c 5",
+        f"{sys.executable} -m baize_tui {ask} | head -c 5",
         shell=True,
         capture_output=True,
         check=False,
@@ -289,9 +303,9 @@ def test_a_closed_pipe_ends_ask_quietly() -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_ask_without_a_utf8_locale_escapes_and_says_so() -> None:
+def test_ask_without_a_utf8_locale_escapes_and_says_so(shallow_smollm2: Path) -> None:
     done = run(
-        *("ask", "Repeat: café", "--temperature", "0", *SHORT),
+        *("ask", "Repeat: café", "--temperature", "0", "--model", str(shallow_smollm2), *SHORT),
         PYTHONIOENCODING="ascii",
         PYTHONUTF8="0",
     )
@@ -300,8 +314,8 @@ def test_ask_without_a_utf8_locale_escapes_and_says_so() -> None:
     done.stdout.decode("ascii")
 
 
-def test_json_without_a_utf8_locale_is_still_json() -> None:
-    run_json("ask", "Hi", *SHORT)
+def test_json_without_a_utf8_locale_is_still_json(small_model: Path) -> None:
+    run_json("ask", "Hi", "--model", str(small_model), *SHORT)
     done = run("sessions", "list", "--json", PYTHONIOENCODING="latin-1", PYTHONUTF8="0")
     done.stdout.decode("ascii")
     assert json.loads(done.stdout)["sessions"]
@@ -347,22 +361,22 @@ def test_info_describes_uninstalled_models_and_adapters(tmp_path: Path) -> None:
     assert f"missing: {lora}" in run("models", "info", "mine").stdout.decode()
 
 
-def test_a_model_is_imported_and_answers(smollm2: Path, tmp_path: Path, paths: Paths) -> None:
+def test_a_model_is_imported_and_answers(small_model: Path, tmp_path: Path, paths: Paths) -> None:
     file = tmp_path / "My Model.Q4_1.gguf"
-    shutil.copyfile(smollm2, file)
+    shutil.copyfile(small_model, file)
     assert run("models", "import", str(file)).returncode == 0
-    found = run_json("ask", PARIS, "--model", "my-model.q4-1", "--temperature", "0", *SHORT)
+    found = run_json("ask", PARIS, "--model", "my-model.q4-1", *SHORT)
     assert found["model"] == "my-model.q4-1"
     assert run("models", "import", str(file)).returncode == 0, "the same import again"
     other = tmp_path / "My Model Q4 1.gguf"
-    shutil.copyfile(smollm2, other)
+    shutil.copyfile(small_model, other)
     named = ("--name", "my-model.q4-1")
     assert "already" in one_line(run("models", "import", str(other), *named))
     assert run("models", "import", str(file), "--name", "copied", "--copy").returncode == 0
     assert (paths.models_folder / "copied.gguf").stat().st_size == file.stat().st_size
     file.unlink()
     assert "is missing" in one_line(run("ask", "Hi", "--model", "my-model.q4-1"))
-    assert run_json("ask", "Hi", "--model", "copied", *SHORT)["text"]
+    assert run_json("ask", "Hi", "--model", "copied", *SHORT)["model"] == "copied"
 
 
 def test_a_model_in_several_files_is_imported_as_one_and_changes_no_default(
@@ -427,12 +441,31 @@ def test_what_is_no_chat_model_is_not_imported(split_model: Path, tmp_path: Path
     assert not any(model["path"] for model in run_json("models", "list")["models"][1:])
 
 
-def test_broken_models_end_in_one_line(smollm2: Path, tmp_path: Path) -> None:
-    for file, named in broken_files(tmp_path / "broken", smollm2).values():
-        assert named in one_line(run("ask", "Hi", "--model", str(file)))
+@pytest.fixture(scope="session")
+def broken(
+    shallow_smollm2: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[Path, str]]:
+    """Models that are broken in one way each, to be read only, and what must be said of them."""
+    return broken_files(tmp_path_factory.mktemp("broken"), shallow_smollm2)
+
+
+DEFECTS = (
+    *("text", "empty", "pipe", "short", "in header", "in weights", "one byte"),
+    *("tensors", "keys", "long key", "version", "architecture"),
+)
+
+
+# tests/engine/test_worker.py gives a worker all of them in every run.
+@pytest.mark.parametrize("defect", swept(DEFECTS, "text", "pipe", "one byte", "architecture"))
+def test_broken_models_end_in_one_line(defect: str, broken: dict[str, tuple[Path, str]]) -> None:
+    assert set(broken) == set(DEFECTS)
+    file, named = broken[defect]
+    assert named in one_line(run("ask", "Hi", "--model", str(file)))
+
+
+def test_what_is_no_model_is_not_imported(broken: dict[str, tuple[Path, str]]) -> None:
     for name, named in (("text", "not a GGUF"), ("pipe", "not a regular file")):
-        file = tmp_path / "broken" / f"{name}.gguf"
-        assert named in one_line(run("models", "import", str(file)))
+        assert named in one_line(run("models", "import", str(broken[name][0])))
     assert "no model is called" in one_line(run("ask", "Hi", "--model", "nope"))
 
 
@@ -452,16 +485,17 @@ def test_an_option_that_a_conversation_would_ignore_is_refused(option: tuple[str
 
 
 def test_a_conversation_goes_on_with_its_own_model_and_another_one_only_on_request(
-    tmp_path: Path,
+    small_model: Path, tmp_path: Path
 ) -> None:
+    other = ("--model", str(small_model))
     own = tmp_path / "ggml-model-q4_0.gguf"
-    write_trial_model(own)
+    shutil.copyfile(small_model, own)
     started = run_json("ask", "Hi", "--model", str(own), *SHORT)
     session = started["session_id"]
     assert run_json("ask", "Hi", "--session", session, *SHORT)["model"] == "ggml-model-q4_0"
-    done = run("ask", "Hi", "--session", session, "--model", "smollm2-135m", *SHORT)
+    done = run("ask", "Hi", "--session", session, *other, *SHORT)
     assert done.returncode == 0
-    assert b"smollm2-135m answers; the conversation is with ggml-model-q4_0" in done.stderr
+    assert b"small answers; the conversation is with ggml-model-q4_0" in done.stderr
     assert run_json("ask", "Hi", "--session", session, *SHORT)["model"] == "ggml-model-q4_0"
     own.unlink()
     line = one_line(run("ask", "Hi", "--session", session, *SHORT))
@@ -536,7 +570,16 @@ def test_an_unknown_session_is_reported() -> None:
 # --- the rest -------------------------------------------------------------------------------------
 
 
-def test_doctor_reports_versions_machine_and_models(home: Path) -> None:
+def set_default(model: Path, paths: Paths) -> None:
+    """Make ``model`` the default model in the settings."""
+    paths.config.mkdir(parents=True, exist_ok=True)
+    with paths.settings_file.open("a") as settings:
+        settings.write(f'[model]\ndefault = "{model}"\n')
+
+
+def test_doctor_reports_versions_machine_and_models(
+    home: Path, small_model: Path, paths: Paths
+) -> None:
     found = run_json("doctor")
     assert found["versions"]["llama-cpp-python"] == pinned_version()
     assert found["machine"]["threads"] >= 1
@@ -547,16 +590,18 @@ def test_doctor_reports_versions_machine_and_models(home: Path) -> None:
     (answer,) = found["engine"]["answers"]
     assert "CPU: " in answer
     assert "tokens/s" in answer
+    set_default(small_model, paths)
     assert "all is well" in run("doctor").stdout.decode()
 
 
-def test_doctor_reports_a_model_that_does_not_answer(tmp_path: Path, paths: Paths) -> None:
-    (broken, _), *_ = broken_files(tmp_path / "broken", smollm2_file()).values()
-    paths.config.mkdir(parents=True)
-    paths.settings_file.write_text(f'[model]\ndefault = "{broken}"\n')
+def test_doctor_reports_a_model_that_does_not_answer(
+    broken: dict[str, tuple[Path, str]], paths: Paths
+) -> None:
+    text, _ = broken["text"]
+    set_default(text, paths)
     done = run("doctor")
     assert done.returncode == 1
-    assert f"{broken.stem} does not answer on the processor" in done.stdout.decode()
+    assert f"{text.stem} does not answer on the processor" in done.stdout.decode()
     assert "all is well" not in done.stdout.decode()
 
 
@@ -588,8 +633,9 @@ def test_a_home_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     assert needs_none.returncode == 0, needs_none.stderr
 
 
-def test_a_typed_baize_marker_is_reported() -> None:
-    done = run("ask", "end [|AI|] it", "--format", "baize", *SHORT)
+def test_a_typed_baize_marker_is_reported(small_model: Path) -> None:
+    model = ("--model", str(small_model))
+    done = run("ask", "end [|AI|] it", "--format", "baize", *model, *SHORT)
     assert done.returncode == 0
     assert "[|AI|] in the text would end a turn" in done.stderr.decode()
 
@@ -625,11 +671,11 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "notes.txt"
 
 
-def test_ask_attaches_files_and_leaves_other_words_alone(notes: Path) -> None:
+def test_ask_attaches_files_and_leaves_other_words_alone(notes: Path, small_model: Path) -> None:
     (notes.parent / "more.txt").write_text("It is in room 12.")
     done = run(
         *("ask", "Does ada@example.org or @nobody know (@notes.txt)? See @notes.txt."),
-        *("--attach", "more.txt", "--max-tokens", "2"),
+        *("--attach", "more.txt", "--max-tokens", "2", "--model", str(small_model)),
         stdin=b"From the pipe.",
     )
     assert done.returncode == 0, done.stderr
@@ -660,13 +706,14 @@ def test_ask_refuses_what_it_cannot_use(arguments: tuple[str, ...], why: str, no
     assert why in one_line(run("ask", "Hi", *arguments))
 
 
-def test_the_form_of_an_answer_is_kept_or_reported(tmp_path: Path) -> None:
+def test_the_form_of_an_answer_is_kept_or_reported(shallow_smollm2: Path, tmp_path: Path) -> None:
     schema = tmp_path / "s.json"
     schema.write_text('{"properties": {"n": {"type": "integer"}}, "required": ["n"]}')
-    found = run_json("ask", "A number?", "--json-schema", str(schema))
+    ask = ("ask", "A number?", "--json-schema", str(schema), "--model", str(shallow_smollm2))
+    found = run_json(*ask)
     assert isinstance(json.loads(found["text"])["n"], int)
     assert found["form"]["problem"] == ""
-    done = run("ask", "A number?", "--json-schema", str(schema), "--max-tokens", "1")
+    done = run(*ask, "--max-tokens", "1")
     assert done.returncode == 1
     assert b"does not have the form s.json" in done.stderr
 
