@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +17,12 @@ import pytest
 from baize_tui.engine.client.attention_choice import VARIABLE as ATTENTION
 from baize_tui.paths import Paths
 from build_llama.installation import pinned_version
-from tests.cli.test_commands import one_line, run, run_json
-from tests.conftest import smollm2_file, wait_for
+from tests.cli.test_commands import one_line, run
+from tests.conftest import wait_for
 from tests.engine.model_files import broken_files
 from tests.sweeps import swept
 from tests.terminal.pty_session import PtySession
+from tests.warm_start import PROGRAMS
 
 MARK = "BAIZE_TEST_RUN"
 """An environment variable, by which processes of a run are recognized."""
@@ -59,11 +62,17 @@ def assert_nothing_stays(paths: Paths, *, temporary: bool = False) -> None:
     assert temporary or list(paths.cache.glob("*")) == []
 
 
+@pytest.mark.parametrize("cores", swept([1, os.cpu_count() or 1], 1))
 def test_a_quick_run(
-    monkeypatch: pytest.MonkeyPatch, shallow_smollm2: Path, paths: Paths, mark: str
+    cores: int, monkeypatch: pytest.MonkeyPatch, shallow_smollm2: Path, paths: Paths, mark: str
 ) -> None:
+    """On one core, fewer numbers of threads are measured, and none of them waits for another."""
     monkeypatch.delenv(ATTENTION)  # so that the trial runs: not even its result stays
-    figures = run_json("bench", "--quick", "--model", str(shallow_smollm2))
+    on_cores = partial(os.sched_setaffinity, 0, sorted(os.sched_getaffinity(0))[:cores])
+    bench = ("bench", "--quick", "--model", str(shallow_smollm2), "--json")
+    done = PROGRAMS.run("baize_tui", bench, os.environ, prepare=on_cores)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
     assert figures["rounds"] == 1
     assert figures["versions"]["llama-cpp-python"] == pinned_version()
     assert figures["machine"]["processor"]
@@ -136,8 +145,10 @@ def test_the_table_fits_into_a_terminal(smollm2: Path, paths: Paths, tmp_path: P
 
 
 @pytest.mark.parametrize("moment", swept(MOMENTS, MOMENTS[0]))
-def test_ctrl_c_ends_at_once_and_leaves_nothing(moment: str, paths: Paths, mark: str) -> None:
-    with PtySession("bench", "--quick") as command:
+def test_ctrl_c_ends_at_once_and_leaves_nothing(
+    moment: str, shallow_smollm2: Path, paths: Paths, mark: str
+) -> None:
+    with PtySession("bench", "--quick", "--model", str(shallow_smollm2)) as command:
         command.wait_for(moment)
         command.type(CTRL_C)
         assert command.wait_for_end() == 130
@@ -148,9 +159,9 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing(moment: str, paths: Paths, mark:
 
 @pytest.mark.parametrize("number", swept([signal.SIGTERM, signal.SIGKILL], signal.SIGKILL))
 def test_no_process_outlives_a_run_that_is_ended(
-    number: signal.Signals, paths: Paths, mark: str
+    number: signal.Signals, shallow_smollm2: Path, paths: Paths, mark: str
 ) -> None:
-    with PtySession("bench", "--quick") as command:
+    with PtySession("bench", "--quick", "--model", str(shallow_smollm2)) as command:
         command.wait_for("one core busy")
         wait_for(lambda: len(processes(mark)) >= 3)  # the command, the model and the busy process
         command.kill(number)
@@ -165,7 +176,9 @@ def test_a_model_that_is_not_there_is_one_line(paths: Paths) -> None:
     assert_nothing_stays(paths)
 
 
-def test_a_model_that_does_not_load_is_one_line(tmp_path: Path, paths: Paths) -> None:
-    (broken, _), *_ = broken_files(tmp_path / "broken", smollm2_file()).values()
+def test_a_model_that_does_not_load_is_one_line(
+    shallow_smollm2: Path, tmp_path: Path, paths: Paths
+) -> None:
+    (broken, _), *_ = broken_files(tmp_path / "broken", shallow_smollm2).values()
     assert broken.name in one_line(run("bench", "--model", str(broken)))
     assert_nothing_stays(paths)
