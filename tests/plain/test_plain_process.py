@@ -10,6 +10,7 @@ import pytest
 
 from baize_tui.paths import Paths
 from baize_tui.store.conversations import Store
+from tests.sweeps import swept
 from tests.terminal.pty_session import PtySession
 
 CTRL_C, CTRL_D = "\x03", "\x04"
@@ -31,7 +32,7 @@ def test_a_script_can_hold_a_conversation(paths: Paths) -> None:
     assert len(store.all_messages(conversation.id)) == 3
 
 
-@pytest.mark.parametrize("term", ["dumb", "unknown"])
+@pytest.mark.parametrize("term", swept(["dumb", "unknown"], "dumb"))
 def test_a_terminal_that_cannot_move_the_cursor_gets_lines(term: str, paths: Paths) -> None:
     with PtySession(environment={"TERM": term}) as session:
         session.wait_for("smollm2-135m answers.")
