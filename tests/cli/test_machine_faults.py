@@ -12,7 +12,8 @@ import pytest
 
 from baize_tui.engine.crash_switch import VARIABLE
 from baize_tui.engine.profiles import LADDER
-from baize_tui.paths import Paths
+from baize_tui.paths import Paths, project_paths
+from tests.cli.test_commands import set_default
 from tests.convert.make_goldens import BASE
 from tests.convert.model_folders import convert_folder
 from tests.warm_start import PROGRAMS, as_text
@@ -29,7 +30,8 @@ def import_model(model: Path, _folder: Path) -> list[str]:
     return ["baize_tui", "models", "import", str(model), "--name", "mine"]
 
 
-def doctor(_model: Path, _folder: Path) -> list[str]:
+def doctor(model: Path, _folder: Path) -> list[str]:
+    set_default(model, project_paths())
     return ["baize_tui", "doctor"]
 
 
@@ -73,9 +75,9 @@ def run(command: list[str], crash: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_the_command_succeeds_in_spite_of_a_crash(
-    command: Command, signal: str, phase: str, smollm2: Path, tmp_path: Path, paths: Paths
+    command: Command, signal: str, phase: str, shallow_smollm2: Path, tmp_path: Path, paths: Paths
 ) -> None:
-    done = run(command(smollm2, tmp_path), f"{signal} {phase} full,no-extra-buffers")
+    done = run(command(shallow_smollm2, tmp_path), f"{signal} {phase} full,no-extra-buffers")
     assert done.returncode == 0, done.stderr
     notices = [line for line in done.stderr.splitlines() if "llama.cpp now runs without" in line]
     assert notices, done.stderr
@@ -96,9 +98,9 @@ def test_the_command_succeeds_in_spite_of_a_crash(
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_crash_in_every_machine_profile_ends_in_one_line(
-    command: Command, smollm2: Path, tmp_path: Path
+    command: Command, shallow_smollm2: Path, tmp_path: Path
 ) -> None:
-    done = run(command(smollm2, tmp_path), f"SIGABRT loading {EVERY}")
+    done = run(command(shallow_smollm2, tmp_path), f"SIGABRT loading {EVERY}")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     said = done.stdout if command is doctor else done.stderr

@@ -14,6 +14,7 @@ import pytest
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import SHAPES, random_folder
 from tests.hub.stand_in import Hub, serve
+from tests.made_once import made_once
 from tests.warm_start import PROGRAMS, as_text
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,10 +22,22 @@ Spawn = Callable[..., "subprocess.Popen[str]"]
 TOKEN = "hf_secret"
 
 
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint with random weights, to be read only."""
+
+    def make(folder: Path) -> object:
+        return random_folder(folder, **SHAPES["biased"])
+
+    return made_once(tmp_path_factory, "random-model", make)
+
+
 @pytest.fixture
-def hub(tmp_path: Path, small_model: Path, smollm2_folder: Path) -> Iterator[Hub]:
+def hub(
+    tmp_path: Path, random_model: Path, small_model: Path, smollm2_folder: Path
+) -> Iterator[Hub]:
     """Checkpoints, one of them real, an adapter, a small GGUF, and repositories without access."""
-    model = random_folder(tmp_path / "model", **SHAPES["biased"])
+    model = shutil.copytree(random_model, tmp_path / "model")  # some tests change it
     adapter = tmp_path / "adapter"
     shutil.copytree(FOLDER / "plain", adapter, ignore=shutil.ignore_patterns("merged*", "*.bin"))
     ggufs = tmp_path / "ggufs"
