@@ -22,6 +22,7 @@ from baize_convert.plan import Plan, plan_conversion
 from baize_convert.quantization.outtypes import parse_outtype
 from baize_convert.sources.byte_source import MappedFile
 from baize_convert.sources.checkpoint import expected_shapes
+from baize_convert.sources.gguf_file import read_gguf, read_value
 from baize_convert.sources.model_config import ModelConfig, read_config
 from baize_convert.sources.safetensors_file import parse_safetensors
 from baize_convert.sources.tensors import StoredTensor
@@ -336,31 +337,37 @@ def llama_quantize(
 
 def read_tensors(file: Path) -> dict[str, tuple[str, bytes]]:
     """Type and data of every tensor of a GGUF."""
+    return _tensors(read_gguf(file))
+
+
+def _tensors(reader: GGUFReader) -> dict[str, tuple[str, bytes]]:
     return {
-        tensor.name: (tensor.tensor_type.name, tensor.data.tobytes())
-        for tensor in GGUFReader(file).tensors
+        tensor.name: (tensor.tensor_type.name, tensor.data.tobytes()) for tensor in reader.tensors
     }
 
 
 def read_keys(file: Path) -> dict[str, Any]:
     """The keys that define a model, without names and licences."""
+    return _keys(read_gguf(file))
+
+
+def _keys(reader: GGUFReader) -> dict[str, Any]:
     wanted = ("general.architecture", "general.file_type", "general.quantization_version")
-    fields = GGUFReader(file).fields
-    architecture = fields["general.architecture"].contents()
+    architecture = read_value(reader, "general.architecture")
     return {
-        name: (field.types, field.contents())
-        for name, field in fields.items()
+        name: (field.types, read_value(reader, name))
+        for name, field in reader.fields.items()
         if name.startswith((f"{architecture}.", "tokenizer.")) or name in wanted
     }
 
 
 def file_digests(file: Path, without: Sequence[str] = ()) -> dict[str, str]:
     """A hash of every tensor with its type, and of the keys but ``without``."""
-    tensors = hashlib.sha256()
-    for name, (type, data) in sorted(read_tensors(file).items()):
+    reader, tensors = read_gguf(file), hashlib.sha256()
+    for name, (type, data) in sorted(_tensors(reader).items()):
         tensors.update(f"{name} {type} {hashlib.sha256(data).hexdigest()}\n".encode())
     keys = json.dumps(
-        {name: repr(value) for name, value in read_keys(file).items() if name not in without},
+        {name: repr(value) for name, value in _keys(reader).items() if name not in without},
         sort_keys=True,
     )
     return {"tensors": tensors.hexdigest(), "keys": hashlib.sha256(keys.encode()).hexdigest()}

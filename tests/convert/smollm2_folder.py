@@ -1,6 +1,6 @@
 """The real SmolLM2 as a Hugging Face folder, made from the GGUF file of the extra [demo].
 
-No PyTorch is needed: weights are dequantized with the gguf package, q and k get their rows back in
+No PyTorch is needed: weights are dequantized by ggml, q and k get their rows back in
 Hugging Face's order, and the tokenizer is written from the vocabulary and merges in the file.
 """
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader
-from gguf.quants import dequantize
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
+
+from baize_convert.sources.gguf_file import gguf_tensors, read_gguf, read_value
 
 NAMES = {
     "token_embd": "model.embed_tokens",
@@ -43,16 +43,16 @@ def unpermuted(rows: NDArray[Any], heads: int) -> NDArray[Any]:
 def make_folder(gguf_file: Path, folder: Path) -> Path:
     """Write config, tokenizer and two shards in float16."""
     folder.mkdir(parents=True)
-    reader = GGUFReader(gguf_file)
+    reader = read_gguf(gguf_file)
 
     def value(key: str) -> Any:
-        return reader.fields[key].contents()
+        return read_value(reader, key)
 
     heads, kv_heads = value("llama.attention.head_count"), value("llama.attention.head_count_kv")
     tensors: dict[str, NDArray[Any]] = {}
-    for tensor in reader.tensors:
-        weights = dequantize(tensor.data, tensor.tensor_type).astype(np.float16)
-        parts = tensor.name.split(".")
+    for stored in gguf_tensors(gguf_file, reader).values():
+        weights = stored.read().reshape(stored.shape).astype(np.float16)
+        parts = stored.name.split(".")
         if parts[0] == "blk":
             name = f"model.layers.{parts[1]}.{NAMES[parts[2]]}.weight"
             if parts[2] in ("attn_q", "attn_k"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,9 +54,19 @@ def test_smollm2_is_quantized_as_llama_quantize_does(
     assert read_tensors(tmp_path / "ours.gguf") == read_tensors(tmp_path / "theirs.gguf")
 
 
-@pytest.mark.parametrize("shape", swept(SHAPES, "biased"))
+SMALL: dict[str, Any] = {
+    **SHAPES["biased"],
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 4,
+}
+"""A fifth of the weights of ``biased``; the columns are blocks of K-quants, too."""
+
+
+@pytest.mark.parametrize("shape", swept(["small", *SHAPES], "small"))
 def test_every_outtype_is_quantized_as_llama_quantize_does(shape: str, tmp_path: Path) -> None:
-    folder = random_folder(tmp_path / "model", **SHAPES[shape])
+    folder = random_folder(tmp_path / "model", **{"small": SMALL, **SHAPES}[shape])
     convert_folder(folder, "F32", tmp_path / "f32.gguf")
     for outtype in OUTTYPES.values():
         convert_folder(folder, outtype.name, tmp_path / "ours.gguf")
