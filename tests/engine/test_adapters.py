@@ -1,4 +1,4 @@
-"""Adapters over the real model while it runs: switched, scaled, refused, never mixed."""
+"""Adapters over a model while it runs: switched, scaled, refused, never mixed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from baize_tui.engine.adapters import check_adapter
 from baize_tui.engine.llama.errors import ModelFileError
 from baize_tui.engine.llama_engine import LlamaEngine
 from baize_tui.engine.protocol import AdapterUse, Finished
-from tests.engine.lora_files import SMOLLM2_QUERIES, write_lora
+from tests.engine.lora_files import SHALLOW_QUERIES, SMOLLM2_QUERIES, write_lora
 from tests.engine.test_llama_engine import STORY, answer
 
 
@@ -19,7 +19,7 @@ def loras(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """Two adapters, each strong enough to change the answer."""
     folder = tmp_path_factory.mktemp("loras")
     return [
-        write_lora(folder / f"{seed}.gguf", SMOLLM2_QUERIES, seed=seed, strength=60)
+        write_lora(folder / f"{seed}.gguf", SHALLOW_QUERIES, seed=seed, strength=60)
         for seed in range(2)
     ]
 
@@ -29,45 +29,45 @@ def say(engine: LlamaEngine, *uses: AdapterUse) -> Finished:
 
 
 def test_adapters_are_switched_without_loading_the_base_again(
-    engine: LlamaEngine, loras: list[Path]
+    shallow_engine: LlamaEngine, loras: list[Path]
 ) -> None:
-    plain = say(engine)
-    first, second = (say(engine, AdapterUse(str(lora))) for lora in loras)
+    plain = say(shallow_engine)
+    first, second = (say(shallow_engine, AdapterUse(str(lora))) for lora in loras)
     assert len({plain.text, first.text, second.text}) == 3
-    both = say(engine, *(AdapterUse(str(lora)) for lora in loras))
+    both = say(shallow_engine, *(AdapterUse(str(lora)) for lora in loras))
     assert both.text not in (plain.text, first.text, second.text)
     # Back again, to the last token.
-    assert say(engine, AdapterUse(str(loras[0]))).ids == first.ids
-    assert say(engine).ids == plain.ids
+    assert say(shallow_engine, AdapterUse(str(loras[0]))).ids == first.ids
+    assert say(shallow_engine).ids == plain.ids
 
 
 def test_what_other_adapters_computed_is_never_reused(
-    engine: LlamaEngine, loras: list[Path]
+    shallow_engine: LlamaEngine, loras: list[Path]
 ) -> None:
     lora = str(loras[0])
-    say(engine)
-    assert say(engine).stats.reused_tokens > 0
-    assert say(engine, AdapterUse(lora)).stats.reused_tokens == 0
-    assert say(engine, AdapterUse(lora)).stats.reused_tokens > 0
-    assert say(engine, AdapterUse(lora, 0.5)).stats.reused_tokens == 0
-    assert say(engine).stats.reused_tokens == 0
+    say(shallow_engine)
+    assert say(shallow_engine).stats.reused_tokens > 0
+    assert say(shallow_engine, AdapterUse(lora)).stats.reused_tokens == 0
+    assert say(shallow_engine, AdapterUse(lora)).stats.reused_tokens > 0
+    assert say(shallow_engine, AdapterUse(lora, 0.5)).stats.reused_tokens == 0
+    assert say(shallow_engine).stats.reused_tokens == 0
 
 
-def test_a_scale_of_zero_is_no_adapter(engine: LlamaEngine, loras: list[Path]) -> None:
-    plain = say(engine)
-    nothing = say(engine, AdapterUse(str(loras[0]), 0.0))
+def test_a_scale_of_zero_is_no_adapter(shallow_engine: LlamaEngine, loras: list[Path]) -> None:
+    plain = say(shallow_engine)
+    nothing = say(shallow_engine, AdapterUse(str(loras[0]), 0.0))
     assert nothing.ids == plain.ids
     assert nothing.stats.reused_tokens > 0
 
 
-def test_a_file_that_changed_is_read_again(engine: LlamaEngine, tmp_path: Path) -> None:
-    file = write_lora(tmp_path / "mine.gguf", SMOLLM2_QUERIES, seed=5, strength=60)
-    before = say(engine, AdapterUse(str(file)))
-    say(engine)
+def test_a_file_that_changed_is_read_again(shallow_engine: LlamaEngine, tmp_path: Path) -> None:
+    file = write_lora(tmp_path / "mine.gguf", SHALLOW_QUERIES, seed=5, strength=60)
+    before = say(shallow_engine, AdapterUse(str(file)))
+    say(shallow_engine)
     file.unlink()
-    write_lora(file, SMOLLM2_QUERIES, seed=6, strength=60)
-    assert say(engine, AdapterUse(str(file))).ids != before.ids
-    say(engine)
+    write_lora(file, SHALLOW_QUERIES, seed=6, strength=60)
+    assert say(shallow_engine, AdapterUse(str(file))).ids != before.ids
+    say(shallow_engine)
 
 
 @pytest.mark.parametrize(
@@ -98,14 +98,14 @@ def test_what_does_not_fit_is_named(
 
 
 def test_an_adapter_that_does_not_fit_leaves_the_one_before(
-    engine: LlamaEngine, loras: list[Path], tmp_path: Path
+    shallow_engine: LlamaEngine, loras: list[Path], tmp_path: Path
 ) -> None:
-    first = say(engine, AdapterUse(str(loras[0])))
+    first = say(shallow_engine, AdapterUse(str(loras[0])))
     wrong = write_lora(tmp_path / "wrong.gguf", {"blk.0.attn_q.weight": (512, 576)})
     with pytest.raises(ModelFileError):
-        say(engine, AdapterUse(str(wrong)))
+        say(shallow_engine, AdapterUse(str(wrong)))
     with pytest.raises(ModelFileError, match="No such file"):
-        say(engine, AdapterUse(str(tmp_path / "gone.gguf")))
-    again = say(engine, AdapterUse(str(loras[0])))
+        say(shallow_engine, AdapterUse(str(tmp_path / "gone.gguf")))
+    again = say(shallow_engine, AdapterUse(str(loras[0])))
     assert again.ids == first.ids
     assert again.stats.reused_tokens > 0

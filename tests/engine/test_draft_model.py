@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,7 @@ TINY: dict[str, Any] = {
 def drafting(shallow_smollm2: Path, abort: AbortFlag) -> Iterator[LlamaEngine]:
     """The real model, which guesses its own tokens."""
     engine = LlamaEngine(
-        Load(0, str(shallow_smollm2), context=1024, draft=str(shallow_smollm2), threads=2), abort
+        Load(0, str(shallow_smollm2), context=512, draft=str(shallow_smollm2), threads=2), abort
     )
     engine.warm_up()
     assert engine.loaded.draft_problem == ""
@@ -105,7 +104,7 @@ def test_the_cache_has_no_guess_after_an_answer(drafting: LlamaEngine) -> None:
 def test_the_answer_is_the_same_up_to_the_end_of_the_context(
     drafting: LlamaEngine,
 ) -> None:
-    long = Prompt([PromptMessage("user", "word " * 900 + "\nTell me a story about a dragon.")])
+    long = Prompt([PromptMessage("user", "word " * 400 + "\nTell me a story about a dragon.")])
     plain = answer(drafting, draft=False, prompt=long, max_tokens=500)
     guessed = answer(drafting, draft=True, prompt=long, max_tokens=500)
     assert len(drafting.cache.ids) <= drafting.cache.context.n_ctx
@@ -168,16 +167,22 @@ def test_a_draft_model_that_fails_is_reported_once_and_left_out(
 # --- files that cannot guess ----------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of 300 tokens."""
+    folder = tmp_path_factory.mktemp("tiny")
+    convert_folder(random_folder(folder / "model", **TINY), "F16", folder / "tiny.gguf")
+    return folder / "tiny.gguf"
+
+
 def test_a_file_that_cannot_guess_is_left_out_with_one_line(
-    shallow_smollm2: Path, abort: AbortFlag, tmp_path: Path
+    tiny: Path, shallow_smollm2: Path, abort: AbortFlag, tmp_path: Path
 ) -> None:
-    base = tmp_path / "base.gguf"
-    convert_folder(random_folder(tmp_path / "base", **TINY), "F16", base)
-    files = {name: file for name, (file, _) in broken_files(tmp_path / "broken", base).items()}
+    files = {name: file for name, (file, _) in broken_files(tmp_path / "broken", tiny).items()}
     files |= {name: file for name, (file, _) in other_files(tmp_path / "kinds").items()}
     files |= {"vocabulary": shallow_smollm2, "missing": tmp_path / "missing.gguf"}
     for name, file in files.items():
-        engine = LlamaEngine(Load(0, str(base), context=256, draft=str(file)), abort)
+        engine = LlamaEngine(Load(0, str(tiny), context=256, draft=str(file)), abort)
         problem = engine.loaded.draft_problem
         assert problem.startswith("no draft model is used: "), name
         assert "\n" not in problem
@@ -190,22 +195,16 @@ def test_a_file_that_cannot_guess_is_left_out_with_one_line(
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize(("padding", "accepted"), [(0, True), (100, True), (200, False)])
 def test_a_vocabulary_may_be_padded(
-    padding: int, accepted: bool, smollm2_folder: Path, shallow_smollm2: Path, tmp_path: Path
+    padding: int, accepted: bool, tiny: Path, abort: AbortFlag, tmp_path: Path
 ) -> None:
     """Sizes of one family often differ by tokens that do not exist."""
-    config = json.loads((smollm2_folder / "config.json").read_text())
-    folder = random_folder(
-        tmp_path / "small", vocab_size=config["vocab_size"] + padding,
-        **TINY, bos_token_id=config["bos_token_id"], eos_token_id=config["eos_token_id"],
-    )  # fmt: skip
-    for name in ("tokenizer.json", "tokenizer_config.json"):
-        (folder / name).write_bytes((smollm2_folder / name).read_bytes())
-    convert_folder(folder, "F16", tmp_path / "small.gguf")
-    load = Load(0, str(shallow_smollm2), context=256, draft=str(tmp_path / "small.gguf"))
-    engine = LlamaEngine(load, AbortFlag())
+    folder = random_folder(tmp_path / "padded", **TINY, vocab_size=300 + padding)
+    convert_folder(folder, "F16", tmp_path / "padded.gguf")
+    load = Load(0, str(tiny), context=256, draft=str(tmp_path / "padded.gguf"))
+    engine = LlamaEngine(load, abort)
     assert bool(engine.loaded.draft) == accepted, engine.loaded.draft_problem
-    plain = answer(engine, draft=False, max_tokens=12)
-    assert answer(engine, draft=True, max_tokens=12).ids == plain.ids
+    plain = answer(engine, draft=False, prompt=PLAIN, max_tokens=12)
+    assert answer(engine, draft=True, prompt=PLAIN, max_tokens=12).ids == plain.ids
     engine.close()
 
 
@@ -295,7 +294,7 @@ def test_an_aborted_read_leaves_a_cache_that_is_known(
     abort.set()
     try:
         with pytest.raises(Aborted):
-            list(drafting.warm(Warm(3, Prompt([PromptMessage("user", "word " * 500)]))))
+            list(drafting.warm(Warm(3, Prompt([PromptMessage("user", "word " * 400)]))))
     finally:
         abort.clear()
     plain = answer(drafting, draft=False, max_tokens=10)

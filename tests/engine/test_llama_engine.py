@@ -1,4 +1,4 @@
-"""The engine on the real model."""
+"""The engine on the real model, or on its first layers where the sense plays no part."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ number ::= [1-9] [0-9]?
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
-def test_a_grammar_is_followed_to_its_end(engine: LlamaEngine, temperature: float) -> None:
+def test_a_grammar_is_followed_to_its_end(shallow_engine: LlamaEngine, temperature: float) -> None:
     for seed in range(4):
         sampling = Sampling(temperature=temperature, seed=seed, repeat_penalty=1.1)
-        finished = answer(engine, STORY, sampling, grammar=GRAMMAR, max_tokens=40)
+        finished = answer(shallow_engine, STORY, sampling, grammar=GRAMMAR, max_tokens=40)
         assert re.fullmatch(r"I say: (no|yes), [1-9][0-9]? times\.", finished.text)
         assert finished.reason == "stop"
 
@@ -95,29 +95,29 @@ def test_the_second_turn_prefills_only_what_is_new(engine: LlamaEngine) -> None:
     assert second.stats.prompt_tokens > used
 
 
-def test_reusing_the_cache_gives_the_same_answer(engine: LlamaEngine) -> None:
-    fresh = answer(engine, STORY, max_tokens=24)
-    again = answer(engine, STORY, max_tokens=24)
+def test_reusing_the_cache_gives_the_same_answer(shallow_engine: LlamaEngine) -> None:
+    fresh = answer(shallow_engine, STORY, max_tokens=24)
+    again = answer(shallow_engine, STORY, max_tokens=24)
     assert again.stats.reused_tokens == again.stats.prompt_tokens - 1
     assert again.ids == fresh.ids
 
 
-def test_the_same_seed_gives_the_same_answer(engine: LlamaEngine) -> None:
-    answer(engine, PARIS, max_tokens=1)
+def test_the_same_seed_gives_the_same_answer(shallow_engine: LlamaEngine) -> None:
+    answer(shallow_engine, PARIS, max_tokens=1)
     seeded = Sampling(temperature=1.0, seed=7)
-    first = answer(engine, STORY, seeded, max_tokens=16)
-    second = answer(engine, STORY, seeded, max_tokens=16)
-    other = answer(engine, STORY, Sampling(temperature=1.0, seed=8), max_tokens=16)
+    first = answer(shallow_engine, STORY, seeded, max_tokens=16)
+    second = answer(shallow_engine, STORY, seeded, max_tokens=16)
+    other = answer(shallow_engine, STORY, Sampling(temperature=1.0, seed=8), max_tokens=16)
     assert first.ids == second.ids != other.ids
     assert first.stats.seed == 7
 
 
-def test_continuing_gives_the_rest_of_the_answer(engine: LlamaEngine) -> None:
-    whole = answer(engine, STORY, max_tokens=40)
-    half = answer(engine, STORY, max_tokens=15)
+def test_continuing_gives_the_rest_of_the_answer(shallow_engine: LlamaEngine) -> None:
+    whole = answer(shallow_engine, STORY, max_tokens=40)
+    half = answer(shallow_engine, STORY, max_tokens=15)
     assert half.reason == "length"
     partial = PromptMessage("assistant", half.text, half.ids)
-    rest = answer(engine, Prompt(STORY.messages, partial=partial), max_tokens=25)
+    rest = answer(shallow_engine, Prompt(STORY.messages, partial=partial), max_tokens=25)
     assert rest.ids == whole.ids
     assert rest.text == whole.text
     assert rest.stats.completion_tokens == 25
@@ -179,8 +179,8 @@ def test_cancelling_in_a_prefill_keeps_what_is_done(
     assert after.stats.reused_tokens >= FIRST_BATCH
 
 
-def test_cancelling_in_an_answer_keeps_it(engine: LlamaEngine, abort: AbortFlag) -> None:
-    events = engine.generate(Generate(1, STORY, GREEDY, max_tokens=200))
+def test_cancelling_in_an_answer_keeps_it(shallow_engine: LlamaEngine, abort: AbortFlag) -> None:
+    events = shallow_engine.generate(Generate(1, STORY, GREEDY, max_tokens=200))
     for event in events:
         if isinstance(event, Delta):
             abort.set()
@@ -190,13 +190,15 @@ def test_cancelling_in_an_answer_keeps_it(engine: LlamaEngine, abort: AbortFlag)
     assert isinstance(finished, Finished)
     assert finished.reason == "cancelled"
     assert finished.ids
-    assert finished.text == engine.vocabulary.detokenize(finished.ids).decode()
+    assert finished.text == shallow_engine.vocabulary.detokenize(finished.ids).decode()
 
 
-def test_a_prompt_longer_than_the_context_is_refused_with_numbers(engine: LlamaEngine) -> None:
+def test_a_prompt_longer_than_the_context_is_refused_with_numbers(
+    shallow_engine: LlamaEngine,
+) -> None:
     prompt = Prompt([PromptMessage("user", "word " * 5000)])
     with pytest.raises(TooLongError, match="5") as caught:
-        answer(engine, prompt)
+        answer(shallow_engine, prompt)
     assert caught.value.tokens > caught.value.n_ctx == 4096
 
 
@@ -212,8 +214,8 @@ def test_a_context_that_is_smaller_than_any_prompt_is_made_larger(
     engine.close()
 
 
-def test_an_answer_stops_where_the_context_ends(smollm2: Path, abort: AbortFlag) -> None:
-    engine = LlamaEngine(Load(0, str(smollm2), context=256, threads=1), abort)
+def test_an_answer_stops_where_the_context_ends(shallow_smollm2: Path, abort: AbortFlag) -> None:
+    engine = LlamaEngine(Load(0, str(shallow_smollm2), context=256, threads=1), abort)
     filler = 256 - 60
     prompt = Prompt([PromptMessage("user", "word " * filler)])
     room = 256 - len(engine.prompt_ids(prompt))
@@ -246,20 +248,22 @@ def test_an_answer_stops_where_the_context_ends(smollm2: Path, abort: AbortFlag)
     ],
 )
 def test_the_sampler_chain_is_llama_cpps(
-    engine: LlamaEngine, settings: Sampling, names: list[str]
+    shallow_engine: LlamaEngine, settings: Sampling, names: list[str]
 ) -> None:
-    sampler = Sampler(settings, engine.vocabulary, seed=1)
+    sampler = Sampler(settings, shallow_engine.vocabulary, seed=1)
     try:
         assert [name.lstrip("+?") for name in sampler.names] == names
     finally:
         sampler.close()
-    assert answer(engine, PARIS, settings, max_tokens=6).ids
+    assert answer(shallow_engine, PARIS, settings, max_tokens=6).ids
 
 
-def test_a_repetition_penalty_changes_a_repeating_answer(engine: LlamaEngine) -> None:
+def test_a_repetition_penalty_changes_a_repeating_answer(shallow_engine: LlamaEngine) -> None:
     prompt = Prompt([PromptMessage("user", "Say the word yes again and again.")])
-    free = answer(engine, prompt, GREEDY, max_tokens=60)
-    held = answer(engine, prompt, Sampling(temperature=0, repeat_penalty=1.5), max_tokens=60)
+    free = answer(shallow_engine, prompt, GREEDY, max_tokens=60)
+    held = answer(
+        shallow_engine, prompt, Sampling(temperature=0, repeat_penalty=1.5), max_tokens=60
+    )
     assert len(set(held.ids)) / len(held.ids) > len(set(free.ids)) / len(free.ids)
 
 
@@ -296,69 +300,73 @@ def test_max_tokens_count_the_answer(engine: LlamaEngine) -> None:
     assert finished.stats.thinking_tokens < finished.stats.completion_tokens
 
 
-def test_a_thought_over_its_budget_is_ended_and_the_answer_follows(engine: LlamaEngine) -> None:
-    finished = answer(engine, LONG_THOUGHT, max_thinking_tokens=5, max_tokens=12)
+def test_a_thought_over_its_budget_is_ended_and_the_answer_follows(
+    shallow_engine: LlamaEngine,
+) -> None:
+    finished = answer(shallow_engine, LONG_THOUGHT, max_thinking_tokens=5, max_tokens=12)
     assert finished.stats.thinking_tokens == 5
     assert finished.reasoning
     assert finished.text
     (notice,) = finished.notices
     assert "ended after 5 tokens: chat.max_thinking_tokens" in notice
-    again = engine.vocabulary.detokenize(finished.ids).decode()
+    again = shallow_engine.vocabulary.detokenize(finished.ids).decode()
     assert again.split("</think>")[0].strip() == finished.reasoning
     assert again.split("</think>")[1].strip() == finished.text.strip()
 
 
-def test_a_thought_leaves_room_for_the_answer(engine: LlamaEngine) -> None:
-    n_ctx = engine.cache.context.n_ctx
-    prompt_tokens = len(engine.prompt_ids(LONG_THOUGHT))
+def test_a_thought_leaves_room_for_the_answer(shallow_engine: LlamaEngine) -> None:
+    n_ctx = shallow_engine.cache.context.n_ctx
+    prompt_tokens = len(shallow_engine.prompt_ids(LONG_THOUGHT))
     reserve = n_ctx - prompt_tokens - 10
-    finished = answer(engine, LONG_THOUGHT, reserve=reserve, max_tokens=4)
+    finished = answer(shallow_engine, LONG_THOUGHT, reserve=reserve, max_tokens=4)
     assert finished.stats.thinking_tokens <= 10
     assert finished.text
     assert "for the answer" in finished.notices[0]
 
 
-def test_a_thought_under_a_grammar_is_cut_off(engine: LlamaEngine) -> None:
-    finished = answer(engine, THINKING, grammar=FORCED, max_thinking_tokens=4)
+def test_a_thought_under_a_grammar_is_cut_off(shallow_engine: LlamaEngine) -> None:
+    finished = answer(shallow_engine, THINKING, grammar=FORCED, max_thinking_tokens=4)
     assert (finished.text, finished.reason) == ("", "length")
     assert "I recall that it".startswith(finished.reasoning)
 
 
-def test_an_answer_continues_in_its_thought(engine: LlamaEngine) -> None:
-    whole = answer(engine, LONG_THOUGHT, max_thinking_tokens=12, max_tokens=8)
+def test_an_answer_continues_in_its_thought(shallow_engine: LlamaEngine) -> None:
+    whole = answer(shallow_engine, LONG_THOUGHT, max_thinking_tokens=12, max_tokens=8)
     for cut in (4, 9, len(whole.ids) - 3):
         content = "so far" if cut > 12 else ""
         partial = PromptMessage("assistant", content, whole.ids[:cut], "so far")
         prompt = msgspec.structs.replace(LONG_THOUGHT, partial=partial)
-        finished = answer(engine, prompt, max_thinking_tokens=12, max_tokens=8)
+        finished = answer(shallow_engine, prompt, max_thinking_tokens=12, max_tokens=8)
         assert finished.ids[:cut] == whole.ids[:cut]
         assert finished.reasoning.startswith(whole.reasoning if content else whole.reasoning[:9])
         assert finished.text
 
 
-def test_thinking_switched_off_answers_at_once(engine: LlamaEngine) -> None:
+def test_thinking_switched_off_answers_at_once(shallow_engine: LlamaEngine) -> None:
     off = msgspec.structs.replace(THINKING, think=False)
-    finished = answer(engine, off, max_tokens=8)
+    finished = answer(shallow_engine, off, max_tokens=8)
     assert finished.reasoning == ""
     assert finished.text
     assert finished.stats.thinking_tokens == 0
 
 
-def test_a_grammar_without_thoughts_is_for_the_answer(engine: LlamaEngine) -> None:
-    finished = answer(engine, LONG_THOUGHT, grammar='root ::= "yes" | "no"', max_thinking_tokens=6)
+def test_a_grammar_without_thoughts_is_for_the_answer(shallow_engine: LlamaEngine) -> None:
+    finished = answer(
+        shallow_engine, LONG_THOUGHT, grammar='root ::= "yes" | "no"', max_thinking_tokens=6
+    )
     assert finished.text in ("yes", "no")
     assert finished.stats.thinking_tokens == 6
 
 
-def test_a_new_worker_goes_on_in_the_thought(engine: LlamaEngine) -> None:
+def test_a_new_worker_goes_on_in_the_thought(shallow_engine: LlamaEngine) -> None:
     request = Generate(
         1, LONG_THOUGHT, GREEDY, max_thinking_tokens=6, grammar='root ::= "certainly"'
     )
-    *_, whole = engine.generate(request)
+    *_, whole = shallow_engine.generate(request)
     assert isinstance(whole, Finished)
     for cut in (3, len(whole.ids) - 1):
         resumed = msgspec.structs.replace(request, resume=whole.ids[:cut])
-        *events, finished = engine.generate(resumed)
+        *events, finished = shallow_engine.generate(resumed)
         assert isinstance(finished, Finished)
         assert finished.text == "certainly"
         assert finished.ids[:cut] == whole.ids[:cut]

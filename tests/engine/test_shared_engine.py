@@ -46,8 +46,8 @@ async def shared(paths: Paths, tmp_path: Path) -> AsyncIterator[Shared]:
 
 
 @pytest.fixture
-def spec(smollm2: Path) -> ModelSpec:
-    return ModelSpec(str(smollm2), threads=1)
+def spec(shallow_smollm2: Path) -> ModelSpec:
+    return ModelSpec(str(shallow_smollm2), threads=1)
 
 
 async def finish(client: SharedEngine, asked: Generate) -> Finished:
@@ -57,8 +57,9 @@ async def finish(client: SharedEngine, asked: Generate) -> Finished:
 
 
 async def test_clients_share_the_process_and_wait_for_each_other(
-    shared: Shared, spec: ModelSpec
+    shared: Shared, smollm2: Path
 ) -> None:
+    spec = ModelSpec(str(smollm2), threads=1)
     one, other = await shared.client(spec), await shared.client(spec)
     pid = shared.worker.worker_pid
     answers = await asyncio.gather(finish(one, request()), finish(other, request()))
@@ -96,7 +97,7 @@ async def test_a_stopped_answer_keeps_its_text_and_frees_the_engine(
             ended = event
     assert ended is not None
     assert (ended.reason, bool(ended.text)) == ("cancelled", True)
-    assert "Paris" in (await waiting).text
+    assert (await waiting).text
 
 
 async def test_an_answer_can_be_stopped_before_it_begins(shared: Shared, spec: ModelSpec) -> None:
@@ -122,7 +123,7 @@ async def test_reading_ahead_gives_way_to_a_question(shared: Shared, spec: Model
     one, other = await shared.client(spec), await shared.client(spec)
     reading = asyncio.create_task(one.warm(Warm(0, long_prompt())))
     await wait_until(lambda: shared.broker.is_busy)
-    assert "Paris" in (await finish(other, request())).text
+    assert (await finish(other, request())).text
     with pytest.raises(EngineFailure, match=NEEDED_ELSEWHERE):
         await reading
 
@@ -137,7 +138,7 @@ async def test_a_client_that_leaves_frees_the_engine(shared: Shared, spec: Model
 
     await read_until_it_reads()
     await one.close()
-    assert "Paris" in (await finish(other, request())).text
+    assert (await finish(other, request())).text
 
 
 async def test_without_the_process_the_failure_says_what_to_do(
@@ -156,4 +157,4 @@ async def test_a_model_that_cannot_be_loaded_is_refused(shared: Shared, spec: Mo
     with pytest.raises(EngineFailure, match="nowhere"):
         await client.load(ModelSpec("/nowhere.gguf"))
     await client.load(spec)
-    assert "Paris" in (await finish(client, request())).text
+    assert (await finish(client, request())).text

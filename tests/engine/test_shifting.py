@@ -25,6 +25,10 @@ TURNS = [
 ]
 SYSTEM = PromptMessage("system", "You are a helpful AI assistant.")
 QUESTION = "Answer in one word: who is small?"
+KEPT = [(1, 2), (2,), (0, 2)]
+"""The turns that stay."""
+KEPT_NAMES = ["the oldest", "two of them", "a pinned one stays"]
+"""What leaves the context, for each of ``KEPT``."""
 
 
 def talk(*turns: int) -> Prompt:
@@ -42,13 +46,11 @@ def ids_of(engine: LlamaEngine, prompt: Prompt, question: str = QUESTION) -> lis
 
 @pytest.mark.sampled(2)
 @pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
-@pytest.mark.parametrize(
-    "kept", [(1, 2), (2,), (0, 2)], ids=["the oldest", "two of them", "a pinned one stays"]
-)
+@pytest.mark.parametrize("kept", KEPT, ids=KEPT_NAMES)
 def test_only_what_is_new_is_read(
-    smollm2: Path, tmp_path: Path, kv_type: KvType, kept: tuple[int, ...]
+    shallow_smollm2: Path, tmp_path: Path, kv_type: KvType, kept: tuple[int, ...]
 ) -> None:
-    with opened(smollm2, tmp_path, kv_type=kv_type) as engine:
+    with opened(shallow_smollm2, tmp_path, kv_type=kv_type) as engine:
         warm(engine, prompt=talk(0, 1, 2))
         finished = ask(engine, QUESTION, prompt=talk(*kept), shift=True)
         wanted = ids_of(engine, talk(*kept))
@@ -58,6 +60,18 @@ def test_only_what_is_new_is_read(
         assert new <= question_alone
         assert finished.stats.shifted
         assert engine.cache.context.last_position() + 1 == len(engine.cache.ids)
+
+
+@pytest.mark.sampled(1)
+@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+@pytest.mark.parametrize("kept", KEPT, ids=KEPT_NAMES)
+def test_what_was_moved_is_understood(
+    smollm2: Path, tmp_path: Path, kv_type: KvType, kept: tuple[int, ...]
+) -> None:
+    with opened(smollm2, tmp_path, kv_type=kv_type) as engine:
+        warm(engine, prompt=talk(0, 1, 2))
+        finished = ask(engine, QUESTION, prompt=talk(*kept), shift=True)
+        assert finished.stats.shifted
         assert "bilbo" in finished.text.lower() or "hobbit" in finished.text.lower()
 
 

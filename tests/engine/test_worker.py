@@ -48,17 +48,18 @@ PARIS = Prompt(
 
 
 def request(prompt: Prompt = PARIS, **options: object) -> Generate:
-    return Generate(0, prompt, GREEDY, **{"max_tokens": 40, **options})  # type: ignore[arg-type]
+    return Generate(0, prompt, GREEDY, **{"max_tokens": 10, **options})  # type: ignore[arg-type]
 
 
-def long_prompt(words: int = 2000) -> Prompt:
+def long_prompt(words: int = 3500) -> Prompt:
+    """One that is read for a while, even by the first layers of a model."""
     return Prompt([PromptMessage("user", "word " * words)])
 
 
 @pytest.fixture
-async def engine(paths: Paths, smollm2: Path) -> AsyncIterator[WorkerEngine]:
+async def engine(paths: Paths, shallow_smollm2: Path) -> AsyncIterator[WorkerEngine]:
     engine = WorkerEngine(paths)
-    await engine.load(ModelSpec(str(smollm2), threads=2))
+    await engine.load(ModelSpec(str(shallow_smollm2), threads=2))
     yield engine
     await engine.close()
 
@@ -77,14 +78,14 @@ async def test_it_loads_with_progress_and_answers(paths: Paths, smollm2: Path) -
     assert engine.worker_pid is None
 
 
-async def test_the_client_never_imports_llama_cpp(paths: Paths, smollm2: Path) -> None:
+async def test_the_client_never_imports_llama_cpp(paths: Paths, shallow_smollm2: Path) -> None:
     code = (
         "import asyncio, sys\n"
         "from baize_tui.paths import project_paths\n"
         "from baize_tui.engine.client import ModelSpec, WorkerEngine\n"
         "async def main():\n"
         "    engine = WorkerEngine(project_paths())\n"
-        f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
+        f"    await engine.load(ModelSpec({str(shallow_smollm2)!r}))\n"
         "    await engine.close()\n"
         "asyncio.run(main())\n"
         "sys.exit('llama_cpp' in sys.modules)\n"
@@ -143,7 +144,7 @@ async def test_leaving_the_events_early_stops_the_computation(engine: WorkerEngi
     assert isinstance(events[-1], Finished)
 
 
-async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path) -> None:
+async def test_the_end_of_the_client_ends_the_worker(paths: Paths, shallow_smollm2: Path) -> None:
     """Also in the middle of a computation, and when the client is killed."""
     code = (
         "import asyncio\n"
@@ -152,8 +153,8 @@ async def test_the_end_of_the_client_ends_the_worker(paths: Paths, smollm2: Path
         "from baize_tui.engine.protocol import Generate, Prompt, PromptMessage\n"
         "async def main():\n"
         "    engine = WorkerEngine(project_paths())\n"
-        f"    await engine.load(ModelSpec({str(smollm2)!r}))\n"
-        "    prompt = Prompt([PromptMessage('user', 'word ' * 3000)])\n"
+        f"    await engine.load(ModelSpec({str(shallow_smollm2)!r}))\n"
+        "    prompt = Prompt([PromptMessage('user', 'word ' * 3500)])\n"
         "    async for event in engine.generate(Generate(0, prompt)):\n"
         "        print(engine.worker_pid, flush=True)\n"
         "asyncio.run(main())\n"
@@ -176,9 +177,9 @@ async def test_the_worker_does_not_receive_ctrl_c(engine: WorkerEngine) -> None:
 
 
 async def test_broken_files_are_named_and_the_client_lives(
-    engine: WorkerEngine, smollm2: Path, tmp_path: Path
+    engine: WorkerEngine, shallow_smollm2: Path, tmp_path: Path
 ) -> None:
-    for defect, (file, named) in broken_files(tmp_path / "broken", smollm2).items():
+    for defect, (file, named) in broken_files(tmp_path / "broken", shallow_smollm2).items():
         with pytest.raises(EngineFailure, match=named) as caught:
             await engine.load(ModelSpec(str(file)))
         assert str(file) in str(caught.value), defect
@@ -187,7 +188,7 @@ async def test_broken_files_are_named_and_the_client_lives(
     for file, named in ((tmp_path, "is a folder"), (tmp_path / "no.gguf", "No such file")):
         with pytest.raises(EngineFailure, match=named):
             await engine.load(ModelSpec(str(file)))
-    await engine.load(ModelSpec(str(smollm2)))
+    await engine.load(ModelSpec(str(shallow_smollm2)))
     events = [event async for event in engine.generate(request())]
     assert isinstance(events[-1], Finished)
 
@@ -286,7 +287,8 @@ async def test_a_number_that_json_cannot_express_fails_the_request(
     with pytest.raises(EngineFailure, match="temperature"):
         [event async for event in engine.generate(wrong)]
     events = [event async for event in engine.generate(request())]
-    assert "Paris" in events[-1].text  # type: ignore[union-attr]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].text
 
 
 async def test_an_unexpected_exception_in_the_worker_answers_the_request(
@@ -297,7 +299,8 @@ async def test_an_unexpected_exception_in_the_worker_answers_the_request(
         await engine.write_logits([1, 2], Path("a name with \0 in it"))
     assert "Traceback" in paths.worker_log.read_text()
     events = [event async for event in engine.generate(request())]
-    assert "Paris" in events[-1].text  # type: ignore[union-attr]
+    assert isinstance(events[-1], Finished)
+    assert events[-1].text
     assert engine.worker_pid == pid
 
 
