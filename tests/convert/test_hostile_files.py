@@ -10,8 +10,6 @@ import json
 import os
 import shutil
 import struct
-import subprocess
-import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +33,7 @@ from tests.convert.hostile.readers import READERS
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import read_safetensors, read_torch_file
 from tests.sweeps import swept
+from tests.warm_start import PROGRAMS, as_text
 
 F16 = parse_outtype("F16")
 PLAIN = FOLDER / "plain"
@@ -57,12 +56,8 @@ def adapter(tmp_path: Path) -> Path:
 def read_mutated(reader: str, first: int, count: int, folder: Path) -> dict[str, Any]:
     """Read inputs in a process that ends if one of them takes too much time or memory."""
     module = "tests.convert.hostile.limited_run"
-    done = subprocess.run(
-        [sys.executable, "-m", module, reader, str(first), str(count), str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = [reader, str(first), str(count), str(folder)]
+    done = as_text(PROGRAMS.run(module, arguments, os.environ))
     at = (folder / "number").read_text()
     assert done.returncode == 0, f"input {at} of {reader} ended the process: {done.stderr[-2000:]}"
     result: dict[str, Any] = json.loads(done.stdout)

@@ -70,10 +70,19 @@ def test_the_adapter_is_part_of_the_source(
 def test_a_wrong_pre_tokenizer_is_detected(
     smollm2_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The real vocabulary in a small model."""
-    base = random_folder(tmp_path / "model", **{**SHAPE, "vocab_size": 49152})
+    """The first tokens of the real vocabulary in a small model."""
+    base = random_folder(tmp_path / "model", **{**SHAPE, "vocab_size": 4000})
     for file in smollm2_folder.glob("tokenizer*"):
         shutil.copy(file, base)
+    tokenizer = json.loads((base / "tokenizer.json").read_text("utf-8"))
+    vocab = {text: id for text, id in tokenizer["model"]["vocab"].items() if id < 4000}
+    merges = [
+        merge
+        for merge in tokenizer["model"]["merges"]
+        if {*merge.split(" "), merge.replace(" ", "")} <= vocab.keys()
+    ]
+    tokenizer["model"] |= {"vocab": vocab, "merges": merges}
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
     wrong = tmp_path / "wrong.gguf"
     arguments = ["merge", str(base), "--pre", "tekken", "-o", str(wrong)]
     assert run(arguments) == 1

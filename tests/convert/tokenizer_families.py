@@ -14,8 +14,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader, TokenType
+from gguf import TokenType
 
+from baize_convert.sources.gguf_file import read_gguf, read_value
 from tests.vocabularies import FOLDER as VOCABULARIES
 
 Json = dict[str, Any]
@@ -222,11 +223,10 @@ class _Stored:
 
 @lru_cache(maxsize=2)
 def _stored(name: str) -> _Stored:
-    fields = GGUFReader(VOCABULARIES / f"ggml-vocab-{name}.gguf").fields
+    reader = read_gguf(VOCABULARIES / f"ggml-vocab-{name}.gguf")
 
     def values(key: str) -> list[Any]:
-        field = fields.get(f"tokenizer.ggml.{key}")
-        return field.contents() if field is not None else []
+        return read_value(reader, f"tokenizer.ggml.{key}") or []
 
     return _Stored(values("tokens"), values("token_type"), values("scores"), values("merges"))
 

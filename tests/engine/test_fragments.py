@@ -12,7 +12,14 @@ from baize_tui.engine.llama.vocabulary import Vocabulary
 from baize_tui.engine.prompts.fragments import MarkedText, PromptTokenizer, SpecialToken, partition
 from tests.engine.spans import Content, Ids, Literal, Span, marked_text
 from tests.engine.vocabulary_files import NAMES, SENTENCEPIECE, vocabulary
+from tests.sweeps import swept
 from tests.vocabularies import FOLDER
+
+ALWAYS = ("llama-spm", "smollm2", "qwen2", "starcoder")
+"""SentencePiece, BPE of small and of large vocabularies, and one without a token for some bytes.
+
+The same for all tests: a vocabulary is loaded once in each process, for up to half a second.
+"""
 
 TEXTS = st.text(
     st.one_of(
@@ -78,8 +85,7 @@ def text_of(spans: list[Span]) -> str:
     return "".join(span.text for span in spans if not isinstance(span, Ids))
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, *ALWAYS))
 @given(data=st.data())
 def test_ids_equal_llama_cpp_for_the_whole_text(name: str, data: st.DataObject) -> None:
     voc = vocabulary(name)
@@ -97,8 +103,7 @@ def test_ids_equal_llama_cpp_for_the_whole_text(name: str, data: st.DataObject) 
     assert ids == voc.tokenize(whole, parse_special=True)
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, *ALWAYS))
 @given(data=st.data())
 def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) -> None:
     """Turn by turn with one tokenizer, and all at once with a new one."""
@@ -115,8 +120,9 @@ def test_a_growing_conversation_keeps_its_ids(name: str, data: st.DataObject) ->
 # Some vocabularies have no token for some bytes, so llama.cpp drops them: starcoder's for many,
 # those of smollm2 and falcon for the first byte of unassigned characters (0xf1 …) and for some
 # control characters.
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "starcoder"])
+@pytest.mark.parametrize(
+    "name", swept([name for name in NAMES if name != "starcoder"], "llama-spm", "smollm2", "qwen2")
+)
 @given(data=st.data())
 def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> None:
     voc = vocabulary(name)
@@ -137,8 +143,7 @@ def test_the_bytes_of_the_ids_are_the_text(name: str, data: st.DataObject) -> No
     assert spelled.replace("▁", " ") == text.replace("▁", " ")
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, *ALWAYS))
 def test_typed_special_strings_never_become_tokens(name: str) -> None:
     """Each special string of the vocabulary, alone, in a sentence, and beside another."""
     voc = vocabulary(name)
@@ -155,8 +160,7 @@ def test_typed_special_strings_never_become_tokens(name: str) -> None:
             assert found == of_template, (special.text, typed)
 
 
-@pytest.mark.sampled(4)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, *ALWAYS))
 @given(data=st.data())
 def test_nothing_typed_becomes_a_token(name: str, data: st.DataObject) -> None:
     """Special strings broken, doubled and joined with text, by chance."""
@@ -194,8 +198,7 @@ def test_nothing_typed_becomes_a_token(name: str, data: st.DataObject) -> None:
     assert [t for t in ids if t in checked] == [t for t in wanted if t in checked]
 
 
-@pytest.mark.sampled(5)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", swept(NAMES, *ALWAYS))
 def test_half_a_special_string_does_not_join_the_templates_text(name: str) -> None:
     voc = vocabulary(name)
     special = next(s for s in voc.specials if s.control and len(s.text) > 3)

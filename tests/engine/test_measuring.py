@@ -24,7 +24,7 @@ from tests.sweeps import swept
 WIDE: dict[str, Any] = {
     "hidden_size": 512,
     "intermediate_size": 1536,
-    "num_hidden_layers": 8,
+    "num_hidden_layers": 3,
     "num_attention_heads": 8,
     "num_key_value_heads": 4,
     "tie_word_embeddings": False,
@@ -92,8 +92,8 @@ async def test_the_estimate_needs_the_header_alone(paths: Paths, tmp_path: Path)
         after.kv,
         after.compute,
     )
-    # 8 layers, 4 heads of keys and of values, 64 numbers of 2 bytes, 2,048 tokens.
-    assert before.kv == 8 * 2 * 4 * 64 * 2 * 2048
+    # 3 layers, 4 heads of keys and of values, 64 numbers of 2 bytes, 2,048 tokens.
+    assert before.kv == 3 * 2 * 4 * 64 * 2 * 2048
 
 
 async def test_the_largest_context_is_the_last_that_fits(smollm2: Path, paths: Paths) -> None:

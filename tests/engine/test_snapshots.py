@@ -334,7 +334,7 @@ def test_a_damaged_block_only_costs_time(saved: Saved, damage: str, position: in
 def test_random_damage_never_changes_an_answer(saved: Saved) -> None:
     chosen = random.Random(5)
     contents = {file: file.read_bytes() for file in files(saved.folder)}
-    for _ in range(25):
+    for _ in range(12):
         for file, content in contents.items():
             file.write_bytes(content)
         file = chosen.choice(list(contents))
