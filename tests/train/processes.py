@@ -15,6 +15,11 @@ WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
 
 
+def start(*arguments: object) -> RunningCommand:
+    """Start a command that imports PyTorch; wait for its end before the next one."""
+    return TRAINING.start("baize_train", [*map(str, arguments)], _complete({}))
+
+
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
     return _spawn(["-m", "baize_train", *map(str, arguments)], _complete(environment))
 

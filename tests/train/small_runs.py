@@ -10,7 +10,7 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from tests.conftest import wait_for
-from tests.train.processes import run, spawn
+from tests.train.processes import run, start
 
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
 TOO_FAST = ("--learning-rate", "0.1", "--schedule", "constant", "--warmup-steps", "0")
@@ -53,11 +53,10 @@ def kill_after_checkpoint(output: Path, last_step: int, *command: object) -> Non
             for checkpoint in checkpoints.glob("checkpoint-*")
         )
 
-    process = spawn(*command)
-    wait_for(lambda: has_checkpoint() or process.poll() is not None)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it was killed before it finished"
+    process = start(*command)
+    wait_for(lambda: has_checkpoint() or process.has_ended())
+    process.signal(signal.SIGKILL)
+    assert process.wait().returncode == -signal.SIGKILL, "it was killed before it finished"
     unfinished = checkpoints / f"checkpoint-{last_step - 1}"
     unfinished.mkdir()
     (unfinished / "trainer_state.json").write_text('{"cut')

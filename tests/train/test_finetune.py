@@ -108,7 +108,7 @@ def test_the_mask_equals_that_of_transformers_for_a_marked_template(
     assert not any(theirs["assistant_masks"][ours.length :])
 
 
-def test_packed_dialogues_do_not_attend_to_each_other(tiny_llama: Path, smollm2: Path) -> None:
+def test_packed_dialogues_do_not_attend_to_each_other(tiny_llama: Path) -> None:
     """Two dialogues in one row have the logits that each has alone."""
     from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -116,7 +116,7 @@ def test_packed_dialogues_do_not_attend_to_each_other(tiny_llama: Path, smollm2:
         Dialogue([Turn(turn["role"], turn["content"]) for turn in line["messages"]])
         for line in corpus_lines(2)
     ]
-    with open_vocabulary(smollm2) as vocabulary:
+    with open_vocabulary(tiny_llama) as vocabulary:
         format = choose_chat_format(vocabulary, None)
         rows = list(
             tokenize(dialogues, DialogueTokenizer(vocabulary.vocabulary, format), None).dataset()

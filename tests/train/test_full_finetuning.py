@@ -26,6 +26,7 @@ from baize_train.training.run import (
     tokenize_data,
 )
 from baize_tui.engine.protocol import PromptMessage
+from tests.train.conftest import TINY
 from tests.train.processes import run
 from tests.train.small_runs import (
     SMALL,
@@ -149,8 +150,8 @@ def test_a_full_run_is_a_model_that_answers_as_trained(
     model = transformers.AutoModelForCausalLM.from_pretrained(output)
     tokenizer = transformers.AutoTokenizer.from_pretrained(output)
     assert model.config.use_cache
-    assert tokenizer(WORD, add_special_tokens=False)["input_ids"] == [49152]
-    assert model.get_input_embeddings().weight.shape[0] == 49153
+    assert tokenizer(WORD, add_special_tokens=False)["input_ids"] == [TINY["vocab_size"]]
+    assert model.get_input_embeddings().weight.shape[0] == TINY["vocab_size"] + 1
     assert convert(["merge", str(output), "--outtype", "F32", "-o", str(merged)]) == 0
     (rows,) = (t.data for t in GGUFReader(merged).tensors if t.name == "token_embd.weight")
     assert (rows == after["model.embed_tokens.weight"]).all()
@@ -165,7 +166,7 @@ def test_a_full_run_is_a_model_that_answers_as_trained(
         format = choose_chat_format(opened, None)
         ids.append(DialogueTokenizer(opened.vocabulary, format).prompt_ids(TURNS))
     assert ids[0] == ids[1] == ids[2]
-    assert 49152 in ids[0]
+    assert TINY["vocab_size"] in ids[0]
 
 
 @pytest.mark.sweep  # test_evaluations.py always does this with a LoRA

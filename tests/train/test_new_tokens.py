@@ -30,6 +30,7 @@ MARKER = "<|note|>"
 NEW = ("--new-token", WORDS[0], "--new-token", WORDS[1], "--special-token", MARKER)
 TOKENS = (NewToken(MARKER, special=True), *map(NewToken, WORDS))
 IDS = [49152, 49153, 49154]
+TINY_IDS = [TINY["vocab_size"] + number for number in range(3)]
 QUESTION = f"Is the {WORDS[1]} from {WORDS[0]}, as {MARKER} says?"
 
 
@@ -156,7 +157,7 @@ def untied_llama(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     transformers = pytest.importorskip("transformers")
     folder = tmp_path_factory.mktemp("untied") / "llama"
     torch.manual_seed(4)
-    config = {**TINY, "tie_word_embeddings": False, "vocab_size": 49160}
+    config = {**TINY, "tie_word_embeddings": False, "vocab_size": TINY["vocab_size"] + 8}
     transformers.LlamaForCausalLM(transformers.LlamaConfig(**config)).save_pretrained(folder)
     for file in tiny_llama.glob("tokenizer*"):
         (folder / file.name).write_bytes(file.read_bytes())
@@ -170,7 +171,7 @@ def merged_rows(base: Path, adapter: Path) -> dict[str, Any]:
 
     model = transformers.AutoModelForCausalLM.from_pretrained(base)
     tokenizer = transformers.AutoTokenizer.from_pretrained(adapter)
-    assert tokenizer(WORDS[0], add_special_tokens=False)["input_ids"] == [IDS[1]]
+    assert tokenizer(WORDS[0], add_special_tokens=False)["input_ids"] == [TINY_IDS[1]]
     if len(tokenizer) > model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(len(tokenizer))
     merged = peft.PeftModel.from_pretrained(model, adapter).merge_and_unload()
@@ -229,7 +230,7 @@ def test_new_tokens_are_trained_merged_and_chatted_with(
         assert engine.prompt_ids(prompt) == sent
     finally:
         engine.close()
-    assert [id for id in sent if id in IDS] == [IDS[2], IDS[1]]
+    assert [id for id in sent if id in TINY_IDS] == [TINY_IDS[2], TINY_IDS[1]]
 
 
 @pytest.mark.training
