@@ -5,19 +5,17 @@ from __future__ import annotations
 import os
 import platform
 import resource
+import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
+from typing import Any
 
-from tests.warm_start import PROGRAMS, TRAINING, RunningCommand, as_text
+from tests.warm_start import PROGRAMS, TRAINING, as_text
 
 WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
-
-
-def start(*arguments: object) -> RunningCommand:
-    """Start a command that imports PyTorch; wait for its end before the next one."""
-    return TRAINING.start("baize_train", [*map(str, arguments)], _complete({}))
 
 
 def spawn(*arguments: object, **environment: str) -> subprocess.Popen[str]:
@@ -51,6 +49,28 @@ def run(
         process = _spawn(["-c", program, *words], _complete(environment))
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def run_until_killed(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run a training that is killed in the step after its first checkpoint."""
+    words = [str(argument) for argument in arguments]
+    return as_text(
+        TRAINING.run("baize_train", words, _complete({}), prepare=kill_after_first_checkpoint)
+    )
+
+
+def kill_after_first_checkpoint() -> None:
+    """Let this process be killed in the training step after it has saved a checkpoint."""
+    from baize_train.training.trainers import BaizeSftTrainer
+
+    train = BaizeSftTrainer.training_step
+
+    def training_step(trainer: Any, *arguments: Any, **named: Any) -> Any:
+        if any(Path(trainer.args.output_dir).glob("checkpoint-*/trainer_state.json")):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train(trainer, *arguments, **named)
+
+    BaizeSftTrainer.training_step = training_step  # type: ignore[method-assign]
 
 
 def _complete(environment: dict[str, str]) -> dict[str, str]:

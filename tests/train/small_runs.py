@@ -9,8 +9,7 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from tests.conftest import wait_for
-from tests.train.processes import run, start
+from tests.train.processes import run, run_until_killed
 
 SMALL = ("--preset", "cpu-try", "--batch", "4", "--hold-out", "0.2", "--max-length", "96")
 TOO_FAST = ("--learning-rate", "0.1", "--schedule", "constant", "--warmup-steps", "0")
@@ -40,23 +39,14 @@ def held_out_losses(manifest: dict[str, Any]) -> dict[int, float]:
 
 
 def kill_after_checkpoint(output: Path, last_step: int, *command: object) -> None:
-    """Start a run in ``output`` and kill it when it has saved a checkpoint before its last step.
+    """Run a training in ``output`` that is killed after its first checkpoint.
 
     It leaves what a run that was killed while it saved leaves too.
     """
+    killed = run_until_killed(*command)
+    assert killed.returncode == -signal.SIGKILL, "it was killed before it finished"
     checkpoints = output / "checkpoints"
-
-    def has_checkpoint() -> bool:
-        return any(
-            (checkpoint / "trainer_state.json").exists()
-            and checkpoint.name != f"checkpoint-{last_step}"
-            for checkpoint in checkpoints.glob("checkpoint-*")
-        )
-
-    process = start(*command)
-    wait_for(lambda: has_checkpoint() or process.has_ended())
-    process.signal(signal.SIGKILL)
-    assert process.wait().returncode == -signal.SIGKILL, "it was killed before it finished"
+    assert len(list(checkpoints.glob("checkpoint-*/trainer_state.json"))) == 1
     unfinished = checkpoints / f"checkpoint-{last_step - 1}"
     unfinished.mkdir()
     (unfinished / "trainer_state.json").write_text('{"cut')

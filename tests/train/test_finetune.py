@@ -182,7 +182,7 @@ def test_a_killed_run_resumes_to_the_same_weights(
     tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    arguments = ("--steps", "40", "--save-every", "5")
+    arguments = ("--steps", "8", "--save-every", "3")
     finetune(tiny_llama, corpus, whole, *arguments)
     command = (
         "finetune",
@@ -195,14 +195,14 @@ def test_a_killed_run_resumes_to_the_same_weights(
         *SMALL,
         *arguments,
     )
-    kill_after_checkpoint(resumed, 40, *command)
+    kill_after_checkpoint(resumed, 8, *command)
     again = run(*command)
     assert again.returncode == 0, again.stderr
     for name, weight in weights(whole).items():
         assert np.allclose(weights(resumed)[name], weight, atol=1e-6), name
     manifest = json.loads((resumed / "run.json").read_text())
-    assert manifest["steps"] == 40
-    assert [p["step"] for p in manifest["losses"] if not p.get("held_out")] == list(range(1, 41))
+    assert manifest["steps"] == 8
+    assert [p["step"] for p in manifest["losses"] if not p.get("held_out")] == list(range(1, 9))
     assert not (resumed / "checkpoints").exists()
 
 

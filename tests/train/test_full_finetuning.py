@@ -192,10 +192,10 @@ def test_a_killed_full_run_resumes_to_the_same_weights(
     tiny_llama: Path, corpus: Path, tmp_path: Path
 ) -> None:
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
-    options = ("--full", "--steps", "24", "--save-every", "4", "--learning-rate", "0.01")
+    options = ("--full", "--steps", "8", "--save-every", "3", "--learning-rate", "0.01")
     finetune(tiny_llama, corpus, whole, *options)
     command = ("finetune", "--base", tiny_llama, "--data", corpus, "-o", resumed, *SMALL)
-    kill_after_checkpoint(resumed, 24, *command, *options)
+    kill_after_checkpoint(resumed, 8, *command, *options)
     lora = run(*command)
     assert "a run with other data or settings" in lora.stderr
     again = run(*command, *options)

@@ -238,11 +238,11 @@ def test_a_run_with_new_tokens_resumes_and_is_continued(
     tiny_llama: Path, word_corpus: Path, tmp_path: Path
 ) -> None:
     whole, resumed, second = tmp_path / "whole", tmp_path / "resumed", tmp_path / "second"
-    options = ("--steps", "24", "--save-every", "4", *NEW)
+    options = ("--steps", "8", "--save-every", "3", *NEW)
     finetune(tiny_llama, word_corpus, whole, *options)
     command = ("finetune", "--base", tiny_llama, "--data", word_corpus, "-o", resumed, *SMALL)
-    kill_after_checkpoint(resumed, 24, *command, *options)
-    other = run(*command, "--steps", "24", "--save-every", "4", "--new-token", "Ossport")
+    kill_after_checkpoint(resumed, 8, *command, *options)
+    other = run(*command, "--steps", "8", "--save-every", "3", "--new-token", "Ossport")
     assert "a run with other data or settings" in other.stderr
     finetune(tiny_llama, word_corpus, resumed, *options)
     for name, weight in weights(whole).items():
