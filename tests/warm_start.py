@@ -188,11 +188,17 @@ class WarmStart:
 # What many commands import when they need it. Not huggingface_hub: it reads the environment then.
 _LIBRARIES = ("datasketch", "numpy", "openai", "pydantic", "rich.markdown", "tokenizers")
 PROGRAM_MODULES = ("baize_tui.cli.main", "baize_convert.cli.program", "baize_train.cli.app")
-TRAINING_MODULES = ("baize_train.cli.app", "baize_train.training.trainers")
+TRAINING_MODULES = (
+    "baize_train.cli.app",
+    "baize_train.training.finetune",
+    "baize_train.training.sdf",
+    "matplotlib.backends.backend_agg",  # for the loss curve: a quarter of the time of a short run
+    "matplotlib.figure",
+)
 PROGRAMS = WarmStart(*PROGRAM_MODULES, *_LIBRARIES)
 """The three programs, without PyTorch."""
 TRAINING = WarmStart(*TRAINING_MODULES)
-"""``baize-train`` with PyTorch, transformers and TRL."""
+"""``baize-train`` with PyTorch, transformers, TRL and matplotlib."""
 
 
 def as_text(done: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:

@@ -24,6 +24,7 @@ from baize_convert.sources.architectures import MODEL_CLASSES, ModelClass
 from baize_convert.sources.model_config import read_config
 from tests.convert.make_goldens import BASE
 from tests.convert.model_folders import SHAPES, convert_folder
+from tests.sweeps import swept
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -295,7 +296,7 @@ def adapt(model: Any, folder: Path, **options: Any) -> Any:
     return adapted
 
 
-@pytest.mark.parametrize("name", ADAPTED)
+@pytest.mark.parametrize("name", swept(ADAPTED, "gemma3", "phi3_partial", "granite", "olmo2"))
 def test_merges_equal_those_of_peft(name: str, tmp_path: Path) -> None:
     """Into a folder and into a GGUF, with a norm that was trained as a whole."""
     base = save(random_model(*MODELS[name]), tmp_path / "base")
@@ -311,7 +312,7 @@ def test_merges_equal_those_of_peft(name: str, tmp_path: Path) -> None:
             assert np.abs(ours[module].read_all() - wanted).max() <= 2e-6 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("name", ADAPTED)
+@pytest.mark.parametrize("name", swept(ADAPTED, "smollm3", "gemma2", "phi3_partial", "granite"))
 def test_an_adapter_file_gives_the_logits_of_the_merge(name: str, tmp_path: Path) -> None:
     base = save(random_model(*MODELS[name]), tmp_path / "base")
     adapted = adapt(random_model(*MODELS[name]), tmp_path / "lora")

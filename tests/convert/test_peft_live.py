@@ -39,6 +39,7 @@ from tests.convert.model_folders import (
     to_bytes,
     write_safetensors,
 )
+from tests.sweeps import swept
 
 torch = pytest.importorskip("torch")
 peft = pytest.importorskip("peft")
@@ -68,7 +69,11 @@ def save(model: Any, folder: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# The golden values of every kind, without K-quants, are checked each time in test_adapter_merge.py.
+EVERY_TIME = ("plain", "dora", "embedding", "tokens", "resized_embedding", "untied_head")
+
+
+@pytest.mark.parametrize("kind", swept(KINDS, *EVERY_TIME))
 def test_the_merge_of_peft_and_its_quantized_bytes(kind: str, tmp_path: Path) -> None:
     biases = kind in ("lora_bias", "trained_biases", "lora_only_biases", "untied_head")
     options = {"attention_bias": biases, "mlp_bias": biases, "tie_word_embeddings": not biases}

@@ -96,6 +96,7 @@ def random_names(random: Random) -> dict[str, Any]:
     return names
 
 
+@pytest.mark.sampled(8)
 @pytest.mark.parametrize("seed", range(24))
 def test_added_tokens_of_all_files_are_those_of_transformers(
     seed: int, sentencepiece: Path, tmp_path: Path

@@ -13,8 +13,10 @@ from baize_train.cli.app import run
 from baize_train.selfchat.collection import rejected_file
 from tests.made_once import made_once
 from tests.train.collecting import Collect, Collected
+from tests.train.processes import run as run_process
 from tests.train.scripted_server import ScriptedServer, serve
 from tests.train.self_talk import WORDS, read_records, talk
+from tests.train.small_runs import SMALL
 
 TINY = {
     "hidden_size": 32,
@@ -75,9 +77,26 @@ def corpus_lines(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    file = tmp_path / "corpus.jsonl"
+    return write_corpus(tmp_path)
+
+
+def write_corpus(folder: Path) -> Path:
+    file = folder / "corpus.jsonl"
     file.write_text("".join(f"{json.dumps(line)}\n" for line in corpus_lines(24)))
     return file
+
+
+@pytest.fixture(scope="session")
+def tiny_adapter(tiny_llama: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LoRA of the tiny LLaMA after four steps, to be read only."""
+
+    def make(folder: Path) -> None:
+        work = tmp_path_factory.mktemp("tiny-adapter")
+        command = ("finetune", "--base", tiny_llama, "--data", write_corpus(work), "-o", folder)
+        done = run_process(*command, *SMALL, "--steps", "4", BAIZE_HOME=str(work / "home"))
+        assert done.returncode == 0, done.stderr
+
+    return made_once(tmp_path_factory, "tiny-adapter", make)
 
 
 @pytest.fixture

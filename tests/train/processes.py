@@ -70,7 +70,7 @@ def kill_after_first_checkpoint() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return train(trainer, *arguments, **named)
 
-    BaizeSftTrainer.training_step = training_step  # type: ignore[method-assign]
+    BaizeSftTrainer.training_step = training_step  # type: ignore[assignment, method-assign]
 
 
 def _complete(environment: dict[str, str]) -> dict[str, str]:

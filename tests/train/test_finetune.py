@@ -247,12 +247,11 @@ def test_two_runs_do_not_share_a_folder(
 @pytest.mark.parametrize("layers", [1, 3])
 @pytest.mark.parametrize("kind", ["--data", "--preference"])
 def test_an_adapter_of_another_base_is_refused(
-    kind: str, layers: int, tiny_llama: Path, corpus: Path, tmp_path: Path
+    kind: str, layers: int, tiny_llama: Path, tiny_adapter: Path, corpus: Path, tmp_path: Path
 ) -> None:
     """PEFT drops the weights of layers that the base lacks, and begins anew with those that the
     adapter lacks, both in silence."""
-    adapter, other, pairs = tmp_path / "adapter", tmp_path / "other", tmp_path / "pairs.jsonl"
-    finetune(tiny_llama, corpus, adapter, "--steps", "1")
+    other, pairs = tmp_path / "other", tmp_path / "pairs.jsonl"
     shape = transformers.LlamaConfig.from_pretrained(tiny_llama, num_hidden_layers=layers)
     transformers.LlamaForCausalLM(shape).save_pretrained(other)
     for file in tiny_llama.glob("tokenizer*"):
@@ -262,11 +261,11 @@ def test_an_adapter_of_another_base_is_refused(
     file = corpus if kind == "--data" else pairs
     done = run(
         "finetune", "--base", other, kind, file, "-o", tmp_path / "out", "--steps", "1",
-        "--preset", "cpu-try", "--adapter", adapter,
+        "--preset", "cpu-try", "--adapter", tiny_adapter,
     )  # fmt: skip
     assert done.returncode == 1
     line = done.stderr.splitlines()[-1]
-    assert f"{adapter} is not an adapter of {other}, which has " in line
+    assert f"{tiny_adapter} is not an adapter of {other}, which has " in line
     assert ("no modules for " if layers == 1 else "modules without their ") in line
     assert not list((tmp_path / "out").glob("*.safetensors"))
 

@@ -14,7 +14,7 @@ from baize_train.feedback.scoring import SCORES_FILE
 from tests.sweeps import swept
 from tests.train.processes import run
 from tests.train.scripted_server import ScriptedServer, serve
-from tests.train.small_runs import finetune, weights
+from tests.train.small_runs import weights
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -59,10 +59,9 @@ def run_sdf(
 
 @pytest.mark.parametrize("method", swept(["best", "dpo"], "best"))
 def test_a_second_adapter_learns_on_top_of_the_first(
-    tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path, method: str
+    tiny_llama: Path, tiny_adapter: Path, instructions: Path, tmp_path: Path, method: str
 ) -> None:
-    first, second = tmp_path / "sft", tmp_path / "sdf"
-    finetune(tiny_llama, corpus, first, "--steps", "4")
+    first, second = tiny_adapter, tmp_path / "sdf"
     before = weights(first)
     with serve(talk) as server:
         report = run_sdf(server, tiny_llama, first, instructions, second, method)
@@ -82,11 +81,10 @@ def test_a_second_adapter_learns_on_top_of_the_first(
 
 
 def test_both_adapters_add_up_as_in_the_paper(
-    tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path
+    tiny_llama: Path, tiny_adapter: Path, instructions: Path, tmp_path: Path
 ) -> None:
     """PEFT with both adapters at once (equation 2) is the base with one merged and one over it."""
-    first, second = tmp_path / "sft", tmp_path / "sdf"
-    finetune(tiny_llama, corpus, first, "--steps", "4")
+    first, second = tiny_adapter, tmp_path / "sdf"
     with serve(talk) as server:
         run_sdf(server, tiny_llama, first, instructions, second, "best")
     ids = torch.arange(5, 40)[None]
@@ -115,14 +113,13 @@ def log_likelihood(base: Path, adapters: list[Path]) -> float:
 
 
 def test_a_judge_without_scores_is_one_line(
-    tiny_llama: Path, corpus: Path, instructions: Path, tmp_path: Path
+    tiny_llama: Path, tiny_adapter: Path, instructions: Path, tmp_path: Path
 ) -> None:
-    first, second = tmp_path / "sft", tmp_path / "sdf"
-    finetune(tiny_llama, corpus, first, "--steps", "1")
+    second = tmp_path / "sdf"
     with serve(lambda _: "I would rather not") as server:
         process = run(
-            "sdf", "--base", tiny_llama, "--adapter", first, "--seeds", instructions, "-o", second,
-            "--speaker", server.spec, "--judge", server.spec, "--preset", "cpu-try",
+            "sdf", "--base", tiny_llama, "--adapter", tiny_adapter, "--seeds", instructions,
+            "-o", second, "--speaker", server.spec, "--judge", server.spec, "--preset", "cpu-try",
         )  # fmt: skip
     assert process.returncode == 1
     assert "did not reply with 4 scores" in process.stderr.splitlines()[-1]
