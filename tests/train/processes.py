@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.warm_start import PROGRAMS, TRAINING, as_text
+from tests.warm_start import PROGRAMS, TRAINING, Prepare, as_text
 
 WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
@@ -28,15 +28,29 @@ def start(*arguments: object, **environment: str) -> RunningCommand:
 
 
 def run(
-    *arguments: object, limit: tuple[int, int] | None = None, **environment: str
+    *arguments: object,
+    limit: tuple[int, int] | None = None,
+    libraries: Path | None = None,
+    **environment: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; ``limit`` is one of ``resource.RLIMIT_...`` and its value."""
+    """Run a command to its end.
+
+    ``limit`` is one of ``resource.RLIMIT_...`` and its value; in ``libraries`` the command finds
+    more modules.
+    """
+    if libraries is not None:
+        path = os.pathsep.join((str(libraries), os.environ.get("PYTHONPATH", "")))
+        environment = {"PYTHONPATH": path, **environment}
     words = [str(argument) for argument in arguments]
     # On other systems the libraries do not survive a fork.
     needs_pytorch = words[0] in WITH_PYTORCH
     if not needs_pytorch or platform.system() == "Linux":
         warm = TRAINING if needs_pytorch else PROGRAMS
-        prepare = None if limit is None else partial(resource.setrlimit, limit[0], (limit[1],) * 2)
+        prepare: Prepare | None = None
+        if limit is not None:
+            prepare = partial(resource.setrlimit, limit[0], (limit[1],) * 2)
+        elif libraries is not None:
+            prepare = partial(find_modules_in, str(libraries))
         done = warm.run("baize_train", words, _complete(environment), prepare=prepare)
         return as_text(done)
     if limit is None:
@@ -49,6 +63,11 @@ def run(
         process = _spawn(["-c", program, *words], _complete(environment))
     out, err = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def find_modules_in(folder: str) -> None:
+    """Find the modules in ``folder``, as with PYTHONPATH, in a process that has started already."""
+    sys.path.insert(0, folder)
 
 
 def run_until_killed(*arguments: object) -> subprocess.CompletedProcess[str]:

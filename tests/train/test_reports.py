@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import sys
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 from baize_train.cli import training_options
 from baize_train.errors import TrainError
 from baize_train.training.reporting import prepare_reports
-from tests.train.processes import spawn
+from tests.train.processes import run
 from tests.train.small_runs import SMALL
 
 WANDB = """
@@ -66,8 +65,7 @@ def test_losses_are_reported_when_asked_for_and_offline_stays_offline(
     token.write_text("plum")
     kubeflow = socket.create_server(("127.0.0.1", 0))
     kubeflow.setblocking(False)
-    environment = {
-        "PYTHONPATH": f"{wandb}{os.pathsep}{os.environ.get('PYTHONPATH', '')}",
+    environment: dict[str, Any] = {
         "WANDB_CALLS": str(seen),
         "WANDB_MODE": "online",
         "HF_HUB_OFFLINE": "1",
@@ -77,9 +75,8 @@ def test_losses_are_reported_when_asked_for_and_offline_stays_offline(
     command = ("finetune", "--base", tiny_llama, "--data", corpus, *SMALL, "--steps", "2")
 
     def train(output: str, *more: object) -> tuple[int, str]:
-        process = spawn(*command, "-o", tmp_path / output, *more, **environment)
-        _, errors = process.communicate()
-        return process.returncode, errors
+        done = run(*command, "-o", tmp_path / output, *more, libraries=wandb, **environment)
+        return done.returncode, done.stderr
 
     code, errors = train("silent")
     assert code == 0, errors
