@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import sys
 import uuid
 from collections.abc import Iterator
 from functools import partial
@@ -62,15 +63,20 @@ def assert_nothing_stays(paths: Paths, *, temporary: bool = False) -> None:
     assert temporary or list(paths.cache.glob("*")) == []
 
 
+def use_cores(count: int) -> None:
+    """Run this process on ``count`` cores, where the system can do that."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:count])
+
+
 @pytest.mark.parametrize("cores", swept([1, os.cpu_count() or 1], 1))
 def test_a_quick_run(
     cores: int, monkeypatch: pytest.MonkeyPatch, shallow_smollm2: Path, paths: Paths, mark: str
 ) -> None:
     """On one core, fewer numbers of threads are measured, and none of them waits for another."""
     monkeypatch.delenv(ATTENTION)  # so that the trial runs: not even its result stays
-    on_cores = partial(os.sched_setaffinity, 0, sorted(os.sched_getaffinity(0))[:cores])
     bench = ("bench", "--quick", "--model", str(shallow_smollm2), "--json")
-    done = PROGRAMS.run("baize_tui", bench, os.environ, prepare=on_cores)
+    done = PROGRAMS.run("baize_tui", bench, os.environ, prepare=partial(use_cores, cores))
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["rounds"] == 1
