@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.warm_start import PROGRAMS, TRAINING, Prepare, as_text
+from tests.warm_start import PROGRAMS, TRAINING, Prepare, RunningCommand, as_text
 
 WITH_PYTORCH = ("finetune", "sdf")
 """Commands that import PyTorch."""
