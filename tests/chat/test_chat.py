@@ -246,7 +246,9 @@ async def test_an_answer_is_journaled_while_it_streams(
 
     async for event in chat.ask(conversation.id, "Count"):
         if isinstance(event, AnswerText) and event.text == "One two ":
-            await wait_until(lambda: on_disk()[-1].text == "One two ", "the journal")
+            await wait_until(
+                lambda: [message.text for message in on_disk()][-1:] == ["One two "], "the journal"
+            )
             streaming = on_disk()[-1]
             # Another client sees that its writer lives, and leaves it alone.
             assert (streaming.state, streaming.ids) == ("streaming", [0, 1])

@@ -110,7 +110,7 @@ async def test_a_dead_worker_is_reported_and_the_client_continues(run_app: RunAp
         assert "interrupted · ^g continues" in shown(pilot)
         engine.script = ["Fine."]
         await say(pilot, "Still there?")
-        await wait_until(lambda: texts(pilot)[-1] == "Fine.", "the next answer")
+        await wait_until(lambda: texts(pilot)[-1:] == ["Fine."], "the next answer")
 
 
 async def test_a_failure_ends_with_the_next_attempt(run_app: RunApp) -> None:
@@ -123,7 +123,7 @@ async def test_a_failure_ends_with_the_next_attempt(run_app: RunApp) -> None:
         await wait_until(lambda: "SIGKILL" not in shown(pilot), "no note")
         assert "SIGKILL" not in status(pilot)
         engine.go_on.set()
-        await wait_until(lambda: texts(pilot)[-1] == "One two.", "the answer")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One two."], "the answer")
 
 
 async def test_reasoning_streams_folded_and_a_key_opens_it(run_app: RunApp) -> None:
@@ -154,7 +154,7 @@ async def test_a_thought_that_was_cut_off_is_no_answer_and_continues(run_app: Ru
         assert texts(pilot)[-1] == ""
         engine.pause_at, engine.script = None, ["known.</think>", "Paris."]
         await pilot.press("ctrl+g")
-        await wait_until(lambda: texts(pilot)[-1] == "Paris.", "the answer")
+        await wait_until(lambda: texts(pilot)[-1:] == ["Paris."], "the answer")
         assert "▸ thought · 3 words" in shown(pilot)
 
 
@@ -169,7 +169,7 @@ async def test_an_answer_that_mentions_a_tag_keeps_its_beginning(run_app: RunApp
     answer = "Put the thoughts first and then `</think>`, which ends them."
     async with run_app(ScriptedEngine(answer[:37], answer[37:])) as pilot:
         await say(pilot, "How?")
-        await wait_until(lambda: texts(pilot)[-1] == answer, "all of it")
+        await wait_until(lambda: texts(pilot)[-1:] == [answer], "all of it")
         assert "thought ·" not in shown(pilot)
 
 

@@ -105,14 +105,14 @@ async def leave_an_edit(pilot: Pilot[int]) -> int:
 
 async def delete_an_answer(pilot: Pilot[int]) -> int:
     await pilot.press("alt+up", "alt+d")
-    await wait_until(lambda: texts(pilot)[-1] == "two", "the deletion")
+    await wait_until(lambda: texts(pilot)[-1:] == ["two"], "the deletion")
     await pilot.press("left")  # the note of the deletion ends with a key
     return 4
 
 
 async def delete_a_turn(pilot: Pilot[int]) -> int:
     await pilot.press("alt+up", "alt+up", "alt+d")
-    await wait_until(lambda: texts(pilot)[-1] == "yes", "the deletion")
+    await wait_until(lambda: texts(pilot)[-1:] == ["yes"], "the deletion")
     await pilot.press("left")  # the note of the deletion ends with a key
     return 3
 

@@ -72,7 +72,9 @@ async def delete_an_answer(pilot: Pilot[int]) -> None:
 
 async def regenerate(pilot: Pilot[int]) -> None:
     await pilot.press("ctrl+r")
-    await wait_until(lambda: screen(pilot).transcript.turns[-1].branch is not None, "branches")
+    await wait_until(
+        lambda: any(turn.branch for turn in screen(pilot).transcript.turns[-1:]), "branches"
+    )
 
 
 async def resize(pilot: Pilot[int]) -> None:
@@ -218,7 +220,9 @@ async def test_an_edit_is_left_when_another_branch_is_shown(run_app: RunApp) -> 
     async with run_app(ScriptedEngine("One.")) as pilot:
         await ask(pilot, "Hi", "One.")
         await pilot.press("ctrl+r")
-        await wait_until(lambda: screen(pilot).transcript.turns[-1].branch is not None, "branches")
+        await wait_until(
+            lambda: any(turn.branch for turn in screen(pilot).transcript.turns[-1:]), "branches"
+        )
         await pilot.press("alt+e", *" you", "alt+left")
         await wait_until(lambda: written(pilot) == "", "the draft")
         await pilot.press(*"new", "enter")

@@ -68,7 +68,10 @@ async def test_another_token_begins_a_branch(run_app: RunApp) -> None:
         assert choices(pilot)[0] == "●  40.0%  plums."
         await pilot.press("down", "enter")
         await wait_until(lambda: texts(pilot) == ["What", "Blue pears are best."], "the answer")
-        await wait_until(lambda: screen(pilot).transcript.turns[-1].branch == (2, 2), "a branch")
+        await wait_until(
+            lambda: [turn.branch for turn in screen(pilot).transcript.turns][-1:] == [(2, 2)],
+            "a branch",
+        )
 
 
 async def test_the_chosen_token_changes_nothing(run_app: RunApp) -> None:

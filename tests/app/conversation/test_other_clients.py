@@ -69,7 +69,7 @@ async def test_what_is_in_sight_does_not_move(run_app: RunApp, other: Store) -> 
         await pilot.press("pageup")
         before = shown(pilot)
         add_turn(other, id, "theirs", "And its answer.")
-        await wait_until(lambda: texts(pilot)[-1] == "And its answer.", "the turn")
+        await wait_until(lambda: texts(pilot)[-1:] == ["And its answer."], "the turn")
         await wait_until(lambda: screen(pilot).query_one("#more").display, "the mark below")
         await pilot.pause()
         assert before.startswith(shown(pilot))  # the mark takes the last line
@@ -88,7 +88,7 @@ async def test_its_answer_grows(run_app: RunApp, other: Store) -> None:
             await wait_until(lambda text=text: texts(pilot)[-1] == text, "the text so far")
         content = AnswerContent(growing.id, "One two three.", "", [], None)
         other.answers.finish(content, "complete", None)
-        await wait_until(lambda: texts(pilot)[-1] == "One two three.", "all of it")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One two three."], "all of it")
         assert not transcript(pilot).turns[-1].growing
 
 
@@ -101,7 +101,7 @@ async def test_an_answer_that_it_did_not_finish_is_interrupted(
         asked = killed.add_message(id, other.conversation(id).leaf_id, "user", "theirs")
         growing = killed.add_message(id, asked.id, "assistant", "", state="streaming")
         killed.answers.journal(AnswerContent(growing.id, "One ", "", [], None))
-        await wait_until(lambda: texts(pilot)[-1] == "One ", "the text so far")
+        await wait_until(lambda: texts(pilot)[-1:] == ["One "], "the text so far")
         killed.close()
         await wait_until(lambda: "interrupted · ^g continues" in shown(pilot), "the end")
 
@@ -111,7 +111,7 @@ async def test_another_branch_takes_the_place_of_this_one(run_app: RunApp, other
     async with run_app(ScriptedEngine(), open_session=id) as pilot:
         question = other.shown_messages(id)[4]
         other.add_message(id, question.id, "assistant", "another answer")
-        await wait_until(lambda: texts(pilot)[-1] == "another answer", "the branch")
+        await wait_until(lambda: texts(pilot)[-1:] == ["another answer"], "the branch")
         await wait_until(lambda: "‹ 2/2 ›" in shown(pilot), "the place among its siblings")
         assert texts(pilot)[:5] == [m.text for m in other.shown_messages(id)][:5]
 

@@ -150,13 +150,13 @@ async def test_a_branch_is_deleted_and_restored(run_app: RunApp, paths: Paths) -
         await wait_until(lambda: len(rows(pilot)) == 3, "no branch there any more")
         assert rows(pilot)[-1] == "╰─● Model Buy it."
         await pilot.press("alt+z")
-        await wait_until(lambda: rows(pilot)[-1] == "  ╰─● You   When?", "the branch")
+        await wait_until(lambda: rows(pilot)[-1:] == ["  ╰─● You   When?"], "the branch")
         await pilot.press("delete", "delete")
         await wait_until(lambda: rows(pilot) == ["● You   How?"], "the deletion")
         await pilot.press("escape")
         await wait_until(lambda: texts(pilot) == ["How?", "Knead it."], "what is left")
         await pilot.press("alt+z")
-        await wait_until(lambda: texts(pilot)[-1] == "Now.", "the branch that was shown")
+        await wait_until(lambda: texts(pilot)[-1:] == ["Now."], "the branch that was shown")
 
 
 async def test_the_whole_conversation_is_not_deleted_in_the_map(
