@@ -114,7 +114,8 @@ def _make_tiny_llama(folder: Path, real: Path) -> None:
     import transformers
 
     torch.manual_seed(3)
-    transformers.LlamaForCausalLM(transformers.LlamaConfig(**TINY)).save_pretrained(folder)
+    config = transformers.LlamaConfig(**{**TINY, "vocab_size": 49152})
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
     make_folder(smollm2_file(), real)
     for file in real.glob("tokenizer*"):
         (folder / file.name).write_bytes(file.read_bytes())

@@ -26,7 +26,7 @@ from baize_train.training.base_model import load_base
 from baize_train.training.checkpoints import last_checkpoint
 from baize_train.training.folder_lock import locked_folder
 from baize_train.training.presets import PRESETS, PresetName
-from tests.train.conftest import corpus_lines
+from tests.train.conftest import TINY, corpus_lines
 from tests.train.processes import run
 from tests.train.small_runs import SMALL, finetune, kill_after_checkpoint, weights
 
@@ -336,8 +336,13 @@ def test_a_base_is_loaded_whole_or_not_at_all(
 
 
 @pytest.mark.sweep
-def test_out_of_memory_names_the_options_to_change(tiny_llama: Path, tmp_path: Path) -> None:
-    """A real allocation that fails: logits of 128 sequences in 4 GB."""
+def test_out_of_memory_names_the_options_to_change(smollm2_folder: Path, tmp_path: Path) -> None:
+    """A real allocation that fails: logits of 128 sequences over the real vocabulary in 4 GB."""
+    base = tmp_path / "base"
+    config = transformers.LlamaConfig(**{**TINY, "vocab_size": 49152})
+    transformers.LlamaForCausalLM(config).save_pretrained(base)
+    for file in smollm2_folder.glob("tokenizer*"):
+        shutil.copy(file, base)
     corpus = tmp_path / "long.jsonl"
     words = " ".join(str(n) for n in range(200))
     lines = [
@@ -351,7 +356,7 @@ def test_out_of_memory_names_the_options_to_change(tiny_llama: Path, tmp_path: P
     ]
     corpus.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     command = (
-        "finetune", "--base", tiny_llama, "--data", corpus, "-o", tmp_path / "adapter",
+        "finetune", "--base", base, "--data", corpus, "-o", tmp_path / "adapter",
         "--preset", "cpu-try", "--batch", "128", "--micro-batch", "128", "--hold-out", "0",
         "--steps", "1",
     )  # fmt: skip
