@@ -85,7 +85,9 @@ def test_ask_prints_all_json_fields() -> None:
 def test_ask_writes_the_answer_and_a_line_end() -> None:
     done = run("ask", PARIS, "--temperature", "0")
     assert (done.returncode, done.stdout) == (0, b"The capital of France is Paris.\n")
-    assert done.stderr == b""
+    # On a slow machine the progress is worth a line.
+    said = [line for line in done.stderr.splitlines() if b"reading the prompt" not in line]
+    assert said == []
 
 
 def test_a_conversation_can_be_continued(small_model: Path) -> None:
