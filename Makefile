@@ -20,8 +20,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 TESTS ?= tests
 # Two processes per core, because many tests wait for other processes. With worksteal, a process
 # that has finished takes tests that another one has not started.
+PER_CORE = 2
 PROCESSES ?= $(shell $(BIN)/python -c \
-  'from baize_shared.usable_cpus import usable_cpus; print(min(8, 2 * usable_cpus()))')
+  'from baize_shared.usable_cpus import usable_cpus; print(min(8, $(PER_CORE) * usable_cpus()))')
 # The Pythons of make installs; without a name all that are supported and here.
 PYTHONS ?=
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist worksteal
@@ -42,6 +43,8 @@ test: $(VENV)/test
 	@$(BIN)/python -m tests.vocabularies
 	$(PYTEST) -m "not training and not sweep" $(TESTS)
 
+# One process per core: each imports PyTorch, and waits for nobody.
+test-train: PER_CORE = 1
 test-train: $(VENV)/train
 	@$(BIN)/python -m tests.vocabularies
 	$(PYTEST) -m "training and not sweep" $(TESTS)

@@ -72,10 +72,20 @@ def find_modules_in(folder: str) -> None:
 
 def run_until_killed(*arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a training that is killed in the step after its first checkpoint."""
-    words = [str(argument) for argument in arguments]
-    return as_text(
-        TRAINING.run("baize_train", words, _complete({}), prepare=kill_after_first_checkpoint)
-    )
+    words, environment = [str(argument) for argument in arguments], _complete({})
+    if platform.system() == "Linux":
+        prepare = kill_after_first_checkpoint
+        return as_text(TRAINING.run("baize_train", words, environment, prepare=prepare))
+    program = [sys.executable, "-c", _KILLED_PROGRAM, *words]
+    return subprocess.run(program, capture_output=True, text=True, env=environment, check=False)
+
+
+_KILLED_PROGRAM = """
+import runpy
+from tests.train.processes import kill_after_first_checkpoint
+kill_after_first_checkpoint()
+runpy.run_module("baize_train", run_name="__main__", alter_sys=True)
+"""
 
 
 def kill_after_first_checkpoint() -> None:
