@@ -18,7 +18,7 @@ from baize_tui.paths import Paths
 from baize_tui.settings import Sampling
 from tests.conftest import wait_until
 
-STORY = Prompt([PromptMessage("user", "A dragon guards coins. " * 100)])
+STORY = Prompt([PromptMessage("user", "A dragon guards coins. " * 186)])
 
 
 async def answer(engine: WorkerEngine, conversation: str) -> Finished:
@@ -48,7 +48,7 @@ async def kill_while_saving(engine: WorkerEngine, folder: Path, at: int) -> None
         await task
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(200, marks=pytest.mark.sweep)])
+@pytest.mark.parametrize("kills", [5, pytest.param(200, marks=pytest.mark.sweep)])
 async def test_nothing_damaged_is_left_or_used(
     paths: Paths, shallow_smollm2: Path, kills: int
 ) -> None:

@@ -331,10 +331,11 @@ def test_a_damaged_block_only_costs_time(saved: Saved, damage: str, position: in
     assert stats.reused_tokens == stats.prompt_tokens - 1
 
 
-def test_random_damage_never_changes_an_answer(saved: Saved) -> None:
+@pytest.mark.parametrize("damages", [12, pytest.param(25, marks=pytest.mark.sweep)])
+def test_random_damage_never_changes_an_answer(saved: Saved, damages: int) -> None:
     chosen = random.Random(5)
     contents = {file: file.read_bytes() for file in files(saved.folder)}
-    for _ in range(12):
+    for _ in range(damages):
         for file, content in contents.items():
             file.write_bytes(content)
         file = chosen.choice(list(contents))
