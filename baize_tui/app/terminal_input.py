@@ -25,8 +25,8 @@ from baize_tui.app import ESCAPE_S
 PASTE_START, PASTE_END = "\x1b[200~", "\x1b[201~"
 BURST = 64
 """So many letters in one read were pasted: nobody types as fast."""
-_LETTER = r"[^\x00-\x1f\x7f-\x9f]"
-_BURST, _TEXT = re.compile(f"{_LETTER}{{{BURST},}}"), re.compile(f"{_LETTER}*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_BURST = re.compile(rf"[^\x00-\x1f\x7f-\x9f]{{{BURST},}}")
 _FULL_READ = 1000
 """Characters of a read after which more is on its way: it has at most 4,096 bytes, and a character
 up to four of them."""
@@ -120,8 +120,8 @@ class ForgivingParser(_xterm_parser.XTermParser):
         )
         begin = 0
         if self._burst:
-            more = _TEXT.match(data)
-            begin = more.end() if more else 0
+            control = _CONTROL.search(data)
+            begin = control.start() if control else len(data)
             self._burst += data[:begin]
             self._last_text_at = time.monotonic()
             if begin == len(data) >= _FULL_READ:

@@ -114,6 +114,7 @@ def _make_tiny_llama(folder: Path, real: Path) -> None:
     import transformers
 
     torch.manual_seed(3)
+    # The tokenizer is the whole one of the real model.
     config = transformers.LlamaConfig(**{**TINY, "vocab_size": 49152})
     transformers.LlamaForCausalLM(config).save_pretrained(folder)
     make_folder(smollm2_file(), real)

@@ -85,9 +85,7 @@ def test_ask_prints_all_json_fields() -> None:
 def test_ask_writes_the_answer_and_a_line_end() -> None:
     done = run("ask", PARIS, "--temperature", "0")
     assert (done.returncode, done.stdout) == (0, b"The capital of France is Paris.\n")
-    # On a slow machine the progress is worth a line.
-    said = [line for line in done.stderr.splitlines() if b"reading the prompt" not in line]
-    assert said == []
+    assert re.fullmatch(rb"(reading the prompt \d+%\n)*", done.stderr)  # on a slow machine
 
 
 def test_a_conversation_can_be_continued(small_model: Path) -> None:
@@ -367,8 +365,8 @@ def test_a_model_is_imported_and_answers(small_model: Path, tmp_path: Path, path
     file = tmp_path / "My Model.Q4_1.gguf"
     shutil.copyfile(small_model, file)
     assert run("models", "import", str(file)).returncode == 0
-    found = run_json("ask", PARIS, "--model", "my-model.q4-1", *SHORT)
-    assert found["model"] == "my-model.q4-1"
+    found = run_json("ask", PARIS, "--model", "my-model.q4-1", "--regex", "Paris")
+    assert (found["model"], found["text"]) == ("my-model.q4-1", "Paris")
     assert run("models", "import", str(file)).returncode == 0, "the same import again"
     other = tmp_path / "My Model Q4 1.gguf"
     shutil.copyfile(small_model, other)
@@ -378,7 +376,8 @@ def test_a_model_is_imported_and_answers(small_model: Path, tmp_path: Path, path
     assert (paths.models_folder / "copied.gguf").stat().st_size == file.stat().st_size
     file.unlink()
     assert "is missing" in one_line(run("ask", "Hi", "--model", "my-model.q4-1"))
-    assert run_json("ask", "Hi", "--model", "copied", *SHORT)["model"] == "copied"
+    copied = run_json("ask", PARIS, "--model", "copied", "--regex", "Paris")
+    assert (copied["model"], copied["text"]) == ("copied", "Paris")
 
 
 def test_a_model_in_several_files_is_imported_as_one_and_changes_no_default(

@@ -7,6 +7,7 @@ Hugging Face's order, and the tokenizer is written from the vocabulary and merge
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -162,3 +163,18 @@ def _write_tokenizer(folder: Path, value: Any) -> None:
 
 def _write(file: Path, content: object) -> None:
     file.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+
+
+def write_first_tokens(source: Path, folder: Path, count: int) -> None:
+    """Write the tokenizer of the model folder ``source`` to ``folder``, with its first ``count``
+    tokens alone."""
+    tokenizer = json.loads((source / "tokenizer.json").read_text("utf-8"))
+    model = tokenizer["model"]
+    model["vocab"] = {token: id for token, id in model["vocab"].items() if id < count}
+    model["merges"] = [
+        merge
+        for merge in model["merges"]
+        if {*merge.split(" "), merge.replace(" ", "")} <= model["vocab"].keys()
+    ]
+    (folder / "tokenizer.json").write_text(json.dumps(tokenizer, ensure_ascii=False), "utf-8")
+    shutil.copy(source / "tokenizer_config.json", folder)

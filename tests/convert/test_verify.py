@@ -16,6 +16,7 @@ from baize_convert.verify.predictions import compare_logits
 from tests.convert.make_goldens import BASE, FOLDER
 from tests.convert.model_folders import convert_folder, random_folder
 from tests.convert.sentencepiece_models import PIECES, train_sentencepiece
+from tests.convert.smollm2_folder import write_first_tokens
 from tests.convert.test_vocabulary import SHAPE
 
 TOKENS = 96
@@ -72,17 +73,7 @@ def test_a_wrong_pre_tokenizer_is_detected(
 ) -> None:
     """The first tokens of the real vocabulary in a small model."""
     base = random_folder(tmp_path / "model", **{**SHAPE, "vocab_size": 4000})
-    for file in smollm2_folder.glob("tokenizer*"):
-        shutil.copy(file, base)
-    tokenizer = json.loads((base / "tokenizer.json").read_text("utf-8"))
-    vocab = {text: id for text, id in tokenizer["model"]["vocab"].items() if id < 4000}
-    merges = [
-        merge
-        for merge in tokenizer["model"]["merges"]
-        if {*merge.split(" "), merge.replace(" ", "")} <= vocab.keys()
-    ]
-    tokenizer["model"] |= {"vocab": vocab, "merges": merges}
-    (base / "tokenizer.json").write_text(json.dumps(tokenizer), "utf-8")
+    write_first_tokens(smollm2_folder, base, 4000)
     wrong = tmp_path / "wrong.gguf"
     arguments = ["merge", str(base), "--pre", "tekken", "-o", str(wrong)]
     assert run(arguments) == 1

@@ -15,7 +15,7 @@ from baize_tui.engine.shared.broker import NEEDED_ELSEWHERE, EngineBroker
 from baize_tui.engine.shared.shared_engine import GONE, SharedEngine
 from baize_tui.paths import Paths
 from tests.conftest import wait_until
-from tests.engine.test_worker import PARIS, long_prompt, request
+from tests.engine.test_worker import PARIS, SAY_PARIS, long_prompt, request
 
 
 class Shared:
@@ -88,7 +88,7 @@ async def test_a_stopped_answer_keeps_its_text_and_frees_the_engine(
 ) -> None:
     one, other = await shared.client(spec), await shared.client(spec)
     generation = one.generate(request(max_tokens=2000))
-    waiting = asyncio.create_task(finish(other, request()))
+    waiting = asyncio.create_task(finish(other, request(grammar=SAY_PARIS)))
     ended: Finished | None = None
     async for event in generation:
         if isinstance(event, Delta):
@@ -97,7 +97,7 @@ async def test_a_stopped_answer_keeps_its_text_and_frees_the_engine(
             ended = event
     assert ended is not None
     assert (ended.reason, bool(ended.text)) == ("cancelled", True)
-    assert (await waiting).text
+    assert (await waiting).text == "Paris"
 
 
 async def test_an_answer_can_be_stopped_before_it_begins(shared: Shared, spec: ModelSpec) -> None:
@@ -123,7 +123,7 @@ async def test_reading_ahead_gives_way_to_a_question(shared: Shared, spec: Model
     one, other = await shared.client(spec), await shared.client(spec)
     reading = asyncio.create_task(one.warm(Warm(0, long_prompt())))
     await wait_until(lambda: shared.broker.is_busy)
-    assert (await finish(other, request())).text
+    assert (await finish(other, request(grammar=SAY_PARIS))).text == "Paris"
     with pytest.raises(EngineFailure, match=NEEDED_ELSEWHERE):
         await reading
 
@@ -138,7 +138,7 @@ async def test_a_client_that_leaves_frees_the_engine(shared: Shared, spec: Model
 
     await read_until_it_reads()
     await one.close()
-    assert (await finish(other, request())).text
+    assert (await finish(other, request(grammar=SAY_PARIS))).text == "Paris"
 
 
 async def test_without_the_process_the_failure_says_what_to_do(
@@ -157,4 +157,4 @@ async def test_a_model_that_cannot_be_loaded_is_refused(shared: Shared, spec: Mo
     with pytest.raises(EngineFailure, match="nowhere"):
         await client.load(ModelSpec("/nowhere.gguf"))
     await client.load(spec)
-    assert (await finish(client, request())).text
+    assert (await finish(client, request(grammar=SAY_PARIS))).text == "Paris"

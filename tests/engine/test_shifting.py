@@ -14,7 +14,7 @@ from baize_tui.engine.llama.abort import AbortFlag
 from baize_tui.engine.llama.context import Context
 from baize_tui.engine.llama.errors import Aborted
 from baize_tui.engine.llama_engine import LlamaEngine
-from baize_tui.engine.protocol import Load, Prompt, PromptMessage
+from baize_tui.engine.protocol import Finished, Load, Prompt, PromptMessage
 from baize_tui.settings import KvType
 from tests.engine.test_snapshots import ask, files, opened, warm
 
@@ -25,10 +25,11 @@ TURNS = [
 ]
 SYSTEM = PromptMessage("system", "You are a helpful AI assistant.")
 QUESTION = "Answer in one word: who is small?"
-KEPT = [(1, 2), (2,), (0, 2)]
-"""The turns that stay."""
-KEPT_NAMES = ["the oldest", "two of them", "a pinned one stays"]
-"""What leaves the context, for each of ``KEPT``."""
+EACH_TYPE = pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
+EACH_CUT = pytest.mark.parametrize(
+    "kept", [(1, 2), (2,), (0, 2)], ids=["the oldest", "two of them", "a pinned one stays"]
+)
+"""The turns that stay; the name says what leaves the context."""
 
 
 def talk(*turns: int) -> Prompt:
@@ -40,19 +41,24 @@ def talk(*turns: int) -> Prompt:
     return Prompt(messages)
 
 
+def ask_after_cut(engine: LlamaEngine, kept: tuple[int, ...]) -> Finished:
+    """Ask about the turns that stay, after all of them were read."""
+    warm(engine, prompt=talk(0, 1, 2))
+    return ask(engine, QUESTION, prompt=talk(*kept), shift=True)
+
+
 def ids_of(engine: LlamaEngine, prompt: Prompt, question: str = QUESTION) -> list[int]:
     return engine.prompt_ids(Prompt([*prompt.messages, PromptMessage("user", question)]))
 
 
 @pytest.mark.sampled(2)
-@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
-@pytest.mark.parametrize("kept", KEPT, ids=KEPT_NAMES)
+@EACH_TYPE
+@EACH_CUT
 def test_only_what_is_new_is_read(
     shallow_smollm2: Path, tmp_path: Path, kv_type: KvType, kept: tuple[int, ...]
 ) -> None:
     with opened(shallow_smollm2, tmp_path, kv_type=kv_type) as engine:
-        warm(engine, prompt=talk(0, 1, 2))
-        finished = ask(engine, QUESTION, prompt=talk(*kept), shift=True)
+        finished = ask_after_cut(engine, kept)
         wanted = ids_of(engine, talk(*kept))
         assert engine.cache.ids[: len(wanted)] == wanted
         new = len(wanted) - finished.stats.reused_tokens
@@ -63,14 +69,13 @@ def test_only_what_is_new_is_read(
 
 
 @pytest.mark.sampled(1)
-@pytest.mark.parametrize("kv_type", ["f16", "q8_0"])
-@pytest.mark.parametrize("kept", KEPT, ids=KEPT_NAMES)
+@EACH_TYPE
+@EACH_CUT
 def test_what_was_moved_is_understood(
     smollm2: Path, tmp_path: Path, kv_type: KvType, kept: tuple[int, ...]
 ) -> None:
     with opened(smollm2, tmp_path, kv_type=kv_type) as engine:
-        warm(engine, prompt=talk(0, 1, 2))
-        finished = ask(engine, QUESTION, prompt=talk(*kept), shift=True)
+        finished = ask_after_cut(engine, kept)
         assert finished.stats.shifted
         assert "bilbo" in finished.text.lower() or "hobbit" in finished.text.lower()
 

@@ -105,9 +105,10 @@ def test_a_change_says_why_it_is_not_possible(state: str, session: str, home: Pa
 
 
 def test_ask_answers_if_nothing_is_saved(state: str, session: str, home: Path) -> None:
-    done = run(state, home, "ask", "Hi", "--no-save", "--max-tokens", "4")
+    question = ("ask", "What is the capital of France?", "--regex", "Paris", "--no-save")
+    done = run(state, home, *question)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    assert done.stdout == "Paris\n"
 
 
 def test_ask_says_at_once_that_it_cannot_save(state: str, session: str, home: Path) -> None:

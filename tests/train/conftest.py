@@ -11,6 +11,7 @@ import pytest
 
 from baize_train.cli.app import run
 from baize_train.selfchat.collection import rejected_file
+from tests.convert.smollm2_folder import write_first_tokens
 from tests.made_once import made_once
 from tests.train.collecting import Collect, Collected
 from tests.train.processes import run as run_process
@@ -41,22 +42,10 @@ def tiny_llama(smollm2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
         torch.manual_seed(3)
         model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**TINY))
         model.save_pretrained(folder)
+        # Of the whole vocabulary, the logits would take most of the time.
         write_first_tokens(smollm2_folder, folder, model.config.vocab_size)
 
     return made_once(tmp_path_factory, "tiny-llama", make)
-
-
-def write_first_tokens(source: Path, folder: Path, count: int) -> None:
-    """Write the tokenizer of ``source`` to ``folder`` with its first ``count`` tokens only: most of
-    the time of a tiny model goes into the logits."""
-    tokenizer = json.loads((source / "tokenizer.json").read_text("utf-8"))
-    model = tokenizer["model"]
-    model["vocab"] = {token: id for token, id in model["vocab"].items() if id < count}
-    model["merges"] = [m for m in model["merges"] if m.replace(" ", "") in model["vocab"]]
-    text = json.dumps(tokenizer, ensure_ascii=False)
-    (folder / "tokenizer.json").write_text(text, "utf-8")
-    config = (source / "tokenizer_config.json").read_bytes()
-    (folder / "tokenizer_config.json").write_bytes(config)
 
 
 def corpus_lines(count: int) -> list[dict[str, Any]]:
